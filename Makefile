@@ -1,0 +1,70 @@
+# `make` alone prints the targets. They install what they need: nothing has to be there but
+# make, git and, for containers, Docker (which root on Debian gets from here, too).
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# Settings go to the environment as they are: make up JOB=images JOB_ARGS="start=URL"
+
+PYTHON_IN_VENV = .venv/bin/python
+
+.PHONY: help up down logs client fetch test test-unit test-local test-integration local bench \
+        lint format engine venv lock clean
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
+
+up: engine ## start master and eight workers, run ten squares, say what to try next
+	@scripts/up.sh
+
+down: ## stop them; the volumes with the queue, the key and the files stay
+	@docker compose down
+
+logs: ## follow the log of master and workers
+	@docker compose logs --follow
+
+client: ## print the lines that make the tutorial's script a client of this master
+	@scripts/client.sh
+
+fetch: ## copy the jobs' files out of the containers into ./shared
+	@mkdir -p shared && docker compose cp master:/shared/. shared/
+
+test: venv ## all tests; those in containers only where there is an engine (CI: must be)
+	@scripts/test.sh tests/unit tests/integration tests/docker
+
+test-unit: venv ## tests of single modules: no network, no processes
+	@scripts/test.sh tests/unit
+
+test-local: venv ## all that needs no engine
+	@scripts/test.sh tests/unit tests/integration
+
+test-integration: venv ## the compose file with real containers, through pytest-docker
+	@scripts/test.sh tests/docker
+
+local: venv ## ten squares without containers: master and worker as plain processes
+	@$(PYTHON_IN_VENV) -m master run $(or $(JOB),square) $(if $(JOB),$(JOB_ARGS),$(or $(JOB_ARGS),count=10))
+
+bench: venv ## measure the throughput on this machine
+	@$(PYTHON_IN_VENV) -m bench
+
+lint: venv ## ruff and mypy, as CI runs them
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+format: venv ## let ruff put the code into shape
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+engine: ## make Docker, docker compose and the base image ready, if they are not
+	@scripts/engine.sh
+
+venv: ## make .venv from the lock, if it is not there
+	@scripts/venv.sh
+
+lock: venv ## write both lock files anew from pyproject.toml
+	@scripts/lock.sh
+
+clean: ## remove .venv and caches; containers and the queue stay (docker compose down --volumes)
+	rm -rf .venv .cache build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,139 @@
+"""`run`: one run from start to end by itself, with a worker of its own where that is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import sys
+import uuid
+from pathlib import Path
+
+import msgspec
+
+from queue_manager.errors import RefusedError, StoreBusyError
+from queue_manager.settings import Settings
+
+from .progress import Progress
+from .run import Run
+from .serve import closing_line, stop_event
+from .service import Service
+
+log = logging.getLogger("quartermaster.master")
+
+WAIT_FOR_WORKER_S = 5.0
+POLL_S = 0.2
+_WORKER_STOP_S = 12.0
+
+
+async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[str]) -> int:
+    """Serve, work and collect until the run has ended.
+
+    Returns 0 when every task is done, 1 if any is a dead letter or the run is stalled.
+
+    Raises:
+        RefusedError: a master serves this store, or the job or its arguments are wrong.
+    """
+    stop = stop_event()
+    settings = msgspec.structs.replace(settings, job=job, queue_port=_port(settings))
+    try:
+        service = Service(settings, authkey)
+    except StoreBusyError as error:
+        again = " ".join(["qm submit", job, *words, "--wait"])
+        raise RefusedError(f"{error}: ask that master instead, with `{again}`") from error
+    over = asyncio.Event()
+    service.runners.on_finished.append(lambda _: over.set())
+    service.runners.on_stalled.append(lambda _, __: over.set())
+    service.start()
+    worker = None
+    try:
+        run = await _begin(service, job, words)
+        worker = await _start_worker(service, authkey)
+        stopped = await _watch(service, run, over, stop)
+    finally:
+        if worker is not None:
+            await _stop_worker(worker)
+        await service.stop()
+    if stopped:
+        log.info("stopped; the same command goes on where it was")
+        return 130
+    log.info(closing_line(run, settings).partition(" Submit")[0])
+    return 0 if run.state == "done" else 1
+
+
+async def _begin(service: Service, job: str, words: list[str]) -> Run:
+    """The unfinished run of the same command, or a new one."""
+    for run in service.broker.runs.values():
+        if run.active and run.id and run.job == job and run.words == words:
+            log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
+            return run
+    run, _ = await service.submit(job, words, f"run {uuid.uuid4()}")
+    return run
+
+
+async def _watch(service: Service, run: Run, over: asyncio.Event, stop: asyncio.Event) -> bool:
+    """Wait for the run's end with progress on a terminal; True when it was interrupted."""
+    loop = asyncio.get_running_loop()
+    late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service)
+    waits = [asyncio.ensure_future(event.wait()) for event in (over, stop)]
+    with Progress(run.job) as progress:
+        while not over.is_set() and not stop.is_set():
+            progress.show(run.done + run.dead, run.tasks)
+            await asyncio.wait(waits, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        progress.show(run.done + run.dead, run.tasks)
+    late.cancel()
+    for wait in waits:
+        wait.cancel()
+    return not over.is_set()
+
+
+def _say_waiting(service: Service) -> None:
+    if not service.workers():
+        log.info("waiting for a worker: QUEUE_PORT=%d python -m worker", service.server.address[1])
+
+
+async def _start_worker(service: Service, authkey: bytes) -> asyncio.subprocess.Process | None:
+    if importlib.util.find_spec("worker") is None:
+        return None
+    host, port = service.server.address
+    environment = {
+        "QUEUE_HOST": "127.0.0.1" if host in ("0.0.0.0", "::") else host,
+        "QUEUE_PORT": str(port),
+        "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
+        # Its own: a worker's beat must not pass for the master's.
+        "HEALTH_FILE": str(Path(f"{service.settings.health_file}-worker")),
+    }
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "worker",
+        stdin=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+async def _stop_worker(worker: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        worker.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(worker.wait(), _WORKER_STOP_S)
+    except TimeoutError:
+        worker.kill()
+
+
+def _port(settings: Settings) -> int:
+    """5000, or a free port when that is taken and none was asked for."""
+    if settings.queue_port_set:
+        return settings.queue_port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.queue_bind, settings.queue_port))
+        except OSError:
+            return 0
+    return settings.queue_port

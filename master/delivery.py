@@ -1,0 +1,87 @@
+"""Results of the queue run on their way to stock clients: oldest first, each to one of them.
+
+A delivery counts once the client has spoken again or has gone in good order; one that ends in a
+reset before that comes again. What is delivered goes to disk with a later commit.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Any, NamedTuple
+
+from queue_manager import codec
+
+from .changes import QUEUE_RUN
+from .turn import Turn
+
+_PAGE_BYTES = 256 * 1024
+
+
+class Item(NamedTuple):
+    """One result: its place among all, and its value."""
+
+    seq: int
+    place: int
+    value: Any
+
+
+class Delivery:
+    """What of the queue run's results nobody has read yet.
+
+    available: how many of them could be taken now.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        seq, self._skip = turn.store.delivered
+        self._read_to = seq - 1
+        self._buffer: deque[Item] = deque()
+        self._back: list[Item] = []
+        self._out: dict[object, Item] = {}
+        self.available = turn.store.count_results(QUEUE_RUN, self._read_to) - self._skip
+
+    def arrived(self, count: int) -> None:
+        """So many results came to be on disk."""
+        self.available += count
+
+    def take(self, reader: object) -> Item | None:
+        """The next result, for a reader that has none on its way; None when there is none."""
+        if self._back:
+            item = heapq.heappop(self._back)
+        else:
+            if not self._buffer:
+                self._read_ahead()
+            if not self._buffer:
+                return None
+            item = self._buffer.popleft()
+        self._out[reader] = item
+        self.available -= 1
+        return item
+
+    def confirm(self, reader: object) -> None:
+        """The reader has what was sent to it, if anything was."""
+        if self._out.pop(reader, None) is not None:
+            self._turn.broker.changes.delivered = self._first_undelivered()
+
+    def give_back(self, reader: object) -> bool:
+        """The reader may not have got it: it is offered again. False: nothing was on its way."""
+        item = self._out.pop(reader, None)
+        if item is None:
+            return False
+        heapq.heappush(self._back, item)
+        self.available += 1
+        return True
+
+    def _first_undelivered(self) -> tuple[int, int]:
+        open_items = [*self._out.values(), *self._back[:1], *list(self._buffer)[:1]]
+        return min(((i.seq, i.place) for i in open_items), default=(self._read_to + 1, 0))
+
+    def _read_ahead(self) -> None:
+        outcomes, _ = self._turn.store.read_outcomes(QUEUE_RUN, self._read_to, _PAGE_BYTES)
+        for outcome in outcomes:
+            values = codec.decode_batch(outcome.results)
+            for index in range(self._skip, len(values)):
+                self._buffer.append(Item(outcome.seq, index, values[index]))
+            self._skip = 0
+            self._read_to = outcome.seq

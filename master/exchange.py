@@ -1,0 +1,124 @@
+"""Our own sessions on the wire: who says hello, and which room each of its messages belongs to."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from queue_manager import __version__
+from queue_manager.errors import ProtocolError, QueueError
+from queue_manager.records import (
+    AskResults,
+    AskStatus,
+    Beat,
+    Collect,
+    Exchange,
+    Hello,
+    OpenRun,
+    Refused,
+    Request,
+    StartRun,
+    SubmitTasks,
+    TasksEnded,
+    Welcome,
+    decode_request,
+    encode,
+)
+from queue_manager.server import Peer
+
+from .runs import Runs
+from .workers import Workers, WorkerSession
+
+log = logging.getLogger("quartermaster.master")
+
+
+@dataclass(slots=True)
+class OurSession:
+    """A session of ours that is no worker: a runner or a command."""
+
+    hello: Hello
+    since: float
+
+
+class ExchangeFace:
+    """The registered object behind our own frames."""
+
+    exposed = ("exchange",)
+
+    def __init__(
+        self,
+        workers: Workers,
+        runs: Runs,
+        next_id: Callable[[], int],
+        start_run: Callable[[Peer, StartRun], None],
+        status: Callable[[AskStatus], Any],
+        max_bytes: int,
+    ) -> None:
+        self._workers = workers
+        self._runs = runs
+        self._next_id = next_id
+        self._start_run = start_run
+        self._status = status
+        self._max_bytes = max_bytes
+        self.others: dict[Peer, OurSession] = {}
+
+    def call(
+        self, peer: Peer, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """A stock client can't use this name."""
+        peer.fail(TypeError("get_exchange speaks Quartermaster's own frames: see docs/protocol.md"))
+
+    def frame(self, peer: Peer, body: bytes) -> None:
+        """One message of a session of ours."""
+        try:
+            message = decode_request(body)
+            self._dispatch(peer, message)
+        except ProtocolError as error:
+            log.warning("%s: closed: %s", peer.name, error)
+            peer.close()
+        except QueueError as error:
+            peer.send_frame(encode(Refused(getattr(message, "seq", 0), str(error))))
+
+    def ended(self, peer: Peer, reset: bool) -> None:
+        """The connection is gone."""
+        self.others.pop(peer, None)
+        if isinstance(peer.session, WorkerSession):
+            self._workers.closed(peer.session)
+        self._runs.closed(peer)
+
+    def _dispatch(self, peer: Peer, message: Request) -> None:
+        if isinstance(message, Hello):
+            self._hello(peer, message)
+        elif peer.session is None:
+            raise ProtocolError("the first message of a session must be a hello")
+        elif isinstance(message, Exchange | Beat):
+            if not isinstance(peer.session, WorkerSession):
+                raise ProtocolError("only a worker takes and reports")
+            self._workers.message(peer.session, message)
+        elif isinstance(message, SubmitTasks):
+            self._runs.submit(peer, message)
+        elif isinstance(message, Collect):
+            self._runs.collect(peer, message)
+        elif isinstance(message, TasksEnded):
+            self._runs.tasks_ended(peer, message)
+        elif isinstance(message, OpenRun):
+            self._runs.open(peer, message)
+        elif isinstance(message, StartRun):
+            self._start_run(peer, message)
+        elif isinstance(message, AskStatus):
+            peer.send_frame(encode(self._status(message)))
+        elif isinstance(message, AskResults):
+            self._runs.results(peer, message)
+
+    def _hello(self, peer: Peer, hello: Hello) -> None:
+        if peer.session is not None:
+            raise ProtocolError("a second hello in one session")
+        if hello.role == "worker":
+            peer.session = self._workers.open(peer, self._next_id(), hello)
+        else:
+            peer.session = self.others[peer] = OurSession(hello, time.monotonic())
+        peer.name = f"{hello.role} {hello.host}/{hello.pid}"
+        peer.send_frame(encode(Welcome(__version__, self._max_bytes)))

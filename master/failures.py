@@ -1,0 +1,27 @@
+"""Failed attempts in the master's log: the first of each run in full, then one in many."""
+
+from __future__ import annotations
+
+import logging
+
+from .broker import Lease
+
+log = logging.getLogger("quartermaster.master")
+
+_FIRST = 20
+_THEN_EACH = 1_000
+
+
+class FailureLog:
+    """Says what failed without filling the log when everything does."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+
+    def note(self, lease: Lease, position: int, error: str) -> None:
+        """One attempt of one task has failed and was charged."""
+        run = lease.run
+        seen = self._seen[run.id] = self._seen.get(run.id, 0) + 1
+        if seen <= _FIRST or seen % _THEN_EACH == 0:
+            what = f"run {run.id} ({run.job or 'queue'}), task {lease.first + position}"
+            log.warning("%s failed: %s%s", what, error, " (…)" if seen > _FIRST else "")

@@ -1,0 +1,82 @@
+"""Plain data as JSON, exactly: what JSON lacks is an object with one key that begins with `$`."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import json
+import math
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from queue_manager import codec
+from queue_manager.records import ResultBlock
+
+FIELDS = ("run", "task", "key", "state", "attempts", "payload", "result", "error")
+
+
+class Line(dict[str, Any]):
+    """One ended task, with the fields of `FIELDS`."""
+
+    def json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(self, ensure_ascii=False)
+
+
+def to_json(value: Any) -> Any:
+    """The JSON-able form of plain data; ints stay exact at any size."""
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if kind is list:
+        return [to_json(item) for item in value]
+    if kind is dict:
+        return _object(value)
+    return _tagged(value)
+
+
+def _object(value: dict[Any, Any]) -> Any:
+    plain = all(type(key) is str for key in value)
+    if plain and not (len(value) == 1 and next(iter(value)).startswith("$")):
+        return {key: to_json(item) for key, item in value.items()}
+    return {"$dict": [[to_json(key), to_json(item)] for key, item in value.items()]}
+
+
+def _tagged(value: Any) -> dict[str, Any]:
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, tuple | set | frozenset):
+        return {f"${type(value).__name__}": [to_json(item) for item in value]}
+    if isinstance(value, datetime.timedelta):
+        return {"$timedelta": [value.days, value.seconds, value.microseconds]}
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return {f"${type(value).__name__}": value.isoformat()}
+    if isinstance(value, decimal.Decimal):
+        return {"$decimal": str(value)}
+    if isinstance(value, uuid.UUID):
+        return {"$uuid": str(value)}
+    return {f"${type(value).__name__}": repr(value)}
+
+
+def lines_of(run: int, block: ResultBlock) -> Iterator[Line]:
+    """The ended tasks of a block, in task order."""
+    payloads = codec.decode_batch(block.body)
+    ended: dict[int, tuple[str, Any, str, int]] = {}
+    for range_ in block.ended:
+        results = codec.decode_batch(range_.results)
+        for position, result in zip(range(range_.start, range_.stop), results, strict=True):
+            attempts = block.attempts.get(block.first + position, 0) + 1
+            ended[position] = ("done", to_json(result), "", attempts)
+    for letter in block.dead:
+        position = letter.task - block.first
+        ended[position] = ("dead", None, letter.error, letter.attempts)
+    for position, (state, result, error, attempts) in sorted(ended.items()):
+        key = None if block.keys is None else block.keys[position]
+        payload = to_json(payloads[position])
+        task = block.first + position
+        values = (run, task, key, state, attempts, payload, result, error or None)
+        yield Line(zip(FIELDS, values, strict=True))

@@ -1,0 +1,241 @@
+"""The runner: `tasks()` and `collect()` of one run, in a process of its own.
+
+A client on the same wire as everybody. The event loop owns the connection in a thread; `tasks()`
+runs in another, `collect()` in the main one, so that neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from queue_manager import codec
+from queue_manager.arguments import parse_arguments
+from queue_manager.authkey import find_authkey
+from queue_manager.batching import Batching
+from queue_manager.errors import ConnectionLostError, QueueError, RefusedError
+from queue_manager.job import Task
+from queue_manager.link import Link
+from queue_manager.loading import Job, load_job
+from queue_manager.records import (
+    Accepted,
+    Collect,
+    Ended,
+    Hello,
+    NewBlock,
+    OpenRun,
+    Page,
+    Request,
+    RunOpened,
+    SubmitTasks,
+    TasksEnded,
+)
+from queue_manager.settings import Settings, load_settings
+
+from .runs import NOBODY_COLLECTS
+
+log = logging.getLogger("quartermaster.runner")
+
+FLUSH_S = 0.02
+SUBMITS_ON_THE_WAY = 4
+BLOCKS_A_SUBMIT = 4
+R = TypeVar("R")
+
+
+class Wire:
+    """The runner's session, usable from plain threads: the loop runs in one of its own."""
+
+    def __init__(self, settings: Settings, authkey: bytes) -> None:
+        self._loop = asyncio.new_event_loop()
+        hello = Hello("runner", socket.gethostname(), os.getpid())
+        self._link = Link(
+            (settings.queue_host, settings.queue_port), authkey, lambda: hello, on_down=_lost
+        )
+        threading.Thread(target=self._run, daemon=True).start()
+        self._submit(self._link.wait_up()).result()
+
+    def request(self, make: Callable[[int], Request], answer: type[R]) -> Future[R]:
+        """Send a request now; the future has the answer."""
+        return self._submit(self._link.request(make, answer))
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._link.run())
+
+    def _submit(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+
+def _lost(reason: str) -> None:
+    # What is on disk rules: begin anew from there, as after any other death.
+    log.warning("lost the master (%s)", reason)
+    os._exit(75)
+
+
+class Feeder:
+    """Takes the inputs from `tasks()` and submits them, a few submits ahead of their answers."""
+
+    def __init__(self, wire: Wire, run: int, max_bytes: int) -> None:
+        self._wire = wire
+        self._run = run
+        self._batching = Batching(max_bytes)
+        self._blocks: list[NewBlock] = []
+        self._lock = threading.Lock()
+        self._on_the_way: deque[Future[Accepted]] = deque()
+        self._over = threading.Event()
+
+    def feed(self, inputs: Iterator[Any], skip: int) -> None:
+        """Submit all inputs; the first `skip` of those without a key were accepted before."""
+        threading.Thread(target=_or_die, args=(self._flush_often,), daemon=True).start()
+        add, lock, blocks = self._batching.add, self._lock, self._blocks
+        for item in inputs:
+            if skip and not (type(item) is Task and item.key is not None):
+                skip -= 1
+                continue
+            with lock:
+                ended = add(item)
+                if ended is not None:
+                    blocks.append(ended)
+                    if len(blocks) >= BLOCKS_A_SUBMIT:
+                        self._submit()
+        self._over.set()
+        with lock:
+            self._flush()
+        while self._on_the_way:
+            self._on_the_way.popleft().result()
+        self._wire.request(lambda seq: TasksEnded(seq, self._run), Accepted).result()
+
+    def _flush_often(self) -> None:
+        """A generator that takes its time must not hold back what it has yielded."""
+        while not self._over.wait(FLUSH_S):
+            with self._lock:
+                self._flush()
+
+    def _flush(self) -> None:
+        ended = self._batching.flush()
+        if ended is not None:
+            self._blocks.append(ended)
+        if self._blocks:
+            self._submit()
+
+    def _submit(self) -> None:
+        sent = list(self._blocks)
+        self._blocks.clear()
+        answer = self._wire.request(lambda seq: SubmitTasks(seq, self._run, sent), Accepted)
+        self._on_the_way.append(answer)
+        while self._on_the_way and (
+            self._on_the_way[0].done() or len(self._on_the_way) > SUBMITS_ON_THE_WAY
+        ):
+            self._on_the_way.popleft().result()
+
+
+class Collector:
+    """Gives every outcome to `collect()`, one at a time, in order of completion."""
+
+    def __init__(self, wire: Wire, run: int, collect: Callable[[Any, Any], Any]) -> None:
+        self._wire = wire
+        self._run = run
+        self._collect = collect
+        self._errors = 0
+
+    def collect_all(self, after: int) -> None:
+        """Until the run has ended and everything was collected."""
+        page = self._ask(after, after).result()
+        while True:
+            # The next page comes while this one is collected; what was asked for is no receipt.
+            following = None if page.over else self._ask(page.last, after)
+            for ended in page.outcomes:
+                self._collect_range(ended, page.bodies[ended.first])
+            after = page.last
+            if following is None:
+                break
+            page = following.result()
+        self._ask(NOBODY_COLLECTS, after).result()
+
+    def _ask(self, after: int, collected: int) -> Future[Page]:
+        errors, self._errors = self._errors, 0
+        return self._wire.request(
+            lambda seq: Collect(seq, self._run, after, collected, errors), Page
+        )
+
+    def _collect_range(self, ended: Ended, body: bytes) -> None:
+        payloads = codec.decode_batch(body, ended.start, ended.stop)
+        collect = self._collect
+        for payload, result in zip(payloads, codec.decode_batch(ended.results), strict=True):
+            try:
+                collect(payload, result)
+            except Exception:
+                self._errors += 1
+                if self._errors <= 3:
+                    log.warning("collect() failed:\n%s", traceback.format_exc())
+
+
+def _inputs(job: Job, words: list[str]) -> Iterator[Any]:
+    arguments = parse_arguments(words, job.tasks)
+    return iter(() if job.tasks is None else job.tasks(**arguments))
+
+
+def run_run(number: int, settings: Settings) -> None:
+    """Feed and collect one run until it is over."""
+    wire = Wire(settings, find_authkey(settings))
+    opened = wire.request(lambda seq: OpenRun(seq, number), RunOpened).result()
+    job = load_job(opened.job, settings.jobs_folder)
+    feeding = threading.Thread(target=lambda: None)
+    if not opened.ended:
+        feeder = Feeder(wire, number, settings.queue_max_bytes)
+        inputs = _inputs(job, opened.words)
+        feeding = threading.Thread(target=_or_die, args=(feeder.feed, inputs, opened.accepted))
+        feeding.daemon = True
+    feeding.start()
+    if job.collect is None:
+        feeding.join()
+        _nobody_collects(wire, number)
+    else:
+        Collector(wire, number, job.collect).collect_all(opened.collected)
+        feeding.join()
+
+
+def _nobody_collects(wire: Wire, run: int) -> None:
+    page = wire.request(lambda seq: Collect(seq, run, NOBODY_COLLECTS, NOBODY_COLLECTS), Page)
+    page.result()
+
+
+def _or_die(function: Callable[..., None], *args: Any) -> None:
+    """A thread of the runner's: its error ends the process, the traceback where people look."""
+    try:
+        function(*args)
+    except RefusedError as error:
+        log.error("%s", error)
+        os._exit(1)
+    except ConnectionLostError:
+        os._exit(75)
+    except BaseException:
+        traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(1)
+
+
+def main() -> None:
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    settings = load_settings()
+    try:
+        run_run(int(sys.argv[1]), settings)
+    except QueueError as error:
+        sys.exit(str(error))
+    sys.stdout.flush()
+    os._exit(0)  # the threads of the wire are not waited for
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""The runner processes of a master: one for each run that has tasks to give or results to collect.
+
+A runner that dies is started again with back-off; after five deaths without progress its run is
+stalled, which touches no other run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .run import Run
+
+log = logging.getLogger("quartermaster.master")
+
+DEATHS = 5
+STDERR_BYTES = 4096
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+_STOP_S = 3.0
+
+
+@dataclass(slots=True)
+class Runner:
+    """The process of one run. stalled: one line when it was given up."""
+
+    run: Run
+    process: asyncio.subprocess.Process | None = None
+    deaths: int = 0
+    stderr: bytes = b""
+    stalled: str = ""
+    progress: tuple[int, int] = field(default=(-1, -1))
+
+
+class Runners:
+    """Keeps a runner for every run that needs one.
+
+    Args:
+        environment: what a runner gets beside the master's own environment (address and key).
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = {**os.environ, **environment}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.all: dict[int, Runner] = {}
+        self.on_finished: list[Callable[[Run], None]] = []
+        self.on_stalled: list[Callable[[Run, str], None]] = []
+
+    def start(self, run: Run) -> None:
+        """Keep a runner for this run, until it has ended well."""
+        if run.id in self.all and not self.all[run.id].stalled:
+            return
+        runner = self.all[run.id] = Runner(run)
+        task = asyncio.get_running_loop().create_task(self._keep(runner))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """End all runners; what they had not handed in comes again after the next start."""
+        self._stopping = True
+        for runner in self.all.values():
+            if runner.process is not None and runner.process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(runner.process.pid, signal.SIGTERM)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_S)
+        for runner in self.all.values():
+            if runner.process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(runner.process.pid, signal.SIGKILL)
+
+    async def _keep(self, runner: Runner) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopping:
+            code = await self._live(runner)
+            if self._stopping:
+                return
+            if code == 0:
+                for listener in self.on_finished:
+                    listener(runner.run)
+                return
+            run = runner.run
+            if runner.progress != (progress := (run.tasks, run.collected)):
+                runner.progress, runner.deaths, pause_s = progress, 0, _FIRST_PAUSE_S
+            runner.deaths += 1
+            log.warning("the runner of run %d (%s) %s", run.id, run.job, _how(code))
+            if runner.deaths >= DEATHS:
+                self._stall(runner, code)
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _live(self, runner: Runner) -> int:
+        process = runner.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "master.runner",
+            str(runner.run.id),
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment,
+            start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
+        )
+        assert process.stderr is not None
+        while part := await process.stderr.read(STDERR_BYTES):
+            runner.stderr = (runner.stderr + part)[-STDERR_BYTES:]
+            sys.stderr.buffer.write(part)
+            sys.stderr.buffer.flush()
+        return await process.wait()
+
+    def _stall(self, runner: Runner, code: int) -> None:
+        run = runner.run
+        tail = runner.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        runner.stalled = f"its runner {_how(code)} {DEATHS} times without progress" + (
+            f": {tail[0]}" if tail else ""
+        )
+        log.error(
+            "run %d (%s) is stalled: %s; mend jobs/%s.py and restart the master",
+            run.id,
+            run.job,
+            runner.stalled,
+            run.job,
+        )
+        for listener in self.on_stalled:
+            listener(run, runner.stalled)
+
+
+def _how(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

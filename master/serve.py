@@ -1,0 +1,95 @@
+"""`serve`: the service until it is told to stop, with the seed and what it says of each run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+from queue_manager import codec
+from queue_manager.arguments import split_arguments
+from queue_manager.errors import QueueError
+from queue_manager.settings import Settings
+
+from .run import Run
+from .service import Service
+
+log = logging.getLogger("quartermaster.master")
+
+LAST_RESULTS = 10
+
+
+async def serve(settings: Settings, authkey: bytes) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code."""
+    stop = stop_event()
+    service = Service(settings, authkey)
+    service.runners.on_finished.append(lambda run: log.info(closing_line(run, settings)))
+    service.start()
+    seeding = asyncio.create_task(_seed(service))
+    await stop.wait()
+    seeding.cancel()
+    await service.stop()
+    log.info("stopped")
+    return 0
+
+
+def stop_event() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; the second one acts as if nobody had asked."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked, number)
+    return stop
+
+
+def closing_line(run: Run, settings: Settings) -> str:
+    """What a run has done, and how to have another."""
+    took = f" in {run.ended_at - run.started_at:.1f} s" if run.ended_at is not None else ""
+    letters = f"{run.dead:,} dead letter{'s' * (run.dead != 1)}"
+    return (
+        f"run {run.id} ({run.job}): {run.done:,} tasks done, {letters}{took}."
+        f" Submit another: {another(run, settings)}"
+    )
+
+
+def another(run: Run, settings: Settings) -> str:
+    """The command that asks for one more run of the same job."""
+    words = " ".join(run.words) or ("count=20" if run.job == "square" else "")
+    inside = "docker compose exec master " if settings.queue_publish_known else ""
+    return f"{inside}qm submit {run.job} {words} --wait".replace("  ", " ")
+
+
+async def _seed(service: Service) -> None:
+    """The seed is a submit with a key of its own: once per store, whatever restarts."""
+    settings = service.settings
+    job = settings.job
+    if not job:
+        return
+    key = f"{job} {settings.job_args}".strip()
+    try:
+        run, created = await service.submit(job, split_arguments(settings.job_args), key)
+    except QueueError as error:
+        log.error("JOB=%s: %s; the master serves without it", job, error)
+        return
+    if not created and not run.active:
+        with contextlib.suppress(QueueError):
+            for line in _last_results(service, run):
+                log.info(line)
+        log.info(closing_line(run, settings))
+
+
+def _last_results(service: Service, run: Run) -> list[str]:
+    """The newest results of a run that was done before this start."""
+    outcomes, bodies = service.store.read_last_outcomes(run.id, LAST_RESULTS)
+    lines: list[str] = []
+    for outcome in outcomes:
+        payloads = codec.decode_batch(bodies[outcome.first], outcome.start, outcome.stop)
+        results = codec.decode_batch(outcome.results)
+        lines += [f"{p!r} -> {r!r}" for p, r in zip(payloads, results, strict=False)]
+    return [f"run {run.id} was done before; its last results:", *lines[-LAST_RESULTS:]]

@@ -1,0 +1,188 @@
+"""The service: puts store, broker, faces, runners and the listening loop together."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import logging
+import random
+import time
+from collections.abc import Iterable
+
+from queue_manager import health
+from queue_manager.errors import QueueError, SettingsError
+from queue_manager.manager import serving
+from queue_manager.records import Refused, RunStarted, StartRun, encode
+from queue_manager.server import Peer
+from queue_manager.settings import Settings
+
+from .broker import Broker
+from .changes import QUEUE_RUN
+from .check import check_job
+from .delivery import Delivery
+from .exchange import ExchangeFace, OurSession
+from .failures import FailureLog
+from .follow import FollowUps
+from .run import Run
+from .runners import Runner, Runners
+from .runs import NOBODY_COLLECTS, Runs
+from .status import StatusBook
+from .stock import ResultQueue, StockSession, StockSessions, TaskQueue
+from .store.sqlite import SqliteStore
+from .turn import Turn
+from .workers import Workers, WorkerSession
+
+log = logging.getLogger("quartermaster.master")
+
+TICK_S = 1.0
+
+
+class Service:
+    """A master that serves. `start` in a running loop, then `stop`.
+
+    Raises (when it is made):
+        StoreError: the data folder can't be used, or another master has it.
+        SettingsError: the address can't be listened on.
+    """
+
+    def __init__(self, settings: Settings, authkey: bytes) -> None:
+        self.settings = settings
+        self.started = time.monotonic()
+        self.store = SqliteStore(settings.master_data)
+        try:
+            self._assemble(settings, authkey)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _assemble(self, settings: Settings, authkey: bytes) -> None:
+        job = settings.job or ""
+        self.broker = Broker(self.store.epoch, job, random.Random())
+        self._restore(job)
+        turn = self.turn = Turn(self.broker, self.store)
+        next_id = functools.partial(next, itertools.count(1))
+        failures = FailureLog()
+        follow_ups = FollowUps(turn)
+        self._workers = Workers(turn, follow_ups, failures)
+        self.runs = Runs(turn, follow_ups)
+        self._stock = StockSessions(turn, next_id)
+        most = settings.queue_max_bytes
+        delivery = Delivery(turn)
+        tasks = TaskQueue(turn, self._stock, delivery, most, failures)
+        results = ResultQueue(turn, self._stock, delivery, most)
+        self.book = StatusBook(turn, self)
+        self._exchange = ExchangeFace(
+            self._workers, self.runs, next_id, self._start_run, self.book.status, most
+        )
+        # Stock clients before our workers: they take one task each and would get none behind them.
+        turn.followers += [tasks, self._workers, results, self.runs]
+        manager = serving(tasks, results, self._exchange)
+        where = (settings.queue_bind, settings.queue_port)
+        try:
+            self.server = manager(where, authkey, max_bytes=most).get_server()
+        except OSError as error:
+            raise SettingsError(
+                f"QUEUE_BIND={where[0]}, QUEUE_PORT={where[1]}: can't listen there:"
+                f" {error.strerror or error}"
+            ) from error
+        host, port = self.server.address
+        self.address = f"{host}:{port}"
+        reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        self.runners = Runners(
+            {
+                "QUEUE_HOST": reach,
+                "QUEUE_PORT": str(port),
+                "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
+            }
+        )
+        self.runs.on_started.append(self.runners.start)
+
+    def _restore(self, job: str) -> None:
+        now, wall = time.monotonic(), time.time()
+        for loaded in self.store.load():
+            run = self.broker.restore(loaded, now, wall)
+            if run.id == QUEUE_RUN:
+                run.job = job
+        self.broker.next_block = self.store.next_block
+        self.broker.next_seq = self.store.next_seq
+        self.broker.committed()
+
+    def start(self) -> None:
+        """Listen, take up unfinished runs, and keep the health file young."""
+        self.server.start()
+        log.info("listening on %s, store in %s", self.address, self.settings.master_data)
+        for run in list(self.broker.runs.values()):
+            if run.id != QUEUE_RUN and (run.active or _uncollected(run)):
+                self.runners.start(run)
+        self.turn.wake()
+        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+
+    async def stop(self) -> None:
+        """Close in good order; nothing that was acknowledged is lost."""
+        self._ticking.cancel()
+        await self.runners.stop()
+        self.server.stop()
+        await asyncio.sleep(0)  # the turns that the closing sessions asked for
+        self.store.close()
+
+    async def submit(self, job: str, words: list[str], key: str | None) -> tuple[Run, bool]:
+        """A run of a job, or the one with that key; tells whether it is new.
+
+        Raises RefusedError with one line when the job or its arguments are wrong.
+        """
+        found = self.runs.find(key)
+        if found is not None:
+            return found, False
+        options = await check_job(job, words, self.settings.jobs_folder)
+        answer: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
+        self.runs.start(
+            job,
+            words,
+            key,
+            options,
+            lambda run, created: answer.set_result((run, created)),
+            lambda error: answer.set_exception(QueueError(error)),
+        )
+        return await answer
+
+    def _start_run(self, peer: Peer, message: StartRun) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer_start(peer, message))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _answer_start(self, peer: Peer, message: StartRun) -> None:
+        try:
+            run, created = await self.submit(message.job, message.words, message.key)
+        except QueueError as error:
+            peer.send_frame(encode(Refused(message.seq, str(error))))
+        else:
+            peer.send_frame(encode(RunStarted(message.seq, run.id, created)))
+
+    @functools.cached_property
+    def _starting(self) -> set[asyncio.Task[None]]:
+        return set()
+
+    async def _tick(self) -> None:
+        while True:
+            health.touch(self.settings.health_file)
+            self._workers.drop_silent(time.monotonic())
+            await asyncio.sleep(TICK_S)
+
+    # --- the sources of a status ---
+
+    def workers(self) -> Iterable[WorkerSession]:
+        return self._workers.sessions.values()
+
+    def stock(self) -> Iterable[StockSession]:
+        return self._stock.all.values()
+
+    def others(self) -> Iterable[OurSession]:
+        return self._exchange.others.values()
+
+    def runner(self, run: int) -> Runner | None:
+        return self.runners.all.get(run)
+
+
+def _uncollected(run: Run) -> bool:
+    return run.collected < min(run.last_seq, NOBODY_COLLECTS)

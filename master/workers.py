@@ -1,0 +1,179 @@
+"""Our workers' sessions: outcomes in, leases out, and the silence after which one is given up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from queue_manager import codec
+from queue_manager.errors import ProtocolError
+from queue_manager.records import (
+    Beat,
+    Done,
+    Exchange,
+    Failed,
+    Hello,
+    Leases,
+    Outcome,
+    encode,
+)
+from queue_manager.records import Lease as LeaseMessage
+from queue_manager.server import Peer
+
+from .broker import Session
+from .changes import Changes
+from .failures import FailureLog
+from .follow import FollowUps
+from .turn import Answer, Step, Turn
+
+log = logging.getLogger("quartermaster.master")
+
+SILENT_S = 12.0
+"""A worker beats every 5 s; one that is frozen is given up after this, so 15 s at most."""
+
+
+@dataclass(slots=True)
+class WorkerSession:
+    """A worker's connection. granted: leases of this turn that were not sent yet."""
+
+    peer: Peer
+    session: Session
+    hello: Hello
+    since: float
+    heard: float
+    draining: bool = False
+    granted: list[LeaseMessage] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """As logs and `status` call it."""
+        return f"{self.hello.host}/{self.hello.pid}"
+
+
+class Workers:
+    """All sessions of our own workers."""
+
+    def __init__(self, turn: Turn, follow_ups: FollowUps, failures: FailureLog) -> None:
+        self._turn = turn
+        self._follow_ups = follow_ups
+        self._failures = failures
+        self._hungry: dict[int, WorkerSession] = {}
+        self._sent: dict[int, WorkerSession] = {}
+        self.sessions: dict[int, WorkerSession] = {}
+
+    def open(self, peer: Peer, session_id: int, hello: Hello) -> WorkerSession:
+        """A worker has said hello."""
+        now = time.monotonic()
+        worker = WorkerSession(peer, Session(session_id, max(1, hello.slots)), hello, now, now)
+        self.sessions[session_id] = worker
+        self._turn.broker.add_session(worker.session)
+        log.info("worker %s connected with %d slot(s)", worker.name, worker.session.slots)
+        return worker
+
+    def message(self, worker: WorkerSession, message: Exchange | Beat) -> None:
+        """A worker reports, asks, or just beats."""
+        worker.heard = time.monotonic()
+        if isinstance(message, Exchange):
+            self._turn.post(Step(lambda now, wall: self._stage(worker, message, now, wall)))
+
+    def closed(self, worker: WorkerSession) -> None:
+        """A worker's connection has ended."""
+        self.sessions.pop(worker.session.id, None)
+        self._hungry.pop(worker.session.id, None)
+        held = sum(lease.held for lease in worker.session.leases.values())
+        log.info("worker %s left%s", worker.name, f", {held} task(s) offered again" * bool(held))
+        self._turn.post(Step(lambda now, wall: self._drop(worker, now, wall)))
+
+    def drop_silent(self, now: float) -> None:
+        """Give up the workers that said nothing for too long: a frozen host still acknowledges."""
+        for worker in list(self.sessions.values()):
+            if now - worker.heard > SILENT_S:
+                log.warning("worker %s is silent: given up", worker.name)
+                worker.peer.abort()
+
+    def turned(self, changes: Changes, now: float) -> None:
+        """Hand out leases: one to each that waits, round after round."""
+        broker = self._turn.broker
+        while self._hungry and broker.any_ready:
+            given = [w for w in list(self._hungry.values()) if self._give(w, now)]
+            self._turn.refill()
+            if not given:
+                break
+        for worker in self._sent.values():
+            self._send(worker, 0, 0)
+        self._sent.clear()
+
+    def _stage(
+        self, worker: WorkerSession, message: Exchange, now: float, wall: float
+    ) -> Answer | None:
+        refused = 0
+        for outcome in message.outcomes:
+            refused += not self._outcome(worker, outcome, now, wall)
+        session = worker.session
+        worker.draining = worker.draining or message.draining
+        session.wanted = 0 if worker.draining else session.wanted + max(0, message.want)
+        if session.wanted and session.id in self.sessions:
+            self._hungry[session.id] = worker
+        else:
+            self._hungry.pop(session.id, None)
+        return lambda: self._send(worker, message.seq, refused)
+
+    def _outcome(self, worker: WorkerSession, outcome: Outcome, now: float, wall: float) -> bool:
+        broker, session = self._turn.broker, worker.session
+        lease = session.leases.get(outcome.lease)
+        if isinstance(outcome, Done):
+            count = outcome.stop - outcome.start
+            if codec.batch_length(outcome.results) != count:
+                raise ProtocolError(f"{worker.name} reports {count} results in a wrong batch")
+            follow = outcome.follow if count == 1 else []
+            accepted = broker.done(
+                session,
+                outcome.lease,
+                outcome.start,
+                outcome.stop,
+                outcome.results,
+                outcome.took_s,
+            )
+            if accepted and lease is not None and follow:
+                self._follow_ups.stage(lease.run, follow, now, wall, from_tasks=False)
+            return accepted
+        if isinstance(outcome, Failed):
+            accepted = broker.fail(
+                session,
+                outcome.lease,
+                outcome.position,
+                outcome.error,
+                now,
+                wall,
+                evidence=outcome.evidence,
+                reject=outcome.reject,
+                delay_s=outcome.delay_s,
+            )
+            if accepted and lease is not None:
+                self._failures.note(lease, outcome.position, outcome.error)
+            return accepted
+        if lease is not None and outcome.lacks and lease.run.job not in session.lacks:
+            log.warning("worker %s can't run %s: %s", worker.name, lease.run.job, outcome.lacks)
+        return broker.release(session, outcome.lease, outcome.start, outcome.stop, outcome.lacks)
+
+    def _drop(self, worker: WorkerSession, now: float, wall: float) -> None:
+        self._turn.broker.drop_session(worker.session, now, wall)
+
+    def _give(self, worker: WorkerSession, now: float) -> bool:
+        session = worker.session
+        lease = self._turn.broker.lease(session, now)
+        if lease is None:
+            return False
+        session.wanted -= 1
+        worker.granted.append(self._turn.lease_message(lease))
+        self._sent[session.id] = worker
+        # To the end of the line, so that the next round begins with somebody else.
+        del self._hungry[session.id]
+        if session.wanted:
+            self._hungry[session.id] = worker
+        return True
+
+    def _send(self, worker: WorkerSession, seq: int, refused: int) -> None:
+        granted, worker.granted = worker.granted, []
+        worker.peer.send_frame(encode(Leases(seq, granted, refused)))

@@ -1,0 +1,26 @@
+"""Quartermaster's shared module: what a job and both ends of the queue must agree on.
+
+These names are all that a job or a program of the user's needs. The import is light:
+`QueueManager`, which needs the network, is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .job import Options, Reject, Result, Retry, Task
+
+if TYPE_CHECKING:
+    from .manager import QueueManager
+
+__version__ = "0.1.0"
+
+__all__ = ["Options", "QueueManager", "Reject", "Result", "Retry", "Task", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "QueueManager":
+        from .manager import QueueManager
+
+        return QueueManager
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

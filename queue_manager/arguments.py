@@ -1,0 +1,171 @@
+"""The arguments of a run: words such as `count=10` become what a job's `tasks()` takes.
+
+Owns the splitting and the conversion; knows nothing of runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import shlex
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from .errors import ArgumentError
+
+_BOOLS = {
+    "1": True, "true": True, "yes": True, "on": True, "y": True,
+    "0": False, "false": False, "no": False, "off": False, "n": False,
+}  # fmt: skip
+_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def split_arguments(text: str) -> list[str]:
+    """Split a line into words as a shell does.
+
+    Raises:
+        ArgumentError: a quotation mark is not closed.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ArgumentError(f"arguments {text!r}: {str(error).lower()}") from None
+
+
+def parse_arguments(words: Sequence[str], tasks: Callable[..., Any] | None) -> dict[str, Any]:
+    """Convert `name=value` words by the annotations of `tasks`, else its defaults' types.
+
+    Raises:
+        ArgumentError: a word is not of that form, a name or a value is wrong, or one is
+            missing; one line.
+    """
+    parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
+    named = {name: p for name, p in parameters.items() if p.kind in _KINDS}
+    others = [p for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
+    hints = _hints(tasks)
+    arguments: dict[str, Any] = {}
+    for word in words:
+        name, text = _split(word, arguments)
+        if name in named:
+            arguments[name] = _convert(name, text, _wanted(named[name], hints))
+        elif others and name.isidentifier():
+            arguments[name] = _convert(name, text, _wanted(others[0], hints))
+        else:
+            raise ArgumentError(_unknown(name, list(named), tasks is not None))
+    missing = [n for n, p in named.items() if p.default is p.empty and n not in arguments]
+    if missing:
+        raise ArgumentError(f"missing {_list(missing)}: give {' '.join(f'{n}=…' for n in missing)}")
+    return arguments
+
+
+def _split(word: str, arguments: dict[str, Any]) -> tuple[str, str]:
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        raise ArgumentError(f"argument {word!r} is not of the form name=value")
+    if name in arguments:
+        raise ArgumentError(f"argument {name!r} is given twice")
+    return name, text
+
+
+def _unknown(name: str, names: list[str], has_tasks: bool) -> str:
+    if not names:
+        why = "takes no arguments" if has_tasks else "has no tasks() to take arguments"
+        return f"unknown argument {name!r}: the job {why}"
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown argument {name!r}{hint}: the job takes {', '.join(names)}"
+
+
+def _list(names: list[str]) -> str:
+    word = "argument" if len(names) == 1 else "arguments"
+    return f"{word} {', '.join(map(repr, names))}"
+
+
+def _hints(tasks: Callable[..., Any] | None) -> dict[str, Any]:
+    """The resolved annotations; one that cannot be resolved counts as none."""
+    if tasks is None:
+        return {}
+    function = inspect.unwrap(tasks)
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except Exception:
+        raw = getattr(function, "__annotations__", {})
+        return {name: _resolved(hint, function) for name, hint in raw.items()}
+
+
+def _resolved(hint: Any, function: Any) -> Any:
+    if not isinstance(hint, str):
+        return hint
+    try:
+        return eval(hint, getattr(function, "__globals__", {}))  # the job's own code, as is
+    except Exception:
+        return Any
+
+
+def _wanted(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
+    hint = hints.get(parameter.name, Any)
+    if hint is not Any:
+        return hint
+    if parameter.default is parameter.empty or parameter.default is None:
+        return str
+    return type(parameter.default)
+
+
+def _convert(name: str, text: str, wanted: Any) -> Any:
+    try:
+        return _converted(text, wanted)
+    except (ValueError, ArithmeticError) as error:  # msgspec's ValidationError is a ValueError
+        said = f" ({error})" if typing.get_origin(wanted) is not None else ""
+        shown = _shown(wanted)
+        raise ArgumentError(f"argument {name!r} is {shown}, not {text!r}{said}") from None
+
+
+def _converted(text: str, wanted: Any) -> Any:
+    if wanted in (str, Any, object):
+        return text
+    if wanted is bool:
+        if text.lower() not in _BOOLS:
+            raise ValueError(text)
+        return _BOOLS[text.lower()]
+    if wanted in (int, float, complex):
+        return wanted(text)
+    try:
+        return _plain(text, wanted)
+    except TypeError:  # a union that msgspec does not take
+        return text
+
+
+def _plain(text: str, wanted: Any) -> Any:
+    try:
+        return msgspec.convert(text, wanted, strict=False, dec_hook=_made)
+    except msgspec.ValidationError as error:
+        try:
+            return msgspec.json.decode(text, type=wanted, strict=False, dec_hook=_made)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            if text[:1] in ("[", "{"):
+                raise
+            raise error from None
+
+
+def _made(wanted: type, value: Any) -> Any:
+    """An object of a type that msgspec does not know, such as Path."""
+    return wanted(value)
+
+
+def _shown(wanted: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false"}
+    if wanted in names:
+        return names[wanted]
+    shown = wanted.__name__ if isinstance(wanted, type) and not typing.get_args(wanted) else ""
+    shown = shown or str(wanted).replace("typing.", "")
+    origin = typing.get_origin(wanted) or wanted
+    if origin in (list, tuple, set, frozenset, dict):
+        return f"a {shown} as JSON text"
+    return f"a {shown}"

@@ -1,0 +1,97 @@
+"""Payloads, one after the other, become blocks: what `tasks()` yields, what follows a result.
+
+A payload that can change is encoded when it is added, so that its owner may go on with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import codec
+from .job import Task
+from .records import BLOCK_BYTES, BLOCK_TASKS, NewBlock
+
+_SMALL_BYTES = 9
+_UTF8_BYTES = 4
+
+_Kind = tuple[bool, str | None, int, float]
+_PLAIN: _Kind = (False, None, 0, 0.0)
+
+
+class Batching:
+    """Collects payloads until a block is full or another kind of task begins.
+
+    Args:
+        max_bytes: the most that one payload may have.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._kind = _PLAIN
+        self._values: list[Any] = []
+        self._keys: list[str] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, item: Any) -> NewBlock | None:
+        """Add a payload or a Task; returns the block that had to end before it.
+
+        Raises:
+            NotPlainDataError: the payload is not plain data.
+            TooLargeError: it has more than `max_bytes`.
+        """
+        kind, key = _PLAIN, None
+        if type(item) is Task:
+            kind = (item.key is not None, item.group, item.priority, item.delay_s)
+            item, key = item.payload, item.key
+        value, size = self._frozen(item)
+        full = (
+            len(self._values) >= BLOCK_TASKS
+            or self._bytes + size > BLOCK_BYTES
+            or kind != self._kind
+        )
+        ended = self.flush() if full else None
+        self._kind = kind
+        self._values.append(value)
+        self._bytes += size
+        if key is not None:
+            self._keys.append(key)
+        return ended
+
+    def flush(self) -> NewBlock | None:
+        """The block of all that was added since the last one; None when that is nothing."""
+        values, keys = self._values, self._keys
+        if not values:
+            return None
+        keyed, group, priority, delay_s = self._kind
+        if keyed:  # the master drops the ones whose key is taken, without opening them
+            items = (v.data if type(v) is codec.Encoded else codec.encode(v) for v in values)
+            body = codec.encode_items(items)
+        else:
+            body = codec.encode_batch(values)
+        self._values, self._keys, self._bytes = [], [], 0
+        return NewBlock(len(values), body, keys if keyed else None, group, priority, delay_s)
+
+    def _frozen(self, payload: Any) -> tuple[Any, int]:
+        kind = type(payload)
+        if kind in codec.ATOMS:
+            size = _SMALL_BYTES
+            if kind is str or kind is bytes:
+                size = len(payload)
+                if size * _UTF8_BYTES > self._max_bytes:
+                    codec.check_size(codec.encode(payload), self._max_bytes, "a payload")
+            return payload, size
+        value = codec.freeze(payload)
+        size = len(value.data)
+        if size > self._max_bytes:
+            codec.check_size(value.data, self._max_bytes, "a payload")
+        return value, size
+
+
+def blocks_of(items: Any, max_bytes: int) -> list[NewBlock]:
+    """All items as blocks. Raises as `Batching.add` does."""
+    batching = Batching(max_bytes)
+    ended = [batching.add(item) for item in items]
+    return [block for block in [*ended, batching.flush()] if block is not None]

@@ -1,0 +1,76 @@
+"""The errors of Quartermaster, one tree.
+
+    QueueError
+    ├── ConnectionLostError   (also ConnectionError)  the other side is gone
+    ├── WrongKeyError         the authkeys of the two sides differ
+    ├── SettingsError         (also ValueError)  a variable has a wrong value; exit code 2
+    ├── JobError
+    │   ├── UnknownJobError   there is no such job
+    │   ├── BadJobError       its module does not load, or lacks what a job needs
+    │   └── ArgumentError     (also TypeError)  its arguments are wrong
+    ├── NotPlainDataError     (also TypeError)  a value that cannot travel
+    ├── TooLargeError         (also ValueError)  a value above QUEUE_MAX_BYTES
+    ├── ProtocolError         bytes that are not what was agreed
+    ├── StoreError            the durable state cannot be read or written
+    │   └── StoreBusyError    another master holds the data folder
+    └── RefusedError          the master does not grant a request
+
+The text of each is one line for the person who reads it. `Retry` and `Reject`, which a job
+raises on purpose, are part of its contract and live in `job`.
+"""
+
+
+class QueueError(Exception):
+    """Base of all errors of Quartermaster."""
+
+
+class ConnectionLostError(QueueError, ConnectionError):
+    """The other side is gone, or was never there."""
+
+
+class WrongKeyError(QueueError):
+    """The authkeys of the two sides differ."""
+
+
+class SettingsError(QueueError, ValueError):
+    """An environment variable has a wrong or no value; commands exit with code 2."""
+
+
+class JobError(QueueError):
+    """Something is wrong with a job or with how it was asked for."""
+
+
+class UnknownJobError(JobError):
+    """There is no job of that name."""
+
+
+class BadJobError(JobError):
+    """The job's module does not load, or lacks what a job needs."""
+
+
+class ArgumentError(JobError, TypeError):
+    """The arguments of a run do not fit the job's `tasks()`."""
+
+
+class NotPlainDataError(QueueError, TypeError):
+    """A value is of a type that cannot travel."""
+
+
+class TooLargeError(QueueError, ValueError):
+    """A value takes more bytes than QUEUE_MAX_BYTES allows."""
+
+
+class ProtocolError(QueueError):
+    """The other side sent bytes that are not what was agreed."""
+
+
+class StoreError(QueueError):
+    """The durable state cannot be read or written."""
+
+
+class StoreBusyError(StoreError):
+    """Another master holds the data folder."""
+
+
+class RefusedError(QueueError):
+    """The master does not grant a request; the text says why."""

@@ -1,0 +1,143 @@
+"""The contract between a job and Quartermaster: the names that `jobs/NAME.py` may import.
+
+Owns what a task, a result and a job's options are; knows nothing of queues or networks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+def _seconds(name: str, value: object, *, above_zero: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}")
+    if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
+        least = "above 0" if above_zero else "0 or more"
+        raise ValueError(f"{name} is a number of seconds, {least}, not {value!r}")
+
+
+def _count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a whole number, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} is 1 or more, not {value!r}")
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a str or None, not {value!r}")
+    if not value:
+        raise ValueError(f"{name} is a text with at least one character, or None")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name} {value!r} cannot be written as UTF-8") from None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One input of a run, with more than its payload.
+
+    Args:
+        payload: plain data, given to `work`.
+        key: makes the task unique in its run; it stays taken after completion.
+        group: tasks of one group can be limited together.
+        priority: higher goes first within a run; any whole number of 64 bits.
+        delay_s: seconds before the task is offered for the first time.
+
+    Raises:
+        TypeError: a field is of the wrong type.
+        ValueError: a field is out of its range.
+    """
+
+    payload: Any
+    key: str | None = None
+    group: str | None = None
+    priority: int = 0
+    delay_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.key is not None:
+            _text("key", self.key)
+        if self.group is not None:
+            _text("group", self.group)
+        if type(self.priority) is not int:
+            raise TypeError(f"priority is a whole number, not {self.priority!r}")
+        if not -(2**63) <= self.priority < 2**63:
+            raise ValueError(f"priority is a number of 64 bits, not {self.priority!r}")
+        if self.delay_s != 0.0:
+            _seconds("delay_s", self.delay_s)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result with tasks that follow from it, recorded in the same transaction.
+
+    Args:
+        value: plain data, the task's result.
+        follow: new tasks of the same run; anything that is not a `Task` is a payload.
+    """
+
+    value: Any
+    follow: Iterable[Any] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.follow, str | bytes | dict | Task):
+            kind = type(self.follow).__name__
+            raise TypeError(f"follow is a list of tasks, not one {kind}")
+        follow = tuple(t if isinstance(t, Task) else Task(t) for t in self.follow)
+        object.__setattr__(self, "follow", follow)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a job's tasks are run: `OPTIONS = Options(...)` in its module.
+
+    Args:
+        attempts: charged tries of a task before it is a dead letter.
+        losses: lost leases of a task before it is a dead letter.
+        timeout_s: hard limit of one try in seconds, from its start; None is no limit.
+        concurrency: tasks that one slot of an async `work` keeps in flight.
+        memory_bytes: limit of a slot's memory; None is no limit.
+
+    Raises:
+        TypeError: a field is of the wrong type.
+        ValueError: a field is out of its range.
+    """
+
+    attempts: int = 3
+    losses: int = 5
+    timeout_s: float | None = None
+    concurrency: int = 1
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        _count("attempts", self.attempts)
+        _count("losses", self.losses)
+        _count("concurrency", self.concurrency)
+        if self.timeout_s is not None:
+            _seconds("timeout_s", self.timeout_s, above_zero=True)
+        if self.memory_bytes is not None:
+            _count("memory_bytes", self.memory_bytes)
+
+
+class Retry(Exception):
+    """Raised by `work`: try this task again (charged), after `delay_s` seconds if given."""
+
+    def __init__(self, delay_s: float | None = None) -> None:
+        if delay_s is not None:
+            _seconds("delay_s", delay_s)
+        super().__init__(delay_s)
+        self.delay_s = delay_s
+
+
+class Reject(Exception):
+    """Raised by `work`: this task goes straight to the dead letters, for this reason."""
+
+    def __init__(self, reason: str = "rejected by the job") -> None:
+        super().__init__(reason)
+        self.reason = str(reason)

@@ -1,0 +1,240 @@
+"""Finds and imports jobs: `NAME.py` in the jobs folder, as the module `jobs.NAME`.
+
+Owns how a job's module becomes a `Job`, and the version of its code. A job imports its
+neighbours as `import helper`, `from jobs.helper import x` or `from .helper import x`.
+Never imported by the process that owns the queue: loading runs the user's code.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BadJobError, UnknownJobError
+from .job import Options
+
+_PACKAGE = "jobs"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was loaded; `version` changes with its code."""
+
+    name: str
+    tasks: Callable[..., Any] | None
+    work: Callable[[Any], Any]
+    setup: Callable[[], Any] | None
+    collect: Callable[[Any, Any], Any] | None
+    options: Options
+    version: str
+
+
+class _FreshLoader(importlib.machinery.SourceFileLoader):
+    """Compiles the source as it is now: a cached .pyc of the same second may be an old one."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def load_job(name: str, folder: Path) -> Job:
+    """Import the job `name` from `folder` (this runs its code).
+
+    Raises:
+        UnknownJobError: there is no such file, or the name is not one of a module.
+        BadJobError: the module does not load, or lacks what a job needs.
+    """
+    folder = folder.resolve()
+    path = _job_path(name, folder)
+    version = job_version(name, folder)
+    module = _import(name, path, folder)
+    options = getattr(module, "OPTIONS", None) or Options()
+    if not isinstance(options, Options):
+        raise BadJobError(f"{_shown(path, folder)}: OPTIONS is an Options(...), not {options!r}")
+    work = _function(module, "work", path, folder)
+    if work is None:
+        raise BadJobError(f"{_shown(path, folder)} has no work(payload), which a job needs")
+    return Job(
+        name=name,
+        tasks=_function(module, "tasks", path, folder),
+        work=work,
+        setup=_function(module, "setup", path, folder),
+        collect=_function(module, "collect", path, folder),
+        options=options,
+        version=version,
+    )
+
+
+def job_names(folder: Path) -> list[str]:
+    """The names of the jobs in a folder: its modules that define `work`. Runs no code."""
+    try:
+        paths = sorted(folder.glob("*.py"))
+    except OSError:
+        return []
+    return [p.stem for p in paths if p.stem.isidentifier() and p.stem[0] != "_" and _works(p)]
+
+
+def job_version(name: str, folder: Path) -> str:
+    """The SHA-256 of a job's file and of the files of the folder that it imports.
+
+    Raises:
+        UnknownJobError: there is no such job.
+    """
+    folder = folder.resolve()
+    todo = [_job_path(name, folder)]
+    found: dict[str, bytes] = {}
+    while todo:
+        path = todo.pop()
+        key = path.relative_to(folder).as_posix()
+        if key in found:
+            continue
+        try:
+            found[key] = path.read_bytes()
+        except OSError as error:
+            raise UnknownJobError(f"{_shown(path, folder)}: {error.strerror}") from error
+        todo += _neighbours(found[key], path, folder)
+    digest = hashlib.sha256()
+    for key, source in sorted(found.items()):
+        digest.update(f"{key}\0{len(source)}\0".encode() + source)
+    return digest.hexdigest()
+
+
+def _job_path(name: str, folder: Path) -> Path:
+    if not name.isidentifier():
+        raise UnknownJobError(f"{name!r} is no job's name: jobs/NAME.py, letters, digits and _")
+    path = folder / f"{name}.py"
+    if not path.is_file():
+        names = job_names(folder)
+        has = f"has {', '.join(names)}" if names else "is empty or missing"
+        shown = folder.name or str(folder)
+        raise UnknownJobError(f"no job {name!r}: {shown}/ {has}; put yours at {shown}/{name}.py")
+    return path
+
+
+def _works(path: Path) -> bool:
+    """Whether a file defines `work`; one that does not parse is a job with an error."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return True
+    return any("work" in _defined(node) for node in body)
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.ImportFrom(names=names):
+            return [alias.asname or alias.name for alias in names]
+    return []
+
+
+def _import(name: str, path: Path, folder: Path) -> types.ModuleType:
+    _enter(folder)
+    full = f"{_PACKAGE}.{name}"
+    loader = _FreshLoader(full, str(path))
+    spec = importlib.util.spec_from_loader(full, loader)
+    assert spec is not None  # a loader was given
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[full] = module
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[full]
+        raise BadJobError(_where(error, path, folder)) from error
+    setattr(sys.modules[_PACKAGE], name, module)
+    return module
+
+
+def _enter(folder: Path) -> None:
+    """Make `folder` the package `jobs` and a place to import from, in the place of another."""
+    importlib.invalidate_caches()
+    package = sys.modules.get(_PACKAGE)
+    if package is None or list(getattr(package, "__path__", [])) != [str(folder)]:
+        _leave(package)
+        package = types.ModuleType(_PACKAGE)
+        package.__path__ = [str(folder)]
+        sys.modules[_PACKAGE] = package
+    if str(folder) not in sys.path:
+        # Before installed packages, behind the standard library: a job that is called
+        # `queue` or `random` must not take its place.
+        installed = ("site-packages", "dist-packages")
+        places = [i for i, entry in enumerate(sys.path) if entry.endswith(installed)]
+        sys.path.insert(places[0] if places else len(sys.path), str(folder))
+
+
+def _leave(package: types.ModuleType | None) -> None:
+    old = [str(entry) for entry in getattr(package, "__path__", [])]
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        inside = any(Path(file).is_relative_to(entry) for entry in old) if file else False
+        if name == _PACKAGE or name.startswith(f"{_PACKAGE}.") or inside:
+            del sys.modules[name]
+    sys.path[:] = [entry for entry in sys.path if entry not in old]
+
+
+def _function(module: types.ModuleType, name: str, path: Path, folder: Path) -> Any:
+    value = getattr(module, name, None)
+    if value is not None and not callable(value):
+        raise BadJobError(f"{_shown(path, folder)}: {name} is not a function but {value!r:.100}")
+    return value
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return f"{folder.name}/{path.relative_to(folder).as_posix()}"
+
+
+def _where(error: BaseException, path: Path, folder: Path) -> str:
+    """One line for an error at import: the last line of the folder's code that was reached."""
+    file, line = str(path), 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).is_relative_to(folder):
+            file, line = frame.filename, frame.lineno or 0
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno or 0
+    inside = Path(file).is_relative_to(folder)
+    shown = _shown(Path(file), folder) if inside else file
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = " ".join(f"{type(error).__name__}: {said}".split())
+    return f"{shown} line {line}: {text}" if line else f"{shown}: {text}"
+
+
+def _neighbours(source: bytes, path: Path, folder: Path) -> Iterator[Path]:
+    """The files of the folder that a module imports."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    package = path.relative_to(folder).parent.parts
+    for node in ast.walk(tree):
+        for parts in _imported(node, package):
+            for length in range(1, len(parts) + 1):
+                base = folder.joinpath(*parts[:length])
+                for candidate in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
+                    if candidate.is_file():
+                        yield candidate
+
+
+def _imported(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The names that a node imports, as parts of paths below the folder."""
+    names: list[tuple[str, ...]] = []
+    if isinstance(node, ast.Import):
+        names = [tuple(alias.name.split(".")) for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        base = tuple(node.module.split(".")) if node.module else ()
+        if node.level:
+            base = package[: len(package) + 1 - node.level] + base
+        names = [(*base, *alias.name.split(".")) for alias in node.names]
+    return [parts[1:] if parts[0] == _PACKAGE else parts for parts in names]

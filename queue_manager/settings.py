@@ -1,0 +1,185 @@
+"""The environment, read in one place, at start.
+
+Owns the names, defaults and limits of every variable. Empty means unset, everywhere. Knows
+nothing of what the values are used for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from .errors import SettingsError
+
+_Port = Annotated[int, Meta(ge=0, le=65_535)]
+_Bytes = Annotated[int, Meta(ge=1, le=7 * 1024 * 1024)]  # a value must fit in a frame of 8 MiB
+_Slots = Annotated[int, Meta(ge=1, le=4_096)]
+_Seconds = Annotated[float, Meta(ge=0, le=86_400 * 365)]
+_Days = Annotated[float, Meta(ge=0, le=365_000)]
+
+_EXPECTED = {
+    "queue_port": "a port, 0 to 65535",
+    "queue_allow_weak_authkey": "1 or 0",
+    "queue_tls": "auto, required or off",
+    "queue_max_bytes": "a number of bytes, 1 to 7340032",
+    "worker_slots": "a whole number, 1 to 4096",
+    "worker_drain_s": "a number of seconds, 0 or more",
+    "queue_keep_days": "a number of days, 0 or more",
+}
+
+
+def _folder_of_user() -> Path:
+    return Path(tempfile.gettempdir(), f"quartermaster-health-{os.getuid()}")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says; each attribute is the variable of its name in capitals.
+
+    queue_port_set: QUEUE_PORT was given, so no other port may be taken in its place.
+    queue_publish_known: QUEUE_PUBLISH was passed, even empty: this is a container whose
+        reach beyond its own network is what QUEUE_PUBLISH says.
+    """
+
+    queue_host: str = "127.0.0.1"
+    queue_bind: str = "127.0.0.1"
+    queue_port: _Port = 5000
+    queue_port_set: bool = False
+    queue_publish: str | None = None
+    queue_publish_known: bool = False
+    queue_authkey: str | None = None
+    queue_authkey_file: Path | None = None
+    queue_allow_weak_authkey: bool = False
+    queue_tls: Literal["auto", "required", "off"] = "auto"
+    queue_tls_set: bool = False
+    queue_max_bytes: _Bytes = 1024 * 1024
+    job: str | None = None
+    job_args: str = ""
+    jobs_folder: Path = Path("jobs")
+    master_data: Path = Path("data")
+    worker_slots: _Slots = msgspec.field(default_factory=lambda: usable_cpus())
+    worker_drain_s: _Seconds = 8.0
+    queue_keep_days: _Days = 30.0
+    health_file: Path = msgspec.field(default_factory=_folder_of_user)
+
+
+_GIVEN = {"queue_port_set", "queue_publish_known", "queue_tls_set"}
+_FIELDS = {f.name: f for f in msgspec.structs.fields(Settings) if f.name not in _GIVEN}
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings from an environment.
+
+    Raises:
+        SettingsError: a value is wrong; one line that names the variable (exit with 2).
+    """
+    given: dict[str, Any] = {}
+    for name, field in _FIELDS.items():
+        text = environ.get(name.upper(), "")
+        if text:
+            given[name] = _value(name, text, field.type)
+    if given.get("queue_tls") == "required":
+        raise SettingsError(
+            "QUEUE_TLS=required: TLS comes with a later release; leave it unset, or set "
+            "QUEUE_TLS=off to say that plain traffic is fine"
+        )
+    return Settings(
+        **given,
+        queue_port_set="queue_port" in given,
+        queue_publish_known="QUEUE_PUBLISH" in environ,
+        queue_tls_set="queue_tls" in given,
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def publish_host(settings: Settings) -> str | None:
+    """The host's address of `ADDRESS:PORT` in QUEUE_PUBLISH; None if it is unset.
+
+    A port alone is published on every address, which is `0.0.0.0`.
+    """
+    if settings.queue_publish is None:
+        return None
+    return settings.queue_publish.rpartition(":")[0] or "0.0.0.0"
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    if kind is Path or kind == Path | None:
+        return Path(text)
+    if kind is str or kind == str | None:  # not through msgspec, for which "null" is None
+        return text
+    plain = text.strip() if name in _EXPECTED else text
+    try:
+        value = msgspec.convert(plain, kind, strict=False)
+    except msgspec.ValidationError:
+        raise _wrong(name, text) from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _wrong(name, text)
+    return value
+
+
+def _wrong(name: str, text: str) -> SettingsError:
+    return SettingsError(f"{name.upper()}={text!r}: expected {_EXPECTED.get(name, 'a text')}")
+
+
+# --- the CPUs that this process may use -----------------------------------------------------
+
+
+def usable_cpus(root: Path = Path("/")) -> int:
+    """CPUs by affinity and by the quota of the control groups (v2 and v1), at least 1.
+
+    Source: Linux, Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst.
+    """
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        cpus = os.cpu_count() or 1
+    quotas = [q for folder in _cgroups(root) if (q := _quota(folder)) is not None]
+    return max(1, min([cpus, *(math.ceil(q) for q in quotas)]))
+
+
+def _cgroups(root: Path) -> list[Path]:
+    """The folders of this process's control groups and of all groups above them."""
+    top = root / "sys/fs/cgroup"
+    folders = [top, top / "cpu", top / "cpu,cpuacct"]
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return folders
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = top / controllers if controllers else top
+        here = base / path.lstrip("/")
+        folders += [f for f in (here, *here.parents) if f.is_relative_to(base)]
+    return folders
+
+
+def _quota(folder: Path) -> float | None:
+    """CPUs that a group may use; None is no limit."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        cpus = float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):  # "max" is no number: no limit
+        return None
+    return cpus if cpus > 0 else None

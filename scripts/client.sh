@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Prints the lines that turn the tutorial's own worker or master script into a client of the
+# master that `docker compose` runs here.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# From the container, since it may have been set in `.env`.
+if ! port=$(docker compose exec -T master printenv QUEUE_PORT 2>/dev/null); then
+    echo "client: no master is running here: make up" >&2
+    exit 1
+fi
+published=$(docker compose port master "$port")
+
+# In the master's container, where the key is and Python is sure to be there to quote it.
+docker compose exec -T master python - "$published" <<'PYTHON'
+import sys
+
+from queue_manager.authkey import find_authkey
+from queue_manager.settings import load_settings
+
+host, _, port = sys.argv[1].rpartition(":")
+host = host.strip("[]")
+if host in ("0.0.0.0", "::"):
+    host = "127.0.0.1"
+key = find_authkey(load_settings()).decode("utf-8", "surrogateescape")
+quoted = '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
+authkey = f"b{quoted}" if key.isascii() else f"{quoted}.encode()"
+print(f'server_addr = "{host}"')
+print(f"m = QueueManager(address=(server_addr, {port}), authkey={authkey})")
+print("m.connect()")
+PYTHON

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# test.sh FOLDER...: runs pytest over those folders of tests that exist.
+# tests/docker is left out, with a line that says so, where no Docker engine can be had;
+# in CI that is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+left_out=
+folders=()
+for folder in "$@"; do
+    if [ "$folder" = tests/docker ]; then
+        if scripts/engine.sh; then
+            # The test's own `docker compose` must build on the same base as `make up`.
+            if [ -z "${BASE:-}" ]; then BASE=$(cat .cache/base); fi
+            export BASE
+        elif [ "${CI:-}" = true ]; then
+            echo "test: CI=true, and there is no Docker engine for tests/docker: that is a failure." >&2
+            exit 1
+        else
+            left_out=$folder
+            continue
+        fi
+    fi
+    # A folder without any test yet: pytest would call that an error.
+    if [ -n "$(find "$folder" -name 'test_*.py' -print -quit 2>/dev/null)" ]; then
+        folders+=("$folder")
+    else
+        echo "test: no tests in $folder yet"
+    fi
+done
+
+code=0
+if [ ${#folders[@]} -gt 0 ]; then
+    # shellcheck disable=SC2086  # PYTEST_ARGS is several words on purpose
+    .venv/bin/python -m pytest ${PYTEST_ARGS:-} "${folders[@]}" || code=$?
+fi
+if [ -n "$left_out" ]; then
+    echo "test: left out $left_out: it needs a Docker engine."
+fi
+exit "$code"

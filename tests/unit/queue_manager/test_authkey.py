@@ -1,0 +1,155 @@
+"""The authkey: found, made once, and refused where it is too weak."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from queue_manager.authkey import find_authkey, master_authkey
+from queue_manager.errors import SettingsError
+from queue_manager.settings import Settings, load_settings
+
+KEY = "痛点就是起点"
+Make = Callable[..., Settings]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def make(**environ: str) -> Settings:
+        return load_settings({"MASTER_DATA": str(tmp_path / "data"), **environ})
+
+    return make
+
+
+def test_a_chinese_key_is_the_same_from_variable_and_file(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(f"{KEY}\n", encoding="utf-8")
+    for settings in (make(QUEUE_AUTHKEY=KEY), make(QUEUE_AUTHKEY_FILE=str(path))):
+        assert find_authkey(settings) == KEY.encode()
+        assert master_authkey(settings) == KEY.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [(b"secret-key", b"secret-key"), (b"secret-key\n", b"secret-key"),
+     (b"secret-key\r\n", b"secret-key"), (b" a key \n\n", b" a key \n")],
+)  # fmt: skip
+def test_one_newline_at_the_end_of_a_file_is_no_part_of_the_key(
+    make: Make, tmp_path: Path, content: bytes, key: bytes
+) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(content)
+    assert find_authkey(make(QUEUE_AUTHKEY_FILE=str(path))) == key
+
+
+def test_the_variable_goes_before_the_file(make: Make, tmp_path: Path) -> None:
+    settings = make(QUEUE_AUTHKEY="from-variable", QUEUE_AUTHKEY_FILE=str(tmp_path / "none"))
+    assert find_authkey(settings) == b"from-variable"
+    assert master_authkey(settings) == b"from-variable"
+    assert not (tmp_path / "none").exists()
+
+
+def test_without_any_key_a_client_is_told_what_to_set(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="QUEUE_AUTHKEY is not set"):
+        find_authkey(make())
+    with pytest.raises(SettingsError, match=r"QUEUE_AUTHKEY_FILE=.*no such file"):
+        find_authkey(make(QUEUE_AUTHKEY_FILE=str(tmp_path / "none")))
+
+
+def test_a_client_waits_for_the_key_file(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    settings = make(QUEUE_AUTHKEY_FILE=str(path))
+    timer = threading.Timer(0.05, master_authkey, [settings])
+    timer.start()
+    assert find_authkey(settings, wait_s=20) == path.read_bytes().rstrip()
+    timer.join()
+
+
+def test_a_master_on_loopback_makes_a_key_that_its_clients_find(make: Make) -> None:
+    settings = make()
+    key = master_authkey(settings)
+    assert len(key) >= 32
+    assert master_authkey(settings) == key == find_authkey(settings)
+    path = settings.master_data / "authkey"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in path.parent.iterdir()] == ["authkey"]
+
+
+def test_masters_that_start_at_once_agree_on_one_key(make: Make, tmp_path: Path) -> None:
+    settings = make(QUEUE_AUTHKEY_FILE=str(tmp_path / "key"), QUEUE_BIND="0.0.0.0")
+    start = threading.Barrier(16)
+
+    def begin(_: int) -> bytes:
+        start.wait()
+        return master_authkey(settings)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(begin, range(16)))) == 1
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_key_file_that_cannot_be_made_or_is_empty_is_one_line(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"QUEUE_AUTHKEY_FILE.*No such file or directory"):
+        master_authkey(make(QUEUE_AUTHKEY_FILE=str(tmp_path / "none" / "key")))
+    with pytest.raises(SettingsError, match="cannot be read"):
+        master_authkey(make(QUEUE_AUTHKEY_FILE=str(tmp_path)))
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(SettingsError, match="is empty"):
+        master_authkey(make(QUEUE_AUTHKEY_FILE=str(tmp_path / "empty")))
+
+
+def test_off_loopback_a_master_makes_no_key_of_its_own(make: Make) -> None:
+    settings = make(QUEUE_BIND="0.0.0.0")
+    with pytest.raises(SettingsError, match=r"QUEUE_BIND=0\.0\.0\.0 can be reached from other"):
+        master_authkey(settings)
+    assert not settings.master_data.exists()
+
+
+NEAR = [
+    {},
+    {"QUEUE_BIND": "::1"},
+    {"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": ""},
+    {"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": "127.0.0.1:5000"},
+]
+FAR = [
+    {"QUEUE_BIND": "0.0.0.0"},
+    {"QUEUE_BIND": "10.0.0.1"},
+    {"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": "0.0.0.0:5000", "QUEUE_TLS": "off"},
+    {"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": "5000", "QUEUE_TLS": "off"},
+    {"QUEUE_BIND": "127.0.0.1", "QUEUE_PUBLISH": "10.0.0.1:5000", "QUEUE_TLS": "off"},
+]
+
+
+@pytest.mark.parametrize("environ", NEAR)
+def test_a_weak_key_is_a_warning_near_by(
+    make: Make, environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert master_authkey(make(QUEUE_AUTHKEY="abc", **environ)) == b"abc"
+    assert "the authkey has 3 bytes" in caplog.text
+
+
+@pytest.mark.parametrize("environ", FAR)
+def test_a_weak_key_is_refused_where_others_can_reach_it(
+    make: Make, environ: dict[str, str]
+) -> None:
+    with pytest.raises(SettingsError, match="QUEUE_ALLOW_WEAK_AUTHKEY=1"):
+        master_authkey(make(QUEUE_AUTHKEY="abc", **environ))
+    allowed = make(QUEUE_AUTHKEY="abc", QUEUE_ALLOW_WEAK_AUTHKEY="1", **environ)
+    assert master_authkey(allowed) == b"abc"
+    assert master_authkey(make(QUEUE_AUTHKEY="12345678", **environ)) == b"12345678"
+
+
+def test_a_strong_key_is_no_warning(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    master_authkey(make(QUEUE_AUTHKEY=KEY))
+    assert caplog.text == ""
+
+
+def test_publishing_in_clear_must_be_said(make: Make) -> None:
+    environ = {"QUEUE_AUTHKEY": "a-long-enough-key", "QUEUE_PUBLISH": "0.0.0.0:5000"}
+    with pytest.raises(SettingsError, match="set QUEUE_TLS=off to publish in clear"):
+        master_authkey(make(**environ))
+    assert master_authkey(make(QUEUE_TLS="off", **environ))

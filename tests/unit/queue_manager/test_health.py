@@ -1,0 +1,64 @@
+"""The health file and its command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from queue_manager import health
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "health"
+    monkeypatch.setenv("HEALTH_FILE", str(path))
+    return path
+
+
+def test_a_touched_file_is_healthy(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text("something longer that was there before, of another program\n")
+    health.touch(path)
+    assert health.main() == 0
+    assert capsys.readouterr().out.startswith("healthy: last sign of life 0.")
+
+
+def test_an_old_file_is_unhealthy(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = health.time.monotonic()
+    monkeypatch.setattr(health.time, "monotonic", lambda: now)
+    health.touch(path)
+    monkeypatch.setattr(health.time, "monotonic", lambda: now + 16)
+    assert health.main() == 1
+    assert capsys.readouterr().out == "unhealthy: last sign of life 16.0 s ago\n"
+    assert health.main(["20"]) == 0
+
+
+@pytest.mark.parametrize("content", [None, "", "nonsense", "99999999999999999.0"])
+def test_a_missing_or_strange_file_is_unhealthy(
+    path: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        path.write_text(content)
+    assert health.main() == 1
+    out = capsys.readouterr().out
+    assert out.startswith("unhealthy: ")
+    assert out.count("\n") == 1
+
+
+def test_a_link_of_somebody_else_is_not_written_through(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("precious")
+    path.symlink_to(tmp_path / "theirs")
+    with pytest.raises(OSError, match="symbolic links"):
+        health.touch(path)
+    assert (tmp_path / "theirs").read_text() == "precious"
+
+
+def test_the_command_runs(path: Path) -> None:
+    health.touch(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "queue_manager.health", "60"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,107 @@
+"""The contract that a job imports, and the errors."""
+
+import dataclasses
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import queue_manager
+from queue_manager import Options, Reject, Result, Retry, Task, errors
+
+
+def test_a_task_needs_only_its_payload() -> None:
+    task = Task([1])
+    assert (task.payload, task.key, task.group, task.priority, task.delay_s) == (
+        [1], None, None, 0, 0.0,
+    )  # fmt: skip
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        task.key = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"key": 5}, "key is a str or None, not 5"),
+        ({"key": ""}, "key is a text"),
+        ({"key": "\ud800"}, "UTF-8"),
+        ({"group": b"x"}, "group is a str"),
+        ({"priority": 1.5}, "priority is a whole number"),
+        ({"priority": True}, "priority is a whole number"),
+        ({"priority": 2**63}, "64 bits"),
+        ({"delay_s": -1}, "delay_s is a number of seconds, 0 or more"),
+        ({"delay_s": float("nan")}, "delay_s is"),
+        ({"delay_s": "5"}, "delay_s is a number of seconds"),
+    ],
+)
+def test_a_wrong_field_of_a_task_is_one_clear_line(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says) as caught:
+        Task(1, **arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"attempts": 0}, "attempts is 1 or more, not 0"),
+        ({"losses": 1.5}, "losses is a whole number"),
+        ({"concurrency": True}, "concurrency is a whole number"),
+        ({"timeout_s": 0}, "timeout_s is a number of seconds, above 0"),
+        ({"timeout_s": float("inf")}, "timeout_s"),
+        ({"memory_bytes": -1}, "memory_bytes is 1 or more"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        Options(**arguments)
+
+
+def test_options_have_the_promised_defaults() -> None:
+    assert Options() == Options(
+        attempts=3, losses=5, timeout_s=None, concurrency=1, memory_bytes=None
+    )
+
+
+def test_what_follows_a_result_becomes_tasks() -> None:
+    result = Result(1, follow=["a", Task("b", key="k")])
+    assert result.follow == (Task("a"), Task("b", key="k"))
+
+
+@pytest.mark.parametrize("follow", ["abc", b"abc", {"a": 1}, Task(1)])
+def test_one_thing_in_the_place_of_a_list_to_follow_is_refused(follow: Any) -> None:
+    with pytest.raises(TypeError, match="list of tasks"):
+        Result(1, follow=follow)
+
+
+def test_retry_and_reject_carry_what_was_asked() -> None:
+    assert Retry().delay_s is None
+    assert Retry(5).delay_s == 5
+    assert Reject("spam").reason == "spam"
+    with pytest.raises(ValueError, match="delay_s"):
+        Retry(-1)
+
+
+def test_errors_are_one_tree_with_their_standard_parents() -> None:
+    tree = [e for e in vars(errors).values() if isinstance(e, type)]
+    assert all(issubclass(e, errors.QueueError) for e in tree)
+    assert all(e.__name__ in (errors.__doc__ or "") for e in tree)
+    assert issubclass(errors.ConnectionLostError, ConnectionError)
+    assert issubclass(errors.SettingsError, ValueError)
+    assert issubclass(errors.ArgumentError, (TypeError, errors.JobError))
+    assert issubclass(errors.StoreBusyError, errors.StoreError)
+
+
+def test_importing_the_contract_is_light() -> None:
+    code = (
+        "import sys, queue_manager; heavy = ('asyncio', 'msgspec', 'socket', 'multiprocessing');"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        queue_manager.nothing  # noqa: B018
+    assert queue_manager.__version__ == "0.1.0"

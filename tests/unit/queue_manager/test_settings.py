@@ -1,0 +1,134 @@
+"""The environment: defaults, empty values, and errors that name the variable."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from queue_manager.errors import SettingsError
+from queue_manager.settings import is_loopback, load_settings, publish_host, usable_cpus
+
+
+def test_an_empty_environment_gives_the_promised_defaults() -> None:
+    settings = load_settings({})
+    given = msgspec.structs.asdict(settings)
+    assert given.pop("worker_slots") >= 1
+    assert given.pop("health_file").is_absolute()
+    assert given == {
+        "queue_host": "127.0.0.1", "queue_bind": "127.0.0.1", "queue_port": 5000,
+        "queue_port_set": False, "queue_publish": None, "queue_publish_known": False,
+        "queue_authkey": None, "queue_authkey_file": None, "queue_allow_weak_authkey": False,
+        "queue_tls": "auto", "queue_tls_set": False, "queue_max_bytes": 1_048_576, "job": None,
+        "job_args": "", "jobs_folder": Path("jobs"), "master_data": Path("data"),
+        "worker_drain_s": 8.0, "queue_keep_days": 30.0,
+    }  # fmt: skip
+
+
+def test_empty_means_unset_everywhere() -> None:
+    names = [name.upper() for name in load_settings({}).__struct_fields__]
+    empty = load_settings(dict.fromkeys(names, ""))
+    assert empty.queue_publish_known
+    assert msgspec.structs.replace(empty, queue_publish_known=False) == load_settings({})
+
+
+def test_values_are_converted() -> None:
+    settings = load_settings({
+        "QUEUE_PORT": "5001", "WORKER_SLOTS": "3", "WORKER_DRAIN_S": "0.5", "JOB": "null",
+        "QUEUE_KEEP_DAYS": "7", "QUEUE_ALLOW_WEAK_AUTHKEY": "1", "QUEUE_TLS": "off",
+        "QUEUE_AUTHKEY_FILE": "/run/secrets/key", "QUEUE_AUTHKEY": "痛点就是起点",
+    })  # fmt: skip
+    assert (settings.queue_port, settings.queue_port_set) == (5001, True)
+    assert (settings.worker_slots, settings.worker_drain_s, settings.queue_keep_days) == (3, 0.5, 7)
+    assert settings.queue_allow_weak_authkey
+    assert (settings.queue_tls, settings.queue_tls_set) == ("off", True)
+    assert settings.queue_authkey_file == Path("/run/secrets/key")
+    assert (settings.queue_authkey, settings.job) == ("痛点就是起点", "null")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("QUEUE_PORT", "fifty", "a port, 0 to 65535"),
+        ("QUEUE_PORT", "65536", "a port, 0 to 65535"),
+        ("QUEUE_TLS", "maybe", "auto, required or off"),
+        ("QUEUE_MAX_BYTES", "0", "a number of bytes"),
+        ("QUEUE_MAX_BYTES", "9000000", "a number of bytes"),
+        ("WORKER_SLOTS", "0", "a whole number, 1 to 4096"),
+        ("WORKER_SLOTS", "1.5", "a whole number"),
+        ("WORKER_DRAIN_S", "-1", "a number of seconds"),
+        ("WORKER_DRAIN_S", "inf", "a number of seconds"),
+        ("WORKER_DRAIN_S", "nan", "a number of seconds"),
+        ("QUEUE_KEEP_DAYS", "long", "a number of days"),
+        ("QUEUE_ALLOW_WEAK_AUTHKEY", "perhaps", "1 or 0"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_variable(
+    name: str, value: str, expected: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({name: value})
+    assert str(caught.value).startswith(f"{name}='{value}': expected {expected}")
+    assert "\n" not in str(caught.value)
+
+
+def test_tls_required_is_refused_until_there_is_tls() -> None:
+    with pytest.raises(SettingsError, match="QUEUE_TLS=required: TLS comes with a later release"):
+        load_settings({"QUEUE_TLS": "required"})
+
+
+@pytest.mark.parametrize(
+    ("host", "near"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True),
+     ("localhost", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False),
+     ("", False), ("host.example", False)],
+)  # fmt: skip
+def test_loopback_is_told_from_the_network(host: str, near: bool) -> None:
+    assert is_loopback(host) is near
+
+
+@pytest.mark.parametrize(
+    ("publish", "host"),
+    [("", None), ("127.0.0.1:", "127.0.0.1"), ("127.0.0.1:5000", "127.0.0.1"),
+     ("[::1]:5000", "[::1]"), ("0.0.0.0:5000", "0.0.0.0"), ("5000", "0.0.0.0"),
+     (":5000", "0.0.0.0")],
+)  # fmt: skip
+def test_the_published_address_is_read_as_docker_does(publish: str, host: str | None) -> None:
+    assert publish_host(load_settings({"QUEUE_PUBLISH": publish})) == host
+
+
+def put(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"sys/fs/cgroup/cpu.max": "50000 100000\n"},
+        {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "100000 100000\n",
+         "sys/fs/cgroup/a/b/cpu.max": "max 100000\n"},
+        {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "100000\n",
+         "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"},
+        {"proc/self/cgroup": "4:cpu,cpuacct:/x\n",
+         "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us": "90000\n",
+         "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n"},
+    ],
+)  # fmt: skip
+def test_a_quota_of_the_control_group_limits_the_slots(
+    tmp_path: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    assert usable_cpus(tmp_path) == 16
+    assert usable_cpus(put(tmp_path, files)) == 1
+
+
+def test_no_quota_leaves_the_cpus_of_the_affinity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    files = {"sys/fs/cgroup/cpu.max": "max 100000\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1"}
+    assert usable_cpus(put(tmp_path, files)) == 16
+    assert usable_cpus(put(tmp_path, {"sys/fs/cgroup/cpu.max": "250000 100000\n"})) == 3

@@ -1,0 +1,252 @@
+"""An `async def work` in a slot: many tasks in flight on one event loop.
+
+Owns the loop, how many tasks fly, and their time limit. Before each step of a coroutine the
+board says whose step it is, so that a step that kills the process is charged to its own task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Coroutine, Generator, Sequence
+from typing import Any
+
+from queue_manager import Result, codec
+from queue_manager.loading import Job
+from queue_manager.records import Done, Failed, Outcome
+
+from . import outcomes
+from .async_limits import CANCEL_S
+from .board import LIMIT, NONE, OPENED, POSITION, STARTED, STEP, Board, Page
+from .pipe import Give, Report, SlotEnd
+from .reporter import FLUSH_S
+from .work_loop import payloads_of, undecoded
+
+
+LONGEST_SHARE_S = 1.0
+
+
+class _Steps:
+    """A coroutine that tells the board when it is the one that runs."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], page: Page, position: int) -> None:
+        self._coroutine, self._page, self._position = coroutine, page, position
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        step = self._coroutine.send
+        argument: Any = None
+        while True:
+            self._page.times[STEP] = time.monotonic()
+            self._page.numbers[POSITION] = self._position
+            try:
+                waiting = step(argument)
+            except StopIteration as end:
+                return end.value
+            finally:
+                self._page.numbers[POSITION] = NONE
+            try:
+                argument = yield waiting
+                step = self._coroutine.send
+            except BaseException as error:
+                argument, step = error, self._coroutine.throw
+
+
+class _Flight:
+    """One lease in the air: what flies, and what landed and is not yet reported."""
+
+    def __init__(self, give: Give, page: Page, payloads: Sequence[Any]) -> None:
+        self.give, self.lease, self.page, self.payloads = give, give.lease, page, payloads
+        self.position = give.lease.start
+        self.flying: dict[int, float] = {}
+        self.landed: list[Outcome] = []
+        page.numbers[POSITION] = NONE
+
+    @property
+    def over(self) -> bool:
+        """Whether all tasks that could start have landed."""
+        return not self.flying and self.position >= self.end
+
+    @property
+    def end(self) -> int:
+        """Where the lease ends now: the supervisor may have taken the rest back."""
+        return min(self.lease.stop, self.page.numbers[LIMIT])
+
+    def start(self) -> tuple[int, Any] | None:
+        """The next task, marked as started; None when there is none."""
+        position = self.position
+        if position >= self.lease.stop:
+            return None
+        self.page.numbers[OPENED] = position + 1  # before the limit is read: see `board`
+        if position >= self.end:
+            return None
+        self.position += 1
+        self.flying[position] = time.monotonic()
+        self._mark()
+        return position, self.payloads[position - self.lease.start]
+
+    def land(self, position: int, value: Any, error: BaseException | None, share: int) -> None:
+        """Record how a task ended.
+
+        A task's time is divided by the number of tasks that fly: the master sizes leases by it,
+        and a lease of 0.1 s of work must keep the loop as busy as the slot's concurrency says.
+        """
+        number, max_bytes = self.lease.number, self.give.max_bytes
+        took_s = min(time.monotonic() - self.flying.pop(position), LONGEST_SHARE_S) / share
+        self._mark()
+        if error is not None:
+            self.landed.append(outcomes.failed(number, position, error, took_s))
+        elif isinstance(value, Result):
+            self.landed.append(outcomes.branch(number, position, value, took_s, max_bytes))
+        else:
+            self.landed += outcomes.done(number, position, [value], took_s, max_bytes)
+
+    def _mark(self) -> None:
+        self.page.times[STARTED] = next(iter(self.flying.values()), time.monotonic())
+
+
+class AsyncSlot:
+    """The event loop of a job whose `work` is a coroutine function."""
+
+    def __init__(self, job: Job, end: SlotEnd, board: Board) -> None:
+        self._job, self._end, self._board = job, end, board
+        self._runner = asyncio.Runner()
+        self._flights: list[_Flight] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._limit = 1
+        self._flush_due = False
+        self._ended: asyncio.Future[bool] | None = None
+
+    def set_up(self) -> None:
+        """Run `setup` in the loop, so that it can make what belongs to one."""
+        self._runner.run(self._set_up())
+
+    async def _set_up(self) -> None:
+        made = self._job.setup() if self._job.setup is not None else None
+        if inspect.isawaitable(made):
+            await made
+
+    def run(self, give: Give) -> bool:
+        """Run leases until none is left. False: this process must end."""
+        return self._runner.run(self._run(give))
+
+    async def _run(self, give: Give) -> bool:
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        loop.add_reader(self._end.sock, self._readable)
+        self._take(give)
+        try:
+            return await self._ended
+        finally:
+            loop.remove_reader(self._end.sock)
+
+    def _readable(self) -> None:
+        if not self._end.read():
+            self._end_with(False)
+        elif self._ended is not None and not self._ended.done():
+            for give in self._end.taken():
+                self._take(give)
+
+    def _take(self, give: Give) -> None:
+        self._limit = 1 if give.alone else self._job.options.concurrency
+        payloads, _ = payloads_of(give.lease)
+        self._flights.append(_Flight(give, self._board.pages[give.page], payloads))
+        self._end.send(Report(give.lease.number, [], concurrency=self._limit))
+        self._start()
+
+    def _start(self) -> None:
+        for flight in self._flights:
+            while len(self._tasks) < self._limit and (found := flight.start()) is not None:
+                task = asyncio.ensure_future(self._one(flight, *found))
+                self._tasks.add(task)
+                task.add_done_callback(self._landed)
+        self._plan_flush()
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        task.result()
+        self._start()
+
+    async def _one(self, flight: _Flight, position: int, payload: Any) -> None:
+        """One task from its start to its record."""
+        coroutine = self._outcome(flight, position, payload)
+        timeout_s = flight.lease.timeout_s
+        if timeout_s is None:
+            flight.land(position, *await coroutine, self._limit)
+            return
+        task = asyncio.ensure_future(coroutine)
+        await asyncio.wait([task], timeout=timeout_s)
+        if task.done():
+            flight.land(position, *task.result(), self._limit)
+            return
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_S)
+        took_s = time.monotonic() - flight.flying.pop(position)
+        line = f"timed out after {timeout_s:g} s"
+        flight.landed.append(Failed(flight.lease.number, position, line, took_s=took_s))
+        if not task.done():
+            self._leave()
+
+    async def _outcome(
+        self, flight: _Flight, position: int, payload: Any
+    ) -> tuple[Any, BaseException | None]:
+        try:
+            bad = undecoded(payload)
+            if bad is not None:
+                return None, bad
+            value = await _Steps(self._job.work(payload), flight.page, position)
+            return (value if isinstance(value, Result) else codec.freeze(value)), None
+        except BaseException as error:  # also SystemExit: `work` does not end the slot
+            return None, error
+
+    def _plan_flush(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            over = any(flight.over for flight in self._flights)
+            asyncio.get_running_loop().call_later(0.0 if over else FLUSH_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        for flight in list(self._flights):
+            found, flight.landed = merged(flight.landed), []
+            if flight.over:
+                self._flights.remove(flight)
+            if found or flight.over:
+                number, over = flight.lease.number, flight.over
+                self._end.send(Report(number, found, over=over, concurrency=self._limit))
+        if not self._flights:
+            self._end_with(True)
+        elif any(flight.landed or flight.over for flight in self._flights):
+            self._plan_flush()
+
+    def _leave(self) -> None:
+        """A coroutine does not end: report what landed, and end without it."""
+        self._flush()
+        for flight in self._flights:
+            self._end.send(Report(flight.lease.number, [], leaving=True))
+        self._end_with(False)
+
+    def _end_with(self, go_on: bool) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(go_on)
+
+
+def merged(found: list[Outcome]) -> list[Outcome]:
+    """Neighbouring ranges that are done as one record each."""
+    rest = [o for o in found if not isinstance(o, Done) or o.follow]
+    plain = [o for o in found if isinstance(o, Done) and not o.follow]
+    whole: list[list[Done]] = []
+    for done in sorted(plain, key=lambda o: o.start):
+        if whole and whole[-1][-1].stop == done.start:
+            whole[-1].append(done)
+        else:
+            whole.append([done])
+    return [_joined(some) for some in whole] + rest
+
+
+def _joined(some: list[Done]) -> Done:
+    if len(some) == 1:
+        return some[0]
+    items = [item for done in some for item in codec.batch_items(done.results)]
+    took_s = sum(done.took_s for done in some)
+    return Done(some[0].lease, some[0].start, some[-1].stop, codec.encode_items(items), took_s)

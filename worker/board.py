@@ -1,0 +1,102 @@
+"""Shared memory between the supervisor and one slot: what runs, since when, how far it may go.
+
+Owns the layout of the board and the order in which it is read and written; knows nothing of
+leases. A board has `PAGES` pages, one for each lease that a slot can hold at a time.
+
+A slot before each task: write `position`, then read `limit`, stop if it is reached.
+The supervisor to take tasks back: write `limit`, then read `position`, take what is behind both.
+Each side writes before it reads, so at least one of them sees what the other wrote: no task is
+both taken back and run. A processor may still let a read overtake its own write for some
+nanoseconds (Intel SDM vol. 3A, 8.2.3.4); a task that slips through that way is run twice, but
+recorded once: the master refuses the outcome of a range that was given back.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from typing import NamedTuple
+
+PAGES = 16
+
+NONE = -1
+PREPARING = -2
+
+LIMIT, OPENED, POSITION, STARTED, STEP = range(5)
+_CELLS = 8  # a page is one cache line: pages don't slow each other down
+_SIZE_BYTES = PAGES * _CELLS * 8
+
+
+class Look(NamedTuple):
+    """What a page says at one moment.
+
+    position: of the task that runs now; NONE, or PREPARING during import and `setup`.
+    unstarted: the first position that has not been started.
+    since: monotonic start of that task (async: of the oldest in flight); 0 before the first.
+    step: async only: monotonic start of the step that the event loop is in; 0 in a plain slot.
+    """
+
+    position: int
+    unstarted: int
+    since: float
+    step: float
+
+
+class Page:
+    """One lease's part of a board."""
+
+    def __init__(self, numbers: memoryview[int], times: memoryview[float], index: int) -> None:
+        base = index * _CELLS
+        self.numbers = numbers[base : base + _CELLS]
+        self.times = times[base : base + _CELLS]
+
+    def reset(self, start: int, stop: int) -> None:
+        """Prepare the page for a lease; before the slot hears of it."""
+        numbers = self.numbers
+        numbers[LIMIT], numbers[OPENED], numbers[POSITION] = stop, start, NONE
+        self.times[STARTED] = self.times[STEP] = 0.0
+
+    def look(self) -> Look:
+        """Read the page, again when a task ended in the meantime."""
+        numbers, times = self.numbers, self.times
+        while True:
+            position, since, step = numbers[POSITION], times[STARTED], times[STEP]
+            opened = numbers[OPENED]
+            if position == numbers[POSITION]:
+                return Look(position, max(opened, position + 1), since, step)
+
+    def lower(self, limit: int) -> int:
+        """Let nothing start at or behind `limit`; the first position that did not start."""
+        self.numbers[LIMIT] = min(limit, self.numbers[LIMIT])
+        return max(limit, self.look().unstarted)
+
+    def close(self, position: int) -> None:
+        """The slot has stopped before `position`."""
+        self.numbers[OPENED] = position
+        self.numbers[POSITION] = NONE
+
+
+class Board:
+    """The pages of one slot, in memory that both processes map."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, _SIZE_BYTES)
+        numbers, times = memoryview(self._memory).cast("q"), memoryview(self._memory).cast("d")
+        self.pages = [Page(numbers, times, index) for index in range(PAGES)]
+
+    @classmethod
+    def create(cls) -> Board:
+        """A new board in memory that no path leads to."""
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("quartermaster-board")
+        else:
+            with tempfile.TemporaryFile() as file:
+                descriptor = os.dup(file.fileno())
+        os.ftruncate(descriptor, _SIZE_BYTES)
+        return cls(descriptor)
+
+    def free(self) -> None:
+        """Give the descriptor back; the memory goes with the last reference to a page."""
+        os.close(self.descriptor)

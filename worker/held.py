@@ -1,0 +1,55 @@
+"""A lease in the supervisor's hands: which of its tasks are still to be answered for.
+
+Owns the arithmetic of ranges; knows nothing of slots or the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from queue_manager.records import Lease
+
+Ranges = list[tuple[int, int]]
+
+
+@dataclass
+class Held:
+    """One lease and what is left of it.
+
+    since: monotonic time when it came, later when a slot got it. took_s: sum of what its
+    outcomes took. version: of the job's code, known when a slot gets it.
+    """
+
+    lease: Lease
+    since: float
+    page: int = 0
+    version: str = ""
+    took_s: float = 0.0
+    left: Ranges = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.left = [(self.lease.start, self.lease.stop)]
+
+    @property
+    def count(self) -> int:
+        """How many tasks are left."""
+        return sum(stop - start for start, stop in self.left)
+
+    def has(self, position: int) -> bool:
+        """Whether a task is still to be answered for."""
+        return any(start <= position < stop for start, stop in self.left)
+
+    def settle(self, start: int, stop: int) -> bool:
+        """Take a range out. False (and nothing is taken): not all of it is left."""
+        for index, (low, high) in enumerate(self.left):
+            if low <= start < stop <= high:
+                rest = [(low, start), (stop, high)]
+                self.left[index : index + 1] = [(a, b) for a, b in rest if a < b]
+                return True
+        return False
+
+    def cut(self, position: int) -> Ranges:
+        """Take out everything at or behind `position`; the ranges that it was."""
+        gone = [(max(a, position), b) for a, b in self.left if b > position]
+        self.left = [(a, min(b, position)) for a, b in self.left if a < position]
+        return gone

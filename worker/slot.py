@@ -1,0 +1,150 @@
+"""One slot: the process that runs `work` (`python -m worker.slot`, started by the supervisor).
+
+Owns the user's modules and their `setup`, and which leases need a fresh process. It never
+outlives its supervisor and never talks to the master.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import inspect
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from queue_manager.errors import JobError
+from queue_manager.loading import Job, load_job
+
+from .board import POSITION, PREPARING, Board
+from .outcomes import one_line
+from .pipe import Give, Report, SlotEnd
+from .reporter import Reporter, Watch
+from .work_loop import careful, payloads_of, run_lease
+
+if TYPE_CHECKING:
+    from .async_slot import AsyncSlot
+
+_PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
+
+
+class Slot:
+    """Runs the leases that come through the pipe, one after the other."""
+
+    def __init__(self, end: SlotEnd, board: Board, folder: Path, watch: Watch) -> None:
+        self._end, self._board, self._folder, self._watch = end, board, folder, watch
+        self._jobs: dict[str, Job] = {}
+        self._versions: dict[str, str] = {}
+        self._async: dict[str, AsyncSlot] = {}
+        self._limited: str | None = None
+
+    def serve(self) -> None:
+        """Until the pipe is closed, or a lease comes that needs a fresh process."""
+        give = self._end.receive()
+        while give is not None and self._run(give):
+            give = self._end.receive()
+
+    def _run(self, give: Give) -> bool:
+        """Run a lease. False: this process must end."""
+        page = self._board.pages[give.page]
+        page.numbers[POSITION] = PREPARING
+        if not self._fits(give):
+            self._end.send(Report(give.lease.number, [], leaving=True))
+            return False
+        reporter = Reporter(give, page, self._end.send)
+        job = self._prepared(give, reporter)
+        if job is None:
+            return False
+        if give.lease.job in self._async:
+            return self._async[give.lease.job].run(give)
+        payloads, fine = payloads_of(give.lease)
+        work = job.work if fine else careful(job.work)
+        self._watch.reporter = reporter
+        run_lease(give.lease, payloads, work, page, reporter)
+        self._watch.reporter = None
+        return True
+
+    def _fits(self, give: Give) -> bool:
+        name = give.lease.job
+        if self._limited is not None and self._limited != name:
+            return False
+        return self._versions.get(name, give.version) == give.version
+
+    def _prepared(self, give: Give, reporter: Reporter) -> Job | None:
+        """The job, imported and set up; None when that failed, which was reported."""
+        name = give.lease.job
+        job = self._jobs.get(name)
+        if job is None:
+            try:
+                job = self._prepare(name)
+            except BaseException as error:
+                sys.stderr.flush()
+                reporter.lacks(_why(name, error))
+                return None
+            self._jobs[name], self._versions[name] = job, job.version
+        return job
+
+    def _prepare(self, name: str) -> Job:
+        job = load_job(name, self._folder)
+        if inspect.iscoroutinefunction(job.work):
+            from .async_slot import AsyncSlot  # asyncio costs 40 ms at start: only where needed
+
+            self._async[name] = AsyncSlot(job, self._end, self._board)
+            self._async[name].set_up()
+        elif job.setup is not None:
+            job.setup()
+        if job.options.memory_bytes is not None:
+            self._limited = name
+            _limit_memory(job.options.memory_bytes)
+        return job
+
+
+def _why(name: str, error: BaseException) -> str:
+    """One line for an exception of import or `setup`; the traceback is for the log."""
+    if isinstance(error, JobError):
+        return str(error)
+    traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    line = f" line {frames[-1].lineno}" if frames else ""
+    return f"{name}.setup(){line}: {one_line(error)}"
+
+
+def _limit_memory(memory_bytes: int) -> None:
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard != resource.RLIM_INFINITY:
+        memory_bytes = min(memory_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
+
+
+def _die_with(supervisor: int) -> None:
+    """Never outlive the supervisor, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it died before the line above
+        os._exit(0)
+
+
+def main(words: list[str]) -> int:
+    """`python -m worker.slot PIPE BOARD SUPERVISOR FOLDER`, the first two being descriptors."""
+    pipe, board, supervisor = (int(word) for word in words[:3])
+    _die_with(supervisor)
+    os.set_inheritable(pipe, False)
+    os.set_inheritable(board, False)
+    faulthandler.enable()  # a segfault leaves its Python stack in the evidence
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)  # what `work` prints shows at once
+    sys.argv = sys.argv[:1]
+    watch = Watch(lambda: os.getppid() != supervisor, lambda: os._exit(0))
+    watch.start()
+    Slot(SlotEnd(socket.socket(fileno=pipe)), Board(board), Path(words[3]), watch).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

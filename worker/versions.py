@@ -1,0 +1,35 @@
+"""The version of each job's code as it is on disk, read at most once a second."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from queue_manager.errors import JobError
+from queue_manager.loading import job_version
+
+FRESH_S = 1.0
+
+
+class Versions:
+    """Versions of the jobs in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, tuple[float, str]] = {}
+
+    def of(self, job: str) -> str:
+        """The version of a job's code, at most a second old.
+
+        Raises:
+            JobError: there is no such job, or its file can't be read.
+        """
+        now = time.monotonic()
+        read_at, version = self._known.get(job, (0.0, ""))
+        if not version or now - read_at > FRESH_S:
+            try:
+                version = job_version(job, self._folder)
+            except OSError as error:
+                raise JobError(f"{job}: {error.strerror}") from error
+            self._known[job] = (now, version)
+        return version

@@ -1,0 +1,127 @@
+"""The innermost loop of a slot: one payload after the other through a plain `work`.
+
+Owns the order of board, work and clock for each task. Everything that is not needed for every
+task is elsewhere: what stands in this loop is paid a million times.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from queue_manager import Result, codec
+from queue_manager.errors import ProtocolError, QueueError
+from queue_manager.records import Lease
+
+from .board import LIMIT, POSITION, STARTED, Page
+from .reporter import FLUSH_S, Reporter
+
+_SMALL = frozenset({int, float, bool, type(None)})
+_TEXT = frozenset({str, bytes})
+
+
+class _Bad:
+    """Stands for a payload that can't be decoded."""
+
+    def __init__(self, error: ProtocolError) -> None:
+        self.error = error
+
+
+def payloads_of(lease: Lease) -> tuple[Sequence[Any], bool]:
+    """The payloads of a lease, and whether all of them could be decoded.
+
+    The master has checked them when they were submitted, so they are trusted here.
+    """
+    start, stop = lease.start, lease.stop
+    try:
+        return codec.decode_batch(lease.body, start, stop, trusted=True), True
+    except ProtocolError as error:
+        return _one_by_one(lease, error), False
+
+
+def _one_by_one(lease: Lease, error: ProtocolError) -> list[Any]:
+    try:
+        items = codec.batch_items(lease.body)[lease.start : lease.stop]
+    except ProtocolError:
+        items = []
+    found: list[Any] = []
+    for item in items:
+        try:
+            found.append(codec.decode(item, trusted=True))
+        except ProtocolError as bad:
+            found.append(_Bad(bad))
+    lacking = lease.stop - lease.start - len(found)
+    return found + [_Bad(error)] * lacking
+
+
+def undecoded(payload: Any) -> ProtocolError | None:
+    """Why this payload could not be decoded; None when it could."""
+    return payload.error if type(payload) is _Bad else None
+
+
+def careful(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`work` that fails on the payloads that could not be decoded."""
+
+    def run(payload: Any) -> Any:
+        if type(payload) is _Bad:
+            raise payload.error
+        return work(payload)
+
+    return run
+
+
+def run_lease(
+    lease: Lease,
+    payloads: Sequence[Any],
+    work: Callable[[Any], Any],
+    page: Page,
+    reporter: Reporter,
+) -> None:
+    """Run a lease up to its end or the limit on its page, and report all of it."""
+    numbers, times, clock = page.numbers, page.times, time.monotonic
+    append, small = reporter.results.append, _SMALL
+    position = lease.start
+    now = clock()
+    reporter.begin(now)
+    due = now + FLUSH_S
+    for payload in payloads:
+        times[STARTED] = now
+        numbers[POSITION] = position  # before the limit is read: see `board`
+        if position >= numbers[LIMIT]:
+            break
+        try:
+            result = work(payload)
+        except BaseException as error:  # also SystemExit: `work` does not end the slot
+            started, now = now, clock()
+            reporter.failed(error, started, now)
+            due = now + FLUSH_S
+        else:
+            if type(result) in small:
+                append(result)
+                now = clock()
+            else:
+                now = _add(reporter, result, now)
+            if now >= due:
+                reporter.flush(now)
+                due = now + FLUSH_S
+        position += 1
+    page.close(position)
+    reporter.finish(now)
+
+
+def _add(reporter: Reporter, result: Any, started: float) -> float:
+    """Add a result that needs a closer look; returns when it was ready."""
+    if isinstance(result, Result):
+        now = time.monotonic()
+        reporter.branch(result, started, now)
+        return now
+    try:
+        frozen = codec.freeze(result)
+    except QueueError as error:
+        now = time.monotonic()
+        reporter.failed(error, started, now)
+        return now
+    size_bytes = len(frozen) if type(frozen) in _TEXT else len(frozen.data)
+    reporter.add_large(frozen, size_bytes)
+    return time.monotonic()
