@@ -175,7 +175,7 @@ class Link:
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
-        if was_up:
+        if was_up and not self._closed.is_set():
             self._on_down(reason)
         return was_up
 

@@ -48,7 +48,7 @@ while [ "$SECONDS" -lt "$deadline" ]; do
         case $line in
             *"tasks done"*)
                 echo
-                echo "Next: docker compose exec master qm submit square count=20 --wait"
+                echo "Try next: docker compose exec master qm submit square count=20 --wait   (also: make client, make logs, make down)"
                 exit 0
                 ;;
         esac
@@ -60,7 +60,7 @@ done
 
 docker compose ps --all >&2
 # From the container, since it may have been set in `.env`.
-job=$(docker compose exec -T master printenv JOB) || job=square
+job=$(docker compose exec -T master printenv JOB 2>/dev/null) || job=square
 if [ "$job" != square ] && [ "$SECONDS" -ge "$deadline" ]; then
     echo "The run of $job goes on: follow it with \`make logs\`."
     exit 0

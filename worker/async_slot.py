@@ -17,14 +17,13 @@ from queue_manager.loading import Job
 from queue_manager.records import Done, Failed, Outcome
 
 from . import outcomes
-from .async_limits import CANCEL_S
-from .board import LIMIT, NONE, OPENED, POSITION, STARTED, STEP, Board, Page
+from .board import CANCEL_S, LIMIT, NONE, OPENED, POSITION, STARTED, STEP, Board, Page
 from .pipe import Give, Report, SlotEnd
 from .reporter import FLUSH_S
 from .work_loop import payloads_of, undecoded
 
-
 LONGEST_SHARE_S = 1.0
+"""A task counts as no longer than this, in seconds, for the size of later leases."""
 
 
 class _Steps:

@@ -20,6 +20,9 @@ from typing import NamedTuple
 
 PAGES = 16
 
+CANCEL_S = 2.0
+"""How long a cancelled coroutine has to end, in seconds; then its slot ends without it."""
+
 NONE = -1
 PREPARING = -2
 

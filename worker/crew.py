@@ -13,11 +13,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
+
 from queue_manager.errors import JobError
 from queue_manager.records import Done, Failed, Lease, Outcome, Released
 
-from .async_limits import CANCEL_S
-from .board import NONE, PREPARING, Look
+from .board import CANCEL_S, NONE, PREPARING, Look
 from .held import Held, Ranges
 from .pipe import Report
 from .slots import Slot
@@ -36,6 +37,8 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 LOADING_DEATHS = 3
 """A job whose import or setup kills so many slots in a row can't run here."""
+
+STOPPED = "stopped"
 
 ALONE_S = 60.0
 """How long an async job's tasks run one at a time when nobody knows which killed a slot."""
@@ -61,7 +64,6 @@ class Crew:
         self._alone_until: dict[str, float] = {}
         self._ticking = False
         self._stopping = False
-        self._pauses = 0
 
     def start(self) -> None:
         """Start the slots."""
@@ -71,13 +73,18 @@ class Crew:
     @property
     def want(self) -> int:
         """How many leases could be taken besides those that are here; negative: too many."""
-        here = len(self._queue) + sum(len(slot.held) for slot in self._slots)
-        return sum(slot.appetite for slot in self._slots) - here
+        free = sum(max(0, slot.appetite - slot.load) for slot in self._slots)
+        return free - len(self._queue)
 
     @property
-    def busy(self) -> bool:
-        """Whether any task of a lease is still to be answered for."""
-        return bool(self._queue) or any(h.left for slot in self._slots for h in slot.held)
+    def running(self) -> bool:
+        """Whether a slot has a task in hand."""
+        return any(h.left for slot in self._slots for h in slot.held)
+
+    def take_outcomes(self) -> list[Outcome]:
+        """The outcomes that were not taken yet."""
+        taken, self.outcomes = self.outcomes, []
+        return taken
 
     @property
     def ended(self) -> bool:
@@ -121,7 +128,7 @@ class Crew:
     def kill(self) -> None:
         """End all slots now; what they were running goes back uncharged."""
         for slot in self._slots:
-            slot.doom = slot.doom or "stopped"
+            slot.doom = STOPPED
             slot.kill()
 
     def _feed(self) -> None:
@@ -182,11 +189,14 @@ class Crew:
             if isinstance(outcome, Done)
             else (outcome.position, outcome.position + 1)
         )
+        if slot.doom and isinstance(outcome, Failed):  # it noticed SIGTERM before its end
+            outcome = msgspec.structs.replace(outcome, error=slot.doom)
         if held.settle(start, stop):  # else it was taken back at the very moment it started
             self.outcomes.append(outcome)
 
     def _over(self, slot: Slot, held: Held) -> None:
-        slot.held.remove(held)
+        if held in slot.held:
+            slot.held.remove(held)
         slot.quick = held.took_s < QUICK_S
         self._release(held, held.cut(0))
         if slot.held:
@@ -199,7 +209,7 @@ class Crew:
         slot.leaving = True
         unstarted = [h for h in slot.held if not self._started(slot, h)]
         slot.held = [h for h in slot.held if h not in unstarted]
-        self._queue.extendleft(h for h in reversed(unstarted) if h.left)
+        self._queue.extendleft(new for h in reversed(unstarted) for new in h.afresh(h.left))
         asyncio.get_running_loop().call_later(LONG_S, slot.kill)
         self._replace(slot)
 
@@ -210,7 +220,11 @@ class Crew:
     # --- a slot's end ---
 
     def _hire(self, deaths: int) -> None:
-        self._slots.append(Slot(self._folder, self._reported, self._gone, deaths))
+        try:
+            self._slots.append(Slot(self._folder, self._reported, self._gone, deaths))
+        except OSError as error:  # such as too many processes or open files
+            log.error("can't start a slot: %s; trying again", error)
+            asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._return, deaths)
 
     def _replace(self, slot: Slot) -> None:
         """Put another slot in its place; at once, unless slots there die one after the other."""
@@ -219,11 +233,9 @@ class Crew:
         pause_s = 0.0
         if slot.deaths > 1:
             pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (slot.deaths - 2))
-        self._pauses += 1
         asyncio.get_running_loop().call_later(pause_s, self._return, slot.deaths)
 
     def _return(self, deaths: int) -> None:
-        self._pauses -= 1
         if not self._stopping:
             self._hire(deaths)
             self._feed()
@@ -242,7 +254,7 @@ class Crew:
 
     def _charge(self, slot: Slot, held: Held, look: Look) -> None:
         position = look.position
-        if slot.doom != "stopped":
+        if slot.doom != STOPPED and not slot.leaving:
             if position >= 0 and held.has(position):
                 self._fail(slot, held, position)
             elif position == PREPARING:
@@ -255,7 +267,9 @@ class Crew:
         error = slot.doom or f"its slot died: {slot.cause}"
         log.warning("%s: task %d: %s", held.lease.job, held.lease.first + position, error)
         held.settle(position, position + 1)
-        self.outcomes.append(Failed(held.lease.number, position, error, slot.evidence))
+        took_s = time.monotonic() - slot.board.pages[held.page].look().since
+        failed = Failed(held.lease.number, position, error, slot.evidence, took_s=took_s)
+        self.outcomes.append(failed)
 
     def _loading_death(self, slot: Slot, held: Held) -> str:
         key = (held.lease.job, held.version)
@@ -288,9 +302,7 @@ class Crew:
         if self._queue and now - self._queue[0].since > LONG_S:
             held = self._queue.popleft()
             self._release(held, held.cut(0))
-        if self.outcomes:
-            self._on_change()
-        self._keep_ticking()
+        self._feed()
 
     def _check(self, slot: Slot, held: Held, now: float) -> None:
         look = slot.board.pages[held.page].look()
@@ -302,15 +314,24 @@ class Crew:
             if since and now - since > most_s:
                 log.warning("%s: a task has run for %g s: its slot is killed", slot.job, limit_s)
                 slot.terminate(f"timed out after {limit_s:g} s")
-        if held is slot.held[0] and now - (look.since or held.since) > LONG_S:
-            self._trim(slot, held)
+                for other in slot.held:
+                    self._release(other, slot.take_back(other))
+        first = held is slot.held[0]
+        if (first or slot.concurrency > 1) and now - (look.since or held.since) > LONG_S:
+            self._trim(slot, held, first)
 
-    def _trim(self, slot: Slot, held: Held) -> None:
-        """A task takes long: what waits behind it goes to other slots, or back."""
-        started = self._started(slot, held)
-        self._release(held, slot.take_back(held, least=0 if started else 1))
+    def _trim(self, slot: Slot, held: Held, first: bool) -> None:
+        """A task (or import, or `setup`) takes long: what waits behind it goes back.
+
+        A lease that waits in the pipe goes to another slot of ours, if one has nothing to do.
+        """
+        self._release(held, slot.take_back(held, least=1 if first else 0))
         if slot.concurrency > 1:
             return
         slot.quick = False
         for other in slot.held[1:]:
-            self._release(other, slot.take_back(other))
+            ranges = slot.take_back(other)
+            if any(s.fit and not s.held for s in self._slots):
+                self._queue.extend(other.afresh(ranges))
+            else:
+                self._release(other, ranges)

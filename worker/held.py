@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from queue_manager.records import Lease
 
 Ranges = list[tuple[int, int]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Held:
     """One lease and what is left of it.
 
@@ -29,6 +31,14 @@ class Held:
 
     def __post_init__(self) -> None:
         self.left = [(self.lease.start, self.lease.stop)]
+
+    def afresh(self, ranges: Ranges) -> list[Held]:
+        """The same right, for those ranges, in hands that are free."""
+        lease = self.lease
+        return [
+            Held(msgspec.structs.replace(lease, start=start, stop=stop), self.since)
+            for start, stop in ranges
+        ]
 
     @property
     def count(self) -> int:

@@ -92,12 +92,17 @@ class Slot:
         return self._takes_more
 
     @property
+    def load(self) -> int:
+        """How many leases it holds that were not taken back."""
+        return sum(1 for held in self.held if held.left)
+
+    @property
     def appetite(self) -> int:
         """How many leases it should have, held and on their way."""
         if not self.fit:
             return 0
         if self.concurrency > 1:
-            return len(self.held) + (2 if self._takes_more and len(self.held) < PAGES else 0)
+            return self.load + (2 if self._takes_more and len(self.held) < PAGES else 0)
         return 2 if self.quick else 1
 
     @property

@@ -1,0 +1,156 @@
+"""The compose file as a stranger has it: a copy of the checkout, brought up by pytest-docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+WORKERS = 8
+JOB = '''
+import os, socket, time
+
+def tasks(count: int = 100, pause_s: float = 0.05):
+    for number in range(count):
+        yield [number, pause_s]
+
+def work(task):
+    time.sleep(task[1])
+    return [task[0], socket.gethostname(), os.getuid()]
+'''
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = str(Path(__file__).parent)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.docker)
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout's files in a folder of their own, so that a test may add a job."""
+    folder = tmp_path_factory.mktemp("stack") / "clone"
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", ".cache", "data", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
+    )
+    shutil.copytree(CHECKOUT, folder, ignore=left_out)
+    # pytest's folders are the user's alone; the containers' user must reach the mounted jobs.
+    for parent in [folder, *folder.parents[:3]]:
+        parent.chmod(0o755)
+    (folder / "jobs" / "where.py").write_text(JOB)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def docker_compose_command() -> str:
+    return "docker compose"
+
+
+@pytest.fixture(scope="session")
+def docker_compose_file(clone: Path) -> str:
+    return str(clone / "docker-compose.yml")
+
+
+@pytest.fixture(scope="session")
+def docker_compose_project_name() -> str:
+    return f"quartermaster-test-{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def docker_setup() -> list[str]:
+    return ["build", f"up --detach --scale worker={WORKERS}"]
+
+
+@pytest.fixture(scope="session")
+def docker_cleanup() -> list[str]:
+    return ["down --volumes --rmi local --timeout 12"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The running compose project."""
+
+    client: docker.DockerClient
+    project: str
+    file: str
+
+    def compose(self, *words: str, check: bool = True) -> str:
+        """The output of a `docker compose` command."""
+        command = ["docker", "compose", "-p", self.project, "-f", self.file, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+
+    def qm(self, *words: str) -> str:
+        """The output of a command in the master's container."""
+        command = ["docker", "compose", "-p", self.project, "-f", self.file]
+        done = subprocess.run(
+            [*command, "exec", "-T", "master", "qm", *words],
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def results(self, run: int) -> list[dict[str, Any]]:
+        """The ended tasks of a run."""
+        return [json.loads(line) for line in self.qm("results", str(run)).splitlines()]
+
+    def containers(self, service: str) -> list[Any]:
+        """The running containers of a service."""
+        labels = [
+            f"com.docker.compose.project={self.project}",
+            f"com.docker.compose.service={service}",
+        ]
+        found: list[Any] = self.client.containers.list(filters={"label": labels})
+        return found
+
+    def address(self) -> tuple[str, int]:
+        """Where the queue is published on this host."""
+        host, _, port = self.compose("port", "master", "5000").strip().rpartition(":")
+        return host, int(port)
+
+    def key(self) -> bytes:
+        """The authkey that the master has made."""
+        return self.compose("exec", "-T", "master", "cat", "/key/authkey").strip().encode()
+
+
+@pytest.fixture(scope="session")
+def stack(
+    docker_services: Any, docker_compose_project_name: str, docker_compose_file: str
+) -> Iterator[Stack]:
+    client = docker.from_env()
+    found = Stack(client, docker_compose_project_name, docker_compose_file)
+    try:
+        eventually(lambda: "tasks done" in found.compose("logs", "master"), 60)
+        yield found
+    except BaseException:
+        print(found.compose("logs", "--tail", "50", check=False))
+        raise
+    finally:
+        client.close()
+
+
+def eventually(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
+    """Wait until a condition holds; returns what it gave."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.2)

@@ -1,0 +1,254 @@
+"""A worker without a master: a fake link that records what is sent, and jobs in a temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from queue_manager import codec
+from queue_manager.loading import job_version
+from queue_manager.records import Done, Exchange, Failed, Lease, Leases, Released, Welcome
+from queue_manager.settings import Settings
+from worker.board import Board
+from worker.pipe import Frames, Give, Report, SlotEnd, decode_report, frame
+from worker.reporter import Watch
+from worker.slot import Slot
+from worker.supervisor import Supervisor
+
+DEADLINE_S = 20.0
+
+
+class Jobs:
+    """A folder of jobs, and leases of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._numbers = itertools.count(1)
+
+    def write(self, source: str, name: str = "trial") -> None:
+        (self.folder / f"{name}.py").write_text(dedent(source))
+
+    def lease(
+        self,
+        payloads: list[Any],
+        job: str = "trial",
+        *,
+        timeout_s: float | None = None,
+        start: int = 0,
+    ) -> Lease:
+        body = codec.encode_batch(payloads)
+        number, count = next(self._numbers), len(payloads)
+        return Lease(number, 1, job, 1, start, count, body, timeout_s)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    return Jobs(folder)
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    """Wait for something true, which is returned."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.002)
+    return found
+
+
+@pytest.fixture(name="wait_until")
+def _wait_until() -> Callable[[Callable[[], Any]], Any]:
+    return wait_until
+
+
+# --- a slot in a thread ----------------------------------------------------------------------
+
+
+class SlotThread:
+    """The slot's own code at the end of a socket pair, in a thread of the test."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        ours, theirs = socket.socketpair()
+        self._sock, self._frames, self._jobs = ours, Frames(), jobs
+        ours.settimeout(DEADLINE_S)
+        self.board = Board.create()
+        watch = Watch(lambda: False, lambda: None)
+        watch.start()
+        slot = Slot(SlotEnd(theirs), self.board, jobs.folder, watch)
+        self.thread = threading.Thread(target=slot.serve, daemon=True)
+        self.thread.start()
+        self._reports: list[Report] = []
+
+    def give(
+        self, lease: Lease, *, page: int = 0, version: str | None = None, max_bytes: int = 1 << 20
+    ) -> None:
+        if version is None:
+            version = job_version(lease.job, self._jobs.folder)
+        self.board.pages[page].reset(lease.start, lease.stop)
+        self._sock.sendall(frame(Give(lease, page, version, max_bytes)))
+
+    def report(self) -> Report:
+        """The next report."""
+        while not self._reports:
+            data = self._sock.recv(1 << 20)
+            assert data, "the slot closed its pipe"
+            self._reports += [decode_report(body) for body in self._frames.feed(data)]
+        return self._reports.pop(0)
+
+    def outcomes(self) -> list[Any]:
+        """All outcomes until a lease is over."""
+        found: list[Any] = []
+        while True:
+            report = self.report()
+            found += report.outcomes
+            if report.over:
+                return found
+
+    def run(self, payloads: list[Any], **how: Any) -> list[Any]:
+        """Give one lease and wait for its outcomes."""
+        self.give(self._jobs.lease(payloads), **how)
+        return self.outcomes()
+
+    def close(self) -> None:
+        self._sock.close()
+        self.thread.join(DEADLINE_S)
+
+
+@pytest.fixture
+def slot(jobs: Jobs) -> Iterator[SlotThread]:
+    slot = SlotThread(jobs)
+    yield slot
+    slot.close()
+
+
+# --- a whole worker --------------------------------------------------------------------------
+
+
+class FakeLink:
+    """Takes the place of `Link`: connects to nothing and records what is sent."""
+
+    def __init__(
+        self, address: Any, authkey: bytes, hello: Any, *, on_message: Any, on_up: Any, on_down: Any
+    ) -> None:
+        self.on_message, self.on_up, self.on_down, self.hello = on_message, on_up, on_down, hello
+        self.up = False
+        self.sent: list[Any] = []
+        self._closed = asyncio.Event()
+
+    async def run(self) -> None:
+        await self._closed.wait()
+
+    def connect(self, max_bytes: int = 1 << 20) -> None:
+        self.up = True
+        self.on_up(Welcome("test", max_bytes))
+
+    def drop(self) -> None:
+        self.up = False
+        self.on_down("test")
+
+    def send(self, message: Any) -> None:
+        if self.up:
+            self.sent.append(message)
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class Rig:
+    """A supervisor with real slots and a fake link."""
+
+    def __init__(self, supervisor: Any) -> None:
+        self.supervisor = supervisor
+        self.link: FakeLink = supervisor.link
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        return [message for message in self.link.sent if isinstance(message, Exchange)]
+
+    @property
+    def outcomes(self) -> list[Any]:
+        return [outcome for exchange in self.exchanges for outcome in exchange.outcomes]
+
+    @property
+    def done(self) -> dict[tuple[int, int], Any]:
+        """Results by lease and position."""
+        return {
+            (o.lease, o.start + i): value
+            for o in self.outcomes
+            if isinstance(o, Done)
+            for i, value in enumerate(codec.decode_batch(o.results))
+        }
+
+    @property
+    def failed(self) -> list[Failed]:
+        return [o for o in self.outcomes if isinstance(o, Failed)]
+
+    @property
+    def released(self) -> dict[int, list[int]]:
+        """Positions that went back, by lease."""
+        found: dict[int, list[int]] = {}
+        for o in self.outcomes:
+            if isinstance(o, Released):
+                found.setdefault(o.lease, []).extend(range(o.start, o.stop))
+        return found
+
+    @property
+    def wanted(self) -> int:
+        return sum(exchange.want for exchange in self.exchanges)
+
+    @property
+    def pids(self) -> list[int]:
+        return [slot.pid for slot in self.supervisor.crew._slots]
+
+    def give(self, *leases: Lease) -> None:
+        self.link.on_message(Leases(0, list(leases)))
+
+    async def until(self, condition: Callable[[], Any]) -> Any:
+        """Wait for something true, which is returned."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"it did not happen; sent: {self.link.sent}"
+            await asyncio.sleep(0.002)
+        return found
+
+
+Scenario = Callable[[Rig], Awaitable[None]]
+
+
+@pytest.fixture
+def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
+    """Run a scenario with a worker around it, which is drained at the end."""
+
+    def run(scenario: Scenario, *, slots: int = 1, drain_s: float = 0.0) -> None:
+        settings = Settings(
+            jobs_folder=jobs.folder,
+            worker_slots=slots,
+            worker_drain_s=drain_s,
+            health_file=tmp_path / "health",
+        )
+
+        async def body() -> None:
+            rig = Rig(Supervisor(settings, b"a key", FakeLink))
+            running = asyncio.create_task(rig.supervisor.run())
+            await asyncio.sleep(0)  # one turn: the slots are started
+            rig.link.connect()
+            try:
+                await scenario(rig)
+            finally:
+                rig.supervisor.drain()
+                rig.supervisor.drain()
+                await asyncio.wait_for(running, DEADLINE_S)
+
+        asyncio.run(body())
+
+    return run

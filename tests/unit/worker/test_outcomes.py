@@ -1,0 +1,74 @@
+"""Exceptions, results and follow-ups as the records that the master takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from queue_manager import Task, codec
+from queue_manager.errors import TooLargeError
+from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, NewBlock, encode
+from worker.outcomes import done, failed, new_blocks, one_line
+
+MAX = 1 << 20
+
+
+def test_follow_ups_are_split_by_what_a_block_has_in_common() -> None:
+    """Order is kept; keyed and plain tasks, groups, priorities and delays do not mix."""
+    tasks = [
+        Task(1),
+        Task(2),
+        Task(3, key="a"),
+        Task(4, key="b"),
+        Task(5, group="g"),
+        Task(6, group="g", priority=1),
+        Task(7, delay_s=2.0),
+    ]
+    blocks = new_blocks(tasks, MAX)
+    assert [codec.decode_batch(b.body) for b in blocks] == [[1, 2], [3, 4], [5], [6], [7]]
+    assert [b.keys for b in blocks] == [None, ["a", "b"], None, None, None]
+    assert [(b.group, b.priority, b.delay_s) for b in blocks[2:]] == [
+        ("g", 0, 0.0),
+        ("g", 1, 0.0),
+        (None, 0, 2.0),
+    ]
+
+
+def test_follow_ups_are_cut_by_count() -> None:
+    """No block has more than 1,024 tasks."""
+    blocks = new_blocks([Task(n) for n in range(BLOCK_TASKS + 1)], MAX)
+    assert [b.count for b in blocks] == [BLOCK_TASKS, 1]
+
+
+def test_follow_ups_are_cut_by_bytes() -> None:
+    """A block has at most 64 KiB, or one larger task."""
+    blocks: list[NewBlock] = new_blocks([Task(b"x" * 40_000)] * 3 + [Task(b"x" * 100_000)], MAX)
+    assert [b.count for b in blocks] == [1, 1, 1, 1]
+    assert len(blocks[0].body) < BLOCK_BYTES < len(blocks[3].body)
+
+
+def test_a_follow_up_too_large_is_refused() -> None:
+    """The line says what to do instead."""
+    with pytest.raises(TooLargeError, match="shared disk"):
+        new_blocks([Task(b"x" * 2_000)], 1_000)
+
+
+def test_results_that_are_large_together_are_not_failures() -> None:
+    """Only one that is too large by itself is."""
+    found = done(7, 10, ["x" * 400, "y" * 400, "z" * 1_100], 3.0, 1_000)
+    assert [type(o) for o in found] == [Done, Done, Failed]
+    assert isinstance(found[2], Failed)
+    assert found[2].position == 12
+    assert "QUEUE_MAX_BYTES" in found[2].error
+
+
+def test_any_exception_makes_one_line() -> None:
+    """Line breaks, lone surrogates and a broken __str__ included."""
+
+    class BrokenError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    assert one_line(ValueError("two\nlines")) == "ValueError: two lines"
+    assert one_line(KeyError()) == "KeyError"
+    assert one_line(BrokenError()) == "BrokenError: (its text cannot be read)"
+    encode(failed(1, 2, ValueError("\udc80"), 0.0))

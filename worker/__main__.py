@@ -1,0 +1,58 @@
+"""`python -m worker`: a worker, from the environment's settings to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+
+from queue_manager.authkey import find_authkey
+from queue_manager.errors import SettingsError
+from queue_manager.settings import Settings, load_settings
+
+from .supervisor import Supervisor
+
+log = logging.getLogger("quartermaster.worker")
+
+LOOK_S = 0.5
+
+
+def main() -> int:
+    """Run a worker; the exit code: 0 after a drain, 2 for a wrong setting."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        settings = load_settings()
+        authkey = _authkey(settings)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    asyncio.run(_run(settings, authkey))
+    return 0
+
+
+def _authkey(settings: Settings) -> bytes:
+    """The key; where its file is not there yet, wait: compose starts the master meanwhile."""
+    said = False
+    while True:
+        try:
+            return find_authkey(settings, LOOK_S)
+        except SettingsError as error:
+            if settings.queue_authkey_file is None or settings.queue_authkey_file.exists():
+                raise
+            if not said:
+                log.info("%s yet; waiting for it", error)
+                said = True
+            time.sleep(LOOK_S)
+
+
+async def _run(settings: Settings, authkey: bytes) -> None:
+    await Supervisor(settings, authkey).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
