@@ -58,8 +58,8 @@ def test_eight_workers_all_take_part_in_a_run(stack: Stack) -> None:
 
 def test_nothing_runs_as_root(stack: Stack) -> None:
     for container in [*stack.containers("master"), *stack.containers("worker")]:
-        top = container.top(ps_args="-eo uid,comm")
-        users = {int(process[0]) for process in top["Processes"] if process[1] != "docker-init"}
+        top = container.top(ps_args="-eo pid,uid,comm")
+        users = {int(uid) for _, uid, name in top["Processes"] if name != "docker-init"}
         assert users == {1000}
     for container in stack.containers("worker"):
         settings = container.attrs["HostConfig"]

@@ -1,0 +1,49 @@
+"""`python -m bench [NAME ...]`: measure, print the table, and write .cache/bench/results.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import idle, machine, messages, sessions, throughput
+from .figure import Figure, table
+from .processes import CACHE
+
+BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
+    "throughput": ("Durable throughput: submit, work, result on disk, collect", throughput.measure),
+    "idle": ("One idle task, submit to result", idle.measure),
+    "sessions": ("A thousand sessions", sessions.measure),
+    "messages": ("A message over 16 KiB", messages.measure),
+}
+
+
+def main(names: list[str]) -> int:
+    """Measure all, or those named; 0 unless a name is unknown or something can't run."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no benchmark {unknown[0]!r}: there is {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    described = machine.describe()
+    for what, text in described.items():
+        print(f"{what}: {text}")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in names or BENCHMARKS:
+        title, measure = BENCHMARKS[name]
+        print(f"\n{title} ({name})", flush=True)
+        figures = measure()
+        print("\n".join(table(figures)), flush=True)
+        found[name] = [figure.record() for figure in figures]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    results = CACHE / "results.json"
+    record = {"at": time.time(), "machine": described, "benchmarks": found}
+    results.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    missed = sum(figure["met"] is False for figures in found.values() for figure in figures)
+    print(f"\n{missed} bound(s) not met; all figures in {results}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

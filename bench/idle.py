@@ -1,0 +1,153 @@
+"""One idle task, submit to result, beside idle calls of the tutorial and commits with fsync."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from queue_manager import codec
+from queue_manager.link import Link
+from queue_manager.records import Accepted, Collect, Hello, NewBlock, Page, SubmitTasks
+
+from . import processes, run, tutorial
+from .figure import Figure, ratio
+
+ROUNDS = 3
+SAMPLES = 70
+WARM_UP = 5
+PAUSE_S = 0.005
+COMMITS, ROUND_TRIPS = 2, 6
+BOUND = f"{COMMITS} commits + {ROUND_TRIPS} round trips"
+
+Sample = Callable[[int], Any]
+
+
+def measure() -> list[Figure]:
+    """All kinds in turn, a sample of each after the other."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(processes.scratch())
+        _, port = stack.enter_context(processes.master(folder, job="squares"))
+        stack.enter_context(processes.worker(folder, port))
+        plain = tutorial.connected(stack.enter_context(tutorial.plain_server()))
+        own = stack.enter_context(_OwnClient(port, folder))
+        commits = _Commits(folder / "commits.sqlite3")
+        stack.callback(commits.close)
+        empty: Any = plain.get_task_queue()
+        ours = tutorial.connected(port, processes.AUTHKEY)
+        tasks, results = ours.get_task_queue(), ours.get_result_queue()
+
+        def put_and_get(n: int) -> None:
+            tasks.put(n)
+            if results.get(timeout=10) != n * n:
+                raise RuntimeError("another task's result")
+
+        kinds: list[tuple[str, Sample]] = [
+            ("tutorial: an idle call (qsize)", lambda n: empty.qsize()),
+            ("SQLite: a commit with fsync", commits.commit),
+            ("a task: our client, submit to page of results", own.task),
+            ("a task: stock client, put to result of get", put_and_get),
+        ]
+        for _, sample in kinds:
+            for n in range(WARM_UP):
+                sample(n)
+        rounds = [_round([sample for _, sample in kinds]) for _ in range(ROUNDS)]
+    return _figures([name for name, _ in kinds], rounds)
+
+
+def _figures(names: list[str], rounds: list[list[float]]) -> list[Figure]:
+    columns = zip(names, zip(*rounds, strict=True), strict=True)
+    trip, commit, own, stock = (Figure(name, "ms", column) for name, column in columns)
+    bound = Figure(
+        BOUND,
+        "ms",
+        tuple(
+            COMMITS * c + ROUND_TRIPS * t for c, t in zip(commit.rounds, trip.rounds, strict=True)
+        ),
+    )
+    return [
+        trip,
+        commit,
+        bound,
+        own,
+        stock,
+        ratio(f"our client / ({BOUND})", own, bound, most=1),
+        ratio(f"stock client / ({BOUND})", stock, bound, most=1),
+    ]
+
+
+def _round(samples: list[Sample]) -> list[float]:
+    """Medians in milliseconds: the table's unit, not the code's."""
+    took_s: list[list[float]] = [[] for _ in samples]
+    for n in range(SAMPLES):
+        for found, sample in zip(took_s, samples, strict=True):
+            time.sleep(PAUSE_S)
+            began = time.perf_counter()
+            sample(n)
+            found.append(time.perf_counter() - began)
+    return [1000 * statistics.median(found) for found in took_s]
+
+
+class _Commits:
+    """A file in WAL mode with synchronous=FULL, as the store's, and one row a commit."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body BLOB)")
+
+    def commit(self, n: int) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("INSERT INTO rows (body) VALUES (?)", (b"L\x91\x01",))
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class _OwnClient:
+    """A session of ours in an open run: submits a task, and has asked for its result before."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self._fifo = folder / "until"
+        os.mkfifo(self._fifo)
+        self._run = run.start(port, ["patient", f"until={self._fifo}"])
+        self._loop = asyncio.new_event_loop()
+        hello = Hello("client", socket.gethostname(), os.getpid())
+        self._link = Link(("127.0.0.1", port), processes.AUTHKEY, lambda: hello)
+        self._after = 0
+
+    def __enter__(self) -> _OwnClient:
+        self._running = self._loop.create_task(self._link.run())
+        self._loop.run_until_complete(asyncio.wait_for(self._link.wait_up(), 5))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+        self._loop.run_until_complete(self._running)
+        self._loop.close()
+        with open(self._fifo, "w"):  # lets tasks() of the run end
+            pass
+
+    def task(self, n: int) -> None:
+        """One task, until its result is here."""
+        self._loop.run_until_complete(asyncio.wait_for(self._task(n), 10))
+
+    async def _task(self, n: int) -> None:
+        run_id, after = self._run, self._after
+        block = NewBlock(1, codec.encode_batch([n]))
+        page, _ = await asyncio.gather(
+            self._link.request(lambda seq: Collect(seq, run_id, after), Page),
+            self._link.request(lambda seq: SubmitTasks(seq, run_id, [block]), Accepted),
+        )
+        self._after = page.last
+        if codec.decode_batch(page.outcomes[0].results) != [n * n]:
+            raise RuntimeError("another task's result")

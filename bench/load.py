@@ -1,0 +1,130 @@
+"""`python -m bench.load PORT COUNT`: so many worker sessions in one process, work done inline.
+
+Says `ready`, connects all when told `go`, says `up COUNT`, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+
+from queue_manager import codec, handshake, pickles
+from queue_manager.framing import FrameProtocol, tune
+from queue_manager.names import EXCHANGE
+from queue_manager.records import (
+    FRAME_BYTES,
+    Beat,
+    Done,
+    Exchange,
+    Hello,
+    Leases,
+    Welcome,
+    decode_reply,
+    encode,
+)
+
+from .processes import AUTHKEY
+
+DEADLINE_S = 30.0
+BEAT_S = 5.0
+
+
+class WorkerSession(FrameProtocol):
+    """A worker with one slot, from the challenge to the last lease, a state a frame."""
+
+    def __init__(self, number: int, up: asyncio.Future[None]) -> None:
+        super().__init__(2 * FRAME_BYTES)
+        self._number = number
+        self._up = up
+        self._seq = 0
+        self._receive = self._challenge_received
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        tune(transport.get_extra_info("socket"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._up.done():
+            self._up.set_exception(exc or ConnectionError("the master closed the connection"))
+
+    def frame_received(self, body: bytes) -> None:
+        self._receive(body)
+
+    def oversized(self, size_bytes: int) -> None:
+        raise RuntimeError(f"a frame of {size_bytes:,} bytes")
+
+    def _challenge_received(self, body: bytes) -> None:
+        self.send_frame(handshake.answer_to(AUTHKEY, body))
+        self._receive = self._welcome_received
+
+    def _welcome_received(self, body: bytes) -> None:
+        self.send_frame(handshake.CHALLENGE + handshake.new_challenge())
+        self._receive = self._answer_received
+
+    def _answer_received(self, body: bytes) -> None:
+        self.send_frame(handshake.WELCOME)
+        self.send_frame(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
+        self.send_frame(encode(Hello("worker", socket.gethostname(), self._number, 1)))
+        self._receive = self._opened
+
+    def _opened(self, body: bytes) -> None:
+        self._receive = self._message_received
+
+    def _message_received(self, body: bytes) -> None:
+        message = decode_reply(body)
+        if isinstance(message, Welcome):
+            self._up.set_result(None)
+            self._exchange([], 1)
+        elif isinstance(message, Leases) and message.leases:
+            self._exchange([_done(lease) for lease in message.leases], len(message.leases))
+
+    def _exchange(self, outcomes: list[Done], want: int) -> None:
+        self._seq += 1
+        self.send_frame(encode(Exchange(self._seq, list(outcomes), want)))
+
+    def beat(self) -> None:
+        """A sign of life."""
+        self.send_frame(encode(Beat()))
+
+
+def _done(lease) -> Done:  # type: ignore[no-untyped-def]
+    began = time.perf_counter()
+    payloads = codec.decode_batch(lease.body, lease.start, lease.stop, trusted=True)
+    results = codec.encode_batch([n * n for n in payloads])
+    return Done(lease.number, lease.start, lease.stop, results, time.perf_counter() - began)
+
+
+async def run(port: int, count: int) -> None:
+    """Connect all sessions at once, then work until standard input ends."""
+    loop = asyncio.get_running_loop()
+    ups: list[asyncio.Future[None]] = [loop.create_future() for _ in range(count)]
+
+    async def connect(number: int, up: asyncio.Future[None]) -> WorkerSession:
+        _, session = await loop.create_connection(
+            lambda: WorkerSession(number, up), "127.0.0.1", port
+        )
+        return session
+
+    base = os.getpid() * 1_000
+    sessions = await asyncio.wait_for(
+        asyncio.gather(*(connect(base + n, up) for n, up in enumerate(ups))), DEADLINE_S
+    )
+    await asyncio.wait_for(asyncio.gather(*ups), DEADLINE_S)
+    print("up", count, flush=True)
+    over = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), over.set)
+    while not over.is_set():
+        try:
+            await asyncio.wait_for(over.wait(), BEAT_S)
+        except TimeoutError:
+            for session in sessions:
+                session.beat()
+
+
+if __name__ == "__main__":
+    print("ready", flush=True)
+    sys.stdin.readline()
+    asyncio.run(run(int(sys.argv[1]), int(sys.argv[2])))

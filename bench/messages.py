@@ -1,0 +1,56 @@
+"""Messages on both sides of 16 KiB, where an untuned connection waits 40 ms for an ACK."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+from queue_manager.manager import QueueManager
+
+from . import processes, tutorial
+from .figure import Figure, ratio
+
+ROUNDS = 3
+SAMPLES = 40
+SIZES = (16_000, 17_000)
+
+Put = Callable[[bytes], object]
+
+
+def measure() -> list[Figure]:
+    """Puts of both sizes from each kind of client, in turn."""
+    with (
+        processes.scratch() as folder,
+        processes.master(folder) as (_, port),
+        tutorial.plain_server() as plain_port,
+    ):
+        own = QueueManager(("127.0.0.1", port), processes.AUTHKEY)
+        own.connect()
+        stock = tutorial.connected(port, processes.AUTHKEY)
+        plain = tutorial.connected(plain_port)
+        queues = [own.get_task_queue(), stock.get_task_queue(), plain.get_task_queue()]  # type: ignore[attr-defined]
+        rounds = [[_round(queue.put) for queue in queues] for _ in range(ROUNDS)]
+    found: list[Figure] = []
+    names = ("our client", "stock client", "stock client, plain stock server")
+    for index, name in enumerate(names):
+        small, large = (
+            Figure(f"{name}: put {size:,} bytes", "ms", tuple(r[index][at] for r in rounds))
+            for at, size in enumerate(SIZES)
+        )
+        most = 2 if index < 2 else None
+        found += [small, large, ratio(f"{name}: 17,000 / 16,000", large, small, most=most)]
+    return found
+
+
+def _round(put: Put) -> list[float]:
+    """Medians in milliseconds: the table's unit, not the code's."""
+    took_s: list[list[float]] = [[] for _ in SIZES]
+    bodies = [bytes(size) for size in SIZES]
+    put(bodies[0])
+    for _ in range(SAMPLES):
+        for found, body in zip(took_s, bodies, strict=True):
+            began = time.perf_counter()
+            put(body)
+            found.append(time.perf_counter() - began)
+    return [1000 * statistics.median(found) for found in took_s]

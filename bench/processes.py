@@ -1,0 +1,163 @@
+"""Masters and workers under measurement, as processes of their own on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+CACHE = ROOT / ".cache" / "bench"
+AUTHKEY = b"benchmark"
+DEADLINE_S = 120.0
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_STOP_S = 15.0
+_POLL_S = 0.01
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Poll until it holds. Raises TimeoutError with `what` after the deadline."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {deadline_s:g} s")
+        time.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder on the disk of this repository (not in /tmp, which may be memory)."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=CACHE))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+class Process:
+    """A process that writes its log to a file and ends with SIGTERM."""
+
+    def __init__(self, words: list[str], log: Path, environment: Mapping[str, str]) -> None:
+        self.log = log
+        self._began = time.monotonic()
+        self.start_s = 0.0
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *words],
+                cwd=ROOT,
+                env=_environment(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def wait_line(self, pattern: str) -> re.Match[str]:
+        """Wait for a line in the log; how long it took since the start is `start_s`."""
+        found: list[re.Match[str]] = []
+
+        def look() -> bool:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
+            match = re.search(pattern, self.log.read_text())
+            found.extend([match] if match else [])
+            return bool(found)
+
+        wait_until(look, f"{pattern!r} in {self.log.name}", 20)
+        self.start_s = time.monotonic() - self._began
+        return found[0]
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Ours, without any setting of Quartermaster's that happens to be there."""
+    ours = ("QUEUE_", "JOB", "MASTER_", "WORKER_", "HEALTH_FILE")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    environment |= {"QUEUE_AUTHKEY": AUTHKEY.decode(), **more}
+    if "BENCH_PROFILE" in environment:  # sitecustomize there profiles every process
+        environment["PYTHONPATH"] = str(HERE / "profiling")
+    return environment
+
+
+@contextlib.contextmanager
+def master(folder: Path, *, job: str = "", store: bool = True) -> Iterator[tuple[Process, int]]:
+    """A serving master and its port. store: False swaps in the null store."""
+    environment = {
+        "MASTER_DATA": str(folder / "data"),
+        "HEALTH_FILE": str(folder / "master.health"),
+        "JOBS_FOLDER": str(HERE / "jobs"),
+        "QUEUE_PORT": "0",
+        "JOB": job,
+    }
+    module = "master" if store else "bench.null_master"
+    process = Process([module, "serve"], folder / "master.log", environment)
+    try:
+        port = process.wait_line(r"listening on 127\.0\.0\.1:(\d+)")[1]
+        yield process, int(port)
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def worker(folder: Path, port: int, slots: int = 2) -> Iterator[Process]:
+    """A worker that has connected."""
+    environment = {
+        "HEALTH_FILE": str(folder / "worker.health"),
+        "JOBS_FOLDER": str(HERE / "jobs"),
+        "QUEUE_PORT": str(port),
+        "WORKER_SLOTS": str(slots),
+    }
+    process = Process(["worker"], folder / "worker.log", environment)
+    try:
+        process.wait_line("connected to")
+        yield process
+    finally:
+        process.stop()
+
+
+# --- what the kernel knows of a process ------------------------------------------------------
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process so far, all its threads, in user and kernel (as getrusage has it)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
+
+
+def memory_mb(pid: int, what: str = "VmRSS") -> float:
+    """Resident memory now, or with "VmHWM" at its peak."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024

@@ -1,0 +1,125 @@
+"""The stock measurement: the tutorial's master and workers, its sleep and prints left out.
+
+Imports nothing of ours. `master COUNT` prints the tasks per second; `worker PORT` is one of its
+two workers; `serve` keeps a plain server until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import queue
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing.managers import BaseManager
+
+AUTHKEY = b"benchmark"
+WORKERS = 2
+TIMEOUT_S = 20.0
+
+task_queue: queue.Queue[int] = queue.Queue()
+result_queue: queue.Queue[int] = queue.Queue()
+
+
+class ServingManager(BaseManager):
+    """Its side of the master."""
+
+
+class QueueManager(BaseManager):
+    """Its side of a worker."""
+
+
+ServingManager.register("get_task_queue", callable=lambda: task_queue)
+ServingManager.register("get_result_queue", callable=lambda: result_queue)
+QueueManager.register("get_task_queue")
+QueueManager.register("get_result_queue")
+
+
+def started() -> ServingManager:
+    """A manager that serves in a process of its own, on a free port."""
+    context = multiprocessing.get_context("fork")
+    manager = ServingManager(("127.0.0.1", 0), AUTHKEY, ctx=context)
+    manager.start()
+    return manager
+
+
+def connected(port: int, authkey: bytes = AUTHKEY) -> QueueManager:
+    """A client with nothing but the standard library."""
+    manager = QueueManager(("127.0.0.1", port), authkey)
+    manager.connect()
+    return manager
+
+
+def master(count: int) -> float:
+    """Put every task, then get every result; tasks per second."""
+    manager = started()
+    command = [sys.executable, "-m", "bench.tutorial", "worker", str(manager.address[1])]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(WORKERS)]
+    for process in workers:
+        assert process.stdout is not None
+        process.stdout.readline()
+    tasks, results = manager.get_task_queue(), manager.get_result_queue()
+    began = time.monotonic()
+    for n in range(count):
+        tasks.put(n)
+    found = [results.get(timeout=TIMEOUT_S) for _ in range(count)]
+    took_s = time.monotonic() - began
+    assert sorted(found) == [n * n for n in range(count)]
+    for _ in workers:
+        tasks.put(None)
+    for process in workers:
+        process.wait(TIMEOUT_S)
+    manager.shutdown()
+    return count / took_s
+
+
+def worker(port: int) -> None:
+    """Get, work, put, one by one."""
+    manager = connected(port)
+    tasks, results = manager.get_task_queue(), manager.get_result_queue()
+    print("ready", flush=True)
+    while (n := tasks.get(timeout=TIMEOUT_S)) is not None:
+        results.put(n * n)
+
+
+def serve() -> None:
+    """Serve for as long as somebody holds our standard input."""
+    manager = started()
+    print(manager.address[1], flush=True)
+    sys.stdin.read()
+    manager.shutdown()
+
+
+def measure(count: int) -> float:
+    """Tasks per second of the tutorial, in processes of its own."""
+    command = [sys.executable, "-m", "bench.tutorial", "master", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return float(done.stdout)
+
+
+@contextlib.contextmanager
+def plain_server() -> Iterator[int]:
+    """The port of a plain server that nobody else uses."""
+    command = [sys.executable, "-m", "bench.tutorial", "serve"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.stdin.close()
+
+
+def main(role: str, *numbers: str) -> None:
+    if role == "master":
+        print(master(int(numbers[0])))
+    elif role == "worker":
+        worker(int(numbers[0]))
+    else:
+        serve()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,302 @@
+"""The processes of these tests: masters, workers, commands, stock clients; and how to wait."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+REPO = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+SYSTEM_PYTHON = "/usr/bin/python3"
+KEY = "a key of the tests"
+
+_OURS = ("QUEUE_", "MASTER_", "WORKER_", "JOB", "HEALTH_FILE", "PYTHON", "COVERAGE")
+
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T], within_s: float = 10.0, what: str = "") -> T:
+    """Wait until a condition gives something true, and return that."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s} s: {what or condition}; last: {value!r}")
+        time.sleep(0.01)
+
+
+def stock_pythons() -> Iterator[tuple[str, str]]:
+    """(name, path) of the system's Python and of 3.8, 3.11 and 3.13 where they are installed."""
+    yield "system", SYSTEM_PYTHON
+    for version in ("3.8", "3.11", "3.13"):
+        places = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+        found = str(places[-1]) if places else shutil.which(f"python{version}")
+        if found:
+            yield version, found
+
+
+def clean_environment(settings: dict[str, str]) -> dict[str, str]:
+    """This environment without any variable that Quartermaster or Python reads, then settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
+    return {**kept, **settings}
+
+
+class Process:
+    """A process whose output goes to a file; `started` has what `ended` must clean up."""
+
+    def __init__(self, log_path: Path, words: list[str], environment: dict[str, str]) -> None:
+        self.log_path = log_path
+        with log_path.open("ab") as log:
+            self.popen = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=log_path.parent,
+            )
+
+    @property
+    def log(self) -> str:
+        """All that it (and a process before it with the same log) has written."""
+        return self.log_path.read_text("utf-8", "replace")
+
+    def lines(self, pattern: str) -> list[str]:
+        """The lines of the log that a pattern is found in."""
+        return [line for line in self.log.splitlines() if re.search(pattern, line)]
+
+    def says(self, pattern: str, within_s: float = 15.0) -> str:
+        """Wait for a line of the log; returns the first."""
+
+        def found() -> list[str]:
+            return self.lines(pattern) or self._check_alive(pattern)
+
+        return eventually(found, within_s, f"{pattern!r} in the log:\n{self.log[-4000:]}")[0]
+
+    def _check_alive(self, pattern: str) -> list[str]:
+        if self.popen.poll() is not None and not self.lines(pattern):
+            raise AssertionError(f"ended ({self.popen.returncode}) before {pattern!r}:\n{self.log}")
+        return []
+
+    def wait(self, within_s: float = 15.0) -> int:
+        """Wait for its end; returns its exit code."""
+        return self.popen.wait(within_s)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.popen.kill()
+        self.popen.wait()
+
+    def terminate(self, within_s: float = 15.0) -> int:
+        """SIGTERM, and wait; returns its exit code."""
+        self.popen.terminate()
+        return self.wait(within_s)
+
+    def end(self) -> None:
+        """At the end of a test: gone, in good order if it can."""
+        if self.popen.poll() is None:
+            try:
+                self.terminate(5.0)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    @property
+    def most_memory_bytes(self) -> int:
+        """The most memory that it ever had."""
+        status = Path(f"/proc/{self.popen.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
+
+class Ended:
+    """A command that has ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def refusal(self) -> str:
+        """Its one line on stderr; it must have exited with 2 and printed nothing else."""
+        lines = self.err.strip().splitlines()
+        assert (self.code, len(lines), self.out) == (2, 1, ""), repr(self)
+        return lines[0]
+
+    def __repr__(self) -> str:
+        return f"exit code {self.code}\n{self.out}\n--- stderr ---\n{self.err}"
+
+
+class Place:
+    """A folder with jobs, a data folder and settings that processes of ours are started in."""
+
+    def __init__(self, folder: Path, started: list[Any], **settings: str) -> None:
+        self.folder, self.started = folder, started
+        self.jobs = folder / "jobs"
+        if not self.jobs.exists():
+            shutil.copytree(HERE / "jobs", self.jobs)
+            shutil.copy(REPO / "jobs" / "square.py", self.jobs)
+        self.settings = {
+            "PYTHONPATH": str(REPO),
+            "PYTHONUNBUFFERED": "1",
+            "QUEUE_AUTHKEY": KEY,
+            "QUEUE_PORT": "0",
+            "MASTER_DATA": str(folder / "data"),
+            "JOBS_FOLDER": str(self.jobs),
+            "HEALTH_FILE": str(folder / "health"),
+            **settings,
+        }
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """For a process of ours."""
+        return clean_environment({**self.settings, **settings})
+
+    def start(self, log: str, *words: str, **settings: str) -> Process:
+        """A process of ours in the background: `start("run.log", "master", "run", "square")`."""
+        words = (sys.executable, "-m", *words)
+        process = Process(self.folder / log, list(words), self.environment(**settings))
+        self.started.append(process)
+        return process
+
+    def command(self, *words: str, within_s: float = 30.0, **settings: str) -> Ended:
+        """`python -m master ...` until its end."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "master", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=self.environment(**settings),
+            cwd=self.folder,
+            timeout=within_s,
+        )
+        return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+class Master(Place):
+    """A serving master, with the commands and clients that talk to it."""
+
+    def __init__(self, folder: Path, started: list[Any], **settings: str) -> None:
+        super().__init__(folder, started, **settings)
+        self._workers = 0
+        self.serve()
+
+    def serve(self) -> None:
+        """Start it, and wait until it listens; on a restart it keeps its port."""
+        log = self.folder / "master.log"
+        before = log.read_text("utf-8").count("listening on") if log.exists() else 0
+        process = self.process = self.start("master.log", "master", "serve")
+
+        def listening() -> list[str]:
+            lines = process.lines("listening on")[before:]
+            return lines or process._check_alive("listening on " * (before + 1))
+
+        line = eventually(listening, 15.0, f"listening:\n{process.log}")[0]
+        self.port = int(re.search(r"listening on [^ ]*:(\d+)", line)[1])  # type: ignore[index]
+        self.settings["QUEUE_PORT"] = str(self.port)
+
+    def submit(self, *words: str) -> int:
+        """The id of a new run."""
+        ended = self.command("submit", *words)
+        assert ended.code == 0, repr(ended)
+        return int(ended.out)
+
+    def status(self) -> str:
+        """What `status` prints."""
+        ended = self.command("status")
+        assert ended.code == 0, repr(ended)
+        return ended.out
+
+    def results(self, run: int) -> list[dict[str, Any]]:
+        """The ended tasks of a run."""
+        ended = self.command("results", str(run))
+        assert ended.code == 0, repr(ended)
+        return [json.loads(line) for line in ended.out.splitlines()]
+
+    def ended_tasks(self, run: int, count: int, within_s: float = 20.0) -> list[dict[str, Any]]:
+        """The tasks of a run, when so many of them have ended."""
+        return eventually(
+            lambda: found if len(found := self.results(run)) >= count else [],
+            within_s,
+            f"{count} ended tasks of run {run}",
+        )
+
+    def worker(self, slots: int = 2, **settings: str) -> Process:
+        """A worker of ours, connected."""
+        self._workers += 1
+        name = f"worker-{self._workers}"
+        health = str(self.folder / f"health-{name}")
+        worker = self.start(
+            f"{name}.log", "worker", WORKER_SLOTS=str(slots), HEALTH_FILE=health, **settings
+        )
+        self.process.says(rf"worker .*/{worker.popen.pid} connected")
+        return worker
+
+    def client(self, python: str = SYSTEM_PYTHON, key: str = KEY) -> StockClient:
+        """A client with nothing but the standard library, in a process of its own, connected."""
+        client = StockClient(self.folder, python, self.port, key)
+        self.started.append(client)
+        client.answer()
+        return client
+
+
+class StockClient:
+    """`client("tasks.put(x)", x=3)`: evaluated in the other process, errors raised here."""
+
+    def __init__(self, folder: Path, python: str, port: int, key: str) -> None:
+        ours, theirs = socket.socketpair()
+        fd = theirs.fileno()
+        address = [str(fd), "127.0.0.1", str(port), key.encode().hex()]
+        with (folder / "clients.log").open("ab") as log:
+            self.popen = subprocess.Popen(
+                [python, "-I", "-S", str(HERE / "stock_client.py"), *address],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"PATH": "/usr/bin:/bin"},
+                pass_fds=[fd],
+            )
+        theirs.close()
+        self._orders = Connection(ours.detach())
+
+    def __call__(self, code: str, **values: Any) -> Any:
+        self.begin(code, **values)
+        return self.answer()
+
+    def begin(self, code: str, **values: Any) -> None:
+        """Have it evaluated, without waiting for the answer."""
+        self._orders.send((code, values))
+
+    def answer(self, within_s: float = 15.0) -> Any:
+        """The answer to what was begun; raises what it raised."""
+        if not self._orders.poll(within_s):
+            raise AssertionError(f"no answer within {within_s} s")
+        error, value = self._orders.recv()
+        if error is not None:
+            raise error
+        return value
+
+    def waits(self) -> bool:
+        """Whether what was begun has no answer yet."""
+        return not self._orders.poll(0.0)
+
+    def kill(self) -> None:
+        """kill -9: its connection ends with the process."""
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def end(self) -> None:
+        """At the end of a test, or as a script that ends: in good order."""
+        self._orders.close()
+        try:
+            self.popen.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self.kill()

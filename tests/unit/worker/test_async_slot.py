@@ -1,0 +1,211 @@
+"""An async `work`: many in flight, each answered for by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from queue_manager import codec
+from queue_manager.records import Done, Failed
+from worker.async_slot import merged
+
+HEAD = """
+import asyncio, os, pathlib, sys, time
+from queue_manager import Options, Reject, Result, Retry
+OPTIONS = Options(concurrency={concurrency})
+folder = pathlib.Path(r"{folder}")
+async def gate(word):
+    (folder / (word + ".on")).touch()
+    while not (folder / word).exists():
+        await asyncio.sleep(0.005)
+    return word
+"""
+
+
+def write(jobs: Any, folder: Path, work: str, concurrency: int = 10) -> None:
+    jobs.write(HEAD.format(folder=folder, concurrency=concurrency) + work)
+
+
+def on(folder: Path, word: str) -> bool:
+    return (folder / f"{word}.on").exists()
+
+
+def test_tasks_of_several_leases_fly_together(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
+    """As many as `concurrency`, in one slot."""
+    write(jobs, tmp_path, "async def work(word): return await gate(word)\n", 3)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease(["a"]), jobs.lease(["b"]), jobs.lease(["c", "d"]))
+        await rig.until(lambda: all(on(tmp_path, word) for word in "abc"))
+        assert not on(tmp_path, "d")
+        (tmp_path / "b").touch()
+        await rig.until(lambda: rig.done == {(2, 0): "b"})
+        await rig.until(lambda: on(tmp_path, "d"))
+        for word in "acd":
+            (tmp_path / word).touch()
+        await rig.until(lambda: len(rig.done) == 4)
+
+    run_worker(scenario)
+
+
+def test_results_failures_and_follow_ups_are_told_apart(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """As in a plain slot."""
+    work = """
+loops = []
+async def setup(): loops.append(asyncio.get_running_loop())
+async def work(n):
+    assert loops == [asyncio.get_running_loop()]
+    await asyncio.sleep(0)
+    if n == 1: raise ValueError("one")
+    if n == 2: raise Retry(3.0)
+    if n == 3: raise Reject("three")
+    if n == 4: return Result(4, [40])
+    if n == 5: return object()
+    if n == 6: raise SystemExit
+    return [n]
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0, 1, 2, 3, 4, 5, 6, 7]))
+        await rig.until(lambda: len(rig.done) == 3 and len(rig.failed) == 5)
+        assert {key[1]: value for key, value in rig.done.items()} == {0: [0], 4: 4, 7: [7]}
+        failed = {f.position: f for f in rig.failed}
+        assert failed[1].error == "ValueError: one"
+        assert failed[2].delay_s == 3.0
+        assert failed[3].reject
+        assert "object" in failed[5].error
+        assert failed[6].error == "SystemExit"
+        (branch,) = [o for o in rig.outcomes if isinstance(o, Done) and o.follow]
+        assert codec.decode_batch(branch.follow[0].body) == [40]
+
+    run_worker(scenario)
+
+
+def test_a_time_limit_cancels_one_coroutine(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
+    """Its neighbours go on, in the same process."""
+    work = """
+async def work(word):
+    return await gate(word) + str(os.getpid())
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease(["never"], timeout_s=0.2), jobs.lease(["b"]))
+        await rig.until(lambda: rig.failed)
+        assert (rig.failed[0].lease, rig.failed[0].error) == (1, "timed out after 0.2 s")
+        (tmp_path / "b").touch()
+        await rig.until(lambda: rig.done)
+        assert rig.done == {(2, 0): f"b{rig.pids[0]}"}
+
+    run_worker(scenario)
+
+
+def test_a_blocked_loop_is_killed_and_only_its_task_charged(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """The one whose step does not end; neighbours go back."""
+    work = """
+async def work(word):
+    while word == "block": pass
+    return await gate(word)
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease(["a"], timeout_s=60.0))
+        await rig.until(lambda: on(tmp_path, "a"))
+        rig.give(jobs.lease(["block"], timeout_s=0.2))
+        await rig.until(lambda: rig.failed and rig.released)
+        (failed,) = rig.failed
+        assert (failed.lease, failed.error) == (2, "timed out after 0.2 s")
+        assert rig.released == {1: [0]}
+
+    run_worker(scenario)
+
+
+def test_a_coroutine_that_does_not_let_go_costs_its_slot(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """It is charged, neighbours go back uncharged, the next slot works."""
+    work = """
+async def work(word):
+    while word == "stay":
+        try: await asyncio.sleep(60)
+        except asyncio.CancelledError: pass
+    return await gate(word) if word == "a" else word
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease(["a"]), jobs.lease(["stay"], timeout_s=0.1))
+        await rig.until(lambda: rig.failed and rig.released)
+        assert (rig.failed[0].lease, rig.failed[0].error) == (2, "timed out after 0.1 s")
+        assert rig.released == {1: [0]}
+        rig.give(jobs.lease(["next"]))
+        await rig.until(lambda: rig.done == {(3, 0): "next"})
+
+    run_worker(scenario)
+
+
+def test_a_step_that_kills_the_process_is_charged_to_its_task(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """Not to those that were waiting."""
+    work = """
+async def work(word):
+    if word == "kill":
+        await asyncio.sleep(0.01)
+        os._exit(5)
+    return await gate(word)
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease(["a", "kill", "b"]))
+        await rig.until(lambda: rig.failed and len(rig.released.get(1, [])) == 2)
+        (failed,) = rig.failed
+        assert failed.position == 1
+        assert "exit code 5" in failed.error
+        assert sorted(rig.released[1]) == [0, 2]
+
+    run_worker(scenario)
+
+
+def test_after_a_death_between_steps_tasks_run_alone(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """Nobody knows which it was, so nobody is charged, and it is found out."""
+    write(jobs, tmp_path, "async def work(word): return await gate(word)\n")
+
+    async def scenario(rig: Any) -> None:
+        import os
+
+        rig.give(jobs.lease(["a", "b"]))
+        await rig.until(lambda: on(tmp_path, "a") and on(tmp_path, "b"))
+        await rig.until(lambda: rig.supervisor.crew._slots[0].board.pages[0].look().position == -1)
+        os.kill(rig.pids[0], 9)
+        await rig.until(lambda: len(rig.released.get(1, [])) == 2)
+        assert not rig.failed
+        rig.give(jobs.lease(["c", "d"]))
+        await rig.until(lambda: on(tmp_path, "c"))
+        assert not on(tmp_path, "d")
+        await rig.until(lambda: rig.supervisor.crew._slots[0].board.pages[0].look().position == -1)
+        os.kill(rig.pids[0], 9)
+        await rig.until(lambda: rig.failed)
+        assert (rig.failed[0].lease, rig.failed[0].position) == (2, 0)
+
+    run_worker(scenario)
+
+
+def test_neighbouring_results_are_one_record() -> None:
+    """Whatever the order in which they landed; failures and gaps stay apart."""
+    found = [Done(1, p, p + 1, codec.encode_batch([p]), 0.5) for p in (3, 1, 2, 5)]
+    failed = Failed(1, 4, "error")
+    first, second, third = merged([*found, failed])
+    assert isinstance(first, Done)
+    assert (first.start, first.stop, first.took_s) == (1, 4, 1.5)
+    assert codec.decode_batch(first.results) == [1, 2, 3]
+    assert (second.start, third) == (5, failed)

@@ -1,0 +1,123 @@
+"""`python -m worker` as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+class Worker:
+    """The command, with its stderr in a file."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.log_file = folder / "log"
+        kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker"],
+                cwd=folder,
+                env={**kept, "QUEUE_PORT": "1", "HEALTH_FILE": str(folder / "health"), **environ},
+                stderr=log,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    @property
+    def slots(self) -> list[int]:
+        """The process ids of its slots, once they have gone as far as their own session."""
+        path = Path(f"/proc/{self.process.pid}/task")
+        words = [t.joinpath("children").read_text() for t in path.iterdir()] if path.exists() else []
+        pids = [int(pid) for word in words for pid in word.split()]
+        return [pid for pid in pids if b"worker.slot" in _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    started: list[Worker] = []
+
+    def start(**environ: str) -> Worker:
+        started.append(Worker(tmp_path, **environ))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.process.kill()
+        worker.process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_slots_die_with_their_supervisor(start: Any, wait_until: Any) -> None:
+    """Also when it is killed without a word."""
+    worker = start(QUEUE_AUTHKEY="a long key", WORKER_SLOTS="2")
+    slots = wait_until(lambda: len(worker.slots) == 2 and worker.slots)
+    worker.process.kill()
+    worker.process.wait()
+    wait_until(lambda: not any(_command(pid) for pid in slots))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_signal_ends_an_idle_worker_with_0(start: Any, wait_until: Any, number: int) -> None:
+    """Though it has never seen a master."""
+    worker = start(QUEUE_AUTHKEY="a long key", WORKER_SLOTS="1")
+    wait_until(lambda: worker.slots)
+    wait_until(lambda: "can't reach" in worker.log)
+    worker.process.send_signal(number)
+    assert worker.process.wait(10) == 0
+
+
+def test_a_wrong_setting_is_one_line_and_exit_2(start: Any) -> None:
+    """The line names the variable."""
+    worker = start(QUEUE_AUTHKEY="a long key", WORKER_SLOTS="many")
+    assert worker.process.wait(10) == 2
+    (line,) = worker.log.splitlines()
+    assert "WORKER_SLOTS" in line
+
+
+def test_a_worker_waits_for_the_key_file(start: Any, wait_until: Any, tmp_path: Path) -> None:
+    """Compose starts it together with the master, which makes the file. It says so once."""
+    key = tmp_path / "key"
+    worker = start(QUEUE_AUTHKEY_FILE=str(key), WORKER_SLOTS="1")
+    wait_until(lambda: "waiting for it" in worker.log)
+    key.write_text("a long key")
+    wait_until(lambda: "can't reach" in worker.log)
+    assert worker.log.count("waiting for it") == 1
+    worker.process.terminate()
+    assert worker.process.wait(10) == 0
+
+
+def test_the_worker_is_light() -> None:
+    """It brings neither the master nor what only commands need."""
+    code = "import sys, worker.__main__; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(out.stdout.split())
+    assert not loaded & {"master", "click", "tqdm", "sqlite3"}
+
+
+def test_a_slot_starts_without_asyncio() -> None:
+    """Slots are replaced when they die: what they import delays the next task."""
+    code = "import sys, worker.slot; print('asyncio' in sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip() == "False"
