@@ -11,27 +11,27 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from queue_manager import codec
 from queue_manager.link import Link
-from queue_manager.records import Accepted, Collect, Hello, NewBlock, Page, SubmitTasks
+from queue_manager.records import Accepted, Collect, Hello, NewBlock, Page, Reply, SubmitTasks
 
 from . import processes, run, tutorial
 from .figure import Figure, ratio
 
 ROUNDS = 3
-SAMPLES = 70
+SLICES, SAMPLES = 7, 10
 WARM_UP = 5
 PAUSE_S = 0.005
 COMMITS, ROUND_TRIPS = 2, 6
 BOUND = f"{COMMITS} commits + {ROUND_TRIPS} round trips"
 
-Sample = Callable[[int], Any]
+Sample = Callable[[int], float]
+"""Takes one sample; returns the seconds that it took."""
 
 
 def measure() -> list[Figure]:
-    """All kinds in turn, a sample of each after the other."""
+    """All kinds in turn: slices of a few samples, so that the machine's mood meets each."""
     with ExitStack() as stack:
         folder = stack.enter_context(processes.scratch())
         _, port = stack.enter_context(processes.master(folder, job="squares"))
@@ -40,7 +40,7 @@ def measure() -> list[Figure]:
         own = stack.enter_context(_OwnClient(port, folder))
         commits = _Commits(folder / "commits.sqlite3")
         stack.callback(commits.close)
-        empty: Any = plain.get_task_queue()
+        empty = plain.get_task_queue()
         ours = tutorial.connected(port, processes.AUTHKEY)
         tasks, results = ours.get_task_queue(), ours.get_result_queue()
 
@@ -50,10 +50,10 @@ def measure() -> list[Figure]:
                 raise RuntimeError("another task's result")
 
         kinds: list[tuple[str, Sample]] = [
-            ("tutorial: an idle call (qsize)", lambda n: empty.qsize()),
-            ("SQLite: a commit with fsync", commits.commit),
+            ("tutorial: an idle call (qsize)", _timed(lambda n: empty.qsize())),
+            ("SQLite: a commit with fsync", _timed(commits.commit)),
             ("a task: our client, submit to page of results", own.task),
-            ("a task: stock client, put to result of get", put_and_get),
+            ("a task: stock client, put to result of get", _timed(put_and_get)),
         ]
         for _, sample in kinds:
             for n in range(WARM_UP):
@@ -86,13 +86,21 @@ def _figures(names: list[str], rounds: list[list[float]]) -> list[Figure]:
 def _round(samples: list[Sample]) -> list[float]:
     """Medians in milliseconds: the table's unit, not the code's."""
     took_s: list[list[float]] = [[] for _ in samples]
-    for n in range(SAMPLES):
+    for _ in range(SLICES):
         for found, sample in zip(took_s, samples, strict=True):
-            time.sleep(PAUSE_S)
-            began = time.perf_counter()
-            sample(n)
-            found.append(time.perf_counter() - began)
+            for n in range(SAMPLES):
+                time.sleep(PAUSE_S)
+                found.append(sample(n))
     return [1000 * statistics.median(found) for found in took_s]
+
+
+def _timed(action: Callable[[int], object]) -> Sample:
+    def sample(n: int) -> float:
+        began = time.perf_counter()
+        action(n)
+        return time.perf_counter() - began
+
+    return sample
 
 
 class _Commits:
@@ -122,8 +130,11 @@ class _OwnClient:
         self._run = run.start(port, ["patient", f"until={self._fifo}"])
         self._loop = asyncio.new_event_loop()
         hello = Hello("client", socket.gethostname(), os.getpid())
-        self._link = Link(("127.0.0.1", port), processes.AUTHKEY, lambda: hello)
-        self._after = 0
+        self._link = Link(
+            ("127.0.0.1", port), processes.AUTHKEY, lambda: hello, on_message=self._received
+        )
+        self._after = self._seq = 0
+        self._pages: asyncio.Queue[tuple[float, Page]] = asyncio.Queue()
 
     def __enter__(self) -> _OwnClient:
         self._running = self._loop.create_task(self._link.run())
@@ -137,17 +148,26 @@ class _OwnClient:
         with open(self._fifo, "w"):  # lets tasks() of the run end
             pass
 
-    def task(self, n: int) -> None:
-        """One task, until its result is here."""
-        self._loop.run_until_complete(asyncio.wait_for(self._task(n), 10))
+    def task(self, n: int) -> float:
+        """One task, until its result is here; returns the seconds."""
+        return self._loop.run_until_complete(self._task(n))
 
-    async def _task(self, n: int) -> None:
-        run_id, after = self._run, self._after
+    async def _task(self, n: int) -> float:
+        self._seq += 2
+        self._link.send(Collect(self._seq, self._run, self._after))
+        await asyncio.sleep(PAUSE_S)
         block = NewBlock(1, codec.encode_batch([n]))
-        page, _ = await asyncio.gather(
-            self._link.request(lambda seq: Collect(seq, run_id, after), Page),
-            self._link.request(lambda seq: SubmitTasks(seq, run_id, [block]), Accepted),
-        )
+        began = time.perf_counter()
+        self._link.send(SubmitTasks(self._seq + 1, self._run, [block]))
+        async with asyncio.timeout(10):
+            came, page = await self._pages.get()
         self._after = page.last
         if codec.decode_batch(page.outcomes[0].results) != [n * n]:
             raise RuntimeError("another task's result")
+        return came - began
+
+    def _received(self, message: Reply) -> None:
+        if isinstance(message, Page):
+            self._pages.put_nowait((time.perf_counter(), message))
+        elif not isinstance(message, Accepted):
+            raise RuntimeError(f"the master says {message}")

@@ -6,10 +6,12 @@ Says `ready`, connects all when told `go`, says `up COUNT`, and ends with its st
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 import sys
 import time
+from typing import Any
 
 from queue_manager import codec, handshake, pickles
 from queue_manager.framing import FrameProtocol, tune
@@ -20,6 +22,7 @@ from queue_manager.records import (
     Done,
     Exchange,
     Hello,
+    Lease,
     Leases,
     Welcome,
     decode_reply,
@@ -90,10 +93,15 @@ class WorkerSession(FrameProtocol):
         self.send_frame(encode(Beat()))
 
 
-def _done(lease) -> Done:  # type: ignore[no-untyped-def]
+@functools.lru_cache(maxsize=64)
+def _payloads(body: bytes) -> list[Any]:
+    """Decoded once a process, not once a lease: a load generator must not be the limit."""
+    return codec.decode_batch(body, trusted=True)
+
+
+def _done(lease: Lease) -> Done:
     began = time.perf_counter()
-    payloads = codec.decode_batch(lease.body, lease.start, lease.stop, trusted=True)
-    results = codec.encode_batch([n * n for n in payloads])
+    results = codec.encode_batch([n * n for n in _payloads(lease.body)[lease.start : lease.stop]])
     return Done(lease.number, lease.start, lease.stop, results, time.perf_counter() - began)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sqlite3
+import time
 from pathlib import Path
 
 from queue_manager.settings import usable_cpus
@@ -17,8 +17,22 @@ def describe() -> dict[str, str]:
         "Python": platform.python_version(),
         "SQLite": sqlite3.sqlite_version,
         "kernel": f"{platform.system()} {platform.release()}",
-        "load at start": f"{os.getloadavg()[0]:.2f}",
+        "busy before we began": f"{_busy():.0%} of the CPU time",
     }
+
+
+def _busy() -> float:
+    """The share of CPU time that others used during a second: with much of it, measure again."""
+    before = _cpu_times()
+    time.sleep(1)
+    spent = [b - a for a, b in zip(before, _cpu_times(), strict=True)]
+    idle = spent[3] + spent[4]
+    return 1 - idle / max(1, sum(spent))
+
+
+def _cpu_times() -> list[int]:
+    first = Path("/proc/stat").read_text().partition("\n")[0]
+    return [int(ticks) for ticks in first.split()[1:9]]
 
 
 def _cpu_model() -> str:

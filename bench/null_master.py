@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import master.service
+from master import service
 from master.cli import main
 
 from .null_store import NullStore
 
-master.service.SqliteStore = NullStore  # type: ignore[assignment,misc]
+setattr(service, "SqliteStore", NullStore)  # noqa: B010 - a re-export, to mypy
 
 if __name__ == "__main__":
     main()

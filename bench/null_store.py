@@ -50,7 +50,7 @@ class NullStore:
         found: list[WaitingBlock] = []
         for number in lane[bisect_right(lane, after) :]:
             block = self._blocks[number]
-            found.append(WaitingBlock(block.id, block.first, block.body, [(0, block.count)]))
+            found.append(WaitingBlock(block.id, block.first, [(0, block.count)]))
             tasks -= block.count
             if tasks <= 0:
                 break

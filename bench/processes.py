@@ -23,6 +23,7 @@ DEADLINE_S = 120.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _STOP_S = 15.0
 _POLL_S = 0.01
+_LOG_CHARACTERS = 4_000
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
@@ -82,8 +83,13 @@ class Process:
         self.start_s = time.monotonic() - self._began
         return found[0]
 
-    def stop(self) -> None:
-        """SIGTERM, then SIGKILL."""
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """SIGTERM, then SIGKILL; after an error, what it had to say."""
+        if kind is not None:
+            print(f"{self.log.name}:\n{self.log.read_text()[-_LOG_CHARACTERS:]}", file=sys.stderr)
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(_STOP_S)
@@ -114,11 +120,9 @@ def master(folder: Path, *, job: str = "", store: bool = True) -> Iterator[tuple
     }
     module = "master" if store else "bench.null_master"
     process = Process([module, "serve"], folder / "master.log", environment)
-    try:
+    with process:
         port = process.wait_line(r"listening on 127\.0\.0\.1:(\d+)")[1]
         yield process, int(port)
-    finally:
-        process.stop()
 
 
 @contextlib.contextmanager
@@ -131,11 +135,9 @@ def worker(folder: Path, port: int, slots: int = 2) -> Iterator[Process]:
         "WORKER_SLOTS": str(slots),
     }
     process = Process(["worker"], folder / "worker.log", environment)
-    try:
+    with process:
         process.wait_line("connected to")
         yield process
-    finally:
-        process.stop()
 
 
 # --- what the kernel knows of a process ------------------------------------------------------

@@ -8,7 +8,7 @@ from . import processes, run, tutorial
 from .figure import Figure, ratio
 
 ROUNDS = 3
-TASKS = 1_000_000
+TASKS = 2_000_000
 WARM_UP_TASKS = 2_000
 TUTORIAL_TASKS = 5_000
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from multiprocessing.managers import BaseManager
+from typing import Any
 
 AUTHKEY = b"benchmark"
 WORKERS = 2
@@ -23,12 +24,15 @@ task_queue: queue.Queue[int] = queue.Queue()
 result_queue: queue.Queue[int] = queue.Queue()
 
 
-class ServingManager(BaseManager):
-    """Its side of the master."""
-
-
 class QueueManager(BaseManager):
     """Its side of a worker."""
+
+    get_task_queue: Any
+    get_result_queue: Any
+
+
+class ServingManager(QueueManager):
+    """Its side of the master."""
 
 
 ServingManager.register("get_task_queue", callable=lambda: task_queue)
@@ -45,6 +49,12 @@ def started() -> ServingManager:
     return manager
 
 
+def port_of(manager: BaseManager) -> int:
+    """The port that it serves on."""
+    address: Any = manager.address
+    return int(address[1])
+
+
 def connected(port: int, authkey: bytes = AUTHKEY) -> QueueManager:
     """A client with nothing but the standard library."""
     manager = QueueManager(("127.0.0.1", port), authkey)
@@ -55,7 +65,7 @@ def connected(port: int, authkey: bytes = AUTHKEY) -> QueueManager:
 def master(count: int) -> float:
     """Put every task, then get every result; tasks per second."""
     manager = started()
-    command = [sys.executable, "-m", "bench.tutorial", "worker", str(manager.address[1])]
+    command = [sys.executable, "-m", "bench.tutorial", "worker", str(port_of(manager))]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(WORKERS)]
     for process in workers:
         assert process.stdout is not None
@@ -87,7 +97,7 @@ def worker(port: int) -> None:
 def serve() -> None:
     """Serve for as long as somebody holds our standard input."""
     manager = started()
-    print(manager.address[1], flush=True)
+    print(port_of(manager), flush=True)
     sys.stdin.read()
     manager.shutdown()
 
@@ -105,7 +115,8 @@ def plain_server() -> Iterator[int]:
     command = [sys.executable, "-m", "bench.tutorial", "serve"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             yield int(process.stdout.readline())
         finally:

@@ -89,9 +89,12 @@ class Broker:
         self._turns: deque[Run] = deque()
         self._delayed: list[tuple[float, int, Stray, Run]] = []
         self._delays = 0
+        self._new_delays: list[tuple[float, int, Stray, Run]] = []
         self._undo: list[Callable[[], object]] = []
         self._after: list[Callable[[], object]] = []
         self._slots = 0
+        self._collected: set[int] = set()
+        self._delivered: tuple[int, int] | None = None
 
     # --- runs ---
 
@@ -148,21 +151,26 @@ class Broker:
 
     def exhaust(self, run: Run) -> None:
         """Stage that `tasks()` of the run has no more to give."""
-        self._set(run, exhausted=True)
+        self.change(run, exhausted=True)
         self._record(run)
 
     def collected(self, run: Run, seq: int, errors: int) -> None:
-        """Note how far `collect()` has come; it goes with the next commit."""
+        """Note how far `collect()` has come; it goes with the next commit (`add_progress`)."""
         if seq > run.collected or errors:
             run.collected = max(seq, run.collected)
             run.collect_errors += errors
-            self._record(run)
+            self._collected.add(run.id)
+
+    def delivered(self, seq: int, index: int) -> None:
+        """Note up to where stock clients have the queue run's results, as `collected` does."""
+        self._delivered = seq, index
 
     def finish_runs(self, wall: float) -> None:
         """Stage the end of the runs whose tasks have all ended."""
         for run in {r.id: r for r in self._touched()}.values():
-            if run.exhausted and run.active and run.tasks == run.done + run.dead:
-                self._set(run, state="failed" if run.dead else "done", ended_at=wall)
+            ended = run.exhausted and run.tasks == run.done + run.dead
+            if ended and run.active and run.id != QUEUE_RUN:
+                self.change(run, state="failed" if run.dead else "done", ended_at=wall)
                 self._record(run)
 
     # --- tasks come ---
@@ -182,10 +190,12 @@ class Broker:
         )
         self.next_block += 1
         accepted = block.count if from_tasks and block.keys is None else 0
-        self._set(run, tasks=run.tasks + block.count, accepted=run.accepted + accepted)
+        self.change(run, tasks=run.tasks + block.count, accepted=run.accepted + accepted)
         self.changes.blocks.append(record)
+        if block.keys is not None:
+            self.changes.keys.setdefault(run.id, set()).update(block.keys)
         # Until it is on disk nobody may lease it: count it as delayed.
-        self._set(run, delayed=run.delayed + block.count)
+        self.change(run, delayed=run.delayed + block.count)
         if block.delay_s > 0:
             for position in range(block.count):
                 stray = Stray(record.first + position, record.id, position, block.priority)
@@ -222,7 +232,7 @@ class Broker:
             _, _, stray, run = heapq.heappop(self._delayed)
             if run.active:
                 run.delayed -= 1
-                run.alone.append(stray)
+                run.put_alone(stray)
 
     @property
     def next_due(self) -> float | None:
@@ -238,10 +248,10 @@ class Broker:
                 return self._give(session, run, now)
         return None
 
-    def refills(self) -> list[tuple[Run, int, int]]:
-        """Lanes that should be read ahead: (run, priority, behind which block)."""
+    def refills(self) -> list[tuple[Run, int, int, int]]:
+        """Lanes that should be read ahead: (run, priority, behind which block, how many tasks)."""
         return [
-            (run, priority, lane.last)
+            (run, priority, lane.last, lane.room)
             for run in self._turns
             for priority, lane in run.lanes.items()
             if lane.wants_refill
@@ -256,8 +266,10 @@ class Broker:
                 lane.loaded += stop - start
                 lane.on_disk -= stop - start
         lane.last = max(lane.last, last)
+        run.newest = max(run.newest, lane.last)
         if last == 0:  # nothing behind it: never ask for ever after a count that is wrong
             lane.on_disk = 0
+            run.drop_if_empty(priority)
 
     # --- outcomes ---
 
@@ -269,7 +281,7 @@ class Broker:
         if lease is None:
             return False
         run, count = lease.run, stop - start
-        self._set(run, leased=run.leased - count, done=run.done + count)
+        self.change(run, leased=run.leased - count, done=run.done + count)
         self._outcome(run, lease.block, lease.first, start, stop, results)
         if lease.stray is not None:
             self._stray(run, lease.stray, "done")
@@ -295,14 +307,14 @@ class Broker:
             return False
         run, stray = lease.run, self._stray_of(lease, position)
         stray.attempts += 1
-        self._set(run, leased=run.leased - 1)
+        self.change(run, leased=run.leased - 1)
         if reject or stray.attempts >= run.options.attempts:
             self._bury(run, stray, error, evidence)
             return True
         if delay_s is None:
             ceiling = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (stray.attempts - 1))
             delay_s = self._rng.uniform(0, ceiling)
-        self._set(run, delayed=run.delayed + 1)
+        self.change(run, delayed=run.delayed + 1)
         self._stray(run, stray, "waiting", delay_s, wall, error, evidence)
         self._delay(run, stray, now + delay_s)
         return True
@@ -313,14 +325,14 @@ class Broker:
         if lease is None:
             return False
         run = lease.run
-        self._set(run, leased=run.leased - (stop - start))
+        self.change(run, leased=run.leased - (stop - start))
         if lacks:
             session.lacks[run.job] = lacks
         if lease.stray is not None:
-            self._after.append(partial(run.alone.appendleft, lease.stray))
+            self._after.append(partial(run.put_alone, lease.stray))
         else:
             found = Range(lease.block, lease.first, start, stop)
-            self._after.append(partial(run.lane(lease.priority).put_back, found))
+            self._after.append(partial(run.put_back, lease.priority, found))
         return True
 
     def deliver(self, results: bytes) -> None:
@@ -329,18 +341,47 @@ class Broker:
 
     # --- the end of a turn ---
 
+    def when_committed(self, act: Callable[[], object]) -> None:
+        """Have something done only once the staged changes are on disk."""
+        self._after.append(act)
+
+    def change(self, of: object, **values: object) -> None:
+        """Change fields so that a roll-back restores them."""
+        for name, value in values.items():
+            self._undo.append(partial(setattr, of, name, getattr(of, name)))
+            setattr(of, name, value)
+
+    @property
+    def delivering(self) -> bool:
+        """Whether a client waits for its delivery to be on disk."""
+        return self._delivered is not None
+
+    @property
+    def progress(self) -> bool:
+        """Whether `add_progress` has something to add."""
+        return bool(self._collected) or self.delivering
+
+    def add_progress(self) -> None:
+        """Have the changes hold how far collecting and delivering have come."""
+        for run in self._collected:
+            self._record(self.runs[run])
+        self.changes.delivered = self._delivered
+
     def committed(self) -> None:
         """The staged changes are on disk: make them visible."""
         changes, self.changes = self.changes, Changes()
         self._undo.clear()
-        self._returns()
-        strays = {(s.run, s.block) for s in changes.strays.values()}
+        self._collected -= changes.runs.keys()
+        if changes.delivered is not None:
+            self._delivered = None
+        self._make_visible()
+        strays = {(s.run, s.block) for s in changes.strays.values()} if changes.strays else set()
         for block in changes.blocks:
             if (block.run, block.id) in strays:
                 continue  # delayed from the start: each waits by itself
             run = self.runs[block.run]
             run.delayed -= block.count
-            run.lane(block.priority).admit(Range(block.id, block.first, 0, block.count))
+            run.admit(block.priority, Range(block.id, block.first, 0, block.count))
         for outcome in changes.outcomes:
             run = self.runs[outcome.run]
             run.last_seq = max(run.last_seq, outcome.seq)
@@ -352,16 +393,20 @@ class Broker:
         """The staged changes could not be made durable: everything is as before the turn."""
         self.changes = Changes()
         self._after.clear()
+        self._new_delays.clear()
         while self._undo:
             self._undo.pop()()
 
     # --- inside ---
 
-    def _returns(self) -> None:
+    def _make_visible(self) -> None:
         """What went back is offered again only now: a roll-back would have it leased twice."""
-        for put_back in self._after:
-            put_back()
-        self._after.clear()
+        after, self._after = self._after, []
+        for act in after:
+            act()
+        for entry in self._new_delays:
+            heapq.heappush(self._delayed, entry)
+        self._new_delays.clear()
 
     def _add(self, run: Run) -> None:
         self.runs[run.id] = run
@@ -373,6 +418,7 @@ class Broker:
         if run in self._turns:
             self._turns.remove(run)
         run.lanes.clear()
+        run.order.clear()
 
     def _touched(self) -> list[Run]:
         changes = self.changes
@@ -434,27 +480,27 @@ class Broker:
     def _lose(self, lease: Lease, position: int, now: float, wall: float) -> None:
         run, stray = lease.run, self._stray_of(lease, position)
         stray.losses += 1
-        self._set(run, leased=run.leased - 1)
+        self.change(run, leased=run.leased - 1)
         why = f"its lease was lost {stray.losses} times (worker, host or connection ended)"
         if stray.losses >= run.options.losses:
             self._bury(run, stray, why, "")
             return
         self._stray(run, stray, "waiting", 0.0, wall)
-        self._after.append(partial(run.alone.append, stray))
+        self._after.append(partial(run.put_alone, stray))
 
     def _stray_of(self, lease: Lease, position: int) -> Stray:
         stray = lease.stray
         if stray is None:
             stray = Stray(lease.first + position, lease.block, position, lease.priority)
-        self._undo.append(partial(self._set_stray, stray, stray.attempts, stray.losses))
+        self._undo.append(partial(self._charge, stray, stray.attempts, stray.losses))
         return stray
 
     @staticmethod
-    def _set_stray(stray: Stray, attempts: int, losses: int) -> None:
+    def _charge(stray: Stray, attempts: int, losses: int) -> None:
         stray.attempts, stray.losses = attempts, losses
 
     def _bury(self, run: Run, stray: Stray, error: str, evidence: str) -> None:
-        self._set(run, dead=run.dead + 1)
+        self.change(run, dead=run.dead + 1)
         self._stray(run, stray, "dead", error=error, evidence=evidence)
 
     def _stray(
@@ -484,14 +530,7 @@ class Broker:
 
     def _delay(self, run: Run, stray: Stray, due: float) -> None:
         self._delays += 1  # breaks ties: strays and runs have no order
-        entry = (due, self._delays, stray, run)
-        heapq.heappush(self._delayed, entry)
-        self._undo.append(partial(self._undelay, entry))
-
-    def _undelay(self, entry: tuple[float, int, Stray, Run]) -> None:
-        if entry in self._delayed:
-            self._delayed.remove(entry)
-            heapq.heapify(self._delayed)
+        self._new_delays.append((due, self._delays, stray, run))
 
     def _outcome(
         self, run: Run, block: int, first: int, start: int, stop: int, results: bytes
@@ -503,9 +542,3 @@ class Broker:
 
     def _record(self, run: Run) -> None:
         self.changes.runs[run.id] = run.record()
-
-    def _set(self, run: Run, **values: object) -> None:
-        """Change fields of a run so that a roll-back restores them."""
-        for name, value in values.items():
-            self._undo.append(partial(setattr, run, name, getattr(run, name)))
-            setattr(run, name, value)

@@ -88,18 +88,20 @@ class Changes:
     """All that one turn makes durable, in one transaction.
 
     runs and strays replace what was recorded of the same run or task before.
-    delivered: up to where the queue run's results went to stock clients, as (seq, index in it).
+    keys: of the new tasks, by run. delivered: up to where the queue run's results went to stock
+    clients, as (seq, index in it).
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
     outcomes: list[OutcomeRecord] = field(default_factory=list)
     strays: dict[tuple[int, int], StrayRecord] = field(default_factory=dict)
     runs: dict[int, RunRecord] = field(default_factory=dict)
+    keys: dict[int, set[str]] = field(default_factory=dict)
     delivered: tuple[int, int] | None = None
 
     @property
     def urgent(self) -> bool:
-        """Whether somebody waits for it: the rest may go with the next commit."""
+        """Whether somebody waits for it."""
         return bool(self.blocks or self.outcomes or self.strays or self.runs)
 
 
@@ -126,5 +128,4 @@ class WaitingBlock:
 
     id: int
     first: int
-    body: bytes
     ranges: list[tuple[int, int]]

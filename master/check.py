@@ -34,17 +34,20 @@ async def check_job(job: str, words: list[str], folder: Path) -> RunOptions:
     Raises:
         RefusedError: one line that says what is wrong with the job or its arguments.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        __name__,
-        str(folder),
-        job,
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            __name__,
+            str(folder),
+            job,
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:  # such as a zero byte among the words
+        raise RefusedError(f"{job}: can't look at it: {error}") from error
     try:
         output, _ = await asyncio.wait_for(process.communicate(), IMPORT_S)
     except TimeoutError:

@@ -13,7 +13,7 @@ from functools import partial
 
 import click
 
-from queue_manager.errors import ConnectionLostError
+from queue_manager.errors import ConnectionLostError, WrongKeyError
 from queue_manager.link import Link
 from queue_manager.records import (
     AskResults,
@@ -38,14 +38,16 @@ POLL_S = 0.3
 async def connected(settings: Settings, authkey: bytes) -> AsyncIterator[Link]:
     """A session with the master.
 
-    Raises ConnectionLostError in one line when there is none within 5 s.
+    Raises:
+        WrongKeyError: the master has another key.
+        ConnectionLostError: there is none within 5 s; one line.
     """
     hello = Hello("client", socket.gethostname(), os.getpid())
     address = (settings.queue_host, settings.queue_port)
     link = Link(address, authkey, lambda: hello, quiet=True)
     running = asyncio.create_task(link.run())
     try:
-        await asyncio.wait_for(link.wait_up(), CONNECT_S)
+        await asyncio.wait_for(_up(link), CONNECT_S)
         yield link
     except TimeoutError:
         where = f"no master at {address[0]}:{address[1]} (QUEUE_HOST, QUEUE_PORT)"
@@ -54,6 +56,15 @@ async def connected(settings: Settings, authkey: bytes) -> AsyncIterator[Link]:
     finally:
         link.close()
         await running
+
+
+async def _up(link: Link) -> None:
+    """Wait until the session is up; a wrong key does not get better by waiting."""
+    while not link.up:
+        if isinstance(link.failure, WrongKeyError):
+            raise link.failure
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(link.wait_up(), POLL_S)
 
 
 async def submit_run(
@@ -136,7 +147,7 @@ async def show_results(settings: Settings, authkey: bytes, run: int, form: str) 
             for block in page.blocks:
                 for line in lines_of(run, block):
                     if form == "csv":
-                        writer.writerow(line.values())
+                        writer.writerow(line.cells())
                     else:
                         sys.stdout.write(line.json() + "\n")
             after, over = page.last, page.over

@@ -1,19 +1,23 @@
 """Results of the queue run on their way to stock clients: oldest first, each to one of them.
 
 A delivery counts once the client has spoken again or has gone in good order; one that ends in a
-reset before that comes again. What is delivered goes to disk with a later commit.
+reset before that comes again. What is delivered is on disk before the next is given.
 """
 
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import deque
 from typing import Any, NamedTuple
 
 from queue_manager import codec
+from queue_manager.errors import QueueError
 
-from .changes import QUEUE_RUN
+from .changes import QUEUE_RUN, OutcomeRecord
 from .turn import Turn
+
+log = logging.getLogger("quartermaster.master")
 
 _PAGE_BYTES = 256 * 1024
 
@@ -62,7 +66,8 @@ class Delivery:
     def confirm(self, reader: object) -> None:
         """The reader has what was sent to it, if anything was."""
         if self._out.pop(reader, None) is not None:
-            self._turn.broker.changes.delivered = self._first_undelivered()
+            self._turn.broker.delivered(*self._first_undelivered())
+            self._turn.wake()
 
     def give_back(self, reader: object) -> bool:
         """The reader may not have got it: it is offered again. False: nothing was on its way."""
@@ -78,10 +83,22 @@ class Delivery:
         return min(((i.seq, i.place) for i in open_items), default=(self._read_to + 1, 0))
 
     def _read_ahead(self) -> None:
-        outcomes, _ = self._turn.store.read_outcomes(QUEUE_RUN, self._read_to, _PAGE_BYTES)
-        for outcome in outcomes:
-            values = codec.decode_batch(outcome.results)
-            for index in range(self._skip, len(values)):
-                self._buffer.append(Item(outcome.seq, index, values[index]))
-            self._skip = 0
-            self._read_to = outcome.seq
+        store = self._turn.store
+        while not self._buffer:
+            outcomes, _ = store.read_outcomes(QUEUE_RUN, self._read_to, _PAGE_BYTES)
+            if not outcomes:
+                return
+            for outcome in outcomes:
+                values = self._values(outcome)
+                for index in range(self._skip, len(values)):
+                    self._buffer.append(Item(outcome.seq, index, values[index]))
+                self._skip = 0
+                self._read_to = outcome.seq
+
+    def _values(self, outcome: OutcomeRecord) -> list[Any]:
+        try:
+            return codec.decode_batch(outcome.results)
+        except QueueError as error:
+            log.error("results of tasks from %d on can't be read: %s", outcome.first, error)
+            self.available -= outcome.stop - outcome.start - self._skip
+            return []

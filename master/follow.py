@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Set
+
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
 from queue_manager.records import BLOCK_TASKS, NewBlock
@@ -16,38 +19,59 @@ class FollowUps:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
 
-    def stage(
-        self, run: Run, blocks: list[NewBlock], now: float, wall: float, *, from_tasks: bool
-    ) -> int:
-        """Stage what is new of these blocks; returns how many tasks that is."""
-        count = 0
-        for block in blocks:
-            if block.count != codec.batch_length(block.body) or block.count > BLOCK_TASKS:
-                raise ProtocolError(f"a block of {block.count} tasks holds another number of them")
-            fresh = block if block.keys is None else self._fresh(run, block, block.keys)
-            if fresh.count:
-                self._turn.broker.submit(run, fresh, now, wall, from_tasks)
-                count += fresh.count
-        return count
+    def fresh(self, run: Run, blocks: list[NewBlock]) -> list[NewBlock]:
+        """What is new of these blocks; nothing is staged yet.
 
-    def _fresh(self, run: Run, block: NewBlock, keys: list[str]) -> NewBlock:
-        taken = self._turn.store.taken_keys(run.id, keys)
-        for staged in self._turn.broker.changes.blocks:
-            if staged.run == run.id and staged.keys is not None:
-                taken.update(staged.keys)
+        Raises:
+            ProtocolError: one of them is not what it says.
+        """
+        seen: set[str] = set()
+        found = []
+        for block in blocks:
+            check(block)
+            if block.keys is not None:
+                block = self._without_taken(run, block, block.keys, seen)
+            if block.count:
+                found.append(block)
+        return found
+
+    def stage(
+        self, run: Run, fresh: list[NewBlock], now: float, wall: float, *, from_tasks: bool
+    ) -> int:
+        """Stage what `fresh` gave in the same step; returns how many tasks that is."""
+        for block in fresh:
+            self._turn.broker.submit(run, block, now, wall, from_tasks)
+        return sum(block.count for block in fresh)
+
+    def _without_taken(
+        self, run: Run, block: NewBlock, keys: list[str], seen: set[str]
+    ) -> NewBlock:
+        on_disk = self._turn.store.taken_keys(run.id, keys)
+        staged: Set[str] = self._turn.broker.changes.keys.get(run.id, frozenset())
         kept = []
         for index, key in enumerate(keys):
-            if key not in taken:
-                taken.add(key)
+            if key not in seen and key not in staged and key not in on_disk:
                 kept.append(index)
+                seen.add(key)
         if len(kept) == block.count:
             return block
-        body = codec.pick(block.body, kept) if kept else b""
         return NewBlock(
             len(kept),
-            body,
+            codec.pick(block.body, kept) if kept else b"",
             [keys[index] for index in kept],
             block.group,
             block.priority,
             block.delay_s,
         )
+
+
+def check(block: NewBlock) -> None:
+    """Raise ProtocolError unless a block is what it says, and what the store can hold."""
+    if block.count != codec.batch_length(block.body) or block.count > BLOCK_TASKS:
+        raise ProtocolError(f"a block of {block.count} tasks holds another number of them")
+    if block.keys is not None and len(block.keys) != block.count:
+        raise ProtocolError(f"a block of {block.count} tasks has {len(block.keys)} keys")
+    if not -(2**63) <= block.priority < 2**63:
+        raise ProtocolError(f"a priority of {block.priority} is no number of 64 bits")
+    if not 0 <= block.delay_s < math.inf:
+        raise ProtocolError(f"a delay of {block.delay_s} s")

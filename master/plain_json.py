@@ -24,6 +24,13 @@ class Line(dict[str, Any]):
         """As one line of JSON."""
         return json.dumps(self, ensure_ascii=False)
 
+    def cells(self) -> list[Any]:
+        """As cells of CSV: texts as they are, everything else as JSON, None as an empty cell."""
+        plain = (str, type(None))
+        return [
+            v if isinstance(v, plain) else json.dumps(v, ensure_ascii=False) for v in self.values()
+        ]
+
 
 def to_json(value: Any) -> Any:
     """The JSON-able form of plain data; ints stay exact at any size."""

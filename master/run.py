@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -75,12 +77,22 @@ class Lane:
     def admit(self, found: Range) -> None:
         """A new block on disk: into the window if there is room and nothing waits before it."""
         size = found.stop - found.start
-        if self.on_disk == 0 and self.loaded < WINDOW_TASKS:
+        if self.on_disk == 0 and self.loaded + size <= WINDOW_TASKS:
             self.ready.append(found)
             self.loaded += size
             self.last = found.block
         else:
             self.on_disk += size
+
+    @property
+    def room(self) -> int:
+        """How many tasks to read ahead; the last block that is found may be a whole one."""
+        return WINDOW_TASKS - BLOCK_TASKS - self.loaded
+
+    @property
+    def empty(self) -> bool:
+        """Whether none of its tasks waits."""
+        return not self.ready and self.on_disk == 0
 
     @property
     def wants_refill(self) -> bool:
@@ -93,6 +105,8 @@ class Run:
     """One execution of a job, as the broker knows it.
 
     tasks, done, dead, leased, delayed: counts of tasks. last_seq: newest outcome on disk.
+    lanes: of the priorities that have waiting tasks, order: these priorities, lowest first.
+    newest: the newest block that was in a window. alone: the strays, as a heap.
     """
 
     id: int
@@ -114,7 +128,9 @@ class Run:
     delayed: int = 0
     last_seq: int = 0
     lanes: dict[int, Lane] = field(default_factory=dict)
-    alone: deque[Stray] = field(default_factory=deque)
+    order: list[int] = field(default_factory=list)
+    newest: int = 0
+    alone: list[tuple[int, int, Stray]] = field(default_factory=list)
     size: int = 1
     pace_s: float | None = None
 
@@ -137,30 +153,51 @@ class Run:
         """The lane of a priority, made when it is new."""
         found = self.lanes.get(priority)
         if found is None:
-            found = self.lanes[priority] = Lane()
-            self.lanes = dict(sorted(self.lanes.items(), reverse=True))
+            # None of its older blocks waits on disk, else its lane would still be here.
+            found = self.lanes[priority] = Lane(last=self.newest)
+            insort(self.order, priority)
         return found
+
+    def admit(self, priority: int, found: Range) -> None:
+        """Tasks of a new block wait from now on."""
+        self.lane(priority).admit(found)
+        self.newest = max(self.newest, found.block)
+
+    def put_back(self, priority: int, found: Range) -> None:
+        """Tasks that were leased wait again, in front."""
+        self.lane(priority).put_back(found)
+
+    def put_alone(self, stray: Stray) -> None:
+        """A stray waits: the highest priority first, then the oldest task."""
+        heapq.heappush(self.alone, (-stray.priority, stray.task, stray))
+
+    def drop_if_empty(self, priority: int) -> None:
+        """Forget a lane without waiting tasks: priorities may be as many as tasks."""
+        if self.lanes[priority].empty:
+            del self.lanes[priority]
+            del self.order[bisect_left(self.order, priority)]
 
     def take(self, most: int) -> tuple[Range, int, Stray | None]:
         """Take ready tasks: (range, priority, the stray if it is one). Call only when `ready`.
 
         A stray goes first among its priority, and alone.
         """
-        for priority, lane in self.lanes.items():
-            stray = self.alone[0] if self.alone else None
-            if stray is not None and stray.priority >= priority:
-                break
-            if lane.ready:
-                return lane.take(most), priority, None
-        stray = self.alone.popleft()
-        return stray.range, stray.priority, stray
+        priority = next((p for p in reversed(self.order) if self.lanes[p].ready), None)
+        if self.alone and (priority is None or -self.alone[0][0] >= priority):
+            *_, stray = heapq.heappop(self.alone)
+            return stray.range, stray.priority, stray
+        assert priority is not None
+        found = self.lanes[priority].take(most)
+        self.drop_if_empty(priority)
+        return found, priority, None
 
     def learn(self, tasks: int, took_s: float) -> None:
         """Adapt the size of a lease to how long tasks take."""
         pace_s = took_s / tasks
         self.pace_s = pace_s if self.pace_s is None else (self.pace_s + pace_s) / 2
-        aim = int(AIM_S / self.pace_s) if self.pace_s > 0 else BLOCK_TASKS
-        self.size = max(1, min(aim, self.size * _GROWTH, BLOCK_TASKS))
+        most = min(self.size * _GROWTH, BLOCK_TASKS)
+        too_long = self.pace_s * most > AIM_S
+        self.size = most if not too_long else max(1, min(int(AIM_S / self.pace_s), most))
 
     def record(self) -> RunRecord:
         """What is durable of it."""

@@ -23,7 +23,7 @@ from queue_manager import codec
 from queue_manager.arguments import parse_arguments
 from queue_manager.authkey import find_authkey
 from queue_manager.batching import Batching
-from queue_manager.errors import ConnectionLostError, QueueError, RefusedError
+from queue_manager.errors import ConnectionLostError, QueueError
 from queue_manager.job import Task
 from queue_manager.link import Link
 from queue_manager.loading import Job, load_job
@@ -214,11 +214,11 @@ def _or_die(function: Callable[..., None], *args: Any) -> None:
     """A thread of the runner's: its error ends the process, the traceback where people look."""
     try:
         function(*args)
-    except RefusedError as error:
-        log.error("%s", error)
-        os._exit(1)
     except ConnectionLostError:
         os._exit(75)
+    except QueueError as error:
+        log.error("%s", error)
+        os._exit(1)
     except BaseException:
         traceback.print_exc()
         sys.stdout.flush()

@@ -28,11 +28,12 @@ _STOP_S = 3.0
 
 @dataclass(slots=True)
 class Runner:
-    """The process of one run. stalled: one line when it was given up."""
+    """The process of one run. over: it ended well. stalled: one line when it was given up."""
 
     run: Run
     process: asyncio.subprocess.Process | None = None
     deaths: int = 0
+    over: bool = False
     stderr: bytes = b""
     stalled: str = ""
     progress: tuple[int, int] = field(default=(-1, -1))
@@ -62,6 +63,12 @@ class Runners:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def run_ended(self, run: Run) -> None:
+        """All tasks of a run have ended; without a `collect` its runner is over before that."""
+        runner = self.all.get(run.id)
+        if runner is not None:
+            self._finish(runner)
+
     async def stop(self) -> None:
         """End all runners; what they had not handed in comes again after the next start."""
         self._stopping = True
@@ -83,8 +90,8 @@ class Runners:
             if self._stopping:
                 return
             if code == 0:
-                for listener in self.on_finished:
-                    listener(runner.run)
+                runner.over = True
+                self._finish(runner)
                 return
             run = runner.run
             if runner.progress != (progress := (run.tasks, run.collected)):
@@ -114,6 +121,11 @@ class Runners:
             sys.stderr.buffer.write(part)
             sys.stderr.buffer.flush()
         return await process.wait()
+
+    def _finish(self, runner: Runner) -> None:
+        if runner.over and not runner.run.active:
+            for listener in self.on_finished:
+                listener(runner.run)
 
     def _stall(self, runner: Runner, code: int) -> None:
         run = runner.run

@@ -36,6 +36,7 @@ log = logging.getLogger("quartermaster.master")
 PAGE_BYTES = 1024 * 1024
 AHEAD_TASKS = 100_000
 AHEAD_BYTES = 64 * 1024 * 1024
+_ERRORS = 2**31
 NOBODY_COLLECTS = 2**62
 """`Collect.after` of a runner whose job has no `collect`."""
 
@@ -59,7 +60,7 @@ class Runs:
         self._follow_ups = follow_ups
         self._ahead: dict[int, list[_Parked]] = {}
         self._collecting: dict[int, list[_Parked]] = {}
-        self._bytes: dict[int, int] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
         self._told: set[int] = set()
         self.on_started: list[RunListener] = []
         self.on_ended: list[RunListener] = []
@@ -105,41 +106,52 @@ class Runs:
     # --- its runner ---
 
     def open(self, peer: Peer, message: OpenRun) -> None:
-        """A runner takes up its run."""
+        """A runner takes up its run; the answer stands behind what its forerunner submitted."""
         run = self._run(message.run)
-        opened = RunOpened(
-            message.seq, run.job, run.words, run.accepted, run.exhausted, run.collected
-        )
-        _send(peer, opened)
+
+        def answer() -> None:
+            ended = run.exhausted
+            _send(
+                peer,
+                RunOpened(message.seq, run.job, run.words, run.accepted, ended, run.collected),
+            )
+
+        self._post(peer, message.seq, lambda now, wall: answer)
 
     def submit(self, peer: Peer, message: SubmitTasks) -> None:
         """New tasks. The answer waits while the run is too far ahead."""
         run = self._run(message.run)
 
         def stage(now: float, wall: float) -> Answer:
-            if not run.active or run.exhausted:
+            if not run.active or run.exhausted or run.id == QUEUE_RUN:
                 raise RefusedError(f"run {run.id} takes no more tasks")
-            count = self._follow_ups.stage(run, message.blocks, now, wall, from_tasks=True)
-            size = sum(len(block.body) for block in message.blocks)
-            self._bytes[run.id] = self._bytes.get(run.id, 0) + size
+            fresh = self._follow_ups.fresh(run, message.blocks)
+            count = self._follow_ups.stage(run, fresh, now, wall, from_tasks=True)
             return partial(self._accepted, run, _Parked(peer, message, count))
 
-        self._turn.post(Step(stage, partial(_refuse, peer, message.seq)))
+        self._post(peer, message.seq, stage)
 
     def tasks_ended(self, peer: Peer, message: TasksEnded) -> None:
         """`tasks()` has no more to give."""
         run = self._run(message.run)
 
         def stage(now: float, wall: float) -> Answer:
+            if run.id == QUEUE_RUN:
+                raise RefusedError("the queue run never ends")
             self._turn.broker.exhaust(run)
             return partial(_send, peer, Accepted(message.seq, 0))
 
-        self._turn.post(Step(stage, partial(_refuse, peer, message.seq)))
+        self._post(peer, message.seq, stage)
+
+    def _post(self, peer: Peer, seq: int, stage: Callable[[float, float], Answer]) -> None:
+        """A runner's request: while the store takes nothing it waits, a refusal would end it."""
+        self._turn.post(Step(stage, partial(_refuse, peer, seq), waits=True))
 
     def collect(self, peer: Peer, message: Collect) -> None:
         """A runner asks for outcomes; the answer waits until there are some."""
         run = self._run(message.run)
-        self._turn.broker.collected(run, message.collected, message.errors)
+        collected = min(message.collected, NOBODY_COLLECTS)
+        self._turn.broker.collected(run, collected, min(max(message.errors, 0), _ERRORS))
         self._collecting.setdefault(run.id, []).append(_Parked(peer, message))
         self._turn.wake()
 
@@ -173,6 +185,7 @@ class Runs:
                     _send(parked.peer, Accepted(parked.message.seq, parked.tasks))
         for run_id, record in changes.runs.items():
             if record.state != "active":
+                self._sizes.pop(run_id, None)
                 self._ended(self._turn.broker.runs[run_id])
 
     def _ended(self, run: Run) -> None:
@@ -183,15 +196,20 @@ class Runs:
             listener(run)
 
     def _accepted(self, run: Run, parked: _Parked) -> None:
+        assert isinstance(parked.message, SubmitTasks)
+        tasks, size = self._sizes.get(run.id, (0, 0))
+        for block in parked.message.blocks:
+            tasks, size = tasks + block.count, size + len(block.body)
+        self._sizes[run.id] = tasks, size
         if self._is_ahead(run):
             self._ahead.setdefault(run.id, []).append(parked)
         else:
             _send(parked.peer, Accepted(parked.message.seq, parked.tasks))
 
     def _is_ahead(self, run: Run) -> bool:
-        waiting = run.waiting
-        size = self._bytes.get(run.id, 0) * waiting // max(1, run.tasks)
-        return waiting > AHEAD_TASKS or size > AHEAD_BYTES
+        waiting = run.waiting + run.delayed
+        tasks, size = self._sizes.get(run.id, (0, 0))
+        return waiting > AHEAD_TASKS or waiting * size > AHEAD_BYTES * max(1, tasks)
 
     def _page(self, run: Run, parked: _Parked) -> bool:
         """Answer a collector if there is something, or nothing will come any more."""

@@ -97,6 +97,7 @@ class Service:
             }
         )
         self.runs.on_started.append(self.runners.start)
+        self.runs.on_ended.append(self.runners.run_ended)
 
     def _restore(self, job: str) -> None:
         now, wall = time.monotonic(), time.time()
@@ -122,8 +123,10 @@ class Service:
         """Close in good order; nothing that was acknowledged is lost."""
         self._ticking.cancel()
         await self.runners.stop()
+        self.turn.stop()
         self.server.stop()
-        await asyncio.sleep(0)  # the turns that the closing sessions asked for
+        await asyncio.sleep(0)  # sessions end, which confirms the results that were sent to them
+        self.turn.write_rest()
         self.store.close()
 
     async def submit(self, job: str, words: list[str], key: str | None) -> tuple[Run, bool]:

@@ -30,6 +30,7 @@ from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")
 
+LONGEST_WAIT_S = 100 * 365 * 86_400.0
 SKIPPED = "took another task without a result"
 LOST_COUNT = "put a result after taking several tasks: nobody can tell which one it is of"
 
@@ -90,7 +91,7 @@ class StockSessions:
         if stock is not None:
             session = stock.session
             drop = self._turn.broker.drop_session
-            self._turn.post(Step(lambda now, wall: drop(session, now, wall)))
+            self._turn.post(Step(lambda now, wall: drop(session, now, wall), waits=True))
 
 
 class _Queue:
@@ -141,13 +142,13 @@ class _Queue:
         """Wait for something to get; queue.Empty when the time is over."""
         if timeout is not None and not isinstance(timeout, (int, float)):
             raise TypeError("timeout must be a number of seconds or None")
-        if block and timeout is not None and timeout < 0:
+        if block and timeout is not None and not timeout >= 0:
             raise ValueError("'timeout' must be a non-negative number")
         timer = None
         if not block or timeout is not None:
             # Without blocking the turn that is due still gets its chance: what waits is given.
             loop = asyncio.get_running_loop()
-            wait_s = timeout if block and timeout else 0.0
+            wait_s = min(timeout, LONGEST_WAIT_S) if block and timeout else 0.0
             timer = loop.call_later(wait_s, self._empty_handed, stock.peer)
         self._waiting[stock.peer] = Waiting(stock, timer)
         self._turn.wake()
@@ -196,11 +197,12 @@ class TaskQueue(_Queue):
             if not self._turn.broker.any_ready:
                 break
             lease = self._turn.broker.lease(waiting.stock.session, now)
+            if lease is None:
+                break  # what it may not take, no other stock client may
             self._turn.refill()
-            if lease is not None:
-                del self._waiting[peer]
-                waiting.stop()
-                self._hand_out(waiting.stock, lease)
+            del self._waiting[peer]
+            waiting.stop()
+            self._hand_out(waiting.stock, lease)
         if self._joining:
             self._join_on(changes)
 
@@ -220,7 +222,7 @@ class TaskQueue(_Queue):
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         if stock.lease is not None:
-            self._turn.post(Step(partial(self._fail_open, stock)))
+            self._turn.post(Step(partial(self._fail_open, stock), waits=True))
         self._wait(stock, block, timeout)
 
     def _fail_open(self, stock: StockSession, now: float, wall: float) -> None:
@@ -228,9 +230,10 @@ class TaskQueue(_Queue):
         if lease is None:
             return
         ((position, _),) = lease.open
-        stock.lease, stock.note = None, SKIPPED
+        self._turn.broker.change(stock, lease=None, note=SKIPPED)
         self._turn.broker.fail(stock.session, lease.number, position, SKIPPED, now, wall)
-        self._failures.note(lease, position, f"{stock.peer.name} {SKIPPED}")
+        note = partial(self._failures.note, lease, position, f"{stock.peer.name} {SKIPPED}")
+        self._turn.broker.when_committed(note)
 
     def _hand_out(self, stock: StockSession, lease: Lease) -> None:
         ((position, _),) = lease.open
@@ -267,7 +270,7 @@ class TaskQueue(_Queue):
         def stage(now: float, wall: float) -> Answer:
             return partial(self._begin_join, stock)
 
-        self._turn.post(Step(stage))
+        self._turn.post(Step(stage, waits=True))
 
     def _begin_join(self, stock: StockSession) -> None:
         run = self._turn.broker.runs[QUEUE_RUN]
@@ -330,18 +333,18 @@ class ResultQueue(_Queue):
         self._turn.post(Step(stage, partial(self._refuse, stock.peer)))
 
     def _put_result(self, stock: StockSession, results: bytes, now: float) -> None:
-        lease, taken = stock.lease, stock.taken
+        broker, lease, taken = self._turn.broker, stock.lease, stock.taken
         if lease is None:
-            stock.puts_without += 1
-            self._turn.broker.deliver(results)
+            broker.change(stock, puts_without=stock.puts_without + 1)
+            broker.deliver(results)
         elif taken == 1:
             settle(self._turn, stock, results, now)
         else:
             ((position, _),) = lease.open
-            stock.lease, stock.note = None, LOST_COUNT
-            self._turn.broker.release(stock.session, lease.number, position, position + 1, "")
+            broker.change(stock, lease=None, note=LOST_COUNT)
+            broker.release(stock.session, lease.number, position, position + 1, "")
             log.warning("%s %s; its task is offered again", stock.peer.name, LOST_COUNT)
-        stock.taken = 0
+        broker.change(stock, taken=0)
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)
@@ -361,7 +364,7 @@ class ResultQueue(_Queue):
 def settle(turn: Turn, stock: StockSession, results: bytes, now: float) -> None:
     """Record a result for the open lease of a connection, if it has one."""
     lease = stock.lease
-    stock.lease, stock.taken = None, 0
+    turn.broker.change(stock, lease=None, taken=0)
     if lease is not None:
         ((position, stop),) = lease.open
         turn.broker.done(stock.session, lease.number, position, stop, results, now - lease.since)

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from queue_manager.errors import QueueError, StoreError
@@ -19,13 +20,15 @@ from queue_manager.records import Lease as LeaseMessage
 
 from .broker import Broker, Lease
 from .changes import QUEUE_RUN, Changes
-from .run import WINDOW_TASKS, Run
+from .run import Run
 from .store import Store
 
 log = logging.getLogger("quartermaster.master")
 
 BODIES_BYTES = 64 * 1024 * 1024
 RETRY_S = 0.5
+PROGRESS_S = 0.1
+"""How long the progress of collecting may wait for a commit that is due anyway."""
 
 Answer = Callable[[], None]
 
@@ -35,12 +38,14 @@ class Step:
     """One message's part in a turn.
 
     stage: changes the broker and returns what to answer once that is on disk; it may raise a
-        QueueError. refuse: answers with one line when it can't be carried out. None means that it
-        must be carried out: it is staged again until the store takes it.
+        QueueError before it has changed anything. refuse: answers with one line when it can't be
+        carried out. waits: it is no fault of the sender's that the store can't take it: it is
+        staged again, in its order, until the store does.
     """
 
     stage: Callable[[float, float], Answer | None]
-    refuse: Callable[[str], None] | None = None
+    refuse: Callable[[str], None] = log.error
+    waits: bool = False
 
 
 class Follower(Protocol):
@@ -65,7 +70,9 @@ class Turn:
         self.trouble = ""
         self._steps: list[Step] = []
         self._scheduled = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._save_progress = False
+        self._closed = False
+        self._timers: dict[Answer, asyncio.TimerHandle] = {}
 
     def post(self, step: Step) -> None:
         """Take a step in the next turn, which begins when the loop has read what is there."""
@@ -74,40 +81,73 @@ class Turn:
 
     def wake(self) -> None:
         """Have a turn soon, with or without a step."""
-        if not self._scheduled:
+        if not self._scheduled and not self._closed:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._run)
 
+    def stop(self) -> None:
+        """Carry out what has come, as the last turn.
+
+        Sessions that end behind it were ended by the master: their leases count for nothing.
+        """
+        self._run()
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def write_rest(self) -> None:
+        """Save the progress that was made since, before the store closes."""
+        if self.broker.progress:
+            self.broker.add_progress()
+            try:
+                self.store.commit(self.broker.changes)
+            except StoreError as error:
+                log.error("%s; some results will be collected or delivered again", error)
+
     def _run(self) -> None:
         self._scheduled = False
+        if self._closed:
+            return
         steps, self._steps = self._steps, []
         now, wall = time.monotonic(), time.time()
         self.broker.wake(now)
         answers = self._stage(steps, now, wall)
         changes = self.broker.changes
-        try:
-            if changes.urgent:
+        if changes.urgent or self.broker.delivering or self._save_progress:
+            self.broker.add_progress()
+            try:
                 self.store.commit(changes)
-                self.trouble = ""
-        except StoreError as error:
-            self._roll_back(steps, str(error))
-            return
+            except StoreError as error:
+                self._roll_back(steps, str(error))
+                return
+            self.trouble = ""
+            self._save_progress = False
         self.broker.committed()
-        self._make_visible(changes, now)
+        for block in changes.blocks:
+            self.bodies.add(block.id, block.body)
+        _guarded(self.refill)
+        for follower in self.followers:
+            _guarded(partial(follower.turned, changes, now))
         for answer in answers:
-            answer()
-        self._set_timer(now)
+            _guarded(answer)
+        self._wake_later(now)
 
     def _stage(self, steps: list[Step], now: float, wall: float) -> list[Answer]:
+        """Stage the steps; those that were refused are taken out of the list."""
         answers = []
-        for step in steps:
+        for step in list(steps):
             try:
                 answer = step.stage(now, wall)
             except QueueError as error:
-                (step.refuse or log.error)(str(error))
+                steps.remove(step)
+                _guarded(partial(step.refuse, str(error)))
             except Exception as error:
                 log.exception("an error of ours")
-                (step.refuse or log.error)(f"the master failed at this: {error!r}")
+                steps.remove(step)
+                _guarded(partial(step.refuse, f"the master failed at this: {error!r}"))
+                # It may have changed half of what it would have: begin again without it.
+                self.broker.rolled_back()
+                return self._stage(steps, now, wall)
             else:
                 if answer is not None:
                     answers.append(answer)
@@ -117,42 +157,38 @@ class Turn:
     def _roll_back(self, steps: list[Step], error: str) -> None:
         if error != self.trouble:
             self.trouble = error
-            log.error("%s; submits are refused and outcomes wait until it can", error)
+            log.error("%s; what came waits or is refused until it can", error)
         self.broker.rolled_back()
-        again = [step for step in steps if step.refuse is None]
+        self._steps = [step for step in steps if step.waits]
         for step in steps:
-            if step.refuse is not None:
-                step.refuse(error)
-        if again:
-            asyncio.get_running_loop().call_later(RETRY_S, self._again, again)
+            if not step.waits:
+                _guarded(partial(step.refuse, error))
+        self._wake_after(RETRY_S, self.wake)
 
-    def _again(self, steps: list[Step]) -> None:
-        self._steps[:0] = steps
+    def _wake_later(self, now: float) -> None:
+        due = self.broker.next_due
+        if due is not None:
+            self._wake_after(max(0.0, due - now), self.wake)
+        if self.broker.progress and self._progress_due not in self._timers:
+            self._wake_after(PROGRESS_S, self._progress_due)
+
+    def _progress_due(self) -> None:
+        self._timers.pop(self._progress_due, None)
+        self._save_progress = True
         self.wake()
 
-    def _make_visible(self, changes: Changes, now: float) -> None:
-        for block in changes.blocks:
-            self.bodies.add(block.id, block.body)
-        self.refill()
-        for follower in self.followers:
-            follower.turned(changes, now)
+    def _wake_after(self, wait_s: float, act: Answer) -> None:
+        """One timer for each act: a new one takes the place of the old."""
+        timer = self._timers.pop(act, None)
+        if timer is not None:
+            timer.cancel()
+        self._timers[act] = asyncio.get_running_loop().call_later(wait_s, act)
 
     def refill(self) -> None:
         """Read waiting blocks ahead where the window runs low."""
-        for run, priority, after in self.broker.refills():
-            blocks, last = self.store.read_waiting(run.id, priority, after, WINDOW_TASKS)
-            for block in blocks:
-                self.bodies.add(block.id, block.body)
+        for run, priority, after, tasks in self.broker.refills():
+            blocks, last = self.store.read_waiting(run.id, priority, after, tasks)
             self.broker.refill(run, priority, blocks, last)
-
-    def _set_timer(self, now: float) -> None:
-        due = self.broker.next_due
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if due is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, due - now), self.wake)
 
     # --- what several rooms need ---
 
@@ -179,6 +215,14 @@ class Turn:
             for run in broker.runs.values()
             if run.id == QUEUE_RUN or (run.active and run.job and run.job == broker.stock_job)
         ]
+
+
+def _guarded(act: Callable[[], object]) -> None:
+    """What is on disk is so: an error in one answer must not take the others along."""
+    try:
+        act()
+    except Exception:
+        log.exception("an error of ours")
 
 
 class Bodies:

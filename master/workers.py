@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
 from queue_manager.records import (
+    FRAME_BYTES,
     Beat,
     Done,
     Exchange,
@@ -25,17 +28,23 @@ from .broker import Session
 from .changes import Changes
 from .failures import FailureLog
 from .follow import FollowUps
+from .follow import check as check_block
 from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")
 
+_LEASE_BYTES = 256
 SILENT_S = 12.0
 """A worker beats every 5 s; one that is frozen is given up after this, so 15 s at most."""
 
 
 @dataclass(slots=True)
 class WorkerSession:
-    """A worker's connection. granted: leases of this turn that were not sent yet."""
+    """A worker's connection.
+
+    granted: leases of this turn that were not sent yet. answers: how many answers the end of the
+    turn will send; the first of them takes the leases along.
+    """
 
     peer: Peer
     session: Session
@@ -44,6 +53,7 @@ class WorkerSession:
     heard: float
     draining: bool = False
     granted: list[LeaseMessage] = field(default_factory=list)
+    answers: int = 0
 
     @property
     def name(self) -> str:
@@ -75,7 +85,14 @@ class Workers:
         """A worker reports, asks, or just beats."""
         worker.heard = time.monotonic()
         if isinstance(message, Exchange):
-            self._turn.post(Step(lambda now, wall: self._stage(worker, message, now, wall)))
+
+            def refuse(error: str) -> None:
+                log.error("%s: closed: %s", worker.name, error)
+                worker.peer.close()
+
+            self._turn.post(
+                Step(lambda now, wall: self._stage(worker, message, now, wall), refuse, waits=True)
+            )
 
     def closed(self, worker: WorkerSession) -> None:
         """A worker's connection has ended."""
@@ -83,7 +100,8 @@ class Workers:
         self._hungry.pop(worker.session.id, None)
         held = sum(lease.held for lease in worker.session.leases.values())
         log.info("worker %s left%s", worker.name, f", {held} task(s) offered again" * bool(held))
-        self._turn.post(Step(lambda now, wall: self._drop(worker, now, wall)))
+        drop = self._turn.broker.drop_session
+        self._turn.post(Step(lambda now, wall: drop(worker.session, now, wall), waits=True))
 
     def drop_silent(self, now: float) -> None:
         """Give up the workers that said nothing for too long: a frozen host still acknowledges."""
@@ -96,48 +114,48 @@ class Workers:
         """Hand out leases: one to each that waits, round after round."""
         broker = self._turn.broker
         while self._hungry and broker.any_ready:
-            given = [w for w in list(self._hungry.values()) if self._give(w, now)]
+            given = [
+                worker
+                for worker in list(self._hungry.values())
+                if broker.any_ready and self._give(worker, now)
+            ]
             self._turn.refill()
             if not given:
                 break
         for worker in self._sent.values():
-            self._send(worker, 0, 0)
+            if not worker.answers:
+                self._send(worker, 0, 0)
         self._sent.clear()
 
-    def _stage(
-        self, worker: WorkerSession, message: Exchange, now: float, wall: float
-    ) -> Answer | None:
+    def _stage(self, worker: WorkerSession, message: Exchange, now: float, wall: float) -> Answer:
+        for outcome in message.outcomes:
+            check(outcome)
         refused = 0
         for outcome in message.outcomes:
             refused += not self._outcome(worker, outcome, now, wall)
+        ask = partial(self._ask, worker, max(0, message.want), message.draining)
+        self._turn.broker.when_committed(ask)
+        return partial(self._answer, worker, message.seq, refused)
+
+    def _answer(self, worker: WorkerSession, seq: int, refused: int) -> None:
+        worker.answers -= 1
+        self._send(worker, seq, refused)
+
+    def _ask(self, worker: WorkerSession, want: int, draining: bool) -> None:
         session = worker.session
-        worker.draining = worker.draining or message.draining
-        session.wanted = 0 if worker.draining else session.wanted + max(0, message.want)
+        worker.answers += 1
+        worker.draining = worker.draining or draining
+        session.wanted = 0 if worker.draining else session.wanted + want
         if session.wanted and session.id in self.sessions:
             self._hungry[session.id] = worker
         else:
             self._hungry.pop(session.id, None)
-        return lambda: self._send(worker, message.seq, refused)
 
     def _outcome(self, worker: WorkerSession, outcome: Outcome, now: float, wall: float) -> bool:
+        if isinstance(outcome, Done):
+            return self._done(worker, outcome, now, wall)
         broker, session = self._turn.broker, worker.session
         lease = session.leases.get(outcome.lease)
-        if isinstance(outcome, Done):
-            count = outcome.stop - outcome.start
-            if codec.batch_length(outcome.results) != count:
-                raise ProtocolError(f"{worker.name} reports {count} results in a wrong batch")
-            follow = outcome.follow if count == 1 else []
-            accepted = broker.done(
-                session,
-                outcome.lease,
-                outcome.start,
-                outcome.stop,
-                outcome.results,
-                outcome.took_s,
-            )
-            if accepted and lease is not None and follow:
-                self._follow_ups.stage(lease.run, follow, now, wall, from_tasks=False)
-            return accepted
         if isinstance(outcome, Failed):
             accepted = broker.fail(
                 session,
@@ -151,14 +169,28 @@ class Workers:
                 delay_s=outcome.delay_s,
             )
             if accepted and lease is not None:
-                self._failures.note(lease, outcome.position, outcome.error)
+                note = partial(self._failures.note, lease, outcome.position, outcome.error)
+                broker.when_committed(note)
             return accepted
         if lease is not None and outcome.lacks and lease.run.job not in session.lacks:
             log.warning("worker %s can't run %s: %s", worker.name, lease.run.job, outcome.lacks)
         return broker.release(session, outcome.lease, outcome.start, outcome.stop, outcome.lacks)
 
-    def _drop(self, worker: WorkerSession, now: float, wall: float) -> None:
-        self._turn.broker.drop_session(worker.session, now, wall)
+    def _done(self, worker: WorkerSession, outcome: Done, now: float, wall: float) -> bool:
+        lease = worker.session.leases.get(outcome.lease)
+        # Looked at before anything is staged: a result must not be recorded without them.
+        fresh = self._follow_ups.fresh(lease.run, outcome.follow) if lease is not None else []
+        accepted = self._turn.broker.done(
+            worker.session,
+            outcome.lease,
+            outcome.start,
+            outcome.stop,
+            outcome.results,
+            outcome.took_s,
+        )
+        if accepted and lease is not None and fresh:
+            self._follow_ups.stage(lease.run, fresh, now, wall, from_tasks=False)
+        return accepted
 
     def _give(self, worker: WorkerSession, now: float) -> bool:
         session = worker.session
@@ -175,5 +207,33 @@ class Workers:
         return True
 
     def _send(self, worker: WorkerSession, seq: int, refused: int) -> None:
+        """Send what was granted, in frames that are not too long."""
         granted, worker.granted = worker.granted, []
-        worker.peer.send_frame(encode(Leases(seq, granted, refused)))
+        while True:
+            size, count = 0, 0
+            for lease in granted:
+                size += len(lease.body) + _LEASE_BYTES
+                if count and size > FRAME_BYTES:
+                    break
+                count += 1
+            worker.peer.send_frame(encode(Leases(seq, granted[:count], refused)))
+            granted = granted[count:]
+            if not granted:
+                return
+            seq, refused = 0, 0
+
+
+def check(outcome: Outcome) -> None:
+    """Raise ProtocolError unless an outcome is what it says, and what the store can hold."""
+    if isinstance(outcome, Done):
+        count = outcome.stop - outcome.start
+        if codec.batch_length(outcome.results) != count:
+            raise ProtocolError(f"{count} results are reported in a batch of another length")
+        if outcome.follow and count != 1:
+            raise ProtocolError("tasks that follow belong to one result")
+        if not 0 <= outcome.took_s < math.inf:
+            raise ProtocolError(f"tasks took {outcome.took_s} s")
+        for block in outcome.follow:
+            check_block(block)
+    elif isinstance(outcome, Failed) and not 0 <= (outcome.delay_s or 0.0) < math.inf:
+        raise ProtocolError(f"a delay of {outcome.delay_s} s")

@@ -64,6 +64,9 @@ class FrameProtocol(asyncio.Protocol):
         """A whole frame has come."""
         raise NotImplementedError
 
+    def too_long(self, size_bytes: int) -> None:
+        """A frame over the limit begins; whoever will not answer it closes here."""
+
     def oversized(self, size_bytes: int) -> None:
         """A frame over the limit has been read past."""
         raise NotImplementedError
@@ -111,6 +114,7 @@ class FrameProtocol(asyncio.Protocol):
             (_, size), offset = _LONG.unpack_from(buffer), _LONG.size
         if size > self.max_bytes:
             del buffer[:offset]
+            self.too_long(size)
             self._skip = self._skip_bytes = size
             return None
         if len(buffer) < offset + size:

@@ -47,7 +47,7 @@ class _Stream(FrameProtocol):
 
     def frame_received(self, body: bytes) -> None:
         if body[:1] == b"\x80":  # the master's pickled answer to the request that opens a session
-            kind, value = pickles.loads(body)
+            kind, value = pickles.loads_reply(body)
             if kind != "#RETURN":
                 raise ProtocolError(f"the master refused the session: {value}")
             return

@@ -12,6 +12,7 @@ import decimal
 import io
 import pickle
 import pickletools
+import queue
 import uuid
 from multiprocessing.managers import Token
 from typing import Any
@@ -204,12 +205,30 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
+# What a call can raise at its caller: built-in classes only.
+_RAISED: dict[tuple[str, str], Any] = {
+    ("_queue", "Empty"): queue.Empty,
+    ("queue", "Empty"): queue.Empty,
+    ("queue", "Full"): queue.Full,
+    ("builtins", "AttributeError"): AttributeError,
+    ("builtins", "RuntimeError"): RuntimeError,
+    ("builtins", "TypeError"): TypeError,
+    ("builtins", "ValueError"): ValueError,
+}
+
+
 class _Unpickler(pickle.Unpickler):
+    allowed = _ALLOWED
+
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _ALLOWED[module, name]
+            return self.allowed[module, name]
         except KeyError:
             raise NotPlainDataError(f"{module}.{name} cannot travel: {PLAIN}") from None
+
+
+class _ReplyUnpickler(_Unpickler):
+    allowed = _ALLOWED | _RAISED
 
 
 def loads(data: bytes) -> Any:
@@ -219,9 +238,21 @@ def loads(data: bytes) -> Any:
         NotPlainDataError: it holds an object of a class that is not on the short list.
         ProtocolError: it is not a pickle, or one made to do harm.
     """
+    return _load(data, _Unpickler)
+
+
+def loads_reply(data: bytes) -> Any:
+    """Read an answer of a manager: plain data, or an exception of a built-in class.
+
+    Raises as `loads` does.
+    """
+    return _load(data, _ReplyUnpickler)
+
+
+def _load(data: bytes, unpickler: type[_Unpickler]) -> Any:
     inspect(data)
     try:
-        return _Unpickler(io.BytesIO(data)).load()
+        return unpickler(io.BytesIO(data)).load()
     except (NotPlainDataError, ProtocolError):
         raise
     except Exception as error:

@@ -256,17 +256,17 @@ class Peer(FrameProtocol):
                     socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1
                 )
 
+    def too_long(self, size_bytes: int) -> None:
+        if self._receive != self._call_received:
+            self._turn_away(f"a frame over {self.max_bytes:,} bytes")
+
     def oversized(self, size_bytes: int) -> None:
-        if self._receive == self._call_received:
-            self.fail(
-                ValueError(
-                    f"a message of {size_bytes:,} bytes is over the limit of "
-                    f"{self.max_bytes:,}: pass a path on the shared disk instead"
-                )
+        self.fail(
+            ValueError(
+                f"a message of {size_bytes:,} bytes is over the limit of "
+                f"{self.max_bytes:,}: pass a path on the shared disk instead"
             )
-            return
-        self.server.reject(self.where, f"a frame over {self.max_bytes:,} bytes")
-        self.close()
+        )
 
     def close(self) -> None:
         """Close after what was written has been sent."""
@@ -324,7 +324,7 @@ class Peer(FrameProtocol):
         try:
             _, name, args, kwargs = pickles.loads(body)
             result = self._request(name, args, kwargs)
-        except (QueueError, ValueError, TypeError, KeyError) as error:
+        except (QueueError, ValueError, TypeError, LookupError, AttributeError) as error:
             self._reply("#ERROR", _built_in(error))
             self.close()
             return
@@ -389,6 +389,6 @@ def _built_in(error: Exception) -> Exception:
             (k for k in (TypeError, ValueError) if isinstance(error, k)), RuntimeError
         )
         return kind(str(error))
-    if isinstance(error, KeyError):
+    if isinstance(error, LookupError):
         return ValueError(str(error))
     return error

@@ -29,8 +29,8 @@ class Connection(connection.Connection):
     """A stock connection whose `recv` builds plain data only, of bounded size."""
 
     def recv(self) -> Any:
-        """Receive one object. Raises NotPlainDataError for anything but plain data."""
-        return pickles.loads(self.recv_bytes(FRAME_BYTES))
+        """Receive a manager's answer. Raises NotPlainDataError for what is not plain data."""
+        return pickles.loads_reply(self.recv_bytes(FRAME_BYTES))
 
 
 class Listener:

@@ -209,7 +209,8 @@ class Crew:
         slot.leaving = True
         unstarted = [h for h in slot.held if not self._started(slot, h)]
         slot.held = [h for h in slot.held if h not in unstarted]
-        self._queue.extendleft(new for h in reversed(unstarted) for new in h.afresh(h.left))
+        now = time.monotonic()
+        self._queue.extendleft(new for h in reversed(unstarted) for new in h.afresh(h.left, now))
         asyncio.get_running_loop().call_later(LONG_S, slot.kill)
         self._replace(slot)
 
@@ -246,30 +247,34 @@ class Crew:
         replaced = slot.leaving
         if not replaced:
             slot.deaths += 1
-        for held in slot.held:
-            self._charge(slot, held, slot.board.pages[held.page].look())
+        charged = [self._charge(slot, h, slot.board.pages[h.page].look()) for h in slot.held]
+        if not (replaced or slot.doom or any(charged)):
+            log.warning("slot %d died: %s; no task is charged", slot.pid, slot.cause)
         if not replaced:
             self._replace(slot)
         self._feed()
 
-    def _charge(self, slot: Slot, held: Held, look: Look) -> None:
-        position = look.position
+    def _charge(self, slot: Slot, held: Held, look: Look) -> bool:
+        """Charge a lease's running task, if it had one; the rest goes back. Whether it had."""
+        position, charged, lacks = look.position, False, ""
         if slot.doom != STOPPED and not slot.leaving:
             if position >= 0 and held.has(position):
-                self._fail(slot, held, position)
+                charged = self._fail(slot, held, position)
             elif position == PREPARING:
-                self._release(held, held.cut(0), self._loading_death(slot, held))
+                lacks = self._loading_death(slot, held)
             elif position == NONE and look.step:
-                self._blame(slot, held, look)
-        self._release(held, held.cut(0))
+                charged = self._blame(slot, held, look)
+        self._release(held, held.cut(0), lacks)
+        return charged
 
-    def _fail(self, slot: Slot, held: Held, position: int) -> None:
+    def _fail(self, slot: Slot, held: Held, position: int) -> bool:
         error = slot.doom or f"its slot died: {slot.cause}"
         log.warning("%s: task %d: %s", held.lease.job, held.lease.first + position, error)
         held.settle(position, position + 1)
         took_s = time.monotonic() - slot.board.pages[held.page].look().since
         failed = Failed(held.lease.number, position, error, slot.evidence, took_s=took_s)
         self.outcomes.append(failed)
+        return True
 
     def _loading_death(self, slot: Slot, held: Held) -> str:
         key = (held.lease.job, held.version)
@@ -278,13 +283,14 @@ class Crew:
             return ""
         return f"{held.lease.job}: import or setup() killed its slot: {slot.cause}"
 
-    def _blame(self, slot: Slot, held: Held, look: Look) -> None:
+    def _blame(self, slot: Slot, held: Held, look: Look) -> bool:
         """An async slot died between two steps: who did it is known if only one was in flight."""
         flying = [p for a, b in held.left for p in range(a, min(b, look.unstarted))]
         if len(flying) == 1 and len(slot.held) == 1:
-            self._fail(slot, held, flying[0])
-        elif flying:
+            return self._fail(slot, held, flying[0])
+        if flying:
             self._alone_until[held.lease.job] = time.monotonic() + ALONE_S
+        return False
 
     # --- time ---
 
@@ -312,7 +318,6 @@ class Crew:
             since = look.step or look.since
             most_s = limit_s + (CANCEL_S if look.step else 0.0)
             if since and now - since > most_s:
-                log.warning("%s: a task has run for %g s: its slot is killed", slot.job, limit_s)
                 slot.terminate(f"timed out after {limit_s:g} s")
                 for other in slot.held:
                     self._release(other, slot.take_back(other))
@@ -332,6 +337,6 @@ class Crew:
         for other in slot.held[1:]:
             ranges = slot.take_back(other)
             if any(s.fit and not s.held for s in self._slots):
-                self._queue.extend(other.afresh(ranges))
+                self._queue.extend(other.afresh(ranges, time.monotonic()))
             else:
                 self._release(other, ranges)

@@ -32,11 +32,11 @@ class Held:
     def __post_init__(self) -> None:
         self.left = [(self.lease.start, self.lease.stop)]
 
-    def afresh(self, ranges: Ranges) -> list[Held]:
+    def afresh(self, ranges: Ranges, now: float) -> list[Held]:
         """The same right, for those ranges, in hands that are free."""
         lease = self.lease
         return [
-            Held(msgspec.structs.replace(lease, start=start, stop=stop), self.since)
+            Held(msgspec.structs.replace(lease, start=start, stop=stop), now)
             for start, stop in ranges
         ]
 

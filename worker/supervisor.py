@@ -136,7 +136,6 @@ class Supervisor:
 
     def _down(self, reason: str) -> None:
         log.warning("worker %s: lost the master: %s", self._name, reason)
-        self._wanted = 0
         self.crew.forget()
 
     def _received(self, message: Reply) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import time
+from collections.abc import Iterator
 
 
 class State:
@@ -21,18 +22,18 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def tasks(count: int = 0, report: str = ""):
+def tasks(count: int = 0, report: str = "") -> Iterator[int]:
     State.seen, State.left, State.report = bytearray(count), count, report
     State.first_cpu_s = _cpu_s()
     State.first_at = time.monotonic()
     yield from range(count)
 
 
-def work(n):
+def work(n: int) -> int:
     return n * n
 
 
-def collect(n, result):
+def collect(n: int, result: int) -> None:
     if result != n * n or State.seen[n]:
         raise AssertionError(f"{n} -> {result}, seen {State.seen[n]} times before")
     State.seen[n] = 1

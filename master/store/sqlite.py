@@ -33,7 +33,8 @@ from ..changes import (
 SCHEMA_VERSION = 1
 CHECKPOINT_PAGES = 4_000
 _VARIABLES = 30_000
-_BLOCKS_AT_ONCE = 64
+_ROW_BYTES = 256
+"""What a row counts for in a page beside its payloads: a page of tiny rows takes time too."""
 
 
 class SqliteStore:
@@ -60,7 +61,7 @@ class SqliteStore:
             self._db.execute("BEGIN IMMEDIATE")
             self._write(changes)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError, ValueError) as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise StoreError(f"can't write to {self._path}: {error}") from error
@@ -191,15 +192,17 @@ class SqliteStore:
     ) -> tuple[list[WaitingBlock], int]:
         found: list[WaitingBlock] = []
         last, count = 0, 0
-        for block, first, size, body in self._db.execute(
-            "SELECT id, first, count, body FROM blocks"
-            " WHERE run = ? AND priority = ? AND id > ? ORDER BY id",
+        # Blocks that ended are passed over in the engine: after a restart they may be many.
+        for block, first, size in self._db.execute(
+            "SELECT id, first, count FROM blocks b WHERE run = ? AND priority = ? AND id > ?"
+            " AND count > (SELECT TOTAL(stop - start) FROM outcomes WHERE block = b.id)"
+            " ORDER BY id",
             (run, priority, after),
         ):
             last = block
             ranges = self._waiting_ranges(block, size)
             if ranges:
-                found.append(WaitingBlock(block, first, body, ranges))
+                found.append(WaitingBlock(block, first, ranges))
                 count += sum(stop - start for start, stop in ranges)
             if count >= tasks:
                 break
@@ -251,7 +254,7 @@ class SqliteStore:
         ):
             outcome = OutcomeRecord(*row)
             found.append(outcome)
-            size += len(outcome.results) + 32
+            size += len(outcome.results) + _ROW_BYTES
             if outcome.block and outcome.first not in bodies:
                 body = bodies[outcome.first] = self.read_body(outcome.block)
                 size += len(body)
@@ -268,7 +271,7 @@ class SqliteStore:
             (run, most),
         ).fetchall()
         found = [OutcomeRecord(*row) for row in reversed(rows)]
-        return found, {o.first: self.read_body(o.block) for o in found}
+        return found, {o.first: self.read_body(o.block) for o in found if o.block}
 
     def count_results(self, run: int, after: int) -> int:
         count: int = self._one(
@@ -283,22 +286,25 @@ class SqliteStore:
     ) -> tuple[list[ResultBlock], int, bool]:
         found: list[ResultBlock] = []
         last, size = after, 0
-        for block, first, count, keys, body in self._db.execute(
-            "SELECT id, first, count, keys, body FROM blocks WHERE run = ? AND id > ? ORDER BY id",
+        for block, first, count, keys in self._db.execute(
+            "SELECT id, first, count, keys FROM blocks WHERE run = ? AND id > ? ORDER BY id",
             (run, after),
         ):
             last = block
-            result = self._result_block(block, first, count, keys, body)
-            if result.ended or result.dead:
+            size += _ROW_BYTES
+            result = self._result_block(block, first, count, keys)
+            if result is not None:
                 found.append(result)
-                size += len(body) + sum(len(e.results) + 32 for e in result.ended)
+                size += len(result.body) + sum(len(e.results) + _ROW_BYTES for e in result.ended)
+                size += sum(len(d.evidence) + _ROW_BYTES for d in result.dead)
             if size >= most_bytes:
                 return found, last, False
         return found, last, True
 
     def _result_block(
-        self, block: int, first: int, count: int, keys: bytes | None, body: bytes
-    ) -> ResultBlock:
+        self, block: int, first: int, count: int, keys: bytes | None
+    ) -> ResultBlock | None:
+        """What has ended of a block; None when nothing has."""
         ended = [
             Ended(seq, first, start, stop, results)
             for seq, start, stop, results in self._db.execute(
@@ -311,13 +317,16 @@ class SqliteStore:
             " WHERE block = ? ORDER BY position",
             (block,),
         ).fetchall()
+        dead = [DeadLetter(t, a, ls, e, ev) for t, s, a, ls, e, ev in strays if s == "dead"]
+        if not ended and not dead:
+            return None
         return ResultBlock(
             first,
             count,
-            body,
+            self.read_body(block),
             None if keys is None else msgspec.msgpack.decode(keys, type=list[str]),
             ended,
-            [DeadLetter(t, a, ls, e, ev) for t, s, a, ls, e, ev in strays if s == "dead"],
+            dead,
             {t: a for t, s, a, *_ in strays},
         )
 

@@ -55,7 +55,7 @@ def clean_environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 class Process:
-    """A process whose output goes to a file; `started` has what `ended` must clean up."""
+    """A process of its own, with all its output in a file."""
 
     def __init__(self, log_path: Path, words: list[str], environment: dict[str, str]) -> None:
         self.log_path = log_path
@@ -168,7 +168,7 @@ class Place:
         self.started.append(process)
         return process
 
-    def command(self, *words: str, within_s: float = 30.0, **settings: str) -> Ended:
+    def command(self, *words: str, **settings: str) -> Ended:
         """`python -m master ...` until its end."""
         ended = subprocess.run(
             [sys.executable, "-m", "master", *words],
@@ -176,7 +176,7 @@ class Place:
             capture_output=True,
             env=self.environment(**settings),
             cwd=self.folder,
-            timeout=within_s,
+            timeout=30.0,
         )
         return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
@@ -203,6 +203,12 @@ class Master(Place):
         self.port = int(re.search(r"listening on [^ ]*:(\d+)", line)[1])  # type: ignore[index]
         self.settings["QUEUE_PORT"] = str(self.port)
 
+    def place(self, name: str) -> Place:
+        """Another data folder beside this one, with the same jobs."""
+        data, health = (str(self.folder / f"{name}-{what}") for what in ("data", "health"))
+        settings = {**self.settings, "MASTER_DATA": data, "HEALTH_FILE": health, "QUEUE_PORT": "0"}
+        return Place(self.folder, self.started, **settings)
+
     def submit(self, *words: str) -> int:
         """The id of a new run."""
         ended = self.command("submit", *words)
@@ -214,6 +220,20 @@ class Master(Place):
         ended = self.command("status")
         assert ended.code == 0, repr(ended)
         return ended.out
+
+    def run_line(self, run: int) -> dict[str, str]:
+        """What `status` shows of a run, by column."""
+        columns = ("state", "tasks", "waiting", "leased", "delayed", "done", "dead")
+        found = re.search(rf"^ +{run}  .{{24}} (.*)$", self.status(), re.MULTILINE)
+        assert found, f"no run {run} in the status"
+        return dict(zip(columns, found[1].replace(",", "").split(), strict=True))
+
+    def children(self, module: str) -> list[int]:
+        """Process ids of the master's children that run `python -m MODULE`."""
+        pid = self.process.popen.pid
+        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ran = {int(p): Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0") for p in pids}
+        return [child for child, words in ran.items() if module.encode() in words]
 
     def results(self, run: int) -> list[dict[str, Any]]:
         """The ended tasks of a run."""
@@ -229,14 +249,13 @@ class Master(Place):
             f"{count} ended tasks of run {run}",
         )
 
-    def worker(self, slots: int = 2, **settings: str) -> Process:
-        """A worker of ours, connected."""
+    def worker(self, **settings: str) -> Process:
+        """A worker of ours with two slots, connected."""
         self._workers += 1
         name = f"worker-{self._workers}"
         health = str(self.folder / f"health-{name}")
-        worker = self.start(
-            f"{name}.log", "worker", WORKER_SLOTS=str(slots), HEALTH_FILE=health, **settings
-        )
+        settings = {"WORKER_SLOTS": "2", "HEALTH_FILE": health, **settings}
+        worker = self.start(f"{name}.log", "worker", **settings)
         self.process.says(rf"worker .*/{worker.popen.pid} connected")
         return worker
 

@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 from multiprocessing.connection import Connection
-from multiprocessing.managers import BaseManager
+from multiprocessing.managers import BaseManager, dispatch
 
 NAMES = ("get_task_queue", "get_result_queue", "getTaskQueue", "getResultQueue")
 
@@ -58,7 +58,7 @@ def main():
     orders = Connection(int(sys.argv[1]))
     manager = QueueManager((sys.argv[2], int(sys.argv[3])), bytes.fromhex(sys.argv[4]))
     names = {"queue": queue, "time": time, "manager": manager, "Evil": Evil, "raw": raw}
-    names.update(take_and_die=take_and_die)
+    names.update(take_and_die=take_and_die, dispatch=dispatch)
     try:
         manager.connect()
         names.update(tasks=manager.get_task_queue(), results=manager.get_result_queue())
@@ -66,7 +66,7 @@ def main():
         while True:
             code, values = orders.recv()
             try:
-                orders.send((None, eval(code, names, values)))
+                orders.send((None, eval(code, {**names, **values})))
             except Exception as error:
                 orders.send((error, None))
     except EOFError:

@@ -62,11 +62,13 @@ def test_waiting_tasks_and_unread_results_outlive_the_master(
     assert left == [1, 2, 1, 2]
 
 
-def test_a_delivered_result_is_not_repeated_after_a_clean_stop(master: Master) -> None:
+@pytest.mark.parametrize("reader", ["has ended", "is still connected"])
+def test_a_delivered_result_is_not_repeated_after_a_clean_stop(reader: str, master: Master) -> None:
     client = master.client()
     put_results(client, 3)
     assert client("results.get(timeout=5)") == 0
-    client.end()
+    if reader == "has ended":
+        client.end()
     assert master.process.terminate() == 0
     master.serve()
     assert master.client()("[results.get(timeout=5) for _ in range(2)]") == [1, 2]

@@ -28,7 +28,7 @@ PLAIN: list[Any] = [
     {"a": 1, 2: [b"b"], (3, 4): None},
     {1, 2},
     frozenset({"a", 1}),
-    datetime.datetime(2026, 11, 22, 3, 54, 1, 5, tzinfo=datetime.timezone.utc),
+    datetime.datetime(2026, 11, 22, 3, 54, 1, 5, tzinfo=datetime.UTC),
     datetime.date(2026, 11, 22),
     datetime.timedelta(days=-1, seconds=5, microseconds=7),
     decimal.Decimal("1.10"),
@@ -36,9 +36,7 @@ PLAIN: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "python", [pytest.param(path, id=name) for name, path in stock_pythons()]
-)
+@pytest.mark.parametrize("python", [pytest.param(path, id=name) for name, path in stock_pythons()])
 def test_plain_data_makes_the_round_trip_with_every_stock_python(
     python: str, master: Master
 ) -> None:
@@ -57,9 +55,7 @@ def test_plain_data_makes_the_round_trip_with_every_stock_python(
         client.answer()
 
 
-@pytest.mark.parametrize(
-    "python", [pytest.param(path, id=name) for name, path in stock_pythons()]
-)
+@pytest.mark.parametrize("python", [pytest.param(path, id=name) for name, path in stock_pythons()])
 def test_every_stock_python_gets_its_errors_as_classes_that_it_has(
     python: str, master: Master
 ) -> None:
@@ -118,7 +114,7 @@ def test_a_worker_that_skips_a_task_has_no_result_recorded_on_another(
     seen = []
     skipped = worker("tasks.get(timeout=10)")  # and then its script raised, caught it, went on
     for _ in range(12):
-        n = eventually_get(worker)
+        n = worker("tasks.get(timeout=10)")
         seen.append(n)
         worker("results.put(n * n)", n=n)
         if len(master.results(1)) == 6:
@@ -131,11 +127,6 @@ def test_a_worker_that_skips_a_task_has_no_result_recorded_on_another(
     assert by_payload.pop(skipped) == 2  # the skip was charged
     assert set(by_payload.values()) == {1}  # and nothing else was
     assert master.process.lines(f"task {skipped + 1} failed: .*took another task without a result")
-
-
-def eventually_get(worker: Any) -> Any:
-    """The next task, delayed ones included."""
-    return worker("tasks.get(timeout=10)")
 
 
 def test_the_put_after_a_skip_settles_nothing_and_its_task_comes_again(master: Master) -> None:
@@ -220,10 +211,10 @@ def test_status_names_a_client_that_takes_and_puts_on_different_connections(
 def test_stock_clients_never_get_tasks_of_another_job(
     start_master: Callable[..., Master],
 ) -> None:
-    master = start_master(JOB="square")
+    master = start_master(JOB="square", JOB_ARGS="count=0")
     other = master.submit("count_up", "count=3")
     client = master.client()
-    eventually(lambda: f"    {other}  count_up count=3" in master.status())
+    eventually(lambda: master.run_line(other)["tasks"] == "3")
     with pytest.raises(queue.Empty):
         client("tasks.get(timeout=1)")
     client("tasks.put('for the queue run')")
@@ -232,7 +223,8 @@ def test_stock_clients_never_get_tasks_of_another_job(
 
 def test_shutdown_and_other_calls_of_a_manager_are_not_on_the_network(master: Master) -> None:
     client = master.client()
-    with pytest.raises(Exception, match="not on this network"):
-        client("__import__('multiprocessing.managers').managers.dispatch("
-               "manager._Client(manager.address, authkey=manager._authkey), None, 'shutdown')")
+    connect = "manager._Client(manager.address, authkey=manager._authkey)"
+    for call in ("'shutdown'", "'debug_info'", "'number_of_objects'", "'create', ('dict',)"):
+        with pytest.raises(ValueError, match="on this network"):
+            client(f"dispatch({connect}, None, {call})")
     assert client("tasks.qsize()") == 0

@@ -188,3 +188,14 @@ def test_requests_of_the_oldest_python_at_hand_are_read(python: str) -> None:
     frame = subprocess.run([python, "-c", code], capture_output=True, check=True).stdout
     value = [1, b"x", {2}, datetime.date(2026, 1, 2), decimal.Decimal("1.5"), uuid.UUID(int=7)]
     assert pickles.loads(frame) == (None, "put", (value,), {})
+
+
+@pytest.mark.parametrize("error", [queue.Empty(), queue.Full(), TypeError("t"), ValueError("v")])
+def test_a_reply_may_raise_a_built_in_class_and_a_request_may_not(error: Exception) -> None:
+    data = pickles.dumps(("#ERROR", error))
+    kind, raised = pickles.loads_reply(data)
+    assert kind == "#ERROR"
+    assert type(raised) is type(error)
+    assert raised.args == error.args
+    with pytest.raises(NotPlainDataError):
+        pickles.loads(data)

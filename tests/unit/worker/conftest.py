@@ -1,4 +1,4 @@
-"""A worker without a master: a fake link that records what is sent, and jobs in a temporary folder."""
+"""A worker without a master: a fake link that records what is sent, and jobs in a folder."""
 
 from __future__ import annotations
 
@@ -243,6 +243,7 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
             await asyncio.sleep(0)  # one turn: the slots are started
             rig.link.connect()
             try:
+                await rig.until(lambda: rig.exchanges)
                 await scenario(rig)
             finally:
                 rig.supervisor.drain()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 GATED = """
 import os, pathlib, time
@@ -347,3 +352,75 @@ def test_a_job_s_children_end_with_its_slot(jobs: Any, run_worker: Any, tmp_path
         await rig.until(lambda: not alive(child))
 
     run_worker(scenario)
+
+
+def test_what_a_slot_finished_before_its_death_counts(jobs: Any, run_worker: Any) -> None:
+    """Its last report may still be in the pipe when its end is noticed."""
+    jobs.write(
+        """
+        import os, time
+        def work(n):
+            if n == 1:
+                time.sleep(0.2)
+                os._exit(1)
+            return n
+        """
+    )
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease([0, 1])
+        rig.give(lease)
+        deadline = time.monotonic() + 20
+        # The loop is held up here, so that it notices end and report together.
+        while any(t.name == "quartermaster-wait" for t in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        await rig.until(lambda: rig.failed)
+        assert rig.done == {(lease.number, 0): 0}
+        assert rig.released == {}
+
+    run_worker(scenario)
+
+
+ORPHAN = """
+import asyncio, os, pathlib, sys
+from queue_manager import codec
+from queue_manager.records import Lease
+from worker.held import Held
+from worker.slots import Slot
+async def main(folder, pid):
+    slot = Slot(folder, lambda *_: None, lambda *_: None)
+    slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000, False)
+    while not pid.exists():
+        await asyncio.sleep(0.005)
+    os.kill(os.getpid(), 9)
+asyncio.run(main(*map(pathlib.Path, sys.argv[1:])))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_a_slot_that_holds_the_gil_dies_with_its_supervisor(
+    jobs: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    """Neither its pipe nor a thread of its own can tell it."""
+    pid = tmp_path / "pid"
+    jobs.write(
+        f"""
+        import os, pathlib
+        def work(n):
+            draft = pathlib.Path({str(tmp_path / "draft")!r})
+            draft.write_text(str(os.getpid()))
+            draft.rename({str(pid)!r})
+            return sum(range(10**13))
+        """
+    )
+    root = Path(__file__).parents[3]
+    words = [sys.executable, "-c", ORPHAN, str(jobs.folder), str(pid)]
+    ended = subprocess.run(words, cwd=root, timeout=20)
+    assert ended.returncode == -9
+    orphan = int(pid.read_text())
+    try:
+        wait_until(lambda: not alive(orphan))
+    finally:
+        if alive(orphan):
+            os.kill(orphan, 9)

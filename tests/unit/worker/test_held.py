@@ -34,6 +34,6 @@ def test_a_cut_takes_all_behind_it(held: Held) -> None:
 
 def test_what_was_cut_can_go_to_another_slot(held: Held) -> None:
     """With the same number and its range only."""
-    (other,) = held.afresh(held.cut(8))
+    (other,) = held.afresh(held.cut(8), 1.0)
     assert (other.lease.number, other.left) == (held.lease.number, [(8, 10)])
     assert (other.lease.start, other.lease.stop) == (8, 10)

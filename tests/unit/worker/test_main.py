@@ -37,7 +37,9 @@ class Worker:
     def slots(self) -> list[int]:
         """The process ids of its slots, once they have gone as far as their own session."""
         path = Path(f"/proc/{self.process.pid}/task")
-        words = [t.joinpath("children").read_text() for t in path.iterdir()] if path.exists() else []
+        words = (
+            [t.joinpath("children").read_text() for t in path.iterdir()] if path.exists() else []
+        )
         pids = [int(pid) for word in words for pid in word.split()]
         return [pid for pid in pids if b"worker.slot" in _command(pid)]
 

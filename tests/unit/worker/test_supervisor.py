@@ -18,7 +18,6 @@ def test_a_worker_asks_for_a_lease_for_each_slot(jobs: Any, run_worker: Any) -> 
     """At connection, in one exchange, with what it is in the hello."""
 
     async def scenario(rig: Any) -> None:
-        await rig.until(lambda: rig.exchanges)
         (exchange,) = rig.exchanges
         assert (exchange.want, exchange.outcomes, exchange.draining) == (3, [], False)
         hello = rig.link.hello()
@@ -48,7 +47,6 @@ def test_outcomes_that_are_ready_together_travel_together(jobs: Any, run_worker:
     """What one turn of the loop brings is one exchange."""
 
     async def scenario(rig: Any) -> None:
-        await rig.until(lambda: rig.exchanges)
         rig.give(*(jobs.lease([0], job="nothing") for _ in range(5)))
         await rig.until(lambda: len(rig.outcomes) == 5)
         assert len([e for e in rig.exchanges if e.outcomes]) == 1
@@ -86,6 +84,18 @@ def test_running_tasks_outlive_a_lost_session(jobs: Any, run_worker: Any, tmp_pa
         assert not started(tmp_path, "b")
 
     run_worker(scenario)
+
+
+def test_demand_is_asked_afresh_in_each_session(jobs: Any, run_worker: Any) -> None:
+    """The master forgets with the session what was asked for in it."""
+
+    async def scenario(rig: Any) -> None:
+        assert rig.wanted == 2
+        rig.link.drop()
+        rig.link.connect()
+        await rig.until(lambda: rig.wanted == 4)
+
+    run_worker(scenario, slots=2)
 
 
 def test_leases_that_have_not_started_are_dropped_with_the_session(
@@ -188,11 +198,10 @@ def test_a_worker_gives_signs_of_life(
 
 
 def test_an_outcome_of_a_task_that_went_back_is_not_reported(jobs: Any, run_worker: Any) -> None:
-    """If the two sides of the board missed each other, its result is dropped, not recorded twice."""
+    """If the two sides of the board missed each other, its result is dropped."""
     jobs.write("def work(n): return n")
 
     async def scenario(rig: Any) -> None:
-        await rig.until(lambda: rig.exchanges)
         lease = jobs.lease([0, 1])
         rig.give(lease)
         held = next(slot.held[0] for slot in rig.supervisor.crew._slots if slot.held)

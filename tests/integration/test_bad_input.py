@@ -1,0 +1,260 @@
+"""Bad input of every kind: one clear line where the user looks, and the service lives on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import AuthenticationError
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import HERE, KEY, Master, Place, eventually
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def master(start_master: Callable[..., Master]) -> Iterator[Master]:
+    """A master that lives on, whatever a test does to it: it works, without an error of ours."""
+    master = start_master()
+    yield master
+    assert master.process.popen.poll() is None, master.process.log
+    assert not master.process.lines("Traceback|an error of ours")
+    client = master.client()
+    client("(tasks.put('still'), tasks.get(timeout=5), results.put('here'))")
+    assert client("results.get(timeout=5)") == "here"
+
+
+# --- keys ---
+
+
+def test_a_wrong_key_is_an_authentication_error_to_a_stock_client(master: Master) -> None:
+    with pytest.raises(AuthenticationError):
+        master.client(key="not the key")
+    master.process.says(r"refused a connection from 127\.0\.0\.1:\d+: wrong authkey")
+
+
+def test_a_wrong_key_is_one_line_to_our_commands(master: Master) -> None:
+    began = time.monotonic()
+    refusal = master.command("status", QUEUE_AUTHKEY="not the key").refusal
+    assert refusal == f"qm: wrong authkey for 127.0.0.1:{master.port}"
+    assert time.monotonic() - began < 3.0  # no key gets better by waiting
+
+
+def test_a_wrong_key_is_one_line_in_a_workers_log(master: Master) -> None:
+    worker = master.start("worker.log", "worker", QUEUE_AUTHKEY="not the key", WORKER_SLOTS="1")
+    worker.says(f"wrong authkey for 127.0.0.1:{master.port}")
+    assert worker.terminate() == 0
+    assert len(worker.lines("wrong authkey")) == 1
+
+
+def test_no_key_off_loopback_is_refused_at_start(place: Place) -> None:
+    ended = place.command("serve", QUEUE_BIND="0.0.0.0", QUEUE_AUTHKEY="")
+    assert "QUEUE_AUTHKEY is not set and QUEUE_BIND=0.0.0.0" in ended.refusal
+
+
+def test_no_key_at_all_is_one_line_to_a_command(place: Place) -> None:
+    ended = place.command("status", QUEUE_AUTHKEY="", QUEUE_PORT="1")
+    assert "QUEUE_AUTHKEY is not set and there is no" in ended.refusal
+
+
+def test_no_master_at_all_is_one_line_to_a_command(place: Place) -> None:
+    with socket.socket() as taken:  # bound and not listening: nobody else gets it
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        refusal = place.command("status", QUEUE_PORT=str(port)).refusal
+    assert f"no master at 127.0.0.1:{port} (QUEUE_HOST, QUEUE_PORT)" in refusal
+
+
+# --- the port ---
+
+
+def test_200_who_talk_nonsense_and_200_who_stall_keep_nobody_waiting(master: Master) -> None:
+    said = [b"GET / HTTP/1.1\r\n\r\n", b"", os.urandom(300), b"\0\0\0\x14and no more"]
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        for number in range(400):
+            sock = socket.create_connection(("127.0.0.1", master.port), timeout=5.0)
+            sockets.append(stack.enter_context(sock))
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(said[number % 4])
+        began = time.monotonic()
+        assert master.client()("tasks.qsize()") == 0
+        assert "master " in master.status()
+        assert time.monotonic() - began < 2.0
+        assert not all(map(is_over, sockets[1::2]))  # the stalls are still there
+
+        # None of them stays: the handshake has a deadline.
+        eventually(lambda: all(map(is_over, sockets)), 10.0, "all connections are closed")
+    refused = master.process.lines("refused a connection")
+    assert 3 <= len(refused) < 40, refused  # told, not flooded
+
+
+def is_over(sock: socket.socket) -> bool:
+    """Whether the master has ended a connection."""
+    sock.setblocking(False)
+    try:
+        while sock.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+def test_a_frame_that_is_announced_too_long_before_the_key_is_known_is_cut_off(
+    master: Master,
+) -> None:
+    with socket.create_connection(("127.0.0.1", master.port), timeout=5.0) as sock:
+        sock.settimeout(2.0)
+        sock.sendall((50 * MIB).to_bytes(4, "big"))
+        with contextlib.suppress(ConnectionError):
+            while sock.recv(4096):
+                pass
+    master.process.says("refused a connection .* a frame over 256 bytes")
+
+
+def test_an_oversized_frame_is_a_clear_error_and_the_connection_stays_usable(
+    master: Master,
+) -> None:
+    client = master.client()
+    memory = master.process.most_memory_bytes
+    with pytest.raises(ValueError, match=r"over the limit of .*: pass a path on the shared disk"):
+        client("tasks.put(b'x' * 50_000_000)")
+    assert client("tasks.qsize()") == 0
+    assert master.process.most_memory_bytes - memory < 20 * MIB
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_not_run(
+    master: Master, tmp_path: Path
+) -> None:
+    client = master.client()
+    trace = tmp_path / "was-here"
+    for call in ("tasks.put(Evil(command))", "results.put([Evil(command)])"):
+        with pytest.raises(TypeError, match=r"posix\.system cannot travel"):
+            client(call, command=f"touch {trace}")
+    assert client("tasks.qsize()") == 0
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("when", ["as a call", "as the first request"])
+def test_nine_bytes_can_not_take_a_gigabyte(when: str, master: Master) -> None:
+    client = master.client()
+    memory = master.process.most_memory_bytes
+    bomb = b"\x80\x02Nr\xff\xff\xff\x07."  # LONG_BINPUT with a large index
+    assert len(bomb) == 9
+    if when == "as a call":
+        connection = "raw(tasks)"
+    else:
+        connection = "manager._Client(manager.address, authkey=manager._authkey)"
+    answer = client(f"[(c.send_bytes(bomb), c.recv())[1] for c in [{connection}]][0]", bomb=bomb)
+    assert client("tasks.qsize()") == 0
+    assert answer[0] == "#ERROR"
+    assert "made to exhaust memory" in str(answer[1])
+    assert master.process.most_memory_bytes - memory < 50 * MIB
+
+
+# --- jobs and arguments ---
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["nosuch"], "qm: no job 'nosuch': jobs/ has"),
+        (["../../etc/passwd"], "qm: '../../etc/passwd' is no job's name"),
+        (["broken"], "qm: jobs/broken.py line 3: SyntaxError: expected ':'"),
+        (["square", "cuont=10"], "count"),
+        (["square", "count=ten"], "count"),
+        (["square", "10"], "10"),
+    ],
+)
+def test_a_job_or_argument_that_is_wrong_is_one_line_and_starts_no_run(
+    words: list[str], line: str, master: Master
+) -> None:
+    shutil.copy(HERE / "jobs" / "broken.py.txt", master.jobs / "broken.py")
+    assert line in master.command("submit", *words).refusal
+    alone = master.place("other").command("run", *words)
+    assert alone.code == 2
+    assert line in alone.err.splitlines()[-1]
+    assert "square" not in master.status()
+
+
+def test_a_seed_that_is_wrong_is_one_line_in_the_log(start_master: Callable[..., Master]) -> None:
+    master = start_master(JOB="nosuch")
+    master.process.says("^JOB=nosuch: no job 'nosuch'.*; the master serves without it")
+    assert master.client()("tasks.qsize()") == 0
+
+
+def test_a_run_that_is_not_there_is_one_line(master: Master) -> None:
+    assert master.command("results", "7").refusal == "qm: no run 7; there is none yet"
+    assert master.command("status", "7").refusal.startswith("qm: no run 7")
+
+
+# --- payloads and results ---
+
+
+def test_a_stock_put_over_the_limit_says_what_to_do_instead(master: Master) -> None:
+    client = master.client()
+    with pytest.raises(ValueError, match=r"1,048,576.*path"):
+        client("tasks.put(b'x' * 1_050_000)")
+    with pytest.raises(ValueError, match=r"1,048,576.*path"):
+        client("results.put(b'x' * 1_050_000)")
+    assert client("(tasks.qsize(), results.qsize())") == (0, 0)
+
+
+def test_a_payload_over_the_limit_from_tasks_is_one_line_in_log_and_status(
+    master: Master,
+) -> None:
+    run = master.submit("too_large")
+    stalled = master.process.says(rf"run {run} \(too_large\) is stalled", 30.0)
+    assert "1,048,576" in stalled
+    assert "put it in a file on the shared disk and pass its path instead" in stalled
+    assert not master.process.lines("Traceback")
+    assert "1,048,576" in master.status()
+
+
+def test_a_result_that_is_not_plain_data_is_a_dead_letter_with_the_reason(master: Master) -> None:
+    master.worker()
+    run = master.submit("not_plain")
+    (task,) = master.ended_tasks(run, 1)
+    assert (task["state"], task["result"]) == ("dead", None)
+    assert "object" in task["error"]
+    assert "plain data is" in task["error"]
+    line = master.process.says(rf"run {run} \(not_plain\), task 1 failed: ")
+    assert "plain data is" in line
+
+
+# --- the environment and the data folder ---
+
+
+def test_a_wrong_variable_is_one_line(place: Place) -> None:
+    refusal = place.command("serve", QUEUE_PORT="abc").refusal
+    assert refusal == "qm: QUEUE_PORT='abc': expected a port, 0 to 65535"
+
+
+def test_a_port_that_is_taken_is_one_line(place: Place) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refusal = place.command("serve", QUEUE_PORT=str(port)).refusal
+    assert refusal.startswith(f"qm: QUEUE_BIND=127.0.0.1, QUEUE_PORT={port}: can't listen there")
+
+
+def test_a_second_master_on_one_data_folder_is_refused(master: Master) -> None:
+    refusal = master.command("serve", QUEUE_PORT="0").refusal
+    data = master.folder / "data"
+    pid = master.process.popen.pid
+    assert refusal == f"qm: {data} is in use by the master with process id {pid}"
+
+
+def test_run_beside_a_master_on_the_same_store_names_submit(master: Master) -> None:
+    refusal = master.command("run", "square", "count=3", QUEUE_PORT="").refusal
+    assert refusal.endswith("with `qm submit square count=3 --wait`")
+    assert KEY not in refusal

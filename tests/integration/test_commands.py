@@ -1,0 +1,197 @@
+"""The commands of design section 4, each as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import Master, Place, eventually
+
+SQUARE = re.compile(r"^(\d+) \* (\d+) = (\d+)$")
+
+
+def squares(text: str) -> list[tuple[int, int, int]]:
+    """The lines that look like the tutorial's."""
+    found = [SQUARE.match(line) for line in text.splitlines()]
+    return [(int(m[1]), int(m[2]), int(m[3])) for m in found if m]
+
+
+def test_run_prints_ten_squares_and_ends(place: Place) -> None:
+    ended = place.command("run", "square", "count=10", QUEUE_PORT="", WORKER_SLOTS="2")
+    assert ended.code == 0, repr(ended)
+    lines = squares(ended.out)
+    assert len(lines) == 10
+    assert all(a == b and c == a * b for a, b, c in lines)
+    assert "10 tasks done, 0 dead letters" in ended.err
+
+
+def test_run_takes_a_free_port_when_5000_is_taken_and_none_was_set(place: Place) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 5000))
+            taken.listen()
+        except OSError:
+            pass  # taken by somebody else: that is as good
+        ended = place.command("run", "square", "count=2", QUEUE_PORT="", WORKER_SLOTS="1")
+        assert (ended.code, len(squares(ended.out))) == (0, 2), repr(ended)
+        refused = place.command("run", "square", "count=2", QUEUE_PORT="5000")
+        assert refused.refusal.startswith("qm: QUEUE_BIND=127.0.0.1, QUEUE_PORT=5000: can't listen")
+
+
+def test_run_with_a_dead_letter_exits_with_1(place: Place) -> None:
+    ended = place.command("run", "not_plain", WORKER_SLOTS="1")
+    assert ended.code == 1, repr(ended)
+    assert "0 tasks done, 1 dead letter" in ended.err
+
+
+def test_an_interrupted_run_goes_on_with_the_same_command(place: Place) -> None:
+    words = ("master", "run", "count_up", "count=40", "pause_s=0.05")
+    first = place.start("first.log", *words, WORKER_SLOTS="2", QUEUE_PORT="0")
+    database = place.folder / "data" / "queue.sqlite3"
+    eventually(lambda: database.exists() and done_in(database) >= 5, 20.0, "some tasks are done")
+    assert first.terminate() == 130
+    assert first.lines("the same command goes on where it was")
+    before = done_in(database)
+    assert before < 40
+
+    second = place.command(*words[1:], WORKER_SLOTS="2", QUEUE_PORT="0")
+    assert second.code == 0, repr(second)
+    assert re.search(rf"run 1 goes on: {before} of \d+ tasks are done", second.err)
+    assert "run 1 (count_up): 40 tasks done" in second.err
+    assert done_in(database) == 40  # each once
+
+
+def done_in(database: Path) -> int:
+    """How many results a store holds, read beside its master."""
+    query = "SELECT COALESCE(SUM(stop - start), 0) FROM outcomes WHERE run = 1"
+    code = (
+        "import sqlite3, sys; print(sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True)"
+        ".execute(sys.argv[2]).fetchone()[0])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, database, query], capture_output=True)
+    return int(ended.stdout or 0)
+
+
+def test_submit_wait_ends_with_the_run(master: Master) -> None:
+    master.worker()
+    ended = master.command("submit", "count_up", "count=20", "pause_s=0.01", "--wait")
+    assert (ended.code, ended.out) == (0, "1\n"), repr(ended)
+    assert "run 1 (count_up) done: 20 done, 0 dead" in ended.err
+    assert len(master.results(1)) == 20
+    assert master.command("submit", "not_plain", "--wait").code == 1
+
+
+def test_the_same_key_gives_the_same_run(master: Master) -> None:
+    first = master.submit("count_up", "count=3", "--key", "once")
+    assert master.submit("count_up", "count=3", "--key", "once") == first
+    assert master.submit("count_up", "count=3", "--key", "again") == first + 1
+    master.process.terminate()
+    master.serve()
+    assert master.submit("count_up", "count=3", "--key", "once") == first
+    master.worker()
+    assert len(master.ended_tasks(first, 3)) == 3
+
+
+def test_results_come_as_lines_of_json_or_csv_in_task_order(master: Master) -> None:
+    client = master.client()
+    payloads = [10**30, b"\x00\xff", (1, {2}), 'a,b\n"c"']
+    client("[tasks.put(value) for value in payloads]", payloads=payloads)
+    client("[tasks.get() and results.put({'n': n}) for n in range(4)]")
+    lines = [json.loads(line) for line in master.command("results", "0").out.splitlines()]
+    fields = ["run", "task", "key", "state", "attempts", "payload", "result", "error"]
+    assert [list(line) for line in lines] == [fields] * 4
+    assert [line["payload"] for line in lines] == [
+        10**30, {"$bytes": "AP8="}, {"$tuple": [1, {"$set": [2]}]}, "a,b\n\"c\""
+    ]  # fmt: skip
+    assert [line["result"] for line in lines] == [{"n": n} for n in range(4)]
+    text = master.command("results", "0", "--format", "csv").out
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["task"] for row in rows] == ["1", "2", "3", "4"]
+    assert rows[3]["payload"] == 'a,b\n"c"'
+    assert [json.loads(row["result"]) for row in rows] == [{"n": n} for n in range(4)]
+
+
+def test_a_job_copied_into_the_folder_can_be_submitted_at_once(master: Master) -> None:
+    worker = master.worker()
+    assert "no job 'cubes'" in master.command("submit", "cubes").refusal
+    job = "def tasks():\n    yield 3\n\n\ndef work(n):\n    return n ** {}\n"
+    (master.jobs / "cubes.py").write_text(job.format(3))
+    run = master.submit("cubes", "--wait")
+    assert [task["result"] for task in master.results(run)] == [27]
+    (master.jobs / "cubes.py").write_text(job.format(4))
+
+    def result() -> int:
+        (task,) = master.results(master.submit("cubes", "--wait"))
+        return int(task["result"])
+
+    eventually(lambda: result() == 81, 3.0, "the mended code runs")
+    assert worker.popen.poll() is None
+
+
+def test_a_seed_runs_once_however_often_the_master_starts(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master(JOB="square", JOB_ARGS="count=10")
+    worker = master.worker()
+    master.process.says(r"run 1 \(square\): 10 tasks done, 0 dead letters")
+    eventually(lambda: len(squares(master.process.log)) == 10)
+    assert worker.terminate() == 0
+    assert master.process.terminate() == 0
+    master.serve()
+    eventually(lambda: len(master.process.lines(r"run 1 \(square\): 10 tasks done")) == 2)
+    assert len(master.process.lines(r"^\d+ -> \d+$")) == 10  # its last results
+    assert len(master.process.lines("run 1 .* started")) == 1
+    assert "    2  " not in master.status()
+
+
+def test_our_worker_runs_what_stock_clients_put_with_the_work_of_job(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master(JOB="count_up", JOB_ARGS="count=0")
+    master.worker()
+    client = master.client()
+    client("[tasks.put(n) for n in (2, 3)]")
+    assert sorted(client("[results.get(timeout=10) for _ in range(2)]")) == [4, 9]
+
+
+def test_a_worker_killed_in_the_middle_loses_no_result(master: Master) -> None:
+    workers = [master.worker(), master.worker()]
+    run = master.submit("count_up", "count=100", "pause_s=0.02")
+    eventually(lambda: int(master.run_line(run)["done"]) >= 10)
+    workers[0].kill()
+    master.process.says(rf"worker .*/{workers[0].popen.pid} left, \d+ task\(s\) offered again")
+    tasks = master.ended_tasks(run, 100)
+    assert [task["task"] for task in tasks] == list(range(1, 101))
+    assert [task["result"] for task in tasks] == [n * n for n in range(100)]
+    assert {task["attempts"] for task in tasks} == {1}  # lost is not charged
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_a_master_that_is_restarted_in_the_middle_finishes_the_run(
+    how: str, master: Master
+) -> None:
+    worker = master.worker()
+    run = master.submit("count_up", "count=100", "pause_s=0.02")
+    eventually(lambda: int(master.run_line(run)["done"]) >= 10)
+    getattr(master.process, how)()
+    master.serve()
+    tasks = master.ended_tasks(run, 100, 30.0)
+    assert [task["result"] for task in tasks] == [n * n for n in range(100)]
+    eventually(lambda: master.run_line(run)["state"] == "done")
+    assert worker.popen.poll() is None
+
+
+def test_help_lists_the_commands(place: Place) -> None:
+    ended = place.command("--help")
+    for command in ("serve", "run", "submit", "status", "results"):
+        assert re.search(rf"^  {command} ", ended.out, re.MULTILINE), ended.out

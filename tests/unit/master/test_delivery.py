@@ -1,0 +1,187 @@
+"""Results of the queue run reach stock clients: oldest first, each to one, none lost."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import pytest
+
+from master.changes import BlockRecord, Changes, OutcomeRecord
+from master.delivery import Delivery
+from queue_manager import codec
+
+from .conftest import World
+from .test_stock import Client
+
+
+def test_each_result_goes_to_one_client_oldest_first(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, readers = Client(world), [Client(world) for _ in range(3)]
+        for n in range(6):
+            await writer.put_result(n)
+        assert [await readers[n % 3].read() for n in range(6)] == list(range(6))
+        with pytest.raises(queue.Empty):
+            await readers[0].read()
+
+    play(scene)
+
+
+def test_a_client_that_waits_gets_the_next_result(play: Any) -> None:
+    async def scene(world: World) -> None:
+        first, second, writer = Client(world), Client(world), Client(world)
+        first.send(world.results, "get")
+        second.send(world.results, "get")
+        await writer.put_result("a")
+        assert (first.peer.answers, second.peer.answers) == (["a"], [])
+        await writer.put_result("b")
+        assert second.peer.answers == ["b"]
+
+    play(scene)
+
+
+def test_a_result_whose_reader_was_reset_goes_to_the_next(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, killed, other = Client(world), Client(world), Client(world)
+        await writer.put_result(1)
+        await writer.put_result(2)
+        assert await killed.read() == 1
+        await killed.end(reset=True)
+        assert world.delivery.available == 2
+        assert [await other.read(), await other.read()] == [1, 2]
+
+    play(scene)
+
+
+def test_one_who_waits_gets_what_a_reset_reader_did_not(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, killed, waits = Client(world), Client(world), Client(world)
+        await writer.put_result(1)
+        await killed.read()
+        waits.send(world.results, "get")
+        await world.turns()
+        await killed.end(reset=True)
+        assert waits.peer.answers == [1]
+
+    play(scene)
+
+
+def test_a_result_whose_reader_left_in_good_order_is_delivered(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, left = Client(world), Client(world)
+        await writer.put_result(1)
+        await left.read()
+        await left.end()
+        assert world.delivery.available == 0
+
+    async def after_a_crash(world: World) -> None:
+        with pytest.raises(queue.Empty):
+            await Client(world).read()
+
+    play(scene, after_a_crash)
+
+
+def test_after_a_crash_one_result_may_come_again_and_no_more(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, reader = Client(world), Client(world)
+        for n in range(10):
+            await writer.put_result(n)
+        for n in range(5):
+            assert await reader.read() == n
+
+    async def after_a_crash(world: World) -> None:
+        reader = Client(world)
+        assert world.delivery.available == 6
+        assert [await reader.read() for _ in range(6)] == [4, 5, 6, 7, 8, 9]
+
+    play(scene, after_a_crash)
+
+
+def test_results_that_only_a_reset_reader_had_come_after_a_crash_too(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, killed, reader = Client(world), Client(world), Client(world)
+        for n in range(3):
+            await writer.put_result(n)
+        assert await killed.read() == 0
+        assert await reader.read() == 1
+        await reader.end()
+        await killed.end(reset=True)
+
+    async def after_a_crash(world: World) -> None:
+        assert await Client(world).read() == 0
+
+    play(scene, after_a_crash)
+
+
+def test_delivery_goes_on_in_the_middle_of_a_batch(play: Any) -> None:
+    async def before(world: World) -> None:
+        batch = codec.encode_batch(list(range(100, 110)))
+        world.store.commit(
+            Changes(
+                blocks=[BlockRecord(1, 0, 1, 10, batch)],
+                outcomes=[OutcomeRecord(1, 0, 1, 1, 0, 10, batch)],
+            )
+        )
+
+    async def scene(world: World) -> None:
+        reader = Client(world)
+        assert [await reader.read() for _ in range(4)] == [100, 101, 102, 103]
+        await reader.end()
+
+    async def after(world: World) -> None:
+        assert world.delivery.available == 6
+        assert await Client(world).read() == 104
+
+    play(before, scene, after)
+
+
+def test_more_results_than_are_read_ahead_all_come(play: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("master.delivery._PAGE_BYTES", 600)
+
+    async def scene(world: World) -> None:
+        writer, reader = Client(world), Client(world)
+        for n in range(20):
+            await writer.put_result(n)
+        assert [await reader.read() for _ in range(20)] == list(range(20))
+
+    play(scene)
+
+
+def test_a_result_that_cannot_be_read_is_passed_over(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, reader = Client(world), Client(world)
+        world.broker.deliver(b"L\x91")
+        await writer.put_result("good")
+        assert await reader.read() == "good"
+        assert world.delivery.available == 0
+
+    play(scene)
+
+
+def test_reading_does_not_stop_for_ever_when_the_store_refuses_for_a_while(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, reader = Client(world), Client(world)
+        await writer.put_result(1)
+        await writer.put_result(2)
+        await reader.read()
+        world.store.full = True
+        reader.send(world.results, "get")
+        await world.later(2.0)
+        assert reader.peer.answers == [1]
+        world.store.full = False
+        await world.later(1.0)
+        assert reader.peer.answers == [1, 2]
+
+    play(scene)
+
+
+def test_available_agrees_with_the_store_after_a_restart(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer = Client(world)
+        for n in range(5):
+            await writer.put_result(n)
+        await Client(world).read()
+        assert Delivery(world.turn).available == 5
+        assert world.delivery.available == 4
+
+    play(scene)

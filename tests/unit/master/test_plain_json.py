@@ -1,0 +1,94 @@
+"""Plain data as JSON: exact, and every value tells its type."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from master.plain_json import FIELDS, lines_of, to_json
+from queue_manager import codec
+from queue_manager.records import DeadLetter, Ended, ResultBlock
+
+ZONE = datetime.timezone(datetime.timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        (True, True),
+        (3, 3),
+        (2**200, 2**200),
+        (0.1, 0.1),
+        ("痛点", "痛点"),
+        ([1, [2]], [1, [2]]),
+        ({"a": {"b": 1}}, {"a": {"b": 1}}),
+        ({}, {}),
+        (b"\x00\xff", {"$bytes": "AP8="}),
+        ((1, b"x"), {"$tuple": [1, {"$bytes": "eA=="}]}),
+        ({1}, {"$set": [1]}),
+        (frozenset([1]), {"$frozenset": [1]}),
+        (datetime.datetime(2026, 1, 2, 3, tzinfo=ZONE), {"$datetime": "2026-01-02T03:00:00+02:00"}),
+        (datetime.date(2026, 1, 2), {"$date": "2026-01-02"}),
+        (datetime.time(1, 2), {"$time": "01:02:00"}),
+        (datetime.timedelta(-1, 2, 3), {"$timedelta": [-1, 2, 3]}),
+        (decimal.Decimal("1.10"), {"$decimal": "1.10"}),
+        (uuid.UUID(int=5), {"$uuid": "00000000-0000-0000-0000-000000000005"}),
+        (float("inf"), {"$float": "inf"}),
+        ({1: 2}, {"$dict": [[1, 2]]}),
+        ({"$set": [1]}, {"$dict": [["$set", [1]]]}),
+        ({"$set": 1, "b": 2}, {"$set": 1, "b": 2}),
+    ],
+    ids=repr,
+)
+def test_a_value_has_one_exact_form(value: Any, expected: Any) -> None:
+    found = to_json(value)
+    assert found == expected
+    assert type(found) is type(expected)
+    json.loads(json.dumps(found, allow_nan=False))
+
+
+def result_block(**fields: Any) -> ResultBlock:
+    values: dict[str, Any] = {
+        "first": 11,
+        "count": 4,
+        "body": codec.encode_batch([1, 2, 3, 4]),
+        "keys": None,
+        "ended": [],
+        "dead": [],
+        "attempts": {},
+    }
+    return ResultBlock(**(values | fields))
+
+
+def test_ended_tasks_are_lines_in_task_order_with_the_promised_fields() -> None:
+    block = result_block(
+        keys=["a", "b", "c", "d"],
+        ended=[
+            Ended(9, 11, 3, 4, codec.encode_batch([16])),
+            Ended(8, 11, 0, 1, codec.encode_batch([b"x"])),
+        ],
+        dead=[DeadLetter(12, 3, 0, "ValueError: bad", "trace")],
+        attempts={12: 3, 14: 2},
+    )
+    lines = list(lines_of(5, block))
+    assert [tuple(line) for line in lines] == [FIELDS] * 3
+    assert [tuple(line.values()) for line in lines] == [
+        (5, 11, "a", "done", 1, 1, {"$bytes": "eA=="}, None),
+        (5, 12, "b", "dead", 3, 2, None, "ValueError: bad"),
+        (5, 14, "d", "done", 3, 4, 16, None),
+    ]
+
+
+def test_a_line_is_one_line_of_json_with_exact_ints() -> None:
+    block = result_block(ended=[Ended(1, 11, 0, 1, codec.encode_batch(["a\nb", ])),
+                                Ended(2, 11, 1, 2, codec.encode_batch([2**100]))])  # fmt: skip
+    first, second = [line.json() for line in lines_of(1, block)]
+    assert "\n" not in first
+    assert json.loads(first)["result"] == "a\nb"
+    assert str(2**100) in second

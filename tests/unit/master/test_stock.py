@@ -1,0 +1,483 @@
+"""The two queues of standard-library clients: shaped like `queue.Queue`, and leases underneath."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import pytest
+
+from master.stock import LOST_COUNT, SKIPPED
+from master.turn import RETRY_S
+from queue_manager import codec
+from queue_manager.names import QUEUE_METHODS
+from queue_manager.records import Done, NewBlock, SubmitTasks
+
+from .conftest import FakePeer, World, block
+
+
+class Client:
+    """A connection of a standard-library client. Each call gives its answer or raises."""
+
+    def __init__(self, world: World, name: str = "script") -> None:
+        self.world = world
+        self.peer = FakePeer(name)
+
+    def send(self, face: Any, method: str, *args: Any, **kwargs: Any) -> None:
+        """Call without waiting for the answer."""
+        face.call(self.peer.peer, method, args, kwargs)
+
+    async def call(self, face: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        answered = len(self.peer.answers) + len(self.peer.errors)
+        errors = len(self.peer.errors)
+        self.send(face, method, *args, **kwargs)
+        for _ in range(10):
+            await self.world.turns(1)
+        assert len(self.peer.answers) + len(self.peer.errors) == answered + 1, "not answered"
+        if len(self.peer.errors) > errors:
+            raise self.peer.errors[-1]
+        return self.peer.answers[-1]
+
+    async def put(self, item: Any) -> None:
+        await self.call(self.world.tasks, "put", item)
+
+    async def take(self) -> Any:
+        return await self.call(self.world.tasks, "get", timeout=0)
+
+    async def put_result(self, result: Any) -> None:
+        await self.call(self.world.results, "put", result)
+
+    async def read(self) -> Any:
+        return await self.call(self.world.results, "get", timeout=0)
+
+    async def end(self, *, reset: bool = False) -> None:
+        for face in (self.world.tasks, self.world.results):
+            face.ended(self.peer.peer, reset)
+        await self.world.turns()
+
+
+def queue_run(world: World) -> Any:
+    return world.broker.runs[0]
+
+
+def results(world: World, run: int = 0) -> dict[int, Any]:
+    """Recorded results by task."""
+    found, _ = world.store.read_outcomes(run, 0, 10**9)
+    return {
+        o.first + o.start + index: value
+        for o in found
+        if o.block
+        for index, value in enumerate(codec.decode_batch(o.results))
+    }
+
+
+# --- tasks ---
+
+
+def test_a_put_is_on_disk_when_it_returns_and_a_get_takes_it(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        await client.put({"n": 1})
+        await client.put_result(None)
+
+    async def after_a_crash(world: World) -> None:
+        assert await Client(world).take() == {"n": 1}
+
+    play(scene, after_a_crash)
+
+
+def test_tasks_come_in_the_order_of_their_puts(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, workers = Client(world), [Client(world) for _ in range(3)]
+        for n in range(3):
+            await client.put(n)
+        assert [await worker.take() for worker in workers] == [0, 1, 2]
+
+    play(scene)
+
+
+def test_a_put_on_the_result_queue_settles_the_open_lease(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, worker = Client(world), Client(world)
+        await client.put(7)
+        assert await worker.take() == 7
+        await worker.put_result(49)
+        assert results(world) == {1: 49}
+        assert queue_run(world).done == 1
+        assert await client.read() == 49
+
+    play(scene)
+
+
+def test_a_second_get_without_a_put_fails_the_first_and_its_put_settles_nothing(
+    play: Any,
+) -> None:
+    """A script that catches an exception and skips a task."""
+
+    async def scene(world: World) -> None:
+        client, worker = Client(world), Client(world)
+        for n in (1, 2, 3):
+            await client.put(n)
+        assert await worker.take() == 1
+        assert await worker.take() == 2
+        stray = world.broker._delayed[0][2]
+        assert (stray.task, stray.attempts) == (1, 1)
+        assert world.stock.all[worker.peer.peer].note == SKIPPED
+        await worker.put_result("of whom?")
+        assert results(world) == {}
+        assert queue_run(world).waiting == 2
+        assert world.stock.all[worker.peer.peer].note == LOST_COUNT
+        assert await worker.take() == 2  # uncharged, first in line
+        await worker.put_result(4)
+        assert results(world) == {2: 4}
+
+    play(scene)
+
+
+def test_a_skipped_tasks_neighbours_results_stay_on_their_own_tasks(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, worker = Client(world), Client(world)
+        for n in range(1, 7):
+            await client.put(n)
+        for _ in range(200):
+            try:
+                n = await worker.take()
+            except queue.Empty:
+                await world.later(1.0)
+                if queue_run(world).done + queue_run(world).dead == 6:
+                    break
+                continue
+            if n != 3:
+                await worker.put_result(n * n)
+        await worker.end()
+        assert queue_run(world).done + queue_run(world).dead >= 5
+        assert all(result == task * task for task, result in results(world).items())
+        assert 3 not in results(world)
+
+    play(scene)
+
+
+def test_a_put_without_a_lease_is_delivered_and_settles_nothing(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        await client.put(1)
+        await client.put_result("hello")
+        assert (queue_run(world).done, queue_run(world).waiting) == (0, 1)
+        assert await Client(world).read() == "hello"
+
+    play(scene)
+
+
+def test_task_done_settles_the_open_lease_and_after_a_put_nothing(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, worker = Client(world), Client(world)
+        await client.put(1)
+        await client.put(2)
+        await worker.take()
+        await worker.call(world.tasks, "task_done")
+        assert results(world) == {1: None}
+        await worker.take()
+        await worker.put_result(4)
+        await worker.call(world.tasks, "task_done")
+        assert results(world) == {1: None, 2: 4}
+
+    play(scene)
+
+
+def test_the_task_of_a_connection_that_ends_is_given_to_the_next_who_waits(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, killed, waits = Client(world), Client(world), Client(world)
+        await client.put(5)
+        await killed.take()
+        waits.send(world.tasks, "get")
+        await world.turns()
+        assert not waits.peer.answers
+        await killed.end(reset=True)
+        assert waits.peer.answers == [5]
+
+    play(scene)
+
+
+def test_a_client_that_left_while_it_waited_takes_no_task_along(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, left = Client(world), Client(world)
+        left.send(world.tasks, "get")
+        await world.turns()
+        await left.end()
+        await client.put(5)
+        assert queue_run(world).waiting == 1
+        assert not left.peer.answers
+
+    play(scene)
+
+
+def test_stock_clients_work_for_runs_of_the_stock_job_and_for_no_other(play: Any) -> None:
+    async def scene(world: World) -> None:
+        for name in ("other", "square"):
+            run = await world.start_run(name)
+            message = SubmitTasks(1, run.id, [block(1, first=10 * run.id)])
+            world.runs.submit(FakePeer().peer, message)
+        await world.turns()
+        worker = Client(world)
+        assert await worker.take() == 20
+        await worker.put_result(400)
+        assert results(world, 2) == {1: 400}
+        assert world.delivery.available == 0  # results of the queue run only
+        with pytest.raises(queue.Empty):
+            await worker.take()
+
+    play(scene, job="square")
+
+
+# --- the faces of queue.Queue ---
+
+
+def test_all_methods_of_a_queue_are_there(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        for face in (world.tasks, world.results):
+            assert face.exposed == QUEUE_METHODS
+            await client.call(face, "put_nowait", 1)
+            assert await client.call(face, "full") is False
+        assert await client.call(world.tasks, "get_nowait") == 1
+        assert await client.call(world.results, "get_nowait") == 1
+        await client.call(world.tasks, "put", 2, False, None)
+        await client.call(world.tasks, "put", item=3, block=True, timeout=5)
+
+    play(scene)
+
+
+def test_an_empty_queue_raises_queue_empty_at_once_or_after_the_timeout(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        for face in (world.tasks, world.results):
+            for args in [("get_nowait",), ("get", False), ("get", True, 0), ("get", False, -1)]:
+                with pytest.raises(queue.Empty):
+                    await client.call(face, *args)
+            client.peer.errors.clear()
+            client.send(face, "get", True, 3.0)
+            await world.later(2.9)
+            assert not client.peer.errors
+            await world.later(0.2)
+            assert [type(error) for error in client.peer.errors] == [queue.Empty]
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("get", True, -1), ValueError),
+        (("get", True, float("nan")), ValueError),
+        (("get", True, "soon"), TypeError),
+        (("get", 1, 2, 3), TypeError),
+        (("put",), TypeError),
+        (("put", b"x" * 2_000), ValueError),
+    ],
+    ids=str,
+)
+def test_bad_arguments_fail_with_a_built_in_error_and_the_connection_goes_on(
+    play: Any, args: Any, error: type[Exception]
+) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        for face in (world.tasks, world.results):
+            with pytest.raises(error) as caught:
+                await client.call(face, *args)
+            assert type(caught.value) is error
+        await client.put(1)
+
+    play(scene)
+
+
+def test_an_endless_timeout_is_one_that_waits_for_long(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        client.send(world.tasks, "get", True, 10**400)
+        client.send(world.results, "get", True, float("inf"))
+        await world.later(86_400.0)
+        assert not client.peer.errors
+        await client.end()
+
+    play(scene)
+
+
+def test_empty_and_qsize_tell_of_what_waits_and_what_may_still_come(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, tasks = Client(world), world.tasks
+        assert await client.call(tasks, "empty") is True
+        await client.put(1)
+        await client.put(2)
+        assert await client.call(tasks, "qsize") == 2
+        await client.take()
+        assert await client.call(tasks, "qsize") == 1
+        assert await client.call(tasks, "empty") is False
+        await client.take()
+        assert await client.call(tasks, "qsize") == 0
+        assert await client.call(tasks, "empty") is False  # the first one will be tried again
+        run = await world.start_run("square")
+        await world.later(2.0)
+        for _ in range(10):
+            await client.call(tasks, "task_done")
+            with pytest.raises(queue.Empty):
+                while True:
+                    await client.take()
+                    await client.call(tasks, "task_done")
+            await world.later(2.0)
+        assert await client.call(tasks, "empty") is False  # its tasks() has more to give
+        world.broker.exhaust(run)
+        world.turn.wake()
+        await world.turns()
+        assert await client.call(tasks, "empty") is True
+
+    play(scene, job="square")
+
+
+def test_results_are_counted_too(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        assert await client.call(world.results, "empty") is True
+        await client.put_result("a")
+        await client.put_result("b")
+        assert await client.call(world.results, "qsize") == 2
+        await client.read()
+        assert await client.call(world.results, "qsize") == 1
+        assert await client.call(world.results, "empty") is False
+
+    play(scene)
+
+
+def test_join_waits_for_what_was_put_before_it_and_for_no_more(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, worker, joins = Client(world), Client(world), Client(world)
+        await joins.call(world.tasks, "join")  # nothing was put
+        await client.put(1)
+        await client.put(2)
+        joins.send(world.tasks, "join")
+        await world.turns()
+        await client.put(3)
+        await worker.take()
+        await worker.put_result(None)
+        assert joins.peer.answers == [None]
+        await worker.take()
+        await worker.put_result(None)
+        assert joins.peer.answers == [None, None]
+        assert queue_run(world).waiting == 1
+
+    play(scene)
+
+
+def test_a_dead_letter_ends_a_join(play: Any) -> None:
+    async def scene(world: World) -> None:
+        joins, worker = Client(world), Client(world)
+        await joins.put(1)
+        joins.send(world.tasks, "join")
+        attempts = queue_run(world).options.attempts
+        for _ in range(attempts + 1):
+            with pytest.raises(queue.Empty):
+                while True:
+                    await worker.take()
+            await world.later(10.0)
+        assert queue_run(world).dead == 1
+        assert joins.peer.answers == [None, None]
+
+    play(scene)
+
+
+def test_our_workers_run_queue_tasks_with_the_stock_job(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        await client.put(6)
+        peer, worker = world.worker()
+        world.report(worker, want=1)
+        await world.turns()
+        (lease,) = peer.leases
+        assert (lease.run, lease.job) == (0, "square")
+        world.report(worker, Done(lease.number, 0, 1, codec.encode_batch([36]), 0.1))
+        await world.turns()
+        assert await client.read() == 36
+
+    play(scene, job="square")
+
+
+def test_a_payload_that_cannot_be_read_is_an_error_at_whoever_takes_it(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run("square")
+        garbage = NewBlock(1, b"S\x91\xc4\x02\x80\x04")
+        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [garbage]))
+        await world.turns()
+        worker = Client(world)
+        with pytest.raises(ValueError, match="pickle"):
+            await worker.take()
+        await worker.end()
+        assert run.leased == 0
+
+    play(scene, job="square")
+
+
+# --- a store that refuses ---
+
+
+def test_a_put_that_cannot_be_stored_fails_and_one_that_can_follows(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client = Client(world)
+        world.store.full = True
+        with pytest.raises(RuntimeError, match="disk full"):
+            await client.put(1)
+        world.store.full = False
+        await client.put(2)
+        assert await client.take() == 2
+
+    play(scene)
+
+
+def test_a_result_that_cannot_be_stored_may_be_put_again(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, worker = Client(world), Client(world)
+        await client.put(3)
+        await worker.take()
+        world.store.full = True
+        with pytest.raises(RuntimeError, match="disk full"):
+            await worker.put_result(9)
+        world.store.full = False
+        await worker.put_result(9)
+        assert results(world) == {1: 9}
+        assert queue_run(world).leased == 0
+
+    play(scene)
+
+
+def test_a_task_skipped_while_the_store_refuses_is_charged_once_and_not_stuck(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, worker = Client(world), Client(world)
+        await client.put(1)
+        await client.put(2)
+        await worker.take()
+        world.store.full = True
+        worker.send(world.tasks, "get")
+        await world.later(5 * RETRY_S)
+        assert worker.peer.answers == [1]
+        world.store.full = False
+        await world.later(RETRY_S)
+        assert worker.peer.answers == [1, 2]
+        assert (queue_run(world).leased, queue_run(world).delayed) == (1, 1)
+        stray = world.broker._delayed[0][2]
+        assert (stray.task, stray.attempts) == (1, 1)
+
+    play(scene)
+
+
+def test_a_connection_that_ends_while_the_store_refuses_gives_its_task_back(play: Any) -> None:
+    async def scene(world: World) -> None:
+        client, worker = Client(world), Client(world)
+        await client.put(1)
+        await worker.take()
+        world.store.full = True
+        await worker.end()
+        assert queue_run(world).leased == 1
+        world.store.full = False
+        await world.later(2 * RETRY_S)
+        assert (queue_run(world).leased, queue_run(world).waiting) == (0, 1)
+        assert not world.stock.all.get(worker.peer.peer)
+
+    play(scene)

@@ -1,0 +1,230 @@
+"""Sessions of workers: outcomes in, leases out, and what a wrong report does."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from master.workers import SILENT_S
+from queue_manager import codec
+from queue_manager.records import (
+    FRAME_BYTES,
+    Beat,
+    Done,
+    Exchange,
+    Failed,
+    Leases,
+    NewBlock,
+    Outcome,
+    Released,
+    SubmitTasks,
+    encode,
+)
+
+from .conftest import FakePeer, World, block
+
+ONE = codec.encode_batch([1])
+
+
+async def submit(world: World, run: Any, *blocks: NewBlock) -> None:
+    world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, list(blocks)))
+    await world.turns()
+
+
+async def leased(world: World, tasks: int = 1) -> tuple[Any, FakePeer, Any, Any]:
+    """A run with tasks, and a worker that has one of them."""
+    run = await world.start_run()
+    await submit(world, run, block(tasks))
+    peer, worker = world.worker()
+    world.report(worker, want=1)
+    await world.turns()
+    return run, peer, worker, peer.leases[0]
+
+
+def test_a_worker_gets_no_more_leases_than_it_asked_for_and_the_rest_when_tasks_come(
+    play: Any,
+) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        peer, worker = world.worker()
+        await submit(world, run, block(1))
+        world.report(worker, want=3, seq=4)
+        await world.turns()
+        await submit(world, run, block(9))
+        assert [len(m.leases) for m in peer.sent if isinstance(m, Leases)] == [1, 2]
+        assert [m.seq for m in peer.sent if isinstance(m, Leases)] == [4, 0]
+
+    play(scene)
+
+
+def test_leases_go_round_among_the_workers(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        workers = [world.worker() for _ in range(3)]
+        for _, worker in workers:
+            world.report(worker, want=5)
+        await submit(world, run, block(6))
+        assert [len(peer.leases) for peer, _ in workers] == [2, 2, 2]
+
+    play(scene)
+
+
+def test_a_worker_that_drains_gets_nothing_more(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        peer, worker = world.worker()
+        world.report(worker, want=2)
+        await world.turns()
+        world.workers.message(worker, Exchange(2, [], 0, draining=True))
+        await submit(world, run, block(2))
+        assert not peer.leases
+
+    play(scene)
+
+
+def test_a_result_and_what_follows_it_are_recorded_together(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run, _, worker, lease = await leased(world)
+        commits = world.store.commits
+        follow = [block(2, keys=["a", "b"])]
+        world.report(worker, Done(lease.number, 0, 1, ONE, 0.1, follow))
+        await world.turns()
+        assert (run.done, run.tasks, run.accepted) == (1, 3, 1)
+        assert world.store.commits == commits + 1
+
+    play(scene)
+
+
+def test_keys_that_follow_from_two_results_of_one_turn_are_taken_once(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        await submit(world, run, block(2))
+        peer, worker = world.worker()
+        world.report(worker, want=2)
+        await world.turns()
+        world.report(
+            worker,
+            *[Done(le.number, le.start, le.stop, ONE, 0.1, [block(1, keys=["a"])])
+              for le in peer.leases],
+        )  # fmt: skip
+        await world.turns()
+        assert (run.done, run.tasks) == (2, 3)
+
+    play(scene)
+
+
+def test_an_old_leases_outcome_is_refused_with_what_would_follow(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run, peer, worker, lease = await leased(world)
+        world.report(worker, Done(lease.number, 0, 1, ONE, 0.1))
+        await world.turns()
+        world.report(worker, Done(lease.number, 0, 1, ONE, 0.1, [block(1)]), seq=5)
+        await world.turns()
+        assert (run.done, run.tasks) == (1, 1)
+        assert peer.sent[-1] == Leases(5, [], 1)
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Done(0, 0, 1, codec.encode_batch([1, 2]), 0.1),
+        Done(0, 0, 1, b"nonsense", 0.1),
+        Done(0, 0, 1, ONE, math.nan),
+        Done(0, 0, 2, codec.encode_batch([1, 2]), 0.1, [block(1)]),
+        Done(0, 0, 1, ONE, 0.1, [NewBlock(2, ONE)]),
+        Done(0, 0, 1, ONE, 0.1, [NewBlock(1, ONE, keys=[])]),
+        Done(0, 0, 1, ONE, 0.1, [NewBlock(1, ONE, priority=2**63)]),
+        Done(0, 0, 1, ONE, 0.1, [NewBlock(1, ONE, delay_s=math.inf)]),
+        Failed(0, 0, "bad", delay_s=math.nan),
+        Failed(0, 0, "bad", delay_s=-1.0),
+    ],
+    ids=str,
+)
+def test_a_report_that_is_not_what_it_says_ends_its_session_and_stages_nothing(
+    play: Any, wrong: Outcome
+) -> None:
+    async def scene(world: World) -> None:
+        run, peer, worker, lease = await leased(world)
+        fields = {name: getattr(wrong, name) for name in wrong.__struct_fields__}
+        bad = type(wrong)(**fields | {"lease": lease.number})
+        world.report(worker, Done(lease.number, 0, 1, ONE, 0.1), bad)
+        await world.turns()
+        assert peer.closed
+        assert (run.done, run.dead, run.delayed, run.leased) == (0, 0, 0, 1)
+
+    play(scene)
+
+
+def test_leases_of_large_payloads_are_cut_into_frames(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        peer, worker = world.worker()
+        large = codec.encode_batch([b"x" * 1_000_000])
+        for _ in range(20):
+            await submit(world, run, NewBlock(1, large))
+        world.report(worker, want=20, seq=3)
+        await world.turns()
+        assert len(peer.leases) == 20
+        assert max(len(encode(message)) for message in peer.sent) <= FRAME_BYTES
+        assert [m.seq for m in peer.sent if isinstance(m, Leases)][0] == 3
+        assert len(peer.sent) == 3
+
+    play(scene)
+
+
+def test_a_closed_sessions_tasks_go_to_the_next_worker_at_once(play: Any) -> None:
+    async def scene(world: World) -> None:
+        _, _, worker, lease = await leased(world)
+        peer, other = world.worker()
+        world.report(other, want=1)
+        await world.turns()
+        assert not peer.leases
+        world.workers.closed(worker)
+        await world.turns()
+        (again,) = peer.leases
+        assert (again.first, again.start) == (lease.first, lease.start)
+        assert again.number != lease.number
+
+    play(scene)
+
+
+def test_a_session_that_closes_in_the_turn_of_its_report_gets_no_lease(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run, peer, worker, lease = await leased(world, tasks=2)
+        world.report(worker, Done(lease.number, 0, 1, ONE, 0.1), want=1)
+        world.workers.closed(worker)
+        await world.turns()
+        assert run.done == 1
+        assert (run.waiting, run.leased) == (1, 0)
+        assert len(peer.leases) == 1
+
+    play(scene)
+
+
+def test_a_worker_that_lacks_what_a_job_needs_is_passed_over(play: Any) -> None:
+    async def scene(world: World) -> None:
+        _, peer, worker, lease = await leased(world)
+        able_peer, able = world.worker()
+        world.report(worker, Released(lease.number, 0, 1, "no module named numpy"), want=1)
+        world.report(able, want=1)
+        await world.turns()
+        assert len(peer.leases) == 1
+        assert len(able_peer.leases) == 1
+
+    play(scene)
+
+
+def test_a_silent_worker_is_given_up_and_one_that_beats_is_not(play: Any) -> None:
+    async def scene(world: World) -> None:
+        (quiet, _), (beating, worker) = world.worker(), world.worker()
+        await world.later(SILENT_S / 2)
+        world.workers.message(worker, Beat())
+        await world.later(SILENT_S * 0.6)
+        world.workers.drop_silent(world.loop.time())
+        assert (quiet.closed, beating.closed) == (True, False)
+
+    play(scene)
