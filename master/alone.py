@@ -11,11 +11,13 @@ import signal
 import socket
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from queue_manager.errors import RefusedError, StoreBusyError
+from queue_manager.lifeline import die_with
 from queue_manager.settings import Settings
 
 from .progress import Progress
@@ -114,6 +116,7 @@ async def _start_worker(service: Service, authkey: bytes) -> asyncio.subprocess.
         stdin=asyncio.subprocess.DEVNULL,
         env={**os.environ, **environment},
         start_new_session=True,
+        preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
     )
 
 

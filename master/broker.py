@@ -431,7 +431,7 @@ class Broker:
         return bool(run.job) and run.job not in session.lacks
 
     def _give(self, session: Session, run: Run, now: float) -> Lease:
-        share = -(-run.waiting // max(1, self._slots))
+        share = max(-(-run.waiting // max(1, self._slots)), run.least)
         most = 1 if session.stock else max(1, min(run.size, share, BLOCK_TASKS))
         found, priority, stray = run.take(most)
         lease = Lease(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import io
 import os
 import socket
 import sys
@@ -137,6 +138,10 @@ def _status_lines(status: Status) -> Iterable[str]:
 
 async def show_results(settings: Settings, authkey: bytes, run: int, form: str) -> int:
     """Print the ended tasks of a run. Returns the exit code."""
+    sys.set_int_max_str_digits(0)  # ints are exact at any size
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A lone surrogate is written as \\udXXX, which is JSON's own form of it.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     writer = csv.writer(sys.stdout)
     if form == "csv":
         writer.writerow(FIELDS)

@@ -10,6 +10,7 @@ from typing import Any
 
 from queue_manager import __version__
 from queue_manager.errors import ProtocolError, QueueError
+from queue_manager.peer import Peer
 from queue_manager.records import (
     AskResults,
     AskStatus,
@@ -27,7 +28,6 @@ from queue_manager.records import (
     decode_request,
     encode,
 )
-from queue_manager.server import Peer
 
 from .runs import Runs
 from .workers import Workers, WorkerSession

@@ -16,6 +16,10 @@ WINDOW_TASKS = 10_000
 AIM_S = 0.075
 """A lease should last about that long: 50 to 100 ms of work."""
 
+LEAST_S = 0.001
+"""A fair share that takes less than that costs more to hand out than to work on."""
+
+_LEAST_TASKS = 64
 _GROWTH = 4
 
 
@@ -190,6 +194,11 @@ class Run:
         found = self.lanes[priority].take(most)
         self.drop_if_empty(priority)
         return found, priority, None
+
+    @property
+    def least(self) -> int:
+        """How many tasks a fair share is never cut below."""
+        return int(min(_LEAST_TASKS, LEAST_S / self.pace_s)) if self.pace_s else 0
 
     def learn(self, tasks: int, took_s: float) -> None:
         """Adapt the size of a lease to how long tasks take."""

@@ -14,6 +14,9 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+
+from queue_manager.lifeline import die_with
 
 from .run import Run
 
@@ -72,16 +75,17 @@ class Runners:
     async def stop(self) -> None:
         """End all runners; what they had not handed in comes again after the next start."""
         self._stopping = True
-        for runner in self.all.values():
-            if runner.process is not None and runner.process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(runner.process.pid, signal.SIGTERM)
+        # Only those that live: the number of one that ended may be somebody else's by now.
+        processes = [runner.process for runner in self.all.values()]
+        alive = [p.pid for p in processes if p is not None and p.returncode is None]
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGTERM)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_STOP_S)
-        for runner in self.all.values():
-            if runner.process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(runner.process.pid, signal.SIGKILL)
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
 
     async def _keep(self, runner: Runner) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -114,6 +118,7 @@ class Runners:
             stderr=asyncio.subprocess.PIPE,
             env=self._environment,
             start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
+            preexec_fn=partial(die_with, os.getpid()),
         )
         assert process.stderr is not None
         while part := await process.stderr.read(STDERR_BYTES):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from queue_manager.errors import RefusedError
+from queue_manager.peer import Peer
 from queue_manager.records import (
     Accepted,
     AskResults,
@@ -24,7 +25,6 @@ from queue_manager.records import (
     TasksEnded,
     encode,
 )
-from queue_manager.server import Peer
 
 from .changes import QUEUE_RUN, Changes
 from .follow import FollowUps

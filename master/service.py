@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import logging
@@ -13,8 +14,8 @@ from collections.abc import Iterable
 from queue_manager import health
 from queue_manager.errors import QueueError, SettingsError
 from queue_manager.manager import serving
+from queue_manager.peer import Peer
 from queue_manager.records import Refused, RunStarted, StartRun, encode
-from queue_manager.server import Peer
 from queue_manager.settings import Settings
 
 from .broker import Broker
@@ -168,8 +169,9 @@ class Service:
 
     async def _tick(self) -> None:
         while True:
-            health.touch(self.settings.health_file)
-            self._workers.drop_silent(time.monotonic())
+            with contextlib.suppress(OSError):  # a full disk must not end this: it grows old
+                health.touch(self.settings.health_file)
+            self._workers.tick(time.monotonic())
             await asyncio.sleep(TICK_S)
 
     # --- the sources of a status ---

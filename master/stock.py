@@ -19,8 +19,8 @@ from typing import Any
 from queue_manager import codec
 from queue_manager.errors import QueueError
 from queue_manager.names import QUEUE_METHODS
+from queue_manager.peer import Peer
 from queue_manager.records import NewBlock
-from queue_manager.server import Peer
 
 from .broker import Lease, Session
 from .changes import QUEUE_RUN, Changes

@@ -10,6 +10,7 @@ from functools import partial
 
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
+from queue_manager.peer import Peer
 from queue_manager.records import (
     FRAME_BYTES,
     Beat,
@@ -22,7 +23,6 @@ from queue_manager.records import (
     encode,
 )
 from queue_manager.records import Lease as LeaseMessage
-from queue_manager.server import Peer
 
 from .broker import Session
 from .changes import Changes
@@ -37,13 +37,17 @@ _LEASE_BYTES = 256
 SILENT_S = 12.0
 """A worker beats every 5 s; one that is frozen is given up after this, so 15 s at most."""
 
+LACKS_S = 5.0
+"""After this a worker that could not run a job is offered it again: its file may be mended."""
+
 
 @dataclass(slots=True)
 class WorkerSession:
     """A worker's connection.
 
     granted: leases of this turn that were not sent yet. answers: how many answers the end of the
-    turn will send; the first of them takes the leases along.
+    turn will send; the first of them takes the leases along. lacks_at: when it last said that it
+    can't run a job (monotonic). complaint: what it said then, so that the log has it once.
     """
 
     peer: Peer
@@ -54,6 +58,8 @@ class WorkerSession:
     draining: bool = False
     granted: list[LeaseMessage] = field(default_factory=list)
     answers: int = 0
+    lacks_at: float = 0.0
+    complaint: str = ""
 
     @property
     def name(self) -> str:
@@ -103,9 +109,15 @@ class Workers:
         drop = self._turn.broker.drop_session
         self._turn.post(Step(lambda now, wall: drop(worker.session, now, wall), waits=True))
 
-    def drop_silent(self, now: float) -> None:
-        """Give up the workers that said nothing for too long: a frozen host still acknowledges."""
+    def tick(self, now: float) -> None:
+        """Give up the workers that said nothing for too long: a frozen host still acknowledges.
+
+        Those that could not run a job are offered it again after a while.
+        """
         for worker in list(self.sessions.values()):
+            if worker.session.lacks and now - worker.lacks_at > LACKS_S:
+                worker.session.lacks.clear()
+                self._turn.wake()
             if now - worker.heard > SILENT_S:
                 log.warning("worker %s is silent: given up", worker.name)
                 worker.peer.abort()
@@ -172,8 +184,11 @@ class Workers:
                 note = partial(self._failures.note, lease, outcome.position, outcome.error)
                 broker.when_committed(note)
             return accepted
-        if lease is not None and outcome.lacks and lease.run.job not in session.lacks:
-            log.warning("worker %s can't run %s: %s", worker.name, lease.run.job, outcome.lacks)
+        if lease is not None and outcome.lacks:
+            worker.lacks_at = now
+            if worker.complaint != outcome.lacks:
+                worker.complaint = outcome.lacks
+                log.warning("worker %s can't run %s: %s", worker.name, lease.run.job, outcome.lacks)
         return broker.release(session, outcome.lease, outcome.start, outcome.stop, outcome.lacks)
 
     def _done(self, worker: WorkerSession, outcome: Done, now: float, wall: float) -> bool:

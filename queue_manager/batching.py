@@ -12,6 +12,7 @@ from .job import Task
 from .records import BLOCK_BYTES, BLOCK_TASKS, NewBlock
 
 _SMALL_BYTES = 9
+_SMALL_INT = 2**63
 _UTF8_BYTES = 4
 
 _Kind = tuple[bool, str | None, int, float]
@@ -80,8 +81,10 @@ class Batching:
             size = _SMALL_BYTES
             if kind is str or kind is bytes:
                 size = len(payload)
-                if size * _UTF8_BYTES > self._max_bytes:
-                    codec.check_size(codec.encode(payload), self._max_bytes, "a payload")
+            elif kind is int and not -_SMALL_INT < payload < _SMALL_INT:
+                size += payload.bit_length() // 8
+            if size * _UTF8_BYTES > self._max_bytes:
+                codec.check_size(codec.encode(payload), self._max_bytes, "a payload")
             return payload, size
         value = codec.freeze(payload)
         size = len(value.data)

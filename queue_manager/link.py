@@ -164,10 +164,10 @@ class Link:
             if self._closed.is_set():
                 sock.close()
                 return False
-        except (OSError, WrongKeyError, ProtocolError) as error:
-            self._complain(error)
+            stream = await self._open(loop, sock)
+        except (OSError, UnicodeError, WrongKeyError, ProtocolError) as error:
+            self._complain(error)  # UnicodeError: what the resolver makes of a strange name
             return False
-        stream = await self._open(loop, sock)
         reason = await stream.lost
         was_up = self.up
         self._stream = None

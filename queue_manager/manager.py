@@ -11,8 +11,9 @@ from multiprocessing.managers import BaseManager
 from typing import Any
 
 from . import names
+from .peer import Served
 from .records import FRAME_BYTES
-from .server import LoopServer, Served
+from .server import LoopServer
 from .transport import Address
 
 

@@ -6,11 +6,9 @@ outlives its supervisor and never talks to the master.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import inspect
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queue_manager.errors import JobError
+from queue_manager.lifeline import die_with
 from queue_manager.loading import Job, load_job
 
 from .board import POSITION, PREPARING, Board
@@ -28,8 +27,6 @@ from .work_loop import careful, payloads_of, run_lease
 
 if TYPE_CHECKING:
     from .async_slot import AsyncSlot
-
-_PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
 
 
 class Slot:
@@ -122,18 +119,10 @@ def _limit_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
 
 
-def _die_with(supervisor: int) -> None:
-    """Never outlive the supervisor, however it ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != supervisor:  # it died before the line above
-        os._exit(0)
-
-
 def main(words: list[str]) -> int:
     """`python -m worker.slot PIPE BOARD SUPERVISOR FOLDER`, the first two being descriptors."""
     pipe, board, supervisor = (int(word) for word in words[:3])
-    _die_with(supervisor)
+    die_with(supervisor)
     os.set_inheritable(pipe, False)
     os.set_inheritable(board, False)
     faulthandler.enable()  # a segfault leaves its Python stack in the evidence

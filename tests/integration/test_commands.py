@@ -102,6 +102,13 @@ def test_the_same_key_gives_the_same_run(master: Master) -> None:
     assert len(master.ended_tasks(first, 3)) == 3
 
 
+def test_the_same_key_at_the_same_time_gives_one_run(master: Master) -> None:
+    words = ("master", "submit", "count_up", "--key", "once")
+    terminals = [master.start(f"terminal-{n}.log", *words) for n in range(4)]
+    assert [terminal.wait() for terminal in terminals] == [0] * 4
+    assert {terminal.log for terminal in terminals} == {"1\n"}
+
+
 def test_results_come_as_lines_of_json_or_csv_in_task_order(master: Master) -> None:
     client = master.client()
     payloads = [10**30, b"\x00\xff", (1, {2}), 'a,b\n"c"']

@@ -24,6 +24,7 @@ from master.turn import Turn
 from master.workers import Workers
 from queue_manager import codec
 from queue_manager.errors import StoreError
+from queue_manager.peer import Peer
 from queue_manager.records import (
     Exchange,
     Hello,
@@ -35,7 +36,6 @@ from queue_manager.records import (
     RunOptions,
     decode_reply,
 )
-from queue_manager.server import Peer
 
 
 def block(count: int, first: int = 1, **fields: Any) -> NewBlock:

@@ -218,8 +218,9 @@ def test_an_outcome_outside_of_its_lease_is_refused(start: int, stop: int) -> No
     assert lease.open == [(0, 1), (2, 4)]
 
 
-def test_a_failed_task_is_retried_alone_after_a_growing_delay_and_its_neighbours_are_not_charged(
-) -> None:
+def test_a_failed_task_is_retried_alone_after_a_delay_and_its_neighbours_are_not_charged() -> (
+    None
+):
     desk = Desk(attempts=3)
     session = desk.session()
     desk.submit(4)

@@ -131,7 +131,11 @@ def test_a_key_is_taken_once_within_a_block_a_submit_a_turn_and_for_ever(play: A
         for seq, peer in enumerate(peers):
             world.runs.submit(peer.peer, SubmitTasks(seq, run.id, blocks))
         await world.turns()
-        assert [peer.sent for peer in peers] == [[Accepted(0, 3)], [Accepted(1, 0)], [Accepted(2, 0)]]  # noqa: E501
+        assert [peer.sent for peer in peers] == [
+            [Accepted(0, 3)],
+            [Accepted(1, 0)],
+            [Accepted(2, 0)],
+        ]
         assert run.tasks == 3
         await work(world, 3)
         assert (await submit(world, run, *blocks)).sent == [Accepted(1, 0)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from master.workers import SILENT_S
+from master.workers import LACKS_S, SILENT_S
 from queue_manager import codec
 from queue_manager.records import (
     FRAME_BYTES,
@@ -170,7 +170,7 @@ def test_leases_of_large_payloads_are_cut_into_frames(play: Any) -> None:
         await world.turns()
         assert len(peer.leases) == 20
         assert max(len(encode(message)) for message in peer.sent) <= FRAME_BYTES
-        assert [m.seq for m in peer.sent if isinstance(m, Leases)][0] == 3
+        assert next(m.seq for m in peer.sent if isinstance(m, Leases)) == 3
         assert len(peer.sent) == 3
 
     play(scene)
@@ -218,13 +218,29 @@ def test_a_worker_that_lacks_what_a_job_needs_is_passed_over(play: Any) -> None:
     play(scene)
 
 
+def test_a_worker_that_lacked_something_is_offered_the_job_again_after_a_while(play: Any) -> None:
+    async def scene(world: World) -> None:
+        _, peer, worker, lease = await leased(world)
+        world.report(worker, Released(lease.number, 0, 1, "no module named numpy"), want=1)
+        await world.later(LACKS_S / 2)
+        world.workers.tick(world.loop.time())
+        await world.turns()
+        assert len(peer.leases) == 1
+        await world.later(LACKS_S * 0.6)
+        world.workers.tick(world.loop.time())
+        await world.turns()
+        assert len(peer.leases) == 2
+
+    play(scene)
+
+
 def test_a_silent_worker_is_given_up_and_one_that_beats_is_not(play: Any) -> None:
     async def scene(world: World) -> None:
         (quiet, _), (beating, worker) = world.worker(), world.worker()
         await world.later(SILENT_S / 2)
         world.workers.message(worker, Beat())
         await world.later(SILENT_S * 0.6)
-        world.workers.drop_silent(world.loop.time())
+        world.workers.tick(world.loop.time())
         assert (quiet.closed, beating.closed) == (True, False)
 
     play(scene)

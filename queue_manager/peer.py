@@ -1,0 +1,242 @@
+"""One connection of the server: its handshake, the requests of every manager, then calls.
+
+What the registered objects do is theirs (`Served`). Source of the protocol: `Server` of CPython's
+`Lib/multiprocessing/managers.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import handshake, pickles
+from .errors import QueueError
+from .framing import FrameProtocol
+from .names import EXCHANGE
+from .records import FRAME_BYTES
+from .transport import HANDSHAKE_S
+
+if TYPE_CHECKING:
+    from .server import LoopServer
+
+log = logging.getLogger("quartermaster.server")
+
+_PICKLE = 0x80
+
+
+class Served(Protocol):
+    """An object on the network. It answers a call by `answer` or `fail` of its connection."""
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """The methods that are on the network."""
+
+    def call(
+        self, peer: Peer, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """A stock client calls a method; the answer may come later, in another turn."""
+
+    def frame(self, peer: Peer, body: bytes) -> None:
+        """One of our own sessions sends a message."""
+
+    def ended(self, peer: Peer, reset: bool) -> None:
+        """A session is over. reset: it did not end in a clean EOF."""
+
+
+class Peer(FrameProtocol):
+    """One connection of the server, from its first byte to its end."""
+
+    def __init__(self, server: LoopServer, where: str, challenge: bytes) -> None:
+        super().__init__(handshake.HANDSHAKE_BYTES)
+        self.server = server
+        self.where = where
+        self.name = where
+        self.session: Any = None  # whatever the served objects keep with this connection
+        self._challenge = challenge
+        self._receive: Callable[[bytes], None] = self._answer_received
+        self._deadline: asyncio.TimerHandle | None = None
+        self._talks_to: set[str] = set()
+        self._eof = False
+        self._stock = False
+
+    # --- the life of the connection ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.server.peers.add(self)
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(HANDSHAKE_S, self._too_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server.peers.discard(self)
+        self._cancel_deadline()
+        for typeid in self._talks_to:
+            self.server.served(typeid).ended(self, exc is not None and not self._eof)
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        return False
+
+    def frame_received(self, body: bytes) -> None:
+        try:
+            self._receive(body)
+        except Exception:
+            log.exception("%s: closed after an error of ours", self.name)
+            self.close()
+
+    def frame_started(self) -> None:
+        if self._stock:
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Have the kernel send its ACK now.
+
+        A stock client writes a message over 16 KiB, and its last word of the handshake with its
+        request, in two parts; its Nagle holds the second back until the first is acknowledged.
+        """
+        if self.transport is not None and hasattr(socket, "TCP_QUICKACK"):
+            with contextlib.suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(
+                    socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1
+                )
+
+    def too_long(self, size_bytes: int) -> None:
+        if self._receive != self._call_received:
+            self._turn_away(f"a frame over {self.max_bytes:,} bytes")
+
+    def oversized(self, size_bytes: int) -> None:
+        self.fail(
+            ValueError(
+                f"a message of {size_bytes:,} bytes is over the limit of "
+                f"{self.max_bytes:,}: pass a path on the shared disk instead"
+            )
+        )
+
+    def close(self) -> None:
+        """Close after what was written has been sent."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once, with a reset."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _too_late(self) -> None:
+        self.server.reject(self.where, "silent during the handshake")
+        self.abort()
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _turn_away(self, why: str) -> None:
+        self.server.reject(self.where, why)
+        self.close()
+
+    # --- the handshake, a state a frame ---
+
+    def _answer_received(self, body: bytes) -> None:
+        if not handshake.is_answer(self.server.authkey, self._challenge, body):
+            self.send_frame(handshake.FAILURE)
+            self._turn_away("wrong authkey")
+            return
+        self.send_frame(handshake.WELCOME)
+        self._receive = self._challenge_received
+
+    def _challenge_received(self, body: bytes) -> None:
+        try:
+            self.send_frame(handshake.answer_to(self.server.authkey, body))
+        except QueueError as error:
+            self._turn_away(str(error))
+            return
+        self._receive = self._welcome_received
+
+    def _welcome_received(self, body: bytes) -> None:
+        if body != handshake.WELCOME:
+            self._turn_away("it does not take our answer to its challenge")
+            return
+        self.max_bytes = self.server.stock_frame_bytes
+        self._receive = self._request_received
+        self._acknowledge()
+
+    # --- requests: one of every manager's, then calls ---
+
+    def _request_received(self, body: bytes) -> None:
+        self._cancel_deadline()
+        try:
+            _, name, args, kwargs = pickles.loads(body)
+            result = self._request(name, args, kwargs)
+        except (QueueError, ValueError, TypeError, LookupError, AttributeError) as error:
+            self._reply("#ERROR", _built_in(error))
+            self.close()
+            return
+        self._reply("#RETURN", result)
+        if self._receive == self._request_received:
+            self.close()
+
+    def _request(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if name == "accept_connection":
+            self.name = f"{args[0]} ({self.where})" if args else self.where
+            self._receive = self._call_received
+            self._stock = True
+            return None
+        if name == "create":
+            return args[0], self._served(args[0]).exposed
+        if name == "get_methods":
+            return self._served(args[0].id).exposed
+        if name in ("dummy", "incref", "decref"):
+            return None
+        raise ValueError(f"{name!r} is not on this network")
+
+    def _served(self, typeid: str) -> Served:
+        try:
+            return self.server.served(typeid)
+        except KeyError:
+            raise ValueError(f"no {typeid!r} is registered on this network") from None
+
+    def _call_received(self, body: bytes) -> None:
+        if body and body[0] != _PICKLE:
+            self._stock = False
+            self.max_bytes = 2 * FRAME_BYTES
+            self._talks_to.add(EXCHANGE)
+            self.server.served(EXCHANGE).frame(self, body)
+            return
+        try:
+            ident, method, args, kwargs = pickles.loads(body)
+            served = self._served(ident)
+            if method not in served.exposed:
+                raise AttributeError(f"{ident} has no {method!r} on this network")
+        except (QueueError, ValueError, TypeError, AttributeError) as error:
+            self.fail(_built_in(error))
+            return
+        self._talks_to.add(ident)
+        served.call(self, method, args, kwargs)
+
+    def answer(self, value: Any) -> None:
+        """The result of a stock client's call."""
+        self._reply("#RETURN", value)
+
+    def fail(self, error: Exception) -> None:
+        """Raise a built-in exception at the stock client's side of its call."""
+        self._reply("#ERROR", error)
+
+    def _reply(self, kind: str, value: Any) -> None:
+        self.send_frame(pickles.dumps((kind, value)))
+
+
+def _built_in(error: Exception) -> Exception:
+    """An exception that a client with nothing but the standard library can unpickle."""
+    if isinstance(error, QueueError):
+        kind: type[Exception] = next(
+            (k for k in (TypeError, ValueError) if isinstance(error, k)), RuntimeError
+        )
+        return kind(str(error))
+    if isinstance(error, LookupError):
+        return ValueError(str(error))
+    return error

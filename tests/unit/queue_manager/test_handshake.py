@@ -1,0 +1,121 @@
+"""The handshake: whoever has the key gets in, with any version of the standard library."""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+from collections.abc import Callable
+from multiprocessing import AuthenticationError, connection
+from typing import Any
+
+import pytest
+
+from queue_manager import handshake
+from queue_manager.errors import WrongKeyError
+
+KEY = "痛点就是起点".encode()
+
+
+STOCK: Any = connection  # typeshed wants a real connection
+
+
+class Wire:
+    """A connection of the standard library's whose other end is a function of what it sent."""
+
+    def __init__(self, reply: Callable[[bytes], bytes], first: bytes | None = None) -> None:
+        self._reply = reply
+        self._waiting = [] if first is None else [first]
+        self.sent: list[bytes] = []
+
+    def send_bytes(self, body: bytes) -> None:
+        self.sent.append(body)
+        self._waiting.append(self._reply(body))
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        body = self._waiting.pop(0)
+        assert maxlength is None or len(body) <= maxlength
+        return body
+
+
+def test_our_challenge_is_answered_by_the_standard_library() -> None:
+    challenge = handshake.new_challenge()
+    taken: list[bool] = []
+
+    def judge(answer: bytes) -> bytes:
+        taken.append(handshake.is_answer(KEY, challenge, answer))
+        return handshake.WELCOME if taken[-1] else handshake.FAILURE
+
+    STOCK.answer_challenge(Wire(judge, handshake.CHALLENGE + challenge), KEY)
+    assert taken == [True]
+
+
+def test_a_wrong_key_does_not_answer_our_challenge() -> None:
+    challenge = handshake.new_challenge()
+
+    def judge(answer: bytes) -> bytes:
+        assert not handshake.is_answer(KEY, challenge, answer)
+        return handshake.FAILURE
+
+    with pytest.raises(AuthenticationError):
+        STOCK.answer_challenge(Wire(judge, handshake.CHALLENGE + challenge), b"wrong")
+
+
+def test_we_answer_the_standard_librarys_challenge() -> None:
+    def reply(message: bytes) -> bytes:
+        return b"" if message == handshake.WELCOME else handshake.answer_to(KEY, message)
+
+    wire = Wire(reply)
+    STOCK.deliver_challenge(wire, KEY)
+    assert wire.sent[-1] == handshake.WELCOME
+
+
+def test_the_standard_library_refuses_our_answer_with_another_key() -> None:
+    wire = Wire(lambda message: handshake.answer_to(b"other", message) if b"#C" in message else b"")
+    with pytest.raises(AuthenticationError):
+        STOCK.deliver_challenge(wire, KEY)
+    assert wire.sent[-1] == handshake.FAILURE
+
+
+def test_clients_up_to_3_11_and_from_3_12_on_are_both_understood() -> None:
+    """What `answer_challenge` of each sends: CPython's `connection.py`, 3.11 and 3.12."""
+    challenge = handshake.new_challenge()
+    old = hmac.new(KEY, challenge, "md5").digest()
+    new = b"{sha256}" + hmac.new(KEY, challenge, "sha256").digest()
+    assert handshake.is_answer(KEY, challenge, old)
+    assert handshake.is_answer(KEY, challenge, new)
+
+
+def test_both_forms_of_challenge_are_answered_as_their_senders_expect() -> None:
+    old = b"m" * 20
+    new = b"{sha256}" + b"m" * 40
+    assert handshake.answer_to(KEY, handshake.CHALLENGE + old) == hmac.digest(KEY, old, "md5")
+    expected = b"{sha256}" + hmac.digest(KEY, new, "sha256")
+    assert handshake.answer_to(KEY, handshake.CHALLENGE + new) == expected
+
+
+@pytest.mark.parametrize("answer", [b"", b"{sha256}", b"x" * 16, b"{md5}" + b"x" * 16])
+def test_what_is_no_answer_is_none(answer: bytes) -> None:
+    assert not handshake.is_answer(KEY, handshake.new_challenge(), answer)
+
+
+def test_an_answer_is_good_for_its_own_challenge_only() -> None:
+    one, two = handshake.new_challenge(), handshake.new_challenge()
+    answer = handshake.answer_to(KEY, handshake.CHALLENGE + one)
+    assert handshake.is_answer(KEY, one, answer)
+    assert not handshake.is_answer(KEY, two, answer)
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"HTTP/1.1 400", handshake.CHALLENGE, handshake.CHALLENGE + b"{sha3}xxxx"]
+)
+def test_a_message_that_is_no_challenge_is_refused(message: bytes) -> None:
+    with pytest.raises(WrongKeyError):
+        handshake.answer_to(KEY, message)
+
+
+def test_challenges_are_new_each_time_and_short_enough_for_the_standard_library() -> None:
+    challenges = {handshake.new_challenge() for _ in range(100)}
+    assert len(challenges) == 100
+    for left, right in itertools.pairwise(challenges):
+        assert left[:8] == right[:8] == b"{sha256}"
+    assert len(handshake.CHALLENGE) + len(challenges.pop()) <= handshake.HANDSHAKE_BYTES

@@ -1,0 +1,210 @@
+"""Our Listener and Client: the standard library's handshake, with deadlines and limits."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import connection, managers
+from typing import Any
+
+import pytest
+
+from queue_manager import framing, handshake, transport
+from queue_manager.errors import (
+    ConnectionLostError,
+    NotPlainDataError,
+    ProtocolError,
+    WrongKeyError,
+)
+from queue_manager.names import SERIALIZER
+from queue_manager.transport import Client, Connection, Listener, open_socket
+
+KEY = "痛点就是起点".encode()
+LOOPBACK = ("127.0.0.1", 0)
+
+
+@contextlib.contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[tuple[str, int]]:
+    """A server that treats each connection with a function; gives its address."""
+    listener = Listener(LOOPBACK)
+    listener.socket.settimeout(10)
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = listener.socket.accept()
+                with accepted, contextlib.suppress(OSError):
+                    accepted.settimeout(10)
+                    serve(accepted)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield listener.address
+    finally:
+        listener.socket.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@pytest.fixture
+def stock() -> Iterator[tuple[str, int]]:
+    """The standard library's own listener, which echoes one message a connection."""
+    listener = connection.Listener(LOOPBACK, authkey=KEY)
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                try:
+                    accepted = listener.accept()
+                except connection.AuthenticationError:
+                    continue
+                with accepted, contextlib.suppress(EOFError):
+                    accepted.send_bytes(accepted.recv_bytes())
+
+    threading.Thread(target=run, daemon=True).start()
+    address: Any = listener.address
+    yield address
+    listener.close()
+
+
+def test_our_client_is_the_managers_client_behind_its_own_name() -> None:
+    assert managers.listener_client[SERIALIZER] == (Listener, Client)  # type: ignore[attr-defined]
+
+
+def test_our_client_speaks_with_the_standard_librarys_listener(stock: tuple[str, int]) -> None:
+    with Client(stock, authkey=KEY) as client:
+        client.send({"n": [1, 2]})
+        assert client.recv() == {"n": [1, 2]}
+
+
+def test_a_wrong_key_is_named_with_the_address(stock: tuple[str, int]) -> None:
+    with pytest.raises(WrongKeyError, match=f"wrong authkey for 127.0.0.1:{stock[1]}"):
+        open_socket(stock, b"another")
+    with pytest.raises(WrongKeyError, match="needed"):
+        Client(stock)
+
+
+def test_a_server_that_does_not_know_the_key_itself_is_refused() -> None:
+    def impostor(sock: socket.socket) -> None:
+        sock.sendall(framing.frame(handshake.CHALLENGE + handshake.new_challenge()))
+        sock.recv(1_000)
+        sock.sendall(framing.frame(handshake.WELCOME))
+        sock.recv(1_000)
+        sock.sendall(framing.frame(b"{sha256}" + b"x" * 32))
+        sock.recv(1_000)
+
+    with serving(impostor) as address, pytest.raises(WrongKeyError):
+        open_socket(address, KEY)
+
+
+def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "HANDSHAKE_S", 0.1)
+    over = threading.Event()
+    with serving(lambda sock: over.wait(10) and None) as address:
+        with pytest.raises(TimeoutError):
+            open_socket(address, KEY)
+        over.set()
+
+
+def test_a_server_that_closes_in_the_handshake_is_a_lost_connection() -> None:
+    with serving(lambda sock: None) as address, pytest.raises((ConnectionLostError, OSError)):
+        open_socket(address, KEY)
+    with (
+        serving(lambda sock: sock.sendall(framing.frame(b"#CHALLENGE#")[:6])) as address,
+        pytest.raises(ConnectionLostError, match="during the handshake"),
+    ):
+        open_socket(address, KEY)
+
+
+@pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_a_server_of_another_kind_is_told(words: bytes) -> None:
+    with (
+        serving(lambda sock: sock.sendall(words)) as address,
+        pytest.raises(ProtocolError, match="does not speak"),
+    ):
+        open_socket(address, KEY)
+
+
+def test_a_failed_handshake_leaves_no_socket_open(
+    monkeypatch: pytest.MonkeyPatch, stock: tuple[str, int]
+) -> None:
+    made: list[socket.socket] = []
+    create = socket.create_connection
+
+    def remember(*args: Any, **kwargs: Any) -> socket.socket:
+        made.append(create(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(socket, "create_connection", remember)
+    with pytest.raises(WrongKeyError):
+        open_socket(stock, b"another")
+    assert made[0].fileno() == -1
+
+
+def test_hundreds_of_connections_wait_to_be_accepted() -> None:
+    """The standard library's backlog of 16 makes clients hang for ever."""
+    listener = Listener(LOOPBACK, backlog=1)
+    with contextlib.ExitStack() as stack:
+        stack.callback(listener.close)
+        for _ in range(400):
+            stack.enter_context(socket.create_connection(listener.address, timeout=0.9))
+
+
+def test_both_sides_have_no_nagle_and_notice_when_the_other_vanishes(
+    stock: tuple[str, int],
+) -> None:
+    listener = Listener(LOOPBACK)
+    with socket.create_connection(listener.address), listener.accept() as accepted:
+        served = socket.socket(fileno=accepted.fileno())
+        opened = open_socket(stock, KEY)
+        for sock in (served, opened):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+        assert opened.gettimeout() is None
+        served.detach()
+        opened.close()
+    listener.close()
+
+
+def test_an_empty_host_listens_on_all_addresses() -> None:
+    listener = Listener(("", 0))
+    assert listener.address[0] == "0.0.0.0"
+    assert listener.address[1] > 0
+    listener.close()
+
+
+def test_an_address_that_is_taken_is_an_error_and_leaves_no_socket_open() -> None:
+    listener = Listener(LOOPBACK)
+    with pytest.raises(OSError, match="in use"):
+        Listener(listener.address)
+    listener.close()
+
+
+class Forbidden:
+    """An object whose unpickling would run code."""
+
+    def __reduce__(self) -> Any:
+        return print, ("it ran",)
+
+
+def test_a_connection_reads_plain_data_only(capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = socket.socketpair()
+    with Connection(ours.detach()) as reader, connection.Connection(theirs.detach()) as writer:
+        writer.send_bytes(pickle.dumps(Forbidden()))
+        writer.send(("#RETURN", {"plain": (1, b"2")}))
+        with pytest.raises(NotPlainDataError, match="print"):
+            reader.recv()
+        assert reader.recv() == ("#RETURN", {"plain": (1, b"2")})
+    assert "it ran" not in capsys.readouterr().out
+
+
+def test_a_connection_takes_no_message_of_endless_size() -> None:
+    ours, theirs = socket.socketpair()
+    with Connection(ours.detach()) as reader, theirs:
+        theirs.sendall((2**31 - 1).to_bytes(4, "big"))
+        with pytest.raises(OSError, match="message length"):
+            reader.recv()
