@@ -10,64 +10,20 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 from queue_manager.records import BLOCK_TASKS, NewBlock, RunOptions
 
-from .changes import (
-    QUEUE_RUN,
-    BlockRecord,
-    Changes,
-    LoadedRun,
-    OutcomeRecord,
-    StrayRecord,
-    StrayState,
-    WaitingBlock,
-)
+from .changes import QUEUE_RUN, BlockRecord, LoadedRun, WaitingBlock
+from .lease import Lease, Session
 from .run import Range, Run, Stray
+from .staging import Staging
 
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 300.0
 
 
-@dataclass(slots=True)
-class Session:
-    """Who may hold leases. wanted: leases that it would take now.
-
-    stock: a client of the standard library, one task at a time.
-    """
-
-    id: int
-    slots: int
-    stock: bool = False
-    wanted: int = 0
-    lacks: dict[str, str] = field(default_factory=dict)
-    leases: dict[int, Lease] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Lease:
-    """The right of a session to try some tasks of one block once. open: what it has not settled."""
-
-    number: int
-    session: Session
-    run: Run
-    block: int
-    first: int
-    open: list[tuple[int, int]]
-    priority: int
-    stray: Stray | None
-    since: float
-
-    @property
-    def held(self) -> int:
-        """How many tasks of it are not settled."""
-        return sum(stop - start for start, stop in self.open)
-
-
-class Broker:
+class Broker(Staging):
     """All runs, sessions and leases of one master.
 
     Args:
@@ -78,47 +34,22 @@ class Broker:
     """
 
     def __init__(self, epoch: int, stock_job: str, rng: random.Random) -> None:
+        super().__init__()
         self.runs: dict[int, Run] = {}
         self.sessions: dict[int, Session] = {}
-        self.changes = Changes()
         self.stock_job = stock_job
-        self.next_run = self.next_block = self.next_seq = 1
+        self.next_run = self.next_block = 1
         self.refused = 0
         self._rng = rng
         self._next_lease = (epoch << 32) + 1
         self._turns: deque[Run] = deque()
-        self._delayed: list[tuple[float, int, Stray, Run]] = []
-        self._delays = 0
-        self._new_delays: list[tuple[float, int, Stray, Run]] = []
-        self._undo: list[Callable[[], object]] = []
-        self._after: list[Callable[[], object]] = []
         self._slots = 0
-        self._collected: set[int] = set()
-        self._delivered: tuple[int, int] | None = None
 
     # --- runs ---
 
     def restore(self, loaded: LoadedRun, now: float, wall: float) -> Run:
         """Take over a run as the store has it. now: monotonic seconds; wall: UTC epoch."""
-        record = loaded.record
-        run = Run(
-            record.id,
-            record.job,
-            record.words,
-            record.key,
-            record.options,
-            record.started_at,
-            state=record.state,
-            exhausted=record.exhausted,
-            ended_at=record.ended_at,
-            collected=record.collected,
-            collect_errors=record.collect_errors,
-            tasks=loaded.tasks,
-            accepted=loaded.accepted,
-            done=loaded.done,
-            dead=loaded.dead,
-            last_seq=loaded.last_seq,
-        )
+        run = Run.loaded(loaded)
         self._add(run)
         for priority, count in loaded.waiting.items():
             run.lane(priority).on_disk = count
@@ -144,8 +75,8 @@ class Broker:
         run = Run(self.next_run, job, words, key, options, started_at=wall)
         self.next_run += 1
         self._add(run)
-        self._undo.append(partial(self.runs.pop, run.id))
-        self._undo.append(partial(self._turns.remove, run))
+        self._undo_by(partial(self.runs.pop, run.id))
+        self._undo_by(partial(self._turns.remove, run))
         self._record(run)
         return run
 
@@ -153,17 +84,6 @@ class Broker:
         """Stage that `tasks()` of the run has no more to give."""
         self.change(run, exhausted=True)
         self._record(run)
-
-    def collected(self, run: Run, seq: int, errors: int) -> None:
-        """Note how far `collect()` has come; it goes with the next commit (`add_progress`)."""
-        if seq > run.collected or errors:
-            run.collected = max(seq, run.collected)
-            run.collect_errors += errors
-            self._collected.add(run.id)
-
-    def delivered(self, seq: int, index: int) -> None:
-        """Note up to where stock clients have the queue run's results, as `collected` does."""
-        self._delivered = seq, index
 
     def finish_runs(self, wall: float) -> None:
         """Stage the end of the runs whose tasks have all ended."""
@@ -214,7 +134,7 @@ class Broker:
         if self.sessions.pop(session.id, None) is None:
             return
         self._slots -= session.slots
-        self._undo.append(partial(self.add_session, session))
+        self._undo_by(partial(self.add_session, session))
         for lease in list(session.leases.values()):
             for start, stop in list(lease.open):
                 self._cut(lease, start, stop)
@@ -329,10 +249,10 @@ class Broker:
         if lacks:
             session.lacks[run.job] = lacks
         if lease.stray is not None:
-            self._after.append(partial(run.put_alone, lease.stray))
+            self.when_committed(partial(run.put_alone, lease.stray))
         else:
             found = Range(lease.block, lease.first, start, stop)
-            self._after.append(partial(run.put_back, lease.priority, found))
+            self.when_committed(partial(run.put_back, lease.priority, found))
         return True
 
     def deliver(self, results: bytes) -> None:
@@ -341,40 +261,9 @@ class Broker:
 
     # --- the end of a turn ---
 
-    def when_committed(self, act: Callable[[], object]) -> None:
-        """Have something done only once the staged changes are on disk."""
-        self._after.append(act)
-
-    def change(self, of: object, **values: object) -> None:
-        """Change fields so that a roll-back restores them."""
-        for name, value in values.items():
-            self._undo.append(partial(setattr, of, name, getattr(of, name)))
-            setattr(of, name, value)
-
-    @property
-    def delivering(self) -> bool:
-        """Whether a client waits for its delivery to be on disk."""
-        return self._delivered is not None
-
-    @property
-    def progress(self) -> bool:
-        """Whether `add_progress` has something to add."""
-        return bool(self._collected) or self.delivering
-
-    def add_progress(self) -> None:
-        """Have the changes hold how far collecting and delivering have come."""
-        for run in self._collected:
-            self._record(self.runs[run])
-        self.changes.delivered = self._delivered
-
     def committed(self) -> None:
         """The staged changes are on disk: make them visible."""
-        changes, self.changes = self.changes, Changes()
-        self._undo.clear()
-        self._collected -= changes.runs.keys()
-        if changes.delivered is not None:
-            self._delivered = None
-        self._make_visible()
+        changes = self._keep()
         strays = {(s.run, s.block) for s in changes.strays.values()} if changes.strays else set()
         for block in changes.blocks:
             if (block.run, block.id) in strays:
@@ -389,24 +278,7 @@ class Broker:
             if record.state != "active":
                 self._forget(self.runs[run_id])
 
-    def rolled_back(self) -> None:
-        """The staged changes could not be made durable: everything is as before the turn."""
-        self.changes = Changes()
-        self._after.clear()
-        self._new_delays.clear()
-        while self._undo:
-            self._undo.pop()()
-
     # --- inside ---
-
-    def _make_visible(self) -> None:
-        """What went back is offered again only now: a roll-back would have it leased twice."""
-        after, self._after = self._after, []
-        for act in after:
-            act()
-        for entry in self._new_delays:
-            heapq.heappush(self._delayed, entry)
-        self._new_delays.clear()
 
     def _add(self, run: Run) -> None:
         self.runs[run.id] = run
@@ -458,24 +330,11 @@ class Broker:
         return lease
 
     def _cut(self, lease: Lease, start: int, stop: int) -> bool:
-        """Take a range out of what a lease has not settled. False: it is not in there."""
-        if start >= stop:
-            return False
-        within = next((r for r in lease.open if r[0] <= start and stop <= r[1]), None)
-        if within is None:
-            return False
         before = list(lease.open)
-        index = before.index(within)
-        around = ((within[0], start), (stop, within[1]))
-        lease.open[index : index + 1] = [(low, high) for low, high in around if low < high]
-        self._undo.append(partial(self._reopen, lease, before))
-        if not lease.open:
-            del lease.session.leases[lease.number]
+        if not lease.cut(start, stop):
+            return False
+        self._undo_by(partial(lease.reopen, before))
         return True
-
-    def _reopen(self, lease: Lease, before: list[tuple[int, int]]) -> None:
-        lease.open = before
-        lease.session.leases[lease.number] = lease
 
     def _lose(self, lease: Lease, position: int, now: float, wall: float) -> None:
         run, stray = lease.run, self._stray_of(lease, position)
@@ -486,13 +345,13 @@ class Broker:
             self._bury(run, stray, why, "")
             return
         self._stray(run, stray, "waiting", 0.0, wall)
-        self._after.append(partial(run.put_alone, stray))
+        self.when_committed(partial(run.put_alone, stray))
 
     def _stray_of(self, lease: Lease, position: int) -> Stray:
         stray = lease.stray
         if stray is None:
             stray = Stray(lease.first + position, lease.block, position, lease.priority)
-        self._undo.append(partial(self._charge, stray, stray.attempts, stray.losses))
+        self._undo_by(partial(self._charge, stray, stray.attempts, stray.losses))
         return stray
 
     @staticmethod
@@ -502,43 +361,3 @@ class Broker:
     def _bury(self, run: Run, stray: Stray, error: str, evidence: str) -> None:
         self.change(run, dead=run.dead + 1)
         self._stray(run, stray, "dead", error=error, evidence=evidence)
-
-    def _stray(
-        self,
-        run: Run,
-        stray: Stray,
-        state: StrayState,
-        delay_s: float = 0.0,
-        wall: float = 0.0,
-        error: str = "",
-        evidence: str = "",
-    ) -> None:
-        self.changes.strays[run.id, stray.task] = StrayRecord(
-            run.id,
-            stray.task,
-            stray.block,
-            stray.position,
-            state,
-            stray.attempts,
-            stray.losses,
-            delay_s,
-            wall + delay_s,
-            error,
-            evidence,
-            stray.priority,
-        )
-
-    def _delay(self, run: Run, stray: Stray, due: float) -> None:
-        self._delays += 1  # breaks ties: strays and runs have no order
-        self._new_delays.append((due, self._delays, stray, run))
-
-    def _outcome(
-        self, run: Run, block: int, first: int, start: int, stop: int, results: bytes
-    ) -> None:
-        self.changes.outcomes.append(
-            OutcomeRecord(self.next_seq, run.id, block, first, start, stop, results)
-        )
-        self.next_seq += 1
-
-    def _record(self, run: Run) -> None:
-        self.changes.runs[run.id] = run.record()

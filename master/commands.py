@@ -140,7 +140,7 @@ async def show_results(settings: Settings, authkey: bytes, run: int, form: str) 
     """Print the ended tasks of a run. Returns the exit code."""
     sys.set_int_max_str_digits(0)  # ints are exact at any size
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A lone surrogate is written as \\udXXX, which is JSON's own form of it.
+        # A lone surrogate is written as \udXXX, which is JSON's own form of it.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     writer = csv.writer(sys.stdout)
     if form == "csv":

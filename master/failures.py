@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from .broker import Lease
+from .lease import Lease
 
 log = logging.getLogger("quartermaster.master")
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from queue_manager.records import BLOCK_TASKS, RunOptions
 
-from .changes import RunRecord, RunState
+from .changes import LoadedRun, RunRecord, RunState
 
 WINDOW_TASKS = 10_000
 AIM_S = 0.075
@@ -207,6 +207,29 @@ class Run:
         most = min(self.size * _GROWTH, BLOCK_TASKS)
         too_long = self.pace_s * most > AIM_S
         self.size = most if not too_long else max(1, min(int(AIM_S / self.pace_s), most))
+
+    @classmethod
+    def loaded(cls, loaded: LoadedRun) -> Run:
+        """A run as the store has it; where its tasks wait is not known yet."""
+        record = loaded.record
+        return cls(
+            record.id,
+            record.job,
+            record.words,
+            record.key,
+            record.options,
+            record.started_at,
+            state=record.state,
+            exhausted=record.exhausted,
+            ended_at=record.ended_at,
+            collected=record.collected,
+            collect_errors=record.collect_errors,
+            tasks=loaded.tasks,
+            accepted=loaded.accepted,
+            done=loaded.done,
+            dead=loaded.dead,
+            last_seq=loaded.last_seq,
+        )
 
     def record(self) -> RunRecord:
         """What is durable of it."""

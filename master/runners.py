@@ -90,7 +90,11 @@ class Runners:
     async def _keep(self, runner: Runner) -> None:
         pause_s = _FIRST_PAUSE_S
         while not self._stopping:
-            code = await self._live(runner)
+            try:
+                code = await self._live(runner)
+            except OSError as error:  # such as too many processes or open files
+                log.error("can't start the runner of run %d: %s", runner.run.id, error)
+                code = os.EX_OSERR
             if self._stopping:
                 return
             if code == 0:

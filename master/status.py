@@ -10,9 +10,9 @@ from queue_manager import __version__
 from queue_manager.errors import RefusedError
 from queue_manager.records import AskStatus, RunStatus, SessionStatus, Status
 
-from .broker import Lease
 from .changes import QUEUE_RUN
 from .exchange import OurSession
+from .lease import Lease
 from .run import Run
 from .runners import Runner
 from .stock import StockSession

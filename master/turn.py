@@ -18,8 +18,9 @@ from typing import Protocol
 from queue_manager.errors import QueueError, StoreError
 from queue_manager.records import Lease as LeaseMessage
 
-from .broker import Broker, Lease
+from .broker import Broker
 from .changes import QUEUE_RUN, Changes
+from .lease import Lease
 from .run import Run
 from .store import Store
 

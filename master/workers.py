@@ -24,11 +24,11 @@ from queue_manager.records import (
 )
 from queue_manager.records import Lease as LeaseMessage
 
-from .broker import Session
 from .changes import Changes
 from .failures import FailureLog
 from .follow import FollowUps
 from .follow import check as check_block
+from .lease import Session
 from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")

@@ -6,33 +6,26 @@ Why rows are blocks, and statements insert many of them at once: docs/design.md,
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from importlib import resources
-from itertools import chain, islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
-from queue_manager.errors import StoreBusyError, StoreError
-from queue_manager.records import DeadLetter, Ended, ResultBlock, RunOptions
+from queue_manager.errors import StoreError
+from queue_manager.records import DeadLetter, Ended, ResultBlock
 
 from ..changes import (
-    QUEUE_RUN,
     Changes,
     LoadedRun,
     OutcomeRecord,
-    RunRecord,
-    StrayRecord,
     WaitingBlock,
 )
+from .file import lock, open_database
+from .loading import load
+from .writing import set_meta, write
 
-SCHEMA_VERSION = 1
-CHECKPOINT_PAGES = 4_000
-_VARIABLES = 30_000
 _ROW_BYTES = 256
 """What a row counts for in a page beside its payloads: a page of tiny rows takes time too."""
 
@@ -42,10 +35,10 @@ class SqliteStore:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(folder)
+        self._lock = lock(folder)
         self._path = folder / "queue.sqlite3"
         try:
-            self._db = _open(self._path)
+            self._db = open_database(self._path)
             self.epoch = self._next_epoch()
         except sqlite3.Error as error:
             self._lock.close()
@@ -59,133 +52,17 @@ class SqliteStore:
     def commit(self, changes: Changes) -> None:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._write(changes)
+            write(self._db, changes)
             self._db.execute("COMMIT")
         except (sqlite3.Error, OverflowError, ValueError) as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise StoreError(f"can't write to {self._path}: {error}") from error
 
-    def _write(self, changes: Changes) -> None:
-        self._insert(
-            "INSERT INTO blocks (id, run, priority, first, count, accepted, grp, keys, body)",
-            (
-                (
-                    b.id,
-                    b.run,
-                    b.priority,
-                    b.first,
-                    b.count,
-                    b.count if b.from_tasks and b.keys is None else 0,
-                    b.group,
-                    None if b.keys is None else msgspec.msgpack.encode(b.keys),
-                    b.body,
-                )
-                for b in changes.blocks
-            ),
-        )
-        keyed = [b for b in changes.blocks if b.keys]
-        keys = ((b.run, key) for b in keyed for key in b.keys or ())
-        self._insert("INSERT INTO keys (run, key)", keys)
-        self._insert(
-            "INSERT INTO outcomes (seq, run, block, first, start, stop, results)",
-            (
-                (o.seq, o.run, o.block, o.first, o.start, o.stop, o.results)
-                for o in changes.outcomes
-            ),
-        )
-        self._insert(
-            "INSERT OR REPLACE INTO strays (run, task, block, position, priority, state,"
-            " attempts, losses, delay_s, due_at, error, evidence)",
-            (_stray_row(stray) for stray in changes.strays.values()),
-        )
-        self._insert(
-            "INSERT OR REPLACE INTO runs (id, job, key, state, exhausted, started_at, ended_at,"
-            " collected, collect_errors, words, options)",
-            (_run_row(run) for run in changes.runs.values()),
-        )
-        if changes.delivered is not None:
-            self._set_meta("delivered_seq", changes.delivered[0])
-            self._set_meta("delivered_index", changes.delivered[1])
-
-    def _insert(self, head: str, rows: Iterator[tuple[Any, ...]]) -> None:
-        """One statement for many rows: executemany gives the GIL away at each of them."""
-        first = next(rows, None)
-        if first is None:
-            return
-        group = "(" + ",".join("?" * len(first)) + ")"
-        most = _VARIABLES // len(first)
-        rows = chain([first], rows)
-        while some := list(islice(rows, most)):
-            values = ",".join([group] * len(some))
-            self._db.execute(f"{head} VALUES {values}", list(chain.from_iterable(some)))
-
     # --- reading ---
 
     def load(self) -> list[LoadedRun]:
-        tasks: dict[int, dict[int, int]] = {}
-        total: dict[int, tuple[int, int]] = {}
-        for run, priority, count, accepted in self._db.execute(
-            "SELECT run, priority, SUM(count), SUM(accepted) FROM blocks GROUP BY run, priority"
-        ):
-            tasks.setdefault(run, {})[priority] = count
-            before = total.get(run, (0, 0))
-            total[run] = (before[0] + count, before[1] + accepted)
-        done: dict[int, int] = {}
-        for run, priority, count in self._db.execute(
-            "SELECT b.run, b.priority, SUM(o.stop - o.start) FROM outcomes o"
-            " JOIN blocks b ON b.id = o.block GROUP BY b.run, b.priority"
-        ):
-            done[run] = done.get(run, 0) + count
-            tasks[run][priority] -= count
-        strays, dead = self._load_strays(tasks)
-        last = dict(self._db.execute("SELECT run, MAX(seq) FROM outcomes GROUP BY run"))
-        return [
-            LoadedRun(
-                record,
-                *total.get(record.id, (0, 0)),
-                done.get(record.id, 0),
-                last.get(record.id, 0),
-                {p: n for p, n in tasks.get(record.id, {}).items() if n},
-                strays.get(record.id, []),
-                dead.get(record.id, 0),
-            )
-            for record in self._load_runs()
-        ]
-
-    def _load_strays(
-        self, tasks: dict[int, dict[int, int]]
-    ) -> tuple[dict[int, list[StrayRecord]], dict[int, int]]:
-        strays: dict[int, list[StrayRecord]] = {}
-        dead: dict[int, int] = {}
-        for row in self._db.execute(
-            "SELECT run, task, block, position, state, attempts, losses, delay_s, due_at, '', '',"
-            " priority FROM strays WHERE state != 'done'"
-        ):
-            stray = StrayRecord(*row)
-            tasks[stray.run][stray.priority] -= 1
-            if stray.state == "dead":
-                dead[stray.run] = dead.get(stray.run, 0) + 1
-            else:
-                strays.setdefault(stray.run, []).append(stray)
-        return strays, dead
-
-    def _load_runs(self) -> Iterator[RunRecord]:
-        for row in self._db.execute(
-            "SELECT id, job, words, key, options, state, exhausted, started_at, ended_at,"
-            " collected, collect_errors FROM runs ORDER BY id"
-        ):
-            run, job, words, key, options, state, exhausted, *rest = row
-            yield RunRecord(
-                run,
-                job,
-                msgspec.msgpack.decode(words, type=list[str]),
-                key,
-                msgspec.msgpack.decode(options, type=RunOptions),
-                state,
-                bool(exhausted),
-                *rest,
-            )
+        return load(self._db)
 
     def read_waiting(
         self, run: int, priority: int, after: int, tasks: int
@@ -344,85 +221,7 @@ class SqliteStore:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return 0 if row is None else row[0]
 
-    def _set_meta(self, name: str, value: int) -> None:
-        self._db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
-
     def _next_epoch(self) -> int:
         epoch = self._meta("epoch") + 1
-        self._set_meta("epoch", epoch)
+        set_meta(self._db, "epoch", epoch)
         return epoch
-
-
-def _lock(folder: Path) -> IO[str]:
-    """Hold the folder for this process; the kernel lets go of it however the process ends."""
-    lock = open(folder / "lock", "a+")  # noqa: SIM115 - held as long as the store
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        holder = lock.read().strip() or "another process"
-        lock.close()
-        raise StoreBusyError(f"{folder} is in use by {holder}") from error
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"the master with process id {os.getpid()}")
-    lock.flush()
-    return lock
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    db.execute("PRAGMA temp_store = MEMORY")
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
-        options = msgspec.msgpack.encode(RunOptions()).hex()
-        db.executescript(
-            f"BEGIN; {schema}"
-            "INSERT INTO runs (id, job, state, exhausted, started_at, collected, collect_errors,"
-            f" words, options) VALUES ({QUEUE_RUN}, '', 'active', 0, 0, 0, 0, x'90', x'{options}');"
-            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
-    elif version != SCHEMA_VERSION:
-        db.close()
-        raise StoreError(
-            f"{path} has schema {version}, this release knows {SCHEMA_VERSION}:"
-            " use the release that wrote it"
-        )
-    return db
-
-
-def _run_row(run: RunRecord) -> tuple[Any, ...]:
-    return (
-        run.id,
-        run.job,
-        run.key,
-        run.state,
-        int(run.exhausted),
-        run.started_at,
-        run.ended_at,
-        run.collected,
-        run.collect_errors,
-        msgspec.msgpack.encode(run.words),
-        msgspec.msgpack.encode(run.options),
-    )
-
-
-def _stray_row(stray: StrayRecord) -> tuple[Any, ...]:
-    return (
-        stray.run,
-        stray.task,
-        stray.block,
-        stray.position,
-        stray.priority,
-        stray.state,
-        stray.attempts,
-        stray.losses,
-        stray.delay_s,
-        stray.due_at,
-        stray.error,
-        stray.evidence,
-    )

@@ -170,15 +170,21 @@ class Place:
 
     def command(self, *words: str, **settings: str) -> Ended:
         """`python -m master ...` until its end."""
-        ended = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-m", "master", *words],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=self.environment(**settings),
             cwd=self.folder,
-            timeout=30.0,
         )
-        return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+        try:
+            out, err = process.communicate(timeout=30.0)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # a `run` ends its worker then, which it could not when killed
+            out, err = process.communicate(timeout=15.0)
+            raise AssertionError(f"no end of {words}:\n{out!r}\n{err!r}") from None
+        return Ended(process.returncode, out.decode(), err.decode())
 
 
 class Master(Place):
@@ -186,7 +192,7 @@ class Master(Place):
 
     def __init__(self, folder: Path, started: list[Any], **settings: str) -> None:
         super().__init__(folder, started, **settings)
-        self._workers = 0
+        self.workers = 0
         self.serve()
 
     def serve(self) -> None:
@@ -251,8 +257,8 @@ class Master(Place):
 
     def worker(self, **settings: str) -> Process:
         """A worker of ours with two slots, connected."""
-        self._workers += 1
-        name = f"worker-{self._workers}"
+        self.workers += 1
+        name = f"worker-{self.workers}"
         health = str(self.folder / f"health-{name}")
         settings = {"WORKER_SLOTS": "2", "HEALTH_FILE": health, **settings}
         worker = self.start(f"{name}.log", "worker", **settings)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
 import socket
-import subprocess
-import sys
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,37 +54,34 @@ def test_run_with_a_dead_letter_exits_with_1(place: Place) -> None:
     assert "0 tasks done, 1 dead letter" in ended.err
 
 
-def test_an_interrupted_run_goes_on_with_the_same_command(place: Place) -> None:
-    words = ("master", "run", "count_up", "count=40", "pause_s=0.05")
-    first = place.start("first.log", *words, WORKER_SLOTS="2", QUEUE_PORT="0")
-    database = place.folder / "data" / "queue.sqlite3"
-    eventually(lambda: database.exists() and done_in(database) >= 5, 20.0, "some tasks are done")
+def test_an_interrupted_run_goes_on_with_the_same_command(place: Place, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    words = ("master", "run", "count_up", "count=40", f"gate={gate}")
+    first = place.start("first.log", *words, WORKER_SLOTS="2", WORKER_DRAIN_S="0.2")
+    first.says("^run 1 .* started")
+    eventually(lambda: done_in(place) == 10, 20.0, "the tasks before the gate are done")
     assert first.terminate() == 130
     assert first.lines("the same command goes on where it was")
-    before = done_in(database)
-    assert before < 40
+    gate.touch()
 
-    second = place.command(*words[1:], WORKER_SLOTS="2", QUEUE_PORT="0")
+    second = place.command(*words[1:], WORKER_SLOTS="2")
     assert second.code == 0, repr(second)
-    assert re.search(rf"run 1 goes on: {before} of \d+ tasks are done", second.err)
+    assert "run 1 goes on: 10 of 40 tasks are done" in second.err
     assert "run 1 (count_up): 40 tasks done" in second.err
-    assert done_in(database) == 40  # each once
+    assert done_in(place) == 40  # each once
 
 
-def done_in(database: Path) -> int:
-    """How many results a store holds, read beside its master."""
-    query = "SELECT COALESCE(SUM(stop - start), 0) FROM outcomes WHERE run = 1"
-    code = (
-        "import sqlite3, sys; print(sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True)"
-        ".execute(sys.argv[2]).fetchone()[0])"
-    )
-    ended = subprocess.run([sys.executable, "-c", code, database, query], capture_output=True)
-    return int(ended.stdout or 0)
+def done_in(place: Place) -> int:
+    """How many results of run 1 are in a store, read beside its master."""
+    database = place.folder / "data" / "queue.sqlite3"
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as store:
+        query = "SELECT COALESCE(SUM(stop - start), 0) FROM outcomes WHERE run = 1"
+        return int(store.execute(query).fetchone()[0])
 
 
 def test_submit_wait_ends_with_the_run(master: Master) -> None:
     master.worker()
-    ended = master.command("submit", "count_up", "count=20", "pause_s=0.01", "--wait")
+    ended = master.command("submit", "count_up", "count=20", "--wait")
     assert (ended.code, ended.out) == (0, "1\n"), repr(ended)
     assert "run 1 (count_up) done: 20 done, 0 dead" in ended.err
     assert len(master.results(1)) == 20
@@ -171,31 +168,49 @@ def test_our_worker_runs_what_stock_clients_put_with_the_work_of_job(
     assert sorted(client("[results.get(timeout=10) for _ in range(2)]")) == [4, 9]
 
 
-def test_a_worker_killed_in_the_middle_loses_no_result(master: Master) -> None:
+def test_a_worker_killed_in_the_middle_loses_no_result(master: Master, tmp_path: Path) -> None:
     workers = [master.worker(), master.worker()]
-    run = master.submit("count_up", "count=100", "pause_s=0.02")
-    eventually(lambda: int(master.run_line(run)["done"]) >= 10)
+    run = in_the_middle(master, tmp_path / "gate")
     workers[0].kill()
-    master.process.says(rf"worker .*/{workers[0].popen.pid} left, \d+ task\(s\) offered again")
-    tasks = master.ended_tasks(run, 100)
-    assert [task["task"] for task in tasks] == list(range(1, 101))
-    assert [task["result"] for task in tasks] == [n * n for n in range(100)]
-    assert {task["attempts"] for task in tasks} == {1}  # lost is not charged
+    master.process.says(rf"worker .*/{workers[0].popen.pid} left, \d+ task\(s\) offered again", 1.0)
+    (tmp_path / "gate").touch()
+    all_done_once(master, run)
+    assert workers[1].popen.poll() is None
 
 
 @pytest.mark.parametrize("how", ["terminate", "kill"])
 def test_a_master_that_is_restarted_in_the_middle_finishes_the_run(
-    how: str, master: Master
+    how: str, master: Master, tmp_path: Path
 ) -> None:
     worker = master.worker()
-    run = master.submit("count_up", "count=100", "pause_s=0.02")
-    eventually(lambda: int(master.run_line(run)["done"]) >= 10)
+    run = in_the_middle(master, tmp_path / "gate")
     getattr(master.process, how)()
     master.serve()
-    tasks = master.ended_tasks(run, 100, 30.0)
-    assert [task["result"] for task in tasks] == [n * n for n in range(100)]
+    (tmp_path / "gate").touch()
+    all_done_once(master, run)
     eventually(lambda: master.run_line(run)["state"] == "done")
     assert worker.popen.poll() is None
+
+
+def in_the_middle(master: Master, gate: Path) -> int:
+    """A run that has ten of its hundred tasks done, and waits before the gate with all slots."""
+    run = master.submit("count_up", "count=100", f"gate={gate}")
+    slots = master.workers * 2
+
+    def stands() -> bool:
+        line = master.run_line(run)
+        return (line["tasks"], line["done"]) == ("100", "10") and int(line["leased"]) >= slots
+
+    eventually(stands, 15.0, "the run stands before the gate")
+    return run
+
+
+def all_done_once(master: Master, run: int) -> None:
+    """Every task of the run has its one result, and no attempt was charged."""
+    tasks = master.ended_tasks(run, 100, 30.0)
+    assert [task["task"] for task in tasks] == list(range(1, 101))
+    assert [task["result"] for task in tasks] == [n * n for n in range(100)]
+    assert {task["attempts"] for task in tasks} == {1}
 
 
 def test_help_lists_the_commands(place: Place) -> None:

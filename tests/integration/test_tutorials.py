@@ -49,15 +49,16 @@ REPLACED = {
 }
 
 
-def tutorial(script: str, master: Master, name: str = "") -> Process:
-    """Start a script of a tutorial against a master."""
+def tutorial(script: str, master: Master, name: str = "terminal") -> Process:
+    """Start a script of a tutorial against a master, in a terminal of that name."""
     text = (HERE / "tutorials" / script).read_text("utf-8")
     for theirs, ours in REPLACED[script]:
         assert text.count(theirs) == 1, f"{theirs!r} in {script}"
         text = text.replace(theirs, ours.format(port=master.port))
-    path = master.folder / script
+    # A file for each process: to write it again would cut it short for one that still reads it.
+    path = master.folder / f"{name}.py"
     path.write_text(text, "utf-8")
-    log = path.with_name(f"{name or script}.log")
+    log = path.with_suffix(".log")
     words = [SYSTEM_PYTHON, "-I", "-S", "-u", str(path)]
     process = Process(log, words, clean_environment({"LANG": "C.UTF-8"}))
     master.started.append(process)

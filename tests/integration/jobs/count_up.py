@@ -1,15 +1,17 @@
-"""0, 1, 2, ...; tasks() and work() take a while where they are told to."""
+"""0, 1, 2, ...; from the tenth on, work() waits for the file `gate` where one is named."""
 
+import os
 import time
 
 
-def tasks(count: int = 10, pause_s: float = 0.0, yield_s: float = 0.0):
+def tasks(count: int = 10, yield_s: float = 0.0, gate: str = ""):
     for n in range(count):
         time.sleep(yield_s)
-        yield [n, pause_s] if pause_s else n
+        yield [n, gate] if gate and n >= 10 else n
 
 
 def work(item):
-    n, pause_s = item if isinstance(item, list) else (item, 0.0)
-    time.sleep(pause_s)
+    n, gate = item if isinstance(item, list) else (item, None)
+    while gate and not os.path.exists(gate):
+        time.sleep(0.01)
     return n * n

@@ -189,7 +189,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[JumpingLoop]:
     """A loop whose time is the time of all modules of the master."""
     made = JumpingLoop()
     clock = SimpleNamespace(monotonic=made.time, time=made.time)
-    for module in ("turn", "workers", "stock"):
+    for module in ("turn", "workers", "stock.sessions"):
         monkeypatch.setattr(f"master.{module}.time", clock)
     yield made
     made.close()

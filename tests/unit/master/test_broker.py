@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from master import run as run_module
-from master.broker import Broker, Lease, Session
+from master.broker import Broker
+from master.lease import Lease, Session
 from master.changes import QUEUE_RUN, Changes
 from master.run import Run
 from master.store.sqlite import SqliteStore
@@ -218,9 +219,7 @@ def test_an_outcome_outside_of_its_lease_is_refused(start: int, stop: int) -> No
     assert lease.open == [(0, 1), (2, 4)]
 
 
-def test_a_failed_task_is_retried_alone_after_a_delay_and_its_neighbours_are_not_charged() -> (
-    None
-):
+def test_a_failed_task_is_retried_alone_after_a_delay_and_its_neighbours_are_not_charged() -> None:
     desk = Desk(attempts=3)
     session = desk.session()
     desk.submit(4)
@@ -306,6 +305,28 @@ def test_a_delayed_task_waits_for_its_time() -> None:
     desk.broker.wake(NOW + 5.0)
     assert counts(desk.run) == {"tasks": 2, "waiting": 2}
     assert numbers(desk.lease(session)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("jump_s", "left_s"),
+    [(0.0, 60.0), (-86_400.0, 60.0), (20.0, 40.0), (86_400.0, 0.0)],
+    ids=["same", "back", "later", "forward"],
+)
+def test_a_delay_that_is_read_from_disk_is_never_longer_than_it_was(
+    tmp_path: Path, jump_s: float, left_s: float
+) -> None:
+    store = SqliteStore(tmp_path)
+    desk = Desk()
+    desk.broker.submit(desk.run, block(1, delay_s=60.0), NOW, WALL, True)
+    desk.broker.exhaust(desk.run)
+    store.commit(desk.broker.changes)
+    restored = Broker(2, "", random.Random(1))
+    for loaded in store.load():
+        restored.restore(loaded, 5.0, WALL + jump_s)
+    restored.committed()
+    assert restored.next_due == pytest.approx(5.0 + left_s)
+    assert counts(restored.runs[desk.run.id]) == {"tasks": 1, "delayed": 1}
+    store.close()
 
 
 # --- the end of a run, and of a turn ---

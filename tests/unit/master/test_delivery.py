@@ -118,8 +118,11 @@ def test_delivery_goes_on_in_the_middle_of_a_batch(play: Any) -> None:
         batch = codec.encode_batch(list(range(100, 110)))
         world.store.commit(
             Changes(
-                blocks=[BlockRecord(1, 0, 1, 10, batch)],
-                outcomes=[OutcomeRecord(1, 0, 1, 1, 0, 10, batch)],
+                blocks=[BlockRecord(1, 0, 1, 10, batch), BlockRecord(2, 0, 11, 10, batch)],
+                outcomes=[
+                    OutcomeRecord(1, 0, 1, 1, 0, 10, batch),
+                    OutcomeRecord(2, 0, 2, 11, 0, 10, batch),
+                ],
             )
         )
 
@@ -129,8 +132,10 @@ def test_delivery_goes_on_in_the_middle_of_a_batch(play: Any) -> None:
         await reader.end()
 
     async def after(world: World) -> None:
-        assert world.delivery.available == 6
-        assert await Client(world).read() == 104
+        assert world.delivery.available == 16
+        reader = Client(world)
+        found = [await reader.read() for _ in range(16)]
+        assert found == [*range(104, 110), *range(100, 110)]
 
     play(before, scene, after)
 

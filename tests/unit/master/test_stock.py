@@ -368,6 +368,25 @@ def test_join_waits_for_what_was_put_before_it_and_for_no_more(play: Any) -> Non
     play(scene)
 
 
+def test_a_join_does_not_count_what_was_put_after_it_and_ended_before(play: Any) -> None:
+    async def scene(world: World) -> None:
+        joins, workers = Client(world), [Client(world) for _ in range(3)]
+        for n in (1, 2):
+            await workers[0].put(n)
+        joins.send(world.tasks, "join")
+        await world.turns()
+        await workers[0].put(3)
+        for worker in workers:
+            await worker.take()
+        await workers[0].put_result(1)
+        await workers[2].put_result(3)
+        assert joins.peer.answers == []
+        await workers[1].put_result(2)
+        assert joins.peer.answers == [None]
+
+    play(scene)
+
+
 def test_a_dead_letter_ends_a_join(play: Any) -> None:
     async def scene(world: World) -> None:
         joins, worker = Client(world), Client(world)

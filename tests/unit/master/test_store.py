@@ -227,6 +227,8 @@ def test_blocks_that_have_ended_are_passed_over(store: Store) -> None:
     commit(store, one, two, three)
     commit(store, outcomes=[outcome(1, one, 0, 2)], strays=stray(two, 0) | stray(two, 1, "dead"))
     assert ranges(store) == [(3, [(0, 2)])]
+    commit(store, outcomes=[outcome(2, three, 0, 2)], strays=stray(two, 0, "dead"))
+    assert store.read_waiting(1, 0, 2, 1_000) == ([], 0)
 
 
 def test_blocks_are_of_the_run_and_priority_behind_the_one_that_is_named(store: Store) -> None:
@@ -358,10 +360,11 @@ def test_a_killed_masters_store_opens_with_what_it_has_committed(tmp_path: Path)
         "import os, signal, sys; from pathlib import Path\n"
         "from master.changes import BlockRecord, Changes, RunRecord\n"
         "from master.store.sqlite import SqliteStore\n"
+        "from master.store.writing import write\n"
         "store = SqliteStore(Path(sys.argv[1]))\n"
         "store.commit(Changes(blocks=[BlockRecord(1, 0, 1, 1, b'L\\x91\\x07')]))\n"
         "store._db.execute('BEGIN IMMEDIATE')\n"
-        "store._write(Changes(blocks=[BlockRecord(2, 0, 2, 1, b'L\\x91\\x08')]))\n"
+        "write(store._db, Changes(blocks=[BlockRecord(2, 0, 2, 1, b'L\\x91\\x08')]))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60)

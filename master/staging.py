@@ -1,0 +1,140 @@
+"""What a turn has changed so far: the records to make durable, and the way back.
+
+Owns what must happen if they reach the disk, and what if they do not; decides nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from functools import partial
+
+from .changes import Changes, OutcomeRecord, StrayRecord, StrayState
+from .run import Run, Stray
+
+Delay = tuple[float, int, Stray, Run]
+"""When it is over (monotonic seconds), a number that breaks ties, and what waits."""
+
+
+class Staging:
+    """The staged part of a broker's state. changes: what the store is to make durable."""
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        self.next_seq = 1
+        self._undo: list[Callable[[], object]] = []
+        self._after: list[Callable[[], object]] = []
+        self._delayed: list[Delay] = []
+        self._new_delays: list[Delay] = []
+        self._delays = 0
+        self._collected: dict[int, Run] = {}
+        self._delivered: tuple[int, int] | None = None
+
+    def when_committed(self, act: Callable[[], object]) -> None:
+        """Have something done only once the staged changes are on disk."""
+        self._after.append(act)
+
+    def change(self, of: object, **values: object) -> None:
+        """Change fields so that a roll-back restores them."""
+        for name, value in values.items():
+            self._undo.append(partial(setattr, of, name, getattr(of, name)))
+            setattr(of, name, value)
+
+    def _undo_by(self, act: Callable[[], object]) -> None:
+        """Have something done when the staged changes are rolled back; the newest first."""
+        self._undo.append(act)
+
+    def _keep(self) -> Changes:
+        """The changes are on disk: no way back, and what waited for that is done."""
+        changes, self.changes = self.changes, Changes()
+        self._undo.clear()
+        for run in changes.runs:
+            self._collected.pop(run, None)
+        if changes.delivered is not None:
+            self._delivered = None
+        after, self._after = self._after, []
+        for act in after:
+            act()
+        for delay in self._new_delays:
+            heapq.heappush(self._delayed, delay)
+        self._new_delays.clear()
+        return changes
+
+    def rolled_back(self) -> None:
+        """The staged changes could not be made durable: everything is as before the turn."""
+        self.changes = Changes()
+        self._after.clear()
+        self._new_delays.clear()
+        while self._undo:
+            self._undo.pop()()
+
+    # --- progress: it goes with a later commit ---
+
+    def collected(self, run: Run, seq: int, errors: int) -> None:
+        """Note how far `collect()` has come; it goes with the next commit (`add_progress`)."""
+        if seq > run.collected or errors:
+            run.collected = max(seq, run.collected)
+            run.collect_errors += errors
+            self._collected[run.id] = run
+
+    def delivered(self, seq: int, index: int) -> None:
+        """Note up to where stock clients have the queue run's results, as `collected` does."""
+        self._delivered = seq, index
+
+    @property
+    def delivering(self) -> bool:
+        """Whether a client waits for its delivery to be on disk."""
+        return self._delivered is not None
+
+    @property
+    def progress(self) -> bool:
+        """Whether `add_progress` has something to add."""
+        return bool(self._collected) or self.delivering
+
+    def add_progress(self) -> None:
+        """Have the changes hold how far collecting and delivering have come."""
+        for run in self._collected.values():
+            self._record(run)
+        self.changes.delivered = self._delivered
+
+    # --- records ---
+
+    def _outcome(
+        self, run: Run, block: int, first: int, start: int, stop: int, results: bytes
+    ) -> None:
+        self.changes.outcomes.append(
+            OutcomeRecord(self.next_seq, run.id, block, first, start, stop, results)
+        )
+        self.next_seq += 1
+
+    def _record(self, run: Run) -> None:
+        self.changes.runs[run.id] = run.record()
+
+    def _stray(
+        self,
+        run: Run,
+        stray: Stray,
+        state: StrayState,
+        delay_s: float = 0.0,
+        wall: float = 0.0,
+        error: str = "",
+        evidence: str = "",
+    ) -> None:
+        self.changes.strays[run.id, stray.task] = StrayRecord(
+            run.id,
+            stray.task,
+            stray.block,
+            stray.position,
+            state,
+            stray.attempts,
+            stray.losses,
+            delay_s,
+            wall + delay_s,
+            error,
+            evidence,
+            stray.priority,
+        )
+
+    def _delay(self, run: Run, stray: Stray, due: float) -> None:
+        self._delays += 1  # breaks ties: strays and runs have no order
+        self._new_delays.append((due, self._delays, stray, run))

@@ -1,0 +1,101 @@
+"""What both queues share: the calls of `queue.Queue`, who waits in them, and their errors."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Mapping
+from typing import Any
+
+from queue_manager import codec
+from queue_manager.errors import QueueError
+from queue_manager.names import QUEUE_METHODS
+from queue_manager.peer import Peer
+
+from ..delivery import Delivery
+from ..turn import Turn
+from .sessions import StockSession, StockSessions, Waiting
+
+LONGEST_WAIT_S = 100 * 365 * 86_400.0
+
+
+class QueueFace:
+    """What both queues share: the calls of `queue.Queue`, and their errors."""
+
+    exposed = QUEUE_METHODS
+
+    def __init__(
+        self, turn: Turn, sessions: StockSessions, delivery: Delivery, max_bytes: int
+    ) -> None:
+        self._turn = turn
+        self._sessions = sessions
+        self._delivery = delivery
+        self._max_bytes = max_bytes
+        self._waiting: dict[Peer, Waiting] = {}
+
+    def call(
+        self, peer: Peer, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """One call of a stock client; bad arguments fail as they do at a local queue."""
+        stock = self._sessions.of(peer)
+        self._delivery.confirm(peer)  # a client that calls has read the answer to its last call
+        try:
+            getattr(self, f"_{method}")(stock, *args, **kwargs)
+        except QueueError as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            peer.fail(kind(str(error)))
+        except (TypeError, ValueError) as error:
+            peer.fail(type(error)(str(error)))
+
+    def frame(self, peer: Peer, body: bytes) -> None:
+        """Our own messages go to another name."""
+        peer.close()
+
+    def ended(self, peer: Peer, reset: bool) -> None:
+        """The connection is gone."""
+        waiting = self._waiting.pop(peer, None)
+        if waiting is not None:
+            waiting.stop()
+        self._sessions.drop(peer)
+
+    def _encode(self, item: Any, what: str) -> bytes:
+        body = codec.encode_batch([item])
+        codec.check_size(body, self._max_bytes, what)
+        return body
+
+    def _wait(self, stock: StockSession, block: Any, timeout: Any) -> None:
+        """Wait for something to get; queue.Empty when the time is over."""
+        if timeout is not None and not isinstance(timeout, (int, float)):
+            raise TypeError("timeout must be a number of seconds or None")
+        if block and timeout is not None and not timeout >= 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        timer = None
+        if not block or timeout is not None:
+            # Without blocking the turn that is due still gets its chance: what waits is given.
+            loop = asyncio.get_running_loop()
+            wait_s = min(timeout, LONGEST_WAIT_S) if block and timeout else 0.0
+            timer = loop.call_later(wait_s, self._empty_handed, stock.peer)
+        self._waiting[stock.peer] = Waiting(stock, timer)
+        self._turn.wake()
+
+    def _empty_handed(self, peer: Peer) -> None:
+        if self._waiting.pop(peer, None) is not None:
+            peer.fail(queue.Empty())
+
+    def _refuse(self, peer: Peer, error: str) -> None:
+        peer.fail(RuntimeError(error))
+
+    def _get_nowait(self, stock: StockSession) -> None:
+        self._get(stock, False)
+
+    def _put_nowait(self, stock: StockSession, item: Any) -> None:
+        self._put(stock, item, False)
+
+    def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
+        raise NotImplementedError
+
+    def _put(self, stock: StockSession, item: Any, block: Any = True, timeout: Any = None) -> None:
+        raise NotImplementedError
+
+    def _full(self, stock: StockSession) -> None:
+        stock.peer.answer(False)

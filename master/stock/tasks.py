@@ -1,0 +1,148 @@
+"""The queue of tasks as standard-library clients see it."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any
+
+from queue_manager import codec
+from queue_manager.errors import QueueError
+from queue_manager.peer import Peer
+from queue_manager.records import NewBlock
+
+from ..changes import QUEUE_RUN, Changes
+from ..delivery import Delivery
+from ..failures import FailureLog
+from ..lease import Lease
+from ..turn import Answer, Step, Turn
+from .calls import QueueFace
+from .sessions import StockSession, StockSessions, Waiting, settle
+
+log = logging.getLogger("quartermaster.master")
+
+SKIPPED = "took another task without a result"
+
+
+class TaskQueue(QueueFace):
+    """The queue of tasks: `put` adds one to the queue run, `get` leases one."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        sessions: StockSessions,
+        delivery: Delivery,
+        max_bytes: int,
+        failures: FailureLog,
+    ) -> None:
+        super().__init__(turn, sessions, delivery, max_bytes)
+        self._failures = failures
+        self._joining: dict[Peer, Waiting] = {}
+
+    def turned(self, changes: Changes, now: float) -> None:
+        """Give what is ready to those who wait; end the joins whose tasks have all ended."""
+        for peer, waiting in list(self._waiting.items()):
+            if not self._turn.broker.any_ready:
+                break
+            lease = self._turn.broker.lease(waiting.stock.session, now)
+            if lease is None:
+                break  # what it may not take, no other stock client may
+            self._turn.refill()
+            del self._waiting[peer]
+            waiting.stop()
+            self._hand_out(waiting.stock, lease)
+        if self._joining:
+            self._join_on(changes)
+
+    def ended(self, peer: Peer, reset: bool) -> None:
+        self._joining.pop(peer, None)
+        super().ended(peer, reset)
+
+    def _put(self, stock: StockSession, item: Any, block: Any = True, timeout: Any = None) -> None:
+        body = self._encode(item, "the task")
+
+        def stage(now: float, wall: float) -> Answer:
+            broker = self._turn.broker
+            broker.submit(broker.runs[QUEUE_RUN], NewBlock(1, body), now, wall, False)
+            return partial(stock.peer.answer, None)
+
+        self._turn.post(Step(stage, partial(self._refuse, stock.peer)))
+
+    def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
+        if stock.lease is not None:
+            self._turn.post(Step(partial(self._fail_open, stock), waits=True))
+        self._wait(stock, block, timeout)
+
+    def _fail_open(self, stock: StockSession, now: float, wall: float) -> None:
+        lease = stock.lease
+        if lease is None:
+            return
+        ((position, _),) = lease.open
+        self._turn.broker.change(stock, lease=None, note=SKIPPED)
+        self._turn.broker.fail(stock.session, lease.number, position, SKIPPED, now, wall)
+        note = partial(self._failures.note, lease, position, f"{stock.peer.name} {SKIPPED}")
+        self._turn.broker.when_committed(note)
+
+    def _hand_out(self, stock: StockSession, lease: Lease) -> None:
+        ((position, _),) = lease.open
+        stock.lease = lease
+        stock.taken += 1
+        stock.takes += 1
+        body = self._turn.bodies.get(lease.block)
+        try:
+            (value,) = codec.decode_batch(body, position, position + 1)
+        except QueueError as error:
+            log.error("run %d: a payload can't be read: %s", lease.run.id, error)
+            stock.peer.fail(ValueError(str(error)))
+            return
+        stock.peer.answer(value)
+
+    def _empty(self, stock: StockSession) -> None:
+        runs = self._turn.stock_runs()
+        more = any(
+            run.waiting or run.delayed or not (run.exhausted or run.id == QUEUE_RUN) for run in runs
+        )
+        stock.peer.answer(not more)
+
+    def _qsize(self, stock: StockSession) -> None:
+        stock.peer.answer(sum(run.waiting for run in self._turn.stock_runs()))
+
+    def _task_done(self, stock: StockSession) -> None:
+        def stage(now: float, wall: float) -> Answer:
+            settle(self._turn, stock, codec.encode_batch([None]), now)
+            return partial(stock.peer.answer, None)
+
+        self._turn.post(Step(stage, partial(self._refuse, stock.peer)))
+
+    def _join(self, stock: StockSession) -> None:
+        def stage(now: float, wall: float) -> Answer:
+            return partial(self._begin_join, stock)
+
+        self._turn.post(Step(stage, waits=True))
+
+    def _begin_join(self, stock: StockSession) -> None:
+        run = self._turn.broker.runs[QUEUE_RUN]
+        open_tasks = run.tasks - run.done - run.dead
+        if open_tasks == 0:
+            stock.peer.answer(None)
+        else:
+            self._joining[stock.peer] = Waiting(stock, None, open_tasks, run.tasks)
+
+    def _join_on(self, changes: Changes) -> None:
+        """Each task ends once: count down those that were open when the join began."""
+        ends = [
+            (o.first + o.start, o.first + o.stop)
+            for o in changes.outcomes
+            if o.run == QUEUE_RUN and o.block
+        ]
+        ends += [
+            (s.task, s.task + 1)
+            for s in changes.strays.values()
+            if s.run == QUEUE_RUN and s.state == "dead"
+        ]
+        for peer, waiting in list(self._joining.items()):
+            for start, stop in ends:
+                waiting.open_tasks -= max(0, min(stop, waiting.last_task + 1) - start)
+            if waiting.open_tasks <= 0:
+                del self._joining[peer]
+                peer.answer(None)

@@ -1,0 +1,64 @@
+"""The file of the embedded store: held by one master, opened, given its schema."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from importlib import resources
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from queue_manager.errors import StoreBusyError, StoreError
+from queue_manager.records import RunOptions
+
+from ..changes import (
+    QUEUE_RUN,
+)
+
+SCHEMA_VERSION = 1
+CHECKPOINT_PAGES = 4_000
+
+
+def lock(folder: Path) -> IO[str]:
+    """Hold the folder for this process; the kernel lets go of it however the process ends."""
+    lock = open(folder / "lock", "a+")  # noqa: SIM115 - held as long as the store
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        lock.close()
+        raise StoreBusyError(f"{folder} is in use by {holder}") from error
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"the master with process id {os.getpid()}")
+    lock.flush()
+    return lock
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    db.execute("PRAGMA temp_store = MEMORY")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+        options = msgspec.msgpack.encode(RunOptions()).hex()
+        db.executescript(
+            f"BEGIN; {schema}"
+            "INSERT INTO runs (id, job, state, exhausted, started_at, collected, collect_errors,"
+            f" words, options) VALUES ({QUEUE_RUN}, '', 'active', 0, 0, 0, 0, x'90', x'{options}');"
+            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+    elif version != SCHEMA_VERSION:
+        db.close()
+        raise StoreError(
+            f"{path} has schema {version}, this release knows {SCHEMA_VERSION}:"
+            " use the release that wrote it"
+        )
+    return db
