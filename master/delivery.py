@@ -83,9 +83,9 @@ class Delivery:
         return min(((i.seq, i.place) for i in open_items), default=(self._read_to + 1, 0))
 
     def _read_ahead(self) -> None:
-        store = self._turn.store
+        run = self._turn.broker.runs[QUEUE_RUN]
         while not self._buffer:
-            outcomes, _ = store.read_outcomes(QUEUE_RUN, self._read_to, _PAGE_BYTES)
+            outcomes, _ = self._turn.read_outcomes(run, self._read_to, _PAGE_BYTES)
             if not outcomes:
                 return
             for outcome in outcomes:

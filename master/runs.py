@@ -221,7 +221,7 @@ class Runs:
         over = not run.active and run.last_seq <= message.after
         if run.last_seq <= message.after and not over:
             return False
-        found, bodies = self._turn.store.read_outcomes(run.id, message.after, PAGE_BYTES)
+        found, bodies = self._turn.read_outcomes(run, message.after, PAGE_BYTES)
         outcomes = [Ended(o.seq, o.first, o.start, o.stop, o.results) for o in found]
         last = found[-1].seq if found else message.after
         over = not run.active and run.last_seq <= last

@@ -19,7 +19,7 @@ from queue_manager.errors import QueueError, StoreError
 from queue_manager.records import Lease as LeaseMessage
 
 from .broker import Broker
-from .changes import QUEUE_RUN, Changes
+from .changes import QUEUE_RUN, Changes, OutcomeRecord
 from .lease import Lease
 from .run import Run
 from .store import Store
@@ -68,6 +68,8 @@ class Turn:
         self.store = store
         self.followers: list[Follower] = []
         self.bodies = Bodies(store)
+        self._fresh: list[OutcomeRecord] = []
+        self._fresh_behind: dict[int, int] = {}
         self.trouble = ""
         self._steps: list[Step] = []
         self._scheduled = False
@@ -123,9 +125,8 @@ class Turn:
                 return
             self.trouble = ""
             self._save_progress = False
+        self._remember(changes)
         self.broker.committed()
-        for block in changes.blocks:
-            self.bodies.add(block.id, block.body)
         _guarded(self.refill)
         for follower in self.followers:
             _guarded(partial(follower.turned, changes, now))
@@ -184,6 +185,30 @@ class Turn:
         if timer is not None:
             timer.cancel()
         self._timers[act] = asyncio.get_running_loop().call_later(wait_s, act)
+
+    def _remember(self, changes: Changes) -> None:
+        """Keep at hand what is read next: new payloads, and the outcomes of this turn."""
+        for block in changes.blocks:
+            self.bodies.add(block.id, block.body)
+        if changes.outcomes:
+            runs = self.broker.runs
+            self._fresh = changes.outcomes
+            self._fresh_behind = {o.run: runs[o.run].last_seq for o in changes.outcomes}
+
+    def read_outcomes(
+        self, run: Run, after: int, most_bytes: int
+    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
+        """As the store's verb of that name; a reader that is up to date is not sent to the disk."""
+        if run.last_seq <= after:
+            return [], {}
+        if after < self._fresh_behind.get(run.id, after + 1):
+            return self.store.read_outcomes(run.id, after, most_bytes)
+        found = [o for o in self._fresh if o.run == run.id and o.seq > after]
+        bodies = {o.first: self.bodies.get(o.block) for o in found if o.block}
+        size = sum(len(o.results) for o in found) + sum(map(len, bodies.values()))
+        if size > most_bytes:
+            return self.store.read_outcomes(run.id, after, most_bytes)
+        return found, bodies
 
     def refill(self) -> None:
         """Read waiting blocks ahead where the window runs low."""

@@ -136,7 +136,7 @@ class Crew:
         while self._queue:
             held = self._queue[0]
             try:
-                held.version = self._versions.of(held.lease.job)
+                held.version = self._versions.of(held.lease.job, held.lease.run)
             except JobError as error:
                 self._queue.popleft()
                 self._release(held, held.cut(0), str(error))

@@ -15,7 +15,7 @@ import msgspec
 from queue_manager.records import Lease, Outcome
 
 _HEAD_BYTES = 4
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
 
 class Give(msgspec.Struct, frozen=True, array_like=True):

@@ -1,4 +1,4 @@
-"""The version of each job's code as it is on disk, read at most once a second."""
+"""The version of each job's code as it is on disk, read once a second, and for each new run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class Versions:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[str, tuple[float, str]] = {}
+        self._known: dict[str, tuple[float, int, str]] = {}
 
-    def of(self, job: str) -> str:
-        """The version of a job's code, at most a second old.
+    def of(self, job: str, run: int) -> str:
+        """The version of a job's code, at most a second old, and not from before this run.
 
         Raises:
             JobError: there is no such job, or its file can't be read.
         """
         now = time.monotonic()
-        read_at, version = self._known.get(job, (0.0, ""))
-        if not version or now - read_at > FRESH_S:
+        read_at, read_for, version = self._known.get(job, (0.0, run, ""))
+        if not version or run > read_for or now - read_at > FRESH_S:
             try:
                 version = job_version(job, self._folder)
             except OSError as error:
                 raise JobError(f"{job}: {error.strerror}") from error
-            self._known[job] = (now, version)
+            self._known[job] = (now, max(run, read_for), version)
         return version
