@@ -2,14 +2,14 @@
 import random
 
 
-def tasks(count: int = 10):             # in the runner: the inputs, lazily
+def tasks(count: int = 10):  # in the runner: the inputs, lazily
     for _ in range(count):
         yield random.randint(0, 10_000)
 
 
-def work(n):                            # in a slot: one input -> one result
+def work(n):  # in a slot: one input -> one result
     return n * n
 
 
-def collect(n, result):                 # in the runner, optional: every result
+def collect(n, result):  # in the runner, optional: every result
     print(f"{n} * {n} = {result}")

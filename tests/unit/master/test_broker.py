@@ -11,8 +11,8 @@ import pytest
 
 from master import run as run_module
 from master.broker import Broker
-from master.lease import Lease, Session
 from master.changes import QUEUE_RUN, Changes
+from master.lease import Lease, Session
 from master.run import Run
 from master.store.sqlite import SqliteStore
 from queue_manager import codec
