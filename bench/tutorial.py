@@ -123,6 +123,19 @@ def plain_server() -> Iterator[int]:
             process.stdin.close()
 
 
+@contextlib.contextmanager
+def idle_worker(port: int) -> Iterator[None]:
+    """One worker of a plain server, which waits for a task."""
+    command = [sys.executable, "-m", "bench.tutorial", "worker", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            connected(port).get_task_queue().put(None)
+
+
 def main(role: str, *numbers: str) -> None:
     if role == "master":
         print(master(int(numbers[0])))

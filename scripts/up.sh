@@ -48,7 +48,7 @@ while [ "$SECONDS" -lt "$deadline" ]; do
         case $line in
             *"tasks done"*)
                 echo
-                echo "Try next: docker compose exec master qm submit square count=20 --wait   (also: make client, make logs, make down)"
+                echo "It stays up: make client, make logs, make down."
                 exit 0
                 ;;
         esac
