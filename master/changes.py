@@ -68,7 +68,11 @@ class StrayRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One execution of a job. collected: the outcome that `collect()` has reached."""
+    """One execution of a job.
+
+    collected: the outcome that `collect()` has reached; collected_into: and how many results of
+    the one behind it.
+    """
 
     id: int
     job: str
@@ -81,6 +85,7 @@ class RunRecord:
     ended_at: float | None
     collected: int = 0
     collect_errors: int = 0
+    collected_into: int = 0
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from queue_manager.records import (
     AskStatus,
     Beat,
     Collect,
+    Collected,
     Exchange,
     Hello,
     OpenRun,
@@ -102,6 +103,8 @@ class ExchangeFace:
             self._runs.submit(peer, message)
         elif isinstance(message, Collect):
             self._runs.collect(peer, message)
+        elif isinstance(message, Collected):
+            self._runs.collected(message)
         elif isinstance(message, TasksEnded):
             self._runs.tasks_ended(peer, message)
         elif isinstance(message, OpenRun):

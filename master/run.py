@@ -123,6 +123,7 @@ class Run:
     exhausted: bool = False
     ended_at: float | None = None
     collected: int = 0
+    collected_into: int = 0
     collect_errors: int = 0
     tasks: int = 0
     accepted: int = 0
@@ -223,6 +224,7 @@ class Run:
             exhausted=record.exhausted,
             ended_at=record.ended_at,
             collected=record.collected,
+            collected_into=record.collected_into,
             collect_errors=record.collect_errors,
             tasks=loaded.tasks,
             accepted=loaded.accepted,
@@ -245,4 +247,5 @@ class Run:
             self.ended_at,
             self.collected,
             self.collect_errors,
+            self.collected_into,
         )

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -30,6 +31,7 @@ from queue_manager.loading import Job, load_job
 from queue_manager.records import (
     Accepted,
     Collect,
+    Collected,
     Ended,
     Hello,
     NewBlock,
@@ -49,6 +51,10 @@ log = logging.getLogger("quartermaster.runner")
 FLUSH_S = 0.02
 SUBMITS_ON_THE_WAY = 4
 BLOCKS_A_SUBMIT = 4
+SHOWN_FAILURES = 3
+TELL_S = 0.04
+"""With as long again until the master has saved it: after a crash at most 0.1 s repeat."""
+
 R = TypeVar("R")
 
 
@@ -67,6 +73,10 @@ class Wire:
     def request(self, make: Callable[[int], Request], answer: type[R]) -> Future[R]:
         """Send a request now; the future has the answer."""
         return self._submit(self._link.request(make, answer))
+
+    def send(self, message: Request) -> None:
+        """Send a message that has no answer."""
+        self._loop.call_soon_threadsafe(self._link.send, message)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -140,44 +150,68 @@ class Feeder:
 
 
 class Collector:
-    """Gives every outcome to `collect()`, one at a time, in order of completion."""
+    """Gives every outcome to `collect()`, one at a time, in order of completion.
 
-    def __init__(self, wire: Wire, run: int, collect: Callable[[Any, Any], Any]) -> None:
+    Args:
+        after: the sequence number up to which all was collected before.
+        into: how many results of the outcome behind that were, too.
+    """
+
+    def __init__(
+        self, wire: Wire, run: int, collect: Callable[[Any, Any], Any], after: int, into: int
+    ) -> None:
         self._wire = wire
         self._run = run
         self._collect = collect
-        self._errors = 0
+        self._after, self._into = after, into
+        self._told = (after, into)
+        self._due = 0.0
+        self._errors = self._failed = 0
 
-    def collect_all(self, after: int) -> None:
+    def collect_all(self) -> None:
         """Until the run has ended and everything was collected."""
-        page = self._ask(after, after).result()
+        page = self._ask(self._after).result()
         while True:
-            # The next page comes while this one is collected; what was asked for is no receipt.
-            following = None if page.over else self._ask(page.last, after)
+            # The next page comes while this one is collected.
+            following = None if page.over else self._ask(page.last)
             for ended in page.outcomes:
                 self._collect_range(ended, page.bodies[ended.first])
-            after = page.last
+            self._tell()
             if following is None:
                 break
             page = following.result()
-        self._ask(NOBODY_COLLECTS, after).result()
+        self._ask(NOBODY_COLLECTS).result()  # behind the last word of how far it has come
 
-    def _ask(self, after: int, collected: int) -> Future[Page]:
-        errors, self._errors = self._errors, 0
-        return self._wire.request(
-            lambda seq: Collect(seq, self._run, after, collected, errors), Page
-        )
+    def _ask(self, after: int) -> Future[Page]:
+        return self._wire.request(lambda seq: Collect(seq, self._run, after), Page)
 
     def _collect_range(self, ended: Ended, body: bytes) -> None:
-        payloads = codec.decode_batch(body, ended.start, ended.stop)
-        collect = self._collect
-        for payload, result in zip(payloads, codec.decode_batch(ended.results), strict=True):
+        skip, collect, clock = self._into, self._collect, time.monotonic
+        payloads = codec.decode_batch(body, ended.start + skip, ended.stop)
+        results = codec.decode_batch(ended.results, skip)
+        for payload, result in zip(payloads, results, strict=True):
             try:
                 collect(payload, result)
             except Exception:
-                self._errors += 1
-                if self._errors <= 3:
-                    log.warning("collect() failed:\n%s", traceback.format_exc())
+                self._note_failure()
+            self._into += 1
+            if clock() >= self._due:
+                self._tell()
+        self._after, self._into = ended.seq, 0
+
+    def _tell(self) -> None:
+        """Say how far it is; after a crash what was not said is collected again."""
+        self._due = time.monotonic() + TELL_S
+        reached = (self._after, self._into)
+        if reached != self._told or self._errors:
+            self._wire.send(Collected(self._run, *reached, self._errors))
+            self._told, self._errors = reached, 0
+
+    def _note_failure(self) -> None:
+        self._errors += 1
+        self._failed += 1
+        if self._failed <= SHOWN_FAILURES:
+            log.warning("collect() failed:\n%s", traceback.format_exc())
 
 
 def _inputs(job: Job, words: list[str]) -> Iterator[Any]:
@@ -201,13 +235,13 @@ def run_run(number: int, settings: Settings) -> None:
         feeding.join()
         _nobody_collects(wire, number)
     else:
-        Collector(wire, number, job.collect).collect_all(opened.collected)
+        Collector(wire, number, job.collect, opened.collected, opened.into).collect_all()
         feeding.join()
 
 
 def _nobody_collects(wire: Wire, run: int) -> None:
-    page = wire.request(lambda seq: Collect(seq, run, NOBODY_COLLECTS, NOBODY_COLLECTS), Page)
-    page.result()
+    wire.send(Collected(run, NOBODY_COLLECTS))
+    wire.request(lambda seq: Collect(seq, run, NOBODY_COLLECTS), Page).result()
 
 
 def _or_die(function: Callable[..., None], *args: Any) -> None:

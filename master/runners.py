@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from queue_manager.lifeline import die_with
@@ -39,7 +39,7 @@ class Runner:
     over: bool = False
     stderr: bytes = b""
     stalled: str = ""
-    progress: tuple[int, int] = field(default=(-1, -1))
+    progress: tuple[int, int, int] = (-1, -1, -1)
 
 
 class Runners:
@@ -102,7 +102,7 @@ class Runners:
                 self._finish(runner)
                 return
             run = runner.run
-            if runner.progress != (progress := (run.tasks, run.collected)):
+            if runner.progress != (progress := (run.tasks, run.collected, run.collected_into)):
                 runner.progress, runner.deaths, pause_s = progress, 0, _FIRST_PAUSE_S
             runner.deaths += 1
             log.warning("the runner of run %d (%s) %s", run.id, run.job, _how(code))

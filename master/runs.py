@@ -10,9 +10,11 @@ from functools import partial
 from queue_manager.errors import RefusedError
 from queue_manager.peer import Peer
 from queue_manager.records import (
+    BLOCK_TASKS,
     Accepted,
     AskResults,
     Collect,
+    Collected,
     Ended,
     Message,
     OpenRun,
@@ -110,11 +112,16 @@ class Runs:
         run = self._run(message.run)
 
         def answer() -> None:
-            ended = run.exhausted
-            _send(
-                peer,
-                RunOpened(message.seq, run.job, run.words, run.accepted, ended, run.collected),
+            opened = RunOpened(
+                message.seq,
+                run.job,
+                run.words,
+                run.accepted,
+                run.exhausted,
+                run.collected,
+                run.collected_into,
             )
+            _send(peer, opened)
 
         self._post(peer, message.seq, lambda now, wall: answer)
 
@@ -150,9 +157,15 @@ class Runs:
     def collect(self, peer: Peer, message: Collect) -> None:
         """A runner asks for outcomes; the answer waits until there are some."""
         run = self._run(message.run)
-        collected = min(message.collected, NOBODY_COLLECTS)
-        self._turn.broker.collected(run, collected, min(max(message.errors, 0), _ERRORS))
         self._collecting.setdefault(run.id, []).append(_Parked(peer, message))
+        self._turn.wake()
+
+    def collected(self, message: Collected) -> None:
+        """A runner's `collect()` has come so far."""
+        run = self._run(message.run)
+        seq = min(message.collected, NOBODY_COLLECTS)
+        into = min(max(message.into, 0), BLOCK_TASKS)
+        self._turn.broker.collected(run, seq, min(max(message.errors, 0), _ERRORS), into)
         self._turn.wake()
 
     def closed(self, peer: Peer) -> None:

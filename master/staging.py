@@ -70,10 +70,11 @@ class Staging:
 
     # --- progress: it goes with a later commit ---
 
-    def collected(self, run: Run, seq: int, errors: int) -> None:
+    def collected(self, run: Run, seq: int, errors: int, into: int = 0) -> None:
         """Note how far `collect()` has come; it goes with the next commit (`add_progress`)."""
-        if seq > run.collected or errors:
-            run.collected = max(seq, run.collected)
+        before = (run.collected, run.collected_into)
+        if (seq, into) > before or errors:
+            run.collected, run.collected_into = max((seq, into), before)
             run.collect_errors += errors
             self._collected[run.id] = run
 

@@ -28,7 +28,7 @@ log = logging.getLogger("quartermaster.master")
 
 BODIES_BYTES = 64 * 1024 * 1024
 RETRY_S = 0.5
-PROGRESS_S = 0.1
+PROGRESS_S = 0.04
 """How long the progress of collecting may wait for a commit that is due anyway."""
 
 Answer = Callable[[], None]

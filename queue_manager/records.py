@@ -183,14 +183,24 @@ class TasksEnded(Message, frozen=True, array_like=True, tag="ended"):
 class Collect(Message, frozen=True, array_like=True, tag="collect"):
     """Ask for the outcomes of a run behind the sequence number `after`. Answer: `Page`.
 
-    The answer waits until there is one, or the run has ended. collected: everything up to
-    that number was given to `collect()`; saved with a later commit. errors: exceptions in it.
+    The answer waits until there is one, or the run has ended.
     """
 
     seq: int
     run: int
     after: int
-    collected: int = 0
+
+
+class Collected(Message, frozen=True, array_like=True, tag="collected"):
+    """How far `collect()` has come; sent every few hundredths of a second while it works.
+
+    Everything up to the sequence number `collected` was given to it, and `into` results of the
+    outcome behind that. errors: exceptions in it since the last one. Saved soon, not answered.
+    """
+
+    run: int
+    collected: int
+    into: int = 0
     errors: int = 0
 
 
@@ -245,7 +255,8 @@ class RunStarted(Message, frozen=True, array_like=True, tag="started"):
 class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
     """Where a run stands. accepted: tasks without a key from `tasks()` that are on disk.
 
-    words: its arguments as they were given. collected: the number that `collect()` has reached.
+    words: its arguments as they were given. collected, into: what `collect()` has
+    reached, as in `Collected`.
     """
 
     seq: int
@@ -254,6 +265,7 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
     accepted: int
     ended: bool
     collected: int
+    into: int = 0
 
 
 class Accepted(Message, frozen=True, array_like=True, tag="accepted"):
@@ -371,6 +383,7 @@ Request = (
     | SubmitTasks
     | TasksEnded
     | Collect
+    | Collected
     | AskStatus
     | AskResults
 )

@@ -52,7 +52,8 @@ def open_database(path: Path) -> sqlite3.Connection:
         db.executescript(
             f"BEGIN; {schema}"
             "INSERT INTO runs (id, job, state, exhausted, started_at, collected, collect_errors,"
-            f" words, options) VALUES ({QUEUE_RUN}, '', 'active', 0, 0, 0, 0, x'90', x'{options}');"
+            " collected_into, words, options)"
+            f" VALUES ({QUEUE_RUN}, '', 'active', 0, 0, 0, 0, 0, x'90', x'{options}');"
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
     elif version != SCHEMA_VERSION:

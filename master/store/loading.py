@@ -70,7 +70,7 @@ def _load_strays(
 def _load_runs(db: sqlite3.Connection) -> Iterator[RunRecord]:
     for row in db.execute(
         "SELECT id, job, words, key, options, state, exhausted, started_at, ended_at,"
-        " collected, collect_errors FROM runs ORDER BY id"
+        " collected, collect_errors, collected_into FROM runs ORDER BY id"
     ):
         run, job, words, key, options, state, exhausted, *rest = row
         yield RunRecord(

@@ -16,6 +16,7 @@ CREATE TABLE runs (
     ended_at       REAL,
     collected      INTEGER NOT NULL,
     collect_errors INTEGER NOT NULL,
+    collected_into INTEGER NOT NULL,
     words          BLOB NOT NULL,
     options        BLOB NOT NULL
 );

@@ -55,7 +55,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     _insert(
         db,
         "INSERT OR REPLACE INTO runs (id, job, key, state, exhausted, started_at, ended_at,"
-        " collected, collect_errors, words, options)",
+        " collected, collect_errors, collected_into, words, options)",
         (_run_row(run) for run in changes.runs.values()),
     )
     if changes.delivered is not None:
@@ -92,6 +92,7 @@ def _run_row(run: RunRecord) -> tuple[Any, ...]:
         run.ended_at,
         run.collected,
         run.collect_errors,
+        run.collected_into,
         msgspec.msgpack.encode(run.words),
         msgspec.msgpack.encode(run.options),
     )

@@ -1,9 +1,10 @@
-"""Jobs whose `tasks()` is bad: they stall alone."""
+"""Runners: bad ones stall alone, killed ones go on where they were."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 
 from tests.integration.processes import Master, eventually
 
@@ -43,3 +44,20 @@ def test_a_runner_that_is_killed_goes_on_behind_what_was_accepted(master: Master
     tasks = master.ended_tasks(run, 60)
     assert [task["payload"] for task in tasks] == list(range(60))
     eventually(lambda: master.run_line(run)["state"] == "done")
+
+
+def test_a_killed_collect_repeats_at_most_the_last_tenth_of_a_second(master: Master) -> None:
+    """5 ms a call, so 20 calls in 0.1 s: a page of all 300 results would repeat far more."""
+    master.worker()
+    run = master.submit("slow_collect")
+    collected = master.process.lines
+    for reached in (60, 180):
+        eventually(lambda reached=reached: len(collected("collected")) >= reached)
+        (runner,) = master.children("master.runner")
+        os.kill(runner, signal.SIGKILL)
+        master.process.says(rf"the runner of run {run} \(slow_collect\) was killed by SIGKILL")
+        eventually(lambda runner=runner: master.children("master.runner") not in ([], [runner]))
+    master.process.says(rf"run {run} \(slow_collect\): 300 tasks done", 30.0)
+    times = Counter(line.split()[-1] for line in collected("collected"))
+    assert len(times) == 300
+    assert sum(times.values()) - 300 <= 2 * 20

@@ -15,6 +15,7 @@ from queue_manager.records import (
     Accepted,
     AskResults,
     Collect,
+    Collected,
     Done,
     NewBlock,
     OpenRun,
@@ -195,7 +196,7 @@ def test_a_new_runner_is_told_of_what_its_forerunner_submitted_last(play: Any) -
         await world.turns()
         world.store.full = False
         await world.later(RETRY_S)
-        assert peer.sent == [RunOpened(7, "job", [], 4, False, 0)]
+        assert peer.sent == [RunOpened(7, "job", [], 4, False, 0, 0)]
 
     play(scene)
 
@@ -308,7 +309,8 @@ def test_being_ahead_is_measured_in_bytes_too_also_after_a_restart(
 
 async def collect(world: World, run: Any, after: int, collected: int = 0) -> FakePeer:
     peer = FakePeer("runner")
-    world.runs.collect(peer.peer, Collect(5, run.id, after, collected))
+    world.runs.collected(Collected(run.id, collected))
+    world.runs.collect(peer.peer, Collect(5, run.id, after))
     await world.turns()
     return peer
 
@@ -412,3 +414,22 @@ def test_results_are_read_in_task_order_while_the_run_goes_on(play: Any) -> None
         assert page.over
 
     play(scene)
+
+
+def test_a_new_runner_is_told_how_far_into_an_outcome_its_forerunner_has_collected(
+    play: Any,
+) -> None:
+    async def before(world: World) -> None:
+        run = await world.start_run()
+        world.runs.collected(Collected(run.id, 3, into=5))
+        world.runs.collected(Collected(run.id, 3, into=2))  # an older word changes nothing
+        await world.later(1.0)
+
+    async def after(world: World) -> None:
+        peer = FakePeer()
+        world.runs.open(peer.peer, OpenRun(7, 1))
+        await world.turns()
+        (opened,) = peer.sent
+        assert (opened.collected, opened.into) == (3, 5)
+
+    play(before, after)

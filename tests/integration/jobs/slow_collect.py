@@ -1,0 +1,16 @@
+"""A job whose collect() takes its time, and says which results it was given."""
+
+import time
+
+
+def tasks(count: int = 300):
+    return iter(range(count))
+
+
+def work(n):
+    return n
+
+
+def collect(n, result):
+    time.sleep(0.005)
+    print("collected", n, flush=True)
