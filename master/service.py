@@ -16,7 +16,7 @@ from queue_manager.errors import QueueError, SettingsError
 from queue_manager.manager import serving
 from queue_manager.peer import Peer
 from queue_manager.records import Refused, RunStarted, StartRun, encode
-from queue_manager.settings import Settings
+from queue_manager.settings import Settings, is_loopback
 
 from .broker import Broker
 from .changes import QUEUE_RUN
@@ -114,6 +114,8 @@ class Service:
         """Listen, take up unfinished runs, and keep the health file young."""
         self.server.start()
         log.info("listening on %s, store in %s", self.address, self.settings.master_data)
+        if not (is_loopback(self.settings.queue_bind) or self.settings.queue_publish_known):
+            log.warning("other machines can reach it: authenticated, not yet encrypted")
         for run in list(self.broker.runs.values()):
             if run.id != QUEUE_RUN and (run.active or _uncollected(run)):
                 self.runners.start(run)
