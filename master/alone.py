@@ -41,6 +41,8 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
         RefusedError: a master serves this store, or the job or its arguments are wrong.
     """
     stop = stop_event()
+    # Its one worker comes and goes with it: that is no news.
+    logging.getLogger("quartermaster.master.workers").setLevel(logging.WARNING)
     settings = msgspec.structs.replace(settings, job=job, queue_port=_port(settings))
     try:
         service = Service(settings, authkey)
@@ -113,6 +115,7 @@ async def _start_worker(service: Service, authkey: bytes) -> asyncio.subprocess.
         sys.executable,
         "-m",
         "worker",
+        "--quiet",
         stdin=asyncio.subprocess.DEVNULL,
         env={**os.environ, **environment},
         start_new_session=True,

@@ -32,6 +32,7 @@ from .lease import Session
 from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")
+coming_and_going = logging.getLogger("quartermaster.master.workers")
 
 _LEASE_BYTES = 256
 SILENT_S = 12.0
@@ -84,7 +85,8 @@ class Workers:
         worker = WorkerSession(peer, Session(session_id, max(1, hello.slots)), hello, now, now)
         self.sessions[session_id] = worker
         self._turn.broker.add_session(worker.session)
-        log.info("worker %s connected with %d slot(s)", worker.name, worker.session.slots)
+        slots = worker.session.slots
+        coming_and_going.info("worker %s connected with %d slot(s)", worker.name, slots)
         return worker
 
     def message(self, worker: WorkerSession, message: Exchange | Beat) -> None:
@@ -105,7 +107,8 @@ class Workers:
         self.sessions.pop(worker.session.id, None)
         self._hungry.pop(worker.session.id, None)
         held = sum(lease.held for lease in worker.session.leases.values())
-        log.info("worker %s left%s", worker.name, f", {held} task(s) offered again" * bool(held))
+        offered = f", {held} task(s) offered again" * bool(held)
+        coming_and_going.info("worker %s left%s", worker.name, offered)
         drop = self._turn.broker.drop_session
         self._turn.post(Step(lambda now, wall: drop(worker.session, now, wall), waits=True))
 

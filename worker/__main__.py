@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import signal
@@ -22,7 +23,8 @@ LOOK_S = 0.5
 def main() -> int:
     """Run a worker; the exit code: 0 after a drain, 2 for a wrong setting."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    level = logging.WARNING if _arguments().quiet else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
         settings = load_settings()
         authkey = _authkey(settings)
@@ -33,6 +35,12 @@ def main() -> int:
         return 0
     asyncio.run(_run(settings, authkey))
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m worker", description=__doc__)
+    parser.add_argument("--quiet", action="store_true", help="log troubles only")
+    return parser.parse_args()
 
 
 def _authkey(settings: Settings) -> bytes:
