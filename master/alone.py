@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -28,7 +29,7 @@ from .service import Service
 log = logging.getLogger("quartermaster.master")
 
 WAIT_FOR_WORKER_S = 5.0
-POLL_S = 0.2
+POLL_S = 0.1
 _WORKER_STOP_S = 12.0
 
 
@@ -47,11 +48,11 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     try:
         service = Service(settings, authkey)
     except StoreBusyError as error:
-        again = " ".join(["qm submit", job, *words, "--wait"])
+        again = shlex.join(["qm", "submit", job, *words, "--wait"])
         raise RefusedError(f"{error}: ask that master instead, with `{again}`") from error
-    over = asyncio.Event()
-    service.runners.on_finished.append(lambda _: over.set())
-    service.runners.on_stalled.append(lambda _, __: over.set())
+    over: set[int] = set()
+    service.runners.on_finished.append(lambda run: over.add(run.id))
+    service.runners.on_stalled.append(lambda run, _: over.add(run.id))
     service.start()
     worker = None
     try:
@@ -65,6 +66,8 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     if stopped:
         log.info("stopped; the same command goes on where it was")
         return 130
+    if run.active:
+        return 1  # stalled, which was said
     log.info(closing_line(run, settings).partition(" Submit")[0])
     return 0 if run.state == "done" else 1
 
@@ -79,20 +82,21 @@ async def _begin(service: Service, job: str, words: list[str]) -> Run:
     return run
 
 
-async def _watch(service: Service, run: Run, over: asyncio.Event, stop: asyncio.Event) -> bool:
-    """Wait for the run's end with progress on a terminal; True when it was interrupted."""
+async def _watch(service: Service, run: Run, over: set[int], stop: asyncio.Event) -> bool:
+    """Wait for the run's end with progress on a terminal; True when it was interrupted.
+
+    over: ids of the runs that ended or stalled; the store may have others, unfinished, too.
+    """
     loop = asyncio.get_running_loop()
     late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service)
-    waits = [asyncio.ensure_future(event.wait()) for event in (over, stop)]
     with Progress(run.job) as progress:
-        while not over.is_set() and not stop.is_set():
+        while run.id not in over and not stop.is_set():
             progress.show(run.done + run.dead, run.tasks)
-            await asyncio.wait(waits, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), POLL_S)
         progress.show(run.done + run.dead, run.tasks)
     late.cancel()
-    for wait in waits:
-        wait.cancel()
-    return not over.is_set()
+    return run.id not in over
 
 
 def _say_waiting(service: Service) -> None:

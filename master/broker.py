@@ -239,6 +239,11 @@ class Broker(Staging):
         self._delay(run, stray, now + delay_s)
         return True
 
+    def staged_attempts(self, lease: Lease, position: int) -> int:
+        """How many attempts of a task were charged, with the one that this turn has staged."""
+        staged = self.changes.strays.get((lease.run.id, lease.first + position))
+        return 0 if staged is None else staged.attempts
+
     def release(self, session: Session, number: int, start: int, stop: int, lacks: str) -> bool:
         """Tasks go back uncharged. lacks: why the session can't run the job. False: see `done`."""
         lease = self._settle(session, number, start, stop)

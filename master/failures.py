@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from .lease import Lease
 
@@ -10,6 +11,7 @@ log = logging.getLogger("quartermaster.master")
 
 _FIRST = 20
 _THEN_EACH = 1_000
+_FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)', re.MULTILINE)
 
 
 class FailureLog:
@@ -18,10 +20,19 @@ class FailureLog:
     def __init__(self) -> None:
         self._seen: dict[int, int] = {}
 
-    def note(self, lease: Lease, position: int, error: str) -> None:
-        """One attempt of one task has failed and was charged."""
+    def note(
+        self, lease: Lease, position: int, error: str, attempts: int, evidence: str = ""
+    ) -> None:
+        """One attempt of one task has failed and was charged: its `attempts`-th."""
         run = lease.run
         seen = self._seen[run.id] = self._seen.get(run.id, 0) + 1
         if seen <= _FIRST or seen % _THEN_EACH == 0:
             what = f"run {run.id} ({run.job or 'queue'}), task {lease.first + position}"
-            log.warning("%s failed: %s%s", what, error, " (…)" if seen > _FIRST else "")
+            count = f"attempt {attempts} of {run.options.attempts}"
+            log.warning("%s failed: %s (%s%s)", what, error, _place(evidence), count)
+
+
+def _place(evidence: str) -> str:
+    """Where it was raised, if the evidence is a traceback."""
+    places = _FRAME.findall(evidence)
+    return f"{places[-1][0]} line {places[-1][1]}, " if places else ""

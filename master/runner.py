@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
@@ -24,7 +25,7 @@ from queue_manager import codec
 from queue_manager.arguments import parse_arguments
 from queue_manager.authkey import find_authkey
 from queue_manager.batching import Batching
-from queue_manager.errors import ConnectionLostError, QueueError
+from queue_manager.errors import BadJobError, ConnectionLostError, QueueError
 from queue_manager.job import Task
 from queue_manager.link import Link
 from queue_manager.loading import Job, load_job
@@ -107,6 +108,13 @@ class Feeder:
     def feed(self, inputs: Iterator[Any], skip: int) -> None:
         """Submit all inputs; the first `skip` of those without a key were accepted before."""
         threading.Thread(target=_or_die, args=(self._flush_often,), daemon=True).start()
+        try:
+            self._take(inputs, skip)
+        finally:
+            self._finish()  # also what came before an error of `tasks()`
+        self._wire.request(lambda seq: TasksEnded(seq, self._run), Accepted).result()
+
+    def _take(self, inputs: Iterator[Any], skip: int) -> None:
         add, lock, blocks = self._batching.add, self._lock, self._blocks
         for item in inputs:
             if skip and not (type(item) is Task and item.key is not None):
@@ -118,12 +126,13 @@ class Feeder:
                     blocks.append(ended)
                     if len(blocks) >= BLOCKS_A_SUBMIT:
                         self._submit()
+
+    def _finish(self) -> None:
         self._over.set()
-        with lock:
+        with self._lock:
             self._flush()
         while self._on_the_way:
             self._on_the_way.popleft().result()
-        self._wire.request(lambda seq: TasksEnded(seq, self._run), Accepted).result()
 
     def _flush_often(self) -> None:
         """A generator that takes its time must not hold back what it has yielded."""
@@ -216,7 +225,12 @@ class Collector:
 
 def _inputs(job: Job, words: list[str]) -> Iterator[Any]:
     arguments = parse_arguments(words, job.tasks)
-    return iter(() if job.tasks is None else job.tasks(**arguments))
+    inputs = () if job.tasks is None else job.tasks(**arguments)
+    try:
+        return iter(inputs)
+    except TypeError:
+        kind = type(inputs).__name__
+        raise BadJobError(f"{job.name}: tasks() returned {kind}: it must yield payloads") from None
 
 
 def run_run(number: int, settings: Settings) -> None:
@@ -245,7 +259,7 @@ def _nobody_collects(wire: Wire, run: int) -> None:
 
 
 def _or_die(function: Callable[..., None], *args: Any) -> None:
-    """A thread of the runner's: its error ends the process, the traceback where people look."""
+    """An error ends the process, in one line or with the traceback of the user's code."""
     try:
         function(*args)
     except ConnectionLostError:
@@ -253,20 +267,24 @@ def _or_die(function: Callable[..., None], *args: Any) -> None:
     except QueueError as error:
         log.error("%s", error)
         os._exit(1)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        traceback.print_exception(type(error), error, _below_ours(error))
         sys.stdout.flush()
         os._exit(1)
+
+
+def _below_ours(error: BaseException) -> types.TracebackType | None:
+    """The traceback from the user's first frame on; all of it when there is none."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace or error.__traceback__
 
 
 def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    settings = load_settings()
-    try:
-        run_run(int(sys.argv[1]), settings)
-    except QueueError as error:
-        sys.exit(str(error))
+    _or_die(run_run, int(sys.argv[1]), load_settings())
     sys.stdout.flush()
     os._exit(0)  # the threads of the wire are not waited for
 

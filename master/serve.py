@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shlex
 import signal
 
 from queue_manager import codec
@@ -60,7 +61,7 @@ def closing_line(run: Run, settings: Settings) -> str:
 
 def another(run: Run, settings: Settings) -> str:
     """The command that asks for one more run of the same job."""
-    words = " ".join(run.words) or ("count=20" if run.job == "square" else "")
+    words = shlex.join(run.words) or ("count=20" if run.job == "square" else "")
     inside = "docker compose exec master " if settings.queue_publish_known else ""
     return f"{inside}qm submit {run.job} {words} --wait".replace("  ", " ")
 

@@ -103,9 +103,13 @@ class StatusBook:
             yield "JOB is not set: only standard-library clients take the queue's tasks"
         elif not workers:
             yield "no worker is connected: docker compose up --scale worker=8, or python -m worker"
+        lacking: dict[str, list[str]] = {}
         for worker in workers:
             if run.job in worker.session.lacks:
-                yield f"{worker.name} can't run {run.job}: {worker.session.lacks[run.job]}"
+                lacking.setdefault(worker.session.lacks[run.job], []).append(worker.name)
+        for why, names in lacking.items():
+            who = names[0] if len(names) == 1 else f"{len(names)} workers"
+            yield f"{who} can't run {run.job}: {why}"
 
     def _sessions(self, now: float) -> list[SessionStatus]:
         found = [

@@ -184,7 +184,14 @@ class Workers:
                 delay_s=outcome.delay_s,
             )
             if accepted and lease is not None:
-                note = partial(self._failures.note, lease, outcome.position, outcome.error)
+                note = partial(
+                    self._failures.note,
+                    lease,
+                    outcome.position,
+                    outcome.error,
+                    broker.staged_attempts(lease, outcome.position),
+                    outcome.evidence,
+                )
                 broker.when_committed(note)
             return accepted
         if lease is not None and outcome.lacks:

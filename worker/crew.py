@@ -40,6 +40,9 @@ LOADING_DEATHS = 3
 
 STOPPED = "stopped"
 
+UNFIT_S = 60.0
+"""After a failed import or `setup()` the same code is not tried again for so long."""
+
 ALONE_S = 60.0
 """How long an async job's tasks run one at a time when nobody knows which killed a slot."""
 
@@ -62,6 +65,7 @@ class Crew:
         self._queue: deque[Held] = deque()
         self._loading_deaths: Counter[tuple[str, str]] = Counter()
         self._alone_until: dict[str, float] = {}
+        self._unfit: dict[str, tuple[str, float, str]] = {}
         self._ticking = False
         self._stopping = False
 
@@ -137,6 +141,7 @@ class Crew:
             held = self._queue[0]
             try:
                 held.version = self._versions.of(held.lease.job, held.lease.run)
+                self._check_fit(held)
             except JobError as error:
                 self._queue.popleft()
                 self._release(held, held.cut(0), str(error))
@@ -149,6 +154,12 @@ class Crew:
             slot.give(held, self.max_bytes, self._alone(held.lease.job))
         self._keep_ticking()
         self._on_change()
+
+    def _check_fit(self, held: Held) -> None:
+        """Raise JobError for code that could not be set up a moment ago: once a minute will do."""
+        version, until, why = self._unfit.get(held.lease.job, ("", 0.0, ""))
+        if version == held.version and time.monotonic() < until:
+            raise JobError(why)
 
     def _choose(self, held: Held) -> Slot | None:
         job = held.lease.job
@@ -179,6 +190,9 @@ class Crew:
 
     def _settle(self, slot: Slot, held: Held, outcome: Outcome) -> None:
         if isinstance(outcome, Released):
+            if outcome.lacks:
+                until = time.monotonic() + UNFIT_S
+                self._unfit[held.lease.job] = (held.version, until, outcome.lacks)
             self._release(held, held.cut(0), outcome.lacks)
             return
         self._loading_deaths.pop((slot.job, slot.version), None)

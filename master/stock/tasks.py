@@ -80,8 +80,10 @@ class TaskQueue(QueueFace):
         ((position, _),) = lease.open
         self._turn.broker.change(stock, lease=None, note=SKIPPED)
         self._turn.broker.fail(stock.session, lease.number, position, SKIPPED, now, wall)
-        note = partial(self._failures.note, lease, position, f"{stock.peer.name} {SKIPPED}")
-        self._turn.broker.when_committed(note)
+        broker = self._turn.broker
+        attempts = broker.staged_attempts(lease, position)
+        error = f"{stock.peer.name} {SKIPPED}"
+        broker.when_committed(partial(self._failures.note, lease, position, error, attempts))
 
     def _hand_out(self, stock: StockSession, lease: Lease) -> None:
         ((position, _),) = lease.open

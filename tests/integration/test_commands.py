@@ -71,6 +71,21 @@ def test_an_interrupted_run_goes_on_with_the_same_command(place: Place, tmp_path
     assert done_in(place) == 40  # each once
 
 
+def test_run_ends_with_its_own_run_not_with_another_of_the_store(
+    place: Place, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    words = ("master", "run", "count_up", "count=40", f"gate={gate}")
+    first = place.start("first.log", *words, WORKER_SLOTS="2", WORKER_DRAIN_S="0.2")
+    first.says("^run 1 .* started")
+    eventually(lambda: done_in(place) == 10, 20.0, "the tasks before the gate are done")
+    assert first.terminate() == 130
+    gate.touch()  # the unfinished run ends within the next command, and before that one's
+    second = place.command("run", "count_up", "count=80", "yield_s=0.02", WORKER_SLOTS="2")
+    assert second.code == 0, repr(second)
+    assert "run 2 (count_up): 80 tasks done" in second.err
+
+
 def done_in(place: Place) -> int:
     """How many results of run 1 are in a store, read beside its master."""
     database = place.folder / "data" / "queue.sqlite3"

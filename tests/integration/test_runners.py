@@ -61,3 +61,18 @@ def test_a_killed_collect_repeats_at_most_the_last_tenth_of_a_second(master: Mas
     times = Counter(line.split()[-1] for line in collected("collected"))
     assert len(times) == 300
     assert sum(times.values()) - 300 <= 2 * 20
+
+
+def test_what_was_yielded_before_an_error_is_run(master: Master) -> None:
+    master.worker()
+    run = master.submit("half")
+    assert [task["payload"] for task in master.ended_tasks(run, 5)] == [0, 1, 2, 3, 4]
+    line = master.process.says(rf"run {run} \(half\) is stalled", 30.0)
+    assert "RuntimeError: no more" in line
+    assert len(master.results(run)) == 5
+
+
+def test_tasks_that_gives_nothing_to_iterate_over_is_one_line(master: Master) -> None:
+    master.submit("not_iterable")
+    master.process.says("not_iterable: tasks.. returned int: it must yield payloads")
+    assert not master.process.lines("Traceback")

@@ -294,6 +294,26 @@ def test_a_mended_job_runs(jobs: Any, run_worker: Any) -> None:
     run_worker(scenario)
 
 
+def test_a_failed_setup_is_not_tried_with_every_lease(
+    jobs: Any, run_worker: Any, tmp_path: Any
+) -> None:
+    """Each try is a process and a traceback in the log."""
+    tries = tmp_path / "tries"
+    jobs.write(
+        f"def setup():\n    open({str(tries)!r}, 'a').write('x')\n    raise OSError('no model')\n"
+        "def work(n): return n"
+    )
+
+    async def scenario(rig: Any) -> None:
+        for count in (1, 2, 3):
+            rig.give(jobs.lease([0]))
+            await rig.until(lambda count=count: len(rig.outcomes) == count)
+            assert "no model" in rig.outcomes[-1].lacks
+        assert tries.read_text() == "x"
+
+    run_worker(scenario)
+
+
 def test_a_setup_that_kills_its_slot_is_no_task_s_fault(jobs: Any, run_worker: Any) -> None:
     """Uncharged; after some such deaths the worker says that it can't run the job."""
     jobs.write("import os\ndef setup(): os._exit(9)\ndef work(n): return n")
