@@ -57,7 +57,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     worker = None
     try:
         run = await _begin(service, job, words)
-        worker = await _start_worker(service, authkey)
+        worker = await _start_worker(service)
         stopped = await _watch(service, run, over, stop)
     finally:
         if worker is not None:
@@ -104,14 +104,11 @@ def _say_waiting(service: Service) -> None:
         log.info("waiting for a worker: QUEUE_PORT=%d python -m worker", service.server.address[1])
 
 
-async def _start_worker(service: Service, authkey: bytes) -> asyncio.subprocess.Process | None:
+async def _start_worker(service: Service) -> asyncio.subprocess.Process | None:
     if importlib.util.find_spec("worker") is None:
         return None
-    host, port = service.server.address
     environment = {
-        "QUEUE_HOST": "127.0.0.1" if host in ("0.0.0.0", "::") else host,
-        "QUEUE_PORT": str(port),
-        "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
+        **service.client_environment,
         # Its own: a worker's beat must not pass for the master's.
         "HEALTH_FILE": str(Path(f"{service.settings.health_file}-worker")),
     }

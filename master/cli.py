@@ -52,7 +52,7 @@ def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) ->
     from .commands import submit_run
 
     words = list(arguments)
-    _exit_with(lambda settings: submit_run(settings, _key(settings), job, words, key, wait))
+    _exit_with(lambda settings: submit_run(settings, find_authkey(settings), job, words, key, wait))
 
 
 @main.command()
@@ -61,7 +61,7 @@ def status(run: int | None) -> None:
     """Show runs, workers and clients, and why nothing moves where nothing does."""
     from .commands import show_status
 
-    _exit_with(lambda settings: show_status(settings, _key(settings), run))
+    _exit_with(lambda settings: show_status(settings, find_authkey(settings), run))
 
 
 @main.command()
@@ -71,11 +71,7 @@ def results(run: int, form: str) -> None:
     """Print the ended tasks of RUN in task order, while it goes on too."""
     from .commands import show_results
 
-    _exit_with(lambda settings: show_results(settings, _key(settings), run, form))
-
-
-def _key(settings: Settings) -> bytes:
-    return find_authkey(settings)
+    _exit_with(lambda settings: show_results(settings, find_authkey(settings), run, form))
 
 
 def _exit_with(command: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:

@@ -42,6 +42,8 @@ TICK_S = 1.0
 class Service:
     """A master that serves. `start` in a running loop, then `stop`.
 
+    client_environment: the variables by which a child process reaches it.
+
     Raises (when it is made):
         StoreError: the data folder can't be used, or another master has it.
         SettingsError: the address can't be listened on.
@@ -50,6 +52,7 @@ class Service:
     def __init__(self, settings: Settings, authkey: bytes) -> None:
         self.settings = settings
         self.started = time.monotonic()
+        self._starting: set[asyncio.Task[None]] = set()
         self.store = SqliteStore(settings.master_data)
         try:
             self._assemble(settings, authkey)
@@ -89,14 +92,12 @@ class Service:
             ) from error
         host, port = self.server.address
         self.address = f"{host}:{port}"
-        reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-        self.runners = Runners(
-            {
-                "QUEUE_HOST": reach,
-                "QUEUE_PORT": str(port),
-                "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
-            }
-        )
+        self.client_environment = {
+            "QUEUE_HOST": "127.0.0.1" if host in ("0.0.0.0", "::") else host,
+            "QUEUE_PORT": str(port),
+            "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
+        }
+        self.runners = Runners(self.client_environment)
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)
 
@@ -164,10 +165,6 @@ class Service:
             peer.send_frame(encode(Refused(message.seq, str(error))))
         else:
             peer.send_frame(encode(RunStarted(message.seq, run.id, created)))
-
-    @functools.cached_property
-    def _starting(self) -> set[asyncio.Task[None]]:
-        return set()
 
     async def _tick(self) -> None:
         while True:

@@ -5,6 +5,7 @@ A payload that can change is encoded when it is added, so that its owner may go 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from . import codec
@@ -24,10 +25,11 @@ class Batching:
 
     Args:
         max_bytes: the most that one payload may have.
+        what: what an error calls it.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_bytes: int, what: str = "a payload") -> None:
+        self._max_bytes, self._what = max_bytes, what
         self._kind = _PLAIN
         self._values: list[Any] = []
         self._keys: list[str] = []
@@ -84,17 +86,17 @@ class Batching:
             elif kind is int and not -_SMALL_INT < payload < _SMALL_INT:
                 size += payload.bit_length() // 8
             if size * _UTF8_BYTES > self._max_bytes:
-                codec.check_size(codec.encode(payload), self._max_bytes, "a payload")
+                codec.check_size(codec.encode(payload), self._max_bytes, self._what)
             return payload, size
         value = codec.freeze(payload)
         size = len(value.data)
         if size > self._max_bytes:
-            codec.check_size(value.data, self._max_bytes, "a payload")
+            codec.check_size(value.data, self._max_bytes, self._what)
         return value, size
 
 
-def blocks_of(items: Any, max_bytes: int) -> list[NewBlock]:
+def blocks_of(items: Iterable[Any], max_bytes: int, what: str = "a payload") -> list[NewBlock]:
     """All items as blocks. Raises as `Batching.add` does."""
-    batching = Batching(max_bytes)
+    batching = Batching(max_bytes, what)
     ended = [batching.add(item) for item in items]
     return [block for block in [*ended, batching.flush()] if block is not None]

@@ -6,19 +6,16 @@ Owns how exceptions, results and follow-ups turn into records; knows nothing of 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any
 
-from queue_manager import Reject, Result, Retry, Task, codec
+from queue_manager import Reject, Result, Retry, codec
+from queue_manager.batching import blocks_of
 from queue_manager.errors import NotPlainDataError, ProtocolError, QueueError, TooLargeError
 from queue_manager.records import (
-    BLOCK_BYTES,
-    BLOCK_TASKS,
     FRAME_BYTES,
     Done,
     Failed,
-    NewBlock,
     Outcome,
 )
 
@@ -93,7 +90,7 @@ def branch(lease: int, position: int, result: Result, took_s: float, max_bytes: 
     """The record of a task with follow-ups: done with all of them, or failed with none."""
     try:
         data = _item(result.value, max_bytes, "the result")
-        blocks = new_blocks(result.follow, max_bytes)
+        blocks = blocks_of(result.follow, max_bytes, "the payload of a follow-up")
         if sum(len(block.body) for block in blocks) > FRAME_BYTES // 2:
             raise TooLargeError(
                 "the follow-ups of one task take more than 4 MiB together: "
@@ -108,37 +105,3 @@ def _item(value: Any, max_bytes: int, what: str) -> bytes:
     data = value.data if type(value) is codec.Encoded else codec.encode(value)
     codec.check_size(data, max_bytes, what)
     return data
-
-
-def new_blocks(tasks: Iterable[Task], max_bytes: int) -> list[NewBlock]:
-    """Consecutive tasks of one group, priority and delay as blocks, in their order.
-
-    Raises:
-        NotPlainDataError: a payload can't travel.
-        TooLargeError: a payload takes more than `max_bytes`.
-    """
-    blocks: list[NewBlock] = []
-    for head, alike in groupby(tasks, lambda t: (t.group, t.priority, t.delay_s, t.key is None)):
-        group, priority, delay_s, plain = head
-        for some, items in _portions(alike, max_bytes):
-            keys = None if plain else [str(task.key) for task in some]
-            body = codec.encode_items(items)
-            blocks.append(NewBlock(len(some), body, keys, group, priority, delay_s))
-    return blocks
-
-
-def _portions(tasks: Iterable[Task], max_bytes: int) -> Iterable[tuple[list[Task], list[bytes]]]:
-    """Cut tasks into blocks by count and by bytes; a larger task is one by itself."""
-    some: list[Task] = []
-    items: list[bytes] = []
-    size_bytes = 0
-    for task in tasks:
-        item = _item(task.payload, max_bytes, "the payload of a follow-up")
-        if some and (len(some) == BLOCK_TASKS or size_bytes + len(item) > BLOCK_BYTES):
-            yield some, items
-            some, items, size_bytes = [], [], 0
-        some.append(task)
-        items.append(item)
-        size_bytes += len(item)
-    if some:
-        yield some, items

@@ -17,8 +17,8 @@ from ..turn import Step, Turn
 class StockSession:
     """A standard-library connection. taken: tasks since its last put; lease: the open one.
 
-    puts, takes: how often it did either, so that `status` can name who splits them over
-    connections. note: what it did wrong last.
+    puts_without: how many results it put without a lease, so that `status` can name who takes and
+    puts on different connections. note: what it did wrong last.
     """
 
     peer: Peer
@@ -26,7 +26,6 @@ class StockSession:
     since: float
     taken: int = 0
     lease: Lease | None = None
-    takes: int = 0
     puts_without: int = 0
     note: str = ""
 

@@ -89,7 +89,6 @@ class TaskQueue(QueueFace):
         ((position, _),) = lease.open
         stock.lease = lease
         stock.taken += 1
-        stock.takes += 1
         body = self._turn.bodies.get(lease.block)
         try:
             (value,) = codec.decode_batch(body, position, position + 1)

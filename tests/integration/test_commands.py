@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import Master, Place, eventually
+from tests.integration.processes import Master, Place, Process, eventually
 
 SQUARE = re.compile(r"^(\d+) \* (\d+) = (\d+)$")
 
@@ -55,16 +55,10 @@ def test_run_with_a_dead_letter_exits_with_1(place: Place) -> None:
 
 
 def test_an_interrupted_run_goes_on_with_the_same_command(place: Place, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    words = ("master", "run", "count_up", "count=40", f"gate={gate}")
-    first = place.start("first.log", *words, WORKER_SLOTS="2", WORKER_DRAIN_S="0.2")
-    first.says("^run 1 .* started")
-    eventually(lambda: done_in(place) == 10, 20.0, "the tasks before the gate are done")
-    assert first.terminate() == 130
+    first, words = interrupted(place, tmp_path / "gate")
     assert first.lines("the same command goes on where it was")
-    gate.touch()
 
-    second = place.command(*words[1:], WORKER_SLOTS="2")
+    second = place.command(*words, WORKER_SLOTS="2")
     assert second.code == 0, repr(second)
     assert "run 1 goes on: 10 of 40 tasks are done" in second.err
     assert "run 1 (count_up): 40 tasks done" in second.err
@@ -74,16 +68,22 @@ def test_an_interrupted_run_goes_on_with_the_same_command(place: Place, tmp_path
 def test_run_ends_with_its_own_run_not_with_another_of_the_store(
     place: Place, tmp_path: Path
 ) -> None:
-    gate = tmp_path / "gate"
-    words = ("master", "run", "count_up", "count=40", f"gate={gate}")
-    first = place.start("first.log", *words, WORKER_SLOTS="2", WORKER_DRAIN_S="0.2")
-    first.says("^run 1 .* started")
-    eventually(lambda: done_in(place) == 10, 20.0, "the tasks before the gate are done")
-    assert first.terminate() == 130
-    gate.touch()  # the unfinished run ends within the next command, and before that one's
+    interrupted(place, tmp_path / "gate")  # it ends within the next command, before that one's
     second = place.command("run", "count_up", "count=80", "yield_s=0.02", WORKER_SLOTS="2")
     assert second.code == 0, repr(second)
     assert "run 2 (count_up): 80 tasks done" in second.err
+
+
+def interrupted(place: Place, gate: Path) -> tuple[Process, tuple[str, ...]]:
+    """Run 1, stopped when 10 of its 40 tasks were done and then free to go on; its command."""
+    words = ("run", "count_up", "count=40", f"gate={gate}")
+    settings = {"WORKER_SLOTS": "2", "WORKER_DRAIN_S": "0.2"}
+    first = place.start("first.log", "master", *words, **settings)
+    first.says("^run 1 .* started")
+    eventually(lambda: done_in(place) == 10, 20.0, "the tasks before the gate are done")
+    assert first.terminate() == 130
+    gate.touch()
+    return first, words
 
 
 def done_in(place: Place) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from queue_manager import Task, codec
+from queue_manager.batching import blocks_of
 from queue_manager.errors import TooLargeError
 from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, NewBlock, encode
-from worker.outcomes import done, failed, new_blocks, one_line
+from worker.outcomes import done, failed, one_line
 
 MAX = 1 << 20
 
@@ -23,7 +24,7 @@ def test_follow_ups_are_split_by_what_a_block_has_in_common() -> None:
         Task(6, group="g", priority=1),
         Task(7, delay_s=2.0),
     ]
-    blocks = new_blocks(tasks, MAX)
+    blocks = blocks_of(tasks, MAX)
     assert [codec.decode_batch(b.body) for b in blocks] == [[1, 2], [3, 4], [5], [6], [7]]
     assert [b.keys for b in blocks] == [None, ["a", "b"], None, None, None]
     assert [(b.group, b.priority, b.delay_s) for b in blocks[2:]] == [
@@ -35,13 +36,13 @@ def test_follow_ups_are_split_by_what_a_block_has_in_common() -> None:
 
 def test_follow_ups_are_cut_by_count() -> None:
     """No block has more than 1,024 tasks."""
-    blocks = new_blocks([Task(n) for n in range(BLOCK_TASKS + 1)], MAX)
+    blocks = blocks_of([Task(n) for n in range(BLOCK_TASKS + 1)], MAX)
     assert [b.count for b in blocks] == [BLOCK_TASKS, 1]
 
 
 def test_follow_ups_are_cut_by_bytes() -> None:
     """A block has at most 64 KiB, or one larger task."""
-    blocks: list[NewBlock] = new_blocks([Task(b"x" * 40_000)] * 3 + [Task(b"x" * 100_000)], MAX)
+    blocks: list[NewBlock] = blocks_of([Task(b"x" * 40_000)] * 3 + [Task(b"x" * 100_000)], MAX)
     assert [b.count for b in blocks] == [1, 1, 1, 1]
     assert len(blocks[0].body) < BLOCK_BYTES < len(blocks[3].body)
 
@@ -49,7 +50,7 @@ def test_follow_ups_are_cut_by_bytes() -> None:
 def test_a_follow_up_too_large_is_refused() -> None:
     """The line says what to do instead."""
     with pytest.raises(TooLargeError, match="shared disk"):
-        new_blocks([Task(b"x" * 2_000)], 1_000)
+        blocks_of([Task(b"x" * 2_000)], 1_000)
 
 
 def test_results_that_are_large_together_are_not_failures() -> None:
