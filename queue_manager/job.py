@@ -5,25 +5,38 @@ Owns what a task, a result and a job's options are; knows nothing of queues or n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+LONGEST_S = 10.0**9
+"""Some thirty years: the most that a delay or a limit of time may be, in seconds."""
+
+LARGEST = 2**31 - 1
+"""The most that any count may be, except of bytes."""
 
 
 def _seconds(name: str, value: object, *, above_zero: bool = False) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
-    if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
+    if not 0 <= value <= LONGEST_S or (above_zero and value == 0):
         least = "above 0" if above_zero else "0 or more"
-        raise ValueError(f"{name} is a number of seconds, {least}, not {value!r}")
+        above = "" if not value > LONGEST_S else f", and at most {LONGEST_S:,.0f}"
+        raise ValueError(f"{name} is a number of seconds, {least}{above}, not {_shown(value)}")
 
 
-def _count(name: str, value: object) -> None:
+def _shown(value: int | float) -> str:
+    """A number as it was written, or roughly if it is very long."""
+    return repr(value) if abs(value) < 10**21 or isinstance(value, float) else "a far larger number"
+
+
+def _count(name: str, value: object, most: int = LARGEST) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is a whole number, not {value!r}")
     if value < 1:
-        raise ValueError(f"{name} is 1 or more, not {value!r}")
+        raise ValueError(f"{name} is 1 or more, not {_shown(value)}")
+    if value > most:
+        raise ValueError(f"{name} is at most {most:,}, not {_shown(value)}")
 
 
 def _text(name: str, value: object) -> None:
@@ -94,6 +107,28 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """How the tasks of one group are held back, across all workers together.
+
+    Args:
+        at_once: most tasks of a group that run at a time; None is no such limit.
+        every_s: least time in seconds between the starts of two tasks of a group.
+
+    Raises:
+        TypeError: a field is of the wrong type.
+        ValueError: a field is out of its range.
+    """
+
+    at_once: int | None = None
+    every_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.at_once is not None:
+            _count("at_once", self.at_once)
+        _seconds("every_s", self.every_s)
+
+
+@dataclass(frozen=True)
 class Options:
     """How a job's tasks are run: `OPTIONS = Options(...)` in its module.
 
@@ -103,6 +138,7 @@ class Options:
         timeout_s: hard limit of one try in seconds, from its start; None is no limit.
         concurrency: tasks that one slot of an async `work` keeps in flight.
         memory_bytes: limit of a slot's memory; None is no limit.
+        per_group: holds back the tasks of each group (`Task(group=)`); None is no limit.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -114,6 +150,7 @@ class Options:
     timeout_s: float | None = None
     concurrency: int = 1
     memory_bytes: int | None = None
+    per_group: Limit | None = None
 
     def __post_init__(self) -> None:
         _count("attempts", self.attempts)
@@ -122,7 +159,9 @@ class Options:
         if self.timeout_s is not None:
             _seconds("timeout_s", self.timeout_s, above_zero=True)
         if self.memory_bytes is not None:
-            _count("memory_bytes", self.memory_bytes)
+            _count("memory_bytes", self.memory_bytes, 2**63 - 1)
+        if self.per_group is not None and not isinstance(self.per_group, Limit):
+            raise TypeError(f"per_group is a Limit(...) or None, not {self.per_group!r}")
 
 
 class Retry(Exception):

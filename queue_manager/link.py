@@ -16,23 +16,16 @@ from typing import Any, TypeVar
 from . import pickles
 from .errors import ConnectionLostError, ProtocolError, RefusedError, WrongKeyError
 from .framing import FrameProtocol
+from .messages import Hello, Refused, Reply, Request, Welcome, decode_reply, encode
 from .names import EXCHANGE
-from .records import (
-    FRAME_BYTES,
-    Hello,
-    Refused,
-    Reply,
-    Request,
-    Welcome,
-    decode_reply,
-    encode,
-)
+from .records import FRAME_BYTES
 from .transport import HANDSHAKE_S, Address, open_socket
 
 log = logging.getLogger("quartermaster.link")
 
 FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 4.0
+"""A restarted master waits 5 s for the workers that it knew: they must have come by then."""
 
 R = TypeVar("R")
 
@@ -66,7 +59,7 @@ def _ignore(_: Any) -> None:
 
 
 class Link:
-    """One session with the master that reconnects with back-off and jitter (5 s at most).
+    """One session with the master that reconnects with back-off and jitter (4 s at most).
 
     Args:
         address: host and port of the master.

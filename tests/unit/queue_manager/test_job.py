@@ -33,6 +33,8 @@ def test_a_task_needs_only_its_payload() -> None:
         ({"delay_s": -1}, "delay_s is a number of seconds, 0 or more"),
         ({"delay_s": float("nan")}, "delay_s is"),
         ({"delay_s": "5"}, "delay_s is a number of seconds"),
+        ({"delay_s": 1e300}, "at most 1,000,000,000, not 1e\\+300"),
+        ({"delay_s": 10**400}, "at most 1,000,000,000, not a far larger number"),
     ],
 )
 def test_a_wrong_field_of_a_task_is_one_clear_line(arguments: dict[str, Any], says: str) -> None:
@@ -50,6 +52,9 @@ def test_a_wrong_field_of_a_task_is_one_clear_line(arguments: dict[str, Any], sa
         ({"timeout_s": 0}, "timeout_s is a number of seconds, above 0"),
         ({"timeout_s": float("inf")}, "timeout_s"),
         ({"memory_bytes": -1}, "memory_bytes is 1 or more"),
+        ({"memory_bytes": 2**70}, "memory_bytes is at most 9,223"),
+        ({"attempts": 10**30}, "attempts is at most 2,147,483,647"),
+        ({"timeout_s": 10**30}, "timeout_s is a number of seconds, above 0, and at most"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(arguments: dict[str, Any], says: str) -> None:

@@ -11,19 +11,14 @@ import pytest
 
 from queue_manager import records
 from queue_manager.errors import ProtocolError
-from queue_manager.records import (
+from queue_manager.messages import (
     Accepted,
     Beat,
     Collect,
-    Done,
     Exchange,
-    Failed,
     Hello,
-    Lease,
     Leases,
-    NewBlock,
     Page,
-    Released,
     Reply,
     Request,
     Status,
@@ -32,6 +27,7 @@ from queue_manager.records import (
     decode_request,
     encode,
 )
+from queue_manager.records import Done, Failed, Lease, NewBlock, Released
 
 VALUES: dict[Any, Any] = {
     int: 7,
@@ -52,6 +48,8 @@ def example(kind: Any) -> Any:
         return args[0]
     if origin is list:
         return [example(args[0])]
+    if origin is tuple:
+        return tuple(map(example, args))
     if origin is dict:
         return {example(args[0]): example(args[1])}
     if args:  # a union: its first member
