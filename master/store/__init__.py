@@ -7,37 +7,85 @@ from typing import Protocol
 
 from queue_manager.records import ResultBlock
 
-from ..changes import Changes, LoadedRun, OutcomeRecord, WaitingBlock
+from ..changes import (
+    BlockState,
+    Changes,
+    LoadedRun,
+    OutcomeRecord,
+    Place,
+    StrayRecord,
+    TaskRecord,
+    WaitingBlock,
+)
 
 
 class Store(Protocol):
     """What the master needs of a store. Used from one thread.
 
     epoch: one more than at the last opening. delivered: up to which result of the queue run,
-    as (seq, index in its batch), stock clients have read.
+    as (seq, index in its batch), stock clients have read. next_run, next_block, next_seq: above
+    every number that was ever given, also to what has been forgotten since. workers: ids of those
+    that were connected at the last commit.
     """
 
     epoch: int
     delivered: tuple[int, int]
+    next_run: int
     next_block: int
     next_seq: int
+    workers: set[str]
+
+    # --- the state ---
 
     def load(self) -> list[LoadedRun]:
-        """All runs as they stand, the queue run first (made at the first opening)."""
+        """All runs as they stand, the queue run first (made at the first opening).
+
+        Takes no longer for many tasks. Forgotten runs are not among them, pruned ones are.
+        """
 
     def commit(self, changes: Changes) -> None:
         """Make changes durable in one transaction; on disk when this returns.
 
-        Raises StoreError, with nothing of them kept, when that is not possible.
+        `revived` counts before `strays` do. Raises StoreError, with nothing of them kept, when
+        that is not possible.
         """
+
+    # --- what waits ---
 
     def read_waiting(
-        self, run: int, priority: int, after: int, tasks: int
-    ) -> tuple[list[WaitingBlock], int]:
-        """Blocks behind block `after` that have waiting tasks, until so many tasks are found.
+        self, run: int, group: str | None, after: Place | None, tasks: int
+    ) -> tuple[list[WaitingBlock], Place | None]:
+        """Blocks of a group (None: of tasks without one) that have waiting tasks.
 
-        Returns also the newest block that was looked at, 0 if there was none.
+        In the order of their places, those behind `after` (None: from the first on), until so many
+        tasks are found. Returns also the place of the last block that was looked at, None when
+        there is nothing behind what is returned.
         """
+
+    def read_strays(
+        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
+    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+        """Strays of a group that wait, in the order of (due_at, task), behind `after`.
+
+        group: None is the tasks without one. Without evidence. Returns also (due_at, task) of the
+        last one, None when there is nothing behind what is returned.
+        """
+
+    def groups(self, run: int) -> list[str]:
+        """The groups of a run's tasks."""
+
+    def set_clock(self, boot: int, behind_s: float) -> None:
+        """Note how far the monotonic clock is behind the wall clock, in this boot of the machine.
+
+        boot: a number that no other boot has; 0 is unknown. If the wall clock was set since this
+        was noted last, in the same boot, the times at which delays end move along.
+        """
+
+    def cap_delays(self, wall: float) -> None:
+        """No stray waits longer than its delay from `wall` on: the clock may have been set."""
+
+    def read_block(self, block: int) -> BlockState | None:
+        """How the tasks of a block stand; None when there is no such block."""
 
     def read_body(self, block: int) -> bytes:
         """The payloads of a block."""
@@ -46,7 +94,9 @@ class Store(Protocol):
         """Which of these keys the run has already."""
 
     def find_run(self, key: str) -> int | None:
-        """The run with this key."""
+        """The run with this key, also when it was pruned."""
+
+    # --- what has ended ---
 
     def read_outcomes(
         self, run: int, after: int, most_bytes: int
@@ -65,12 +115,25 @@ class Store(Protocol):
         """How many results the outcomes behind sequence number `after` hold."""
 
     def read_results(
-        self, run: int, after: int, most_bytes: int
+        self, run: int, after: int, most_bytes: int, dead: bool = False
     ) -> tuple[list[ResultBlock], int, bool]:
-        """Ended tasks in task order behind block `after`, and where the next page begins.
+        """Ended tasks in task order behind the place `after`, and the place of the last of them.
 
-        The last of the three tells whether there is nothing behind it.
+        0 is before the first; what other places mean is the store's own business. A page ends
+        within a block where that has many large results. dead: the dead letters only. The last of
+        the three tells whether there is nothing behind it.
         """
+
+    def read_task(self, run: int, task: int) -> TaskRecord | None:
+        """All that there is of one task; None when there is no such task."""
+
+    # --- what goes ---
+
+    def drop_some(self, rows: int) -> bool:
+        """Delete about so many rows of runs that were forgotten or pruned; False: none is left."""
+
+    def shrink(self, pages: int) -> bool:
+        """Give about so many free pages back to the disk; False: there was none to give."""
 
     def close(self) -> None:
         """Give up the store, for another master to open."""

@@ -14,11 +14,10 @@ import msgspec
 from queue_manager.errors import StoreBusyError, StoreError
 from queue_manager.records import RunOptions
 
-from ..changes import (
-    QUEUE_RUN,
-)
+from ..changes import QUEUE_RUN
+from .migration import can_migrate, give_space_back, migrate
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CHECKPOINT_PAGES = 4_000
 
 
@@ -40,26 +39,47 @@ def lock(folder: Path) -> IO[str]:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file, made or brought to this release's schema if need be."""
     db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+    try:
+        _prepare(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    # Before the first page: later it takes a VACUUM.
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     db.execute("PRAGMA temp_store = MEMORY")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
-        schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
-        options = msgspec.msgpack.encode(RunOptions()).hex()
-        db.executescript(
-            f"BEGIN; {schema}"
-            "INSERT INTO runs (id, job, state, exhausted, started_at, collected, collect_errors,"
-            " collected_into, words, options)"
-            f" VALUES ({QUEUE_RUN}, '', 'active', 0, 0, 0, 0, 0, x'90', x'{options}');"
-            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
+        _create(db)
+    elif can_migrate(version):
+        migrate(db, path, version, read_schema(), SCHEMA_VERSION)
     elif version != SCHEMA_VERSION:
-        db.close()
         raise StoreError(
             f"{path} has schema {version}, this release knows {SCHEMA_VERSION}:"
             " use the release that wrote it"
         )
-    return db
+    give_space_back(db, path)
+
+
+def read_schema() -> str:
+    """The tables and indexes of a new file."""
+    return resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+
+
+def _create(db: sqlite3.Connection) -> None:
+    options = msgspec.msgpack.encode(RunOptions()).hex()
+    db.executescript(
+        f"BEGIN IMMEDIATE; {read_schema()}"
+        "INSERT INTO runs (id, job, state, exhausted, started_at, collected, collect_errors,"
+        " collected_into, version, cancelled, words, options)"
+        f" VALUES ({QUEUE_RUN}, '', 'active', 0, 0, 0, 0, 0, '', 0, x'90', x'{options}');"
+        f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )

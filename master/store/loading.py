@@ -1,85 +1,51 @@
-"""All runs as the store has them, counted without reading a payload."""
+"""All runs as the store has them. Their counts are in their rows: nothing is counted here."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 
 import msgspec
 
 from queue_manager.records import RunOptions
 
-from ..changes import (
-    LoadedRun,
-    RunRecord,
-    StrayRecord,
-)
+from ..changes import LoadedRun, RunCounts, RunRecord
+from .waiting import groups
 
 
 def load(db: sqlite3.Connection) -> list[LoadedRun]:
     """All runs as they stand, the queue run first."""
-    tasks: dict[int, dict[int, int]] = {}
-    total: dict[int, tuple[int, int]] = {}
-    for run, priority, count, accepted in db.execute(
-        "SELECT run, priority, SUM(count), SUM(accepted) FROM blocks GROUP BY run, priority"
-    ):
-        tasks.setdefault(run, {})[priority] = count
-        before = total.get(run, (0, 0))
-        total[run] = (before[0] + count, before[1] + accepted)
-    done: dict[int, int] = {}
-    for run, priority, count in db.execute(
-        "SELECT b.run, b.priority, SUM(o.stop - o.start) FROM outcomes o"
-        " JOIN blocks b ON b.id = o.block GROUP BY b.run, b.priority"
-    ):
-        done[run] = done.get(run, 0) + count
-        tasks[run][priority] -= count
-    strays, dead = _load_strays(db, tasks)
-    last = dict(db.execute("SELECT run, MAX(seq) FROM outcomes GROUP BY run"))
     return [
-        LoadedRun(
-            record,
-            *total.get(record.id, (0, 0)),
-            done.get(record.id, 0),
-            last.get(record.id, 0),
-            {p: n for p, n in tasks.get(record.id, {}).items() if n},
-            strays.get(record.id, []),
-            dead.get(record.id, 0),
-        )
-        for record in _load_runs(db)
+        _loaded(db, *row)
+        for row in db.execute(
+            "SELECT id, job, words, key, options, state, exhausted, started_at, ended_at,"
+            " collected, collect_errors, collected_into, version, cancelled, tasks, accepted, done,"
+            " dead, strays, last_seq FROM runs ORDER BY id"
+        ).fetchall()
     ]
 
 
-def _load_strays(
-    db: sqlite3.Connection, tasks: dict[int, dict[int, int]]
-) -> tuple[dict[int, list[StrayRecord]], dict[int, int]]:
-    strays: dict[int, list[StrayRecord]] = {}
-    dead: dict[int, int] = {}
-    for row in db.execute(
-        "SELECT run, task, block, position, state, attempts, losses, delay_s, due_at, '', '',"
-        " priority FROM strays WHERE state != 'done'"
-    ):
-        stray = StrayRecord(*row)
-        tasks[stray.run][stray.priority] -= 1
-        if stray.state == "dead":
-            dead[stray.run] = dead.get(stray.run, 0) + 1
-        else:
-            strays.setdefault(stray.run, []).append(stray)
-    return strays, dead
-
-
-def _load_runs(db: sqlite3.Connection) -> Iterator[RunRecord]:
-    for row in db.execute(
-        "SELECT id, job, words, key, options, state, exhausted, started_at, ended_at,"
-        " collected, collect_errors, collected_into FROM runs ORDER BY id"
-    ):
-        run, job, words, key, options, state, exhausted, *rest = row
-        yield RunRecord(
-            run,
-            job,
-            msgspec.msgpack.decode(words, type=list[str]),
-            key,
-            msgspec.msgpack.decode(options, type=RunOptions),
-            state,
-            bool(exhausted),
-            *rest,
-        )
+def _loaded(
+    db: sqlite3.Connection,
+    run: int,
+    job: str,
+    words: bytes,
+    key: str | None,
+    packed: bytes,
+    state: str,
+    exhausted: int,
+    *rest: object,
+) -> LoadedRun:
+    options = msgspec.msgpack.decode(packed, type=RunOptions)
+    fields, counts = rest[:-6], rest[-6:]
+    record = RunRecord(
+        run,
+        job,
+        msgspec.msgpack.decode(words, type=list[str]),
+        key,
+        options,
+        state,  # type: ignore[arg-type]
+        bool(exhausted),
+        *fields,  # type: ignore[arg-type]
+    )
+    is_limited = state == "active" and options.per_group is not None
+    return LoadedRun(record, RunCounts(*counts), groups(db, run) if is_limited else [])  # type: ignore[arg-type]

@@ -1,227 +1,215 @@
 """The embedded store: one SQLite file (WAL, synchronous=FULL), written by one thread.
 
-Why rows are blocks, and statements insert many of them at once: docs/design.md, "The store".
+Owns the connection, transactions, and the one line for whatever goes wrong in it. Why rows are
+blocks, and statements insert many of them at once: docs/design.md, "The store".
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import Any, TypeVar, cast
 
 from queue_manager.errors import StoreError
-from queue_manager.records import DeadLetter, Ended, ResultBlock
+from queue_manager.records import ResultBlock
 
 from ..changes import (
+    BlockState,
     Changes,
     LoadedRun,
     OutcomeRecord,
+    Place,
+    StrayRecord,
+    TaskRecord,
     WaitingBlock,
 )
+from . import dropping, results, waiting
+from .dropping import NUMBERS, next_number
 from .file import lock, open_database
+from .keys import Keys
 from .loading import load
-from .writing import set_meta, write
+from .rows import get_meta, set_meta
+from .writing import write
 
-_ROW_BYTES = 256
-"""What a row counts for in a page beside its payloads: a page of tiny rows takes time too."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CLOSE_AT = 256
+"""How many blocks are touched before it is looked which of them have ended: once for all outcomes
+of a block that come close together."""
+
+
+def _reads(verb: F) -> F:
+    """A verb that reads; it raises StoreError, too, when the file can't be read."""
+
+    @functools.wraps(verb)
+    def reading(self: SqliteStore, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(self, *args, **kwargs)
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
+            raise StoreError(f"can't read {self._path}: {error}") from error
+
+    return cast(F, reading)
 
 
 class SqliteStore:
-    """A `Store` in a folder of its own. Raises StoreBusyError when another master has it."""
+    """A `Store` in a folder of its own.
+
+    epoch, delivered, workers and the next numbers are as of the opening. Every verb raises
+    StoreError; opening also StoreBusyError, when another master has the folder.
+    """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = lock(folder)
         self._path = folder / "queue.sqlite3"
+        self._touched: set[int] = set()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(folder)
+        except OSError as error:
+            raise StoreError(f"can't use {folder}: {error}") from error
         try:
             self._db = open_database(self._path)
-            self.epoch = self._next_epoch()
-        except sqlite3.Error as error:
-            self._lock.close()
-            raise StoreError(f"can't use {self._path}: {error}") from error
-        self.delivered = (self._meta("delivered_seq"), self._meta("delivered_index"))
-        self.next_block = self._one("SELECT COALESCE(MAX(id), 0) + 1 FROM blocks")
-        self.next_seq = self._one("SELECT COALESCE(MAX(seq), 0) + 1 FROM outcomes")
+            self._begin()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"can't use {self._path}: {error}") from error
+            raise
 
-    # --- writing ---
+    def _begin(self) -> None:
+        db = self._db
+        self.epoch = get_meta(db, "epoch") + 1
+        set_meta(db, "epoch", self.epoch)
+        self.delivered = (get_meta(db, "delivered_seq"), get_meta(db, "delivered_index"))
+        self.next_run, self.next_block, self.next_seq = (next_number(db, *n) for n in NUMBERS)
+        self.workers = {worker for (worker,) in db.execute("SELECT id FROM workers")}
+        self._keys = Keys(db)
 
-    def commit(self, changes: Changes) -> None:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            write(self._db, changes)
-            self._db.execute("COMMIT")
-        except (sqlite3.Error, OverflowError, ValueError) as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise StoreError(f"can't write to {self._path}: {error}") from error
+    # --- the state ---
 
-    # --- reading ---
-
+    @_reads
     def load(self) -> list[LoadedRun]:
         return load(self._db)
 
+    def commit(self, changes: Changes) -> None:
+        touched = self._touched.union(
+            (outcome.block for outcome in changes.outcomes),
+            (stray.block for stray in changes.strays.values()),
+        )
+        is_due = len(touched) >= _CLOSE_AT
+        with self._transaction():
+            write(self._db, changes)
+            step = self._keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
+            if is_due:
+                waiting.close_blocks(self._db, touched)
+        pruned = {run.id for run in changes.runs.values() if run.state == "pruned"}
+        self._keys.written(step, changes.forgotten | pruned)
+        self._touched = set() if is_due else touched
+
+    # --- what waits ---
+
+    @_reads
     def read_waiting(
-        self, run: int, priority: int, after: int, tasks: int
-    ) -> tuple[list[WaitingBlock], int]:
-        found: list[WaitingBlock] = []
-        last, count = 0, 0
-        # Blocks that ended are passed over in the engine: after a restart they may be many.
-        for block, first, size in self._db.execute(
-            "SELECT id, first, count FROM blocks b WHERE run = ? AND priority = ? AND id > ?"
-            " AND count > (SELECT TOTAL(stop - start) FROM outcomes WHERE block = b.id)"
-            " ORDER BY id",
-            (run, priority, after),
-        ):
-            last = block
-            ranges = self._waiting_ranges(block, size)
-            if ranges:
-                found.append(WaitingBlock(block, first, ranges))
-                count += sum(stop - start for start, stop in ranges)
-            if count >= tasks:
-                break
+        self, run: int, group: str | None, after: Place | None, tasks: int
+    ) -> tuple[list[WaitingBlock], Place | None]:
+        found, last, ended = waiting.read_waiting(self._db, run, group, after, tasks)
+        self._touched.update(ended)
         return found, last
 
-    def _waiting_ranges(self, block: int, count: int) -> list[tuple[int, int]]:
-        ended = list(
-            self._db.execute(
-                "SELECT start, stop FROM outcomes WHERE block = ?1"
-                " UNION SELECT position, position + 1 FROM strays WHERE block = ?1"
-                " ORDER BY 1",
-                (block,),
-            )
-        )
-        ranges, at = [], 0
-        for start, stop in ended:
-            if start > at:
-                ranges.append((at, start))
-            at = max(at, stop)
-        if at < count:
-            ranges.append((at, count))
-        return ranges
+    @_reads
+    def read_strays(
+        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
+    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+        return waiting.read_strays(self._db, run, group, after, most)
 
+    @_reads
+    def groups(self, run: int) -> list[str]:
+        return waiting.groups(self._db, run)
+
+    def set_clock(self, boot: int, behind_s: float) -> None:
+        with self._transaction():
+            waiting.set_clock(self._db, boot, behind_s)
+
+    def cap_delays(self, wall: float) -> None:
+        with self._transaction():
+            waiting.cap_delays(self._db, wall)
+
+    @_reads
+    def read_block(self, block: int) -> BlockState | None:
+        return waiting.read_block(self._db, block)
+
+    @_reads
     def read_body(self, block: int) -> bytes:
-        body: bytes = self._one("SELECT body FROM blocks WHERE id = ?", block)
-        return body
+        return results.read_body(self._db, block)
 
+    @_reads
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
-        marks = ",".join("?" * len(keys))
-        rows = self._db.execute(
-            f"SELECT key FROM keys WHERE run = ? AND key IN ({marks})", (run, *keys)
-        )
-        return {key for (key,) in rows}
+        return self._keys.taken(run, keys)
 
+    @_reads
     def find_run(self, key: str) -> int | None:
         row = self._db.execute("SELECT id FROM runs WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
+    # --- what has ended ---
+
+    @_reads
     def read_outcomes(
         self, run: int, after: int, most_bytes: int
     ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        found: list[OutcomeRecord] = []
-        bodies: dict[int, bytes] = {}
-        size = 0
-        for row in self._db.execute(
-            "SELECT seq, run, block, first, start, stop, results FROM outcomes"
-            " WHERE run = ? AND seq > ? ORDER BY seq",
-            (run, after),
-        ):
-            outcome = OutcomeRecord(*row)
-            found.append(outcome)
-            size += len(outcome.results) + _ROW_BYTES
-            if outcome.block and outcome.first not in bodies:
-                body = bodies[outcome.first] = self.read_body(outcome.block)
-                size += len(body)
-            if size >= most_bytes:
-                break
-        return found, bodies
+        return results.read_outcomes(self._db, run, after, most_bytes)
 
+    @_reads
     def read_last_outcomes(
         self, run: int, most: int
     ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        rows = self._db.execute(
-            "SELECT seq, run, block, first, start, stop, results FROM outcomes"
-            " WHERE run = ? ORDER BY seq DESC LIMIT ?",
-            (run, most),
-        ).fetchall()
-        found = [OutcomeRecord(*row) for row in reversed(rows)]
-        return found, {o.first: self.read_body(o.block) for o in found if o.block}
+        return results.read_last_outcomes(self._db, run, most)
 
+    @_reads
     def count_results(self, run: int, after: int) -> int:
-        count: int = self._one(
-            "SELECT COALESCE(SUM(stop - start), 0) FROM outcomes WHERE run = ? AND seq > ?",
-            run,
-            after,
-        )
-        return count
+        return results.count_results(self._db, run, after)
 
+    @_reads
     def read_results(
-        self, run: int, after: int, most_bytes: int
+        self, run: int, after: int, most_bytes: int, dead: bool = False
     ) -> tuple[list[ResultBlock], int, bool]:
-        found: list[ResultBlock] = []
-        last, size = after, 0
-        for block, first, count, keys in self._db.execute(
-            "SELECT id, first, count, keys FROM blocks WHERE run = ? AND id > ? ORDER BY id",
-            (run, after),
-        ):
-            last = block
-            size += _ROW_BYTES
-            result = self._result_block(block, first, count, keys)
-            if result is not None:
-                found.append(result)
-                size += len(result.body) + sum(len(e.results) + _ROW_BYTES for e in result.ended)
-                size += sum(len(d.evidence) + _ROW_BYTES for d in result.dead)
-            if size >= most_bytes:
-                return found, last, False
-        return found, last, True
+        return results.read_results(self._db, run, after, most_bytes, dead)
 
-    def _result_block(
-        self, block: int, first: int, count: int, keys: bytes | None
-    ) -> ResultBlock | None:
-        """What has ended of a block; None when nothing has."""
-        ended = [
-            Ended(seq, first, start, stop, results)
-            for seq, start, stop, results in self._db.execute(
-                "SELECT seq, start, stop, results FROM outcomes WHERE block = ? ORDER BY start",
-                (block,),
-            )
-        ]
-        strays = self._db.execute(
-            "SELECT task, state, attempts, losses, error, evidence FROM strays"
-            " WHERE block = ? ORDER BY position",
-            (block,),
-        ).fetchall()
-        dead = [DeadLetter(t, a, ls, e, ev) for t, s, a, ls, e, ev in strays if s == "dead"]
-        if not ended and not dead:
-            return None
-        return ResultBlock(
-            first,
-            count,
-            self.read_body(block),
-            None if keys is None else msgspec.msgpack.decode(keys, type=list[str]),
-            ended,
-            dead,
-            {t: a for t, s, a, *_ in strays},
-        )
+    @_reads
+    def read_task(self, run: int, task: int) -> TaskRecord | None:
+        return results.read_task(self._db, run, task)
+
+    # --- what goes ---
+
+    def drop_some(self, rows: int) -> bool:
+        with self._transaction():
+            return dropping.drop_some(self._db, rows)
+
+    def shrink(self, pages: int) -> bool:
+        try:
+            return dropping.shrink(self._db, pages)
+        except sqlite3.Error as error:
+            raise StoreError(f"can't write to {self._path}: {error}") from error
 
     def close(self) -> None:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, AttributeError):
             self._db.close()
         self._lock.close()
 
     # --- inside ---
 
-    def _one(self, query: str, *values: object) -> Any:
-        return self._db.execute(query, values).fetchone()[0]
-
-    def _meta(self, name: str) -> int:
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return 0 if row is None else row[0]
-
-    def _next_epoch(self) -> int:
-        epoch = self._meta("epoch") + 1
-        set_meta(self._db, "epoch", epoch)
-        return epoch
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, on disk when it ends."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error | OverflowError | ValueError):
+                raise StoreError(f"can't write to {self._path}: {error}") from error
+            raise

@@ -1,28 +1,49 @@
-"""What a turn has changed, as rows: one statement for the rows of each kind."""
+"""What a turn has changed, as rows: few statements for the rows of each kind."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from itertools import chain, islice
 from typing import Any
 
 import msgspec
 
-from ..changes import (
-    Changes,
-    RunRecord,
-    StrayRecord,
-)
+from ..changes import Changes, RunCounts, RunRecord, StrayRecord
+from .dropping import drop_later, forget
+from .rows import insert, set_meta
 
-_VARIABLES = 30_000
+_RUN_COLUMNS = (
+    "id, job, key, state, exhausted, started_at, ended_at, collected, collect_errors,"
+    " collected_into, version, cancelled, words, options"
+)
+# Never REPLACE: it would take another run with the same key away, and the counts with the row.
+_RUN_HEAD = f"INSERT INTO runs ({_RUN_COLUMNS})"
+_RUN_END = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(
+    f"{c} = excluded.{c}" for c in _RUN_COLUMNS.split(", ")
+)
 
 
 def write(db: sqlite3.Connection, changes: Changes) -> None:
-    """Insert what a turn has changed, in the transaction that is open."""
-    _insert(
+    """Write what a turn has changed, in the transaction that is open."""
+    _write_tasks(db, changes)
+    _revive(db, changes.revived)
+    insert(
         db,
-        "INSERT INTO blocks (id, run, priority, first, count, accepted, grp, keys, body)",
+        "INSERT OR REPLACE INTO strays (run, task, block, position, priority, state, attempts,"
+        " losses, delay_s, due_at, grp, lease, worker, error, evidence, printed)",
+        (_stray_row(stray) for stray in changes.strays.values()),
+    )
+    _write_runs(db, changes)
+    _write_workers(db, changes.workers)
+    if changes.delivered is not None:
+        set_meta(db, "delivered_seq", changes.delivered[0])
+        set_meta(db, "delivered_index", changes.delivered[1])
+
+
+def _write_tasks(db: sqlite3.Connection, changes: Changes) -> None:
+    insert(
+        db,
+        "INSERT INTO blocks (id, run, priority, first, count, open, grp, keys, body)",
         (
             (
                 b.id,
@@ -30,7 +51,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
                 b.priority,
                 b.first,
                 b.count,
-                b.count if b.from_tasks and b.keys is None else 0,
+                1,
                 b.group,
                 None if b.keys is None else msgspec.msgpack.encode(b.keys),
                 b.body,
@@ -38,47 +59,47 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
             for b in changes.blocks
         ),
     )
-    keyed = [b for b in changes.blocks if b.keys]
-    keys = ((b.run, key) for b in keyed for key in b.keys or ())
-    _insert(db, "INSERT INTO keys (run, key)", keys)
-    _insert(
+    insert(
         db,
         "INSERT INTO outcomes (seq, run, block, first, start, stop, results)",
         ((o.seq, o.run, o.block, o.first, o.start, o.stop, o.results) for o in changes.outcomes),
     )
-    _insert(
-        db,
-        "INSERT OR REPLACE INTO strays (run, task, block, position, priority, state,"
-        " attempts, losses, delay_s, due_at, error, evidence)",
-        (_stray_row(stray) for stray in changes.strays.values()),
-    )
-    _insert(
-        db,
-        "INSERT OR REPLACE INTO runs (id, job, key, state, exhausted, started_at, ended_at,"
-        " collected, collect_errors, collected_into, words, options)",
-        (_run_row(run) for run in changes.runs.values()),
-    )
-    if changes.delivered is not None:
-        set_meta(db, "delivered_seq", changes.delivered[0])
-        set_meta(db, "delivered_index", changes.delivered[1])
 
 
-def _insert(db: sqlite3.Connection, head: str, rows: Iterator[tuple[Any, ...]]) -> None:
-    """One statement for many rows: executemany gives the GIL away at each of them."""
-    first = next(rows, None)
-    if first is None:
-        return
-    group = "(" + ",".join("?" * len(first)) + ")"
-    most = _VARIABLES // len(first)
-    rows = chain([first], rows)
-    while some := list(islice(rows, most)):
-        values = ",".join([group] * len(some))
-        db.execute(f"{head} VALUES {values}", list(chain.from_iterable(some)))
+def _revive(db: sqlite3.Connection, revived: dict[int, float]) -> None:
+    """Dead letters wait again; their evidence stays until the next try."""
+    for run, wall in revived.items():
+        db.execute(
+            "UPDATE strays SET state = 'waiting', attempts = 0, losses = 0, delay_s = 0,"
+            " due_at = ? WHERE run = ? AND state = 'dead'",
+            (wall, run),
+        )
 
 
-def set_meta(db: sqlite3.Connection, name: str, value: int) -> None:
-    """Keep a number under a name."""
-    db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+def _write_runs(db: sqlite3.Connection, changes: Changes) -> None:
+    """Forgotten ones first: the key of one may be given to a new run in the same turn."""
+    forget(db, changes.forgotten)
+    runs = [run for run in changes.runs.values() if run.id not in changes.forgotten]
+    insert(db, _RUN_HEAD, (_run_row(run) for run in runs), _RUN_END)
+    for run, counts in changes.counts.items():
+        db.execute(
+            "UPDATE runs SET tasks = ?, accepted = ?, done = ?, dead = ?, strays = ?, last_seq = ?"
+            " WHERE id = ?",
+            (*_counts_row(counts), run),
+        )
+    drop_later(db, [run.id for run in runs if run.state == "pruned"])
+
+
+def _write_workers(db: sqlite3.Connection, workers: dict[str, bool]) -> None:
+    came = ((worker,) for worker, is_here in workers.items() if is_here)
+    insert(db, "INSERT OR IGNORE INTO workers (id)", came)
+    for worker in (worker for worker, is_here in workers.items() if not is_here):
+        db.execute("DELETE FROM workers WHERE id = ?", (worker,))
+
+
+def _counts_row(counts: RunCounts) -> Iterator[int]:
+    yield from (counts.tasks, counts.accepted, counts.done)
+    yield from (counts.dead, counts.strays, counts.last_seq)
 
 
 def _run_row(run: RunRecord) -> tuple[Any, ...]:
@@ -93,6 +114,8 @@ def _run_row(run: RunRecord) -> tuple[Any, ...]:
         run.collected,
         run.collect_errors,
         run.collected_into,
+        run.version,
+        run.cancelled,
         msgspec.msgpack.encode(run.words),
         msgspec.msgpack.encode(run.options),
     )
@@ -110,6 +133,10 @@ def _stray_row(stray: StrayRecord) -> tuple[Any, ...]:
         stray.losses,
         stray.delay_s,
         stray.due_at,
+        stray.group,
+        stray.lease,
+        stray.worker,
         stray.error,
         stray.evidence,
+        stray.printed,
     )

@@ -1,0 +1,49 @@
+"""A Bloom filter of one bit a key: most keys that are free are known to be so without the disk."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+SLICES = 256
+"""A slice has the hashes with the same first byte. The file's format depends on it."""
+PART_BYTES = 16_384
+"""Of each slice: with ten million keys, every fourth that is free is looked up in vain."""
+
+_NAME = struct.Struct(">QI12x")
+_SPREAD = 2_654_435_761
+_BEHIND_SLICE = 0xFFFFFF
+
+
+class Filter:
+    """Which keys may be in the tree. It is kept and changed in parts, one for each slice."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray(SLICES * PART_BYTES)
+
+    def select(self, names: list[bytes]) -> list[bytes]:
+        """Those of these names that may be there; the others are not."""
+        bits = self._bits
+        places = _places(names)
+        return [n for n, at in zip(names, places, strict=True) if bits[at >> 10] >> (at & 7) & 1]
+
+    def add(self, part: int, names: Iterable[bytes]) -> bytes:
+        """The part of a slice as it is with these names; here it changes with `set`."""
+        begin = part * PART_BYTES
+        bits = self._bits[begin : begin + PART_BYTES]
+        for at in _places(names):
+            bits[(at >> 10) - begin] |= 1 << (at & 7)
+        return bytes(bits)
+
+    def set(self, part: int, bits: bytes) -> None:
+        """Replace the part of a slice."""
+        self._bits[part * PART_BYTES : (part + 1) * PART_BYTES] = bits
+
+
+def _places(names: Iterable[bytes]) -> list[int]:
+    """22 bits for the byte, of which the first 8 are the slice, and the last 3 for the bit in it.
+
+    The run is mixed in: runs one after the other often have the same keys.
+    """
+    fields = _NAME.iter_unpack(b"".join(names))
+    return [at ^ (run * _SPREAD & _BEHIND_SLICE) for run, at in fields]

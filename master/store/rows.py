@@ -1,0 +1,44 @@
+"""Rows in and out, as the other rooms of this store want them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+_SIZES = (256, 64, 16, 4, 1)
+"""Rows of one statement: few different texts, so that each of them is compiled once."""
+
+
+def insert(
+    db: sqlite3.Connection, head: str, rows: Iterable[tuple[Any, ...]], end: str = ""
+) -> None:
+    """One statement for many rows: executemany gives the GIL away at each of them."""
+    waiting = list(rows)
+    if not waiting:
+        return
+    group = "(" + ",".join("?" * len(waiting[0])) + ")"
+    at = 0
+    for size in _SIZES:
+        while len(waiting) - at >= size:
+            values = ",".join([group] * size)
+            some = chain.from_iterable(waiting[at : at + size])
+            db.execute(f"{head} VALUES {values} {end}", tuple(some))
+            at += size
+
+
+def one(db: sqlite3.Connection, query: str, *values: object) -> Any:
+    """The first value of the first row; None when there is no row."""
+    row = db.execute(query, values).fetchone()
+    return None if row is None else row[0]
+
+
+def get_meta(db: sqlite3.Connection, name: str) -> int:
+    """The number under a name, 0 if there is none."""
+    return one(db, "SELECT value FROM meta WHERE name = ?", name) or 0
+
+
+def set_meta(db: sqlite3.Connection, name: str, value: int) -> None:
+    """Keep a number under a name."""
+    db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))

@@ -1,0 +1,192 @@
+"""What waits: blocks in the order of their places, strays in the order of their delays."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator
+from itertools import chain
+from typing import Any
+
+from ..changes import BlockState, Place, StrayRecord, WaitingBlock
+from .rows import get_meta, set_meta
+
+LEAST_SET_S = 1.0
+"""A clock that drifts by less is not one that was set."""
+
+STRAY_COLUMNS = (
+    "run, task, block, position, state, attempts, losses, delay_s, due_at, error, evidence,"
+    " priority, grp, lease, worker, printed"
+)
+"""In the order of a StrayRecord's fields."""
+_WITHOUT_EVIDENCE = STRAY_COLUMNS.replace("evidence", "''").replace("printed", "''")
+
+
+def read_waiting(
+    db: sqlite3.Connection, run: int, group: str | None, after: Place | None, tasks: int
+) -> tuple[list[WaitingBlock], Place | None, list[int]]:
+    """As `Store.read_waiting`; also the blocks that were looked at in vain."""
+    found: list[WaitingBlock] = []
+    ended: list[int] = []
+    count = 0
+    for block, first, size, priority, is_touched in _open_blocks(db, run, group, after):
+        ranges = waiting_ranges(db, block, size) if is_touched else [(0, size)]
+        if not ranges:
+            ended.append(block)
+        elif found and count >= tasks:
+            return found, Place(found[-1].priority, found[-1].id), ended
+        else:
+            found.append(WaitingBlock(block, first, priority, ranges))
+            count += sum(stop - start for start, stop in ranges)
+    return found, None, ended
+
+
+def _open_blocks(
+    db: sqlite3.Connection, run: int, group: str | None, after: Place | None
+) -> Iterator[tuple[Any, ...]]:
+    """Those of the same priority behind `after`, then those of lower ones."""
+    query = (
+        "SELECT id, first, count, priority,"
+        " EXISTS (SELECT 1 FROM outcomes WHERE block = b.id)"
+        " OR EXISTS (SELECT 1 FROM strays WHERE block = b.id)"
+        " FROM blocks b WHERE run = ? AND open = 1 AND grp "
+    )
+    query += "IS NULL" if group is None else "= ?"
+    values: tuple[Any, ...] = (run,) if group is None else (run, group)
+    order = " ORDER BY priority DESC, id"
+    if after is None:
+        return db.execute(query + order, values)
+    return chain(
+        db.execute(query + " AND priority = ? AND id > ?" + order, (*values, *after)),
+        db.execute(query + " AND priority < ?" + order, (*values, after.priority)),
+    )
+
+
+def waiting_ranges(db: sqlite3.Connection, block: int, count: int) -> list[tuple[int, int]]:
+    """The ranges of a block that neither ended nor strayed."""
+    ended = db.execute(
+        "SELECT start, stop FROM outcomes WHERE block = ?1"
+        " UNION SELECT position, position + 1 FROM strays WHERE block = ?1"
+        " ORDER BY 1",
+        (block,),
+    ).fetchall()
+    ranges, at = [], 0
+    for start, stop in ended:
+        if start > at:
+            ranges.append((at, start))
+        at = max(at, stop)
+    if at < count:
+        ranges.append((at, count))
+    return ranges
+
+
+# A stray that has an outcome, too, is counted once. Outcomes of a block don't overlap.
+CLOSE = (
+    "UPDATE blocks SET open = 0 WHERE open = 1"
+    " AND count <= (SELECT TOTAL(stop - start) FROM outcomes WHERE block = blocks.id)"
+    " + (SELECT COUNT(*) FROM strays s WHERE s.block = blocks.id AND s.position >="
+    "  COALESCE((SELECT stop FROM outcomes WHERE block = s.block AND start <= s.position"
+    "   ORDER BY start DESC LIMIT 1), 0))"
+)
+"""Take blocks that have no task left on the plain way out of what waits."""
+
+
+def close_blocks(db: sqlite3.Connection, blocks: Collection[int]) -> None:
+    """Look which of these have no task left on the plain way, in the transaction that is open."""
+    # One text, however many there are: it is compiled once.
+    db.execute(f"{CLOSE} AND id IN (SELECT value FROM json_each(?))", (json.dumps(list(blocks)),))
+
+
+def read_strays(
+    db: sqlite3.Connection,
+    run: int,
+    group: str | None,
+    after: tuple[float, int] | None,
+    most: int,
+) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+    """As `Store.read_strays`."""
+    rows = db.execute(
+        f"SELECT {_WITHOUT_EVIDENCE} FROM strays WHERE run = ? AND grp IS ? AND state = 'waiting'"
+        " AND (due_at, task) > (?, ?) ORDER BY due_at, task LIMIT ?",
+        (run, group, *(after or (float("-inf"), 0)), most + 1),
+    ).fetchall()
+    found = [StrayRecord(*row) for row in rows[:most]]
+    more = len(rows) > most and bool(found)
+    return found, (found[-1].due_at, found[-1].task) if more else None
+
+
+# One step down an index for each group, however many tasks it has.
+_GROUPS = """
+WITH RECURSIVE
+blocks_of (grp) AS (
+    SELECT MIN(grp) FROM blocks WHERE run = ?1 AND open = 1 AND grp IS NOT NULL
+    UNION ALL
+    SELECT (SELECT MIN(grp) FROM blocks WHERE run = ?1 AND open = 1 AND grp > last.grp)
+    FROM blocks_of AS last WHERE last.grp IS NOT NULL
+),
+strays_of (grp) AS (
+    SELECT MIN(grp) FROM strays WHERE run = ?1 AND state = 'waiting'
+    UNION ALL
+    SELECT (SELECT MIN(grp) FROM strays WHERE run = ?1 AND state = 'waiting' AND grp > last.grp)
+    FROM strays_of AS last WHERE last.grp IS NOT NULL
+)
+SELECT grp FROM blocks_of WHERE grp IS NOT NULL
+UNION SELECT grp FROM strays_of WHERE grp IS NOT NULL
+UNION SELECT grp FROM strays WHERE run = ?1 AND state = 'dead' AND grp IS NOT NULL
+ORDER BY grp
+"""
+
+
+def groups(db: sqlite3.Connection, run: int) -> list[str]:
+    """The groups of a run's tasks that are not done (and some that soon will be known to be)."""
+    return [group for (group,) in db.execute(_GROUPS, (run,))]
+
+
+def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:
+    """As `Store.set_clock`, in the transaction that is open."""
+    set_s = behind_s - get_meta(db, "clock_behind_us") / 1e6
+    if boot and boot == get_meta(db, "clock_boot"):
+        if abs(set_s) < LEAST_SET_S:
+            return
+        for (run,) in db.execute("SELECT id FROM runs").fetchall():
+            db.execute(
+                "UPDATE strays SET due_at = due_at + ? WHERE run = ? AND state = 'waiting'",
+                (set_s, run),
+            )
+    set_meta(db, "clock_boot", boot)
+    set_meta(db, "clock_behind_us", round(behind_s * 1e6))
+
+
+def cap_delays(db: sqlite3.Connection, wall: float) -> None:
+    """As `Store.cap_delays`, in the transaction that is open."""
+    for (run,) in db.execute("SELECT id FROM runs").fetchall():
+        db.execute(
+            "UPDATE strays SET due_at = ?1 + delay_s WHERE run = ?2 AND state = 'waiting'"
+            " AND due_at > ?1 AND due_at > ?1 + delay_s",
+            (wall, run),
+        )
+
+
+def read_block(db: sqlite3.Connection, block: int) -> BlockState | None:
+    """As `Store.read_block`."""
+    row = db.execute(
+        "SELECT id, run, first, count, priority, grp FROM blocks WHERE id = ?", (block,)
+    ).fetchone()
+    if row is None:
+        return None
+    strays = db.execute(
+        f"SELECT {_WITHOUT_EVIDENCE} FROM strays WHERE block = ? AND state = 'waiting'"
+        " ORDER BY position",
+        (block,),
+    )
+    number, run, first, count, priority, group = row
+    return BlockState(
+        number,
+        run,
+        first,
+        count,
+        priority,
+        group,
+        waiting_ranges(db, block, count),
+        [StrayRecord(*stray) for stray in strays],
+    )

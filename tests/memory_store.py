@@ -1,0 +1,381 @@
+"""A `Store` of plain dicts: what the verbs mean, without a file.
+
+It takes part in the contract suite, and simulations use it where a real one would be slow.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from master.changes import (
+    QUEUE_RUN,
+    BlockRecord,
+    BlockState,
+    Changes,
+    LoadedRun,
+    OutcomeRecord,
+    Place,
+    RunCounts,
+    RunRecord,
+    StrayRecord,
+    TaskRecord,
+    WaitingBlock,
+)
+from master.store.waiting import LEAST_SET_S
+from queue_manager.errors import StoreError
+from queue_manager.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock, RunOptions
+
+ROW_BYTES = 256
+PLACES = 2 * BLOCK_TASKS
+
+
+@dataclass(slots=True)
+class Kept:
+    """All that is on the disk that there is not. Order of insertion is that of numbers."""
+
+    epoch: int = 0
+    delivered: tuple[int, int] = (0, 0)
+    next_run: int = 1
+    next_block: int = 1
+    next_seq: int = 1
+    workers: set[str] = field(default_factory=set)
+    clock: tuple[int, float] = (0, 0.0)
+    runs: dict[int, RunRecord] = field(default_factory=dict)
+    counts: dict[int, RunCounts] = field(default_factory=dict)
+    blocks: dict[int, BlockRecord] = field(default_factory=dict)
+    outcomes: dict[int, OutcomeRecord] = field(default_factory=dict)
+    strays: dict[tuple[int, int], StrayRecord] = field(default_factory=dict)
+    keys: set[tuple[int, str]] = field(default_factory=set)
+    dropping: set[int] = field(default_factory=set)
+    by_run: dict[int, list[int]] = field(default_factory=dict)
+    seqs_of_run: dict[int, list[int]] = field(default_factory=dict)
+    seqs_of_block: dict[int, list[int]] = field(default_factory=dict)
+    tasks_of_block: dict[int, set[int]] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """The verbs of `master.store.Store`. full: commits fail while it is set.
+
+    commits: how many there were since it was opened.
+    """
+
+    def __init__(self, kept: Kept | None = None) -> None:
+        self._kept = kept or Kept()
+        self._kept.runs.setdefault(
+            QUEUE_RUN, RunRecord(QUEUE_RUN, "", [], None, RunOptions(), "active", False, 0.0, None)
+        )
+        self._kept.epoch += 1
+        self.full = False
+        self.commits = 0
+        kept = self._kept
+        self.epoch, self.delivered, self.workers = kept.epoch, kept.delivered, set(kept.workers)
+        self.next_run, self.next_block = kept.next_run, kept.next_block
+        self.next_seq = kept.next_seq
+
+    def reopen(self) -> MemoryStore:
+        """As after a restart: what was committed, in the next epoch."""
+        return MemoryStore(self._kept)
+
+    # --- the state ---
+
+    def load(self) -> list[LoadedRun]:
+        found = []
+        for _, run in sorted(self._kept.runs.items()):
+            is_limited = run.state == "active" and run.options.per_group is not None
+            groups = self.groups(run.id) if is_limited else []
+            found.append(LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), groups))
+        return found
+
+    def commit(self, changes: Changes) -> None:
+        if self.full:
+            raise StoreError("can't write: database or disk is full")
+        self._check(changes)
+        kept = self._kept
+        self._write_tasks(changes)
+        for key, stray in kept.strays.items():
+            if stray.state == "dead" and stray.run in changes.revived:
+                due_at = changes.revived[stray.run]
+                kept.strays[key] = replace(
+                    stray, state="waiting", attempts=0, losses=0, delay_s=0.0, due_at=due_at
+                )
+        for stray in changes.strays.values():
+            kept.strays[stray.run, stray.task] = stray
+            kept.tasks_of_block.setdefault(stray.block, set()).add(stray.task)
+        self._write_runs(changes)
+        for worker, is_here in changes.workers.items():
+            (kept.workers.add if is_here else kept.workers.discard)(worker)
+        if changes.delivered is not None:
+            kept.delivered = changes.delivered
+        self.commits += 1
+
+    def _check(self, changes: Changes) -> None:
+        """Everything that can fail, before anything is changed."""
+        kept = self._kept
+        run_keys = {
+            run.key: run.id
+            for run in kept.runs.values()
+            if run.id not in changes.forgotten and run.id not in changes.runs
+        }
+        _no_doubles([b.id for b in changes.blocks], kept.blocks)
+        _no_doubles([o.seq for o in changes.outcomes], kept.outcomes)
+        _no_doubles([(b.run, key) for b in changes.blocks for key in b.keys or ()], kept.keys)
+        runs = [run for run in changes.runs.values() if run.id not in changes.forgotten]
+        _no_doubles([run.key for run in runs if run.key is not None], run_keys)
+        if any(abs(b.priority) >= 2**63 for b in changes.blocks):
+            raise StoreError("can't write: an integer is too large")
+        if QUEUE_RUN in changes.forgotten:
+            raise StoreError("can't write: the queue run can't be forgotten")
+
+    def _write_tasks(self, changes: Changes) -> None:
+        kept = self._kept
+        for block in changes.blocks:
+            kept.blocks[block.id] = block
+            kept.by_run.setdefault(block.run, []).append(block.id)
+            kept.keys.update((block.run, key) for key in block.keys or ())
+            kept.next_block = max(kept.next_block, block.id + 1)
+        for outcome in changes.outcomes:
+            kept.outcomes[outcome.seq] = outcome
+            kept.seqs_of_run.setdefault(outcome.run, []).append(outcome.seq)
+            kept.seqs_of_block.setdefault(outcome.block, []).append(outcome.seq)
+            kept.next_seq = max(kept.next_seq, outcome.seq + 1)
+
+    def _write_runs(self, changes: Changes) -> None:
+        kept = self._kept
+        for run in changes.forgotten:
+            kept.runs.pop(run, None)
+            kept.counts.pop(run, None)
+        kept.dropping |= changes.forgotten
+        for run, record in changes.runs.items():
+            kept.next_run = max(kept.next_run, run + 1)
+            if run not in changes.forgotten:
+                kept.runs[run] = copy.copy(record)
+                kept.dropping |= {run} if record.state == "pruned" else set()
+        kept.counts.update({r: c for r, c in changes.counts.items() if r in kept.runs})
+
+    # --- what waits ---
+
+    def read_waiting(
+        self, run: int, group: str | None, after: Place | None, tasks: int
+    ) -> tuple[list[WaitingBlock], Place | None]:
+        found: list[WaitingBlock] = []
+        count = 0
+        blocks = [b for b in self._blocks_of(run) if b.group == group]
+        for block in sorted(blocks, key=lambda b: (-b.priority, b.id)):
+            place = Place(block.priority, block.id)
+            if (after is not None and not after.before(place)) or not (r := self._ranges(block)):
+                continue
+            if found and count >= tasks:
+                return found, Place(found[-1].priority, found[-1].id)
+            found.append(WaitingBlock(block.id, block.first, block.priority, r))
+            count += sum(stop - start for start, stop in r)
+        return found, None
+
+    def read_strays(
+        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
+    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+        behind = sorted(
+            ((s.due_at, s.task), s)
+            for s in self._waiting_strays(run)
+            if s.group == group and (after is None or (s.due_at, s.task) > after)
+        )
+        found = [replace(stray, evidence="", printed="") for _, stray in behind[:most]]
+        return found, behind[most - 1][0] if found and len(behind) > most else None
+
+    def groups(self, run: int) -> list[str]:
+        blocks = {b.group for b in self._blocks_of(run) if b.group is not None and self._ranges(b)}
+        strays = {s.group for s in self._kept.strays.values() if s.run == run and s.state != "done"}
+        return sorted(group for group in blocks | strays if group is not None)
+
+    def _waiting_strays(self, run: int) -> list[StrayRecord]:
+        strays = self._kept.strays.values()
+        return [s for s in strays if s.run == run and s.state == "waiting"]
+
+    def set_clock(self, boot: int, behind_s: float) -> None:
+        before, was_s = self._kept.clock
+        set_s = behind_s - was_s
+        if boot and boot == before:
+            if abs(set_s) < LEAST_SET_S:
+                return
+            for key, stray in self._kept.strays.items():
+                if stray.state == "waiting":
+                    self._kept.strays[key] = replace(stray, due_at=stray.due_at + set_s)
+        self._kept.clock = boot, behind_s
+
+    def cap_delays(self, wall: float) -> None:
+        for key, stray in self._kept.strays.items():
+            if stray.state == "waiting":
+                due_at = min(stray.due_at, max(wall, wall + stray.delay_s))
+                self._kept.strays[key] = replace(stray, due_at=due_at)
+
+    def read_block(self, block: int) -> BlockState | None:
+        b = self._kept.blocks.get(block)
+        if b is None:
+            return None
+        strays = [
+            replace(s, evidence="", printed="") for s in self._strays_of(b) if s.state == "waiting"
+        ]
+        return BlockState(
+            b.id, b.run, b.first, b.count, b.priority, b.group, self._ranges(b), strays
+        )
+
+    def read_body(self, block: int) -> bytes:
+        if block not in self._kept.blocks:
+            raise StoreError(f"there is no block {block} in the store")
+        return self._kept.blocks[block].body
+
+    def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
+        return {key for key in keys if (run, key) in self._kept.keys}
+
+    def find_run(self, key: str) -> int | None:
+        return next((run.id for run in self._kept.runs.values() if run.key == key), None)
+
+    # --- what has ended ---
+
+    def read_outcomes(
+        self, run: int, after: int, most_bytes: int
+    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
+        found: list[OutcomeRecord] = []
+        bodies: dict[int, bytes] = {}
+        size = 0
+        for outcome in self._outcomes_of(run, after):
+            found.append(outcome)
+            size += len(outcome.results) + ROW_BYTES
+            if outcome.block and outcome.first not in bodies:
+                bodies[outcome.first] = self.read_body(outcome.block)
+                size += len(bodies[outcome.first])
+            if size >= most_bytes:
+                break
+        return found, bodies
+
+    def read_last_outcomes(
+        self, run: int, most: int
+    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
+        found = self._outcomes_of(run, -1)[-most:]
+        return found, {o.first: self.read_body(o.block) for o in found if o.block}
+
+    def count_results(self, run: int, after: int) -> int:
+        return sum(o.stop - o.start for o in self._outcomes_of(run, after))
+
+    def read_results(
+        self, run: int, after: int, most_bytes: int, dead: bool = False
+    ) -> tuple[list[ResultBlock], int, bool]:
+        found: list[ResultBlock] = []
+        last, size = after, 0
+        number, into = divmod(after, PLACES)
+        for block in self._blocks_of(run):
+            start = into if block.id == number else 0
+            if block.id < number or (block.id == number and not into):
+                continue
+            if dead and not self._dead(block):
+                continue
+            if size >= most_bytes:
+                return found, last, False
+            result, stop = self._result_block(block, start, most_bytes - size, dead)
+            last = block.id * PLACES + stop
+            size += ROW_BYTES
+            if result.ended or result.dead:
+                found.append(result)
+                size += len(result.body) + sum(len(e.results) + ROW_BYTES for e in result.ended)
+                size += sum(len(d.evidence) + len(d.printed) + ROW_BYTES for d in result.dead)
+            if stop:
+                return found, last, False
+        return found, last, True
+
+    def _result_block(
+        self, block: BlockRecord, into: int, most_bytes: int, only_dead: bool
+    ) -> tuple[ResultBlock, int]:
+        stop = 0
+        ended: list[Ended] = []
+        for o in [] if only_dead else self._ended(block):
+            if o.start < into:
+                continue
+            if ended and most_bytes <= 0:
+                stop = o.start
+                break
+            ended.append(Ended(o.seq, o.first, o.start, o.stop, o.results))
+            most_bytes -= len(o.results) + ROW_BYTES
+        tasks = range(block.first + into, block.first + (stop or block.count))
+        told = [s for s in self._strays_of(block) if s.state == "dead" or not only_dead]
+        dead = [letter for letter in self._dead(block) if letter.task in tasks]
+        attempts = {s.task: s.attempts for s in told if s.task in tasks}
+        found = ResultBlock(block.first, block.count, block.body, block.keys, ended, dead, attempts)
+        return found, stop
+
+    def read_task(self, run: int, task: int) -> TaskRecord | None:
+        for b in self._blocks_of(run):
+            if b.first <= task < b.first + b.count:
+                at = task - b.first
+                key = None if b.keys is None else b.keys[at]
+                outcome = next((o for o in self._ended(b) if o.start <= at < o.stop), None)
+                stray = self._kept.strays.get((run, task))
+                return TaskRecord(run, b.id, at, b.body, key, b.group, b.priority, outcome, stray)
+        return None
+
+    # --- what goes ---
+
+    def drop_some(self, rows: int) -> bool:
+        if not self._kept.dropping:
+            return False
+        run = min(self._kept.dropping)
+        for number in self._kept.by_run.get(run, [])[:rows]:
+            block = self._kept.blocks.pop(number)
+            for key in block.keys or ():
+                self._kept.keys.discard((run, key))
+            for seq in self._kept.seqs_of_block.pop(number, []):
+                del self._kept.outcomes[seq]
+            for task in self._kept.tasks_of_block.pop(number, ()):
+                del self._kept.strays[run, task]
+        del self._kept.by_run.get(run, [])[:rows]
+        if not self._kept.by_run.get(run):
+            self._kept.dropping.discard(run)
+            self._kept.seqs_of_run.pop(run, None)
+        return True
+
+    def shrink(self, pages: int) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+    # --- inside ---
+
+    def _blocks_of(self, run: int) -> list[BlockRecord]:
+        numbers = self._kept.by_run.get(run, [])
+        return [self._kept.blocks[number] for number in sorted(numbers)]
+
+    def _strays_of(self, block: BlockRecord) -> list[StrayRecord]:
+        tasks = sorted(self._kept.tasks_of_block.get(block.id, ()))
+        return [self._kept.strays[block.run, task] for task in tasks]
+
+    def _dead(self, block: BlockRecord) -> list[DeadLetter]:
+        return [
+            DeadLetter(s.task, s.attempts, s.losses, s.error, s.evidence, s.worker, s.printed)
+            for s in self._strays_of(block)
+            if s.state == "dead"
+        ]
+
+    def _ended(self, block: BlockRecord) -> list[OutcomeRecord]:
+        seqs = self._kept.seqs_of_block.get(block.id, [])
+        return sorted((self._kept.outcomes[seq] for seq in seqs), key=lambda o: o.start)
+
+    def _outcomes_of(self, run: int, after: int) -> list[OutcomeRecord]:
+        seqs = sorted(self._kept.seqs_of_run.get(run, []))
+        found = (self._kept.outcomes.get(seq) for seq in seqs if seq > after)
+        return [outcome for outcome in found if outcome is not None]
+
+    def _ranges(self, block: BlockRecord) -> list[tuple[int, int]]:
+        ended = [(o.start, o.stop) for o in self._ended(block)]
+        ended += [(s.position, s.position + 1) for s in self._strays_of(block)]
+        ranges, at = [], 0
+        for start, stop in [*sorted(ended), (block.count, block.count)]:
+            if start > at:
+                ranges.append((at, start))
+            at = max(at, stop)
+        return ranges
+
+
+def _no_doubles(new: Sequence[object], taken: Iterable[object]) -> None:
+    if len(set(new)) < len(new) or not set(new).isdisjoint(taken):
+        raise StoreError("can't write: UNIQUE constraint failed")

@@ -1,0 +1,134 @@
+"""What tests of stores are made of: every engine, opened and broken off; records with defaults."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from master.changes import (
+    BlockRecord,
+    Changes,
+    LoadedRun,
+    OutcomeRecord,
+    Place,
+    RunRecord,
+    StrayRecord,
+    StrayState,
+)
+from master.store import Store
+from master.store.sqlite import SqliteStore
+from queue_manager import codec
+from queue_manager.records import GroupLimit, RunOptions
+from tests.memory_store import MemoryStore
+
+
+class SqliteEngine:
+    """Opens the file; a crash goes on with a copy of what is on the disk at that moment."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._opened: list[SqliteStore] = []
+        self._crashes = 0
+
+    def open(self) -> Store:
+        if self._opened:
+            self._opened[-1].close()
+        self._opened.append(SqliteStore(self._folder / f"data{self._crashes}"))
+        return self._opened[-1]
+
+    def crash(self) -> Store:
+        data = self._folder / f"data{self._crashes}"
+        self._crashes += 1
+        shutil.copytree(data, self._folder / f"data{self._crashes}")
+        return self.open()
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+
+
+class MemoryEngine:
+    """There is no difference between closing it and not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store: MemoryStore | None = None
+
+    def open(self) -> Store:
+        self._store = MemoryStore() if self._store is None else self._store.reopen()
+        return self._store
+
+    crash = open
+
+    def close(self) -> None:
+        pass
+
+
+ENGINES = {"sqlite": SqliteEngine, "memory": MemoryEngine}
+Engine = SqliteEngine | MemoryEngine
+
+LIMITED = RunOptions(per_group=GroupLimit(1))
+
+
+def run_record(id: int = 1, **fields: Any) -> RunRecord:
+    values: dict[str, Any] = {
+        "job": "job",
+        "words": ["a=1", "痛点"],
+        "key": None,
+        "options": RunOptions(7, 8, 9.5),
+        "state": "active",
+        "exhausted": False,
+        "started_at": 1.5,
+        "ended_at": None,
+    }
+    return RunRecord(id, **(values | fields))
+
+
+def body(first: int, count: int) -> bytes:
+    return codec.encode_batch(list(range(first, first + count)))
+
+
+def block(id: int, first: int, count: int, run: int = 1, **fields: Any) -> BlockRecord:
+    return BlockRecord(id, run, first, count, body(first, count), **fields)
+
+
+def outcome(seq: int, of: BlockRecord, start: int, stop: int) -> OutcomeRecord:
+    results = codec.encode_batch([-n for n in range(of.first + start, of.first + stop)])
+    return OutcomeRecord(seq, of.run, of.id, of.first, start, stop, results)
+
+
+def stray(
+    of: BlockRecord, position: int, state: StrayState = "waiting", **fields: Any
+) -> dict[tuple[int, int], StrayRecord]:
+    values: dict[str, Any] = {"attempts": 1, "losses": 0, "priority": of.priority}
+    values |= {"group": of.group, **fields}
+    record = StrayRecord(of.run, of.first + position, of.id, position, state, **values)
+    return {(of.run, record.task): record}
+
+
+def commit(store: Store, *blocks: BlockRecord, **fields: Any) -> None:
+    store.commit(Changes(blocks=list(blocks), **fields))
+
+
+def ranges(
+    store: Store, run: int = 1, group: str | None = None, after: Place | None = None
+) -> list[Any]:
+    found, _ = store.read_waiting(run, group, after, 10**9)
+    return [(b.id, b.ranges) for b in found]
+
+
+def strays_of(store: Store, run: int = 1, group: str | None = None) -> list[StrayRecord]:
+    return store.read_strays(run, group, None, 10**6)[0]
+
+
+def loaded(store: Store, run: int = 1) -> LoadedRun | None:
+    return next((found for found in store.load() if found.record.id == run), None)
+
+
+def drop_all(store: Store, rows: int = 1_000) -> int:
+    """Let all rows go that are to; in how many steps."""
+    steps = 0
+    while store.drop_some(rows):
+        steps += 1
+        assert steps < 10_000
+    return steps

@@ -1,0 +1,385 @@
+"""What every store must do with the state: each test runs over each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from master.changes import QUEUE_RUN, Changes, Place, RunCounts
+from master.store import Store
+from queue_manager import codec
+from queue_manager.errors import StoreError
+from tests.memory_store import MemoryStore
+
+from .store_records import (
+    ENGINES,
+    LIMITED,
+    Engine,
+    block,
+    commit,
+    drop_all,
+    loaded,
+    outcome,
+    ranges,
+    run_record,
+    stray,
+    strays_of,
+)
+
+
+@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    made: Engine = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    return engine.open()
+
+
+# --- what is there after opening ---
+
+
+def test_a_new_store_has_the_queue_run_and_nothing_else(store: Store) -> None:
+    (found,) = store.load()
+    assert (found.record.id, found.record.state) == (QUEUE_RUN, "active")
+    assert (found.counts, found.groups) == (RunCounts(), [])
+    assert (store.next_run, store.next_block, store.next_seq) == (1, 1, 1)
+    assert (store.delivered, store.workers) == ((0, 0), set())
+
+
+def test_each_opening_has_an_epoch_of_its_own(engine: Engine) -> None:
+    assert [engine.open().epoch, engine.crash().epoch, engine.open().epoch] == [1, 2, 3]
+
+
+def test_numbers_go_on_where_they_were(engine: Engine) -> None:
+    one = block(4, 1, 2)
+    commit(engine.open(), one, outcomes=[outcome(9, one, 0, 1)], runs={6: run_record(6)})
+    store = engine.crash()
+    assert (store.next_run, store.next_block, store.next_seq) == (7, 5, 10)
+
+
+def test_a_run_comes_back_as_it_was_written_last(engine: Engine) -> None:
+    store = engine.open()
+    commit(store, runs={1: run_record(key="k")})
+    last = run_record(key="k", state="cancelled", exhausted=True, ended_at=2.5, collected=3)
+    last = replace(last, collect_errors=4, collected_into=2, version="v", cancelled=5)
+    commit(store, runs={1: replace(last, options=LIMITED)})
+    assert [found.record for found in engine.crash().load()][1:] == [replace(last, options=LIMITED)]
+
+
+def test_counts_and_runs_do_not_overwrite_each_other(engine: Engine) -> None:
+    store = engine.open()
+    counts = RunCounts(6, 5, 4, 3, 2, 1)
+    commit(store, runs={1: run_record()}, counts={1: counts, QUEUE_RUN: RunCounts(9)})
+    commit(store, runs={1: run_record(exhausted=True)})
+    found = loaded(engine.open())
+    assert found is not None
+    assert (found.counts, found.record.exhausted) == (counts, True)
+    commit(engine.open(), counts={1: RunCounts(7)})
+    store = engine.open()
+    found, queue = loaded(store), loaded(store, QUEUE_RUN)
+    assert found is not None
+    assert queue is not None
+    assert (found.counts, found.record) == (RunCounts(7), run_record(exhausted=True))
+    assert queue.counts == RunCounts(9)
+
+
+def test_workers_and_delivery_are_known_after_a_restart(engine: Engine) -> None:
+    store = engine.open()
+    commit(store, workers={"a": True, "b": True}, delivered=(12, 3))
+    commit(store, workers={"a": True, "b": False, "c": False})
+    store = engine.crash()
+    assert (store.workers, store.delivered) == ({"a"}, (12, 3))
+
+
+# --- commits ---
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Changes(blocks=[block(2, 3, 2), block(1, 9, 1)]),  # number 1 is taken
+        Changes(blocks=[block(2, 3, 2, priority=2**63)]),
+        Changes(blocks=[block(2, 3, 1, keys=["a"])]),  # so is the key
+        Changes(blocks=[block(2, 3, 2, keys=["c", "c"])]),
+        Changes(blocks=[block(2, 3, 1, keys=["c"]), block(3, 4, 1, keys=["c"])]),
+        Changes(blocks=[block(2, 3, 2)], runs={2: run_record(2, key="k")}),  # and this
+        Changes(blocks=[block(2, 3, 2)], forgotten={QUEUE_RUN}),
+    ],
+    ids=["number", "integer", "key", "keys", "keys of blocks", "key of a run", "queue run"],
+)
+def test_a_commit_that_fails_leaves_nothing_and_the_next_one_works(
+    engine: Engine, bad: Changes
+) -> None:
+    store = engine.open()
+    commit(store, block(1, 1, 2, keys=["a", "b"]), runs={1: run_record(key="k")})
+    bad.outcomes.append(outcome(5, block(1, 1, 2), 0, 1))
+    bad.workers["w"] = True
+    with pytest.raises(StoreError):
+        store.commit(bad)
+    assert ranges(store) == [(1, [(0, 2)])]
+    assert store.read_outcomes(1, 0, 10**6) == ([], {})
+    assert (store.find_run("k"), loaded(store, 2)) == (1, None)
+    commit(store, block(3, 3, 1))
+    assert ranges(store) == [(1, [(0, 2)]), (3, [(0, 1)])]
+    assert engine.crash().workers == set()
+
+
+def test_more_rows_than_one_statement_takes_are_all_there(store: Store) -> None:
+    commit(store, *[block(n, n, 1, keys=[f"k{n}"]) for n in range(1, 2_001)])
+    assert len(ranges(store)) == 2_000
+    assert store.taken_keys(1, [f"k{n}" for n in range(2_002)]) == {
+        f"k{n}" for n in range(1, 2_001)
+    }
+
+
+def test_keys_are_taken_in_their_run_only(store: Store) -> None:
+    commit(store, block(1, 1, 2, keys=["a", "b"]))
+    assert store.taken_keys(1, ["a", "c", "a"]) == {"a"}
+    assert store.taken_keys(2, ["a"]) == set()
+    assert store.taken_keys(1, []) == set()
+
+
+def test_keys_of_a_commit_that_failed_are_free(engine: Engine) -> None:
+    store = engine.open()
+    commit(store, block(1, 1, 1, keys=["a"]))
+    assert store.taken_keys(1, ["a", "b", "c"]) == {"a"}
+    with pytest.raises(StoreError):
+        commit(store, block(1, 2, 2, keys=["b", "c"]))
+    assert store.taken_keys(1, ["a", "b", "c"]) == {"a"}
+    commit(store, block(2, 2, 1, keys=["b"]))
+    with pytest.raises(StoreError):
+        commit(store, block(3, 3, 2, keys=["b", "c"]))
+    assert engine.crash().taken_keys(1, ["a", "b", "c"]) == {"a", "b"}
+
+
+def test_a_run_is_found_by_its_key(store: Store) -> None:
+    commit(store, runs={1: run_record(), 2: run_record(2, key="k")})
+    assert (store.find_run("k"), store.find_run("other")) == (2, None)
+
+
+# --- the window ---
+
+
+def test_waiting_ranges_leave_out_what_ended_or_strayed(store: Store) -> None:
+    one, two = block(1, 1, 10), block(2, 11, 4)
+    commit(store, one, two, outcomes=[outcome(1, one, 0, 2), outcome(2, one, 4, 6)])
+    commit(store, strays=stray(one, 7) | stray(one, 4, "done") | stray(one, 9, "dead"))
+    assert ranges(store) == [(1, [(2, 4), (6, 7), (8, 9)]), (2, [(0, 4)])]
+
+
+def test_blocks_that_have_ended_are_passed_over(store: Store) -> None:
+    one, two, three = block(1, 1, 2), block(2, 3, 2), block(3, 5, 2)
+    commit(store, one, two, three)
+    commit(store, outcomes=[outcome(1, one, 0, 2)], strays=stray(two, 0) | stray(two, 1, "dead"))
+    assert ranges(store) == [(3, [(0, 2)])]
+    commit(store, outcomes=[outcome(2, three, 0, 2)], strays=stray(two, 0, "dead"))
+    assert store.read_waiting(1, None, Place(0, 2), 1_000) == ([], None)
+
+
+def test_a_task_waits_however_many_others_have_ended(store: Store) -> None:
+    """Also one that has an outcome and is called a stray all the same."""
+    blocks = [block(n, 3 * n, 3) for n in range(1, 401)]
+    commit(store, *blocks)
+    ended = [outcome(b.id, b, 0, 2) for b in blocks]
+    strays = {key: value for b in blocks for key, value in stray(b, 1).items()}
+    commit(store, outcomes=ended, strays=strays)
+    commit(store, outcomes=[outcome(1_000 + b.id, b, 2, 3) for b in blocks[:300]])
+    assert ranges(store) == [(b.id, [(2, 3)]) for b in blocks[300:]]
+
+
+def test_the_highest_priority_comes_first_then_the_oldest(store: Store) -> None:
+    priorities = {1: 0, 2: 5, 3: -1, 4: 5, 5: 0}
+    commit(store, *[block(n, n, 1, priority=p) for n, p in priorities.items()], block(6, 1, 1, 2))
+    found, last = store.read_waiting(1, None, None, 100)
+    assert ([(b.priority, b.id) for b in found], last) == (
+        [(5, 2), (5, 4), (0, 1), (0, 5), (-1, 3)],
+        None,
+    )
+    assert [b for b, _ in ranges(store, after=Place(5, 2))] == [4, 1, 5, 3]
+    assert [b for b, _ in ranges(store, after=Place(3, 99))] == [1, 5, 3]
+    assert [b for b, _ in ranges(store, after=Place(0, 1))] == [5, 3]
+    assert ranges(store, run=2) == [(6, [(0, 1)])]
+
+
+def test_each_group_waits_by_itself(store: Store) -> None:
+    groups = {1: "b", 2: None, 3: "a", 4: "b", 5: ""}
+    commit(store, *[block(n, n, 1, group=g) for n, g in groups.items()])
+    commit(store, block(6, 6, 1, group="b", priority=1))
+    found = {g: [b for b, _ in ranges(store, group=g)] for g in ("a", "b", "", "c", None)}
+    assert found == {"a": [3], "b": [6, 1, 4], "": [5], "c": [], None: [2]}
+    assert [b for b, _ in ranges(store, group="b", after=Place(1, 6))] == [1, 4]
+
+
+def test_reading_ahead_stops_when_enough_is_found_and_says_where(store: Store) -> None:
+    blocks = [block(n, 10 * n, 10, priority=-(n // 3)) for n in range(1, 6)]
+    commit(store, *blocks)
+    found, last = store.read_waiting(1, None, None, 15)
+    assert ([b.id for b in found], last) == ([1, 2], Place(0, 2))
+    found, last = store.read_waiting(1, None, last, 10)
+    assert ([b.id for b in found], last) == ([3], Place(-1, 3))
+    assert store.read_waiting(1, None, last, 20)[1] is None
+    commit(store, outcomes=[outcome(b.id, b, 0, 10) for b in blocks[3:]])
+    assert store.read_waiting(1, None, Place(0, 2), 10)[1] is None  # nothing but ended ones
+
+
+def test_groups_are_told_of_what_is_not_done(engine: Engine) -> None:
+    store = engine.open()
+    blocks = [block(n, n, 1, group=g) for n, g in enumerate(("plain", "late", "dead", None), 1)]
+    limited = {1: run_record(options=LIMITED), 2: run_record(2, options=LIMITED, state="done")}
+    commit(store, *blocks, block(9, 1, 1, run=2, group="ended"), runs=limited)
+    commit(store, strays=stray(blocks[1], 0) | stray(blocks[2], 0, "dead"))
+    store = engine.crash()
+    assert store.groups(1) == ["dead", "late", "plain"]
+    assert [found.groups for found in store.load()] == [[], ["dead", "late", "plain"], []]
+
+
+def test_a_group_is_told_of_while_only_strays_of_it_are_left(store: Store) -> None:
+    """Whoever does not know of it reads none of them."""
+    blocks = [block(n, n, 1, group=f"g{n:03}") for n in range(1, 301)]
+    strays = [stray(b, 0, "dead" if b.id % 2 else "waiting") for b in blocks]
+    commit(store, *blocks, strays={k: s for found in strays for k, s in found.items()})
+    assert store.groups(1) == [b.group for b in blocks]
+
+
+# --- strays ---
+
+
+def test_a_stray_comes_back_as_it_was_recorded_last(engine: Engine) -> None:
+    store = engine.open()
+    one = block(1, 1, 2, priority=4, group="g")
+    commit(store, one, strays=stray(one, 1))
+    fields = {"attempts": 2, "losses": 1, "delay_s": 5.0, "due_at": 77.0, "lease": 2**33}
+    last = stray(one, 1, **fields, error="bad", worker="w", evidence="trace", printed="out")
+    commit(store, strays=last)
+    store = engine.crash()
+    found = store.read_task(1, 2)
+    assert found is not None
+    assert found.stray == last[1, 2]
+    bare = replace(last[1, 2], evidence="", printed="")
+    assert strays_of(store, group="g") == [bare]
+    state = store.read_block(1)
+    assert state is not None
+    assert (state.strays, state.waiting) == ([bare], [(0, 1)])
+    assert (state.run, state.first, state.count, state.priority, state.group) == (1, 1, 2, 4, "g")
+    assert store.read_block(2) is None
+
+
+def test_strays_come_as_they_are_due_in_pages_of_their_group(store: Store) -> None:
+    one, other = block(1, 1, 6), block(2, 1, 1, run=2)
+    due = {0: 5.0, 1: 3.0, 2: 5.0, 3: 1.0}
+    strays = {k: s for p, at in due.items() for k, s in stray(one, p, due_at=at).items()}
+    dead, grouped = stray(one, 4, "dead"), stray(one, 5, due_at=2.0, group="g")
+    commit(store, one, other, strays=strays | dead | grouped | stray(other, 0))
+    found, last = store.read_strays(1, None, None, 3)
+    assert ([s.task for s in found], last) == ([4, 2, 1], (5.0, 1))
+    found, last = store.read_strays(1, None, last, 3)
+    assert ([s.task for s in found], last) == ([3], None)
+    assert store.read_strays(1, None, None, 4)[1] is None
+    assert [s.task for s in strays_of(store, group="g")] == [6]
+
+
+def test_no_delay_is_longer_than_it_was_when_the_clock_is_set_back(store: Store) -> None:
+    one = block(1, 1, 4)
+    strays = stray(one, 0, delay_s=5.0, due_at=3_605.0) | stray(one, 1, delay_s=9.0, due_at=7.0)
+    strays |= stray(one, 2, delay_s=0.0, due_at=3_600.0)
+    strays |= stray(one, 3, "dead", delay_s=0.0, due_at=3_600.0)
+    commit(store, one, strays=strays, runs={1: run_record()})
+    store.cap_delays(10.0)
+    assert [(s.task, s.due_at) for s in strays_of(store)] == [(2, 7.0), (3, 10.0), (1, 15.0)]
+
+
+def test_the_end_of_a_delay_moves_along_when_the_wall_clock_is_set_within_a_boot(
+    store: Store,
+) -> None:
+    one = block(1, 1, 2)
+    strays = stray(one, 0, delay_s=12.0, due_at=5_012.0) | stray(one, 1, "dead", due_at=5_000.0)
+    commit(store, one, strays=strays, runs={1: run_record()})
+    dues = []
+    for boot, behind_s in [(7, 100.0), (7, 100.9), (7, -3_500.0), (8, 900.0), (0, 0.0), (0, 50.0)]:
+        store.set_clock(boot, behind_s)
+        dues.append([s.due_at for s in strays_of(store)])
+    assert dues == [[5_012.0]] * 2 + [[1_412.0]] * 4
+
+
+def test_dead_letters_wait_again_when_their_run_is_revived(store: Store) -> None:
+    one, other = block(1, 1, 4), block(2, 1, 1, run=2)
+    fields = {"attempts": 3, "losses": 2, "delay_s": 4.0, "due_at": 1.0, "evidence": "trace"}
+    dead = stray(one, 0, "dead", **fields) | stray(one, 1, "dead", **fields)
+    rest = stray(one, 2, "done") | stray(one, 3, due_at=9.0) | stray(other, 0, "dead")
+    commit(store, one, other, strays=dead | rest, runs={1: run_record(), 2: run_record(2)})
+    again = stray(one, 1, "dead", error="again")
+    commit(store, revived={1: 50.0}, strays=again)
+    found = {s.task: s for s in strays_of(store)}
+    assert found.keys() == {1, 4}
+    assert (found[1].attempts, found[1].losses, found[1].delay_s, found[1].due_at) == (0, 0, 0, 50)
+    assert found[4].due_at == 9.0
+    task = store.read_task(1, 1)
+    assert task is not None
+    assert task.stray is not None
+    assert task.stray.evidence == "trace"
+    (letters,) = store.read_results(1, 0, 10**6, dead=True)[0]
+    assert [letter.task for letter in letters.dead] == [2]
+    assert strays_of(store, run=2) == []
+
+
+# --- what goes ---
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["forgotten", "pruned"])
+def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bool) -> None:
+    store = engine.open()
+    gone, kept = block(1, 1, 10, keys=list("abcdefghij")), block(2, 1, 2, run=2, keys=["a", "b"])
+    runs = {1: run_record(key="k", state="done"), 2: run_record(2)}
+    commit(store, gone, kept, block(3, 11, 1), runs=runs, outcomes=[outcome(1, kept, 0, 1)])
+    commit(store, outcomes=[outcome(n + 2, gone, n, n + 1) for n in range(9)])
+    commit(store, strays=stray(gone, 9, "dead") | stray(kept, 1))
+    if pruned:
+        commit(store, runs={1: replace(runs[1], state="pruned")})
+    else:
+        commit(store, forgotten={1}, counts={1: RunCounts(1)})
+    found = loaded(store)
+    assert (found.record.state if found else "gone") == ("pruned" if pruned else "gone")
+    assert store.find_run("k") == (1 if pruned else None)
+    assert store.drop_some(1)
+    store = engine.crash()
+    assert store.drop_some(1)  # it goes on after a restart
+    drop_all(store, 4)
+    assert not store.drop_some(4)
+    assert (store.read_body(2), ranges(store)) == (kept.body, [])
+    assert store.read_results(1, 0, 10**6) == ([], 0, True)
+    assert store.read_outcomes(1, 0, 10**6) == ([], {})
+    assert (store.read_task(1, 1), store.taken_keys(1, ["a"])) == (None, set())
+    assert (len(strays_of(store, 2)), store.taken_keys(2, ["a"])) == (1, {"a"})
+    assert len(store.read_outcomes(2, 0, 10**6)[0]) == 1
+    store = engine.open()
+    assert (store.next_run, store.next_block, store.next_seq) == (3, 4, 11)
+
+
+def test_the_key_of_a_forgotten_run_can_be_given_in_the_same_turn(store: Store) -> None:
+    commit(store, runs={1: run_record(key="k", state="done")})
+    last = run_record(key="k", state="done", collected=1)
+    commit(store, forgotten={1}, runs={1: last, 2: run_record(2, key="k")})
+    assert (store.find_run("k"), loaded(store)) == (2, None)
+
+
+def test_a_full_memory_store_keeps_nothing_of_a_commit() -> None:
+    store = MemoryStore()
+    store.full = True
+    with pytest.raises(StoreError, match="full"):
+        commit(store, block(1, 1, 2), workers={"w": True})
+    store = store.reopen()
+    assert (ranges(store), store.workers, store.epoch, store.full) == ([], set(), 2, False)
+
+
+def test_payloads_are_read_by_the_number_of_their_block(store: Store) -> None:
+    commit(store, block(1, 1, 3), block(2, 4, 3))
+    assert codec.decode_batch(store.read_body(2)) == [4, 5, 6]
+    with pytest.raises(StoreError, match="no block 3"):
+        store.read_body(3)
