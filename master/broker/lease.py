@@ -1,45 +1,69 @@
-"""Who may hold leases, and what of a lease is not settled yet. No policy."""
+"""Sessions and the leases that they hold; how ranges are cut out of a lease. No policy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .run import Run, Stray
+from .lane import Lane
+from .run import Run
+from .strays import Stray
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
-    """Who may hold leases. wanted: leases that it would take now.
+    """Who may hold leases. wanted: leases that it would take now; free: of these start at once.
 
-    stock: a client of the standard library, one task at a time.
+    stock: a client of the standard library, one task at a time. worker: the id of a worker's
+    process, name: as people call it. alone: the lease of a task that should have no neighbours,
+    0 if it never had one; alone_until: so long at most (monotonic).
     """
 
     id: int
     slots: int
     stock: bool = False
+    worker: str = ""
+    name: str = ""
     wanted: int = 0
+    free: int = 0
     lacks: dict[str, str] = field(default_factory=dict)
     leases: dict[int, Lease] = field(default_factory=dict)
+    alone: int = 0
+    alone_until: float = 0.0
+
+    def is_alone(self, now: float) -> bool:
+        """Whether it gets nothing beside the task that it holds."""
+        return now < self.alone_until and self.alone in self.leases
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
-    """The right of a session to try some tasks of one block once. open: what it has not settled."""
+    """The right of a session to try some tasks of one block once. open: what it has not settled.
+
+    paused_from, paused_to: of its limited group, `next_at` before and after this lease.
+    """
 
     number: int
     session: Session
     run: Run
+    lane: Lane
     block: int
     first: int
     open: list[tuple[int, int]]
     priority: int
     stray: Stray | None
     since: float
+    paused_from: float = 0.0
+    paused_to: float = 0.0
 
     @property
     def held(self) -> int:
         """How many tasks of it are not settled."""
         return sum(stop - start for start, stop in self.open)
+
+    @property
+    def limited(self) -> bool:
+        """Whether it is of a limited group."""
+        return self.lane is not self.run.lane
 
     def cut(self, start: int, stop: int) -> bool:
         """Take a range out of what is not settled. False: it is not in there."""

@@ -5,15 +5,12 @@ Owns what must happen if they reach the disk, and what if they do not; decides n
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from functools import partial
 
-from .changes import Changes, OutcomeRecord, StrayRecord, StrayState
-from .run import Run, Stray
-
-Delay = tuple[float, int, Stray, Run]
-"""When it is over (monotonic seconds), a number that breaks ties, and what waits."""
+from ..changes import Changes, OutcomeRecord, StrayRecord, StrayState
+from .run import Run
+from .strays import Stray
 
 
 class Staging:
@@ -24,11 +21,9 @@ class Staging:
         self.next_seq = 1
         self._undo: list[Callable[[], object]] = []
         self._after: list[Callable[[], object]] = []
-        self._delayed: list[Delay] = []
-        self._new_delays: list[Delay] = []
-        self._delays = 0
         self._collected: dict[int, Run] = {}
         self._delivered: tuple[int, int] | None = None
+        self._left: set[str] = set()
 
     def when_committed(self, act: Callable[[], object]) -> None:
         """Have something done only once the staged changes are on disk."""
@@ -40,31 +35,26 @@ class Staging:
             self._undo.append(partial(setattr, of, name, getattr(of, name)))
             setattr(of, name, value)
 
-    def _undo_by(self, act: Callable[[], object]) -> None:
+    def undo_by(self, act: Callable[[], object]) -> None:
         """Have something done when the staged changes are rolled back; the newest first."""
         self._undo.append(act)
 
-    def _keep(self) -> Changes:
-        """The changes are on disk: no way back, and what waited for that is done."""
+    def _keep(self) -> tuple[Changes, list[Callable[[], object]]]:
+        """The changes are on disk: no way back. Returns also what waited for that."""
         changes, self.changes = self.changes, Changes()
         self._undo.clear()
-        for run in changes.runs:
+        for run in (*changes.runs, *changes.forgotten):
             self._collected.pop(run, None)
         if changes.delivered is not None:
             self._delivered = None
+        self._left.difference_update(changes.workers)
         after, self._after = self._after, []
-        for act in after:
-            act()
-        for delay in self._new_delays:
-            heapq.heappush(self._delayed, delay)
-        self._new_delays.clear()
-        return changes
+        return changes, after
 
     def rolled_back(self) -> None:
         """The staged changes could not be made durable: everything is as before the turn."""
         self.changes = Changes()
         self._after.clear()
-        self._new_delays.clear()
         while self._undo:
             self._undo.pop()()
 
@@ -78,6 +68,11 @@ class Staging:
             run.collect_errors += errors
             self._collected[run.id] = run
 
+    def _has_left(self, worker: str) -> None:
+        """Note that a worker is no more, as `collected` does: nobody waits for it after a crash."""
+        self._left.add(worker)
+        self.undo_by(partial(self._left.discard, worker))
+
     def delivered(self, seq: int, index: int) -> None:
         """Note up to where stock clients have the queue run's results, as `collected` does."""
         self._delivered = seq, index
@@ -90,13 +85,15 @@ class Staging:
     @property
     def progress(self) -> bool:
         """Whether `add_progress` has something to add."""
-        return bool(self._collected) or self.delivering
+        return bool(self._collected or self._left) or self.delivering
 
     def add_progress(self) -> None:
         """Have the changes hold how far collecting and delivering have come."""
         for run in self._collected.values():
-            self._record(run)
+            if run.id not in self.changes.forgotten:
+                self._record(run)
         self.changes.delivered = self._delivered
+        self.changes.workers.update(dict.fromkeys(self._left, False))
 
     # --- records ---
 
@@ -116,10 +113,13 @@ class Staging:
         run: Run,
         stray: Stray,
         state: StrayState,
+        lease: int = 0,
+        *,
         delay_s: float = 0.0,
-        wall: float = 0.0,
         error: str = "",
         evidence: str = "",
+        worker: str = "",
+        printed: str = "",
     ) -> None:
         self.changes.strays[run.id, stray.task] = StrayRecord(
             run.id,
@@ -130,12 +130,12 @@ class Staging:
             stray.attempts,
             stray.losses,
             delay_s,
-            wall + delay_s,
+            stray.due_at,
             error,
             evidence,
             stray.priority,
+            stray.group,
+            lease,
+            worker,
+            printed,
         )
-
-    def _delay(self, run: Run, stray: Stray, due: float) -> None:
-        self._delays += 1  # breaks ties: strays and runs have no order
-        self._new_delays.append((due, self._delays, stray, run))

@@ -1,0 +1,151 @@
+"""The life of a run: it begins, its code changes, it ends, is retried, cancelled, forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from queue_manager.errors import RefusedError
+from queue_manager.records import GroupLimit, RunOptions
+
+from ..changes import QUEUE_RUN, LoadedRun
+from .claims import Claims
+from .lease import Session
+from .run import Run
+
+
+class Lifecycle(Claims):
+    """What happens to whole runs."""
+
+    def restore(self, loaded: LoadedRun, now: float) -> Run:
+        """Take over a run as the store has it; its tasks are read from there. now: monotonic s.
+
+        When a task of a limited group started last is not known: each group pauses first.
+        """
+        run = Run.loaded(loaded)
+        if run.groups is not None:
+            run.groups.not_before = now + run.groups.limit.every_s
+            for lane in list(run.groups.lanes.values()):
+                lane.next_at = run.groups.not_before
+                run.look(lane, now)
+        self._add(run)
+        return run
+
+    def start_run(
+        self,
+        job: str,
+        words: list[str],
+        key: str | None,
+        options: RunOptions,
+        wall: float,
+        version: str = "",
+    ) -> Run:
+        """Stage a new run. wall: UTC epoch in seconds; version: of the job's code."""
+        run = Run(self.next_run, job, words, key, options, wall, version)
+        self.next_run += 1
+        self._add(run)
+        self.undo_by(partial(self.runs.pop, run.id))
+        self.undo_by(partial(self._turns.remove, run))
+        self._record(run)
+        return run
+
+    def set_code(self, run: Run, version: str, options: RunOptions) -> None:
+        """Stage that the job's file has changed.
+
+        Whether tasks wait in groups stays as it was when the run began: they are stored that way.
+        """
+        limit = None if run.groups is None else options.per_group or GroupLimit()
+        options = msgspec.structs.replace(options, per_group=limit)
+        self.change(run, version=version, options=options)
+        if run.groups is not None and limit is not None:
+            self.change(run.groups, limit=limit)
+            self.when_committed(partial(self._look_at_all, run))
+        self._record(run)
+
+    def exhaust(self, run: Run) -> None:
+        """Stage that `tasks()` of the run has no more to give."""
+        self.change(run, exhausted=True)
+        self._record(run)
+
+    def retry(self, run: Run, wall: float, groups: Sequence[str] = ()) -> int:
+        """Stage that the dead letters of a run are tried again; how many.
+
+        groups: of the run's tasks, where they are limited. Raises RefusedError when the run was
+        cancelled or pruned.
+        """
+        if run.state in ("cancelled", "pruned"):
+            raise RefusedError(f"run {run.id} was {run.state}: submit it again")
+        staged = [s for s in self.changes.strays.values() if s.run == run.id and s.state == "dead"]
+        count = run.dead - len(staged)
+        if count:
+            self.changes.revived[run.id] = wall
+            self.change(run, dead=len(staged), strays=run.strays + count)
+            if not run.active:
+                self.change(run, state="active", ended_at=None)
+                self._turns.append(run)
+                self.undo_by(partial(self._turns.remove, run))
+                self._record(run)
+            self.when_committed(partial(self._revive, run, groups))
+        return count
+
+    def cancel(self, run: Run, wall: float) -> dict[Session, list[int]]:
+        """Stage the end of a run. Returns its leases, which end with it, by session.
+
+        Raises RefusedError when it has ended, or never ends.
+        """
+        if run.id == QUEUE_RUN:
+            raise RefusedError("the queue run can't be cancelled: its tasks are of many clients")
+        if not run.active:
+            raise RefusedError(f"run {run.id} has ended: {run.state}")
+        ended: dict[Session, list[int]] = {}
+        for lease in self._leases_of(run):
+            ended.setdefault(lease.session, []).append(lease.number)
+            self._end_lease(lease)
+        self.change(run, cancelled=run.unended, leased=0, strays_out=0)
+        self.change(run, state="cancelled", ended_at=wall, strays=0)
+        self._record(run)
+        return ended
+
+    def forget(self, run: Run) -> None:
+        """Stage that an ended run is no more. Raises RefusedError when it has not ended."""
+        if run.active:
+            how = "never ends" if run.id == QUEUE_RUN else f"has not ended: `qm cancel {run.id}`"
+            raise RefusedError(f"run {run.id} {how}")
+        self.changes.forgotten.add(run.id)
+        self.when_committed(partial(self.runs.pop, run.id, None))
+
+    def prune(self, run: Run) -> None:
+        """Stage that nothing stays of an ended run but its key, and not even that if it has none.
+
+        Raises RefusedError as `forget` does.
+        """
+        if run.active or run.key is None:
+            self.forget(run)
+        elif run.state != "pruned":
+            self.change(run, state="pruned")
+            self._record(run)
+
+    def finish_runs(self, wall: float) -> None:
+        """Stage the counts of the runs that this turn touched, and the end of those that ended."""
+        changes = self.changes
+        seqs = {o.run: o.seq for o in changes.outcomes}
+        ids = {b.run for b in changes.blocks} | {r for r, _ in changes.strays}
+        for run_id in ids.union(seqs, changes.runs, changes.revived):
+            run = self.runs[run_id]
+            ended = run.exhausted and not run.unended and run.id != QUEUE_RUN
+            if ended and run.active:
+                self.change(run, state="failed" if run.dead else "done", ended_at=wall)
+                self._record(run)
+            changes.counts[run_id] = run.counts(seqs.get(run_id, 0))
+
+    def _revive(self, run: Run, groups: Sequence[str]) -> None:
+        """The dead letters wait on disk, in whatever lane: look there."""
+        for lane in [run.lane, *map(run.lane_of, groups)]:
+            lane.strays.restart()
+            run.look(lane, self._now)
+
+    def _look_at_all(self, run: Run) -> None:
+        for lane in list(run.lanes):
+            run.look(lane, self._now)

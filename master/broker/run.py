@@ -1,0 +1,220 @@
+"""One run inside the broker: its counts, and how large its leases are. No policy of leasing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from queue_manager.records import BLOCK_TASKS, RunOptions
+
+from ..changes import LoadedRun, RunCounts, RunRecord, RunState
+from .lane import Groups, Lane
+from .strays import Stray
+from .window import Range
+
+AIM_S = 0.075
+"""A lease should last about that long: 50 to 100 ms of work."""
+
+LEAST_S = 0.001
+"""A fair share that takes less than that costs more to hand out than to work on."""
+
+_LEAST_TASKS = 64
+_GROWTH = 4
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of a job, as the broker knows it.
+
+    tasks, done, dead, leased, cancelled: counts of tasks. staged: those that are not on disk yet.
+    strays: those that left the plain way and wait or are leased; strays_out: the leased ones.
+    last_seq: newest outcome on disk.
+    lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
+    """
+
+    id: int
+    job: str
+    words: list[str]
+    key: str | None
+    options: RunOptions
+    started_at: float
+    version: str = ""
+    state: RunState = "active"
+    exhausted: bool = False
+    ended_at: float | None = None
+    collected: int = 0
+    collected_into: int = 0
+    collect_errors: int = 0
+    tasks: int = 0
+    accepted: int = 0
+    done: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    leased: int = 0
+    staged: int = 0
+    strays: int = 0
+    strays_out: int = 0
+    last_seq: int = 0
+    lane: Lane = field(default_factory=Lane)
+    groups: Groups | None = None
+    size: int = 1
+    pace_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.options.per_group is not None:
+            self.groups = Groups(self.options.per_group)
+
+    @property
+    def unended(self) -> int:
+        """Tasks that have not ended."""
+        return self.tasks - self.done - self.dead - self.cancelled
+
+    @property
+    def delayed(self) -> int:
+        """Tasks whose delay is not over, or that wait on disk behind such."""
+        ready = self.lane.strays.ready_count
+        if self.groups is not None:
+            ready += self.groups.ready_strays
+        return self.strays - self.strays_out - ready
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that could be leased now, on disk too."""
+        return self.unended - self.leased - self.staged - self.delayed
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended."""
+        return self.state == "active"
+
+    @property
+    def ready(self) -> bool:
+        """Whether a lease could be given from memory."""
+        return self.lane.ready or (self.groups is not None and self.groups.best is not None)
+
+    @property
+    def lanes(self) -> Iterator[Lane]:
+        """Where its tasks wait."""
+        yield self.lane
+        if self.groups is not None:
+            yield from self.groups.lanes.values()
+
+    def lane_of(self, group: str | None) -> Lane:
+        """The lane of a group."""
+        return self.lane if group is None or self.groups is None else self.groups.lane(group)
+
+    def look(self, lane: Lane, now: float) -> None:
+        """What waits in a lane, or runs of it, has changed."""
+        if self.groups is not None and lane is not self.lane:
+            self.groups.look(lane, now)
+
+    def admit(self, group: str | None, priority: int, found: Range, now: float) -> None:
+        """Tasks of a new block wait from now on."""
+        lane = self.lane_of(group)
+        if self.groups is not None and lane is not self.lane:
+            self.groups.admit(lane, priority, found, now)
+        else:
+            lane.window.admit(priority, found)
+
+    def next_lane(self, limited: bool) -> Lane | None:
+        """Where the next task is. limited: one of a limited group may be given.
+
+        Within a priority those go first: there are never many that may start.
+        """
+        best = self.groups.best if limited and self.groups is not None else None
+        if not self.lane.ready:
+            return best
+        return self.lane if best is None or self.lane.priority > best.priority else best
+
+    @property
+    def next_is_plain(self) -> bool:
+        """Whether the next task is one of the plain way."""
+        return (
+            bool(self.lane.window.loaded)
+            and self.lane.strays.first is None
+            and (self.next_lane(True) is self.lane)
+        )
+
+    def take(self, lane: Lane, most: int) -> tuple[Range, int, Stray | None]:
+        """Take ready tasks of a lane: (range, priority, the stray if it is one)."""
+        return lane.take(most if lane is self.lane else 1)
+
+    def clear(self) -> None:
+        """Nothing of it waits any more."""
+        self.lane.clear()
+        if self.groups is not None:
+            self.groups.clear()
+
+    @property
+    def least(self) -> int:
+        """How many tasks a fair share is never cut below."""
+        return int(min(_LEAST_TASKS, LEAST_S / self.pace_s)) if self.pace_s else 0
+
+    def learn(self, tasks: int, took_s: float) -> None:
+        """Adapt the size of a lease to how long tasks take."""
+        pace_s = took_s / tasks
+        self.pace_s = pace_s if self.pace_s is None else (self.pace_s + pace_s) / 2
+        most = min(self.size * _GROWTH, BLOCK_TASKS)
+        too_long = self.pace_s * most > AIM_S
+        self.size = most if not too_long else max(1, min(int(AIM_S / self.pace_s), most))
+
+    @classmethod
+    def loaded(cls, loaded: LoadedRun) -> Run:
+        """A run as the store has it; its tasks wait on disk."""
+        record, counts = loaded.record, loaded.counts
+        run = cls(
+            record.id,
+            record.job,
+            record.words,
+            record.key,
+            record.options,
+            record.started_at,
+            record.version,
+            record.state,
+            record.exhausted,
+            record.ended_at,
+            record.collected,
+            record.collected_into,
+            record.collect_errors,
+            counts.tasks,
+            counts.accepted,
+            counts.done,
+            counts.dead,
+            record.cancelled,
+            strays=counts.strays,
+            last_seq=counts.last_seq,
+        )
+        if run.active:
+            for lane in [run.lane, *map(run.lane_of, loaded.groups)]:
+                lane.window.more = lane.strays.more = True
+        return run
+
+    def record(self) -> RunRecord:
+        """What is durable of it, besides its counts."""
+        return RunRecord(
+            self.id,
+            self.job,
+            self.words,
+            self.key,
+            self.options,
+            self.state,
+            self.exhausted,
+            self.started_at,
+            self.ended_at,
+            self.collected,
+            self.collect_errors,
+            self.collected_into,
+            self.version,
+            self.cancelled,
+        )
+
+    def counts(self, last_seq: int) -> RunCounts:
+        """What is durable of its counts. last_seq: newest outcome, also a staged one."""
+        return RunCounts(
+            self.tasks,
+            self.accepted,
+            self.done,
+            self.dead,
+            self.strays,
+            max(last_seq, self.last_seq),
+        )

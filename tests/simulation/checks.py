@@ -1,0 +1,206 @@
+"""What must hold after every step, and what after a crash and at the end of a world."""
+
+from __future__ import annotations
+
+from master.broker import window as window_room
+from master.broker.lease import Session
+from master.broker.run import Run
+from master.broker.window import Window
+from master.changes import QUEUE_RUN, StrayRecord
+
+from .driver import Driver
+from .truth import SOON, Task, TrueRun, check
+
+
+def after_step(driver: Driver, now: float) -> None:
+    """The cheap form: counts, and nobody idle beside a task."""
+    broker, judge = driver.broker, driver.judge
+    check(set(broker.runs) == set(judge.runs), "runs {}, not {}", broker.runs, judge.runs)
+    for number, run in broker.runs.items():
+        _counts(run, judge.runs[number], now)
+    if driver.hungry and not driver.stuck and not driver.expected:
+        nobody_idle(driver, now)
+
+
+def _counts(run: Run, true: TrueRun, now: float) -> None:
+    told = (run.tasks, run.done, run.dead, run.cancelled, run.leased, run.staged, run.state)
+    tasks = len(true.tasks)
+    right = (tasks, true.done, true.dead, true.cancelled, true.held, 0, true.state)
+    check(told == right, "run {} counts {}, not {}", run.id, told, right)
+    if not run.active:
+        check(run.delayed == 0 or run.state != "cancelled", "run {} has delays", run.id)
+        return
+    check(run.waiting >= 0, "run {} has {} waiting", run.id, run.waiting)
+    check(run.delayed >= 0, "run {} has {} delayed", run.id, run.delayed)
+    for lane in run.lanes:
+        window, strays = lane.window, lane.strays
+        block: int = vars(window_room)["BLOCK_TASKS"]
+        most = window.most if window.most >= 3 * block else window.most + 2 * block
+        check(window.loaded <= most, "{} tasks in a window of {}", window.loaded, window.most)
+        check(len(strays.here) <= 2 * strays.most + true.held + 40, "{} strays", len(strays.here))
+    if run.groups is not None:
+        check(len(run.groups.lanes) <= len(true.tasks), "too many lanes")
+
+
+def nobody_idle(driver: Driver, now: float) -> None:
+    """Whoever may take something, and wants to, has it."""
+    judge = driver.judge
+    reserved = suspects = -1
+    for connection in driver.hungry.values():
+        session = connection.session
+        assert session is not None
+        if session.wanted <= 0 or judge.is_alone(session.id, now + 2 * SOON):
+            continue
+        for run in judge.runs.values():
+            # With something in its hands it may have to wait for a suspect, or until it is free.
+            held = bool(session.leases)
+            task = judge.ready_for(session, run, now, not held)
+            if task is None:
+                check(not held or not _late(driver, session, run, now), "a suspect waits too long")
+                continue
+            if held or judge.suspects(now):
+                suspects = judge.suspects(now) if suspects < 0 else suspects
+                reserved = max(0, reserved) + 1
+                if reserved <= suspects:
+                    break
+            check(False, "session {} is idle, {} waits", session.id, task)
+
+
+def _late(driver: Driver, session: Session, run: TrueRun, now: float) -> bool:
+    """Whether a suspect of the run, the only one, has waited enough for a worker with no lease."""
+    waiting = list(driver.broker._suspects)
+    task = driver.judge.ready_for(session, run, now, True)
+    if len(waiting) != 1 or task is None or waiting[0].stray.gone:
+        return False
+    suspect = waiting[0]
+    return (suspect.run.id, suspect.stray.task) == (run.id, task.number) and suspect.until < now
+
+
+def in_full(driver: Driver) -> None:
+    """The dear form: everything in memory, range by range."""
+    broker, judge = driver.broker, driver.judge
+    for number, true in judge.runs.items():
+        held = sum(bool(task.holder) for task in true.tasks)
+        ends = [task.state for task in true.tasks]
+        right = (held, ends.count("done"), ends.count("dead"), ends.count("cancelled"))
+        check(right == (true.held, true.done, true.dead, true.cancelled), "the model is wrong")
+        run = broker.runs[number]
+        if run.active:
+            _delays(run, true, broker._now)
+            _memory(run, true)
+    leases = {
+        (number, position): session.id
+        for session in broker.sessions.values()
+        for number, lease in session.leases.items()
+        for a, b in lease.open
+        for position in range(a, b)
+    }
+    model = {(t.holder, t.position): t.session for t in judge.tasks() if t.holder}
+    check(leases == model, "leases {}, not {}", leases, model)
+
+
+def _delays(run: Run, true: TrueRun, now: float) -> None:
+    if not any(lane.strays.more for lane in run.lanes):
+        late = sum(task.due > now + SOON for task in true.free.values())
+        soon = sum(task.due > now - SOON for task in true.free.values())
+        check(late <= run.delayed <= soon, "run {}: {} delayed, not {}", run.id, run.delayed, late)
+
+
+def _memory(run: Run, true: TrueRun) -> None:
+    seen: set[tuple[int, int]] = set()
+    for lane in run.lanes:
+        window = lane.window
+        sizes = sum(r.stop - r.start for ready in window.ready.values() for r in ready)
+        check(sizes == window.loaded, "a window counts {}, holds {}", window.loaded, sizes)
+        check(window.order == sorted(window.ready), "priorities are not in order")
+        check(all(window.ready.values()), "an empty priority is kept")
+        for found in _ranges(window):
+            check(found not in seen, "{} is in memory twice", found)
+            seen.add(found)
+        strays = lane.strays
+        for task in strays.here:
+            check(task in true.free, "task {} waits in memory, and not in truth", task)
+            check(true.tasks[task - 1].stray, "task {} is no stray", task)
+    waiting = {(t.block, t.position) for t in true.free.values() if not t.stray}
+    for block, position in seen:
+        check((block, position) in waiting, "position {} of {} does not wait", position, block)
+    if not any(lane.window.more for lane in run.lanes):
+        plain = sum(not task.stray for task in true.free.values())
+        check(len(seen) == plain, "run {}: {} tasks in memory, not {}", run.id, len(seen), plain)
+
+
+def _ranges(window: Window) -> list[tuple[int, int]]:
+    return [
+        (r.block, position)
+        for ready in window.ready.values()
+        for r in ready
+        for position in range(r.start, r.stop)
+    ]
+
+
+def on_disk(driver: Driver) -> None:
+    """After a crash: the store has what was acknowledged, and nothing else."""
+    judge, store = driver.judge, driver.store
+    known, right = store.workers, judge.saved_workers
+    check(known == right, "knows {}, not {}", known, right)
+    loaded = {run.record.id: run for run in store.load()}
+    check(set(loaded) == set(judge.runs), "runs {} on disk, not {}", set(loaded), set(judge.runs))
+    for number, true in judge.runs.items():
+        record, counts = loaded[number].record, loaded[number].counts
+        told = (record.state, record.exhausted, record.cancelled, record.options)
+        state = (true.state, true.exhausted, true.cancelled, true.options)
+        check(told == state, "run {} is {} on disk, not {}", number, told, state)
+        told_counts = (counts.tasks, counts.done, counts.dead)
+        check(told_counts == (len(true.tasks), true.done, true.dead), "counts of run {}", number)
+        if true.state == "pruned":
+            continue
+        _outcomes(driver, true)
+        for block in true.blocks:
+            _block(driver, judge.blocks[block], block)
+        keys = [f"k{n}" for n in range(60)]
+        check(store.taken_keys(number, keys) == set(keys) & true.keys, "keys of run {}", number)
+
+
+def _outcomes(driver: Driver, true: TrueRun) -> None:
+    done: set[int] = set()
+    outcomes, _ = driver.store.read_outcomes(true.id, 0, 1 << 30)
+    for outcome in outcomes:
+        for task in range(outcome.first + outcome.start, outcome.first + outcome.stop):
+            check(task not in done, "task {} of run {} has two results", task, true.id)
+            done.add(task)
+    right = {task.number for task in true.tasks if task.state == "done"}
+    check(done == right, "results of {} on disk, not of {}", done, right)
+    for child in true.tasks:
+        check(not child.parent or child.parent in done, "{} has no parent that is done", child)
+
+
+def _block(driver: Driver, tasks: list[Task], block: int) -> None:
+    state = driver.store.read_block(block)
+    check(state is not None, "block {} is not on disk", block)
+    assert state is not None
+    plain = {p for a, b in state.waiting for p in range(a, b)}
+    cancelled = driver.judge.runs[state.run].state == "cancelled"
+    right = {t.position for t in tasks if t.state in ("waiting", "cancelled") and not t.stray}
+    check(plain == right, "of block {} {} wait on disk, not {}", block, plain, right)
+    strays = {s.position: s for s in state.strays}
+    waiting = {t.position for t in tasks if t.state in ("waiting", "cancelled") and t.stray}
+    check(set(strays) == waiting, "strays {} on disk, not {}", set(strays), waiting)
+    if not cancelled:
+        for task in tasks:
+            if task.position in strays:
+                _stray(strays[task.position], task)
+
+
+def _stray(record: StrayRecord, task: Task) -> None:
+    told = (record.attempts, record.losses, record.lease)
+    check(told == (task.attempts, task.losses, task.settled), "{} is {} on disk", task, told)
+    check(abs(record.due_at - task.due_wall) < SOON, "{} is due at another time", task)
+
+
+def ended(driver: Driver) -> list[TrueRun]:
+    """Runs that should have ended when all is drained, and have not."""
+    return [
+        run
+        for run in driver.judge.runs.values()
+        if (run.unended and run.active) or (run.active and run.exhausted and run.id != QUEUE_RUN)
+    ]

@@ -1,0 +1,491 @@
+"""The master around the broker, without time of its own: `turn` and `workers` in small."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from master.broker import Broker
+from master.broker.lease import Lease, Session
+from master.broker.run import Run
+from master.changes import QUEUE_RUN
+from master.store import Store
+from queue_manager.errors import QueueError, StoreError
+from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
+from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
+from queue_manager.records import Lease as LeaseMessage
+
+from .judge import Judge
+from .truth import TrueRun, check
+
+if TYPE_CHECKING:
+    from .workers import Person
+
+STOCK_JOB = "stock"
+KNOWN_WORKERS_S = 5.0
+RETRY_S = 0.5
+LACKS_S = 5.0
+CLOSED = "closed"
+DOWN = "down"
+
+Answer = Callable[[], object]
+
+
+class Crashed(Exception):
+    """The master is no more."""
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """Two queues of messages, and what the master knows of who is at the other end.
+
+    gone: the master has noticed that it ended; late: that takes a while. lease: of a stock client.
+    """
+
+    person: Person
+    to_master: deque[Any] = field(default_factory=deque)
+    to_person: deque[Any] = field(default_factory=deque)
+    session: Session | None = None
+    worker: str = ""
+    draining: bool = False
+    sent: int = 0
+    gone: bool = False
+    late: bool = False
+    granted: list[LeaseMessage] = field(default_factory=list)
+    lacks_at: float = 0.0
+    lease: Lease | None = None
+
+
+@dataclass(slots=True)
+class Step:
+    """One part of a turn, as in `master.turn`. told: called when it is on disk."""
+
+    stage: Callable[[float, float], Answer | None]
+    waits: bool = True
+    told: Callable[[], object] | None = None
+
+
+class Driver:
+    """One master from its start to its crash.
+
+    shrink: makes the windows of a new run small. crash: "before" or "after" the next commit.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        judge: Judge,
+        rng: random.Random,
+        now: float,
+        wall: float,
+        shrink: Callable[[Run], None],
+    ) -> None:
+        self.store, self.judge, self.shrink, self.rng = store, judge, shrink, rng
+        self.wall_behind = wall - now
+        self.broker = broker = Broker(store.epoch, STOCK_JOB, random.Random(rng.random()))
+        judge.epoch = store.epoch
+        judge.in_memory = self._in_memory  # type: ignore[method-assign]
+        store.cap_delays(wall)
+        for loaded in store.load():
+            run = broker.restore(loaded, now)
+            shrink(run)
+            if run.id == QUEUE_RUN:
+                run.job = STOCK_JOB
+        broker.next_run, broker.next_block = store.next_run, store.next_block
+        broker.next_seq = store.next_seq
+        broker.committed()
+        broker.expect(store.workers, now + KNOWN_WORKERS_S)
+        self.hold_until = now + KNOWN_WORKERS_S
+        self.expected = set(store.workers)
+        self.connections: list[Connection] = []
+        self.by_worker: dict[str, Connection] = {}
+        self.hungry: dict[int, Connection] = {}
+        self.again: list[Step] = []
+        self.requests: list[Step] = []
+        self.retry_at: float | None = now
+        self.crash = ""
+        self.full = self.stuck = False
+        self._sessions = 0
+        self.seen_refused = 0
+
+    # --- the turn ---
+
+    @property
+    def next_wake(self) -> float | None:
+        """When a turn happens by itself."""
+        if self.stuck:
+            return self.retry_at
+        dues = [due for due in (self.broker.next_due, self.retry_at) if due is not None]
+        return min(dues, default=None)
+
+    def turn(self, now: float, most: int = 0) -> None:
+        """most: messages that have come, of each connection at most."""
+        wall = now + self.wall_behind
+        broker, judge = self.broker, self.judge
+        self.retry_at, self.stuck = None, False
+        broker.wake(now)
+        if now >= self.hold_until:
+            judge.workers -= self.expected
+            self.expected.clear()
+        steps, self.again = self.again + self.requests, []
+        self.requests = []
+        for connection in self.rng.sample(self.connections, len(self.connections)):
+            if connection.late and self.rng.random() < 0.9:
+                continue
+            for _ in range(min(most and self.rng.randint(1, most), len(connection.to_master))):
+                steps.append(self._step(connection, connection.to_master.popleft()))
+        answers = self._stage(steps, now, wall)
+        judge.finish()
+        broker.finish_runs(wall)
+        changes = broker.changes
+        judge.recorded(changes)
+        if changes.urgent:
+            if self.crash == "before":
+                raise Crashed
+            broker.add_progress()
+            try:
+                if self.full:
+                    raise StoreError("can't write: full")
+                self.store.commit(changes)
+                judge.saved_workers = judge.workers
+            except StoreError:
+                broker.rolled_back()
+                judge.rolled_back()
+                self.again = [step for step in steps if step.waits]
+                self.retry_at = now + RETRY_S
+                self.stuck = True
+                return
+        judge.committed(now)
+        if self.crash == "after":
+            raise Crashed
+        broker.committed()
+        self.refill()
+        self._hand_out(now)
+        for answer in answers:
+            answer()
+        if broker.more_low:
+            self.retry_at = now
+
+    def _stage(self, steps: list[Step], now: float, wall: float) -> list[Answer]:
+        answers = []
+        for step in list(steps):
+            try:
+                answer = step.stage(now, wall)
+            except QueueError:
+                steps.remove(step)
+                continue
+            if answer is not None:
+                answers.append(answer)
+            if step.told is not None:
+                answers.append(step.told)
+        return answers
+
+    def refill(self) -> None:
+        """As `Turn.refill`."""
+        broker, store = self.broker, self.store
+        for run, lane in broker.low_lanes():
+            window, strays = lane.window, lane.strays
+            if window.low:
+                blocks, place = store.read_waiting(run.id, lane.group, window.end, window.room)
+                broker.refill(run, lane, blocks, place)
+            if strays.low:
+                records, due = store.read_strays(run.id, lane.group, strays.end, strays.most)
+                broker.refill_strays(run, lane, records, due, self.wall(broker._now))
+
+    def wall(self, now: float) -> float:
+        return now + self.wall_behind
+
+    def _in_memory(self, task: Any) -> bool:
+        run = self.broker.runs[task.run]
+        lane = run.lane_of(task.group)
+        if task.stray:
+            return not lane.strays.more or task.number in lane.strays.here
+        window = lane.window
+        return not window.more or any(
+            r.block == task.block and r.start <= task.position < r.stop
+            for ready in window.ready.values()
+            for r in ready
+        )
+
+    # --- leases go out ---
+
+    def _hand_out(self, now: float) -> None:
+        broker = self.broker
+        by_session = {c.session.id: c for c in self.connections if c.session is not None}
+        for session, number in broker.outranked:
+            self.revoke(by_session.get(session.id), [number])
+        broker.outranked.clear()
+        # Stock clients first, as their queue follows first.
+        for connection in sorted(self.hungry.values(), key=lambda c: not _session(c).stock):
+            if _session(connection).stock:
+                self._give(connection, now)
+                self.refill()
+        while self.hungry and broker.any_ready:
+            given = [
+                c for c in list(self.hungry.values()) if broker.any_ready and self._give(c, now)
+            ]
+            self.refill()
+            if not given:
+                break
+        for connection in self.connections:
+            self._send(connection, 0, 0) if connection.granted else None
+
+    def _give(self, connection: Connection, now: float) -> bool:
+        session = _session(connection)
+        lease = self.broker.lease(session, now)
+        if lease is None:
+            return False
+        self.judge.granted(session, lease, now, bool(self.expected))
+        self._fair(session, lease, now)
+        session.wanted -= 1
+        connection.sent += 1
+        connection.lease = lease
+        ((start, stop),) = lease.open
+        run = lease.run
+        connection.granted.append(
+            LeaseMessage(
+                lease.number,
+                run.id,
+                run.job,
+                lease.first,
+                start,
+                stop,
+                b"",
+                None,
+                lease.block,
+                "",
+                lease.limited,
+            )
+        )
+        del self.hungry[session.id]
+        if session.wanted > 0:
+            self.hungry[session.id] = connection
+        return True
+
+    def _fair(self, session: Session, lease: Lease, now: float) -> None:
+        """Runs take turns; suspects go before all of them."""
+        judge = self.judge
+        if lease.stray is not None and lease.stray.losses >= max(1, lease.run.options.losses - 2):
+            return
+        active = [run for run in judge.runs.values() if run.active]
+        for run in active:
+            if run.id == lease.run.id:
+                run.skipped = 0
+            else:
+                task = judge.ready_for(session, run, now, False)
+                run.skipped += task is not None and self._in_memory(task)
+                check(run.skipped <= 3 * len(active), "run {} waits for its turn in vain", run.id)
+
+    def _send(self, connection: Connection, seq: int, refused: int) -> None:
+        granted, connection.granted = connection.granted, []
+        if not connection.gone:
+            connection.to_person.append(Leases(seq, granted, refused))
+
+    def revoke(self, connection: Connection | None, numbers: list[int]) -> None:
+        if connection is not None and not connection.gone and numbers:
+            connection.to_person.append(Revoked(0, numbers))
+
+    # --- what connections say ---
+
+    def connect(self, connection: Connection) -> None:
+        self.connections.append(connection)
+
+    def _step(self, connection: Connection, message: Any) -> Step:
+        if connection.gone:
+            return Step(lambda now, wall: None)
+        if isinstance(message, Hello):
+            return Step(partial(self._enter, connection, message))
+        if message == CLOSED:
+            connection.gone = True
+            self.connections.remove(connection)
+            if self.by_worker.get(connection.worker) is connection:
+                del self.by_worker[connection.worker]
+            if connection.session is not None:
+                self.hungry.pop(connection.session.id, None)
+            return Step(partial(self._drop, connection))
+        if isinstance(message, Exchange):
+            return Step(partial(self._exchange, connection, message))
+        return Step(partial(connection.person.staged, self, connection, message))
+
+    def new_session(self, connection: Connection, slots: int, worker: str = "") -> Session:
+        self._sessions += 1
+        session = Session(self._sessions, slots, stock=not slots, worker=worker)
+        session.name = f"host/{self._sessions}"
+        connection.session = session
+        return session
+
+    def _enter(self, connection: Connection, hello: Hello, now: float, wall: float) -> Answer:
+        broker, judge = self.broker, self.judge
+        states = [self.store.read_block(one.block) for one in hello.held]
+        session = self.new_session(connection, hello.slots, hello.worker)
+        broker.enter(session)
+        broker.when_committed(partial(self.expected.discard, hello.worker))
+        judge.came(hello.worker)
+        old = self._newest(connection, hello.worker)
+        kept: dict[int, HeldLease] = {}
+        if old is not None and old.session is not None:
+            kept = broker.take_over(old.session, session, hello.held)
+            true = judge.taken_over(old.session.id, session.id, hello.held)
+            check(_positions(kept) == true, "took over {}, not {}", kept, true)
+        held = []
+        for one, state in zip(hello.held, states, strict=True):
+            found = kept.get(one.number)
+            if found is None:
+                found = broker.claim(session, one, state, now)
+                right = judge.claimed(session.id, one)
+                told = _positions({0: found}).get(0, set()) if found else set()
+                check(told == right, "of {} goes on {}, not {}", one, told, right)
+            if found is not None:
+                held.append(found)
+        return partial(self._welcome, connection, old, held)
+
+    def _newest(self, connection: Connection, worker: str) -> Connection | None:
+        known = self.by_worker
+        old = known.get(worker)
+        known[worker] = connection
+        connection.worker = worker
+        self.broker.undo_by(
+            lambda: known.pop(worker, None) if old is None else known.update({worker: old})
+        )
+        return old
+
+    def _welcome(
+        self, connection: Connection, old: Connection | None, held: list[HeldLease]
+    ) -> None:
+        if old is not None and old.session is not None:
+            old.gone = True
+            self.hungry.pop(old.session.id, None)
+            if old in self.connections:
+                self.connections.remove(old)
+            old.to_person.append(DOWN)
+        if connection.gone:
+            return
+        connection.to_person.append(Welcome("", 0, held))
+
+    def _drop(self, connection: Connection, now: float, wall: float) -> None:
+        session = connection.session
+        if session is None or session.id not in self.broker.sessions:
+            return
+        self.broker.drop_session(session, now, wall)
+        self.judge.left(session.worker, session.id, self.broker.sessions.values())
+        for task in self.judge.of_session(session.id):
+            self.judge.bad_end(task, now, wall, True, False)
+
+    def _exchange(
+        self, connection: Connection, message: Exchange, now: float, wall: float
+    ) -> Answer:
+        refused = 0
+        for outcome in message.outcomes:
+            refused += not self.outcome(connection, outcome, now, wall)
+        self.broker.when_committed(partial(self._ask, connection, message))
+        return partial(self._send, connection, message.seq, refused)
+
+    def _ask(self, connection: Connection, message: Exchange) -> None:
+        session = _session(connection)
+        connection.draining = connection.draining or message.draining
+        session.wanted = 0 if connection.draining else session.wanted + message.want
+        session.free = message.free - (connection.sent - message.got)
+        if session.wanted and not connection.gone:
+            self.hungry[session.id] = connection
+        else:
+            self.hungry.pop(session.id, None)
+
+    def outcome(self, connection: Connection, outcome: Outcome, now: float, wall: float) -> bool:
+        """One outcome: what the broker says of it is what is true."""
+        session, judge, broker = _session(connection), self.judge, self.broker
+        if isinstance(outcome, Done):
+            start, stop = outcome.start, outcome.stop
+            lease = session.leases.get(outcome.lease)
+            fresh = [] if lease is None else self.fresh(judge.runs[lease.run.id], outcome.follow)
+            said = broker.done(session, outcome.lease, start, stop, b"", outcome.took_s)
+            tasks = judge.done(session.id, outcome.lease, start, stop)
+            if said and lease is not None:
+                for block in fresh:
+                    self.submit(lease.run, block, now, wall, parent=tasks[0].number)
+        elif isinstance(outcome, Failed):
+            said, tasks = self._failed(session, outcome, now, wall)
+        else:
+            lease = session.leases.get(outcome.lease)
+            if lease is not None and outcome.lacks:
+                connection.lacks_at = now
+            start, stop = outcome.start, outcome.stop
+            said = broker.release(session, outcome.lease, start, stop, outcome.lacks)
+            tasks = judge.settled(session.id, outcome.lease, start, stop)
+            for task in tasks:
+                judge.let_go(task)
+        check(said == bool(tasks), "{} of {} was {}", outcome, session.id, said)
+        if not said and not isinstance(outcome, Failed):
+            judge.given_up(session.id, outcome.lease, outcome.start, outcome.stop)
+        return said
+
+    def _failed(
+        self, session: Session, outcome: Failed, now: float, wall: float
+    ) -> tuple[bool, list[Any]]:
+        at, reject, asked = outcome.position, outcome.reject, outcome.delay_s
+        said = self.broker.fail(
+            session, outcome.lease, at, "", now, wall, reject=reject, delay_s=asked
+        )
+        tasks = self.judge.settled(session.id, outcome.lease, at, at + 1)
+        for task in tasks:
+            state = self.judge.bad_end(task, now, wall, False, reject)
+            if said and state == "waiting":
+                record = self.broker.changes.strays[task.run, task.number]
+                delay_s = record.delay_s
+                ceiling = min(300.0, 2.0 ** (task.attempts - 1))
+                right = delay_s == asked if asked is not None else 0 <= delay_s <= ceiling
+                check(right, "{} waits for {} s", task, delay_s)
+                self.judge.delayed(task, delay_s, now, wall)
+        return said, tasks
+
+    def fresh(self, run: TrueRun, blocks: list[NewBlock]) -> list[NewBlock]:
+        """As `FollowUps.fresh`: without the tasks whose key is taken."""
+        seen: set[str] = set()
+        found = []
+        for block in blocks:
+            if block.keys is not None:
+                taken = self.store.taken_keys(run.id, block.keys)
+                taken |= self.broker.changes.keys.get(run.id, set())
+                keys = [k for k in dict.fromkeys(block.keys) if k not in taken and k not in seen]
+                true = [k for k in dict.fromkeys(block.keys) if k not in run.keys | seen]
+                check(keys == true, "keys {} are new, not {}", true, keys)
+                seen.update(keys)
+                block = NewBlock(len(keys), b"", keys, block.group, block.priority, block.delay_s)
+            if block.count:
+                found.append(block)
+        return found
+
+    def submit(
+        self, run: Run, block: NewBlock, now: float, wall: float, *, parent: int = 0
+    ) -> None:
+        self.broker.submit(run, block, now, wall, not parent)
+        number = self.broker.changes.blocks[-1].id
+        true = self.judge.runs[run.id]
+        self.judge.submitted(true, block, number, now, wall, parent)
+
+    def tick(self, now: float) -> None:
+        """As `Workers.tick`: who could not run a job is offered it again."""
+        for connection in self.connections:
+            session = connection.session
+            if session is not None and session.lacks and now - connection.lacks_at > LACKS_S:
+                session.lacks.clear()
+                self.retry_at = now
+
+    def start_run(
+        self, job: str, options: RunOptions, key: str | None, now: float, wall: float
+    ) -> None:
+        run = self.broker.start_run(job, [], key, options, wall)
+        self.shrink(run)
+        self.judge.started(run.id, job, options, key)
+
+
+def _session(connection: Connection) -> Session:
+    assert connection.session is not None
+    return connection.session
+
+
+def _positions(held: dict[int, HeldLease]) -> dict[int, set[int]]:
+    return {n: {p for a, b in one.ranges for p in range(a, b)} for n, one in held.items()}

@@ -1,0 +1,357 @@
+"""What each thing that is asked of the broker must lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from master.broker.lease import Lease, Session
+from master.broker.leasing import ALONE_S
+from master.broker.waiting import RESERVE_S
+from master.changes import QUEUE_RUN, Changes
+from queue_manager.records import HeldLease, NewBlock, RunOptions
+
+from .truth import SOON, Task, TrueRun, Truth, check
+
+
+class Judge(Truth):
+    """Truth that follows along.
+
+    stock_job: see `Broker`. epoch: of the master that is up. alone: suspects and until when they
+    have no neighbours, by session. lies: how many leases workers made up.
+    """
+
+    def __init__(self, stock_job: str) -> None:
+        super().__init__()
+        self.stock_job = stock_job
+        self.epoch = 0
+        self.newest_lease = self.lies = 0
+        self.alone: dict[int, tuple[Task, int, float]] = {}
+
+    # --- runs ---
+
+    def started(self, number: int, job: str, options: RunOptions, key: str | None) -> TrueRun:
+        run = TrueRun(number, job, options, key, options.per_group is not None)
+        self.runs[number] = run
+        self.undo_by(lambda: self.runs.pop(number))
+        return run
+
+    def code(self, run: TrueRun, options: RunOptions) -> None:
+        self.touch_run(run)
+        run.options = options
+
+    def exhausted(self, run: TrueRun) -> None:
+        self.touch_run(run)
+        run.exhausted = True
+
+    def cancelled(self, run: TrueRun) -> set[int]:
+        """Returns the leases that end."""
+        self.touch_run(run)
+        numbers = {task.holder for task in run.tasks if task.holder}
+        for task in run.tasks:
+            if task.state == "waiting":
+                self.touch(task)
+                if task.holder:
+                    self.let_go(task)
+                task.state = "cancelled"
+                run.cancelled += 1
+                self.index(task)
+        run.state = "cancelled"
+        return numbers
+
+    def retried(self, run: TrueRun, now: float, wall: float, staged: set[int]) -> int:
+        """staged: tasks that died in this turn, for which it comes too early."""
+        self.touch_run(run)
+        count = 0
+        for task in run.tasks:
+            if task.state == "dead" and task.number not in staged:
+                self.touch(task)
+                task.state, task.attempts, task.losses = "waiting", 0, 0
+                task.due = task.ready_at = now
+                task.due_wall, task.delay_s = wall, 0.0
+                run.dead -= 1
+                count += 1
+                self.hide(task)
+        if count and not run.active:
+            run.state = "active"
+        return count
+
+    def forgotten(self, run: TrueRun) -> None:
+        del self.runs[run.id]
+        self.undo_by(lambda: self.runs.__setitem__(run.id, run))
+
+    def pruned(self, run: TrueRun) -> None:
+        if run.key is None:
+            self.forgotten(run)
+            return
+        self.touch_run(run)
+        run.state = "pruned"
+
+    def finish(self) -> None:
+        """Runs end that have nothing left."""
+        for run in self.runs.values():
+            if run.active and run.exhausted and not run.unended and run.id != QUEUE_RUN:
+                self.touch_run(run)
+                run.state = "failed" if run.dead else "done"
+
+    # --- tasks ---
+
+    def submitted(
+        self, run: TrueRun, new: NewBlock, block: int, now: float, wall: float, parent: int = 0
+    ) -> None:
+        self.touch_run(run)
+        tasks = []
+        for position in range(new.count):
+            key = None if new.keys is None else new.keys[position]
+            number = len(run.tasks) + 1
+            task = Task(run.id, number, block, position, new.priority, None, key, parent)
+            task.group = new.group if run.limited else None
+            task.due = task.ready_at = now + new.delay_s
+            if new.delay_s > 0:
+                task.stray, task.delay_s, task.due_wall = True, new.delay_s, wall + new.delay_s
+            run.tasks.append(task)
+            tasks.append(task)
+            if key is not None:
+                check(key not in run.keys, "{} has the key {} of another", task, key)
+                run.keys.add(key)
+            self.hide(task)
+        run.blocks.add(block)
+        self.blocks[block] = tasks
+        self.undo_by(lambda: self.blocks.pop(block))
+
+    def settled(self, session: int, number: int, start: int, stop: int) -> list[Task]:
+        """The tasks of a range that the session holds, if it holds them all."""
+        held = {t.position: t for t in self.of_lease(number, session)}
+        if any(position not in held for position in range(start, stop)):
+            return []
+        return [held[position] for position in range(start, stop)]
+
+    def done(self, session: int, number: int, start: int, stop: int) -> list[Task]:
+        tasks = self.settled(session, number, start, stop)
+        for task in tasks:
+            self.let_go(task)
+            task.state = "done"
+            if task.stray:
+                task.settled = number
+            self.runs[task.run].done += 1
+            self.index(task)
+        return tasks
+
+    def given_up(self, session: int, number: int, start: int, stop: int) -> None:
+        """What is left of a range that was refused waits again: nobody works on it."""
+        for task in self.of_lease(number, session):
+            if start <= task.position < stop:
+                self.let_go(task)
+
+    def bad_end(self, task: Task, now: float, wall: float, is_loss: bool, reject: bool) -> str:
+        """A failed try or a loss; the state that the task has now."""
+        run, number = self.runs[task.run], task.holder
+        self.let_go(task)
+        task.stray, task.settled = True, number
+        task.losses += is_loss
+        task.attempts += not is_loss
+        task.due, task.due_wall, task.delay_s = now, wall, 0.0
+        task.ready_at = now
+        over = task.losses >= run.options.losses if is_loss else False
+        over = over or (not is_loss and (reject or task.attempts >= run.options.attempts))
+        if over:
+            task.state = "dead"
+            run.dead += 1
+            self.index(task)
+        return task.state
+
+    def delayed(self, task: Task, delay_s: float, now: float, wall: float) -> None:
+        task.delay_s, task.due, task.due_wall = delay_s, now + delay_s, wall + delay_s
+        task.ready_at = task.due
+
+    # --- sessions ---
+
+    def taken_over(self, old: int, new: int, held: list[HeldLease]) -> dict[int, set[int]]:
+        """Positions that go on, by lease."""
+        said = {one.number: one.ranges for one in held}
+        kept: dict[int, set[int]] = {}
+        if old in self.alone:
+            self.alone[new] = self.alone[old]
+        for task in self.of_session(old):
+            ranges = said.get(task.holder, [])
+            if any(a <= task.position < b for a, b in ranges):
+                self.touch(task)
+                task.session = new
+                kept.setdefault(task.holder, set()).add(task.position)
+            else:
+                self.let_go(task)
+        return kept
+
+    def claimed(self, session: int, held: HeldLease) -> set[int]:
+        """Positions of a lease of an older epoch that go on."""
+        run = self.runs.get(held.run)
+        old = held.number >> 32 < self.epoch
+        if run is None or not run.active or not old or held.block not in run.blocks:
+            return set()
+        found = set()
+        for task in self.blocks[held.block]:
+            if not any(a <= task.position < b for a, b in held.ranges):
+                continue
+            if task.state != "waiting" or not (task.visible or task.holder):
+                continue
+            if (task.stray and task.settled >= held.number) or task.holder >= held.number:
+                continue
+            self.touch_run(run)
+            self.touch(task)
+            if task.holder:
+                self.let_go(task)
+                self.hidden.remove(task)
+                task.visible = True
+            self.hold(task, held.number, session)
+            found.add(task.position)
+        return found
+
+    # --- leases ---
+
+    def granted(self, session: Session, lease: Lease, now: float, holding: bool) -> None:
+        """A lease was given: it must have been possible, and right."""
+        check(not holding, "a lease was given while known workers are waited for")
+        check(lease.number > self.newest_lease, "numbers of leases do not grow")
+        check(lease.number >> 32 == self.epoch, "a lease of another epoch")
+        self.newest_lease = lease.number
+        ((start, stop),) = lease.open
+        run = self.runs[lease.run.id]
+        tasks = self.blocks[lease.block][start:stop]
+        check(run.active and tasks, "a lease of run {}, which has ended", run.id)
+        check(self.may_take(session, run), "session {} must not have run {}", session.id, run.id)
+        for task in tasks:
+            self._grantable(task, lease, now)
+        self._in_order(session, run, tasks[0], now)
+        self._alone(session, run, tasks[0], lease.number, now)
+        if run.is_limited(tasks[0]):
+            self._within_limit(session, run, tasks, lease, now)
+        for task in tasks:
+            self.hold(task, lease.number, session.id)
+
+    def _grantable(self, task: Task, lease: Lease, now: float) -> None:
+        check(task.state == "waiting", "{} was leased, and is {}", task, task.state)
+        check(not task.holder, "{} was leased, and {} holds it", task, task.session)
+        check(task.visible, "{} was leased before it was on disk", task)
+        check(task.due <= now + SOON, "{} was leased {} s early", task, task.due - now)
+        is_stray = lease.stray is not None
+        check(is_stray == task.stray, "{} is a stray, or leased as one, not both", task)
+        if lease.stray is not None:
+            counts = (lease.stray.attempts, lease.stray.losses)
+            check(counts == (task.attempts, task.losses), "{} counts {}", task, counts)
+
+    def _within_limit(
+        self, session: Session, run: TrueRun, tasks: list[Task], lease: Lease, now: float
+    ) -> None:
+        (task,) = tasks
+        assert task.group is not None
+        check(lease.limited, "{} is of a limited group, its lease is not", task)
+        check(run.may_start(task.group, now + SOON), "{} breaks the limit of {}", task, task.group)
+        check(session.stock or session.free >= 0, "{} went to a worker without a place", task)
+        assert run.options.per_group is not None
+        run.next_at[task.group] = now + run.options.per_group.every_s
+
+    def _in_order(self, session: Session, run: TrueRun, task: Task, now: float) -> None:
+        """No task of a higher priority could have been given."""
+        if run.is_suspect(task):
+            return
+        free = session.stock or session.free >= 0
+        for other in run.free.values():
+            if other.priority > task.priority and other.due <= now - SOON:
+                limited = run.is_limited(other)
+                if run.is_suspect(other) or (limited and not free):
+                    continue
+                if limited and not self._startable(run, other, now):
+                    continue
+                check(
+                    not self.in_memory(other),
+                    "{} was leased before {}",
+                    task,
+                    other,
+                )
+
+    @staticmethod
+    def _startable(run: TrueRun, task: Task, now: float) -> bool:
+        """Whether the limit allows it, for sure."""
+        return now >= run.paused_until and run.may_start(task.group or "", now - SOON)
+
+    def in_memory(self, task: Task) -> bool:
+        """Whether the broker has read it; set by the driver."""
+        raise NotImplementedError
+
+    def _alone(self, session: Session, run: TrueRun, task: Task, number: int, now: float) -> None:
+        """Who has a suspect has nothing else."""
+        before = self.of_session(session.id)
+        check(not self.is_alone(session.id, now), "a suspect got {} as a neighbour", task)
+        if run.is_suspect(task):
+            late = now >= task.ready_at + RESERVE_S - SOON
+            check(late or not before, "{} is a suspect, and has neighbours", task)
+            self.alone[session.id] = (task, number, now + ALONE_S)
+
+    def is_alone(self, session: int, now: float) -> bool:
+        """Whether it holds a suspect, and may hold nothing beside it."""
+        task, number, until = self.alone.get(session, (None, 0, 0.0))
+        if task is None or (task.holder, task.session) != (number, session):
+            return False
+        return now < until - SOON
+
+    def may_take(self, session: Session, run: TrueRun) -> bool:
+        if session.stock:
+            return run.id == QUEUE_RUN or run.job == self.stock_job
+        return run.job not in session.lacks
+
+    # --- whoever waits ---
+
+    def ready_for(self, session: Session, run: TrueRun, now: float, suspects: bool) -> Task | None:
+        """A task of a run that a session could have right now."""
+        if not run.active or not self.may_take(session, run):
+            return None
+        free = session.stock or session.free > 0
+        for task in run.free.values():
+            if task.due > now - SOON or (run.is_suspect(task) and not suspects):
+                continue
+            if run.is_limited(task) and not (free and self._startable(run, task, now)):
+                continue
+            return task
+        return None
+
+    def suspects(self, now: float) -> int:
+        return sum(
+            run.is_suspect(task) and task.due <= now + SOON
+            for run in self.runs.values()
+            if run.active
+            for task in run.free.values()
+        )
+
+    def recorded(self, changes: Changes) -> None:
+        """What a turn makes durable of strays is what is true."""
+        for (number, task_number), record in changes.strays.items():
+            run = self.runs.get(number)
+            if run is None:
+                continue
+            task = run.tasks[task_number - 1]
+            if run.state == "cancelled":
+                continue
+            state = "waiting" if task.state == "waiting" else task.state
+            told = (record.state, record.attempts, record.losses, record.lease)
+            true = (state, task.attempts, task.losses, task.settled)
+            check(told == true, "{} is recorded as {}, and is {}", task, told, true)
+            check(
+                abs(record.due_at - task.due_wall) < SOON or record.state != "waiting",
+                "{} is due at {}, not {}",
+                task,
+                record.due_at,
+                task.due_wall,
+            )
+
+    # --- who is known ---
+
+    def came(self, worker: str) -> None:
+        self._workers(self.workers | {worker})
+
+    def left(self, worker: str, session: int, others: Iterable[Session]) -> None:
+        if worker and not any(other.worker == worker for other in others if other.id != session):
+            self._workers(self.workers - {worker})
+
+    def _workers(self, workers: frozenset[str]) -> None:
+        before = self.workers
+        self.workers = workers
+        self.undo_by(lambda: setattr(self, "workers", before))

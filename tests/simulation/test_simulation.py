@@ -1,0 +1,63 @@
+"""Many small worlds, from fixed seeds and from one that nobody has seen before."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from .play import STEPS, BadWorldError, in_files, play
+from .truth import Violation
+from .world import World
+
+SEEDS = range(500)
+PORTIONS = 5
+LEAST_STEPS = 100_000
+
+steps_of: dict[int, int] = {}
+
+
+@pytest.mark.parametrize("portion", range(PORTIONS))
+def test_in_every_world_all_is_as_it_must_be(portion: int) -> None:
+    """Nothing lost, nothing twice, no limit broken, nobody idle: see `checks` and `judge`."""
+    for seed in SEEDS[portion::PORTIONS]:
+        steps_of[seed] = play(seed)
+
+
+def test_a_world_of_a_new_seed_is_as_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:
+    seed = random.SystemRandom().randrange(1_000_000, 1_000_000_000)
+    with capsys.disabled():
+        print(f" seed {seed}", end="", flush=True)
+    play(seed, 2 * STEPS)
+
+
+def test_the_worlds_are_many_enough() -> None:
+    """And some of them have the real store."""
+    if len(steps_of) < len(SEEDS):
+        pytest.skip("not all worlds were played")
+    assert sum(steps_of.values()) >= LEAST_STEPS
+    assert any(in_files(seed) for seed in SEEDS)
+
+
+def test_a_seed_gives_the_same_world_again() -> None:
+    stories = []
+    for _ in range(2):
+        story: list[str] = []
+        play(3, tell=story.append)
+        stories.append(story)
+    assert stories[0]
+    assert stories[0] == stories[1]
+
+
+def test_a_bad_world_tells_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def go_wrong(self: World, steps: int) -> None:
+        self.tell("{} happens", "something")
+        raise Violation("that must not be")
+
+    monkeypatch.setattr(World, "play", go_wrong)
+    with pytest.raises(BadWorldError) as caught:
+        play(5, 20)
+    text = str(caught.value)
+    assert "something happens" in text
+    assert "that must not be" in text
+    assert "python -m tests.simulation --seed 5 --steps 20" in text
