@@ -11,7 +11,6 @@ import shlex
 import signal
 import socket
 import sys
-import uuid
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from queue_manager.errors import RefusedError, StoreBusyError
 from queue_manager.lifeline import die_with
 from queue_manager.settings import Settings
 
+from .broker.run import Run
 from .progress import Progress
-from .run import Run
-from .serve import closing_line, stop_event
+from .serve import ended_line, stop_event
 from .service import Service
 
 log = logging.getLogger("quartermaster.master")
@@ -68,7 +67,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
         return 130
     if run.active:
         return 1  # stalled, which was said
-    log.info(closing_line(run, settings).partition(" Submit")[0])
+    log.info(ended_line(run))
     return 0 if run.state == "done" else 1
 
 
@@ -78,7 +77,7 @@ async def _begin(service: Service, job: str, words: list[str]) -> Run:
         if run.active and run.id and run.job == job and run.words == words:
             log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
             return run
-    run, _ = await service.submit(job, words, f"run {uuid.uuid4()}")
+    run, _ = await service.submit(job, words, None)
     return run
 
 

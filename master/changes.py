@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from queue_manager.records import RunOptions
 
 QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
 
-RunState = Literal["active", "done", "failed"]
+RunState = Literal["active", "done", "failed", "cancelled", "pruned"]
 StrayState = Literal["waiting", "done", "dead"]
 
 
@@ -50,6 +50,8 @@ class StrayRecord:
     """How a task stands that left the plain way: retried, delayed, lost, or dead.
 
     delay_s, due_at: not before that delay is over, counted from when it was recorded.
+    lease: the one that it was recorded for, 0 if for none: what a worker still holds of that lease
+    or an older one was settled. worker: who reported it. printed: the end of what it printed.
     """
 
     run: int
@@ -64,6 +66,10 @@ class StrayRecord:
     error: str = ""
     evidence: str = ""
     priority: int = 0
+    group: str | None = None
+    lease: int = 0
+    worker: str = ""
+    printed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,9 @@ class RunRecord:
     """One execution of a job.
 
     collected: the outcome that `collect()` has reached; collected_into: and how many results of
-    the one behind it.
+    the one behind it. version: of the job's code. cancelled: tasks that had not ended when it was.
+
+    A pruned one is what is left of a run with a key: the key is never given a second run.
     """
 
     id: int
@@ -86,15 +94,34 @@ class RunRecord:
     collected: int = 0
     collect_errors: int = 0
     collected_into: int = 0
+    version: str = ""
+    cancelled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """How many tasks of a run there are. accepted: from `tasks()`, without a key.
+
+    last_seq: its newest outcome. strays: those that wait (delayed, to be retried, lost).
+    """
+
+    tasks: int = 0
+    accepted: int = 0
+    done: int = 0
+    dead: int = 0
+    strays: int = 0
+    last_seq: int = 0
 
 
 @dataclass(slots=True)
 class Changes:
     """All that one turn makes durable, in one transaction.
 
-    runs and strays replace what was recorded of the same run or task before.
+    runs, counts and strays replace what was recorded of the same run or task before.
     keys: of the new tasks, by run. delivered: up to where the queue run's results went to stock
-    clients, as (seq, index in it).
+    clients, as (seq, index in it). workers: ids of workers that came (True) or left (False).
+    revived: runs whose dead letters of before this turn wait again, from that wall time on, with
+    no attempts and losses. forgotten: runs that are no more; their rows go in `drop_some`.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
@@ -103,28 +130,43 @@ class Changes:
     runs: dict[int, RunRecord] = field(default_factory=dict)
     keys: dict[int, set[str]] = field(default_factory=dict)
     delivered: tuple[int, int] | None = None
+    counts: dict[int, RunCounts] = field(default_factory=dict)
+    workers: dict[str, bool] = field(default_factory=dict)
+    revived: dict[int, float] = field(default_factory=dict)
+    forgotten: set[int] = field(default_factory=set)
 
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for it."""
-        return bool(self.blocks or self.outcomes or self.strays or self.runs)
+        return bool(
+            self.blocks
+            or self.outcomes
+            or self.strays
+            or self.runs
+            or self.revived
+            or self.forgotten
+            or any(self.workers.values())
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """A run as the store has it. waiting: tasks on the plain way by priority, without strays.
-
-    tasks, accepted: all, and those of `tasks()` without a key. last_seq: its newest outcome.
-    """
+    """A run as the store has it. groups: of its tasks, where they are limited."""
 
     record: RunRecord
-    tasks: int
-    accepted: int
-    done: int
-    last_seq: int
-    waiting: dict[int, int]
-    strays: list[StrayRecord]
-    dead: int
+    counts: RunCounts
+    groups: list[str]
+
+
+class Place(NamedTuple):
+    """Where a block stands among those that wait: the highest priority first, then the oldest."""
+
+    priority: int
+    block: int
+
+    def before(self, other: Place) -> bool:
+        """Whether it comes before the other."""
+        return (-self.priority, self.block) < (-other.priority, other.block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,4 +175,34 @@ class WaitingBlock:
 
     id: int
     first: int
+    priority: int
     ranges: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockState:
+    """How the tasks of one block stand. waiting: as in `WaitingBlock`. strays: those that wait."""
+
+    id: int
+    run: int
+    first: int
+    count: int
+    priority: int
+    group: str | None
+    waiting: list[tuple[int, int]]
+    strays: list[StrayRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task with all that the store has of it. outcome: the one that holds its result."""
+
+    run: int
+    block: int
+    position: int
+    body: bytes
+    key: str | None
+    group: str | None
+    priority: int
+    outcome: OutcomeRecord | None
+    stray: StrayRecord | None

@@ -15,15 +15,37 @@ from queue_manager.authkey import find_authkey, master_authkey
 from queue_manager.errors import QueueError
 from queue_manager.settings import Settings, load_settings
 
+NUMBER = click.IntRange(0, 2**62)
+
+
+def main() -> None:
+    """`qm`: run one command and exit with its code; whatever is wrong is one line."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        code = commands.main(prog_name="qm", standalone_mode=False)
+    except click.UsageError as error:
+        code = _usage(error)
+    except click.Abort:
+        code = 130
+    sys.exit(code)
+
+
+def _usage(error: click.UsageError) -> int:
+    if error.ctx is not None and error.ctx.command is commands and len(sys.argv) == 1:
+        click.echo(error.ctx.get_help(), err=True)  # `qm` alone
+    else:
+        words = error.ctx.command_path if error.ctx is not None else "qm"
+        click.echo(f"qm: {error.format_message().rstrip('.')} (see `{words} --help`)", err=True)
+    return error.exit_code
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="quartermaster")
-def main() -> None:
+def commands() -> None:
     """Quartermaster: a task queue on the network, on Python's own BaseManager."""
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
 
 
-@main.command()
+@commands.command()
 def serve() -> None:
     """Serve the queues; seed the job JOB with JOB_ARGS once."""
     from .serve import serve as serve_master
@@ -31,7 +53,7 @@ def serve() -> None:
     _exit_with(lambda settings: serve_master(settings, master_authkey(settings)))
 
 
-@main.command()
+@commands.command()
 @click.argument("job")
 @click.argument("arguments", nargs=-1)
 def run(job: str, arguments: tuple[str, ...]) -> None:
@@ -42,7 +64,7 @@ def run(job: str, arguments: tuple[str, ...]) -> None:
     _exit_with(lambda settings: run_alone(settings, master_authkey(settings), job, words))
 
 
-@main.command()
+@commands.command()
 @click.argument("job")
 @click.argument("arguments", nargs=-1)
 @click.option("--wait", is_flag=True, help="Stay until it has ended; exit 1 on dead letters.")
@@ -55,23 +77,70 @@ def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) ->
     _exit_with(lambda settings: submit_run(settings, find_authkey(settings), job, words, key, wait))
 
 
-@main.command()
-@click.argument("run", type=int, required=False)
+@commands.command()
+@click.argument("run", type=NUMBER, required=False)
 def status(run: int | None) -> None:
-    """Show runs, workers and clients, and why nothing moves where nothing does."""
+    """Show runs, workers and clients, and why nothing moves."""
     from .commands import show_status
 
     _exit_with(lambda settings: show_status(settings, find_authkey(settings), run))
 
 
-@main.command()
-@click.argument("run", type=int)
+@commands.command()
+@click.argument("run", type=NUMBER)
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
 def results(run: int, form: str) -> None:
     """Print the ended tasks of RUN in task order, while it goes on too."""
-    from .commands import show_results
+    from .listings import show_results
 
     _exit_with(lambda settings: show_results(settings, find_authkey(settings), run, form))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+@click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text")
+def failed(run: int, form: str) -> None:
+    """Print the dead letters of RUN with their evidence."""
+    from .listings import show_failed
+
+    _exit_with(lambda settings: show_failed(settings, find_authkey(settings), run, form))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+@click.argument("task", type=NUMBER)
+def show(run: int, task: int) -> None:
+    """Show one TASK of RUN, and what its last bad try printed."""
+    from .listings import show_task
+
+    _exit_with(lambda settings: show_task(settings, find_authkey(settings), run, task))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+def retry(run: int) -> None:
+    """Try the dead letters of RUN again, with its job as it is."""
+    from .commands import retry_run
+
+    _exit_with(lambda settings: retry_run(settings, find_authkey(settings), run))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+def cancel(run: int) -> None:
+    """End RUN now, its running tasks too. What is done stays."""
+    from .commands import cancel_run
+
+    _exit_with(lambda settings: cancel_run(settings, find_authkey(settings), run))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+def forget(run: int) -> None:
+    """Delete an ended RUN with its tasks and results."""
+    from .commands import forget_run
+
+    _exit_with(lambda settings: forget_run(settings, find_authkey(settings), run))
 
 
 def _exit_with(command: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:

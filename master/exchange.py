@@ -10,30 +10,24 @@ from typing import Any
 
 from queue_manager import __version__
 from queue_manager.errors import ProtocolError, QueueError
-from queue_manager.peer import Peer
-from queue_manager.records import (
-    AskResults,
-    AskStatus,
+from queue_manager.messages import (
     Beat,
-    Collect,
-    Collected,
     Exchange,
     Hello,
-    OpenRun,
-    Refused,
     Request,
-    StartRun,
-    SubmitTasks,
-    TasksEnded,
     Welcome,
     decode_request,
     encode,
 )
+from queue_manager.peer import Peer
 
-from .runs import Runs
+from .answers import refuse
 from .workers import Workers, WorkerSession
 
 log = logging.getLogger("quartermaster.master")
+
+Rooms = Mapping[type, Callable[[Peer, Any], None]]
+"""Who answers which message of a session that has said hello."""
 
 
 @dataclass(slots=True)
@@ -45,24 +39,27 @@ class OurSession:
 
 
 class ExchangeFace:
-    """The registered object behind our own frames."""
+    """The registered object behind our own frames.
+
+    Args:
+        rooms: who answers what, beside hello and what only workers say.
+        on_closed: told of each session that has ended.
+    """
 
     exposed = ("exchange",)
 
     def __init__(
         self,
         workers: Workers,
-        runs: Runs,
         next_id: Callable[[], int],
-        start_run: Callable[[Peer, StartRun], None],
-        status: Callable[[AskStatus], Any],
+        rooms: Rooms,
+        on_closed: Callable[[Peer], None],
         max_bytes: int,
     ) -> None:
         self._workers = workers
-        self._runs = runs
         self._next_id = next_id
-        self._start_run = start_run
-        self._status = status
+        self._rooms = rooms
+        self._on_closed = on_closed
         self._max_bytes = max_bytes
         self.others: dict[Peer, OurSession] = {}
 
@@ -81,14 +78,14 @@ class ExchangeFace:
             log.warning("%s: closed: %s", peer.name, error)
             peer.close()
         except QueueError as error:
-            peer.send_frame(encode(Refused(getattr(message, "seq", 0), str(error))))
+            refuse(peer, getattr(message, "seq", 0), str(error))
 
     def ended(self, peer: Peer, reset: bool) -> None:
         """The connection is gone."""
         self.others.pop(peer, None)
         if isinstance(peer.session, WorkerSession):
             self._workers.closed(peer.session)
-        self._runs.closed(peer)
+        self._on_closed(peer)
 
     def _dispatch(self, peer: Peer, message: Request) -> None:
         if isinstance(message, Hello):
@@ -99,29 +96,16 @@ class ExchangeFace:
             if not isinstance(peer.session, WorkerSession):
                 raise ProtocolError("only a worker takes and reports")
             self._workers.message(peer.session, message)
-        elif isinstance(message, SubmitTasks):
-            self._runs.submit(peer, message)
-        elif isinstance(message, Collect):
-            self._runs.collect(peer, message)
-        elif isinstance(message, Collected):
-            self._runs.collected(message)
-        elif isinstance(message, TasksEnded):
-            self._runs.tasks_ended(peer, message)
-        elif isinstance(message, OpenRun):
-            self._runs.open(peer, message)
-        elif isinstance(message, StartRun):
-            self._start_run(peer, message)
-        elif isinstance(message, AskStatus):
-            peer.send_frame(encode(self._status(message)))
-        elif isinstance(message, AskResults):
-            self._runs.results(peer, message)
+        else:
+            self._rooms[type(message)](peer, message)
 
     def _hello(self, peer: Peer, hello: Hello) -> None:
         if peer.session is not None:
             raise ProtocolError("a second hello in one session")
+        peer.name = f"{hello.role} {hello.host}/{hello.pid}"
         if hello.role == "worker":
+            # Welcomed when what it still holds is settled with the broker.
             peer.session = self._workers.open(peer, self._next_id(), hello)
         else:
             peer.session = self.others[peer] = OurSession(hello, time.monotonic())
-        peer.name = f"{hello.role} {hello.host}/{hello.pid}"
-        peer.send_frame(encode(Welcome(__version__, self._max_bytes)))
+            peer.send_frame(encode(Welcome(__version__, self._max_bytes)))

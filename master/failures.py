@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import re
 
-from .lease import Lease
+from .broker.lease import Lease
 
 log = logging.getLogger("quartermaster.master")
 
 _FIRST = 20
 _THEN_EACH = 1_000
-_FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)', re.MULTILINE)
+_LINE_CHARS = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)(?:, in |$)', re.MULTILINE)
+"""A frame of a traceback; those of `faulthandler` have no comma, and the outermost last."""
 
 
 class FailureLog:
@@ -29,7 +32,12 @@ class FailureLog:
         if seen <= _FIRST or seen % _THEN_EACH == 0:
             what = f"run {run.id} ({run.job or 'queue'}), task {lease.first + position}"
             count = f"attempt {attempts} of {run.options.attempts}"
-            log.warning("%s failed: %s (%s%s)", what, error, _place(evidence), count)
+            log.warning("%s failed: %s (%s%s)", what, _line(error), _place(evidence), count)
+
+
+def _line(error: str) -> str:
+    """One line of a log, which must not steer the terminal of whoever reads it."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", error[:_LINE_CHARS])
 
 
 def _place(evidence: str) -> str:

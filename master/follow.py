@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Set
-
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
+from queue_manager.job import LONGEST_S
 from queue_manager.records import BLOCK_TASKS, NewBlock
 
-from .run import Run
+from .broker.run import Run
 from .turn import Turn
 
 
@@ -25,12 +23,13 @@ class FollowUps:
         Raises:
             ProtocolError: one of them is not what it says.
         """
-        seen: set[str] = set()
-        found = []
         for block in blocks:
             check(block)
+        taken = self._taken(run, [key for block in blocks for key in block.keys or ()])
+        found = []
+        for block in blocks:
             if block.keys is not None:
-                block = self._without_taken(run, block, block.keys, seen)
+                block = _without_taken(block, block.keys, taken)
             if block.count:
                 found.append(block)
         return found
@@ -43,26 +42,33 @@ class FollowUps:
             self._turn.broker.submit(run, block, now, wall, from_tasks)
         return sum(block.count for block in fresh)
 
-    def _without_taken(
-        self, run: Run, block: NewBlock, keys: list[str], seen: set[str]
-    ) -> NewBlock:
-        on_disk = self._turn.store.taken_keys(run.id, keys)
-        staged: Set[str] = self._turn.broker.changes.keys.get(run.id, frozenset())
-        kept = []
-        for index, key in enumerate(keys):
-            if key not in seen and key not in staged and key not in on_disk:
-                kept.append(index)
-                seen.add(key)
-        if len(kept) == block.count:
-            return block
-        return NewBlock(
-            len(kept),
-            codec.pick(block.body, kept) if kept else b"",
-            [keys[index] for index in kept],
-            block.group,
-            block.priority,
-            block.delay_s,
-        )
+    def _taken(self, run: Run, keys: list[str]) -> set[str]:
+        """Those on disk, and those staged for it. All at once: they are looked up in order."""
+        if not keys:
+            return set()
+        staged = self._turn.broker.changes.keys.get(run.id, set())
+        return self._turn.store.taken_keys(run.id, keys) | staged.intersection(keys)
+
+
+def _without_taken(block: NewBlock, keys: list[str], taken: set[str]) -> NewBlock:
+    """What is left of a block. Its keys are taken from now on, too."""
+    new = set(keys)
+    if len(new) == block.count and new.isdisjoint(taken):
+        taken |= new
+        return block
+    kept = []
+    for index, key in enumerate(keys):
+        if key not in taken:
+            kept.append(index)
+            taken.add(key)
+    return NewBlock(
+        len(kept),
+        codec.pick(block.body, kept) if kept else b"",
+        [keys[index] for index in kept],
+        block.group,
+        block.priority,
+        block.delay_s,
+    )
 
 
 def check(block: NewBlock) -> None:
@@ -73,5 +79,5 @@ def check(block: NewBlock) -> None:
         raise ProtocolError(f"a block of {block.count} tasks has {len(block.keys)} keys")
     if not -(2**63) <= block.priority < 2**63:
         raise ProtocolError(f"a priority of {block.priority} is no number of 64 bits")
-    if not 0 <= block.delay_s < math.inf:
+    if not 0 <= block.delay_s <= LONGEST_S:
         raise ProtocolError(f"a delay of {block.delay_s} s")

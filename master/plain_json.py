@@ -9,16 +9,17 @@ import json
 import math
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from queue_manager import codec
-from queue_manager.records import ResultBlock
+from queue_manager.records import DeadLetter, ResultBlock
 
 FIELDS = ("run", "task", "key", "state", "attempts", "payload", "result", "error")
+LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed")
 
 
 class Line(dict[str, Any]):
-    """One ended task, with the fields of `FIELDS`."""
+    """One ended task, with the fields of `FIELDS`, or one dead letter with `LETTER_FIELDS`."""
 
     def json(self) -> str:
         """As one line of JSON."""
@@ -87,3 +88,30 @@ def lines_of(run: int, block: ResultBlock) -> Iterator[Line]:
         task = block.first + position
         values = (run, task, key, state, attempts, payload, result, error or None)
         yield Line(zip(FIELDS, values, strict=True))
+
+
+class Letter(NamedTuple):
+    """A dead letter with the task that it is of."""
+
+    run: int
+    letter: DeadLetter
+    key: str | None
+    payload: Any
+
+    @property
+    def line(self) -> Line:
+        """With the fields of `LETTER_FIELDS`."""
+        found = self.letter
+        payload = to_json(self.payload)
+        values = (self.run, found.task, self.key, "dead", found.attempts, payload, None)
+        more = (found.error or None, found.losses, found.worker, found.evidence, found.printed)
+        return Line(zip(LETTER_FIELDS, (*values, *more), strict=True))
+
+
+def letters_of(run: int, block: ResultBlock) -> Iterator[Letter]:
+    """The dead letters of a block, in task order."""
+    payloads = codec.decode_batch(block.body)
+    for letter in sorted(block.dead, key=lambda found: found.task):
+        position = letter.task - block.first
+        key = None if block.keys is None else block.keys[position]
+        yield Letter(run, letter, key, payloads[position])

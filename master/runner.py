@@ -29,13 +29,11 @@ from queue_manager.errors import BadJobError, ConnectionLostError, QueueError
 from queue_manager.job import Task
 from queue_manager.link import Link
 from queue_manager.loading import Job, load_job
-from queue_manager.records import (
+from queue_manager.messages import (
     Accepted,
     Collect,
     Collected,
-    Ended,
     Hello,
-    NewBlock,
     OpenRun,
     Page,
     Request,
@@ -43,6 +41,7 @@ from queue_manager.records import (
     SubmitTasks,
     TasksEnded,
 )
+from queue_manager.records import Ended, NewBlock
 from queue_manager.settings import Settings, load_settings
 
 from .runs import NOBODY_COLLECTS

@@ -1,7 +1,8 @@
 """The runner processes of a master: one for each run that has tasks to give or results to collect.
 
 A runner that dies is started again with back-off; after five deaths without progress its run is
-stalled, which touches no other run.
+stalled, which touches no other run. It is given another chance when its job's code has changed, or
+by `retry`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from functools import partial
 
 from queue_manager.lifeline import die_with
 
-from .run import Run
+from .broker.run import Run
+from .child_output import end_group, output_of
 
 log = logging.getLogger("quartermaster.master")
 
@@ -31,7 +33,11 @@ _STOP_S = 3.0
 
 @dataclass(slots=True)
 class Runner:
-    """The process of one run. over: it ended well. stalled: one line when it was given up."""
+    """The process of one run. over: it ended well, or was stopped with its run.
+
+    stalled: one line when it was given up. again: one more is wanted when this one has ended.
+    stopped: its run was cancelled or forgotten.
+    """
 
     run: Run
     process: asyncio.subprocess.Process | None = None
@@ -39,7 +45,9 @@ class Runner:
     over: bool = False
     stderr: bytes = b""
     stalled: str = ""
-    progress: tuple[int, int, int] = (-1, -1, -1)
+    again: bool = False
+    stopped: bool = False
+    progress: tuple[int, ...] = ()
 
 
 class Runners:
@@ -47,10 +55,13 @@ class Runners:
 
     Args:
         environment: what a runner gets beside the master's own environment (address and key).
+        idle: how often the runner of a run came to where it had only outcomes to wait for; being
+            killed there is not its fault.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], idle: Mapping[int, int]) -> None:
         self._environment = {**os.environ, **environment}
+        self._idle = idle
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.all: dict[int, Runner] = {}
@@ -58,8 +69,10 @@ class Runners:
         self.on_stalled: list[Callable[[Run, str], None]] = []
 
     def start(self, run: Run) -> None:
-        """Keep a runner for this run, until it has ended well."""
-        if run.id in self.all and not self.all[run.id].stalled:
+        """Keep a runner for this run until it has ended well; one that was given up tries again."""
+        present = self.all.get(run.id)
+        if present is not None and not (present.stalled or present.over):
+            present.again = True  # it may be on its way out, from before the run went on
             return
         runner = self.all[run.id] = Runner(run)
         task = asyncio.get_running_loop().create_task(self._keep(runner))
@@ -69,8 +82,26 @@ class Runners:
     def run_ended(self, run: Run) -> None:
         """All tasks of a run have ended; without a `collect` its runner is over before that."""
         runner = self.all.get(run.id)
+        if runner is None:
+            return
+        if run.state == "cancelled":
+            self._stop_one(runner)
+        self._finish(runner)
+
+    def drop(self, run: Run) -> None:
+        """A run was forgotten: its runner, if it still collected, ends."""
+        runner = self.all.pop(run.id, None)
         if runner is not None:
-            self._finish(runner)
+            self._stop_one(runner)
+
+    def _stop_one(self, runner: Runner) -> None:
+        runner.stopped = True
+        process = runner.process
+        if runner.stalled or runner.over:
+            runner.over = True
+        elif process is not None and process.returncode is None:
+            _signal(process.pid, signal.SIGTERM)
+            asyncio.get_running_loop().call_later(_STOP_S, _kill, runner, process)
 
     async def stop(self) -> None:
         """End all runners; what they had not handed in comes again after the next start."""
@@ -79,30 +110,26 @@ class Runners:
         processes = [runner.process for runner in self.all.values()]
         alive = [p.pid for p in processes if p is not None and p.returncode is None]
         for pid in alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGTERM)
+            _signal(pid, signal.SIGTERM)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_STOP_S)
         for pid in alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
 
     async def _keep(self, runner: Runner) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while not self._stopping:
-            try:
-                code = await self._live(runner)
-            except OSError as error:  # such as too many processes or open files
-                log.error("can't start the runner of run %d: %s", runner.run.id, error)
-                code = os.EX_OSERR
-            if self._stopping:
-                return
+        run, pause_s = runner.run, _FIRST_PAUSE_S
+        while not (self._stopping or runner.stopped):
+            runner.again = False
+            code = await self._try(runner)
+            if self._stopping or runner.stopped:
+                break
             if code == 0:
+                if runner.again and (run.active or uncollected(run)):
+                    continue
                 runner.over = True
-                self._finish(runner)
-                return
-            run = runner.run
-            if runner.progress != (progress := (run.tasks, run.collected, run.collected_into)):
+                break
+            progress = (run.tasks, run.collected, run.collected_into, self._idle.get(run.id, 0))
+            if runner.progress != progress:
                 runner.progress, runner.deaths, pause_s = progress, 0, _FIRST_PAUSE_S
             runner.deaths += 1
             log.warning("the runner of run %d (%s) %s", run.id, run.job, _how(code))
@@ -111,6 +138,15 @@ class Runners:
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        runner.over = runner.over or runner.stopped
+        self._finish(runner)
+
+    async def _try(self, runner: Runner) -> int:
+        try:
+            return await self._live(runner)
+        except OSError as error:  # such as too many processes or open files
+            log.error("can't start the runner of run %d: %s", runner.run.id, error)
+            return os.EX_OSERR
 
     async def _live(self, runner: Runner) -> int:
         process = runner.process = await asyncio.create_subprocess_exec(
@@ -124,15 +160,21 @@ class Runners:
             start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
             preexec_fn=partial(die_with, os.getpid()),
         )
-        assert process.stderr is not None
-        while part := await process.stderr.read(STDERR_BYTES):
+        if runner.stopped or self._stopping:  # while it was being started
+            end_group(process)
+        async for part in output_of(process, process.stderr):
             runner.stderr = (runner.stderr + part)[-STDERR_BYTES:]
             sys.stderr.buffer.write(part)
             sys.stderr.buffer.flush()
-        return await process.wait()
+        if process.returncode is not None:
+            end_group(process)  # something that it has left holds its stderr
+        code = await process.wait() if process.returncode is None else process.returncode
+        runner.process = None
+        return code
 
     def _finish(self, runner: Runner) -> None:
-        if runner.over and not runner.run.active:
+        present = self.all.get(runner.run.id) is runner  # else it was forgotten
+        if present and runner.over and not runner.run.active:
             for listener in self.on_finished:
                 listener(runner.run)
 
@@ -142,15 +184,31 @@ class Runners:
         runner.stalled = f"its runner {_how(code)} {DEATHS} times without progress" + (
             f": {tail[0]}" if tail else ""
         )
-        log.error(
-            "run %d (%s) is stalled: %s; mend jobs/%s.py and restart the master",
-            run.id,
-            run.job,
-            runner.stalled,
-            run.job,
-        )
+        log.error("run %d (%s) is stalled: %s; %s", run.id, run.job, runner.stalled, mend(run))
         for listener in self.on_stalled:
             listener(run, runner.stalled)
+
+
+def mend(run: Run) -> str:
+    """What to do about a run whose runner was given up."""
+    return f"mend jobs/{run.job}.py, or `qm retry {run.id}`"
+
+
+def uncollected(run: Run) -> bool:
+    """Whether `collect()` has not been given all that there is."""
+    return run.state != "cancelled" and run.collected < run.last_seq
+
+
+def _kill(runner: Runner, process: asyncio.subprocess.Process) -> None:
+    # When it and all that held its stderr are gone, the number may be somebody else's by now.
+    if runner.process is process:
+        _signal(process.pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """To a runner and what it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
 
 
 def _how(code: int) -> str:

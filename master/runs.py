@@ -1,4 +1,4 @@
-"""Runs over the wire: asked for, opened by their runner, filled with tasks, collected, read."""
+"""Runs over the wire: asked for, opened by their runner, filled with tasks, collected."""
 
 from __future__ import annotations
 
@@ -7,30 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from queue_manager.errors import RefusedError
-from queue_manager.peer import Peer
-from queue_manager.records import (
-    BLOCK_TASKS,
+from queue_manager.errors import RefusedError, StoreError
+from queue_manager.messages import (
     Accepted,
-    AskResults,
     Collect,
     Collected,
-    Ended,
-    Message,
     OpenRun,
     Page,
-    Refused,
-    Results,
     RunOpened,
-    RunOptions,
     SubmitTasks,
     TasksEnded,
-    encode,
 )
+from queue_manager.peer import Peer
+from queue_manager.records import BLOCK_TASKS, Ended, RunOptions
 
+from .answers import refuse, send
+from .broker.run import Run
 from .changes import QUEUE_RUN, Changes
 from .follow import FollowUps
-from .run import Run
 from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")
@@ -50,12 +44,17 @@ class _Parked:
     """A runner that waits: for workers to catch up (submit), or for outcomes (collect)."""
 
     peer: Peer
-    message: SubmitTasks | Collect
+    seq: int
     tasks: int = 0
+    after: int = 0
 
 
 class Runs:
-    """Requests about runs. on_started and on_ended are told of each."""
+    """Requests about runs. on_started and on_ended are told of each.
+
+    idle: how often the runner of a run has come to where it only waits for outcomes: so far it
+    did nothing wrong.
+    """
 
     def __init__(self, turn: Turn, follow_ups: FollowUps) -> None:
         self._turn = turn
@@ -64,6 +63,7 @@ class Runs:
         self._collecting: dict[int, list[_Parked]] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
         self._told: set[int] = set()
+        self.idle: dict[int, int] = {}
         self.on_started: list[RunListener] = []
         self.on_ended: list[RunListener] = []
 
@@ -72,7 +72,7 @@ class Runs:
     def find(self, key: str | None) -> Run | None:
         """The run with a key."""
         found = None if key is None else self._turn.store.find_run(key)
-        return None if found is None else self._turn.broker.runs[found]
+        return None if found is None else self._turn.broker.runs.get(found)
 
     def start(
         self,
@@ -82,6 +82,7 @@ class Runs:
         options: RunOptions,
         answer: Callable[[Run, bool], None],
         refuse: Callable[[str], None],
+        version: str = "",
     ) -> None:
         """Begin a run, or find the one with that key; its job and words were checked before."""
 
@@ -89,7 +90,7 @@ class Runs:
             found = self.find(key) or self._staged(key)
             if found is not None:
                 return partial(answer, found, False)
-            run = self._turn.broker.start_run(job, words, key, options, wall)
+            run = self._turn.broker.start_run(job, words, key, options, wall, version)
             return partial(self._started, run, answer)
 
         self._turn.post(Step(stage, refuse))
@@ -121,7 +122,7 @@ class Runs:
                 run.collected,
                 run.collected_into,
             )
-            _send(peer, opened)
+            send(peer, opened)
 
         self._post(peer, message.seq, lambda now, wall: answer)
 
@@ -134,7 +135,11 @@ class Runs:
                 raise RefusedError(f"run {run.id} takes no more tasks")
             fresh = self._follow_ups.fresh(run, message.blocks)
             count = self._follow_ups.stage(run, fresh, now, wall, from_tasks=True)
-            return partial(self._accepted, run, _Parked(peer, message, count))
+            # The message itself is not kept: it may wait for long, and its payloads are on disk.
+            tasks = sum(block.count for block in message.blocks)
+            size = sum(len(block.body) for block in message.blocks)
+            parked = _Parked(peer, message.seq, count)
+            return partial(self._accepted, run, parked, tasks, size)
 
         self._post(peer, message.seq, stage)
 
@@ -146,18 +151,21 @@ class Runs:
             if run.id == QUEUE_RUN:
                 raise RefusedError("the queue run never ends")
             self._turn.broker.exhaust(run)
-            return partial(_send, peer, Accepted(message.seq, 0))
+            return partial(send, peer, Accepted(message.seq, 0))
 
         self._post(peer, message.seq, stage)
 
     def _post(self, peer: Peer, seq: int, stage: Callable[[float, float], Answer]) -> None:
         """A runner's request: while the store takes nothing it waits, a refusal would end it."""
-        self._turn.post(Step(stage, partial(_refuse, peer, seq), waits=True))
+        self._turn.post(Step(stage, partial(refuse, peer, seq), waits=True))
 
     def collect(self, peer: Peer, message: Collect) -> None:
         """A runner asks for outcomes; the answer waits until there are some."""
         run = self._run(message.run)
-        self._collecting.setdefault(run.id, []).append(_Parked(peer, message))
+        self._collecting.setdefault(run.id, []).append(
+            _Parked(peer, message.seq, after=message.after)
+        )
+        self._note_idle(run)
         self._turn.wake()
 
     def collected(self, message: Collected) -> None:
@@ -166,7 +174,14 @@ class Runs:
         seq = min(message.collected, NOBODY_COLLECTS)
         into = min(max(message.into, 0), BLOCK_TASKS)
         self._turn.broker.collected(run, seq, min(max(message.errors, 0), _ERRORS), into)
+        self._note_idle(run)
         self._turn.wake()
+
+    def _note_idle(self, run: Run) -> None:
+        """A runner that has only outcomes to wait for runs no code of the user's."""
+        parked = self._collecting.get(run.id, [])
+        if run.exhausted and any(p.after <= run.collected for p in parked):
+            self.idle[run.id] = self.idle.get(run.id, 0) + 1
 
     def closed(self, peer: Peer) -> None:
         """A session that may have waited is gone."""
@@ -174,84 +189,97 @@ class Runs:
             for run, waiting in list(parked.items()):
                 parked[run] = [p for p in waiting if p.peer is not peer]
 
-    # --- its results ---
-
-    def results(self, peer: Peer, message: AskResults) -> None:
-        """A page of ended tasks in task order."""
-        run = self._run(message.run)
-        blocks, last, over = self._turn.store.read_results(run.id, message.after, PAGE_BYTES)
-        _send(peer, Results(message.seq, blocks, last, over))
-
     # --- after each turn ---
 
     def turned(self, changes: Changes, now: float) -> None:
         """Answer the runners that waited for what this turn brought; tell of runs that ended."""
+        for run_id in changes.forgotten:
+            self._forgotten(run_id)
         for run_id, waiting in list(self._collecting.items()):
             run = self._turn.broker.runs[run_id]
-            self._collecting[run_id] = [p for p in waiting if not self._page(run, p)]
+            self._collecting[run_id] = [p for p in waiting if not self._try_page(run, p)]
             if not self._collecting[run_id]:
                 del self._collecting[run_id]
         for run_id, waiting in list(self._ahead.items()):
             if not self._is_ahead(self._turn.broker.runs[run_id]):
                 del self._ahead[run_id]
                 for parked in waiting:
-                    _send(parked.peer, Accepted(parked.message.seq, parked.tasks))
+                    send(parked.peer, Accepted(parked.seq, parked.tasks))
         for run_id, record in changes.runs.items():
-            if record.state != "active":
-                self._sizes.pop(run_id, None)
+            if record.state == "active":
+                self._told.discard(run_id)
+            elif run_id in self._turn.broker.runs:
                 self._ended(self._turn.broker.runs[run_id])
 
     def _ended(self, run: Run) -> None:
-        if run.id in self._told:
+        self._sizes.pop(run.id, None)
+        if run.id in self._told or run.state == "pruned":
             return
         self._told.add(run.id)
         for listener in self.on_ended:
             listener(run)
 
-    def _accepted(self, run: Run, parked: _Parked) -> None:
-        assert isinstance(parked.message, SubmitTasks)
-        tasks, size = self._sizes.get(run.id, (0, 0))
-        for block in parked.message.blocks:
-            tasks, size = tasks + block.count, size + len(block.body)
-        self._sizes[run.id] = tasks, size
+    def _forgotten(self, run: int) -> None:
+        """Whoever waits for a run that is no more is told so."""
+        for waiting in (self._collecting.pop(run, []), self._ahead.pop(run, [])):
+            for parked in waiting:
+                refuse(parked.peer, parked.seq, f"run {run} was forgotten")
+        self._sizes.pop(run, None)
+        self._told.discard(run)
+        self.idle.pop(run, None)
+
+    def _accepted(self, run: Run, parked: _Parked, tasks: int, size: int) -> None:
+        before = self._sizes.get(run.id, (0, 0))
+        self._sizes[run.id] = before[0] + tasks, before[1] + size
         if self._is_ahead(run):
             self._ahead.setdefault(run.id, []).append(parked)
         else:
-            _send(parked.peer, Accepted(parked.message.seq, parked.tasks))
+            send(parked.peer, Accepted(parked.seq, parked.tasks))
 
     def _is_ahead(self, run: Run) -> bool:
         waiting = run.waiting + run.delayed
         tasks, size = self._sizes.get(run.id, (0, 0))
         return waiting > AHEAD_TASKS or waiting * size > AHEAD_BYTES * max(1, tasks)
 
+    def _try_page(self, run: Run, parked: _Parked) -> bool:
+        """A read that fails holds up this one answer, nobody else's."""
+        try:
+            return self._page(run, parked)
+        except StoreError as error:
+            self._turn.read_later(str(error))
+            return False
+
     def _page(self, run: Run, parked: _Parked) -> bool:
         """Answer a collector if there is something, or nothing will come any more."""
-        message = parked.message
-        assert isinstance(message, Collect)
-        if message.after >= NOBODY_COLLECTS:
-            _send(parked.peer, Page(message.seq, [], {}, message.after, True))
+        if parked.after >= NOBODY_COLLECTS:
+            send(parked.peer, Page(parked.seq, [], {}, parked.after, True))
             return True
-        over = not run.active and run.last_seq <= message.after
-        if run.last_seq <= message.after and not over:
+        over = not run.active and run.last_seq <= parked.after
+        if run.last_seq <= parked.after and not over:
             return False
-        found, bodies = self._turn.read_outcomes(run, message.after, PAGE_BYTES)
+        found, bodies = self._turn.read_outcomes(run, parked.after, PAGE_BYTES)
         outcomes = [Ended(o.seq, o.first, o.start, o.stop, o.results) for o in found]
-        last = found[-1].seq if found else message.after
+        last = found[-1].seq if found else parked.after
         over = not run.active and run.last_seq <= last
-        _send(parked.peer, Page(message.seq, outcomes, bodies, last, over))
+        send(parked.peer, Page(parked.seq, outcomes, bodies, last, over))
         return True
 
     def _run(self, number: int) -> Run:
-        run = self._turn.broker.runs.get(number)
-        if run is None:
-            known = [str(r) for r in self._turn.broker.runs if r != QUEUE_RUN]
-            raise RefusedError(f"no run {number}; there is {', '.join(known[-5:]) or 'none yet'}")
-        return run
+        return find_run(self._turn, number)
 
 
-def _send(peer: Peer, message: Message) -> None:
-    peer.send_frame(encode(message))
+def find_run(turn: Turn, number: int, *, pruned: bool = False) -> Run:
+    """A run by its number. Raises RefusedError when there is none, or nothing is left of it.
 
-
-def _refuse(peer: Peer, seq: int, error: str) -> None:
-    _send(peer, Refused(seq, error))
+    pruned: one of which only the key is left will do.
+    """
+    run = turn.broker.runs.get(number)
+    if run is None:
+        known = [str(r.id) for r in turn.broker.runs.values() if r.id and r.state != "pruned"]
+        raise RefusedError(f"no run {number}; there is {', '.join(known[-5:]) or 'none yet'}")
+    if run.state == "pruned" and not pruned:
+        raise RefusedError(
+            f"run {number} ({run.job}) ended long ago and was pruned (QUEUE_KEEP_DAYS):"
+            f" its tasks and results are gone; `qm forget {number}` frees its key"
+        )
+    return run

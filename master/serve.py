@@ -13,7 +13,7 @@ from queue_manager.arguments import split_arguments
 from queue_manager.errors import QueueError
 from queue_manager.settings import Settings
 
-from .run import Run
+from .broker.run import Run
 from .service import Service
 
 log = logging.getLogger("quartermaster.master")
@@ -25,7 +25,7 @@ async def serve(settings: Settings, authkey: bytes) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code."""
     stop = stop_event()
     service = Service(settings, authkey)
-    service.runners.on_finished.append(lambda run: log.info(closing_line(run, settings)))
+    service.runners.on_finished.append(lambda run: _close(run, settings))
     service.start()
     seeding = asyncio.create_task(_seed(service))
     await stop.wait()
@@ -33,6 +33,11 @@ async def serve(settings: Settings, authkey: bytes) -> int:
     await service.stop()
     log.info("stopped")
     return 0
+
+
+def _close(run: Run, settings: Settings) -> None:
+    if run.state != "cancelled":  # which was said when it was
+        log.info(closing_line(run, settings))
 
 
 def stop_event() -> asyncio.Event:
@@ -50,20 +55,33 @@ def stop_event() -> asyncio.Event:
 
 
 def closing_line(run: Run, settings: Settings) -> str:
-    """What a run has done, and how to have another."""
-    took = f" in {run.ended_at - run.started_at:.1f} s" if run.ended_at is not None else ""
-    letters = f"{run.dead:,} dead letter{'s' * (run.dead != 1)}"
-    return (
-        f"run {run.id} ({run.job}): {run.done:,} tasks done, {letters}{took}."
-        f" Submit another: {another(run, settings)}"
+    """What a run has done, and what to do next."""
+    see = f" See them: {_inside(settings)}qm failed {run.id}." if run.dead else ""
+    return f"{ended_line(run)}{see} Submit another: {another(run, settings)}"
+
+
+def ended_line(run: Run) -> str:
+    """What a run has done."""
+    if run.state == "pruned":
+        what = "was done before, its results were pruned (QUEUE_KEEP_DAYS)"
+        return f"run {run.id} ({run.job}) {what}."
+    took = (
+        f" in {max(0.0, run.ended_at - run.started_at):.1f} s" if run.ended_at is not None else ""
     )
+    counts = f"{run.done:,} tasks done, {run.dead:,} dead letter{'s' * (run.dead != 1)}"
+    if run.state == "cancelled":
+        counts += f", {run.cancelled:,} cancelled"
+    return f"run {run.id} ({run.job}): {counts}{took}."
 
 
 def another(run: Run, settings: Settings) -> str:
     """The command that asks for one more run of the same job."""
     words = shlex.join(run.words) or ("count=20" if run.job == "square" else "")
-    inside = "docker compose exec master " if settings.queue_publish_known else ""
-    return f"{inside}qm submit {run.job} {words} --wait".replace("  ", " ")
+    return f"{_inside(settings)}qm submit {run.job} {words} --wait".replace("  ", " ")
+
+
+def _inside(settings: Settings) -> str:
+    return "docker compose exec master " if settings.queue_publish_known else ""
 
 
 async def _seed(service: Service) -> None:
@@ -79,9 +97,10 @@ async def _seed(service: Service) -> None:
         log.error("JOB=%s: %s; the master serves without it", job, error)
         return
     if not created and not run.active:
-        with contextlib.suppress(QueueError):
-            for line in _last_results(service, run):
-                log.info(line)
+        if run.state != "pruned":
+            with contextlib.suppress(QueueError):
+                for line in _last_results(service, run):
+                    log.info(line)
         log.info(closing_line(run, settings))
 
 

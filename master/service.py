@@ -9,34 +9,57 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from queue_manager import health
 from queue_manager.errors import QueueError, SettingsError
 from queue_manager.manager import serving
+from queue_manager.messages import (
+    AskResults,
+    AskStatus,
+    AskTask,
+    CancelRun,
+    Collect,
+    Collected,
+    ForgetRun,
+    OpenRun,
+    RetryRun,
+    RunStarted,
+    StartRun,
+    SubmitTasks,
+    TasksEnded,
+    encode,
+)
 from queue_manager.peer import Peer
-from queue_manager.records import Refused, RunStarted, StartRun, encode
 from queue_manager.settings import Settings, is_loopback
 
+from .answers import refuse
 from .broker import Broker
+from .broker.run import Run
 from .changes import QUEUE_RUN
-from .check import check_job
+from .clock import boot_number
 from .delivery import Delivery
-from .exchange import ExchangeFace, OurSession
+from .endings import Endings
+from .exchange import ExchangeFace, OurSession, Rooms
 from .failures import FailureLog
 from .follow import FollowUps
-from .run import Run
-from .runners import Runner, Runners
-from .runs import NOBODY_COLLECTS, Runs
+from .letters import Letters
+from .pruning import Pruning
+from .runners import Runner, Runners, uncollected
+from .runs import Runs
 from .status import StatusBook
 from .stock import ResultQueue, StockSession, StockSessions, TaskQueue
 from .store.sqlite import SqliteStore
-from .turn import Turn
+from .turn import Turn, guarded
+from .versions import JobFiles, Versions
 from .workers import Workers, WorkerSession
 
 log = logging.getLogger("quartermaster.master")
 
 TICK_S = 1.0
+KNOWN_WORKERS_S = 5.0
+"""So long a master that has started again waits for the workers that it knew: they hold leases."""
 
 
 class Service:
@@ -68,19 +91,22 @@ class Service:
         next_id = functools.partial(next, itertools.count(1))
         failures = FailureLog()
         follow_ups = FollowUps(turn)
-        self._workers = Workers(turn, follow_ups, failures)
+        self._workers = Workers(turn, follow_ups, failures, settings.queue_max_bytes)
         self.runs = Runs(turn, follow_ups)
         self._stock = StockSessions(turn, next_id)
         most = settings.queue_max_bytes
         delivery = Delivery(turn)
         tasks = TaskQueue(turn, self._stock, delivery, most, failures)
         results = ResultQueue(turn, self._stock, delivery, most)
+        self._versions = Versions(turn, JobFiles(settings.jobs_folder))
+        self._versions.on_changed.append(self._code_changed)
+        self._workers.on_lacks.append(lambda run: self._versions.complained(run.job))
+        self._pruning = Pruning(turn, settings.queue_keep_days)
         self.book = StatusBook(turn, self)
-        self._exchange = ExchangeFace(
-            self._workers, self.runs, next_id, self._start_run, self.book.status, most
-        )
+        self._rooms: dict[type, Callable[[Peer, Any], None]] = {}
+        self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self.runs.closed, most)
         # Stock clients before our workers: they take one task each and would get none behind them.
-        turn.followers += [tasks, self._workers, results, self.runs]
+        turn.followers += [tasks, self._workers, results, self.runs, self._pruning]
         manager = serving(tasks, results, self._exchange)
         where = (settings.queue_bind, settings.queue_port)
         try:
@@ -97,16 +123,39 @@ class Service:
             "QUEUE_PORT": str(port),
             "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
         }
-        self.runners = Runners(self.client_environment)
+        self.runners = Runners(self.client_environment, self.runs.idle)
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)
+        self._rooms.update(self._furnish())
+
+    def _furnish(self) -> Rooms:
+        """Which room each message of our own sessions belongs to."""
+        runs, turn, letters = self.runs, self.turn, Letters(self.turn, self)
+        endings = Endings(turn, self._workers, self.runners, self._versions)
+        return {
+            StartRun: self._start_run,
+            OpenRun: runs.open,
+            SubmitTasks: runs.submit,
+            TasksEnded: runs.tasks_ended,
+            Collect: runs.collect,
+            Collected: lambda peer, message: runs.collected(message),
+            AskResults: letters.results,
+            AskTask: letters.show,
+            AskStatus: lambda peer, ask: peer.send_frame(encode(self.book.status(ask))),
+            RetryRun: endings.retry,
+            CancelRun: endings.cancel,
+            ForgetRun: endings.forget,
+        }
 
     def _restore(self, job: str) -> None:
-        now, wall = time.monotonic(), time.time()
+        now = time.monotonic()
+        self.store.set_clock(boot_number(), time.time() - now)
+        self.store.cap_delays(time.time())
         for loaded in self.store.load():
-            run = self.broker.restore(loaded, now, wall)
+            run = self.broker.restore(loaded, now)
             if run.id == QUEUE_RUN:
                 run.job = job
+        self.broker.next_run = self.store.next_run
         self.broker.next_block = self.store.next_block
         self.broker.next_seq = self.store.next_seq
         self.broker.committed()
@@ -118,14 +167,17 @@ class Service:
         if not (is_loopback(self.settings.queue_bind) or self.settings.queue_publish_known):
             log.warning("other machines can reach it: authenticated, not yet encrypted")
         for run in list(self.broker.runs.values()):
-            if run.id != QUEUE_RUN and (run.active or _uncollected(run)):
+            if run.id != QUEUE_RUN and run.state != "pruned" and (run.active or uncollected(run)):
                 self.runners.start(run)
+        self.broker.expect(self.store.workers, time.monotonic() + KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
 
     async def stop(self) -> None:
         """Close in good order; nothing that was acknowledged is lost."""
         self._ticking.cancel()
+        self._versions.stop()
+        self._pruning.stop()
         await self.runners.stop()
         self.turn.stop()
         self.server.stop()
@@ -141,7 +193,7 @@ class Service:
         found = self.runs.find(key)
         if found is not None:
             return found, False
-        options = await check_job(job, words, self.settings.jobs_folder)
+        version, options = await self._versions.first(job, words)
         answer: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
         self.runs.start(
             job,
@@ -150,6 +202,7 @@ class Service:
             options,
             lambda run, created: answer.set_result((run, created)),
             lambda error: answer.set_exception(QueueError(error)),
+            version,
         )
         return await answer
 
@@ -162,7 +215,7 @@ class Service:
         try:
             run, created = await self.submit(message.job, message.words, message.key)
         except QueueError as error:
-            peer.send_frame(encode(Refused(message.seq, str(error))))
+            refuse(peer, message.seq, str(error))
         else:
             peer.send_frame(encode(RunStarted(message.seq, run.id, created)))
 
@@ -170,8 +223,19 @@ class Service:
         while True:
             with contextlib.suppress(OSError):  # a full disk must not end this: it grows old
                 health.touch(self.settings.health_file)
-            self._workers.tick(time.monotonic())
+            now = time.monotonic()
+            for act in (self._workers.tick, self._versions.tick, self.book.waits.tick):
+                guarded(functools.partial(act, now))
+            guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
             await asyncio.sleep(TICK_S)
+
+    def _code_changed(self, job: str, runs: list[Run]) -> None:
+        """Workers may be asked again, and runners that were given up get another chance."""
+        self._workers.code_changed(job)
+        for run in runs:
+            runner = self.runners.all.get(run.id)
+            if runner is not None and runner.stalled and run.active:
+                self.runners.start(run)
 
     # --- the sources of a status ---
 
@@ -187,6 +251,5 @@ class Service:
     def runner(self, run: int) -> Runner | None:
         return self.runners.all.get(run)
 
-
-def _uncollected(run: Run) -> bool:
-    return run.collected < min(run.last_seq, NOBODY_COLLECTS)
+    def job_trouble(self, job: str) -> str:
+        return self._versions.trouble.get(job, "")

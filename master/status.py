@@ -3,79 +3,64 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from queue_manager import __version__
-from queue_manager.errors import RefusedError
-from queue_manager.records import AskStatus, RunStatus, SessionStatus, Status
+from queue_manager.messages import AskStatus, Status
+from queue_manager.records import RunStatus, SessionStatus
 
-from .changes import QUEUE_RUN
+from .broker.lease import Lease
+from .broker.run import Run
 from .exchange import OurSession
-from .lease import Lease
-from .run import Run
-from .runners import Runner
-from .stock import StockSession
+from .reasons import Reasons, Sources, Waits, stalled, stock_note
+from .runs import find_run
 from .turn import Turn
-from .workers import WorkerSession
-
-OLD_LEASE_S = 60.0
 
 
-class Sources(Protocol):
-    """Where the parts of a status come from."""
-
-    address: str
-    started: float
-
-    def workers(self) -> Iterable[WorkerSession]:
-        """Our workers."""
-
-    def stock(self) -> Iterable[StockSession]:
-        """Standard-library clients that have called a queue."""
+class AllSources(Sources, Protocol):
+    """All that a status is made of."""
 
     def others(self) -> Iterable[OurSession]:
         """Runners and commands."""
-
-    def runner(self, run: int) -> Runner | None:
-        """The runner of a run."""
 
 
 class StatusBook:
     """Puts a status together."""
 
-    def __init__(self, turn: Turn, sources: Sources) -> None:
+    def __init__(self, turn: Turn, sources: AllSources) -> None:
         self._turn = turn
         self._sources = sources
+        self._reasons = Reasons(turn, sources)
+        self.waits = Waits(turn, sources, self._reasons.of)
 
     def status(self, message: AskStatus) -> Status:
         """The answer to `AskStatus`. Raises RefusedError for a run that is not there."""
         broker, now = self._turn.broker, time.monotonic()
-        runs = list(broker.runs.values())
-        if message.run is not None:
-            runs = [run for run in runs if run.id == message.run]
-            if not runs:
-                raise RefusedError(f"no run {message.run}")
+        if message.run is None:
+            runs = [run for run in broker.runs.values() if run.state != "pruned"]
+        else:
+            run = broker.runs.get(message.run)
+            runs = [find_run(self._turn, message.run) if run is None else run]
         return Status(
             message.seq,
             __version__,
             self._sources.address,
             now - self._sources.started,
-            [self.run_status(run) for run in runs],
+            [self.run_status(run, now) for run in runs],
             self._sessions(now),
             broker.refused,
-            [self._turn.trouble] if self._turn.trouble else [],
+            list(self._troubles()),
         )
 
-    def run_status(self, run: Run) -> RunStatus:
+    def run_status(self, run: Run, now: float) -> RunStatus:
         """One run, with reasons where it does not move."""
-        runner = self._sources.runner(run.id)
-        state = "stalled" if runner is not None and runner.stalled and run.active else run.state
+        given_up = stalled(run, self._sources.runner(run.id))
         return RunStatus(
             run.id,
             run.job,
             run.words,
-            state,
+            "stalled" if given_up else run.state,
             run.tasks,
             run.waiting,
             run.leased,
@@ -86,30 +71,25 @@ class StatusBook:
             run.collect_errors,
             run.started_at,
             run.ended_at,
-            list(self._why(run, runner)),
+            [*([given_up] if given_up else []), *self._why(run, now)],
+            run.cancelled,
+            run.version,
         )
 
-    def _why(self, run: Run, runner: Runner | None) -> Iterable[str]:
-        if not run.active:
-            return
-        if runner is not None and runner.stalled:
-            yield f"{runner.stalled}; mend jobs/{run.job}.py and restart the master"
-        if run.waiting and not run.leased:
-            yield from self._why_waiting(run)
+    def _why(self, run: Run, now: float) -> list[str]:
+        if not (run.active and self.waits.lasts(run, now)):
+            return []
+        return [reason.text for reason in self._reasons.of(run)]
 
-    def _why_waiting(self, run: Run) -> Iterable[str]:
-        workers = list(self._sources.workers())
-        if run.id == QUEUE_RUN and not run.job:
-            yield "JOB is not set: only standard-library clients take the queue's tasks"
-        elif not workers:
-            yield "no worker is connected: docker compose up --scale worker=8, or python -m worker"
-        lacking: dict[str, list[str]] = {}
-        for worker in workers:
-            if run.job in worker.session.lacks:
-                lacking.setdefault(worker.session.lacks[run.job], []).append(worker.name)
-        for why, names in lacking.items():
-            who = names[0] if len(names) == 1 else f"{len(names)} workers"
-            yield f"{who} can't run {run.job}: {why}"
+    def _troubles(self) -> Iterator[str]:
+        """What holds up everything."""
+        if self._turn.trouble:
+            yield f"{self._turn.trouble}; nothing is lost: make room, and it goes on by itself"
+        if self._turn.broker.holding:
+            yield (
+                "it has just started again and waits for the workers that it knew, 5 s at most:"
+                " nothing to do"
+            )
 
     def _sessions(self, now: float) -> list[SessionStatus]:
         found = [
@@ -117,27 +97,15 @@ class StatusBook:
             for w in self._sources.workers()
         ]
         clients = list(self._sources.stock())
-        puts_elsewhere = any(c.puts_without for c in clients)
+        elsewhere = any(c.puts_without for c in clients)
         for client in clients:
             leases = client.session.leases.values()
-            note = _note(client, puts_elsewhere, now)
+            note = stock_note(client, elsewhere, now)
             found.append(_session("stock", client.peer.name, leases, now, client.since, 0, note))
         for other in self._sources.others():
             name = f"{other.hello.host}/{other.hello.pid}"
             found.append(_session(other.hello.role, name, [], now, other.since))
         return found
-
-
-def _note(client: StockSession, puts_elsewhere: bool, now: float) -> str:
-    lease = client.lease
-    if lease is not None and puts_elsewhere and not client.puts_without:
-        return (
-            "takes here while results are put on another connection, which settles nothing:"
-            " use both queues from one thread of one process"
-        )
-    if lease is not None and now - lease.since > OLD_LEASE_S:
-        return "has held a task for long; it is offered again when its connection ends"
-    return client.note
 
 
 def _session(

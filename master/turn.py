@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -19,14 +19,18 @@ from queue_manager.errors import QueueError, StoreError
 from queue_manager.records import Lease as LeaseMessage
 
 from .broker import Broker
+from .broker.lane import Lane
+from .broker.lease import Lease
+from .broker.run import Run
 from .changes import QUEUE_RUN, Changes, OutcomeRecord
-from .lease import Lease
-from .run import Run
 from .store import Store
 
 log = logging.getLogger("quartermaster.master")
 
-BODIES_BYTES = 64 * 1024 * 1024
+BODIES_BYTES = 8 * 1024 * 1024
+_BODY_BYTES = 512
+"""What an entry takes beside its payloads."""
+
 RETRY_S = 0.5
 PROGRESS_S = 0.04
 """How long the progress of collecting may wait for a commit that is due anyway."""
@@ -40,8 +44,8 @@ class Step:
 
     stage: changes the broker and returns what to answer once that is on disk; it may raise a
         QueueError before it has changed anything. refuse: answers with one line when it can't be
-        carried out. waits: it is no fault of the sender's that the store can't take it: it is
-        staged again, in its order, until the store does.
+        carried out. waits: it is no fault of the sender's that the store can't take it, or be read:
+        it is staged again, in its order, until the store does.
     """
 
     stage: Callable[[float, float], Answer | None]
@@ -71,11 +75,21 @@ class Turn:
         self._fresh: list[OutcomeRecord] = []
         self._fresh_behind: dict[int, int] = {}
         self.trouble = ""
+        self._unread = ""
         self._steps: list[Step] = []
         self._scheduled = False
         self._save_progress = False
         self._closed = False
         self._timers: dict[Answer, asyncio.TimerHandle] = {}
+        self._wall_behind = time.time() - time.monotonic()
+
+    @property
+    def wall(self) -> float:
+        """UTC epoch in seconds as it was at the start, and since then by the monotonic clock.
+
+        Whoever sets the machine's clock changes no delay.
+        """
+        return time.monotonic() + self._wall_behind
 
     def post(self, step: Step) -> None:
         """Take a step in the next turn, which begins when the loop has read what is there."""
@@ -112,9 +126,13 @@ class Turn:
         if self._closed:
             return
         steps, self._steps = self._steps, []
-        now, wall = time.monotonic(), time.time()
+        now, wall = time.monotonic(), self.wall
         self.broker.wake(now)
-        answers = self._stage(steps, now, wall)
+        try:
+            answers = self._stage(steps, now, wall)
+        except StoreError as error:  # as if it could not be written: nothing of the turn stays
+            self._roll_back(steps, str(error))
+            return
         changes = self.broker.changes
         if changes.urgent or self.broker.delivering or self._save_progress:
             self.broker.add_progress()
@@ -125,13 +143,14 @@ class Turn:
                 return
             self.trouble = ""
             self._save_progress = False
+            now = time.monotonic()  # what starts now starts behind the commit, however long it took
         self._remember(changes)
         self.broker.committed()
-        _guarded(self.refill)
+        guarded(self.refill)
         for follower in self.followers:
-            _guarded(partial(follower.turned, changes, now))
+            guarded(partial(follower.turned, changes, now))
         for answer in answers:
-            _guarded(answer)
+            guarded(answer)
         self._wake_later(now)
 
     def _stage(self, steps: list[Step], now: float, wall: float) -> list[Answer]:
@@ -141,12 +160,14 @@ class Turn:
             try:
                 answer = step.stage(now, wall)
             except QueueError as error:
+                if step.waits and isinstance(error, StoreError):
+                    raise
                 steps.remove(step)
-                _guarded(partial(step.refuse, str(error)))
+                guarded(partial(step.refuse, str(error)))
             except Exception as error:
                 log.exception("an error of ours")
                 steps.remove(step)
-                _guarded(partial(step.refuse, f"the master failed at this: {error!r}"))
+                guarded(partial(step.refuse, f"the master failed at this: {error!r}"))
                 # It may have changed half of what it would have: begin again without it.
                 self.broker.rolled_back()
                 return self._stage(steps, now, wall)
@@ -164,10 +185,12 @@ class Turn:
         self._steps = [step for step in steps if step.waits]
         for step in steps:
             if not step.waits:
-                _guarded(partial(step.refuse, error))
+                guarded(partial(step.refuse, error))
         self._wake_after(RETRY_S, self.wake)
 
     def _wake_later(self, now: float) -> None:
+        if self.broker.more_low and not self._unread:
+            self.wake()
         due = self.broker.next_due
         if due is not None:
             self._wake_after(max(0.0, due - now), self.wake)
@@ -212,9 +235,35 @@ class Turn:
 
     def refill(self) -> None:
         """Read waiting blocks ahead where the window runs low."""
-        for run, priority, after, tasks in self.broker.refills():
-            blocks, last = self.store.read_waiting(run.id, priority, after, tasks)
-            self.broker.refill(run, priority, blocks, last)
+        low = self.broker.low_lanes()
+        try:
+            for run, lane in low:
+                self._refill(run, lane)
+            self._unread = ""
+        except StoreError as error:
+            for run, lane in low:
+                run.look(lane, time.monotonic())
+            self.read_later(str(error))
+
+    def _refill(self, run: Run, lane: Lane) -> None:
+        broker, store = self.broker, self.store
+        window, strays = lane.window, lane.strays
+        if window.low:
+            blocks, place = store.read_waiting(run.id, lane.group, window.end, window.room)
+            broker.refill(run, lane, blocks, place)
+        if strays.low:
+            records, due = store.read_strays(run.id, lane.group, strays.end, strays.most)
+            broker.refill_strays(run, lane, records, due, self.wall)
+
+    def read_later(self, error: str) -> None:
+        """The store can't be read: have another turn after a while, in which it is tried again."""
+        if error != self._unread:
+            self._unread = error
+            log.error("%s; what waits behind it waits until it can", error)
+        self._wake_after(RETRY_S, self._read_again)
+
+    def _read_again(self) -> None:
+        self.wake()
 
     # --- what several rooms need ---
 
@@ -231,7 +280,21 @@ class Turn:
             stop,
             self.bodies.get(lease.block),
             run.options.timeout_s,
+            lease.block,
+            run.version,
+            lease.limited,
         )
+
+    def unread(self, leases: Sequence[Lease], error: StoreError) -> None:
+        """Payloads of leases that were just given can't be read: their tasks wait again."""
+        log.error("run %d: a payload can't be read: %s", leases[0].run.id, error)
+
+        def give_back(now: float, wall: float) -> None:
+            for lease in leases:
+                for start, stop in list(lease.open):
+                    self.broker.release(lease.session, lease.number, start, stop, "")
+
+        self.post(Step(give_back, waits=True))
 
     def stock_runs(self) -> list[Run]:
         """The runs whose tasks stock clients may take."""
@@ -243,8 +306,8 @@ class Turn:
         ]
 
 
-def _guarded(act: Callable[[], object]) -> None:
-    """What is on disk is so: an error in one answer must not take the others along."""
+def guarded(act: Callable[[], object]) -> None:
+    """An error in one part must not take the others along: what is on disk is so, time goes on."""
     try:
         act()
     except Exception:
@@ -252,7 +315,7 @@ def _guarded(act: Callable[[], object]) -> None:
 
 
 class Bodies:
-    """Payloads of blocks that are or were lately in use; at most 64 MiB, the rest on disk."""
+    """Payloads of blocks that are or were lately in use; at most 8 MiB, the rest on disk."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -264,10 +327,10 @@ class Bodies:
         if block in self._bodies:
             return
         self._bodies[block] = body
-        self._bytes += len(body)
+        self._bytes += len(body) + _BODY_BYTES
         while self._bytes > BODIES_BYTES and len(self._bodies) > 1:
             _, dropped = self._bodies.popitem(last=False)
-            self._bytes -= len(dropped)
+            self._bytes -= len(dropped) + _BODY_BYTES
 
     def get(self, block: int) -> bytes:
         """The payloads of a block."""

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from queue_manager import codec
-from queue_manager.errors import ProtocolError
+from queue_manager import __version__
+from queue_manager.errors import StoreError
+from queue_manager.messages import Beat, Exchange, Hello, Leases, Revoked, Welcome, encode
 from queue_manager.peer import Peer
-from queue_manager.records import (
-    FRAME_BYTES,
-    Beat,
-    Done,
-    Exchange,
-    Failed,
-    Hello,
-    Leases,
-    Outcome,
-    encode,
-)
+from queue_manager.records import FRAME_BYTES, Done, Failed, HeldLease, Outcome, Released
 from queue_manager.records import Lease as LeaseMessage
 
-from .changes import Changes
+from .broker.lease import Session
+from .broker.run import Run
+from .changes import BlockState, Changes
 from .failures import FailureLog
 from .follow import FollowUps
-from .follow import check as check_block
-from .lease import Session
+from .reports import check, check_held
 from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")
@@ -37,6 +29,10 @@ coming_and_going = logging.getLogger("quartermaster.master.workers")
 _LEASE_BYTES = 256
 SILENT_S = 12.0
 """A worker beats every 5 s; one that is frozen is given up after this, so 15 s at most."""
+
+MOST_SLOTS = 4_096
+MOST_WANTED = 4 * MOST_SLOTS
+"""No worker takes more leases than that, whatever it asks for."""
 
 LACKS_S = 5.0
 """After this a worker that could not run a job is offered it again: its file may be mended."""
@@ -49,6 +45,7 @@ class WorkerSession:
     granted: leases of this turn that were not sent yet. answers: how many answers the end of the
     turn will send; the first of them takes the leases along. lacks_at: when it last said that it
     can't run a job (monotonic). complaint: what it said then, so that the log has it once.
+    sent: leases given in this session. gone: its connection has ended.
     """
 
     peer: Peer
@@ -61,33 +58,104 @@ class WorkerSession:
     answers: int = 0
     lacks_at: float = 0.0
     complaint: str = ""
+    sent: int = 0
+    gone: bool = False
 
     @property
     def name(self) -> str:
         """As logs and `status` call it."""
-        return f"{self.hello.host}/{self.hello.pid}"
+        return self.session.name
 
 
 class Workers:
-    """All sessions of our own workers."""
+    """All sessions of our own workers. on_lacks is told of runs that a worker can't run."""
 
-    def __init__(self, turn: Turn, follow_ups: FollowUps, failures: FailureLog) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        follow_ups: FollowUps,
+        failures: FailureLog,
+        max_bytes: int = FRAME_BYTES // 2,
+    ) -> None:
         self._turn = turn
         self._follow_ups = follow_ups
         self._failures = failures
+        self._max_bytes = max_bytes
+        self._by_worker: dict[str, WorkerSession] = {}
+        self.on_lacks: list[Callable[[Run], None]] = []
         self._hungry: dict[int, WorkerSession] = {}
         self._sent: dict[int, WorkerSession] = {}
         self.sessions: dict[int, WorkerSession] = {}
 
     def open(self, peer: Peer, session_id: int, hello: Hello) -> WorkerSession:
-        """A worker has said hello."""
+        """A worker has said hello; it is welcomed once that is on disk.
+
+        Raises ProtocolError when it does not hold what it says.
+        """
+        check_held(hello.held)
         now = time.monotonic()
-        worker = WorkerSession(peer, Session(session_id, max(1, hello.slots)), hello, now, now)
-        self.sessions[session_id] = worker
-        self._turn.broker.add_session(worker.session)
-        slots = worker.session.slots
-        coming_and_going.info("worker %s connected with %d slot(s)", worker.name, slots)
+        slots = min(max(1, hello.slots), MOST_SLOTS)
+        name = f"{hello.host}/{hello.pid}"
+        session = Session(session_id, slots, worker=hello.worker, name=name)
+        worker = WorkerSession(peer, session, hello, now, now)
+        self._turn.post(Step(lambda now, _: self._enter(worker, now), waits=True))
         return worker
+
+    def _enter(self, worker: WorkerSession, now: float) -> Answer:
+        broker = self._turn.broker
+        session, hello = worker.session, worker.hello
+        states = [self._state(one.block) for one in hello.held]
+        broker.enter(session)
+        old = self._newest(worker)
+        kept = {} if old is None else broker.take_over(old.session, session, hello.held)
+        held = []
+        for one, state in zip(hello.held, states, strict=True):
+            found = kept.get(one.number) or broker.claim(session, one, state, now)
+            if found is not None:
+                held.append(found)
+        return partial(self._welcome, worker, old, held)
+
+    def _state(self, block: int) -> BlockState | None:
+        """A block that can't be read is not gone on with; all others must not wait for it."""
+        try:
+            return self._turn.store.read_block(block)
+        except StoreError as error:
+            log.error("%s; what is held of it is not recognized", error)
+            return None
+
+    def _welcome(
+        self, worker: WorkerSession, old: WorkerSession | None, held: list[HeldLease]
+    ) -> None:
+        if old is not None:
+            self._remove(old)
+            old.peer.abort()
+        if worker.gone:
+            return
+        self.sessions[worker.session.id] = worker
+        count = sum(b - a for one in held for a, b in one.ranges)
+        goes_on = f", {count} task(s) go on" * bool(count)
+        slots = worker.session.slots
+        coming_and_going.info("worker %s connected with %d slot(s)%s", worker.name, slots, goes_on)
+        worker.peer.send_frame(encode(Welcome(__version__, self._max_bytes, held)))
+
+    def _newest(self, worker: WorkerSession) -> WorkerSession | None:
+        """Stage that this is the session of its worker; returns the one that was."""
+        known, name = self._by_worker, worker.hello.worker
+        if not name:
+            return None
+        old = known.get(name)
+        known[name] = worker
+        self._turn.broker.undo_by(
+            lambda: known.pop(name, None) if old is None else known.update({name: old})
+        )
+        return old
+
+    def _remove(self, worker: WorkerSession) -> None:
+        worker.gone = True
+        self.sessions.pop(worker.session.id, None)
+        self._hungry.pop(worker.session.id, None)
+        if self._by_worker.get(worker.hello.worker) is worker:
+            del self._by_worker[worker.hello.worker]
 
     def message(self, worker: WorkerSession, message: Exchange | Beat) -> None:
         """A worker reports, asks, or just beats."""
@@ -104,8 +172,9 @@ class Workers:
 
     def closed(self, worker: WorkerSession) -> None:
         """A worker's connection has ended."""
-        self.sessions.pop(worker.session.id, None)
-        self._hungry.pop(worker.session.id, None)
+        if worker.gone:
+            return
+        self._remove(worker)
         held = sum(lease.held for lease in worker.session.leases.values())
         offered = f", {held} task(s) offered again" * bool(held)
         coming_and_going.info("worker %s left%s", worker.name, offered)
@@ -121,13 +190,31 @@ class Workers:
             if worker.session.lacks and now - worker.lacks_at > LACKS_S:
                 worker.session.lacks.clear()
                 self._turn.wake()
+            if worker.session.wanted and worker.session.id not in self._hungry:
+                self._hungry[worker.session.id] = worker  # it was passed over: see `_give`
+                self._turn.wake()
             if now - worker.heard > SILENT_S:
                 log.warning("worker %s is silent: given up", worker.name)
                 worker.peer.abort()
 
+    def revoke(self, session: Session, numbers: list[int], why: str) -> None:
+        """Leases of a session have ended by our word: it stops what runs of them."""
+        worker = self.sessions.get(session.id)
+        if worker is not None and numbers:
+            worker.peer.send_frame(encode(Revoked(0, numbers, why)))
+
+    def code_changed(self, job: str) -> None:
+        """The job's file is another one now: whoever could not run it is offered it again."""
+        for worker in self.sessions.values():
+            worker.session.lacks.pop(job, None)
+        self._turn.wake()
+
     def turned(self, changes: Changes, now: float) -> None:
         """Hand out leases: one to each that waits, round after round."""
         broker = self._turn.broker
+        for session, number in broker.outranked:
+            self.revoke(session, [number], "another worker holds a newer lease of the same tasks")
+        broker.outranked.clear()
         while self._hungry and broker.any_ready:
             given = [
                 worker
@@ -148,20 +235,21 @@ class Workers:
         refused = 0
         for outcome in message.outcomes:
             refused += not self._outcome(worker, outcome, now, wall)
-        ask = partial(self._ask, worker, max(0, message.want), message.draining)
-        self._turn.broker.when_committed(ask)
+        self._turn.broker.when_committed(partial(self._ask, worker, message))
         return partial(self._answer, worker, message.seq, refused)
 
     def _answer(self, worker: WorkerSession, seq: int, refused: int) -> None:
         worker.answers -= 1
         self._send(worker, seq, refused)
 
-    def _ask(self, worker: WorkerSession, want: int, draining: bool) -> None:
+    def _ask(self, worker: WorkerSession, message: Exchange) -> None:
         session = worker.session
         worker.answers += 1
-        worker.draining = worker.draining or draining
-        session.wanted = 0 if worker.draining else session.wanted + want
-        if session.wanted and session.id in self.sessions:
+        worker.draining = worker.draining or message.draining
+        want = min(max(0, message.want), MOST_SLOTS)
+        session.wanted = 0 if worker.draining else min(session.wanted + want, MOST_WANTED)
+        session.free = message.free - (worker.sent - message.got)
+        if session.wanted and not worker.gone:
             self._hungry[session.id] = worker
         else:
             self._hungry.pop(session.id, None)
@@ -169,37 +257,49 @@ class Workers:
     def _outcome(self, worker: WorkerSession, outcome: Outcome, now: float, wall: float) -> bool:
         if isinstance(outcome, Done):
             return self._done(worker, outcome, now, wall)
+        if isinstance(outcome, Failed):
+            return self._failed(worker, outcome, now, wall)
+        return self._released(worker, outcome, now)
+
+    def _failed(self, worker: WorkerSession, outcome: Failed, now: float, wall: float) -> bool:
         broker, session = self._turn.broker, worker.session
         lease = session.leases.get(outcome.lease)
-        if isinstance(outcome, Failed):
-            accepted = broker.fail(
-                session,
-                outcome.lease,
-                outcome.position,
-                outcome.error,
-                now,
-                wall,
-                evidence=outcome.evidence,
-                reject=outcome.reject,
-                delay_s=outcome.delay_s,
-            )
-            if accepted and lease is not None:
-                note = partial(
-                    self._failures.note,
-                    lease,
-                    outcome.position,
-                    outcome.error,
-                    broker.staged_attempts(lease, outcome.position),
-                    outcome.evidence,
-                )
-                broker.when_committed(note)
-            return accepted
+        accepted = broker.fail(
+            session,
+            outcome.lease,
+            outcome.position,
+            outcome.error,
+            now,
+            wall,
+            evidence=outcome.evidence,
+            printed=outcome.printed,
+            reject=outcome.reject,
+            delay_s=outcome.delay_s,
+        )
+        if accepted and lease is not None:
+            attempts = broker.staged_attempts(lease, outcome.position)
+            told = (lease, outcome.position, outcome.error, attempts, outcome.evidence)
+            broker.when_committed(partial(self._failures.note, *told))
+        return accepted
+
+    def _released(self, worker: WorkerSession, outcome: Released, now: float) -> bool:
+        number, session = outcome.lease, worker.session
+        lease = session.leases.get(number)
         if lease is not None and outcome.lacks:
             worker.lacks_at = now
             if worker.complaint != outcome.lacks:
                 worker.complaint = outcome.lacks
                 log.warning("worker %s can't run %s: %s", worker.name, lease.run.job, outcome.lacks)
-        return broker.release(session, outcome.lease, outcome.start, outcome.stop, outcome.lacks)
+            for listener in self.on_lacks:
+                listener(lease.run)
+        return self._turn.broker.release(
+            session,
+            number,
+            outcome.start,
+            outcome.stop,
+            outcome.lacks,
+            unstarted=outcome.unstarted,
+        )
 
     def _done(self, worker: WorkerSession, outcome: Done, now: float, wall: float) -> bool:
         lease = worker.session.leases.get(outcome.lease)
@@ -219,14 +319,20 @@ class Workers:
 
     def _give(self, worker: WorkerSession, now: float) -> bool:
         session = worker.session
-        lease = self._turn.broker.lease(session, now)
-        if lease is None:
+        leases = self._turn.broker.leases(session, now)
+        if not leases:
             return False
-        session.wanted -= 1
-        worker.granted.append(self._turn.lease_message(lease))
-        self._sent[session.id] = worker
         # To the end of the line, so that the next round begins with somebody else.
         del self._hungry[session.id]
+        try:
+            messages = [self._turn.lease_message(lease) for lease in leases]
+        except StoreError as error:  # they wait again; this worker is asked again by `tick`
+            self._turn.unread(leases, error)
+            return False
+        session.wanted -= 1
+        worker.sent += len(messages)
+        worker.granted += messages
+        self._sent[session.id] = worker
         if session.wanted:
             self._hungry[session.id] = worker
         return True
@@ -246,19 +352,3 @@ class Workers:
             if not granted:
                 return
             seq, refused = 0, 0
-
-
-def check(outcome: Outcome) -> None:
-    """Raise ProtocolError unless an outcome is what it says, and what the store can hold."""
-    if isinstance(outcome, Done):
-        count = outcome.stop - outcome.start
-        if codec.batch_length(outcome.results) != count:
-            raise ProtocolError(f"{count} results are reported in a batch of another length")
-        if outcome.follow and count != 1:
-            raise ProtocolError("tasks that follow belong to one result")
-        if not 0 <= outcome.took_s < math.inf:
-            raise ProtocolError(f"tasks took {outcome.took_s} s")
-        for block in outcome.follow:
-            check_block(block)
-    elif isinstance(outcome, Failed) and not 0 <= (outcome.delay_s or 0.0) < math.inf:
-        raise ProtocolError(f"a delay of {outcome.delay_s} s")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from queue_manager.peer import Peer
 
-from ..lease import Lease, Session
+from ..broker.lease import Lease, Session
 from ..turn import Step, Turn
 
 

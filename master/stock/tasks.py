@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 from queue_manager import codec
-from queue_manager.errors import QueueError
+from queue_manager.errors import QueueError, StoreError
 from queue_manager.peer import Peer
 from queue_manager.records import NewBlock
 
+from ..broker.lease import Lease
 from ..changes import QUEUE_RUN, Changes
 from ..delivery import Delivery
 from ..failures import FailureLog
-from ..lease import Lease
 from ..turn import Answer, Step, Turn
 from .calls import QueueFace
 from .sessions import StockSession, StockSessions, Waiting, settle
@@ -87,9 +87,14 @@ class TaskQueue(QueueFace):
 
     def _hand_out(self, stock: StockSession, lease: Lease) -> None:
         ((position, _),) = lease.open
+        try:
+            body = self._turn.bodies.get(lease.block)
+        except StoreError as error:  # it waits again, for whoever asks next
+            self._turn.unread([lease], error)
+            self._refuse(stock.peer, str(error))
+            return
         stock.lease = lease
         stock.taken += 1
-        body = self._turn.bodies.get(lease.block)
         try:
             (value,) = codec.decode_batch(body, position, position + 1)
         except QueueError as error:

@@ -1,67 +1,44 @@
-"""A master without sockets: fake peers, a store that can refuse, and a loop whose time jumps."""
+"""A master without sockets and disk: fake peers, and a loop whose time jumps."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from master.broker import Broker
-from master.changes import Changes
 from master.delivery import Delivery
 from master.failures import FailureLog
 from master.follow import FollowUps
 from master.runs import Runs
 from master.stock import ResultQueue, StockSessions, TaskQueue
-from master.store.sqlite import SqliteStore
 from master.turn import Turn
 from master.workers import Workers
-from queue_manager import codec
-from queue_manager.errors import StoreError
+from queue_manager.messages import Exchange, Hello, Leases, Reply, Revoked, Welcome, decode_reply
 from queue_manager.peer import Peer
-from queue_manager.records import (
-    Exchange,
-    Hello,
-    Lease,
-    Leases,
-    NewBlock,
-    Outcome,
-    Reply,
-    RunOptions,
-    decode_reply,
-)
+from queue_manager.records import HeldLease, Lease, Outcome, RunOptions
+from tests.memory_store import MemoryStore
 
+from .desk import block
 
-def block(count: int, first: int = 1, **fields: Any) -> NewBlock:
-    """A block of tasks whose payloads are the numbers from `first` on."""
-    return NewBlock(count, codec.encode_batch(list(range(first, first + count))), **fields)
-
-
-class RefusingStore(SqliteStore):
-    """A real store whose commits fail while `full` is set."""
-
-    full = False
-    commits = 0
-
-    def commit(self, changes: Changes) -> None:
-        if self.full:
-            raise StoreError("can't write: disk full")
-        super().commit(changes)
-        self.commits += 1
+__all__ = ["FakePeer", "JumpingLoop", "World", "block"]
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop that does not wait for its timers: its time jumps to the next one."""
+    """An event loop that does not wait for its timers: its time jumps to the next one.
+
+    clock_ahead: by how much somebody has set the machine's clock.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_000.0
+        self.clock_ahead = 0.0
         selector: Any = self._selector  # type: ignore[attr-defined]
         look = selector.select
 
@@ -77,6 +54,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
+
+    def clock(self) -> float:
+        """What `time.time` says."""
+        return 1_000_000.0 + self.now + self.clock_ahead
 
 
 @dataclass(eq=False)
@@ -114,19 +95,35 @@ class FakePeer:
         """All leases that were sent to it."""
         return [lease for m in self.sent if isinstance(m, Leases) for lease in m.leases]
 
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The messages of a kind that were sent to it."""
+        return [message for message in self.sent if isinstance(message, kind)]
+
+    @property
+    def welcomed(self) -> list[HeldLease] | None:
+        """What it was told to go on with; None when it was not welcomed."""
+        found = self.of(Welcome)
+        return found[-1].held if found else None
+
+    @property
+    def revoked(self) -> list[int]:
+        """The leases that it was told to stop."""
+        return [number for m in self.of(Revoked) for number in m.leases]
+
 
 class World:
     """Broker, store, turn and rooms as the service puts them together, without a server."""
 
-    def __init__(self, folder: Path, loop: JumpingLoop, job: str) -> None:
+    def __init__(self, store: MemoryStore, loop: JumpingLoop, job: str) -> None:
         self.loop = loop
-        self.folder = folder
-        self.store = RefusingStore(folder)
+        self.store = store
         self.broker = Broker(self.store.epoch, job, random.Random(7))
+        self.store.cap_delays(loop.clock())
         for loaded in self.store.load():
-            run = self.broker.restore(loaded, loop.time(), loop.time())
+            run = self.broker.restore(loaded, loop.time())
             if run.id == 0:
                 run.job = job
+        self.broker.next_run = self.store.next_run
         self.broker.next_block, self.broker.next_seq = self.store.next_block, self.store.next_seq
         self.broker.committed()
         self.turn = turn = Turn(self.broker, self.store)
@@ -139,6 +136,7 @@ class World:
         self.tasks = TaskQueue(turn, self.stock, self.delivery, 1_000, failures)
         self.results = ResultQueue(turn, self.stock, self.delivery, 1_000)
         turn.followers += [self.tasks, self.workers, self.results, self.runs]
+        turn.wake()
 
     async def turns(self, count: int = 3) -> None:
         """Let the turns that are due happen."""
@@ -166,19 +164,20 @@ class World:
         await self.turns()
         return started[0]
 
-    def worker(self, slots: int = 1) -> tuple[FakePeer, Any]:
-        """A worker that has said hello."""
+    def worker(
+        self, slots: int = 1, name: str = "", held: Sequence[HeldLease] = ()
+    ) -> tuple[FakePeer, Any]:
+        """A worker that has said hello. name: the id of its process."""
         peer = FakePeer("worker")
-        session = self.workers.open(peer.peer, next(self._ids), Hello("worker", "host", 1, slots))
-        return peer, session
+        hello = Hello("worker", "host", 1, slots, worker=name, held=list(held))
+        return peer, self.workers.open(peer.peer, next(self._ids), hello)
 
-    def report(self, worker: Any, *outcomes: Outcome, want: int = 0, seq: int = 1) -> None:
-        """One exchange of a worker."""
-        self.workers.message(worker, Exchange(seq, list(outcomes), want))
-
-    def close(self) -> None:
-        """As a kill -9 would: nothing is saved that was not."""
-        self.store.close()
+    def report(
+        self, worker: Any, *outcomes: Outcome, want: int = 0, seq: int = 1, **fields: int
+    ) -> None:
+        """One exchange of a worker; it got all that was sent and has free slots, by default."""
+        fields = {"free": 9, "got": worker.sent} | fields
+        self.workers.message(worker, Exchange(seq, list(outcomes), want, **fields))
 
 
 Scenario = Callable[[World], Coroutine[Any, Any, None]]
@@ -188,7 +187,7 @@ Scenario = Callable[[World], Coroutine[Any, Any, None]]
 def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[JumpingLoop]:
     """A loop whose time is the time of all modules of the master."""
     made = JumpingLoop()
-    clock = SimpleNamespace(monotonic=made.time, time=made.time)
+    clock = SimpleNamespace(monotonic=made.time, time=made.clock)
     for module in ("turn", "workers", "stock.sessions"):
         monkeypatch.setattr(f"master.{module}.time", clock)
     yield made
@@ -196,17 +195,22 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[JumpingLoop]:
 
 
 @pytest.fixture
-def play(loop: JumpingLoop, tmp_path: Path) -> Callable[..., None]:
-    """Play scenes one after the other, each in a new master on the same store."""
+def play(loop: JumpingLoop) -> Callable[..., None]:
+    """Play scenes one after the other, each in a new master on the same store.
+
+    Between them is a kill -9: nothing is saved that was not.
+    """
 
     def play_all(*scenes: Scenario, job: str = "") -> None:
+        store = MemoryStore()
         for scene in scenes:
-            world = World(tmp_path / "data", loop, job)
-            try:
-                loop.run_until_complete(scene(world))
-            finally:
-                world.close()
+            loop.run_until_complete(_play(scene, store, loop, job))
+            store = store.reopen()
             for task in asyncio.all_tasks(loop):
                 task.cancel()
 
     return play_all
+
+
+async def _play(scene: Scenario, store: MemoryStore, loop: JumpingLoop, job: str) -> None:
+    await scene(World(store, loop, job))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from master.changes import BlockRecord, Changes, OutcomeRecord
+from master.changes import BlockRecord, Changes, OutcomeRecord, RunCounts
 from master.delivery import Delivery
 from queue_manager import codec
 
@@ -123,6 +123,7 @@ def test_delivery_goes_on_in_the_middle_of_a_batch(play: Any) -> None:
                     OutcomeRecord(1, 0, 1, 1, 0, 10, batch),
                     OutcomeRecord(2, 0, 2, 11, 0, 10, batch),
                 ],
+                counts={0: RunCounts(20, 0, 20, last_seq=2)},
             )
         )
 

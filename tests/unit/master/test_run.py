@@ -1,100 +1,123 @@
-"""A run's waiting tasks: lanes by priority, a window of each, strays beside them."""
+"""A run: its counts, where its next task is, and how large its leases are."""
 
 from __future__ import annotations
 
 import pytest
 
-from master.run import WINDOW_TASKS, Lane, Range, Run, Stray
-from queue_manager.records import BLOCK_TASKS, RunOptions
+from master.broker.run import Run
+from master.broker.strays import Stray
+from master.broker.window import Range
+from master.changes import LoadedRun, RunCounts, RunRecord
+from queue_manager.records import BLOCK_TASKS, GroupLimit, RunOptions
+
+NOW = 100.0
 
 
-def new_run() -> Run:
-    return Run(1, "job", [], None, RunOptions(), 0.0)
+def new_run(*, limited: bool = False) -> Run:
+    limit = GroupLimit() if limited else None
+    return Run(1, "job", [], None, RunOptions(per_group=limit), 0.0)
 
 
-def tasks(found: Range) -> list[int]:
-    return list(range(found.first + found.start, found.first + found.stop))
+def ready_stray(run: Run, task: int, group: str | None = None, priority: int = 0) -> None:
+    lane = run.lane_of(group)
+    stray = Stray(task, task, 0, priority, group)
+    lane.strays.admit(stray)
+    lane.strays.make_ready(stray)
+    run.look(lane, NOW)
 
 
-def test_a_lane_gives_its_tasks_in_order_in_the_size_that_is_asked_for() -> None:
-    lane = Lane()
-    lane.admit(Range(1, 1, 0, 5))
-    lane.admit(Range(2, 6, 0, 2))
-    assert [tasks(lane.take(3)) for _ in range(3)] == [[1, 2, 3], [4, 5], [6, 7]]
-    assert lane.empty
-
-
-def test_what_is_put_back_comes_first() -> None:
-    lane = Lane()
-    lane.admit(Range(1, 1, 0, 4))
-    taken = lane.take(2)
-    lane.put_back(taken)
-    assert lane.loaded == 4
-    assert tasks(lane.take(9)) == [1, 2]
-
-
-def test_a_block_that_does_not_fit_the_window_stays_on_disk_and_all_behind_it() -> None:
-    lane = Lane()
-    lane.admit(Range(1, 1, 0, WINDOW_TASKS))
-    lane.admit(Range(2, WINDOW_TASKS + 1, 0, 7))
-    lane.take(WINDOW_TASKS)
-    lane.admit(Range(3, WINDOW_TASKS + 8, 0, 1))
-    assert (lane.loaded, lane.on_disk, lane.last) == (0, 8, 1)
-
-
-def test_a_lane_is_read_ahead_when_its_window_is_half_empty_and_disk_has_more() -> None:
-    lane = Lane()
-    lane.admit(Range(1, 1, 0, WINDOW_TASKS))
-    lane.take(WINDOW_TASKS // 2 + 1)
-    assert not lane.wants_refill
-    lane.on_disk = 1
-    assert lane.wants_refill
-    lane.put_back(Range(1, 1, 0, 1))
-    assert not lane.wants_refill
-
-
-def test_reading_ahead_leaves_room_for_the_last_block_to_be_a_whole_one() -> None:
-    lane = Lane(loaded=100)
-    assert lane.loaded + (lane.room - 1) + BLOCK_TASKS <= WINDOW_TASKS
+# --- counts ---
 
 
 def test_waiting_is_what_is_in_no_other_place() -> None:
-    run = new_run()
-    run.tasks, run.done, run.dead, run.leased, run.delayed = 100, 10, 1, 5, 4
-    assert run.waiting == 80
+    run = new_run(limited=True)
+    run.tasks, run.done, run.dead, run.leased, run.staged = 100, 10, 1, 5, 7
+    run.strays, run.strays_out = 9, 2
+    ready_stray(run, 50)
+    ready_stray(run, 51, "a")
+    assert (run.unended, run.delayed, run.waiting) == (89, 5, 72)
 
 
-def test_a_run_is_ready_with_a_task_in_a_window_or_a_stray_but_not_with_tasks_on_disk() -> None:
-    run = new_run()
+def test_a_run_is_ready_with_a_task_in_memory_but_not_with_tasks_on_disk() -> None:
+    run = new_run(limited=True)
+    run.lane.window.more = True
     assert not run.ready
-    run.lane(0).on_disk = 3
+    for group in (None, "a"):
+        run.lane.window.more = False
+        run.admit(group, 0, Range(5, 9, 0, 1), NOW)
+        assert run.ready
+        lane = run.next_lane(True)
+        assert lane is not None
+        run.take(lane, 1)
+        assert not run.ready
+
+
+# --- where the next task is ---
+
+
+def test_without_a_limit_all_groups_are_one_lane() -> None:
+    run = new_run()
+    run.admit("a", 0, Range(1, 1, 0, 5), NOW)
+    assert run.lane_of("b") is run.lane
+    assert run.take(run.lane, 3)[0] == Range(1, 1, 0, 3)
+
+
+def test_a_task_of_a_limited_group_is_taken_alone() -> None:
+    run = new_run(limited=True)
+    run.admit("a", 0, Range(1, 1, 0, 5), NOW)
+    assert run.take(run.lane_of("a"), 3)[0] == Range(1, 1, 0, 1)
+
+
+def test_the_lane_with_the_higher_priority_is_next_and_a_limited_one_among_equals() -> None:
+    run = new_run(limited=True)
+    run.admit(None, 1, Range(1, 1, 0, 1), NOW)
+    assert run.next_lane(True) is run.lane
+    run.admit("a", 0, Range(2, 2, 0, 1), NOW)
+    assert run.next_lane(True) is run.lane
+    run.admit("b", 1, Range(3, 3, 0, 1), NOW)
+    assert run.next_lane(True) is run.lane_of("b")
+    assert run.next_lane(False) is run.lane
+    run.lane.take(1)
+    assert run.next_lane(False) is None
+
+
+def test_a_cleared_run_has_nothing_in_any_lane() -> None:
+    run = new_run(limited=True)
+    for group in (None, "a"):
+        run.admit(group, 0, Range(1, 1, 0, 1), NOW)
+    run.clear()
     assert not run.ready
-    run.put_alone(Stray(1, 1, 0, 0))
-    assert run.ready
-    run.take(1)
-    run.admit(2, Range(5, 9, 0, 1))
-    assert run.ready
+    assert [lane.group for lane in run.lanes] == [None]
 
 
-def test_an_emptied_window_lets_lower_priorities_go_on() -> None:
-    run = new_run()
-    run.lane(9).on_disk = 3
-    run.admit(0, Range(1, 1, 0, 1))
-    assert run.take(1)[1] == 0
+# --- from and to disk ---
 
 
-def test_a_lane_made_anew_begins_behind_all_blocks_that_were_in_a_window() -> None:
-    run = new_run()
-    run.admit(0, Range(4, 1, 0, 1))
-    run.take(1)
-    assert not run.lanes
-    run.admit(1, Range(6, 2, 0, 1))
-    run.put_back(0, Range(4, 1, 0, 1))
-    assert run.lanes[0].last == 6
+def test_a_run_goes_to_disk_and_comes_back_as_it_was() -> None:
+    record = RunRecord(
+        3, "job", ["a=1"], "key", RunOptions(per_group=GroupLimit(2)), "active", True, 5.0, None,
+        7, 2, 9, "version", 0,
+    )  # fmt: skip
+    counts = RunCounts(100, 90, 50, 3, 8, 40)
+    run = Run.loaded(LoadedRun(record, counts, ["a", "b"]))
+    assert run.record() == record
+    assert run.counts(0) == counts
+    assert run.counts(55).last_seq == 55
+    assert (run.delayed, run.waiting) == (8, 39)
+    assert [lane.group for lane in run.lanes] == [None, "a", "b"]
+    assert all(lane.window.more and lane.strays.more for lane in run.lanes)
 
 
-def test_a_stray_is_a_range_of_one_task_in_its_block() -> None:
-    assert Stray(task=12, block=3, position=2, priority=0).range == Range(3, 10, 2, 3)
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled", "pruned"])
+def test_nothing_is_read_of_a_run_that_has_ended(state: str) -> None:
+    record = RunRecord(3, "job", [], None, RunOptions(), state, True, 5.0, 6.0, cancelled=4)  # type: ignore[arg-type]
+    run = Run.loaded(LoadedRun(record, RunCounts(10, 0, 6), []))
+    assert not run.active
+    assert not run.lane.low
+    assert run.unended == 0
+
+
+# --- the size of a lease ---
 
 
 @pytest.mark.parametrize("took_s", [1.0, 1e-9])
@@ -111,3 +134,15 @@ def test_one_slow_task_makes_the_next_leases_shorter() -> None:
         run.learn(100, 0.001)
     run.learn(1, 1.0)
     assert run.size == 1
+
+
+def test_a_share_of_very_short_tasks_is_never_cut_below_what_is_worth_its_way() -> None:
+    run = new_run()
+    assert run.least == 0
+    run.learn(1, 0.0001)
+    assert run.least == 10
+    run.learn(1, 1e-12)
+    run.learn(1_000_000, 1e-12)
+    for _ in range(40):
+        run.learn(1, 1e-12)
+    assert run.least == 64

@@ -7,20 +7,19 @@ from typing import Any
 
 import pytest
 
-from master.workers import LACKS_S, SILENT_S
+from master.workers import LACKS_S, MOST_SLOTS, MOST_WANTED, SILENT_S
 from queue_manager import codec
+from queue_manager.errors import StoreError
+from queue_manager.messages import Beat, Exchange, Leases, SubmitTasks, encode
 from queue_manager.records import (
     FRAME_BYTES,
-    Beat,
     Done,
-    Exchange,
     Failed,
-    Leases,
+    GroupLimit,
     NewBlock,
     Outcome,
     Released,
-    SubmitTasks,
-    encode,
+    RunOptions,
 )
 
 from .conftest import FakePeer, World, block
@@ -171,7 +170,7 @@ def test_leases_of_large_payloads_are_cut_into_frames(play: Any) -> None:
         assert len(peer.leases) == 20
         assert max(len(encode(message)) for message in peer.sent) <= FRAME_BYTES
         assert next(m.seq for m in peer.sent if isinstance(m, Leases)) == 3
-        assert len(peer.sent) == 3
+        assert len(peer.of(Leases)) == 3
 
     play(scene)
 
@@ -242,5 +241,117 @@ def test_a_silent_worker_is_given_up_and_one_that_beats_is_not(play: Any) -> Non
         await world.later(SILENT_S * 0.6)
         world.workers.tick(world.loop.time())
         assert (quiet.closed, beating.closed) == (True, False)
+
+    play(scene)
+
+
+def test_a_worker_asks_for_no_more_than_makes_sense(play: Any) -> None:
+    async def scene(world: World) -> None:
+        _, worker = world.worker()
+        for want, wanted in ((-5, 0), (2, 2), (10**12, 2 + MOST_SLOTS)):
+            world.report(worker, want=want)
+            await world.turns()
+            assert worker.session.wanted == wanted
+        for _ in range(9):
+            world.report(worker, want=10**12)
+        await world.turns()
+        assert worker.session.wanted == MOST_WANTED
+
+    play(scene)
+
+
+def test_limited_tasks_go_only_to_slots_that_are_free_counting_what_is_on_its_way(
+    play: Any,
+) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run(options=RunOptions(per_group=GroupLimit()))
+        peer, worker = world.worker(slots=4)
+        world.report(worker, want=8, free=2, got=0)
+        await submit(world, run, block(9, group="a"))
+        assert len(peer.leases) == 2
+        world.report(worker, free=2, got=0)  # it has not seen them yet
+        await world.turns()
+        assert len(peer.leases) == 2
+        world.report(worker, free=2, got=1)  # one of them took a slot, the other is on its way
+        await world.turns()
+        assert len(peer.leases) == 3
+        world.report(worker, free=1, got=3)
+        await world.turns()
+        assert len(peer.leases) == 4
+        assert all(lease.limited and lease.stop - lease.start == 1 for lease in peer.leases)
+
+    play(scene)
+
+
+def test_leases_that_are_no_tasks_of_a_limited_group_say_so_and_carry_version_and_block(
+    play: Any,
+) -> None:
+    async def scene(world: World) -> None:
+        run, peer, worker, lease = await leased(world, tasks=2)
+        assert (lease.limited, lease.block, lease.version) == (False, 1, "")
+        world.broker.set_code(run, "1a2b", RunOptions(timeout_s=7.0))
+        world.report(worker, want=1)
+        await world.turns()
+        assert (peer.leases[1].version, peer.leases[1].timeout_s) == ("1a2b", 7.0)
+
+    play(scene)
+
+
+def test_all_that_a_failed_try_tells_is_stored(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run, _, worker, lease = await leased(world)
+        failed = Failed(lease.number, 0, "bad", "traceback", True, printed="hello")
+        world.report(worker, failed)
+        await world.turns()
+        task = world.store.read_task(run.id, 1)
+        assert task is not None
+        assert task.stray is not None
+        assert (task.stray.error, task.stray.evidence) == ("bad", "traceback")
+        assert (task.stray.printed, task.stray.worker) == ("hello", "host/1")
+
+    play(scene)
+
+
+def test_who_lacks_something_is_told_of_once_and_to_those_who_listen(
+    play: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(world: World) -> None:
+        heard: list[Any] = []
+        world.workers.on_lacks.append(heard.append)
+        run, peer, worker, lease = await leased(world)
+        world.report(worker, Released(lease.number, 0, 1, "no numpy"), want=1)
+        await world.turns()
+        world.workers.code_changed("other")
+        await world.turns()
+        assert len(peer.leases) == 1
+        world.workers.code_changed("job")
+        await world.turns()
+        world.report(worker, Released(peer.leases[1].number, 0, 1, "no numpy"), want=1)
+        await world.turns()
+        assert heard == [run, run]
+        assert caplog.text.count("no numpy") == 1
+
+    play(scene)
+
+
+def test_a_payload_that_cannot_be_read_for_a_moment_is_leased_a_moment_later(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        peer, worker = world.worker()
+        await submit(world, run, block(3))
+
+        def broken(number: int) -> bytes:
+            raise StoreError("can't read: a disk error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.turn.bodies, "get", broken)
+            world.report(worker, want=1)
+            await world.turns()
+            assert (peer.leases, run.leased, run.waiting) == ([], 0, 3)
+        world.workers.tick(world.loop.time())
+        await world.turns()
+        assert len(peer.leases) == 1
 
     play(scene)

@@ -1,0 +1,35 @@
+"""What a child process writes to a pipe, until the child has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+
+LOOK_S = 0.5
+_READ_BYTES = 4096
+
+
+async def output_of(
+    process: asyncio.subprocess.Process, stream: asyncio.StreamReader | None
+) -> AsyncIterator[bytes]:
+    """Part after part. A process that the child has left may hold the pipe open for ever."""
+    assert stream is not None  # a pipe was asked for
+    while True:
+        try:
+            part = await asyncio.wait_for(stream.read(_READ_BYTES), LOOK_S)
+        except TimeoutError:
+            if process.returncode is not None:
+                return
+            continue
+        if not part:
+            return
+        yield part
+
+
+def end_group(process: asyncio.subprocess.Process) -> None:
+    """Kill a child that leads a group of its own, and what it has left there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

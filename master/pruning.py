@@ -1,0 +1,125 @@
+"""Ended runs go after a while, and the file gives space back: in small steps, when there is time.
+
+Owns when that is; what goes with a run is the broker's and the store's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from queue_manager.errors import StoreError
+
+from .broker.run import Run
+from .changes import QUEUE_RUN, Changes
+from .runners import uncollected
+from .turn import Step, Turn
+
+log = logging.getLogger("quartermaster.master")
+
+DAY_S = 86_400.0
+LEAST_S = 5.0
+"""Whoever waits for a run still sees how it ended, also with QUEUE_KEEP_DAYS=0."""
+
+UNCOLLECTED_S = DAY_S
+"""What `collect()` was not given stays twice as long as the rest, and at least for this."""
+
+AIM_S = 0.005
+"""About so long one step may hold up the loop."""
+
+BUDGET_S = 0.2
+"""Out of each second, while nothing else is to be done; else one step."""
+
+RETRY_S = 10.0
+
+
+class Pace:
+    """How much one step does: less when the last took too long, more again when it did not."""
+
+    def __init__(self, most: int, least: int) -> None:
+        self._most, self._least = most, least
+        self.size = most
+
+    def took(self, took_s: float) -> None:
+        """Learn from the last step."""
+        if took_s > AIM_S:
+            self.size = max(self._least, self.size // 2)
+        elif took_s < AIM_S / 2:
+            self.size = min(self._most, self.size * 2)
+
+
+class Pruning:
+    """Follows the turns, to know when there is nothing else to do.
+
+    keep_days: for how long an ended run is kept.
+    """
+
+    def __init__(self, turn: Turn, keep_days: float) -> None:
+        self._turn = turn
+        self._keep_s = keep_days * DAY_S
+        self._rows, self._pages = Pace(500, 20), Pace(200, 10)
+        self._turns = 0
+        self._cleaning: asyncio.Task[None] | None = None
+        self._again_at = 0.0
+        self._trouble = ""
+
+    def turned(self, changes: Changes, now: float) -> None:
+        """Something else was done."""
+        self._turns += 1
+
+    def tick(self, now: float, wall: float) -> None:
+        """Prune what is old enough, and go on with what is to be deleted."""
+        for run in self._turn.broker.runs.values():
+            if self._is_old(run, wall) and not self._turn.trouble:
+                self._turn.post(Step(partial(self._prune, run), log.debug))
+        if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
+            self._cleaning = asyncio.get_running_loop().create_task(self._clean(now))
+
+    def stop(self) -> None:
+        """Leave the rest for the next start."""
+        if self._cleaning is not None:
+            self._cleaning.cancel()
+
+    def _is_old(self, run: Run, wall: float) -> bool:
+        if run.id == QUEUE_RUN or run.active or run.state == "pruned" or run.ended_at is None:
+            return False
+        keep_s = max(self._keep_s, LEAST_S)
+        if uncollected(run):
+            keep_s = max(2 * self._keep_s, UNCOLLECTED_S)
+        return wall - run.ended_at >= keep_s
+
+    def _prune(self, run: Run, now: float, wall: float) -> Callable[[], None] | None:
+        broker = self._turn.broker
+        if broker.runs.get(run.id) is not run or not self._is_old(run, wall):
+            return None  # it was retried or forgotten in the same turn
+        broker.prune(run)
+        return partial(log.info, "run %d (%s) was pruned (QUEUE_KEEP_DAYS)", run.id, run.job)
+
+    async def _clean(self, now: float) -> None:
+        turns, end = self._turns, time.monotonic() + BUDGET_S
+        try:
+            while self._step() and self._turns == turns and time.monotonic() < end:
+                await asyncio.sleep(0)
+        except StoreError as error:
+            self._again_at = now + RETRY_S
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.error("%s; what was pruned is deleted when it can", error)
+        else:
+            self._trouble = ""
+
+    def _step(self) -> bool:
+        """Delete some rows, or give some pages back; False: there is nothing to do."""
+        store = self._turn.store
+        return _timed(self._rows, store.drop_some) or _timed(self._pages, store.shrink)
+
+
+def _timed(pace: Pace, act: Callable[[int], bool]) -> bool:
+    begun = time.monotonic()
+    more = act(pace.size)
+    if more:
+        pace.took(time.monotonic() - begun)
+    return more

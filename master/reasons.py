@@ -1,0 +1,218 @@
+"""Why tasks of a run wait although no slot runs any of it, in words that say what to do.
+
+A reason counts once it has lasted: `Waits` keeps since when. Looks only, changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from queue_manager.job import LONGEST_S
+
+from .broker.lease import Session
+from .broker.run import Run
+from .changes import QUEUE_RUN
+from .runners import Runner, mend
+from .stock import StockSession
+from .turn import Turn
+from .workers import WorkerSession
+
+log = logging.getLogger("quartermaster.master")
+
+PATIENCE_S = 5.0
+OLD_LEASE_S = 60.0
+DAY_S = 86_400.0
+_NAMED = 3
+
+
+class Reason(NamedTuple):
+    """kind: the same for the same reason in other words (other times, other names)."""
+
+    kind: str
+    text: str
+
+
+class Sources(Protocol):
+    """Where the parts of a status come from."""
+
+    address: str
+    started: float
+
+    def workers(self) -> Iterable[WorkerSession]:
+        """Our workers."""
+
+    def stock(self) -> Iterable[StockSession]:
+        """Standard-library clients that have called a queue."""
+
+    def runner(self, run: int) -> Runner | None:
+        """The runner of a run."""
+
+    def job_trouble(self, job: str) -> str:
+        """Why the file of a job can't be used as it is; empty when it can."""
+
+
+class Waits:
+    """Since when each run has had unended tasks and no slot that runs one of them."""
+
+    def __init__(self, turn: Turn, sources: Sources, reasons: Callable[[Run], list[Reason]]):
+        self._turn = turn
+        self._sources = sources
+        self._reasons = reasons
+        self._since: dict[int, float] = {}
+        self._logged: dict[int, set[str]] = {}
+
+    def lasts(self, run: Run, now: float) -> bool:
+        """Whether it has been so for long enough to say why."""
+        return now - self._since.get(run.id, now) >= PATIENCE_S
+
+    def tick(self, now: float) -> None:
+        """Look at all runs; what begins to last is logged, once."""
+        busy = {lease.run.id for s in _sessions(self._sources) for lease in s.leases.values()}
+        waiting = [r for r in self._turn.broker.runs.values() if r.active and r.unended]
+        stuck = {run.id: run for run in waiting if run.id not in busy}
+        self._since = {run: self._since.get(run, now) for run in stuck}
+        self._logged = {run: kinds for run, kinds in self._logged.items() if run in stuck}
+        for run in stuck.values():
+            if self.lasts(run, now):
+                self._log(run)
+
+    def _log(self, run: Run) -> None:
+        logged = self._logged.setdefault(run.id, set())
+        for reason in self._reasons(run):
+            if reason.kind not in logged:
+                logged.add(reason.kind)
+                log.warning("run %d (%s) waits: %s", run.id, run.job or "queue", reason.text)
+
+
+class Reasons:
+    """Finds the reasons for one run, the likeliest alone where one explains all."""
+
+    def __init__(self, turn: Turn, sources: Sources) -> None:
+        self._turn = turn
+        self._sources = sources
+
+    def of(self, run: Run) -> list[Reason]:
+        """Why none of its tasks runs in a slot, as things are now."""
+        if self._turn.trouble or self._turn.broker.holding:
+            return []  # said of the whole master
+        found = list(self._stock(run))
+        if run.waiting:
+            found += self._code(run) or self._workers(run)
+        elif run.delayed:
+            found.append(_delayed(run, self._turn.wall))
+        return found
+
+    def _code(self, run: Run) -> list[Reason]:
+        trouble = self._sources.job_trouble(run.job) if run.job else ""
+        return [Reason("code", trouble)] if trouble else []
+
+    def _workers(self, run: Run) -> list[Reason]:
+        workers = list(self._sources.workers())
+        if run.id == QUEUE_RUN and not run.job:
+            return [
+                Reason("no job", "JOB is not set: only standard-library clients take its tasks")
+            ]
+        if not workers:
+            start = "docker compose up --detach --scale worker=8, or python -m worker"
+            return [Reason("no worker", f"no worker is connected: {start}")]
+        able = [w for w in workers if run.job not in w.session.lacks]
+        found = list(_lacking(run, workers))
+        if able and not found:
+            found += self._busy(run, able)
+        return found
+
+    def _busy(self, run: Run, able: list[WorkerSession]) -> Iterator[Reason]:
+        """Every worker could run it. Either all are busy, or nothing of it may start yet."""
+        idle = [w for w in able if not w.session.leases and not w.draining]
+        limit = run.options.per_group
+        if idle and limit is not None:
+            at_once = "" if limit.at_once is None else f"at_once={limit.at_once}, "
+            yield Reason(
+                "limit",
+                f"held back by per_group=Limit({at_once}every_s={limit.every_s:g}) of its OPTIONS:"
+                f" if that is too strict, change it in jobs/{run.job}.py",
+            )
+        elif not idle:
+            others = sorted({lease.run.id for w in able for lease in w.session.leases.values()})
+            runs = ", ".join(map(str, others[:_NAMED])) + ", ..." * (len(others) > _NAMED)
+            if others:
+                yield Reason("busy", f"all slots are busy with run {runs}: start more workers")
+            else:
+                yield Reason("draining", "every worker is stopping: start others")
+
+    def _stock(self, run: Run) -> Iterator[Reason]:
+        now = time.monotonic()
+        clients = list(self._sources.stock())
+        elsewhere = any(client.puts_without for client in clients)
+        for client in clients:
+            if client.lease is not None and client.lease.run is run:
+                note = stock_note(client, elsewhere, now)
+                if note:
+                    yield Reason(f"stock {client.peer.name}", f"{client.peer.name} {note}")
+
+
+def stalled(run: Run, runner: Runner | None) -> str:
+    """Why its runner was given up and what to do; empty while it was not."""
+    if runner is None or not runner.stalled or not run.active:
+        return ""
+    return f"{runner.stalled}; {mend(run)}"
+
+
+def stock_note(client: StockSession, puts_elsewhere: bool, now: float) -> str:
+    """What is wrong with how a client takes tasks; empty when nothing is."""
+    lease = client.lease
+    if lease is not None and puts_elsewhere and not client.puts_without:
+        return (
+            "takes here while results are put on another connection, which settles nothing:"
+            " use both queues from one thread of one process"
+        )
+    if lease is not None and now - lease.since > OLD_LEASE_S:
+        held = f"has held a task for {now - lease.since:.0f} s"
+        return f"{held}; it is offered again when its connection ends: end that client if it hangs"
+    return client.note
+
+
+def _lacking(run: Run, workers: list[WorkerSession]) -> Iterator[Reason]:
+    """Workers that can't run the job, those with the same complaint together."""
+    lacking: dict[str, list[str]] = {}
+    for worker in workers:
+        if run.job in worker.session.lacks:
+            lacking.setdefault(worker.session.lacks[run.job], []).append(worker.name)
+    for why, names in lacking.items():
+        who = ", ".join(names[:_NAMED])
+        more = len(names) - _NAMED
+        who += f" and {more} more" if more > 0 else ""
+        yield Reason(f"lacks {why}", f"{who} can't run {run.job}: {why}")
+
+
+def _delayed(run: Run, wall: float) -> Reason:
+    """All that is left waits for its time."""
+    due = next_due(run)
+    when = ""
+    if due is not None:
+        when = f", the next for {max(0.0, due - wall):.1f} s{_clock(due, wall)}"
+    count = "its one task waits" if run.delayed == 1 else f"all {run.delayed:,} tasks wait"
+    return Reason("delayed", f"{count} for a delay or a back-off to end{when}: nothing to do")
+
+
+def _clock(due: float, wall: float) -> str:
+    """The time of day, with the date if it is more than half a day off; nothing in far futures."""
+    if due - wall > LONGEST_S:
+        return ""
+    form = "%H:%M:%S" if due - wall < DAY_S / 2 else "%Y-%m-%d %H:%M:%S"
+    return f" (until {time.strftime(form, time.localtime(due))})"
+
+
+def next_due(run: Run) -> float | None:
+    """When the next delay of a run is over (wall seconds); those in memory are due first."""
+    due: Mapping[int, float] = {
+        stray.task: stray.due_at for lane in run.lanes for stray in lane.strays.here.values()
+    }
+    return min(due.values(), default=None)
+
+
+def _sessions(sources: Sources) -> Iterator[Session]:
+    return (worker.session for worker in sources.workers())

@@ -1,0 +1,43 @@
+"""What workers report and hold, looked at before anything of it is staged."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from queue_manager import codec
+from queue_manager.errors import ProtocolError
+from queue_manager.job import LONGEST_S
+from queue_manager.records import Done, Failed, HeldLease, Outcome
+
+from .follow import check as check_block
+
+
+def check_held(held: list[HeldLease]) -> None:
+    """Raise ProtocolError unless each lease is named once, its ranges in order and apart."""
+    if len({one.number for one in held}) != len(held):
+        raise ProtocolError("a lease is held twice")
+    for one in held:
+        ends = [0, *(end for some in one.ranges for end in some)]
+        if (
+            not one.ranges
+            or any(a > b for a, b in pairwise(ends))
+            or any(start >= stop for start, stop in one.ranges)
+        ):
+            raise ProtocolError(f"lease {one.number} is held in ranges that make no sense")
+
+
+def check(outcome: Outcome) -> None:
+    """Raise ProtocolError unless an outcome is what it says, and what the store can hold."""
+    if isinstance(outcome, Done):
+        count = outcome.stop - outcome.start
+        if codec.batch_length(outcome.results) != count:
+            raise ProtocolError(f"{count} results are reported in a batch of another length")
+        if outcome.follow and count != 1:
+            raise ProtocolError("tasks that follow belong to one result")
+        if not 0 <= outcome.took_s < math.inf:
+            raise ProtocolError(f"tasks took {outcome.took_s} s")
+        for block in outcome.follow:
+            check_block(block)
+    elif isinstance(outcome, Failed) and not 0 <= (outcome.delay_s or 0.0) <= LONGEST_S:
+        raise ProtocolError(f"a delay of {outcome.delay_s} s")

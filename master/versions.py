@@ -1,0 +1,198 @@
+"""Which version of a job's code is the right one: the master's file on disk rules.
+
+Files are read and parsed in a thread and imported in a child process; a change goes to the runs of
+that job in a turn. Knows nothing of who runs the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from queue_manager.errors import QueueError, RefusedError
+from queue_manager.loading import job_version
+from queue_manager.records import RunOptions
+
+from .broker.run import Run
+from .changes import QUEUE_RUN
+from .check import check_job
+from .turn import Answer, Step, Turn
+
+log = logging.getLogger("quartermaster.master")
+
+EVERY_S = 5.0
+"""How often the files of active runs are looked at."""
+
+COMPLAINT_S = 1.0
+"""A worker that has other code makes us look at once, a job at most this often."""
+
+
+class JobFiles:
+    """The files of jobs as they are now, looked at without holding up the loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def version(self, job: str) -> str:
+        """The version of a job's code. Raises UnknownJobError when there is no such file."""
+        return await asyncio.to_thread(job_version, job, self._folder)
+
+    async def options(self, job: str, words: list[str] | None) -> RunOptions:
+        """Its options; words: arguments that must fit. Raises RefusedError when it is wrong."""
+        return await check_job(job, words, self._folder)
+
+
+class Versions:
+    """Keeps the versions and options of runs what the files say.
+
+    trouble: by job, one line that says why its file can't be used as it is. on_changed: told of a
+    job whose code has changed, and of those of its runs that took it, when that is on disk.
+    """
+
+    def __init__(self, turn: Turn, files: JobFiles) -> None:
+        self._turn = turn
+        self._files = files
+        self._looked: dict[str, float] = {}
+        self._refused: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self.trouble: dict[str, str] = {}
+        self.on_changed: list[Callable[[str, list[Run]], None]] = []
+
+    # --- when somebody asks for it ---
+
+    async def first(self, job: str, words: list[str]) -> tuple[str, RunOptions]:
+        """The version and the options of a job that a run is asked of.
+
+        Raises a QueueError with one line when the job or its arguments are wrong.
+        """
+        # In this order: a file that changes meanwhile has another version at the next look.
+        version = await self._files.version(job)
+        options = await self._files.options(job, words)
+        self._is_fine(job)
+        self._start(job)
+        return version, options
+
+    async def renew(self, run: Run) -> None:
+        """Look at the job of a run that is to be retried; the change is on disk when it returns.
+
+        Raises a QueueError with one line when the file can't be used.
+        """
+        if run.job:
+            version = await self._files.version(run.job)
+            options = await self._files.options(run.job, None)
+            self._is_fine(run.job)
+            await self._take(run.job, version, options, [run])
+            self._start(run.job)
+
+    # --- when nobody asks ---
+
+    def complained(self, job: str) -> None:
+        """A worker has another version of a job: look at once, it may be the newer one."""
+        self._start_after(job, COMPLAINT_S, time.monotonic())
+
+    def tick(self, now: float) -> None:
+        """Look at the jobs of active runs that were not looked at for a while."""
+        for job in {run.job for run in self._turn.broker.runs.values() if run.active and run.job}:
+            self._start_after(job, EVERY_S, now)
+
+    def stop(self) -> None:
+        """Look no more."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _start_after(self, job: str, wait_s: float, now: float) -> None:
+        if now - self._looked.get(job, -math.inf) >= wait_s:
+            self._looked[job] = now
+            self._start(job)
+
+    def _start(self, job: str) -> None:
+        task = asyncio.get_running_loop().create_task(self.look(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def look(self, job: str) -> None:
+        """Compare a job's file with what its active runs have; take what is new."""
+        async with self._locks.setdefault(job, asyncio.Lock()):
+            try:
+                version = await self._files.version(job)
+            except QueueError as error:
+                self._complain(job, f"{error}; its tasks wait until it is back")
+                return
+            if any(run.version != version for run in self._runs_of(job)):
+                options = await self._options(job, version)
+                with contextlib.suppress(QueueError):  # the disk is full: the next look tries again
+                    await self._take(job, version, options, self._runs_of(job))
+            elif self._refused.get(job) != version:
+                self._is_fine(job)
+
+    async def _options(self, job: str, version: str) -> RunOptions | None:
+        """The options of a new version; None, with a warning, when it does not import.
+
+        Such a version is taken nevertheless: workers can't run it either, and hand its tasks
+        back uncharged until it is mended.
+        """
+        try:
+            options = await self._files.options(job, None)
+        except RefusedError as error:
+            self._refused[job] = version
+            self._complain(job, f"{error}; tasks of {job} wait until that is mended")
+            return None
+        self._is_fine(job)
+        return options
+
+    def _runs_of(self, job: str) -> list[Run]:
+        return [run for run in self._turn.broker.runs.values() if run.active and run.job == job]
+
+    async def _take(
+        self, job: str, version: str, options: RunOptions | None, runs: list[Run]
+    ) -> None:
+        """Stage the new version of runs; returns when it is on disk."""
+        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def stage(now: float, wall: float) -> Answer:
+            present = [r for r in runs if self._turn.broker.runs.get(r.id) is r]
+            before = [(run, run.version) for run in present]
+            for run in present:
+                # Stock clients' tasks have no submit whose OPTIONS could have been read.
+                ours = run.options if options is None or run.id == QUEUE_RUN else options
+                if (run.version, run.options) != (version, ours):
+                    self._turn.broker.set_code(run, version, ours)
+            return partial(self._taken, job, version, before, taken)
+
+        def refuse(error: str) -> None:
+            if not taken.done():
+                taken.set_exception(RefusedError(error))
+
+        self._turn.post(Step(stage, refuse))
+        await taken
+
+    def _taken(
+        self, job: str, version: str, before: list[tuple[Run, str]], taken: asyncio.Future[None]
+    ) -> None:
+        changed = [(run, old) for run, old in before if old != version]
+        for run, old in changed:
+            if old and run.id != QUEUE_RUN:
+                what = f"{old[:8]} -> {version[:8]}"
+                log.info("run %d (%s): its code has changed (%s)", run.id, job, what)
+        if not taken.done():
+            taken.set_result(None)
+        if changed:
+            for listener in self.on_changed:
+                listener(job, [run for run, _ in changed])
+
+    def _complain(self, job: str, line: str) -> None:
+        """Say a lasting trouble once, not at each look."""
+        if self.trouble.get(job) != line:
+            self.trouble[job] = line
+            log.warning("%s", line)
+
+    def _is_fine(self, job: str) -> None:
+        self._refused.pop(job, None)
+        self.trouble.pop(job, None)
