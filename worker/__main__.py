@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -13,18 +14,29 @@ from queue_manager.authkey import find_authkey
 from queue_manager.errors import SettingsError
 from queue_manager.settings import Settings, load_settings
 
+from .output import RelayHandler, Relays
 from .supervisor import Supervisor
 
 log = logging.getLogger("quartermaster.worker")
 
 LOOK_S = 0.5
+LAST_WORDS_S = 0.1
+"""How long the last lines have until they are written."""
 
 
 def main() -> int:
     """Run a worker; the exit code: 0 after a drain, 2 for a wrong setting."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over
     level = logging.WARNING if _arguments().quiet else logging.INFO
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    relays = Relays.standard()
+    logging.basicConfig(level=level, format="%(message)s", handlers=[RelayHandler(relays.err)])
+    try:
+        return _work(relays)
+    finally:
+        relays.drain(LAST_WORDS_S)
+
+
+def _work(relays: Relays) -> int:
     try:
         settings = load_settings()
         authkey = _authkey(settings)
@@ -33,7 +45,7 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 0
-    asyncio.run(_run(settings, authkey))
+    asyncio.run(_run(settings, authkey, relays))
     return 0
 
 
@@ -58,8 +70,11 @@ def _authkey(settings: Settings) -> bytes:
             time.sleep(LOOK_S)
 
 
-async def _run(settings: Settings, authkey: bytes) -> None:
-    await Supervisor(settings, authkey).run()
+async def _run(settings: Settings, authkey: bytes, relays: Relays) -> None:
+    await Supervisor(settings, authkey, relays=relays, adopts=True).run()
+    relays.drain(LAST_WORDS_S)
+    # A thread that is still connecting to a master that does not answer would hold the end up.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ from typing import Any
 
 from queue_manager import Result, codec
 from queue_manager.loading import Job
+from queue_manager.ranges import Ranges
 from queue_manager.records import Done, Failed, Outcome
 
 from . import outcomes
 from .board import CANCEL_S, LIMIT, NONE, OPENED, POSITION, STARTED, STEP, Board, Page
-from .pipe import Give, Report, SlotEnd
+from .pipe import Cancel, Give, Report, SlotEnd
+from .printed import Tail, running
 from .reporter import FLUSH_S
 from .work_loop import payloads_of, undecoded
 
@@ -58,6 +60,8 @@ class _Flight:
         self.give, self.lease, self.page, self.payloads = give, give.lease, page, payloads
         self.position = give.lease.start
         self.flying: dict[int, float] = {}
+        self.tasks: dict[int, asyncio.Task[Any]] = {}
+        self.cancelled: set[int] = set()
         self.landed: list[Outcome] = []
         page.numbers[POSITION] = NONE
 
@@ -84,17 +88,26 @@ class _Flight:
         self._mark()
         return position, self.payloads[position - self.lease.start]
 
-    def land(self, position: int, value: Any, error: BaseException | None, share: int) -> None:
+    def cancel(self, ranges: Ranges) -> None:
+        """Let go of these tasks, also of those whose first step is still to come."""
+        for position in list(self.flying):
+            if any(start <= position < stop for start, stop in ranges):
+                self.cancelled.add(position)
+                if position in self.tasks:
+                    self.tasks[position].cancel()
+
+    def land(self, tail: Tail, value: Any, error: BaseException | None, share: int) -> None:
         """Record how a task ended.
 
         A task's time is divided by the number of tasks that fly: the master sizes leases by it,
         and a lease of 0.1 s of work must keep the loop as busy as the slot's concurrency says.
         """
-        number, max_bytes = self.lease.number, self.give.max_bytes
+        number, max_bytes, position = self.lease.number, self.give.max_bytes, tail.position
         took_s = min(time.monotonic() - self.flying.pop(position), LONGEST_SHARE_S) / share
+        self.tasks.pop(position, None)
         self._mark()
         if error is not None:
-            self.landed.append(outcomes.failed(number, position, error, took_s))
+            self.landed.append(outcomes.failed(number, position, error, took_s, tail.text))
         elif isinstance(value, Result):
             self.landed.append(outcomes.branch(number, position, value, took_s, max_bytes))
         else:
@@ -134,6 +147,7 @@ class AsyncSlot:
         self._ended = loop.create_future()
         loop.add_reader(self._end.sock, self._readable)
         self._take(give)
+        self._obey()  # what came together with the first
         try:
             return await self._ended
         finally:
@@ -143,8 +157,15 @@ class AsyncSlot:
         if not self._end.read():
             self._end_with(False)
         elif self._ended is not None and not self._ended.done():
-            for give in self._end.taken():
-                self._take(give)
+            self._obey()
+
+    def _obey(self) -> None:
+        """Act on all that was read."""
+        for order in self._end.taken():
+            if isinstance(order, Cancel):
+                self._cancel(order)
+            else:
+                self._take(order)
 
     def _take(self, give: Give) -> None:
         self._limit = 1 if give.alone else self._job.options.concurrency
@@ -152,6 +173,12 @@ class AsyncSlot:
         self._flights.append(_Flight(give, self._board.pages[give.page], payloads))
         self._end.send(Report(give.lease.number, [], concurrency=self._limit))
         self._start()
+
+    def _cancel(self, order: Cancel) -> None:
+        for flight in self._flights:
+            if flight.lease.number == order.lease:
+                flight.cancel(order.ranges)
+        self._plan_flush()  # of a lease that has nothing left
 
     def _start(self) -> None:
         for flight in self._flights:
@@ -168,32 +195,51 @@ class AsyncSlot:
 
     async def _one(self, flight: _Flight, position: int, payload: Any) -> None:
         """One task from its start to its record."""
-        coroutine = self._outcome(flight, position, payload)
-        timeout_s = flight.lease.timeout_s
-        if timeout_s is None:
-            flight.land(position, *await coroutine, self._limit)
+        tail = Tail(flight.lease.number, position)
+        if position in flight.cancelled:
+            flight.land(tail, None, asyncio.CancelledError(), self._limit)
             return
-        task = asyncio.ensure_future(coroutine)
+        coroutine = self._outcome(flight, tail, payload)
+        if flight.lease.timeout_s is not None:
+            await self._timed(flight, tail, asyncio.ensure_future(coroutine))
+            return
+        task = asyncio.current_task()
+        assert task is not None  # this is a coroutine
+        flight.tasks[position] = task
+        value, error = await coroutine
+        flight.land(tail, value, error, self._limit)
+
+    async def _timed(self, flight: _Flight, tail: Tail, task: asyncio.Task[Any]) -> None:
+        """The same with a limit of time."""
+        flight.tasks[tail.position] = task
+        timeout_s = flight.lease.timeout_s
         await asyncio.wait([task], timeout=timeout_s)
         if task.done():
-            flight.land(position, *task.result(), self._limit)
+            if task.cancelled():  # before its first step
+                flight.land(tail, None, asyncio.CancelledError(), self._limit)
+            else:
+                value, error = task.result()
+                flight.land(tail, value, error, self._limit)
             return
         task.cancel()
         await asyncio.wait([task], timeout=CANCEL_S)
-        took_s = time.monotonic() - flight.flying.pop(position)
+        took_s = time.monotonic() - flight.flying.pop(tail.position)
+        flight.tasks.pop(tail.position, None)
         line = f"timed out after {timeout_s:g} s"
-        flight.landed.append(Failed(flight.lease.number, position, line, took_s=took_s))
+        number, position = tail.lease, tail.position
+        flight.landed.append(Failed(number, position, line, took_s=took_s, printed=tail.text))
         if not task.done():
             self._leave()
 
     async def _outcome(
-        self, flight: _Flight, position: int, payload: Any
+        self, flight: _Flight, tail: Tail, payload: Any
     ) -> tuple[Any, BaseException | None]:
+        running.set(tail)
         try:
             bad = undecoded(payload)
             if bad is not None:
                 return None, bad
-            value = await _Steps(self._job.work(payload), flight.page, position)
+            value = await _Steps(self._job.work(payload), flight.page, tail.position)
             return (value if isinstance(value, Result) else codec.freeze(value)), None
         except BaseException as error:  # also SystemExit: `work` does not end the slot
             return None, error

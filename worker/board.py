@@ -23,12 +23,17 @@ PAGES = 16
 CANCEL_S = 2.0
 """How long a cancelled coroutine has to end, in seconds; then its slot ends without it."""
 
+OUT, ERR = 0, 1
+TAIL_BYTES = 4 * 1024
+"""So much of the end of what was printed is kept."""
+
 NONE = -1
 PREPARING = -2
 
 LIMIT, OPENED, POSITION, STARTED, STEP = range(5)
+LEASE, TASK, STARTS, ENDS = 0, 1, 2, 4
 _CELLS = 8  # a page is one cache line: pages don't slow each other down
-_SIZE_BYTES = PAGES * _CELLS * 8
+_SIZE_BYTES = (PAGES + 1) * _CELLS * 8
 
 
 class Look(NamedTuple):
@@ -80,6 +85,32 @@ class Page:
         self.numbers[POSITION] = NONE
 
 
+class Output:
+    """Who printed last, and where in the slot's two pipes that began and ended.
+
+    If the slot dies, this tells which part of what came through them is the running task's.
+    Written by the slot alone, after each write.
+    """
+
+    def __init__(self, numbers: memoryview[int]) -> None:
+        self._numbers = numbers[PAGES * _CELLS : (PAGES + 1) * _CELLS]
+
+    def wrote(self, lease: int, position: int, stream: int, size_bytes: int) -> None:
+        """A task has written so much to a stream (OUT or ERR)."""
+        numbers = self._numbers
+        if numbers[TASK] != position or numbers[LEASE] != lease:
+            numbers[STARTS], numbers[STARTS + 1] = numbers[ENDS], numbers[ENDS + 1]
+            numbers[LEASE], numbers[TASK] = lease, position
+        numbers[ENDS + stream] += size_bytes
+
+    def starts(self, lease: int, position: int) -> tuple[int, int]:
+        """Where in the two streams a task's output begins: behind all, if it wrote nothing."""
+        numbers = self._numbers
+        wrote = (numbers[LEASE], numbers[TASK]) == (lease, position)
+        base = STARTS if wrote else ENDS
+        return numbers[base], numbers[base + 1]
+
+
 class Board:
     """The pages of one slot, in memory that both processes map."""
 
@@ -88,6 +119,7 @@ class Board:
         self._memory = mmap.mmap(descriptor, _SIZE_BYTES)
         numbers, times = memoryview(self._memory).cast("q"), memoryview(self._memory).cast("d")
         self.pages = [Page(numbers, times, index) for index in range(PAGES)]
+        self.output = Output(numbers)
 
     @classmethod
     def create(cls) -> Board:

@@ -1,6 +1,6 @@
 """A lease in the supervisor's hands: which of its tasks are still to be answered for.
 
-Owns the arithmetic of ranges; knows nothing of slots or the network.
+Knows nothing of slots or the network.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from queue_manager.ranges import Ranges
 from queue_manager.records import Lease
-
-Ranges = list[tuple[int, int]]
 
 
 @dataclass(eq=False)
@@ -19,7 +18,8 @@ class Held:
     """One lease and what is left of it.
 
     since: monotonic time when it came, later when a slot got it. took_s: sum of what its
-    outcomes took. version: of the job's code, known when a slot gets it.
+    outcomes took. version: of the job's code, known when a slot gets it. ending: tasks that an
+    async slot was told to cancel and that have not ended yet.
     """
 
     lease: Lease
@@ -28,6 +28,7 @@ class Held:
     version: str = ""
     took_s: float = 0.0
     left: Ranges = field(default_factory=list)
+    ending: Ranges = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.left = [(self.lease.start, self.lease.stop)]
@@ -44,6 +45,11 @@ class Held:
     def count(self) -> int:
         """How many tasks are left."""
         return sum(stop - start for start, stop in self.left)
+
+    @property
+    def weight(self) -> int:
+        """How many tasks are left or have not let go yet."""
+        return self.count + sum(stop - start for start, stop in self.ending)
 
     def has(self, position: int) -> bool:
         """Whether a task is still to be answered for."""

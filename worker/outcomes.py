@@ -12,12 +12,7 @@ from typing import Any
 from queue_manager import Reject, Result, Retry, codec
 from queue_manager.batching import blocks_of
 from queue_manager.errors import NotPlainDataError, ProtocolError, QueueError, TooLargeError
-from queue_manager.records import (
-    FRAME_BYTES,
-    Done,
-    Failed,
-    Outcome,
-)
+from queue_manager.records import FRAME_BYTES, Done, Failed, Outcome
 
 LINE_CHARS = 500
 EVIDENCE_CHARS = 8 * 1024
@@ -41,16 +36,22 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def failed(lease: int, position: int, error: BaseException, took_s: float) -> Failed:
-    """The charged try of a task whose `work` raised."""
+def failed(
+    lease: int, position: int, error: BaseException, took_s: float, printed: str = ""
+) -> Failed:
+    """The charged try of a task whose `work` raised. printed: the end of what it printed."""
+    line, evidence, delay_s = one_line(error), "", None
     if isinstance(error, Retry):
-        text = one_line(error) if error.delay_s is None else f"Retry in {error.delay_s:g} s"
-        return Failed(lease, position, text, delay_s=error.delay_s, took_s=took_s)
-    if isinstance(error, Reject):
-        return Failed(lease, position, clean(error.reason), reject=True, took_s=took_s)
-    if isinstance(error, _OURS):  # the line says all
-        return Failed(lease, position, clean(str(error)), took_s=took_s)
-    return Failed(lease, position, one_line(error), _evidence(error), took_s=took_s)
+        delay_s = error.delay_s
+        line = line if delay_s is None else f"Retry in {delay_s:g} s"
+    elif isinstance(error, Reject):
+        line = clean(" ".join(error.reason.split()))[:LINE_CHARS] or type(error).__name__
+    elif isinstance(error, _OURS):  # the line says all
+        line = clean(str(error))
+    else:
+        evidence = _evidence(error)
+    reject = isinstance(error, Reject)
+    return Failed(lease, position, line, evidence, reject, delay_s, took_s, printed)
 
 
 def _evidence(error: BaseException) -> str:

@@ -18,7 +18,7 @@ _HEAD_BYTES = 4
 _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
 
-class Give(msgspec.Struct, frozen=True, array_like=True):
+class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
     """From the supervisor: run this lease.
 
     page: its place on the board. version: of the job's code as it is on disk now.
@@ -30,6 +30,13 @@ class Give(msgspec.Struct, frozen=True, array_like=True):
     version: str
     max_bytes: int
     alone: bool = False
+
+
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
+    """From the supervisor to an async slot: let go of these tasks of a lease."""
+
+    lease: int
+    ranges: list[tuple[int, int]]
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
@@ -47,11 +54,11 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_gives = msgspec.msgpack.Decoder(Give)
+_orders: msgspec.msgpack.Decoder[Give | Cancel] = msgspec.msgpack.Decoder(Give | Cancel)
 _reports = msgspec.msgpack.Decoder(Report)
 
 
-def frame(message: Give | Report) -> bytes:
+def frame(message: Give | Cancel | Report) -> bytes:
     """A message as it travels."""
     body = _encoder.encode(message)
     return len(body).to_bytes(_HEAD_BYTES, "big") + body
@@ -90,27 +97,30 @@ class SlotEnd:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._frames = Frames()
-        self._waiting: deque[Give] = deque()
+        self._waiting: deque[Give | Cancel] = deque()
         self._pid = os.getpid()
 
     def receive(self) -> Give | None:
         """Wait for the next lease; None when the supervisor has closed the pipe."""
-        while not self._waiting:
-            if not self.read():
-                return None
-        return self._waiting.popleft()
+        while True:
+            while not self._waiting:
+                if not self.read():
+                    return None
+            order = self._waiting.popleft()
+            if isinstance(order, Give):  # what else there is comes too late for a lease that ended
+                return order
 
     def read(self) -> bool:
         """Read what is there, waiting for something; False when the pipe was closed."""
         data = self.sock.recv(_READ_BYTES)
-        self._waiting.extend(_gives.decode(body) for body in self._frames.feed(data))
+        self._waiting.extend(_orders.decode(body) for body in self._frames.feed(data))
         return bool(data)
 
-    def taken(self) -> list[Give]:
-        """All leases that were read and not yet received."""
-        gives = list(self._waiting)
+    def taken(self) -> list[Give | Cancel]:
+        """All that was read and not yet received."""
+        orders = list(self._waiting)
         self._waiting.clear()
-        return gives
+        return orders
 
     def send(self, report: Report) -> None:
         """Send a report, in one piece."""

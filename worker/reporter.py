@@ -17,6 +17,7 @@ from queue_manager.records import Outcome, Released
 from . import outcomes
 from .board import PREPARING, Page
 from .pipe import Give, Report
+from .printed import Printed
 
 FLUSH_S = 0.02
 FLUSH_BYTES = 256 * 1024
@@ -30,10 +31,12 @@ class Reporter:
     lock, takes away only what it has counted.
     """
 
-    def __init__(self, give: Give, page: Page, send: Callable[[Report], None]) -> None:
+    def __init__(
+        self, give: Give, page: Page, send: Callable[[Report], None], printed: Printed
+    ) -> None:
         self.results: list[Any] = []
         self.max_bytes = give.max_bytes
-        self._lease, self._page, self._send = give.lease, page, send
+        self._lease, self._page, self._send, self._printed = give.lease, page, send, printed
         self._next = give.lease.start
         self._since = time.monotonic()
         self._bytes = 0
@@ -59,7 +62,9 @@ class Reporter:
         """Send what came before and the failure of the task behind it."""
         with self._lock:
             found = self._take(started)
-            found.append(outcomes.failed(self._lease.number, self._next, error, now - started))
+            position, printed = self._next, self._printed.of(self._next)
+            number, took_s = self._lease.number, now - started
+            found.append(outcomes.failed(number, position, error, took_s, printed))
             self._step(found, now)
 
     def branch(self, result: Result, started: float, now: float) -> None:
@@ -75,11 +80,12 @@ class Reporter:
         with self._lock:
             self._send(Report(self._lease.number, self._take(now), over=True))
 
-    def lacks(self, why: str) -> None:
-        """Nothing of this lease can run here: it goes back, and the slot ends."""
+    def release(self, lacks: str = "") -> None:
+        """All of this lease goes back; if the job can't run here (lacks: why), the slot ends."""
         lease = self._lease
-        back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, why)]
-        self._send(Report(lease.number, back, over=True, leaving=True))
+        self._page.close(lease.start)
+        back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, lacks)]
+        self._send(Report(lease.number, back, over=True, leaving=bool(lacks)))
 
     def watch(self) -> None:
         """From another thread: send what a long task holds up."""

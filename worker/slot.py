@@ -22,6 +22,7 @@ from queue_manager.loading import Job, load_job
 from .board import POSITION, PREPARING, Board
 from .outcomes import one_line
 from .pipe import Give, Report, SlotEnd
+from .printed import Printed
 from .reporter import Reporter, Watch
 from .work_loop import careful, payloads_of, run_lease
 
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
 class Slot:
     """Runs the leases that come through the pipe, one after the other."""
 
-    def __init__(self, end: SlotEnd, board: Board, folder: Path, watch: Watch) -> None:
+    def __init__(
+        self, end: SlotEnd, board: Board, folder: Path, watch: Watch, printed: Printed
+    ) -> None:
         self._end, self._board, self._folder, self._watch = end, board, folder, watch
+        self._printed = printed
         self._jobs: dict[str, Job] = {}
         self._versions: dict[str, str] = {}
         self._async: dict[str, AsyncSlot] = {}
@@ -50,12 +54,18 @@ class Slot:
         page = self._board.pages[give.page]
         page.numbers[POSITION] = PREPARING
         if not self._fits(give):
-            self._end.send(Report(give.lease.number, [], leaving=True))
-            return False
-        reporter = Reporter(give, page, self._end.send)
+            return self._leave(give)
+        cold = give.lease.job not in self._jobs
+        reporter = Reporter(give, page, self._end.send, self._printed)
         job = self._prepared(give, reporter)
         if job is None:
             return False
+        if give.lease.version not in ("", job.version):  # the file has just changed
+            return self._leave(give)
+        if cold and give.lease.limited:  # its start would be late: the next one's is not
+            reporter.release()
+            return True
+        self._printed.begin(give.lease.number, page)
         if give.lease.job in self._async:
             return self._async[give.lease.job].run(give)
         payloads, fine = payloads_of(give.lease)
@@ -64,6 +74,10 @@ class Slot:
         run_lease(give.lease, payloads, work, page, reporter)
         self._watch.reporter = None
         return True
+
+    def _leave(self, give: Give) -> bool:
+        self._end.send(Report(give.lease.number, [], leaving=True))
+        return False
 
     def _fits(self, give: Give) -> bool:
         name = give.lease.job
@@ -80,7 +94,7 @@ class Slot:
                 job = self._prepare(name)
             except BaseException as error:
                 sys.stderr.flush()
-                reporter.lacks(_why(name, error))
+                reporter.release(_why(name, error))
                 return None
             self._jobs[name], self._versions[name] = job, job.version
         return job
@@ -126,12 +140,13 @@ def main(words: list[str]) -> int:
     os.set_inheritable(pipe, False)
     os.set_inheritable(board, False)
     faulthandler.enable()  # a segfault leaves its Python stack in the evidence
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(line_buffering=True)  # what `work` prints shows at once
     sys.argv = sys.argv[:1]
     watch = Watch(lambda: os.getppid() != supervisor, lambda: os._exit(0))
     watch.start()
-    Slot(SlotEnd(socket.socket(fileno=pipe)), Board(board), Path(words[3]), watch).serve()
+    memory = Board(board)
+    printed = Printed(memory)
+    printed.install()  # what `work` prints shows at once
+    Slot(SlotEnd(socket.socket(fileno=pipe)), memory, Path(words[3]), watch, printed).serve()
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The supervisor's handle of one slot: its process, its pipe, its board, the end of its stderr.
+"""The supervisor's handle of one slot: its process, its pipe, its board, what it prints.
 
 Owns how a slot is started, listened to and killed. What to give to it and what its end means
 for the tasks is decided by the supervisor.
@@ -15,58 +15,90 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from .board import PAGES, Board
+from queue_manager.ranges import Ranges
+
+from .board import ERR, OUT, PAGES, Board
 from .held import Held
-from .pipe import Frames, Give, Report, decode_report, frame
+from .output import Ends, Relays, Stream
+from .pipe import Cancel, Frames, Give, Report, decode_report, frame
 
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL, in seconds."""
 
-TAIL_BYTES = 4 * 1024
+MARK = "QUARTERMASTER_SLOT"
+"""A variable in the environment of a slot, by which its children are known when it has ended."""
+
 _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
+
+
+@dataclass(frozen=True)
+class Doom:
+    """Why a slot is being ended, and on account of which task; None of one is nobody's fault."""
+
+    why: str
+    held: Held | None = None
+    position: int | None = None
+
+    def charges(self, held: Held, position: int) -> bool:
+        """Whether it is this task that has to answer for it."""
+        return held is self.held and self.position in (None, position)
 
 
 class Slot:
     """One process that runs `work`, from its start to its end; then another takes its place.
 
-    held: its leases, the oldest first. job, version: of the last lease. quick: its last lease
-    was short, so the next may wait in its pipe. deaths: how many slots in its place died in a
-    row without finishing a task. doom: why it is being killed, and on account of which task.
+    held: its leases, the oldest first. job, version: of the last lease. warm: versions of the
+    jobs that it has imported and set up. quick: its last lease was short, so the next may wait in
+    its pipe. deaths: how many slots in its place died in a row without finishing a task. doom:
+    why it is being killed. stopped_s: for how long it has been seen stopped.
     """
 
     def __init__(
         self,
         folder: Path,
+        relays: Relays,
         on_report: Callable[[Slot, Report], None],
         on_end: Callable[[Slot], None],
         deaths: int = 0,
+        mark: str = "",
     ) -> None:
         self._on_report, self._on_end = on_report, on_end
+        self.mark = mark
         self.held: list[Held] = []
         self.job, self.version = "", ""
+        self.warm: dict[str, str] = {}
         self.quick = False
         self.concurrency = 1
         self.deaths = deaths
-        self.doom = ""
+        self.doom: Doom | None = None
+        self.stopped_s = 0.0
         self.leaving = False
         self.over = False
         self.board = Board.create()
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
-        self._tail = b""
         self._unsent = bytearray()
         self._pipe, theirs = socket.socketpair()
         self._pipe.setblocking(False)
-        self._process = _start(theirs, self.board, folder)
-        theirs.close()
-        assert self._process.stderr is not None
-        self._stderr = self._process.stderr.fileno()
-        os.set_blocking(self._stderr, False)
+        try:
+            self._process = _start(theirs, self.board, folder, mark)
+        except OSError:
+            self._pipe.close()
+            self.board.free()
+            raise
+        finally:
+            theirs.close()
+        self._ends = Ends()
+        self._streams = [
+            Stream(_pipe(self._process.stdout), OUT, relays.out, self._ends),
+            Stream(_pipe(self._process.stderr), ERR, relays.err, self._ends),
+        ]
         self._loop.add_reader(self._pipe, self._read_pipe)
-        self._loop.add_reader(self._stderr, self._read_stderr)
-        threading.Thread(target=self._wait, name="quartermaster-wait", daemon=True).start()
+        self._watch()
 
     @property
     def pid(self) -> int:
@@ -78,18 +110,56 @@ class Slot:
         """Whether it can take another lease at all."""
         return not (self.doom or self.leaving or self.over)
 
-    @property
-    def evidence(self) -> str:
-        """The end of what it wrote to stderr."""
-        return self._tail.decode("utf-8", "replace").strip()
+    def evidence(self, held: Held, position: int) -> str:
+        """The end of stderr: of the running task alone, where one runs at a time."""
+        if self.concurrency > 1:
+            return self._ends.errors
+        return self._ends.errors_since(self.board.output.starts(held.lease.number, position)[ERR])
 
-    def room(self, job: str, version: str) -> bool:
-        """Whether a lease of this job may be given to it now."""
+    def printed(self, held: Held, position: int) -> str:
+        """The end of what a task printed, both streams together, as far as it can be told."""
+        return self._ends.since(self.board.output.starts(held.lease.number, position))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its process is stopped, by SIGSTOP or a debugger (Linux; else never)."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:
+            return False
+        return stat.rpartition(b") ")[2][:1] in (b"T", b"t")
+
+    def room(self, held: Held) -> bool:
+        """Whether this lease may be given to it now."""
         if not self.fit or not self.held:
             return self.fit
-        if (job, version) != (self.job, self.version) or len(self.held) >= PAGES:
-            return False
-        return self._takes_more
+        return self._joins(held) and self._takes_more
+
+    def starts_now(self, held: Held) -> bool:
+        """Whether this lease would start at once, as far as can be told."""
+        if not self.fit or not self.held:
+            return self.fit
+        return self._joins(held) and self.concurrency > 1 and self.places > 0
+
+    def _joins(self, held: Held) -> bool:
+        """Whether it can be held beside the others: a slot runs one job at a time."""
+        numbers = {other.lease.number for other in self.held}
+        same = (held.lease.job, held.version) == (self.job, self.version)
+        return same and len(self.held) < PAGES and held.lease.number not in numbers
+
+    @property
+    def places(self) -> int:
+        """How many leases of one task would start in it at once."""
+        if not self.fit:
+            return 0
+        if self.concurrency > 1:
+            flying = sum(held.weight for held in self.held)
+            return max(0, min(self.concurrency - flying, PAGES - len(self.held)))
+        return 0 if self.held else 1
+
+    def is_warm(self, held: Held) -> bool:
+        """Whether it has this lease's job imported and set up."""
+        return self.warm.get(held.lease.job) == held.version
 
     @property
     def load(self) -> int:
@@ -108,7 +178,7 @@ class Slot:
     @property
     def _takes_more(self) -> bool:
         if self.concurrency > 1:
-            return sum(held.count for held in self.held) < self.concurrency
+            return sum(held.weight for held in self.held) < self.concurrency
         return self.quick and len(self.held) < 2
 
     def give(self, held: Held, max_bytes: int, alone: bool) -> None:
@@ -117,6 +187,8 @@ class Slot:
         held.page = next(page for page in range(PAGES) if page not in taken)
         lease = held.lease
         self.board.pages[held.page].reset(lease.start, lease.stop)
+        if (lease.job, held.version) != (self.job, self.version):
+            self.concurrency = 1  # until it says how many it runs at a time
         self.job, self.version = lease.job, held.version
         self.held.append(held)
         self._send(frame(Give(lease, held.page, held.version, max_bytes, alone)))
@@ -130,7 +202,16 @@ class Slot:
         first = max(page.look().unstarted, held.lease.start + least)
         return held.cut(page.lower(first))
 
+    def cancel(self, held: Held, ranges: Ranges) -> None:
+        """Have an async slot let go of tasks; what becomes of them is reported as ever."""
+        self._send(frame(Cancel(held.lease.number, ranges)))
+
     # --- its end ---
+
+    @property
+    def alive(self) -> bool:
+        """Whether its end has not been seen yet."""
+        return not self.over
 
     def close(self) -> None:
         """Let it end by itself, as soon as it has nothing to do."""
@@ -139,7 +220,7 @@ class Slot:
             self._pipe.shutdown(socket.SHUT_WR)
         self._loop.call_later(GRACE_S, self.kill)
 
-    def terminate(self, doom: str) -> None:
+    def terminate(self, doom: Doom) -> None:
         """SIGTERM, after 2 s SIGKILL, for the process and its children. doom: why."""
         self.doom = self.doom or doom
         self._signal(signal.SIGTERM)
@@ -154,6 +235,16 @@ class Slot:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
+    def _watch(self) -> None:
+        """Wait for its end; without room for a thread it is given up, another is tried later."""
+        try:
+            threading.Thread(target=self._wait, name="quartermaster-wait", daemon=True).start()
+        except RuntimeError as error:
+            self.kill()
+            self._on_end = _nobody
+            self._ended()
+            raise OSError(str(error)) from error
+
     def _wait(self) -> None:
         """In a thread: leave the process unreaped, so that its group can still be killed."""
         with contextlib.suppress(ChildProcessError):
@@ -165,14 +256,12 @@ class Slot:
         self.kill()  # its children, if it left any
         self.over = True
         self._read_pipe()
-        self._read_stderr()
+        for stream in self._streams:
+            stream.close()
         self._loop.remove_reader(self._pipe)
         self._loop.remove_writer(self._pipe)
-        self._loop.remove_reader(self._stderr)
         self._pipe.close()
         self._process.wait()
-        assert self._process.stderr is not None
-        self._process.stderr.close()
         self.board.free()
         self._on_end(self)
 
@@ -187,7 +276,7 @@ class Slot:
         except ValueError:
             return f"killed by signal {-code}"
 
-    # --- pipe and stderr ---
+    # --- the pipe ---
 
     def _send(self, data: bytes) -> None:
         self._unsent += data
@@ -223,27 +312,24 @@ class Slot:
             if len(data) < _READ_BYTES and not self.over:
                 return  # the loop calls again if there is more
 
-    def _read_stderr(self) -> None:
-        """Keep the end of it, and pass it on to the worker's own."""
-        while True:
-            try:
-                data = os.read(self._stderr, _READ_BYTES)
-            except OSError:
-                return
-            if not data:
-                self._loop.remove_reader(self._stderr)
-                return
-            self._tail = (self._tail + data)[-TAIL_BYTES:]
-            with contextlib.suppress(OSError):
-                os.write(2, data)
+
+def _nobody(_: Slot) -> None:
+    pass
 
 
-def _start(theirs: socket.socket, board: Board, folder: Path) -> subprocess.Popen[bytes]:
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # a pipe was asked for
+    return stream
+
+
+def _start(theirs: socket.socket, board: Board, folder: Path, mark: str) -> subprocess.Popen[bytes]:
     """Start the process in a session of its own: a terminal's Ctrl-C is the supervisor's."""
     words = [theirs.fileno(), board.descriptor, os.getpid(), folder.resolve()]
     return subprocess.Popen(
         [sys.executable, "-m", "worker.slot", *map(str, words)],
+        env={**os.environ, MARK: mark},
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=[theirs.fileno(), board.descriptor],
         start_new_session=True,

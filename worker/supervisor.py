@@ -12,33 +12,35 @@ import logging
 import os
 import signal
 import socket
+import uuid
 from collections.abc import Callable
 from typing import Protocol
 
 from queue_manager import __version__, health
 from queue_manager.link import Link
-from queue_manager.records import (
+from queue_manager.messages import (
     Beat,
-    Done,
     Exchange,
-    Failed,
     Hello,
     Leases,
-    Outcome,
     Reply,
     Request,
+    Revoked,
     Welcome,
 )
 from queue_manager.settings import Settings
 
 from .crew import Crew
+from .orphans import Orphans
+from .outbox import Entry, Outbox
+from .output import Relays
 
 log = logging.getLogger("quartermaster.worker")
 
 BEAT_S = 5.0
 PULSE_S = 1.0
-EXCHANGE_BYTES = 4 * 1024 * 1024
-"""Outcomes above this wait for the next exchange: a frame holds 8 MiB at most."""
+GOODBYE_S = 0.3
+"""How long killed slots, and then the link's last bytes, are waited for at the end."""
 
 
 class AnyLink(Protocol):
@@ -67,11 +69,28 @@ class LinkMaker(Protocol):
 
 
 class Supervisor:
-    """One worker: its session and its crew of slots."""
+    """One worker: its session and its crew of slots.
 
-    def __init__(self, settings: Settings, authkey: bytes, make_link: LinkMaker = Link) -> None:
+    Args:
+        settings: of the worker.
+        authkey: what master and worker have.
+        make_link: how the link is made.
+        relays: where goes what slots print; None is the process's own stdout and stderr.
+        adopts: whether this process becomes the parent of what slots leave behind.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        authkey: bytes,
+        make_link: LinkMaker = Link,
+        relays: Relays | None = None,
+        *,
+        adopts: bool = False,
+    ) -> None:
         self._settings = settings
         self._name = socket.gethostname()
+        self._worker = uuid.uuid4().hex
         address = (settings.queue_host, settings.queue_port)
         self.link = make_link(
             address,
@@ -81,9 +100,15 @@ class Supervisor:
             on_up=self._up,
             on_down=self._down,
         )
-        self.crew = Crew(settings.jobs_folder, settings.worker_slots, self._changed)
+        self._outbox = Outbox()
+        self._orphans = Orphans(adopts)
+        relays = relays or Relays.standard()
+        folder, slots = settings.jobs_folder, settings.worker_slots
+        self.crew = Crew(folder, slots, self._outbox, self._orphans, relays, self._changed)
         self._seq = 0
         self._wanted = 0
+        self._got = 0
+        self._free_told = 0
         self._planned = False
         self._draining = False
         self._told = False
@@ -102,27 +127,40 @@ class Supervisor:
         self.link.close()
         pulse.cancel()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(link, PULSE_S)
+            await asyncio.wait_for(link, GOODBYE_S)
+        self._orphans.close()
         log.info("worker %s: stopped", self._name)
 
     def drain(self) -> None:
         """Take nothing more, let running tasks end for a while, then end. Again: end now."""
         if self._draining:
-            self.crew.kill()
+            self._end()
             return
         self._draining = True
         drain_s = self._settings.worker_drain_s
         if self.crew.running:
             log.info("worker %s: stopping; running tasks have %g s", self._name, drain_s)
         self.crew.stop()
-        asyncio.get_running_loop().call_later(drain_s, self.crew.kill)
+        asyncio.get_running_loop().call_later(drain_s, self._end)
         self._changed()
+
+    def _end(self) -> None:
+        """The time is over; slots that do not die, or a master without answer, get no more."""
+        self.crew.kill()
+        asyncio.get_running_loop().call_later(GOODBYE_S, self._done.set)
+        self._changed()
+
+    @property
+    def _owes(self) -> bool:
+        """Whether there is something to hand in that is worth waiting for."""
+        return not self._outbox.empty if self.link.up else self._outbox.owes
 
     # --- the session ---
 
     def _hello(self) -> Hello:
-        slots = self._settings.worker_slots
-        return Hello("worker", self._name, os.getpid(), slots, __version__)
+        self._outbox.keep_released()
+        slots, held = self._settings.worker_slots, self.crew.claimed()
+        return Hello("worker", self._name, os.getpid(), slots, __version__, self._worker, held)
 
     def _up(self, welcome: Welcome) -> None:
         host, port = self._settings.queue_host, self._settings.queue_port
@@ -130,22 +168,36 @@ class Supervisor:
         plural = "" if slots == 1 else "s"
         log.info("worker %s: connected to %s:%d, %d slot%s", self._name, host, port, slots, plural)
         self.crew.max_bytes = welcome.max_bytes
-        self._wanted = 0
+        self._wanted = self._got = self._free_told = 0
         self._told = False
+        self.crew.recognize(welcome.held)
         self._changed()
 
     def _down(self, reason: str) -> None:
+        """Nothing is given up: slots go on with what they hold."""
         log.warning("worker %s: lost the master: %s", self._name, reason)
-        self.crew.forget()
+        self._outbox.recall()
+        self._changed()
 
     def _received(self, message: Reply) -> None:
-        if not isinstance(message, Leases):
+        if isinstance(message, Revoked):
+            self.crew.revoke(message.leases, message.why)
+        elif isinstance(message, Leases):
+            self._answered(message)
+        else:
             log.warning("worker %s: the master says %s", self._name, message)
-            return
+
+    def _answered(self, message: Leases) -> None:
+        self._outbox.acknowledged(message.seq)
         if message.refused:
             log.info("worker %s: %d outcomes of old leases refused", self._name, message.refused)
+        self._got += len(message.leases)
+        self._free_told = max(0, self._free_told - len(message.leases))
         self._wanted = max(0, self._wanted - len(message.leases))
-        self.crew.add(message.leases)
+        if message.leases:
+            self.crew.add(message.leases)
+        elif self._draining:
+            self._changed()
 
     def _changed(self) -> None:
         """Report and ask at the end of this turn of the loop: once for all that happens in it."""
@@ -155,21 +207,25 @@ class Supervisor:
 
     def _flush(self) -> None:
         self._planned = False
-        if self._draining and self.crew.ended:
+        if self.link.up:
+            for entries in self._outbox.take():
+                self._exchange(entries)
+            if self._want() or self._told != self._draining or self.crew.free > self._free_told:
+                self._exchange([])
+        if self._draining and self.crew.ended and not self._owes:
             self._done.set()
-        if not self.link.up:
-            return
-        for outcomes in portions(self.crew.take_outcomes()):
-            self._exchange(outcomes)
-        if self._want() or self._told != self._draining:
-            self._exchange([])
 
-    def _exchange(self, outcomes: list[Outcome]) -> None:
+    def _exchange(self, entries: list[Entry]) -> None:
         want = self._want()
         self._wanted += want
         self._seq += 1
         self._told = self._draining
-        self.link.send(Exchange(self._seq, outcomes, want, self._draining))
+        self._free_told = self.crew.free
+        self._outbox.sent(self._seq, entries)
+        outcomes = [entry.outcome for entry in entries]
+        self.link.send(
+            Exchange(self._seq, outcomes, want, self._draining, self._free_told, self._got)
+        )
 
     def _want(self) -> int:
         return 0 if self._draining else max(0, self.crew.want - self._wanted)
@@ -185,28 +241,9 @@ class Supervisor:
                     complaint = str(error)
                     log.warning("can't touch HEALTH_FILE: %s", error)
             await asyncio.sleep(PULSE_S)
+            self._orphans.sweep()
             beat_s += PULSE_S
             if beat_s >= BEAT_S:
                 beat_s = 0.0
                 if self.link.up:
                     self.link.send(Beat())
-
-
-def _size(outcome: Outcome) -> int:
-    if isinstance(outcome, Done):
-        return len(outcome.results) + sum(len(block.body) for block in outcome.follow)
-    return len(outcome.error) + len(outcome.evidence) if isinstance(outcome, Failed) else 0
-
-
-def portions(outcomes: list[Outcome]) -> list[list[Outcome]]:
-    """Cut outcomes so that each exchange fits in a frame."""
-    found: list[list[Outcome]] = []
-    room = 0
-    for outcome in outcomes:
-        size_bytes = _size(outcome)
-        if not found or size_bytes > room:
-            found.append([])
-            room = EXCHANGE_BYTES
-        found[-1].append(outcome)
-        room -= size_bytes
-    return found

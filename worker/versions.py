@@ -24,12 +24,25 @@ class Versions:
         Raises:
             JobError: there is no such job, or its file can't be read.
         """
-        now = time.monotonic()
         read_at, read_for, version = self._known.get(job, (0.0, run, ""))
-        if not version or run > read_for or now - read_at > FRESH_S:
-            try:
-                version = job_version(job, self._folder)
-            except OSError as error:
-                raise JobError(f"{job}: {error.strerror}") from error
-            self._known[job] = (now, max(run, read_for), version)
+        if not version or run > read_for or time.monotonic() - read_at > FRESH_S:
+            return self.fresh(job, run)
         return version
+
+    def fresh(self, job: str, run: int) -> str:
+        """The version of a job's code as it is now.
+
+        Raises:
+            JobError: there is no such job, or its file can't be read.
+        """
+        try:
+            version = job_version(job, self._folder)
+        except OSError as error:
+            raise JobError(f"{job}: {error.strerror}") from error
+        _, read_for, _ = self._known.get(job, (0.0, run, ""))
+        self._known[job] = (time.monotonic(), max(run, read_for), version)
+        return version
+
+    def forget(self, job: str) -> None:
+        """Look at the file again when it is next asked for."""
+        self._known.pop(job, None)

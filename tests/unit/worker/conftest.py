@@ -12,14 +12,18 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import msgspec
 import pytest
 
 from queue_manager import codec
 from queue_manager.loading import job_version
-from queue_manager.records import Done, Exchange, Failed, Lease, Leases, Released, Welcome
+from queue_manager.messages import Exchange, Leases, Revoked, Welcome
+from queue_manager.records import Done, Failed, HeldLease, Lease, Released
 from queue_manager.settings import Settings
 from worker.board import Board
+from worker.orphans import adopt
 from worker.pipe import Frames, Give, Report, SlotEnd, decode_report, frame
+from worker.printed import Printed
 from worker.reporter import Watch
 from worker.slot import Slot
 from worker.supervisor import Supervisor
@@ -44,10 +48,13 @@ class Jobs:
         *,
         timeout_s: float | None = None,
         start: int = 0,
+        version: str = "",
+        limited: bool = False,
     ) -> Lease:
         body = codec.encode_batch(payloads)
         number, count = next(self._numbers), len(payloads)
-        return Lease(number, 1, job, 1, start, count, body, timeout_s)
+        lease = Lease(number, 1, job, 1, start, count, body, timeout_s)
+        return msgspec.structs.replace(lease, block=7, version=version, limited=limited)
 
 
 @pytest.fixture
@@ -84,7 +91,8 @@ class SlotThread:
         self.board = Board.create()
         watch = Watch(lambda: False, lambda: None)
         watch.start()
-        slot = Slot(SlotEnd(theirs), self.board, jobs.folder, watch)
+        printed = Printed(self.board)
+        slot = Slot(SlotEnd(theirs), self.board, jobs.folder, watch, printed)
         self.thread = threading.Thread(target=slot.serve, daemon=True)
         self.thread.start()
         self._reports: list[Report] = []
@@ -142,23 +150,39 @@ class FakeLink:
     ) -> None:
         self.on_message, self.on_up, self.on_down, self.hello = on_message, on_up, on_down, hello
         self.up = False
+        self.answers = True
         self.sent: list[Any] = []
+        self.unanswered: list[int] = []
         self._closed = asyncio.Event()
 
     async def run(self) -> None:
         await self._closed.wait()
 
-    def connect(self, max_bytes: int = 1 << 20) -> None:
+    def connect(self, held: list[HeldLease] | None = None) -> list[HeldLease]:
+        """A new session, in which all that is claimed is recognized, or just `held`."""
+        claimed: list[HeldLease] = self.hello().held
         self.up = True
-        self.on_up(Welcome("test", max_bytes))
+        self.on_up(Welcome("test", 1 << 20, claimed if held is None else held))
+        return claimed
 
     def drop(self) -> None:
         self.up = False
+        self.unanswered.clear()
         self.on_down("test")
 
     def send(self, message: Any) -> None:
-        if self.up:
-            self.sent.append(message)
+        if not self.up:
+            return
+        self.sent.append(message)
+        if isinstance(message, Exchange):
+            self.unanswered.append(message.seq)
+            if self.answers:
+                asyncio.get_running_loop().call_soon(self.answer)
+
+    def answer(self) -> None:
+        """Acknowledge what was sent so far."""
+        while self.unanswered:
+            self.on_message(Leases(self.unanswered.pop(0), []))
 
     def close(self) -> None:
         self._closed.set()
@@ -208,10 +232,18 @@ class Rig:
 
     @property
     def pids(self) -> list[int]:
-        return [slot.pid for slot in self.supervisor.crew._slots]
+        return [slot.pid for slot in self.slots]
+
+    @property
+    def slots(self) -> list[Any]:
+        slots: list[Any] = self.supervisor.crew.holdings.slots
+        return slots
 
     def give(self, *leases: Lease) -> None:
         self.link.on_message(Leases(0, list(leases)))
+
+    def revoke(self, *leases: Lease) -> None:
+        self.link.on_message(Revoked(0, [lease.number for lease in leases], "cancelled"))
 
     async def until(self, condition: Callable[[], Any]) -> Any:
         """Wait for something true, which is returned."""
@@ -229,7 +261,9 @@ Scenario = Callable[[Rig], Awaitable[None]]
 def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
     """Run a scenario with a worker around it, which is drained at the end."""
 
-    def run(scenario: Scenario, *, slots: int = 1, drain_s: float = 0.0) -> None:
+    def run(
+        scenario: Scenario, *, slots: int = 1, drain_s: float = 0.0, adopts: bool = False
+    ) -> None:
         settings = Settings(
             jobs_folder=jobs.folder,
             worker_slots=slots,
@@ -238,7 +272,7 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
         )
 
         async def body() -> None:
-            rig = Rig(Supervisor(settings, b"a key", FakeLink))
+            rig = Rig(Supervisor(settings, b"a key", FakeLink, adopts=adopts))
             running = asyncio.create_task(rig.supervisor.run())
             await asyncio.sleep(0)  # one turn: the slots are started
             rig.link.connect()
@@ -250,6 +284,9 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
                 rig.supervisor.drain()
                 await asyncio.wait_for(running, DEADLINE_S)
 
-        asyncio.run(body())
+        try:
+            asyncio.run(body())
+        finally:
+            adopt(False)
 
     return run

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from queue_manager import codec
-from queue_manager.records import Done, Failed
+from queue_manager.loading import job_version
+from queue_manager.records import Done, Failed, HeldLease
 from worker.async_slot import merged
+from worker.pipe import Cancel, Give, frame
 
 HEAD = """
 import asyncio, os, pathlib, sys, time
@@ -185,14 +187,14 @@ def test_after_a_death_between_steps_tasks_run_alone(
 
         rig.give(jobs.lease(["a", "b"]))
         await rig.until(lambda: on(tmp_path, "a") and on(tmp_path, "b"))
-        await rig.until(lambda: rig.supervisor.crew._slots[0].board.pages[0].look().position == -1)
+        await rig.until(lambda: rig.slots[0].board.pages[0].look().position == -1)
         os.kill(rig.pids[0], 9)
         await rig.until(lambda: len(rig.released.get(1, [])) == 2)
         assert not rig.failed
         rig.give(jobs.lease(["c", "d"]))
         await rig.until(lambda: on(tmp_path, "c"))
         assert not on(tmp_path, "d")
-        await rig.until(lambda: rig.supervisor.crew._slots[0].board.pages[0].look().position == -1)
+        await rig.until(lambda: rig.slots[0].board.pages[0].look().position == -1)
         os.kill(rig.pids[0], 9)
         await rig.until(lambda: rig.failed)
         assert (rig.failed[0].lease, rig.failed[0].position) == (2, 0)
@@ -209,3 +211,174 @@ def test_neighbouring_results_are_one_record() -> None:
     assert (first.start, first.stop, first.took_s) == (1, 4, 1.5)
     assert codec.decode_batch(first.results) == [1, 2, 3]
     assert (second.start, third) == (5, failed)
+
+
+def test_revoked_coroutines_are_cancelled(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
+    """Without outcomes, with and without a limit of time; the neighbour goes on beside them."""
+    work = """
+async def work(word):
+    try:
+        return await gate(word) + str(os.getpid())
+    finally:
+        (folder / (word + ".off")).touch()
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        plain, timed = jobs.lease(["a", "b"]), jobs.lease(["c"], timeout_s=60.0)
+        stays = jobs.lease(["d"])
+        rig.give(plain, timed, stays)
+        await rig.until(lambda: all(on(tmp_path, word) for word in "abcd"))
+        rig.revoke(plain, timed)
+        await rig.until(lambda: all((tmp_path / f"{word}.off").exists() for word in "abc"))
+        (tmp_path / "d").touch()
+        await rig.until(lambda: rig.done)
+        assert rig.done == {(stays.number, 0): f"d{rig.pids[0]}"}
+        await rig.until(lambda: not rig.slots[0].held)
+        assert [o.lease for o in rig.outcomes] == [stays.number]
+
+    run_worker(scenario)
+
+
+def test_a_revoked_coroutine_that_does_not_let_go_costs_its_slot(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """After 2 s; its neighbour goes back uncharged."""
+    work = """
+async def work(word):
+    while word == "stay":
+        (folder / "stay.on").touch()
+        try: await asyncio.sleep(60)
+        except asyncio.CancelledError: pass
+    return await gate(word)
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        stays, other = jobs.lease(["stay"]), jobs.lease(["a"])
+        rig.give(stays, other)
+        await rig.until(lambda: on(tmp_path, "stay") and on(tmp_path, "a"))
+        rig.revoke(stays)
+        assert rig.supervisor.crew.free == 8  # it still flies
+        await rig.until(lambda: rig.outcomes)
+        assert rig.released == {other.number: [0]}
+        assert not rig.failed
+
+    run_worker(scenario)
+
+
+def test_only_what_the_master_recognizes_goes_on(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """Of one lease in flight some tasks may be somebody else's by now."""
+    write(jobs, tmp_path, "async def work(word): return await gate(word)\n", 2)
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease(["a", "b", "c", "d"])
+        rig.give(lease)
+        await rig.until(lambda: on(tmp_path, "a") and on(tmp_path, "b"))
+        rig.link.drop()
+        rig.link.connect([HeldLease(lease.number, 1, 7, [(1, 3)])])
+        for word in "abcd":
+            (tmp_path / word).touch()
+        await rig.until(lambda: len(rig.done) == 2)
+        await rig.until(lambda: not rig.supervisor.crew.running)
+        assert rig.done == {(lease.number, 1): "b", (lease.number, 2): "c"}
+        assert not on(tmp_path, "d")
+        assert not rig.failed
+
+    run_worker(scenario)
+
+
+def test_a_failure_shows_what_its_own_task_printed(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """Though the steps of several interleave; also what a coroutine that it started prints."""
+    work = """
+async def say(n):
+    print("second", n)
+async def work(n):
+    print("first", n)
+    await asyncio.sleep(0.01)
+    await asyncio.create_task(say(n))
+    print("third", n, file=sys.stderr)
+    if n == 1: await asyncio.sleep(60)
+    raise ValueError
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0]), jobs.lease([1], timeout_s=0.3), jobs.lease([2]))
+        await rig.until(lambda: len(rig.failed) == 3)
+        for failed in rig.failed:
+            n = failed.lease - 1
+            assert failed.printed == f"first {n}\nsecond {n}\nthird {n}\n"
+
+    run_worker(scenario)
+
+
+def test_free_places_of_an_async_slot_are_told(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
+    """A limited task starts beside others up to `concurrency`, and goes back beyond it."""
+    write(jobs, tmp_path, "async def work(word): return await gate(word)\n", 3)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease(["a"]))
+        await rig.until(lambda: on(tmp_path, "a") and rig.slots[0].concurrency == 3)
+        assert rig.supervisor.crew.free == 2
+        leases = [jobs.lease([word], limited=True) for word in "bcd"]
+        rig.give(*leases)
+        await rig.until(lambda: on(tmp_path, "b") and on(tmp_path, "c"))
+        await rig.until(lambda: rig.released)
+        assert rig.released == {leases[2].number: [0]}
+        for word in "abc":
+            (tmp_path / word).touch()
+        await rig.until(lambda: len(rig.done) == 3)
+        await rig.until(lambda: rig.exchanges[-1].free == 3)
+
+    run_worker(scenario)
+
+
+def test_what_comes_together_is_started_together_and_cancelled_before_its_first_step(
+    jobs: Any, slot: Any, tmp_path: Path
+) -> None:
+    """One read may bring leases and the word that one of them has ended."""
+    write(jobs, tmp_path, "async def work(word): return await gate(word)\n")
+    first, revoked, last = (jobs.lease([word]) for word in "abc")
+    version = job_version("trial", jobs.folder)
+    for page in range(3):
+        slot.board.pages[page].reset(0, 1)
+    gives = [Give(lease, page, version, 1_000) for page, lease in enumerate((first, revoked, last))]
+    slot._sock.sendall(b"".join(map(frame, [*gives, Cancel(revoked.number, [(0, 1)])])))
+    found: list[Any] = []
+    while not found:
+        found += slot.report().outcomes
+    assert (found[0].lease, found[0].error) == (revoked.number, "CancelledError")
+    (tmp_path / "a").touch()
+    (tmp_path / "c").touch()
+    while len(found) < 3:
+        found += slot.report().outcomes
+    assert {o.lease for o in found[1:]} == {first.number, last.number}
+    assert not on(tmp_path, "b")
+
+
+def test_a_slot_that_leaves_several_leases_gets_one_successor(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    work = """
+async def work(word):
+    while word == "stay":
+        (folder / "stay.on").touch()
+        try: await asyncio.sleep(60)
+        except asyncio.CancelledError: pass
+    return await gate(word)
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease(["stay"], timeout_s=0.1), jobs.lease(["a"]), jobs.lease(["b"]))
+        await rig.until(lambda: on(tmp_path, "stay") and on(tmp_path, "a") and on(tmp_path, "b"))
+        old = rig.slots[0]
+        await rig.until(lambda: old not in rig.slots)
+        assert len(rig.slots) == 1
+
+    run_worker(scenario)

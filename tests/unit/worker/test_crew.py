@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from queue_manager.loading import job_version
+
 GATED = """
 import os, pathlib, time
 def work(word):
@@ -81,6 +83,29 @@ def test_a_slot_that_exits_leaves_code_and_stderr(jobs: Any, run_worker: Any) ->
         await rig.until(lambda: rig.failed)
         assert "exit code 7" in rig.failed[0].error
         assert "last words" in rig.failed[0].evidence
+
+    run_worker(scenario)
+
+
+def test_the_evidence_is_of_the_task_alone(jobs: Any, run_worker: Any) -> None:
+    """What an earlier task of the slot wrote, such as a traceback, is not held against it."""
+    jobs.write(
+        """
+        import os, sys, time
+        def work(n):
+            if n != 2: print("Traceback of", n, file=sys.stderr)
+            if n == 1: print("own words", file=sys.stderr); os._exit(3)
+            if n == 2: os.write(2, b"raw"); os._exit(3)
+        """
+    )
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0, 0, 1]))
+        await rig.until(lambda: rig.failed)
+        assert rig.failed[0].evidence == "Traceback of 1\nown words"
+        rig.give(jobs.lease([0, 2]))
+        await rig.until(lambda: len(rig.failed) == 2)
+        assert rig.failed[1].evidence == "raw"
 
     run_worker(scenario)
 
@@ -158,6 +183,25 @@ def test_a_limit_holds_for_work_that_ignores_sigterm(jobs: Any, run_worker: Any)
     run_worker(scenario)
 
 
+def test_a_task_that_notices_sigterm_has_still_timed_out(jobs: Any, run_worker: Any) -> None:
+    """What it raises then is not what happened."""
+    jobs.write(
+        """
+        import signal, sys
+        def work(n):
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+            while True: pass
+        """
+    )
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0], timeout_s=0.2))
+        await rig.until(lambda: rig.failed)
+        assert rig.failed[0].error == "timed out after 0.2 s"
+
+    run_worker(scenario)
+
+
 def test_tasks_behind_a_long_one_go_back(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
     """After 1 s, uncharged, while it runs on and is done in the end."""
     gated(jobs, tmp_path)
@@ -212,8 +256,8 @@ def test_a_lease_behind_a_long_task_goes_to_an_idle_slot(
         long, other, behind = jobs.lease(["wait1"]), jobs.lease(["wait2"]), jobs.lease(["c"])
         rig.give(long, other, behind)
         await rig.until(lambda: started(tmp_path, "wait1") and started(tmp_path, "wait2"))
-        full = next(slot for slot in crew._slots if len(slot.held) == 2)
-        empty = next(slot for slot in crew._slots if len(slot.held) == 1)
+        full = next(slot for slot in crew.holdings.slots if len(slot.held) == 2)
+        empty = next(slot for slot in crew.holdings.slots if len(slot.held) == 1)
         word = "wait2" if full.held[0].lease is long else "wait1"
         (tmp_path / word).touch()
         await rig.until(lambda: (behind.number, 0) in rig.done)
@@ -253,7 +297,7 @@ def test_a_changed_job_runs_afresh(jobs: Any, run_worker: Any) -> None:
         rig.give(first)
         await rig.until(lambda: rig.done)
         jobs.write("def work(n): return 'new one'")
-        rig.supervisor.crew._versions._known.clear()  # as a second later
+        rig.supervisor.crew._lacks.versions._known.clear()  # as a second later
         rig.give(second)
         await rig.until(lambda: len(rig.done) == 2)
         assert rig.done == {(first.number, 0): "old", (second.number, 0): "new one"}
@@ -285,7 +329,7 @@ def test_a_mended_job_runs(jobs: Any, run_worker: Any) -> None:
         await rig.until(lambda: rig.outcomes)
         assert "no model" in rig.outcomes[0].lacks
         jobs.write("def work(n): return 'mended'")
-        rig.supervisor.crew._versions._known.clear()  # as a second later
+        rig.supervisor.crew._lacks.versions._known.clear()  # as a second later
         second = jobs.lease([0])
         rig.give(second)
         await rig.until(lambda: rig.done)
@@ -407,9 +451,10 @@ import asyncio, os, pathlib, sys
 from queue_manager import codec
 from queue_manager.records import Lease
 from worker.held import Held
+from worker.output import Relays
 from worker.slots import Slot
 async def main(folder, pid):
-    slot = Slot(folder, lambda *_: None, lambda *_: None)
+    slot = Slot(folder, Relays.standard(), lambda *_: None, lambda *_: None)
     slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000, False)
     while not pid.exists():
         await asyncio.sleep(0.005)
@@ -444,3 +489,58 @@ def test_a_slot_that_holds_the_gil_dies_with_its_supervisor(
     finally:
         if alive(orphan):
             os.kill(orphan, 9)
+
+
+def test_a_lease_of_another_version_goes_back_with_both(jobs: Any, run_worker: Any) -> None:
+    """The first characters of each, and what to do."""
+    jobs.write("def work(n): return n")
+    here = job_version("trial", jobs.folder)
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease([0, 1], version="5e6f7a8b" * 8)
+        rig.give(lease)
+        await rig.until(lambda: rig.released)
+        assert rig.released == {lease.number: [0, 1]}
+        assert rig.outcomes[0].lacks.startswith(
+            f"its jobs/trial.py is another version (here {here[:8]}, the master has 5e6f7a8b): "
+        )
+
+    run_worker(scenario)
+
+
+def test_a_lease_of_the_version_that_was_just_saved_runs(jobs: Any, run_worker: Any) -> None:
+    """What was read of the file a moment ago is not what it is judged by."""
+    jobs.write("def work(n): return 'old'")
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0], version=job_version("trial", jobs.folder)))
+        await rig.until(lambda: rig.done)
+        jobs.write("def work(n): return 'new'")
+        second = jobs.lease([0], version=job_version("trial", jobs.folder))
+        rig.give(second)
+        await rig.until(lambda: len(rig.done) == 2)
+        assert rig.done[second.number, 0] == "new"
+        assert not rig.released
+
+    run_worker(scenario)
+
+
+def test_a_file_that_changes_before_it_is_imported_is_looked_at_anew(
+    jobs: Any, run_worker: Any, monkeypatch: Any
+) -> None:
+    """The slot finds it out, leaves without running anything, and the lease goes back."""
+    jobs.write("def work(n): return 'old'")
+    old = job_version("trial", jobs.folder)
+
+    async def scenario(rig: Any) -> None:
+        assert rig.supervisor.crew._lacks.versions.of("trial", 1) == old
+        jobs.write("def work(n): return 'new'")  # the supervisor will know in a second
+        lease, (pid,) = jobs.lease([0], version=old), rig.pids
+        rig.give(lease)
+        await rig.until(lambda: rig.released)
+        assert "another version" in rig.outcomes[0].lacks
+        assert rig.supervisor._orphans._count <= 2  # one slot has tried it, not one after another
+        await rig.until(lambda: rig.pids and pid not in rig.pids)
+        assert not rig.done
+
+    run_worker(scenario)

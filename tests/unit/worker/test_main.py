@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,3 +126,48 @@ def test_a_slot_starts_without_asyncio() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == "False"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_master_that_does_not_answer_does_not_hold_up_the_end(
+    start: Any, wait_until: Any
+) -> None:
+    """A thread waits for its first words; the signal is heard all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        worker = start(QUEUE_AUTHKEY="a long key", WORKER_SLOTS="1", QUEUE_PORT=str(port))
+        server.accept()
+        wait_until(lambda: worker.slots)
+        began = time.monotonic()
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(10) == 0
+        assert time.monotonic() - began < 2.5  # 0.6 s, and a machine that is busy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_log_that_nobody_reads_does_not_hold_up_the_worker(
+    tmp_path: Path, wait_until: Any
+) -> None:
+    """Neither its signs of life nor its end."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    while select.select([], [writes], [], 0)[1]:
+        os.write(writes, b"x" * 4_096)
+    os.set_blocking(writes, True)
+    health = tmp_path / "health"
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HEALTH_FILE": str(health)}
+    environ = {**kept, "QUEUE_PORT": "1", "QUEUE_AUTHKEY": "a long key", "WORKER_SLOTS": "1"}
+    words = [sys.executable, "-m", "worker"]
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=environ, stdout=writes, stderr=writes
+    ) as process:
+        try:
+            wait_until(health.exists)
+            before = health.read_text()
+            wait_until(lambda: health.read_text() != before)
+            process.terminate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+    os.close(reads)
+    os.close(writes)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from queue_manager import Task, codec
+from queue_manager import Reject, Task, codec
 from queue_manager.batching import blocks_of
 from queue_manager.errors import TooLargeError
-from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, NewBlock, encode
+from queue_manager.messages import encode
+from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, NewBlock
 from worker.outcomes import done, failed, one_line
 
 MAX = 1 << 20
@@ -73,3 +74,10 @@ def test_any_exception_makes_one_line() -> None:
     assert one_line(KeyError()) == "KeyError"
     assert one_line(BrokenError()) == "BrokenError: (its text cannot be read)"
     encode(failed(1, 2, ValueError("\udc80"), 0.0))
+
+
+def test_a_reason_to_reject_is_one_line_of_bounded_length() -> None:
+    """As the text of any other exception; a log and a list of dead letters have a line for it."""
+    assert failed(7, 0, Reject("no\n\ttwo"), 0.1).error == "no two"
+    assert len(failed(7, 0, Reject("x" * 9_000_000), 0.1).error) == 500
+    assert failed(7, 0, Reject(""), 0.1).error == "Reject"

@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from queue_manager.records import Beat, Done, Failed, Released
+from queue_manager.messages import Beat
+from queue_manager.records import Done, Failed, Released
 from worker import supervisor
-from worker.supervisor import EXCHANGE_BYTES, portions
+from worker.outbox import EXCHANGE_BYTES, Entry, portions
 
 from .test_crew import gated, started
 
@@ -59,31 +60,10 @@ def test_an_exchange_is_cut_by_bytes() -> None:
     large = Done(1, 0, 1, b"x" * (EXCHANGE_BYTES * 2 // 3), 0.0)
     small = Released(1, 1, 2)
     failed = Failed(1, 3, "error", "x" * (EXCHANGE_BYTES // 2))
-    assert portions([large, small, large, failed]) == [[large, small], [large], [failed]]
+    entries = [Entry(1, 1, outcome) for outcome in (large, small, large, failed)]
+    cut = [[entry.outcome for entry in some] for some in portions(entries)]
+    assert cut == [[large, small], [large], [failed]]
     assert portions([]) == []
-
-
-def test_running_tasks_outlive_a_lost_session(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
-    """Their outcomes are in the first exchange of the next; demand is asked afresh."""
-    gated(jobs, tmp_path)
-
-    async def scenario(rig: Any) -> None:
-        lease = jobs.lease(["wait", "b"])
-        rig.give(lease)
-        await rig.until(lambda: started(tmp_path, "wait"))
-        rig.link.drop()
-        rig.link.sent.clear()
-        (tmp_path / "wait").touch()
-        await rig.until(lambda: not rig.supervisor.crew.running)
-        assert not rig.link.sent
-        rig.link.connect()
-        await rig.until(lambda: rig.exchanges)
-        assert rig.done == {(lease.number, 0): "wait"}
-        assert rig.exchanges[0].want >= 1
-        assert rig.released == {}
-        assert not started(tmp_path, "b")
-
-    run_worker(scenario)
 
 
 def test_demand_is_asked_afresh_in_each_session(jobs: Any, run_worker: Any) -> None:
@@ -96,28 +76,6 @@ def test_demand_is_asked_afresh_in_each_session(jobs: Any, run_worker: Any) -> N
         await rig.until(lambda: rig.wanted == 4)
 
     run_worker(scenario, slots=2)
-
-
-def test_leases_that_have_not_started_are_dropped_with_the_session(
-    jobs: Any, run_worker: Any, tmp_path: Path
-) -> None:
-    """The master has offered them again: they are neither run nor reported."""
-    gated(jobs, tmp_path)
-
-    async def scenario(rig: Any) -> None:
-        rig.give(jobs.lease(["wait"]))
-        await rig.until(lambda: started(tmp_path, "wait"))
-        rig.give(jobs.lease(["b"]))
-        rig.link.drop()
-        (tmp_path / "wait").touch()
-        await rig.until(lambda: not rig.supervisor.crew.running)
-        rig.link.sent.clear()
-        rig.link.connect()
-        await rig.until(lambda: rig.exchanges)
-        assert [o.lease for o in rig.outcomes] == [1]
-        assert not started(tmp_path, "b")
-
-    run_worker(scenario)
 
 
 def test_a_drain_lets_running_tasks_end(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
@@ -204,8 +162,8 @@ def test_an_outcome_of_a_task_that_went_back_is_not_reported(jobs: Any, run_work
     async def scenario(rig: Any) -> None:
         lease = jobs.lease([0, 1])
         rig.give(lease)
-        held = next(slot.held[0] for slot in rig.supervisor.crew._slots if slot.held)
-        rig.supervisor.crew._release(held, held.cut(1))
+        held = next(slot.held[0] for slot in rig.supervisor.crew.holdings.slots if slot.held)
+        rig.supervisor.crew.holdings.release(held, held.cut(1))
         await rig.until(lambda: rig.released.get(lease.number) == [1, 0])
         assert rig.done == {}
 

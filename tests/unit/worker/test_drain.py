@@ -1,0 +1,106 @@
+"""A worker ends in time whatever its slots do, with 0, and charges nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .test_crew import alive
+
+IN_WAY = {
+    "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
+    "deaf": "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: pass",
+    "in C": "sum(range(10**13))",
+}
+
+
+async def _drain(rig: Any, drain_s: float, expected: dict[int, list[int]]) -> None:
+    began = time.monotonic()
+    rig.supervisor.drain()
+    await rig.until(lambda: rig.supervisor._done.is_set())
+    assert time.monotonic() - began < drain_s + 1.0
+    await asyncio.sleep(0)
+    assert rig.released == expected
+    assert not rig.failed
+    assert not rig.done
+
+
+@pytest.mark.parametrize("how", IN_WAY)
+def test_a_drain_ends_in_time_though_a_task_does_not(
+    jobs: Any, run_worker: Any, tmp_path: Path, how: str
+) -> None:
+    """Its slot is stopped, or ignores SIGTERM, or holds the GIL."""
+    flag = tmp_path / "started"
+    jobs.write(
+        f"import os, pathlib, signal\ndef work(n):\n"
+        f"    pathlib.Path({str(flag)!r}).touch()\n    {IN_WAY[how]}\n"
+    )
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease([0, 1])
+        rig.give(lease)
+        await rig.until(flag.exists)
+        await _drain(rig, 0.5, {lease.number: [1, 0]})
+
+    run_worker(scenario, drain_s=0.5)
+
+
+def test_a_drain_ends_in_time_though_a_slot_is_in_setup(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """Its tasks have not started: they go back at once."""
+    flag = tmp_path / "started"
+    jobs.write(
+        f"import pathlib, time\ndef setup():\n"
+        f"    pathlib.Path({str(flag)!r}).touch()\n    time.sleep(60)\ndef work(n): pass"
+    )
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease([0, 1])
+        rig.give(lease)
+        await rig.until(flag.exists)
+        await _drain(rig, 0.5, {lease.number: [0, 1]})
+
+    run_worker(scenario, drain_s=0.5)
+
+
+def test_a_drain_ends_in_time_though_a_slot_cannot_be_killed(
+    jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any, wait_until: Any
+) -> None:
+    """Such as one that waits for a disk that does not answer; the kernel ends it after us."""
+    flag = tmp_path / "started"
+    jobs.write(
+        f"import pathlib, time\ndef work(n):\n"
+        f"    pathlib.Path({str(flag)!r}).touch()\n    time.sleep(60)"
+    )
+    pids: list[int] = []
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0]))
+        await rig.until(flag.exists)
+        pids.extend(rig.pids)
+        monkeypatch.setattr("worker.slots.Slot._signal", lambda *_: None)
+        began = time.monotonic()
+        rig.supervisor.drain()
+        await rig.until(lambda: rig.supervisor._done.is_set())
+        assert time.monotonic() - began < 1.5
+        monkeypatch.undo()
+
+    run_worker(scenario, drain_s=0.5)
+    wait_until(lambda: not alive(pids[0]))  # the warden has better eyes
+
+
+def test_an_idle_worker_with_a_stopped_slot_ends(jobs: Any, run_worker: Any) -> None:
+    """A stopped process does not read the end of its pipe."""
+
+    async def scenario(rig: Any) -> None:
+        os.kill(rig.pids[0], signal.SIGSTOP)
+        await _drain(rig, 0.5, {})
+
+    run_worker(scenario, drain_s=0.5)

@@ -1,0 +1,93 @@
+"""Slots that are stopped, and workers that were frozen themselves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker import limits
+from worker.limits import LOOK_S, STOPPED_S, Limits
+
+from .test_crew import gated, started
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def test_a_slot_that_is_stopped_is_killed_and_its_task_charged(
+    jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Nothing else would ever end it; the rest of its lease goes back."""
+    monkeypatch.setattr(limits, "STOPPED_S", 0.5)
+    gated(jobs, tmp_path)
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease(["wait", "b"])
+        rig.give(lease)
+        pid = await rig.until(lambda: started(tmp_path, "wait"))
+        os.kill(pid, signal.SIGSTOP)
+        await rig.until(lambda: rig.failed and rig.released)
+        (failed,) = rig.failed
+        assert (failed.position, failed.error) == (0, "its slot was stopped for 0.5 s")
+        assert rig.released == {lease.number: [1]}
+        after = jobs.lease(["c"])
+        rig.give(after)
+        await rig.until(lambda: (after.number, 0) in rig.done)
+
+    run_worker(scenario)
+
+
+class StoppedSlot:
+    """A slot that is always seen stopped."""
+
+    def __init__(self) -> None:
+        self.held: list[Any] = []
+        self.stopped_s, self.doom, self.killed = 0.0, None, 0
+        self.stopped, self.concurrency = True, 1
+
+    def kill(self) -> None:
+        self.killed += 1
+
+
+@pytest.fixture
+def stopped(jobs: Any) -> Any:
+    from worker.board import Board
+    from worker.held import Held
+    from worker.holdings import Holdings
+    from worker.outbox import Outbox
+
+    slot: Any = StoppedSlot()
+    slot.board = Board.create()
+    slot.board.pages[0].reset(0, 1)
+    slot.held.append(Held(jobs.lease([0]), 1e9))
+    holdings = Holdings(Outbox())
+    holdings.slots.append(slot)
+    return slot, Limits(holdings)
+
+
+def test_only_time_in_which_the_supervisor_turned_is_counted(stopped: Any) -> None:
+    """A worker that was frozen as a whole does not find its slots guilty of it."""
+    slot, limits = stopped
+    limits.check(100.0)
+    limits.check(100.0 + 100 * STOPPED_S)
+    limits.check(100.0 + 200 * STOPPED_S)
+    assert not slot.killed
+    now = 100.0 + 200 * STOPPED_S
+    while not slot.killed:
+        now += LOOK_S
+        limits.check(now)
+        assert now < 100.0 + 202 * STOPPED_S
+    assert slot.doom.why == "its slot was stopped for 5 s"
+
+
+def test_a_slot_that_goes_on_is_forgiven(stopped: Any) -> None:
+    """Only a stop in one piece counts."""
+    slot, limits = stopped
+    for n in range(100):
+        slot.stopped = n % 10 != 0
+        limits.check(100.0 + n * LOOK_S)
+    assert not slot.killed

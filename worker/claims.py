@@ -1,0 +1,87 @@
+"""What the worker claims to hold in a new session, and what it gives up on the master's word.
+
+Owns the list in the hello, what is done with the answer, and revoked leases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from queue_manager.ranges import Ranges, both, joined, without
+from queue_manager.records import HeldLease
+
+from .board import CANCEL_S, NONE, PREPARING
+from .held import Held
+from .slots import Doom
+
+if TYPE_CHECKING:
+    from .holdings import Holdings
+    from .slots import Slot
+
+
+def claimed(holdings: Holdings) -> list[HeldLease]:
+    """The leases with what is left of them and what has not been acknowledged."""
+    found: dict[tuple[int, int, int], Ranges] = {}
+    for held in holdings.all():
+        lease = held.lease
+        found.setdefault((lease.number, lease.run, lease.block), []).extend(held.left)
+    for number, run, block, span in holdings.outbox.claims():
+        found.setdefault((number, run, block), []).append(span)
+    return [HeldLease(*key, joined(ranges)) for key, ranges in found.items() if ranges]
+
+
+def recognize(holdings: Holdings, leases: Iterable[HeldLease]) -> None:
+    """Go on with what the master recognizes, and end the rest without a word."""
+    allowed = {lease.number: list(lease.ranges) for lease in leases}
+    holdings.outbox.keep_released(allowed)
+    for number in {held.lease.number for held in holdings.all()}:
+        _confine(holdings, number, allowed.get(number, []), "the master has given its task away")
+
+
+def revoke(holdings: Holdings, numbers: Iterable[int], why: str) -> None:
+    """Drop what has not started of these leases, and stop what runs."""
+    for number in set(numbers):
+        _confine(holdings, number, [], why)
+
+
+def _confine(holdings: Holdings, number: int, ranges: Ranges, why: str) -> None:
+    """Keep only these ranges of a lease."""
+    for held in list(holdings.queue):
+        if held.lease.number == number and without(held.left, ranges):
+            holdings.queue.remove(held)
+            holdings.again(held, both(held.left, ranges))
+    for slot in holdings.slots:
+        for held in list(slot.held):
+            if held.lease.number == number and without(held.left, ranges):
+                _confine_in_slot(holdings, slot, held, ranges, why)
+
+
+def _confine_in_slot(holdings: Holdings, slot: Slot, held: Held, ranges: Ranges, why: str) -> None:
+    preparing = slot.board.pages[held.page].look().position == PREPARING
+    holdings.again(held, both(slot.take_back(held), ranges))
+    if preparing and not held.left:  # import or `setup()`, which may never end, for nobody now
+        if slot.alive:
+            holdings.vacate(slot, Doom(why))
+        return
+    gone, held.left = without(held.left, ranges), both(held.left, ranges)
+    look = slot.board.pages[held.page].look()
+    if not gone or not slot.alive:
+        return
+    if look.position >= 0 and not look.step:
+        if any(start <= look.position < stop for start, stop in gone):
+            holdings.vacate(slot, Doom(why))
+    elif look.step or look.position == NONE:
+        held.ending = gone
+        slot.cancel(held, gone)
+        asyncio.get_running_loop().call_later(CANCEL_S, _end_deaf, slot, held, why)
+
+
+def _end_deaf(slot: Slot, held: Held, why: str) -> None:
+    """Its loop did not let go of the tasks in time: neighbours go back when it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        if held in slot.held and held.ending and slot.alive:
+            slot.doom = slot.doom or Doom(why)
+            slot.kill()

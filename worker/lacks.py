@@ -1,0 +1,69 @@
+"""Why this worker can't run a job: no file, another version, a setup that fails or kills.
+
+Owns what is remembered of that; a lease that is refused goes back with the line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from queue_manager.errors import JobError
+
+from .held import Held
+from .versions import Versions
+
+LOADING_DEATHS = 3
+"""A job whose import or setup kills so many slots in a row can't run here."""
+
+UNFIT_S = 60.0
+"""After a failed import or `setup()` the same code is not tried again for so long."""
+
+
+class Lacks:
+    """What stands in the way of the jobs of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.versions = Versions(folder)
+        self._folder = folder
+        self._unfit: dict[str, tuple[str, float, str]] = {}
+        self._deaths: Counter[tuple[str, str]] = Counter()
+
+    def check(self, held: Held) -> None:
+        """Note which version of its job's code is here.
+
+        Raises:
+            JobError: the lease can't be run here; the line is for the person who reads it.
+        """
+        lease = held.lease
+        held.version = self.versions.of(lease.job, lease.run)
+        if lease.version and held.version != lease.version:
+            held.version = self.versions.fresh(lease.job, lease.run)
+        if lease.version and held.version != lease.version:
+            raise JobError(self._other_version(lease.job, held.version, lease.version))
+        version, until, why = self._unfit.get(lease.job, ("", 0.0, ""))
+        if version == held.version and time.monotonic() < until:
+            raise JobError(why)
+
+    def _other_version(self, job: str, here: str, there: str) -> str:
+        return (
+            f"its {self._folder.name}/{job}.py is another version (here {here[:8]}, the master "
+            f"has {there[:8]}): bring the same {self._folder.name}/ to both"
+        )
+
+    def failed(self, held: Held, why: str) -> None:
+        """Import or `setup()` has raised."""
+        self._unfit[held.lease.job] = (held.version, time.monotonic() + UNFIT_S, why)
+
+    def killed(self, held: Held, cause: str) -> str:
+        """Import or `setup()` has killed its slot; why no more is tried, if that is enough."""
+        key = (held.lease.job, held.version)
+        self._deaths[key] += 1
+        if self._deaths[key] < LOADING_DEATHS:
+            return ""
+        return f"{held.lease.job}: import or setup() killed its slot: {cause}"
+
+    def works(self, job: str, version: str) -> None:
+        """A slot has run this code."""
+        self._deaths.pop((job, version), None)
