@@ -235,7 +235,7 @@ def test_a_restart_does_not_run_the_seed_again(stack: Stack) -> None:
     stack.compose("restart", "--timeout", "12")
     eventually(lambda: stack.compose("logs", "master").count("run 1 was done before") == 1)
     status = stack.qm("status")
-    runs = re.findall(r"^\s+(\d+)  square", status, re.MULTILINE)
+    runs = re.findall(r"^ +(\d+)  .*  square$", status, re.MULTILINE)
     assert runs == ["1"]
     assert "worker" in eventually(lambda: _workers_are_back(stack))
 

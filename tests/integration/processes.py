@@ -229,10 +229,11 @@ class Master(Place):
 
     def run_line(self, run: int) -> dict[str, str]:
         """What `status` shows of a run, by column."""
-        columns = ("state", "tasks", "waiting", "leased", "delayed", "done", "dead")
-        found = re.search(rf"^ +{run}  .{{24}} (.*)$", self.status(), re.MULTILINE)
+        lines = [line.replace(",", "").split() for line in self.status().splitlines()]
+        head = next(words for words in lines if words[:2] == ["run", "state"])
+        found = [words for words in lines[lines.index(head) :] if words[:1] == [str(run)]]
         assert found, f"no run {run} in the status"
-        return dict(zip(columns, found[1].replace(",", "").split(), strict=True))
+        return dict(zip(head, found[0], strict=False))
 
     def children(self, module: str) -> list[int]:
         """Process ids of the master's children that run `python -m MODULE`."""

@@ -181,7 +181,7 @@ def test_a_job_or_argument_that_is_wrong_is_one_line_and_starts_no_run(
     assert line in master.command("submit", *words).refusal
     alone = master.place("other").command("run", *words)
     assert alone.code == 2
-    assert line in alone.err.splitlines()[-1]
+    assert line in alone.err.splitlines()[-1], alone.err
     assert "square" not in master.status()
 
 

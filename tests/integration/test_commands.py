@@ -230,5 +230,6 @@ def all_done_once(master: Master, run: int) -> None:
 
 def test_help_lists_the_commands(place: Place) -> None:
     ended = place.command("--help")
-    for command in ("serve", "run", "submit", "status", "results"):
+    commands = ("serve", "run", "submit", "status", "results", "failed", "show", "retry")
+    for command in (*commands, "cancel", "forget"):
         assert re.search(rf"^  {command} ", ended.out, re.MULTILINE), ended.out

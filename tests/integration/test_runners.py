@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from pathlib import Path
 
 from tests.integration.processes import Master, eventually
 
@@ -76,3 +77,56 @@ def test_tasks_that_gives_nothing_to_iterate_over_is_one_line(master: Master) ->
     master.submit("not_iterable")
     master.process.says("not_iterable: tasks.. returned int: it must yield payloads")
     assert not master.process.lines("Traceback")
+
+
+def test_a_runner_that_is_killed_while_it_only_waits_never_stalls_its_run(
+    master: Master, tmp_path: Path
+) -> None:
+    """Its tasks() has no more to give and collect() nothing to collect: no code of the user's."""
+    master.jobs.joinpath("quiet.py").write_text(
+        "import os, time\n"
+        "def tasks(gate: str):\n    yield gate\n"
+        "def work(gate):\n    while not os.path.exists(gate):\n        time.sleep(0.01)\n"
+        "def collect(gate, result):\n    print('collected it')\n"
+    )
+    master.worker()
+    run = master.submit("quiet", f"gate={tmp_path / 'gate'}")
+    eventually(lambda: master.run_line(run)["leased"] == "1")
+    for times in range(1, 7):
+        (runner,) = eventually(lambda: _waiting(master), 10.0, "the runner waits")
+        os.kill(runner, signal.SIGKILL)
+        eventually(lambda times=times: len(master.process.lines("killed by SIGKILL")) == times)
+    assert master.run_line(run)["state"] == "active"
+    (tmp_path / "gate").touch()
+    master.process.says("^collected it")
+    master.process.says(rf"run {run} \(quiet\): 1 tasks done")
+
+
+def _waiting(master: Master) -> list[int]:
+    """The runner, when it has said hello and had time to ask for its outcomes."""
+    runners = master.children("master.runner")
+    return runners if "\nrunner " in master.status() else []
+
+
+def test_a_runner_that_leaves_a_process_behind_is_started_again(master: Master) -> None:
+    master.jobs.joinpath("leaver.py").write_text(
+        "import os, subprocess\n"
+        "def tasks():\n    yield 1\n    subprocess.Popen(['sleep', '60'])\n    os._exit(3)\n"
+        "def work(n):\n    return n\n"
+    )
+    run = master.submit("leaver")
+    line = master.process.says(rf"run {run} \(leaver\) is stalled", 30.0)
+    assert "ended with exit code 3 5 times" in line
+
+
+def test_a_job_whose_import_leaves_a_process_behind_is_looked_at_all_the_same(
+    master: Master,
+) -> None:
+    master.jobs.joinpath("starter.py").write_text(
+        "import subprocess\nsubprocess.Popen(['sleep', '60'])\n"
+        "def tasks():\n    yield 1\n"
+        "def work(n):\n    return n\n"
+    )
+    master.worker()
+    run = master.submit("starter")
+    assert len(master.ended_tasks(run, 1)) == 1

@@ -1,0 +1,59 @@
+"""`python -m tests.chaos --seconds 60 --seed 1`, or `--kills 200 --tasks 50000`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from .driver import run_chaos
+from .evidence import Story
+from .table import percentile, rerun_gaps
+
+RERUN_S = 1.0
+
+
+def quick_reruns(story: Story) -> list[str]:
+    """Whether 99 % of the tasks of killed workers ran again within a second."""
+    gaps = rerun_gaps(story).get("kill worker", [])
+    late = percentile(gaps, 0.99)
+    if late > RERUN_S:
+        return [f"99 % of {len(gaps)} re-runs after kill -9 of a worker came within {late:.2f} s"]
+    return []
+
+
+def main() -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long faults go on")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, help="so many SIGKILLs and nothing else")
+    parser.add_argument("--tasks", type=int, default=50_000, help="with --kills")
+    parser.add_argument("--drain", type=float, default=90.0, help="most time to drain afterwards")
+    parser.add_argument("--old", action="store_true", help="a master's death ends all leases")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and everything that runs is ended
+    if given.kills:
+        fine, text = run_chaos(
+            given.seed,
+            lambda chaos: chaos.run_kills(given.kills, given.tasks),
+            f"python -m tests.chaos --kills {given.kills} --tasks {given.tasks}"
+            f" --seed {given.seed}",
+            drain_s=given.drain,
+            old=given.old,
+            after=quick_reruns,
+        )
+    else:
+        fine, text = run_chaos(
+            given.seed,
+            lambda chaos: chaos.run_for(given.seconds),
+            f"make chaos SECONDS={given.seconds:g} SEED={given.seed}",
+            drain_s=given.drain,
+            old=given.old,
+        )
+    print(text)
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""A process that asks the master how it is, again and again, and prints each answer as JSON.
+
+Run with the product on its path: `python watcher.py PORT KEY EVERY_S`. It is a client as any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+
+import msgspec
+
+from queue_manager.errors import QueueError
+from queue_manager.link import Link
+from queue_manager.messages import AskStatus, Hello, Status
+
+
+async def main(port: int, key: bytes, every_s: float) -> None:
+    """Until it is killed."""
+    hello = Hello("client", "watcher", os.getpid())
+    link = Link(("127.0.0.1", port), key, lambda: hello, quiet=True)
+    running = asyncio.create_task(link.run())
+    while not running.done():
+        await link.wait_up()
+        try:
+            status = await asyncio.wait_for(link.request(lambda seq: AskStatus(seq), Status), 10.0)
+        except (QueueError, TimeoutError, OSError):
+            await asyncio.sleep(every_s)
+            continue
+        answer = {"at": time.monotonic(), **msgspec.to_builtins(_plain(status))}
+        print(json.dumps(answer), flush=True)
+        await asyncio.sleep(every_s)
+
+
+def _plain(status: Status) -> dict[str, object]:
+    return {
+        "refused": status.refused_outcomes,
+        "up_s": status.up_s,
+        "runs": [msgspec.structs.asdict(run) for run in status.runs],
+        "sessions": [msgspec.structs.asdict(session) for session in status.sessions],
+        "why": status.why,
+    }
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2].encode(), float(sys.argv[3])))

@@ -1,0 +1,20 @@
+"""Twenty seconds of chaos from a fixed seed; `make chaos SECONDS=600 SEED=7` does more of it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.chaos.driver import run_chaos
+
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+
+
+@pytest.mark.timeout(SECONDS + 160)
+def test_after_chaos_everything_that_was_accepted_has_ended_once_and_right() -> None:
+    replay = f"make chaos SECONDS={SECONDS:g} SEED={SEED}"
+    fine, text = run_chaos(SEED, lambda chaos: chaos.run_for(SECONDS), replay)
+    print(text)
+    assert fine, text

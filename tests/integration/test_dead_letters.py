@@ -1,0 +1,159 @@
+"""failed, show, retry, cancel and forget, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import Master, eventually
+
+
+@pytest.fixture
+def fragile(master: Master) -> Master:
+    """Run 1 has ended with three dead letters among its six tasks."""
+    master.worker()
+    ended = master.command("submit", "fragile", "--wait")
+    assert ended.code == 1, repr(ended)
+    assert "3 done, 3 dead" in ended.err
+    master.process.says(
+        r"3 tasks done, 3 dead letters in .* See them: qm failed 1\. Submit another"
+    )
+    return master
+
+
+def test_failed_shows_every_dead_letter_with_its_evidence(fragile: Master) -> None:
+    text = fragile.command("failed", "1").out
+    title, *letters = text.split("\n\n")
+    assert title == "run 1 (fragile): 3 dead letters. Mend jobs/fragile.py, then: qm retry 1"
+    assert [letter.splitlines()[0].partition(":")[0] for letter in letters] == [
+        "task 2",
+        "task 3",
+        "task 4",
+    ]
+    raised, killed, rejected = letters
+    assert raised.startswith("task 2: ValueError: 2 is even\n  payload    2\n  key        'k2'\n")
+    assert re.search(r'^  \|   File ".*fragile.py", line \d+, in work$', raised, re.MULTILINE)
+    assert re.search(r"^  worker     \S+/\d+$", raised, re.MULTILINE)
+    assert "killed by SIGKILL" in killed
+    assert "  | goodbye" in killed
+    assert rejected.startswith("task 4: not four\n")
+
+
+def test_failed_as_json_has_the_fields_of_results_and_the_evidence(fragile: Master) -> None:
+    text = fragile.command("failed", "1", "--format", "jsonl").out
+    lines = [json.loads(line) for line in text.splitlines()]
+    dead = [line for line in fragile.results(1) if line["state"] == "dead"]
+    assert [{name: line[name] for name in dead[0]} for line in lines] == dead
+    assert set(lines[0]) - set(dead[0]) == {"losses", "worker", "evidence", "printed"}
+    assert lines[0]["evidence"].startswith("Traceback")
+    assert lines[0]["printed"] == "looking at 2\nthis is odd\n"
+
+
+def test_show_tells_what_the_last_bad_try_printed(fragile: Master) -> None:
+    text = fragile.command("show", "1", "2").out
+    assert text.startswith("run 1 (fragile), task 2: dead letter\n  payload    2\n")
+    assert text.endswith("the end of it:\n  | looking at 2\n  | this is odd\n")
+    assert "goodbye" in fragile.command("show", "1", "3").out.partition("printed")[2]
+    done = fragile.command("show", "1", "6").out
+    assert done.startswith("run 1 (fragile), task 6: done\n  payload    6\n  result     36\n")
+    assert "output is kept of bad tries only" in done
+
+
+def test_a_mended_job_is_retried_without_any_restart(fragile: Master) -> None:
+    job = fragile.jobs / "fragile.py"
+    job.write_text(re.sub(r"if n == \d", "if n == 99", job.read_text()))
+    assert fragile.command("retry", "1").out == "run 1: 3 dead letters go back\n"
+    eventually(lambda: fragile.run_line(1)["state"] == "done", what="all are done")
+    assert [task["result"] for task in fragile.results(1)] == [n * n for n in range(1, 7)]
+    fragile.process.says(r"run 1 \(fragile\): its code has changed \(\w{8} -> \w{8}\)")
+    fragile.process.says(r"run 1 \(fragile\): 6 tasks done, 0 dead letters")
+    assert fragile.command("failed", "1").out == "run 1 (fragile): no dead letters\n"
+    assert fragile.command("retry", "1").out == "run 1: it has no dead letters\n"
+
+
+def test_a_retry_with_a_job_that_does_not_import_is_refused(fragile: Master) -> None:
+    (fragile.jobs / "fragile.py").write_text("def work(:\n")
+    assert "fragile.py line 1: SyntaxError" in fragile.command("retry", "1").refusal
+    assert fragile.run_line(1)["state"] == "failed"
+
+
+def test_cancel_ends_a_run_with_its_runner_and_its_running_tasks(
+    master: Master, tmp_path: Path
+) -> None:
+    worker = master.worker()
+    log = tmp_path / "began"
+    run = master.submit("held", f"gate={tmp_path / 'gate'}", f"log={log}")
+    waits = master.start("waits.log", "master", "submit", "held", "gate=x", "log=y", "--wait")
+    eventually(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
+    assert master.command("cancel", str(run)).out == f"run {run}: 20 tasks cancelled\n"
+    slots = [int(line.split()[1]) for line in log.read_text().splitlines()]
+    eventually(lambda: not any(Path(f"/proc/{slot}").exists() for slot in slots), 5.0)
+    line = master.run_line(run)
+    assert (line["state"], line["cancelled"], line["leased"]) == ("cancelled", "20", "0")
+    assert master.command("show", str(run), "9").out.startswith(
+        f"run {run} (held), task 9: cancelled\n"
+    )
+    other = int(waits.says(r"^\d+$"))
+    assert master.command("cancel", str(other)).code == 0
+    assert waits.wait() == 1
+    assert waits.lines("cancelled: 0 done, 0 dead, 20 cancelled")
+    eventually(lambda: master.children("master.runner") == [])
+    after = master.submit("count_up", "count=5", "--wait")
+    assert len(master.results(after)) == 5
+    assert worker.popen.poll() is None
+
+
+def test_cancel_stops_what_tasks_has_started(master: Master, tmp_path: Path) -> None:
+    log = tmp_path / "child"
+    run = master.submit("ticking", f"log={log}")
+    eventually(lambda: log.exists() and log.read_text())
+    child = int(log.read_text())
+    eventually(lambda: int(master.run_line(run)["tasks"]) > 0)
+    assert master.command("cancel", str(run)).code == 0
+    eventually(lambda: master.children("master.runner") == [], 8.0)
+    eventually(lambda: not _runs(child), 5.0, "its child is gone")
+    assert not master.process.lines("the runner of run")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "sleep" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+def test_forget_deletes_a_run_and_its_key(fragile: Master) -> None:
+    first = fragile.submit("count_up", "count=3", "--key", "once", "--wait")
+    assert fragile.command("forget", str(first)).out == (
+        f"run {first}: gone, with 3 tasks and their results\n"
+    )
+    for command in ("status", "results", "failed", "retry", "cancel", "forget"):
+        refusal = fragile.command(command, str(first)).refusal
+        assert refusal.startswith(f"qm: no run {first}; there is 1"), command
+    again = fragile.submit("count_up", "count=3", "--key", "once", "--wait")
+    assert again > first
+    fragile.process.terminate()
+    fragile.serve()
+    assert f"no run {first}" in fragile.command("status", str(first)).refusal
+    assert len(fragile.results(again)) == 3
+    assert fragile.run_line(1)["dead"] == "3"
+
+
+def test_what_cannot_be_done_is_one_line(fragile: Master, tmp_path: Path) -> None:
+    def refusal(*words: str) -> str:
+        return fragile.command(*words).refusal.removeprefix("qm: ")
+
+    assert refusal("failed", "9").startswith("no run 9; there is 1")
+    assert refusal("show", "1", "7") == "run 1 has no task 7; it has 1 to 6"
+    assert refusal("show", "0", "1") == "run 0 has no task 1; it has none yet"
+    assert refusal("cancel", "1") == "run 1 has ended: failed"
+    assert "queue run" in refusal("cancel", "0")
+    assert "run 0" in refusal("forget", "0")
+    words = (f"gate={tmp_path / 'gate'}", f"log={tmp_path / 'log'}")
+    held = fragile.submit("held", *words)
+    assert f"run {held} has not ended" in refusal("forget", str(held))
+    assert fragile.command("cancel", str(held)).code == 0
+    assert "cancelled" in refusal("retry", str(held))

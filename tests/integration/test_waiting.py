@@ -1,0 +1,50 @@
+"""`status` says why tasks wait, and runs that ended long ago go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tests.integration.processes import Master, eventually
+
+
+def test_nothing_is_said_at_first_then_that_no_worker_is_connected(master: Master) -> None:
+    run = master.submit("count_up", "count=5")
+    eventually(lambda: master.run_line(run)["waiting"] == "5")
+    begun = time.monotonic()
+    assert "!" not in master.status()
+    eventually(lambda: "! no worker is connected" in master.status(), 9.0)
+    assert time.monotonic() - begun > 3.0
+    line = master.process.says(rf"run {run} \(count_up\) waits: no worker is connected")
+    assert "python -m worker" in line
+    master.worker()
+    eventually(lambda: master.run_line(run)["state"] == "done")
+    assert "!" not in master.status()
+
+
+def test_a_back_off_is_said_with_its_end(master: Master) -> None:
+    (master.jobs / "later.py").write_text(
+        "from queue_manager import Retry\ndef tasks():\n    yield 1\n"
+        "def work(n):\n    raise Retry(300)\n"
+    )
+    master.worker()
+    run = master.submit("later")
+    eventually(lambda: "! its one task waits for a delay" in master.status(), 12.0)
+    assert f"run {run} (later), task 1: delayed, for 29" in master.command("show", "1", "1").out
+
+
+def test_a_seed_whose_results_were_pruned_does_not_run_again(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master(JOB="square", JOB_ARGS="count=3", QUEUE_KEEP_DAYS="0")
+    master.worker()
+    master.process.says(r"run 1 \(square\): 3 tasks done")
+    master.process.says(r"run 1 \(square\) was pruned", 12.0)
+    assert "run 1 (square) ended long ago and was pruned" in master.command("results", "1").refusal
+    assert "square count=3" not in master.status()
+    master.process.kill()
+    master.serve()
+    line = master.process.says("its results were pruned")
+    assert "Submit another: qm submit square count=3 --wait" in line
+    assert len(master.process.lines("run 1 .* started")) == 1
+    assert master.submit("square", "count=1", "--wait") == 2
