@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from . import idle, machine, messages, sessions, throughput
+from . import (
+    delayed,
+    growth,
+    idle,
+    keys,
+    limits,
+    listing,
+    machine,
+    messages,
+    rerun,
+    sessions,
+    throughput,
+)
 from .figure import Figure, table
 from .processes import CACHE
 
@@ -17,6 +30,12 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "idle": ("One idle task, submit to result", idle.measure),
     "sessions": ("A thousand sessions", sessions.measure),
     "messages": ("A message over 16 KiB", messages.measure),
+    "growth": ("A million tasks, waiting or done", growth.measure),
+    "listing": ("The results of a million tasks", listing.measure),
+    "keys": ("A million tasks with keys, and follow-ups", keys.measure),
+    "delayed": ("A million tasks that are due in an hour", delayed.measure),
+    "limits": ("One task at a time in each of many groups", limits.measure),
+    "rerun": ("Workers killed and frozen", rerun.measure),
 }
 
 
@@ -26,6 +45,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no benchmark {unknown[0]!r}: there is {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with us
     described = machine.describe()
     for what, text in described.items():
         print(f"{what}: {text}")

@@ -20,7 +20,8 @@ from typing import Any
 
 from queue_manager import codec
 from queue_manager.link import Link
-from queue_manager.records import Accepted, Collect, Hello, NewBlock, Page, Reply, SubmitTasks
+from queue_manager.messages import Accepted, Collect, Hello, Page, Reply, SubmitTasks
+from queue_manager.records import NewBlock
 
 from . import processes, run, tutorial
 from .figure import Figure, ratio

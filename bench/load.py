@@ -6,30 +6,18 @@ Says `ready`, connects all when told `go`, says `up COUNT`, and ends with its st
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import socket
 import sys
-import time
-from typing import Any
 
-from queue_manager import codec, handshake, pickles
+from queue_manager import handshake, pickles
 from queue_manager.framing import FrameProtocol, tune
+from queue_manager.messages import Beat, Exchange, Hello, Leases, Welcome, decode_reply, encode
 from queue_manager.names import EXCHANGE
-from queue_manager.records import (
-    FRAME_BYTES,
-    Beat,
-    Done,
-    Exchange,
-    Hello,
-    Lease,
-    Leases,
-    Welcome,
-    decode_reply,
-    encode,
-)
+from queue_manager.records import FRAME_BYTES, Done
 
 from .processes import AUTHKEY
+from .session import squared
 
 DEADLINE_S = 30.0
 BEAT_S = 5.0
@@ -82,7 +70,7 @@ class WorkerSession(FrameProtocol):
             self._up.set_result(None)
             self._exchange([], 1)
         elif isinstance(message, Leases) and message.leases:
-            self._exchange([_done(lease) for lease in message.leases], len(message.leases))
+            self._exchange([squared(lease) for lease in message.leases], len(message.leases))
 
     def _exchange(self, outcomes: list[Done], want: int) -> None:
         self._seq += 1
@@ -91,18 +79,6 @@ class WorkerSession(FrameProtocol):
     def beat(self) -> None:
         """A sign of life."""
         self.send_frame(encode(Beat()))
-
-
-@functools.lru_cache(maxsize=64)
-def _payloads(body: bytes) -> list[Any]:
-    """Decoded once a process, not once a lease: a load generator must not be the limit."""
-    return codec.decode_batch(body, trusted=True)
-
-
-def _done(lease: Lease) -> Done:
-    began = time.perf_counter()
-    results = codec.encode_batch([n * n for n in _payloads(lease.body)[lease.start : lease.stop]])
-    return Done(lease.number, lease.start, lease.stop, results, time.perf_counter() - began)
 
 
 async def run(port: int, count: int) -> None:

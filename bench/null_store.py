@@ -2,59 +2,90 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from pathlib import Path
 
 from master.changes import (
     QUEUE_RUN,
     BlockRecord,
+    BlockState,
     Changes,
     LoadedRun,
     OutcomeRecord,
+    Place,
+    RunCounts,
     RunRecord,
+    StrayRecord,
+    TaskRecord,
     WaitingBlock,
 )
 from queue_manager.records import ResultBlock, RunOptions
 
+_Lane = tuple[int, str | None]
+
 
 class NullStore:
-    """The verbs of `master.store.Store`, in memory. Its blocks are never half done."""
+    """The verbs of `master.store.Store`, in memory. Its blocks are never half done.
+
+    Nothing strays, has a key, or is asked for when it has ended, in what the bench runs.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.epoch = self.next_block = self.next_seq = 1
+        self.epoch = self.next_run = self.next_block = self.next_seq = 1
         self.delivered = (0, 0)
+        self.workers: set[str] = set()
         self._runs: dict[int, RunRecord] = {}
         self._blocks: dict[int, BlockRecord] = {}
-        self._lanes: dict[tuple[int, int], list[int]] = {}
+        self._lanes: dict[_Lane, list[tuple[int, int]]] = {}
         self._outcomes: dict[int, list[OutcomeRecord]] = {}
         self._seqs: dict[int, list[int]] = {}
 
     def load(self) -> list[LoadedRun]:
         record = RunRecord(QUEUE_RUN, "", [], None, RunOptions(), "active", False, 0.0, None)
-        return [LoadedRun(record, 0, 0, 0, 0, {}, [], 0)]
+        return [LoadedRun(record, RunCounts(), [])]
 
     def commit(self, changes: Changes) -> None:
         for block in changes.blocks:
             self._blocks[block.id] = block
-            self._lanes.setdefault((block.run, block.priority), []).append(block.id)
+            lane = self._lanes.setdefault((block.run, block.group), [])
+            # At the end of it, where all have the same priority.
+            insort(lane, (-block.priority, block.id))
         for outcome in changes.outcomes:
             self._outcomes.setdefault(outcome.run, []).append(outcome)
             self._seqs.setdefault(outcome.run, []).append(outcome.seq)
         self._runs.update(changes.runs)
 
     def read_waiting(
-        self, run: int, priority: int, after: int, tasks: int
-    ) -> tuple[list[WaitingBlock], int]:
-        lane = self._lanes.get((run, priority), [])
+        self, run: int, group: str | None, after: Place | None, tasks: int
+    ) -> tuple[list[WaitingBlock], Place | None]:
+        lane = self._lanes.get((run, group), [])
+        begin = 0 if after is None else bisect_right(lane, (-after.priority, after.block))
         found: list[WaitingBlock] = []
-        for number in lane[bisect_right(lane, after) :]:
-            block = self._blocks[number]
-            found.append(WaitingBlock(block.id, block.first, [(0, block.count)]))
-            tasks -= block.count
+        for at in range(begin, len(lane)):
             if tasks <= 0:
-                break
-        return found, found[-1].id if found else 0
+                return found, Place(found[-1].priority, found[-1].id)
+            b = self._blocks[lane[at][1]]
+            found.append(WaitingBlock(b.id, b.first, b.priority, [(0, b.count)]))
+            tasks -= b.count
+        return found, None
+
+    def read_strays(
+        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
+    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+        return [], None
+
+    def groups(self, run: int) -> list[str]:
+        return [group for of, group in self._lanes if of == run and group is not None]
+
+    def set_clock(self, boot: int, behind_s: float) -> None:
+        pass
+
+    def cap_delays(self, wall: float) -> None:
+        pass
+
+    def read_block(self, block: int) -> BlockState | None:
+        return None
 
     def read_body(self, block: int) -> bytes:
         return self._blocks[block].body
@@ -92,9 +123,18 @@ class NullStore:
         return sum(o.stop - o.start for o in self._outcomes.get(run, []) if o.seq > after)
 
     def read_results(
-        self, run: int, after: int, most_bytes: int
+        self, run: int, after: int, most_bytes: int, dead: bool = False
     ) -> tuple[list[ResultBlock], int, bool]:
         return [], after, True
+
+    def read_task(self, run: int, task: int) -> TaskRecord | None:
+        return None
+
+    def drop_some(self, rows: int) -> bool:
+        return False
+
+    def shrink(self, pages: int) -> bool:
+        return False
 
     def close(self) -> None:
         pass

@@ -51,13 +51,13 @@ class Process:
 
     def __init__(self, words: list[str], log: Path, environment: Mapping[str, str]) -> None:
         self.log = log
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         self.start_s = 0.0
         with log.open("w") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *words],
                 cwd=ROOT,
-                env=_environment(environment),
+                env=environment_of(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -79,8 +79,8 @@ class Process:
             found.extend([match] if match else [])
             return bool(found)
 
-        wait_until(look, f"{pattern!r} in {self.log.name}", 20)
-        self.start_s = time.monotonic() - self._began
+        wait_until(look, f"{pattern!r} in {self.log.name}", 60)
+        self.start_s = time.monotonic() - self.began
         return found[0]
 
     def __enter__(self) -> Process:
@@ -98,7 +98,7 @@ class Process:
             self.process.wait()
 
 
-def _environment(more: Mapping[str, str]) -> dict[str, str]:
+def environment_of(more: Mapping[str, str]) -> dict[str, str]:
     """Ours, without any setting of Quartermaster's that happens to be there."""
     ours = ("QUEUE_", "JOB", "MASTER_", "WORKER_", "HEALTH_FILE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
@@ -109,20 +109,22 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def master(folder: Path, *, job: str = "", store: bool = True) -> Iterator[tuple[Process, int]]:
-    """A serving master and its port. store: False swaps in the null store."""
+def master(
+    folder: Path, *, job: str = "", store: bool = True, port: int = 0
+) -> Iterator[tuple[Process, int]]:
+    """A serving master and its port. store: False swaps in the null store. port: 0 is any."""
     environment = {
         "MASTER_DATA": str(folder / "data"),
         "HEALTH_FILE": str(folder / "master.health"),
         "JOBS_FOLDER": str(HERE / "jobs"),
-        "QUEUE_PORT": "0",
+        "QUEUE_PORT": str(port),
         "JOB": job,
     }
     module = "master" if store else "bench.null_master"
     process = Process([module, "serve"], folder / "master.log", environment)
     with process:
-        port = process.wait_line(r"listening on 127\.0\.0\.1:(\d+)")[1]
-        yield process, int(port)
+        taken = process.wait_line(r"listening on 127\.0\.0\.1:(\d+)")[1]
+        yield process, int(taken)
 
 
 @contextlib.contextmanager

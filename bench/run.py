@@ -8,13 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from master.commands import connected
-from queue_manager.records import AskStatus, RunStarted, StartRun, Status
-from queue_manager.settings import Settings
-
-from .processes import AUTHKEY, wait_until
+from .processes import wait_until
+from .session import run_status, start_run
 
 
 @dataclass(frozen=True)
@@ -25,26 +20,27 @@ class RunFigures:
     start_s: from asking for the run to its first task.
     """
 
+    run: int
     rate: float
     start_s: float
     runner_s: float
     runner_start_s: float
 
 
-def settings_for(port: int) -> Settings:
-    """A client's settings."""
-    return msgspec.structs.replace(Settings(), queue_port=port)
+def measure(port: int, count: int, folder: Path, job: str = "squares", *more: str) -> RunFigures:
+    """Run it to its end. more: further words for its `tasks()`.
 
-
-def measure(port: int, count: int, folder: Path) -> RunFigures:
-    """Run it to its end. Raises RuntimeError if not every task is done and was collected."""
+    Raises:
+        RuntimeError: not every task is done and was collected.
+    """
     report = folder / f"report-{time.monotonic_ns()}.json"
     asked_at = time.monotonic()
-    run = asyncio.run(_start(port, ["squares", f"count={count}", f"report={report}"]))
+    run = asyncio.run(start_run(port, [job, f"count={count}", f"report={report}", *more]))
     wait_until(report.exists, f"the report of run {run}")
-    asyncio.run(_check(port, run, count))
+    _check(port, run, count)
     found = json.loads(report.read_text())
     return RunFigures(
+        run,
         count / (found["last_at"] - found["first_at"]),
         found["first_at"] - asked_at,
         found["runner_cpu_s"],
@@ -54,19 +50,10 @@ def measure(port: int, count: int, folder: Path) -> RunFigures:
 
 def start(port: int, words: list[str]) -> int:
     """Ask for a run and return its id."""
-    return asyncio.run(_start(port, words))
+    return asyncio.run(start_run(port, words))
 
 
-async def _start(port: int, words: list[str]) -> int:
-    async with connected(settings_for(port), AUTHKEY) as link:
-        job, *arguments = words
-        started = await link.request(lambda seq: StartRun(seq, job, arguments), RunStarted)
-        return started.run
-
-
-async def _check(port: int, number: int, count: int) -> None:
-    async with connected(settings_for(port), AUTHKEY) as link:
-        status = await link.request(lambda seq: AskStatus(seq, number), Status)
-    run = status.runs[0]
+def _check(port: int, number: int, count: int) -> None:
+    run = asyncio.run(run_status(port, number))
     if (run.done, run.dead, run.collect_errors) != (count, 0, 0):
         raise RuntimeError(f"of {count:,} tasks: {run}")

@@ -5,6 +5,9 @@ import os
 import resource
 import time
 from collections.abc import Iterator
+from typing import Any
+
+from queue_manager import Task
 
 
 class State:
@@ -22,11 +25,18 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def tasks(count: int = 0, report: str = "") -> Iterator[int]:
+def tasks(count: int = 0, report: str = "", form: str = "plain") -> Iterator[Any]:
     State.seen, State.left, State.report = bytearray(count), count, report
     State.first_cpu_s = _cpu_s()
     State.first_at = time.monotonic()
-    yield from range(count)
+    if form == "plain":
+        yield from range(count)
+    elif form == "task":
+        yield from map(Task, range(count))
+    elif form == "keyed":
+        yield from (Task(n, key=f"square of {n}") for n in range(count))
+    else:
+        raise ValueError(f"no form {form!r}")
 
 
 def work(n: int) -> int:

@@ -1,0 +1,168 @@
+"""A run with as many waiting tasks as wanted, which its runner would not submit.
+
+A runner is held back at 100,000 tasks ahead of its workers. This is a client beside the runner of a
+run that stays open: it submits without waiting for the answers, and collects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from queue_manager import codec
+from queue_manager.link import Link
+from queue_manager.messages import AskStatus, Collect, Page, Status, SubmitTasks
+from queue_manager.records import BLOCK_TASKS, NewBlock, RunStatus
+
+from . import run
+from .processes import DEADLINE_S
+from .session import client, run_status
+
+SUBMIT_TASKS = 4 * BLOCK_TASKS
+PACE_TASKS = 4 * SUBMIT_TASKS
+_LOOK_S = 0.01
+_OWN_SEQ = 2**32  # the link counts its own from 1
+
+
+class Backlog:
+    """One such run.
+
+    Args:
+        folder: for its fifo.
+        port: of the master.
+        job: one that stays open until the fifo `until` is written to, and squares.
+        block: tasks of a block.
+        delay_s: of each task.
+        groups: how many the blocks are dealt out to; 0 is none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        job: str = "patient",
+        block: int = BLOCK_TASKS,
+        delay_s: float = 0.0,
+        groups: int = 0,
+    ) -> None:
+        until = folder / "until"  # nobody ever writes to it
+        os.mkfifo(until)
+        self.run = run.start(port, [job, f"until={until}"])
+        self._port, self._block, self._delay_s, self._groups = port, block, delay_s, groups
+        self._seq = _OWN_SEQ
+        self._submitted = self._done = self._after = 0
+
+    def fill(self, waiting: int) -> None:
+        """Submit until at least so many wait, on disk. No worker may be there."""
+        asyncio.run(self._fill(waiting))
+
+    def hold(self, waiting: int, warm_up: int, count: int) -> float:
+        """With a worker there: collect, and submit as much anew; tasks per second of `count`."""
+        return asyncio.run(self._hold(waiting, warm_up, count))
+
+    def catch_up(self) -> None:
+        """Collect what was done since, so that the next `hold` begins with what is new."""
+        asyncio.run(self._catch_up())
+
+    def status(self) -> RunStatus:
+        """How the run is."""
+        return asyncio.run(run_status(self._port, self.run))
+
+    def watch_rate(self, warm_up_s: float, measure_s: float) -> float:
+        """With a worker there: tasks per second in a time, or until nothing waits any more."""
+        began, before = self._watched(warm_up_s)
+        ended, after = self._watched(measure_s)
+        return (after - before) / (ended - began)
+
+    def _watched(self, longest_s: float) -> tuple[float, int]:
+        """The time when nothing waits any more or that time is over, and tasks done by then."""
+        status = asyncio.run(self._watch(time.monotonic() + longest_s))
+        return time.monotonic(), status.done
+
+    async def _watch(self, until: float) -> RunStatus:
+        async with client(self._port) as link:
+            while True:
+                status = await self._status(link)
+                if time.monotonic() >= until or not status.waiting + status.leased:
+                    return status
+                await asyncio.sleep(_LOOK_S)
+
+    async def _fill(self, waiting: int) -> None:
+        status = await run_status(self._port, self.run)
+        self._submitted = status.tasks
+        goal = status.tasks + waiting - status.waiting - status.delayed
+        while self._submitted < goal:
+            # As many at a time as a runner has on the way. A session for each: with it the master
+            # forgets what it would have answered, which else were most of its memory.
+            async with client(self._port) as link:
+                paced = min(goal, self._submitted + PACE_TASKS)
+                while self._submitted < paced:
+                    self._submit(link, min(paced - self._submitted, SUBMIT_TASKS))
+                await self._until(link, partial(_has, tasks=paced))
+
+    async def _hold(self, waiting: int, warm_up: int, count: int) -> float:
+        began_at = end = 0.0
+        begin = self._done + warm_up
+        async with client(self._port) as link, asyncio.timeout(DEADLINE_S):
+            self._submitted = (await self._status(link)).tasks
+            page = await self._page(link)
+            while True:
+                following = asyncio.create_task(self._page(link, page.last))
+                await asyncio.sleep(0)  # the master makes the next page meanwhile
+                self._check(page)
+                end = time.monotonic()
+                if not began_at and self._done >= begin:
+                    began_at, begin = end, self._done
+                while waiting - (self._submitted - self._done) >= BLOCK_TASKS:
+                    self._submit(link, BLOCK_TASKS)
+                if began_at and self._done >= begin + count:
+                    following.cancel()
+                    return (self._done - begin) / (end - began_at)
+                page = await following
+
+    async def _catch_up(self) -> None:
+        status = await run_status(self._port, self.run)
+        async with client(self._port) as link:
+            while self._done < status.done:
+                self._check(await self._page(link))
+
+    async def _until(self, link: Link, holds: Callable[[RunStatus], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not holds(await self._status(link)):
+                await asyncio.sleep(_LOOK_S)
+
+    def _submit(self, link: Link, tasks: int) -> None:
+        """Send so many, in blocks; the last one may be short."""
+        blocks = []
+        for first in range(self._submitted, self._submitted + tasks, self._block):
+            count = min(self._block, self._submitted + tasks - first)
+            body = codec.encode_batch(list(range(first, first + count)))
+            group = f"group {first // self._block % self._groups}" if self._groups else None
+            blocks.append(NewBlock(count, body, group=group, delay_s=self._delay_s))
+        self._seq += 1
+        self._submitted += tasks
+        link.send(SubmitTasks(self._seq, self.run, blocks))
+
+    async def _page(self, link: Link, after: int | None = None) -> Page:
+        behind = self._after if after is None else after
+        return await link.request(lambda seq: Collect(seq, self.run, behind), Page)
+
+    async def _status(self, link: Link) -> RunStatus:
+        return (await link.request(lambda seq: AskStatus(seq, self.run), Status)).runs[0]
+
+    def _check(self, page: Page) -> None:
+        for ended in page.outcomes:
+            payloads = codec.decode_batch(page.bodies[ended.first], ended.start, ended.stop)
+            if codec.decode_batch(ended.results) != [n * n for n in payloads]:
+                raise RuntimeError(f"wrong results from task {ended.first} on")
+            self._done += len(payloads)
+        self._after = page.last
+
+
+def _has(status: RunStatus, tasks: int) -> bool:
+    return status.tasks >= tasks

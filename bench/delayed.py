@@ -1,0 +1,19 @@
+"""A million tasks that are due in an hour: each is a row of its own, and none is in memory."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from .figure import Figure
+from .stored import Stored
+
+TASKS = 1_000_000
+DELAY_S = 3600.0
+
+
+def measure() -> list[Figure]:
+    """Submitted, and started again on what is on disk."""
+    where = f"{TASKS:,} delayed"
+    with ExitStack() as stack:
+        stored = Stored(stack, delay_s=DELAY_S)
+        return [*stored.fill(where, TASKS), *stored.starts(where, leases=False)]

@@ -1,0 +1,17 @@
+"""As `patient`, with a limit: one task of a group at a time."""
+
+from collections.abc import Iterator
+
+from queue_manager import Limit, Options
+
+OPTIONS = Options(per_group=Limit(at_once=1))
+
+
+def tasks(until: str) -> Iterator[int]:
+    with open(until) as fifo:
+        fifo.read()
+    yield from ()
+
+
+def work(n: int) -> int:
+    return n * n

@@ -1,0 +1,33 @@
+"""Runs with a limit of one task at a time in each of many groups: no bound, to be known."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from . import processes
+from .figure import Figure
+from .stored import Stored
+
+WARM_UP_S, MEASURE_S = 2.0, 8.0  # nobody knows how many tasks that will be
+KINDS = ((1_000, 100, 1), (100_000, 10, 10))
+"""How many groups, tasks in each, and tasks of a block."""
+
+
+def measure() -> list[Figure]:
+    """One run after the other."""
+    return [figure for kind in KINDS for figure in _measure(*kind)]
+
+
+def _measure(groups: int, each: int, block: int) -> list[Figure]:
+    where = f"{groups:,} groups of {each}, one at a time"
+    with ExitStack() as stack:
+        stored = Stored(stack, job="limited", block=block, groups=groups)
+        found = stored.fill(where, groups * each)
+        with processes.worker(stored.folder, stored.port):
+            rate = stored.backlog.watch_rate(WARM_UP_S, MEASURE_S)
+        rates = Figure(f"{where}, two slots", "tasks/s", (rate,))
+        return [_unbound(f) for f in [*found, rates, *stored.memory(f"{where}, at work")]]
+
+
+def _unbound(figure: Figure) -> Figure:
+    return Figure(figure.name, figure.unit, figure.rounds)

@@ -1,0 +1,71 @@
+"""`qm results` of a million tasks: lines per second, and what client and master grow meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import processes, run
+from .figure import Figure
+
+FEW, MANY = 100_000, 1_000_000
+MOST_GROWN_MB = 10
+_POLL_S = 0.005
+
+
+@dataclass(frozen=True)
+class _Listed:
+    rate: float
+    client_mb: float
+    master_mb: float
+
+
+def measure() -> list[Figure]:
+    """A run of a tenth first: whatever memory a listing needs anyhow is taken then."""
+    with processes.scratch() as folder, processes.master(folder) as (master, port):
+        with processes.worker(folder, port):
+            runs = [run.measure(port, count, folder).run for count in (FEW, MANY)]
+        few, many = (
+            _list(port, number, count, master.pid)
+            for number, count in zip(runs, (FEW, MANY), strict=True)
+        )
+    return [
+        Figure(f"results of {MANY:,}", "lines/s", (many.rate,)),
+        Figure(f"results of {MANY:,}: the command, peak", "MB", (many.client_mb,)),
+        _grown("the command", many.client_mb - few.client_mb),
+        _grown("the master", many.master_mb - few.master_mb),
+    ]
+
+
+def _grown(who: str, mb: float) -> Figure:
+    name = f"results: {who}, {MANY:,} more than {FEW:,}"
+    return Figure(name, "MB", (mb,), most=MOST_GROWN_MB)
+
+
+def _list(port: int, number: int, count: int, master: int) -> _Listed:
+    out = processes.CACHE / f"results-{port}-{number}.jsonl"
+    words = [sys.executable, "-m", "master", "results", str(number)]
+    environment = processes.environment_of({"QUEUE_PORT": str(port)})
+    began, peak_mb = time.monotonic(), 0.0
+    try:
+        with out.open("wb") as file:
+            process = subprocess.Popen(words, cwd=processes.ROOT, env=environment, stdout=file)
+            while process.poll() is None:
+                with contextlib.suppress(OSError, StopIteration):  # it has just ended
+                    peak_mb = max(peak_mb, processes.memory_mb(process.pid, "VmHWM"))
+                time.sleep(_POLL_S)
+        took_s = time.monotonic() - began
+        if _lines(out) != count:
+            raise RuntimeError(f"{_lines(out):,} lines of {count:,} tasks")
+    finally:
+        out.unlink()
+    return _Listed(count / took_s, peak_mb, processes.memory_mb(master, "VmHWM"))
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))

@@ -1,0 +1,141 @@
+"""Sessions of ours with the master under measurement, for what no command of `qm` does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from queue_manager import codec
+from queue_manager.link import Link
+from queue_manager.messages import (
+    AskStatus,
+    Exchange,
+    Hello,
+    Leases,
+    Reply,
+    RunStarted,
+    StartRun,
+    Status,
+)
+from queue_manager.records import Done, Lease, Released, RunStatus
+
+from .processes import AUTHKEY
+
+CONNECT_S = 20.0
+LEASE_S = 60.0
+_MANY_LEASES = 1_000
+
+
+@contextlib.asynccontextmanager
+async def client(port: int) -> AsyncIterator[Link]:
+    """A client that is connected."""
+    hello = Hello("client", socket.gethostname(), os.getpid())
+    link = Link(("127.0.0.1", port), AUTHKEY, lambda: hello)
+    running = asyncio.create_task(link.run())
+    try:
+        await asyncio.wait_for(link.wait_up(), CONNECT_S)
+        yield link
+    finally:
+        link.close()
+        await running
+
+
+async def start_run(port: int, words: list[str]) -> int:
+    """Ask for a run and return its id."""
+    job, *arguments = words
+    async with client(port) as link:
+        started = await link.request(lambda seq: StartRun(seq, job, arguments), RunStarted)
+        return started.run
+
+
+async def run_status(port: int, run: int) -> RunStatus:
+    """How one run is."""
+    async with client(port) as link:
+        status = await link.request(lambda seq: AskStatus(seq, run), Status)
+        return status.runs[0]
+
+
+async def first_lease(port: int, worker: str) -> None:
+    """Take a lease as that worker, and give it back untouched."""
+    async with _worker(port, worker) as session:
+        session.exchange([], 1)
+        lease = (await session.leases())[0]
+        session.exchange([Released(lease.number, lease.start, lease.stop)], 0)
+        await session.answered()
+
+
+async def work_off(port: int, worker: str, tasks: int) -> None:
+    """Do so many tasks of `n * n` here, with as many leases at a time as no worker takes."""
+    async with _worker(port, worker) as session:
+        session.exchange([], _MANY_LEASES)
+        while tasks > 0:
+            leases = await session.leases()
+            tasks -= sum(lease.stop - lease.start for lease in leases)
+            session.exchange([squared(lease) for lease in leases], len(leases))
+        await session.answered()
+
+
+def squared(lease: Lease) -> Done:
+    """The outcome of a lease of `n * n`, worked on here and now."""
+    began = time.perf_counter()
+    payloads = _payloads(lease.body)[lease.start : lease.stop]
+    results = codec.encode_batch([n * n for n in payloads])
+    return Done(lease.number, lease.start, lease.stop, results, time.perf_counter() - began)
+
+
+@functools.lru_cache(maxsize=64)
+def _payloads(body: bytes) -> list[Any]:
+    """Decoded once a process, not once a lease: a load generator must not be the limit."""
+    return codec.decode_batch(body, trusted=True)
+
+
+class _WorkerSession:
+    """A worker without slots, in this process."""
+
+    def __init__(self, port: int, worker: str) -> None:
+        hello = Hello("worker", socket.gethostname(), os.getpid(), 1, worker=worker)
+        self._came: asyncio.Queue[Leases] = asyncio.Queue()
+        self.link = Link(("127.0.0.1", port), AUTHKEY, lambda: hello, on_message=self._received)
+        self._seq = self._got = 0
+
+    def exchange(self, outcomes: Sequence[Done | Released], want: int) -> None:
+        """Report, and ask for more leases."""
+        self._seq += 1
+        self.link.send(Exchange(self._seq, list(outcomes), want, free=want, got=self._got))
+
+    async def leases(self) -> list[Lease]:
+        """The next leases that come."""
+        while True:
+            async with asyncio.timeout(LEASE_S):
+                found = (await self._came.get()).leases
+            self._got += len(found)
+            if found:
+                return found
+
+    async def answered(self) -> None:
+        """Until what was reported last is on disk."""
+        async with asyncio.timeout(LEASE_S):
+            while (await self._came.get()).seq != self._seq:
+                pass
+
+    def _received(self, message: Reply) -> None:
+        if isinstance(message, Leases):
+            self._came.put_nowait(message)
+
+
+@contextlib.asynccontextmanager
+async def _worker(port: int, worker: str) -> AsyncIterator[_WorkerSession]:
+    session = _WorkerSession(port, worker)
+    running = asyncio.create_task(session.link.run())
+    try:
+        await asyncio.wait_for(session.link.wait_up(), CONNECT_S)
+        yield session
+    finally:
+        session.link.close()
+        await running
