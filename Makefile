@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 PYTHON_IN_VENV = .venv/bin/python
 
-.PHONY: help up down logs client fetch test test-unit test-local test-integration local bench \
+.PHONY: help up down logs client fetch test test-unit test-local test-integration local bench chaos \
         lint format engine venv lock clean
 
 help: ## print this
@@ -30,19 +30,22 @@ fetch: ## copy the jobs' files out of the containers into ./shared
 	@mkdir -p shared && docker compose cp master:/shared/. shared/
 
 test: venv ## all tests; those in containers only where there is an engine (CI: must be)
-	@scripts/test.sh tests/unit tests/integration tests/docker
+	@scripts/test.sh tests/unit tests/simulation tests/integration tests/docker
 
-test-unit: venv ## tests of single modules: no network, no processes
-	@scripts/test.sh tests/unit
+test-unit: venv ## tests of single modules and simulations: no network, no processes
+	@scripts/test.sh tests/unit tests/simulation
 
 test-local: venv ## all that needs no engine
-	@scripts/test.sh tests/unit tests/integration
+	@scripts/test.sh tests/unit tests/simulation tests/integration
 
 test-integration: venv ## the compose file with real containers, through pytest-docker
 	@scripts/test.sh tests/docker
 
 local: venv ## ten squares without containers: master and worker as plain processes
 	@$(PYTHON_IN_VENV) -m master run $(or $(JOB),square) $(if $(JOB),$(JOB_ARGS),$(or $(JOB_ARGS),count=10))
+
+chaos: venv ## random faults on plain processes, then every promise is checked: SECONDS=60 SEED=1
+	@$(PYTHON_IN_VENV) -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 bench: venv ## measure the throughput on this machine
 	@$(PYTHON_IN_VENV) -m bench
