@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from .cluster import Cluster, Worker
 from .evidence import Hit
 from .load import Load
 from .plan import Fault
-from .processes import children, limit_files, send
+from .processes import children, limit_files, runs, send, wait_for
 from .strangers import bother
 
 NOTICE_S = 6.0
@@ -28,7 +29,10 @@ START_S = 2.0
 """Until a process that was just started has its signal handlers."""
 
 KILL_S = 0.05
-"""From the moment that is written down until a signal has ended a process and its slots."""
+"""At least so long after a signal the diary may still grow: what was written is not all read."""
+
+DEATH_S = 2.0
+"""At most so long is waited for a killed process and its slots to be gone."""
 
 FULL_BYTES = 4096
 
@@ -89,6 +93,13 @@ class Faults:
         since = begin if now < end + NOTICE_S else 0.0
         self.hits.append(Hit(kind, now, now + lasts_s, since=since, **what))  # type: ignore[arg-type]
 
+    def _lasts_until_gone(self, pids: list[int]) -> None:
+        """The hit that was just noted ends when these have: on a busy machine that takes a while,
+        and until then they run tasks."""
+        wait_for(lambda: not any(runs(pid) for pid in pids), DEATH_S)
+        hit = self.hits[-1]
+        self.hits[-1] = replace(hit, end=max(hit.end, time.monotonic()))
+
     def _no_records(self, lasts_s: float) -> None:
         """From now on, and for so long, the master records nothing."""
         now = time.monotonic()
@@ -107,15 +118,19 @@ class Faults:
             return False
         pid = slots[int(fault.pick * len(slots))]
         self._hit("kill slot", slots=frozenset([pid]), kills=True, charges=True)
-        return send(pid, signal.SIGKILL)
+        killed = send(pid, signal.SIGKILL)
+        self._lasts_until_gone([pid])
+        return killed
 
     def kill_worker(self, fault: Fault) -> bool:
         worker = self._worker(fault.pick)
         if worker is None or worker.program is None:
             return False
+        slots = worker.slots
         self._hit("kill worker", workers=frozenset([worker.pid]), kills=True)
         worker.leaving = True
         worker.program.kill()
+        self._lasts_until_gone(slots)
         self._after(fault.lasts_s / 3, lambda: self._start_again(worker))
         return True
 

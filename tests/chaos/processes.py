@@ -161,6 +161,15 @@ def children(pid: int, module: str) -> list[int]:
     return found
 
 
+def runs(pid: int) -> bool:
+    """Whether a process is there and no zombie: one that has not ended may still run code."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b") ")[2][:1] not in (b"Z", b"X")
+
+
 def send(pid: int, number: int) -> bool:
     """Send a signal to a process that may be gone."""
     try:

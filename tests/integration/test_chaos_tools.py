@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.driver import Chaos
-from tests.chaos.processes import Ground, limit_files, vitals, wait_for
+from tests.chaos.processes import Ground, limit_files, runs, vitals, wait_for
 from tests.chaos.proxy import Proxy
 from tests.chaos.watch import Watch
 from tests.integration.processes import eventually
@@ -229,3 +229,13 @@ def test_waiting_for_a_condition_ends_with_it_or_with_its_time() -> None:
     threading.Timer(0.05, event.set).start()
     assert wait_for(event.is_set, 5.0)
     assert not wait_for(lambda: False, 0.05)
+
+
+def test_a_killed_process_that_nobody_has_reaped_runs_no_more() -> None:
+    """A hit ends when what it killed has ended: until then that may write its diary."""
+    sleeper = subprocess.Popen(["sleep", "30"])
+    assert runs(sleeper.pid)
+    sleeper.kill()
+    assert wait_for(lambda: not runs(sleeper.pid), 5.0)
+    sleeper.wait()
+    assert not runs(sleeper.pid)
