@@ -151,11 +151,15 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """A run as the store has it. groups: of its tasks, where they are limited."""
+    """A run as the store has it.
+
+    groups: of its tasks, where they are limited, and the highest priority that waits in each on the
+    plain way.
+    """
 
     record: RunRecord
     counts: RunCounts
-    groups: list[str]
+    groups: dict[str, int]
 
 
 class Place(NamedTuple):

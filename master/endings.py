@@ -52,7 +52,7 @@ class Endings:
 
         def stage(now: float, wall: float) -> Answer:
             find_run(self._turn, message.run)  # it may have been forgotten meanwhile
-            groups = self._turn.store.groups(run.id) if run.groups is not None else []
+            groups = self._turn.store.groups(run.id) if run.groups is not None else ()
             count = self._turn.broker.retry(run, wall, groups)
             return partial(self._retried, peer, message.seq, run, count)
 

@@ -7,6 +7,7 @@ import datetime
 import decimal
 import json
 import math
+import reprlib
 import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ from queue_manager.records import DeadLetter, ResultBlock
 
 FIELDS = ("run", "task", "key", "state", "attempts", "payload", "result", "error")
 LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed")
+
+
+_DEEPEST = 400
 
 
 class Line(dict[str, Any]):
@@ -34,31 +38,44 @@ class Line(dict[str, Any]):
 
 
 def to_json(value: Any) -> Any:
-    """The JSON-able form of plain data; ints stay exact at any size."""
+    """The JSON-able form of plain data; ints stay exact at any size.
+
+    What contains itself, or is nested too deeply for JSON, is described only: `{"$repr": text}`.
+    """
+    try:
+        return _to_json(value, 0)
+    except RecursionError:
+        return {"$repr": reprlib.repr(value)}
+
+
+def _to_json(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise RecursionError
     kind = type(value)
     if value is None or kind in (bool, int, str):
         return value
     if kind is float:
         return value if math.isfinite(value) else {"$float": repr(value)}
     if kind is list:
-        return [to_json(item) for item in value]
+        return [_to_json(item, depth + 1) for item in value]
     if kind is dict:
-        return _object(value)
-    return _tagged(value)
+        return _object(value, depth)
+    return _tagged(value, depth)
 
 
-def _object(value: dict[Any, Any]) -> Any:
+def _object(value: dict[Any, Any], depth: int) -> Any:
     plain = all(type(key) is str for key in value)
     if plain and not (len(value) == 1 and next(iter(value)).startswith("$")):
-        return {key: to_json(item) for key, item in value.items()}
-    return {"$dict": [[to_json(key), to_json(item)] for key, item in value.items()]}
+        return {key: _to_json(item, depth + 1) for key, item in value.items()}
+    pairs = [[_to_json(x, depth + 1) for x in pair] for pair in value.items()]
+    return {"$dict": pairs}
 
 
-def _tagged(value: Any) -> dict[str, Any]:
+def _tagged(value: Any, depth: int) -> dict[str, Any]:
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
     if isinstance(value, tuple | set | frozenset):
-        return {f"${type(value).__name__}": [to_json(item) for item in value]}
+        return {f"${type(value).__name__}": [_to_json(item, depth + 1) for item in value]}
     if isinstance(value, datetime.timedelta):
         return {"$timedelta": [value.days, value.seconds, value.microseconds]}
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):

@@ -120,15 +120,15 @@ class Reasons:
             return [Reason("no worker", f"no worker is connected: {start}")]
         able = [w for w in workers if run.job not in w.session.lacks]
         found = list(_lacking(run, workers))
-        if able and not found:
+        if able:
             found += self._busy(run, able)
         return found
 
     def _busy(self, run: Run, able: list[WorkerSession]) -> Iterator[Reason]:
-        """Every worker could run it. Either all are busy, or nothing of it may start yet."""
-        idle = [w for w in able if not w.session.leases and not w.draining]
+        """These could run it. Either nothing of it may start yet, or all are busy."""
+        idle = [w for w in able if _has_a_free_slot(w) and not w.draining]
         limit = run.options.per_group
-        if idle and limit is not None:
+        if limit is not None and (idle or _held_back(run)):
             at_once = "" if limit.at_once is None else f"at_once={limit.at_once}, "
             yield Reason(
                 "limit",
@@ -173,6 +173,15 @@ def stock_note(client: StockSession, puts_elsewhere: bool, now: float) -> str:
         held = f"has held a task for {now - lease.since:.0f} s"
         return f"{held}; it is offered again when its connection ends: end that client if it hangs"
     return client.note
+
+
+def _has_a_free_slot(worker: WorkerSession) -> bool:
+    return len(worker.session.leases) < max(1, worker.session.slots)
+
+
+def _held_back(run: Run) -> bool:
+    """Whether all that waits is of groups that may not start a task now."""
+    return run.groups is not None and run.groups.best is None and not run.lane.ready
 
 
 def _lacking(run: Run, workers: list[WorkerSession]) -> Iterator[Reason]:

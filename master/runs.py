@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -69,10 +70,24 @@ class Runs:
 
     # --- a run begins ---
 
-    def find(self, key: str | None) -> Run | None:
-        """The run with a key."""
-        found = None if key is None else self._turn.store.find_run(key)
-        return None if found is None else self._turn.broker.runs.get(found)
+    def find(self, key: str | None, job: str, words: list[str]) -> Run | None:
+        """The run with a key.
+
+        Raises RefusedError when that is a run of something else, or is just being forgotten.
+        """
+        number = None if key is None else self._turn.store.find_run(key)
+        found = None if number is None else self._turn.broker.runs.get(number)
+        found = found or self._staged(key)
+        if found is None:
+            return None
+        if (found.job, sorted(found.words)) != (job, sorted(words)):
+            asked = shlex.join([found.job, *found.words])
+            raise RefusedError(
+                f"the key {key!r} is that of run {found.id} ({asked}): take another one"
+            )
+        if found.id in self._turn.broker.changes.forgotten:
+            raise RefusedError(f"run {found.id} is just being forgotten: ask again")
+        return found
 
     def start(
         self,
@@ -87,7 +102,7 @@ class Runs:
         """Begin a run, or find the one with that key; its job and words were checked before."""
 
         def stage(now: float, wall: float) -> Answer:
-            found = self.find(key) or self._staged(key)
+            found = self.find(key, job, words)
             if found is not None:
                 return partial(answer, found, False)
             run = self._turn.broker.start_run(job, words, key, options, wall, version)

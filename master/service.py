@@ -190,7 +190,7 @@ class Service:
 
         Raises RefusedError with one line when the job or its arguments are wrong.
         """
-        found = self.runs.find(key)
+        found = self.runs.find(key, job, words)
         if found is not None:
             return found, False
         version, options = await self._versions.first(job, words)

@@ -84,7 +84,7 @@ class MemoryStore:
         found = []
         for _, run in sorted(self._kept.runs.items()):
             is_limited = run.state == "active" and run.options.per_group is not None
-            groups = self.groups(run.id) if is_limited else []
+            groups = self.groups(run.id) if is_limited else {}
             found.append(LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), groups))
         return found
 
@@ -183,10 +183,13 @@ class MemoryStore:
         found = [replace(stray, evidence="", printed="") for _, stray in behind[:most]]
         return found, behind[most - 1][0] if found and len(behind) > most else None
 
-    def groups(self, run: int) -> list[str]:
-        blocks = {b.group for b in self._blocks_of(run) if b.group is not None and self._ranges(b)}
+    def groups(self, run: int) -> dict[str, int]:
         strays = {s.group for s in self._kept.strays.values() if s.run == run and s.state != "done"}
-        return sorted(group for group in blocks | strays if group is not None)
+        found = {group: 0 for group in strays if group is not None}
+        blocks = [b for b in self._blocks_of(run) if b.group is not None and self._ranges(b)]
+        for block in sorted(blocks, key=lambda b: b.priority):
+            found[str(block.group)] = block.priority
+        return dict(sorted(found.items()))
 
     def _waiting_strays(self, run: int) -> list[StrayRecord]:
         strays = self._kept.strays.values()

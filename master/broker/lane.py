@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -21,21 +21,23 @@ _REFILLS = 256
 class Lane:
     """Plain tasks in a window, strays by themselves. group: None for tasks without one.
 
-    Of a limited group: leased: how many of its tasks are. next_at: when the next may start
-    (monotonic). turn: its entry among those that may start now, 0 when it is not among them;
-    turn_priority: with which priority. counted: how many of its plain tasks in memory, and of its
-    ready strays, its run has counted.
+    Of a limited group: leased: how many of its tasks are. started_at: when one of them started
+    last, as far as is known (monotonic). turn: its entry among those that may start now, 0 when it
+    is not among them; turn_priority: with which priority. hungry: whether it is among those that
+    are to be read ahead; hungry_priority: with which priority. counted: how many of its plain tasks
+    in memory, and of its ready strays, its run has counted.
     """
 
     group: str | None = None
     window: Window = field(default_factory=Window)
     strays: Strays = field(default_factory=Strays)
     leased: int = 0
-    next_at: float = 0.0
+    started_at: float = -math.inf
     turn: int = 0
     turn_priority: int = 0
     cooling: bool = False
     hungry: bool = False
+    hungry_priority: int = 0
     counted: tuple[int, int] = (0, 0)
 
     @property
@@ -77,6 +79,12 @@ class Lane:
         return (window.more and not window.loaded) or (strays.more and not strays.here)
 
     @property
+    def disk_priority(self) -> int:
+        """The highest priority that waits on disk on the plain way; of strays nobody knows."""
+        end = self.window.end
+        return end.priority if self.window.more and end is not None else 0
+
+    @property
     def here(self) -> int:
         """How many of its tasks are in memory."""
         return self.window.loaded + len(self.strays.here)
@@ -91,18 +99,18 @@ class Groups:
     """The lanes of the limited groups of one run, and which of them may start a task.
 
     They take turns within a priority. A lane that may not start holds little in memory and asks
-    for nothing from disk, so that it never takes the room of the others. not_before: no lane
-    starts a task earlier, for when it last did is not known (monotonic).
+    for nothing from disk, so that it never takes the room of the others. started_before: of a lane
+    that is new here nobody knows when it last started a task, but not later than then (monotonic).
     """
 
     def __init__(self, limit: GroupLimit) -> None:
         self.limit = limit
-        self.not_before = 0.0
+        self.started_before = -math.inf
         self.lanes: dict[str, Lane] = {}
         self.loaded = self.ready_strays = 0
         self._turns: list[tuple[int, int, Lane]] = []
         self._cooling: list[tuple[float, int, Lane]] = []
-        self._hungry: deque[Lane] = deque()
+        self._hungry: list[tuple[int, int, Lane]] = []
         self._count = 0
 
     def lane(self, group: str) -> Lane:
@@ -110,7 +118,7 @@ class Groups:
         found = self.lanes.get(group)
         if found is None:
             most = max(1, min(GROUP_TASKS, WINDOW_TASKS // (len(self.lanes) + 1)))
-            found = Lane(group, Window(most), Strays(most), next_at=self.not_before)
+            found = Lane(group, Window(most), Strays(most), started_at=self.started_before)
             self.lanes[group] = found
         return found
 
@@ -126,21 +134,25 @@ class Groups:
                 lane.turn = 0
         return turns[0][2] if turns else None
 
+    def next_at(self, lane: Lane) -> float:
+        """When the next task of a lane may start (monotonic)."""
+        return lane.started_at + self.limit.every_s
+
     def may_start(self, lane: Lane, now: float) -> bool:
         """Whether the limit allows one more."""
         at_once = self.limit.at_once
-        return lane.next_at <= now and (at_once is None or lane.leased < at_once)
+        return self.next_at(lane) <= now and (at_once is None or lane.leased < at_once)
 
     def started(self, lane: Lane, now: float) -> None:
         """A task of the lane was leased."""
         lane.leased += 1
-        lane.next_at = now + self.limit.every_s
+        lane.started_at = now
         lane.turn = 0  # to the end of the line
         self.look(lane, now)
 
     def admit(self, lane: Lane, priority: int, found: Range, now: float) -> None:
         """Tasks of a new block wait; on disk alone when many of other groups are in memory."""
-        if self.loaded < WINDOW_TASKS:
+        if self._has_room(priority):
             lane.window.admit(priority, found)
         else:
             lane.window.leave(priority, found)
@@ -158,10 +170,10 @@ class Groups:
         lane.counted = loaded, ready
         if not may_start:
             lane.turn = 0
-            if lane.next_at > now and not lane.cooling:
+            if self.next_at(lane) > now and not lane.cooling:
                 lane.cooling = True
                 self._count += 1
-                heapq.heappush(self._cooling, (lane.next_at, self._count, lane))
+                heapq.heappush(self._cooling, (self.next_at(lane), self._count, lane))
             return
         if not lane.ready:
             lane.turn = 0
@@ -169,11 +181,14 @@ class Groups:
             self._count += 1
             lane.turn, lane.turn_priority = self._count, lane.priority
             heapq.heappush(self._turns, (-lane.priority, self._count, lane))
-        if lane.low and not lane.hungry:
-            lane.hungry = True
-            self._hungry.append(lane)
+        priority = lane.disk_priority
+        if lane.low and (not lane.hungry or priority > lane.hungry_priority):
+            lane.hungry, lane.hungry_priority = True, priority
+            self._count += 1
+            heapq.heappush(self._hungry, (-priority, self._count, lane))
         if not (lane.here or lane.low or lane.leased) and self._has(lane):
             del self.lanes[lane.group or ""]  # there may be as many groups as tasks
+            self.started_before = max(self.started_before, lane.started_at)
 
     def _has(self, lane: Lane) -> bool:
         return self.lanes.get(lane.group or "") is lane
@@ -182,6 +197,13 @@ class Groups:
         """Pauses that are over end."""
         while self._cooling and self._cooling[0][0] <= now:
             _, _, lane = heapq.heappop(self._cooling)
+            lane.cooling = False
+            self.look(lane, now)
+
+    def limit_changed(self, now: float) -> None:
+        """The limit is another one: every pause is as long as that says, also a begun one."""
+        self._cooling.clear()
+        for lane in list(self.lanes.values()):
             lane.cooling = False
             self.look(lane, now)
 
@@ -195,21 +217,29 @@ class Groups:
     def hungry(self) -> Iterator[Lane]:
         """Lanes that may start and have too little in memory, while there is room."""
         for _ in range(min(_REFILLS, len(self._hungry))):
-            if self.loaded >= WINDOW_TASKS:
+            if not self.more_hungry:
                 return
-            lane = self._hungry.popleft()
-            lane.hungry = False
-            if self._has(lane) and lane.low:
+            *_, lane = heapq.heappop(self._hungry)
+            if lane.hungry and self._has(lane) and lane.low:
                 yield lane
+            lane.hungry = False
 
     @property
     def more_hungry(self) -> bool:
         """Whether `hungry` has more to give."""
-        return bool(self._hungry) and self.loaded < WINDOW_TASKS
+        return bool(self._hungry) and self._has_room(-self._hungry[0][0])
+
+    def _has_room(self, priority: int) -> bool:
+        """Whether tasks of a priority may come into memory: the highest one always, a little."""
+        if self.loaded < WINDOW_TASKS:
+            return True
+        best = self.best
+        return best is not None and priority > best.priority
 
     def clear(self) -> None:
-        """Nothing waits any more."""
+        """Nothing waits any more. Pauses go on: tasks may be tried again."""
         for lane in self.lanes.values():
+            self.started_before = max(self.started_before, lane.started_at)
             lane.clear()
         self.lanes.clear()
         self.loaded = self.ready_strays = 0

@@ -39,7 +39,7 @@ class Session:
 class Lease:
     """The right of a session to try some tasks of one block once. open: what it has not settled.
 
-    paused_from, paused_to: of its limited group, `next_at` before and after this lease.
+    paused_from, paused_to: of its limited group, `started_at` before and after this lease.
     """
 
     number: int

@@ -181,13 +181,13 @@ class Leasing(Waiting):
             number, session, run, lane, found.block, found.first, ranges, priority, stray, now
         )
         session.leases[number] = lease
-        lease.paused_from = lane.next_at
+        lease.paused_from = lane.started_at
         session.free -= 1
         run.leased += found.stop - found.start
         run.strays_out += stray is not None
         if lease.limited and run.groups is not None:
             run.groups.started(lane, now)
-            lease.paused_to = lane.next_at
+            lease.paused_to = lane.started_at
         return lease
 
     # --- suspects ---
@@ -261,8 +261,8 @@ class Leasing(Waiting):
 
     def _never_started(self, lease: Lease) -> None:
         """The pause that began with this lease is over, unless another has begun since."""
-        if lease.lane.next_at == lease.paused_to:
-            lease.lane.next_at = lease.paused_from
+        if lease.lane.started_at == lease.paused_to:
+            lease.lane.started_at = lease.paused_from
             lease.run.look(lease.lane, self._now)
 
     def _end_lease(self, lease: Lease) -> None:

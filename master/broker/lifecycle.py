@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 
 import msgspec
@@ -12,6 +12,7 @@ from queue_manager.records import GroupLimit, RunOptions
 
 from ..changes import QUEUE_RUN, LoadedRun
 from .claims import Claims
+from .lane import Groups
 from .lease import Session
 from .run import Run
 
@@ -26,9 +27,9 @@ class Lifecycle(Claims):
         """
         run = Run.loaded(loaded)
         if run.groups is not None:
-            run.groups.not_before = now + run.groups.limit.every_s
+            run.groups.started_before = now
             for lane in list(run.groups.lanes.values()):
-                lane.next_at = run.groups.not_before
+                lane.started_at = now
                 run.look(lane, now)
         self._add(run)
         return run
@@ -61,7 +62,7 @@ class Lifecycle(Claims):
         self.change(run, version=version, options=options)
         if run.groups is not None and limit is not None:
             self.change(run.groups, limit=limit)
-            self.when_committed(partial(self._look_at_all, run))
+            self.when_committed(partial(self._limit_changed, run.groups))
         self._record(run)
 
     def exhaust(self, run: Run) -> None:
@@ -69,12 +70,14 @@ class Lifecycle(Claims):
         self.change(run, exhausted=True)
         self._record(run)
 
-    def retry(self, run: Run, wall: float, groups: Sequence[str] = ()) -> int:
+    def retry(self, run: Run, wall: float, groups: Iterable[str] = ()) -> int:
         """Stage that the dead letters of a run are tried again; how many.
 
         groups: of the run's tasks, where they are limited. Raises RefusedError when the run was
-        cancelled or pruned.
+        cancelled, pruned or forgotten.
         """
+        if run.id in self.changes.forgotten:
+            raise RefusedError(f"run {run.id} was forgotten: submit it again")
         if run.state in ("cancelled", "pruned"):
             raise RefusedError(f"run {run.id} was {run.state}: submit it again")
         staged = [s for s in self.changes.strays.values() if s.run == run.id and s.state == "dead"]
@@ -140,12 +143,11 @@ class Lifecycle(Claims):
                 self._record(run)
             changes.counts[run_id] = run.counts(seqs.get(run_id, 0))
 
-    def _revive(self, run: Run, groups: Sequence[str]) -> None:
+    def _revive(self, run: Run, groups: Iterable[str]) -> None:
         """The dead letters wait on disk, in whatever lane: look there."""
         for lane in [run.lane, *map(run.lane_of, groups)]:
             lane.strays.restart()
             run.look(lane, self._now)
 
-    def _look_at_all(self, run: Run) -> None:
-        for lane in list(run.lanes):
-            run.look(lane, self._now)
+    def _limit_changed(self, groups: Groups) -> None:
+        groups.limit_changed(self._now)

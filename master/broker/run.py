@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from queue_manager.records import BLOCK_TASKS, RunOptions
 
-from ..changes import LoadedRun, RunCounts, RunRecord, RunState
+from ..changes import LoadedRun, Place, RunCounts, RunRecord, RunState
 from .lane import Groups, Lane
 from .strays import Stray
 from .window import Range
@@ -185,8 +185,11 @@ class Run:
             last_seq=counts.last_seq,
         )
         if run.active:
-            for lane in [run.lane, *map(run.lane_of, loaded.groups)]:
+            run.lane.window.more = run.lane.strays.more = True
+            for group, priority in loaded.groups.items():
+                lane = run.lane_of(group)
                 lane.window.more = lane.strays.more = True
+                lane.window.end = Place(priority, 0)
         return run
 
     def record(self) -> RunRecord:

@@ -71,8 +71,8 @@ class Store(Protocol):
         last one, None when there is nothing behind what is returned.
         """
 
-    def groups(self, run: int) -> list[str]:
-        """The groups of a run's tasks."""
+    def groups(self, run: int) -> dict[str, int]:
+        """The groups of a run's tasks, and the highest priority that waits in each (else 0)."""
 
     def set_clock(self, boot: int, behind_s: float) -> None:
         """Note how far the monotonic clock is behind the wall clock, in this boot of the machine.

@@ -48,4 +48,4 @@ def _loaded(
         *fields,  # type: ignore[arg-type]
     )
     is_limited = state == "active" and options.per_group is not None
-    return LoadedRun(record, RunCounts(*counts), groups(db, run) if is_limited else [])  # type: ignore[arg-type]
+    return LoadedRun(record, RunCounts(*counts), groups(db, run) if is_limited else {})  # type: ignore[arg-type]

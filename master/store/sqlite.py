@@ -125,7 +125,7 @@ class SqliteStore:
         return waiting.read_strays(self._db, run, group, after, most)
 
     @_reads
-    def groups(self, run: int) -> list[str]:
+    def groups(self, run: int) -> dict[str, int]:
         return waiting.groups(self._db, run)
 
     def set_clock(self, boot: int, behind_s: float) -> None:

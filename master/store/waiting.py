@@ -130,16 +130,20 @@ strays_of (grp) AS (
     SELECT (SELECT MIN(grp) FROM strays WHERE run = ?1 AND state = 'waiting' AND grp > last.grp)
     FROM strays_of AS last WHERE last.grp IS NOT NULL
 )
-SELECT grp FROM blocks_of WHERE grp IS NOT NULL
-UNION SELECT grp FROM strays_of WHERE grp IS NOT NULL
-UNION SELECT grp FROM strays WHERE run = ?1 AND state = 'dead' AND grp IS NOT NULL
+SELECT grp, COALESCE((SELECT priority FROM blocks WHERE run = ?1 AND open = 1 AND grp = found.grp
+    ORDER BY priority DESC LIMIT 1), 0)
+FROM (
+    SELECT grp FROM blocks_of WHERE grp IS NOT NULL
+    UNION SELECT grp FROM strays_of WHERE grp IS NOT NULL
+    UNION SELECT grp FROM strays WHERE run = ?1 AND state = 'dead' AND grp IS NOT NULL
+) AS found
 ORDER BY grp
 """
 
 
-def groups(db: sqlite3.Connection, run: int) -> list[str]:
-    """The groups of a run's tasks that are not done (and some that soon will be known to be)."""
-    return [group for (group,) in db.execute(_GROUPS, (run,))]
+def groups(db: sqlite3.Connection, run: int) -> dict[str, int]:
+    """As `Store.groups`: those of what is not done (and of some that soon is known to be)."""
+    return dict(db.execute(_GROUPS, (run,)).fetchall())
 
 
 def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:

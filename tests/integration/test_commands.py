@@ -114,6 +114,15 @@ def test_the_same_key_gives_the_same_run(master: Master) -> None:
     assert len(master.ended_tasks(first, 3)) == 3
 
 
+def test_a_key_that_is_taken_by_something_else_is_said_to_be(master: Master) -> None:
+    """A typing error must not look like a submit that worked."""
+    first = master.submit("count_up", "count=3", "--key", "once")
+    for words in (["square"], ["nobody"], ["count_up", "count=4"]):
+        ended = master.command("submit", *words, "--key", "once")
+        assert ended.code == 1, repr(ended)
+        assert f"the key 'once' is that of run {first} (count_up count=3)" in ended.err
+
+
 def test_the_same_key_at_the_same_time_gives_one_run(master: Master) -> None:
     words = ("master", "submit", "count_up", "--key", "once")
     terminals = [master.start(f"terminal-{n}.log", *words) for n in range(4)]

@@ -73,6 +73,7 @@ class Judge(Truth):
                 self.hide(task)
         if count and not run.active:
             run.state = "active"
+            run.paused_at = max([run.paused_at, *run.started_at.values()])
         return count
 
     def forgotten(self, run: TrueRun) -> None:
@@ -247,7 +248,7 @@ class Judge(Truth):
         check(run.may_start(task.group, now + SOON), "{} breaks the limit of {}", task, task.group)
         check(session.stock or session.free >= 0, "{} went to a worker without a place", task)
         assert run.options.per_group is not None
-        run.next_at[task.group] = now + run.options.per_group.every_s
+        run.started_at[task.group] = now
 
     def _in_order(self, session: Session, run: TrueRun, task: Task, now: float) -> None:
         """No task of a higher priority could have been given."""
@@ -271,7 +272,9 @@ class Judge(Truth):
     @staticmethod
     def _startable(run: TrueRun, task: Task, now: float) -> bool:
         """Whether the limit allows it, for sure."""
-        return now >= run.paused_until and run.may_start(task.group or "", now - SOON)
+        limit = run.options.per_group
+        paused = limit is not None and run.paused_at + limit.every_s > now
+        return not paused and run.may_start(task.group or "", now - SOON)
 
     def in_memory(self, task: Task) -> bool:
         """Whether the broker has read it; set by the driver."""

@@ -5,6 +5,7 @@ It sees what is asked of the broker and what the broker answers, never the broke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 
@@ -61,8 +62,9 @@ class Task:
 class TrueRun:
     """One run and its tasks. free: those that nobody holds and that have not ended, on disk.
 
-    skipped: leases of other runs in a row while it could have been chosen. next_at: when a group
-    may start its next task, by the last lease. paused_until: after a restart that is not known.
+    skipped: leases of other runs in a row while it could have been chosen. started_at: when a group
+    started its last task. paused_at: when any may have, for all that a master knows which has
+    restarted, or has seen the end of the run.
     """
 
     id: int
@@ -81,9 +83,9 @@ class TrueRun:
     free: dict[int, Task] = field(default_factory=dict)
     blocks: set[int] = field(default_factory=set)
     groups: dict[str, int] = field(default_factory=dict)
-    next_at: dict[str, float] = field(default_factory=dict)
+    started_at: dict[str, float] = field(default_factory=dict)
     skipped: int = 0
-    paused_until: float = 0.0
+    paused_at: float = -math.inf
 
     def __repr__(self) -> str:
         return f"run {self.id} ({self.unended} open, {self.held} held, free {[*self.free]})"
@@ -110,10 +112,11 @@ class TrueRun:
             return True
         if limit.at_once is not None and self.groups.get(group, 0) >= limit.at_once:
             return False
-        return self.next_at.get(group, 0.0) <= now
+        return self.started_at.get(group, -math.inf) + limit.every_s <= now
 
 
-_PLAIN = [f.name for f in fields(TrueRun) if f.name not in ("tasks", "free", "groups", "next_at")]
+_APART = ("tasks", "free", "groups", "started_at")
+_PLAIN = [f.name for f in fields(TrueRun) if f.name not in _APART]
 _TASK = [f.name for f in fields(Task)]
 
 

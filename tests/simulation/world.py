@@ -233,9 +233,7 @@ class World:
         wall = self.now + self.wall_offset
         for one in self.judge.runs.values():
             if one.options.per_group is not None:
-                one.paused_until = until = self.now + one.options.per_group.every_s
-                # The limit may be another one than when they started last.
-                one.next_at = {group: min(at, until) for group, at in one.next_at.items()}
+                one.paused_at = self.now
             for task in one.tasks:
                 if task.stray and task.state == "waiting":
                     task.due_wall = min(task.due_wall, wall + task.delay_s)

@@ -263,3 +263,30 @@ def test_a_delay_that_is_read_from_disk_is_never_longer_than_it_was(
         assert counts(after.run) == {"tasks": 1, "delayed": 1}
         after.later(left_s)
     assert after.leases(session) == [[1]]
+
+
+def test_a_run_that_is_just_being_forgotten_is_not_retried() -> None:
+    """Both in one turn: its dead letters would be leased, and be of no run."""
+    desk = Desk()
+    run = ended(desk, dead=1)
+    desk.broker.forget(run)
+    with pytest.raises(RefusedError, match=f"run {run.id} was forgotten"):
+        desk.broker.retry(run, WALL)
+    desk.commit()
+    assert run not in desk.broker._turns
+    assert run.id not in desk.broker.runs
+
+
+def test_a_retry_of_an_ended_run_keeps_the_pause_of_its_groups() -> None:
+    desk = Desk(attempts=1, per_group=GroupLimit(every_s=10.0))
+    session = desk.session()
+    desk.submit(1, group="g")
+    desk.broker.exhaust(desk.run)
+    desk.fail(desk.lease(session))
+    desk.commit()
+    assert desk.run.state == "failed"
+    desk.broker.retry(desk.run, WALL, ["g"])
+    desk.commit()
+    assert desk.leases(session) == []
+    desk.later(10.0)
+    assert desk.leases(session) == [[1]]

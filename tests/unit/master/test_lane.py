@@ -119,7 +119,7 @@ def test_a_pause_that_is_over_while_a_lane_is_full_asks_for_no_timer() -> None:
 
 def test_no_lane_starts_before_it_is_known_when_it_last_did() -> None:
     some = groups(every_s=5.0)
-    some.not_before = NOW + 5.0
+    some.started_before = NOW
     filled(some, "a")
     assert some.best is None
     some.wake(NOW + 5.0)
@@ -239,7 +239,7 @@ def test_strays_that_wait_for_their_time_take_no_room_of_other_groups() -> None:
 def test_a_lane_is_read_ahead_once_it_may_start(monkeypatch: pytest.MonkeyPatch) -> None:
     some = groups(every_s=5.0)
     lane = some.lane("a")
-    lane.window.more, lane.next_at = True, NOW + 5.0
+    lane.window.more, lane.started_at = True, NOW
     some.look(lane, NOW)
     assert list(some.hungry()) == []
     some.wake(NOW + 5.0)
@@ -285,3 +285,67 @@ def test_many_groups_have_smaller_windows(lanes: int) -> None:
     some.lanes = dict.fromkeys(range(lanes - 1))
     most = some.lane("new").window.most
     assert most == max(1, min(GROUP_TASKS, WINDOW_TASKS // lanes))
+
+
+# --- pauses and priorities outlast what is in memory ---
+
+
+def test_a_pause_goes_on_when_nothing_waits_any_more() -> None:
+    """A run that has ended may be retried: its groups still may not start too soon."""
+    some = groups(every_s=5.0)
+    filled(some, "a")
+    starts(some, 1)
+    some.clear()
+    filled(some, "a")
+    assert start(some, NOW + 4.9) is None
+    some.wake(NOW + 5.0)
+    assert start(some, NOW + 5.0) == "a"
+
+
+@pytest.mark.parametrize(("every_s", "after_s"), [(2.0, 2.0), (0.0, 0.0), (9.0, 9.0)])
+def test_a_changed_limit_holds_for_a_pause_that_has_begun(every_s: float, after_s: float) -> None:
+    some = groups(every_s=5.0)
+    filled(some, "a")
+    starts(some, 1)
+    some.limit = GroupLimit(None, every_s)
+    some.limit_changed(NOW)
+    some.wake(NOW + after_s - 0.01)
+    assert (some.best is None) is (after_s > 0.0)
+    some.wake(NOW + after_s)
+    assert start(some, NOW + after_s) == "a"
+
+
+def test_the_most_urgent_groups_come_into_memory_though_it_is_full() -> None:
+    """Else 10,000 tasks of other groups would run before them."""
+    some = groups()
+    filled(some, *(f"g{n}" for n in range(200)), tasks=GROUP_TASKS)
+    assert some.loaded >= WINDOW_TASKS
+    some.admit(some.lane("low"), 0, one(901), NOW)
+    some.admit(some.lane("high"), 7, one(902), NOW)
+    assert some.lane("low").here == 0
+    assert start(some) == "high"
+
+
+def test_lanes_on_disk_are_read_with_the_most_urgent_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "_REFILLS", 2)
+    some = groups()
+    for name, priority in {"a": 0, "b": 3, "c": -1, "d": 9, "e": 3}.items():
+        lane = some.lane(name)
+        lane.window.more, lane.window.end = True, Place(priority, 0)
+        some.look(lane, NOW)
+    assert [lane.group for lane in some.hungry()] == ["d", "b"]
+    some.lane("c").window.end = Place(11, 0)
+    some.look(some.lane("c"), NOW)
+    assert [lane.group for lane in some.hungry()] == ["c", "e"]
+
+
+def test_a_lane_on_disk_that_is_more_urgent_than_all_in_memory_is_read_though_it_is_full() -> None:
+    some = groups()
+    filled(some, *(f"g{n}" for n in range(200)), tasks=GROUP_TASKS)
+    for name, priority in {"same": 0, "high": 1}.items():
+        lane = some.lane(name)
+        lane.window.more, lane.window.end = True, Place(priority, 0)
+        some.look(lane, NOW)
+    assert some.more_hungry
+    assert [lane.group for lane in some.hungry()] == ["high"]
+    assert not some.more_hungry

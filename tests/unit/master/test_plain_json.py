@@ -92,3 +92,23 @@ def test_a_line_is_one_line_of_json_with_exact_ints() -> None:
     assert "\n" not in first
     assert json.loads(first)["result"] == "a\nb"
     assert str(2**100) in second
+
+
+@pytest.mark.parametrize("kind", ["cycle", "deep", "deep dicts"])
+def test_what_json_can_not_hold_is_described(kind: str) -> None:
+    """One such value must not take the other lines away."""
+    value: Any = []
+    if kind == "cycle":
+        value += [1, value]
+    for _ in range(5_000 if "deep" in kind else 0):
+        value = {1: value} if "dicts" in kind else [value]
+    found = to_json([1, value, 2])
+    assert set(found) == {"$repr"}
+    assert len(json.dumps(found)) < 500
+
+
+def test_what_is_nested_a_little_stays_as_it_is() -> None:
+    value: Any = 7
+    for _ in range(150):
+        value = [value]
+    assert json.loads(json.dumps(to_json(value))) == value

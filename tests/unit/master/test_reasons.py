@@ -176,6 +176,31 @@ def test_a_limit_per_group_says_which(rig: Rig) -> None:
     assert "change it in jobs/job.py" in line
 
 
+def test_a_limit_is_said_though_some_slots_are_busy_with_other_runs(rig: Rig) -> None:
+    """More workers would not help."""
+    limited = rig.run(per_group=GroupLimit(2, 30.0))
+    busy = rig.worker()
+    busy.slots = 1
+    rig.lend(busy, rig.run(7, tasks=9))
+    (line,) = rig.why(limited)
+    assert line.startswith("held back by per_group=Limit(at_once=2, every_s=30) of its OPTIONS")
+
+
+def test_a_worker_with_a_free_slot_is_not_busy(rig: Rig) -> None:
+    worker = rig.worker()
+    worker.slots = 2
+    rig.lend(worker, rig.run(7, tasks=9))
+    assert rig.why(rig.run()) == []
+
+
+def test_a_worker_that_lacks_the_job_does_not_hide_why_the_others_do_not_run_it(rig: Rig) -> None:
+    rig.worker("poor/1", lacks="No module named 'x'")
+    rig.lend(rig.worker("able/1"), rig.run(7, tasks=9))
+    first, second = rig.why(rig.run())
+    assert first == "poor/1 can't run job: No module named 'x'"
+    assert second == "all slots are busy with run 7: start more workers"
+
+
 def test_slots_that_are_busy_with_other_runs_name_these(rig: Rig) -> None:
     other = rig.run(7, tasks=9)
     rig.lend(rig.worker(), other)

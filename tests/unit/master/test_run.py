@@ -99,7 +99,7 @@ def test_a_run_goes_to_disk_and_comes_back_as_it_was() -> None:
         7, 2, 9, "version", 0,
     )  # fmt: skip
     counts = RunCounts(100, 90, 50, 3, 8, 40)
-    run = Run.loaded(LoadedRun(record, counts, ["a", "b"]))
+    run = Run.loaded(LoadedRun(record, counts, {"a": 0, "b": 4}))
     assert run.record() == record
     assert run.counts(0) == counts
     assert run.counts(55).last_seq == 55
@@ -111,7 +111,7 @@ def test_a_run_goes_to_disk_and_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled", "pruned"])
 def test_nothing_is_read_of_a_run_that_has_ended(state: str) -> None:
     record = RunRecord(3, "job", [], None, RunOptions(), state, True, 5.0, 6.0, cancelled=4)  # type: ignore[arg-type]
-    run = Run.loaded(LoadedRun(record, RunCounts(10, 0, 6), []))
+    run = Run.loaded(LoadedRun(record, RunCounts(10, 0, 6), {}))
     assert not run.active
     assert not run.lane.low
     assert run.unended == 0

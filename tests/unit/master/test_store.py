@@ -190,7 +190,7 @@ def test_a_full_disk_refuses_a_commit_whole_and_takes_it_when_there_is_space(
     with pytest.raises(StoreError, match=r"can't write to .*full"):
         commit(store, *big, **fields)
     assert ranges(store) == [(1, [(0, 4)])]
-    assert (store.read_outcomes(1, 0, 1)[0], strays_of(store), store.groups(1)) == ([], [], [])
+    assert (store.read_outcomes(1, 0, 1)[0], strays_of(store), store.groups(1)) == ([], [], {})
     found = loaded(store)
     assert found is not None
     assert (found.record.exhausted, found.counts, loaded(store, 2)) == (False, RunCounts(), None)

@@ -48,7 +48,7 @@ def store(engine: Engine) -> Store:
 def test_a_new_store_has_the_queue_run_and_nothing_else(store: Store) -> None:
     (found,) = store.load()
     assert (found.record.id, found.record.state) == (QUEUE_RUN, "active")
-    assert (found.counts, found.groups) == (RunCounts(), [])
+    assert (found.counts, found.groups) == (RunCounts(), {})
     assert (store.next_run, store.next_block, store.next_seq) == (1, 1, 1)
     assert (store.delivered, store.workers) == ((0, 0), set())
 
@@ -236,8 +236,20 @@ def test_groups_are_told_of_what_is_not_done(engine: Engine) -> None:
     commit(store, *blocks, block(9, 1, 1, run=2, group="ended"), runs=limited)
     commit(store, strays=stray(blocks[1], 0) | stray(blocks[2], 0, "dead"))
     store = engine.crash()
-    assert store.groups(1) == ["dead", "late", "plain"]
-    assert [found.groups for found in store.load()] == [[], ["dead", "late", "plain"], []]
+    assert list(store.groups(1)) == ["dead", "late", "plain"]
+    groups = [list(found.groups) for found in store.load()]
+    assert groups == [[], ["dead", "late", "plain"], []]
+
+
+def test_a_group_is_told_of_with_the_highest_priority_that_waits_in_it(engine: Engine) -> None:
+    """So that a restart reads the most urgent groups first."""
+    store = engine.open()
+    priorities = [("a", 3), ("a", 7), ("a", 5), ("b", -2), ("c", 0), ("c", 1)]
+    blocks = [
+        block(n, n, 1, group=g, priority=priority) for n, (g, priority) in enumerate(priorities, 1)
+    ]
+    commit(store, *blocks, runs={1: run_record(options=LIMITED)})
+    assert engine.crash().load()[1].groups == {"a": 7, "b": -2, "c": 1}
 
 
 def test_a_group_is_told_of_while_only_strays_of_it_are_left(store: Store) -> None:
@@ -245,7 +257,7 @@ def test_a_group_is_told_of_while_only_strays_of_it_are_left(store: Store) -> No
     blocks = [block(n, n, 1, group=f"g{n:03}") for n in range(1, 301)]
     strays = [stray(b, 0, "dead" if b.id % 2 else "waiting") for b in blocks]
     commit(store, *blocks, strays={k: s for found in strays for k, s in found.items()})
-    assert store.groups(1) == [b.group for b in blocks]
+    assert store.groups(1) == {b.group: 0 for b in blocks}
 
 
 # --- strays ---
