@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import click
 
-from queue_manager.errors import ConnectionLostError, WrongKeyError
+from queue_manager.errors import ConnectionLostError, TlsError, WrongKeyError
 from queue_manager.link import Link
 from queue_manager.messages import Hello, Request
 from queue_manager.settings import Settings
+from queue_manager.tls import client_mode
 
 CONNECT_S = 5.0
 _POLL_S = 0.3
@@ -70,11 +71,12 @@ async def connected(settings: Settings, authkey: bytes) -> AsyncIterator[Asking]
 
     Raises:
         WrongKeyError: the master has another key.
+        TlsError: one side demands encryption, and the other can't or won't.
         ConnectionLostError: there is none within 5 s; one line.
     """
     hello = Hello("client", socket.gethostname(), os.getpid())
     address = (settings.queue_host, settings.queue_port)
-    link = Link(address, authkey, lambda: hello, quiet=True)
+    link = Link(address, authkey, lambda: hello, mode=client_mode(settings), quiet=True)
     running = asyncio.create_task(link.run())
     try:
         await _reach(link)
@@ -94,9 +96,9 @@ async def _reach(link: Link) -> None:
 
 
 async def wait_up(link: Link) -> None:
-    """Wait until the session is up; a wrong key does not get better by waiting."""
+    """Wait until the session is up; what no waiting will mend is raised."""
     while not link.up:
-        if isinstance(link.failure, WrongKeyError):
+        if isinstance(link.failure, WrongKeyError | TlsError):
             raise link.failure
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(link.wait_up(), _POLL_S)

@@ -43,6 +43,7 @@ from queue_manager.messages import (
 )
 from queue_manager.records import Ended, NewBlock
 from queue_manager.settings import Settings, load_settings
+from queue_manager.tls import client_mode
 
 from .runs import NOBODY_COLLECTS
 
@@ -64,9 +65,9 @@ class Wire:
     def __init__(self, settings: Settings, authkey: bytes) -> None:
         self._loop = asyncio.new_event_loop()
         hello = Hello("runner", socket.gethostname(), os.getpid())
-        self._link = Link(
-            (settings.queue_host, settings.queue_port), authkey, lambda: hello, on_down=_lost
-        )
+        address = (settings.queue_host, settings.queue_port)
+        mode = client_mode(settings)
+        self._link = Link(address, authkey, lambda: hello, on_down=_lost, mode=mode)
         threading.Thread(target=self._run, daemon=True).start()
         self._submit(self._link.wait_up()).result()
 

@@ -32,7 +32,8 @@ from queue_manager.messages import (
     encode,
 )
 from queue_manager.peer import Peer
-from queue_manager.settings import Settings, is_loopback
+from queue_manager.settings import Settings, others_reach
+from queue_manager.tls import master_mode
 
 from .answers import refuse
 from .broker import Broker
@@ -110,7 +111,8 @@ class Service:
         manager = serving(tasks, results, self._exchange)
         where = (settings.queue_bind, settings.queue_port)
         try:
-            self.server = manager(where, authkey, max_bytes=most).get_server()
+            mode = master_mode(settings)
+            self.server = manager(where, authkey, max_bytes=most, tls=mode).get_server()
         except OSError as error:
             raise SettingsError(
                 f"QUEUE_BIND={where[0]}, QUEUE_PORT={where[1]}: can't listen there:"
@@ -121,6 +123,8 @@ class Service:
         self.client_environment = {
             "QUEUE_HOST": "127.0.0.1" if host in ("0.0.0.0", "::") else host,
             "QUEUE_PORT": str(port),
+            # Theirs is a connection within this machine, whatever address it has.
+            "QUEUE_TLS": "required" if self.server.encrypted_only else "off",
             "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
         }
         self.runners = Runners(self.client_environment, self.runs.idle)
@@ -164,8 +168,9 @@ class Service:
         """Listen, take up unfinished runs, and keep the health file young."""
         self.server.start()
         log.info("listening on %s, store in %s", self.address, self.settings.master_data)
-        if not (is_loopback(self.settings.queue_bind) or self.settings.queue_publish_known):
-            log.warning("other machines can reach it: authenticated, not yet encrypted")
+        if others_reach(self.settings) and not self.server.encrypted_only:
+            who = "nobody encrypts" if self.server.plain_only else "stock clients do not encrypt"
+            log.warning("other machines can reach it, and %s: see QUEUE_TLS=required", who)
         for run in list(self.broker.runs.values()):
             if run.id != QUEUE_RUN and run.state != "pruned" and (run.active or uncollected(run)):
                 self.runners.start(run)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from .errors import SettingsError
-from .settings import Settings, is_loopback, publish_host
+from .settings import Settings, is_loopback, others_reach
 
 STRONG_BYTES = 8
 _POLL_S = 0.1
@@ -54,7 +54,6 @@ def master_authkey(settings: Settings) -> bytes:
         SettingsError: no key is set and the queue can be reached from other machines, the key
             is too weak for that, or its file can be neither read nor made.
     """
-    _check_publish(settings)
     key = _key_of_master(settings)
     if len(key) < STRONG_BYTES:
         _check_weak(settings, len(key))
@@ -80,18 +79,9 @@ def _key_of_master(settings: Settings) -> bytes:
     return key
 
 
-def _check_publish(settings: Settings) -> None:
-    host = publish_host(settings)
-    if host is not None and not is_loopback(host) and settings.queue_tls != "off":
-        raise SettingsError(
-            f"QUEUE_PUBLISH={settings.queue_publish} can be reached from other machines and "
-            "TLS comes with a later release: set QUEUE_TLS=off to publish in clear"
-        )
-
-
 def _check_weak(settings: Settings, length: int) -> None:
     short = f"the authkey has {length} bytes, fewer than {STRONG_BYTES}"
-    if _is_near(settings):
+    if not others_reach(settings):
         log.warning("%s: fine for a trial on this machine only", short)
     elif settings.queue_allow_weak_authkey:
         log.warning("%s, and other machines can try to guess it", short)
@@ -105,14 +95,6 @@ def _check_weak(settings: Settings, length: int) -> None:
             f"{short}, and {where} can be reached from other machines: take a longer "
             "QUEUE_AUTHKEY, or set QUEUE_ALLOW_WEAK_AUTHKEY=1"
         )
-
-
-def _is_near(settings: Settings) -> bool:
-    """Whether only this machine or a compose network can reach the queue."""
-    host = publish_host(settings)
-    if host is not None and not is_loopback(host):
-        return False
-    return is_loopback(settings.queue_bind) or settings.queue_publish_known
 
 
 def _read(path: Path) -> bytes | None:

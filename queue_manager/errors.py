@@ -4,6 +4,7 @@
     ├── ConnectionLostError   (also ConnectionError)  the other side is gone
     ├── WrongKeyError         the authkeys of the two sides differ
     ├── SettingsError         (also ValueError)  a variable has a wrong value; exit code 2
+    │   └── TlsError          this side or the other can't encrypt, or does not want to
     ├── JobError
     │   ├── UnknownJobError   there is no such job
     │   ├── BadJobError       its module does not load, or lacks what a job needs
@@ -34,6 +35,10 @@ class WrongKeyError(QueueError):
 
 class SettingsError(QueueError, ValueError):
     """An environment variable has a wrong or no value; commands exit with code 2."""
+
+
+class TlsError(SettingsError):
+    """One side demands an encrypted connection, and the other can't make one or won't."""
 
 
 class JobError(QueueError):

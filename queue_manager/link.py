@@ -10,11 +10,19 @@ import contextlib
 import logging
 import random
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import pickles
-from .errors import ConnectionLostError, ProtocolError, RefusedError, WrongKeyError
+from . import pickles, tls
+from .errors import (
+    ConnectionLostError,
+    ProtocolError,
+    QueueError,
+    RefusedError,
+    TlsError,
+    WrongKeyError,
+)
 from .framing import FrameProtocol
 from .messages import Hello, Refused, Reply, Request, Welcome, decode_reply, encode
 from .names import EXCHANGE
@@ -24,6 +32,7 @@ from .transport import HANDSHAKE_S, Address, open_socket
 log = logging.getLogger("quartermaster.link")
 
 FIRST_PAUSE_S = 0.05
+_GOODBYE_S = 1.0
 LONGEST_PAUSE_S = 4.0
 """A restarted master waits 5 s for the workers that it knew: they must have come by then."""
 
@@ -36,13 +45,15 @@ class _Stream(FrameProtocol):
     def __init__(self, link: Link) -> None:
         super().__init__(2 * FRAME_BYTES)
         self._link = link
+        self.refused = ""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def frame_received(self, body: bytes) -> None:
         if body[:1] == b"\x80":  # the master's pickled answer to the request that opens a session
             kind, value = pickles.loads_reply(body)
             if kind != "#RETURN":
-                raise ProtocolError(f"the master refused the session: {value}")
+                self.refused = f"the master refused the session: {value}"
+                self._link._end(self)
             return
         self._link._received(decode_reply(body))
 
@@ -68,6 +79,7 @@ class Link:
         on_message: called with every message that answers no `request`.
         on_up: called when the master has answered the hello, on each connection anew.
         on_down: called with a reason when a session that was up has ended.
+        mode: when the connection is encrypted.
         quiet: keep troubles in `failure` instead of the log.
     """
 
@@ -80,9 +92,11 @@ class Link:
         on_message: Callable[[Reply], None] = _ignore,
         on_up: Callable[[Welcome], None] = _ignore,
         on_down: Callable[[str], None] = _ignore,
+        mode: tls.Mode = "auto",
         quiet: bool = False,
     ) -> None:
         self.address = address
+        self._mode: tls.Mode = mode
         self._authkey = authkey
         self._hello = hello
         self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
@@ -153,12 +167,15 @@ class Link:
     async def _one_session(self) -> bool:
         loop = asyncio.get_running_loop()
         try:
-            sock = await loop.run_in_executor(None, open_socket, self.address, self._authkey)
+            opening = loop.run_in_executor(
+                None, open_socket, self.address, self._authkey, self._mode
+            )
+            sock, context = await opening
             if self._closed.is_set():
                 sock.close()
                 return False
-            stream = await self._open(loop, sock)
-        except (OSError, UnicodeError, WrongKeyError, ProtocolError) as error:
+            stream = await self._open(loop, sock, context)
+        except (OSError, UnicodeError, QueueError) as error:
             self._complain(error)  # UnicodeError: what the resolver makes of a strange name
             return False
         reason = await stream.lost
@@ -168,13 +185,23 @@ class Link:
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
+        if not was_up and stream.refused:
+            self._complain(ProtocolError(stream.refused))
         if was_up and not self._closed.is_set():
             self._on_down(reason)
         return was_up
 
-    async def _open(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> _Stream:
+    async def _open(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        context: ssl.SSLContext | None,
+    ) -> _Stream:
         stream = _Stream(self)
-        await loop.connect_accepted_socket(lambda: stream, sock)
+        if context is None:
+            await loop.connect_accepted_socket(lambda: stream, sock)
+        else:
+            await self._encrypt(loop, sock, context, stream)
         stream.send_frame(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
         stream.send_frame(encode(self._hello()))
         self._stream = stream
@@ -182,15 +209,40 @@ class Link:
         loop.call_later(HANDSHAKE_S, self._give_up, stream)
         return stream
 
+    async def _encrypt(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        stream: _Stream,
+    ) -> None:
+        sock.setblocking(False)
+        try:
+            await loop.create_connection(
+                lambda: stream,
+                sock=sock,
+                ssl=context,
+                server_hostname=tls.IDENTITY,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=_GOODBYE_S,
+            )
+        except OSError as error:
+            raise tls.meaning(error, f"{self.address[0]}:{self.address[1]}") from error
+
     def _give_up(self, stream: _Stream) -> None:
-        if self._stream is stream and not self.up and stream.transport is not None:
+        if self._stream is stream and not self.up:
+            self._end(stream)
+
+    def _end(self, stream: _Stream) -> None:
+        if stream.transport is not None:
             stream.transport.abort()
 
     def _complain(self, error: Exception) -> None:
         """Say a lasting trouble once, not at each try."""
         self.failure = error
         where = f"{self.address[0]}:{self.address[1]}"
-        text = str(error) if isinstance(error, WrongKeyError) else f"can't reach {where}: {error}"
+        told = isinstance(error, WrongKeyError | TlsError)
+        text = str(error) if told else f"can't reach {where}: {error}"
         if text != self._complaint:
             self._complaint = text
             if not self._quiet:

@@ -14,6 +14,7 @@ from . import names
 from .peer import Served
 from .records import FRAME_BYTES
 from .server import LoopServer
+from .tls import Mode
 from .transport import Address
 
 
@@ -24,13 +25,21 @@ class QueueManager(BaseManager):
         address: host and port of the master.
         authkey: what both sides have, as bytes.
         max_bytes: serving side only: the most that one payload may have.
+        tls: when the connection is encrypted, as QUEUE_TLS says it: `auto` is off loopback.
     """
 
     _Server = LoopServer
 
-    def __init__(self, address: Address, authkey: bytes, *, max_bytes: int = FRAME_BYTES) -> None:
-        super().__init__(address, authkey, names.SERIALIZER)
-        self._max_bytes = max_bytes
+    def __init__(
+        self,
+        address: Address,
+        authkey: bytes,
+        *,
+        max_bytes: int = FRAME_BYTES,
+        tls: Mode = "auto",
+    ) -> None:
+        super().__init__(address, authkey, names.SERIALIZERS[tls])
+        self._max_bytes, self._tls = max_bytes, tls
 
     def get_server(self) -> Any:
         """The serving side (the stock method has its own Server built in).
@@ -39,7 +48,12 @@ class QueueManager(BaseManager):
         """
         manager: Any = self  # typeshed leaves these attributes of BaseManager out
         return LoopServer(
-            manager._registry, manager._address, manager._authkey, names.SERIALIZER, self._max_bytes
+            manager._registry,
+            manager._address,
+            manager._authkey,
+            manager._serializer,
+            self._max_bytes,
+            self._tls,
         )
 
 

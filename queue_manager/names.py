@@ -24,5 +24,9 @@ QUEUE_METHODS = (
 )
 """What a `queue.Queue` offers, in the shape that `BaseManager` exposes it."""
 
-SERIALIZER = "quartermaster"
-"""Our entry in `multiprocessing.managers.listener_client`."""
+SERIALIZERS = {
+    "auto": "quartermaster",
+    "required": "quartermaster required",
+    "off": "quartermaster off",
+}
+"""Our entries in `multiprocessing.managers.listener_client`, by what QUEUE_TLS may be."""

@@ -27,6 +27,11 @@ log = logging.getLogger("quartermaster.server")
 
 _PICKLE = 0x80
 
+PLAIN_REFUSED = (
+    "this master takes encrypted connections only (QUEUE_TLS=required): connect with the"
+    " QueueManager of Quartermaster on Python 3.13, or set QUEUE_TLS=auto on the master"
+)
+
 
 class Served(Protocol):
     """An object on the network. It answers a call by `answer` or `fail` of its connection."""
@@ -48,16 +53,25 @@ class Served(Protocol):
 
 
 class Peer(FrameProtocol):
-    """One connection of the server, from its first byte to its end."""
+    """One connection of the server, from its first byte to its end.
 
-    def __init__(self, server: LoopServer, where: str, challenge: bytes) -> None:
+    Args:
+        server: what it belongs to.
+        where: the other side's address, for people.
+        challenge: what was sent to it; empty when TLS has proved the key already.
+    """
+
+    def __init__(self, server: LoopServer, where: str, challenge: bytes = b"") -> None:
         super().__init__(handshake.HANDSHAKE_BYTES)
+        self.encrypted = not challenge
         self.server = server
         self.where = where
         self.name = where
         self.session: Any = None  # whatever the served objects keep with this connection
         self._challenge = challenge
         self._receive: Callable[[bytes], None] = self._answer_received
+        if self.encrypted:
+            self._await_request()
         self._deadline: asyncio.TimerHandle | None = None
         self._talks_to: set[str] = set()
         self._eof = False
@@ -161,14 +175,22 @@ class Peer(FrameProtocol):
         if body != handshake.WELCOME:
             self._turn_away("it does not take our answer to its challenge")
             return
+        self._await_request()
+        self._acknowledge()
+
+    def _await_request(self) -> None:
         self.max_bytes = self.server.stock_frame_bytes
         self._receive = self._request_received
-        self._acknowledge()
 
     # --- requests: one of every manager's, then calls ---
 
     def _request_received(self, body: bytes) -> None:
         self._cancel_deadline()
+        if self.server.encrypted_only and not self.encrypted:
+            # Here, where a stock client raises what it is told; it has said nothing of worth yet.
+            self._reply("#ERROR", RuntimeError(PLAIN_REFUSED))
+            self._turn_away("not encrypted, and QUEUE_TLS=required")
+            return
         try:
             _, name, args, kwargs = pickles.loads(body)
             result = self._request(name, args, kwargs)

@@ -6,13 +6,15 @@ Owns listening, accepting and what is registered; a connection, once accepted, i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
 from collections.abc import Mapping
 from typing import Any
 
-from . import handshake
+from . import handshake, tls
+from .errors import WrongKeyError
 from .framing import frame, tune
 from .peer import Peer, Served
 from .records import FRAME_BYTES
@@ -20,9 +22,10 @@ from .transport import HANDSHAKE_S, Address, Listener
 
 log = logging.getLogger("quartermaster.server")
 
-_TLS_CLIENT_HELLO = 0x16
 _ACCEPT_AT_ONCE = 64
 _ACCEPT_PAUSE_S = 0.2
+_GOODBYE_S = 1.0
+_HELLO_BYTES = 64 * 1024
 _STOCK_EXTRA_BYTES = 64 * 1024
 
 
@@ -35,6 +38,10 @@ class LoopServer:
         authkey: what both sides have.
         max_bytes: the most that one payload may have; larger frames of stock clients are answered
             with an error.
+        mode: `auto` takes plain and encrypted clients, `required` encrypted ones only, `off` plain
+            ones only; `auto` without TLS in this Python is `off`.
+
+    Raises TlsError when it is to demand TLS, and this Python has none.
     """
 
     def __init__(
@@ -44,8 +51,12 @@ class LoopServer:
         authkey: bytes,
         serializer: str,
         max_bytes: int = FRAME_BYTES,
+        mode: tls.Mode = "auto",
     ) -> None:
         self.authkey = bytes(authkey)
+        self.plain_only = mode == "off" or (mode == "auto" and not tls.has_psk())
+        self.encrypted_only = mode == "required"
+        self._context = None if self.plain_only else tls.server_context(self.authkey)
         self.listener = Listener(address)
         self.address = self.listener.address
         self.stock_frame_bytes = max_bytes + _STOCK_EXTRA_BYTES
@@ -141,7 +152,7 @@ class LoopServer:
     async def _welcome(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str, challenge: bytes
     ) -> None:
-        """Let the first byte decide between a plain client and (later) one that speaks TLS."""
+        """Let the first byte decide between a plain client and one that speaks TLS."""
         try:
             first = await asyncio.wait_for(_peek(loop, sock), HANDSHAKE_S)
         except TimeoutError:
@@ -153,11 +164,47 @@ class LoopServer:
             return
         if not first:
             sock.close()
-        elif first[0] == _TLS_CLIENT_HELLO:
-            self.reject(where, "speaks TLS, which this master does not")
-            sock.close()
+        elif first[0] == tls.CLIENT_HELLO:
+            await self._encrypt(loop, sock, where)
         else:
             await loop.connect_accepted_socket(lambda: Peer(self, where, challenge), sock)
+
+    async def _encrypt(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str
+    ) -> None:
+        """The TLS handshake, which proves the key by itself."""
+        if self._context is None:
+            why = "QUEUE_TLS=off" if tls.has_psk() else tls.lacking()
+            self.reject(where, f"it wants to encrypt: {why}")
+            _last_word(sock, tls.NO_TLS_ALERT)
+            return
+        # asyncio closes a failed handshake without sending OpenSSL's alert; the other side shall
+        # know why.
+        other = sock.dup()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: Peer(self, where),
+                sock,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=_GOODBYE_S,
+            )
+        except OSError as error:
+            if isinstance(tls.meaning(error, where), WrongKeyError):
+                self.reject(where, "wrong authkey")
+                _last_word(other, tls.WRONG_KEY_ALERT)
+            else:
+                self.reject(where, "its TLS handshake failed")
+        finally:
+            other.close()
+
+
+def _last_word(sock: socket.socket, alert: bytes) -> None:
+    with contextlib.suppress(OSError):
+        sock.send(alert)
+        sock.shutdown(socket.SHUT_WR)
+        sock.recv(_HELLO_BYTES)  # a close with something unread is a reset, which takes the alert
+    sock.close()
 
 
 async def _peek(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:

@@ -85,11 +85,6 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         text = environ.get(name.upper(), "")
         if text:
             given[name] = _value(name, text, field.type)
-    if given.get("queue_tls") == "required":
-        raise SettingsError(
-            "QUEUE_TLS=required: TLS comes with a later release; leave it unset, or set "
-            "QUEUE_TLS=off to say that plain traffic is fine"
-        )
     return Settings(
         **given,
         queue_port_set="queue_port" in given,
@@ -116,6 +111,14 @@ def publish_host(settings: Settings) -> str | None:
     if settings.queue_publish is None:
         return None
     return settings.queue_publish.rpartition(":")[0] or "0.0.0.0"
+
+
+def others_reach(settings: Settings) -> bool:
+    """Whether other machines reach the master: by QUEUE_PUBLISH, or QUEUE_BIND outside compose."""
+    host = publish_host(settings)
+    if host is not None and not is_loopback(host):
+        return True
+    return not (is_loopback(settings.queue_bind) or settings.queue_publish_known)
 
 
 def _value(name: str, text: str, kind: Any) -> Any:

@@ -1,25 +1,30 @@
 """Our Listener and Client, registered behind `multiprocessing.managers.listener_client`.
 
 They speak the standard library's frames and handshake, and add what it lacks: TCP_NODELAY,
-keepalive, a real backlog, deadlines, a limit of size, and a restricted unpickler.
-TLS enters here later: `Client` has read the challenge before it would send a ClientHello.
+keepalive, a real backlog, deadlines, a limit of size, a restricted unpickler, and TLS. The server
+speaks first; a client that encrypts drops its challenge and sends a ClientHello instead.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
+import select
 import socket
+import ssl
 from multiprocessing import connection, managers
 from typing import Any
 
-from . import handshake, pickles
+from . import handshake, pickles, tls
 from .errors import ConnectionLostError, ProtocolError, WrongKeyError
 from .framing import tune
-from .names import SERIALIZER
+from .names import SERIALIZERS
 from .records import FRAME_BYTES
 
 BACKLOG = 1_024
 HANDSHAKE_S = 5.0
+_PART_BYTES = 256 * 1024
 CONNECT_S = 5.0
 
 Address = tuple[str, int]
@@ -31,6 +36,35 @@ class Connection(connection.Connection):
     def recv(self) -> Any:
         """Receive a manager's answer. Raises NotPlainDataError for what is not plain data."""
         return pickles.loads_reply(self.recv_bytes(FRAME_BYTES))
+
+
+class SecureConnection(Connection):
+    """The same over TLS: what the stock class does with a descriptor is done with the socket."""
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        self._sock = sock
+        super().__init__(sock.fileno())
+
+    def _close(self, _close: Any = None) -> None:
+        self._sock.close()
+
+    def _send(self, buf: bytes, write: Any = None) -> None:
+        self._sock.sendall(buf)
+
+    def _recv(self, size: int, read: Any = None) -> io.BytesIO:
+        found = io.BytesIO()
+        while found.tell() < size:
+            part = self._sock.recv(min(size - found.tell(), _PART_BYTES))
+            if not part:
+                if found.tell():
+                    raise OSError("got end of file during message")
+                raise EOFError
+            found.write(part)
+        return found
+
+    def _poll(self, timeout: float | None) -> bool:
+        # What was decrypted with the frame before is not seen by select.
+        return bool(self._sock.pending() or select.select([self._sock], [], [], timeout)[0])
 
 
 class Listener:
@@ -69,30 +103,68 @@ class Listener:
         self.socket.close()
 
 
-def open_socket(address: Address, authkey: bytes) -> socket.socket:
-    """Connect and authenticate; the socket is ready for the first request.
+def open_socket(
+    address: Address, authkey: bytes, mode: tls.Mode = "auto"
+) -> tuple[socket.socket, ssl.SSLContext | None]:
+    """Connect; the socket is ready for the first request, or to be wrapped with the context.
 
     Raises:
         WrongKeyError: the other side refused the key, or does not know it itself.
+        TlsError: this Python can't encrypt, and the mode demands it.
         OSError: it cannot be reached, or is silent for `HANDSHAKE_S` seconds.
     """
     sock = socket.create_connection(address, timeout=CONNECT_S)
+    context = None
     try:
         sock.settimeout(HANDSHAKE_S)
         tune(sock)
-        _authenticate(sock, authkey, address)
-        sock.settimeout(None)
+        if tls.encrypts(mode, sock.getpeername()[0]):
+            context = tls.client_context(authkey)
+            _drop_challenge(sock, address)
+        else:
+            _authenticate(sock, authkey, address)
+            sock.settimeout(None)
     except BaseException:
         sock.close()
         raise
-    return sock
+    return sock, context
 
 
-def Client(address: Address, family: str | None = None, authkey: bytes | None = None) -> Connection:
+def connect(
+    address: Address,
+    family: str | None = None,
+    authkey: bytes | None = None,
+    *,
+    mode: tls.Mode = "auto",
+) -> Connection:
     """Connect to a manager. Raises as `open_socket` does."""
     if authkey is None:
         raise WrongKeyError("an authkey is needed")
-    return Connection(open_socket(address, authkey).detach())
+    sock, context = open_socket(address, authkey, mode)
+    if context is None:
+        return Connection(sock.detach())
+    try:
+        secure = context.wrap_socket(sock)
+    except OSError as error:
+        sock.close()
+        raise tls.meaning(error, f"{address[0]}:{address[1]}") from error
+    secure.settimeout(None)
+    return SecureConnection(secure)
+
+
+def _drop_challenge(sock: socket.socket, address: Address) -> None:
+    """The server's first word, which is for plain clients."""
+    try:
+        if not _receive(sock).startswith(handshake.CHALLENGE):
+            raise ProtocolError("the other side does not speak multiprocessing's handshake")
+    except EOFError as error:
+        raise _closed(address) from error
+
+
+def _closed(address: Address) -> ConnectionLostError:
+    return ConnectionLostError(
+        f"{address[0]}:{address[1]} closed the connection during the handshake"
+    )
 
 
 def _authenticate(sock: socket.socket, authkey: bytes, address: Address) -> None:
@@ -109,9 +181,7 @@ def _authenticate(sock: socket.socket, authkey: bytes, address: Address) -> None
             raise WrongKeyError(refused)
         _send(sock, handshake.WELCOME)
     except EOFError as error:
-        raise ConnectionLostError(
-            f"{address[0]}:{address[1]} closed the connection during the handshake"
-        ) from error
+        raise _closed(address) from error
 
 
 def _send(sock: socket.socket, body: bytes) -> None:
@@ -135,5 +205,9 @@ def _receive_exactly(sock: socket.socket, size: int) -> bytes:
     return parts
 
 
-# The type that typeshed gives this table names the stock classes only.
-managers.listener_client[SERIALIZER] = (Listener, Client)  # type: ignore[attr-defined]
+for _mode, _name in SERIALIZERS.items():
+    # The type that typeshed gives this table names the stock classes only.
+    managers.listener_client[_name] = (  # type: ignore[attr-defined]
+        Listener,
+        functools.partial(connect, mode=_mode),
+    )

@@ -13,6 +13,7 @@ import time
 from queue_manager.authkey import find_authkey
 from queue_manager.errors import SettingsError
 from queue_manager.settings import Settings, load_settings
+from queue_manager.tls import client_mode
 
 from .output import RelayHandler, Relays
 from .supervisor import Supervisor
@@ -39,6 +40,7 @@ def main() -> int:
 def _work(relays: Relays) -> int:
     try:
         settings = load_settings()
+        client_mode(settings)
         authkey = _authkey(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)

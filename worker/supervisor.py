@@ -29,6 +29,7 @@ from queue_manager.messages import (
     Welcome,
 )
 from queue_manager.settings import Settings
+from queue_manager.tls import Mode, client_mode
 
 from .crew import Crew
 from .orphans import Orphans
@@ -65,6 +66,7 @@ class LinkMaker(Protocol):
         on_message: Callable[[Reply], None],
         on_up: Callable[[Welcome], None],
         on_down: Callable[[str], None],
+        mode: Mode,
     ) -> AnyLink: ...
 
 
@@ -99,6 +101,7 @@ class Supervisor:
             on_message=self._received,
             on_up=self._up,
             on_down=self._down,
+            mode=client_mode(settings),
         )
         self._outbox = Outbox()
         self._orphans = Orphans(adopts)

@@ -146,10 +146,3 @@ def test_a_weak_key_is_refused_where_others_can_reach_it(
 def test_a_strong_key_is_no_warning(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     master_authkey(make(QUEUE_AUTHKEY=KEY))
     assert caplog.text == ""
-
-
-def test_publishing_in_clear_must_be_said(make: Make) -> None:
-    environ = {"QUEUE_AUTHKEY": "a-long-enough-key", "QUEUE_PUBLISH": "0.0.0.0:5000"}
-    with pytest.raises(SettingsError, match="set QUEUE_TLS=off to publish in clear"):
-        master_authkey(make(**environ))
-    assert master_authkey(make(QUEUE_TLS="off", **environ))

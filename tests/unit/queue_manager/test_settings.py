@@ -71,11 +71,6 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(
     assert "\n" not in str(caught.value)
 
 
-def test_tls_required_is_refused_until_there_is_tls() -> None:
-    with pytest.raises(SettingsError, match="QUEUE_TLS=required: TLS comes with a later release"):
-        load_settings({"QUEUE_TLS": "required"})
-
-
 @pytest.mark.parametrize(
     ("host", "near"),
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True),

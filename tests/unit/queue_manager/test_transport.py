@@ -19,8 +19,8 @@ from queue_manager.errors import (
     ProtocolError,
     WrongKeyError,
 )
-from queue_manager.names import SERIALIZER
-from queue_manager.transport import Client, Connection, Listener, open_socket
+from queue_manager.names import SERIALIZERS
+from queue_manager.transport import Connection, Listener, connect, open_socket
 
 KEY = "痛点就是起点".encode()
 LOOPBACK = ("127.0.0.1", 0)
@@ -72,11 +72,13 @@ def stock() -> Iterator[tuple[str, int]]:
 
 
 def test_our_client_is_the_managers_client_behind_its_own_name() -> None:
-    assert managers.listener_client[SERIALIZER] == (Listener, Client)  # type: ignore[attr-defined]
+    for mode, name in SERIALIZERS.items():
+        listener, client = managers.listener_client[name]  # type: ignore[attr-defined]
+        assert (listener, client.func, client.keywords) == (Listener, connect, {"mode": mode})
 
 
 def test_our_client_speaks_with_the_standard_librarys_listener(stock: tuple[str, int]) -> None:
-    with Client(stock, authkey=KEY) as client:
+    with connect(stock, authkey=KEY) as client:
         client.send({"n": [1, 2]})
         assert client.recv() == {"n": [1, 2]}
 
@@ -85,7 +87,7 @@ def test_a_wrong_key_is_named_with_the_address(stock: tuple[str, int]) -> None:
     with pytest.raises(WrongKeyError, match=f"wrong authkey for 127.0.0.1:{stock[1]}"):
         open_socket(stock, b"another")
     with pytest.raises(WrongKeyError, match="needed"):
-        Client(stock)
+        connect(stock)
 
 
 def test_a_server_that_does_not_know_the_key_itself_is_refused() -> None:
@@ -160,7 +162,8 @@ def test_both_sides_have_no_nagle_and_notice_when_the_other_vanishes(
     listener = Listener(LOOPBACK)
     with socket.create_connection(listener.address), listener.accept() as accepted:
         served = socket.socket(fileno=accepted.fileno())
-        opened = open_socket(stock, KEY)
+        opened, context = open_socket(stock, KEY)
+        assert context is None
         for sock in (served, opened):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
