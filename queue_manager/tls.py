@@ -12,7 +12,7 @@ import hashlib
 import ipaddress
 import platform
 import ssl
-from typing import Any, Literal
+from typing import Literal
 
 from .errors import ConnectionLostError, QueueError, TlsError, WrongKeyError
 from .settings import Settings, is_loopback, publish_host
@@ -107,7 +107,7 @@ def server_context(authkey: bytes) -> ssl.SSLContext:
     return context
 
 
-def _context(protocol: int) -> Any:
+def _context(protocol: ssl._SSLMethod) -> ssl.SSLContext:
     if not has_psk():
         raise TlsError(lacking())
     context = ssl.SSLContext(protocol)

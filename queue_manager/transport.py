@@ -25,6 +25,7 @@ from .records import FRAME_BYTES
 BACKLOG = 1_024
 HANDSHAKE_S = 5.0
 _PART_BYTES = 256 * 1024
+MODES: tuple[tls.Mode, ...] = ("auto", "required", "off")
 CONNECT_S = 5.0
 
 Address = tuple[str, int]
@@ -205,9 +206,9 @@ def _receive_exactly(sock: socket.socket, size: int) -> bytes:
     return parts
 
 
-for _mode, _name in SERIALIZERS.items():
+for _mode in MODES:
     # The type that typeshed gives this table names the stock classes only.
-    managers.listener_client[_name] = (  # type: ignore[attr-defined]
+    managers.listener_client[SERIALIZERS[_mode]] = (  # type: ignore[attr-defined]
         Listener,
         functools.partial(connect, mode=_mode),
     )
