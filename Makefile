@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 PYTHON_IN_VENV = .venv/bin/python
 
-.PHONY: help up down logs client fetch test test-unit test-local test-integration local bench chaos \
+.PHONY: help up down logs client join ship fetch test test-unit test-local test-integration local bench chaos \
         lint format engine venv lock clean
 
 help: ## print this
@@ -25,6 +25,12 @@ logs: ## follow the log of master and workers
 
 client: ## print the lines that make the tutorial's script a client of this master
 	@scripts/client.sh
+
+join: ## print the command that adds another host's workers to this master
+	@scripts/join.sh
+
+ship: engine ## copy the worker's image to other hosts over ssh: HOSTS="b c"
+	@HOSTS="$(HOSTS)" scripts/ship.sh
 
 fetch: ## copy the jobs' files out of the containers into ./shared
 	@mkdir -p shared && docker compose cp master:/shared/. shared/
