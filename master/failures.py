@@ -17,6 +17,11 @@ _FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)(?:, in |$)',
 """A frame of a traceback; those of `faulthandler` have no comma, and the outermost last."""
 
 
+def cannot(job: str, why: str) -> str:
+    """What a worker that handed a task back has against the job."""
+    return why if why.startswith("lacks ") else f"can't run {job}: {why}"
+
+
 class FailureLog:
     """Says what failed without filling the log when everything does."""
 

@@ -15,6 +15,7 @@ from queue_manager.job import LONGEST_S
 from .broker.lease import Session
 from .broker.run import Run
 from .changes import QUEUE_RUN
+from .failures import cannot
 from .runners import Runner, mend
 from .stock import StockSession
 from .turn import Turn
@@ -194,7 +195,7 @@ def _lacking(run: Run, workers: list[WorkerSession]) -> Iterator[Reason]:
         who = ", ".join(names[:_NAMED])
         more = len(names) - _NAMED
         who += f" and {more} more" if more > 0 else ""
-        yield Reason(f"lacks {why}", f"{who} can't run {run.job}: {why}")
+        yield Reason(f"lacks {why}", f"{who} {cannot(run.job, why)}")
 
 
 def _delayed(run: Run, wall: float) -> Reason:

@@ -16,6 +16,7 @@ from queue_manager import health
 from queue_manager.errors import QueueError, SettingsError
 from queue_manager.manager import serving
 from queue_manager.messages import (
+    AskCode,
     AskResults,
     AskStatus,
     AskTask,
@@ -40,6 +41,7 @@ from .broker import Broker
 from .broker.run import Run
 from .changes import QUEUE_RUN
 from .clock import boot_number
+from .code import CodeDesk
 from .delivery import Delivery
 from .endings import Endings
 from .exchange import ExchangeFace, OurSession, Rooms
@@ -135,6 +137,8 @@ class Service:
     def _furnish(self) -> Rooms:
         """Which room each message of our own sessions belongs to."""
         runs, turn, letters = self.runs, self.turn, Letters(self.turn, self)
+        near = not others_reach(self.settings)
+        code = CodeDesk(self.settings.jobs_folder, near=near)
         endings = Endings(turn, self._workers, self.runners, self._versions)
         return {
             StartRun: self._start_run,
@@ -149,6 +153,7 @@ class Service:
             RetryRun: endings.retry,
             CancelRun: endings.cancel,
             ForgetRun: endings.forget,
+            AskCode: code.ask,
         }
 
     def _restore(self, job: str) -> None:

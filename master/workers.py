@@ -18,7 +18,7 @@ from queue_manager.records import Lease as LeaseMessage
 from .broker.lease import Session
 from .broker.run import Run
 from .changes import BlockState, Changes
-from .failures import FailureLog
+from .failures import FailureLog, cannot
 from .follow import FollowUps
 from .reports import check, check_held
 from .turn import Answer, Step, Turn
@@ -289,7 +289,7 @@ class Workers:
             worker.lacks_at = now
             if worker.complaint != outcome.lacks:
                 worker.complaint = outcome.lacks
-                log.warning("worker %s can't run %s: %s", worker.name, lease.run.job, outcome.lacks)
+                log.warning("worker %s %s", worker.name, cannot(lease.run.job, outcome.lacks))
             for listener in self.on_lacks:
                 listener(lease.run)
         return self._turn.broker.release(

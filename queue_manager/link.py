@@ -27,6 +27,7 @@ from .framing import FrameProtocol
 from .messages import Hello, Refused, Reply, Request, Welcome, decode_reply, encode
 from .names import EXCHANGE
 from .records import FRAME_BYTES
+from .settings import is_loopback
 from .transport import HANDSHAKE_S, Address, open_socket
 
 log = logging.getLogger("quartermaster.link")
@@ -97,6 +98,7 @@ class Link:
     ) -> None:
         self.address = address
         self._mode: tls.Mode = mode
+        self._secure = False
         self._authkey = authkey
         self._hello = hello
         self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
@@ -108,6 +110,11 @@ class Link:
         self._complaint = ""
         self._quiet = quiet
         self.failure: Exception | None = None
+
+    @property
+    def secure(self) -> bool:
+        """Whether nobody on the way can read or change what is said: encrypted, or loopback."""
+        return self._secure
 
     @property
     def up(self) -> bool:
@@ -198,6 +205,7 @@ class Link:
         context: ssl.SSLContext | None,
     ) -> _Stream:
         stream = _Stream(self)
+        self._secure = context is not None or is_loopback(sock.getpeername()[0])
         if context is None:
             await loop.connect_accepted_socket(lambda: stream, sock)
         else:

@@ -15,7 +15,7 @@ import importlib.util
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,20 @@ def job_names(folder: Path) -> list[str]:
 
 
 def job_version(name: str, folder: Path) -> str:
-    """The SHA-256 of a job's file and of the files of the folder that it imports.
+    """The version of a job's code: that of its `job_files`. Raises as that does."""
+    return version_of(job_files(name, folder))
+
+
+def version_of(files: Mapping[str, bytes]) -> str:
+    """The SHA-256 of files with their names, in hex."""
+    digest = hashlib.sha256()
+    for key, source in sorted(files.items()):
+        digest.update(f"{key}\0{len(source)}\0".encode() + source)
+    return digest.hexdigest()
+
+
+def job_files(name: str, folder: Path) -> dict[str, bytes]:
+    """A job's file and the files of the folder that it imports, by their paths below the folder.
 
     Raises:
         UnknownJobError: there is no such job.
@@ -103,10 +116,7 @@ def job_version(name: str, folder: Path) -> str:
         except OSError as error:
             raise UnknownJobError(f"{_shown(path, folder)}: {error.strerror}") from error
         todo += _neighbours(found[key], path, folder)
-    digest = hashlib.sha256()
-    for key, source in sorted(found.items()):
-        digest.update(f"{key}\0{len(source)}\0".encode() + source)
-    return digest.hexdigest()
+    return found
 
 
 def _job_path(name: str, folder: Path) -> Path:

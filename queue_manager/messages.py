@@ -170,6 +170,14 @@ class ForgetRun(Message, frozen=True, array_like=True, tag="forget"):
     run: int
 
 
+class AskCode(Message, frozen=True, array_like=True, tag="code?"):
+    """A worker lacks a job's code in that version. Answer: `Code`."""
+
+    seq: int
+    job: str
+    version: str
+
+
 # --- from the master -------------------------------------------------------------------------
 
 
@@ -195,6 +203,15 @@ class Revoked(Message, frozen=True, array_like=True, tag="revoked"):
     seq: int
     leases: list[int]
     why: str = ""
+
+
+class Code(Message, frozen=True, array_like=True, tag="code"):
+    """The files of a job in that version, by their paths below the folder of jobs."""
+
+    seq: int
+    job: str
+    version: str
+    files: dict[str, bytes]
 
 
 class TaskShown(Message, frozen=True, array_like=True, tag="shown"):
@@ -293,11 +310,13 @@ Request = (
     | RetryRun
     | CancelRun
     | ForgetRun
+    | AskCode
 )
 Reply = (
     Welcome
     | Leases
     | Revoked
+    | Code
     | TaskShown
     | Refused
     | RunStarted

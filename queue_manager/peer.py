@@ -18,6 +18,7 @@ from .errors import QueueError
 from .framing import FrameProtocol
 from .names import EXCHANGE
 from .records import FRAME_BYTES
+from .settings import is_loopback
 from .transport import HANDSHAKE_S
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ class Peer(FrameProtocol):
                 f"{self.max_bytes:,}: pass a path on the shared disk instead"
             )
         )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the other side is on this machine (or in this container)."""
+        return is_loopback(self.where.rpartition(":")[0])
 
     def close(self) -> None:
         """Close after what was written has been sent."""

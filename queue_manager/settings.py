@@ -31,6 +31,7 @@ _EXPECTED = {
     "queue_tls": "auto, required or off",
     "queue_max_bytes": "a number of bytes, 1 to 7340032",
     "worker_slots": "a whole number, 1 to 4096",
+    "worker_jobs": "master or local",
     "worker_drain_s": "a number of seconds, 0 or more",
     "queue_keep_days": "a number of days, 0 or more",
 }
@@ -66,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     master_data: Path = Path("data")
     worker_slots: _Slots = msgspec.field(default_factory=lambda: usable_cpus())
     worker_drain_s: _Seconds = 8.0
+    worker_jobs: Literal["master", "local"] = "master"
+    worker_name: str = ""
     queue_keep_days: _Days = 30.0
     health_file: Path = msgspec.field(default_factory=_folder_of_user)
 

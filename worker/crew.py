@@ -20,6 +20,7 @@ from queue_manager.ranges import without
 from queue_manager.records import Done, Failed, HeldLease, Lease, Outcome, Released
 
 from . import claims
+from .code import FetchedCode
 from .held import Held
 from .holdings import Holdings
 from .lacks import Lacks
@@ -48,6 +49,7 @@ class Crew:
 
     Args:
         folder: of the jobs.
+        fetched: code of jobs that comes from the master; None where that is not wanted.
         count: how many slots.
         outbox: where outcomes go.
         orphans: what is done with processes that slots leave behind.
@@ -63,12 +65,13 @@ class Crew:
         orphans: Orphans,
         relays: Relays,
         on_change: Callable[[], None],
+        fetched: FetchedCode | None = None,
     ) -> None:
         self.max_bytes = 1024 * 1024
         self.holdings = Holdings(outbox)
         self._folder, self._count, self._on_change = folder, count, on_change
         self._orphans, self._relays = orphans, relays
-        self._lacks = Lacks(folder)
+        self._lacks = Lacks(folder, fetched)
         self._verdict = Verdict(self.holdings, self._lacks)
         self._limits = Limits(self.holdings)
         self._ticking = False
@@ -127,6 +130,11 @@ class Crew:
         claims.recognize(self.holdings, leases)
         self._feed()
 
+    def code_came(self) -> None:
+        """Code of a job has come, or does not come: what waits for it can go on."""
+        self._full = False
+        self._feed()
+
     def revoke(self, numbers: Iterable[int], why: str) -> None:
         """These leases have ended by the master's word."""
         claims.revoke(self.holdings, numbers, why or "revoked")
@@ -149,27 +157,29 @@ class Crew:
     def _feed(self) -> None:
         """Hand waiting leases to slots: first to those that have nothing."""
         queue = self.holdings.queue
-        while queue:
-            held = queue[0]
-            if not self._can_run(held):
-                queue.popleft()
+        for held in list(queue):
+            can_run = self._can_run(held)
+            if can_run is None:
                 continue
-            slot = self._choose(held)
-            if slot is None:
+            slot = self._choose(held) if can_run else None
+            if can_run and slot is None:
                 break
-            queue.popleft()
-            self._give(slot, held)
+            queue.remove(held)
+            if slot is not None:
+                self._give(slot, held)
         self._keep_ticking()
         self._on_change()
 
-    def _can_run(self, held: Held) -> bool:
-        """Whether this worker can run a lease; if not, it goes back with the reason."""
+    def _can_run(self, held: Held) -> bool | None:
+        """Whether this worker can run a lease; if not, it goes back with the reason.
+
+        None: not yet, its code is on its way.
+        """
         try:
-            self._lacks.check(held)
+            return self._lacks.check(held) or None
         except JobError as error:
             self.holdings.release(held, held.cut(0), str(error), unstarted=True)
             return False
-        return True
 
     def _choose(self, held: Held) -> Slot | None:
         rooms = [slot for slot in self.holdings.slots if slot.room(held)]
@@ -177,9 +187,10 @@ class Crew:
 
     def _start_or_release(self, held: Held) -> None:
         """A task of a limited group starts at once, or goes back: the master counts its start."""
-        if not self._can_run(held):
+        can_run = self._can_run(held)
+        if can_run is False:
             return
-        rooms = [slot for slot in self.holdings.slots if slot.starts_now(held)]
+        rooms = [slot for slot in self.holdings.slots if can_run and slot.starts_now(held)]
         slot = min(rooms, key=lambda s: (not s.is_warm(held), len(s.held)), default=None)
         if slot is None or self.holdings.stopping:
             self._full = True  # else it would be offered again at once, and again

@@ -18,7 +18,8 @@ class Held:
     """One lease and what is left of it.
 
     since: monotonic time when it came, later when a slot got it. took_s: sum of what its
-    outcomes took. version: of the job's code, known when a slot gets it. ending: tasks that an
+    outcomes took. version: of the job's code, known when a slot gets it; folder: where that code
+    is, if not in the worker's own folder of jobs. ending: tasks that an
     async slot was told to cancel and that have not ended yet.
     """
 
@@ -26,6 +27,7 @@ class Held:
     since: float
     page: int = 0
     version: str = ""
+    folder: str = ""
     took_s: float = 0.0
     left: Ranges = field(default_factory=list)
     ending: Ranges = field(default_factory=list)

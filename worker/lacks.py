@@ -11,6 +11,7 @@ from pathlib import Path
 
 from queue_manager.errors import JobError
 
+from .code import FetchedCode
 from .held import Held
 from .versions import Versions
 
@@ -22,29 +23,52 @@ UNFIT_S = 60.0
 
 
 class Lacks:
-    """What stands in the way of the jobs of one folder."""
+    """What stands in the way of jobs.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of this worker's own jobs.
+        fetched: code that comes from the master; None where that is not wanted.
+    """
+
+    def __init__(self, folder: Path, fetched: FetchedCode | None = None) -> None:
         self.versions = Versions(folder)
+        self._fetched = fetched
         self._folder = folder
         self._unfit: dict[str, tuple[str, float, str]] = {}
         self._deaths: Counter[tuple[str, str]] = Counter()
 
-    def check(self, held: Held) -> None:
-        """Note which version of its job's code is here.
+    def check(self, held: Held) -> bool:
+        """Note which version of its job's code is here, and where. False: it is on its way.
 
         Raises:
             JobError: the lease can't be run here; the line is for the person who reads it.
         """
+        if not self._find(held):
+            return False
         lease = held.lease
-        held.version = self.versions.of(lease.job, lease.run)
-        if lease.version and held.version != lease.version:
-            held.version = self.versions.fresh(lease.job, lease.run)
-        if lease.version and held.version != lease.version:
-            raise JobError(self._other_version(lease.job, held.version, lease.version))
         version, until, why = self._unfit.get(lease.job, ("", 0.0, ""))
         if version == held.version and time.monotonic() < until:
             raise JobError(why)
+        return True
+
+    def _find(self, held: Held) -> bool:
+        lease = held.lease
+        held.folder = ""
+        try:
+            held.version = self.versions.of(lease.job, lease.run)
+            if lease.version and held.version != lease.version:
+                held.version = self.versions.fresh(lease.job, lease.run)
+        except JobError:
+            if self._fetched is None or not lease.version:
+                raise
+            held.version = ""
+        if lease.version in ("", held.version):
+            return True
+        if self._fetched is None:
+            raise JobError(self._other_version(lease.job, held.version, lease.version))
+        folder = self._fetched.folder(lease.job, lease.version)
+        held.version, held.folder = lease.version, str(folder or "")
+        return folder is not None
 
     def _other_version(self, job: str, here: str, there: str) -> str:
         return (

@@ -22,7 +22,8 @@ class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
     """From the supervisor: run this lease.
 
     page: its place on the board. version: of the job's code as it is on disk now.
-    max_bytes: of one result. alone: one task at a time, also in an async slot.
+    max_bytes: of one result. alone: one task at a time, also in an async slot. folder: of the jobs,
+    if not the slot's own.
     """
 
     lease: Lease
@@ -30,6 +31,7 @@ class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
     version: str
     max_bytes: int
     alone: bool = False
+    folder: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):

@@ -42,6 +42,7 @@ class Slot:
         self._versions: dict[str, str] = {}
         self._async: dict[str, AsyncSlot] = {}
         self._limited: str | None = None
+        self._home = folder
 
     def serve(self) -> None:
         """Until the pipe is closed, or a lease comes that needs a fresh process."""
@@ -83,6 +84,11 @@ class Slot:
         name = give.lease.job
         if self._limited is not None and self._limited != name:
             return False
+        folder = Path(give.folder) if give.folder else self._home
+        if folder != self._folder:
+            if self._jobs:  # their later imports would find the files of another folder
+                return False
+            self._folder = folder
         return self._versions.get(name, give.version) == give.version
 
     def _prepared(self, give: Give, reporter: Reporter) -> Job | None:
@@ -117,11 +123,19 @@ class Slot:
 def _why(name: str, error: BaseException) -> str:
     """One line for an exception of import or `setup`; the traceback is for the log."""
     if isinstance(error, JobError):
-        return str(error)
+        return _lacks(error.__cause__) or str(error)
     traceback.print_exception(error)
     frames = traceback.extract_tb(error.__traceback__)
     line = f" line {frames[-1].lineno}" if frames else ""
     return f"{name}.setup(){line}: {one_line(error)}"
+
+
+def _lacks(cause: BaseException | None) -> str:
+    """What to do about a library that is not installed here."""
+    if not isinstance(cause, ModuleNotFoundError) or not cause.name:
+        return ""
+    library = cause.name.partition(".")[0]
+    return "" if library == "jobs" else f"lacks {library}: rebuild with jobs/requirements.txt"
 
 
 def _limit_memory(memory_bytes: int) -> None:

@@ -191,7 +191,7 @@ class Slot:
             self.concurrency = 1  # until it says how many it runs at a time
         self.job, self.version = lease.job, held.version
         self.held.append(held)
-        self._send(frame(Give(lease, held.page, held.version, max_bytes, alone)))
+        self._send(frame(Give(lease, held.page, held.version, max_bytes, alone, held.folder)))
 
     def take_back(self, held: Held, least: int = 0) -> list[tuple[int, int]]:
         """The ranges behind what has started, which now never will.

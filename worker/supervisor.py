@@ -17,12 +17,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from queue_manager import __version__, health
+from queue_manager.errors import JobError
 from queue_manager.link import Link
 from queue_manager.messages import (
+    AskCode,
     Beat,
+    Code,
     Exchange,
     Hello,
     Leases,
+    Refused,
     Reply,
     Request,
     Revoked,
@@ -31,6 +35,7 @@ from queue_manager.messages import (
 from queue_manager.settings import Settings
 from queue_manager.tls import Mode, client_mode
 
+from .code import FetchedCode
 from .crew import Crew
 from .orphans import Orphans
 from .outbox import Entry, Outbox
@@ -44,11 +49,17 @@ GOODBYE_S = 0.3
 """How long killed slots, and then the link's last bytes, are waited for at the end."""
 
 
+COMPOSE_HOST = "master"
+"""What the master is called on the network of a compose project, which is this machine's own."""
+
+
 class AnyLink(Protocol):
     """What the supervisor needs of a link."""
 
     @property
     def up(self) -> bool: ...
+    @property
+    def secure(self) -> bool: ...
     async def run(self) -> None: ...
     def send(self, message: Request) -> None: ...
     def close(self) -> None: ...
@@ -91,7 +102,7 @@ class Supervisor:
         adopts: bool = False,
     ) -> None:
         self._settings = settings
-        self._name = socket.gethostname()
+        self._name = _name(settings.worker_name)
         self._worker = uuid.uuid4().hex
         address = (settings.queue_host, settings.queue_port)
         self.link = make_link(
@@ -107,8 +118,12 @@ class Supervisor:
         self._orphans = Orphans(adopts)
         relays = relays or Relays.standard()
         folder, slots = settings.jobs_folder, settings.worker_slots
-        self.crew = Crew(folder, slots, self._outbox, self._orphans, relays, self._changed)
+        self._code = FetchedCode(self._ask_code) if settings.worker_jobs == "master" else None
+        self.crew = Crew(
+            folder, slots, self._outbox, self._orphans, relays, self._changed, self._code
+        )
         self._seq = 0
+        self._codes: dict[int, str] = {}
         self._wanted = 0
         self._got = 0
         self._free_told = 0
@@ -132,6 +147,8 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(link, GOODBYE_S)
         self._orphans.close()
+        if self._code is not None:
+            self._code.close()
         log.info("worker %s: stopped", self._name)
 
     def drain(self) -> None:
@@ -173,6 +190,8 @@ class Supervisor:
         self.crew.max_bytes = welcome.max_bytes
         self._wanted = self._got = self._free_told = 0
         self._told = False
+        if self._code is not None:
+            self._code.forget_asked()
         self.crew.recognize(welcome.held)
         self._changed()
 
@@ -187,8 +206,30 @@ class Supervisor:
             self.crew.revoke(message.leases, message.why)
         elif isinstance(message, Leases):
             self._answered(message)
+        elif isinstance(message, Code | Refused) and message.seq in self._codes:
+            self._code_answered(message)
         else:
             log.warning("worker %s: the master says %s", self._name, message)
+
+    # --- code of jobs ---
+
+    def _ask_code(self, job: str, version: str) -> None:
+        if not (self.link.secure or self._settings.queue_host == COMPOSE_HOST):
+            raise JobError(
+                f"its jobs/{job}.py is not the master's, and code is taken over encrypted"
+                " connections only: see QUEUE_TLS"
+            )
+        self._seq += 1
+        self._codes[self._seq] = version
+        self.link.send(AskCode(self._seq, job, version))
+
+    def _code_answered(self, message: Code | Refused) -> None:
+        version = self._codes.pop(message.seq)
+        if self._code is not None and isinstance(message, Code):
+            self._code.came(message.job, version, message.files)
+        elif self._code is not None and isinstance(message, Refused):
+            self._code.refused(version, message.error)
+        self.crew.code_came()
 
     def _answered(self, message: Leases) -> None:
         self._outbox.acknowledged(message.seq)
@@ -250,3 +291,9 @@ class Supervisor:
                 beat_s = 0.0
                 if self.link.up:
                     self.link.send(Beat())
+
+
+def _name(given: str) -> str:
+    """What `status` calls the host; a container's own name tells nobody where it is."""
+    own = socket.gethostname()
+    return own if given in ("", own) else f"{given}:{own}"

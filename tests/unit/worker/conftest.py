@@ -146,10 +146,19 @@ class FakeLink:
     """Takes the place of `Link`: connects to nothing and records what is sent."""
 
     def __init__(
-        self, address: Any, authkey: bytes, hello: Any, *, on_message: Any, on_up: Any, on_down: Any
+        self,
+        address: Any,
+        authkey: bytes,
+        hello: Any,
+        *,
+        on_message: Any,
+        on_up: Any,
+        on_down: Any,
+        mode: Any,
     ) -> None:
         self.on_message, self.on_up, self.on_down, self.hello = on_message, on_up, on_down, hello
         self.up = False
+        self.secure = True
         self.answers = True
         self.sent: list[Any] = []
         self.unanswered: list[int] = []
@@ -262,12 +271,18 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
     """Run a scenario with a worker around it, which is drained at the end."""
 
     def run(
-        scenario: Scenario, *, slots: int = 1, drain_s: float = 0.0, adopts: bool = False
+        scenario: Scenario,
+        *,
+        slots: int = 1,
+        drain_s: float = 0.0,
+        adopts: bool = False,
+        worker_jobs: Any = "master",
     ) -> None:
         settings = Settings(
             jobs_folder=jobs.folder,
             worker_slots=slots,
             worker_drain_s=drain_s,
+            worker_jobs=worker_jobs,
             health_file=tmp_path / "health",
         )
 

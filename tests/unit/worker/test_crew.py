@@ -505,7 +505,7 @@ def test_a_lease_of_another_version_goes_back_with_both(jobs: Any, run_worker: A
             f"its jobs/trial.py is another version (here {here[:8]}, the master has 5e6f7a8b): "
         )
 
-    run_worker(scenario)
+    run_worker(scenario, worker_jobs="local")
 
 
 def test_a_lease_of_the_version_that_was_just_saved_runs(jobs: Any, run_worker: Any) -> None:
@@ -543,4 +543,4 @@ def test_a_file_that_changes_before_it_is_imported_is_looked_at_anew(
         await rig.until(lambda: rig.pids and pid not in rig.pids)
         assert not rig.done
 
-    run_worker(scenario)
+    run_worker(scenario, worker_jobs="local")

@@ -1,0 +1,95 @@
+"""Code of jobs that came from the master, for versions that this worker's own folder lacks.
+
+Owns a folder for each version, and the asking; a version is the hash of its files, so what came is
+what was named. How it travels, and whether that may be trusted, is not known here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+from queue_manager.errors import JobError
+from queue_manager.loading import job_version
+
+ASK_AGAIN_S = 5.0
+REFUSED_S = 60.0
+
+
+class FetchedCode:
+    """The versions that were fetched.
+
+    Args:
+        ask: asks the master for the files of a job in a version; the answer is `came` or `refused`.
+            It raises JobError when they must not travel on this connection.
+    """
+
+    def __init__(self, ask: Callable[[str, str], None]) -> None:
+        self._ask = ask
+        self._root: Path | None = None
+        self._folders: dict[str, Path] = {}
+        self._asked: dict[str, float] = {}
+        self._refused: dict[str, tuple[float, str]] = {}
+
+    def folder(self, job: str, version: str) -> Path | None:
+        """The folder of jobs with that version; None while it is on its way.
+
+        Raises:
+            JobError: it does not come; why.
+        """
+        now = time.monotonic()
+        if version in self._folders:
+            return self._folders[version]
+        until, why = self._refused.get(version, (0.0, ""))
+        if now < until:
+            raise JobError(why)
+        if now - self._asked.get(version, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+            self._ask(job, version)
+            self._asked[version] = now
+        return None
+
+    def came(self, job: str, version: str, files: Mapping[str, bytes]) -> None:
+        """The files of a version, by their paths below the folder of jobs."""
+        self._asked.pop(version, None)
+        if version in self._folders:
+            return
+        if self._root is None:
+            self._root = Path(tempfile.mkdtemp(prefix="quartermaster-code-"))
+        folder = self._root / version / "jobs"
+        try:
+            _write(folder, files)
+            if job_version(job, folder) != version:
+                raise JobError("the master sent other code than it named")
+        except (JobError, OSError, ValueError) as error:
+            shutil.rmtree(self._root / version, ignore_errors=True)
+            self.refused(version, f"its code from the master can't be used: {error}")
+            return
+        self._folders[version] = folder
+
+    def refused(self, version: str, why: str) -> None:
+        """It does not come."""
+        self._asked.pop(version, None)
+        self._refused[version] = (time.monotonic() + REFUSED_S, why)
+
+    def forget_asked(self) -> None:
+        """The connection is another one: what was asked for must be asked for again."""
+        self._asked.clear()
+        self._refused.clear()
+
+    def close(self) -> None:
+        """The worker ends."""
+        if self._root is not None:
+            shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, source in files.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or path.suffix != ".py" or ".." in path.parts or "\0" in name:
+            raise ValueError(f"{name!r} is no file of jobs")
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(source)
