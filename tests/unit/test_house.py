@@ -74,7 +74,8 @@ def test_the_server_imports_no_code_of_the_users() -> None:
         path.name
         for path in (REPO / "master").rglob("*.py")
         if any(
-            name.startswith("queue_manager.loading.") and not name.endswith(".job_version")
+            name.startswith("queue_manager.loading.")
+            and not name.endswith((".job_version", ".job_files", ".version_of"))
             for name in imports(path)
         )
     }

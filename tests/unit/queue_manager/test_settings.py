@@ -20,6 +20,7 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
         "queue_authkey": None, "queue_authkey_file": None, "queue_allow_weak_authkey": False,
         "queue_tls": "auto", "queue_tls_set": False, "queue_max_bytes": 1_048_576, "job": None,
         "job_args": "", "jobs_folder": Path("jobs"), "master_data": Path("data"),
+        "worker_jobs": "master", "worker_name": "",
         "worker_drain_s": 8.0, "queue_keep_days": 30.0,
     }  # fmt: skip
 
@@ -55,6 +56,7 @@ def test_values_are_converted() -> None:
         ("QUEUE_MAX_BYTES", "9000000", "a number of bytes"),
         ("WORKER_SLOTS", "0", "a whole number, 1 to 4096"),
         ("WORKER_SLOTS", "1.5", "a whole number"),
+        ("WORKER_JOBS", "mine", "master or local"),
         ("WORKER_DRAIN_S", "-1", "a number of seconds"),
         ("WORKER_DRAIN_S", "inf", "a number of seconds"),
         ("WORKER_DRAIN_S", "nan", "a number of seconds"),

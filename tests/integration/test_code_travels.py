@@ -1,0 +1,97 @@
+"""Jobs whose files are on the master alone, or are others than the worker's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import Master, Process, eventually
+
+HALF = """
+from jobs.factor import FACTOR
+
+def tasks(count: int = 3):
+    yield from range(count)
+
+def work(n):
+    return n * FACTOR
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A worker's own folder of jobs, which has none."""
+    folder = tmp_path / "elsewhere" / "jobs"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def write(master: Master, factor: int) -> None:
+    (master.jobs / "factor.py").write_text(f"FACTOR = {factor}")
+    (master.jobs / "half.py").write_text(HALF)
+
+
+def test_a_job_that_the_worker_lacks_comes_from_the_master(master: Master, elsewhere: Path) -> None:
+    write(master, 3)
+    master.worker(JOBS_FOLDER=str(elsewhere))
+    run = master.submit("half")
+    assert [t["result"] for t in master.ended_tasks(run, 3)] == [0, 3, 6]
+    write(master, 5)
+    run = master.submit("half")
+    assert [t["result"] for t in master.ended_tasks(run, 3)] == [0, 5, 10]
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_the_masters_code_is_run_where_the_worker_has_other(
+    master: Master, elsewhere: Path
+) -> None:
+    write(master, 3)
+    (elsewhere / "half.py").write_text("def work(n):\n    return 'another'")
+    master.worker(JOBS_FOLDER=str(elsewhere))
+    run = master.submit("half")
+    assert [t["result"] for t in master.ended_tasks(run, 3)] == [0, 3, 6]
+
+
+def waits(master: Master, pattern: str) -> re.Match[str]:
+    """What `status` says of why."""
+    found: re.Match[str] = eventually(
+        lambda: re.search(pattern, master.status()), 15.0, f"{pattern}:\n{master.status()}"
+    )
+    return found
+
+
+def test_a_worker_that_takes_its_own_jobs_only_is_named_with_what_differs(
+    master: Master, elsewhere: Path
+) -> None:
+    write(master, 3)
+    (elsewhere / "half.py").write_text("def work(n):\n    return 'another'")
+    worker: Process = master.worker(
+        JOBS_FOLDER=str(elsewhere), WORKER_JOBS="local", WORKER_NAME="host-b"
+    )
+    run = master.submit("half")
+    pid = worker.popen.pid
+    waits(master, rf"host-b:\S+/{pid} can't run half: its jobs/half.py is another version \(here")
+    assert master.results(run) == []
+
+
+def test_a_missing_library_is_one_line_and_charges_nobody(
+    master: Master, start_master: Callable[..., Master]
+) -> None:
+    """It is there where the master imports the job, and not where the worker does."""
+    (master.jobs / "rich.py").write_text(
+        "import os\n"
+        "if os.environ.get('WORKER_NAME'):\n    import no_such_library\n"
+        "def tasks():\n    yield 1\n"
+        "def work(n):\n    return n\n"
+    )
+    worker = master.worker(WORKER_NAME="host-b")
+    run = master.submit("rich")
+    says = rf"host-b:\S+/{worker.popen.pid} lacks no_such_library: rebuild with"
+    waits(master, says + " jobs/requirements.txt")
+    assert master.results(run) == []
+    master.worker()  # one that has it
+    (done,) = master.ended_tasks(run, 1)
+    assert (done["state"], done["attempts"]) == ("done", 1)

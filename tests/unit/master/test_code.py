@@ -1,0 +1,78 @@
+"""Where the code of jobs may go, and what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from master import code as code_module
+from master.code import CodeDesk
+from queue_manager.errors import RefusedError
+from queue_manager.loading import job_version
+from queue_manager.messages import AskCode, Code, Refused
+
+from .conftest import FakePeer
+
+
+class LinkedPeer(FakePeer):
+    encrypted = False
+    is_local = False
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "times.py").write_text("from jobs.factor import FACTOR\ndef work(n): return n")
+    (tmp_path / "factor.py").write_text("FACTOR = 3")
+    (tmp_path / "other.py").write_text("SECRET = 1")
+    return tmp_path
+
+
+def asked(folder: Path, job: str, version: str, **link: bool) -> Any:
+    """The answer to a worker whose link is as given."""
+
+    async def ask() -> Any:
+        peer = LinkedPeer()
+        near = link.pop("near", False)
+        for name, value in link.items():
+            setattr(peer, name, value)
+        CodeDesk(folder, near=near).ask(peer.peer, AskCode(7, job, version))
+        async with asyncio.timeout(10.0):
+            while not peer.sent:
+                await asyncio.sleep(0.001)
+        return peer.sent[0]
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("link", ["encrypted", "is_local", "near"])
+def test_the_job_and_what_it_imports_is_sent_and_nothing_else(folder: Path, link: str) -> None:
+    version = job_version("times", folder)
+    answer = asked(folder, "times", version, **{link: True})
+    files = {name: (folder / name).read_bytes() for name in ("times.py", "factor.py")}
+    assert answer == Code(7, "times", version, files)
+
+
+def test_nothing_is_sent_in_clear_to_another_machine(folder: Path) -> None:
+    with pytest.raises(RefusedError, match="encrypted connections only: see QUEUE_TLS"):
+        asked(folder, "times", job_version("times", folder))
+
+
+def test_a_file_that_has_changed_since_is_not_sent_under_the_old_name(folder: Path) -> None:
+    answer = asked(folder, "times", "0" * 64, near=True)
+    assert answer == Refused(7, "jobs/times.py has just changed")
+
+
+@pytest.mark.parametrize("name", ["nobody", "../times", "times.py", ""])
+def test_what_is_no_job_is_refused(folder: Path, name: str) -> None:
+    assert isinstance(asked(folder, name, "0" * 64, near=True), Refused)
+
+
+def test_code_that_does_not_fit_into_a_frame_is_refused_with_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_module, "MOST_BYTES", 20)
+    answer = asked(folder, "times", job_version("times", folder), near=True)
+    assert "put them into the worker's image" in answer.error
