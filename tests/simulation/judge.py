@@ -202,6 +202,8 @@ class Judge(Truth):
                 self.let_go(task)
                 self.hidden.remove(task)
                 task.visible = True
+            # Its delay was over when it was leased, whatever the clock has been set to since.
+            task.due = min(task.due, 0.0)
             self.hold(task, held.number, session)
             found.add(task.position)
         return found
