@@ -46,6 +46,7 @@ def test_tasks_go_where_their_tags_are_and_status_says_when_nobody_has_them(
     name = f"{re.escape(socket.gethostname())}/{tagged.popen.pid}"
     assert re.match(rf"worker  {name} +{address} +{version} +\d+ s +2 +1 +.* s  {tags}$", line)
     assert re.fullmatch(rf" +runs {run}/1 for \d+\.\d s", runs)
+    assert re.search(rf"^client  \S+/\d+ +{address} +{version} +0 s", status, re.M)
     assert lines_of(status, plain)[0].split()[-1] == "0", "it holds nothing"
 
     tagged.kill()
