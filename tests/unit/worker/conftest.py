@@ -262,12 +262,18 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
     """Run a scenario with a worker around it, which is drained at the end."""
 
     def run(
-        scenario: Scenario, *, slots: int = 1, drain_s: float = 0.0, adopts: bool = False
+        scenario: Scenario,
+        *,
+        slots: int = 1,
+        drain_s: float = 0.0,
+        adopts: bool = False,
+        tags: frozenset[str] = frozenset(),
     ) -> None:
         settings = Settings(
             jobs_folder=jobs.folder,
             worker_slots=slots,
             worker_drain_s=drain_s,
+            worker_tags=tags,
             health_file=tmp_path / "health",
         )
 
