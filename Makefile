@@ -8,8 +8,8 @@ SHELL := /bin/bash
 
 PYTHON_IN_VENV = .venv/bin/python
 
-.PHONY: help up down logs client join ship fetch test test-unit test-local test-integration local bench chaos \
-        lint format engine venv lock clean
+.PHONY: help up down logs client join ship fetch test test-unit test-local test-integration \
+        test-hosts local bench chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -35,7 +35,7 @@ ship: engine ## copy the worker's image to other hosts over ssh: HOSTS="b c"
 fetch: ## copy the jobs' files out of the containers into ./shared
 	@mkdir -p shared && docker compose cp master:/shared/. shared/
 
-test: venv ## all tests; those in containers only where there is an engine (CI: must be)
+test: venv ## all tests on one host; those in containers only where there is an engine (CI: must be)
 	@scripts/test.sh tests/unit tests/simulation tests/integration tests/docker
 
 test-unit: venv ## tests of single modules and simulations: no network, no processes
@@ -46,6 +46,9 @@ test-local: venv ## all that needs no engine
 
 test-integration: venv ## the compose file with real containers, through pytest-docker
 	@scripts/test.sh tests/docker
+
+test-hosts: venv ## several hosts: three Docker engines on one machine, in network namespaces
+	@scripts/test.sh tests/hosts
 
 local: venv ## ten squares without containers: master and worker as plain processes
 	@$(PYTHON_IN_VENV) -m master run $(or $(JOB),square) $(if $(JOB),$(JOB_ARGS),$(or $(JOB_ARGS),count=10))

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import click
 
+from queue_manager import __version__
 from queue_manager.errors import ConnectionLostError, TlsError, WrongKeyError
 from queue_manager.link import Link
 from queue_manager.messages import Hello, Request
@@ -74,7 +75,7 @@ async def connected(settings: Settings, authkey: bytes) -> AsyncIterator[Asking]
         TlsError: one side demands encryption, and the other can't or won't.
         ConnectionLostError: there is none within 5 s; one line.
     """
-    hello = Hello("client", socket.gethostname(), os.getpid())
+    hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__)
     address = (settings.queue_host, settings.queue_port)
     link = Link(address, authkey, lambda: hello, mode=client_mode(settings), quiet=True)
     running = asyncio.create_task(link.run())

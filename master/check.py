@@ -83,8 +83,9 @@ def look(folder: Path, name: str, words: list[str] | None) -> Checked:
         return Checked(str(error))
     options, limit = job.options, job.options.per_group
     per_group = None if limit is None else GroupLimit(limit.at_once, limit.every_s)
+    needs = sorted(options.needs)
     return Checked(
-        options=RunOptions(options.attempts, options.losses, options.timeout_s, per_group)
+        options=RunOptions(options.attempts, options.losses, options.timeout_s, per_group, needs)
     )
 
 

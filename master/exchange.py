@@ -32,10 +32,11 @@ Rooms = Mapping[type, Callable[[Peer, Any], None]]
 
 @dataclass(slots=True)
 class OurSession:
-    """A session of ours that is no worker: a runner or a command."""
+    """A session of ours that is no worker: a runner or a command. address: of its end."""
 
     hello: Hello
     since: float
+    address: str
 
 
 class ExchangeFace:
@@ -107,5 +108,5 @@ class ExchangeFace:
             # Welcomed when what it still holds is settled with the broker.
             peer.session = self._workers.open(peer, self._next_id(), hello)
         else:
-            peer.session = self.others[peer] = OurSession(hello, time.monotonic())
+            peer.session = self.others[peer] = OurSession(hello, time.monotonic(), peer.where)
             peer.send_frame(encode(Welcome(__version__, self._max_bytes)))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from queue_manager.job import LONGEST_S
+from queue_manager.tags import as_setting, in_words
 
 from .broker.lease import Session
 from .broker.run import Run
@@ -111,16 +112,22 @@ class Reasons:
         return [Reason("code", trouble)] if trouble else []
 
     def _workers(self, run: Run) -> list[Reason]:
-        workers = list(self._sources.workers())
+        workers, needs = list(self._sources.workers()), run.options.needs
         if run.id == QUEUE_RUN and not run.job:
             return [
                 Reason("no job", "JOB is not set: only standard-library clients take its tasks")
             ]
         if not workers:
             start = "docker compose up --detach --scale worker=8, or python -m worker"
+            if needs:
+                start = f"start one with {as_setting(needs)}"
             return [Reason("no worker", f"no worker is connected: {start}")]
-        able = [w for w in workers if run.job not in w.session.lacks]
-        found = list(_lacking(run, workers))
+        tagged = [w for w in workers if w.session.tags.issuperset(needs)]
+        if not tagged:
+            missing = f"no worker has {in_words(needs)}: start one with {as_setting(needs)}"
+            return [Reason("no tags", missing)]
+        able = [w for w in tagged if run.job not in w.session.lacks]
+        found = list(_lacking(run, tagged))
         if able:
             found += self._busy(run, able)
         return found
@@ -128,7 +135,9 @@ class Reasons:
     def _busy(self, run: Run, able: list[WorkerSession]) -> Iterator[Reason]:
         """These could run it. Either nothing of it may start yet, or all are busy."""
         idle = [w for w in able if _has_a_free_slot(w) and not w.draining]
-        limit = run.options.per_group
+        limit, needs = run.options.per_group, run.options.needs
+        where = f" with {in_words(needs)}" if needs else ""
+        how = f" with {as_setting(needs)}" if needs else ""
         if limit is not None and (idle or _held_back(run)):
             at_once = "" if limit.at_once is None else f"at_once={limit.at_once}, "
             yield Reason(
@@ -140,9 +149,10 @@ class Reasons:
             others = sorted({lease.run.id for w in able for lease in w.session.leases.values()})
             runs = ", ".join(map(str, others[:_NAMED])) + ", ..." * (len(others) > _NAMED)
             if others:
-                yield Reason("busy", f"all slots are busy with run {runs}: start more workers")
+                busy = f"all slots{where} are busy with run {runs}"
+                yield Reason("busy", f"{busy}: start more workers{how}")
             else:
-                yield Reason("draining", "every worker is stopping: start others")
+                yield Reason("draining", f"every worker{where} is stopping: start others{how}")
 
     def _stock(self, run: Run) -> Iterator[Reason]:
         now = time.monotonic()

@@ -9,6 +9,7 @@ from queue_manager import codec
 from queue_manager.errors import ProtocolError
 from queue_manager.job import LONGEST_S
 from queue_manager.records import Done, Failed, HeldLease, Outcome
+from queue_manager.tags import is_tag
 
 from .follow import check as check_block
 
@@ -25,6 +26,13 @@ def check_held(held: list[HeldLease]) -> None:
             or any(start >= stop for start, stop in one.ranges)
         ):
             raise ProtocolError(f"lease {one.number} is held in ranges that make no sense")
+
+
+def check_tags(tags: list[str]) -> None:
+    """Raise ProtocolError unless all of them are tags: people read them."""
+    for tag in tags:
+        if not is_tag(tag):
+            raise ProtocolError(f"{tag!r} is no tag")
 
 
 def check(outcome: Outcome) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from queue_manager import codec
+from queue_manager import __version__, codec
 from queue_manager.arguments import parse_arguments
 from queue_manager.authkey import find_authkey
 from queue_manager.batching import Batching
@@ -64,7 +64,7 @@ class Wire:
 
     def __init__(self, settings: Settings, authkey: bytes) -> None:
         self._loop = asyncio.new_event_loop()
-        hello = Hello("runner", socket.gethostname(), os.getpid())
+        hello = Hello("runner", socket.gethostname(), os.getpid(), version=__version__)
         address = (settings.queue_host, settings.queue_port)
         mode = client_mode(settings)
         self._link = Link(address, authkey, lambda: hello, on_down=_lost, mode=mode)

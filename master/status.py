@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from queue_manager import __version__
 from queue_manager.messages import AskStatus, Status
-from queue_manager.records import RunStatus, SessionStatus
+from queue_manager.records import Running, RunStatus, SessionStatus
 
-from .broker.lease import Lease
+from .broker.lease import Lease, Session
 from .broker.run import Run
 from .exchange import OurSession
 from .reasons import Reasons, Sources, Waits, stalled, stock_note
 from .runs import find_run
+from .stock import StockSession
 from .turn import Turn
+from .workers import WorkerSession
 
 
 class AllSources(Sources, Protocol):
@@ -92,38 +95,58 @@ class StatusBook:
             )
 
     def _sessions(self, now: float) -> list[SessionStatus]:
-        found = [
-            _session("worker", w.name, w.session.leases.values(), now, w.since, w.session.slots)
-            for w in self._sources.workers()
-        ]
+        found = [_worker(worker, now) for worker in self._sources.workers()]
         clients = list(self._sources.stock())
         elsewhere = any(c.puts_without for c in clients)
-        for client in clients:
-            leases = client.session.leases.values()
-            note = stock_note(client, elsewhere, now)
-            found.append(_session("stock", client.peer.name, leases, now, client.since, 0, note))
-        for other in self._sources.others():
-            name = f"{other.hello.host}/{other.hello.pid}"
-            found.append(_session(other.hello.role, name, [], now, other.since))
+        found += [_stock(client, stock_note(client, elsewhere, now), now) for client in clients]
+        found += [_other(other, now) for other in self._sources.others()]
         return found
 
 
-def _session(
-    role: str,
-    name: str,
-    leases: Iterable[Lease],
-    now: float,
-    since: float,
-    slots: int = 0,
-    note: str = "",
-) -> SessionStatus:
-    held = list(leases)
+def _worker(worker: WorkerSession, now: float) -> SessionStatus:
+    session, hello = worker.session, worker.hello
+    leases = session.leases.values()
     return SessionStatus(
-        role,
-        name,
-        slots,
-        sum(lease.held for lease in held),
-        max((now - lease.since for lease in held), default=0.0),
-        now - since,
-        note,
+        "worker",
+        worker.name,
+        session.slots,
+        sum(lease.held for lease in leases),
+        _oldest_s(leases, now),
+        now - worker.since,
+        address=worker.peer.where,
+        version=hello.version,
+        tags=sorted(session.tags),
+        running=_running(session, now),
     )
+
+
+def _stock(client: StockSession, note: str, now: float) -> SessionStatus:
+    """Its name has its address."""
+    leases = client.session.leases.values()
+    held = sum(lease.held for lease in leases)
+    since_s = now - client.since
+    return SessionStatus("stock", client.peer.name, 0, held, _oldest_s(leases, now), since_s, note)
+
+
+def _other(other: OurSession, now: float) -> SessionStatus:
+    hello = other.hello
+    name, since_s = f"{hello.host}/{hello.pid}", now - other.since
+    return SessionStatus(
+        hello.role, name, 0, 0, 0.0, since_s, address=other.address, version=hello.version
+    )
+
+
+def _oldest_s(leases: Iterable[Lease], now: float) -> float:
+    return max((now - lease.since for lease in leases), default=0.0)
+
+
+def _running(session: Session, now: float) -> list[Running]:
+    """The first open task of each lease that a slot has by now, the oldest first.
+
+    Slots take leases in the order in which they were given. So with n slots the oldest n leases
+    are in work, and the others wait behind them. Only an async slot may have begun more.
+    """
+    leases = heapq.nsmallest(session.slots, session.leases.values(), lambda lease: lease.number)
+    return [
+        Running(lease.run.id, lease.first + lease.open[0][0], now - lease.begun) for lease in leases
+    ]

@@ -6,9 +6,13 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from queue_manager.messages import Status
-from queue_manager.records import RunStatus, SessionStatus
+from queue_manager.records import Running, RunStatus, SessionStatus
 
 _COUNTS = ("tasks", "waiting", "leased", "delayed", "done", "dead")
+_SHOWN = 4
+"""So many of the tasks that a worker runs are named."""
+
+_TENTHS_S = 60.0
 
 
 def status_lines(status: Status) -> Iterator[str]:
@@ -38,19 +42,41 @@ def _runs(runs: Iterable[RunStatus]) -> Iterator[str]:
             yield f"       ! collect() raised {run.collect_errors:,} times: see the master's log"
 
 
-def _sessions(sessions: Iterable[SessionStatus]) -> Iterator[str]:
-    row = "{:<7} {:<36} {:>9} {:>5} {:>8} {:>9}  {}"
-    yield row.format("session", "name", "connected", "slots", "holds", "oldest", "").rstrip()
+def _sessions(sessions: list[SessionStatus]) -> Iterator[str]:
+    names, addresses, versions = (
+        max([len(title), *(len(getattr(session, title)) for session in sessions)])
+        for title in ("name", "address", "version")
+    )
+    row = f"{{:<7}} {{:<{names}}} {{:<{addresses}}} {{:<{versions}}}"
+    row += " {:>9} {:>5} {:>8} {:>9}  {}"
+    titles = ("connected", "slots", "holds", "oldest", "tags")
+    tagged = any(session.tags for session in sessions)
+    yield row.format("session", "name", "address", "version", *titles[: 4 + tagged], "").rstrip()
     for session in sessions:
         yield row.format(
             session.role,
             session.name,
+            session.address,
+            session.version,
             duration(session.connected_s),
             session.slots or "",
             f"{session.held:,}",
             f"{session.oldest_s:.1f} s" if session.held else "",
-            session.note,
+            ",".join(session.tags) or session.note,
         ).rstrip()
+        if session.running:
+            yield f"        runs {_running(session.running)}"
+
+
+def _running(tasks: list[Running]) -> str:
+    shown = [f"{one.run}/{one.task} for {_short(one.for_s)}" for one in tasks[:_SHOWN]]
+    more = len(tasks) - _SHOWN
+    return ", ".join([*shown, *([f"+{more:,} more"] if more > 0 else [])])
+
+
+def _short(seconds: float) -> str:
+    """Tenths of a second while they can be told apart."""
+    return f"{seconds:.1f} s" if seconds < _TENTHS_S else duration(seconds)
 
 
 def duration(seconds: float) -> str:

@@ -302,7 +302,8 @@ class Turn:
         return [
             run
             for run in broker.runs.values()
-            if run.id == QUEUE_RUN or (run.active and run.job and run.job == broker.stock_job)
+            if run.id == QUEUE_RUN
+            or (run.active and run.job == broker.stock_job and run.job and not run.options.needs)
         ]
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from queue_manager.errors import QueueError, RefusedError
 from queue_manager.loading import job_version
 from queue_manager.records import RunOptions
@@ -160,8 +162,7 @@ class Versions:
             present = [r for r in runs if self._turn.broker.runs.get(r.id) is r]
             before = [(run, run.version) for run in present]
             for run in present:
-                # Stock clients' tasks have no submit whose OPTIONS could have been read.
-                ours = run.options if options is None or run.id == QUEUE_RUN else options
+                ours = _options_of(run, options)
                 if (run.version, run.options) != (version, ours):
                     self._turn.broker.set_code(run, version, ours)
             return partial(self._taken, job, version, before, taken)
@@ -196,3 +197,16 @@ class Versions:
     def _is_fine(self, job: str) -> None:
         self._refused.pop(job, None)
         self.trouble.pop(job, None)
+
+
+def _options_of(run: Run, found: RunOptions | None) -> RunOptions:
+    """What a run takes of the options in its job's file; None: that can't be used.
+
+    Stock clients' tasks have no submit whose OPTIONS could have been read. But where our workers
+    run them, it is with the job's code, which needs what it needs.
+    """
+    if found is None:
+        return run.options
+    if run.id == QUEUE_RUN:
+        return msgspec.structs.replace(run.options, needs=found.needs)
+    return found

@@ -20,7 +20,7 @@ from .broker.run import Run
 from .changes import BlockState, Changes
 from .failures import FailureLog, cannot
 from .follow import FollowUps
-from .reports import check, check_held
+from .reports import check, check_held, check_tags
 from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")
@@ -93,10 +93,12 @@ class Workers:
         Raises ProtocolError when it does not hold what it says.
         """
         check_held(hello.held)
+        check_tags(hello.tags)
         now = time.monotonic()
         slots = min(max(1, hello.slots), MOST_SLOTS)
         name = f"{hello.host}/{hello.pid}"
-        session = Session(session_id, slots, worker=hello.worker, name=name)
+        tags = frozenset(hello.tags)
+        session = Session(session_id, slots, worker=hello.worker, name=name, tags=tags)
         worker = WorkerSession(peer, session, hello, now, now)
         self._turn.post(Step(lambda now, _: self._enter(worker, now), waits=True))
         return worker
@@ -135,7 +137,9 @@ class Workers:
         count = sum(b - a for one in held for a, b in one.ranges)
         goes_on = f", {count} task(s) go on" * bool(count)
         slots = worker.session.slots
-        coming_and_going.info("worker %s connected with %d slot(s)%s", worker.name, slots, goes_on)
+        tags = f", tags {','.join(sorted(worker.session.tags))}" * bool(worker.session.tags)
+        has = f"{slots} slot(s){tags}{goes_on}"
+        coming_and_going.info("worker %s connected with %s", worker.name, has)
         worker.peer.send_frame(encode(Welcome(__version__, self._max_bytes, held)))
 
     def _newest(self, worker: WorkerSession) -> WorkerSession | None:
@@ -221,8 +225,11 @@ class Workers:
                 for worker in list(self._hungry.values())
                 if broker.any_ready and self._give(worker, now)
             ]
+            starved = broker.more_low
             self._turn.refill()
             if not given:
+                if starved and not broker.more_low:
+                    self._turn.wake()  # what was read just now is given in the next turn
                 break
         for worker in self._sent.values():
             if not worker.answers:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .tags import CHARACTERS, is_tag
+
 LONGEST_S = 10.0**9
 """Some thirty years: the most that a delay or a limit of time may be, in seconds."""
 
@@ -49,6 +51,18 @@ def _text(name: str, value: object) -> None:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{name} {value!r} cannot be written as UTF-8") from None
+
+
+def _tags(name: str, value: object) -> frozenset[str]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} is a set of tags such as {{'gpu'}}, not {value!r}")
+    tags = list(value)
+    for tag in tags:
+        if not isinstance(tag, str):
+            raise TypeError(f"{name} has tags, which are texts, not {tag!r}")
+        if not is_tag(tag):
+            raise ValueError(f"{name} has {tag!r}: a tag is made of {CHARACTERS}")
+    return frozenset(tags)
 
 
 @dataclass(frozen=True)
@@ -139,6 +153,7 @@ class Options:
         concurrency: tasks that one slot of an async `work` keeps in flight.
         memory_bytes: limit of a slot's memory; None is no limit.
         per_group: holds back the tasks of each group (`Task(group=)`); None is no limit.
+        needs: tags; only workers that have all of them (`WORKER_TAGS`) get its tasks.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -151,6 +166,7 @@ class Options:
     concurrency: int = 1
     memory_bytes: int | None = None
     per_group: Limit | None = None
+    needs: Iterable[str] = frozenset()
 
     def __post_init__(self) -> None:
         _count("attempts", self.attempts)
@@ -162,6 +178,7 @@ class Options:
             _count("memory_bytes", self.memory_bytes, 2**63 - 1)
         if self.per_group is not None and not isinstance(self.per_group, Limit):
             raise TypeError(f"per_group is a Limit(...) or None, not {self.per_group!r}")
+        object.__setattr__(self, "needs", _tags("needs", self.needs))
 
 
 class Retry(Exception):

@@ -31,7 +31,8 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
     """The first message of a session. slots: of a worker; 0 for every other role.
 
     worker: an id that lasts as long as the worker's process: a new hello of the same one takes the
-    place of its old session. held: the leases that it still holds from before.
+    place of its old session. held: the leases that it still holds from before. tags: of a worker;
+    it is given no task of a run that needs others.
     """
 
     role: Literal["worker", "runner", "client"]
@@ -41,6 +42,7 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
     version: str = ""
     worker: str = ""
     held: list[HeldLease] = msgspec.field(default_factory=list)
+    tags: list[str] = msgspec.field(default_factory=list)
 
 
 class Exchange(Message, frozen=True, array_like=True, tag="exchange"):

@@ -38,12 +38,14 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     attempts: charged tries before a dead letter. losses: lost leases before one.
     timeout_s: hard limit of one try, counted from its start; None is no limit.
     per_group: the limit of each group of its tasks; None is no limit.
+    needs: tags that a worker must have, in order.
     """
 
     attempts: int = 3
     losses: int = 5
     timeout_s: float | None = None
     per_group: GroupLimit | None = None
+    needs: list[str] = []
 
 
 class NewBlock(msgspec.Struct, frozen=True, array_like=True):
@@ -185,8 +187,20 @@ class RunStatus(msgspec.Struct, frozen=True):
     version: str = ""
 
 
+class Running(msgspec.Struct, frozen=True, array_like=True):
+    """A task that a worker runs, as far as the master knows, and for how long."""
+
+    run: int
+    task: int
+    for_s: float
+
+
 class SessionStatus(msgspec.Struct, frozen=True):
-    """One session. held: tasks that it holds leases of. oldest_s: age of the oldest one."""
+    """One session. held: tasks that it holds leases of. oldest_s: age of the oldest one.
+
+    address: of its end of the connection. version: of the program. tags: of a worker.
+    running: what a worker runs, the oldest first: no more than it has slots.
+    """
 
     role: str
     name: str
@@ -195,6 +209,10 @@ class SessionStatus(msgspec.Struct, frozen=True):
     oldest_s: float
     connected_s: float
     note: str = ""
+    address: str = ""
+    version: str = ""
+    tags: list[str] = []
+    running: list[Running] = []
 
 
 # --- what a worker reports of a lease --------------------------------------------------------

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from .errors import SettingsError
+from .tags import CHARACTERS, split_tags
 
 _Port = Annotated[int, Meta(ge=0, le=65_535)]
 _Bytes = Annotated[int, Meta(ge=1, le=7 * 1024 * 1024)]  # a value must fit in a frame of 8 MiB
@@ -33,6 +34,7 @@ _EXPECTED = {
     "worker_slots": "a whole number, 1 to 4096",
     "worker_jobs": "master or local",
     "worker_drain_s": "a number of seconds, 0 or more",
+    "worker_tags": f"tags with commas between them, each of {CHARACTERS}",
     "queue_keep_days": "a number of days, 0 or more",
 }
 
@@ -69,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_drain_s: _Seconds = 8.0
     worker_jobs: Literal["master", "local"] = "master"
     worker_name: str = ""
+    worker_tags: frozenset[str] = frozenset()
     queue_keep_days: _Days = 30.0
     health_file: Path = msgspec.field(default_factory=_folder_of_user)
 
@@ -129,6 +132,11 @@ def _value(name: str, text: str, kind: Any) -> Any:
         return Path(text)
     if kind is str or kind == str | None:  # not through msgspec, for which "null" is None
         return text
+    if kind == frozenset[str]:
+        try:
+            return split_tags(text)
+        except ValueError:
+            raise _wrong(name, text) from None
     plain = text.strip() if name in _EXPECTED else text
     try:
         value = msgspec.convert(plain, kind, strict=False)

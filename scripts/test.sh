@@ -1,25 +1,40 @@
 #!/usr/bin/env bash
 # test.sh FOLDER...: runs pytest over those folders of tests that exist.
-# tests/docker is left out, with a line that says so, where no Docker engine can be had;
-# in CI that is a failure.
+# tests/docker is left out, with a line that says so, where no Docker engine can be had, and
+# tests/hosts where there is none or this is not root; in CI that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-left_out=
+# What a folder needs beside the virtual environment, made ready; fails where it cannot be had.
+prepare() {
+    case $1 in
+        tests/docker) scripts/engine.sh ;;
+        tests/hosts) scripts/engine.sh && scripts/hosts.sh ;;
+    esac
+}
+
+needs() {
+    case $1 in
+        tests/docker) echo "a Docker engine" ;;
+        tests/hosts) echo "a Docker engine, root and namespaces" ;;
+    esac
+}
+
+left_out=()
 folders=()
 for folder in "$@"; do
-    if [ "$folder" = tests/docker ]; then
-        if scripts/engine.sh; then
-            # The test's own `docker compose` must build on the same base as `make up`.
-            if [ -z "${BASE:-}" ]; then BASE=$(cat .cache/base); fi
-            export BASE
-        elif [ "${CI:-}" = true ]; then
-            echo "test: CI=true, and there is no Docker engine for tests/docker: that is a failure." >&2
+    if ! prepare "$folder"; then
+        if [ "${CI:-}" = true ]; then
+            echo "test: CI=true, and $folder needs $(needs "$folder"): that is a failure." >&2
             exit 1
-        else
-            left_out=$folder
-            continue
         fi
+        left_out+=("$folder")
+        continue
+    fi
+    if [ -n "$(needs "$folder")" ]; then
+        # The test's own `docker compose` must build on the same base as `make up`.
+        if [ -z "${BASE:-}" ]; then BASE=$(cat .cache/base); fi
+        export BASE
     fi
     # A folder without any test yet: pytest would call that an error.
     if [ -n "$(find "$folder" -name 'test_*.py' -print -quit 2>/dev/null)" ]; then
@@ -34,7 +49,7 @@ if [ ${#folders[@]} -gt 0 ]; then
     # shellcheck disable=SC2086  # PYTEST_ARGS is several words on purpose
     .venv/bin/python -m pytest ${PYTEST_ARGS:-} "${folders[@]}" || code=$?
 fi
-if [ -n "$left_out" ]; then
-    echo "test: left out $left_out: it needs a Docker engine."
-fi
+for folder in ${left_out[@]+"${left_out[@]}"}; do
+    echo "test: left out $folder: it needs $(needs "$folder")."
+done
 exit "$code"

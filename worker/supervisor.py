@@ -180,7 +180,10 @@ class Supervisor:
     def _hello(self) -> Hello:
         self._outbox.keep_released()
         slots, held = self._settings.worker_slots, self.crew.claimed()
-        return Hello("worker", self._name, os.getpid(), slots, __version__, self._worker, held)
+        tags = sorted(self._settings.worker_tags)
+        return Hello(
+            "worker", self._name, os.getpid(), slots, __version__, self._worker, held, tags
+        )
 
     def _up(self, welcome: Welcome) -> None:
         host, port = self._settings.queue_host, self._settings.queue_port

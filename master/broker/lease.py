@@ -14,8 +14,8 @@ class Session:
     """Who may hold leases. wanted: leases that it would take now; free: of these start at once.
 
     stock: a client of the standard library, one task at a time. worker: the id of a worker's
-    process, name: as people call it. alone: the lease of a task that should have no neighbours,
-    0 if it never had one; alone_until: so long at most (monotonic).
+    process, name: as people call it. tags: what its runs may need. alone: the lease of a task that
+    should have no neighbours, 0 if it never had one; alone_until: so long at most (monotonic).
     """
 
     id: int
@@ -29,6 +29,7 @@ class Session:
     leases: dict[int, Lease] = field(default_factory=dict)
     alone: int = 0
     alone_until: float = 0.0
+    tags: frozenset[str] = frozenset()
 
     def is_alone(self, now: float) -> bool:
         """Whether it gets nothing beside the task that it holds."""
@@ -40,6 +41,7 @@ class Lease:
     """The right of a session to try some tasks of one block once. open: what it has not settled.
 
     paused_from, paused_to: of its limited group, `started_at` before and after this lease.
+    begun: when the first task that is open was begun, as far as is known (monotonic).
     """
 
     number: int
@@ -54,6 +56,10 @@ class Lease:
     since: float
     paused_from: float = 0.0
     paused_to: float = 0.0
+    begun: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begun = self.since
 
     @property
     def held(self) -> int:
@@ -77,7 +83,7 @@ class Lease:
             del self.session.leases[self.number]
         return True
 
-    def reopen(self, ranges: list[tuple[int, int]]) -> None:
+    def reopen(self, ranges: list[tuple[int, int]], begun: float) -> None:
         """It is as it was when these ranges were not settled."""
-        self.open = ranges
+        self.open, self.begun = ranges, begun
         self.session.leases[self.number] = self

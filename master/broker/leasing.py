@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from functools import partial
 from itertools import islice
 
@@ -37,6 +37,7 @@ class Leasing(Waiting):
         self.refused = 0
         self._next_lease = (epoch << 32) + 1
         self._slots = 0
+        self._tagged_slots: Counter[frozenset[str]] = Counter()
         self._alone: list[Session] = []
         self._expected: set[str] = set()
         self._hold_until = 0.0
@@ -47,6 +48,8 @@ class Leasing(Waiting):
         """A session may hold leases from now on."""
         self.sessions[session.id] = session
         self._slots += session.slots
+        if session.tags:
+            self._tagged_slots[session.tags] += session.slots
 
     def enter(self, session: Session) -> None:
         """Stage that a worker has come: it is known on disk before it holds a lease."""
@@ -63,6 +66,9 @@ class Leasing(Waiting):
         if self.sessions.pop(session.id, None) is None:
             return False
         self._slots -= session.slots
+        if session.tags:
+            self._tagged_slots[session.tags] -= session.slots
+            self._tagged_slots += Counter()  # without those that have none left
         for suspect in self._suspects:
             if suspect.session is session:
                 suspect.session = None
@@ -150,16 +156,27 @@ class Leasing(Waiting):
         return found
 
     def _may_take(self, session: Session, run: Run) -> bool:
+        if session.stock and run.id == QUEUE_RUN:
+            return True  # with code of its own: what the job needs is nothing to it
+        if run.options.needs and not session.tags.issuperset(run.options.needs):
+            return False
         if session.stock:
-            return run.id == QUEUE_RUN or run.job == self.stock_job
+            return run.job == self.stock_job
         return bool(run.job) and run.job not in session.lacks
 
     def _most(self, session: Session, run: Run) -> int:
         """How many tasks a session should have at a time."""
         if session.stock:
             return 1
-        share = max(-(-run.waiting // max(1, self._slots)), run.least)
+        share = max(-(-run.waiting // max(1, self._slots_for(run))), run.least)
         return max(1, min(run.size, share, BLOCK_TASKS))
+
+    def _slots_for(self, run: Run) -> int:
+        """How many slots could run its tasks, by their tags. Sets of tags are few."""
+        needs = run.options.needs
+        if not needs:
+            return self._slots
+        return sum(n for tags, n in self._tagged_slots.items() if tags.issuperset(needs))
 
     def _give(self, session: Session, run: Run, lane: Lane, now: float, most: int) -> Lease:
         found, priority, stray = run.take(lane, most)
@@ -236,8 +253,12 @@ class Leasing(Waiting):
 
     def _settle(self, session: Session, number: int, start: int, stop: int) -> Lease | None:
         lease = session.leases.get(number)
-        if lease is not None and self._cut(lease, start, stop):
-            return lease
+        if lease is not None:
+            is_next = start == lease.open[0][0]
+            if self._cut(lease, start, stop):
+                if is_next:  # the task behind it has begun
+                    lease.begun = self._now
+                return lease
         self.change(self, refused=self.refused + 1)
         if lease is not None:
             # Part of it went on in a new session, and was reported together with the rest.
@@ -250,7 +271,7 @@ class Leasing(Waiting):
         before = list(lease.open)
         if not lease.cut(start, stop):
             return False
-        self.undo_by(partial(lease.reopen, before))
+        self.undo_by(partial(lease.reopen, before, lease.begun))
         if lease.limited and not lease.open:
             self.when_committed(partial(self._makes_room, lease))
         return True
@@ -268,4 +289,4 @@ class Leasing(Waiting):
     def _end_lease(self, lease: Lease) -> None:
         """Stage that a lease is no more, whatever of it is open."""
         del lease.session.leases[lease.number]
-        self.undo_by(partial(lease.reopen, list(lease.open)))
+        self.undo_by(partial(lease.reopen, list(lease.open), lease.begun))

@@ -45,7 +45,7 @@ def _counts(run: Run, true: TrueRun, now: float) -> None:
 def nobody_idle(driver: Driver, now: float) -> None:
     """Whoever may take something, and wants to, has it."""
     judge = driver.judge
-    reserved = suspects = -1
+    reserved = 0
     for connection in driver.hungry.values():
         session = connection.session
         assert session is not None
@@ -58,10 +58,9 @@ def nobody_idle(driver: Driver, now: float) -> None:
             if task is None:
                 check(not held or not _late(driver, session, run, now), "a suspect waits too long")
                 continue
-            if held or judge.suspects(now):
-                suspects = judge.suspects(now) if suspects < 0 else suspects
-                reserved = max(0, reserved) + 1
-                if reserved <= suspects:
+            if judge.suspects(now, session):
+                reserved += 1
+                if reserved <= judge.suspects(now):
                     break
             check(False, "session {} is idle, {} waits", session.id, task)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -228,8 +228,11 @@ class Driver:
             given = [
                 c for c in list(self.hungry.values()) if broker.any_ready and self._give(c, now)
             ]
+            starved = broker.more_low
             self.refill()
             if not given:
+                if starved and not broker.more_low:
+                    self.retry_at = now
                 break
         for connection in self.connections:
             self._send(connection, 0, 0) if connection.granted else None
@@ -311,9 +314,12 @@ class Driver:
             return Step(partial(self._exchange, connection, message))
         return Step(partial(connection.person.staged, self, connection, message))
 
-    def new_session(self, connection: Connection, slots: int, worker: str = "") -> Session:
+    def new_session(
+        self, connection: Connection, slots: int, worker: str = "", tags: Iterable[str] = ()
+    ) -> Session:
         self._sessions += 1
         session = Session(self._sessions, slots, stock=not slots, worker=worker)
+        session.tags = self.judge.tags[session.id] = frozenset(tags)
         session.name = f"host/{self._sessions}"
         connection.session = session
         return session
@@ -321,7 +327,7 @@ class Driver:
     def _enter(self, connection: Connection, hello: Hello, now: float, wall: float) -> Answer:
         broker, judge = self.broker, self.judge
         states = [self.store.read_block(one.block) for one in hello.held]
-        session = self.new_session(connection, hello.slots, hello.worker)
+        session = self.new_session(connection, hello.slots, hello.worker, hello.tags)
         broker.enter(session)
         broker.when_committed(partial(self.expected.discard, hello.worker))
         judge.came(hello.worker)

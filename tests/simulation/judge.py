@@ -17,7 +17,8 @@ class Judge(Truth):
     """Truth that follows along.
 
     stock_job: see `Broker`. epoch: of the master that is up. alone: suspects and until when they
-    have no neighbours, by session. lies: how many leases workers made up.
+    have no neighbours, by session. lies: how many leases workers made up. tags: of the workers, by
+    session, as they said in their hello.
     """
 
     def __init__(self, stock_job: str) -> None:
@@ -26,6 +27,7 @@ class Judge(Truth):
         self.epoch = 0
         self.newest_lease = self.lies = 0
         self.alone: dict[int, tuple[Task, int, float]] = {}
+        self.tags: dict[int, frozenset[str]] = {}
 
     # --- runs ---
 
@@ -202,6 +204,8 @@ class Judge(Truth):
                 self.let_go(task)
                 self.hidden.remove(task)
                 task.visible = True
+            # Its delay was over when it was leased, whatever the clock has been set to since.
+            task.due = min(task.due, 0.0)
             self.hold(task, held.number, session)
             found.add(task.position)
         return found
@@ -218,6 +222,7 @@ class Judge(Truth):
         run = self.runs[lease.run.id]
         tasks = self.blocks[lease.block][start:stop]
         check(run.active and tasks, "a lease of run {}, which has ended", run.id)
+        check(self.has_tags(session, run), "session {} has no tags for run {}", session.id, run.id)
         check(self.may_take(session, run), "session {} must not have run {}", session.id, run.id)
         for task in tasks:
             self._grantable(task, lease, now)
@@ -296,7 +301,13 @@ class Judge(Truth):
             return False
         return now < until - SOON
 
+    def has_tags(self, session: Session, run: TrueRun) -> bool:
+        """Whether it has all that the run needs; stock clients have no tags."""
+        return self.tags.get(session.id, frozenset()).issuperset(run.options.needs)
+
     def may_take(self, session: Session, run: TrueRun) -> bool:
+        if not self.has_tags(session, run):
+            return False
         if session.stock:
             return run.id == QUEUE_RUN or run.job == self.stock_job
         return run.job not in session.lacks
@@ -316,11 +327,12 @@ class Judge(Truth):
             return task
         return None
 
-    def suspects(self, now: float) -> int:
+    def suspects(self, now: float, session: Session | None = None) -> int:
+        """How many wait. session: of those, how many it may take."""
         return sum(
             run.is_suspect(task) and task.due <= now + SOON
             for run in self.runs.values()
-            if run.active
+            if run.active and (session is None or self.may_take(session, run))
             for task in run.free.values()
         )
 

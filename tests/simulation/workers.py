@@ -109,8 +109,11 @@ def positions_of(ranges: Ranges) -> set[int]:
 class Worker(Person):
     """A supervisor. calm: its tasks end well. lies: leases in its hello that it never had."""
 
-    def __init__(self, rng: random.Random, name: str, slots: int, key_count: int) -> None:
+    def __init__(
+        self, rng: random.Random, name: str, slots: int, key_count: int, tags: Iterable[str] = ()
+    ) -> None:
         super().__init__(rng)
+        self.tags = sorted(tags)
         self.name, self.slots, self.key_count = name, slots, key_count
         self.calm = False
         self.held: dict[int, Held] = {}
@@ -146,7 +149,7 @@ class Worker(Person):
             held_leases += lies
             self.lies = {lie.number for lie in lies}
         self.connection.to_master.append(
-            Hello("worker", "host", 1, self.slots, "", self.name, held_leases)
+            Hello("worker", "host", 1, self.slots, "", self.name, held_leases, self.tags)
         )
 
     def _lie(self, master: Driver, numbers: set[int]) -> list[HeldLease]:

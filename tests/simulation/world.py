@@ -47,8 +47,10 @@ class World:
         self.judge.started(QUEUE_RUN, STOCK_JOB, RunOptions(), None)
         self.judge.committed(self.now)
         self.store: Any = SqliteStore(folder) if folder is not None else MemoryStore()
+        self.tags = rng.choice(((), (), ("gpu",), ("gpu", "ssd")))
         self.people: list[Person] = [
-            Worker(rng, f"w{n}", rng.randint(1, 3), 60) for n in range(rng.randint(1, 4))
+            Worker(rng, f"w{n}", rng.randint(1, 3), 60, self._some_tags())
+            for n in range(rng.randint(1, 4))
         ]
         self.people += [StockClient(rng, f"s{n}") for n in range(rng.choice((0, 0, 1, 2)))]
         self.names = len(self.people)
@@ -57,6 +59,9 @@ class World:
         # Worlds differ in what happens often in them.
         self.weights = [weight * rng.choice((0, 1, 1, 3)) or least for weight, least, _ in ACTS]
         self.acts = [act for *_, act in ACTS]
+
+    def _some_tags(self) -> list[str]:
+        return [tag for tag in self.tags if self.rng.random() < 0.6]
 
     def _master(self) -> Driver:
         wall = self.now + self.wall_offset
@@ -118,8 +123,9 @@ class World:
         self.driver.crash = ""
         for person in self.people:
             person.calm = True  # type: ignore[attr-defined]
-        if not any(isinstance(p, Worker) and not p.draining for p in self.people):
-            self.people.append(Worker(self.rng, "healer", 3, 60))
+        able = (p for p in self.people if isinstance(p, Worker) and not p.draining)
+        if not any(worker.tags == sorted(self.tags) for worker in able):
+            self.people.append(Worker(self.rng, "healer", 3, 60, self.tags))
         for one in self.judge.runs.values():
             if one.active and not one.exhausted and one.id != QUEUE_RUN:
                 self._exhaust(one)
@@ -209,6 +215,7 @@ class World:
         self.tell("the master dies {} a commit" if when else "the master dies{}", when)
         self.judge.crashed(self.now)
         self.judge.alone.clear()
+        self.judge.tags.clear()
         for person in self.people:
             connection = person.connection
             if connection is None:
@@ -305,7 +312,7 @@ class World:
         person.lose()
         self.names += 1
         if isinstance(person, Worker):
-            new: Person = Worker(self.rng, f"w{self.names}", person.slots, 60)
+            new: Person = Worker(self.rng, f"w{self.names}", person.slots, 60, self._some_tags())
         else:
             new = StockClient(self.rng, f"s{self.names}")
         self.people[index] = new
@@ -340,7 +347,9 @@ class World:
     def _options(self, limited: bool) -> RunOptions:
         rng = self.rng
         limit = GroupLimit(rng.choice((None, 1, 2)), rng.choice((0.0, 0.5, 5.0)))
-        return RunOptions(rng.randint(1, 3), rng.randint(1, 4), None, limit if limited else None)
+        needs = self._some_tags() if rng.random() < 0.5 else []
+        attempts, losses = rng.randint(1, 3), rng.randint(1, 4)
+        return RunOptions(attempts, losses, None, limit if limited else None, needs)
 
     def _some_run(self, *states: str) -> TrueRun | None:
         runs = [one for one in self.judge.runs.values() if one.state in states]
@@ -390,7 +399,7 @@ class World:
             return
         new = self._options(one.limited)
         # Who is a suspect is said when its delay ends: losses stay as they are.
-        options = RunOptions(new.attempts, one.options.losses, None, new.per_group)
+        options = RunOptions(new.attempts, one.options.losses, None, new.per_group, new.needs)
         self.tell("the code of run {} changes: {}", one.id, options)
 
         def stage(now: float, wall: float) -> None:

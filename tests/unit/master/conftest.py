@@ -65,6 +65,7 @@ class FakePeer:
     """A connection that remembers what was sent over it."""
 
     name: str = "peer"
+    where: str = "10.0.0.7:4321"
     session: Any = None
     closed: bool = False
     answers: list[Any] = field(default_factory=list)
@@ -165,11 +166,15 @@ class World:
         return started[0]
 
     def worker(
-        self, slots: int = 1, name: str = "", held: Sequence[HeldLease] = ()
+        self,
+        slots: int = 1,
+        name: str = "",
+        held: Sequence[HeldLease] = (),
+        tags: Sequence[str] = (),
     ) -> tuple[FakePeer, Any]:
         """A worker that has said hello. name: the id of its process."""
         peer = FakePeer("worker")
-        hello = Hello("worker", "host", 1, slots, worker=name, held=list(held))
+        hello = Hello("worker", "host", 1, slots, "9.9", name, list(held), list(tags))
         return peer, self.workers.open(peer.peer, next(self._ids), hello)
 
     def report(

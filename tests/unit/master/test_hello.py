@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from master.workers import SILENT_S
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
 from queue_manager.messages import Leases, SubmitTasks, Welcome
-from queue_manager.records import Done, HeldLease, Lease, NewBlock
+from queue_manager.records import Done, HeldLease, Lease, NewBlock, RunOptions
 
 from .conftest import FakePeer, World, block
 
@@ -63,6 +64,36 @@ def test_a_worker_is_welcomed_and_gets_leases_once_it_is_known_on_disk(play: Any
         assert [type(message) for message in peer.sent] == [Welcome, Leases]
         assert world.store.reopen().workers == {"x"}
         assert len(peer.leases) == 1
+
+    play(scene)
+
+
+def test_a_worker_gets_what_its_tags_allow_and_the_log_names_them(
+    play: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run(options=RunOptions(needs=["gpu"]))
+        await submit(world, run, block(2))
+        plain, tagged = world.worker(), world.worker(tags=["ssd", "gpu", "gpu"])
+        for _, worker in (plain, tagged):
+            world.report(worker, want=1)
+        await world.turns()
+        assert [len(peer.leases) for peer, _ in (plain, tagged)] == [0, 1]
+        assert tagged[1].session.tags == {"ssd", "gpu"}
+
+    caplog.set_level(logging.INFO)
+    play(scene)
+    assert "worker host/1 connected with 1 slot(s), tags gpu,ssd" in caplog.messages
+    assert "worker host/1 connected with 1 slot(s)" in caplog.messages
+
+
+@pytest.mark.parametrize("tag", ["", "a b", "\x1b[2J"])
+def test_a_hello_with_what_is_no_tag_is_refused(play: Any, tag: str) -> None:
+    async def scene(world: World) -> None:
+        with pytest.raises(ProtocolError, match="is no tag"):
+            world.worker(tags=["gpu", tag])
+        await world.turns()
+        assert not world.broker.sessions
 
     play(scene)
 

@@ -15,6 +15,7 @@ from master.broker.strays import Stray
 from master.reasons import OLD_LEASE_S, PATIENCE_S, Reasons, Waits, next_due, stalled
 from master.runners import Runner
 from queue_manager.records import GroupLimit, RunOptions
+from queue_manager.tags import split_tags
 
 
 class Rig:
@@ -51,8 +52,10 @@ class Rig:
         self.broker.runs[number] = run
         return run
 
-    def worker(self, name: str = "host/6", lacks: str = "", draining: bool = False) -> Session:
-        session = Session(len(self._workers) + 1, 1, name=name)
+    def worker(
+        self, name: str = "host/6", lacks: str = "", draining: bool = False, tags: str = ""
+    ) -> Session:
+        session = Session(len(self._workers) + 1, 1, name=name, tags=split_tags(tags))
         if lacks:
             session.lacks["job"] = lacks
         self._workers.append(SimpleNamespace(session=session, name=name, draining=draining))
@@ -211,6 +214,53 @@ def test_slots_that_are_busy_with_other_runs_name_these(rig: Rig) -> None:
 def test_workers_that_are_stopping_are_no_workers(rig: Rig) -> None:
     rig.worker(draining=True)
     assert rig.why(rig.run()) == ["every worker is stopping: start others"]
+
+
+# --- tags ---
+
+
+def test_tags_that_no_worker_has_are_named_with_how_to_start_one(rig: Rig) -> None:
+    rig.worker(tags="gpu,ssd")
+    rig.worker(lacks="No module named 'x'")
+    assert rig.why(rig.run(needs=["fpga"])) == [
+        "no worker has the tag fpga: start one with WORKER_TAGS=fpga"
+    ]
+    assert rig.why(rig.run(2, needs=["bigmem", "gpu"])) == [
+        "no worker has the tags bigmem and gpu together: start one with WORKER_TAGS=bigmem,gpu"
+    ]
+
+
+def test_without_any_worker_the_tags_are_said_too(rig: Rig) -> None:
+    (line,) = rig.why(rig.run(needs=["gpu"]))
+    assert line == "no worker is connected: start one with WORKER_TAGS=gpu"
+
+
+def test_workers_with_the_tags_that_are_busy_are_said_to_be(rig: Rig) -> None:
+    other = rig.run(7, tasks=9)
+    rig.lend(rig.worker(tags="gpu"), other)
+    rig.worker()
+    assert rig.why(rig.run(needs=["gpu"])) == [
+        "all slots with the tag gpu are busy with run 7: start more workers with WORKER_TAGS=gpu"
+    ]
+
+
+def test_workers_with_the_tags_that_are_stopping_are_said_to_be(rig: Rig) -> None:
+    rig.worker()
+    rig.worker(tags="gpu", draining=True)
+    (line,) = rig.why(rig.run(needs=["gpu"]))
+    assert line == "every worker with the tag gpu is stopping: start others with WORKER_TAGS=gpu"
+
+
+def test_of_workers_that_lack_the_job_those_with_the_tags_are_named(rig: Rig) -> None:
+    rig.worker("plain/6", lacks="No module named 'x'")
+    rig.worker("tagged/6", lacks="No module named 'x'", tags="gpu")
+    (line,) = rig.why(rig.run(needs=["gpu"]))
+    assert line == "tagged/6 can't run job: No module named 'x'"
+
+
+def test_a_worker_with_the_tags_that_is_idle_gives_no_reason_that_would_be_wrong(rig: Rig) -> None:
+    rig.worker(tags="gpu")
+    assert rig.why(rig.run(needs=["gpu"])) == []
 
 
 def test_an_idle_worker_without_a_limit_gives_no_reason_that_would_be_wrong(rig: Rig) -> None:

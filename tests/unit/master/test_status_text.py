@@ -8,7 +8,7 @@ import pytest
 
 from master.status_text import duration, status_lines
 from queue_manager.messages import Status
-from queue_manager.records import RunStatus, SessionStatus
+from queue_manager.records import Running, RunStatus, SessionStatus
 
 
 def run(number: int, words: list[str], **fields: Any) -> RunStatus:
@@ -51,10 +51,59 @@ def test_reasons_stand_below_what_they_are_of() -> None:
     ]
 
 
-def test_a_session_shows_for_how_long_it_is_connected() -> None:
-    worker = SessionStatus("worker", "host/6", 2, 3, 1.5, 7_300.0, "a note")
-    line = lines(sessions=[worker])[-1]
-    assert line.split() == ["worker", "host/6", "2", "h", "2", "3", "1.5", "s", "a", "note"]
+def session(**fields: Any) -> SessionStatus:
+    values: dict[str, Any] = {"role": "worker", "name": "2fa762cc96dc/7", "slots": 2, "held": 3}
+    values |= {"oldest_s": 1.5, "connected_s": 7_300.0, "address": "172.18.0.3:41234"}
+    return SessionStatus(**(values | {"version": "0.1.0"} | fields))
+
+
+def table(*sessions: SessionStatus) -> list[str]:
+    """The lines of the sessions."""
+    found = lines(sessions=sessions)
+    return found[next(i for i, line in enumerate(found) if line.startswith("session")) :]
+
+
+def test_a_session_shows_where_it_is_and_for_how_long_it_is_connected() -> None:
+    head, line = table(session(slots=1))
+    assert head.split() == [
+        "session", "name", "address", "version", "connected", "slots", "holds", "oldest",
+    ]  # fmt: skip
+    assert line.split() == [
+        "worker", "2fa762cc96dc/7", "172.18.0.3:41234", "0.1.0", "2", "h", "1", "3", "1.5", "s",
+    ]  # fmt: skip
+    for word, value in (("address", "172.18"), ("version", "0.1.0")):
+        assert head.index(word) == line.index(value)
+
+
+def test_tags_have_a_column_only_where_there_are_some() -> None:
+    assert "tags" not in "\n".join(table(session()))
+    head, tagged, plain = table(session(tags=["bigmem", "gpu"]), session())
+    assert head.index("tags") == tagged.index("bigmem,gpu")
+    assert plain.endswith("1.5 s")
+
+
+def test_a_note_stands_at_the_end_of_its_line() -> None:
+    noted = session(role="stock", note="a note", slots=0, version="", address="")
+    assert table(session(tags=["gpu"]), noted)[-1].endswith("1.5 s  a note")
+
+
+def test_what_a_worker_runs_stands_below_it() -> None:
+    tasks = [Running(6, 12, 2.64), Running(6, 13, 0.41)]
+    line = table(session(running=tasks), session())[2]
+    assert line == "        runs 6/12 for 2.6 s, 6/13 for 0.4 s"
+
+
+def test_of_many_running_tasks_the_oldest_are_named() -> None:
+    tasks = [Running(6, 12 + n, 7_300.0) for n in range(1_204)]
+    line = table(session(running=tasks))[2]
+    assert line.endswith("runs 6/12 for 2 h, 6/13 for 2 h, 6/14 for 2 h, 6/15 for 2 h, +1,200 more")
+    assert not table(session(running=tasks[:4]))[2].endswith("more")
+
+
+def test_with_usual_values_no_line_of_a_session_is_longer_than_120() -> None:
+    tasks = [Running(1_234, 1_234_567, 59.9)] * 9
+    usual = session(name="host-17.example/12345", tags=["bigmem", "gpu"], running=tasks)
+    assert max(map(len, table(usual))) <= 120
 
 
 @pytest.mark.parametrize(

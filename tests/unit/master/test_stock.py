@@ -12,6 +12,7 @@ from master.turn import RETRY_S
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.messages import SubmitTasks
+from queue_manager.records import RunOptions
 
 from .conftest import FakePeer, World, block
 
@@ -319,3 +320,21 @@ def test_a_task_whose_payload_cannot_be_read_fails_the_get_and_waits_for_the_nex
 
 def _unreadable(block: int) -> bytes:
     raise StoreError("can't read queue.sqlite3: disk I/O error")
+
+
+def test_runs_of_the_job_that_need_a_tag_are_not_for_stock_clients(play: Any) -> None:
+    """Nor do they count: a script that works until the queue is empty must come to its end."""
+
+    async def scene(world: World) -> None:
+        run = await world.start_run("square", options=RunOptions(needs=["gpu"]))
+        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(3)]))
+        await world.turns()
+        client = Client(world)
+        assert await client.call(world.tasks, "qsize") == 0
+        assert await client.call(world.tasks, "empty") is True
+        with pytest.raises(queue.Empty):
+            await client.take()
+        await client.put(5)
+        assert await client.take() == 5
+
+    play(scene, job="square")

@@ -12,6 +12,7 @@ from master.changes import QUEUE_RUN, Changes, Place, RunCounts
 from master.store import Store
 from queue_manager import codec
 from queue_manager.errors import StoreError
+from queue_manager.records import RunOptions
 from tests.memory_store import MemoryStore
 
 from .store_records import (
@@ -71,6 +72,13 @@ def test_a_run_comes_back_as_it_was_written_last(engine: Engine) -> None:
     last = replace(last, collect_errors=4, collected_into=2, version="v", cancelled=5)
     commit(store, runs={1: replace(last, options=LIMITED)})
     assert [found.record for found in engine.crash().load()][1:] == [replace(last, options=LIMITED)]
+
+
+def test_what_a_run_needs_comes_back(engine: Engine) -> None:
+    store = engine.open()
+    record = run_record(options=RunOptions(needs=["bigmem", "gpu"]))
+    commit(store, runs={1: record})
+    assert [found.record for found in engine.crash().load()][1:] == [record]
 
 
 def test_counts_and_runs_do_not_overwrite_each_other(engine: Engine) -> None:

@@ -75,6 +75,7 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     queue, run = store.load()
     assert (queue.record.options, queue.counts) == (RunOptions(), RunCounts(last_seq=7))
     assert run.record == run_record(key="k", exhausted=True, collected=3, collected_into=2)
+    assert run.record.options.needs == []
     assert run.counts == RunCounts(15, 13, 6, 1, 2, 6)
     assert (store.epoch, store.delivered) == (5, (5, 1))
     assert (store.next_run, store.next_block, store.next_seq) == (2, 5, 8)

@@ -12,6 +12,7 @@ import pytest
 
 from master import versions
 from master.broker.run import Run
+from master.changes import QUEUE_RUN
 from master.versions import COMPLAINT_S, EVERY_S, Versions
 from queue_manager.errors import RefusedError, UnknownJobError
 from queue_manager.records import GroupLimit, RunOptions
@@ -27,6 +28,7 @@ class FakeFiles:
         self.now = OLD
         self.missing = ""
         self.wrong = ""
+        self.found = MORE
         self.reads = self.looks = 0
 
     async def version(self, job: str) -> str:
@@ -41,7 +43,7 @@ class FakeFiles:
         await asyncio.sleep(0)
         if self.wrong:
             raise RefusedError(self.wrong)
-        return MORE
+        return self.found
 
 
 class Rig:
@@ -271,3 +273,18 @@ def test_a_run_of_an_older_release_takes_the_version_without_a_word(
 
     play(scene)
     assert caplog.records == []
+
+
+def test_the_queue_run_takes_of_the_options_what_the_job_needs_and_nothing_else(
+    play: Play,
+) -> None:
+    async def scene(rig: Rig) -> None:
+        queue = rig.run(QUEUE_RUN)
+        rig.files.now, rig.files.found = NEW, RunOptions(9, 8, 7.0, needs=["gpu"])
+        await rig.tick()
+        assert (queue.version, queue.options) == (NEW, RunOptions(needs=["gpu"]))
+        rig.files.now, rig.files.wrong = OLD, "SyntaxError"
+        await rig.tick()
+        assert (queue.version, queue.options) == (OLD, RunOptions(needs=["gpu"]))
+
+    play(scene)

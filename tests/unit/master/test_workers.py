@@ -355,3 +355,32 @@ def test_a_payload_that_cannot_be_read_for_a_moment_is_leased_a_moment_later(
         assert len(peer.leases) == 1
 
     play(scene)
+
+
+def test_what_was_read_when_nobody_could_be_given_anything_is_given_at_once(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that needs other tags is always ready, so what the last look at the disk found must
+    not wait for something else to happen."""
+
+    async def scene(world: World) -> None:
+        other = await world.start_run("other", options=RunOptions(needs=["gpu"]))
+        await submit(world, other, block(1))
+        run = await world.start_run()
+        run.lane.window.most, run.size = 1, 1
+        await submit(world, run, block(1), block(1))
+        assert (run.lane.window.loaded, run.lane.window.more) == (1, True)
+        read, reads = world.store.read_waiting, iter([True])
+
+        def read_waiting(number: int, group: str | None, after: Any, room: int) -> Any:
+            """All that it finds at first is leased."""
+            found = read(number, group, after, room)
+            return ([], after) if number == run.id and next(reads, False) else found
+
+        monkeypatch.setattr(world.store, "read_waiting", read_waiting)
+        peer, worker = world.worker()
+        world.report(worker, want=3)
+        await world.turns()
+        assert [(lease.run, lease.first) for lease in peer.leases] == [(run.id, 1), (run.id, 2)]
+
+    play(scene)

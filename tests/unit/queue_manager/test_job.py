@@ -55,6 +55,13 @@ def test_a_wrong_field_of_a_task_is_one_clear_line(arguments: dict[str, Any], sa
         ({"memory_bytes": 2**70}, "memory_bytes is at most 9,223"),
         ({"attempts": 10**30}, "attempts is at most 2,147,483,647"),
         ({"timeout_s": 10**30}, "timeout_s is a number of seconds, above 0, and at most"),
+        ({"needs": "gpu"}, "needs is a set of tags such as {'gpu'}, not 'gpu'"),
+        ({"needs": b"gpu"}, "needs is a set of tags"),
+        ({"needs": None}, "needs is a set of tags such as {'gpu'}, not None"),
+        ({"needs": ["gpu", 5]}, "needs has tags, which are texts, not 5"),
+        ({"needs": ["a b"]}, "needs has 'a b': a tag is made of A-Z, a-z, 0-9, -, _ and ."),
+        ({"needs": [""]}, "needs has '': a tag"),
+        ({"needs": ["gpu\n"]}, "a tag is made of"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(arguments: dict[str, Any], says: str) -> None:
@@ -64,8 +71,17 @@ def test_a_wrong_option_is_one_clear_line(arguments: dict[str, Any], says: str) 
 
 def test_options_have_the_promised_defaults() -> None:
     assert Options() == Options(
-        attempts=3, losses=5, timeout_s=None, concurrency=1, memory_bytes=None
+        attempts=3, losses=5, timeout_s=None, concurrency=1, memory_bytes=None, needs=frozenset()
     )
+
+
+@pytest.mark.parametrize(
+    "needs", [{"gpu", "a.b-c_1"}, ["a.b-c_1", "gpu"], iter(("gpu", "a.b-c_1"))]
+)
+def test_what_a_job_needs_is_kept_as_a_set(needs: Any) -> None:
+    options = Options(needs=needs)
+    assert options.needs == frozenset({"gpu", "a.b-c_1"})
+    assert hash(options) == hash(Options(needs=options.needs))
 
 
 def test_what_follows_a_result_becomes_tasks() -> None:

@@ -152,3 +152,15 @@ def test_limits_of_the_wire_are_those_of_the_design() -> None:
     assert (records.BLOCK_TASKS, records.BLOCK_BYTES) == (1_024, 65_536)
     assert records.FRAME_BYTES == 8 * 1024 * 1024
     assert Status in REPLIES
+
+
+def test_what_was_written_before_there_were_tags_is_read_without_any() -> None:
+    """A worker of an older release, and the options of a run in an older store."""
+    hello = ["hello", "worker", "host", 1, 2, "0.1.0", "id", []]
+    assert decode_request(msgspec.msgpack.encode(hello)) == Hello(
+        "worker", "host", 1, 2, "0.1.0", "id"
+    )
+    packed = msgspec.msgpack.encode([3, 5, None, [2, 0.5]])
+    options = msgspec.msgpack.decode(packed, type=records.RunOptions)
+    assert options == records.RunOptions(3, 5, None, records.GroupLimit(2, 0.5))
+    assert options.needs == []

@@ -20,8 +20,8 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
         "queue_authkey": None, "queue_authkey_file": None, "queue_allow_weak_authkey": False,
         "queue_tls": "auto", "queue_tls_set": False, "queue_max_bytes": 1_048_576, "job": None,
         "job_args": "", "jobs_folder": Path("jobs"), "master_data": Path("data"),
-        "worker_jobs": "master", "worker_name": "",
-        "worker_drain_s": 8.0, "queue_keep_days": 30.0,
+        "worker_jobs": "master", "worker_name": "", "worker_drain_s": 8.0,
+        "worker_tags": frozenset(), "queue_keep_days": 30.0,
     }  # fmt: skip
 
 
@@ -60,6 +60,8 @@ def test_values_are_converted() -> None:
         ("WORKER_DRAIN_S", "-1", "a number of seconds"),
         ("WORKER_DRAIN_S", "inf", "a number of seconds"),
         ("WORKER_DRAIN_S", "nan", "a number of seconds"),
+        ("WORKER_TAGS", "gpu,big mem", "tags with commas between them, each of A-Z, a-z"),
+        ("WORKER_TAGS", "gpu;bigmem", "tags with commas"),
         ("QUEUE_KEEP_DAYS", "long", "a number of days"),
         ("QUEUE_ALLOW_WEAK_AUTHKEY", "perhaps", "1 or 0"),
     ],
@@ -71,6 +73,15 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(
         load_settings({name: value})
     assert str(caught.value).startswith(f"{name}='{value}': expected {expected}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "tags"),
+    [("gpu", {"gpu"}), (" gpu , bigmem,gpu,", {"gpu", "bigmem"}), (" , ", set()), ("", set()),
+     ("null", {"null"}), ("CUDA-12.4_x", {"CUDA-12.4_x"})],
+)  # fmt: skip
+def test_tags_stand_between_commas(value: str, tags: set[str]) -> None:
+    assert load_settings({"WORKER_TAGS": value}).worker_tags == tags
 
 
 @pytest.mark.parametrize(

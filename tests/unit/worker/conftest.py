@@ -277,12 +277,14 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
         drain_s: float = 0.0,
         adopts: bool = False,
         worker_jobs: Any = "master",
+        tags: frozenset[str] = frozenset(),
     ) -> None:
         settings = Settings(
             jobs_folder=jobs.folder,
             worker_slots=slots,
             worker_drain_s=drain_s,
             worker_jobs=worker_jobs,
+            worker_tags=tags,
             health_file=tmp_path / "health",
         )
 

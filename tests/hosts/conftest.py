@@ -1,0 +1,58 @@
+"""Three Docker hosts for all tests here, each whole again after every test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.lan import Lan
+from tests.hosts.namespaces import run
+from tests.integration.processes import REPO
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = str(Path(__file__).parent)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.hosts)
+            item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.fixture(scope="session")
+def lan() -> Iterator[Lan]:
+    """hostA, hostB and hostC, switched on, with no image loaded."""
+    if os.geteuid() and os.environ.get("CI") != "true":
+        pytest.skip("only root can make hosts out of namespaces")
+    with Lan() as lan:
+        yield lan
+
+
+@pytest.fixture(autouse=True)
+def whole(lan: Lan) -> Iterator[None]:
+    """After each test every host is on, thawed and on the net."""
+    yield
+    for host in lan.hosts:
+        if not host.on:
+            host.start()
+        host.thaw()
+        host.heal()
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    """The name of the image that the machine's engine builds on; it has python3."""
+    chosen = REPO / ".cache" / "base"
+    if "BASE" in os.environ or not chosen.exists():
+        return os.environ.get("BASE", "quartermaster-base:3.13")
+    return chosen.read_text().strip()
+
+
+@pytest.fixture(scope="session")
+def base_tar(lan: Lan, base: str) -> Path:
+    """That image in a file, for `host.load`."""
+    path = lan.folder / "base.tar"
+    run(["docker", "save", "--output", str(path), base])
+    return path
