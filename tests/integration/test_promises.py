@@ -23,6 +23,8 @@ LONG_S = float(os.environ.get("PROMISES_LONG_S", "6"))
 
 GIVEN_UP_S = 15.0
 SOON_S = 1.0
+FROZEN_S = 12.5
+"""How long a master is frozen: longer than a worker may be silent."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,23 @@ def test_what_runs_goes_on_when_the_master_comes_back_at_another_address(
     done = master.ended_tasks(run, 8)
     assert {(t["state"], t["attempts"]) for t in done} == {("done", 1)}
     assert len(log.steps("S")) == 8
+
+
+def test_what_runs_goes_on_when_the_master_was_frozen_and_nothing_starts_again(
+    master: Master, log: Log
+) -> None:
+    """It has heard nobody for longer than a worker may be silent, and that is its own fault."""
+    worker = master.worker(WORKER_SLOTS="2")
+    run = master.submit("traced", f"log={log.path}", f"lengths={FROZEN_S + 2},{FROZEN_S + 2}")
+    log.wait("S", 2)
+    os.kill(master.process.popen.pid, signal.SIGSTOP)
+    time.sleep(FROZEN_S)
+    os.kill(master.process.popen.pid, signal.SIGCONT)
+    done = master.ended_tasks(run, 2)
+    assert {(t["state"], t["attempts"]) for t in done} == {("done", 1)}
+    assert len(log.steps("S")) == 2
+    assert not master.process.lines("silent")
+    assert not worker.lines("lost the master")
 
 
 def test_collect_repeats_at_most_its_last_tenth_of_a_second_after_a_kill_of_the_master(
