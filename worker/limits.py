@@ -30,14 +30,15 @@ class Limits:
 
     def check(self, now: float) -> None:
         """Act on what takes too long. now: monotonic."""
-        for slot in list(self._holdings.slots):
+        alive = [slot for slot in self._holdings.slots if slot.alive]
+        for slot in alive:
             for held in list(slot.held):
                 if held in slot.held:
                     self._check(slot, held, now)
         if now - self._looked >= LOOK_S:
             turned_s = min(now - self._looked, 2 * LOOK_S)
             self._looked = now
-            for slot in self._holdings.slots:
+            for slot in alive:
                 self._check_stopped(slot, turned_s)
         queue = self._holdings.queue
         if queue and now - queue[0].since > LONG_S:

@@ -266,6 +266,12 @@ class Slot:
         self._on_end(self)
 
     @property
+    def terminated(self) -> bool:
+        """Whether it has ended by a SIGTERM that was not ours."""
+        code = self._process.returncode
+        return code == -signal.SIGTERM and not (self.doom or self.leaving)
+
+    @property
     def cause(self) -> str:
         """How the process ended: exit code or signal."""
         code = self._process.returncode

@@ -223,7 +223,28 @@ def test_the_task_of_a_frozen_worker_runs_again_and_its_late_outcome_is_refused_
     assert (done["state"], done["attempts"]) == ("done", 1)
 
 
+def test_a_sigterm_for_a_whole_control_group_charges_no_attempt(master: Master, log: Log) -> None:
+    """The only one of this job's: a charged task would be a dead letter."""
+    (master.jobs / "once.py").write_text(ONCE)
+    worker = master.worker()
+    run = master.submit("once", f"log={log.path}", "lengths=2,2")
+    log.wait("S", 2)
+    for pid in (*children(worker.popen.pid, "worker.slot"), worker.popen.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert worker.wait() == 0
+    assert not worker.lines("died")
+    master.worker()
+    done = master.ended_tasks(run, 2)
+    assert {(t["state"], t["attempts"]) for t in done} == {("done", 1)}
+
+
 # --- bad tasks ---
+
+ONCE = """
+from queue_manager import Options
+from traced import tasks, work
+OPTIONS = Options(attempts=1)
+"""
 
 SAYS = {
     "segfault": "SIGSEGV",

@@ -47,7 +47,7 @@ class StoppedSlot:
     def __init__(self) -> None:
         self.held: list[Any] = []
         self.stopped_s, self.doom, self.killed = 0.0, None, 0
-        self.stopped, self.concurrency = True, 1
+        self.stopped, self.alive, self.concurrency = True, True, 1
 
     def kill(self) -> None:
         self.killed += 1
