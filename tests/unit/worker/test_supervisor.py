@@ -104,9 +104,7 @@ def test_a_drain_lets_running_tasks_end(jobs: Any, run_worker: Any, tmp_path: Pa
     assert seen
 
 
-def test_a_worker_that_drains_asks_for_nothing(
-    jobs: Any, run_worker: Any, tmp_path: Path
-) -> None:
+def test_a_worker_that_drains_asks_for_nothing(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
     """Though its slot was quick, and would have had a second lease wait in its pipe."""
     gated(jobs, tmp_path)
 
