@@ -225,7 +225,8 @@ class Slot:
     def terminate(self, doom: Doom) -> None:
         """SIGTERM, after 2 s SIGKILL, for the process and its children. doom: why."""
         self.doom = self.doom or doom
-        self._below += below(self.pid)  # what is in no group of ours dies when this has ended
+        if not self.over:
+            self._below += below(self.pid)  # what is in no group of ours dies when this has ended
         self._signal(signal.SIGTERM)
         self._loop.call_later(GRACE_S, self.kill)
 
