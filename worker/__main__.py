@@ -39,6 +39,7 @@ def main() -> int:
 def _work(relays: Relays) -> int:
     try:
         settings = load_settings()
+        _check(settings)
         authkey = _authkey(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -47,6 +48,18 @@ def _work(relays: Relays) -> int:
         return 0
     asyncio.run(_run(settings, authkey, relays))
     return 0
+
+
+def _check(settings: Settings) -> None:
+    """What is a sound setting for others and none for a worker.
+
+    Raises:
+        SettingsError: it could never work.
+    """
+    if settings.queue_port == 0:
+        raise SettingsError("QUEUE_PORT=0: a worker needs the port of its master")
+    if not settings.jobs_folder.is_dir():
+        log.warning("JOBS_FOLDER=%s: there is no such folder", settings.jobs_folder)
 
 
 def _arguments() -> argparse.Namespace:

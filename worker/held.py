@@ -5,6 +5,7 @@ Knows nothing of slots or the network.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,7 +20,8 @@ class Held:
 
     since: monotonic time when it came, later when a slot got it. took_s: sum of what its
     outcomes took. version: of the job's code, known when a slot gets it. ending: tasks that an
-    async slot was told to cancel and that have not ended yet.
+    async slot was told to cancel and that have not ended yet. hinted_at: when the log last said
+    that its import or `setup` takes long.
     """
 
     lease: Lease
@@ -29,6 +31,7 @@ class Held:
     took_s: float = 0.0
     left: Ranges = field(default_factory=list)
     ending: Ranges = field(default_factory=list)
+    hinted_at: float = -math.inf
 
     def __post_init__(self) -> None:
         self.left = [(self.lease.start, self.lease.stop)]
