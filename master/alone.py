@@ -22,7 +22,7 @@ from queue_manager.settings import Settings
 
 from .broker.run import Run
 from .progress import Progress
-from .serve import ended_line, stop_event
+from .serve import ended_line
 from .service import Service
 
 log = logging.getLogger("quartermaster.master")
@@ -30,6 +30,7 @@ log = logging.getLogger("quartermaster.master")
 WAIT_FOR_WORKER_S = 5.0
 POLL_S = 0.1
 _WORKER_STOP_S = 12.0
+_WORKER_END_S = 2.0
 
 
 async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[str]) -> int:
@@ -40,7 +41,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     Raises:
         RefusedError: a master serves this store, or the job or its arguments are wrong.
     """
-    stop = stop_event()
+    stop, hurry = _asked()
     # Its one worker comes and goes with it: that is no news.
     logging.getLogger("quartermaster.master.workers").setLevel(logging.WARNING)
     settings = msgspec.structs.replace(settings, job=job, queue_port=_port(settings))
@@ -60,7 +61,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
         stopped = await _watch(service, run, over, stop)
     finally:
         if worker is not None:
-            await _stop_worker(worker)
+            await _stop_worker(worker, hurry)
         await service.stop()
     if stopped:
         log.info("stopped; the same command goes on where it was")
@@ -123,13 +124,37 @@ async def _start_worker(service: Service) -> asyncio.subprocess.Process | None:
     )
 
 
-async def _stop_worker(worker: asyncio.subprocess.Process) -> None:
+async def _stop_worker(worker: asyncio.subprocess.Process, hurry: asyncio.Event) -> None:
+    """End it in good order, also in a hurry: then nobody waits for it at the next start."""
+    ended, asked = asyncio.create_task(worker.wait()), asyncio.create_task(hurry.wait())
     with contextlib.suppress(ProcessLookupError):
         worker.send_signal(signal.SIGTERM)
-    try:
-        await asyncio.wait_for(worker.wait(), _WORKER_STOP_S)
-    except TimeoutError:
-        worker.kill()
+        await asyncio.wait(
+            {ended, asked}, timeout=_WORKER_STOP_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        asked.cancel()
+        if not ended.done():
+            worker.send_signal(signal.SIGTERM)  # the second: at once
+            await asyncio.wait({ended}, timeout=_WORKER_END_S)
+        if not ended.done():
+            worker.kill()
+    await ended
+
+
+def _asked() -> tuple[asyncio.Event, asyncio.Event]:
+    """Events that the first and the second SIGTERM or SIGINT set; a third acts as ever."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked(number: signal.Signals) -> None:
+        if stop.is_set():
+            hurry.set()
+            loop.remove_signal_handler(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked, number)
+    return stop, hurry
 
 
 def _port(settings: Settings) -> int:

@@ -30,6 +30,9 @@ _LEASE_BYTES = 256
 SILENT_S = 12.0
 """A worker beats every 5 s; one that is frozen is given up after this, so 15 s at most."""
 
+TURNED_S = 2.0
+"""The master looks every second; of a longer pause of its own no more than this is silence."""
+
 MOST_SLOTS = 4_096
 MOST_WANTED = 4 * MOST_SLOTS
 """No worker takes more leases than that, whatever it asks for."""
@@ -85,6 +88,7 @@ class Workers:
         self.on_lacks: list[Callable[[Run], None]] = []
         self._hungry: dict[int, WorkerSession] = {}
         self._sent: dict[int, WorkerSession] = {}
+        self._ticked: float | None = None
         self.sessions: dict[int, WorkerSession] = {}
 
     def open(self, peer: Peer, session_id: int, hello: Hello) -> WorkerSession:
@@ -190,6 +194,7 @@ class Workers:
 
         Those that could not run a job are offered it again after a while.
         """
+        self._forgive(now)
         for worker in list(self.sessions.values()):
             if worker.session.lacks and now - worker.lacks_at > LACKS_S:
                 worker.session.lacks.clear()
@@ -200,6 +205,18 @@ class Workers:
             if now - worker.heard > SILENT_S:
                 log.warning("worker %s is silent: given up", worker.name)
                 worker.peer.abort()
+
+    def _forgive(self, now: float) -> None:
+        """Nobody was silent while the master itself was frozen: it had no ears.
+
+        What was said meanwhile may be read only after this: epoll_wait, interrupted by SIGCONT
+        behind its deadline, returns nothing (CPython, selectmodule.c).
+        """
+        paused_s = 0.0 if self._ticked is None else now - self._ticked - TURNED_S
+        self._ticked = now
+        if paused_s > 0:
+            for worker in self.sessions.values():
+                worker.heard = min(now, worker.heard + paused_s)
 
     def revoke(self, session: Session, numbers: list[int], why: str) -> None:
         """Leases of a session have ended by our word: it stops what runs of them."""

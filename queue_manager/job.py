@@ -106,7 +106,8 @@ class Result:
 
     Args:
         value: plain data, the task's result.
-        follow: new tasks of the same run; anything that is not a `Task` is a payload.
+        follow: new tasks of the same run, 4 MiB together at most; anything that is not a `Task`
+            is a payload.
     """
 
     value: Any

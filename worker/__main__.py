@@ -40,7 +40,7 @@ def main() -> int:
 def _work(relays: Relays) -> int:
     try:
         settings = load_settings()
-        client_mode(settings)
+        _check(settings)
         authkey = _authkey(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -49,6 +49,19 @@ def _work(relays: Relays) -> int:
         return 0
     asyncio.run(_run(settings, authkey, relays))
     return 0
+
+
+def _check(settings: Settings) -> None:
+    """What is a sound setting for others and none for a worker.
+
+    Raises:
+        SettingsError: it could never work.
+    """
+    if settings.queue_port == 0:
+        raise SettingsError("QUEUE_PORT=0: a worker needs the port of its master")
+    client_mode(settings)
+    if settings.worker_jobs == "local" and not settings.jobs_folder.is_dir():
+        log.warning("JOBS_FOLDER=%s: there is no such folder", settings.jobs_folder)
 
 
 def _arguments() -> argparse.Namespace:

@@ -28,17 +28,35 @@ LONGEST_SHARE_S = 1.0
 """A task counts as no longer than this, in seconds, for the size of later leases."""
 
 
-class _Steps:
-    """A coroutine that tells the board when it is the one that runs."""
+class Steps:
+    """A coroutine that tells the board when it is the one that runs.
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], page: Page, position: int) -> None:
+    Args:
+        coroutine: of the task.
+        page: of its lease.
+        position: of the task.
+        since: when the task started (monotonic).
+        timeout_s: its limit of time, if it has one.
+    """
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        page: Page,
+        position: int,
+        since: float,
+        timeout_s: float | None,
+    ) -> None:
         self._coroutine, self._page, self._position = coroutine, page, position
+        self._since, self._timeout_s = since, timeout_s or 0.0
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step = self._coroutine.send
         argument: Any = None
         while True:
-            self._page.times[STEP] = time.monotonic()
+            # The limit counts from the task's start; a step that begins behind it, such as what a
+            # cancelled coroutine puts in order, has `CANCEL_S` of its own.
+            self._page.times[STEP] = max(self._since, time.monotonic() - self._timeout_s)
             self._page.numbers[POSITION] = self._position
             try:
                 waiting = step(argument)
@@ -239,7 +257,9 @@ class AsyncSlot:
             bad = undecoded(payload)
             if bad is not None:
                 return None, bad
-            value = await _Steps(self._job.work(payload), flight.page, tail.position)
+            work, position = self._job.work(payload), tail.position
+            since, timeout_s = flight.flying[position], flight.lease.timeout_s
+            value = await Steps(work, flight.page, position, since, timeout_s)
             return (value if isinstance(value, Result) else codec.freeze(value)), None
         except BaseException as error:  # also SystemExit: `work` does not end the slot
             return None, error

@@ -42,7 +42,9 @@ class Look(NamedTuple):
     position: of the task that runs now; NONE, or PREPARING during import and `setup`.
     unstarted: the first position that has not been started.
     since: monotonic start of that task (async: of the oldest in flight); 0 before the first.
-    step: async only: monotonic start of the step that the event loop is in; 0 in a plain slot.
+    step: async only: monotonic time from which the limit counts for the step that the event loop
+        is in: its task's start; never so early that a step would be late when it begins. 0 in a
+        plain slot.
     """
 
     position: int

@@ -41,6 +41,9 @@ TICK_S = 0.05
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 
+TOGETHER_S = 0.2
+"""Who ends a whole control group sends SIGTERM to worker and slots within this, in any order."""
+
 STOPPED = Doom("stopped")
 
 
@@ -297,9 +300,17 @@ class Crew:
             self._feed()
 
     def _gone(self, slot: Slot) -> None:
-        """A slot's process has ended."""
-        self.holdings.slots.remove(slot)
+        """A slot's process has ended. By a SIGTERM that was perhaps the whole worker's: wait."""
         self._orphans.ended(slot.pid)
+        if slot.terminated and not self.holdings.stopping:
+            asyncio.get_running_loop().call_later(TOGETHER_S, self._bury, slot)
+        else:
+            self._bury(slot)
+
+    def _bury(self, slot: Slot) -> None:
+        self.holdings.slots.remove(slot)
+        if slot.terminated and self.holdings.stopping:
+            slot.doom = STOPPED
         if not slot.leaving and not (slot.doom and slot.doom.held is None):
             slot.deaths += 1
         self._verdict.of(slot)

@@ -5,6 +5,7 @@ Knows nothing of slots or the network.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,8 +20,9 @@ class Held:
 
     since: monotonic time when it came, later when a slot got it. took_s: sum of what its
     outcomes took. version: of the job's code, known when a slot gets it; folder: where that code
-    is, if not in the worker's own folder of jobs. ending: tasks that an
-    async slot was told to cancel and that have not ended yet.
+    is, if not in the worker's own folder of jobs. ending: tasks that an async slot was told to
+    cancel and that have not ended yet. hinted_at: when the log last said that its import or `setup`
+    takes long.
     """
 
     lease: Lease
@@ -31,6 +33,7 @@ class Held:
     took_s: float = 0.0
     left: Ranges = field(default_factory=list)
     ending: Ranges = field(default_factory=list)
+    hinted_at: float = -math.inf
 
     def __post_init__(self) -> None:
         self.left = [(self.lease.start, self.lease.stop)]

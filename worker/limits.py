@@ -6,16 +6,23 @@ a difference: a worker that was frozen as a whole must not find its slots guilty
 
 from __future__ import annotations
 
-from .board import CANCEL_S, Look
+import logging
+
+from .board import CANCEL_S, PREPARING, Look
 from .held import Held
 from .holdings import Holdings
 from .slots import Doom, Slot
+
+log = logging.getLogger("quartermaster.worker")
 
 LONG_S = 1.0
 """When a task has run so long, those behind it go back."""
 
 STOPPED_S = 5.0
 """A slot that is stopped for so long is killed."""
+
+HINT_S, HINT_AGAIN_S = 30.0, 300.0
+"""An import or `setup` that takes so long is told of, and again: nothing else ever ends it."""
 
 LOOK_S = 0.25
 """How often it is looked whether a slot is stopped; a longer pause of ours is not counted."""
@@ -30,14 +37,15 @@ class Limits:
 
     def check(self, now: float) -> None:
         """Act on what takes too long. now: monotonic."""
-        for slot in list(self._holdings.slots):
+        alive = [slot for slot in self._holdings.slots if slot.alive]
+        for slot in alive:
             for held in list(slot.held):
                 if held in slot.held:
                     self._check(slot, held, now)
         if now - self._looked >= LOOK_S:
             turned_s = min(now - self._looked, 2 * LOOK_S)
             self._looked = now
-            for slot in self._holdings.slots:
+            for slot in alive:
                 self._check_stopped(slot, turned_s)
         queue = self._holdings.queue
         if queue and now - queue[0].since > LONG_S:
@@ -52,6 +60,15 @@ class Limits:
         first = held is slot.held[0]
         if (first or slot.concurrency > 1) and now - (look.since or held.since) > LONG_S:
             self._trim(slot, held, first)
+        if look.position == PREPARING:
+            self._hint(slot, held, now)
+
+    @staticmethod
+    def _hint(slot: Slot, held: Held, now: float) -> None:
+        if now >= max(held.since + HINT_S, held.hinted_at + HINT_AGAIN_S):
+            held.hinted_at = now
+            told = (held.lease.job, now - held.since, slot.pid)
+            log.warning("%s: import or setup() has taken %.0f s in slot %d", *told)
 
     @staticmethod
     def _is_late(held: Held, look: Look, now: float) -> bool:

@@ -1,8 +1,8 @@
 """Processes that a slot's tasks have left behind: found by a mark, killed when the slot has ended.
 
-A slot's process group is killed with it. What has left the group (setsid) is found otherwise: it
-has the slot's mark in its environment, and comes to the supervisor when its own parent ends (a
-subreaper, prctl(2)). Linux only; elsewhere nothing is found.
+A slot's process group is killed with it, and what is below it then. The rest is found otherwise: it
+comes to the supervisor when its own parent ends (a subreaper, prctl(2)), and has the slot's mark in
+its environment, or was seen below it. Linux only; elsewhere nothing is found.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import contextlib
 import ctypes
 import logging
 import os
-import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 from .slots import MARK
+from .warden import Process, below, children, group, kill, process, session
 
 log = logging.getLogger("quartermaster.worker")
 
@@ -49,6 +48,8 @@ class Orphans:
         self._adopts = adopts
         self._count = 0
         self._marks: dict[int, str] = {}
+        self._slots: dict[int, Process] = {}
+        self._owners: dict[Process, set[int]] = {}
         self._warden: subprocess.Popen[bytes] | None = None
         if adopts:
             adopt()
@@ -61,36 +62,71 @@ class Orphans:
     def started(self, pid: int, mark: str) -> None:
         """A slot is there."""
         self._marks[pid] = mark
-        self._tell(f"+{pid}")
+        self._slots[pid] = process(pid) or Process(pid, 0)
+        self._tell("+", self._slots[pid])
 
     def ended(self, pid: int) -> None:
         """A slot has ended and was reaped."""
         self._marks.pop(pid, None)
-        self._tell(f"-{pid}")
-        self.sweep()
+        slot = self._slots.pop(pid, None)
+        if slot is not None:
+            self._tell("-", slot)
+        self._reap({pid})
 
     def sweep(self) -> None:
-        """Reap what is dead, kill what belongs to no slot any more; again for its children."""
+        """Now and then: see what is below the slots, and end what belongs to none any more."""
+        self._note()
+        self._reap(set(self._marks))
+
+    def _note(self) -> None:
+        """Remember what has left the group of its slot: the mark may be gone from it, too."""
+        known = {one: slots for one, slots in self._owners.items() if process(one.pid) == one}
+        for slot in self._marks:
+            for one in below(slot):
+                if group(one.pid) != slot:
+                    known[one] = {slot}
+        for one in known.keys() - self._owners.keys():
+            self._tell("*", one)
+        for one in self._owners.keys() - known.keys():
+            self._tell("/", one)
+        self._owners = known
+
+    def _reap(self, slots: set[int]) -> None:
+        """Reap what is dead, kill what belongs to no slot any more; again for its children.
+
+        slots: whose it may be if it has come just now and nobody knows better.
+        """
         if not self._adopts:
             return
         if self._warden is not None and self._warden.poll() is not None:
             self._watch()
-        living, killed = set(self._marks.values()), False
+        again = False
         known = {*self._marks, self._warden.pid if self._warden is not None else 0}
-        for pid in _children():
+        for pid in children(os.getpid()):
             if pid in known:
                 continue
             with contextlib.suppress(OSError):
-                if os.waitpid(pid, os.WNOHANG)[0] == 0 and self._left(pid, living):
-                    os.kill(pid, signal.SIGKILL)
-                    killed = True
-        if killed:
-            asyncio.get_running_loop().call_later(AGAIN_S, self.sweep)
+                ended = os.waitpid(pid, os.WNOHANG)[0] != 0
+                one = None if ended else process(pid)
+                left = one is not None and self._left(one, slots)
+                kill([one] if one is not None and left else [])
+                again = again or ended or left
+        if again:
+            asyncio.get_running_loop().call_later(AGAIN_S, self._reap, slots)
 
-    def _left(self, pid: int, living: set[str]) -> bool:
-        """Whether a child of ours was left by a slot that has ended; one without a mark stays."""
-        mark = _mark(pid)
-        return mark.startswith(self._worker) and mark not in living
+    def _left(self, one: Process, slots: set[int]) -> bool:
+        """Whether a child of ours was left by a slot that has ended."""
+        mark = _mark(one.pid)
+        if mark.startswith(self._worker):
+            return mark not in self._marks.values()
+        if session(one.pid) == os.getsid(0):
+            return False
+        if os.getpid() == 1 and one not in self._owners:  # such as what `docker exec` leaves
+            return False
+        if one not in self._owners:
+            self._owners[one] = slots
+            self._tell("*", one)
+        return not self._owners[one] & self._marks.keys()
 
     def close(self) -> None:
         """The worker ends: the warden does the rest."""
@@ -102,12 +138,12 @@ class Orphans:
 
     # --- the warden ---
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, sign: str, one: Process) -> None:
         if self._warden is None:
             self._watch()
         elif self._warden.stdin is not None:
             with contextlib.suppress(OSError):  # it is dead: `sweep` starts another
-                self._warden.stdin.write(f"{line}\n".encode())
+                self._warden.stdin.write(f"{sign}{one.pid} {one.born}\n".encode())
 
     def _watch(self) -> None:
         """Start the process that kills what the slots leave if this one is killed."""
@@ -126,15 +162,10 @@ class Orphans:
             return
         assert self._warden.stdin is not None  # a pipe was asked for
         os.set_blocking(self._warden.stdin.fileno(), False)
-        for pid in self._marks:
-            self._tell(f"+{pid}")
-
-
-def _children() -> Iterator[int]:
-    """The children of this process: of all its threads, as the kernel lists them."""
-    for task in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            yield from map(int, task.read_text().split())
+        for slot in self._slots.values():
+            self._tell("+", slot)
+        for one in self._owners:
+            self._tell("*", one)
 
 
 def _mark(pid: int) -> str:

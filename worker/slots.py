@@ -25,6 +25,7 @@ from .board import ERR, OUT, PAGES, Board
 from .held import Held
 from .output import Ends, Relays, Stream
 from .pipe import Cancel, Frames, Give, Report, decode_report, frame
+from .warden import Process, below, kill, kill_below
 
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL, in seconds."""
@@ -78,6 +79,7 @@ class Slot:
         self.stopped_s = 0.0
         self.leaving = False
         self.over = False
+        self._below: list[Process] = []
         self.board = Board.create()
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
@@ -223,12 +225,18 @@ class Slot:
     def terminate(self, doom: Doom) -> None:
         """SIGTERM, after 2 s SIGKILL, for the process and its children. doom: why."""
         self.doom = self.doom or doom
+        if not self.over:
+            self._below += below(self.pid)  # what is in no group of ours dies when this has ended
         self._signal(signal.SIGTERM)
         self._loop.call_later(GRACE_S, self.kill)
 
     def kill(self) -> None:
-        """SIGKILL for the process and its children."""
+        """SIGKILL for the process and all that is below it, whatever group that is in."""
+        if not self.over:
+            kill_below(self.pid)
         self._signal(signal.SIGKILL)
+        kill(self._below)
+        self._below.clear()
 
     def _signal(self, number: int) -> None:
         if not self.over:  # not reaped yet, so the number is still this group's
@@ -264,6 +272,12 @@ class Slot:
         self._process.wait()
         self.board.free()
         self._on_end(self)
+
+    @property
+    def terminated(self) -> bool:
+        """Whether it has ended by a SIGTERM that was not ours."""
+        code = self._process.returncode
+        return code == -signal.SIGTERM and not (self.doom or self.leaving)
 
     @property
     def cause(self) -> str:

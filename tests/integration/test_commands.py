@@ -7,8 +7,10 @@ import csv
 import io
 import json
 import re
+import signal
 import socket
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +67,29 @@ def test_an_interrupted_run_goes_on_with_the_same_command(place: Place, tmp_path
     assert done_in(place) == 40  # each once
 
 
+def test_a_second_ctrl_c_ends_a_run_at_once_and_the_same_command_goes_on_at_once(
+    place: Place, tmp_path: Path
+) -> None:
+    """Its worker has left in good order, so nobody waits for it."""
+    gate = tmp_path / "gate"
+    first, words = begun(place, gate, WORKER_DRAIN_S="60")
+    began = time.monotonic()
+    first.popen.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert first.popen.poll() is None  # its tasks have time
+    first.popen.send_signal(signal.SIGINT)
+    assert first.wait() == 130
+    assert time.monotonic() - began < 4.0
+    assert first.lines("the same command goes on where it was")
+    assert not first.lines("lost the master|Traceback")
+    gate.touch()
+    began = time.monotonic()
+    second = place.command(*words, WORKER_SLOTS="2")
+    assert second.code == 0, repr(second)
+    assert "run 1 goes on: 10 of 40 tasks are done" in second.err
+    assert time.monotonic() - began < 4.5  # a worker that may still hold something has 5 s to come
+
+
 def test_run_ends_with_its_own_run_not_with_another_of_the_store(
     place: Place, tmp_path: Path
 ) -> None:
@@ -74,13 +99,18 @@ def test_run_ends_with_its_own_run_not_with_another_of_the_store(
     assert "run 2 (count_up): 80 tasks done" in second.err
 
 
-def interrupted(place: Place, gate: Path) -> tuple[Process, tuple[str, ...]]:
-    """Run 1, stopped when 10 of its 40 tasks were done and then free to go on; its command."""
+def begun(place: Place, gate: Path, **settings: str) -> tuple[Process, tuple[str, ...]]:
+    """Run 1, when 10 of its 40 tasks are done and the others wait for the gate; its command."""
     words = ("run", "count_up", "count=40", f"gate={gate}")
-    settings = {"WORKER_SLOTS": "2", "WORKER_DRAIN_S": "0.2"}
-    first = place.start("first.log", "master", *words, **settings)
+    first = place.start("first.log", "master", *words, **{"WORKER_SLOTS": "2", **settings})
     first.says("^run 1 .* started")
     eventually(lambda: done_in(place) == 10, 20.0, "the tasks before the gate are done")
+    return first, words
+
+
+def interrupted(place: Place, gate: Path) -> tuple[Process, tuple[str, ...]]:
+    """The same, stopped and then free to go on."""
+    first, words = begun(place, gate, WORKER_DRAIN_S="0.2")
     assert first.terminate() == 130
     gate.touch()
     return first, words

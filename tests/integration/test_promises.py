@@ -23,6 +23,8 @@ LONG_S = float(os.environ.get("PROMISES_LONG_S", "6"))
 
 GIVEN_UP_S = 15.0
 SOON_S = 1.0
+FROZEN_S = 12.5
+"""How long a master is frozen: longer than a worker may be silent."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,23 @@ def test_what_runs_goes_on_when_the_master_comes_back_at_another_address(
     assert len(log.steps("S")) == 8
 
 
+def test_what_runs_goes_on_when_the_master_was_frozen_and_nothing_starts_again(
+    master: Master, log: Log
+) -> None:
+    """It has heard nobody for longer than a worker may be silent, and that is its own fault."""
+    worker = master.worker(WORKER_SLOTS="2")
+    run = master.submit("traced", f"log={log.path}", f"lengths={FROZEN_S + 2},{FROZEN_S + 2}")
+    log.wait("S", 2)
+    os.kill(master.process.popen.pid, signal.SIGSTOP)
+    time.sleep(FROZEN_S)
+    os.kill(master.process.popen.pid, signal.SIGCONT)
+    done = master.ended_tasks(run, 2)
+    assert {(t["state"], t["attempts"]) for t in done} == {("done", 1)}
+    assert len(log.steps("S")) == 2
+    assert not master.process.lines("silent")
+    assert not worker.lines("lost the master")
+
+
 def test_collect_repeats_at_most_its_last_tenth_of_a_second_after_a_kill_of_the_master(
     master: Master, log: Log
 ) -> None:
@@ -204,7 +223,28 @@ def test_the_task_of_a_frozen_worker_runs_again_and_its_late_outcome_is_refused_
     assert (done["state"], done["attempts"]) == ("done", 1)
 
 
+def test_a_sigterm_for_a_whole_control_group_charges_no_attempt(master: Master, log: Log) -> None:
+    """The only one of this job's: a charged task would be a dead letter."""
+    (master.jobs / "once.py").write_text(ONCE)
+    worker = master.worker()
+    run = master.submit("once", f"log={log.path}", "lengths=2,2")
+    log.wait("S", 2)
+    for pid in (*children(worker.popen.pid, "worker.slot"), worker.popen.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert worker.wait() == 0
+    assert not worker.lines("died")
+    master.worker()
+    done = master.ended_tasks(run, 2)
+    assert {(t["state"], t["attempts"]) for t in done} == {("done", 1)}
+
+
 # --- bad tasks ---
+
+ONCE = """
+from queue_manager import Options
+from traced import tasks, work
+OPTIONS = Options(attempts=1)
+"""
 
 SAYS = {
     "segfault": "SIGSEGV",

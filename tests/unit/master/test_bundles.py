@@ -56,7 +56,23 @@ def test_the_share_of_the_others_is_left_to_them() -> None:
     assert sum(held(desk, with_size(desk, 1_000))) < 10
 
 
-def test_a_stray_and_a_limited_task_are_given_alone() -> None:
+def test_a_stray_is_given_alone_though_plain_tasks_wait_behind_it() -> None:
+    """It may be what ends its worker: nobody is to be lost beside it in its lease's bundle."""
+    desk = Desk()
+    desk.submit(1)
+    first = desk.session()
+    desk.lease(first)
+    desk.drop(first)
+    desk.commit()
+    for _ in range(9):
+        desk.submit(1)
+    session = with_size(desk, 100)
+    (stray,) = desk.broker.leases(session, desk.now)
+    assert stray.stray is not None
+    assert sum(held(desk, session)) > 1
+
+
+def test_a_limited_task_is_given_alone() -> None:
     desk = Desk(per_group=GroupLimit(at_once=1))
     desk.submit(1, group="a")
     for _ in range(9):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from master.workers import LACKS_S, MOST_SLOTS, MOST_WANTED, SILENT_S
+from master.workers import LACKS_S, MOST_SLOTS, MOST_WANTED, SILENT_S, TURNED_S
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.messages import Beat, Exchange, Leases, SubmitTasks, encode
@@ -241,6 +241,40 @@ def test_a_silent_worker_is_given_up_and_one_that_beats_is_not(play: Any) -> Non
         await world.later(SILENT_S * 0.6)
         world.workers.tick(world.loop.time())
         assert (quiet.closed, beating.closed) == (True, False)
+
+    play(scene)
+
+
+def test_no_worker_was_silent_while_the_master_itself_was_frozen(play: Any) -> None:
+    async def scene(world: World) -> None:
+        peer, worker = world.worker()
+        await world.turns()
+        world.workers.tick(world.loop.time())
+        await world.later(100 * SILENT_S)  # SIGSTOP; a beat is in the socket, not read yet
+        world.workers.tick(world.loop.time())
+        assert not peer.closed
+        world.workers.message(worker, Beat())
+        for _ in range(int(SILENT_S)):
+            world.workers.tick(world.loop.time())
+            await world.later(1.0)
+            assert not peer.closed
+        await world.later(0.1)
+        world.workers.tick(world.loop.time())
+        assert peer.closed
+
+    play(scene)
+
+
+def test_a_master_that_turns_slowly_still_gives_a_silent_worker_up(play: Any) -> None:
+    async def scene(world: World) -> None:
+        peer, _ = world.worker()
+        await world.turns()
+        world.workers.tick(world.loop.time())
+        for _ in range(int(SILENT_S / TURNED_S) + 1):
+            assert not peer.closed
+            await world.later(2 * TURNED_S)
+            world.workers.tick(world.loop.time())
+        assert peer.closed
 
     play(scene)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 from queue_manager import codec
 from queue_manager.loading import job_version
 from queue_manager.records import Done, Failed, HeldLease
-from worker.async_slot import merged
+from worker import limits
+from worker.async_slot import Steps, merged
+from worker.board import Board
 from worker.pipe import Cancel, Give, frame
 
 HEAD = """
@@ -126,6 +130,47 @@ async def work(word):
         assert rig.released == {1: [0]}
 
     run_worker(scenario)
+
+
+def test_the_time_of_a_blocked_loop_counts_from_its_tasks_start(
+    jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """What it has waited for before is part of its limit."""
+    monkeypatch.setattr(limits, "CANCEL_S", 0.2)
+    work = """
+async def work(wait_s):
+    await asyncio.sleep(wait_s)
+    while True: pass
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([1.8], timeout_s=2.0))
+        await rig.until(lambda: rig.failed)
+        assert rig.failed[0].error == "timed out after 2 s"
+        assert 2.0 < rig.failed[0].took_s < 3.2  # counted from the step it was 4
+
+    run_worker(scenario)
+
+
+def test_a_step_that_begins_behind_the_limit_is_not_late_at_once() -> None:
+    """A cancelled coroutine may put things in order, as long as each step is short."""
+    board = Board.create()
+    seen: list[float] = []
+
+    async def cleanup() -> None:
+        seen.append(time.monotonic() - board.pages[0].look().step)
+
+    for age_s in (3.0, 100.0):
+        since = time.monotonic() - age_s
+        asyncio.run(_await(Steps(cleanup(), board.pages[0], 0, since, 10.0)))
+    assert 3.0 <= seen[0] < 4.0
+    assert 10.0 <= seen[1] < 11.0
+    board.free()
+
+
+async def _await(steps: Steps) -> None:
+    await steps
 
 
 def test_a_coroutine_that_does_not_let_go_costs_its_slot(

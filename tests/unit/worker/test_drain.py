@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .test_crew import alive
+from .test_crew import alive, gated, started
 
 IN_WAY = {
     "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
@@ -104,3 +104,52 @@ def test_an_idle_worker_with_a_stopped_slot_ends(jobs: Any, run_worker: Any) -> 
         await _drain(rig, 0.5, {})
 
     run_worker(scenario, drain_s=0.5)
+
+
+@pytest.mark.parametrize("first", ["worker", "slots"])
+def test_a_sigterm_for_worker_and_slots_together_charges_nobody(
+    jobs: Any, run_worker: Any, tmp_path: Path, first: str
+) -> None:
+    """As systemd and the end of a machine send it, in any order."""
+    gated(jobs, tmp_path)
+
+    async def scenario(rig: Any) -> None:
+        lease, crew = jobs.lease(["wait", "b"]), rig.supervisor.crew
+        rig.give(lease)
+        pid = await rig.until(lambda: started(tmp_path, "wait"))
+        if first == "worker":
+            rig.supervisor.drain()
+        os.kill(pid, signal.SIGTERM)
+        slot = crew.holdings.slots[0]
+        await rig.until(lambda: slot.over)
+        if first == "slots":
+            assert not rig.outcomes
+            assert not crew.ended  # it is claimed, should there be a new session now
+            assert [held.number for held in crew.claimed()] == [lease.number]
+            rig.supervisor.drain()
+        await rig.until(lambda: rig.supervisor._done.is_set())
+        assert sorted(rig.released[lease.number]) == [0, 1]
+        assert not rig.failed
+
+    run_worker(scenario, drain_s=30.0)
+
+
+def test_a_slot_that_is_ended_by_sigterm_alone_costs_its_task_an_attempt(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """It may have sent it itself."""
+    gated(jobs, tmp_path)
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease(["wait", "b"])
+        rig.give(lease)
+        os.kill(await rig.until(lambda: started(tmp_path, "wait")), signal.SIGTERM)
+        await rig.until(lambda: rig.failed and rig.released)
+        (failed,) = rig.failed
+        assert (failed.position, failed.error) == (0, "its slot died: killed by SIGTERM")
+        assert rig.released == {lease.number: [1]}
+        after = jobs.lease(["c"])
+        rig.give(after)
+        await rig.until(lambda: (after.number, 0) in rig.done)
+
+    run_worker(scenario)

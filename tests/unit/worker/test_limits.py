@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from worker import limits
+from worker.board import POSITION, PREPARING
 from worker.limits import LOOK_S, STOPPED_S, Limits
 
 from .test_crew import gated, started
@@ -47,7 +48,11 @@ class StoppedSlot:
     def __init__(self) -> None:
         self.held: list[Any] = []
         self.stopped_s, self.doom, self.killed = 0.0, None, 0
-        self.stopped, self.concurrency = True, 1
+        self.stopped, self.alive, self.concurrency = True, True, 1
+        self.pid = 7
+
+    def take_back(self, held: Any, least: int = 0) -> list[tuple[int, int]]:
+        return []
 
     def kill(self) -> None:
         self.killed += 1
@@ -91,3 +96,24 @@ def test_a_slot_that_goes_on_is_forgiven(stopped: Any) -> None:
         slot.stopped = n % 10 != 0
         limits.check(100.0 + n * LOOK_S)
     assert not slot.killed
+
+
+def test_an_import_or_setup_that_hangs_is_told_of_now_and_then(
+    stopped: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing ends it, and without a line nobody would know where to look."""
+    slot, limits = stopped
+    slot.stopped = False
+    slot.held[0].since = 100.0
+    told = []
+    for now in range(100, 800):
+        before = len(caplog.messages)
+        slot.board.pages[0].numbers[POSITION] = PREPARING
+        limits.check(float(now))
+        told += [now] * (len(caplog.messages) - before)
+    assert told == [130, 430, 730]
+    assert caplog.messages[0] == "trial: import or setup() has taken 30 s in slot 7"
+    caplog.clear()
+    slot.board.pages[0].numbers[POSITION] = 0  # a task: it has `timeout_s`
+    limits.check(2000.0)
+    assert not caplog.messages

@@ -97,6 +97,35 @@ def test_a_wrong_setting_is_one_line_and_exit_2(start: Any) -> None:
     assert "WORKER_SLOTS" in line
 
 
+def test_port_0_is_one_line_and_exit_2(start: Any) -> None:
+    """It is a free port for a master, and nowhere for a worker."""
+    worker = start(QUEUE_AUTHKEY="a long key", QUEUE_PORT="0")
+    assert worker.process.wait(10) == 2
+    (line,) = worker.log.splitlines()
+    assert "QUEUE_PORT=0" in line
+
+
+def test_a_folder_of_jobs_that_is_missing_is_one_line_at_start(
+    start: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    """No more: it may come."""
+    worker = start(
+        QUEUE_AUTHKEY="a long key",
+        WORKER_SLOTS="1",
+        JOBS_FOLDER="/nonexistent",
+        WORKER_JOBS="local",
+    )
+    wait_until(lambda: "can't reach" in worker.log)
+    assert worker.log.splitlines()[0] == "JOBS_FOLDER=/nonexistent: there is no such folder"
+    assert worker.log.count("JOBS_FOLDER") == 1
+    worker.process.terminate()
+    assert worker.process.wait(10) == 0
+    (tmp_path / "jobs").mkdir()
+    worker = start(QUEUE_AUTHKEY="a long key", WORKER_SLOTS="1")
+    wait_until(lambda: "can't reach" in worker.log)
+    assert "JOBS_FOLDER" not in worker.log
+
+
 def test_a_worker_waits_for_the_key_file(start: Any, wait_until: Any, tmp_path: Path) -> None:
     """Compose starts it together with the master, which makes the file. It says so once."""
     key = tmp_path / "key"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from queue_manager import Reject, Task, codec
+from queue_manager import Reject, Result, Task, codec
 from queue_manager.batching import blocks_of
 from queue_manager.errors import TooLargeError
 from queue_manager.messages import encode
 from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, NewBlock
-from worker.outcomes import done, failed, one_line
+from worker.outcomes import branch, done, failed, one_line
 
 MAX = 1 << 20
 
@@ -52,6 +52,15 @@ def test_a_follow_up_too_large_is_refused() -> None:
     """The line says what to do instead."""
     with pytest.raises(TooLargeError, match="shared disk"):
         blocks_of([Task(b"x" * 2_000)], 1_000)
+
+
+def test_follow_ups_of_more_than_4_mib_together_fail_their_task() -> None:
+    """They travel in one frame with its result; the line says what to do instead."""
+    fits, more = ([b"x" * 1_000_000] * count for count in (4, 5))
+    assert isinstance(branch(1, 2, Result(0, fits), 0.1, MAX), Done)
+    found = branch(1, 2, Result(0, more), 0.1, MAX)
+    assert isinstance(found, Failed)
+    assert "4 MiB together: let one of them submit the rest" in found.error
 
 
 def test_results_that_are_large_together_are_not_failures() -> None:

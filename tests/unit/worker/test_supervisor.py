@@ -113,6 +113,27 @@ def test_a_drain_lets_running_tasks_end(jobs: Any, run_worker: Any, tmp_path: Pa
     assert seen
 
 
+def test_a_worker_that_drains_asks_for_nothing(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
+    """Though its slot was quick, and would have had a second lease wait in its pipe."""
+    gated(jobs, tmp_path)
+
+    async def scenario(rig: Any) -> None:
+        quick, long = jobs.lease(["a"]), jobs.lease(["wait"])
+        rig.give(quick)
+        await rig.until(lambda: rig.wanted == 3)  # one at first, then two: it asks ahead
+        rig.give(long, jobs.lease(["b"]))
+        await rig.until(lambda: started(tmp_path, "wait"))
+        wanted = rig.wanted
+        rig.supervisor.drain()
+        await rig.until(lambda: rig.exchanges[-1].draining and rig.released)
+        assert rig.supervisor.crew.want > 0
+        (tmp_path / "wait").touch()
+        await rig.until(lambda: rig.supervisor._done.is_set())
+        assert rig.wanted == wanted
+
+    run_worker(scenario, drain_s=30.0)
+
+
 def test_a_drain_has_an_end(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
     """Then the task goes back uncharged."""
     gated(jobs, tmp_path)
