@@ -11,6 +11,7 @@ from typing import Any
 
 from . import (
     delayed,
+    encryption,
     growth,
     idle,
     keys,
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "idle": ("One idle task, submit to result", idle.measure),
     "sessions": ("A thousand sessions", sessions.measure),
     "messages": ("A message over 16 KiB", messages.measure),
+    "encryption": ("Durable throughput, encrypted and in clear", encryption.measure),
     "growth": ("A million tasks, waiting or done", growth.measure),
     "listing": ("The results of a million tasks", listing.measure),
     "keys": ("A million tasks with keys, and follow-ups", keys.measure),

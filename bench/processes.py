@@ -14,11 +14,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from queue_manager.tls import Mode
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CACHE = ROOT / ".cache" / "bench"
 AUTHKEY = b"benchmark"
 DEADLINE_S = 120.0
+
+tls_mode: Mode = "off"
+"""Of every process that is measured, and of the clients in this one."""
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _STOP_S = 15.0
@@ -102,7 +107,7 @@ def environment_of(more: Mapping[str, str]) -> dict[str, str]:
     """Ours, without any setting of Quartermaster's that happens to be there."""
     ours = ("QUEUE_", "JOB", "MASTER_", "WORKER_", "HEALTH_FILE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    environment |= {"QUEUE_AUTHKEY": AUTHKEY.decode(), **more}
+    environment |= {"QUEUE_AUTHKEY": AUTHKEY.decode(), "QUEUE_TLS": tls_mode, **more}
     if "BENCH_PROFILE" in environment:  # sitecustomize there profiles every process
         environment["PYTHONPATH"] = str(HERE / "profiling")
     return environment

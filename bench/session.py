@@ -25,6 +25,7 @@ from queue_manager.messages import (
 )
 from queue_manager.records import Done, Lease, Released, RunStatus
 
+from . import processes
 from .processes import AUTHKEY
 
 CONNECT_S = 20.0
@@ -36,7 +37,7 @@ _MANY_LEASES = 1_000
 async def client(port: int) -> AsyncIterator[Link]:
     """A client that is connected."""
     hello = Hello("client", socket.gethostname(), os.getpid())
-    link = Link(("127.0.0.1", port), AUTHKEY, lambda: hello)
+    link = Link(("127.0.0.1", port), AUTHKEY, lambda: hello, mode=processes.tls_mode)
     running = asyncio.create_task(link.run())
     try:
         await asyncio.wait_for(link.wait_up(), CONNECT_S)

@@ -1,0 +1,94 @@
+"""Durable throughput with everything encrypted, beside the same in clear.
+
+It needs pre-shared keys, which Python has from 3.13 on. Where this one lacks them it measures on
+the master's image: both sides of the comparison, in one container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+from queue_manager import tls
+
+from . import processes, run
+from .figure import Figure, ratio
+
+ROUNDS = 5
+TASKS = 1_000_000
+WARM_UP_TASKS = 2_000
+LEAST = 0.7
+IMAGE = "quartermaster-bench"
+_LIMIT_S = 600.0
+
+
+def measure() -> list[Figure]:
+    """Rounds of both, in turn. Raises RuntimeError where no Python with keys can be had."""
+    if not tls.has_psk():
+        return _in_container()
+    clear, encrypted = [], []
+    for _ in range(ROUNDS):
+        clear.append(_rate("off"))
+        encrypted.append(_rate("required"))
+    rates = [
+        Figure("in clear", "tasks/s", tuple(clear)),
+        Figure("TLS 1.3: worker, runner, client", "tasks/s", tuple(encrypted)),
+    ]
+    return [*rates, ratio("encrypted / in clear", rates[1], rates[0], least=LEAST)]
+
+
+def _rate(mode: tls.Mode) -> float:
+    with (
+        _all(mode),
+        processes.scratch() as folder,
+        processes.master(folder) as (_, port),
+        processes.worker(folder, port),
+    ):
+        run.measure(port, WARM_UP_TASKS, folder)
+        return run.measure(port, TASKS, folder).rate
+
+
+@contextlib.contextmanager
+def _all(mode: tls.Mode) -> Iterator[None]:
+    """Every process, and this one as a client."""
+    before, processes.tls_mode = processes.tls_mode, mode
+    try:
+        yield
+    finally:
+        processes.tls_mode = before
+
+
+def _in_container() -> list[Figure]:
+    """The same measurement on the image's Python; its figures as they were written down."""
+    if shutil.which("docker") is None:
+        raise RuntimeError(f"{tls.lacking()}; or `make engine`, and it is measured in a container")
+    build = [
+        "docker",
+        "build",
+        "--quiet",
+        "--target",
+        "master",
+        "--tag",
+        IMAGE,
+        str(processes.ROOT),
+    ]
+    base = processes.ROOT / ".cache" / "base"
+    if base.exists():
+        build[2:2] = ["--build-arg", f"BASE={base.read_text().strip()}"]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL, timeout=_LIMIT_S)
+    with processes.scratch() as folder:
+        there = "/src/.cache/bench"
+        words = ["docker", "run", "--rm", "--init", "--network", "none", "--user", "0:0"]
+        words += ["--volume", f"{processes.ROOT}:/src:ro", "--volume", f"{folder}:{there}"]
+        words += ["--env", "PYTHONPATH=/src", "--workdir", "/src", IMAGE]
+        words += ["python", "-m", "bench", "encryption"]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, timeout=_LIMIT_S)
+        found = json.loads((folder / "results.json").read_text())
+    print(f"  (in a container: Python {found['machine']['Python']})")
+    return [
+        Figure(f["name"], f["unit"], tuple(f["rounds"]), LEAST if f["bound"] else None)
+        for f in found["benchmarks"]["encryption"]
+    ]
