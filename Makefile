@@ -29,7 +29,7 @@ client: ## print the lines that make the tutorial's script a client of this mast
 join: ## print the command that adds another host's workers to this master
 	@scripts/join.sh
 
-ship: engine ## copy the worker's image to other hosts over ssh: HOSTS="b c"
+ship: ## copy the worker's image to other hosts over ssh: HOSTS="b c"
 	@HOSTS="$(HOSTS)" scripts/ship.sh
 
 fetch: ## copy the jobs' files out of the containers into ./shared

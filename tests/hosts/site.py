@@ -1,0 +1,84 @@
+"""A clone of the project on a host, and somebody who types there what docs/deployment.md says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.hosts.host import Host
+from tests.hosts.namespaces import run
+from tests.integration.processes import REPO
+
+DOCUMENT = REPO / "docs" / "deployment.md"
+FOLDER = "quartermaster"
+
+# What stands for ssh: `ssh HOST COMMAND` runs it in that host's home, with that host's engine.
+_SSH = """#!/bin/sh
+host=$1; shift
+export DOCKER_HOST="unix://{hosts}/$host/docker.sock"
+cd "{hosts}/$host/home" && exec sh -c "$*"
+"""
+
+
+@cache
+def documented() -> frozenset[str]:
+    """The commands of the document."""
+    lines = DOCUMENT.read_text().splitlines()
+    return frozenset(m[1] for line in lines if (m := re.match(r"[A-Z]?\$ (.*)", line)))
+
+
+def copy_checkout(folder: Path) -> None:
+    """The checkout's files, as a clone has them."""
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", ".cache", "data", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
+    )
+    shutil.copytree(REPO, folder, ignore=left_out)
+
+
+class Site:
+    """What somebody sees who sits at a host, in the project's folder.
+
+    Args:
+        host: where.
+        settings: variables of his shell.
+    """
+
+    def __init__(self, host: Host, settings: Mapping[str, str]) -> None:
+        self.host = host
+        self.folder = host.home / FOLDER
+        self.settings = dict(settings)
+        tools = host.home / "bin"
+        tools.mkdir()
+        (tools / "hostname").write_text(f"#!/bin/sh\necho {host.name}\n")
+        (tools / "ssh").write_text(_SSH.format(hosts=host.home.parents[1]))
+        for tool in tools.iterdir():
+            tool.chmod(0o755)
+        self._path = f"{tools}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+    def types(self, line: str, **options: Any) -> str:
+        """What a command prints that stands in the document."""
+        assert line in documented(), f"not in {DOCUMENT.name}: {line}"
+        if line.startswith("export "):
+            self.settings |= dict(word.split("=", 1) for word in shlex.split(line)[1:])
+            return ""
+        return self.runs(line, **options)
+
+    def runs(self, line: str, **options: Any) -> str:
+        """What any command prints."""
+        settings = {**self.settings, "PATH": self._path, "HOME": str(self.host.home)}
+        settings["DOCKER_HOST"] = f"unix://{self.host.socket}"
+        return run(["bash", "-c", line], cwd=self.folder, settings=settings, **options)
+
+    def qm(self, *words: str, **options: Any) -> str:
+        """What a command in the master's container prints."""
+        return self.runs(f"docker compose exec -T master qm {shlex.join(words)}", **options)
+
+    def results(self, number: int) -> list[dict[str, Any]]:
+        """The ended tasks of a run."""
+        return [json.loads(line) for line in self.qm("results", str(number)).splitlines()]

@@ -1,0 +1,419 @@
+"""Compose on each of three hosts, as docs/deployment.md says it, then broken in every way."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.lan import Lan
+from tests.hosts.namespaces import run
+from tests.hosts.site import Site, copy_checkout
+from tests.integration.processes import eventually
+
+GIVEN_UP_S = 15.0
+BACK_S = 10.0
+SECRET = "the horse eats no cucumber salad"
+
+WHERE = '''
+"""Tells where each task ran."""
+
+import os
+import time
+
+from jobs.lengths import DEFAULT_S
+
+
+def tasks(count: int = 60, length_s: float = DEFAULT_S, note: str = ""):
+    for n in range(count):
+        yield [n, length_s, note]
+
+
+def work(task):
+    n, length_s, note = task
+    time.sleep(length_s)
+    return [n, os.environ.get("WORKER_NAME") or "hostA", note]
+'''
+
+
+@pytest.fixture(scope="module")
+def images(lan: Lan, base: str) -> Iterator[tuple[str, Path]]:
+    """A tag of images that were built from this checkout, and a file that has them."""
+    tag = f"test-{os.getpid()}"
+    clone = lan.folder / "build"
+    copy_checkout(clone)
+    settings = {"BASE": base, "IMAGES_TAG": tag}
+    names = [f"quartermaster-{part}:{tag}" for part in ("master", "worker")]
+    tar = lan.folder / "images.tar"
+    try:
+        run(["bash", "-c", "docker compose build"], cwd=clone, settings=settings, timeout_s=400)
+        run(["docker", "save", "--output", str(tar), *names])
+        yield tag, tar
+    finally:
+        run(["docker", "rmi", *names], check=False)
+        shutil.rmtree(clone)
+
+
+@pytest.fixture(scope="module")
+def sites(lan: Lan, images: tuple[str, Path]) -> Iterator[tuple[Site, Site, Site]]:
+    """From nothing to workers on three hosts, with jobs on A alone."""
+    tag, tar = images
+    a, b, c = (Site(host, {"IMAGES_TAG": tag}) for host in lan.hosts)
+    copy_checkout(a.folder)
+    (a.folder / "jobs" / "where.py").write_text(WHERE)
+    (a.folder / "jobs" / "lengths.py").write_text("DEFAULT_S = 0.1\n")
+    a.host.load(tar)
+    a.types("export QUEUE_PUBLISH=203.0.113.11:5000")
+    a.types("docker compose up --detach --scale worker=2")
+    eventually(lambda: "listening on" in a.runs("docker compose logs master"), 30.0, "the master")
+    a.types('make ship HOSTS="hostB hostC"', timeout_s=200)
+    for site in (b, c):
+        assert [p.name for p in (site.folder / "jobs").iterdir()] == []
+        site.runs(joining(a))
+    eventually(lambda: workers(a) == {"hostA": 2, "hostB": 4, "hostC": 4}, 60.0, "ten workers")
+    try:
+        yield a, b, c
+    except BaseException:
+        print(a.runs("docker compose logs --tail 50", check=False))
+        raise
+    finally:
+        for site in (a, b, c):
+            site.runs("docker compose down --volumes --timeout 2", check=False)
+            shutil.rmtree(site.folder)
+            shutil.rmtree(site.host.home / "bin")
+
+
+def joining(a: Site) -> str:
+    """The one line that A prints for the others."""
+    (line,) = a.types("make join").splitlines()
+    assert line.startswith("QUEUE_HOST=203.0.113.11 QUEUE_PORT=5000 QUEUE_AUTHKEY=")
+    return line
+
+
+def key_of(a: Site) -> str:
+    """The authkey."""
+    return a.runs("docker compose exec -T master cat /key/authkey").strip()
+
+
+def workers(a: Site) -> Counter[str]:
+    """How many workers of each host the master has."""
+    status = a.qm("status", check=False)
+    names = re.findall(r"^worker +(?:(host[BC]):)?\w+/\d+", status, re.MULTILINE)
+    return Counter(name or "hostA" for name in names)
+
+
+def held_by(a: Site, number: int, host: str) -> set[int]:
+    """Tasks of a run that workers of a host run just now, by `status`."""
+    found: set[int] = set()
+    mine = False
+    for line in a.qm("status", check=False).splitlines():
+        if line.startswith("worker "):
+            mine = re.match(rf"worker +{host}:", line) is not None
+        elif mine:
+            found |= {int(task) for task in re.findall(rf"\b{number}/(\d+) for", line)}
+    return found
+
+
+def refused(a: Site) -> int:
+    """How many late outcomes it has refused."""
+    found = re.search(r"([\d,]+) outcomes? of old leases", a.qm("status"))
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def submit(a: Site, **arguments: object) -> int:
+    """A new run of the job that is on A alone."""
+    return int(a.qm("submit", "where", *(f"{k}={v}" for k, v in arguments.items())))
+
+
+def finished(a: Site, number: int, count: int, within_s: float) -> Counter[str]:
+    """Waits for a run's end; every task once and uncharged. By host, how many ran there."""
+    eventually(
+        lambda: re.search(rf"^ +{number} +(done|failed) ", a.qm("status", check=False), re.M),
+        within_s,
+        f"the end of run {number}",
+    )
+    rows = a.results(number)
+    assert [row["result"][0] for row in rows] == list(range(count))
+    assert {(row["state"], row["attempts"]) for row in rows} == {("done", 1)}
+    return Counter(row["result"][1] for row in rows)
+
+
+def test_a_job_whose_file_is_on_a_alone_runs_on_all_three_hosts(
+    lan: Lan, sites: tuple[Site, Site, Site]
+) -> None:
+    """And whoever listens between them reads neither payloads nor the key."""
+    a, *_ = sites
+    with lan.capture() as seen:
+        number = submit(a, count=200, length_s=0.1, note=SECRET)
+        ran = finished(a, number, 200, 60.0)
+    assert set(ran) == {"hostA", "hostB", "hostC"}
+    assert len(seen.data) > 20_000
+    assert SECRET.encode() not in seen.data
+    assert b"DEFAULT_S" not in seen.data
+    assert key_of(a).encode() not in seen.data
+    for site in sites[1:]:
+        assert list((site.folder / "jobs").iterdir()) == []
+
+
+def test_the_commands_of_the_document_show_and_submit(sites: tuple[Site, Site, Site]) -> None:
+    a, *_ = sites
+    status = a.types("docker compose exec master qm status".replace("exec", "exec"), check=True)
+    assert re.search(r"203\.0\.113\.12", status), status
+    out = a.types("docker compose exec master qm submit square count=1000 --wait")
+    assert "1,000 tasks done" in out or re.search(r"\d+", out)
+
+
+CLIENT = """
+import sys
+from multiprocessing.managers import BaseManager
+class QueueManager(BaseManager): pass
+QueueManager.register("get_task_queue")
+m = QueueManager(address=(sys.argv[1], int(sys.argv[2])), authkey=sys.argv[3].encode())
+try:
+    m.connect()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+OURS = """
+import sys
+from queue_manager import QueueManager
+m = QueueManager((sys.argv[1], int(sys.argv[2])), sys.argv[3].encode(), tls="required")
+try:
+    m.connect()
+    print("qsize", m.get_task_queue().qsize())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def ours(site: Site, address: tuple[str, int], key: str) -> str:
+    """What our own client says, in a container of that host."""
+    command = ["docker compose run --rm --no-deps -T --entrypoint python worker -c"]
+    words = [f"'{OURS}'", address[0], str(address[1]), f"'{key}'"]
+    return site.runs(" ".join([*command, *words]))
+
+
+def test_strangers_are_refused(lan: Lan, sites: tuple[Site, Site, Site]) -> None:
+    """A plain client, a wrong key, and a man in the middle who changes a bit."""
+    a, b, _ = sites
+    address = (a.host.address, 5000)
+    key = key_of(a)
+    assert ours(b, address, key).startswith("qsize ")
+    plain = b.host.exec(sys.executable, "-I", "-S", "-c", CLIENT, address[0], "5000", key)
+    assert plain.startswith("RuntimeError")
+    assert "QUEUE_TLS=required" in plain
+    assert ours(b, address, "not the key at all").startswith("WrongKeyError wrong authkey for")
+    with lan.flipper(a.host, 5000) as honest:
+        assert ours(b, honest.address, key).startswith("qsize ")
+    for way, place in (("to_host", 150), ("to_host", 420), ("to_client", 300)):
+        with lan.flipper(a.host, 5000, way, at=[place]) as flipper:
+            said = ours(b, flipper.address, key)
+            assert flipper.flipped >= 1, (way, place)
+            assert not said.startswith("qsize"), (way, place, said)
+    assert "refused a connection from" in a.runs("docker compose logs master")
+
+
+def test_a_host_that_is_cut_off_loses_its_tasks_and_is_back_soon_after(
+    sites: tuple[Site, Site, Site],
+) -> None:
+    a, b, _ = sites
+
+    def some_at_b() -> tuple[int, set[int]]:
+        number = submit(a, count=5, length_s=20)
+        for _ in range(5):
+            if held := held_by(a, number, "hostB"):
+                return number, held
+            time.sleep(0.2)
+        a.qm("cancel", str(number))
+        return 0, set()
+
+    number, held = next(found for _ in range(10) if (found := some_at_b())[1])
+    before = refused(a)
+    b.host.cut()
+    cut_at = time.monotonic()
+    eventually(
+        lambda: held <= held_by(a, number, "hostC") | held_by_a(a, number), 20.0, "they run again"
+    )
+    assert time.monotonic() - cut_at < GIVEN_UP_S
+    assert "hostB" not in workers(a)
+    eventually(lambda: time.monotonic() - cut_at > 30.0, 35.0, "30 s")  # what B runs ends meanwhile
+    b.host.heal()
+    healed_at = time.monotonic()
+    eventually(lambda: workers(a)["hostB"] == 4, BACK_S, "B is back")
+    again = submit(a, count=100, length_s=0.2)
+    eventually(
+        lambda: any(row["result"][1] == "hostB" for row in a.results(again)), BACK_S, "B works"
+    )
+    assert time.monotonic() - healed_at < BACK_S
+    ran = finished(a, number, 5, 60.0)
+    assert "hostB" not in ran
+    eventually(lambda: refused(a) >= before + len(held), 10.0, "late outcomes are refused")
+    finished(a, again, 100, 60.0)
+
+
+def held_by_a(a: Site, number: int) -> set[int]:
+    """Tasks of a run that A's own workers run: their names have no host in front."""
+    found: set[int] = set()
+    mine = False
+    for line in a.qm("status", check=False).splitlines():
+        if line.startswith("worker "):
+            mine = re.match(r"worker +\w+/", line) is not None
+        elif mine:
+            found |= {int(task) for task in re.findall(rf"\b{number}/(\d+) for", line)}
+    return found
+
+
+def test_a_power_cut_of_a_workers_host_loses_nothing(sites: tuple[Site, Site, Site]) -> None:
+    a, _, c = sites
+    number = submit(a, count=150, length_s=0.5)
+    eventually(lambda: held_by(a, number, "hostC"), 20.0, "C works")
+    c.host.kill()
+    finished(a, number, 150, 90.0)
+    c.host.start()
+    eventually(lambda: workers(a)["hostC"] == 4, 60.0, "C is back by itself")
+
+
+def test_a_power_cut_of_the_masters_host_loses_nothing_that_was_acknowledged(
+    sites: tuple[Site, Site, Site],
+) -> None:
+    """And the workers of the others come back by themselves."""
+    a, *_ = sites
+    number = submit(a, count=300, length_s=0.5)
+    done = eventually(lambda: found if len(found := a.results(number)) > 20 else [], 30.0, "some")
+    a.host.kill()
+    a.host.start()
+    eventually(lambda: workers(a) == {"hostA": 2, "hostB": 4, "hostC": 4}, 60.0, "all are back")
+    finished(a, number, 300, 90.0)
+    after = {row["task"]: row for row in a.results(number)}
+    assert all(after[row["task"]] == row for row in done)
+
+
+def test_a_backup_taken_while_it_runs_is_put_back(sites: tuple[Site, Site, Site]) -> None:
+    a, *_ = sites
+    kept = submit(a, count=20, length_s=0.0)
+    finished(a, kept, 20, 30.0)
+    before = a.results(kept)
+    running = submit(a, count=100, length_s=0.2)
+    for line in (
+        "docker compose exec -T master python -c 'import sqlite3;"
+        ' sqlite3.connect("/data/queue.sqlite3").execute("VACUUM INTO ?",'
+        " [\"/data/backup.sqlite3\"])'",
+        "docker compose cp master:/data/backup.sqlite3 backup.sqlite3",
+        "docker compose exec -T master rm /data/backup.sqlite3",
+    ):
+        a.types(line)
+    finished(a, running, 100, 60.0)
+    a.qm("forget", str(kept))
+    for line in (
+        "docker compose stop master",
+        "docker compose run --rm --no-deps -T master sh -c 'rm -f /data/queue.sqlite3-wal"
+        " /data/queue.sqlite3-shm; cat >/data/queue.sqlite3' <backup.sqlite3",
+        "docker compose start master",
+    ):
+        a.types(line)
+    eventually(lambda: workers(a).total() == 10, 60.0, "all are back")
+    assert a.results(kept) == before
+    finished(a, running, 100, 60.0)
+
+
+def test_a_new_key_keeps_out_who_has_the_old_one_until_he_has_it_too(
+    sites: tuple[Site, Site, Site],
+) -> None:
+    a, b, c = sites
+    old = key_of(a)
+    a.types("docker compose run --rm --no-deps master rm /key/authkey")
+    a.types("docker compose up --detach --force-recreate --scale worker=2".replace(
+        " --scale worker=2", ""), timeout_s=60)  # fmt: skip
+    eventually(lambda: workers(a)["hostA"] >= 1, 60.0, "A's own workers")
+    assert key_of(a) != old
+    wrong = "wrong authkey for 203.0.113.11:5000"
+
+    def told() -> list[int]:
+        logs = b.runs("docker compose logs --no-log-prefix worker")
+        return [logs.count(wrong)] if logs.count(wrong) >= 4 else []
+
+    (times,) = eventually(told, 30.0, "each of B's four workers says so")
+    refused_before = a.runs("docker compose logs master").count("wrong authkey")
+    eventually(
+        lambda: a.runs("docker compose logs master").count("wrong authkey") >= refused_before,
+        10.0,
+        "they go on trying",
+    )
+    assert times == 4  # once each
+    assert set(workers(a)) == {"hostA"}
+    line = joining(a)
+    for site in (b, c):
+        site.runs(line, timeout_s=60)
+    eventually(lambda: workers(a)["hostB"] == workers(a)["hostC"] == 4, 60.0, "B and C")
+    finished(a, submit(a, count=50), 50, 60.0)
+
+
+def test_a_worker_that_takes_no_code_says_what_differs(sites: tuple[Site, Site, Site]) -> None:
+    a, b, c = sites
+    for site in (a, c):
+        site.runs("docker compose stop worker")
+    line = joining(a)
+    b.runs(f"WORKER_JOBS=local {line}", timeout_s=60)
+    number = submit(a, count=4)
+    try:
+        eventually(
+            lambda: re.search(r"! hostB:\w+/\d+.* can't run where: ", a.qm("status")), 40.0, "why"
+        )
+        assert a.results(number) == []
+    finally:
+        b.runs(line, timeout_s=60)
+        for site in (a, c):
+            site.runs("docker compose start worker")
+    finished(a, number, 4, 60.0)
+
+
+def test_the_firewalls_rule_is_taken_and_keeps_nobody_out_who_may_come(
+    sites: tuple[Site, Site, Site],
+) -> None:
+    a, b, _ = sites
+    rule = (
+        "iptables --insert DOCKER-USER --protocol tcp --dport 5000"
+        " ! --source 203.0.113.0/24 --jump DROP"
+    )
+    assert rule in documented_rules()
+    a.host.exec("sh", "-c", rule)
+    assert ours(b, (a.host.address, 5000), key_of(a)).startswith("qsize")
+    closed = rule.replace("! --source 203.0.113.0/24", "--source 203.0.113.12/32")
+    a.host.exec("sh", "-c", closed)
+    try:
+        said = b.host.exec(
+            sys.executable, "-c",
+            "import socket; socket.create_connection(('203.0.113.11', 5000), timeout=3)",
+            check=False,
+        )  # fmt: skip
+        assert "timed out" in said or "TimeoutError" in said
+    finally:
+        for each in (closed, rule):
+            a.host.exec("sh", "-c", each.replace("--insert", "--delete"))
+
+
+def documented_rules() -> frozenset[str]:
+    from tests.hosts.site import documented
+
+    return documented()
+
+
+def test_a_host_is_taken_out_in_good_order(sites: tuple[Site, Site, Site]) -> None:
+    a, b, _ = sites
+    number = submit(a, count=100, length_s=0.3)
+    eventually(lambda: held_by(a, number, "hostB"), 20.0, "B works")
+    b.types("docker compose stop worker", timeout_s=60)
+    eventually(lambda: "hostB" not in workers(a), 10.0, "B is gone")
+    finished(a, number, 100, 60.0)
+    b.runs("docker compose start worker")
+
+
+Check = Callable[[], bool]
