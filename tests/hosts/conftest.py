@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hosts.images import Images
 from tests.hosts.lan import Lan
 from tests.hosts.namespaces import run
 from tests.integration.processes import REPO
@@ -56,3 +57,14 @@ def base_tar(lan: Lan, base: str) -> Path:
     path = lan.folder / "base.tar"
     run(["docker", "save", "--output", str(path), base])
     return path
+
+
+@pytest.fixture(scope="session")
+def images(lan: Lan, base: str) -> Iterator[Images]:
+    """The images of master and worker, for `images.load(host, ...)`."""
+    images = Images(lan.folder, base)
+    try:
+        images.build()
+        yield images
+    finally:
+        images.remove()

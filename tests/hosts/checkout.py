@@ -1,0 +1,49 @@
+"""What a user has on a host: a copy of the checkout, and the commands of the documents."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from tests.hosts.host import Host
+from tests.hosts.namespaces import run
+from tests.integration.processes import REPO
+
+LEFT_OUT = (".git", ".venv", ".cache", ".env", "data", "__pycache__", "*.egg-info", ".*_cache")
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"^(\w*)\$ (.*)$")
+
+
+def copy_checkout(host: Host) -> Path:
+    """The checkout's files in a folder of a host, readable for the user of the containers."""
+    folder = host.home / "quartermaster"
+    shutil.copytree(REPO, folder, ignore=shutil.ignore_patterns(*LEFT_OUT, ".hypothesis"))
+    run(["chmod", "-R", "a+rX", str(folder)])
+    return folder
+
+
+def document_commands(document: Path, heading: str = "") -> list[tuple[str, str]]:
+    """The command lines of a document's console blocks, in order, as (host's letter, command).
+
+    A command line begins with `$ `, after the letter of a host if it matters which: `A$ `. It goes
+    on in the next line after a backslash.
+
+    Args:
+        document: A Markdown file.
+        heading: Only those of the section with this heading, and of the sections below it.
+    """
+    text = document.read_text("utf-8")
+    if heading:
+        text = _section(text, heading)
+    lines = "".join(_BLOCK.findall(text)).replace("\\\n", "").splitlines()
+    found = [match for line in lines if (match := _COMMAND.match(line))]
+    return [(match[1], match[2].strip()) for match in found]
+
+
+def _section(text: str, heading: str) -> str:
+    start = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert start, f"no heading {heading!r}"
+    rest = text[start.end() :]
+    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
