@@ -32,7 +32,7 @@ class Images:
     def build(self) -> None:
         """Build them as a user does, and write the file."""
         settings = {"IMAGES": self._name, "IMAGES_TAG": "latest", "BASE": self._base}
-        words = ["docker", "compose", "build", "--quiet"]
+        words = ["docker", "compose", "build"]
         run(words, cwd=REPO, settings=settings, timeout_s=BUILD_LIMIT_S)
         names = [f"{self._name}-{part}:latest" for part in PARTS]
         run(["docker", "save", "--output", str(self.tar), *names])

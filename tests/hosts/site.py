@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
-import shutil
-from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from tests.hosts.checkout import document_commands
 from tests.hosts.host import Host
 from tests.hosts.namespaces import run
 from tests.integration.processes import REPO
@@ -29,30 +26,19 @@ cd "{hosts}/$host/home" && exec sh -c "$*"
 @cache
 def documented() -> frozenset[str]:
     """The commands of the document."""
-    lines = DOCUMENT.read_text().splitlines()
-    return frozenset(m[1] for line in lines if (m := re.match(r"[A-Z]?\$ (.*)", line)))
-
-
-def copy_checkout(folder: Path) -> None:
-    """The checkout's files, as a clone has them."""
-    left_out = shutil.ignore_patterns(
-        ".git", ".venv", ".cache", "data", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
-    )
-    shutil.copytree(REPO, folder, ignore=left_out)
+    return frozenset(command for _, command in document_commands(DOCUMENT))
 
 
 class Site:
     """What somebody sees who sits at a host, in the project's folder.
 
-    Args:
-        host: where.
-        settings: variables of his shell.
+    settings: variables of his shell.
     """
 
-    def __init__(self, host: Host, settings: Mapping[str, str]) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.folder = host.home / FOLDER
-        self.settings = dict(settings)
+        self.settings: dict[str, str] = {}
         tools = host.home / "bin"
         tools.mkdir()
         (tools / "hostname").write_text(f"#!/bin/sh\necho {host.name}\n")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from tests.hosts.checkout import copy_checkout
+from tests.hosts.images import Images
 from tests.hosts.lan import Lan
-from tests.hosts.namespaces import run
-from tests.hosts.site import Site, copy_checkout
+from tests.hosts.site import Site, documented
 from tests.integration.processes import eventually
 
 GIVEN_UP_S = 15.0
@@ -44,32 +43,13 @@ def work(task):
 
 
 @pytest.fixture(scope="module")
-def images(lan: Lan, base: str) -> Iterator[tuple[str, Path]]:
-    """A tag of images that were built from this checkout, and a file that has them."""
-    tag = f"test-{os.getpid()}"
-    clone = lan.folder / "build"
-    copy_checkout(clone)
-    settings = {"BASE": base, "IMAGES_TAG": tag}
-    names = [f"quartermaster-{part}:{tag}" for part in ("master", "worker")]
-    tar = lan.folder / "images.tar"
-    try:
-        run(["bash", "-c", "docker compose build"], cwd=clone, settings=settings, timeout_s=400)
-        run(["docker", "save", "--output", str(tar), *names])
-        yield tag, tar
-    finally:
-        run(["docker", "rmi", *names], check=False)
-        shutil.rmtree(clone)
-
-
-@pytest.fixture(scope="module")
-def sites(lan: Lan, images: tuple[str, Path]) -> Iterator[tuple[Site, Site, Site]]:
+def sites(lan: Lan, images: Images) -> Iterator[tuple[Site, Site, Site]]:
     """From nothing to workers on three hosts, with jobs on A alone."""
-    tag, tar = images
-    a, b, c = (Site(host, {"IMAGES_TAG": tag}) for host in lan.hosts)
-    copy_checkout(a.folder)
+    a, b, c = (Site(host) for host in lan.hosts)
+    copy_checkout(a.host)
     (a.folder / "jobs" / "where.py").write_text(WHERE)
     (a.folder / "jobs" / "lengths.py").write_text("DEFAULT_S = 0.1\n")
-    a.host.load(tar)
+    images.load(a.host)
     a.types("export QUEUE_PUBLISH=203.0.113.11:5000")
     a.types("docker compose up --detach --scale worker=2")
     eventually(lambda: "listening on" in a.runs("docker compose logs master"), 30.0, "the master")
@@ -109,13 +89,13 @@ def workers(a: Site) -> Counter[str]:
     return Counter(name or "hostA" for name in names)
 
 
-def held_by(a: Site, number: int, host: str) -> set[int]:
-    """Tasks of a run that workers of a host run just now, by `status`."""
+def held_by(a: Site, number: int, *hosts: str) -> set[int]:
+    """Tasks of a run that workers of these hosts run just now, by `status`."""
     found: set[int] = set()
     mine = False
     for line in a.qm("status", check=False).splitlines():
-        if line.startswith("worker "):
-            mine = re.match(rf"worker +{host}:", line) is not None
+        if worker := re.match(r"worker +(?:(host[BC]):)?\w+/", line):
+            mine = (worker[1] or "hostA") in hosts
         elif mine:
             found |= {int(task) for task in re.findall(rf"\b{number}/(\d+) for", line)}
     return found
@@ -164,7 +144,7 @@ def test_a_job_whose_file_is_on_a_alone_runs_on_all_three_hosts(
 
 def test_the_commands_of_the_document_show_and_submit(sites: tuple[Site, Site, Site]) -> None:
     a, *_ = sites
-    status = a.types("docker compose exec master qm status".replace("exec", "exec"), check=True)
+    status = a.types("docker compose exec master qm status")
     assert re.search(r"203\.0\.113\.12", status), status
     out = a.types("docker compose exec master qm submit square count=1000 --wait")
     assert "1,000 tasks done" in out or re.search(r"\d+", out)
@@ -239,9 +219,7 @@ def test_a_host_that_is_cut_off_loses_its_tasks_and_is_back_soon_after(
     before = refused(a)
     b.host.cut()
     cut_at = time.monotonic()
-    eventually(
-        lambda: held <= held_by(a, number, "hostC") | held_by_a(a, number), 20.0, "they run again"
-    )
+    eventually(lambda: held <= held_by(a, number, "hostA", "hostC"), 20.0, "they run again")
     assert time.monotonic() - cut_at < GIVEN_UP_S
     assert "hostB" not in workers(a)
     eventually(lambda: time.monotonic() - cut_at > 30.0, 35.0, "30 s")  # what B runs ends meanwhile
@@ -257,18 +235,6 @@ def test_a_host_that_is_cut_off_loses_its_tasks_and_is_back_soon_after(
     assert "hostB" not in ran
     eventually(lambda: refused(a) >= before + len(held), 10.0, "late outcomes are refused")
     finished(a, again, 100, 60.0)
-
-
-def held_by_a(a: Site, number: int) -> set[int]:
-    """Tasks of a run that A's own workers run: their names have no host in front."""
-    found: set[int] = set()
-    mine = False
-    for line in a.qm("status", check=False).splitlines():
-        if line.startswith("worker "):
-            mine = re.match(r"worker +\w+/", line) is not None
-        elif mine:
-            found |= {int(task) for task in re.findall(rf"\b{number}/(\d+) for", line)}
-    return found
 
 
 def test_a_power_cut_of_a_workers_host_loses_nothing(sites: tuple[Site, Site, Site]) -> None:
@@ -305,7 +271,7 @@ def test_a_backup_taken_while_it_runs_is_put_back(sites: tuple[Site, Site, Site]
     for line in (
         "docker compose exec -T master python -c 'import sqlite3;"
         ' sqlite3.connect("/data/queue.sqlite3").execute("VACUUM INTO ?",'
-        " [\"/data/backup.sqlite3\"])'",
+        ' ["/data/backup.sqlite3"])\'',
         "docker compose cp master:/data/backup.sqlite3 backup.sqlite3",
         "docker compose exec -T master rm /data/backup.sqlite3",
     ):
@@ -330,8 +296,7 @@ def test_a_new_key_keeps_out_who_has_the_old_one_until_he_has_it_too(
     a, b, c = sites
     old = key_of(a)
     a.types("docker compose run --rm --no-deps master rm /key/authkey")
-    a.types("docker compose up --detach --force-recreate --scale worker=2".replace(
-        " --scale worker=2", ""), timeout_s=60)  # fmt: skip
+    a.types("docker compose up --detach --force-recreate", timeout_s=60)
     eventually(lambda: workers(a)["hostA"] >= 1, 60.0, "A's own workers")
     assert key_of(a) != old
     wrong = "wrong authkey for 203.0.113.11:5000"
@@ -341,12 +306,6 @@ def test_a_new_key_keeps_out_who_has_the_old_one_until_he_has_it_too(
         return [logs.count(wrong)] if logs.count(wrong) >= 4 else []
 
     (times,) = eventually(told, 30.0, "each of B's four workers says so")
-    refused_before = a.runs("docker compose logs master").count("wrong authkey")
-    eventually(
-        lambda: a.runs("docker compose logs master").count("wrong authkey") >= refused_before,
-        10.0,
-        "they go on trying",
-    )
     assert times == 4  # once each
     assert set(workers(a)) == {"hostA"}
     line = joining(a)
@@ -383,7 +342,7 @@ def test_the_firewalls_rule_is_taken_and_keeps_nobody_out_who_may_come(
         "iptables --insert DOCKER-USER --protocol tcp --dport 5000"
         " ! --source 203.0.113.0/24 --jump DROP"
     )
-    assert rule in documented_rules()
+    assert rule in documented()
     a.host.exec("sh", "-c", rule)
     assert ours(b, (a.host.address, 5000), key_of(a)).startswith("qsize")
     closed = rule.replace("! --source 203.0.113.0/24", "--source 203.0.113.12/32")
@@ -400,12 +359,6 @@ def test_the_firewalls_rule_is_taken_and_keeps_nobody_out_who_may_come(
             a.host.exec("sh", "-c", each.replace("--insert", "--delete"))
 
 
-def documented_rules() -> frozenset[str]:
-    from tests.hosts.site import documented
-
-    return documented()
-
-
 def test_a_host_is_taken_out_in_good_order(sites: tuple[Site, Site, Site]) -> None:
     a, b, _ = sites
     number = submit(a, count=100, length_s=0.3)
@@ -414,6 +367,3 @@ def test_a_host_is_taken_out_in_good_order(sites: tuple[Site, Site, Site]) -> No
     eventually(lambda: "hostB" not in workers(a), 10.0, "B is gone")
     finished(a, number, 100, 60.0)
     b.runs("docker compose start worker")
-
-
-Check = Callable[[], bool]
