@@ -12,7 +12,7 @@ from typing import TypeVar
 import click
 
 from queue_manager import __version__
-from queue_manager.errors import ConnectionLostError, TlsError, WrongKeyError
+from queue_manager.errors import ConnectionLostError, QueueError, TlsError, WrongKeyError
 from queue_manager.link import Link
 from queue_manager.messages import Hello, Request
 from queue_manager.settings import Settings
@@ -31,6 +31,7 @@ class Asking:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._complaint = ""
 
     async def once(self, make: Callable[[int], Request], answer: type[R], what: str) -> R:
         """A request that must not be repeated. what: what is unknown when no answer comes.
@@ -49,7 +50,6 @@ class Asking:
 
         Raises:
             RefusedError: the master's own line.
-            WrongKeyError: the master that came back has another key.
             ConnectionLostError: it is lost at this request again and again.
         """
         for _ in range(_TRIES):
@@ -61,9 +61,17 @@ class Asking:
         raise ConnectionLostError(f"{lost}; {_TRIES} times at the same request")
 
     async def _come_back(self) -> None:
-        if not self._link.up:
-            click.echo("qm: lost the master; waiting for it", err=True)
-            await wait_up(self._link)
+        if self._link.up:
+            return
+        click.echo("qm: lost the master; waiting for it", err=True)
+        while not self._link.up:
+            try:
+                await wait_up(self._link)
+            except QueueError as error:  # it may get the old key, or its encryption, back
+                if str(error) != self._complaint:
+                    self._complaint = str(error)
+                    click.echo(f"qm: {error}; trying again", err=True)
+                await asyncio.sleep(_POLL_S)
 
 
 @contextlib.asynccontextmanager

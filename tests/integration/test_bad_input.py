@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import HERE, KEY, Master, Place, eventually
+from tests.integration.processes import HERE, KEY, REPO, Master, Place, eventually
 
 MIB = 1024 * 1024
 
@@ -258,3 +258,38 @@ def test_run_beside_a_master_on_the_same_store_names_submit(master: Master) -> N
     refusal = master.command("run", "square", "count=3", QUEUE_PORT="").refusal
     assert refusal.endswith("with `qm submit square count=3 --wait`")
     assert KEY not in refusal
+
+
+# --- a Python that can't encrypt ---
+
+
+@pytest.fixture
+def old_python(tmp_path: Path) -> str:
+    """A folder for PYTHONPATH that makes this Python one without pre-shared keys, as 3.12 is."""
+    folder = tmp_path / "old"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import ssl\nssl.HAS_PSK = False\n")
+    return f"{folder}:{REPO}"
+
+
+def test_who_must_encrypt_and_can_not_says_what_to_do(place: Place, old_python: str) -> None:
+    settings = {"PYTHONPATH": old_python, "QUEUE_TLS": "required"}
+    for words in (["serve"], ["status"]):
+        refusal = place.command(*words, **settings).refusal
+        assert refusal.startswith("qm: QUEUE_TLS=required: encryption needs Python 3.13 or later")
+        assert refusal.endswith("set QUEUE_TLS=off on both sides if plain traffic is fine")
+    worker = place.start("old.log", "worker", QUEUE_PORT="5000", **settings)
+    assert worker.popen.wait(15.0) == 2
+    assert worker.log.startswith("QUEUE_TLS=required: encryption needs Python 3.13 or later")
+    published = {"QUEUE_PUBLISH": "192.0.2.1:5000", "PYTHONPATH": old_python}
+    refusal = place.command("serve", **published).refusal
+    assert refusal.startswith("qm: QUEUE_PUBLISH=192.0.2.1: encryption needs Python 3.13")
+
+
+def test_a_master_that_can_not_encrypt_serves_plain_clients(
+    start_master: Callable[..., Master], old_python: str
+) -> None:
+    master = start_master(PYTHONPATH=old_python)
+    master.worker()
+    run = master.submit("square", "count=5")
+    assert len(master.ended_tasks(run, 5)) == 5

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from master import asking as asking_module
 from master.asking import Asking
 from queue_manager.errors import ConnectionLostError, WrongKeyError
 from queue_manager.messages import Accepted, RetryRun
@@ -68,6 +69,24 @@ def test_a_request_that_always_ends_the_session_is_given_up() -> None:
     assert link.asked == 10
 
 
-def test_a_master_that_comes_back_with_another_key_is_not_waited_for() -> None:
-    with pytest.raises(WrongKeyError):
-        ask(FakeLink(1, WrongKeyError("wrong authkey")), again=True)
+def test_a_master_that_comes_back_with_another_key_is_said_once_and_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may get the old one back."""
+    monkeypatch.setattr(asking_module, "_POLL_S", 0.001)
+    link = FakeLink(1, WrongKeyError("wrong authkey for h:1"))
+    looks = iter([link.failure] * 3)
+
+    async def wait_up(_: Any) -> None:
+        link.failure = next(looks, None)
+        if link.failure is not None:
+            raise link.failure
+        link.up = True
+
+    monkeypatch.setattr(asking_module, "wait_up", wait_up)
+    assert ask(link, again=True) == Accepted(1, 5)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "qm: lost the master; waiting for it",
+        "qm: wrong authkey for h:1; trying again",
+    ]
