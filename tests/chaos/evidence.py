@@ -150,6 +150,12 @@ class Story:
         """The longest that this machine kept a ready process waiting in that time."""
         return max((lag for at, lag in self.lags if begin <= at <= end), default=0.0)
 
+    def frozen(self, begin: float, end: float) -> float:
+        """How long the master was stopped by a stop that touches that time: a lease that it had
+        given may have been sent so much later."""
+        stops = [h for h in self.hits if h.kind == "stop master"]
+        return max((h.end - h.begin for h in stops if h.begin <= end and begin <= h.end), default=0)
+
 
 def read_diary(path: Path, story: Story) -> None:
     """Add what the jobs wrote down."""

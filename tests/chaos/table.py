@@ -13,9 +13,11 @@ from .evidence import Story
 def rerun_gaps(story: Story) -> dict[str, list[float]]:
     """By fault, how long a task that was running when it hit waited for its next try.
 
-    Only where nothing else was broken meanwhile: a killed master or a full disk has its own time.
+    Only where nothing else was broken meanwhile: a master that is killed or stopped, or a full
+    disk, has its own time.
     """
-    others = [h for h in story.hits if h.kind.startswith(("kill master", "full disk"))]
+    broken = ("kill master", "stop master", "full disk")
+    others = [h for h in story.hits if h.kind.startswith(broken)]
     gaps: dict[str, list[float]] = {}
     for tries in story.by_task.values():
         for one, other in itertools.pairwise(tries):

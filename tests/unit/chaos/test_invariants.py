@@ -197,6 +197,12 @@ def run_again_what_had_ended_a_while_before_the_kill(story: Story) -> None:
     story.hits.append(Hit("kill slot", 1.4, 1.4, slots=frozenset([SLOT]), kills=True))
 
 
+def lease_a_task_twice_before_a_kill_that_excuses_it(story: Story) -> None:
+    story.executions += [ran("plain1", "0", 9.0, 9.6), ran("plain1", "0", 9.3, 9.7)]
+    story.executions = [e for e in story.executions if e.start != 1.0]
+    story.hits.append(Hit("kill slot", 9.55, 9.55, slots=frozenset([SLOT]), kills=True))
+
+
 def wait_long_for_the_next_try(story: Story) -> None:
     story.executions[2].start, story.executions[2].end = 25.0, 25.1
 
@@ -278,6 +284,7 @@ SABOTAGE: list[tuple[Callable[[Story], None], str]] = [
     (run_a_task_twice_for_nothing, "executions <="),
     (kill_what_should_not_have_run_again, "executions <="),
     (run_again_what_had_ended_a_while_before_the_kill, "executions <="),
+    (lease_a_task_twice_before_a_kill_that_excuses_it, "at most one valid lease"),
     (wait_long_for_the_next_try, "what a fault has cut off"),
     (be_done_without_running, "what is done was run"),
     (run_a_delayed_task_early, "a delay is kept"),
