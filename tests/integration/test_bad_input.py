@@ -92,6 +92,7 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.alone
 def test_a_thousand_who_say_nothing_and_400_who_talk_nonsense_or_stall_keep_nobody_waiting(
     many_files: None, master: Master
 ) -> None:

@@ -274,6 +274,6 @@ def test_a_clock_that_jumps_delays_and_repeats_nothing(
     assert len(log.read_text().splitlines()) == 1  # it kept its lease
     waited = [row["result"][0] for row in late]
     assert min(waited) > 1.49
-    assert max(waited) < 3.5  # with all those before it
+    assert max(waited) < 5.0  # with a new master and all those before it
     offsets = [row["result"][1] - before for row in (long, *late)]
     assert all(abs(offset - seconds) < 10 for offset in offsets)  # theirs has jumped, too

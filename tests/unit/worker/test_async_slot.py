@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from queue_manager import codec
 from queue_manager.loading import job_version
 from queue_manager.records import Done, Failed, HeldLease
@@ -105,6 +107,7 @@ async def work(word):
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_blocked_loop_is_killed_and_only_its_task_charged(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -128,6 +131,7 @@ async def work(word):
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_coroutine_that_does_not_let_go_costs_its_slot(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -240,6 +244,7 @@ async def work(word):
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_revoked_coroutine_that_does_not_let_go_costs_its_slot(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -361,6 +366,7 @@ def test_what_comes_together_is_started_together_and_cancelled_before_its_first_
     assert not on(tmp_path, "b")
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_slot_that_leaves_several_leases_gets_one_successor(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
