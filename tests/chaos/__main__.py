@@ -8,17 +8,32 @@ import sys
 
 from .driver import run_chaos
 from .evidence import Story
-from .table import percentile, rerun_gaps
+from .table import again, percentile, rerun_gaps
 
 RERUN_S = 1.0
+SAMPLES, MANY_KILLS = 10, 100
+"""So many re-runs must have been measured where there were so many kills."""
 
 
-def quick_reruns(story: Story) -> list[str]:
+def quick_reruns(story: Story, kills: int) -> list[str]:
     """Whether 99 % of the tasks of killed workers ran again within a second."""
     gaps = rerun_gaps(story).get("kill worker", [])
     late = percentile(gaps, 0.99)
+    if kills >= MANY_KILLS and len(gaps) < SAMPLES:
+        return [f"{kills} kills, and only {len(gaps)} re-runs after kill -9 of a worker to measure"]
     if late > RERUN_S:
         return [f"99 % of {len(gaps)} re-runs after kill -9 of a worker came within {late:.2f} s"]
+    return []
+
+
+def few_reruns(story: Story) -> list[str]:
+    """Whether nothing ran again but what was cut off or had just ended when something was killed.
+
+    Nobody is away here, and no task fails on purpose.
+    """
+    more, found = len(story.executions) - len(story.by_task), again(story)
+    if more > found.cut + found.recent:
+        return [f"{more} re-runs, and only {found.cut} cut off and {found.recent} just ended"]
     return []
 
 
@@ -41,7 +56,7 @@ def main() -> int:
             f" --seed {given.seed}",
             drain_s=given.drain,
             old=given.old,
-            after=quick_reruns,
+            after=lambda story: [*quick_reruns(story, given.kills), *few_reruns(story)],
         )
     else:
         fine, text = run_chaos(

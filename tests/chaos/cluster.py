@@ -146,6 +146,7 @@ class Cluster:
     def heal(self) -> None:
         """Nothing is frozen, cut off or without space any more, and everybody is there."""
         if self.master is not None:
+            send(self.master.pid, signal.SIGCONT)
             for pid in [self.master.pid, *self.runners]:
                 limit_files(pid, None)
         for worker in self.workers:

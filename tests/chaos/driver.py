@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from . import table
 from .cluster import Cluster
 from .evidence import RunStory, Story, match_hits, poison_hits, read_diary
 from .faults import Faults
+from .growth import Growth, spare_descriptors
 from .invariants import violations
 from .load import Load, numbered
 from .plan import Fault, kills, poisson
@@ -30,13 +30,6 @@ EVERY_S = 0.6
 
 CLEAR_S = 0.12
 """Least time between two kills of `--kills`."""
-
-_POOL = min(32, (os.cpu_count() or 1) + 4)
-GROWTH = {"memory": 48 * 1024 * 1024, "descriptors": 8, "threads": _POOL}
-"""What a master may have more at the end than when it was new and everybody had connected.
-
-Threads: an event loop's pool starts them as it needs them, and keeps them.
-"""
 
 
 class Canary(threading.Thread):
@@ -69,8 +62,9 @@ class Chaos:
         self.faults = Faults(self.cluster, self.load, seed, master_takes_leases=old)
         self.canary = Canary()
         self.story = Story()
-        self.fresh: dict[str, int] = {}
         self.said = print
+        self.growth = Growth(lambda line: self.said(line))
+        self.faults.before_kill = self._before_kill
 
     # --- the phases ---
 
@@ -83,7 +77,7 @@ class Chaos:
         self.cluster.start_client("reader", "read")
         wait_for(self._all_connected, 20.0)
         assert self.cluster.master is not None
-        self.fresh = vitals(self.cluster.master.pid)
+        self.growth.fresh = vitals(self.cluster.master.pid)
 
     def _all_connected(self) -> bool:
         self.watch.turn(set())
@@ -131,6 +125,7 @@ class Chaos:
     def _turn(self, more: bool) -> None:
         self.faults.due()
         self.cluster.tend()
+        self.growth.meet(self.cluster.workers, self.cluster.slots)
         self.watch.turn(self.faults.disturbed)
         self.faults.active = self.watch.active
         self.load.turn(self.watch.active, more)
@@ -227,17 +222,18 @@ class Chaos:
             self.story.troubles.append(f"results {run}: {done.stderr.strip()[-300:]}")
         return (json.loads(line) for line in done.stdout.splitlines())
 
+    def _before_kill(self, master: int) -> None:
+        """Its life ends in the middle of the work, with whoever is there."""
+        strangers = sum(sock.fileno() >= 0 for sock in self.faults.strangers)
+        spare = spare_descriptors(self.cluster, len(self.load.asking), strangers)
+        self.growth.check_master(master, "before it was killed", spare)
+
     def _check_growth(self) -> None:
         master = self.cluster.master
-        if master is None or not master.alive:
-            return
-        now = vitals(master.pid)
-        self.said(f"the master: new {self.fresh}, at the end {now}")
-        for what, most in GROWTH.items():
-            if now[what] > self.fresh[what] + most:
-                self.story.troubles.append(
-                    f"the master's {what}: {self.fresh[what]:,} when new, {now[what]:,} at the end"
-                )
+        if master is not None and master.alive:
+            self.growth.check_master(master.pid, "at the end")
+        self.growth.check_workers(self.cluster.workers)
+        self.story.troubles += self.growth.troubles
 
     def end(self) -> None:
         """Whatever happened: nothing stays behind."""

@@ -12,9 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-REPORT_S = 0.5
+REPORT_S = 0.15
 """How long before a fault a task may have ended and still be unrecorded: results wait 0.1 s at
-most in the slot, then there is the exchange, the commit and a machine that is busy with chaos."""
+most in the slot, then there are the exchange and the commit. What the machine kept a ready process
+waiting then comes on top (`Story.lag`)."""
+
+BLIND_S = 0.5
+"""The same before a time in which nothing could be recorded, for the master was away or its disk
+full: who could not hand in what he had may have had to come back first."""
+
+NEAR_S = 1.0
+"""So long before and behind a fault it is looked how busy the machine was: who was kept waiting
+when it came is noted when his turn comes."""
 
 Task = tuple[str, str]
 """A task of the chaos: the tag of its run, and its own name in it."""
@@ -38,12 +47,14 @@ class Hit:
     charges: bool = False
     since: float = 0.0
 
-    def touches(self, execution: Execution) -> bool:
+    def touches(self, execution: Execution, lag_s: float = 0.0) -> bool:
         """Whether this try may be without a recorded outcome because of this fault."""
         if execution.worker not in self.workers and execution.slot not in self.slots:
             return False
-        ended = execution.end if execution.end is not None else float("inf")
-        return execution.start <= self.end and ended >= (self.since or self.begin) - REPORT_S
+        unrecorded = self.begin - REPORT_S - lag_s
+        if self.since:
+            unrecorded = min(unrecorded, self.since - BLIND_S)
+        return execution.start <= self.end and execution.over >= unrecorded
 
 
 @dataclass
@@ -57,6 +68,11 @@ class Execution:
     end: float | None = None
     how: str = ""
     hits: list[Hit] = field(default_factory=list)
+
+    @property
+    def over(self) -> float:
+        """When it ended; a try that was cut off never did."""
+        return self.end if self.end is not None else float("inf")
 
     @property
     def excused(self) -> bool:
@@ -134,6 +150,12 @@ class Story:
         """The longest that this machine kept a ready process waiting in that time."""
         return max((lag for at, lag in self.lags if begin <= at <= end), default=0.0)
 
+    def frozen(self, begin: float, end: float) -> float:
+        """How long the master was stopped by a stop that touches that time: a lease that it had
+        given may have been sent so much later."""
+        stops = [h for h in self.hits if h.kind == "stop master"]
+        return max((h.end - h.begin for h in stops if h.begin <= end and begin <= h.end), default=0)
+
 
 def read_diary(path: Path, story: Story) -> None:
     """Add what the jobs wrote down."""
@@ -177,13 +199,14 @@ def poison_hits(story: Story) -> list[Hit]:
 
 def match_hits(story: Story) -> None:
     """Note with each try which faults touched it."""
-    by_pid: dict[int, list[Hit]] = defaultdict(list)
+    by_pid: dict[int, list[tuple[Hit, float]]] = defaultdict(list)
     for hit in story.hits:
+        lag_s = story.lag(hit.begin - NEAR_S, hit.begin + NEAR_S)
         for pid in hit.workers | hit.slots:
-            by_pid[pid].append(hit)
+            by_pid[pid].append((hit, lag_s))
     for execution in story.executions:
         near = [*by_pid.get(execution.worker, ()), *by_pid.get(execution.slot, ())]
-        touched = {hit for hit in near if hit.touches(execution)}
+        touched = {hit for hit, lag_s in near if hit.touches(execution, lag_s)}
         execution.hits = _until_dead(sorted(touched, key=lambda hit: hit.begin), execution)
 
 

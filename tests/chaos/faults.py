@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -36,6 +37,13 @@ DEATH_S = 2.0
 
 FULL_BYTES = 4096
 
+FROZEN_MASTER_TOUCHES = True
+"""Whether a master that was frozen for long may give up its workers when it goes on, though they
+have spoken meanwhile. False is the strict form: a stop of the master touches nobody."""
+
+SILENT_S, BEAT_S = 12.0, 5.0
+"""A worker is given up after so long a silence; it beats so often."""
+
 
 class Faults:
     """Does faults, and undoes them when their time is over.
@@ -57,6 +65,9 @@ class Faults:
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._silence = (0.0, -NOTICE_S)
+        self._frozen: int | None = None
+        self.strangers: list[socket.socket] = []
+        self.before_kill: Callable[[int], None] = lambda pid: None
 
     def do(self, fault: Fault) -> bool:
         """Do one fault, if there is something to do it to."""
@@ -79,9 +90,19 @@ class Faults:
 
     @property
     def disturbed(self) -> set[int]:
-        """Workers' process ids that something was done to a moment ago, or still is."""
+        """Workers' process ids that something was done to a moment ago, or still is: all of them
+        while nobody gives out work."""
         now = time.monotonic()
-        return {pid for hit in self.hits if hit.end + 1.0 > now for pid in hit.workers}
+        recent = [hit for hit in self.hits if hit.end + 1.0 > now]
+        if any(hit.kind == "stop master" for hit in recent):
+            return self._of_workers()
+        return {pid for hit in recent for pid in hit.workers}
+
+    @property
+    def master_frozen(self) -> bool:
+        """Whether the master of now is stopped: whoever waits for its answer waits for `due`."""
+        master = self.cluster.master
+        return master is not None and self._frozen == master.pid
 
     def _after(self, seconds: float, undo: Callable[[], None]) -> None:
         self._count += 1
@@ -149,6 +170,7 @@ class Faults:
         if self.master_takes_leases:
             self._hit("kill master, leases", 1.0, workers=frozenset(self._of_workers()))
         self._no_records(0.0)
+        self.before_kill(cluster.master.pid)
         cluster.master.kill()
         time.sleep(fault.lasts_s / 3)  # nothing else happens then: a fault needs a master
         cluster.start_master(0 if fault.pick < 0.5 else cluster.port)
@@ -214,6 +236,29 @@ class Faults:
         worker.frozen = False
         _thaw(pids)
 
+    def stop_master(self, fault: Fault) -> bool:
+        """SIGSTOP: it is there, its kernel acknowledges, and it says nothing."""
+        master = self.cluster.master
+        if master is None or not self.cluster.up or self.master_frozen:
+            return False
+        # What it heard last may be a beat old.
+        if FROZEN_MASTER_TOUCHES and fault.lasts_s > SILENT_S - BEAT_S - 1.0:
+            lasts_s, workers = fault.lasts_s + NOTICE_S, frozenset(self._of_workers())
+            self._hit("stop master, leases", lasts_s, workers=workers)
+        self._hit("stop master", fault.lasts_s)
+        self._no_records(fault.lasts_s)
+        self._frozen, mark = master.pid, len(self.hits) - 1
+        self._after(fault.lasts_s, lambda: self._thaw_master(master.pid, mark))
+        return send(master.pid, signal.SIGSTOP)
+
+    def _thaw_master(self, pid: int, mark: int) -> None:
+        """mark: which hit was its stop; it ends now, also if the chaos itself was held up."""
+        send(pid, signal.SIGCONT)
+        self._frozen = None if self._frozen == pid else self._frozen
+        hit = self.hits[mark]
+        self.hits[mark] = replace(hit, end=max(hit.end, time.monotonic()))
+        self._no_records(0.0)
+
     # --- the network ---
 
     def _cut(self, fault: Fault, *ways: str) -> bool:
@@ -261,8 +306,11 @@ class Faults:
         return self._break(fault, "desert")
 
     def stranger(self, fault: Fault) -> bool:
+        if self.master_frozen:  # a client that is challenged late would hold up the chaos itself
+            return False
         kind, kept = bother(self.cluster.port, self.dice)
         self.done[f"stranger: {kind}"] += 1
+        self.strangers = [s for s in self.strangers if s.fileno() >= 0] + kept
         for sock in kept:
             self._after(fault.lasts_s, sock.close)
         return True

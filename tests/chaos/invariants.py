@@ -169,6 +169,21 @@ def executions(story: Story) -> Iterator[str]:
             yield f"{task} ran {len(tries)} times: {told}"
 
 
+@check("at most one valid lease per task at any instant")
+def one_lease(story: Story) -> Iterator[str]:
+    """What the diary can tell of it: a try that begins while another one runs that nothing has
+    touched by then, though it may be touched later. Leases whose task does not run are the
+    simulation's (`tests/simulation/judge.py`)."""
+    for task, tries in story.by_task.items():
+        for one, other in itertools.combinations(tries, 2):
+            valid = one.gone_at is None or other.start < one.gone_at
+            if valid and not was_away(other):
+                yield (
+                    f"{task} began at {other.start:.3f} in {other.slot}, while {one.slot} had it"
+                    f" from {one.start:.3f} to {one.gone_at or 0:.3f}"
+                )
+
+
 @check("what a fault has cut off runs again in 15 s")
 def reruns_in_time(story: Story) -> Iterator[str]:
     for kind, gaps in rerun_gaps(story).items():
@@ -212,6 +227,7 @@ def group_limits(story: Story) -> Iterator[str]:
 def _too_soon(story: Story, group: object, tries: list[Execution]) -> Iterator[str]:
     for one, other in itertools.pairwise(tries):
         late_s = LATE_S + story.lag(one.start - 1.0, other.start)
+        late_s += story.frozen(one.start - 1.0, other.start)
         if other.start - one.start < EVERY_S - late_s and not (was_away(one) or was_away(other)):
             yield f"{group}: starts {other.start - one.start:.3f} s apart, not {EVERY_S}"
 
@@ -243,7 +259,7 @@ def collected(story: Story) -> Iterator[str]:
             allowed = COLLECT_S + story.lag(one - 0.5, one + 0.5)
             if not died:
                 yield f"{task} was collected twice, and nobody died between"
-            elif min(died) - one > allowed and not _no_disk(story, one, other):
+            elif min(died) - one > allowed and not _unrecorded(story, one, other):
                 yield f"{task} was repeated though collected {min(died) - one:.3f} s before"
     for run in story.runs:
         if run.job == "gather" and not run.cancelled:
@@ -253,9 +269,10 @@ def collected(story: Story) -> Iterator[str]:
                 yield f"{run.tag}: {len(missing)} never collected: {missing[:5]}"
 
 
-def _no_disk(story: Story, begin: float, end: float) -> bool:
+def _unrecorded(story: Story, begin: float, end: float) -> bool:
     """Whether receipts could not be written then."""
-    return any(h.kind == "full disk" and h.begin <= end and begin <= h.end for h in story.hits)
+    kinds = ("full disk", "stop master")
+    return any(h.kind in kinds and h.begin <= end and begin <= h.end for h in story.hits)
 
 
 @check("the queue run has what was put, once, and every result was read")

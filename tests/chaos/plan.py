@@ -19,6 +19,7 @@ WEIGHTS = {
     "kill runner": 5,
     "stop slot": 4,
     "stop worker": 6,
+    "stop master": 4,
     "cut": 5,
     "cut one way": 5,
     "slow": 4,
@@ -67,6 +68,9 @@ def _kinds(dice: random.Random) -> Iterator[str]:
 
 def _fault(dice: random.Random, at: float, kind: str, left_s: float) -> Fault:
     pick, lasts_s = dice.random(), dice.uniform(0.3, 3.0)
+    if kind == "stop master":
+        long = dice.random() < 0.2 and left_s > LEASE_S + 3.0
+        lasts_s = dice.uniform(LEASE_S - 2.0, LEASE_S) if long else dice.uniform(1.0, 4.0)
     lasting = kind in ("stop worker", "cut", "cut one way", "stop slot")
     if lasting and dice.random() < 0.3 and left_s > LEASE_S + 3.0:
         lasts_s = LEASE_S + dice.uniform(0.0, 2.0)

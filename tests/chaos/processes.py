@@ -6,6 +6,7 @@ whatever lives on can be found and ended, and nothing else ever is.
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import os
 import re
@@ -106,6 +107,8 @@ class Ground:
             left_out = shutil.ignore_patterns("__pycache__")
             if not (self.product / package).exists():
                 shutil.copytree(PRODUCT / package, self.product / package, ignore=left_out)
+        # Nobody writes bytecode while his disk is full: CPython may leave half of it (gh-126606).
+        compileall.compile_dir(self.product, quiet=2)
         self.jobs = folder / "jobs"
         self.diary = folder / "diary.log"
 
@@ -115,6 +118,7 @@ class Ground:
         ours = {
             "PYTHONPATH": str(self.product),
             "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
             "CHAOS_DIARY": str(self.diary),
             "QUEUE_AUTHKEY": KEY,
             "JOBS_FOLDER": str(self.jobs),

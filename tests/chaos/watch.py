@@ -10,6 +10,8 @@ from .processes import HERE, KEY
 
 IDLE_S = 10.0
 EVERY_S = 0.3
+GAP_S = 3.0
+"""After so long without an answer (the master is away, or stopped) nobody is known to be idle."""
 
 
 class Watch:
@@ -45,23 +47,33 @@ class Watch:
         self.refused += sample["refused"] - before if same else sample["refused"]
 
     def _look_for_idle(self, sample: dict[str, Any], disturbed: set[int]) -> None:
-        """A worker that holds nothing though tasks wait that may start at once."""
-        waits = [r for r in sample["runs"] if r["waiting"] > 0 and r["job"] != "polite"]
+        """A worker that holds fewer tasks than it has slots, though tasks wait that may start.
+
+        Each task that it holds can keep one slot busy: one slot at least has nothing.
+        """
+        waits = [run for run in sample["runs"] if runnable(run)]
+        if sample["at"] - self.last.get("at", 0.0) > GAP_S:
+            self._idle = {}
         idle: dict[str, float] = {}
         for session in sample["sessions"]:
             name = session["name"]
-            if session["role"] != "worker" or session["held"] or not waits:
+            if session["role"] != "worker" or session["held"] >= session["slots"] or not waits:
                 continue
             if int(name.rsplit("/", 1)[-1]) not in disturbed:
                 idle[name] = self._idle.get(name, sample["at"])
-        for name, since in idle.items():
-            idle_s = sample["at"] - since
-            self.longest_idle_s = max(self.longest_idle_s, idle_s)
-            if idle_s > IDLE_S:
-                tags = [(r["job"], r["waiting"]) for r in waits]
-                self.troubles.append(f"{name} was idle for {idle_s:.1f} s beside {tags}")
-                idle[name] = sample["at"]
+                self._tell_idle(session, sample["at"] - idle[name], waits)
+                if sample["at"] - idle[name] > IDLE_S:
+                    idle[name] = sample["at"]
         self._idle = idle
+
+    def _tell_idle(self, session: dict[str, Any], idle_s: float, waits: list[Any]) -> None:
+        self.longest_idle_s = max(self.longest_idle_s, idle_s)
+        if idle_s > IDLE_S:
+            tags = [(r["job"], r["waiting"]) for r in waits]
+            held = f"{session['held']} tasks in {session['slots']} slots"
+            self.troubles.append(
+                f"{session['name']} was idle for {idle_s:.1f} s with {held} beside {tags}"
+            )
 
     def row(self, tag: str) -> dict[str, Any]:
         """The counts of the run with this tag."""
@@ -98,3 +110,8 @@ class Watch:
     def end(self) -> None:
         """No more questions."""
         self._program.kill()
+
+
+def runnable(run: dict[str, Any]) -> bool:
+    """Whether a task of it may start: of a run with limits, where none of its tasks runs."""
+    return run["waiting"] > 0 and (run["job"] != "polite" or run["leased"] == 0)

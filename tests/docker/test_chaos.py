@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
 from pathlib import Path
@@ -79,13 +80,34 @@ def work(body):
 """
 
 
+GLUTTON = """
+import time
+from queue_manager import Options
+
+OPTIONS = Options(attempts=2)
+
+def tasks():
+    for n in range(20):
+        yield n
+        if n == 5:
+            yield "much"
+
+def work(n):
+    if n == "much":
+        return len(b"x" * 2**30)
+    time.sleep(0.05)
+    return n
+"""
+
+
 @pytest.fixture(scope="module")
 def chaos_stack(clone: Path, docker_compose_file: str) -> Iterator[Stack]:
     """A compose project of its own: the other tests' one shall not notice."""
     chosen = CHECKOUT / ".cache" / "base"
     if "BASE" not in os.environ and chosen.exists():
         os.environ["BASE"] = chosen.read_text().strip()
-    for name, code in {"endure": ENDURE, "last_will": LAST_WILL, "fat": FAT}.items():
+    jobs = {"endure": ENDURE, "last_will": LAST_WILL, "fat": FAT, "glutton": GLUTTON}
+    for name, code in jobs.items():
         (clone / "jobs" / f"{name}.py").write_text(code)
     client = docker.from_env()
     stack = Stack(client, f"quartermaster-chaos-{os.getpid()}", docker_compose_file)
@@ -266,6 +288,45 @@ def test_a_task_that_kills_its_container_is_a_dead_letter_in_the_end_and_no_othe
     eventually(lambda: connected(stack) == WORKERS, 60)
 
 
+def test_workers_that_are_restarted_one_after_the_other_lose_nothing_and_repeat_nothing(
+    chaos_stack: Stack,
+) -> None:
+    stack, steps = chaos_stack, Steps(chaos_stack, "/shared/rolling.log")
+    eventually(lambda: connected(stack) == WORKERS, 30)
+    count = 400
+    run = int(stack.qm("submit", "endure", f"log={steps.path}", f"count={count}", "length_s=0.2"))
+    for worker in stack.containers("worker"):
+        eventually(lambda worker=worker: steps.running(worker), 20)
+        worker.restart(timeout=10)  # its longest task takes 2 s: all that it has ends in time
+        eventually(lambda: connected(stack) == WORKERS, 30)
+    assert len(steps.starts()) < count, "the run was over before the last restart"
+    all_done(stack, run, count, 60)
+    assert set(steps.starts().values()) == {1}
+
+
+# --- not enough memory ---
+
+
+def test_what_takes_more_memory_than_its_container_has_is_a_dead_letter_and_no_other_is(
+    chaos_stack: Stack,
+) -> None:
+    """The kernel kills the slot, the largest process of the container, and nothing else of it."""
+    little = {"mem_limit": "128m", "memswap_limit": "128m"}
+    with pair(chaos_stack, "glutton", {}, little, slots=2) as (master, worker):
+        status = ["qm", "status"]
+        eventually(lambda: re.search(r"^ +1 .* failed ", in_master(master, *status), re.M), 60)
+        text = in_master(master, "qm", "results", "1")
+        rows = {row["payload"]: row for row in map(json.loads, text.splitlines())}
+        much = rows.pop("much")
+        assert (much["state"], much["attempts"]) == ("dead", 2)
+        assert "killed by SIGKILL" in much["error"]
+        assert len(rows) == 20
+        assert {(row["state"], row["attempts"]) for row in rows.values()} == {("done", 1)}
+        worker.reload()
+        assert worker.attrs["State"]["Running"]
+        assert worker.logs().count(b": connected to") == 1
+
+
 # --- a full disk ---
 
 
@@ -276,44 +337,50 @@ class QueueManager(BaseManager):
 QueueManager.register("get_task_queue")
 
 
-@pytest.fixture
-def small_master(chaos_stack: Stack) -> Iterator[tuple[Any, Any, Any]]:
-    """A master whose /data has 8 MiB, its one worker, and its task queue as a client sees it."""
-    stack = chaos_stack
+@contextmanager
+def pair(
+    stack: Stack, job: str, of_master: dict[str, Any], of_worker: dict[str, Any], slots: int = 1
+) -> Iterator[tuple[Any, Any]]:
+    """A master and one worker beside those of the project, with limits of their own."""
     image = stack.containers("master")[0].image.id
     workers = stack.containers("worker")[0].image.id
     jobs = next(m["Source"] for m in workers_mounts(stack) if m["Destination"] == "/app/jobs")
+    name = f"{stack.project}-{job.replace('_', '-')}"
     common = {
         "network": network(stack).name,
         "detach": True,
         "init": True,
         "volumes": {jobs: {"bind": "/app/jobs", "mode": "ro"}},
     }
-    environment = {"QUEUE_AUTHKEY": KEY, "JOB": "fat", "QUEUE_PUBLISH": "127.0.0.1:"}
-    started = []
+    environment = {"QUEUE_AUTHKEY": KEY, "JOB": job, "QUEUE_PUBLISH": "127.0.0.1:"}
+    host = {"QUEUE_AUTHKEY": KEY, "QUEUE_HOST": name, "WORKER_SLOTS": str(slots)}
+    run, started = stack.client.containers.run, []
     try:
-        master = stack.client.containers.run(
-            image,
-            environment=environment,
-            name=f"{stack.project}-small",
-            tmpfs={"/data": "size=8m,uid=1000,gid=1000,mode=700", "/tmp": ""},
-            ports={"5000/tcp": ("127.0.0.1", None)},
-            **common,
-        )
+        master = run(image, environment=environment, name=name, **common, **of_master)
         started.append(master)
-        host = {"QUEUE_AUTHKEY": KEY, "QUEUE_HOST": f"{stack.project}-small", "WORKER_SLOTS": "1"}
-        worker = stack.client.containers.run(workers, environment=host, **common)
+        worker = run(workers, environment=host, **common, **of_worker)
         started.append(worker)
         eventually(lambda: b"connected" in master.logs(), 30)
+        yield master, worker
+    finally:
+        for container in started:
+            with suppress(docker.errors.APIError):
+                container.remove(force=True)
+
+
+@pytest.fixture
+def small_master(chaos_stack: Stack) -> Iterator[tuple[Any, Any, Any]]:
+    """A master whose /data has 8 MiB, its one worker, and its task queue as a client sees it."""
+    small = {
+        "tmpfs": {"/data": "size=8m,uid=1000,gid=1000,mode=700", "/tmp": ""},
+        "ports": {"5000/tcp": ("127.0.0.1", None)},
+    }
+    with pair(chaos_stack, "fat", small, {}) as (master, worker):
         master.reload()
         port = int(master.ports["5000/tcp"][0]["HostPort"])
         manager = QueueManager(("127.0.0.1", port), KEY.encode())
         manager.connect()
         yield master, worker, manager.get_task_queue()
-    finally:
-        for container in started:
-            with suppress(docker.errors.APIError):
-                container.remove(force=True)
 
 
 def workers_mounts(stack: Stack) -> list[dict[str, Any]]:

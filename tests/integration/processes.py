@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,13 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
+
+from queue_manager import pickles
+from queue_manager.messages import AskStatus, Hello, Status, decode_reply, encode
+from queue_manager.names import EXCHANGE
+from queue_manager.transport import Client
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -228,12 +236,25 @@ class Master(Place):
         return ended.out
 
     def run_line(self, run: int) -> dict[str, str]:
-        """What `status` shows of a run, by column."""
-        lines = [line.replace(",", "").split() for line in self.status().splitlines()]
-        head = next(words for words in lines if words[:2] == ["run", "state"])
-        found = [words for words in lines[lines.index(head) :] if words[:1] == [str(run)]]
+        """What `status` shows of a run, by column; asked here, since many tests wait for it."""
+        found = [status for status in self.asked().runs if status.run == run]
         assert found, f"no run {run} in the status"
-        return dict(zip(head, found[0], strict=False))
+        return {name: str(value) for name, value in msgspec.structs.asdict(found[0]).items()}
+
+    def asked(self) -> Status:
+        """What `status` is made of."""
+        key = self.settings["QUEUE_AUTHKEY"].encode()
+        hello = Hello("client", "tests", os.getpid())
+        first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
+        with contextlib.closing(Client(("127.0.0.1", self.port), authkey=key)) as connection:
+            for body in (first, encode(hello), encode(AskStatus(1))):
+                connection.send_bytes(body)
+            connection.recv_bytes()  # the answer to `accept_connection`
+            while True:
+                assert connection.poll(10.0), "the master does not answer"
+                message = decode_reply(connection.recv_bytes())
+                if isinstance(message, Status):
+                    return message
 
     def children(self, module: str) -> list[int]:
         """Process ids of the master's children that run `python -m MODULE`."""
@@ -250,11 +271,13 @@ class Master(Place):
 
     def ended_tasks(self, run: int, count: int, within_s: float = 20.0) -> list[dict[str, Any]]:
         """The tasks of a run, when so many of them have ended."""
-        return eventually(
-            lambda: found if len(found := self.results(run)) >= count else [],
-            within_s,
-            f"{count} ended tasks of run {run}",
-        )
+
+        def ended() -> bool:
+            line = self.run_line(run)
+            return int(line["done"]) + int(line["dead"]) >= count
+
+        eventually(ended, within_s, f"{count} ended tasks of run {run}")
+        return self.results(run)
 
     def worker(self, **settings: str) -> Process:
         """A worker of ours with two slots, connected."""

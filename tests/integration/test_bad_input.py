@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import socket
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.processes import vitals
 from tests.integration.processes import HERE, KEY, REPO, Master, Place, eventually
 
 MIB = 1024 * 1024
@@ -74,23 +76,46 @@ def test_no_master_at_all_is_one_line_to_a_command(place: Place) -> None:
 # --- the port ---
 
 
-def test_200_who_talk_nonsense_and_200_who_stall_keep_nobody_waiting(master: Master) -> None:
+SILENT, STALL = 1_000, 400
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """This process, and the master that it starts, may have a descriptor for each of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * (SILENT + STALL)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"RLIMIT_NOFILE is {hard} here")
+    if soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.alone
+def test_a_thousand_who_say_nothing_and_400_who_talk_nonsense_or_stall_keep_nobody_waiting(
+    many_files: None, master: Master
+) -> None:
     said = [b"GET / HTTP/1.1\r\n\r\n", b"", os.urandom(300), b"\0\0\0\x14and no more"]
+    descriptors = vitals(master.process.popen.pid)["descriptors"]
     with contextlib.ExitStack() as stack:
         sockets = []
-        for number in range(400):
+        for number in range(SILENT + STALL):
             sock = socket.create_connection(("127.0.0.1", master.port), timeout=5.0)
             sockets.append(stack.enter_context(sock))
-            with contextlib.suppress(ConnectionError):
-                sock.sendall(said[number % 4])
+            if number < STALL:
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(said[number % 4])
         began = time.monotonic()
         assert master.client()("tasks.qsize()") == 0
         assert "master " in master.status()
         assert time.monotonic() - began < 2.0
-        assert not all(map(is_over, sockets[1::2]))  # the stalls are still there
+        assert sum(map(is_over, sockets[STALL:])) < SILENT / 2  # they are there, all at once
+        assert not all(map(is_over, sockets[1:STALL:2]))
 
         # None of them stays: the handshake has a deadline.
         eventually(lambda: all(map(is_over, sockets)), 10.0, "all connections are closed")
+        assert vitals(master.process.popen.pid)["descriptors"] < descriptors + 10
     refused = master.process.lines("refused a connection")
     assert 3 <= len(refused) < 40, refused  # told, not flooded
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.chaos.driver import run_chaos
 
+pytestmark = pytest.mark.alone
+
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 

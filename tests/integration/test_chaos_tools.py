@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.driver import Chaos
+from tests.chaos.faults import FROZEN_MASTER_TOUCHES, Faults
+from tests.chaos.growth import Growth
+from tests.chaos.plan import Fault, poisson
 from tests.chaos.processes import Ground, limit_files, runs, vitals, wait_for
 from tests.chaos.proxy import Proxy
 from tests.chaos.watch import Watch
@@ -46,6 +48,16 @@ def ends(proxy: Proxy, far: socket.socket) -> Iterator[tuple[socket.socket, sock
         near.sendall(b"hello")
         assert other.recv(100) == b"hello"
         yield near, other
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does not grow."""
+    program = subprocess.Popen(["sleep", "60"], stdin=-3, stdout=-3, stderr=-3)
+    eventually(lambda: vitals(program.pid)["descriptors"] == 3)
+    yield program
+    program.kill()
+    program.wait()
 
 
 def silent(sock: socket.socket) -> bool:
@@ -156,6 +168,47 @@ def test_a_full_disk_stops_the_writing_of_one_process(tmp_path: Path) -> None:
     assert said == ["8192", "File too large", "8192"]
 
 
+# --- a master that is stopped ---
+
+
+def state(pid: int) -> str:
+    """Of a process: T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+@pytest.mark.parametrize(("lasts_s", "gives_up"), [(3.0, False), (14.0, True)])
+def test_a_stopped_master_goes_on_and_touches_workers_only_if_it_may_give_them_up(
+    lasts_s: float, gives_up: bool, sleeper: subprocess.Popen[bytes]
+) -> None:
+    worker = SimpleNamespace(pid=77, alive=True)
+    master = SimpleNamespace(pid=sleeper.pid)
+    cluster: Any = SimpleNamespace(master=master, up=True, workers=[worker], tend=lambda: None)
+    cluster.heal = lambda: None
+    load: Any = None
+    faults = Faults(cluster, load, 1)
+    assert faults.do(Fault(0.0, "stop master", 0.5, lasts_s))
+    eventually(lambda: state(sleeper.pid) == "T")
+    assert faults.master_frozen
+    assert not faults.do(Fault(0.0, "stop master", 0.5, 1.0))
+    assert not faults.do(Fault(0.0, "stranger", 0.5, 1.0))
+    touched = {pid for hit in faults.hits for pid in hit.workers}
+    assert touched == ({77} if gives_up and FROZEN_MASTER_TOUCHES else set())
+    assert faults.disturbed == {77}  # nobody gives it work
+    faults.undo_all()
+    eventually(lambda: state(sleeper.pid) == "S")
+    assert not faults.master_frozen
+    stopped_at = faults.hits[-1].begin
+    faults._hit("kill slot")
+    assert faults.hits[-1].since == pytest.approx(stopped_at, abs=0.1)  # nothing was recorded
+
+
+def test_a_stop_of_the_master_is_short_or_longer_than_its_patience_with_workers() -> None:
+    plans = [fault for seed in range(20) for fault in poisson(seed, 60, 0.6)]
+    stops = [fault.lasts_s for fault in plans if fault.kind == "stop master" and fault.at < 40]
+    assert all(1.0 <= s <= 4.0 or 13.0 <= s <= 15.0 for s in stops)
+    assert 0 < sum(s > 12.0 for s in stops) < len(stops) / 2
+
+
 # --- what the master is seen to do ---
 
 
@@ -166,30 +219,62 @@ def watch() -> Watch:
     return Watch(cluster)
 
 
-def sample(at: float, held: int = 0, waiting: int = 1, refused: int = 0, up_s: float = 0) -> str:
-    """An answer of the master's."""
-    run = {"run": 1, "job": "plain", "waiting": waiting, "words": ["tag=plain0"], "state": "active"}
-    session = {"role": "worker", "name": "host/77", "held": held}
+def sample(
+    at: float,
+    held: int = 0,
+    waiting: int = 1,
+    refused: int = 0,
+    up_s: float = 0,
+    job: str = "plain",
+    leased: int = 0,
+) -> str:
+    """An answer of the master's: one run, one worker with two slots."""
+    counts = {"waiting": waiting, "leased": leased}
+    run = {"run": 1, "job": job, **counts, "words": ["tag=plain0"], "state": "active"}
+    session = {"role": "worker", "name": "host/77", "held": held, "slots": 2}
     said = {"at": at, "up_s": up_s, "refused": refused, "runs": [run], "sessions": [session]}
     return json.dumps(said)
 
 
-def test_a_worker_that_is_idle_for_10_s_beside_waiting_tasks_is_a_trouble() -> None:
+@pytest.mark.parametrize("held", [0, 1])
+def test_a_slot_that_is_idle_for_10_s_beside_waiting_tasks_is_a_trouble(held: int) -> None:
     watched = watch()
-    watched._program.lines += [sample(1.0), sample(10.0)]
+    watched._program.lines += [sample(at / 2, held) for at in range(21)]
     watched.turn(set())
     assert not watched.troubles
-    watched._program.lines += [sample(11.5)]
+    watched._program.lines += [sample(10.5, held)]
+    watched.turn(set())
+    assert len(watched.troubles) == 1
+    assert f"with {held} tasks in 2 slots beside [('plain', 1)]" in watched.troubles[0]
+
+
+NOT_IDLE: dict[str, dict[str, Any]] = {
+    "it has work in all slots": {"held": 2},
+    "nothing waits": {"waiting": 0},
+    "it was disturbed": {},
+    "what waits is limited, and one runs": {"job": "polite", "leased": 1},
+}
+
+
+@pytest.mark.parametrize("why_not", NOT_IDLE)
+def test_a_worker_is_not_idle_when(why_not: str) -> None:
+    watched = watch()
+    watched._program.lines += [sample(float(at), **NOT_IDLE[why_not]) for at in range(30)]
+    watched.turn({77} if why_not == "it was disturbed" else set())
+    assert not watched.troubles
+
+
+def test_limited_tasks_of_which_none_runs_may_start_too() -> None:
+    watched = watch()
+    watched._program.lines += [sample(float(at), job="polite") for at in range(12)]
     watched.turn(set())
     assert len(watched.troubles) == 1
 
 
-@pytest.mark.parametrize("why_not", ["it has work", "nothing waits", "it was disturbed"])
-def test_a_worker_is_not_idle_when(why_not: str) -> None:
+def test_nobody_is_idle_while_the_master_says_nothing() -> None:
     watched = watch()
-    held, waiting = int(why_not == "it has work"), int(why_not != "nothing waits")
-    watched._program.lines += [sample(float(at), held, waiting) for at in range(30)]
-    watched.turn({77} if why_not == "it was disturbed" else set())
+    watched._program.lines += [sample(at) for at in (1.0, 4.0, 5.0, 19.0, 22.0, 25.0)]
+    watched.turn(set())
     assert not watched.troubles
 
 
@@ -201,27 +286,47 @@ def test_refused_outcomes_are_counted_over_restarts_of_the_master() -> None:
     assert watched.refused == 4
 
 
-def test_a_master_that_grows_is_a_trouble(tmp_path: Path) -> None:
-    chaos = Chaos.__new__(Chaos)
-    program = subprocess.Popen(["sleep", "60"], stdin=-3, stdout=-3, stderr=-3)
-    try:
-        eventually(lambda: vitals(program.pid)["descriptors"] == 3)
-        now = vitals(program.pid)
-        master = SimpleNamespace(alive=True, pid=program.pid)
-        chaos.cluster = SimpleNamespace(master=master)  # type: ignore[assignment]
-        chaos.story = SimpleNamespace(troubles=[])  # type: ignore[assignment]
-        chaos.said = lambda *_: None  # type: ignore[assignment]
-        for what, less in [("", 0), ("memory", 100 * 2**20), ("descriptors", 9), ("threads", 40)]:
-            chaos.fresh = {**now, **({what: now[what] - less} if what else {})}
-            chaos._check_growth()
-        assert [line.split(":")[0] for line in chaos.story.troubles] == [
-            "the master's memory",
-            "the master's descriptors",
-            "the master's threads",
-        ]
-    finally:
-        program.kill()
-        program.wait()
+FIGURES = [("", 0), ("memory", 100 * 2**20), ("descriptors", 9), ("threads", 40)]
+
+
+def test_a_master_that_grows_is_a_trouble_in_each_of_its_lives(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    growth = Growth(lambda line: None)
+    now = vitals(sleeper.pid)
+    for what, less in FIGURES:
+        growth.fresh = {**now, **({what: now[what] - less} if what else {})}
+        growth.check_master(sleeper.pid, "before it was killed")
+    assert [line.split(":")[0] for line in growth.troubles] == [
+        "the master's memory",
+        "the master's descriptors",
+        "the master's threads",
+    ]
+    growth.check_master(sleeper.pid, "at the end", spare=40)
+    growth.fresh = {**now, "descriptors": now["descriptors"] - 9}
+    growth.check_master(sleeper.pid, "at the end", spare=1)
+    assert growth.lives == 6
+    assert len(growth.troubles) == 4  # 40 descriptors do not excuse the threads of the last figure
+
+
+def test_a_supervisor_that_grows_is_a_trouble_and_one_that_has_died_is_none(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    program = SimpleNamespace(find=lambda pattern: True)
+    worker: Any = SimpleNamespace(pid=sleeper.pid, program=program, number=3, slots=[1, 2])
+    worker.alive, worker.frozen, worker.leaving = True, False, False
+    for what, less in FIGURES:
+        growth = Growth(lambda line: None)
+        growth.meet([worker], 2)
+        if what:
+            growth._new[sleeper.pid][what] -= less
+        growth.check_workers([worker])
+        assert len(growth.troubles) == bool(what), growth.troubles
+        assert all(f"the supervisor of worker 3's {what}" in line for line in growth.troubles)
+    worker.alive = False
+    growth.troubles.clear()
+    growth.check_workers([worker])
+    assert not growth.troubles
 
 
 def test_waiting_for_a_condition_ends_with_it_or_with_its_time() -> None:

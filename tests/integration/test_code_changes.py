@@ -86,28 +86,28 @@ def test_a_worker_with_other_code_gets_nothing_and_status_names_it(
     assert len(master.ended_tasks(run, 8)) == 8
 
 
-def test_a_stalled_run_goes_on_by_itself_when_its_job_is_mended(master: Master) -> None:
-    master.worker()
-    run = master.submit("half")
-    master.process.says(rf"run {run} \(half\) is stalled", 30.0)
-    assert f"mend jobs/half.py, or `qm retry {run}`" in master.status()
-    job = master.jobs / "half.py"
-    job.write_text(job.read_text().replace('raise RuntimeError("no more")', "yield 5"))
-    tasks = master.ended_tasks(run, 6)
-    assert [task["payload"] for task in tasks] == [0, 1, 2, 3, 4, 5]
-    eventually(lambda: master.run_line(run)["state"] == "done")
-
-
-def test_a_stalled_run_tries_again_by_retry(master: Master, tmp_path: Path) -> None:
-    job = master.jobs / "stuck.py"
-    job.write_text(
+def test_a_stalled_run_goes_on_by_itself_when_its_job_is_mended_or_is_tried_again_by_retry(
+    master: Master, tmp_path: Path
+) -> None:
+    """One of each, side by side: it takes a runner's five deaths until a run is stalled."""
+    (master.jobs / "stuck.py").write_text(
         "import os\ndef tasks(flag: str):\n    if not os.path.exists(flag):\n"
         "        raise RuntimeError('not yet')\n    yield 1\ndef work(n):\n    return n\n"
     )
     master.worker()
-    run = master.submit("stuck", f"flag={tmp_path / 'flag'}")
-    master.process.says(rf"run {run} \(stuck\) is stalled", 30.0)
+    half, stuck = master.submit("half"), master.submit("stuck", f"flag={tmp_path / 'flag'}")
+    master.process.says(rf"run {half} \(half\) is stalled", 30.0)
+    master.process.says(rf"run {stuck} \(stuck\) is stalled", 30.0)
+
+    assert f"mend jobs/half.py, or `qm retry {half}`" in master.status()
+    job = master.jobs / "half.py"
+    job.write_text(job.read_text().replace('raise RuntimeError("no more")', "yield 5"))
+    tasks = master.ended_tasks(half, 6)
+    assert [task["payload"] for task in tasks] == [0, 1, 2, 3, 4, 5]
+    eventually(lambda: master.run_line(half)["state"] == "done")
+
+    assert master.run_line(stuck)["state"] == "stalled"  # nothing of it has changed
     (tmp_path / "flag").touch()
-    assert master.command("retry", str(run)).code == 0
-    assert len(master.ended_tasks(run, 1)) == 1
-    eventually(lambda: master.run_line(run)["state"] == "done")
+    assert master.command("retry", str(stuck)).code == 0
+    assert len(master.ended_tasks(stuck, 1)) == 1
+    eventually(lambda: master.run_line(stuck)["state"] == "done")

@@ -221,6 +221,7 @@ def test_our_worker_runs_what_stock_clients_put_with_the_work_of_job(
     assert sorted(client("[results.get(timeout=10) for _ in range(2)]")) == [4, 9]
 
 
+@pytest.mark.alone
 def test_a_worker_killed_in_the_middle_loses_no_result(master: Master, tmp_path: Path) -> None:
     workers = [master.worker(), master.worker()]
     run = in_the_middle(master, tmp_path / "gate")

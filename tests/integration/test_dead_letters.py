@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.processes import Master, eventually
 
 
-@pytest.fixture
-def fragile(master: Master) -> Master:
+def with_dead_letters(master: Master) -> Master:
     """Run 1 has ended with three dead letters among its six tasks."""
     master.worker()
     ended = master.command("submit", "fragile", "--wait")
@@ -24,8 +25,25 @@ def fragile(master: Master) -> Master:
     return master
 
 
-def test_failed_shows_every_dead_letter_with_its_evidence(fragile: Master) -> None:
-    text = fragile.command("failed", "1").out
+@pytest.fixture
+def fragile(master: Master) -> Master:
+    """A master with dead letters for one test, which may do with them what it likes."""
+    return with_dead_letters(master)
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """A master with dead letters for all tests that change nothing."""
+    started: list[Any] = []
+    try:
+        yield with_dead_letters(Master(tmp_path_factory.mktemp("looked-at"), started))
+    finally:
+        for process in reversed(started):
+            process.end()
+
+
+def test_failed_shows_every_dead_letter_with_its_evidence(looked_at: Master) -> None:
+    text = looked_at.command("failed", "1").out
     title, *letters = text.split("\n\n")
     assert title == "run 1 (fragile): 3 dead letters. Mend jobs/fragile.py, then: qm retry 1"
     assert [letter.splitlines()[0].partition(":")[0] for letter in letters] == [
@@ -42,22 +60,22 @@ def test_failed_shows_every_dead_letter_with_its_evidence(fragile: Master) -> No
     assert rejected.startswith("task 4: not four\n")
 
 
-def test_failed_as_json_has_the_fields_of_results_and_the_evidence(fragile: Master) -> None:
-    text = fragile.command("failed", "1", "--format", "jsonl").out
+def test_failed_as_json_has_the_fields_of_results_and_the_evidence(looked_at: Master) -> None:
+    text = looked_at.command("failed", "1", "--format", "jsonl").out
     lines = [json.loads(line) for line in text.splitlines()]
-    dead = [line for line in fragile.results(1) if line["state"] == "dead"]
+    dead = [line for line in looked_at.results(1) if line["state"] == "dead"]
     assert [{name: line[name] for name in dead[0]} for line in lines] == dead
     assert set(lines[0]) - set(dead[0]) == {"losses", "worker", "evidence", "printed"}
     assert lines[0]["evidence"].startswith("Traceback")
     assert lines[0]["printed"] == "looking at 2\nthis is odd\n"
 
 
-def test_show_tells_what_the_last_bad_try_printed(fragile: Master) -> None:
-    text = fragile.command("show", "1", "2").out
+def test_show_tells_what_the_last_bad_try_printed(looked_at: Master) -> None:
+    text = looked_at.command("show", "1", "2").out
     assert text.startswith("run 1 (fragile), task 2: dead letter\n  payload    2\n")
     assert text.endswith("the end of it:\n  | looking at 2\n  | this is odd\n")
-    assert "goodbye" in fragile.command("show", "1", "3").out.partition("printed")[2]
-    done = fragile.command("show", "1", "6").out
+    assert "goodbye" in looked_at.command("show", "1", "3").out.partition("printed")[2]
+    done = looked_at.command("show", "1", "6").out
     assert done.startswith("run 1 (fragile), task 6: done\n  payload    6\n  result     36\n")
     assert "output is kept of bad tries only" in done
 

@@ -18,6 +18,8 @@ from tests.chaos.processes import children
 from tests.chaos.proxy import Proxy
 from tests.integration.processes import Master, Process, eventually
 
+pytestmark = pytest.mark.alone
+
 LONG_S = float(os.environ.get("PROMISES_LONG_S", "6"))
 """How long a long task is here; the promise is tried with 20 before a release."""
 

@@ -7,6 +7,8 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.integration.processes import Master, eventually
 
 
@@ -47,6 +49,7 @@ def test_a_runner_that_is_killed_goes_on_behind_what_was_accepted(master: Master
     eventually(lambda: master.run_line(run)["state"] == "done")
 
 
+@pytest.mark.alone
 def test_a_killed_collect_repeats_at_most_the_last_tenth_of_a_second(master: Master) -> None:
     """5 ms a call, so 20 calls in 0.1 s: a page of all 300 results would repeat far more."""
     master.worker()

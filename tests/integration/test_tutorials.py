@@ -89,6 +89,7 @@ def test_each_tutorials_worker_script_does_a_run_of_squares(
     squares.process.says(r"run 1 \(square\): 10 tasks done, 0 dead letters")
 
 
+@pytest.mark.alone
 def test_a_tutorials_worker_killed_in_mid_task_has_its_task_taken_again_within_a_second(
     start_master: Callable[..., Master],
 ) -> None:

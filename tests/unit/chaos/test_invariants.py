@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.chaos.__main__ import few_reruns, quick_reruns
 from tests.chaos.evidence import (
     Call,
     Execution,
@@ -22,7 +24,7 @@ from tests.chaos.evidence import (
 from tests.chaos.invariants import violations
 from tests.chaos.load import answer
 from tests.chaos.plan import KILLS, WEIGHTS, kills, poisson
-from tests.chaos.table import bound, percentile, rerun_gaps, reruns
+from tests.chaos.table import again, kill_count, lines, percentile, rerun_gaps, reruns
 
 WORKER, SLOT = 10, 11
 
@@ -190,6 +192,17 @@ def kill_what_should_not_have_run_again(story: Story) -> None:
     story.hits.append(Hit("kill slot", 9.05, 9.05, slots=frozenset([SLOT]), kills=True))
 
 
+def run_again_what_had_ended_a_while_before_the_kill(story: Story) -> None:
+    story.executions.append(ran("plain1", "0", 9.0))
+    story.hits.append(Hit("kill slot", 1.4, 1.4, slots=frozenset([SLOT]), kills=True))
+
+
+def lease_a_task_twice_before_a_kill_that_excuses_it(story: Story) -> None:
+    story.executions += [ran("plain1", "0", 9.0, 9.6), ran("plain1", "0", 9.3, 9.7)]
+    story.executions = [e for e in story.executions if e.start != 1.0]
+    story.hits.append(Hit("kill slot", 9.55, 9.55, slots=frozenset([SLOT]), kills=True))
+
+
 def wait_long_for_the_next_try(story: Story) -> None:
     story.executions[2].start, story.executions[2].end = 25.0, 25.1
 
@@ -270,6 +283,8 @@ SABOTAGE: list[tuple[Callable[[Story], None], str]] = [
     (follow_up_a_task_that_is_not_done, "a parent is done"),
     (run_a_task_twice_for_nothing, "executions <="),
     (kill_what_should_not_have_run_again, "executions <="),
+    (run_again_what_had_ended_a_while_before_the_kill, "executions <="),
+    (lease_a_task_twice_before_a_kill_that_excuses_it, "at most one valid lease"),
     (wait_long_for_the_next_try, "what a fault has cut off"),
     (be_done_without_running, "what is done was run"),
     (run_a_delayed_task_early, "a delay is kept"),
@@ -340,8 +355,9 @@ def test_the_diary_gives_tries_with_their_end_or_without(tmp_path: Path) -> None
 def test_a_hit_touches_what_ran_and_what_was_not_reported_yet() -> None:
     hit = Hit("kill worker", 5.0, 5.0, workers=frozenset([WORKER]))
     assert hit.touches(ran("t", "1", 4.0, how=""))
-    assert hit.touches(ran("t", "1", 4.6))
-    assert not hit.touches(ran("t", "1", 3.0))
+    assert hit.touches(ran("t", "1", 4.8))  # it ended 0.1 s before
+    assert not hit.touches(ran("t", "1", 4.7))
+    assert hit.touches(ran("t", "1", 4.7), lag_s=0.1)
     assert not hit.touches(ran("t", "1", 5.1))
     silent = Hit("kill worker", 5.0, 5.0, workers=frozenset([WORKER]), since=3.0)
     assert silent.touches(ran("t", "1", 3.0))  # the master was away when it ended
@@ -351,11 +367,63 @@ def test_a_hit_touches_what_ran_and_what_was_not_reported_yet() -> None:
 
 def test_the_table_counts_re_runs_by_fault_and_their_bound(story: Story) -> None:
     assert reruns(story) == {"kill slot": 1, "failed on purpose": 1}
-    tasks, hit, failed = bound(story)
-    assert (tasks, hit, failed) == (14, 1, 2)
+    found = again(story)
+    assert (found.cut, found.recent, found.failed, found.away, found.other) == (1, 0, 1, 0, 0)
+    assert (found.leases, found.excused) == (1, 2)
+    assert len(story.executions) - len(story.by_task) == found.excused
     assert rerun_gaps(story)["kill slot"] == [pytest.approx(0.95)]
     assert percentile(sorted([0.1] * 99 + [5.0]), 0.98) == 0.1
     assert percentile([0.1, 5.0], 0.99) == 5.0
+
+
+def killed(tries: int = 20, wait_s: float = 0.3) -> Story:
+    """So many tasks whose worker was killed, and that ran again after a while."""
+    story = Story()
+    for n in range(tries):
+        at = 10.0 * n
+        one, other = ran("plain1", str(n), at, how=""), ran("plain1", str(n), at + wait_s)
+        one.slot = one.worker = 1000 + n
+        story.executions += [one, other]
+        hit = Hit("kill worker", at, at, workers=frozenset([one.worker]), kills=True)
+        story.hits.append(hit)
+    match_hits(story)
+    return story
+
+
+def test_what_had_just_ended_is_counted_apart_from_what_was_cut_off() -> None:
+    story = killed(5)
+    for n, ended in enumerate([0.0, 0.02, 0.04]):  # a slot's lease: two had ended, one was running
+        how = "" if n == 2 else "E"
+        story.executions.append(ran("plain1", f"lease{n}", 90.0 + ended, 90.02 + ended, how))
+        story.executions.append(ran("plain1", f"lease{n}", 91.0 + n))
+    story.hits.append(Hit("kill slot", 90.05, 90.1, slots=frozenset([SLOT]), kills=True))
+    match_hits(story)
+    found = again(story)
+    assert (found.cut, found.recent, found.other, found.leases) == (6, 2, 0, 6)
+    assert not few_reruns(story)
+
+
+def test_one_re_run_more_than_was_cut_off_is_told() -> None:
+    story = killed(3)
+    story.executions.append(ran("plain1", "0", 200.0))  # after one that nothing has touched
+    assert again(story).other == 1
+    assert few_reruns(story) == ["4 re-runs, and only 3 cut off and 0 just ended"]
+
+
+def test_quick_re_runs_need_samples_where_there_were_many_kills() -> None:
+    assert not quick_reruns(killed(10), 100)
+    assert quick_reruns(killed(9), 100) == [
+        "100 kills, and only 9 re-runs after kill -9 of a worker to measure"
+    ]
+    assert not quick_reruns(killed(9), 99)
+    assert len(quick_reruns(killed(10, wait_s=1.2), 100)) == 1
+
+
+def test_the_table_says_how_many_kills_found_somebody() -> None:
+    faults = Counter({"kill slot": 5, "kill worker (nobody there)": 2, "cut": 3, "kill master": 1})
+    assert kill_count(faults) == 6
+    text = "\n".join(lines(killed(4), faults, refused=0))
+    assert "re-runs 4 beside 6 kills: 4 tries were running when they were hit and 0 had" in text
 
 
 def test_a_seed_gives_the_same_faults_again_and_another_gives_others() -> None:

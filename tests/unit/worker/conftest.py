@@ -31,6 +31,12 @@ from worker.supervisor import Supervisor
 DEADLINE_S = 20.0
 
 
+@pytest.fixture
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ignores SIGTERM is killed after 0.3 s; one test waits for the real 2 s."""
+    monkeypatch.setattr("worker.slots.GRACE_S", 0.3)
+
+
 class Jobs:
     """A folder of jobs, and leases of them."""
 

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from queue_manager import codec
 from queue_manager.loading import job_version
 from queue_manager.records import Done, Failed, HeldLease
@@ -109,6 +111,7 @@ async def work(word):
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_blocked_loop_is_killed_and_only_its_task_charged(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -173,6 +176,7 @@ async def _await(steps: Steps) -> None:
     await steps
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_coroutine_that_does_not_let_go_costs_its_slot(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -285,6 +289,7 @@ async def work(word):
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_revoked_coroutine_that_does_not_let_go_costs_its_slot(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -406,6 +411,7 @@ def test_what_comes_together_is_started_together_and_cancelled_before_its_first_
     assert not on(tmp_path, "b")
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_slot_that_leaves_several_leases_gets_one_successor(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:

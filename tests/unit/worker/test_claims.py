@@ -195,6 +195,7 @@ def test_a_revoked_task_is_stopped_and_its_slot_s_neighbours_run_elsewhere(
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_revoked_task_that_ignores_sigterm_is_killed(jobs: Any, run_worker: Any) -> None:
     """After 2 s."""
     jobs.write(

@@ -1,0 +1,279 @@
+"""Faults that are no death of a process: torn writes, full disks, clocks that jump, too much."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from queue_manager import pickles
+from queue_manager.messages import AskResults, Collect, Hello, encode
+from queue_manager.names import EXCHANGE
+from queue_manager.transport import open_socket
+from tests.chaos.processes import children, limit_files
+from tests.integration.processes import KEY, REPO, Master, eventually
+from tests.torn import WAL, last_transaction, torn_copy
+
+MIB = 1024 * 1024
+
+
+def job(master: Master, name: str, code: str) -> None:
+    """Put a job of this test into the folder."""
+    (master.jobs / f"{name}.py").write_text(code)
+
+
+# --- a torn last write ---
+
+
+def test_a_master_whose_last_write_was_torn_goes_on_with_all_before_it(
+    master: Master, tmp_path: Path
+) -> None:
+    client = master.client()
+    for n in range(3):
+        client("tasks.put(n)", n=n)
+    client("tasks.put(b'x' * 40_000)")  # a commit of many pages
+    master.process.kill()
+    data = tmp_path / "data"
+    wal = (data / WAL).read_bytes()
+    *frames, end = last_transaction(wal)
+    assert len(frames) > 8
+    kept = tmp_path / "kept"
+    shutil.copytree(data, kept)
+    for torn in (wal[: frames[0] + 30], wal[: end - 1], wal[: end - 4_096] + bytes(4_096), wal):
+        shutil.rmtree(data)
+        torn_copy(kept, data, torn)
+        master.serve()
+        client = master.client()
+        count = client("tasks.qsize()")
+        assert count == (4 if torn is wal else 3)
+        assert client("[tasks.get(timeout=5) for _ in range(n)][:3]", n=count) == [0, 1, 2]
+        client.kill()
+        master.process.kill()
+    assert not master.process.lines("Traceback|an error of ours")
+
+
+# --- a full disk at the worker ---
+
+WRITES = """
+import os, tempfile
+
+def tasks():
+    yield from ["fine", "write", "exit"] * 4
+
+def work(kind):
+    if kind == "write":
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(100_000))
+    if kind == "exit" and not os.path.exists("there is room"):
+        os._exit(3)
+    return kind
+"""
+
+
+def test_a_worker_whose_disk_is_full_works_on_and_says_so(master: Master, tmp_path: Path) -> None:
+    job(master, "writes", WRITES)
+    # CPython may take a file with half of its bytecode for a whole one (gh-126606): no such files.
+    worker = master.worker(HEALTH_FILE="/dev/full", PYTHONDONTWRITEBYTECODE="1")
+    worker.says(r"can't touch HEALTH_FILE: \[Errno 28\] No space left on device")
+    pid = worker.popen.pid
+    eventually(lambda: len(children(pid, "worker.slot")) == 2)
+    for each in [pid, *children(pid, "worker.slot")]:
+        limit_files(each, 8_192)  # all of their files, the log among them
+    run = master.submit("writes")
+    ended = master.ended_tasks(run, 12)
+    assert [t["state"] for t in ended] == ["done", "dead", "dead"] * 4
+    assert {t["error"] for t in ended[1::3]} == {"OSError: [Errno 27] File too large"}
+    assert all("exit code 3" in t["error"] for t in ended[2::3])  # and its slot was replaced
+
+    (tmp_path / "there is room").touch()
+    for each in [pid, *children(pid, "worker.slot")]:
+        limit_files(each, None)
+    assert master.command("retry", str(run)).code == 0
+    eventually(lambda: master.run_line(run)["done"] == "12", 20.0)
+    assert worker.popen.poll() is None
+    assert len(worker.lines("HEALTH_FILE")) == 1
+
+
+# --- too much of something ---
+
+
+def test_ten_thousand_follow_ups_of_one_task_all_run(master: Master) -> None:
+    job(
+        master,
+        "fans_out",
+        "from queue_manager import Result, Task\n"
+        "def tasks():\n    yield -1\n"
+        "def work(n):\n"
+        "    follow = [Task(k) for k in range(10_000)] if n < 0 else []\n"
+        "    return Result(n, follow=follow) if follow else n * n\n",
+    )
+    master.worker()
+    run = master.submit("fans_out")
+    eventually(lambda: master.run_line(run)["done"] == "10001", 30.0)
+    rows = master.results(run)
+    assert [row["payload"] for row in rows] == [-1, *range(10_000)]
+    assert all(row["result"] == row["payload"] ** 2 for row in rows[1:])
+    assert {row["attempts"] for row in rows} == {1}
+
+
+def test_a_result_of_100_mb_is_a_dead_letter_and_its_neighbours_are_done(master: Master) -> None:
+    job(
+        master,
+        "heavy",
+        "from queue_manager import Options\n"
+        "OPTIONS = Options(attempts=1)\n"
+        "def tasks():\n    yield from range(20)\n"
+        "def work(n):\n    return {7: b'x' * 100_000_000}.get(n, n)\n",
+    )
+    worker = master.worker()
+    memory = master.process.most_memory_bytes, worker.most_memory_bytes
+    rows = master.ended_tasks(master.submit("heavy"), 20)
+    assert [row["payload"] for row in rows if row["state"] == "done"] == [
+        n for n in range(20) if n != 7
+    ]
+    assert "100,000,0" in rows[7]["error"]
+    assert "path" in rows[7]["error"]
+    assert worker.popen.poll() is None
+    after = master.process.most_memory_bytes, worker.most_memory_bytes
+    assert after[0] - memory[0] < 20 * MIB
+    assert after[1] - memory[1] < 20 * MIB  # it never left the slot
+    again = master.submit("square", "count=3", "--wait")
+    assert len(master.results(again)) == 3
+
+
+# --- a slow reader ---
+
+
+@pytest.fixture
+def wide(master: Master) -> int:
+    """A run with 6 MB of results."""
+    master.worker()
+    run = master.submit("wide", "--wait")
+    assert master.run_line(run)["done"] == "3000"
+    return run
+
+
+@pytest.mark.parametrize("asks", [AskResults, Collect])
+def test_who_asks_for_much_and_reads_nothing_is_cut_off_and_costs_no_more_than_a_buffer(
+    asks: Callable[..., AskResults | Collect], master: Master, wide: int
+) -> None:
+    memory = master.process.most_memory_bytes
+    with open_socket(("127.0.0.1", master.port), KEY.encode()) as sock:
+        sock.settimeout(5.0)
+        hello = encode(Hello("client", "slow", 1))
+        first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
+        for body in (first, hello, *(encode(asks(seq, wide, 0)) for seq in range(1, 400))):
+            sock.sendall(len(body).to_bytes(4, "big") + body)
+        began = time.monotonic()
+        assert "wide" in master.status()
+        assert len(master.results(wide)) == 3000
+        assert time.monotonic() - began < 5.0
+        assert all_that_comes(sock) < 80 * MIB  # of 399 answers of a MiB each
+    assert master.process.most_memory_bytes - memory < 110 * MIB
+    assert master.process.popen.poll() is None
+
+
+def all_that_comes(sock: socket.socket) -> int:
+    """How many bytes come until the other side has ended it; raises TimeoutError if it has not."""
+    size_bytes = 0
+    with contextlib.suppress(ConnectionError):
+        while data := sock.recv(MIB):
+            size_bytes += len(data)
+    return size_bytes
+
+
+# --- a clock that jumps ---
+
+SITE = """
+import os, time
+
+_time, _file = time.time, os.environ["CLOCK_OFFSET_FILE"]
+
+def jumped():
+    try:
+        with open(_file) as file:
+            return _time() + float(file.read() or 0)
+    except OSError:
+        return _time()
+
+time.time = jumped
+"""
+
+LATE = 150
+"""More than a master has of a group in memory: the others are read when the clock has jumped."""
+
+CLOCKWORK = """
+import time
+from steps import step
+from queue_manager import Limit, Options, Task
+
+OPTIONS = Options(per_group=Limit(at_once=50))
+
+def tasks(log: str, late: int, delay_s: float):
+    yield [log, 0.0]
+    for _ in range(late):
+        yield Task(["", time.monotonic()], delay_s=delay_s, group="late")
+
+def work(task):
+    log, yielded = task
+    started = time.monotonic()
+    if log:
+        step(log, "S", "long")
+        time.sleep(2)
+    return [started - yielded, time.time() - time.monotonic()]
+"""
+
+
+@pytest.fixture
+def jumpy(
+    start_master: Callable[..., Master], tmp_path: Path
+) -> tuple[Master, Callable[[float], None]]:
+    """A master, and workers, on a machine whose wall clock can be set."""
+    site, offset = tmp_path / "site", tmp_path / "offset"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)
+    path = {"PYTHONPATH": f"{site}:{REPO}", "CLOCK_OFFSET_FILE": str(offset)}
+    master = start_master(**path)
+    job(master, "clockwork", CLOCKWORK)
+
+    def jump(seconds: float) -> None:
+        new = offset.with_suffix(".new")
+        new.write_text(str(seconds))
+        new.replace(offset)
+
+    return master, jump
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["it goes on", "it starts again"])
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_clock_that_jumps_delays_and_repeats_nothing(
+    seconds: float,
+    restarts: bool,
+    jumpy: tuple[Master, Callable[[float], None]],
+    tmp_path: Path,
+) -> None:
+    master, jump = jumpy
+    log = tmp_path / "steps.log"
+    master.worker()
+    before = time.time() - time.monotonic()
+    run = master.submit("clockwork", f"log={log}", f"late={LATE}", "delay_s=1.5")
+    eventually(log.exists)
+    eventually(lambda: master.run_line(run)["tasks"] == str(LATE + 1))
+    jump(seconds)
+    if restarts:
+        master.process.kill()
+        master.serve()
+    eventually(lambda: master.run_line(run)["done"] == str(LATE + 1))
+    long, *late = master.results(run)
+    assert {row["attempts"] for row in late} == {long["attempts"]} == {1}
+    assert len(log.read_text().splitlines()) == 1  # it kept its lease
+    waited = [row["result"][0] for row in late]
+    assert min(waited) > 1.49
+    assert max(waited) < 5.0  # with a new master and all those before it
+    offsets = [row["result"][1] - before for row in (long, *late)]
+    assert all(abs(offset - seconds) < 10 for offset in offsets)  # theirs has jumped, too
