@@ -68,6 +68,17 @@ def docker_compose_project_name() -> str:
     return f"quartermaster-test-{os.getpid()}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_images() -> Iterator[None]:
+    """All stacks of these tests share images of their own; the user's stay as they are."""
+    name = f"quartermaster-test-{os.getpid()}"
+    os.environ["IMAGES"] = name
+    yield
+    del os.environ["IMAGES"]
+    images = [f"{name}-{part}:latest" for part in ("master", "worker")]
+    subprocess.run(["docker", "rmi", *images], check=False, capture_output=True)
+
+
 @pytest.fixture(scope="session")
 def docker_setup() -> list[str]:
     chosen = CHECKOUT / ".cache" / "base"
@@ -78,7 +89,7 @@ def docker_setup() -> list[str]:
 
 @pytest.fixture(scope="session")
 def docker_cleanup() -> list[str]:
-    return ["down --volumes --rmi local --timeout 12"]
+    return ["down --volumes --timeout 12"]
 
 
 @dataclass(frozen=True)

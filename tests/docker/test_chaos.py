@@ -118,7 +118,7 @@ def chaos_stack(clone: Path, docker_compose_file: str) -> Iterator[Stack]:
         eventually(lambda: "tasks done" in stack.compose("logs", "master"), 60)
         yield stack
     finally:
-        stack.compose("down", "--volumes", "--rmi", "local", "--timeout", "12", check=False)
+        stack.compose("down", "--volumes", "--timeout", "12", check=False)
         client.close()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -262,4 +262,4 @@ def test_a_short_or_chinese_key_works_through_the_compose_file(
         compose("up", "--detach", "--build", "--scale", "worker=1")
         eventually(lambda: "tasks done" in compose("logs", "master"), 60)
     finally:
-        compose("down", "--volumes", "--rmi", "local", "--timeout", "12")
+        compose("down", "--volumes", "--timeout", "12")
