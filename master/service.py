@@ -41,12 +41,12 @@ from .broker import Broker
 from .broker.run import Run
 from .changes import QUEUE_RUN
 from .clock import boot_number
-from .code import CodeDesk
 from .delivery import Delivery
 from .endings import Endings
 from .exchange import ExchangeFace, OurSession, Rooms
 from .failures import FailureLog
 from .follow import FollowUps
+from .job_code import CodeDesk
 from .letters import Letters
 from .pruning import Pruning
 from .runners import Runner, Runners, uncollected

@@ -20,9 +20,9 @@ from queue_manager.ranges import without
 from queue_manager.records import Done, Failed, HeldLease, Lease, Outcome, Released
 
 from . import claims
-from .code import FetchedCode
 from .held import Held
 from .holdings import Holdings
+from .job_code import FetchedCode
 from .lacks import Lacks
 from .limits import LONG_S, Limits
 from .orphans import Orphans

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from queue_manager.errors import JobError
 
-from .code import FetchedCode
 from .held import Held
+from .job_code import FetchedCode
 from .versions import Versions
 
 LOADING_DEATHS = 3

@@ -35,8 +35,8 @@ from queue_manager.messages import (
 from queue_manager.settings import Settings
 from queue_manager.tls import Mode, client_mode
 
-from .code import FetchedCode
 from .crew import Crew
+from .job_code import FetchedCode
 from .orphans import Orphans
 from .outbox import Entry, Outbox
 from .output import Relays

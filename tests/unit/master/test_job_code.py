@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from master import code as code_module
-from master.code import CodeDesk
+from master import job_code as code_module
+from master.job_code import CodeDesk
 from queue_manager.errors import RefusedError
 from queue_manager.loading import job_version
 from queue_manager.messages import AskCode, Code, Refused

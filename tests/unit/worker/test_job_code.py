@@ -12,8 +12,8 @@ from queue_manager.errors import JobError
 from queue_manager.loading import job_files, version_of
 from queue_manager.messages import AskCode, Code, Refused
 from queue_manager.records import Lease
-from worker import code as code_module
-from worker.code import FetchedCode
+from worker import job_code as code_module
+from worker.job_code import FetchedCode
 
 SOURCE = b"from jobs.factor import FACTOR\n\ndef work(n):\n    return n * FACTOR\n"
 FILES = {"times.py": SOURCE, "factor.py": b"FACTOR = 3\n"}
