@@ -163,7 +163,7 @@ def test_who_asks_for_much_and_reads_nothing_is_cut_off_and_costs_no_more_than_a
     asks: Callable[..., AskResults | Collect], master: Master, wide: int
 ) -> None:
     memory = master.process.most_memory_bytes
-    with open_socket(("127.0.0.1", master.port), KEY.encode()) as sock:
+    with open_socket(("127.0.0.1", master.port), KEY.encode())[0] as sock:
         sock.settimeout(5.0)
         hello = encode(Hello("client", "slow", 1))
         first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
