@@ -62,11 +62,12 @@ async def check_job(job: str, words: list[str] | None, folder: Path) -> RunOptio
         raise RefusedError(f"{job}: its import took more than {IMPORT_S:.0f} s") from None
     finally:
         end_group(process)  # it takes too long, or nobody waits for it, or it left something
+        await process.wait()  # else a loop that ends before it is told complains
     answer = b"".join(parts).decode("utf-8", "replace").rpartition(_ANSWER)[2]
     try:
         checked = msgspec.json.decode(answer, type=Checked)
     except msgspec.MsgspecError:
-        code = await process.wait()
+        code = process.returncode
         raise RefusedError(f"{job}: its import ended the process (exit code {code})") from None
     if checked.error:
         raise RefusedError(checked.error)

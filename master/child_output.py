@@ -17,12 +17,15 @@ async def output_of(
 ) -> AsyncIterator[bytes]:
     """Part after part. A process that the child has left may hold the pipe open for ever."""
     assert stream is not None  # a pipe was asked for
+    ended = False
     while True:
         try:
             part = await asyncio.wait_for(stream.read(_READ_BYTES), LOOK_S)
         except TimeoutError:
-            if process.returncode is not None:
+            if ended:
                 return
+            # Its end may be known before its last words: they are in the pipe, so look once more.
+            ended = process.returncode is not None
             continue
         if not part:
             return
