@@ -62,7 +62,9 @@ log = logging.getLogger("quartermaster.master")
 
 TICK_S = 1.0
 KNOWN_WORKERS_S = 5.0
-"""So long a master that has started again waits for the workers that it knew: they hold leases."""
+"""So long a master that has started again waits for the workers that it knew: they hold leases.
+
+From the first that comes; a worker tries again after 4 s at most."""
 
 
 class Service:
@@ -179,7 +181,7 @@ class Service:
         for run in list(self.broker.runs.values()):
             if run.id != QUEUE_RUN and run.state != "pruned" and (run.active or uncollected(run)):
                 self.runners.start(run)
-        self.broker.expect(self.store.workers, time.monotonic() + KNOWN_WORKERS_S)
+        self.broker.expect(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
 

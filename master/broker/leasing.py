@@ -40,7 +40,8 @@ class Leasing(Waiting):
         self._tagged_slots: Counter[frozenset[str]] = Counter()
         self._alone: list[Session] = []
         self._expected: set[str] = set()
-        self._hold_until = 0.0
+        self._hold_s = 0.0
+        self._hold_until: float | None = None
 
     # --- sessions ---
 
@@ -86,28 +87,35 @@ class Leasing(Waiting):
 
     # --- after a restart ---
 
-    def expect(self, workers: set[str], until: float) -> None:
-        """Give nothing to anybody until these workers have come, or that time (monotonic)."""
+    def expect(self, workers: set[str], hold_s: float) -> None:
+        """Give nothing to anybody until these workers have come, or for so long.
+
+        The time counts from the first session on. Before that, perhaps nobody could come, since
+        the master's name or network was not there yet: then all are late together.
+        """
         self._expected = set(workers)
-        self._hold_until = until
+        self._hold_s, self._hold_until = hold_s, None
 
     @property
     def holding(self) -> bool:
-        """Whether nothing is given: a known worker may still hold it."""
-        return bool(self._expected)
+        """Whether somebody is there and gets nothing: a known worker may still hold it."""
+        return bool(self._expected and self.sessions)
 
     def wake(self, now: float) -> None:
         super().wake(now)
         self._alone = [session for session in self._alone if session.is_alone(now)]
-        if self._expected and now >= self._hold_until:
+        if self._hold_until is None:
+            if self.sessions:
+                self._hold_until = now + self._hold_s
+        elif self._expected and now >= self._hold_until:
             self._left |= self._expected  # the next start need not wait for them
             self._expected.clear()
 
     @property
     def next_due(self) -> float | None:
         dues = [session.alone_until for session in self._alone]
-        if self._expected:
-            dues.append(self._hold_until)
+        if self.holding:
+            dues.append(self._now if self._hold_until is None else self._hold_until)
         due = super().next_due
         return min(dues if due is None else [due, *dues], default=None)
 

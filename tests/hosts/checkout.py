@@ -12,6 +12,7 @@ from tests.integration.processes import REPO
 
 LEFT_OUT = (".git", ".venv", ".cache", ".env", "data", "__pycache__", "*.egg-info", ".*_cache")
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^(\w*)\$ (.*)$")
 
 
@@ -45,5 +46,7 @@ def _section(text: str, heading: str) -> str:
     start = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
     assert start, f"no heading {heading!r}"
     rest = text[start.end() :]
-    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.MULTILINE)
+    # A comment in a block of code is no heading.
+    bare = _FENCED.sub(lambda block: " " * len(block[0]), rest)
+    end = re.search(rf"^#{{1,{len(start[1])}}} ", bare, re.MULTILINE)
     return rest[: end.start()] if end else rest

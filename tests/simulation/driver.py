@@ -98,8 +98,8 @@ class Driver:
         broker.next_run, broker.next_block = store.next_run, store.next_block
         broker.next_seq = store.next_seq
         broker.committed()
-        broker.expect(store.workers, now + KNOWN_WORKERS_S)
-        self.hold_until = now + KNOWN_WORKERS_S
+        broker.expect(store.workers, KNOWN_WORKERS_S)
+        self.hold_until: float | None = None
         self.expected = set(store.workers)
         self.connections: list[Connection] = []
         self.by_worker: dict[str, Connection] = {}
@@ -128,7 +128,10 @@ class Driver:
         broker, judge = self.broker, self.judge
         self.retry_at, self.stuck = None, False
         broker.wake(now)
-        if now >= self.hold_until:
+        if self.hold_until is None:
+            if broker.sessions:
+                self.hold_until = now + KNOWN_WORKERS_S
+        elif now >= self.hold_until:
             judge.workers -= self.expected
             self.expected.clear()
         steps, self.again = self.again + self.requests, []

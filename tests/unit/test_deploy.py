@@ -1,0 +1,142 @@
+"""docker-compose.yml and deploy/stack.yml are each whole by themselves, and do not drift apart."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.hosts.checkout import document_commands
+
+REPO = Path(__file__).resolve().parents[2]
+SERVICES = ("master", "worker")
+# What both files say of a service word for word; Swarm has another word for `tmpfs` and `restart`.
+SHARED = ("image", "init", "read_only", "cap_drop", "stop_grace_period", "logging")
+# Variables that compose alone passes, and why.
+COMPOSE_ONLY = {
+    "master": {
+        "QUEUE_AUTHKEY": "the secret is a file",
+        "QUEUE_PUBLISH": "no port is published",
+    },
+    "worker": {"QUEUE_AUTHKEY": "the secret is a file"},
+}
+# Values that differ, and why.
+DIFFERENT = {
+    "QUEUE_PORT": "what compose publishes under may be chosen, nothing is published of a stack",
+    "QUEUE_TLS": "compose's network is one host's, an overlay network crosses the wire in clear",
+    "QUEUE_AUTHKEY_FILE": "a secret, where compose has a volume",
+    "QUEUE_HOST": "the name of a service's tasks, whatever its endpoint_mode",
+    "WORKER_NAME": "filled in by Swarm",
+}
+
+
+def _read(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((REPO / path).read_text("utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return _read("docker-compose.yml")
+
+
+@pytest.fixture(scope="module")
+def stack() -> dict[str, Any]:
+    return _read("deploy/stack.yml")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_both_files_say_the_same_of_a_service(
+    compose: dict[str, Any], stack: dict[str, Any], service: str
+) -> None:
+    ours, theirs = compose["services"][service], stack["services"][service]
+    for word in SHARED:
+        assert ours[word] == theirs[word], word
+    ours, theirs = ours["healthcheck"], theirs["healthcheck"]
+    assert ours | {"interval": ""} == theirs | {"interval": ""}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_both_files_pass_the_same_settings(
+    compose: dict[str, Any], stack: dict[str, Any], service: str
+) -> None:
+    ours = compose["services"][service]["environment"]
+    theirs = stack["services"][service]["environment"]
+    assert ours.keys() - theirs.keys() == COMPOSE_ONLY[service].keys()
+    assert theirs.keys() <= ours.keys()
+    assert {n for n in theirs if ours[n] != theirs[n]} == DIFFERENT.keys() & theirs.keys()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_both_files_mount_the_same_but_for_key_and_jobs(
+    compose: dict[str, Any], stack: dict[str, Any], service: str
+) -> None:
+    """The key is a secret, workers get jobs from the master, /tmp is memory in both."""
+    ours, theirs = compose["services"][service], stack["services"][service]
+    named = {mount for mount in ours["volumes"] if not re.match(r"key:|\./jobs:", mount)}
+    stacked = [mount for mount in theirs["volumes"] if isinstance(mount, str)]
+    assert named == {mount for mount in stacked if not mount.endswith(":/app/jobs:ro")}
+    tmpfs = [mount["target"] for mount in theirs["volumes"] if not isinstance(mount, str)]
+    assert ours["tmpfs"] == tmpfs == ["/tmp"]
+    jobs = [mount for mount in stacked if mount.endswith(":/app/jobs:ro")]
+    assert len(jobs) == (1 if service == "master" else 0)
+
+
+def test_a_stack_is_encrypted_its_key_a_secret_and_nothing_published(stack: dict[str, Any]) -> None:
+    for service in SERVICES:
+        found = stack["services"][service]
+        environment = found["environment"]
+        assert environment["QUEUE_TLS"] == "${QUEUE_TLS:-required}"
+        assert environment["QUEUE_AUTHKEY_FILE"] == "/run/secrets/authkey"
+        assert found["secrets"] == ["authkey"]
+        assert "ports" not in found
+        assert found["deploy"]["endpoint_mode"] == "dnsrr"
+        assert found["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+    assert stack["secrets"]["authkey"]["external"] is True
+    assert "encrypted" not in str(stack["networks"])
+
+
+def test_a_stack_has_no_words_that_swarm_ignores(stack: dict[str, Any]) -> None:
+    """`docker stack deploy` drops these, some without a word."""
+    ignored = {"build", "depends_on", "restart", "security_opt", "tmpfs", "container_name"}
+    for service in SERVICES:
+        assert not stack["services"][service].keys() & ignored
+
+
+def test_one_master_and_workers_that_are_replaced_one_before_the_other(
+    stack: dict[str, Any],
+) -> None:
+    master, worker = (stack["services"][service]["deploy"] for service in SERVICES)
+    assert master["replicas"] == 1
+    assert master["placement"]["constraints"] == ["node.labels.quartermaster == master"]
+    assert master["update_config"]["order"] == "stop-first"
+    assert worker["update_config"]["order"] == "start-first"
+    assert "mode" not in worker
+
+
+def test_the_documented_change_makes_workers_global() -> None:
+    """The `sed` of the document hits the workers' replicas alone."""
+    text = (REPO / "deploy/stack.yml").read_text("utf-8")
+    changed, count = re.subn("replicas: .*WORKERS.*", "mode: global", text)
+    assert count == 1
+    services = yaml.safe_load(changed)["services"]
+    assert services["worker"]["deploy"]["mode"] == "global"
+    assert "replicas" not in services["worker"]["deploy"]
+    assert services["master"]["deploy"]["replicas"] == 1
+
+
+def test_every_command_of_the_document_is_run_by_a_test() -> None:
+    """Its tests refuse to run what is not there; here, that they leave nothing out."""
+    commands = document_commands(REPO / "docs/deployment.md", "Docker Swarm")
+    source = (REPO / "tests/hosts/test_swarm.py").read_text("utf-8")
+    constants = dict(re.findall(r'^(DEPLOY|QM) = "(.*)"$', source, re.MULTILINE))
+    assert len(commands) > 15
+    for _, command in commands:
+        written = command.replace("global.yml quartermaster", "stack.yml quartermaster")
+        if written == constants["DEPLOY"]:
+            continue
+        written = written.removeprefix(constants["QM"])
+        assert re.search(rf"""["']{re.escape(written)}["']""", source), command
