@@ -66,7 +66,7 @@ def test_tasks_wait_while_the_file_does_not_import_and_go_on_when_it_is_mended(
     assert "SyntaxError" not in master.status()
 
 
-def test_a_worker_with_other_code_gets_nothing_and_status_names_it(
+def test_a_worker_that_keeps_to_other_code_gets_nothing_and_status_names_it(
     master: Master, tmp_path: Path
 ) -> None:
     job = master.jobs / "changing.py"
@@ -74,7 +74,7 @@ def test_a_worker_with_other_code_gets_nothing_and_status_names_it(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "changing.py").write_text(JOB.format(result="'wrong'"))
-    worker = master.worker(JOBS_FOLDER=str(elsewhere))
+    worker = master.worker(JOBS_FOLDER=str(elsewhere), WORKER_JOBS="local")
     (tmp_path / "gate").touch()
     run = master.submit("changing", f"gate={tmp_path / 'gate'}")
     lacks = "can't run changing: its elsewhere/changing.py is another version"
