@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from . import table
+from .canary import Canary
 from .cluster import Cluster
 from .evidence import RunStory, Story, match_hits, poison_hits, read_diary
 from .faults import Faults
@@ -30,23 +30,6 @@ EVERY_S = 0.6
 
 CLEAR_S = 0.12
 """Least time between two kills of `--kills`."""
-
-
-class Canary(threading.Thread):
-    """Notes how long a ready thread of this machine waits for its turn."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.lags: list[tuple[float, float]] = []
-        self.over = threading.Event()
-
-    def run(self) -> None:
-        before = time.monotonic()
-        while not self.over.wait(0.01):
-            now = time.monotonic()
-            if now - before > 0.03:
-                self.lags.append((now, now - before - 0.01))
-            before = now
 
 
 class Chaos:

@@ -37,6 +37,12 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.slots.GRACE_S", 0.3)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits behind a task stays there: on a busy machine a start alone may take the 1 s."""
+    monkeypatch.setattr("worker.limits.LONG_S", 60.0)
+
+
 class Jobs:
     """A folder of jobs, and leases of them."""
 

@@ -201,6 +201,7 @@ async def work(word):
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_step_that_kills_the_process_is_charged_to_its_task(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:

@@ -219,6 +219,7 @@ def test_a_revoked_task_that_ignores_sigterm_is_killed(jobs: Any, run_worker: An
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("where", ["def setup(): time.sleep(1000)", "time.sleep(1000)"])
 def test_a_slot_that_prepares_for_a_revoked_lease_is_replaced(
     jobs: Any, run_worker: Any, where: str
