@@ -341,7 +341,8 @@ def _start(theirs: socket.socket, board: Board, folder: Path, mark: str) -> subp
     words = [theirs.fileno(), board.descriptor, os.getpid(), folder.resolve()]
     return subprocess.Popen(
         [sys.executable, "-m", "worker.slot", *map(str, words)],
-        env={**os.environ, MARK: mark},
+        # No bytecode: on a full disk Python 3.11 leaves half a file, which no later slot can read.
+        env={**os.environ, MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

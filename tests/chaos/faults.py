@@ -37,7 +37,7 @@ DEATH_S = 2.0
 
 FULL_BYTES = 4096
 
-FROZEN_MASTER_TOUCHES = True
+FROZEN_MASTER_TOUCHES = False
 """Whether a master that was frozen for long may give up its workers when it goes on, though they
 have spoken meanwhile. False is the strict form: a stop of the master touches nobody."""
 

@@ -234,16 +234,17 @@ def test_a_paused_containers_tasks_run_again_in_15_s_and_its_late_outcome_is_ref
 ) -> None:
     stack, steps = chaos_stack, Steps(chaos_stack, "/shared/paused.log")
     eventually(lambda: connected(stack) == WORKERS, 30)
-    run = int(stack.qm("submit", "endure", f"log={steps.path}", "count=1", "length_s=0.3"))
+    run = int(stack.qm("submit", "endure", f"log={steps.path}", "count=1", "length_s=0.8"))
     held = eventually(lambda: [w for w in stack.containers("worker") if steps.running(w)])
     before = refused(stack)
     held[0].pause()
     paused_at = time.monotonic()
     try:
-        eventually(lambda: steps.starts()["0"] == 2, LEASE_S + 2)
+        # Longer than allowed, for a look takes seconds on a busy machine: what counts is written.
+        eventually(lambda: steps.starts()["0"] == 2, 2 * LEASE_S)
         (_, _, _, at) = [words for words in steps.all() if words[0] == "S"][1]
         assert float(at) - paused_at < LEASE_S
-        all_done(stack, run, 1, 20)
+        all_done(stack, run, 1, 30)
     finally:
         held[0].unpause()
     eventually(lambda: refused(stack) == before + 1, 15)
@@ -293,14 +294,14 @@ def test_workers_that_are_restarted_one_after_the_other_lose_nothing_and_repeat_
 ) -> None:
     stack, steps = chaos_stack, Steps(chaos_stack, "/shared/rolling.log")
     eventually(lambda: connected(stack) == WORKERS, 30)
-    count = 400
-    run = int(stack.qm("submit", "endure", f"log={steps.path}", f"count={count}", "length_s=0.2"))
+    count = 600
+    run = int(stack.qm("submit", "endure", f"log={steps.path}", f"count={count}", "length_s=0.3"))
     for worker in stack.containers("worker"):
         eventually(lambda worker=worker: steps.running(worker), 20)
-        worker.restart(timeout=10)  # its longest task takes 2 s: all that it has ends in time
+        worker.restart(timeout=10)  # its longest task takes 3 s: all that it has ends in time
         eventually(lambda: connected(stack) == WORKERS, 30)
     assert len(steps.starts()) < count, "the run was over before the last restart"
-    all_done(stack, run, count, 60)
+    all_done(stack, run, count, 90)
     assert set(steps.starts().values()) == {1}
 
 

@@ -22,6 +22,7 @@ import msgspec
 from queue_manager import pickles
 from queue_manager.messages import AskStatus, Hello, Status, decode_reply, encode
 from queue_manager.names import EXCHANGE
+from queue_manager.tls import Mode
 from queue_manager.transport import connect
 
 REPO = Path(__file__).resolve().parents[2]
@@ -246,7 +247,9 @@ class Master(Place):
         key = self.settings["QUEUE_AUTHKEY"].encode()
         hello = Hello("client", "tests", os.getpid())
         first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
-        with contextlib.closing(connect(("127.0.0.1", self.port), authkey=key)) as connection:
+        mode: Mode = "required" if self.settings.get("QUEUE_TLS") == "required" else "off"
+        made = connect(("127.0.0.1", self.port), authkey=key, mode=mode)
+        with contextlib.closing(made) as connection:
             for body in (first, encode(hello), encode(AskStatus(1))):
                 connection.send_bytes(body)
             connection.recv_bytes()  # the answer to `accept_connection`
