@@ -264,6 +264,7 @@ def test_a_rolling_update_starts_the_new_before_the_old_drain(swarm: Swarm) -> N
     assert ended == dict.fromkeys(old, "0")
     assert set(map(frozenset, signals.values())) == {frozenset({"15"})}
     swarm.finished(run, 240)
+    assert {one["result"][2] for one in swarm.results(run)} == old | healthy
     status = swarm.qm("status")
     assert "outcomes of old leases" not in status
     assert set(re.findall(r"^worker .* s +(\d+) +\d", status, re.MULTILINE)) == {"2"}
@@ -271,24 +272,25 @@ def test_a_rolling_update_starts_the_new_before_the_old_drain(swarm: Swarm) -> N
 
 def test_scaling_takes_effect_during_a_run(swarm: Swarm) -> None:
     """More workers take part at once, fewer drain; nothing is charged or done twice."""
-    run = swarm.submit(160, 0.5)
+    run = swarm.submit(200, 0.5)
     swarm.begun(run)
     swarm.types("A", "docker service scale quartermaster_worker=6")
     eventually(lambda: swarm.workers().total() == 6, what="six workers")
     assert set(swarm.workers().values()) == {2}
-    swarm.finished(run, 160)
+    swarm.finished(run, 200)
+    assert len({one["result"][2] for one in swarm.results(run)}) == 6
     assert "outcomes of old leases" not in swarm.qm("status")
     assert "Running" in swarm.types("A", "docker service ps quartermaster_worker")
 
 
 def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None:
     """Within 15 s, by the master's heartbeat; when the node is back it gets workers, and work."""
-    run = swarm.submit(300, 0.5)
+    run = swarm.submit(200, 0.5)
     swarm.begun(run)
     host = swarm.hosts["hostC"]
     host.kill()
     cut = time.time()
-    nodes = swarm.finished(run, 300)
+    nodes = swarm.finished(run, 200)
     given_up = swarm.master_log(r"worker hostC:\w+/\d+ left, [1-9]\d* task")
     assert len(given_up) == 2
     assert max(when for when, _ in given_up) - cut < RERUN_S
@@ -303,7 +305,7 @@ def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None
 
 def test_the_masters_node_loses_its_power_and_comes_back(swarm: Swarm) -> None:
     """Nothing acknowledged is lost, workers of the other nodes go on and hand in, and it ends."""
-    run = swarm.submit(300, 0.5)
+    run = swarm.submit(160, 0.5)
     swarm.begun(run)
     before = swarm.results(run)
     swarm.manager.kill()
@@ -313,7 +315,7 @@ def test_the_masters_node_loses_its_power_and_comes_back(swarm: Swarm) -> None:
     eventually(lambda: _answers(swarm), 60, "the master is back")
     after = {one["task"]: one for one in swarm.results(run)}
     assert [after[one["task"]] for one in before] == before
-    swarm.finished(run, 300)
+    swarm.finished(run, 160)
     assert "outcomes of old leases" not in swarm.qm("status")
     assert len(swarm.results(2)) == 60
 
