@@ -40,7 +40,13 @@ _EXPECTED = {
 
 
 def _folder_of_user() -> Path:
-    return Path(tempfile.gettempdir(), f"quartermaster-health-{os.getuid()}")
+    try:
+        temporary = tempfile.gettempdir()
+    except FileNotFoundError:  # a read-only container without a mount at /tmp
+        raise SettingsError(
+            "HEALTH_FILE: there is no temporary folder to write it into: /tmp must be one"
+        ) from None
+    return Path(temporary, f"quartermaster-health-{os.getuid()}")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

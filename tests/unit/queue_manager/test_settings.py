@@ -1,5 +1,6 @@
 """The environment: defaults, empty values, and errors that name the variable."""
 
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,19 @@ def test_empty_means_unset_everywhere() -> None:
     empty = load_settings(dict.fromkeys(names, ""))
     assert empty.queue_publish_known
     assert msgspec.structs.replace(empty, queue_publish_known=False) == load_settings({})
+
+
+def test_no_temporary_folder_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a read-only root and nothing mounted at /tmp."""
+
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    with pytest.raises(SettingsError) as caught:
+        load_settings({})
+    assert str(caught.value).startswith("HEALTH_FILE: there is no temporary folder")
+    assert load_settings({"HEALTH_FILE": "/here"}).health_file == Path("/here")
 
 
 def test_values_are_converted() -> None:
