@@ -42,8 +42,9 @@ class Lan:
     def __enter__(self) -> Lan:
         assert os.geteuid() == 0, "several Docker hosts on one machine: only root can make them"
         sweep()
-        interrupt = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        self._stack.callback(signal.signal, signal.SIGTERM, interrupt)
+        for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job ignores SIGINT
+            before = signal.signal(number, signal.default_int_handler)
+            self._stack.callback(signal.signal, number, before)
         try:
             self._set_up()
         except BaseException:

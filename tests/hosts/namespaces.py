@@ -18,9 +18,13 @@ _NO_OUTLIVING = ["setpriv", "--pdeathsig", "KILL"]
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The settings, and of this environment what is not about engines, proxies or Quartermaster."""
+    """The settings, and of this environment what is not about engines, proxies or Quartermaster.
+
+    Nor about `make`, under which these tests run and which they call.
+    """
     kept = clean_environment({})
-    for name in [n for n in kept if n.startswith("DOCKER_") or n.lower().endswith("_proxy")]:
+    others = ("DOCKER_", "MAKE", "MFLAGS")
+    for name in [n for n in kept if n.startswith(others) or n.lower().endswith("_proxy")]:
         del kept[name]
     return {**kept, **settings}
 

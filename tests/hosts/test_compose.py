@@ -46,6 +46,22 @@ def work(task):
 def sites(lan: Lan, images: Images) -> Iterator[tuple[Site, Site, Site]]:
     """From nothing to workers on three hosts, with jobs on A alone."""
     a, b, c = (Site(host) for host in lan.hosts)
+    try:
+        deploy(a, b, c, images)
+        yield a, b, c
+    except BaseException:
+        print(a.runs("docker compose logs --tail 50", check=False))
+        raise
+    finally:
+        for site in (a, b, c):
+            if site.folder.exists():
+                site.runs("docker compose down --volumes --timeout 2", check=False)
+            shutil.rmtree(site.folder, ignore_errors=True)
+            shutil.rmtree(site.host.home / "bin")
+
+
+def deploy(a: Site, b: Site, c: Site, images: Images) -> None:
+    """What the document says, in its order."""
     copy_checkout(a.host)
     (a.folder / "jobs" / "where.py").write_text(WHERE)
     (a.folder / "jobs" / "lengths.py").write_text("DEFAULT_S = 0.1\n")
@@ -58,16 +74,6 @@ def sites(lan: Lan, images: Images) -> Iterator[tuple[Site, Site, Site]]:
         assert [p.name for p in (site.folder / "jobs").iterdir()] == []
         site.runs(joining(a))
     eventually(lambda: workers(a) == {"hostA": 2, "hostB": 4, "hostC": 4}, 60.0, "ten workers")
-    try:
-        yield a, b, c
-    except BaseException:
-        print(a.runs("docker compose logs --tail 50", check=False))
-        raise
-    finally:
-        for site in (a, b, c):
-            site.runs("docker compose down --volumes --timeout 2", check=False)
-            shutil.rmtree(site.folder)
-            shutil.rmtree(site.host.home / "bin")
 
 
 def joining(a: Site) -> str:
