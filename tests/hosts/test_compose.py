@@ -302,7 +302,7 @@ def test_a_new_key_keeps_out_who_has_the_old_one_until_he_has_it_too(
     a, b, c = sites
     old = key_of(a)
     a.types("docker compose run --rm --no-deps master rm /key/authkey")
-    a.types("docker compose up --detach --force-recreate", timeout_s=60)
+    a.types("docker compose up --detach --force-recreate --scale worker=2", timeout_s=60)
     eventually(lambda: workers(a)["hostA"] >= 1, 60.0, "A's own workers")
     assert key_of(a) != old
     wrong = "wrong authkey for 203.0.113.11:5000"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,23 @@ def test_the_documented_change_makes_workers_global() -> None:
     assert services["master"]["deploy"]["replicas"] == 1
 
 
-def test_every_command_of_the_document_is_run_by_a_test() -> None:
+def _texts(path: str) -> set[str]:
+    """The texts of a module, each with its parts put together."""
+    tree = ast.parse((REPO / path).read_text("utf-8"))
+    found = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+    return {text for text in found if isinstance(text, str)}
+
+
+def test_every_command_for_compose_is_run_by_a_test() -> None:
+    """`docker compose build` by the fixture that makes the images."""
+    document = REPO / "docs/deployment.md"
+    swarms = {command for _, command in document_commands(document, "Docker Swarm")}
+    commands = {command for _, command in document_commands(document)} - swarms
+    assert len(commands) > 12
+    assert commands - _texts("tests/hosts/test_compose.py") == set()
+
+
+def test_every_command_for_swarm_is_run_by_a_test() -> None:
     """Its tests refuse to run what is not there; here, that they leave nothing out."""
     commands = document_commands(REPO / "docs/deployment.md", "Docker Swarm")
     source = (REPO / "tests/hosts/test_swarm.py").read_text("utf-8")
