@@ -32,7 +32,9 @@ class Bridge:
         run([*self.inside, "sh", "-c", ANSWERS])
         self._ip(
             "link set lo up",
-            "link add br0 type bridge",
+            # An address of its own: else it is that of some port, and changes when that goes, while
+            # the hosts go on with the old one for half a minute.
+            f"link add br0 address {_mac(1)} type bridge",
             f"address add {ADDRESS}/24 dev br0",
             "link set br0 up",
         )
@@ -42,8 +44,8 @@ class Bridge:
 
     def plug(self, name: str, number: int, pid: int) -> None:
         """Connect the network of a process, as eth0; its MAC stays the same for a number."""
-        mac = f"02:71:6d:00:00:{number:02x}"
-        self._ip(f"link add {name} type veth peer name eth0 address {mac} netns {pid}")
+        peer = f"peer name eth0 address {_mac(number)} netns {pid}"
+        self._ip(f"link add {name} type veth {peer}")
         # The default route leads nowhere, but what is not there fails at once with it.
         lines = [
             "link set lo up",
@@ -69,3 +71,8 @@ class Bridge:
     def close(self) -> None:
         """End the keeper; the namespace and all in it go with it."""
         end(self._keeper)
+
+
+def _mac(number: int) -> str:
+    """That of the machine with this number as the last part of its address."""
+    return f"02:71:6d:00:00:{number:02x}"

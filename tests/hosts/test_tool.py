@@ -173,6 +173,19 @@ def test_the_flipper_changes_the_chosen_bits(
         assert middle.flipped == len(at)
 
 
+def test_the_man_in_the_middle_is_found_though_a_host_was_switched_off(
+    lan: Lan, answering: Host
+) -> None:
+    """The others know his address from before, which does not change with who is plugged in."""
+    for _ in range(2):
+        with lan.flipper(answering, PORT) as middle:
+            answer = ask(lan.hosts[2], middle.address[0], "abc", middle.address[1])
+            assert answer == "cba"
+        answering.kill()
+        answering.start()
+        eventually(lambda: ask(lan.hosts[2], answering.address, "back") == "kcab")
+
+
 def test_the_hosts_make_a_swarm(lan: Lan) -> None:
     """All three are ready nodes of it, the first its manager."""
     manager = lan.hosts[0]
