@@ -43,7 +43,7 @@ class NullStore:
 
     def load(self) -> list[LoadedRun]:
         record = RunRecord(QUEUE_RUN, "", [], None, RunOptions(), "active", False, 0.0, None)
-        return [LoadedRun(record, RunCounts(), [])]
+        return [LoadedRun(record, RunCounts(), {})]
 
     def commit(self, changes: Changes) -> None:
         for block in changes.blocks:
@@ -75,8 +75,8 @@ class NullStore:
     ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
         return [], None
 
-    def groups(self, run: int) -> list[str]:
-        return [group for of, group in self._lanes if of == run and group is not None]
+    def groups(self, run: int) -> dict[str, int]:
+        return {group: 0 for of, group in self._lanes if of == run and group is not None}
 
     def set_clock(self, boot: int, behind_s: float) -> None:
         pass
