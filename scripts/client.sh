@@ -17,12 +17,20 @@ import sys
 
 from queue_manager.authkey import find_authkey
 from queue_manager.settings import load_settings
+from queue_manager.tls import master_mode
 
 host, _, port = sys.argv[1].rpartition(":")
 host = host.strip("[]")
 if host in ("0.0.0.0", "::"):
     host = "127.0.0.1"
-key = find_authkey(load_settings()).decode("utf-8", "surrogateescape")
+settings = load_settings()
+if master_mode(settings) == "required":
+    print(
+        "client: this master takes encrypted connections only, which the tutorial's script can't"
+        " make: QUEUE_TLS=auto docker compose up --detach lets it in, in clear",
+        file=sys.stderr,
+    )
+key = find_authkey(settings).decode("utf-8", "surrogateescape")
 quoted = '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 authkey = f"b{quoted}" if key.isascii() else f"{quoted}.encode()"
 print(f'server_addr = "{host}"')

@@ -205,6 +205,7 @@ def test_strangers_are_refused(lan: Lan, sites: tuple[Site, Site, Site]) -> None
             assert flipper.flipped >= 1, (way, place)
             assert not said.startswith("qsize"), (way, place, said)
     assert "refused a connection from" in a.runs("docker compose logs master")
+    assert "takes encrypted connections only" in a.runs("make client 2>&1")
 
 
 def test_a_host_that_is_cut_off_loses_its_tasks_and_is_back_soon_after(
