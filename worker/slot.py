@@ -6,6 +6,7 @@ outlives its supervisor and never talks to the master.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import inspect
 import os
@@ -28,6 +29,10 @@ from .work_loop import careful, payloads_of, run_lease
 
 if TYPE_CHECKING:
     from .async_slot import AsyncSlot
+
+
+OOM_SCORE = 500
+"""As if a slot had half of all memory more than it has."""
 
 
 class Slot:
@@ -147,10 +152,20 @@ def _limit_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
 
 
+def _go_first() -> None:
+    """Where memory runs out the kernel shall end a slot, whose task is charged for it.
+
+    By size alone it may take the supervisor, and with it all slots (proc_pid_oom_score_adj(5)).
+    """
+    with contextlib.suppress(OSError):  # not on macOS
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+
+
 def main(words: list[str]) -> int:
     """`python -m worker.slot PIPE BOARD SUPERVISOR FOLDER`, the first two being descriptors."""
     pipe, board, supervisor = (int(word) for word in words[:3])
     die_with(supervisor)
+    _go_first()
     os.set_inheritable(pipe, False)
     os.set_inheritable(board, False)
     faulthandler.enable()  # a segfault leaves its Python stack in the evidence

@@ -84,7 +84,7 @@ GLUTTON = """
 import time
 from queue_manager import Options
 
-OPTIONS = Options(attempts=2)
+OPTIONS = Options(attempts=3)
 
 def tasks():
     for n in range(20):
@@ -311,18 +311,23 @@ def test_workers_that_are_restarted_one_after_the_other_lose_nothing_and_repeat_
 def test_what_takes_more_memory_than_its_container_has_is_a_dead_letter_and_no_other_is(
     chaos_stack: Stack,
 ) -> None:
-    """The kernel kills the slot, the largest process of the container, and nothing else of it."""
-    little = {"mem_limit": "128m", "memswap_limit": "128m"}
+    """The kernel kills the slot, and never the supervisor.
+
+    It may take the other slot as well: what it has killed still holds its memory for some ms, and
+    whoever wants a page then makes it look for another. That one's task is charged a try.
+    """
+    little = {"mem_limit": "256m", "memswap_limit": "256m"}
     with pair(chaos_stack, "glutton", {}, little, slots=2) as (master, worker):
         status = ["qm", "status"]
         eventually(lambda: re.search(r"^ +1 .* failed ", in_master(master, *status), re.M), 60)
         text = in_master(master, "qm", "results", "1")
         rows = {row["payload"]: row for row in map(json.loads, text.splitlines())}
         much = rows.pop("much")
-        assert (much["state"], much["attempts"]) == ("dead", 2)
+        assert (much["state"], much["attempts"]) == ("dead", 3)
         assert "killed by SIGKILL" in much["error"]
         assert len(rows) == 20
-        assert {(row["state"], row["attempts"]) for row in rows.values()} == {("done", 1)}
+        assert {row["state"] for row in rows.values()} == {"done"}
+        assert all(row["attempts"] <= 3 for row in rows.values())
         worker.reload()
         assert worker.attrs["State"]["Running"]
         assert worker.logs().count(b": connected to") == 1
@@ -363,6 +368,11 @@ def pair(
         started.append(worker)
         eventually(lambda: b"connected" in master.logs(), 30)
         yield master, worker
+    except BaseException:
+        for container in started:
+            container.reload()
+            print(container.attrs["State"], container.logs(tail=30).decode(), sep="\n")
+        raise
     finally:
         for container in started:
             with suppress(docker.errors.APIError):

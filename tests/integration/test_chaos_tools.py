@@ -53,11 +53,16 @@ def ends(proxy: Proxy, far: socket.socket) -> Iterator[tuple[socket.socket, sock
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process that does not grow."""
-    program = subprocess.Popen(["sleep", "60"], stdin=-3, stdout=-3, stderr=-3)
-    eventually(lambda: vitals(program.pid)["descriptors"] == 3)
+    program = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=-3)
+    assert program.stdin is not None
+    assert program.stdout is not None
+    program.stdin.write(b"x")
+    program.stdin.flush()
+    assert program.stdout.read(1) == b"x"  # it is loaded, and waits for more
+    eventually(lambda: state(program.pid) == "S")
     yield program
     program.kill()
-    program.wait()
+    program.communicate()
 
 
 def silent(sock: socket.socket) -> bool:

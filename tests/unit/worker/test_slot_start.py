@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,5 +56,20 @@ def test_a_slot_that_cannot_start_leaves_nothing_and_comes_when_it_can(
         lease = jobs.lease([1])
         rig.give(lease)
         await rig.until(lambda: rig.done)
+
+    run_worker(scenario)
+
+
+def test_where_memory_runs_out_a_slot_goes_before_its_supervisor(
+    jobs: Any, run_worker: Any
+) -> None:
+    """Else the kernel may take the supervisor, and all slots with it."""
+    jobs.write("def work(n): return open('/proc/self/oom_score_adj').read()\n")
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0]))
+        await rig.until(lambda: rig.done)
+        (score,) = rig.done.values()
+        assert int(score) >= int(Path("/proc/self/oom_score_adj").read_text()) + 500
 
     run_worker(scenario)
