@@ -179,6 +179,7 @@ def test_a_put_without_a_lease_reaches_a_reader_and_settles_nothing(master: Mast
 def test_join_waits_until_all_that_was_put_is_done_or_dead(master: Master) -> None:
     client, joining, late = master.client(), master.client(), master.client()
     client("[tasks.put(n) for n in (1, 2)]")
+    assert joining("tasks.qsize()") == 2  # it is connected: its join comes before what follows
     joining.begin("tasks.join()")
     assert client("(tasks.get(), results.put(1))")[0] == 1
     assert client("tasks.get()") == 2
