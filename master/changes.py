@@ -113,11 +113,19 @@ class RunCounts:
     last_seq: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaCounts:
+    """How many tasks that name a quota its run has accepted, and dropped above it."""
+
+    accepted: int = 0
+    dropped: int = 0
+
+
 @dataclass(slots=True)
 class Changes:
     """All that one turn makes durable, in one transaction.
 
-    runs, counts and strays replace what was recorded of the same run or task before.
+    runs, counts, strays and quotas replace what was recorded of the same run, task or quota before.
     keys: of the new tasks, by run. delivered: up to where the queue run's results went to stock
     clients, as (seq, index in it). workers: ids of workers that came (True) or left (False).
     revived: runs whose dead letters of before this turn wait again, from that wall time on, with
@@ -134,6 +142,7 @@ class Changes:
     workers: dict[str, bool] = field(default_factory=dict)
     revived: dict[int, float] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
+    quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
 
     @property
     def urgent(self) -> bool:
@@ -145,6 +154,7 @@ class Changes:
             or self.runs
             or self.revived
             or self.forgotten
+            or self.quotas
             or any(self.workers.values())
         )
 

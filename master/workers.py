@@ -328,7 +328,7 @@ class Workers:
     def _done(self, worker: WorkerSession, outcome: Done, now: float, wall: float) -> bool:
         lease = worker.session.leases.get(outcome.lease)
         # Looked at before anything is staged: a result must not be recorded without them.
-        fresh = self._follow_ups.fresh(lease.run, outcome.follow) if lease is not None else []
+        fresh = self._follow_ups.fresh(lease.run, outcome.follow) if lease is not None else None
         accepted = self._turn.broker.done(
             worker.session,
             outcome.lease,
@@ -337,7 +337,7 @@ class Workers:
             outcome.results,
             outcome.took_s,
         )
-        if accepted and lease is not None and fresh:
+        if accepted and lease is not None and fresh is not None:
             self._follow_ups.stage(lease.run, fresh, now, wall, from_tasks=False)
         return accepted
 

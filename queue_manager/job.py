@@ -41,11 +41,12 @@ def _count(name: str, value: object, most: int = LARGEST) -> None:
         raise ValueError(f"{name} is at most {most:,}, not {_shown(value)}")
 
 
-def _text(name: str, value: object) -> None:
+def _text(name: str, value: object, other: str = " or None") -> None:
     if not isinstance(value, str):
-        raise TypeError(f"{name} is a str or None, not {value!r}")
+        raise TypeError(f"{name} is a str{other}, not {value!r}")
     if not value:
-        raise ValueError(f"{name} is a text with at least one character, or None")
+        comma = "," * bool(other)
+        raise ValueError(f"{name} is a text with at least one character{comma}{other}")
     if not value.isascii():
         try:
             value.encode()
@@ -66,6 +67,30 @@ def _tags(name: str, value: object) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
+class Quota:
+    """The most tasks that a run accepts of those that name it: `Task(quota=Quota("pages", 1000))`.
+
+    What comes above that is dropped and counted, as if it had not been submitted: its key stays
+    free. What was accepted counts for good, whatever becomes of it.
+
+    Args:
+        name: of the quota; each one of a run counts by itself.
+        most: so many tasks, from `tasks()` and behind results together.
+
+    Raises:
+        TypeError: a field is of the wrong type.
+        ValueError: a field is out of its range.
+    """
+
+    name: str
+    most: int
+
+    def __post_init__(self) -> None:
+        _text("name", self.name, "")
+        _count("most", self.most)
+
+
+@dataclass(frozen=True)
 class Task:
     """One input of a run, with more than its payload.
 
@@ -75,6 +100,7 @@ class Task:
         group: tasks of one group can be limited together.
         priority: higher goes first within a run; any whole number of 64 bits.
         delay_s: seconds before the task is offered for the first time.
+        quota: the run drops it if it has accepted enough tasks of that quota.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -86,6 +112,7 @@ class Task:
     group: str | None = None
     priority: int = 0
     delay_s: float = 0.0
+    quota: Quota | None = None
 
     def __post_init__(self) -> None:
         if self.key is not None:
@@ -98,6 +125,8 @@ class Task:
             raise ValueError(f"priority is a number of 64 bits, not {self.priority!r}")
         if self.delay_s != 0.0:
             _seconds("delay_s", self.delay_s)
+        if self.quota is not None and not isinstance(self.quota, Quota):
+            raise TypeError(f"quota is a Quota(...) or None, not {self.quota!r}")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from master.changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
+    QuotaCounts,
     RunCounts,
     RunRecord,
     StrayRecord,
@@ -49,6 +50,7 @@ class Kept:
     strays: dict[tuple[int, int], StrayRecord] = field(default_factory=dict)
     keys: set[tuple[int, str]] = field(default_factory=set)
     dropping: set[int] = field(default_factory=set)
+    quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
     by_run: dict[int, list[int]] = field(default_factory=dict)
     seqs_of_run: dict[int, list[int]] = field(default_factory=dict)
     seqs_of_block: dict[int, list[int]] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class MemoryStore:
         self._write_runs(changes)
         for worker, is_here in changes.workers.items():
             (kept.workers.add if is_here else kept.workers.discard)(worker)
+        kept.quotas |= changes.quotas
         if changes.delivered is not None:
             kept.delivered = changes.delivered
         self.commits += 1
@@ -231,6 +234,13 @@ class MemoryStore:
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
         return {key for key in keys if (run, key) in self._kept.keys}
 
+    def quota(self, run: int, name: str) -> QuotaCounts:
+        return self._kept.quotas.get((run, name), QuotaCounts())
+
+    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+        found = {name: q for (r, name), q in sorted(self._kept.quotas.items()) if r == run}
+        return dict(list(found.items())[:most])
+
     def find_run(self, key: str) -> int | None:
         return next((run.id for run in self._kept.runs.values() if run.key == key), None)
 
@@ -332,6 +342,7 @@ class MemoryStore:
                 del self._kept.strays[run, task]
         del self._kept.by_run.get(run, [])[:rows]
         if not self._kept.by_run.get(run):
+            self._kept.quotas = {k: q for k, q in self._kept.quotas.items() if k[0] != run}
             self._kept.dropping.discard(run)
             self._kept.seqs_of_run.pop(run, None)
         return True

@@ -134,7 +134,8 @@ class Lifecycle(Claims):
         """Stage the counts of the runs that this turn touched, and the end of those that ended."""
         changes = self.changes
         seqs = {o.run: o.seq for o in changes.outcomes}
-        ids = {b.run for b in changes.blocks} | {r for r, _ in changes.strays}
+        ids = {b.run for b in changes.blocks}
+        ids.update(run for run, _ in (*changes.strays, *changes.quotas))
         for run_id in ids.union(seqs, changes.runs, changes.revived):
             run = self.runs[run_id]
             ended = run.exhausted and not run.unended and run.id != QUEUE_RUN

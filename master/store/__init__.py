@@ -13,6 +13,7 @@ from ..changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
+    QuotaCounts,
     StrayRecord,
     TaskRecord,
     WaitingBlock,
@@ -92,6 +93,12 @@ class Store(Protocol):
 
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
         """Which of these keys the run has already."""
+
+    def quota(self, run: int, name: str) -> QuotaCounts:
+        """What one quota of a run has counted."""
+
+    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+        """What the quotas of a run have counted, so many of them at most, in the order of names."""
 
     def find_run(self, key: str) -> int | None:
         """The run with this key, also when it was pruned."""

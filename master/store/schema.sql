@@ -111,6 +111,15 @@ CREATE TABLE keys (
     PRIMARY KEY (run, hash)
 ) WITHOUT ROWID;
 
+-- What came of the tasks of a run that name a quota.
+CREATE TABLE quotas (
+    run      INTEGER NOT NULL,
+    name     TEXT NOT NULL,
+    accepted INTEGER NOT NULL,
+    dropped  INTEGER NOT NULL,
+    PRIMARY KEY (run, name)
+) WITHOUT ROWID;
+
 -- Workers that were connected at the last commit.
 CREATE TABLE workers (
     id TEXT PRIMARY KEY

@@ -22,6 +22,7 @@ from ..changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
+    QuotaCounts,
     StrayRecord,
     TaskRecord,
     WaitingBlock,
@@ -147,6 +148,14 @@ class SqliteStore:
     @_reads
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
         return self._keys.taken(run, keys)
+
+    @_reads
+    def quota(self, run: int, name: str) -> QuotaCounts:
+        return waiting.quota(self._db, run, name)
+
+    @_reads
+    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+        return waiting.quotas(self._db, run, most)
 
     @_reads
     def find_run(self, key: str) -> int | None:

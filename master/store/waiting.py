@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Any
 
-from ..changes import BlockState, Place, StrayRecord, WaitingBlock
+from ..changes import BlockState, Place, QuotaCounts, StrayRecord, WaitingBlock
 from .rows import get_meta, set_meta
 
 LEAST_SET_S = 1.0
@@ -144,6 +144,21 @@ ORDER BY grp
 def groups(db: sqlite3.Connection, run: int) -> dict[str, int]:
     """As `Store.groups`: those of what is not done (and of some that soon is known to be)."""
     return dict(db.execute(_GROUPS, (run,)).fetchall())
+
+
+def quota(db: sqlite3.Connection, run: int, name: str) -> QuotaCounts:
+    """As `Store.quota`."""
+    query = "SELECT accepted, dropped FROM quotas WHERE run = ? AND name = ?"
+    return QuotaCounts(*(db.execute(query, (run, name)).fetchone() or ()))
+
+
+def quotas(db: sqlite3.Connection, run: int, most: int) -> dict[str, QuotaCounts]:
+    """As `Store.quotas`."""
+    rows = db.execute(
+        "SELECT name, accepted, dropped FROM quotas WHERE run = ? ORDER BY name LIMIT ?",
+        (run, most),
+    )
+    return {name: QuotaCounts(*counts) for name, *counts in rows}
 
 
 def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:

@@ -35,6 +35,11 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     )
     _write_runs(db, changes)
     _write_workers(db, changes.workers)
+    insert(
+        db,
+        "INSERT OR REPLACE INTO quotas (run, name, accepted, dropped)",
+        ((*key, q.accepted, q.dropped) for key, q in changes.quotas.items()),
+    )
     if changes.delivered is not None:
         set_meta(db, "delivered_seq", changes.delivered[0])
         set_meta(db, "delivered_index", changes.delivered[1])

@@ -23,6 +23,7 @@ def after_step(driver: Driver, now: float) -> None:
 
 
 def _counts(run: Run, true: TrueRun, now: float) -> None:
+    check(run.accepted == true.passed, "run {} has {} of tasks()", run.id, run.accepted)
     told = (run.tasks, run.done, run.dead, run.cancelled, run.leased, run.staged, run.state)
     tasks = len(true.tasks)
     right = (tasks, true.done, true.dead, true.cancelled, true.held, 0, true.state)
@@ -151,11 +152,14 @@ def on_disk(driver: Driver) -> None:
         check(told == state, "run {} is {} on disk, not {}", number, told, state)
         told_counts = (counts.tasks, counts.done, counts.dead)
         check(told_counts == (len(true.tasks), true.done, true.dead), "counts of run {}", number)
+        check(counts.accepted == true.passed, "run {} has {} of tasks()", number, counts.accepted)
         if true.state == "pruned":
             continue
         _outcomes(driver, true)
         for block in true.blocks:
             _block(driver, judge.blocks[block], block)
+        quotas = {n: (q.accepted, q.dropped) for n, q in store.quotas(number, 99).items()}
+        check(quotas == true.quotas, "quotas {} on disk, not {}", quotas, true.quotas)
         keys = [f"k{n}" for n in range(60)]
         check(store.taken_keys(number, keys) == set(keys) & true.keys, "keys of run {}", number)
 

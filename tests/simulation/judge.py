@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from master.broker.lease import Lease, Session
 from master.broker.leasing import ALONE_S
 from master.broker.waiting import RESERVE_S
 from master.changes import QUEUE_RUN, Changes
-from queue_manager.records import HeldLease, NewBlock, RunOptions
+from queue_manager.records import HeldLease, NewBlock, RunOptions, RunQuota
 
 from .truth import SOON, Task, TrueRun, Truth, check
 
@@ -120,6 +122,35 @@ class Judge(Truth):
         run.blocks.add(block)
         self.blocks[block] = tasks
         self.undo_by(lambda: self.blocks.pop(block))
+
+    def offered(self, run: TrueRun, blocks: list[NewBlock], from_tasks: bool) -> list[NewBlock]:
+        """What must be accepted of new tasks; counts what quotas drop."""
+        self.touch_run(run)
+        seen = set(run.keys)
+        accepted = []
+        for block in blocks:
+            kept = []
+            for position in range(block.count):
+                key = None if block.keys is None else block.keys[position]
+                run.passed += from_tasks and key is None
+                if key in seen:
+                    continue
+                if self._within_quota(run, block.quota):
+                    kept.append(key)
+                    seen.update([key] if key is not None else [])
+            keys = None if block.keys is None else [key for key in kept if key is not None]
+            if kept:
+                accepted.append(msgspec.structs.replace(block, count=len(kept), keys=keys))
+        return accepted
+
+    @staticmethod
+    def _within_quota(run: TrueRun, quota: RunQuota | None) -> bool:
+        if quota is None:
+            return True
+        accepted, dropped = run.quotas.get(quota.name, (0, 0))
+        fits = accepted < quota.most
+        run.quotas[quota.name] = (accepted + fits, dropped + (not fits))
+        return fits
 
     def settled(self, session: int, number: int, start: int, stop: int) -> list[Task]:
         """The tasks of a range that the session holds, if it holds them all."""

@@ -62,6 +62,8 @@ class Task:
 class TrueRun:
     """One run and its tasks. free: those that nobody holds and that have not ended, on disk.
 
+    quotas: accepted and dropped tasks, by name. passed: those without a key that `tasks()` gave.
+
     skipped: leases of other runs in a row while it could have been chosen. started_at: when a group
     started its last task. paused_at: when any may have, for all that a master knows which has
     restarted, or has seen the end of the run.
@@ -80,6 +82,8 @@ class TrueRun:
     held: int = 0
     tasks: list[Task] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
+    quotas: dict[str, tuple[int, int]] = field(default_factory=dict)
+    passed: int = 0
     free: dict[int, Task] = field(default_factory=dict)
     blocks: set[int] = field(default_factory=set)
     groups: dict[str, int] = field(default_factory=dict)
@@ -188,6 +192,7 @@ class Truth:
         before = [getattr(run, name) for name in _PLAIN]
         before[_PLAIN.index("keys")] = set(run.keys)
         before[_PLAIN.index("blocks")] = set(run.blocks)
+        before[_PLAIN.index("quotas")] = dict(run.quotas)
         groups, count = dict(run.groups), len(run.tasks)
 
         def restore() -> None:

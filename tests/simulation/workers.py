@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from queue_manager import codec
 from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
-from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, Released
+from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, Released, RunQuota
 from queue_manager.records import Lease as LeaseMessage
 
 from .driver import CLOSED, DOWN, Connection, Driver
@@ -100,6 +101,18 @@ def ranges_of(positions: Iterable[int]) -> Ranges:
         else:
             found.append((position, position + 1))
     return found
+
+
+def batch(count: int) -> bytes:
+    """So many payloads."""
+    return codec.encode_batch([0] * count)
+
+
+def some_quota(rng: random.Random) -> RunQuota | None:
+    """Seldom one."""
+    if rng.random() < 0.7:
+        return None
+    return RunQuota(rng.choice(("q", "r")), rng.choice((2, 9, 30)))
 
 
 def positions_of(ranges: Ranges) -> set[int]:
@@ -290,7 +303,8 @@ class Worker(Person):
             return []
         rng = self.rng
         keys = [f"k{rng.randrange(self.key_count)}"] if rng.random() < 0.5 else None
-        return [NewBlock(1, b"", keys, rng.choice((None, "g1")), rng.randint(-1, 2))]
+        group, priority = rng.choice((None, "g1")), rng.randint(-1, 2)
+        return [NewBlock(1, batch(1), keys, group, priority, quota=some_quota(rng))]
 
     def _give_up(self, held: Held) -> str:
         """What has not started goes back, with or without a reason."""

@@ -21,7 +21,7 @@ from . import checks
 from .driver import CLOSED, DOWN, STOCK_JOB, Crashed, Driver, Step
 from .judge import Judge
 from .truth import TrueRun, check
-from .workers import Person, StockClient, Worker
+from .workers import Person, StockClient, Worker, batch, some_quota
 
 JOBS = (STOCK_JOB, "square", "crawl")
 HOUR_S = 3600.0
@@ -365,8 +365,9 @@ class World:
         def stage(now: float, wall: float) -> None:
             if self.judge.runs.get(one.id) is not one or not one.active or one.exhausted:
                 raise RefusedError("it has ended")
-            for block in self.driver.fresh(one, blocks):
-                self.driver.submit(self.driver.broker.runs[one.id], block, now, wall)
+            run = self.driver.broker.runs[one.id]
+            fresh = self.driver.follow_ups.fresh(run, blocks)
+            self.driver.accept(run, blocks, fresh, now, wall)
 
         self.ask(stage)
 
@@ -376,7 +377,8 @@ class World:
         keys = [f"k{rng.randrange(60)}" for _ in range(count)] if rng.random() < 0.2 else None
         group = rng.choice((None, "g1", "g2", "g3", f"g{rng.randrange(40)}"))
         delay_s = rng.choice((0.0, 0.0, 0.0, 0.0, 0.001, 0.5, 5.0, HOUR_S))
-        return NewBlock(count, b"", keys, group, rng.choice((0, 0, 0, -1, 1, 5)), delay_s)
+        priority = rng.choice((0, 0, 0, -1, 1, 5))
+        return NewBlock(count, batch(count), keys, group, priority, delay_s, some_quota(rng))
 
     def exhaust(self) -> None:
         one = self._some_run("active")

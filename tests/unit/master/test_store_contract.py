@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from master.changes import QUEUE_RUN, Changes, Place, RunCounts
+from master.changes import QUEUE_RUN, Changes, Place, QuotaCounts, RunCounts
 from master.store import Store
 from queue_manager import codec
 from queue_manager.errors import StoreError
@@ -165,6 +165,18 @@ def test_keys_of_a_commit_that_failed_are_free(engine: Engine) -> None:
     with pytest.raises(StoreError):
         commit(store, block(3, 3, 2, keys=["b", "c"]))
     assert engine.crash().taken_keys(1, ["a", "b", "c"]) == {"a", "b"}
+
+
+def test_quotas_of_a_run_are_as_they_were_counted_last(engine: Engine) -> None:
+    store = engine.open()
+    assert (store.quota(1, "b"), store.quotas(1, 9)) == (QuotaCounts(), {})
+    commit(store, quotas={(1, "b"): QuotaCounts(1, 0), (1, "a"): QuotaCounts(9, 1)})
+    commit(store, quotas={(1, "b"): QuotaCounts(5, 2), (2, "b"): QuotaCounts(3, 4)})
+    assert store.quota(1, "b") == engine.crash().quota(1, "b") == QuotaCounts(5, 2)
+    store = engine.open()
+    assert store.quotas(1, 9) == {"a": QuotaCounts(9, 1), "b": QuotaCounts(5, 2)}
+    assert list(store.quotas(1, 1)) == ["a"]
+    assert store.quota(2, "b") == QuotaCounts(3, 4)
 
 
 def test_a_run_is_found_by_its_key(store: Store) -> None:
@@ -360,6 +372,7 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
     commit(store, gone, kept, block(3, 11, 1), runs=runs, outcomes=[outcome(1, kept, 0, 1)])
     commit(store, outcomes=[outcome(n + 2, gone, n, n + 1) for n in range(9)])
     commit(store, strays=stray(gone, 9, "dead") | stray(kept, 1))
+    commit(store, quotas={(n, "q"): QuotaCounts(1, 1) for n in (1, 2)})
     if pruned:
         commit(store, runs={1: replace(runs[1], state="pruned")})
     else:
@@ -375,6 +388,7 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
     assert (store.read_body(2), ranges(store)) == (kept.body, [])
     assert store.read_results(1, 0, 10**6) == ([], 0, True)
     assert store.read_outcomes(1, 0, 10**6) == ([], {})
+    assert (store.quotas(1, 9), store.quota(2, "q")) == ({}, QuotaCounts(1, 1))
     assert (store.read_task(1, 1), store.taken_keys(1, ["a"])) == (None, set())
     assert (len(strays_of(store, 2)), store.taken_keys(2, ["a"])) == (1, {"a"})
     assert len(store.read_outcomes(2, 0, 10**6)[0]) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import queue_manager
-from queue_manager import Options, Reject, Result, Retry, Task, errors
+from queue_manager import Options, Quota, Reject, Result, Retry, Task, errors
 
 
 def test_a_task_needs_only_its_payload() -> None:
@@ -35,12 +35,29 @@ def test_a_task_needs_only_its_payload() -> None:
         ({"delay_s": "5"}, "delay_s is a number of seconds"),
         ({"delay_s": 1e300}, "at most 1,000,000,000, not 1e\\+300"),
         ({"delay_s": 10**400}, "at most 1,000,000,000, not a far larger number"),
+        ({"quota": "pages"}, r"quota is a Quota\(...\) or None, not 'pages'"),
     ],
 )
 def test_a_wrong_field_of_a_task_is_one_clear_line(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises((TypeError, ValueError), match=says) as caught:
         Task(1, **arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "says"),
+    [
+        (None, 5, "name is a str, not None"),
+        ("", 5, "name is a text with at least one character$"),
+        ("\ud800", 5, "UTF-8"),
+        ("pages", 0, "most is 1 or more, not 0"),
+        ("pages", 2.0, "most is a whole number"),
+        ("pages", 2**31, "most is at most 2,147,483,647"),
+    ],
+)
+def test_a_wrong_field_of_a_quota_is_one_clear_line(name: Any, most: Any, says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        Quota(name, most)
 
 
 @pytest.mark.parametrize(
