@@ -5,8 +5,8 @@ Owns what a task, a result and a job's options are; knows nothing of queues or n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .tags import CHARACTERS, is_tag
@@ -131,16 +131,23 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """A result with tasks that follow from it, recorded in the same transaction.
+    """A result with what follows from it, recorded in the same transaction.
 
     Args:
         value: plain data, the task's result.
         follow: new tasks of the same run, 4 MiB together at most; anything that is not a `Task`
             is a payload.
+        limits: groups of the run and the limit that each has from now on, instead of the one of
+            `OPTIONS.per_group`, which there must be.
+
+    Raises:
+        TypeError: a field is of the wrong type.
+        ValueError: the name of a group is empty, or no UTF-8.
     """
 
     value: Any
     follow: Iterable[Any] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.follow, str | bytes | dict | Task):
@@ -148,6 +155,13 @@ class Result:
             raise TypeError(f"follow is a list of tasks, not one {kind}")
         follow = tuple(t if isinstance(t, Task) else Task(t) for t in self.follow)
         object.__setattr__(self, "follow", follow)
+        if not isinstance(self.limits, Mapping):
+            raise TypeError(f"limits is a dict such as {{'a': Limit(...)}}, not {self.limits!r}")
+        for group, limit in self.limits.items():
+            _text("a group in limits", group, "")
+            if not isinstance(limit, Limit):
+                raise TypeError(f"limits has {limit!r} for {group!r}, which is no Limit(...)")
+        object.__setattr__(self, "limits", dict(self.limits))
 
 
 @dataclass(frozen=True)
@@ -212,13 +226,25 @@ class Options:
 
 
 class Retry(Exception):
-    """Raised by `work`: try this task again (charged), after `delay_s` seconds if given."""
+    """Raised by `work`: try this task again (charged), after `delay_s` seconds if given.
 
-    def __init__(self, delay_s: float | None = None) -> None:
+    Args:
+        delay_s: seconds; None is back-off.
+        whole_group: nothing of the task's group starts before that either, on no worker. It needs
+            `OPTIONS.per_group`; of a task without a group it means nothing.
+
+    Raises:
+        TypeError: `delay_s` is no number.
+        ValueError: it is out of its range, or not given for a whole group.
+    """
+
+    def __init__(self, delay_s: float | None = None, whole_group: bool = False) -> None:
         if delay_s is not None:
             _seconds("delay_s", delay_s)
+        elif whole_group:
+            raise ValueError("whole_group=True needs delay_s: for how long the group waits")
         super().__init__(delay_s)
-        self.delay_s = delay_s
+        self.delay_s, self.whole_group = delay_s, bool(whole_group)
 
 
 class Reject(Exception):

@@ -240,8 +240,8 @@ class SessionStatus(msgspec.Struct, frozen=True):
 class Done(Message, frozen=True, array_like=True, tag="done"):
     """Tasks `start` to `stop` of a lease are done; `results` is one batch of their values.
 
-    took_s: seconds that they took together. follow: new tasks to record with this result, only
-    together with a range of one task.
+    took_s: seconds that they took together. follow: new tasks to record with this result; limits:
+    of groups of the run, from now on; both only together with a range of one task.
     """
 
     lease: int
@@ -250,6 +250,7 @@ class Done(Message, frozen=True, array_like=True, tag="done"):
     results: bytes
     took_s: float
     follow: list[NewBlock] = []
+    limits: dict[str, GroupLimit] = {}
 
 
 class Failed(Message, frozen=True, array_like=True, tag="failed"):
@@ -257,7 +258,8 @@ class Failed(Message, frozen=True, array_like=True, tag="failed"):
 
     error: one line. evidence: traceback, or exit code or signal and the end of stderr.
     printed: the end of what the try printed, 4 KiB at most. reject: straight to the dead
-    letters. delay_s: when to try again; None is back-off.
+    letters. delay_s: when to try again; None is back-off. whole_group: nothing of its limited group
+    starts before that either.
     """
 
     lease: int
@@ -268,6 +270,7 @@ class Failed(Message, frozen=True, array_like=True, tag="failed"):
     delay_s: float | None = None
     took_s: float = 0.0
     printed: str = ""
+    whole_group: bool = False
 
 
 class Released(Message, frozen=True, array_like=True, tag="released"):

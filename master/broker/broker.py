@@ -126,8 +126,12 @@ class Broker(Lifecycle):
         printed: str = "",
         reject: bool = False,
         delay_s: float | None = None,
+        whole_group: bool = False,
     ) -> bool:
-        """Stage a charged attempt of one task. False as in `done`."""
+        """Stage a charged attempt of one task. False as in `done`.
+
+        whole_group: nothing of its limited group starts for `delay_s` either.
+        """
         lease = self._settle(session, number, position, position + 1)
         if lease is None:
             return False
@@ -135,6 +139,8 @@ class Broker(Lifecycle):
         stray.attempts += 1
         stray.due_at = wall
         self.change(run, leased=run.leased - 1)
+        if whole_group and delay_s is not None and stray.group is not None:
+            self.pause(run, stray.group, delay_s, now, wall)
         tell = partial(self._stray, error=error, evidence=evidence, printed=printed)
         if reject or stray.attempts >= run.options.attempts:
             self._bury(run)

@@ -51,6 +51,7 @@ def drop_some(db: sqlite3.Connection, rows: int) -> bool:
         ("fresh_keys", "id", "LENGTH(hashes)"),
         ("keys", "hash", "0"),
         ("quotas", "name", "0"),
+        ("own_groups", "grp", "0"),
         ("outcomes", "seq", "LENGTH(results)"),
         ("blocks", "first", "LENGTH(body)"),
     ):

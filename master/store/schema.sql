@@ -111,6 +111,17 @@ CREATE TABLE keys (
     PRIMARY KEY (run, hash)
 ) WITHOUT ROWID;
 
+-- What a group of a run has of its own: a limit (every_s NULL: none), a pause that a task asked for.
+CREATE TABLE own_groups (
+    run     INTEGER NOT NULL,
+    grp     TEXT NOT NULL,
+    at_once INTEGER,
+    every_s REAL,
+    delay_s REAL NOT NULL,
+    due_at  REAL NOT NULL,
+    PRIMARY KEY (run, grp)
+) WITHOUT ROWID;
+
 -- What came of the tasks of a run that name a quota.
 CREATE TABLE quotas (
     run      INTEGER NOT NULL,

@@ -19,6 +19,7 @@ from queue_manager.records import ResultBlock
 from ..changes import (
     BlockState,
     Changes,
+    GroupRecord,
     LoadedRun,
     OutcomeRecord,
     Place,
@@ -128,6 +129,10 @@ class SqliteStore:
     @_reads
     def groups(self, run: int) -> dict[str, int]:
         return waiting.groups(self._db, run)
+
+    @_reads
+    def own_groups(self, run: int) -> dict[str, GroupRecord]:
+        return waiting.own_groups(self._db, run)
 
     def set_clock(self, boot: int, behind_s: float) -> None:
         with self._transaction():

@@ -87,14 +87,14 @@ class Driver:
         shrink: Callable[[Run], None],
     ) -> None:
         self.store, self.judge, self.shrink, self.rng = store, judge, shrink, rng
-        self.wall_behind = wall - now
+        self.wall_behind, self.began_at = wall - now, wall
         self.broker = broker = Broker(store.epoch, STOCK_JOB, random.Random(rng.random()))
         self.follow_ups = FollowUps(cast(Turn, self))  # it needs no more than broker and store
         judge.epoch = store.epoch
         judge.in_memory = self._in_memory  # type: ignore[method-assign]
         store.cap_delays(wall)
         for loaded in store.load():
-            run = broker.restore(loaded, now)
+            run = broker.restore(loaded, now, wall)
             shrink(run)
             if run.id == QUEUE_RUN:
                 run.job = STOCK_JOB
@@ -418,6 +418,9 @@ class Driver:
             tasks = judge.done(session.id, outcome.lease, start, stop)
             if said and lease is not None:
                 self.accept(lease.run, follow, fresh, now, wall, tasks[0].number)
+                if lease.run.groups is not None and outcome.limits:  # as `Workers._done`
+                    broker.set_limits(lease.run, outcome.limits)
+                    judge.limits_set(judge.runs[lease.run.id], outcome.limits)
         elif isinstance(outcome, Failed):
             said, tasks = self._failed(session, outcome, now, wall)
         else:
@@ -438,11 +441,12 @@ class Driver:
         self, session: Session, outcome: Failed, now: float, wall: float
     ) -> tuple[bool, list[Any]]:
         at, reject, asked = outcome.position, outcome.reject, outcome.delay_s
-        said = self.broker.fail(
-            session, outcome.lease, at, "", now, wall, reject=reject, delay_s=asked
-        )
+        how = {"reject": reject, "delay_s": asked, "whole_group": outcome.whole_group}
+        said = self.broker.fail(session, outcome.lease, at, "", now, wall, **how)  # type: ignore[arg-type]
         tasks = self.judge.settled(session.id, outcome.lease, at, at + 1)
         for task in tasks:
+            if outcome.whole_group and asked is not None:
+                self.judge.paused(task, asked, now, wall)
             state = self.judge.bad_end(task, now, wall, False, reject)
             if said and state == "waiting":
                 record = self.broker.changes.strays[task.run, task.number]

@@ -10,9 +10,9 @@ from master.broker.lease import Lease, Session
 from master.broker.leasing import ALONE_S
 from master.broker.waiting import RESERVE_S
 from master.changes import QUEUE_RUN, Changes
-from queue_manager.records import HeldLease, NewBlock, RunOptions, RunQuota
+from queue_manager.records import GroupLimit, HeldLease, NewBlock, RunOptions, RunQuota
 
-from .truth import SOON, Task, TrueRun, Truth, check
+from .truth import SOON, Pause, Task, TrueRun, Truth, check
 
 
 class Judge(Truth):
@@ -170,6 +170,27 @@ class Judge(Truth):
             self.index(task)
         return tasks
 
+    def limits_set(self, run: TrueRun, limits: dict[str, GroupLimit]) -> None:
+        """A result has given groups limits of their own."""
+        self.touch_run(run)
+        for group in limits:
+            self._has_own(run, group)
+        run.own |= limits
+
+    def paused(self, task: Task, delay_s: float, now: float, wall: float) -> None:
+        """A task wants its whole group to wait. No pause gets shorter."""
+        run, group = self.runs[task.run], task.group
+        if run.is_limited(task) and group is not None:
+            self.touch_run(run)
+            self._has_own(run, group)
+            until = now + delay_s
+            if group not in run.pauses or until > run.pauses[group].until:
+                run.pauses[group] = Pause(until, delay_s, wall + delay_s)
+
+    @staticmethod
+    def _has_own(run: TrueRun, group: str) -> None:
+        run.unsure[group] = max(run.started_at.values(), default=run.paused_at)
+
     def given_up(self, session: int, number: int, start: int, stop: int) -> None:
         """What is left of a range that was refused waits again: nobody works on it."""
         for task in self.of_lease(number, session):
@@ -308,8 +329,10 @@ class Judge(Truth):
     @staticmethod
     def _startable(run: TrueRun, task: Task, now: float) -> bool:
         """Whether the limit allows it, for sure."""
-        limit = run.options.per_group
-        paused = limit is not None and run.paused_at + limit.every_s > now
+        group = task.group or ""
+        limit = run.own.get(group, run.options.per_group)
+        last = max(run.paused_at, run.unsure.get(group, run.paused_at))
+        paused = limit is not None and last + limit.every_s > now
         return not paused and run.may_start(task.group or "", now - SOON)
 
     def in_memory(self, task: Task) -> bool:

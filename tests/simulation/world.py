@@ -20,7 +20,7 @@ from tests.memory_store import MemoryStore
 from . import checks
 from .driver import CLOSED, DOWN, STOCK_JOB, Crashed, Driver, Step
 from .judge import Judge
-from .truth import TrueRun, check
+from .truth import Pause, TrueRun, check
 from .workers import Person, StockClient, Worker, batch, some_quota
 
 JOBS = (STOCK_JOB, "square", "crawl")
@@ -241,11 +241,16 @@ class World:
         for one in self.judge.runs.values():
             if one.options.per_group is not None:
                 one.paused_at = self.now
+            one.pauses = {group: self._capped(pause, wall) for group, pause in one.pauses.items()}
             for task in one.tasks:
                 if task.stray and task.state == "waiting":
                     task.due_wall = min(task.due_wall, wall + task.delay_s)
                     task.due = self.now + task.due_wall - wall
                     task.ready_at = max(task.due, self.now)
+
+    def _capped(self, pause: Pause, wall: float) -> Pause:
+        due_wall = min(pause.due_wall, wall + pause.delay_s)
+        return Pause(self.now + due_wall - wall, pause.delay_s, due_wall)
 
     def plan_crash(self) -> None:
         self.driver.crash = self.rng.choice(("before", "after", "after"))
@@ -447,7 +452,8 @@ class World:
             strays = driver.broker.changes.strays.items()
             staged = {task for (run, task), s in strays if run == one.id and s.state == "dead"}
             groups = self.store.groups(one.id) if one.limited else []
-            count = driver.broker.retry(driver.broker.runs[one.id], wall, groups)
+            own = self.store.own_groups(one.id)
+            count = driver.broker.retry(driver.broker.runs[one.id], wall, groups, own)
             right = self.judge.retried(one, now, wall, staged)
             check(count == right, "{} letters are tried again, not {}", count, right)
 

@@ -24,7 +24,7 @@ class Place:
         self.store = MemoryStore()
         self.broker = Broker(self.store.epoch, "", random.Random(1))
         for found in self.store.load():
-            self.broker.restore(found, 0.0)
+            self.broker.restore(found, 0.0, 1.0)
         self.follow_ups = FollowUps(Turn(self.broker, self.store))
         self.run: Run = self.broker.start_run("job", [], None, RunOptions(), 1.0)
 
