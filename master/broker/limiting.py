@@ -10,7 +10,6 @@ from queue_manager.records import GroupLimit
 
 from ..changes import GroupRecord
 from .lane import Groups
-from .limits import Own
 from .run import Run
 from .waiting import Waiting
 
@@ -43,10 +42,6 @@ class Limiting(Waiting):
         self, run: Run, groups: Groups, group: str, record: GroupRecord, paused_until: float
     ) -> None:
         before = groups.limits.set(group, record, paused_until)
-        self.undo_by(partial(self._unset, groups, group, before))
+        self.undo_by(partial(groups.limits.put_back, group, before))
         self.changes.groups[run.id, group] = record
         self.when_committed(lambda: groups.look_at(group, self._now))
-
-    def _unset(self, groups: Groups, group: str, before: Own | None) -> None:
-        groups.limits.put_back(group, before)
-        groups.look_at(group, self._now)  # it may have been looked at meanwhile, by a claim
