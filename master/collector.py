@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -13,26 +11,42 @@ from queue_manager import codec
 from queue_manager.messages import Collect, Collected, Page
 from queue_manager.records import Ended
 
-from .runs import NOBODY_COLLECTS
+from .complaints import Complaints
+from .runs import UNTIL_END
 from .wire import Wire
 
-log = logging.getLogger("quartermaster.runner")
-
-SHOWN_FAILURES = 3
 TELL_S = 0.04
 """With as long again until the master has saved it: after a crash at most 0.1 s repeat."""
+
+
+def ask_page(wire: Wire, run: int, after: int) -> Future[Page]:
+    """Ask for the outcomes of a run behind a sequence number."""
+    return wire.request(lambda seq: Collect(seq, run, after), Page)
+
+
+def pairs(ended: Ended, body: bytes, skip: int = 0) -> Iterator[tuple[Any, Any]]:
+    """(payload, result) of each task of an outcome, behind the first `skip`."""
+    payloads = codec.decode_batch(body, ended.start + skip, ended.stop)
+    return zip(payloads, codec.decode_batch(ended.results, skip), strict=True)
 
 
 class Collector:
     """Gives every outcome to `collect()`, one at a time, in order of completion.
 
     Args:
+        collect: None where a job has none, which only waits for the end.
         after: the sequence number up to which all was collected before.
         into: how many results of the outcome behind that were, too.
     """
 
     def __init__(
-        self, wire: Wire, run: int, collect: Callable[[Any, Any], Any], after: int, into: int
+        self,
+        wire: Wire,
+        run: int,
+        collect: Callable[[Any, Any], Any] | None,
+        after: int,
+        into: int,
+        complaints: Complaints,
     ) -> None:
         self._wire = wire
         self._run = run
@@ -40,49 +54,41 @@ class Collector:
         self._after, self._into = after, into
         self._told = (after, into)
         self._due = 0.0
-        self._errors = self._failed = 0
+        self._complaints = complaints
 
-    def collect_all(self) -> None:
-        """Until the run has ended and everything was collected."""
-        page = self._ask(self._after).result()
+    def collect_all(self) -> Page:
+        """Until the run has ended and everything was collected; returns the last page."""
+        page = self._ask(self._after if self._collect is not None else UNTIL_END).result()
         while True:
             # The next page comes while this one is collected.
             following = None if page.over else self._ask(page.last)
             for ended in page.outcomes:
                 self._collect_range(ended, page.bodies[ended.first])
-            self._tell()
+            self.tell()
             if following is None:
-                break
+                return page
             page = following.result()
-        self._ask(NOBODY_COLLECTS).result()  # behind the last word of how far it has come
 
     def _ask(self, after: int) -> Future[Page]:
-        return self._wire.request(lambda seq: Collect(seq, self._run, after), Page)
+        return ask_page(self._wire, self._run, min(after, UNTIL_END))
 
     def _collect_range(self, ended: Ended, body: bytes) -> None:
-        skip, collect, clock = self._into, self._collect, time.monotonic
-        payloads = codec.decode_batch(body, ended.start + skip, ended.stop)
-        results = codec.decode_batch(ended.results, skip)
-        for payload, result in zip(payloads, results, strict=True):
+        collect, clock = self._collect, time.monotonic
+        assert collect is not None  # else there is nothing behind what was asked for
+        for payload, result in pairs(ended, body, self._into):
             try:
                 collect(payload, result)
-            except Exception:
-                self._note_failure()
+            except Exception as error:
+                self._complaints.note("collect", error)
             self._into += 1
             if clock() >= self._due:
-                self._tell()
+                self.tell()
         self._after, self._into = ended.seq, 0
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """Say how far it is; after a crash what was not said is collected again."""
         self._due = time.monotonic() + TELL_S
-        reached = (self._after, self._into)
-        if reached != self._told or self._errors:
-            self._wire.send(Collected(self._run, *reached, self._errors))
-            self._told, self._errors = reached, 0
-
-    def _note_failure(self) -> None:
-        self._errors += 1
-        self._failed += 1
-        if self._failed <= SHOWN_FAILURES:
-            log.warning("collect() failed:\n%s", traceback.format_exc())
+        reached, errors = (self._after, self._into), self._complaints.take()
+        if reached != self._told or errors:
+            self._wire.send(Collected(self._run, *reached, errors))
+            self._told = reached

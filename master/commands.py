@@ -40,7 +40,7 @@ async def submit_run(
             return 0
         with Progress(job) as progress:
             run = await run_status(asking, started.run)
-            while run.state == "active":
+            while run.state in ("active", "finishing"):
                 progress.show(run.done + run.dead, run.tasks)
                 await asyncio.sleep(POLL_S)
                 run = await run_status(asking, started.run)

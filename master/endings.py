@@ -14,7 +14,7 @@ from .answers import refuse, send
 from .broker.lease import Session
 from .broker.run import Run
 from .changes import QUEUE_RUN
-from .runners import Runners
+from .runners import Runners, uncollected
 from .runs import find_run
 from .turn import Answer, Step, Turn
 from .versions import Versions
@@ -53,7 +53,10 @@ class Endings:
         def stage(now: float, wall: float) -> Answer:
             find_run(self._turn, message.run)  # it may have been forgotten meanwhile
             groups = self._turn.store.groups(run.id) if run.groups is not None else ()
-            count = self._turn.broker.retry(run, wall, groups)
+            if run.state == "cancelled" and uncollected(run):
+                count = 0  # only its `finish()` can be tried again
+            else:
+                count = self._turn.broker.retry(run, wall, groups)
             return partial(self._retried, peer, message.seq, run, count)
 
         self._turn.post(Step(stage, partial(refuse, peer, message.seq)))
@@ -61,7 +64,7 @@ class Endings:
     def _retried(self, peer: Peer, seq: int, run: Run, count: int) -> None:
         if count:
             log.info("run %d (%s): %s tried again", run.id, run.job or "queue", _letters(count))
-        if run.active and run.id != QUEUE_RUN:
+        if (run.active or uncollected(run)) and run.id != QUEUE_RUN:
             self._runners.start(run)  # also one that was given up, with no dead letter at all
         send(peer, Accepted(seq, count))
 

@@ -1,4 +1,4 @@
-"""The runner: `tasks()` and `collect()` of one run, in a process of its own.
+"""The runner: `tasks()`, `collect()` and `finish()` of one run, in a process of its own.
 
 A client on the same wire as everybody. The event loop owns the connection in a thread; `tasks()`
 runs in another, `collect()` in the main one, so that neither waits for the other.
@@ -14,17 +14,19 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from queue_manager.arguments import parse_arguments
+from queue_manager.arguments import finish_arguments, parse_arguments
 from queue_manager.authkey import find_authkey
 from queue_manager.errors import BadJobError
 from queue_manager.loading import Job, load_job
-from queue_manager.messages import Collect, Collected, OpenRun, Page, RunOpened
+from queue_manager.messages import Accepted, Collect, Collected, Finished, OpenRun, Page, RunOpened
 from queue_manager.settings import Settings, load_settings
 
+from .changes import NOBODY_COLLECTS
 from .collector import Collector
+from .complaints import Complaints
 from .feeder import Feeder
+from .finishing import call_finish, results
 from .last_words import or_die
-from .runs import NOBODY_COLLECTS
 from .wire import Wire
 
 
@@ -50,12 +52,24 @@ def run_run(number: int, settings: Settings) -> None:
         feeding = threading.Thread(target=or_die, args=(feeder.feed, inputs, opened.accepted))
         feeding.daemon = True
     feeding.start()
-    if job.collect is None:
+    if job.collect is None and job.finish is None:
         feeding.join()
         _nobody_collects(wire, number)
     else:
-        Collector(wire, number, job.collect, opened.collected, opened.into).collect_all()
+        _collect_and_finish(wire, number, opened, job)
         feeding.join()
+
+
+def _collect_and_finish(wire: Wire, run: int, opened: RunOpened, job: Job) -> None:
+    complaints = Complaints()
+    collector = Collector(wire, run, job.collect, opened.collected, opened.into, complaints)
+    end = collector.collect_all()
+    if job.finish is not None:
+        arguments = finish_arguments(job.finish, job.tasks, opened.words)
+        call_finish(job.finish, results(wire, run, end.last), arguments, complaints)
+        collector.tell()
+    ended_at = end.ended_at or 0.0
+    wire.request(lambda seq: Finished(seq, run, ended_at), Accepted).result()
 
 
 def _nobody_collects(wire: Wire, run: int) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .arguments import finish_trouble
 from .errors import BadJobError, UnknownJobError
 from .job import Options
 
@@ -35,6 +36,7 @@ class Job:
     work: Callable[[Any], Any]
     setup: Callable[[], Any] | None
     collect: Callable[[Any, Any], Any] | None
+    finish: Callable[..., Any] | None
     options: Options
     version: str
 
@@ -64,12 +66,17 @@ def load_job(name: str, folder: Path) -> Job:
     work = _function(module, "work", path, folder)
     if work is None:
         raise BadJobError(f"{_shown(path, folder)} has no work(payload), which a job needs")
+    tasks = _function(module, "tasks", path, folder)
+    finish = _function(module, "finish", path, folder)
+    if finish is not None and (wrong := finish_trouble(finish, tasks)):
+        raise BadJobError(f"{_shown(path, folder)}: {wrong}")
     return Job(
         name=name,
-        tasks=_function(module, "tasks", path, folder),
+        tasks=tasks,
         work=work,
         setup=_function(module, "setup", path, folder),
         collect=_function(module, "collect", path, folder),
+        finish=finish,
         options=options,
         version=version,
     )

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from master import pruning
-from master.changes import Changes
+from master.changes import NOBODY_COLLECTS, Changes
 from master.pruning import DAY_S, LEAST_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
-from master.runs import NOBODY_COLLECTS
 from queue_manager.errors import StoreError
+from queue_manager.records import RunOptions
 
 
 @dataclass(eq=False)
@@ -26,6 +26,7 @@ class FakeRun:
     ended_at: float | None = 0.0
     collected: int = NOBODY_COLLECTS
     last_seq: int = 5
+    options: RunOptions = field(default_factory=RunOptions)
 
     @property
     def active(self) -> bool:
