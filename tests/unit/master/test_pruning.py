@@ -217,3 +217,14 @@ def test_nothing_is_pruned_while_the_store_takes_nothing(rig: Any) -> None:
     world.turn.trouble = "can't write: disk full"
     world.tick(wall=DAY_S)
     assert world.pruned == []
+
+
+def test_a_run_whose_finish_has_not_returned_stays_as_long_also_a_cancelled_one(rig: Any) -> None:
+    for state in ("done", "cancelled"):
+        run = FakeRun(state=state, collected=5, options=RunOptions(finish=True))
+        world = rig(30, run)
+        world.tick(wall=59 * DAY_S)
+        assert world.pruned == []
+        run.collected = NOBODY_COLLECTS
+        world.tick(wall=59 * DAY_S)
+        assert world.pruned == [1]
