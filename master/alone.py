@@ -93,10 +93,10 @@ async def _watch(service: Service, run: Run, over: set[int], stop: asyncio.Event
     late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service)
     with Progress(run.job) as progress:
         while run.id not in over and not stop.is_set():
-            progress.show(run.done + run.dead, run.tasks)
+            progress.show(run.done + run.dead, run.tasks, run.dead)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL_S)
-        progress.show(run.done + run.dead, run.tasks)
+        progress.show(run.done + run.dead, run.tasks, run.dead)
     late.cancel()
     return run.id not in over
 

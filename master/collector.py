@@ -12,6 +12,7 @@ from queue_manager.messages import Collect, Collected, Page
 from queue_manager.records import Ended
 
 from .complaints import Complaints
+from .reporting import Reporter
 from .runs import UNTIL_END
 from .wire import Wire
 
@@ -37,6 +38,7 @@ class Collector:
         collect: None where a job has none, which only waits for the end.
         after: the sequence number up to which all was collected before.
         into: how many results of the outcome behind that were, too.
+        reporter: reports in the same thread, so never while `collect()` runs.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Collector:
         after: int,
         into: int,
         complaints: Complaints,
+        reporter: Reporter,
     ) -> None:
         self._wire = wire
         self._run = run
@@ -55,10 +58,12 @@ class Collector:
         self._told = (after, into)
         self._due = 0.0
         self._complaints = complaints
+        self._reporter = reporter
 
     def collect_all(self) -> Page:
         """Until the run has ended and everything was collected; returns the last page."""
-        page = self._ask(self._after if self._collect is not None else UNTIL_END).result()
+        wait = self._reporter.wait
+        page = wait(self._ask(self._after if self._collect is not None else UNTIL_END))
         while True:
             # The next page comes while this one is collected.
             following = None if page.over else self._ask(page.last)
@@ -67,7 +72,7 @@ class Collector:
             self.tell()
             if following is None:
                 return page
-            page = following.result()
+            page = wait(following)
 
     def _ask(self, after: int) -> Future[Page]:
         return ask_page(self._wire, self._run, min(after, UNTIL_END))
@@ -83,6 +88,7 @@ class Collector:
             self._into += 1
             if clock() >= self._due:
                 self.tell()
+                self._reporter.look()
         self._after, self._into = ended.seq, 0
 
     def tell(self) -> None:

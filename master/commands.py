@@ -41,7 +41,7 @@ async def submit_run(
         with Progress(job) as progress:
             run = await run_status(asking, started.run)
             while run.state in ("active", "finishing"):
-                progress.show(run.done + run.dead, run.tasks)
+                progress.show(run.done + run.dead, run.tasks, run.dead)
                 await asyncio.sleep(POLL_S)
                 run = await run_status(asking, started.run)
     click.echo(_ended_line(run), err=True)

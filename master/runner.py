@@ -1,7 +1,7 @@
-"""The runner: `tasks()`, `collect()` and `finish()` of one run, in a process of its own.
+"""The runner of one run, a process of its own: `tasks()`, `collect()`, `report()`, `finish()`.
 
 A client on the same wire as everybody. The event loop owns the connection in a thread; `tasks()`
-runs in another, `collect()` in the main one, so that neither waits for the other.
+runs in another, the rest in the main one, so that neither waits for the other.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .complaints import Complaints
 from .feeder import Feeder
 from .finishing import call_finish, results
 from .last_words import or_die
+from .reporting import Reporter
 from .wire import Wire
 
 
@@ -52,7 +53,7 @@ def run_run(number: int, settings: Settings) -> None:
         feeding = threading.Thread(target=or_die, args=(feeder.feed, inputs, opened.accepted))
         feeding.daemon = True
     feeding.start()
-    if job.collect is None and job.finish is None:
+    if job.collect is job.finish is job.report is None:
         feeding.join()
         _nobody_collects(wire, number)
     else:
@@ -62,12 +63,15 @@ def run_run(number: int, settings: Settings) -> None:
 
 def _collect_and_finish(wire: Wire, run: int, opened: RunOpened, job: Job) -> None:
     complaints = Complaints()
-    collector = Collector(wire, run, job.collect, opened.collected, opened.into, complaints)
+    reporter = Reporter(wire, run, job.report, complaints)
+    reached = opened.collected, opened.into
+    collector = Collector(wire, run, job.collect, *reached, complaints, reporter)
     end = collector.collect_all()
+    reporter.say_last()
     if job.finish is not None:
         arguments = finish_arguments(job.finish, job.tasks, opened.words)
         call_finish(job.finish, results(wire, run, end.last), arguments, complaints)
-        collector.tell()
+    collector.tell()
     ended_at = end.ended_at or 0.0
     wire.request(lambda seq: Finished(seq, run, ended_at), Accepted).result()
 

@@ -22,6 +22,7 @@ from queue_manager.lifeline import die_with
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS
 from .child_output import end_group, output_of
+from .progress import Beside
 
 log = logging.getLogger("quartermaster.master")
 
@@ -183,10 +184,11 @@ class Runners:
         )
         if runner.stopped or runner.anew or self._stopping:  # while it was being started
             end_group(process)
+        beside = Beside()
         async for part in output_of(process, process.stderr):
             runner.stderr = (runner.stderr + part)[-STDERR_BYTES:]
-            sys.stderr.buffer.write(part)
-            sys.stderr.buffer.flush()
+            beside.write(part)
+        beside.end()
         if process.returncode is not None:
             end_group(process)  # something that it has left holds its stderr
         code = await process.wait() if process.returncode is None else process.returncode

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .job import Limit, Options, Reject, Result, Retry, Task
+from .job import Counts, Limit, Options, Reject, Result, Retry, Task
 
 if TYPE_CHECKING:
     from .manager import QueueManager
 
 __version__ = "0.1.0"
 
-__all__ = ["Limit", "Options", "QueueManager", "Reject", "Result", "Retry", "Task", "__version__"]
+__all__ = [
+    "Counts",
+    "Limit",
+    "Options",
+    "QueueManager",
+    "Reject",
+    "Result",
+    "Retry",
+    "Task",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -66,7 +66,7 @@ def parse_arguments(words: Sequence[str], tasks: Callable[..., Any] | None) -> d
 
 def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None) -> str:
     """What is wrong with how a job's `finish` is written, in one line; empty when nothing is."""
-    if inspect.iscoroutinefunction(finish) or inspect.isgeneratorfunction(finish):
+    if not _plain_function(finish):
         return "finish() is a plain function, neither async nor with a yield"
     first, others = _finish_parameters(finish)
     if first is None:
@@ -80,6 +80,21 @@ def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None)
         if name not in named:
             return f"finish() takes {name!r}, which tasks() does not have: give it a default"
     return ""
+
+
+def report_trouble(report: Callable[..., Any]) -> str:
+    """What is wrong with how a job's `report` is written, in one line; empty when nothing is."""
+    if not _plain_function(report):
+        return "report() is a plain function, neither async nor with a yield"
+    try:
+        inspect.signature(report).bind(None)
+    except TypeError:
+        return "report() takes the counts and nothing else: def report(counts)"
+    return ""
+
+
+def _plain_function(function: Callable[..., Any]) -> bool:
+    return not (inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function))
 
 
 def finish_arguments(

@@ -93,3 +93,17 @@ def test_a_job_with_such_a_finish_is_not_loaded(tmp_path: Path) -> None:
         load_job("closes", tmp_path)
     job.write_text("def work(n): return n\ndef tasks(b=1): ...\ndef finish(results, b): ...\n")
     assert load_job("closes", tmp_path).finish is not None
+
+
+def test_a_report_takes_the_counts_and_nothing_else(tmp_path: Path) -> None:
+    job = tmp_path / "reports.py"
+    head = "def work(n): return n\n"
+    for wrong in ("def report():", "def report(counts, more):", "def report(*, counts):"):
+        job.write_text(f"{head}{wrong} ...\n")
+        with pytest.raises(BadJobError, match=r"reports.py: report\(\) takes the counts and"):
+            load_job("reports", tmp_path)
+    job.write_text(f"{head}async def report(counts): ...\n")
+    with pytest.raises(BadJobError, match=r"report\(\) is a plain function"):
+        load_job("reports", tmp_path)
+    job.write_text(f"{head}def report(counts, width=80): ...\n")
+    assert load_job("reports", tmp_path).report is not None
