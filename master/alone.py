@@ -22,6 +22,7 @@ from queue_manager.settings import Settings
 
 from .broker.run import Run
 from .progress import Progress
+from .runners import uncollected
 from .serve import ended_line
 from .service import Service
 
@@ -66,7 +67,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     if stopped:
         log.info("stopped; the same command goes on where it was")
         return 130
-    if run.active:
+    if run.active or uncollected(run):
         return 1  # stalled, which was said
     log.info(ended_line(run))
     return 0 if run.state == "done" else 1
@@ -75,7 +76,8 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
 async def _begin(service: Service, job: str, words: list[str]) -> Run:
     """The unfinished run of the same command, or a new one."""
     for run in service.broker.runs.values():
-        if run.active and run.id and run.job == job and run.words == words:
+        unfinished = run.active or uncollected(run)
+        if unfinished and run.id and run.job == job and run.words == words:
             log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
             return run
     run, _ = await service.submit(job, words, None)
@@ -91,10 +93,10 @@ async def _watch(service: Service, run: Run, over: set[int], stop: asyncio.Event
     late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service)
     with Progress(run.job) as progress:
         while run.id not in over and not stop.is_set():
-            progress.show(run.done + run.dead, run.tasks)
+            progress.show(run.done + run.dead, run.tasks, run.dead)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL_S)
-        progress.show(run.done + run.dead, run.tasks)
+        progress.show(run.done + run.dead, run.tasks, run.dead)
     late.cancel()
     return run.id not in over
 

@@ -10,6 +10,9 @@ from queue_manager.records import GroupLimit, RunOptions
 QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
 
+NOBODY_COLLECTS = 2**62
+"""`RunRecord.collected` when the runner has no more to do: no `collect`, or all of it was done."""
+
 RunState = Literal["active", "done", "failed", "cancelled", "pruned"]
 StrayState = Literal["waiting", "done", "dead"]
 

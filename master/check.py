@@ -83,10 +83,15 @@ def look(folder: Path, name: str, words: list[str] | None) -> Checked:
     except JobError as error:
         return Checked(str(error))
     options, limit = job.options, job.options.per_group
-    per_group = None if limit is None else GroupLimit(limit.at_once, limit.every_s)
-    needs = sorted(options.needs)
     return Checked(
-        options=RunOptions(options.attempts, options.losses, options.timeout_s, per_group, needs)
+        options=RunOptions(
+            options.attempts,
+            options.losses,
+            options.timeout_s,
+            None if limit is None else GroupLimit(limit.at_once, limit.every_s),
+            sorted(options.needs),
+            job.finish is not None,
+        )
     )
 
 

@@ -40,8 +40,8 @@ async def submit_run(
             return 0
         with Progress(job) as progress:
             run = await run_status(asking, started.run)
-            while run.state == "active":
-                progress.show(run.done + run.dead, run.tasks)
+            while run.state in ("active", "finishing"):
+                progress.show(run.done + run.dead, run.tasks, run.dead)
                 await asyncio.sleep(POLL_S)
                 run = await run_status(asking, started.run)
     click.echo(_ended_line(run), err=True)

@@ -14,7 +14,7 @@ from .answers import refuse, send
 from .broker.lease import Session
 from .broker.run import Run
 from .changes import QUEUE_RUN
-from .runners import Runners
+from .runners import Runners, uncollected
 from .runs import find_run
 from .turn import Answer, Step, Turn
 from .versions import Versions
@@ -53,7 +53,9 @@ class Endings:
         def stage(now: float, wall: float) -> Answer:
             find_run(self._turn, message.run)  # it may have been forgotten meanwhile
             broker, store = self._turn.broker, self._turn.store
-            if run.groups is None:
+            if run.state == "cancelled" and uncollected(run):
+                count = 0  # only its `finish()` can be tried again
+            elif run.groups is None:
                 count = broker.retry(run, wall)
             else:
                 count = broker.retry(run, wall, store.groups(run.id), store.own_groups(run.id))
@@ -64,7 +66,7 @@ class Endings:
     def _retried(self, peer: Peer, seq: int, run: Run, count: int) -> None:
         if count:
             log.info("run %d (%s): %s tried again", run.id, run.job or "queue", _letters(count))
-        if run.active and run.id != QUEUE_RUN:
+        if (run.active or uncollected(run)) and run.id != QUEUE_RUN:
             self._runners.start(run)  # also one that was given up, with no dead letter at all
         send(peer, Accepted(seq, count))
 

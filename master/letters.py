@@ -14,9 +14,9 @@ from queue_manager.records import DeadLetter, ResultBlock, TaskStatus
 
 from .broker.lease import Lease
 from .broker.run import Run
-from .changes import OutcomeRecord, StrayRecord, TaskRecord
+from .changes import NOBODY_COLLECTS, OutcomeRecord, StrayRecord, TaskRecord
 from .reasons import Sources
-from .runs import NOBODY_COLLECTS, PAGE_BYTES, find_run
+from .runs import PAGE_BYTES, find_run
 from .turn import Turn
 
 LETTERS_BYTES = 4 * 1024 * 1024

@@ -19,7 +19,7 @@ from .broker.limits import Limits
 from .broker.run import Run
 from .changes import QUEUE_RUN
 from .failures import cannot
-from .runners import Runner, mend
+from .runners import Runner, mend, uncollected
 from .stock import StockSession
 from .turn import Turn
 from .workers import WorkerSession
@@ -164,7 +164,7 @@ class Reasons:
 
 def stalled(run: Run, runner: Runner | None) -> str:
     """Why its runner was given up and what to do; empty while it was not."""
-    if runner is None or not runner.stalled or not run.active:
+    if runner is None or not runner.stalled or not (run.active or uncollected(run)):
         return ""
     return f"{runner.stalled}; {mend(run)}"
 

@@ -20,7 +20,9 @@ from functools import partial
 from queue_manager.lifeline import die_with
 
 from .broker.run import Run
+from .changes import NOBODY_COLLECTS
 from .child_output import end_group, output_of
+from .progress import Beside
 
 log = logging.getLogger("quartermaster.master")
 
@@ -36,7 +38,8 @@ class Runner:
     """The process of one run. over: it ended well, or was stopped with its run.
 
     stalled: one line when it was given up. again: one more is wanted when this one has ended.
-    stopped: its run was cancelled or forgotten.
+    stopped: its run was cancelled or forgotten. anew: its process is ended for another to take
+    over, which gives no tasks any more.
     """
 
     run: Run
@@ -47,6 +50,7 @@ class Runner:
     stalled: str = ""
     again: bool = False
     stopped: bool = False
+    anew: bool = False
     progress: tuple[int, ...] = ()
 
 
@@ -80,13 +84,25 @@ class Runners:
         task.add_done_callback(self._tasks.discard)
 
     def run_ended(self, run: Run) -> None:
-        """All tasks of a run have ended; without a `collect` its runner is over before that."""
+        """All tasks of a run have ended; its runner may be over before that (`Runner.over`).
+
+        One that was cancelled has its runner stopped, which may be in the midst of `tasks()`; what
+        `finish()` needs is done by a new one.
+        """
         runner = self.all.get(run.id)
-        if runner is None:
-            return
-        if run.state == "cancelled":
-            self._stop_one(runner)
-        self._finish(runner)
+        if run.state == "cancelled" and run.options.finish:
+            self._begin_anew(run, runner)
+        elif runner is not None:
+            if run.state == "cancelled":
+                self._stop_one(runner)
+            self._finish(runner)
+
+    def _begin_anew(self, run: Run, runner: Runner | None) -> None:
+        if runner is None or runner.stalled or runner.over:
+            self.start(run)
+        else:
+            runner.anew = True
+            self._end(runner)
 
     def drop(self, run: Run) -> None:
         """A run was forgotten: its runner, if it still collected, ends."""
@@ -96,10 +112,14 @@ class Runners:
 
     def _stop_one(self, runner: Runner) -> None:
         runner.stopped = True
-        process = runner.process
         if runner.stalled or runner.over:
             runner.over = True
-        elif process is not None and process.returncode is None:
+        else:
+            self._end(runner)
+
+    def _end(self, runner: Runner) -> None:
+        process = runner.process
+        if process is not None and process.returncode is None:
             _signal(process.pid, signal.SIGTERM)
             asyncio.get_running_loop().call_later(_STOP_S, _kill, runner, process)
 
@@ -119,10 +139,12 @@ class Runners:
     async def _keep(self, runner: Runner) -> None:
         run, pause_s = runner.run, _FIRST_PAUSE_S
         while not (self._stopping or runner.stopped):
-            runner.again = False
+            runner.again = runner.anew = False
             code = await self._try(runner)
             if self._stopping or runner.stopped:
                 break
+            if runner.anew:
+                continue
             if code == 0:
                 if runner.again and (run.active or uncollected(run)):
                     continue
@@ -160,12 +182,13 @@ class Runners:
             start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
             preexec_fn=partial(die_with, os.getpid()),
         )
-        if runner.stopped or self._stopping:  # while it was being started
+        if runner.stopped or runner.anew or self._stopping:  # while it was being started
             end_group(process)
+        beside = Beside()
         async for part in output_of(process, process.stderr):
             runner.stderr = (runner.stderr + part)[-STDERR_BYTES:]
-            sys.stderr.buffer.write(part)
-            sys.stderr.buffer.flush()
+            beside.write(part)
+        beside.end()
         if process.returncode is not None:
             end_group(process)  # something that it has left holds its stderr
         code = await process.wait() if process.returncode is None else process.returncode
@@ -191,11 +214,16 @@ class Runners:
 
 def mend(run: Run) -> str:
     """What to do about a run whose runner was given up."""
-    return f"mend jobs/{run.job}.py, or `qm retry {run.id}`"
+    how = "or" if run.active else "then"  # the files of ended runs are not watched
+    return f"mend jobs/{run.job}.py, {how} `qm retry {run.id}`"
 
 
 def uncollected(run: Run) -> bool:
-    """Whether `collect()` has not been given all that there is."""
+    """Whether `collect()` has not been given all that there is, or `finish()` has not returned."""
+    if run.state == "pruned":
+        return False
+    if run.options.finish:
+        return run.collected < NOBODY_COLLECTS
     return run.state != "cancelled" and run.collected < run.last_seq
 
 

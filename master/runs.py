@@ -13,6 +13,7 @@ from queue_manager.messages import (
     Accepted,
     Collect,
     Collected,
+    Finished,
     OpenRun,
     Page,
     RunOpened,
@@ -24,7 +25,7 @@ from queue_manager.records import BLOCK_TASKS, Ended, RunOptions
 
 from .answers import refuse, send
 from .broker.run import Run
-from .changes import QUEUE_RUN, Changes
+from .changes import NOBODY_COLLECTS, QUEUE_RUN, Changes
 from .follow import FollowUps
 from .turn import Answer, Step, Turn
 
@@ -34,8 +35,8 @@ PAGE_BYTES = 1024 * 1024
 AHEAD_TASKS = 100_000
 AHEAD_BYTES = 64 * 1024 * 1024
 _ERRORS = 2**31
-NOBODY_COLLECTS = 2**62
-"""`Collect.after` of a runner whose job has no `collect`."""
+UNTIL_END = NOBODY_COLLECTS - 1
+"""`Collect.after` of a runner that waits for nothing but the end of its run."""
 
 RunListener = Callable[[Run], None]
 
@@ -63,7 +64,8 @@ class Runs:
         self._ahead: dict[int, list[_Parked]] = {}
         self._collecting: dict[int, list[_Parked]] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
-        self._told: set[int] = set()
+        # Those that had ended before this start are no news.
+        self._told = {run.id for run in turn.broker.runs.values() if not run.active}
         self.idle: dict[int, int] = {}
         self.on_started: list[RunListener] = []
         self.on_ended: list[RunListener] = []
@@ -133,7 +135,7 @@ class Runs:
                 run.job,
                 run.words,
                 run.accepted,
-                run.exhausted,
+                run.exhausted or not run.active,
                 run.collected,
                 run.collected_into,
             )
@@ -192,10 +194,20 @@ class Runs:
         self._note_idle(run)
         self._turn.wake()
 
+    def finished(self, peer: Peer, message: Finished) -> None:
+        """A runner has done all that an ended run needs of it; the answer says: on disk."""
+        run = self._run(message.run)
+
+        def stage(now: float, wall: float) -> Answer:
+            self._turn.broker.finished(run, message.ended_at)
+            return partial(send, peer, Accepted(message.seq, 0))
+
+        self._post(peer, message.seq, stage)
+
     def _note_idle(self, run: Run) -> None:
-        """A runner that has only outcomes to wait for runs no code of the user's."""
+        """A runner that has only outcomes, or the end, to wait for runs no code of the user's."""
         parked = self._collecting.get(run.id, [])
-        if run.exhausted and any(p.after <= run.collected for p in parked):
+        if run.exhausted and run.active and any(_only_waits(run, p.after) for p in parked):
             self.idle[run.id] = self.idle.get(run.id, 0) + 1
 
     def closed(self, peer: Peer) -> None:
@@ -274,13 +286,19 @@ class Runs:
             return False
         found, bodies = self._turn.read_outcomes(run, parked.after, PAGE_BYTES)
         outcomes = [Ended(o.seq, o.first, o.start, o.stop, o.results) for o in found]
-        last = found[-1].seq if found else parked.after
+        last = found[-1].seq if found else min(parked.after, run.last_seq)
         over = not run.active and run.last_seq <= last
-        send(parked.peer, Page(parked.seq, outcomes, bodies, last, over))
+        ended_at = run.ended_at if over else None
+        send(parked.peer, Page(parked.seq, outcomes, bodies, last, over, ended_at))
         return True
 
     def _run(self, number: int) -> Run:
         return find_run(self._turn, number)
+
+
+def _only_waits(run: Run, after: int) -> bool:
+    """Whether who asks for what is behind `after` has collected all that is there."""
+    return run.last_seq <= after and (after <= run.collected or after == UNTIL_END)
 
 
 def find_run(turn: Turn, number: int, *, pruned: bool = False) -> Run:

@@ -14,6 +14,7 @@ from queue_manager.errors import QueueError
 from queue_manager.settings import Settings
 
 from .broker.run import Run
+from .runners import uncollected
 from .service import Service
 
 log = logging.getLogger("quartermaster.master")
@@ -96,7 +97,7 @@ async def _seed(service: Service) -> None:
     except QueueError as error:
         log.error("JOB=%s: %s; the master serves without it", job, error)
         return
-    if not created and not run.active:
+    if not created and not run.active and not uncollected(run):
         if run.state != "pruned":
             with contextlib.suppress(QueueError):
                 for line in _last_results(service, run):

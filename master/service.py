@@ -23,6 +23,7 @@ from queue_manager.messages import (
     CancelRun,
     Collect,
     Collected,
+    Finished,
     ForgetRun,
     OpenRun,
     RetryRun,
@@ -149,6 +150,7 @@ class Service:
             TasksEnded: runs.tasks_ended,
             Collect: runs.collect,
             Collected: lambda peer, message: runs.collected(message),
+            Finished: runs.finished,
             AskResults: letters.results,
             AskTask: letters.show,
             AskStatus: lambda peer, ask: peer.send_frame(encode(self.book.status(ask))),
@@ -179,7 +181,7 @@ class Service:
             who = "nobody encrypts" if self.server.plain_only else "stock clients do not encrypt"
             log.warning("other machines can reach it, and %s: see QUEUE_TLS=required", who)
         for run in list(self.broker.runs.values()):
-            if run.id != QUEUE_RUN and run.state != "pruned" and (run.active or uncollected(run)):
+            if run.id != QUEUE_RUN and (run.active or uncollected(run)):
                 self.runners.start(run)
         self.broker.expect(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()

@@ -16,6 +16,7 @@ from .broker.lease import Lease, Session
 from .broker.run import Run
 from .exchange import OurSession
 from .reasons import Reasons, Sources, Waits, stalled, stock_note
+from .runners import uncollected
 from .runs import find_run
 from .stock import StockSession
 from .turn import Turn
@@ -67,7 +68,7 @@ class StatusBook:
             run.id,
             run.job,
             run.words,
-            "stalled" if given_up else run.state,
+            "stalled" if given_up else _state(run),
             run.tasks,
             run.waiting,
             run.leased,
@@ -113,6 +114,12 @@ class StatusBook:
         found += [_stock(client, stock_note(client, elsewhere, now), now) for client in clients]
         found += [_other(other, now) for other in self._sources.others()]
         return found
+
+
+def _state(run: Run) -> str:
+    """As it is told: a run whose `finish()` has not returned is not over."""
+    finishing = not run.active and run.options.finish and uncollected(run)
+    return "finishing" if finishing else run.state
 
 
 def _worker(worker: WorkerSession, now: float) -> SessionStatus:

@@ -40,7 +40,8 @@ def _runs(runs: Iterable[RunStatus]) -> Iterator[str]:
         yield from (f"       ! {reason}" for reason in run.why)
         yield from (f"       {_quota(one)}" for one in run.quotas)
         if run.collect_errors:
-            yield f"       ! collect() raised {run.collect_errors:,} times: see the master's log"
+            times = f"{run.collect_errors:,} time{'s' * (run.collect_errors != 1)}"
+            yield f"       ! collect(), report() or finish() raised {times}: see the master's log"
 
 
 def _quota(one: QuotaStatus) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .job import Limit, Options, Quota, Reject, Result, Retry, Task
+from .job import Counts, Limit, Options, Quota, Reject, Result, Retry, Task
 
 if TYPE_CHECKING:
     from .manager import QueueManager
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Counts",
     "Limit",
     "Options",
     "QueueManager",

@@ -1,5 +1,7 @@
 """The arguments of a run: words such as `count=10` become what a job's `tasks()` takes.
 
+`finish()` takes those of them that it names.
+
 Owns the splitting and the conversion; knows nothing of runs.
 """
 
@@ -21,6 +23,7 @@ _BOOLS = {
     "0": False, "false": False, "no": False, "off": False, "n": False,
 }  # fmt: skip
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_PACKED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def split_arguments(text: str) -> list[str]:
@@ -43,7 +46,7 @@ def parse_arguments(words: Sequence[str], tasks: Callable[..., Any] | None) -> d
             missing; one line.
     """
     parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
-    named = {name: p for name, p in parameters.items() if p.kind in _KINDS}
+    named = _named(tasks)
     others = [p for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
     hints = _hints(tasks)
     arguments: dict[str, Any] = {}
@@ -59,6 +62,75 @@ def parse_arguments(words: Sequence[str], tasks: Callable[..., Any] | None) -> d
     if missing:
         raise ArgumentError(f"missing {_list(missing)}: give {' '.join(f'{n}=…' for n in missing)}")
     return arguments
+
+
+def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None) -> str:
+    """What is wrong with how a job's `finish` is written, in one line; empty when nothing is."""
+    if not _plain_function(finish):
+        return "finish() is a plain function, neither async nor with a yield"
+    first, others = _finish_parameters(finish)
+    if first is None:
+        return "finish() takes the results first: def finish(results)"
+    named = _named(tasks)
+    for name, p in others.items():
+        if p.kind in _PACKED or p.default is not p.empty:
+            continue
+        if p.kind not in _KINDS:
+            return f"finish() takes {name!r} by position alone: its arguments are given by name"
+        if name not in named:
+            return f"finish() takes {name!r}, which tasks() does not have: give it a default"
+    return ""
+
+
+def report_trouble(report: Callable[..., Any]) -> str:
+    """What is wrong with how a job's `report` is written, in one line; empty when nothing is."""
+    if not _plain_function(report):
+        return "report() is a plain function, neither async nor with a yield"
+    try:
+        inspect.signature(report).bind(None)
+    except TypeError:
+        return "report() takes the counts and nothing else: def report(counts)"
+    return ""
+
+
+def _plain_function(function: Callable[..., Any]) -> bool:
+    return not (inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function))
+
+
+def finish_arguments(
+    finish: Callable[..., Any], tasks: Callable[..., Any] | None, words: Sequence[str]
+) -> dict[str, Any]:
+    """Those arguments of a run, defaults of `tasks` too, that the parameters of `finish` name.
+
+    Raises:
+        ArgumentError: as `parse_arguments`.
+    """
+    defaults = {name: p.default for name, p in _named(tasks).items() if p.default is not p.empty}
+    arguments = {**defaults, **parse_arguments(words, tasks)}
+    first, others = _finish_parameters(finish)
+    if first is not None and first.kind in _KINDS:
+        arguments.pop(first.name, None)
+    if any(p.kind is p.VAR_KEYWORD for p in others.values()):
+        return arguments
+    named = {name for name, p in others.items() if p.kind in _KINDS}
+    return {name: value for name, value in arguments.items() if name in named}
+
+
+def _finish_parameters(
+    finish: Callable[..., Any],
+) -> tuple[inspect.Parameter | None, dict[str, inspect.Parameter]]:
+    """The parameter that takes the results, None if there is none; and the others."""
+    parameters = dict(inspect.signature(finish).parameters)
+    first = next(iter(parameters.values()), None)
+    if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
+        return None, parameters
+    return parameters.pop(first.name), parameters
+
+
+def _named(tasks: Callable[..., Any] | None) -> dict[str, inspect.Parameter]:
+    """The parameters of `tasks` that are given by name."""
+    parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
+    return {name: p for name, p in parameters.items() if p.kind in _KINDS}
 
 
 def _split(word: str, arguments: dict[str, Any]) -> tuple[str, str]:

@@ -225,6 +225,30 @@ class Options:
         object.__setattr__(self, "needs", _tags("needs", self.needs))
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How far a run is, given to `report`: its tasks by what is with them now.
+
+    Args:
+        tasks: all that are known by now; more may come.
+        done: those with a result.
+        dead: dead letters.
+        waiting: those that a worker could take.
+        leased: those that workers have.
+        delayed: those whose time has not come: retried after a pause, or submitted with a delay.
+        left_s: seconds until those known now have ended, at the rate of the last half minute; None
+            while no rate is known.
+    """
+
+    tasks: int
+    done: int
+    dead: int
+    waiting: int
+    leased: int
+    delayed: int
+    left_s: float | None = None
+
+
 class Retry(Exception):
     """Raised by `work`: try this task again (charged), after `delay_s` seconds if given.
 

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .arguments import finish_trouble, report_trouble
 from .errors import BadJobError, UnknownJobError
-from .job import Options
+from .job import Counts, Options
 
 _PACKAGE = "jobs"
 
@@ -35,6 +36,8 @@ class Job:
     work: Callable[[Any], Any]
     setup: Callable[[], Any] | None
     collect: Callable[[Any, Any], Any] | None
+    finish: Callable[..., Any] | None
+    report: Callable[[Counts], Any] | None
     options: Options
     version: str
 
@@ -64,12 +67,21 @@ def load_job(name: str, folder: Path) -> Job:
     work = _function(module, "work", path, folder)
     if work is None:
         raise BadJobError(f"{_shown(path, folder)} has no work(payload), which a job needs")
+    tasks = _function(module, "tasks", path, folder)
+    finish = _function(module, "finish", path, folder)
+    report = _function(module, "report", path, folder)
+    wrong = finish_trouble(finish, tasks) if finish is not None else ""
+    wrong = wrong or (report_trouble(report) if report is not None else "")
+    if wrong:
+        raise BadJobError(f"{_shown(path, folder)}: {wrong}")
     return Job(
         name=name,
-        tasks=_function(module, "tasks", path, folder),
+        tasks=tasks,
         work=work,
         setup=_function(module, "setup", path, folder),
         collect=_function(module, "collect", path, folder),
+        finish=finish,
+        report=report,
         options=options,
         version=version,
     )

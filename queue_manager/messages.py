@@ -124,6 +124,17 @@ class Collected(Message, frozen=True, array_like=True, tag="collected"):
     errors: int = 0
 
 
+class Finished(Message, frozen=True, array_like=True, tag="finished"):
+    """A runner has done all for a run that ended at `ended_at`, `finish()` too. Answer: `Accepted`.
+
+    It counts for that end alone: a run that was retried meanwhile has another.
+    """
+
+    seq: int
+    run: int
+    ended_at: float
+
+
 class AskStatus(Message, frozen=True, array_like=True, tag="status?"):
     """Ask how the master, or one run, is. Answer: `Status`."""
 
@@ -265,7 +276,8 @@ class Accepted(Message, frozen=True, array_like=True, tag="accepted"):
 class Page(Message, frozen=True, array_like=True, tag="page"):
     """Outcomes of a run in order of completion, and the payloads of their blocks by first task.
 
-    last: ask behind it next. over: the run has ended and this is the last page.
+    last: ask behind it next. over: the run has ended and this is the last page. ended_at: when it
+    ended (UTC epoch in seconds), in that last page.
     """
 
     seq: int
@@ -273,6 +285,7 @@ class Page(Message, frozen=True, array_like=True, tag="page"):
     bodies: dict[int, bytes]
     last: int
     over: bool
+    ended_at: float | None = None
 
 
 class Results(Message, frozen=True, array_like=True, tag="results"):
@@ -307,6 +320,7 @@ Request = (
     | TasksEnded
     | Collect
     | Collected
+    | Finished
     | AskStatus
     | AskResults
     | AskTask

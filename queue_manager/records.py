@@ -38,7 +38,8 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     attempts: charged tries before a dead letter. losses: lost leases before one.
     timeout_s: hard limit of one try, counted from its start; None is no limit.
     per_group: the limit of each group of its tasks; None is no limit.
-    needs: tags that a worker must have, in order.
+    needs: tags that a worker must have, in order. finish: the job has a `finish()`, which is called
+    when its run has ended.
     """
 
     attempts: int = 3
@@ -46,6 +47,7 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     timeout_s: float | None = None
     per_group: GroupLimit | None = None
     needs: list[str] = []
+    finish: bool = False
 
 
 class RunQuota(msgspec.Struct, frozen=True, array_like=True):
@@ -181,9 +183,9 @@ class QuotaStatus(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RunStatus(msgspec.Struct, frozen=True):
-    """Counts of one run. state: active, done, failed (with dead letters),
-    stalled, cancelled. version: of its job's code. quotas: the first of them by name, where one
-    run was asked for.
+    """Counts of one run. state: active, finishing (it has ended, its `finish()` has not), done,
+    failed (with dead letters), stalled, cancelled. version: of its job's code. quotas: the first
+    of them by name, where one run was asked for.
     """
 
     run: int

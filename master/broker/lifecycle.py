@@ -10,7 +10,7 @@ import msgspec
 from queue_manager.errors import RefusedError
 from queue_manager.records import GroupLimit, RunOptions
 
-from ..changes import QUEUE_RUN, GroupRecord, LoadedRun
+from ..changes import NOBODY_COLLECTS, QUEUE_RUN, GroupRecord, LoadedRun
 from .claims import Claims
 from .lane import Groups
 from .lease import Session
@@ -97,6 +97,8 @@ class Lifecycle(Claims):
             self.change(run, dead=len(staged), strays=run.strays + count)
             if not run.active:
                 self.change(run, state="active", ended_at=None)
+                if run.collected == NOBODY_COLLECTS:  # its runner has what it brings to do again
+                    self.change(run, collected=run.last_seq, collected_into=0)
                 self._turns.append(run)
                 self.undo_by(partial(self._turns.remove, run))
                 self._record(run)
@@ -120,6 +122,15 @@ class Lifecycle(Claims):
         self.change(run, state="cancelled", ended_at=wall, strays=0)
         self._record(run)
         return ended
+
+    def finished(self, run: Run, ended_at: float) -> None:
+        """Stage that nobody has anything more to do for a run that ended at that time.
+
+        Nothing if it was retried, and so has another end or none yet.
+        """
+        if run.ended_at == ended_at and run.id not in self.changes.forgotten:
+            self.change(run, collected=NOBODY_COLLECTS, collected_into=0)
+            self._record(run)
 
     def forget(self, run: Run) -> None:
         """Stage that an ended run is no more. Raises RefusedError when it has not ended."""

@@ -28,6 +28,11 @@ def test_the_options_that_the_master_acts_on_are_told(tmp_path: Path) -> None:
     assert found == Checked("", RunOptions(7, 8, 9.5, GroupLimit(2, 0.5), ["gpu", "ssd"]))
 
 
+def test_that_a_job_has_a_finish_is_told(tmp_path: Path) -> None:
+    (tmp_path / "closes.py").write_text("def work(n): ...\ndef finish(results): ...\n")
+    assert look(tmp_path, "closes", None).options == RunOptions(finish=True)
+
+
 def test_options_that_are_left_out_are_the_promised_ones(tmp_path: Path) -> None:
     assert checked(tmp_path, "") == Checked("", RunOptions())
 

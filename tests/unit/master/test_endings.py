@@ -182,7 +182,7 @@ def test_whoever_waits_for_a_run_that_is_cancelled_is_answered(
         assert (submits.sent, collects.sent) == ([], [])
         await desk.ask(CancelRun(7, run.id))
         assert submits.sent == [Accepted(3, 3)]
-        assert collects.sent == [Page(4, [], {}, 0, True)]
+        assert collects.sent == [Page(4, [], {}, 0, True, run.ended_at)]
         world.runs.submit(submits.peer, SubmitTasks(5, run.id, [block(1)]))
         await world.turns()
         assert isinstance(submits.sent[-1], Refused)

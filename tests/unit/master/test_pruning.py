@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from master import pruning
-from master.changes import Changes
+from master.changes import NOBODY_COLLECTS, Changes
 from master.pruning import DAY_S, LEAST_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
-from master.runs import NOBODY_COLLECTS
 from queue_manager.errors import StoreError
+from queue_manager.records import RunOptions
 
 
 @dataclass(eq=False)
@@ -26,6 +26,7 @@ class FakeRun:
     ended_at: float | None = 0.0
     collected: int = NOBODY_COLLECTS
     last_seq: int = 5
+    options: RunOptions = field(default_factory=RunOptions)
 
     @property
     def active(self) -> bool:
@@ -216,3 +217,14 @@ def test_nothing_is_pruned_while_the_store_takes_nothing(rig: Any) -> None:
     world.turn.trouble = "can't write: disk full"
     world.tick(wall=DAY_S)
     assert world.pruned == []
+
+
+def test_a_run_whose_finish_has_not_returned_stays_as_long_also_a_cancelled_one(rig: Any) -> None:
+    for state in ("done", "cancelled"):
+        run = FakeRun(state=state, collected=5, options=RunOptions(finish=True))
+        world = rig(30, run)
+        world.tick(wall=59 * DAY_S)
+        assert world.pruned == []
+        run.collected = NOBODY_COLLECTS
+        world.tick(wall=59 * DAY_S)
+        assert world.pruned == [1]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from master.changes import NOBODY_COLLECTS
 from master.letters import Letters
-from master.runs import NOBODY_COLLECTS
 from master.turn import RETRY_S
 from queue_manager import codec
 from queue_manager.errors import StoreError
@@ -64,7 +64,7 @@ def test_the_last_page_says_so_when_the_run_has_ended(play: Any) -> None:
         world.runs.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
         await world.turns()
         (end,) = waits.sent
-        assert end == Page(5, [], {}, page.last, True)
+        assert end == Page(5, [], {}, page.last, True, run.ended_at)
 
     play(scene)
 

@@ -47,7 +47,7 @@ def test_reasons_stand_below_what_they_are_of() -> None:
     assert found[5:8] == [
         "       ! no worker",
         "       ! other",
-        "       ! collect() raised 2 times: see the master's log",
+        "       ! collect(), report() or finish() raised 2 times: see the master's log",
     ]
 
 

@@ -1,0 +1,34 @@
+"""Exceptions of a job's functions in its runner: a few are shown, all are counted."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections import Counter
+
+from .last_words import below_ours
+
+log = logging.getLogger("quartermaster.runner")
+
+SHOWN = 3
+
+
+class Complaints:
+    """What the functions of one job have raised."""
+
+    def __init__(self) -> None:
+        self._untold = 0
+        self._seen: Counter[str] = Counter()
+
+    def note(self, function: str, error: BaseException) -> None:
+        """One more. It is shown with the user's part of the traceback."""
+        self._untold += 1
+        self._seen[function] += 1
+        if self._seen[function] <= SHOWN:
+            lines = traceback.format_exception(type(error), error, below_ours(error))
+            log.warning("%s() failed:\n%s", function, "".join(lines))
+
+    def take(self) -> int:
+        """How many there were since it was last asked."""
+        count, self._untold = self._untold, 0
+        return count

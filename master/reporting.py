@@ -1,0 +1,105 @@
+"""What a job's `report()` says of its run, every few seconds, in the thread that collects."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+from queue_manager.job import Counts
+from queue_manager.messages import AskStatus, Page, Status
+
+from .complaints import Complaints
+from .wire import Wire
+
+EVERY_S = 5.0
+PACE_S = 30.0
+"""So far back goes the rate that `Counts.left_s` is reckoned by."""
+
+
+class Pace:
+    """How fast tasks have ended lately."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def left_s(self, now: float, ended: int, left: int) -> float | None:
+        """How long so many tasks take that are left, in seconds; None while none has ended.
+
+        ended: how many have by now. now: monotonic seconds.
+        """
+        self._seen.append((now, ended))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= PACE_S:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if left == 0:
+            return 0.0
+        return left * (now - since) / (ended - before) if ended > before else None
+
+
+class Reporter:
+    """Calls `report()` of one run. report: None where the job has none, which does nothing."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        run: int,
+        report: Callable[[Counts], Any] | None,
+        complaints: Complaints,
+    ) -> None:
+        self._wire = wire
+        self._run = run
+        self._report = report
+        self._complaints = complaints
+        self._pace = Pace()
+        self._due = time.monotonic() + EVERY_S
+        self._said: Counts | None = None
+        if report is not None:
+            self._counts()  # the rate goes from here
+
+    def wait(self, asked: Future[Page]) -> Page:
+        """Wait for a page, and report meanwhile."""
+        while self._report is not None:
+            try:
+                return asked.result(max(0.0, self._due - time.monotonic()))
+            except TimeoutError:
+                self.look()
+        return asked.result()
+
+    def look(self) -> None:
+        """Report if it is time to, and anything has changed since the last one."""
+        if self._report is not None and time.monotonic() >= self._due:
+            counts = self._counts()
+            if replace(counts, left_s=None) != self._said:
+                self._say(self._report, counts)
+
+    def say_last(self) -> None:
+        """Report once more, now that the run has ended."""
+        if self._report is not None:
+            self._say(self._report, self._counts())
+
+    def _counts(self) -> Counts:
+        """How the run is now."""
+        status = self._wire.request(lambda seq: AskStatus(seq, self._run), Status).result()
+        self._due = time.monotonic() + EVERY_S
+        run = status.runs[0]
+        left = run.waiting + run.leased + run.delayed
+        left_s = self._pace.left_s(time.monotonic(), run.done + run.dead, left)
+        return Counts(
+            run.tasks, run.done, run.dead, run.waiting, run.leased, run.delayed, left_s=left_s
+        )
+
+    def _say(self, report: Callable[[Counts], Any], counts: Counts) -> None:
+        self._said = replace(counts, left_s=None)
+        try:
+            text = report(counts)
+            if text:
+                line = " ".join(str(text).splitlines())
+                # Not where collect() prints: those may be results, and a progress bar is here.
+                print(line, file=sys.stderr, flush=True)
+        except (Exception, SystemExit) as error:
+            self._complaints.note("report", error)
