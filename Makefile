@@ -32,8 +32,8 @@ join: ## print the command that adds another host's workers to this master
 ship: ## copy the worker's image to other hosts over ssh: HOSTS="b c"
 	@HOSTS="$(HOSTS)" scripts/ship.sh
 
-fetch: ## copy the jobs' files out of the containers into ./shared
-	@mkdir -p shared && docker compose cp master:/shared/. shared/
+fetch: ## copy the jobs' files into ./shared, with HOSTS="b c" also those of other hosts, over ssh
+	@HOSTS="$(HOSTS)" scripts/fetch.sh
 
 test: venv ## all tests on one host; those in containers only where there is an engine (CI: must be)
 	@scripts/test.sh tests/unit tests/simulation tests/integration tests/docker
