@@ -1,7 +1,7 @@
 """Draws the pictures of the demo's site: python deploy/demo/make_site.py (needs Pillow).
 
-Its pages are written by hand, in deploy/demo/site. What this draws is kept there, too, because it is
-small; so nobody needs to run it but who wants other pictures.
+Its pages are written by hand, in deploy/demo/site. What this draws is kept there, too, because it
+is small; so nobody needs to run it but who wants other pictures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ PICTURES = {
     "style": {"styles/stripes.png": (80, 80), "styles/dots.png": (80, 80)},
     "a href": {f"gallery/large-{n}.{'png' if n % 2 else 'jpg'}": (320, 240) for n in range(1, 5)},
     "img beside them": {f"gallery/small-{n}.png": (80, 60) for n in range(1, 5)},
-    "area": {"map/sea.png": (300, 200), "map/island-1.png": (150, 100), "map/island-2.png": (150, 100)},
+    "area": {"map/sea.png": (300, 200), "map/island-1.png": (150, 100),
+             "map/island-2.png": (150, 100)},
     "iframe": {"frame/inside.png": (140, 100)},
     "base href": {"base/assets/compass.png": (140, 140)},
     "twice": {"twins/moon.png": (130, 130)},
