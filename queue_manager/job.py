@@ -256,19 +256,23 @@ class Retry(Exception):
         delay_s: seconds; None is back-off.
         whole_group: nothing of the task's group starts before that either, on no worker. It needs
             `OPTIONS.per_group`; of a task without a group it means nothing.
+        reason: why, for the one line that is kept of this try.
 
     Raises:
         TypeError: `delay_s` is no number.
         ValueError: it is out of its range, or not given for a whole group.
     """
 
-    def __init__(self, delay_s: float | None = None, whole_group: bool = False) -> None:
+    def __init__(
+        self, delay_s: float | None = None, whole_group: bool = False, reason: str = ""
+    ) -> None:
         if delay_s is not None:
             _seconds("delay_s", delay_s)
         elif whole_group:
             raise ValueError("whole_group=True needs delay_s: for how long the group waits")
         super().__init__(delay_s)
         self.delay_s, self.whole_group = delay_s, bool(whole_group)
+        self.reason = str(reason)
 
 
 class Reject(Exception):

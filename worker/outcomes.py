@@ -45,7 +45,9 @@ def failed(
     line, evidence, delay_s, whole_group = one_line(error), "", None, False
     if isinstance(error, Retry):
         delay_s, whole_group = error.delay_s, error.whole_group
-        if delay_s is not None:
+        if error.reason:
+            line = clean(" ".join(error.reason.split()))[:LINE_CHARS]
+        elif delay_s is not None:
             line = f"Retry in {delay_s:g} s" + ", with its whole group" * whole_group
     elif isinstance(error, Reject):
         line = clean(" ".join(error.reason.split()))[:LINE_CHARS] or type(error).__name__

@@ -116,3 +116,8 @@ def test_a_retry_of_a_whole_group_says_so() -> None:
     assert (outcome.delay_s, outcome.whole_group) == (2.5, True)
     assert outcome.error == "Retry in 2.5 s, with its whole group"
     assert not failed(7, 0, Retry(2.5), 0.1).whole_group
+
+
+def test_a_retry_may_say_why() -> None:
+    why = "the host\nanswers 429"
+    assert failed(7, 3, Retry(2.5, reason=why), 0.1).error == "the host answers 429"
