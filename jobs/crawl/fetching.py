@@ -6,7 +6,7 @@ followed here, since each is an address of its own.
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import email.utils
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -99,6 +99,7 @@ class Client:
 
     def __init__(self, *, user_agent: str, private: bool) -> None:
         self._private = private
+        self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
@@ -141,11 +142,9 @@ class Client:
         await self._session.close()
 
     def abandon(self) -> None:
-        """The process ends, its event loop has already: say nothing about what is open."""
-        with contextlib.suppress(Exception):
-            if self._session.connector is not None:
-                self._session.connector.close()
-        self._session.detach()
+        """The process ends, and its event loop stands still: end all connections."""
+        if not (self._loop.is_closed() or self._loop.is_running()):
+            self._loop.run_until_complete(self.close())
 
 
 class _in_words:

@@ -76,12 +76,10 @@ def _svg(head: bytes) -> Picture | None:
         parser.feed(head)
     except ParseError:
         return None
-    for event in parser.read_events():
-        root = event[1]
-        if not isinstance(root, Element) or root.tag not in (_SVG, "svg"):
-            return None
-        return Picture("svg", *_svg_size(root))
-    return None
+    root = next((event[-1] for event in parser.read_events()), None)
+    if not isinstance(root, Element) or root.tag not in (_SVG, "svg"):
+        return None
+    return Picture("svg", *_svg_size(root))
 
 
 def _svg_size(root: Element) -> tuple[int | None, int | None]:
