@@ -47,7 +47,7 @@ def test_pictures_of_a_style_attribute(style: str, found: list[str]) -> None:
         ("@font-face { src: url(a.woff2) } a { background: url(a.png) }", ["a.png"], []),
         ("@namespace url(http://www.w3.org/1999/xhtml);", [], []),
         ("/* @import 'a.css'; a { background: url(a.png) } */", [], []),
-        ("a { list-style-image: url(a.png) } } b { background: url(b.png) }", ["a.png", "b.png"], []),
+        ("a { cursor: url(a.png) } } b { cursor: url(b.png) }", ["a.png", "b.png"], []),
         ("a { background: image-set('a.png' 1x) }", ["a.png"], []),
         ("<!-- a { background: url(a.png) } -->", ["a.png"], []),
         ("", [], []),
