@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import struct
 import zlib
 from collections.abc import Callable
@@ -35,7 +37,9 @@ def png_of(width: int, height: int) -> bytes:
     """A PNG that claims a size and has almost nothing in it."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     rest = chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
@@ -58,8 +62,6 @@ def test_all_types_have_a_name() -> None:
 
 @pytest.mark.parametrize("form", ["BMP", "GIF", "JPEG", "PNG", "WEBP"])
 def test_the_head_of_a_body_is_enough(form: str, picture: Make) -> None:
-    import os
-
     body = picture(form, 400, 300) + os.urandom(2 * HEAD_BYTES)
     assert picture_of(body[:HEAD_BYTES]) == Picture(FORMS[form], 400, 300)
 
@@ -90,7 +92,7 @@ def test_the_size_of_an_svg(attributes: str, width: int | None, height: int | No
         b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- a --><!DOCTYPE svg PUBLIC "a" "b">\n' + svg(),
         b"\n\n  " + svg(),
         b"<svg><path/></svg>",
-        b'<?xml version="1.0" encoding="iso-8859-1"?>' + svg('id="\xe4"'.encode("latin-1").decode("latin-1")),
+        b'<?xml version="1.0" encoding="iso-8859-1"?>' + b'<svg id="\xe4"/>',
         b'<svg:svg xmlns:svg="http://www.w3.org/2000/svg"/>',
         svg() + b"<!--" + b"x" * 200_000 + b"-->",
     ],
@@ -153,8 +155,6 @@ def test_a_head_that_claims_a_size_without_measure_is_no_picture() -> None:
 
 
 def test_bytes_at_random_behind_any_head_raise_nothing(picture: Make) -> None:
-    import random
-
     chance = random.Random(1)
     for form in FORMS:
         if form in _MODULES and not features.check(_MODULES[form]):
