@@ -81,10 +81,9 @@ def tasks(
         max_bytes=max_bytes,
         types=_types(types),
     )
-    packed = site.packed()
     for payload in known(site):
-        yield task_of(site, {**payload, "site": packed})
-    yield task_of(site, {"kind": "page", "url": first, "site": packed})
+        yield task_of(site, payload)
+    yield task_of(site, {"kind": "page", "url": first, "site": site.packed()})
 
 
 def _types(words: str) -> list[str]:
