@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from queue_manager import Quota, Task
 
 from .address import host_of
@@ -21,6 +23,8 @@ MOST_BYTES = 3 * 1024 * 1024
 PARCEL_BYTES = 700 * 1024
 """So much of it in one of these: a payload may have 1 MiB."""
 
+MOST_REMEMBERED = 200_000
+MOST_UNSURE = 2_000
 _OWN_BYTES = 100
 _ENDINGS = tuple(f".{ending}" for ending in (*TYPES, "jpeg", "tif", "apng"))
 
@@ -31,9 +35,9 @@ Link = tuple[str, str, str]
 class Follower:
     """Makes the follow-ups of one payload."""
 
-    def __init__(self, site: Site, payload: dict[str, Any]) -> None:
-        self._site, self._from = site, payload
-        self._packed: dict[str, Any] = payload["site"]
+    def __init__(self, site: Site, payload: dict[str, Any], handed: Handed) -> None:
+        self._site, self._from, self._handed = site, payload, handed
+        self._packed: str = payload["site"]
 
     def of_page(self, address: str, found: Found) -> list[Task]:
         """What a page leads to."""
@@ -41,11 +45,11 @@ class Follower:
         links = [("css", sheet, "") for sheet in found.sheets]
         links += [("image", picture, alt) for picture, alt in found.pictures.items()]
         for page in found.pages:
-            if page in found.pictures:
+            if page in found.pictures or not self._site.covers(host_of(page)):
                 continue
             if page.partition("?")[0].lower().endswith(_ENDINGS):
                 links.append(("linked", page, ""))
-            elif depth <= self._site.depth and self._site.covers(host_of(page)):
+            elif depth <= self._site.depth:
                 links.append(("page", page, ""))
         return self._bounded(links, {"page": address, "depth": depth})
 
@@ -72,7 +76,8 @@ class Follower:
         if self._from["kind"] == "page" and not self._site.covers(host):
             if hops[0] != self._site.start:
                 return []
-            payload["site"] = {**self._packed, "hosts": [*self._site.hosts, host]}
+            hosts = [*self._site.hosts, host]
+            payload["site"] = msgspec.structs.replace(self._site, hosts=hosts).packed()
         return [self._made(payload)]
 
     def as_page(self) -> Task:
@@ -83,6 +88,7 @@ class Follower:
         return Task(task.payload, f"page: {task.key}", task.group, PAGE, quota=task.quota)
 
     def _bounded(self, links: list[Link], base: dict[str, Any]) -> list[Task]:
+        links = self._handed.fresh(self._from["url"], links)
         own = _OWN_BYTES + sum(len(str(value)) for value in (self._packed, base))
         direct, size = 0, 0
         for _, address, alt in links:
@@ -110,6 +116,34 @@ class Follower:
 
     def _made(self, payload: dict[str, Any]) -> Task:
         return task_of(self._site, payload)
+
+
+class Handed:
+    """The addresses that are in the queue for certain, as far as this process knows.
+
+    Most links of a page are those of the page before: they need not be handed in again. A result
+    and its follow-ups are recorded together, so whoever is given a follow-up of an address knows
+    that all that the address led to is recorded.
+    """
+
+    def __init__(self) -> None:
+        self._recorded: set[str] = set()
+        self._handed: dict[str, list[str]] = {}
+
+    def came_from(self, address: str) -> None:
+        """A follow-up of that address was given to this process."""
+        self._recorded.update(self._handed.pop(address, ()))
+        if len(self._recorded) > MOST_REMEMBERED:
+            self._recorded.clear()
+
+    def fresh(self, address: str, links: list[Link]) -> list[Link]:
+        """Those that an address has to hand in. It has handed them in from now on."""
+        recorded = self._recorded
+        found = [link for link in links if link[1] not in recorded]
+        self._handed[address] = [link[1] for link in found]
+        if len(self._handed) > MOST_UNSURE:
+            del self._handed[next(iter(self._handed))]
+        return found
 
 
 def task_of(site: Site, payload: dict[str, Any]) -> Task:
