@@ -38,7 +38,7 @@ RUN pip install -r requirements.lock
 FROM base AS jobs
 
 # The lock is a constraint here: a job's packages cannot replace ours by another version.
-COPY jobs/requirements.txt jobs/
+COPY jobs/requirements.txt jobs/images.lock jobs/
 RUN pip install -r jobs/requirements.txt -c requirements.lock
 
 COPY queue_manager queue_manager

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 PYTHON_IN_VENV = .venv/bin/python
 
-.PHONY: help up down logs client join ship fetch test test-unit test-local test-integration \
+.PHONY: help up down logs client join ship fetch demo-images test test-unit test-local test-integration \
         test-hosts local bench chaos lint format engine venv lock clean
 
 help: ## print this
@@ -32,8 +32,11 @@ join: ## print the command that adds another host's workers to this master
 ship: ## copy the worker's image to other hosts over ssh: HOSTS="b c"
 	@HOSTS="$(HOSTS)" scripts/ship.sh
 
-fetch: ## copy the jobs' files out of the containers into ./shared
-	@mkdir -p shared && docker compose cp master:/shared/. shared/
+fetch: ## copy the jobs' files into ./shared, with HOSTS="b c" also those of other hosts, over ssh
+	@HOSTS="$(HOSTS)" scripts/fetch.sh
+
+demo-images: engine ## crawl a small site that runs here, and say where its contact sheet is
+	@scripts/demo.sh
 
 test: venv ## all tests on one host; those in containers only where there is an engine (CI: must be)
 	@scripts/test.sh tests/unit tests/simulation tests/integration tests/docker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from queue_manager.records import RunOptions
+from queue_manager.records import GroupLimit, RunOptions
 
 QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
@@ -116,11 +116,32 @@ class RunCounts:
     last_seq: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """What a group of a run has of its own.
+
+    limit: in the place of the run's. delay_s, due_at: nothing of it starts before that delay is
+    over, which a task asked for, counted from when it was recorded.
+    """
+
+    limit: GroupLimit | None = None
+    delay_s: float = 0.0
+    due_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaCounts:
+    """How many tasks that name a quota its run has accepted, and dropped above it."""
+
+    accepted: int = 0
+    dropped: int = 0
+
+
 @dataclass(slots=True)
 class Changes:
     """All that one turn makes durable, in one transaction.
 
-    runs, counts and strays replace what was recorded of the same run or task before.
+    runs, counts, strays, quotas and groups replace what was recorded of the same one before.
     keys: of the new tasks, by run. delivered: up to where the queue run's results went to stock
     clients, as (seq, index in it). workers: ids of workers that came (True) or left (False).
     revived: runs whose dead letters of before this turn wait again, from that wall time on, with
@@ -137,6 +158,8 @@ class Changes:
     workers: dict[str, bool] = field(default_factory=dict)
     revived: dict[int, float] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
+    quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
+    groups: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
 
     @property
     def urgent(self) -> bool:
@@ -148,6 +171,8 @@ class Changes:
             or self.runs
             or self.revived
             or self.forgotten
+            or self.quotas
+            or self.groups
             or any(self.workers.values())
         )
 
@@ -157,12 +182,13 @@ class LoadedRun:
     """A run as the store has it.
 
     groups: of its tasks, where they are limited, and the highest priority that waits in each on the
-    plain way.
+    plain way; own: what groups have of their own, of an active run.
     """
 
     record: RunRecord
     counts: RunCounts
     groups: dict[str, int]
+    own: dict[str, GroupRecord] = field(default_factory=dict)
 
 
 class Place(NamedTuple):

@@ -52,11 +52,13 @@ class Endings:
 
         def stage(now: float, wall: float) -> Answer:
             find_run(self._turn, message.run)  # it may have been forgotten meanwhile
-            groups = self._turn.store.groups(run.id) if run.groups is not None else ()
+            broker, store = self._turn.broker, self._turn.store
             if run.state == "cancelled" and uncollected(run):
                 count = 0  # only its `finish()` can be tried again
+            elif run.groups is None:
+                count = broker.retry(run, wall)
             else:
-                count = self._turn.broker.retry(run, wall, groups)
+                count = broker.retry(run, wall, store.groups(run.id), store.own_groups(run.id))
             return partial(self._retried, peer, message.seq, run, count)
 
         self._turn.post(Step(stage, partial(refuse, peer, message.seq)))

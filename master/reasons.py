@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from queue_manager.job import LONGEST_S
+from queue_manager.records import GroupLimit
 from queue_manager.tags import as_setting, in_words
 
 from .broker.lease import Session
+from .broker.limits import Limits
 from .broker.run import Run
 from .changes import QUEUE_RUN
 from .failures import cannot
@@ -139,12 +141,7 @@ class Reasons:
         where = f" with {in_words(needs)}" if needs else ""
         how = f" with {as_setting(needs)}" if needs else ""
         if limit is not None and (idle or _held_back(run)):
-            at_once = "" if limit.at_once is None else f"at_once={limit.at_once}, "
-            yield Reason(
-                "limit",
-                f"held back by per_group=Limit({at_once}every_s={limit.every_s:g}) of its OPTIONS:"
-                f" if that is too strict, change it in jobs/{run.job}.py",
-            )
+            yield from _held_by_groups(run, limit, time.monotonic())
         elif not idle:
             others = sorted({lease.run.id for w in able for lease in w.session.leases.values()})
             runs = ", ".join(map(str, others[:_NAMED])) + ", ..." * (len(others) > _NAMED)
@@ -193,6 +190,31 @@ def _has_a_free_slot(worker: WorkerSession) -> bool:
 def _held_back(run: Run) -> bool:
     """Whether all that waits is of groups that may not start a task now."""
     return run.groups is not None and run.groups.best is None and not run.lane.ready
+
+
+def _held_by_groups(run: Run, limit: GroupLimit, now: float) -> Iterator[Reason]:
+    """What holds its groups back: pauses that tasks asked for, limits of their own, the run's."""
+    limits = run.groups.limits if run.groups is not None else Limits(limit)
+    groups = [] if run.groups is None else list(run.groups.lanes)
+    paused = {g: until for g in groups if (until := limits.paused_until(g)) > now}
+    if paused:
+        names = sorted(paused, key=lambda group: (paused[group], group))
+        who = ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
+        many = "s" * (len(names) > 1)
+        wait_s = paused[names[0]] - now
+        asked = "as tasks asked with Retry(whole_group=True): nothing to do"
+        yield Reason("asked", f"group{many} {who} held back, the first for {wait_s:.1f} s, {asked}")
+    others = [group for group in groups if group not in paused]
+    own = sum(limits.record(group).limit is not None for group in others)
+    if own:
+        yield Reason("own limit", "held back by limits of groups that results have set")
+    if own < len(others) or not groups:
+        at_once = "" if limit.at_once is None else f"at_once={limit.at_once}, "
+        yield Reason(
+            "limit",
+            f"held back by per_group=Limit({at_once}every_s={limit.every_s:g}) of its OPTIONS:"
+            f" if that is too strict, change it in jobs/{run.job}.py",
+        )
 
 
 def _lacking(run: Run, workers: list[WorkerSession]) -> Iterator[Reason]:

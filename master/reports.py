@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
-from queue_manager.job import LONGEST_S
-from queue_manager.records import Done, Failed, HeldLease, Outcome
+from queue_manager.job import LARGEST, LONGEST_S
+from queue_manager.records import Done, Failed, GroupLimit, HeldLease, Outcome
 from queue_manager.tags import is_tag
 
 from .follow import check as check_block
@@ -41,11 +41,22 @@ def check(outcome: Outcome) -> None:
         count = outcome.stop - outcome.start
         if codec.batch_length(outcome.results) != count:
             raise ProtocolError(f"{count} results are reported in a batch of another length")
-        if outcome.follow and count != 1:
-            raise ProtocolError("tasks that follow belong to one result")
+        if (outcome.follow or outcome.limits) and count != 1:
+            raise ProtocolError("what follows belongs to one result")
         if not 0 <= outcome.took_s < math.inf:
             raise ProtocolError(f"tasks took {outcome.took_s} s")
         for block in outcome.follow:
             check_block(block)
-    elif isinstance(outcome, Failed) and not 0 <= (outcome.delay_s or 0.0) <= LONGEST_S:
-        raise ProtocolError(f"a delay of {outcome.delay_s} s")
+        for group, limit in outcome.limits.items():
+            _check_limit(group, limit)
+    elif isinstance(outcome, Failed):
+        if not 0 <= (outcome.delay_s or 0.0) <= LONGEST_S:
+            raise ProtocolError(f"a delay of {outcome.delay_s} s")
+        if outcome.whole_group and outcome.delay_s is None:
+            raise ProtocolError("a whole group waits, and nobody says for how long")
+
+
+def _check_limit(group: str, limit: GroupLimit) -> None:
+    at_once = 1 if limit.at_once is None else limit.at_once
+    if not (group and 1 <= at_once <= LARGEST and 0 <= limit.every_s <= LONGEST_S):
+        raise ProtocolError(f"{limit} for the group {group!r}")

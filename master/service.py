@@ -161,11 +161,11 @@ class Service:
         }
 
     def _restore(self, job: str) -> None:
-        now = time.monotonic()
-        self.store.set_clock(boot_number(), time.time() - now)
-        self.store.cap_delays(time.time())
+        now, wall = time.monotonic(), time.time()
+        self.store.set_clock(boot_number(), wall - now)
+        self.store.cap_delays(wall)
         for loaded in self.store.load():
-            run = self.broker.restore(loaded, now)
+            run = self.broker.restore(loaded, now, wall)
             if run.id == QUEUE_RUN:
                 run.job = job
         self.broker.next_run = self.store.next_run

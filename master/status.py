@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from queue_manager import __version__
+from queue_manager.errors import StoreError
 from queue_manager.messages import AskStatus, Status
-from queue_manager.records import Running, RunStatus, SessionStatus
+from queue_manager.records import QuotaStatus, Running, RunStatus, SessionStatus
 
 from .broker.lease import Lease, Session
 from .broker.run import Run
@@ -20,6 +21,9 @@ from .runs import find_run
 from .stock import StockSession
 from .turn import Turn
 from .workers import WorkerSession
+
+_QUOTAS = 20
+"""So many of a run's quotas are told: there may be as many as tasks."""
 
 
 class AllSources(Sources, Protocol):
@@ -51,14 +55,14 @@ class StatusBook:
             __version__,
             self._sources.address,
             now - self._sources.started,
-            [self.run_status(run, now) for run in runs],
+            [self.run_status(run, now, message.run is not None) for run in runs],
             self._sessions(now),
             broker.refused,
             list(self._troubles()),
         )
 
-    def run_status(self, run: Run, now: float) -> RunStatus:
-        """One run, with reasons where it does not move."""
+    def run_status(self, run: Run, now: float, alone: bool = False) -> RunStatus:
+        """One run, with reasons where it does not move. alone: also what its quotas count."""
         given_up = stalled(run, self._sources.runner(run.id))
         return RunStatus(
             run.id,
@@ -78,7 +82,15 @@ class StatusBook:
             [*([given_up] if given_up else []), *self._why(run, now)],
             run.cancelled,
             run.version,
+            self._quotas(run) if alone else [],
         )
+
+    def _quotas(self, run: Run) -> list[QuotaStatus]:
+        try:
+            found = self._turn.store.quotas(run.id, _QUOTAS)
+        except StoreError:  # all else is worth knowing then
+            return []
+        return [QuotaStatus(name, q.accepted, q.dropped) for name, q in found.items()]
 
     def _why(self, run: Run, now: float) -> list[str]:
         if not (run.active and self.waits.lasts(run, now)):

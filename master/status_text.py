@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from queue_manager.messages import Status
-from queue_manager.records import Running, RunStatus, SessionStatus
+from queue_manager.records import QuotaStatus, Running, RunStatus, SessionStatus
 
 _COUNTS = ("tasks", "waiting", "leased", "delayed", "done", "dead")
 _SHOWN = 4
@@ -38,9 +38,15 @@ def _runs(runs: Iterable[RunStatus]) -> Iterator[str]:
         job = shlex.join([run.job, *run.words]) if run.run else f"(queue) {run.job}".rstrip()
         yield row.format(run.run, run.state, *counts, job)
         yield from (f"       ! {reason}" for reason in run.why)
+        yield from (f"       {_quota(one)}" for one in run.quotas)
         if run.collect_errors:
             times = f"{run.collect_errors:,} time{'s' * (run.collect_errors != 1)}"
             yield f"       ! collect(), report() or finish() raised {times}: see the master's log"
+
+
+def _quota(one: QuotaStatus) -> str:
+    dropped = f", {one.dropped:,} more dropped" if one.dropped else ""
+    return f"quota {one.name}: {one.accepted:,} accepted{dropped}"
 
 
 def _sessions(sessions: list[SessionStatus]) -> Iterator[str]:

@@ -37,6 +37,10 @@ MOST_SLOTS = 4_096
 MOST_WANTED = 4 * MOST_SLOTS
 """No worker takes more leases than that, whatever it asks for."""
 
+NO_GROUPS = (
+    "Result(limits=...) needs OPTIONS = Options(per_group=Limit(...)), which this run began without"
+)
+
 LACKS_S = 5.0
 """After this a worker that could not run a job is offered it again: its file may be mended."""
 
@@ -287,22 +291,25 @@ class Workers:
 
     def _failed(self, worker: WorkerSession, outcome: Failed, now: float, wall: float) -> bool:
         broker, session = self._turn.broker, worker.session
-        lease = session.leases.get(outcome.lease)
+        lease, error = session.leases.get(outcome.lease), outcome.error
+        if outcome.whole_group and lease is not None and lease.run.groups is None:
+            error += "; its group goes on, for this run began without OPTIONS.per_group"
         accepted = broker.fail(
             session,
             outcome.lease,
             outcome.position,
-            outcome.error,
+            error,
             now,
             wall,
             evidence=outcome.evidence,
             printed=outcome.printed,
             reject=outcome.reject,
             delay_s=outcome.delay_s,
+            whole_group=outcome.whole_group,
         )
         if accepted and lease is not None:
             attempts = broker.staged_attempts(lease, outcome.position)
-            told = (lease, outcome.position, outcome.error, attempts, outcome.evidence)
+            told = (lease, outcome.position, error, attempts, outcome.evidence)
             broker.when_committed(partial(self._failures.note, *told))
         return accepted
 
@@ -327,8 +334,11 @@ class Workers:
 
     def _done(self, worker: WorkerSession, outcome: Done, now: float, wall: float) -> bool:
         lease = worker.session.leases.get(outcome.lease)
+        if outcome.limits and lease is not None and lease.run.groups is None:
+            wrong = Failed(outcome.lease, outcome.start, NO_GROUPS, took_s=outcome.took_s)
+            return self._failed(worker, wrong, now, wall)
         # Looked at before anything is staged: a result must not be recorded without them.
-        fresh = self._follow_ups.fresh(lease.run, outcome.follow) if lease is not None else []
+        fresh = self._follow_ups.fresh(lease.run, outcome.follow) if lease is not None else None
         accepted = self._turn.broker.done(
             worker.session,
             outcome.lease,
@@ -337,7 +347,9 @@ class Workers:
             outcome.results,
             outcome.took_s,
         )
-        if accepted and lease is not None and fresh:
+        if accepted and lease is not None and outcome.limits:
+            self._turn.broker.set_limits(lease.run, outcome.limits)
+        if accepted and lease is not None and fresh is not None:
             self._follow_ups.stage(lease.run, fresh, now, wall, from_tasks=False)
         return accepted
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .job import Counts, Limit, Options, Reject, Result, Retry, Task
+from .job import Counts, Limit, Options, Quota, Reject, Result, Retry, Task
 
 if TYPE_CHECKING:
     from .manager import QueueManager
@@ -20,6 +20,7 @@ __all__ = [
     "Limit",
     "Options",
     "QueueManager",
+    "Quota",
     "Reject",
     "Result",
     "Retry",

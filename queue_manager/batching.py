@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import codec
-from .job import Task
-from .records import BLOCK_BYTES, BLOCK_TASKS, NewBlock
+from .job import Quota, Task
+from .records import BLOCK_BYTES, BLOCK_TASKS, NewBlock, RunQuota
 
 _SMALL_BYTES = 9
 _SMALL_INT = 2**63
 _UTF8_BYTES = 4
 
-_Kind = tuple[bool, str | None, int, float]
-_PLAIN: _Kind = (False, None, 0, 0.0)
+_Kind = tuple[bool, str | None, int, float, Quota | None]
+_PLAIN: _Kind = (False, None, 0, 0.0, None)
 
 
 class Batching:
@@ -47,13 +47,13 @@ class Batching:
         """
         kind, key = _PLAIN, None
         if type(item) is Task:
-            kind = (item.key is not None, item.group, item.priority, item.delay_s)
+            kind = (item.key is not None, item.group, item.priority, item.delay_s, item.quota)
             item, key = item.payload, item.key
         value, size = self._frozen(item)
         full = (
             len(self._values) >= BLOCK_TASKS
             or self._bytes + size > BLOCK_BYTES
-            or kind != self._kind
+            or (kind is not self._kind and kind != self._kind)
         )
         ended = self.flush() if full else None
         self._kind = kind
@@ -68,14 +68,15 @@ class Batching:
         values, keys = self._values, self._keys
         if not values:
             return None
-        keyed, group, priority, delay_s = self._kind
-        if keyed:  # the master drops the ones whose key is taken, without opening them
+        keyed, group, priority, delay_s, named = self._kind
+        if keyed or named:  # the master drops some of them, without opening them
             items = (v.data if type(v) is codec.Encoded else codec.encode(v) for v in values)
             body = codec.encode_items(items)
         else:
             body = codec.encode_batch(values)
         self._values, self._keys, self._bytes = [], [], 0
-        return NewBlock(len(values), body, keys if keyed else None, group, priority, delay_s)
+        quota = None if named is None else RunQuota(named.name, named.most)
+        return NewBlock(len(values), body, keys if keyed else None, group, priority, delay_s, quota)
 
     def _frozen(self, payload: Any) -> tuple[Any, int]:
         kind = type(payload)

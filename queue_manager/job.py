@@ -5,8 +5,8 @@ Owns what a task, a result and a job's options are; knows nothing of queues or n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .tags import CHARACTERS, is_tag
@@ -41,11 +41,12 @@ def _count(name: str, value: object, most: int = LARGEST) -> None:
         raise ValueError(f"{name} is at most {most:,}, not {_shown(value)}")
 
 
-def _text(name: str, value: object) -> None:
+def _text(name: str, value: object, other: str = " or None") -> None:
     if not isinstance(value, str):
-        raise TypeError(f"{name} is a str or None, not {value!r}")
+        raise TypeError(f"{name} is a str{other}, not {value!r}")
     if not value:
-        raise ValueError(f"{name} is a text with at least one character, or None")
+        comma = "," * bool(other)
+        raise ValueError(f"{name} is a text with at least one character{comma}{other}")
     if not value.isascii():
         try:
             value.encode()
@@ -66,6 +67,30 @@ def _tags(name: str, value: object) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
+class Quota:
+    """The most tasks that a run accepts of those that name it: `Task(quota=Quota("pages", 1000))`.
+
+    What comes above that is dropped and counted, as if it had not been submitted: its key stays
+    free. What was accepted counts for good, whatever becomes of it.
+
+    Args:
+        name: of the quota; each one of a run counts by itself.
+        most: so many tasks, from `tasks()` and behind results together.
+
+    Raises:
+        TypeError: a field is of the wrong type.
+        ValueError: a field is out of its range.
+    """
+
+    name: str
+    most: int
+
+    def __post_init__(self) -> None:
+        _text("name", self.name, "")
+        _count("most", self.most)
+
+
+@dataclass(frozen=True)
 class Task:
     """One input of a run, with more than its payload.
 
@@ -75,6 +100,7 @@ class Task:
         group: tasks of one group can be limited together.
         priority: higher goes first within a run; any whole number of 64 bits.
         delay_s: seconds before the task is offered for the first time.
+        quota: the run drops it if it has accepted enough tasks of that quota.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -86,6 +112,7 @@ class Task:
     group: str | None = None
     priority: int = 0
     delay_s: float = 0.0
+    quota: Quota | None = None
 
     def __post_init__(self) -> None:
         if self.key is not None:
@@ -98,20 +125,29 @@ class Task:
             raise ValueError(f"priority is a number of 64 bits, not {self.priority!r}")
         if self.delay_s != 0.0:
             _seconds("delay_s", self.delay_s)
+        if self.quota is not None and not isinstance(self.quota, Quota):
+            raise TypeError(f"quota is a Quota(...) or None, not {self.quota!r}")
 
 
 @dataclass(frozen=True)
 class Result:
-    """A result with tasks that follow from it, recorded in the same transaction.
+    """A result with what follows from it, recorded in the same transaction.
 
     Args:
         value: plain data, the task's result.
         follow: new tasks of the same run, 4 MiB together at most; anything that is not a `Task`
             is a payload.
+        limits: groups of the run and the limit that each has from now on, instead of the one of
+            `OPTIONS.per_group`, which there must be.
+
+    Raises:
+        TypeError: a field is of the wrong type.
+        ValueError: the name of a group is empty, or no UTF-8.
     """
 
     value: Any
     follow: Iterable[Any] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.follow, str | bytes | dict | Task):
@@ -119,6 +155,13 @@ class Result:
             raise TypeError(f"follow is a list of tasks, not one {kind}")
         follow = tuple(t if isinstance(t, Task) else Task(t) for t in self.follow)
         object.__setattr__(self, "follow", follow)
+        if not isinstance(self.limits, Mapping):
+            raise TypeError(f"limits is a dict such as {{'a': Limit(...)}}, not {self.limits!r}")
+        for group, limit in self.limits.items():
+            _text("a group in limits", group, "")
+            if not isinstance(limit, Limit):
+                raise TypeError(f"limits has {limit!r} for {group!r}, which is no Limit(...)")
+        object.__setattr__(self, "limits", dict(self.limits))
 
 
 @dataclass(frozen=True)
@@ -207,13 +250,29 @@ class Counts:
 
 
 class Retry(Exception):
-    """Raised by `work`: try this task again (charged), after `delay_s` seconds if given."""
+    """Raised by `work`: try this task again (charged), after `delay_s` seconds if given.
 
-    def __init__(self, delay_s: float | None = None) -> None:
+    Args:
+        delay_s: seconds; None is back-off.
+        whole_group: nothing of the task's group starts before that either, on no worker. It needs
+            `OPTIONS.per_group`; of a task without a group it means nothing.
+        reason: why, for the one line that is kept of this try.
+
+    Raises:
+        TypeError: `delay_s` is no number.
+        ValueError: it is out of its range, or not given for a whole group.
+    """
+
+    def __init__(
+        self, delay_s: float | None = None, whole_group: bool = False, reason: str = ""
+    ) -> None:
         if delay_s is not None:
             _seconds("delay_s", delay_s)
+        elif whole_group:
+            raise ValueError("whole_group=True needs delay_s: for how long the group waits")
         super().__init__(delay_s)
-        self.delay_s = delay_s
+        self.delay_s, self.whole_group = delay_s, bool(whole_group)
+        self.reason = str(reason)
 
 
 class Reject(Exception):

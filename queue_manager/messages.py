@@ -250,7 +250,8 @@ class RunStarted(Message, frozen=True, array_like=True, tag="started"):
 
 
 class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
-    """Where a run stands. accepted: tasks without a key from `tasks()` that are on disk.
+    """Where a run stands. accepted: tasks without a key from `tasks()` that are on disk, or that a
+    quota dropped.
 
     words: its arguments as they were given. collected, into: what `collect()` has
     reached, as in `Collected`.
@@ -266,7 +267,7 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
 
 
 class Accepted(Message, frozen=True, array_like=True, tag="accepted"):
-    """On disk. tasks: how many of them are new (a key that is taken is no new task)."""
+    """On disk. tasks: how many of them are new, and not above a quota."""
 
     seq: int
     tasks: int

@@ -50,11 +50,19 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     finish: bool = False
 
 
+class RunQuota(msgspec.Struct, frozen=True, array_like=True):
+    """So many tasks that name it a run accepts."""
+
+    name: str
+    most: int
+
+
 class NewBlock(msgspec.Struct, frozen=True, array_like=True):
-    """Consecutive new tasks of one group and priority, not yet numbered.
+    """Consecutive new tasks of one group, priority and quota, not yet numbered.
 
     body: their payloads, one batch of `count` values. keys: one for each task, or None when
-    none has a key. delay_s: not before that many seconds after it was accepted.
+    none has a key. delay_s: not before that many seconds after it was accepted. quota: those above
+    it are dropped.
     """
 
     count: int
@@ -63,6 +71,7 @@ class NewBlock(msgspec.Struct, frozen=True, array_like=True):
     group: str | None = None
     priority: int = 0
     delay_s: float = 0.0
+    quota: RunQuota | None = None
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):
@@ -165,9 +174,18 @@ class ResultBlock(msgspec.Struct, frozen=True, array_like=True):
     attempts: dict[int, int]
 
 
+class QuotaStatus(msgspec.Struct, frozen=True, array_like=True):
+    """How many tasks that name a quota were accepted, and how many dropped."""
+
+    name: str
+    accepted: int
+    dropped: int
+
+
 class RunStatus(msgspec.Struct, frozen=True):
     """Counts of one run. state: active, finishing (it has ended, its `finish()` has not), done,
-    failed (with dead letters), stalled, cancelled. version: of its job's code.
+    failed (with dead letters), stalled, cancelled. version: of its job's code. quotas: the first
+    of them by name, where one run was asked for.
     """
 
     run: int
@@ -187,6 +205,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     why: list[str] = []
     cancelled: int = 0
     version: str = ""
+    quotas: list[QuotaStatus] = []
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True):
@@ -223,8 +242,8 @@ class SessionStatus(msgspec.Struct, frozen=True):
 class Done(Message, frozen=True, array_like=True, tag="done"):
     """Tasks `start` to `stop` of a lease are done; `results` is one batch of their values.
 
-    took_s: seconds that they took together. follow: new tasks to record with this result, only
-    together with a range of one task.
+    took_s: seconds that they took together. follow: new tasks to record with this result; limits:
+    of groups of the run, from now on; both only together with a range of one task.
     """
 
     lease: int
@@ -233,6 +252,7 @@ class Done(Message, frozen=True, array_like=True, tag="done"):
     results: bytes
     took_s: float
     follow: list[NewBlock] = []
+    limits: dict[str, GroupLimit] = {}
 
 
 class Failed(Message, frozen=True, array_like=True, tag="failed"):
@@ -240,7 +260,8 @@ class Failed(Message, frozen=True, array_like=True, tag="failed"):
 
     error: one line. evidence: traceback, or exit code or signal and the end of stderr.
     printed: the end of what the try printed, 4 KiB at most. reject: straight to the dead
-    letters. delay_s: when to try again; None is back-off.
+    letters. delay_s: when to try again; None is back-off. whole_group: nothing of its limited group
+    starts before that either.
     """
 
     lease: int
@@ -251,6 +272,7 @@ class Failed(Message, frozen=True, array_like=True, tag="failed"):
     delay_s: float | None = None
     took_s: float = 0.0
     printed: str = ""
+    whole_group: bool = False
 
 
 class Released(Message, frozen=True, array_like=True, tag="released"):

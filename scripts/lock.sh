@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes requirements.lock (what the images install) and requirements-dev.lock
-# (everything) anew from the ranges in pyproject.toml, for Python 3.11 and later.
+# Writes requirements.lock (what both programs need), jobs/images.lock (what the crawler needs
+# besides) and requirements-dev.lock (everything) anew from the ranges in pyproject.toml, for
+# Python 3.11 and later.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,4 +20,5 @@ lock() {
 }
 
 lock requirements.lock
-lock requirements-dev.lock --extra dev
+lock jobs/images.lock --extra images --constraint requirements.lock
+lock requirements-dev.lock --extra dev --constraint jobs/images.lock

@@ -14,9 +14,11 @@ from master.changes import (
     BlockRecord,
     BlockState,
     Changes,
+    GroupRecord,
     LoadedRun,
     OutcomeRecord,
     Place,
+    QuotaCounts,
     RunCounts,
     RunRecord,
     StrayRecord,
@@ -49,6 +51,8 @@ class Kept:
     strays: dict[tuple[int, int], StrayRecord] = field(default_factory=dict)
     keys: set[tuple[int, str]] = field(default_factory=set)
     dropping: set[int] = field(default_factory=set)
+    quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
+    own: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
     by_run: dict[int, list[int]] = field(default_factory=dict)
     seqs_of_run: dict[int, list[int]] = field(default_factory=dict)
     seqs_of_block: dict[int, list[int]] = field(default_factory=dict)
@@ -85,7 +89,8 @@ class MemoryStore:
         for _, run in sorted(self._kept.runs.items()):
             is_limited = run.state == "active" and run.options.per_group is not None
             groups = self.groups(run.id) if is_limited else {}
-            found.append(LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), groups))
+            own = self.own_groups(run.id) if is_limited else {}
+            found.append(LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), groups, own))
         return found
 
     def commit(self, changes: Changes) -> None:
@@ -106,6 +111,8 @@ class MemoryStore:
         self._write_runs(changes)
         for worker, is_here in changes.workers.items():
             (kept.workers.add if is_here else kept.workers.discard)(worker)
+        kept.quotas |= changes.quotas
+        kept.own |= changes.groups
         if changes.delivered is not None:
             kept.delivered = changes.delivered
         self.commits += 1
@@ -195,6 +202,9 @@ class MemoryStore:
         strays = self._kept.strays.values()
         return [s for s in strays if s.run == run and s.state == "waiting"]
 
+    def own_groups(self, run: int) -> dict[str, GroupRecord]:
+        return {group: g for (r, group), g in self._kept.own.items() if r == run}
+
     def set_clock(self, boot: int, behind_s: float) -> None:
         before, was_s = self._kept.clock
         set_s = behind_s - was_s
@@ -204,6 +214,9 @@ class MemoryStore:
             for key, stray in self._kept.strays.items():
                 if stray.state == "waiting":
                     self._kept.strays[key] = replace(stray, due_at=stray.due_at + set_s)
+            for (run, group), own in self._kept.own.items():
+                due_at = own.due_at + set_s * (own.delay_s > 0)
+                self._kept.own[run, group] = replace(own, due_at=due_at)
         self._kept.clock = boot, behind_s
 
     def cap_delays(self, wall: float) -> None:
@@ -211,6 +224,11 @@ class MemoryStore:
             if stray.state == "waiting":
                 due_at = min(stray.due_at, max(wall, wall + stray.delay_s))
                 self._kept.strays[key] = replace(stray, due_at=due_at)
+        for (run, group), own in list(self._kept.own.items()):
+            due_at = min(own.due_at, wall + own.delay_s)
+            self._kept.own[run, group] = replace(own, due_at=due_at)
+            if own.limit is None and own.due_at <= wall:
+                del self._kept.own[run, group]
 
     def read_block(self, block: int) -> BlockState | None:
         b = self._kept.blocks.get(block)
@@ -230,6 +248,13 @@ class MemoryStore:
 
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
         return {key for key in keys if (run, key) in self._kept.keys}
+
+    def quota(self, run: int, name: str) -> QuotaCounts:
+        return self._kept.quotas.get((run, name), QuotaCounts())
+
+    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+        found = {name: q for (r, name), q in sorted(self._kept.quotas.items()) if r == run}
+        return dict(list(found.items())[:most])
 
     def find_run(self, key: str) -> int | None:
         return next((run.id for run in self._kept.runs.values() if run.key == key), None)
@@ -332,6 +357,8 @@ class MemoryStore:
                 del self._kept.strays[run, task]
         del self._kept.by_run.get(run, [])[:rows]
         if not self._kept.by_run.get(run):
+            self._kept.own = {k: g for k, g in self._kept.own.items() if k[0] != run}
+            self._kept.quotas = {k: q for k, q in self._kept.quotas.items() if k[0] != run}
             self._kept.dropping.discard(run)
             self._kept.seqs_of_run.pop(run, None)
         return True

@@ -298,8 +298,8 @@ class AsyncSlot:
 
 def merged(found: list[Outcome]) -> list[Outcome]:
     """Neighbouring ranges that are done as one record each."""
-    rest = [o for o in found if not isinstance(o, Done) or o.follow]
-    plain = [o for o in found if isinstance(o, Done) and not o.follow]
+    rest = [o for o in found if not isinstance(o, Done) or o.follow or o.limits]
+    plain = [o for o in found if isinstance(o, Done) and not (o.follow or o.limits)]
     whole: list[list[Done]] = []
     for done in sorted(plain, key=lambda o: o.start):
         if whole and whole[-1][-1].stop == done.start:

@@ -18,7 +18,7 @@ import os
 import tempfile
 from typing import NamedTuple
 
-PAGES = 16
+PAGES = 64
 
 CANCEL_S = 2.0
 """How long a cancelled coroutine has to end, in seconds; then its slot ends without it."""

@@ -6,14 +6,16 @@ is on disk at the master is what it has answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from queue_manager.ranges import Ranges
-from queue_manager.records import Done, Failed, Lease, Outcome, Released
+from queue_manager.records import Done, Failed, GroupLimit, Lease, Outcome, Released
 
 EXCHANGE_BYTES = 4 * 1024 * 1024
 """Outcomes above this wait for the next exchange: a frame holds 8 MiB at most."""
+
+_LIMIT_BYTES = 20
 
 
 class Entry(NamedTuple):
@@ -103,10 +105,16 @@ class Outbox:
 
 def _size(outcome: Outcome) -> int:
     if isinstance(outcome, Done):
-        return len(outcome.results) + sum(len(block.body) for block in outcome.follow)
+        size_bytes = len(outcome.results) + sum(len(block.body) for block in outcome.follow)
+        return size_bytes + limits_bytes(outcome.limits)
     if isinstance(outcome, Failed):
         return len(outcome.error) + len(outcome.evidence) + len(outcome.printed)
     return len(outcome.lacks)
+
+
+def limits_bytes(limits: Mapping[str, GroupLimit]) -> int:
+    """About as much as they take on the wire."""
+    return sum(len(group.encode()) + _LIMIT_BYTES for group in limits)
 
 
 def portions(entries: list[Entry]) -> list[list[Entry]]:

@@ -12,7 +12,9 @@ from typing import Any
 from queue_manager import Reject, Result, Retry, codec
 from queue_manager.batching import blocks_of
 from queue_manager.errors import NotPlainDataError, ProtocolError, QueueError, TooLargeError
-from queue_manager.records import FRAME_BYTES, Done, Failed, Outcome
+from queue_manager.records import FRAME_BYTES, Done, Failed, GroupLimit, Outcome
+
+from .outbox import limits_bytes
 
 LINE_CHARS = 500
 EVIDENCE_CHARS = 8 * 1024
@@ -40,10 +42,13 @@ def failed(
     lease: int, position: int, error: BaseException, took_s: float, printed: str = ""
 ) -> Failed:
     """The charged try of a task whose `work` raised. printed: the end of what it printed."""
-    line, evidence, delay_s = one_line(error), "", None
+    line, evidence, delay_s, whole_group = one_line(error), "", None, False
     if isinstance(error, Retry):
-        delay_s = error.delay_s
-        line = line if delay_s is None else f"Retry in {delay_s:g} s"
+        delay_s, whole_group = error.delay_s, error.whole_group
+        if error.reason:
+            line = clean(" ".join(error.reason.split()))[:LINE_CHARS]
+        elif delay_s is not None:
+            line = f"Retry in {delay_s:g} s" + ", with its whole group" * whole_group
     elif isinstance(error, Reject):
         line = clean(" ".join(error.reason.split()))[:LINE_CHARS] or type(error).__name__
     elif isinstance(error, _OURS):  # the line says all
@@ -51,7 +56,8 @@ def failed(
     else:
         evidence = _evidence(error)
     reject = isinstance(error, Reject)
-    return Failed(lease, position, line, evidence, reject, delay_s, took_s, printed)
+    told = (line, evidence, reject, delay_s, took_s, printed, whole_group)
+    return Failed(lease, position, *told)
 
 
 def _evidence(error: BaseException) -> str:
@@ -88,18 +94,19 @@ def _one(lease: int, position: int, result: Any, took_s: float, max_bytes: int) 
 
 
 def branch(lease: int, position: int, result: Result, took_s: float, max_bytes: int) -> Outcome:
-    """The record of a task with follow-ups: done with all of them, or failed with none."""
+    """The record of a task with what follows from it: done with all of that, or failed."""
     try:
         data = _item(result.value, max_bytes, "the result")
         blocks = blocks_of(result.follow, max_bytes, "the payload of a follow-up")
-        if sum(len(block.body) for block in blocks) > FRAME_BYTES // 2:
+        limits = {g: GroupLimit(one.at_once, one.every_s) for g, one in result.limits.items()}
+        if sum(len(block.body) for block in blocks) + limits_bytes(limits) > FRAME_BYTES // 2:
             raise TooLargeError(
                 "the follow-ups of one task take more than 4 MiB together: "
                 "let one of them submit the rest"
             )
     except QueueError as error:
         return failed(lease, position, error, took_s)
-    return Done(lease, position, position + 1, codec.encode_items([data]), took_s, blocks)
+    return Done(lease, position, position + 1, codec.encode_items([data]), took_s, blocks, limits)
 
 
 def _item(value: Any, max_bytes: int, what: str) -> bytes:

@@ -8,11 +8,12 @@ counts of ended runs final, only then.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from functools import partial
 
 from queue_manager.records import NewBlock
 
-from ..changes import QUEUE_RUN, BlockRecord
+from ..changes import QUEUE_RUN, BlockRecord, QuotaCounts
 from .lease import Lease, Session
 from .lifecycle import Lifecycle
 from .run import Run
@@ -63,6 +64,16 @@ class Broker(Lifecycle):
         else:  # until it is on disk nobody may lease it
             self.change(run, staged=run.staged + block.count)
             self.when_committed(partial(self._admit, run, record))
+
+    def count_quotas(self, run: Run, counts: Mapping[str, QuotaCounts], passed: int) -> None:
+        """Stage how quotas of a run stand now.
+
+        passed: tasks of `tasks()` without a key that were dropped: a restarted runner skips them.
+        """
+        for name, found in counts.items():
+            self.changes.quotas[run.id, name] = found
+        if passed:
+            self.change(run, accepted=run.accepted + passed)
 
     def _submit_delayed(
         self, run: Run, block: BlockRecord, delay_s: float, now: float, wall: float
@@ -115,8 +126,12 @@ class Broker(Lifecycle):
         printed: str = "",
         reject: bool = False,
         delay_s: float | None = None,
+        whole_group: bool = False,
     ) -> bool:
-        """Stage a charged attempt of one task. False as in `done`."""
+        """Stage a charged attempt of one task. False as in `done`.
+
+        whole_group: nothing of its limited group starts for `delay_s` either.
+        """
         lease = self._settle(session, number, position, position + 1)
         if lease is None:
             return False
@@ -124,6 +139,8 @@ class Broker(Lifecycle):
         stray.attempts += 1
         stray.due_at = wall
         self.change(run, leased=run.leased - 1)
+        if whole_group and delay_s is not None and stray.group is not None:
+            self.pause(run, stray.group, delay_s, now, wall)
         tell = partial(self._stray, error=error, evidence=evidence, printed=printed)
         if reject or stray.attempts >= run.options.attempts:
             self._bury(run)

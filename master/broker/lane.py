@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 
 from queue_manager.records import GroupLimit
 
+from .limits import Limits
 from .strays import Stray, Strays
 from .window import WINDOW_TASKS, Range, Window
 
 GROUP_TASKS = 64
 _REFILLS = 256
 """How many lanes are read ahead in one go: each is a question to the disk."""
+_COOLING = 64
+"""So many entries of pauses may be out of date, beside one for each lane."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +26,8 @@ class Lane:
 
     Of a limited group: leased: how many of its tasks are. started_at: when one of them started
     last, as far as is known (monotonic). turn: its entry among those that may start now, 0 when it
-    is not among them; turn_priority: with which priority. hungry: whether it is among those that
+    is not among them; turn_priority: with which priority. cooling: its entry among the pauses, 0
+    when it has none; cooling_at: when that ends (monotonic). hungry: whether it is among those that
     are to be read ahead; hungry_priority: with which priority. counted: how many of its plain tasks
     in memory, and of its ready strays, its run has counted.
     """
@@ -35,7 +39,8 @@ class Lane:
     started_at: float = -math.inf
     turn: int = 0
     turn_priority: int = 0
-    cooling: bool = False
+    cooling: int = 0
+    cooling_at: float = 0.0
     hungry: bool = False
     hungry_priority: int = 0
     counted: tuple[int, int] = (0, 0)
@@ -99,13 +104,11 @@ class Groups:
     """The lanes of the limited groups of one run, and which of them may start a task.
 
     They take turns within a priority. A lane that may not start holds little in memory and asks
-    for nothing from disk, so that it never takes the room of the others. started_before: of a lane
-    that is new here nobody knows when it last started a task, but not later than then (monotonic).
+    for nothing from disk, so that it never takes the room of the others. limit: the run's.
     """
 
     def __init__(self, limit: GroupLimit) -> None:
-        self.limit = limit
-        self.started_before = -math.inf
+        self.limits = Limits(limit)
         self.lanes: dict[str, Lane] = {}
         self.loaded = self.ready_strays = 0
         self._turns: list[tuple[int, int, Lane]] = []
@@ -118,7 +121,8 @@ class Groups:
         found = self.lanes.get(group)
         if found is None:
             most = max(1, min(GROUP_TASKS, WINDOW_TASKS // (len(self.lanes) + 1)))
-            found = Lane(group, Window(most), Strays(most), started_at=self.started_before)
+            started_at = self.limits.started_at(group)
+            found = Lane(group, Window(most), Strays(most), started_at=started_at)
             self.lanes[group] = found
         return found
 
@@ -136,11 +140,11 @@ class Groups:
 
     def next_at(self, lane: Lane) -> float:
         """When the next task of a lane may start (monotonic)."""
-        return lane.started_at + self.limit.every_s
+        return self.limits.next_at(lane.group or "", lane.started_at)
 
     def may_start(self, lane: Lane, now: float) -> bool:
-        """Whether the limit allows one more."""
-        at_once = self.limit.at_once
+        """Whether its limit allows one more."""
+        at_once = self.limits.of(lane.group or "").at_once
         return self.next_at(lane) <= now and (at_once is None or lane.leased < at_once)
 
     def started(self, lane: Lane, now: float) -> None:
@@ -170,10 +174,7 @@ class Groups:
         lane.counted = loaded, ready
         if not may_start:
             lane.turn = 0
-            if self.next_at(lane) > now and not lane.cooling:
-                lane.cooling = True
-                self._count += 1
-                heapq.heappush(self._cooling, (self.next_at(lane), self._count, lane))
+            self._cool(lane, now)
             return
         if not lane.ready:
             lane.turn = 0
@@ -188,7 +189,25 @@ class Groups:
             heapq.heappush(self._hungry, (-priority, self._count, lane))
         if not (lane.here or lane.low or lane.leased) and self._has(lane):
             del self.lanes[lane.group or ""]  # there may be as many groups as tasks
-            self.started_before = max(self.started_before, lane.started_at)
+            self.limits.keep(lane.group or "", lane.started_at)
+
+    def look_at(self, group: str, now: float) -> None:
+        """Something about a group has changed, which may have no lane."""
+        lane = self.lanes.get(group)
+        if lane is not None:
+            self.look(lane, now)
+
+    def _cool(self, lane: Lane, now: float) -> None:
+        """Look again when its pause is over, or earlier: then it has become longer meanwhile."""
+        next_at = self.next_at(lane)
+        if next_at <= now or (lane.cooling and lane.cooling_at <= next_at):
+            return
+        self._count += 1
+        lane.cooling, lane.cooling_at = self._count, next_at
+        heapq.heappush(self._cooling, (next_at, self._count, lane))
+        if len(self._cooling) > 2 * len(self.lanes) + _COOLING:  # pauses that have become shorter
+            self._cooling = [entry for entry in self._cooling if entry[2].cooling == entry[1]]
+            heapq.heapify(self._cooling)
 
     def _has(self, lane: Lane) -> bool:
         return self.lanes.get(lane.group or "") is lane
@@ -196,15 +215,14 @@ class Groups:
     def wake(self, now: float) -> None:
         """Pauses that are over end."""
         while self._cooling and self._cooling[0][0] <= now:
-            _, _, lane = heapq.heappop(self._cooling)
-            lane.cooling = False
-            self.look(lane, now)
+            _, entry, lane = heapq.heappop(self._cooling)
+            if lane.cooling == entry:
+                lane.cooling = 0
+                self.look(lane, now)
 
     def limit_changed(self, now: float) -> None:
-        """The limit is another one: every pause is as long as that says, also a begun one."""
-        self._cooling.clear()
+        """The run's limit is another one: every pause is as long as that says, also a begun one."""
         for lane in list(self.lanes.values()):
-            lane.cooling = False
             self.look(lane, now)
 
     @property
@@ -239,8 +257,9 @@ class Groups:
     def clear(self) -> None:
         """Nothing waits any more. Pauses go on: tasks may be tried again."""
         for lane in self.lanes.values():
-            self.started_before = max(self.started_before, lane.started_at)
+            self.limits.started_before = max(self.limits.started_before, lane.started_at)
             lane.clear()
+        self.limits.clear()
         self.lanes.clear()
         self.loaded = self.ready_strays = 0
         self._turns.clear()

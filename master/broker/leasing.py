@@ -12,9 +12,10 @@ from queue_manager.records import BLOCK_TASKS
 from ..changes import QUEUE_RUN
 from .lane import Lane
 from .lease import Lease, Session
+from .limiting import Limiting
 from .run import Run
 from .strays import Stray
-from .waiting import Suspect, Waiting
+from .waiting import Suspect
 from .window import Range
 
 ALONE_S = 60.0
@@ -24,7 +25,7 @@ _LOOKED_AT = 16
 BUNDLE = 32
 
 
-class Leasing(Waiting):
+class Leasing(Limiting):
     """The leasing side of the broker.
 
     refused: outcomes of leases that were not theirs any more. stock_job: see `Broker`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import msgspec
@@ -10,24 +10,28 @@ import msgspec
 from queue_manager.errors import RefusedError
 from queue_manager.records import GroupLimit, RunOptions
 
-from ..changes import NOBODY_COLLECTS, QUEUE_RUN, LoadedRun
+from ..changes import NOBODY_COLLECTS, QUEUE_RUN, GroupRecord, LoadedRun
 from .claims import Claims
 from .lane import Groups
 from .lease import Session
 from .run import Run
 
+_NOTHING: Mapping[str, GroupRecord] = {}
+
 
 class Lifecycle(Claims):
     """What happens to whole runs."""
 
-    def restore(self, loaded: LoadedRun, now: float) -> Run:
+    def restore(self, loaded: LoadedRun, now: float, wall: float) -> Run:
         """Take over a run as the store has it; its tasks are read from there. now: monotonic s.
 
-        When a task of a limited group started last is not known: each group pauses first.
+        When a task of a limited group started last is not known: each group pauses first. Pauses
+        that tasks asked for go on. wall: UTC epoch in seconds.
         """
         run = Run.loaded(loaded)
         if run.groups is not None:
-            run.groups.started_before = now
+            run.groups.limits.started_before = now
+            run.groups.limits.load(loaded.own, now, wall)
             for lane in list(run.groups.lanes.values()):
                 lane.started_at = now
                 run.look(lane, now)
@@ -53,7 +57,7 @@ class Lifecycle(Claims):
         return run
 
     def set_code(self, run: Run, version: str, options: RunOptions) -> None:
-        """Stage that the job's file has changed.
+        """Stage that the job's file has changed. Groups with a limit of their own keep it.
 
         Whether tasks wait in groups stays as it was when the run began: they are stored that way.
         """
@@ -61,7 +65,7 @@ class Lifecycle(Claims):
         options = msgspec.structs.replace(options, per_group=limit)
         self.change(run, version=version, options=options)
         if run.groups is not None and limit is not None:
-            self.change(run.groups, limit=limit)
+            self.change(run.groups.limits, limit=limit)
             self.when_committed(partial(self._limit_changed, run.groups))
         self._record(run)
 
@@ -70,11 +74,17 @@ class Lifecycle(Claims):
         self.change(run, exhausted=True)
         self._record(run)
 
-    def retry(self, run: Run, wall: float, groups: Iterable[str] = ()) -> int:
+    def retry(
+        self,
+        run: Run,
+        wall: float,
+        groups: Iterable[str] = (),
+        own: Mapping[str, GroupRecord] = _NOTHING,
+    ) -> int:
         """Stage that the dead letters of a run are tried again; how many.
 
-        groups: of the run's tasks, where they are limited. Raises RefusedError when the run was
-        cancelled, pruned or forgotten.
+        groups: of the run's tasks, where they are limited; own: what those have of their own, on
+        disk. Raises RefusedError when the run was cancelled, pruned or forgotten.
         """
         if run.id in self.changes.forgotten:
             raise RefusedError(f"run {run.id} was forgotten: submit it again")
@@ -92,7 +102,7 @@ class Lifecycle(Claims):
                 self._turns.append(run)
                 self.undo_by(partial(self._turns.remove, run))
                 self._record(run)
-            self.when_committed(partial(self._revive, run, groups))
+            self.when_committed(partial(self._revive, run, groups, own, wall))
         return count
 
     def cancel(self, run: Run, wall: float) -> dict[Session, list[int]]:
@@ -145,7 +155,8 @@ class Lifecycle(Claims):
         """Stage the counts of the runs that this turn touched, and the end of those that ended."""
         changes = self.changes
         seqs = {o.run: o.seq for o in changes.outcomes}
-        ids = {b.run for b in changes.blocks} | {r for r, _ in changes.strays}
+        ids = {b.run for b in changes.blocks}
+        ids.update(run for run, _ in (*changes.strays, *changes.quotas))
         for run_id in ids.union(seqs, changes.runs, changes.revived):
             run = self.runs[run_id]
             ended = run.exhausted and not run.unended and run.id != QUEUE_RUN
@@ -154,8 +165,12 @@ class Lifecycle(Claims):
                 self._record(run)
             changes.counts[run_id] = run.counts(seqs.get(run_id, 0))
 
-    def _revive(self, run: Run, groups: Iterable[str]) -> None:
+    def _revive(
+        self, run: Run, groups: Iterable[str], own: Mapping[str, GroupRecord], wall: float
+    ) -> None:
         """The dead letters wait on disk, in whatever lane: look there."""
+        if run.groups is not None:
+            run.groups.limits.load(own, self._now, wall)
         for lane in [run.lane, *map(run.lane_of, groups)]:
             lane.strays.restart()
             run.look(lane, self._now)

@@ -10,9 +10,11 @@ from queue_manager.records import ResultBlock
 from ..changes import (
     BlockState,
     Changes,
+    GroupRecord,
     LoadedRun,
     OutcomeRecord,
     Place,
+    QuotaCounts,
     StrayRecord,
     TaskRecord,
     WaitingBlock,
@@ -74,15 +76,18 @@ class Store(Protocol):
     def groups(self, run: int) -> dict[str, int]:
         """The groups of a run's tasks, and the highest priority that waits in each (else 0)."""
 
+    def own_groups(self, run: int) -> dict[str, GroupRecord]:
+        """What groups of a run have of their own, also pauses that are over."""
+
     def set_clock(self, boot: int, behind_s: float) -> None:
         """Note how far the monotonic clock is behind the wall clock, in this boot of the machine.
 
         boot: a number that no other boot has; 0 is unknown. If the wall clock was set since this
-        was noted last, in the same boot, the times at which delays end move along.
+        was noted last, in the same boot, the times at which delays end move along, of groups too.
         """
 
     def cap_delays(self, wall: float) -> None:
-        """No stray waits longer than its delay from `wall` on: the clock may have been set."""
+        """No stray or group waits longer than its delay from `wall` on: the clock may be set."""
 
     def read_block(self, block: int) -> BlockState | None:
         """How the tasks of a block stand; None when there is no such block."""
@@ -92,6 +97,12 @@ class Store(Protocol):
 
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
         """Which of these keys the run has already."""
+
+    def quota(self, run: int, name: str) -> QuotaCounts:
+        """What one quota of a run has counted."""
+
+    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+        """What the quotas of a run have counted, so many of them at most, in the order of names."""
 
     def find_run(self, key: str) -> int | None:
         """The run with this key, also when it was pruned."""

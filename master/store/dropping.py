@@ -50,6 +50,8 @@ def drop_some(db: sqlite3.Connection, rows: int) -> bool:
         ("strays", "task", "LENGTH(evidence) + LENGTH(printed)"),
         ("fresh_keys", "id", "LENGTH(hashes)"),
         ("keys", "hash", "0"),
+        ("quotas", "name", "0"),
+        ("own_groups", "grp", "0"),
         ("outcomes", "seq", "LENGTH(results)"),
         ("blocks", "first", "LENGTH(body)"),
     ):

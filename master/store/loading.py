@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import msgspec
 
 from queue_manager.records import RunOptions
 
 from ..changes import LoadedRun, RunCounts, RunRecord
-from .waiting import groups
+from .waiting import groups, own_groups
 
 
 def load(db: sqlite3.Connection) -> list[LoadedRun]:
@@ -48,4 +49,5 @@ def _loaded(
         *fields,  # type: ignore[arg-type]
     )
     is_limited = state == "active" and options.per_group is not None
-    return LoadedRun(record, RunCounts(*counts), groups(db, run) if is_limited else {})  # type: ignore[arg-type]
+    found = LoadedRun(record, RunCounts(*counts), {}, {})  # type: ignore[arg-type]
+    return replace(found, groups=groups(db, run), own=own_groups(db, run)) if is_limited else found

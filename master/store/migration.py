@@ -1,14 +1,15 @@
 """Files of earlier releases, brought to this one's schema.
 
-The tables get other names, those of `schema.sql` are made and filled from them: one transaction,
-so that a file is never half of each. Whoever changes the schema writes how version 2 becomes his
-own, and looks at what is here.
+Tables that have changed get other names, those of `schema.sql` are made and filled from them: one
+transaction, so that a file is never half of each. What a version lacks is made beside what it has.
+Whoever changes the schema writes how version 3 becomes his own, and looks at what is here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sqlite3
 import time
 from operator import itemgetter
@@ -54,7 +55,11 @@ UPDATE runs SET (dead, strays) = (c.dead, c.strays) FROM
   WHERE c.run = runs.id;
 """
 
-_STEPS = {1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1)}
+_STEPS: dict[int, tuple[tuple[str, ...], str]] = {
+    1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1),
+    2: ((), ""),  # it lacks two tables
+}
+"""By version: the tables that have changed since, and how the new ones are filled."""
 
 
 def can_migrate(version: int) -> bool:
@@ -75,11 +80,11 @@ def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, targe
     ).fetchall()
     script = [
         "BEGIN IMMEDIATE;",
-        *(f"DROP INDEX {name};" for (name,) in indexes),
+        *(f"DROP INDEX {name};" for (name,) in indexes if tables),
         *(f"ALTER TABLE {table} RENAME TO old_{table};" for table in tables),
-        schema,
+        re.sub(r"^CREATE ((?:UNIQUE )?\w+) ", r"CREATE \1 IF NOT EXISTS ", schema, flags=re.M),
         fill,
-        f"{CLOSE};",
+        f"{CLOSE};" * bool(tables),
         *(f"DROP TABLE old_{table};" for table in tables),
         f"PRAGMA user_version = {target}; COMMIT;",
     ]

@@ -111,6 +111,26 @@ CREATE TABLE keys (
     PRIMARY KEY (run, hash)
 ) WITHOUT ROWID;
 
+-- What a group of a run has of its own: a limit (every_s NULL: none), a pause that a task asked for.
+CREATE TABLE own_groups (
+    run     INTEGER NOT NULL,
+    grp     TEXT NOT NULL,
+    at_once INTEGER,
+    every_s REAL,
+    delay_s REAL NOT NULL,
+    due_at  REAL NOT NULL,
+    PRIMARY KEY (run, grp)
+) WITHOUT ROWID;
+
+-- What came of the tasks of a run that name a quota.
+CREATE TABLE quotas (
+    run      INTEGER NOT NULL,
+    name     TEXT NOT NULL,
+    accepted INTEGER NOT NULL,
+    dropped  INTEGER NOT NULL,
+    PRIMARY KEY (run, name)
+) WITHOUT ROWID;
+
 -- Workers that were connected at the last commit.
 CREATE TABLE workers (
     id TEXT PRIMARY KEY

@@ -19,9 +19,11 @@ from queue_manager.records import ResultBlock
 from ..changes import (
     BlockState,
     Changes,
+    GroupRecord,
     LoadedRun,
     OutcomeRecord,
     Place,
+    QuotaCounts,
     StrayRecord,
     TaskRecord,
     WaitingBlock,
@@ -128,6 +130,10 @@ class SqliteStore:
     def groups(self, run: int) -> dict[str, int]:
         return waiting.groups(self._db, run)
 
+    @_reads
+    def own_groups(self, run: int) -> dict[str, GroupRecord]:
+        return waiting.own_groups(self._db, run)
+
     def set_clock(self, boot: int, behind_s: float) -> None:
         with self._transaction():
             waiting.set_clock(self._db, boot, behind_s)
@@ -147,6 +153,14 @@ class SqliteStore:
     @_reads
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
         return self._keys.taken(run, keys)
+
+    @_reads
+    def quota(self, run: int, name: str) -> QuotaCounts:
+        return waiting.quota(self._db, run, name)
+
+    @_reads
+    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+        return waiting.quotas(self._db, run, most)
 
     @_reads
     def find_run(self, key: str) -> int | None:

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Any
 
-from ..changes import BlockState, Place, StrayRecord, WaitingBlock
+from queue_manager.records import GroupLimit
+
+from ..changes import BlockState, GroupRecord, Place, QuotaCounts, StrayRecord, WaitingBlock
 from .rows import get_meta, set_meta
 
 LEAST_SET_S = 1.0
@@ -146,6 +148,32 @@ def groups(db: sqlite3.Connection, run: int) -> dict[str, int]:
     return dict(db.execute(_GROUPS, (run,)).fetchall())
 
 
+def quota(db: sqlite3.Connection, run: int, name: str) -> QuotaCounts:
+    """As `Store.quota`."""
+    query = "SELECT accepted, dropped FROM quotas WHERE run = ? AND name = ?"
+    return QuotaCounts(*(db.execute(query, (run, name)).fetchone() or ()))
+
+
+def quotas(db: sqlite3.Connection, run: int, most: int) -> dict[str, QuotaCounts]:
+    """As `Store.quotas`."""
+    rows = db.execute(
+        "SELECT name, accepted, dropped FROM quotas WHERE run = ? ORDER BY name LIMIT ?",
+        (run, most),
+    )
+    return {name: QuotaCounts(*counts) for name, *counts in rows}
+
+
+def own_groups(db: sqlite3.Connection, run: int) -> dict[str, GroupRecord]:
+    """As `Store.own_groups`."""
+    rows = db.execute(
+        "SELECT grp, at_once, every_s, delay_s, due_at FROM own_groups WHERE run = ?", (run,)
+    )
+    return {
+        group: GroupRecord(None if every_s is None else GroupLimit(at_once, every_s), *pause)
+        for group, at_once, every_s, *pause in rows
+    }
+
+
 def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:
     """As `Store.set_clock`, in the transaction that is open."""
     set_s = behind_s - get_meta(db, "clock_behind_us") / 1e6
@@ -157,6 +185,7 @@ def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:
                 "UPDATE strays SET due_at = due_at + ? WHERE run = ? AND state = 'waiting'",
                 (set_s, run),
             )
+        db.execute("UPDATE own_groups SET due_at = due_at + ? WHERE delay_s > 0", (set_s,))
     set_meta(db, "clock_boot", boot)
     set_meta(db, "clock_behind_us", round(behind_s * 1e6))
 
@@ -169,6 +198,8 @@ def cap_delays(db: sqlite3.Connection, wall: float) -> None:
             " AND due_at > ?1 AND due_at > ?1 + delay_s",
             (wall, run),
         )
+    db.execute("DELETE FROM own_groups WHERE every_s IS NULL AND due_at <= ?", (wall,))
+    db.execute("UPDATE own_groups SET due_at = ?1 + delay_s WHERE due_at > ?1 + delay_s", (wall,))
 
 
 def read_block(db: sqlite3.Connection, block: int) -> BlockState | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from queue_manager.records import GroupLimit
+
 from ..changes import Changes, RunCounts, RunRecord, StrayRecord
 from .dropping import drop_later, forget
 from .rows import insert, set_meta
@@ -35,6 +37,16 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     )
     _write_runs(db, changes)
     _write_workers(db, changes.workers)
+    insert(
+        db,
+        "INSERT OR REPLACE INTO quotas (run, name, accepted, dropped)",
+        ((*key, q.accepted, q.dropped) for key, q in changes.quotas.items()),
+    )
+    insert(
+        db,
+        "INSERT OR REPLACE INTO own_groups (run, grp, at_once, every_s, delay_s, due_at)",
+        ((*key, *_limit_row(g.limit), g.delay_s, g.due_at) for key, g in changes.groups.items()),
+    )
     if changes.delivered is not None:
         set_meta(db, "delivered_seq", changes.delivered[0])
         set_meta(db, "delivered_index", changes.delivered[1])
@@ -95,6 +107,10 @@ def _write_workers(db: sqlite3.Connection, workers: dict[str, bool]) -> None:
     insert(db, "INSERT OR IGNORE INTO workers (id)", came)
     for worker in (worker for worker, is_here in workers.items() if not is_here):
         db.execute("DELETE FROM workers WHERE id = ?", (worker,))
+
+
+def _limit_row(limit: GroupLimit | None) -> tuple[int | None, float | None]:
+    return (None, None) if limit is None else (limit.at_once, limit.every_s)
 
 
 def _counts_row(counts: RunCounts) -> Iterator[int]:

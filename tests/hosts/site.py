@@ -17,6 +17,7 @@ FOLDER = "quartermaster"
 
 # What stands for ssh: `ssh HOST COMMAND` runs it in that host's home, with that host's engine.
 _SSH = """#!/bin/sh
+while [ "$1" = -o ]; do shift 2; done
 host=$1; shift
 export DOCKER_HOST="unix://{hosts}/$host/docker.sock"
 cd "{hosts}/$host/home" && exec sh -c "$*"

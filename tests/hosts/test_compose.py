@@ -41,6 +41,46 @@ def work(task):
     return [n, os.environ.get("WORKER_NAME") or "hostA", note]
 '''
 
+# Each task leaves a file that is named by its content, 20 kB, and one index for the whole run.
+LEAVE = '''
+"""Leaves a file where its task ran."""
+
+import hashlib
+import pathlib
+import time
+
+OUT = pathlib.Path("/shared/left")
+
+
+def tasks(count: int = 60):
+    yield from range(count)
+
+
+def work(n):
+    time.sleep(0.1)
+    content = f"{n:05}".encode() * 4_000
+    digest = hashlib.sha256(content).hexdigest()
+    path = OUT / digest[:2] / f"{digest[2:]}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return str(path.relative_to("/shared"))
+
+
+def collect(n, name):
+    OUT.mkdir(exist_ok=True)
+    with open(OUT / "index.jsonl", "a") as index:
+        print(name, file=index)
+'''
+
+# An ssh that needs the wire, in the namespaces of the host where it is typed: nobody listens at
+# the port, so a host that is there says so.
+WIRE = """#!/bin/sh
+while [ "$1" = -o ]; do shift 2; done
+if timeout 5 bash -c ": </dev/tcp/$1/22" 2>&1 | grep -q refused; then exec "{ssh}" "$@"; fi
+echo "ssh: connect to host $1 port 22: Connection timed out" >&2
+exit 255
+"""
+
 
 @pytest.fixture(scope="module")
 def sites(lan: Lan, images: Images) -> Iterator[tuple[Site, Site, Site]]:
@@ -65,6 +105,7 @@ def deploy(a: Site, b: Site, c: Site, images: Images) -> None:
     copy_checkout(a.host)
     (a.folder / "jobs" / "where.py").write_text(WHERE)
     (a.folder / "jobs" / "lengths.py").write_text("DEFAULT_S = 0.1\n")
+    (a.folder / "jobs" / "leave.py").write_text(LEAVE)
     images.load(a.host)
     a.types("export QUEUE_PUBLISH=203.0.113.11:5000")
     a.types("docker compose up --detach --scale worker=2")
@@ -146,6 +187,111 @@ def test_a_job_whose_file_is_on_a_alone_runs_on_all_three_hosts(
     assert key_of(a).encode() not in seen.data
     for site in sites[1:]:
         assert list((site.folder / "jobs").iterdir()) == []
+
+
+@pytest.fixture
+def left(sites: tuple[Site, Site, Site]) -> Iterator[dict[str, int]]:
+    """Files that workers of all hosts have just left there, by name, with their sizes."""
+    a, *_ = sites
+    count = 90
+    a.runs("rm -rf shared")
+    number = int(a.qm("submit", "leave", f"count={count}", "--wait").split()[0])
+    rows = a.results(number)
+    assert len(rows) == count
+    yield {row["result"]: 20_000 for row in rows}
+    for site in sites:
+        site.runs("docker compose run --rm --no-deps -T worker rm -rf /shared/left", timeout_s=60)
+
+
+def fetched(a: Site) -> dict[str, int]:
+    """What is in ./shared/left, with sizes; the index is left out."""
+    shared = a.folder / "shared"
+    files = [path for path in shared.glob("left/**/*") if path.is_file()]
+    found = {str(path.relative_to(shared)): path.stat().st_size for path in files}
+    found.pop("left/index.jsonl", None)
+    return found
+
+
+def test_the_files_of_all_hosts_are_gathered_on_a(
+    sites: tuple[Site, Site, Site], left: dict[str, int]
+) -> None:
+    a, b, _ = sites
+    a.types("make fetch")
+    assert len(fetched(a)) < len(left)
+    b.types("docker compose stop worker", timeout_s=60)  # a stopped one is no hindrance
+    try:
+        said = a.types('make fetch HOSTS="hostB hostC"')
+    finally:
+        b.runs("docker compose start worker", timeout_s=60)
+    assert fetched(a) == left
+    index = (a.folder / "shared" / "left" / "index.jsonl").read_text().split()
+    assert sorted(index) == sorted(left)
+    for host in ("hostB", "hostC"):
+        assert int(re.search(rf"^{host}: (\d+) files copied", said, re.MULTILINE)[1]) > 0  # type: ignore[index]
+    again = a.types('make fetch HOSTS="hostB hostC"')
+    assert re.search(r"^hostB: 0 files copied", again, re.MULTILINE), again
+    assert [path.name for path in (a.folder / "shared").iterdir()] == ["left"]
+
+
+def test_a_host_whose_workers_are_removed_still_gives_its_files(
+    sites: tuple[Site, Site, Site], left: dict[str, int]
+) -> None:
+    """And one that is cut off is named, while the others' files come."""
+    a, b, c = sites
+    line = joining(a)
+    b.runs("docker compose down --timeout 2", timeout_s=60)
+    wire = a.host.home / "bin" / "wire"
+    wire.write_text(WIRE.format(ssh=wire.with_name("ssh")))
+    wire.chmod(0o755)
+
+    def fetch() -> str:
+        words = ["env", "-C", str(a.folder), f"SSH={wire}", "HOSTS=hostC hostB", "make", "fetch"]
+        return a.host.exec(*words, check=False)
+
+    c.host.cut()
+    try:
+        said = fetch()
+    finally:
+        c.host.heal()
+    lines = [line for line in said.splitlines() if "hostC" in line]
+    assert len(lines) == 1, said
+    assert lines[0].startswith("fetch: hostC can't be reached: ssh: ")
+    assert "Error 1" in said  # what make says of the exit code
+    assert "hostB: " in said
+    some = fetched(a)
+    assert some.items() < left.items()
+    assert "Error" not in fetch()
+    assert fetched(a) == left
+    b.runs(line, timeout_s=60)
+    eventually(lambda: workers(a)["hostB"] == workers(a)["hostC"] == 4, 60.0, "B and C are back")
+
+
+def test_a_fetch_that_is_killed_leaves_nothing_half(
+    sites: tuple[Site, Site, Site], left: dict[str, int]
+) -> None:
+    a, *_ = sites
+    stalls = a.host.home / "bin" / "stalls"
+    there = f'"{stalls.with_name("ssh")}" "$@"'
+    stalls.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        f'    *"tar --create"*) {there} | {{ head -c 200000; sleep 60; }} ;;\n'
+        f"    *) exec {there} ;;\nesac\n"
+    )
+    stalls.chmod(0o755)
+    shared = a.folder / "shared"
+    killed = f'SSH={stalls} HOSTS="hostB hostC" timeout --signal KILL 6 scripts/fetch.sh'
+    a.runs(killed, check=False)
+    assert list(shared.glob(".fetch.*/tree/left/*/*.png"))
+    assert fetched(a).items() < left.items()
+    a.types('make fetch HOSTS="hostB hostC"')
+    assert fetched(a) == left
+    assert [path.name for path in (a.folder / "shared").iterdir()] == ["left"]
+
+
+def test_a_host_where_nothing_ever_ran_is_named(sites: tuple[Site, Site, Site]) -> None:
+    a, *_ = sites
+    said = a.runs("FETCH_VOLUME=other_shared make fetch", check=False)
+    assert "fetch: this host gives no files: no volume other_shared there" in said
 
 
 def test_the_commands_of_the_document_show_and_submit(sites: tuple[Site, Site, Site]) -> None:

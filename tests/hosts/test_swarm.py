@@ -30,7 +30,22 @@ EVERYWHERE = {"hostA", "hostB", "hostC"}
 RERUN_S = 15.0
 # For `make ship`: the hosts share the file tree, so a host's engine and folder are at hand.
 SSH = """#!/bin/sh
+while [ "$1" = -o ]; do shift 2; done
 cd "{folder}/$1/home" && DOCKER_HOST="unix://{folder}/$1/docker.sock" exec sh -c "$2"
+"""
+
+
+# Leaves a file on the node where its task ran.
+LEAVE = """
+import os, pathlib, time
+
+def tasks():
+    yield from range(60)
+
+def work(n):
+    time.sleep(0.1)
+    pathlib.Path(f"/shared/{n}.txt").write_text(os.environ["WORKER_NAME"])
+    return [n, os.environ["WORKER_NAME"]]
 """
 
 
@@ -213,6 +228,16 @@ def test_a_job_that_one_host_has_runs_on_all_three(swarm: Swarm) -> None:
     assert re.search(r"quartermaster_worker +replicated +4/4", services)
     log = swarm.types("A", "docker service logs --tail 20 quartermaster_master")
     assert len(re.findall(r"\d+ \* \d+ = \d+$", log, re.MULTILINE)) == 10
+
+
+def test_what_tasks_have_left_on_each_node_is_gathered(swarm: Swarm) -> None:
+    folder = swarm.manager.home / "quartermaster"
+    (folder / "jobs" / "leave.py").write_text(LEAVE)
+    run = int(swarm.qm("submit leave --wait").split()[0])
+    assert set(swarm.finished(run, 60)) == EVERYWHERE
+    swarm.types("A", 'FETCH_VOLUME=quartermaster_shared make fetch HOSTS="hostB hostC"')
+    found = {path.stem: path.read_text() for path in (folder / "shared").glob("*.txt")}
+    assert found == {str(one["result"][0]): one["result"][1] for one in swarm.results(run)}
 
 
 def test_containers_are_confined_and_limited(swarm: Swarm) -> None:

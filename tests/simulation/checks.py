@@ -6,7 +6,7 @@ from master.broker import window as window_room
 from master.broker.lease import Session
 from master.broker.run import Run
 from master.broker.window import Window
-from master.changes import QUEUE_RUN, StrayRecord
+from master.changes import QUEUE_RUN, GroupRecord, StrayRecord
 
 from .driver import Driver
 from .truth import SOON, Task, TrueRun, check
@@ -23,6 +23,7 @@ def after_step(driver: Driver, now: float) -> None:
 
 
 def _counts(run: Run, true: TrueRun, now: float) -> None:
+    check(run.accepted == true.passed, "run {} has {} of tasks()", run.id, run.accepted)
     told = (run.tasks, run.done, run.dead, run.cancelled, run.leased, run.staged, run.state)
     tasks = len(true.tasks)
     right = (tasks, true.done, true.dead, true.cancelled, true.held, 0, true.state)
@@ -151,13 +152,26 @@ def on_disk(driver: Driver) -> None:
         check(told == state, "run {} is {} on disk, not {}", number, told, state)
         told_counts = (counts.tasks, counts.done, counts.dead)
         check(told_counts == (len(true.tasks), true.done, true.dead), "counts of run {}", number)
+        check(counts.accepted == true.passed, "run {} has {} of tasks()", number, counts.accepted)
         if true.state == "pruned":
             continue
         _outcomes(driver, true)
         for block in true.blocks:
             _block(driver, judge.blocks[block], block)
+        quotas = {n: (q.accepted, q.dropped) for n, q in store.quotas(number, 99).items()}
+        check(quotas == true.quotas, "quotas {} on disk, not {}", quotas, true.quotas)
+        _own(store.own_groups(number), true, driver.began_at)
         keys = [f"k{n}" for n in range(60)]
         check(store.taken_keys(number, keys) == set(keys) & true.keys, "keys of run {}", number)
+
+
+def _own(own: dict[str, GroupRecord], true: TrueRun, wall: float) -> None:
+    limits = {group: record.limit for group, record in own.items() if record.limit is not None}
+    check(limits == true.own, "run {} has limits {} on disk, not {}", true.id, limits, true.own)
+    for group, pause in true.pauses.items():
+        due_at = own[group].due_at if group in own else wall
+        right = abs(due_at - pause.due_wall) < SOON or max(due_at, pause.due_wall) < wall + SOON
+        check(right, "group {} waits until {}, not {}", group, due_at, pause.due_wall)
 
 
 def _outcomes(driver: Driver, true: TrueRun) -> None:

@@ -7,20 +7,22 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from master.broker import Broker
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
+from master.follow import FollowUps, Fresh
 from master.store import Store
+from master.turn import Turn
 from queue_manager.errors import QueueError, StoreError
 from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
 from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
 from queue_manager.records import Lease as LeaseMessage
 
 from .judge import Judge
-from .truth import TrueRun, check
+from .truth import check
 
 if TYPE_CHECKING:
     from .workers import Person
@@ -85,13 +87,14 @@ class Driver:
         shrink: Callable[[Run], None],
     ) -> None:
         self.store, self.judge, self.shrink, self.rng = store, judge, shrink, rng
-        self.wall_behind = wall - now
+        self.wall_behind, self.began_at = wall - now, wall
         self.broker = broker = Broker(store.epoch, STOCK_JOB, random.Random(rng.random()))
+        self.follow_ups = FollowUps(cast(Turn, self))  # it needs no more than broker and store
         judge.epoch = store.epoch
         judge.in_memory = self._in_memory  # type: ignore[method-assign]
         store.cap_delays(wall)
         for loaded in store.load():
-            run = broker.restore(loaded, now)
+            run = broker.restore(loaded, now, wall)
             shrink(run)
             if run.id == QUEUE_RUN:
                 run.job = STOCK_JOB
@@ -409,12 +412,15 @@ class Driver:
         if isinstance(outcome, Done):
             start, stop = outcome.start, outcome.stop
             lease = session.leases.get(outcome.lease)
-            fresh = [] if lease is None else self.fresh(judge.runs[lease.run.id], outcome.follow)
+            follow = outcome.follow
+            fresh = Fresh() if lease is None else self.follow_ups.fresh(lease.run, follow)
             said = broker.done(session, outcome.lease, start, stop, b"", outcome.took_s)
             tasks = judge.done(session.id, outcome.lease, start, stop)
             if said and lease is not None:
-                for block in fresh:
-                    self.submit(lease.run, block, now, wall, parent=tasks[0].number)
+                self.accept(lease.run, follow, fresh, now, wall, tasks[0].number)
+                if lease.run.groups is not None and outcome.limits:  # as `Workers._done`
+                    broker.set_limits(lease.run, outcome.limits)
+                    judge.limits_set(judge.runs[lease.run.id], outcome.limits)
         elif isinstance(outcome, Failed):
             said, tasks = self._failed(session, outcome, now, wall)
         else:
@@ -435,11 +441,12 @@ class Driver:
         self, session: Session, outcome: Failed, now: float, wall: float
     ) -> tuple[bool, list[Any]]:
         at, reject, asked = outcome.position, outcome.reject, outcome.delay_s
-        said = self.broker.fail(
-            session, outcome.lease, at, "", now, wall, reject=reject, delay_s=asked
-        )
+        how = {"reject": reject, "delay_s": asked, "whole_group": outcome.whole_group}
+        said = self.broker.fail(session, outcome.lease, at, "", now, wall, **how)  # type: ignore[arg-type]
         tasks = self.judge.settled(session.id, outcome.lease, at, at + 1)
         for task in tasks:
+            if outcome.whole_group and asked is not None:
+                self.judge.paused(task, asked, now, wall)
             state = self.judge.bad_end(task, now, wall, False, reject)
             if said and state == "waiting":
                 record = self.broker.changes.strays[task.run, task.number]
@@ -450,30 +457,24 @@ class Driver:
                 self.judge.delayed(task, delay_s, now, wall)
         return said, tasks
 
-    def fresh(self, run: TrueRun, blocks: list[NewBlock]) -> list[NewBlock]:
-        """As `FollowUps.fresh`: without the tasks whose key is taken."""
-        seen: set[str] = set()
-        found = []
-        for block in blocks:
-            if block.keys is not None:
-                taken = self.store.taken_keys(run.id, block.keys)
-                taken |= self.broker.changes.keys.get(run.id, set())
-                keys = [k for k in dict.fromkeys(block.keys) if k not in taken and k not in seen]
-                true = [k for k in dict.fromkeys(block.keys) if k not in run.keys | seen]
-                check(keys == true, "keys {} are new, not {}", true, keys)
-                seen.update(keys)
-                block = NewBlock(len(keys), b"", keys, block.group, block.priority, block.delay_s)
-            if block.count:
-                found.append(block)
-        return found
-
-    def submit(
-        self, run: Run, block: NewBlock, now: float, wall: float, *, parent: int = 0
+    def accept(
+        self,
+        run: Run,
+        blocks: list[NewBlock],
+        fresh: Fresh,
+        now: float,
+        wall: float,
+        parent: int = 0,
     ) -> None:
-        self.broker.submit(run, block, now, wall, not parent)
-        number = self.broker.changes.blocks[-1].id
-        true = self.judge.runs[run.id]
-        self.judge.submitted(true, block, number, now, wall, parent)
+        """New tasks, of which `fresh` is what is new. parent: the task that they follow, if any."""
+        true, broker = self.judge.runs[run.id], self.broker
+        self.follow_ups.stage(run, fresh, now, wall, from_tasks=not parent)
+        right = self.judge.offered(true, blocks, not parent)
+        told = [(b.count, b.keys) for b in fresh.blocks]
+        check(told == [(b.count, b.keys) for b in right], "{} are new, not {}", told, right)
+        numbers = [b.id for b in broker.changes.blocks[len(broker.changes.blocks) - len(right) :]]
+        for number, block in zip(numbers, right, strict=True):
+            self.judge.submitted(true, block, number, now, wall, parent)
 
     def tick(self, now: float) -> None:
         """As `Workers.tick`: who could not run a job is offered it again."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from master.broker.lease import Lease, Session
 from master.broker.leasing import ALONE_S
 from master.broker.waiting import RESERVE_S
 from master.changes import QUEUE_RUN, Changes
-from queue_manager.records import HeldLease, NewBlock, RunOptions
+from queue_manager.records import GroupLimit, HeldLease, NewBlock, RunOptions, RunQuota
 
-from .truth import SOON, Task, TrueRun, Truth, check
+from .truth import SOON, Pause, Task, TrueRun, Truth, check
 
 
 class Judge(Truth):
@@ -121,6 +123,35 @@ class Judge(Truth):
         self.blocks[block] = tasks
         self.undo_by(lambda: self.blocks.pop(block))
 
+    def offered(self, run: TrueRun, blocks: list[NewBlock], from_tasks: bool) -> list[NewBlock]:
+        """What must be accepted of new tasks; counts what quotas drop."""
+        self.touch_run(run)
+        seen = set(run.keys)
+        accepted = []
+        for block in blocks:
+            kept = []
+            for position in range(block.count):
+                key = None if block.keys is None else block.keys[position]
+                run.passed += from_tasks and key is None
+                if key in seen:
+                    continue
+                if self._within_quota(run, block.quota):
+                    kept.append(key)
+                    seen.update([key] if key is not None else [])
+            keys = None if block.keys is None else [key for key in kept if key is not None]
+            if kept:
+                accepted.append(msgspec.structs.replace(block, count=len(kept), keys=keys))
+        return accepted
+
+    @staticmethod
+    def _within_quota(run: TrueRun, quota: RunQuota | None) -> bool:
+        if quota is None:
+            return True
+        accepted, dropped = run.quotas.get(quota.name, (0, 0))
+        fits = accepted < quota.most
+        run.quotas[quota.name] = (accepted + fits, dropped + (not fits))
+        return fits
+
     def settled(self, session: int, number: int, start: int, stop: int) -> list[Task]:
         """The tasks of a range that the session holds, if it holds them all."""
         held = {t.position: t for t in self.of_lease(number, session)}
@@ -138,6 +169,27 @@ class Judge(Truth):
             self.runs[task.run].done += 1
             self.index(task)
         return tasks
+
+    def limits_set(self, run: TrueRun, limits: dict[str, GroupLimit]) -> None:
+        """A result has given groups limits of their own."""
+        self.touch_run(run)
+        for group in limits:
+            self._has_own(run, group)
+        run.own |= limits
+
+    def paused(self, task: Task, delay_s: float, now: float, wall: float) -> None:
+        """A task wants its whole group to wait. No pause gets shorter."""
+        run, group = self.runs[task.run], task.group
+        if run.is_limited(task) and group is not None:
+            self.touch_run(run)
+            self._has_own(run, group)
+            until = now + delay_s
+            if group not in run.pauses or until > run.pauses[group].until:
+                run.pauses[group] = Pause(until, delay_s, wall + delay_s)
+
+    @staticmethod
+    def _has_own(run: TrueRun, group: str) -> None:
+        run.unsure[group] = max(run.started_at.values(), default=run.paused_at)
 
     def given_up(self, session: int, number: int, start: int, stop: int) -> None:
         """What is left of a range that was refused waits again: nobody works on it."""
@@ -277,8 +329,10 @@ class Judge(Truth):
     @staticmethod
     def _startable(run: TrueRun, task: Task, now: float) -> bool:
         """Whether the limit allows it, for sure."""
-        limit = run.options.per_group
-        paused = limit is not None and run.paused_at + limit.every_s > now
+        group = task.group or ""
+        limit = run.own.get(group, run.options.per_group)
+        last = max(run.paused_at, run.unsure.get(group, run.paused_at))
+        paused = limit is not None and last + limit.every_s > now
         return not paused and run.may_start(task.group or "", now - SOON)
 
     def in_memory(self, task: Task) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
-from queue_manager.records import RunOptions
+from queue_manager.records import GroupLimit, RunOptions
 
 SOON = 1e-6
 """Sums of seconds are not exact."""
@@ -58,13 +59,25 @@ class Task:
         return f"task {self.run}/{self.number}"
 
 
+class Pause(NamedTuple):
+    """Nothing of a group starts before. until: monotonic; due_wall: as the store should have it."""
+
+    until: float
+    delay_s: float
+    due_wall: float
+
+
 @dataclass(slots=True, eq=False)
 class TrueRun:
     """One run and its tasks. free: those that nobody holds and that have not ended, on disk.
 
+    quotas: accepted and dropped tasks, by name. passed: those without a key that `tasks()` gave.
+
     skipped: leases of other runs in a row while it could have been chosen. started_at: when a group
     started its last task. paused_at: when any may have, for all that a master knows which has
-    restarted, or has seen the end of the run.
+    restarted, or has seen the end of the run. own: limits that results set. pauses: that tasks
+    asked for. unsure: when a group may have started its last task: nothing of it was
+    known when it got something of its own.
     """
 
     id: int
@@ -80,10 +93,15 @@ class TrueRun:
     held: int = 0
     tasks: list[Task] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
+    quotas: dict[str, tuple[int, int]] = field(default_factory=dict)
+    passed: int = 0
     free: dict[int, Task] = field(default_factory=dict)
     blocks: set[int] = field(default_factory=set)
     groups: dict[str, int] = field(default_factory=dict)
     started_at: dict[str, float] = field(default_factory=dict)
+    own: dict[str, GroupLimit] = field(default_factory=dict)
+    pauses: dict[str, Pause] = field(default_factory=dict)
+    unsure: dict[str, float] = field(default_factory=dict)
     skipped: int = 0
     paused_at: float = -math.inf
 
@@ -107,15 +125,18 @@ class TrueRun:
 
     def may_start(self, group: str, now: float) -> bool:
         """Whether the limit of a group allows one more. now: with what is forgiven."""
-        limit = self.options.per_group
+        limit = self.own.get(group, self.options.per_group)
         if limit is None:
             return True
+        if group in self.pauses and self.pauses[group].until > now:
+            return False
         if limit.at_once is not None and self.groups.get(group, 0) >= limit.at_once:
             return False
         return self.started_at.get(group, -math.inf) + limit.every_s <= now
 
 
 _APART = ("tasks", "free", "groups", "started_at")
+_COPIED = ("quotas", "own", "pauses", "unsure")
 _PLAIN = [f.name for f in fields(TrueRun) if f.name not in _APART]
 _TASK = [f.name for f in fields(Task)]
 
@@ -188,6 +209,8 @@ class Truth:
         before = [getattr(run, name) for name in _PLAIN]
         before[_PLAIN.index("keys")] = set(run.keys)
         before[_PLAIN.index("blocks")] = set(run.blocks)
+        for name in _COPIED:
+            before[_PLAIN.index(name)] = dict(getattr(run, name))
         groups, count = dict(run.groups), len(run.tasks)
 
         def restore() -> None:

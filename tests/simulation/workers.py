@@ -7,8 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from queue_manager import codec
 from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
-from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, Released
+from queue_manager.records import (
+    Done,
+    Failed,
+    GroupLimit,
+    HeldLease,
+    NewBlock,
+    Outcome,
+    Released,
+    RunQuota,
+)
 from queue_manager.records import Lease as LeaseMessage
 
 from .driver import CLOSED, DOWN, Connection, Driver
@@ -100,6 +110,18 @@ def ranges_of(positions: Iterable[int]) -> Ranges:
         else:
             found.append((position, position + 1))
     return found
+
+
+def batch(count: int) -> bytes:
+    """So many payloads."""
+    return codec.encode_batch([0] * count)
+
+
+def some_quota(rng: random.Random) -> RunQuota | None:
+    """Seldom one."""
+    if rng.random() < 0.7:
+        return None
+    return RunQuota(rng.choice(("q", "r")), rng.choice((2, 9, 30)))
 
 
 def positions_of(ranges: Ranges) -> set[int]:
@@ -275,12 +297,15 @@ class Worker(Person):
                 stop += 1
             follow = self._follow() if stop == start + 1 and rng.random() < 0.1 else []
             took_s = rng.choice((0.0, 1e-4, 0.01, 10.0)) * (stop - start)
-            self._settle(held, Done(lease.number, start, stop, b"", took_s, follow))
+            limits = self._limits() if stop == start + 1 and rng.random() < 0.1 else {}
+            self._settle(held, Done(lease.number, start, stop, b"", took_s, follow, limits))
             return "is done"
         if choice < 0.92:
             delay_s = rng.choice((None, None, 0.0, 0.01, 5.0, 3600.0))
             reject = rng.random() < 0.1
-            self._settle(held, Failed(lease.number, start, "", "", reject, delay_s))
+            whole = delay_s is not None and rng.random() < 0.4
+            failed = Failed(lease.number, start, "", "", reject, delay_s, whole_group=whole)
+            self._settle(held, failed)
             return "fails"
         self._release(held, {start}, "")
         return "gives back"
@@ -290,7 +315,14 @@ class Worker(Person):
             return []
         rng = self.rng
         keys = [f"k{rng.randrange(self.key_count)}"] if rng.random() < 0.5 else None
-        return [NewBlock(1, b"", keys, rng.choice((None, "g1")), rng.randint(-1, 2))]
+        group, priority = rng.choice((None, "g1")), rng.randint(-1, 2)
+        return [NewBlock(1, batch(1), keys, group, priority, quota=some_quota(rng))]
+
+    def _limits(self) -> dict[str, GroupLimit]:
+        rng = self.rng
+        groups = rng.sample(("g1", "g2", "g3", f"g{rng.randrange(40)}"), rng.choice((1, 1, 3)))
+        at_once, every_s = (None, 1, 2, 5), (0.0, 0.5, 5.0, 60.0)
+        return {g: GroupLimit(rng.choice(at_once), rng.choice(every_s)) for g in groups}
 
     def _give_up(self, held: Held) -> str:
         """What has not started goes back, with or without a reason."""

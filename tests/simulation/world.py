@@ -20,8 +20,8 @@ from tests.memory_store import MemoryStore
 from . import checks
 from .driver import CLOSED, DOWN, STOCK_JOB, Crashed, Driver, Step
 from .judge import Judge
-from .truth import TrueRun, check
-from .workers import Person, StockClient, Worker
+from .truth import Pause, TrueRun, check
+from .workers import Person, StockClient, Worker, batch, some_quota
 
 JOBS = (STOCK_JOB, "square", "crawl")
 HOUR_S = 3600.0
@@ -241,11 +241,16 @@ class World:
         for one in self.judge.runs.values():
             if one.options.per_group is not None:
                 one.paused_at = self.now
+            one.pauses = {group: self._capped(pause, wall) for group, pause in one.pauses.items()}
             for task in one.tasks:
                 if task.stray and task.state == "waiting":
                     task.due_wall = min(task.due_wall, wall + task.delay_s)
                     task.due = self.now + task.due_wall - wall
                     task.ready_at = max(task.due, self.now)
+
+    def _capped(self, pause: Pause, wall: float) -> Pause:
+        due_wall = min(pause.due_wall, wall + pause.delay_s)
+        return Pause(self.now + due_wall - wall, pause.delay_s, due_wall)
 
     def plan_crash(self) -> None:
         self.driver.crash = self.rng.choice(("before", "after", "after"))
@@ -365,8 +370,9 @@ class World:
         def stage(now: float, wall: float) -> None:
             if self.judge.runs.get(one.id) is not one or not one.active or one.exhausted:
                 raise RefusedError("it has ended")
-            for block in self.driver.fresh(one, blocks):
-                self.driver.submit(self.driver.broker.runs[one.id], block, now, wall)
+            run = self.driver.broker.runs[one.id]
+            fresh = self.driver.follow_ups.fresh(run, blocks)
+            self.driver.accept(run, blocks, fresh, now, wall)
 
         self.ask(stage)
 
@@ -376,7 +382,8 @@ class World:
         keys = [f"k{rng.randrange(60)}" for _ in range(count)] if rng.random() < 0.2 else None
         group = rng.choice((None, "g1", "g2", "g3", f"g{rng.randrange(40)}"))
         delay_s = rng.choice((0.0, 0.0, 0.0, 0.0, 0.001, 0.5, 5.0, HOUR_S))
-        return NewBlock(count, b"", keys, group, rng.choice((0, 0, 0, -1, 1, 5)), delay_s)
+        priority = rng.choice((0, 0, 0, -1, 1, 5))
+        return NewBlock(count, batch(count), keys, group, priority, delay_s, some_quota(rng))
 
     def exhaust(self) -> None:
         one = self._some_run("active")
@@ -445,7 +452,8 @@ class World:
             strays = driver.broker.changes.strays.items()
             staged = {task for (run, task), s in strays if run == one.id and s.state == "dead"}
             groups = self.store.groups(one.id) if one.limited else []
-            count = driver.broker.retry(driver.broker.runs[one.id], wall, groups)
+            own = self.store.own_groups(one.id)
+            count = driver.broker.retry(driver.broker.runs[one.id], wall, groups, own)
             right = self.judge.retried(one, now, wall, staged)
             check(count == right, "{} letters are tried again, not {}", count, right)
 

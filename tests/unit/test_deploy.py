@@ -129,6 +129,25 @@ def test_the_documented_change_makes_workers_global() -> None:
     assert services["master"]["deploy"]["replicas"] == 1
 
 
+def test_the_demo_publishes_nothing_and_runs_no_job_of_the_users(compose: dict[str, Any]) -> None:
+    demo = _read("compose.demo.yml")["services"]
+    assert demo["master"]["environment"] == {"JOB": "", "JOB_ARGS": ""}
+    assert set(demo) == {"web", "master"}
+    assert "ports" not in demo["web"]
+    assert demo["web"]["networks"] == compose["services"]["master"]["networks"]
+    base = compose["services"]["master"]["build"]["args"]["BASE"]
+    assert demo["web"]["build"]["args"]["BASE"] == base
+
+
+def test_the_demo_takes_no_setting_of_a_queue_of_the_users(compose: dict[str, Any]) -> None:
+    """All that docker-compose.yml lets a shell or `.env` say, but for the images and their base."""
+    text = (REPO / "docker-compose.yml").read_text("utf-8")
+    settings = set(re.findall(r"\$\{(\w+)", text)) - {"IMAGES", "IMAGES_TAG", "BASE"}
+    script = (REPO / "scripts/demo.sh").read_text("utf-8")
+    given = set(re.findall(r"\b([A-Z_]+)=", script))
+    assert settings - given == {"JOB", "JOB_ARGS"}  # by compose.demo.yml
+
+
 def _texts(path: str) -> set[str]:
     """The texts of a module, each with its parts put together."""
     tree = ast.parse((REPO / path).read_text("utf-8"))

@@ -121,7 +121,7 @@ class World:
         self.broker = Broker(self.store.epoch, job, random.Random(7))
         self.store.cap_delays(loop.clock())
         for loaded in self.store.load():
-            run = self.broker.restore(loaded, loop.time())
+            run = self.broker.restore(loaded, loop.time(), loop.clock())
             if run.id == 0:
                 run.job = job
         self.broker.next_run = self.store.next_run

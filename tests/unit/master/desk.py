@@ -31,7 +31,7 @@ class Desk:
         self.broker = Broker(self.store.epoch, job, random.Random(1))
         self.broker.wake(self.now)
         for loaded in self.store.load():
-            self.broker.restore(loaded, self.now)
+            self.broker.restore(loaded, self.now, self.wall)
         self.broker.next_run = self.store.next_run
         self.broker.next_block = self.store.next_block
         self.broker.next_seq = self.store.next_seq

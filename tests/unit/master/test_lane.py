@@ -119,7 +119,7 @@ def test_a_pause_that_is_over_while_a_lane_is_full_asks_for_no_timer() -> None:
 
 def test_no_lane_starts_before_it_is_known_when_it_last_did() -> None:
     some = groups(every_s=5.0)
-    some.started_before = NOW
+    some.limits.started_before = NOW
     filled(some, "a")
     assert some.best is None
     some.wake(NOW + 5.0)
@@ -307,7 +307,7 @@ def test_a_changed_limit_holds_for_a_pause_that_has_begun(every_s: float, after_
     some = groups(every_s=5.0)
     filled(some, "a")
     starts(some, 1)
-    some.limit = GroupLimit(None, every_s)
+    some.limits.limit = GroupLimit(None, every_s)
     some.limit_changed(NOW)
     some.wake(NOW + after_s - 0.01)
     assert (some.best is None) is (after_s > 0.0)

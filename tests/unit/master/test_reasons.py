@@ -12,6 +12,7 @@ from master import reasons
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
 from master.broker.strays import Stray
+from master.changes import GroupRecord
 from master.reasons import OLD_LEASE_S, PATIENCE_S, Reasons, Waits, next_due, stalled
 from master.runners import Runner
 from queue_manager.records import GroupLimit, RunOptions
@@ -177,6 +178,33 @@ def test_a_limit_per_group_says_which(rig: Rig) -> None:
     (line,) = rig.why(rig.run(per_group=GroupLimit(2, 30.0)))
     assert line.startswith("held back by per_group=Limit(at_once=2, every_s=30) of its OPTIONS")
     assert "change it in jobs/job.py" in line
+
+
+def test_groups_that_wait_because_a_task_asked_for_it_are_named(rig: Rig) -> None:
+    rig.worker()
+    run = rig.run(per_group=GroupLimit(2, 30.0))
+    assert run.groups is not None
+    for group, wait_s in {"b.org": 20.0, "a.org": 8.0}.items():
+        run.groups.lane(group)
+        until = rig.now + PATIENCE_S + wait_s
+        run.groups.limits.set(group, GroupRecord(None, wait_s, 0.0), until)
+    asked = "as tasks asked with Retry(whole_group=True): nothing to do"
+    assert rig.why(run) == [f"groups a.org, b.org held back, the first for 8.0 s, {asked}"]
+    rig.now += 10.0 - PATIENCE_S
+    first, second = rig.why(run)
+    assert first == f"group b.org held back, the first for 10.0 s, {asked}"
+    assert second.startswith("held back by per_group=Limit(at_once=2"), "a.org is"
+
+
+def test_limits_that_results_have_set_are_told_from_that_of_the_options(rig: Rig) -> None:
+    rig.worker()
+    run = rig.run(per_group=GroupLimit(2, 30.0))
+    assert run.groups is not None
+    run.groups.lane("a.org")
+    run.groups.limits.set("a.org", GroupRecord(GroupLimit(1)), 0.0)
+    assert rig.why(run) == ["held back by limits of groups that results have set"]
+    run.groups.lane("b.org")
+    assert len(rig.why(run)) == 2
 
 
 def test_a_limit_is_said_though_some_slots_are_busy_with_other_runs(rig: Rig) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from master.status_text import duration, status_lines
 from queue_manager.messages import Status
-from queue_manager.records import Running, RunStatus, SessionStatus
+from queue_manager.records import QuotaStatus, Running, RunStatus, SessionStatus
 
 
 def run(number: int, words: list[str], **fields: Any) -> RunStatus:
@@ -48,6 +48,14 @@ def test_reasons_stand_below_what_they_are_of() -> None:
         "       ! no worker",
         "       ! other",
         "       ! collect(), report() or finish() raised 2 times: see the master's log",
+    ]
+
+
+def test_a_quota_says_what_it_let_in_and_what_it_dropped() -> None:
+    quotas = [QuotaStatus("images", 20, 0), QuotaStatus("pages", 1_000, 321)]
+    assert lines(run(1, [], quotas=quotas))[4:6] == [
+        "       quota images: 20 accepted",
+        "       quota pages: 1,000 accepted, 321 more dropped",
     ]
 
 

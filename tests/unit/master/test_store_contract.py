@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from master.changes import QUEUE_RUN, Changes, Place, RunCounts
+from master.changes import QUEUE_RUN, Changes, GroupRecord, Place, QuotaCounts, RunCounts
 from master.store import Store
 from queue_manager import codec
 from queue_manager.errors import StoreError
-from queue_manager.records import RunOptions
+from queue_manager.records import GroupLimit, RunOptions
 from tests.memory_store import MemoryStore
 
 from .store_records import (
@@ -167,6 +167,18 @@ def test_keys_of_a_commit_that_failed_are_free(engine: Engine) -> None:
     assert engine.crash().taken_keys(1, ["a", "b", "c"]) == {"a", "b"}
 
 
+def test_quotas_of_a_run_are_as_they_were_counted_last(engine: Engine) -> None:
+    store = engine.open()
+    assert (store.quota(1, "b"), store.quotas(1, 9)) == (QuotaCounts(), {})
+    commit(store, quotas={(1, "b"): QuotaCounts(1, 0), (1, "a"): QuotaCounts(9, 1)})
+    commit(store, quotas={(1, "b"): QuotaCounts(5, 2), (2, "b"): QuotaCounts(3, 4)})
+    assert store.quota(1, "b") == engine.crash().quota(1, "b") == QuotaCounts(5, 2)
+    store = engine.open()
+    assert store.quotas(1, 9) == {"a": QuotaCounts(9, 1), "b": QuotaCounts(5, 2)}
+    assert list(store.quotas(1, 1)) == ["a"]
+    assert store.quota(2, "b") == QuotaCounts(3, 4)
+
+
 def test_a_run_is_found_by_its_key(store: Store) -> None:
     commit(store, runs={1: run_record(), 2: run_record(2, key="k")})
     assert (store.find_run("k"), store.find_run("other")) == (2, None)
@@ -271,6 +283,38 @@ def test_a_group_is_told_of_while_only_strays_of_it_are_left(store: Store) -> No
 # --- strays ---
 
 
+def test_what_groups_have_of_their_own_comes_back_with_an_active_limited_run(
+    engine: Engine,
+) -> None:
+    store = engine.open()
+    paused, slow = GroupRecord(None, 9.0, 109.0), GroupRecord(GroupLimit(None, 0.5), 1.0, 2.0)
+    runs = {1: run_record(options=LIMITED), 2: run_record(2, options=LIMITED, state="done")}
+    groups = {(n, g): record for n in (1, 2) for g, record in {"a": paused, "b": slow}.items()}
+    commit(store, runs=runs, groups={(1, "a"): slow})
+    commit(store, groups=groups | {(1, "c"): GroupRecord(GroupLimit(2))})
+    store = engine.crash()
+    own = {"a": paused, "b": slow}
+    found = [loaded(store, run) for run in (1, 2)]
+    assert [f and f.own for f in found] == [own | {"c": GroupRecord(GroupLimit(2))}, {}]
+    assert store.own_groups(2) == own
+
+
+def test_pauses_of_groups_are_capped_moved_along_and_forgotten_when_they_are_over(
+    store: Store,
+) -> None:
+    limit = GroupLimit(1)
+    pauses = {"a": (None, 9.0, 150.0), "b": (limit, 9.0, 150.0), "c": (None, 9.0, 90.0)}
+    pauses |= {"d": (limit, 9.0, 90.0), "e": (limit, 0.0, 0.0)}
+    commit(store, groups={(1, group): GroupRecord(*own) for group, own in pauses.items()})
+    store.cap_delays(100.0)
+    right = {"a": (None, 9.0, 109.0), "b": (limit, 9.0, 109.0)}
+    right |= {"d": (limit, 9.0, 90.0), "e": (limit, 0.0, 0.0)}
+    assert store.own_groups(1) == {group: GroupRecord(*own) for group, own in right.items()}
+    store.set_clock(7, 1_000.0)
+    store.set_clock(7, 1_050.0)
+    assert [own.due_at for own in store.own_groups(1).values()] == [159.0, 159.0, 140.0, 0.0]
+
+
 def test_a_stray_comes_back_as_it_was_recorded_last(engine: Engine) -> None:
     store = engine.open()
     one = block(1, 1, 2, priority=4, group="g")
@@ -360,6 +404,8 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
     commit(store, gone, kept, block(3, 11, 1), runs=runs, outcomes=[outcome(1, kept, 0, 1)])
     commit(store, outcomes=[outcome(n + 2, gone, n, n + 1) for n in range(9)])
     commit(store, strays=stray(gone, 9, "dead") | stray(kept, 1))
+    commit(store, quotas={(n, "q"): QuotaCounts(1, 1) for n in (1, 2)})
+    commit(store, groups={(n, "g"): GroupRecord(GroupLimit(1)) for n in (1, 2)})
     if pruned:
         commit(store, runs={1: replace(runs[1], state="pruned")})
     else:
@@ -375,6 +421,8 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
     assert (store.read_body(2), ranges(store)) == (kept.body, [])
     assert store.read_results(1, 0, 10**6) == ([], 0, True)
     assert store.read_outcomes(1, 0, 10**6) == ([], {})
+    assert (store.quotas(1, 9), store.quota(2, "q")) == ({}, QuotaCounts(1, 1))
+    assert (store.own_groups(1), len(store.own_groups(2))) == ({}, 1)
     assert (store.read_task(1, 1), store.taken_keys(1, ["a"])) == (None, set())
     assert (len(strays_of(store, 2)), store.taken_keys(2, ["a"])) == (1, {"a"})
     assert len(store.read_outcomes(2, 0, 10**6)[0]) == 1

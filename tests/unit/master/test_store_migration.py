@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from master.changes import RunCounts
+from master.changes import Changes, QuotaCounts, RunCounts
+from master.store.file import SCHEMA_VERSION
 from master.store.sqlite import SqliteStore
 from queue_manager.errors import StoreError
 from queue_manager.records import RunOptions
@@ -19,6 +20,7 @@ from queue_manager.records import RunOptions
 from .store_records import block, outcome, ranges, run_record, strays_of
 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
+SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
 
 
 def pragma(store: SqliteStore, name: str) -> Any:
@@ -71,7 +73,7 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     old_file(tmp_path / "old")
     with caplog.at_level(logging.INFO):
         store = SqliteStore(tmp_path / "old")
-    assert "has schema 1: bringing it to 2" in caplog.text
+    assert "has schema 1: bringing it to 3" in caplog.text
     queue, run = store.load()
     assert (queue.record.options, queue.counts) == (RunOptions(), RunCounts(last_seq=7))
     assert run.record == run_record(key="k", exhausted=True, collected=3, collected_into=2)
@@ -90,6 +92,21 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     assert pragma(store, "integrity_check") == "ok"
     store.close()
     SqliteStore(tmp_path / "new").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_a_file_of_schema_2_gets_what_it_lacks(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "new").close()
+    (tmp_path / "old").mkdir()
+    db = sqlite3.connect(tmp_path / "old" / "queue.sqlite3", isolation_level=None)
+    db.executescript(SCHEMA_2.read_text("utf-8") + "PRAGMA user_version = 2;")
+    db.execute("INSERT INTO workers VALUES ('w')")
+    db.close()
+    store = SqliteStore(tmp_path / "old")
+    store.commit(Changes(quotas={(1, "pages"): QuotaCounts(1, 2)}))
+    assert (store.workers, store.quotas(1, 9)) == ({"w"}, {"pages": QuotaCounts(1, 2)})
+    assert pragma(store, "user_version") == SCHEMA_VERSION
+    store.close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
 
 

@@ -32,10 +32,12 @@ async def submit(world: World, run: Any, *blocks: NewBlock) -> None:
     await world.turns()
 
 
-async def leased(world: World, tasks: int = 1) -> tuple[Any, FakePeer, Any, Any]:
+async def leased(
+    world: World, tasks: int = 1, options: RunOptions | None = None, **fields: Any
+) -> tuple[Any, FakePeer, Any, Any]:
     """A run with tasks, and a worker that has one of them."""
-    run = await world.start_run()
-    await submit(world, run, block(tasks))
+    run = await world.start_run(options=options)
+    await submit(world, run, block(tasks, **fields))
     peer, worker = world.worker()
     world.report(worker, want=1)
     await world.turns()
@@ -138,6 +140,13 @@ def test_an_old_leases_outcome_is_refused_with_what_would_follow(play: Any) -> N
         Done(0, 0, 1, ONE, 0.1, [NewBlock(1, ONE, keys=[])]),
         Done(0, 0, 1, ONE, 0.1, [NewBlock(1, ONE, priority=2**63)]),
         Done(0, 0, 1, ONE, 0.1, [NewBlock(1, ONE, delay_s=math.inf)]),
+        Done(0, 0, 2, codec.encode_batch([1, 2]), 0.1, [], {"a": GroupLimit(1)}),
+        Done(0, 0, 1, ONE, 0.1, [], {"": GroupLimit(1)}),
+        Done(0, 0, 1, ONE, 0.1, [], {"a": GroupLimit(0)}),
+        Done(0, 0, 1, ONE, 0.1, [], {"a": GroupLimit(2**31)}),
+        Done(0, 0, 1, ONE, 0.1, [], {"a": GroupLimit(1, -1.0)}),
+        Done(0, 0, 1, ONE, 0.1, [], {"a": GroupLimit(1, math.inf)}),
+        Failed(0, 0, "bad", whole_group=True),
         Failed(0, 0, "bad", delay_s=math.nan),
         Failed(0, 0, "bad", delay_s=-1.0),
     ],

@@ -9,8 +9,8 @@ import pytest
 from queue_manager import codec
 from queue_manager.batching import Batching, blocks_of
 from queue_manager.errors import NotPlainDataError, TooLargeError
-from queue_manager.job import Task
-from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, NewBlock
+from queue_manager.job import Quota, Task
+from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, NewBlock, RunQuota
 
 MAX = 1024 * 1024
 
@@ -68,6 +68,19 @@ def test_keys_stand_beside_their_payloads_also_in_full_blocks() -> None:
     assert [block.count for block in blocks] == [1_024, 476]
     for block in blocks:
         assert block.keys == [f"k{n}" for n in payloads(block)]
+
+
+def test_tasks_of_another_quota_are_a_block_of_their_own() -> None:
+    pages, images = Quota("pages", 5), Quota("images", 5)
+    named = [pages, pages, images, None, Quota("pages", 6)]
+    blocks = blocks_of([Task(n, quota=quota) for n, quota in enumerate(named)], MAX)
+    assert [(b.count, b.quota) for b in blocks] == [
+        (2, RunQuota("pages", 5)),
+        (1, RunQuota("images", 5)),
+        (1, None),
+        (1, RunQuota("pages", 6)),
+    ]
+    assert codec.decode_batch(codec.pick(blocks[0].body, [1])) == [1]
 
 
 def test_payloads_with_keys_can_be_picked_without_opening_them() -> None:

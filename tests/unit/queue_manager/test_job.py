@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import queue_manager
-from queue_manager import Options, Reject, Result, Retry, Task, errors
+from queue_manager import Limit, Options, Quota, Reject, Result, Retry, Task, errors
 
 
 def test_a_task_needs_only_its_payload() -> None:
@@ -35,12 +35,29 @@ def test_a_task_needs_only_its_payload() -> None:
         ({"delay_s": "5"}, "delay_s is a number of seconds"),
         ({"delay_s": 1e300}, "at most 1,000,000,000, not 1e\\+300"),
         ({"delay_s": 10**400}, "at most 1,000,000,000, not a far larger number"),
+        ({"quota": "pages"}, r"quota is a Quota\(...\) or None, not 'pages'"),
     ],
 )
 def test_a_wrong_field_of_a_task_is_one_clear_line(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises((TypeError, ValueError), match=says) as caught:
         Task(1, **arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "says"),
+    [
+        (None, 5, "name is a str, not None"),
+        ("", 5, "name is a text with at least one character$"),
+        ("\ud800", 5, "UTF-8"),
+        ("pages", 0, "most is 1 or more, not 0"),
+        ("pages", 2.0, "most is a whole number"),
+        ("pages", 2**31, "most is at most 2,147,483,647"),
+    ],
+)
+def test_a_wrong_field_of_a_quota_is_one_clear_line(name: Any, most: Any, says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        Quota(name, most)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +110,36 @@ def test_what_follows_a_result_becomes_tasks() -> None:
 def test_one_thing_in_the_place_of_a_list_to_follow_is_refused(follow: Any) -> None:
     with pytest.raises(TypeError, match="list of tasks"):
         Result(1, follow=follow)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ([("a", Limit(1))], "limits is a dict such as"),
+        ({5: Limit(1)}, "a group in limits is a str, not 5"),
+        ({"": Limit(1)}, "a group in limits is a text"),
+        ({"\ud800": Limit(1)}, "UTF-8"),
+        ({"a": 1}, r"limits has 1 for 'a', which is no Limit\(...\)"),
+    ],
+)
+def test_wrong_limits_of_a_result_are_one_clear_line(limits: Any, says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        Result(1, limits=limits)
+
+
+def test_limits_of_a_result_are_its_own() -> None:
+    limits = {"a": Limit(1)}
+    result = Result(1, limits=limits)
+    limits.clear()
+    assert result.limits == {"a": Limit(1)}
+    assert hash(result) == hash(Result(1))
+
+
+def test_a_whole_group_waits_for_a_time_that_is_said() -> None:
+    assert Retry(5, whole_group=True).whole_group
+    assert not Retry(5).whole_group
+    with pytest.raises(ValueError, match="whole_group=True needs delay_s"):
+        Retry(whole_group=True)
 
 
 def test_retry_and_reject_carry_what_was_asked() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from queue_manager import codec
 from queue_manager.loading import job_version
-from queue_manager.records import Done, Failed, HeldLease
+from queue_manager.records import Done, Failed, GroupLimit, HeldLease
 from worker import limits
 from worker.async_slot import Steps, merged
 from worker.board import Board
@@ -261,6 +261,15 @@ def test_neighbouring_results_are_one_record() -> None:
     assert (first.start, first.stop, first.took_s) == (1, 4, 1.5)
     assert codec.decode_batch(first.results) == [1, 2, 3]
     assert (second.start, third) == (5, failed)
+
+
+def test_a_result_that_sets_limits_stays_by_itself() -> None:
+    limits = {"a": GroupLimit(1)}
+    first = Done(1, 1, 2, codec.encode_batch([1]), 0.5, [], limits)
+    second, third = (Done(1, p, p + 1, codec.encode_batch([p]), 0.5) for p in (2, 3))
+    joined, alone = merged([first, second, third])
+    assert isinstance(joined, Done)
+    assert (joined.start, joined.stop, alone) == (2, 4, first)
 
 
 def test_revoked_coroutines_are_cancelled(jobs: Any, run_worker: Any, tmp_path: Path) -> None:

@@ -173,3 +173,32 @@ def test_a_worker_that_gave_a_limited_task_back_has_no_room_until_something_ends
         await rig.until(lambda: rig.supervisor.crew.free > 0)
 
     run_worker(scenario)
+
+
+def test_an_async_slot_starts_as_many_limited_tasks_at_once_as_it_keeps_in_flight(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """Each is a lease by itself. The one above that goes back: it would not start at once."""
+    jobs.write(
+        f"""
+        import asyncio, pathlib
+        from queue_manager import Options
+        OPTIONS = Options(concurrency=40)
+        async def work(n):
+            while not pathlib.Path({str(tmp_path / "go")!r}).exists() and n:
+                await asyncio.sleep(0.005)
+        """
+    )
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0]))
+        await rig.until(lambda: rig.done and rig.supervisor.crew.free == 40)
+        leases = [jobs.lease([1], limited=True) for _ in range(41)]
+        rig.give(*leases)
+        await rig.until(lambda: rig.released)
+        assert rig.released == {leases[-1].number: [0]}
+        assert rig.supervisor.crew.free == 0
+        (tmp_path / "go").touch()
+        await rig.until(lambda: len(rig.done) == 41)
+
+    run_worker(scenario)

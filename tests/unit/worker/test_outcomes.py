@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from queue_manager import Reject, Result, Task, codec
+from queue_manager import Limit, Reject, Result, Retry, Task, codec
 from queue_manager.batching import blocks_of
 from queue_manager.errors import TooLargeError
 from queue_manager.messages import encode
-from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, NewBlock
+from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, GroupLimit, NewBlock
+from worker.outbox import EXCHANGE_BYTES, Entry, portions
 from worker.outcomes import branch, done, failed, one_line
 
 MAX = 1 << 20
@@ -90,3 +91,33 @@ def test_a_reason_to_reject_is_one_line_of_bounded_length() -> None:
     assert failed(7, 0, Reject("no\n\ttwo"), 0.1).error == "no two"
     assert len(failed(7, 0, Reject("x" * 9_000_000), 0.1).error) == 500
     assert failed(7, 0, Reject(""), 0.1).error == "Reject"
+
+
+def test_limits_go_with_the_result_that_sets_them() -> None:
+    outcome = branch(7, 2, Result(1, limits={"a": Limit(2, 0.5), "b": Limit()}), 0.1, MAX)
+    assert isinstance(outcome, Done)
+    assert outcome.limits == {"a": GroupLimit(2, 0.5), "b": GroupLimit()}
+
+
+def test_limits_count_for_the_size_of_what_follows_and_of_an_exchange() -> None:
+    limits = {f"{n:x>1000}": Limit(1) for n in range(2_500)}
+    outcome = branch(7, 2, Result(1, limits=limits), 0.1, MAX)
+    assert len(encode(outcome)) > EXCHANGE_BYTES // 2
+    assert len(portions([Entry(1, 1, outcome)] * 2)) == 2
+    much = branch(
+        7, 2, Result(1, limits=limits | {f"{n:y>1000}": Limit() for n in range(2_500)}), 0, MAX
+    )
+    assert isinstance(much, Failed)
+    assert "more than 4 MiB together" in much.error
+
+
+def test_a_retry_of_a_whole_group_says_so() -> None:
+    outcome = failed(7, 0, Retry(2.5, whole_group=True), 0.1)
+    assert (outcome.delay_s, outcome.whole_group) == (2.5, True)
+    assert outcome.error == "Retry in 2.5 s, with its whole group"
+    assert not failed(7, 0, Retry(2.5), 0.1).whole_group
+
+
+def test_a_retry_may_say_why() -> None:
+    why = "the host\nanswers 429"
+    assert failed(7, 3, Retry(2.5, reason=why), 0.1).error == "the host answers 429"

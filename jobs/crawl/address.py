@@ -1,0 +1,58 @@
+"""Addresses: one form for each, so that each is fetched once.
+
+Parsed and joined as browsers do (WHATWG URL, by ada-url), escapes in the one form of RFC 3986
+section 6.2.2 (by yarl); no fragment, no name and password.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from ada_url import URL, join_url
+from yarl import URL as PlainURL
+
+LONGEST = 4096
+"""Longer addresses are no pictures but tricks; RFC 9110 asks for 8,000 bytes of a request line."""
+
+
+def normalized(address: str, base: str | None = None) -> str | None:
+    """The one form of an address, joined to `base`; None if it is none that can be fetched."""
+    if len(address) > LONGEST:
+        return None
+    try:
+        joined = URL(address).href if base is None else join_url(base, address)
+    except ValueError:
+        return None
+    if not joined.startswith(("http://", "https://")):
+        return None
+    joined = joined.partition("#")[0]
+    if "@" in joined:
+        joined = _without_user(joined)
+    if "%" in joined:
+        try:
+            joined = str(PlainURL(joined))
+        except ValueError:
+            return None
+    return joined if len(joined) <= LONGEST else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts(origin: str) -> tuple[str, str]:
+    url = URL(origin)
+    return url.hostname, url.origin
+
+
+def host_of(address: str) -> str:
+    """The name of the host of a normalized address, as it is in it (`[::1]` for IPv6)."""
+    return _parts(address[: address.find("/", 8) + 1])[0]
+
+
+def origin_of(address: str) -> str:
+    """Scheme, host and port of a normalized address: what a robots.txt is for."""
+    return _parts(address[: address.find("/", 8) + 1])[1]
+
+
+def _without_user(address: str) -> str:
+    url = URL(address)
+    url.username = url.password = ""
+    return str(url.href)

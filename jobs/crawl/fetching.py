@@ -1,0 +1,179 @@
+"""One request and its answer (aiohttp): pooled connections, limits of size and time.
+
+Owns what can go wrong on the way, in words; knows nothing of what is in a body. Redirects are not
+followed here, since each is an address of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from .guard import ForbiddenAddressError, PublicResolver, check_host, forbidden
+
+CONNECT_S = 10.0
+SILENT_S = 30.0
+TOTAL_S = 240.0
+CHUNK_BYTES = 256 * 1024
+
+
+class FetchError(Exception):
+    """It could not be fetched now; it may be another time."""
+
+
+class TooLargeError(Exception):
+    """A body is larger than the crawl takes."""
+
+
+class Answer:
+    """The head of an answer, and its body as it comes.
+
+    Attributes:
+        status: the code, such as 200.
+        headers: case does not matter.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, address: str, max_bytes: int) -> None:
+        self._response, self._address, self._max_bytes = response, address, max_bytes
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def type(self) -> str:
+        """The media type that it claims, in lower case."""
+        return self._response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def charset(self) -> str | None:
+        """The charset that it claims."""
+        return self._response.charset
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether the end of the body can be told from the end of the connection."""
+        headers = self._response.headers
+        return "Content-Length" in headers or "Transfer-Encoding" in headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, unpacked.
+
+        Raises:
+            TooLargeError: it is larger than allowed, or says so.
+            FetchError: it ends too early, or never.
+        """
+        most, came = self._max_bytes, 0
+        length = self._response.content_length
+        if length is not None and length > most:
+            raise TooLargeError(f"{length:,} bytes, more than max_bytes={most}")
+        content = self._response.content
+        with _in_words(self._address):
+            while chunk := await content.read(CHUNK_BYTES):
+                came += len(chunk)
+                if came > most:
+                    raise TooLargeError(f"more than max_bytes={most}, unpacked")
+                yield chunk
+
+    async def body(self) -> bytes:
+        """All of it. Raises as `chunks` does."""
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def first(self, most: int) -> bytes:
+        """The first `most` bytes of it, unpacked. Raises FetchError."""
+        parts, came = [], 0
+        with _in_words(self._address):
+            while came < most and (chunk := await self._response.content.read(CHUNK_BYTES)):
+                parts.append(chunk)
+                came += len(chunk)
+        return b"".join(parts)[:most]
+
+
+class Client:
+    """Sends requests of one crawl over pooled connections. Make it in a running event loop."""
+
+    def __init__(self, *, user_agent: str, private: bool) -> None:
+        self._private = private
+        self._loop = asyncio.get_running_loop()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                ttl_dns_cache=60,
+                resolver=ThreadedResolver() if private else PublicResolver(),
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=TOTAL_S, sock_connect=CONNECT_S, sock_read=SILENT_S
+            ),
+            headers={"User-Agent": user_agent, "Accept-Language": "*"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            max_line_size=16 * 1024,
+            max_field_size=16 * 1024,
+        )
+
+    @asynccontextmanager
+    async def get(
+        self, address: str, host: str, max_bytes: int, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Answer]:
+        """Ask for a normalized address.
+
+        Raises:
+            ForbiddenAddressError: it is in a network that must not be reached.
+            FetchError: no answer came.
+        """
+        if not self._private:
+            check_host(host)
+        with _in_words(address):
+            response = await self._session.get(
+                URL(address, encoded=True), headers=headers, allow_redirects=False
+            )
+        try:
+            yield Answer(response, address, max_bytes)
+        finally:
+            # A body that was not read ends its connection; one that was gives it back.
+            response.close() if not response.content.at_eof() else response.release()
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._session.close()
+
+    def abandon(self) -> None:
+        """The process ends, and its event loop stands still: end all connections."""
+        if not (self._loop.is_closed() or self._loop.is_running()):
+            self._loop.run_until_complete(self.close())
+
+
+class _in_words:
+    """Turns the client's errors into ours."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, TimeoutError):
+            raise FetchError(f"no answer in time from {self._address}") from None
+        if isinstance(error, aiohttp.ClientPayloadError):
+            raise FetchError(f"the body of {self._address} is cut short or damaged") from error
+        if isinstance(error, aiohttp.ClientError):
+            refused = forbidden(error)
+            if refused is not None:
+                raise ForbiddenAddressError(str(refused)) from None
+            said = str(error) or type(error).__name__
+            raise FetchError(f"{self._address}: {said}") from None
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """What `Retry-After` asks for, in seconds (RFC 9110, 10.2.3); None if it says nothing."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,81 @@
+"""Which addresses of the network a crawl may reach: a page must not send it into the user's own.
+
+Names are looked at where they become addresses, and just those are connected to: whatever a name
+resolves to a moment later, or a redirect leads to, comes by here again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class ForbiddenAddressError(OSError):
+    """An address that must not be reached."""
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address belongs to the public internet (IANA's special-purpose registries)."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address.teredo is not None:
+            inner = address.teredo[1]
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None and not is_public(str(inner)):
+            return False
+        if inner is None and address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def check_host(host: str) -> None:
+    """Raise ForbiddenAddressError for a host that is written as a forbidden IP address.
+
+    Such a host is connected to without any look-up.
+    """
+    text = host.strip("[]")
+    try:
+        public = is_public(text)
+    except ValueError:
+        return  # a name
+    if not public:
+        raise ForbiddenAddressError(f"{host} is an address of a private network (private=1 allows)")
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves names to public addresses only, with the system's resolver."""
+
+    def __init__(self) -> None:
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        public = [one for one in found if is_public(one["host"])]
+        if found and not public:
+            raise ForbiddenAddressError(
+                f"{host} is at {found[0]['host']}, in a private network (private=1 allows)"
+            )
+        return public
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def forbidden(error: BaseException) -> ForbiddenAddressError | None:
+    """The ForbiddenAddressError behind an error of the client, if there is one."""
+    seen: Any = error
+    while seen is not None:
+        if isinstance(seen, ForbiddenAddressError):
+            return seen
+        seen = getattr(seen, "os_error", None) or seen.__cause__
+    return None

@@ -1,0 +1,212 @@
+"""The index of a crawl: a row for each address, in a database of its own beside the files.
+
+It is written anew from the results of a run, each of which the queue gives exactly once, and what
+earlier runs have found in the same folder; then exported as index.jsonl, index.csv or index.sqlite.
+Knows nothing of how something was fetched.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from .files import Store
+from .site import Site
+from .totals import size
+
+DATABASE = ".index.sqlite"
+_KEPT = {"file", "page", "css", "redirect", "skip"}
+COLUMNS = ("address", "page", "file", "type", "bytes", "width", "height", "alt", "host")
+HOPS = 10
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS fetched (
+    address TEXT PRIMARY KEY, kind TEXT, start TEXT, run TEXT, page TEXT, alt TEXT, depth INTEGER,
+    linked INTEGER, file TEXT, type TEXT, bytes INTEGER, width INTEGER, height INTEGER, host TEXT,
+    etag TEXT, modified TEXT, target TEXT, skip TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS starts (start TEXT PRIMARY KEY, wanted TEXT) WITHOUT ROWID;
+"""
+_INSERT = f"INSERT OR REPLACE INTO fetched VALUES ({', '.join('?' * 18)})"
+_KNOWN = """
+SELECT address, kind, page, alt, depth, linked, file, type, bytes, width, height, host, etag,
+       modified
+FROM fetched WHERE start = ? ORDER BY kind, address
+"""
+_ROWS = f"""
+WITH RECURSIVE ends(address, page, alt, at, hops) AS (
+    SELECT address, page, alt, address, 0 FROM fetched WHERE kind = 'image' OR file IS NOT NULL
+    UNION ALL
+    SELECT ends.address, ends.page, ends.alt, fetched.target, hops + 1
+    FROM ends JOIN fetched ON fetched.address = ends.at
+    WHERE fetched.target IS NOT NULL AND hops < {HOPS}
+)
+SELECT ends.address, coalesce(ends.page, '') AS page, f.file, f.type, f.bytes, f.width, f.height,
+       coalesce(ends.alt, '') AS alt, f.host
+FROM ends JOIN fetched AS f ON f.address = ends.at
+WHERE f.file IS NOT NULL ORDER BY ends.page, ends.address
+"""
+
+_FILES = """
+SELECT count(*), coalesce(sum(bytes), 0)
+FROM (SELECT DISTINCT file, bytes FROM fetched WHERE file IS NOT NULL)
+"""
+
+
+def known(site: Site) -> Iterator[dict[str, Any]]:
+    """Payloads of what an earlier run from the same start has found; pages last.
+
+    Pages are asked for only if they changed when nothing else has: their links are not looked at
+    then, so all of them must have been fetched, by the same settings.
+    """
+    path = Path(site.out) / DATABASE
+    if not path.is_file():
+        return
+    with closing(_opened(path)) as db:
+        wanted = db.execute("SELECT wanted FROM starts WHERE start = ?", (site.start,)).fetchone()
+        same = wanted is not None and wanted[0] == _wanted(site)
+        for row in db.execute(_KNOWN, (site.start,)):
+            yield _payload(row, conditional=same or row[1] == "image")
+
+
+def _payload(row: tuple[Any, ...], *, conditional: bool) -> dict[str, Any]:
+    address, kind, page, alt, depth, linked, *what = row
+    names = ("file", "type", "bytes", "width", "height", "host", "etag", "modified")
+    has = {name: value for name, value in zip(names, what, strict=True) if value is not None}
+    payload: dict[str, Any] = {
+        "kind": kind,
+        "url": address,
+        "page": page or "",
+        "depth": depth or 0,
+    }
+    if alt:
+        payload["alt"] = alt
+    if linked:
+        payload["linked"] = True
+    if conditional:
+        payload["known"] = has
+    return payload
+
+
+def write_index(folder: str, results: Iterable[tuple[Any, Any]], form: str, *, whole: bool) -> str:
+    """Put the results of a run into the index and export it; returns a line that sums up.
+
+    Args:
+        form: jsonl, csv or sqlite.
+        whole: nothing of the run has failed or was left, so that the links of its pages are known.
+    """
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    store = Store(out)
+    database, part = out / DATABASE, store.part()
+    if database.is_file():
+        shutil.copyfile(database, part)
+    with closing(_opened(part)) as db:
+        _add(db, results, whole=whole)
+        db.commit()
+        exported = store.part()
+        _FORMS[form](exported, rows_of(db))
+        os.replace(exported, out / f"index.{form}")
+        said = _summary(db)
+    os.replace(part, database)
+    store.sweep()
+    return f"{said}: {out / f'index.{form}'}"
+
+
+def rows_of(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """The rows of the index (`COLUMNS`): each address of a picture that is stored, by its page.
+
+    An address that redirects to a picture has a row, too.
+    """
+    yield from db.execute(_ROWS)
+
+
+def count_files(db: sqlite3.Connection) -> int:
+    """How many files the index names."""
+    (files, _) = db.execute(_FILES).fetchone()
+    return int(files)
+
+
+def files_of(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """Each file once (`COLUMNS`), with the first of the rows that name it."""
+    columns = ", ".join(COLUMNS)
+    # SQLite gives the other columns from the row that has the least address.
+    one = f"SELECT {columns}, min(address) FROM ({_ROWS}) GROUP BY file ORDER BY page, address"
+    for row in db.execute(one):
+        yield row[:-1]
+
+
+def opened(folder: Path) -> sqlite3.Connection:
+    """The index of a folder. Raises FileNotFoundError if it has none."""
+    if not (folder / DATABASE).is_file():
+        raise FileNotFoundError(f"{folder} has no {DATABASE}: no crawl has ended there")
+    return _opened(folder / DATABASE)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path)
+    # Nobody else has it: it is moved to its place when it is whole.
+    db.executescript("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;" + _SCHEMA)
+    return db
+
+
+def _add(db: sqlite3.Connection, results: Iterable[tuple[Any, Any]], *, whole: bool) -> None:
+    for payload, result in results:
+        if payload["kind"] == "links" or result.keys().isdisjoint(_KEPT):
+            continue
+        site = payload["site"]
+        db.execute(_INSERT, _row(payload, result))
+        if payload["url"] == site["start"]:
+            wanted = _wanted(Site.unpacked(site)) if whole else ""
+            db.execute("INSERT OR REPLACE INTO starts VALUES (?, ?)", (site["start"], wanted))
+
+
+def _row(payload: dict[str, Any], result: dict[str, Any]) -> tuple[Any, ...]:
+    site, get = payload["site"], result.get
+    return (
+        payload["url"], payload["kind"], site["start"], site["run"], payload.get("page"),
+        payload.get("alt"), payload.get("depth", 0), int(payload.get("linked", False)), get("file"),
+        get("type"), get("bytes"), get("width"), get("height"), get("host"), get("etag"),
+        get("modified"), get("redirect"), get("skip"),
+    )  # fmt: skip
+
+
+def _wanted(site: Site) -> str:
+    """What decides which addresses a page leads to, besides the page."""
+    return json.dumps([site.pages, site.depth, site.hosts, site.robots, site.types, site.max_bytes])
+
+
+def _summary(db: sqlite3.Connection) -> str:
+    (rows,) = db.execute(f"SELECT count(*) FROM ({_ROWS})").fetchone()
+    files, taken = db.execute(_FILES).fetchone()
+    return f"{rows:,} images in {files:,} files of {size(taken)}"
+
+
+def _jsonl(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n")
+
+
+def _csv(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+
+
+def _sqlite(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"CREATE TABLE images ({', '.join(COLUMNS)}, PRIMARY KEY (address))")
+        db.executemany(f"INSERT INTO images VALUES ({', '.join('?' * len(COLUMNS))})", rows)
+        db.commit()
+
+
+_FORMS = {"jsonl": _jsonl, "csv": _csv, "sqlite": _sqlite}

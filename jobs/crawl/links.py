@@ -1,0 +1,185 @@
+"""What a page refers to: pages, style sheets, pictures (HTML by selectolax, its Lexbor engine)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from .address import normalized
+from .styles import pictures_of_style, references_of_sheet
+
+_WANTED = (
+    "a[href], area[href], iframe[src], frame[src], img, source[srcset], link[href],"
+    " meta[content], input[src], video[poster], image, body[background], table[background],"
+    " td[background], style, [style]"
+)
+_LAZY = ("data-src", "data-original", "data-lazy-src")
+_ICONS = {"icon", "apple-touch-icon", "apple-touch-icon-precomposed", "image_src", "mask-icon"}
+_METAS = {"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"}
+
+
+@dataclass
+class Found:
+    """Normalized addresses, each once, in the order of the page. pictures: with their alt text."""
+
+    pages: dict[str, None] = field(default_factory=dict)
+    sheets: dict[str, None] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
+
+
+def links_of(body: bytes, charset: str | None, address: str) -> Found:
+    """All that a page refers to. charset: of the answer's header, which goes before the page's."""
+    if charset is not None and charset.lower() not in ("utf-8", "utf8"):
+        try:
+            tree = LexborHTMLParser(body.decode(charset, "replace"))
+        except LookupError:
+            tree = LexborHTMLParser(body, encoding=True)
+    else:
+        tree = LexborHTMLParser(body, encoding=charset is None)
+    return _Page(tree, address).found
+
+
+def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
+    """All that a style sheet refers to."""
+    try:
+        text = body.decode(charset or "utf-8", "replace")
+    except LookupError:
+        text = body.decode("utf-8", "replace")
+    pictures, sheets = references_of_sheet(text)
+    found = Found()
+    for reference in pictures:
+        if (joined := normalized(reference, address)) is not None:
+            found.pictures.setdefault(joined, "")
+    for reference in sheets:
+        if (joined := normalized(reference, address)) is not None:
+            found.sheets.setdefault(joined)
+    return found
+
+
+class _Page:
+    """One page while it is read."""
+
+    def __init__(self, tree: LexborHTMLParser, address: str) -> None:
+        self.found = Found()
+        self._base = _base_of(tree, address)
+        self._follow = not _says_nofollow(tree)
+        for node in tree.css(_WANTED):
+            self._look(node)
+
+    def _look(self, node: LexborNode) -> None:
+        of = node.attributes
+        match node.tag:
+            case "a" | "area":
+                if "nofollow" not in (of.get("rel") or "").lower():
+                    self._page(of.get("href"))
+            case "iframe" | "frame":
+                self._page(of.get("src"))
+            case "img" | "source" | "input":
+                self._picture_of(node, of)
+            case "video":
+                self._picture(of.get("poster"))
+            case "image":
+                self._picture(of.get("href") or of.get("xlink:href"))
+            case "link":
+                self._link(of)
+            case "meta":
+                if (of.get("property") or of.get("name") or "").lower() in _METAS:
+                    self._picture(of.get("content"))
+            case "style":
+                pictures, sheets = references_of_sheet(node.text())
+                for one in pictures:
+                    self._picture(one)
+                for one in sheets:
+                    self._sheet(one)
+            case _:
+                self._picture(of.get("background"))
+        for one in pictures_of_style(of.get("style") or ""):
+            self._picture(one)
+
+    def _picture_of(self, node: LexborNode, of: dict[str, str | None]) -> None:
+        alt = " ".join((of.get("alt") or "").split())
+        if node.tag == "source" and node.parent is not None and node.parent.tag != "picture":
+            return  # of a video or an audio
+        self._picture(of.get("src"), alt)
+        for name in _LAZY:
+            self._picture(of.get(name), alt)
+        for one in candidates(of.get("srcset")) + candidates(of.get("data-srcset")):
+            self._picture(one, alt)
+
+    def _link(self, of: dict[str, str | None]) -> None:
+        kinds = set((of.get("rel") or "").lower().split())
+        if "stylesheet" in kinds:
+            self._sheet(of.get("href"))
+        elif kinds & _ICONS:
+            self._picture(of.get("href"))
+        elif "preload" in kinds and (of.get("as") or "").lower() == "image":
+            self._picture(of.get("href"))
+            for one in candidates(of.get("imagesrcset")):
+                self._picture(one)
+        elif kinds & {"canonical", "next", "prev"}:
+            self._page(of.get("href"))
+
+    def _page(self, address: str | None) -> None:
+        joined = self._joined(address) if self._follow else None
+        if joined is not None:
+            self.found.pages.setdefault(joined)
+
+    def _sheet(self, address: str | None) -> None:
+        joined = self._joined(address)
+        if joined is not None:
+            self.found.sheets.setdefault(joined)
+
+    def _picture(self, address: str | None, alt: str = "") -> None:
+        joined = self._joined(address)
+        if joined is not None and not self.found.pictures.get(joined):
+            self.found.pictures[joined] = alt
+
+    def _joined(self, address: str | None) -> str | None:
+        if not address or address[0] == "#" or address.startswith("data:"):
+            return None
+        return normalized(address, self._base)
+
+
+def candidates(srcset: str | None) -> list[str]:
+    """The addresses of a `srcset` (HTML Living Standard, 4.8.4.2.2, "parse a srcset attribute").
+
+    An address ends at white space, or at a comma behind it; commas inside it belong to it.
+    """
+    found: list[str] = []
+    rest = (srcset or "").strip()
+    while rest := rest.lstrip(" \t\n\f\r,"):
+        address, *behind = rest.split(None, 1)
+        rest = behind[0] if behind else ""
+        if address.endswith(","):
+            found.append(address.rstrip(","))
+        else:
+            found.append(address)
+            rest = _behind_descriptors(rest)
+    return found
+
+
+def _behind_descriptors(text: str) -> str:
+    depth = 0
+    for place, character in enumerate(text):
+        if character == "(":
+            depth += 1
+        elif character == ")":
+            depth = max(0, depth - 1)
+        elif character == "," and not depth:
+            return text[place + 1 :]
+    return ""
+
+
+def _base_of(tree: LexborHTMLParser, address: str) -> str:
+    node = tree.css_first("base[href]")
+    href = node.attributes.get("href") if node is not None else None
+    return (normalized(href, address) if href else None) or address
+
+
+def _says_nofollow(tree: LexborHTMLParser) -> bool:
+    return any(
+        "nofollow" in (node.attributes.get("content") or "").lower()
+        or "none" in (node.attributes.get("content") or "").lower()
+        for node in tree.css('meta[name="robots" i]')
+    )

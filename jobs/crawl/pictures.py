@@ -1,0 +1,106 @@
+"""What a body really is, whatever its name and header say: type and size of a picture.
+
+Raster pictures by Pillow, which reads their heads only; SVG by the standard library's XML parser.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, ParseError, XMLPullParser
+
+from PIL import Image, UnidentifiedImageError
+
+HEAD_BYTES = 64 * 1024
+_ENDINGS = {
+    "AVIF": "avif",
+    "BMP": "bmp",
+    "GIF": "gif",
+    "ICO": "ico",
+    "JPEG": "jpg",
+    "JPEG2000": "jp2",
+    "MPO": "jpg",
+    "PNG": "png",
+    "TIFF": "tiff",
+    "WEBP": "webp",
+}
+TYPES = tuple(sorted({*_ENDINGS.values(), "svg"}))
+"""The types that can be told, by their endings."""
+
+Image.init()
+_FORMATS = tuple(name for name in _ENDINGS if name in Image.OPEN)  # MPO is opened as JPEG
+_SVG = "{http://www.w3.org/2000/svg}svg"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """type: the ending of its files. width, height: in pixels; None where it has none."""
+
+    type: str
+    width: int | None
+    height: int | None
+
+
+def picture_of(body: bytes) -> Picture | None:
+    """What the picture is; None if it is none. The head of a body (`HEAD_BYTES`) is enough."""
+    if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        return _svg(body[:HEAD_BYTES])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pictures too large to be shown: they are not
+            with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
+                width, height = image.size
+                return Picture(_ENDINGS[image.format or ""], width, height)
+    except Image.DecompressionBombError:
+        return None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, KeyError, EOFError):
+        return None
+
+
+def is_whole(body: bytes) -> bool:
+    """Whether a raster picture can be decoded to its end."""
+    try:
+        with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
+            image.load()
+    except UnidentifiedImageError:
+        return True  # an SVG: it has been read as far as it is needed
+    except Exception:  # Pillow's decoders raise what they like
+        return False
+    return True
+
+
+def _svg(head: bytes) -> Picture | None:
+    parser: XMLPullParser[Element] = XMLPullParser(events=["start"])
+    try:
+        parser.feed(head)
+    except ParseError:
+        return None
+    root = next((event[-1] for event in parser.read_events()), None)
+    if not isinstance(root, Element) or root.tag not in (_SVG, "svg"):
+        return None
+    return Picture("svg", *_svg_size(root))
+
+
+def _svg_size(root: Element) -> tuple[int | None, int | None]:
+    width, height = _pixels(root.get("width")), _pixels(root.get("height"))
+    box = (root.get("viewBox") or "").replace(",", " ").split()
+    if len(box) == 4:
+        width, height = width or _pixels(box[2]), height or _pixels(box[3])
+    return width, height
+
+
+_UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}
+"""CSS Values and Units Level 4, 6.2: absolute lengths, in pixels."""
+
+
+def _pixels(length: str | None) -> int | None:
+    text = (length or "").strip().lower()
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz%")
+    factor = _UNITS.get(text[len(number) :])
+    if factor is None:
+        return None
+    try:
+        return round(float(number) * factor) or None
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,141 @@
+"""robots.txt of the hosts (RFC 9309, read by protego), once for a run and an `out` folder.
+
+What was read is kept beside the files, so that the workers that share them need not ask again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+from protego import Protego
+
+from .address import host_of, normalized
+from .fetching import Client, FetchError, retry_after_s
+from .files import Store
+
+FOLDER = ".robots"
+MOST_BYTES = 512 * 1024
+"""RFC 9309, 2.5: at least 500 KiB must be read."""
+
+REDIRECTS = 5
+"""RFC 9309, 2.3.1.2: at least five are followed."""
+
+FRESH_S = 24 * 3600.0
+"""RFC 9309, 2.4: not to be used longer than 24 hours."""
+
+
+class UnreachableRulesError(FetchError):
+    """robots.txt can't be had, so nothing of its host may be asked for (RFC 9309, 2.3.1.4).
+
+    Attributes:
+        delay_s: what the host asked to wait, if it did.
+    """
+
+    def __init__(self, text: str, delay_s: float | None = None) -> None:
+        super().__init__(text)
+        self.delay_s = delay_s
+
+
+class Rules:
+    """What one robots.txt allows to one user agent."""
+
+    def __init__(self, text: str, user_agent: str, read_at: float) -> None:
+        self._parsed, self._agent, self._read_at = Protego.parse(text), user_agent, read_at
+        self._all = not text.strip()
+
+    def allow(self, address: str) -> bool:
+        """Whether an address may be asked for."""
+        return self._all or bool(self._parsed.can_fetch(address, self._agent))
+
+    @property
+    def every_s(self) -> float:
+        """The pause that is asked for between two requests, in seconds; 0.0 if none is."""
+        delay_s = self._parsed.crawl_delay(self._agent) or 0.0
+        rate = self._parsed.request_rate(self._agent)
+        if rate is not None and rate.requests:
+            delay_s = max(delay_s, rate.seconds / rate.requests)
+        return float(delay_s)
+
+    def is_fresh(self) -> bool:
+        """Whether it may still be used."""
+        return time.time() - self._read_at < FRESH_S
+
+
+class RulesOfHosts:
+    """The rules of all hosts that one run has met."""
+
+    def __init__(self, store: Store, run: str, user_agent: str) -> None:
+        self._store, self._run, self._agent = store, run, user_agent
+        self._known: dict[str, Rules] = {}
+
+    def known(self, origin: str) -> Rules | None:
+        """The rules of an origin, if they were read for this run."""
+        found = self._known.get(origin) or self._load(origin)
+        return found if found is not None and found.is_fresh() else None
+
+    async def fetch(self, client: Client, origin: str, host: str) -> Rules:
+        """Ask for them.
+
+        Raises:
+            UnreachableRulesError: the host does not say.
+            ForbiddenAddressError: it is in a network that must not be reached.
+        """
+        try:
+            text = await _text(client, f"{origin}/robots.txt", host)
+        except UnreachableRulesError:
+            raise
+        except FetchError as error:
+            raise UnreachableRulesError(f"no robots.txt, so nothing is fetched: {error}") from None
+        rules = Rules(text, self._agent, time.time())
+        self._known[origin] = rules
+        self._save(origin, text)
+        return rules
+
+    def _path(self, origin: str) -> Path:
+        name = hashlib.sha256(origin.encode()).hexdigest()[:32]
+        return self._store.folder / FOLDER / f"{name}.json"
+
+    def _save(self, origin: str, text: str) -> None:
+        part, path = self._store.part(), self._path(origin)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = {"origin": origin, "run": self._run, "read_at": time.time(), "text": text}
+        part.write_text(json.dumps(kept), "utf-8")
+        os.replace(part, path)
+
+    def _load(self, origin: str) -> Rules | None:
+        try:
+            kept = json.loads(self._path(origin).read_text("utf-8"))
+            if kept["origin"] != origin or kept["run"] != self._run:
+                return None
+            rules = Rules(kept["text"], self._agent, kept["read_at"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        self._known[origin] = rules
+        return rules
+
+
+async def _text(client: Client, address: str, host: str) -> str:
+    """What robots.txt says; nothing where there is none (RFC 9309, 2.3.1.3)."""
+    for _ in range(REDIRECTS + 1):
+        async with client.get(address, host, MOST_BYTES) as answer:
+            status = answer.status
+            if status in (301, 302, 303, 307, 308):
+                target = normalized(answer.headers.get("Location", ""), address)
+                if target is None:
+                    return ""
+                address, host = target, host_of(target)
+                continue
+            if status == 429 or status >= 500:
+                raise UnreachableRulesError(
+                    f"{address} answers {status}, so nothing of its host may be fetched (RFC 9309)",
+                    retry_after_s(answer.headers),
+                )
+            if not 200 <= status < 300:
+                return ""
+            # What is behind the first half megabyte does not count.
+            return (await answer.first(MOST_BYTES)).decode("utf-8", "replace")
+    return ""  # RFC 9309: too many redirects are as none there

@@ -1,0 +1,80 @@
+"""The settings of one crawl, as they travel in the payload of each of its tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .address import host_of, normalized
+
+ALL_HOSTS = "*"
+
+
+class Site(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one run was asked for.
+
+    start: the normalized first address. run: made anew for each run; what is remembered of hosts
+    (robots.txt) is remembered for that run only. hosts: those whose pages are crawled; `*` is all.
+    pages: at most so many are asked for. depth: links away from the start. out: the folder of the
+    files. at_once: most requests of a host at a time, 0 is any. per_second: most starts of
+    requests of a host, 0 is any. types: of the images that are kept, empty is all.
+    max_bytes: of one body, unpacked. private: whether addresses of the user's own network may be
+    asked.
+    """
+
+    start: str
+    run: str
+    hosts: list[str]
+    out: str
+    pages: int = 1000
+    depth: int = 5
+    at_once: int = 2
+    per_second: float = 2.0
+    robots: bool = True
+    private: bool = False
+    user_agent: str = ""
+    max_bytes: int = 50_000_000
+    types: list[str] = []
+
+    @property
+    def polite(self) -> bool:
+        """Whether requests of a host wait for each other, in any way."""
+        return bool(self.at_once or self.per_second or self.robots)
+
+    @property
+    def every_s(self) -> float:
+        """Least time between the starts of two requests of one host, in seconds."""
+        return 1.0 / self.per_second if self.per_second else 0.0
+
+    def covers(self, host: str) -> bool:
+        """Whether the pages of a host belong to the crawl."""
+        return host in self.hosts or ALL_HOSTS in self.hosts
+
+    def packed(self) -> dict[str, Any]:
+        """As plain data, for a payload."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    @classmethod
+    def unpacked(cls, plain: dict[str, Any]) -> Site:
+        """From what `packed` gave."""
+        return msgspec.convert(plain, cls)
+
+
+def hosts_of(start: str, more: str) -> list[str]:
+    """The hosts whose pages are crawled: the start's, and those of a list with commas.
+
+    Raises:
+        ValueError: one of the list is no name of a host.
+    """
+    hosts = [host_of(start)]
+    for word in more.replace(",", " ").split():
+        if word == ALL_HOSTS:
+            hosts.append(word)
+            continue
+        address = normalized(word if "//" in word else f"http://{word}/")
+        if address is None:
+            raise ValueError(f"hosts={more!r}: {word!r} is no name of a host")
+        hosts.append(host_of(address))
+    return list(dict.fromkeys(hosts))

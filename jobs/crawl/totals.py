@@ -1,0 +1,78 @@
+"""How far a crawl is: what its results add up to, in one line.
+
+Of what has come since the run, or its runner, was started; the index at the end counts all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from queue_manager import Counts
+
+WINDOW_S = 30.0
+
+
+class Totals:
+    """The sums, while the crawl goes on.
+
+    Attributes:
+        whole: nothing has failed and nothing waits, as far as was told last.
+    """
+
+    def __init__(self) -> None:
+        self.pages = self.images = self.bytes = self.unchanged = self.skipped = 0
+        self.whole = True
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def add(self, result: dict[str, Any]) -> None:
+        """One result more."""
+        if "skip" in result:
+            self.skipped += 1
+        elif "file" in result:
+            self.images += 1
+        elif "page" in result:
+            self.pages += 1
+        else:
+            return
+        self.unchanged += "unchanged" in result
+        self.bytes += 0 if "unchanged" in result else result.get("bytes", 0)
+
+    def line(self, counts: Counts) -> str:
+        """`120 pages, 340 images, 12.3 MB, 45.0 a second, 2 failed, about 30 s left`."""
+        self.whole = not (counts.dead or counts.waiting or counts.leased or counts.delayed)
+        parts = [f"{self.pages:,} pages", f"{self.images:,} images", size(self.bytes)]
+        parts.append(f"{self._rate():,.1f} a second")
+        if self.unchanged:
+            parts.append(f"{self.unchanged:,} unchanged")
+        if self.skipped:
+            parts.append(f"{self.skipped:,} skipped")
+        parts.append(f"{counts.dead:,} failed")
+        if counts.left_s is not None and not self.whole:
+            parts.append(f"about {duration(counts.left_s)} left")
+        return "images: " + ", ".join(parts)
+
+    def _rate(self) -> float:
+        now, done = time.monotonic(), self.pages + self.images
+        self._marks.append((now, done))
+        while len(self._marks) > 2 and self._marks[1][0] < now - WINDOW_S:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        return (done - before) / max(now - since, 0.001)
+
+
+def size(count: float) -> str:
+    """Bytes for people: `12.3 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.1f} {unit}" if unit != "B" else f"{count:.0f} B"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """A time for people: `30 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,277 @@
+"""One address: asked for politely, looked through, and what follows from it.
+
+Owns what becomes of each kind of answer. Every visit ends as a result with follow-ups, as a
+counted skip, as `Retry` or `Reject`, or as an error that is worth another try.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from queue_manager import Limit, Reject, Result, Retry, Task
+
+from .address import host_of, normalized, origin_of
+from .fetching import Answer, Client, FetchError, TooLargeError, retry_after_s
+from .files import IN_MEMORY_BYTES, Store
+from .following import AGAIN, Follower
+from .guard import ForbiddenAddressError
+from .links import found_in_sheet, links_of
+from .pictures import Picture, is_whole, picture_of
+from .rules import Rules, RulesOfHosts, UnreachableRulesError
+from .site import Site
+
+MOST_REDIRECTS = 10
+PAGE_BYTES = 20 * 1024 * 1024
+"""More is no page that somebody reads; it is held in memory while it is looked through."""
+
+AGENT = "Quartermaster"
+BUSY_S = 30.0
+"""So long a host is left alone that answers 429 and does not say for how long."""
+
+LONGEST_PAUSE_S = 24 * 3600.0
+SAID_AGAIN_S = 20.0
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_HTML = ("text/html", "application/xhtml+xml", "application/xml", "text/xml", "")
+
+
+class Skip(Exception):
+    """Nothing is kept of an address, and that is no failure; its text says why."""
+
+
+class Visit:
+    """One payload, opened."""
+
+    def __init__(self, site: Site, payload: dict[str, Any]) -> None:
+        self.site, self.payload = site, payload
+        self.kind: str = payload["kind"]
+        self.address: str = payload["url"]
+        self.host, self.origin = host_of(self.address), origin_of(self.address)
+        self.hops: list[str] = payload.get("hops", [])
+        self.is_linked: bool = payload.get("linked", False)
+        self._known: dict[str, Any] = payload.get("known", {})
+
+    def is_known(self, store: Store) -> bool:
+        """Whether an earlier run has what would come, and this machine still has its file."""
+        known = self._known
+        if not (known.get("etag") or known.get("modified")):
+            return False
+        return "file" not in known or store.has(known["file"], known["bytes"])
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The headers that ask for it only if it has changed (RFC 9110, 13.1)."""
+        known, headers = self._known, {}
+        if known.get("etag"):
+            headers["If-None-Match"] = known["etag"]
+        if known.get("modified"):
+            headers["If-Modified-Since"] = known["modified"]
+        return headers
+
+    @property
+    def unchanged(self) -> dict[str, Any]:
+        """The result of an address that has not changed: what it was, and that."""
+        what = {} if "file" in self._known else {self.kind: 0}
+        return {**what, **self._known, "unchanged": True}
+
+
+class Visitor:
+    """Visits addresses for one run. Make it in a running event loop.
+
+    Args:
+        host: the name of this machine, for the rows.
+    """
+
+    def __init__(self, site: Site, host: str) -> None:
+        self._site, self._host = site, host
+        agent = site.user_agent or f"{AGENT}/1.0 (crawls images)"
+        self._client = Client(user_agent=agent, private=site.private)
+        self._store = Store(Path(site.out))
+        self._rules = RulesOfHosts(self._store, site.run, agent)
+        self._said: dict[str, float] = {}
+
+    async def close(self) -> None:
+        """The run is over for this process."""
+        await self._client.close()
+
+    def abandon(self) -> None:
+        """The process ends."""
+        self._client.abandon()
+
+    async def visit(self, payload: dict[str, Any]) -> Any:
+        """The result for one payload."""
+        site = Site.unpacked(payload["site"])
+        if payload["kind"] == "links":
+            follow = Follower(site, payload).of_parcel()
+            return Result({"links": len(follow)}, follow)
+        visit = Visit(site, payload)
+        try:
+            rules = self._rules.known(visit.origin) if site.robots else None
+            if rules is None and site.robots:
+                return self._opened(visit, await self._read_rules(visit))
+            if rules is not None and not rules.allow(visit.address):
+                raise Skip("robots.txt disallows it")
+            value, follow = await self._fetched(visit)
+        except Skip as skip:
+            value, follow = {"skip": str(skip)}, []
+        except ForbiddenAddressError as error:
+            raise Reject(str(error)) from None
+        limits = self._limits(visit, rules)
+        return Result(value, follow, limits=limits) if follow or limits else value
+
+    # --- politeness ---
+
+    async def _read_rules(self, visit: Visit) -> Rules:
+        """Ask a host for its rules. Whoever is first there does."""
+        try:
+            return await self._rules.fetch(self._client, visit.origin, visit.host)
+        except UnreachableRulesError as error:
+            raise _later(error.delay_s or BUSY_S, str(error)) from None
+
+    def _opened(self, visit: Visit, rules: Rules) -> Result:
+        """This turn of the host went to robots.txt: the address itself has another one."""
+        payload = visit.payload
+        key = f"after robots.txt: {visit.address}"
+        again = Task(payload, key=key, group=visit.host, priority=AGAIN)
+        value = {"robots": visit.host}
+        return Result(value, [again], limits={visit.host: self._limit(visit.site, rules)})
+
+    def _limits(self, visit: Visit, rules: Rules | None) -> dict[str, Limit]:
+        """The host's limit, now and then: a result with it may have been lost."""
+        now = time.monotonic()
+        if not visit.site.polite or now - self._said.get(visit.host, -SAID_AGAIN_S) < SAID_AGAIN_S:
+            return {}
+        self._said[visit.host] = now
+        return {visit.host: self._limit(visit.site, rules)}
+
+    @staticmethod
+    def _limit(site: Site, rules: Rules | None) -> Limit:
+        every_s = max(site.every_s, rules.every_s if rules is not None else 0.0)
+        return Limit(at_once=site.at_once or None, every_s=every_s)
+
+    # --- the answer ---
+
+    async def _fetched(self, visit: Visit) -> tuple[dict[str, Any], list[Task]]:
+        known = visit.is_known(self._store)
+        client, limit = self._client, visit.site.max_bytes
+        headers = visit.conditions if known else None
+        async with client.get(visit.address, visit.host, limit, headers) as answer:
+            status = answer.status
+            if status == 304 and known:
+                return visit.unchanged, []
+            if status in _REDIRECTS:
+                return self._redirected(visit, answer)
+            if status in (429, 503):
+                self._busy(visit, answer)
+            if status >= 500:
+                raise FetchError(f"{visit.address} answers {status}")
+            if status != 200:
+                raise Skip(f"status {status}")
+            try:
+                return await self._received(visit, answer)
+            except TooLargeError as error:
+                raise Skip(f"too large: {error}") from None
+
+    def _busy(self, visit: Visit, answer: Answer) -> None:
+        asked_s = retry_after_s(answer.headers)
+        if asked_s is None and answer.status == 503:
+            raise FetchError(f"{visit.address} answers 503")
+        raise _later(asked_s or BUSY_S, f"{visit.address} answers {answer.status}")
+
+    def _redirected(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
+        target = normalized(answer.headers.get("Location", ""), visit.address)
+        if target is None:
+            raise Skip("redirects to nothing that can be fetched")
+        hops = [*visit.hops, visit.address]
+        if target in hops:
+            raise Reject(f"redirects in a circle: {' to '.join([*hops, target])}")
+        if len(hops) > MOST_REDIRECTS:
+            raise Reject(f"more than {MOST_REDIRECTS} redirects, from {hops[0]} on")
+        follow = Follower(visit.site, visit.payload).redirect(target, hops)
+        if not follow:
+            raise Skip(f"redirects off the site, to {target}")
+        return {"redirect": target}, follow
+
+    async def _received(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
+        if answer.type in _HTML and visit.kind == "page":
+            return await self._page(visit, answer)
+        if answer.type in _HTML[:2] and visit.is_linked:
+            return {"is": "a page"}, [Follower(visit.site, visit.payload).as_page()]
+        if visit.kind == "css" and answer.type in ("text/css", "text/plain", ""):
+            return await self._sheet(visit, answer)
+        if visit.kind == "css":
+            raise Skip(f"no style sheet but {answer.type}")
+        if visit.kind == "page" and not answer.type.startswith("image/"):
+            raise Skip(f"no page but {answer.type}")
+        return await self._image(visit, answer), []
+
+    async def _page(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
+        body = await _body(answer)
+        found = links_of(body, answer.charset, visit.address)
+        follow = Follower(visit.site, visit.payload).of_page(visit.address, found)
+        return {"page": len(follow), "bytes": len(body), **_validators(answer)}, follow
+
+    async def _sheet(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
+        body = await _body(answer)
+        found = found_in_sheet(body, answer.charset, visit.address)
+        follow = Follower(visit.site, visit.payload).of_sheet(found)
+        return {"css": len(follow), "bytes": len(body), **_validators(answer)}, follow
+
+    async def _image(self, visit: Visit, answer: Answer) -> dict[str, Any]:
+        incoming = self._store.incoming()
+        try:
+            early: Picture | None = None
+            async for chunk in answer.chunks():
+                incoming.write(chunk)
+                if early is None and incoming.size_bytes > IN_MEMORY_BYTES:
+                    early = _wanted(visit, answer, incoming.head)  # not a stream without end
+            picture = early or _wanted(visit, answer, incoming.head)
+            if not answer.is_framed and not is_whole(incoming.whole()):
+                raise FetchError(f"the body of {visit.address} is cut short or damaged")
+            return {
+                "file": incoming.keep(picture.type),
+                "type": picture.type,
+                "bytes": incoming.size_bytes,
+                "width": picture.width,
+                "height": picture.height,
+                "host": self._host,
+                **_validators(answer),
+            }
+        finally:
+            incoming.drop()
+
+
+def _wanted(visit: Visit, answer: Answer, head: bytes) -> Picture:
+    picture = picture_of(head)
+    if picture is None:
+        claimed = f", though it says {answer.type}" if answer.type.startswith("image/") else ""
+        kind = "picture" if visit.kind == "image" else "page and no picture"
+        raise Skip(f"no {kind} that is known{claimed}")
+    if visit.site.types and picture.type not in visit.site.types:
+        raise Skip(f"of type {picture.type}, which types= leaves out")
+    return picture
+
+
+async def _body(answer: Answer) -> bytes:
+    parts, came = [], 0
+    async for chunk in answer.chunks():
+        parts.append(chunk)
+        came += len(chunk)
+        if came > PAGE_BYTES:
+            raise TooLargeError(f"more than {PAGE_BYTES:,} bytes of text")
+    return b"".join(parts)
+
+
+def _validators(answer: Answer) -> dict[str, str]:
+    """What a later run asks by whether it has changed (RFC 9110, 8.8)."""
+    found = {"etag": answer.headers.get("ETag"), "modified": answer.headers.get("Last-Modified")}
+    return {name: text for name, text in found.items() if text}
+
+
+def _later(delay_s: float, why: str) -> Exception:
+    """The whole host is left alone for so long."""
+    if delay_s > LONGEST_PAUSE_S:
+        return Reject(f"{why}, and wants to be left alone for {delay_s / 3600:,.0f} hours")
+    return Retry(delay_s, whole_group=True, reason=f"{why}: again in {delay_s:,.0f} s")

@@ -1,0 +1,140 @@
+"""jobs/images.py: every image of a site, each fetched once, politely, by all workers together.
+
+    python -m master run images start=https://example.org/ [pages=1000] [depth=5] [hosts=...]
+
+The files are in out=, by their content; with index.jsonl, which says what is where, and index.html
+to look at. docs/images.md has all arguments. The same command again asks only for what has changed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from jobs.crawl.address import normalized
+from jobs.crawl.following import task_of
+from jobs.crawl.pictures import TYPES
+from jobs.crawl.site import Site, hosts_of
+from jobs.crawl.totals import Totals
+from jobs.crawl.visiting import Visitor
+from queue_manager import Counts, Limit, Options, Task
+
+OPTIONS = Options(
+    attempts=5,
+    timeout_s=300,
+    concurrency=16,
+    # Whoever comes first to a host reads its robots.txt, alone; the result sets the host's limit.
+    per_group=Limit(at_once=1),
+)
+_VISITORS = 4
+
+Address = Annotated[
+    str, msgspec.Meta(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^/]", description="address, http://...")
+]
+Count = Annotated[int, msgspec.Meta(ge=1, description="whole number, 1 or more")]
+CountOrNone = Annotated[int, msgspec.Meta(ge=0, description="whole number, 0 or more")]
+Rate = Annotated[float, msgspec.Meta(ge=0, description="number, 0 or more")]
+
+_visitors: dict[str, Visitor] = {}
+_totals = Totals()
+
+
+def tasks(
+    start: Address,
+    pages: Count = 1000,
+    depth: CountOrNone = 5,
+    hosts: str = "",
+    out: str = "/shared/images",
+    at_once: CountOrNone = 2,
+    per_second: Rate = 2.0,
+    robots: bool = True,
+    private: bool = False,
+    user_agent: str = "",
+    max_bytes: Count = 50_000_000,
+    types: str = "",
+    index: Literal["jsonl", "csv", "sqlite"] = "jsonl",
+) -> Iterator[Task]:
+    """The start, and what an earlier run has found in `out`: it is asked for only if it changed."""
+    from jobs.crawl.indexing import known
+
+    first = normalized(start)
+    if first is None:
+        raise ValueError(f"start={start!r} is no address that can be fetched")
+    site = Site(
+        start=first,
+        run=f"{time.time():.3f}",
+        hosts=hosts_of(first, hosts),
+        out=os.path.abspath(out),
+        pages=pages,
+        depth=depth,
+        at_once=at_once,
+        per_second=per_second,
+        robots=robots,
+        private=private,
+        user_agent=user_agent,
+        max_bytes=max_bytes,
+        types=_types(types),
+    )
+    packed = site.packed()
+    for payload in known(site):
+        yield task_of(site, {**payload, "site": packed})
+    yield task_of(site, {"kind": "page", "url": first, "site": packed})
+
+
+def _types(words: str) -> list[str]:
+    names = {"jpeg": "jpg", "tif": "tiff"}
+    types = [names.get(word, word) for word in words.lower().replace(",", " ").split()]
+    unknown = [word for word in types if word not in TYPES]
+    if unknown:
+        raise ValueError(f"types={words!r}: {unknown[0]!r} is none of {', '.join(TYPES)}")
+    return types
+
+
+@atexit.register
+def _leave() -> None:
+    for visitor in _visitors.values():
+        visitor.abandon()
+
+
+async def work(payload: dict[str, Any]) -> Any:
+    """Visit one address."""
+    site = payload["site"]
+    visitor = _visitors.get(site["run"])
+    if visitor is None:
+        name = os.environ.get("WORKER_NAME") or socket.gethostname()
+        visitor = _visitors[site["run"]] = Visitor(Site.unpacked(site), name)
+        if len(_visitors) > _VISITORS:
+            await _visitors.pop(next(iter(_visitors))).close()
+    return await visitor.visit(payload)
+
+
+def collect(payload: dict[str, Any], result: dict[str, Any]) -> None:
+    """Count it, for the line that says how far the crawl is."""
+    _totals.add(result)
+
+
+def report(counts: Counts) -> str:
+    """The line that says how far the crawl is."""
+    return _totals.line(counts)
+
+
+def finish(
+    results: Iterator[tuple[Any, Any]],
+    out: str = "/shared/images",
+    index: str = "jsonl",
+) -> None:
+    """Write the index and the contact sheet."""
+    from jobs.crawl.indexing import write_index
+    from jobs.crawl.sheet import write_sheet
+
+    folder = os.path.abspath(out)
+    said = write_index(folder, results, index, whole=_totals.whole)
+    sheet = write_sheet(folder)
+    print(f"images: {said}")
+    print(f"images: look at {sheet}")

@@ -1,0 +1,105 @@
+"""How the groups of one run are held back: limits, pauses, and when a group started last.
+
+A group has the run's limit or one of its own. It knows no lanes: whoever asks says how many tasks
+of a group are leased, and when one of them started last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from queue_manager.records import GroupLimit
+
+from ..changes import GroupRecord
+
+
+@dataclass(slots=True)
+class Own:
+    """What one group has of its own.
+
+    record: as the store has it. paused_until: nothing of it starts before (monotonic). started_at:
+    when a task of it started last, of a group without a lane.
+    """
+
+    record: GroupRecord
+    paused_until: float
+    started_at: float
+
+
+class Limits:
+    """The limits of one run. limit: of the groups that have none of their own.
+
+    started_before: of a group without a lane and without anything of its own nobody knows when it
+    started last, but not later than then (monotonic).
+    """
+
+    def __init__(self, limit: GroupLimit) -> None:
+        self.limit = limit
+        self.started_before = -math.inf
+        self.own: dict[str, Own] = {}
+
+    def of(self, group: str) -> GroupLimit:
+        """The limit that counts for a group."""
+        own = self.own.get(group)
+        return self.limit if own is None else own.record.limit or self.limit
+
+    def next_at(self, group: str, started_at: float) -> float:
+        """When the next task of a group may start (monotonic)."""
+        own = self.own.get(group)
+        if own is None:
+            return started_at + self.limit.every_s
+        limit = own.record.limit or self.limit
+        return max(started_at + limit.every_s, own.paused_until)
+
+    def paused_until(self, group: str) -> float:
+        """Until when a group waits because a task asked for it (monotonic)."""
+        own = self.own.get(group)
+        return -math.inf if own is None else own.paused_until
+
+    def record(self, group: str) -> GroupRecord:
+        """What a group has of its own, as the store has it."""
+        own = self.own.get(group)
+        return GroupRecord() if own is None else own.record
+
+    def set(self, group: str, record: GroupRecord, paused_until: float) -> Own | None:
+        """Give a group something of its own; returns what it had."""
+        before = self.own.get(group)
+        self.own[group] = Own(record, paused_until, self.started_at(group))
+        return before
+
+    def put_back(self, group: str, before: Own | None) -> None:
+        """Undo `set`."""
+        if before is None:
+            self.own.pop(group, None)
+        else:
+            self.own[group] = before
+
+    def load(self, records: Mapping[str, GroupRecord], now: float, wall: float) -> None:
+        """Take over what groups have of their own, as the store has it, but what is known here."""
+        for group, record in records.items():
+            if group not in self.own and (record.limit is not None or record.due_at > wall):
+                self.set(group, record, now + record.due_at - wall)
+
+    # --- lanes come and go ---
+
+    def started_at(self, group: str) -> float:
+        """When a group without a lane started last, or later."""
+        own = self.own.get(group)
+        return self.started_before if own is None else own.started_at
+
+    def keep(self, group: str, started_at: float) -> None:
+        """The lane of a group goes, which may start a task: its pauses are over."""
+        own = self.own.get(group)
+        if own is not None and own.record.limit is not None:
+            own.started_at = started_at
+            return
+        self.own.pop(group, None)
+        self.started_before = max(self.started_before, started_at)
+
+    def clear(self) -> None:
+        """The run has ended. What groups have of their own is on disk, should it go on."""
+        starts = (own.started_at for own in self.own.values())
+        self.started_before = max([self.started_before, *starts])
+        self.own.clear()
