@@ -76,6 +76,7 @@ class Bare:
 
 
 def main() -> None:
+    """Crawl, and print what it took."""
     start = normalized(sys.argv[1])
     assert start is not None
     bare = Bare(start)

@@ -13,10 +13,13 @@ from queue_manager.messages import AskStatus, RunStarted, StartRun, Status
 from .. import processes
 from ..session import client
 from .crawl import Crawl
+from .website import base_words, docker
 
 MEMORY = Path("/dev/shm")
 """All crawlers write there: a new file on a disk can take longer than all the rest."""
 
+JOBS = processes.ROOT / "jobs"
+IMAGE = "quartermaster-bench-worker"
 POLITENESS_OFF = ("at_once=0", "per_second=0", "robots=0", "private=1", "pages=1000000")
 _LIMIT_S = 300.0
 _LOOK_S = 0.2
@@ -34,17 +37,66 @@ def measure(site: str) -> Crawl:
     with (
         processes.scratch() as folder,
         memory_folder() as out,
-        processes.master(folder, jobs=processes.ROOT / "jobs") as (master, port),
-        processes.worker(folder, port, slots=1, jobs=processes.ROOT / "jobs") as worker,
+        processes.master(folder, jobs=JOBS) as (master, port),
+        processes.worker(folder, port, slots=1, jobs=JOBS) as worker,
     ):
         crawl(port, site, out / "warm", "depth=0")
-        pids = (master.pid, worker.pid, *processes.children(worker.pid))
+        slots = [pid for pid in processes.children(worker.pid) if _is_slot(pid)]
+        pids = (master.pid, worker.pid, *slots)
         before = [processes.cpu_s(pid) for pid in pids]
         took_s, items = crawl(port, site, out / "all", "depth=1000")
         after = [processes.cpu_s(pid) for pid in pids]
         used = [b - a for a, b in zip(before, after, strict=True)]
-        stored = sum(1 for line in (out / "all" / "index.jsonl").open())
+        stored = _stored(out / "all")
     return Crawl(items - stored, stored, took_s, sum(used), used)
+
+
+def measure_halves(site: str, workers: int) -> Crawl:
+    """Workers in containers that may use half a processor each."""
+    image = _worker_image()
+    with (
+        processes.scratch() as folder,
+        memory_folder() as out,
+        processes.master(folder, jobs=JOBS) as (_, port),
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(workers):
+            stack.enter_context(_half(image, port, out))
+        crawl(port, site, out / "warm", "depth=0")
+        took_s, items = crawl(port, site, out / "all", "depth=1000")
+        stored = _stored(out / "all")
+    return Crawl(items - stored, stored, took_s, 0.0)
+
+
+@contextlib.contextmanager
+def _half(image: str, port: int, out: Path) -> Iterator[None]:
+    """A worker with half a processor, on this machine's own network."""
+    settings = {"QUEUE_HOST": "127.0.0.1", "QUEUE_PORT": str(port), "WORKER_SLOTS": "1"}
+    settings |= {"QUEUE_AUTHKEY": processes.AUTHKEY.decode(), "QUEUE_TLS": processes.tls_mode}
+    words = ["run", "--detach", "--rm", "--init", "--network", "host", "--cpus", "0.5"]
+    words += ["--user", "0:0", "--volume", f"{out}:{out}"]
+    for name, value in settings.items():
+        words += ["--env", f"{name}={value}"]
+    container = docker(*words, image)
+    try:
+        yield
+    finally:
+        docker("rm", "--force", container)
+
+
+def _worker_image() -> str:
+    build = ["build", "--quiet", "--target", "worker", "--tag", IMAGE, *base_words()]
+    docker(*build, str(processes.ROOT))
+    return IMAGE
+
+
+def _is_slot(pid: int) -> bool:
+    return b"worker.slot" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _stored(out: Path) -> int:
+    with (out / "index.jsonl").open() as lines:
+        return sum(1 for _ in lines)
 
 
 def crawl(port: int, site: str, out: Path, *more: str) -> tuple[float, int]:
