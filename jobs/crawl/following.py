@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from queue_manager import Quota, Task
 
 from .address import host_of
@@ -15,12 +17,15 @@ from .site import Site
 PAGE, IMAGE, SHEET, AGAIN = 0, 1, 2, 3
 """Priorities. What a page refers to goes before more pages: less waits, and more is seen early."""
 
-MOST_BYTES = 3 * 1024 * 1024
-"""The follow-ups of one task may take 4 MiB; what is above this goes through tasks of its own."""
+MOST_BYTES = 3584 * 1024
+"""The follow-ups of one task may take 4 MiB. Links that take more as tasks go through parcels,
+where each takes little more than its address; what is too much even so is left out."""
 
 PARCEL_BYTES = 700 * 1024
-"""So much of it in one of these: a payload may have 1 MiB."""
+"""So much in one of these: a payload may have 1 MiB."""
 
+MOST_REMEMBERED = 200_000
+MOST_UNSURE = 2_000
 _OWN_BYTES = 100
 _ENDINGS = tuple(f".{ending}" for ending in (*TYPES, "jpeg", "tif", "apng"))
 
@@ -29,11 +34,19 @@ Link = tuple[str, str, str]
 
 
 class Follower:
-    """Makes the follow-ups of one payload."""
+    """Makes the follow-ups of one payload.
 
-    def __init__(self, site: Site, payload: dict[str, Any]) -> None:
-        self._site, self._from = site, payload
-        self._packed: dict[str, Any] = payload["site"]
+    Args:
+        handed: what need not be handed in again; nothing if it is not given.
+
+    Attributes:
+        left_out: so many links were more than a result can carry.
+    """
+
+    def __init__(self, site: Site, payload: dict[str, Any], handed: Handed | None = None) -> None:
+        self._site, self._from, self._handed = site, payload, handed or Handed()
+        self._packed: str = payload["site"]
+        self.left_out = 0
 
     def of_page(self, address: str, found: Found) -> list[Task]:
         """What a page leads to."""
@@ -41,11 +54,11 @@ class Follower:
         links = [("css", sheet, "") for sheet in found.sheets]
         links += [("image", picture, alt) for picture, alt in found.pictures.items()]
         for page in found.pages:
-            if page in found.pictures:
+            if page in found.pictures or not self._site.covers(host_of(page)):
                 continue
             if page.partition("?")[0].lower().endswith(_ENDINGS):
                 links.append(("linked", page, ""))
-            elif depth <= self._site.depth and self._site.covers(host_of(page)):
+            elif depth <= self._site.depth:
                 links.append(("page", page, ""))
         return self._bounded(links, {"page": address, "depth": depth})
 
@@ -57,9 +70,11 @@ class Follower:
         return self._bounded(links, base)
 
     def of_parcel(self) -> list[Task]:
-        """What was too much for one result."""
+        """What was too much for one result; it may be for this one, too."""
         base = {"page": self._from["page"], "depth": self._from["depth"]}
-        return [self._task(tuple(link), base) for link in self._from["links"]]
+        return self._bounded(
+            [(kind, address, alt) for kind, address, alt in self._from["links"]], base
+        )
 
     def redirect(self, target: str, hops: list[str]) -> list[Task]:
         """The address that another one redirects to; no pages of hosts that are not crawled.
@@ -72,32 +87,53 @@ class Follower:
         if self._from["kind"] == "page" and not self._site.covers(host):
             if hops[0] != self._site.start:
                 return []
-            payload["site"] = {**self._packed, "hosts": [*self._site.hosts, host]}
+            hosts = [*self._site.hosts, host]
+            payload["site"] = msgspec.structs.replace(self._site, hosts=hosts).packed()
         return [self._made(payload)]
 
-    def as_page(self) -> Task:
-        """The same address again: its name was that of a picture, and it is a page."""
+    def as_page(self) -> list[Task]:
+        """The same address again: its name was that of a picture, and it is a page.
+
+        Nothing if such a page does not belong to the crawl.
+        """
+        deep = self._from.get("depth", 0) > self._site.depth
+        if deep or not self._site.covers(host_of(self._from["url"])):
+            return []
         payload = {**self._from, "kind": "page"}
         payload.pop("linked", None)
         task = self._made(payload)
-        return Task(task.payload, f"page: {task.key}", task.group, PAGE, quota=task.quota)
+        return [Task(task.payload, f"page: {task.key}", task.group, PAGE, quota=task.quota)]
 
     def _bounded(self, links: list[Link], base: dict[str, Any]) -> list[Task]:
         own = _OWN_BYTES + sum(len(str(value)) for value in (self._packed, base))
-        direct, size = 0, 0
-        for _, address, alt in links:
-            size += own + len(address) * 2 + len(alt) * 4
+        links = self._carried(self._handed.fresh(links))
+        self._handed.hand_in(self._from["url"], links)
+        size = sum(map(_in_parcel, links))
+        direct = 0
+        for link in links:
+            size += own + len(link[1]) * 2 + len(link[2]) * 4 - _in_parcel(link)
             if size > MOST_BYTES:
                 break
             direct += 1
         tasks = [self._task(link, base) for link in links[:direct]]
         return tasks + list(self._parcels(links[direct:], base))
 
+    def _carried(self, links: list[Link]) -> list[Link]:
+        size = 0
+        for number, link in enumerate(links):
+            size += _in_parcel(link)
+            if size > MOST_BYTES:
+                self.left_out = len(links) - number
+                return links[:number]
+        return links
+
     def _parcels(self, links: list[Link], base: dict[str, Any]) -> Iterator[Task]:
+        address = self._from["url"]
         for number, parcel in enumerate(_cut(links)):
-            payload = {"kind": "links", "url": base["page"], "site": self._packed, **base}
+            part = f"{self._from.get('part', '')}{number}."
+            payload = {"kind": "links", "url": address, "site": self._packed, "part": part, **base}
             payload["links"] = [list(link) for link in parcel]
-            yield Task(payload, key=f"links {number} of {self._from['url']}", priority=AGAIN)
+            yield Task(payload, key=f"links {part} of {address}", priority=AGAIN)
 
     def _task(self, link: Iterable[str], base: dict[str, Any]) -> Task:
         kind, address, alt = link
@@ -110,6 +146,36 @@ class Follower:
 
     def _made(self, payload: dict[str, Any]) -> Task:
         return task_of(self._site, payload)
+
+
+class Handed:
+    """The addresses that are in the queue for certain, as far as this process knows.
+
+    Most links of a page are those of the page before: they need not be handed in again. A result
+    and its follow-ups are recorded together, so whoever is given a follow-up of an address knows
+    that all that the address led to is recorded.
+    """
+
+    def __init__(self) -> None:
+        self._recorded: set[str] = set()
+        self._handed: dict[str, list[str]] = {}
+
+    def came_from(self, address: str) -> None:
+        """A follow-up of that address was given to this process."""
+        self._recorded.update(self._handed.pop(address, ()))
+        if len(self._recorded) > MOST_REMEMBERED:
+            self._recorded.clear()
+
+    def fresh(self, links: list[Link]) -> list[Link]:
+        """Those that must be handed in."""
+        recorded = self._recorded
+        return [link for link in links if link[1] not in recorded]
+
+    def hand_in(self, address: str, links: list[Link]) -> None:
+        """The result of an address is about to hand in these."""
+        self._handed.setdefault(address, []).extend(link[1] for link in links)
+        if len(self._handed) > MOST_UNSURE:
+            del self._handed[next(iter(self._handed))]
 
 
 def task_of(site: Site, payload: dict[str, Any]) -> Task:
@@ -128,10 +194,15 @@ def _cut(links: list[Link]) -> Iterator[list[Link]]:
     parcel: list[Link] = []
     size = 0
     for link in links:
-        size += 20 + len(link[1]) + len(link[2]) * 4
+        size += _in_parcel(link)
         if parcel and size > PARCEL_BYTES:
             yield parcel
-            parcel, size = [], 0
+            parcel, size = [], _in_parcel(link)
         parcel.append(link)
     if parcel:
         yield parcel
+
+
+def _in_parcel(link: Link) -> int:
+    """So many bytes it takes there, at most."""
+    return 20 + len(link[1]) + len(link[2]) * 4

@@ -14,6 +14,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
+"""IETF protocol assignments (RFC 6890), of which older Pythons know a part only."""
 
 
 class ForbiddenAddressError(OSError):
@@ -31,8 +33,11 @@ def is_public(text: str) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None and not is_public(str(inner)):
             return False
-        if inner is None and address.is_site_local:
+        # Reserved is all that was never given out: also ::127.0.0.1, and NAT64 of one's own.
+        if inner is None and (address.is_site_local or address.is_reserved):
             return False
+    elif address in _PROTOCOLS:
+        return False
     return address.is_global and not address.is_multicast
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import Store
-from .site import Site
+from .site import Site, unpacked
 from .totals import size
 
 DATABASE = ".index.sqlite"
@@ -161,17 +161,17 @@ def _add(db: sqlite3.Connection, results: Iterable[tuple[Any, Any]], *, whole: b
     for payload, result in results:
         if payload["kind"] == "links" or result.keys().isdisjoint(_KEPT):
             continue
-        site = payload["site"]
-        db.execute(_INSERT, _row(payload, result))
-        if payload["url"] == site["start"]:
-            wanted = _wanted(Site.unpacked(site)) if whole else ""
-            db.execute("INSERT OR REPLACE INTO starts VALUES (?, ?)", (site["start"], wanted))
+        site = unpacked(payload["site"])
+        db.execute(_INSERT, _row(site, payload, result))
+        if payload["url"] == site.start:
+            wanted = _wanted(site) if whole else ""
+            db.execute("INSERT OR REPLACE INTO starts VALUES (?, ?)", (site.start, wanted))
 
 
-def _row(payload: dict[str, Any], result: dict[str, Any]) -> tuple[Any, ...]:
-    site, get = payload["site"], result.get
+def _row(site: Site, payload: dict[str, Any], result: dict[str, Any]) -> tuple[Any, ...]:
+    get = result.get
     return (
-        payload["url"], payload["kind"], site["start"], site["run"], payload.get("page"),
+        payload["url"], payload["kind"], site.start, site.run, payload.get("page"),
         payload.get("alt"), payload.get("depth", 0), int(payload.get("linked", False)), get("file"),
         get("type"), get("bytes"), get("width"), get("height"), get("host"), get("etag"),
         get("modified"), get("redirect"), get("skip"),

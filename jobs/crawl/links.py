@@ -16,6 +16,9 @@ _WANTED = (
 )
 _LAZY = ("data-src", "data-original", "data-lazy-src")
 _ICONS = {"icon", "apple-touch-icon", "apple-touch-icon-precomposed", "image_src", "mask-icon"}
+LONGEST_ALT = 1000
+"""Characters of an alt text; more is no description but ballast in the tasks that carry it."""
+
 _METAS = {"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"}
 
 
@@ -33,7 +36,7 @@ def links_of(body: bytes, charset: str | None, address: str) -> Found:
     if charset is not None and charset.lower() not in ("utf-8", "utf8"):
         try:
             tree = LexborHTMLParser(body.decode(charset, "replace"))
-        except LookupError:
+        except (LookupError, UnicodeError):  # such as idna, which replaces nothing
             tree = LexborHTMLParser(body, encoding=True)
     else:
         tree = LexborHTMLParser(body, encoding=charset is None)
@@ -44,7 +47,7 @@ def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
     """All that a style sheet refers to."""
     try:
         text = body.decode(charset or "utf-8", "replace")
-    except LookupError:
+    except (LookupError, UnicodeError):
         text = body.decode("utf-8", "replace")
     pictures, sheets = references_of_sheet(text)
     found = Found()
@@ -71,7 +74,7 @@ class _Page:
         of = node.attributes
         match node.tag:
             case "a" | "area":
-                if "nofollow" not in (of.get("rel") or "").lower():
+                if "nofollow" not in (of.get("rel") or "").lower().split():
                     self._page(of.get("href"))
             case "iframe" | "frame":
                 self._page(of.get("src"))
@@ -98,7 +101,7 @@ class _Page:
             self._picture(one)
 
     def _picture_of(self, node: LexborNode, of: dict[str, str | None]) -> None:
-        alt = " ".join((of.get("alt") or "").split())
+        alt = " ".join((of.get("alt") or "").split())[:LONGEST_ALT]
         if node.tag == "source" and node.parent is not None and node.parent.tag != "picture":
             return  # of a video or an audio
         self._picture(of.get("src"), alt)
@@ -179,7 +182,10 @@ def _base_of(tree: LexborHTMLParser, address: str) -> str:
 
 def _says_nofollow(tree: LexborHTMLParser) -> bool:
     return any(
-        "nofollow" in (node.attributes.get("content") or "").lower()
-        or "none" in (node.attributes.get("content") or "").lower()
+        {"nofollow", "none"} & set(_words(node.attributes.get("content")))
         for node in tree.css('meta[name="robots" i]')
     )
+
+
+def _words(text: str | None) -> list[str]:
+    return (text or "").lower().replace(",", " ").split()

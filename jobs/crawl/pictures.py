@@ -29,6 +29,8 @@ TYPES = tuple(sorted({*_ENDINGS.values(), "svg"}))
 """The types that can be told, by their endings."""
 
 Image.init()
+# Of pictures too large to be shown, or damaged: here they are not shown.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 _FORMATS = tuple(name for name in _ENDINGS if name in Image.OPEN)  # MPO is opened as JPEG
 _SVG = "{http://www.w3.org/2000/svg}svg"
 
@@ -47,21 +49,20 @@ def picture_of(body: bytes) -> Picture | None:
     if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return _svg(body[:HEAD_BYTES])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pictures too large to be shown: they are not
-            with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
-                width, height = image.size
-                return Picture(_ENDINGS[image.format or ""], width, height)
-    except Image.DecompressionBombError:
-        return None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, KeyError, EOFError):
+        with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
+            width, height = image.size
+            return Picture(_ENDINGS[image.format or ""], width, height)
+    except Exception:  # it is none, or a bomb: Pillow's decoders raise what they like
         return None
 
 
 def is_whole(body: bytes) -> bool:
     """Whether a raster picture can be decoded to its end."""
     try:
-        with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(body), formats=_FORMATS) as image,
+        ):
             image.load()
     except UnidentifiedImageError:
         return True  # an SVG: it has been read as far as it is needed
@@ -74,9 +75,10 @@ def _svg(head: bytes) -> Picture | None:
     parser: XMLPullParser[Element] = XMLPullParser(events=["start"])
     try:
         parser.feed(head)
-    except ParseError:
+        # What is wrong with it is raised here, and not before what came ahead of it.
+        root = next((event[-1] for event in parser.read_events()), None)
+    except (ParseError, LookupError, ValueError):  # the last two: of its encoding
         return None
-    root = next((event[-1] for event in parser.read_events()), None)
     if not isinstance(root, Element) or root.tag not in (_SVG, "svg"):
         return None
     return Picture("svg", *_svg_size(root))

@@ -53,12 +53,15 @@ class Rules:
 
     @property
     def every_s(self) -> float:
-        """The pause that is asked for between two requests, in seconds; 0.0 if none is."""
+        """The pause that is asked for between two requests, in seconds; 0.0 if none is.
+
+        At most as long as the rules may be used.
+        """
         delay_s = self._parsed.crawl_delay(self._agent) or 0.0
         rate = self._parsed.request_rate(self._agent)
         if rate is not None and rate.requests:
             delay_s = max(delay_s, rate.seconds / rate.requests)
-        return float(delay_s)
+        return min(max(0.0, float(delay_s)), FRESH_S)
 
     def is_fresh(self) -> bool:
         """Whether it may still be used."""
@@ -137,5 +140,5 @@ async def _text(client: Client, address: str, host: str) -> str:
             if not 200 <= status < 300:
                 return ""
             # What is behind the first half megabyte does not count.
-            return (await answer.first(MOST_BYTES)).decode("utf-8", "replace")
+            return (await answer.first(MOST_BYTES)).decode("utf-8-sig", "replace")
     return ""  # RFC 9309: too many redirects are as none there

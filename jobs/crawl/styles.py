@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tinycss2
 
 _NESTING = ("{} block", "[] block", "() block")
+_OF_TEXT = ("url", "src")
+_SETS = ("image-set", "-webkit-image-set")
+_REFERRING = re.compile(r"url\(|src\(|image-set\(|@import|\\", re.IGNORECASE)
+"""Most styles have none of these, and the tokenizer takes its time. A backslash may hide one."""
 
 
 def pictures_of_style(text: str) -> list[str]:
     """The references of declarations, such as those of a `style` attribute."""
-    if "url(" not in text.lower():  # most have none, and the tokenizer takes its time
+    if not _REFERRING.search(text):
         return []
     return list(_urls(tinycss2.parse_component_value_list(text)))
 
@@ -22,7 +27,7 @@ def references_of_sheet(text: str) -> tuple[list[str], list[str]]:
 
     Fonts are references too; what they are is told when they are fetched.
     """
-    if "url(" not in text.lower() and "@import" not in text.lower():
+    if not _REFERRING.search(text):
         return [], []
     pictures: list[str] = []
     sheets: list[str] = []
@@ -47,16 +52,18 @@ def _imported(prelude: Iterable[Any]) -> list[str]:
 
 
 def _urls(tokens: Iterable[Any]) -> Iterator[str]:
-    for token in tokens:
-        if token.type == "url":
+    """In their order; however deep they are nested, for a page may do that on purpose."""
+    nested = [iter(tokens)]
+    while nested:
+        token = next(nested[-1], None)
+        if token is None:
+            nested.pop()
+        elif token.type == "url":
             yield token.value
         elif token.type == "function":
-            if token.lower_name in ("url", "src"):
+            if token.lower_name in (*_OF_TEXT, *_SETS):
                 yield from (t.value for t in token.arguments if t.type == "string")
-            elif token.lower_name in ("image-set", "-webkit-image-set"):
-                yield from (t.value for t in token.arguments if t.type == "string")
-                yield from _urls(token.arguments)
-            else:
-                yield from _urls(token.arguments)
+            if token.lower_name not in (*_OF_TEXT, "type"):
+                nested.append(iter(token.arguments))
         elif token.type in _NESTING:
-            yield from _urls(token.content)
+            nested.append(iter(token.content))

@@ -28,6 +28,7 @@ class Totals:
 
     def add(self, result: dict[str, Any]) -> None:
         """One result more."""
+        self.skipped += result.get("left_out", 0)
         if "skip" in result:
             self.skipped += 1
         elif "file" in result:

@@ -1,0 +1,96 @@
+"""One form for each address, so that each is fetched once."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.crawl.address import LONGEST, host_of, normalized, origin_of
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("http://site.test", "http://site.test/"),
+        ("HTTP://SITE.Test/A", "http://site.test/A"),
+        ("http://site.test:80/", "http://site.test/"),
+        ("https://site.test:443/", "https://site.test/"),
+        ("http://site.test:8080/", "http://site.test:8080/"),
+        ("http://site.test/a/./b/../c", "http://site.test/a/c"),
+        ("http://site.test/%2e%2e/a", "http://site.test/a"),
+        ("http://site.test\\a", "http://site.test/a"),
+        ("  http://site.test/a\n", "http://site.test/a"),
+        ("http://site.test/%7Eann/", "http://site.test/~ann/"),
+        ("http://site.test/%e4", "http://site.test/%E4"),
+        ("http://site.test/a b", "http://site.test/a%20b"),
+        ("http://site.test/a%2Fb", "http://site.test/a%2Fb"),
+        ("http://site.test/?a=1%2B1&b=1+1", "http://site.test/?a=1%2B1&b=1+1"),
+        ("http://site.test/ä", "http://site.test/%C3%A4"),
+        ("http://ann:secret@site.test/", "http://site.test/"),
+        ("http://ann@site.test/@b", "http://site.test/@b"),
+        ("http://site.test/a#b", "http://site.test/a"),
+        ("http://site.test/#", "http://site.test/"),
+        ("http://münchen.test/", "http://xn--mnchen-3ya.test/"),
+        ("http://2130706433/", "http://127.0.0.1/"),
+        ("http://0x7f.1/", "http://127.0.0.1/"),
+        ("http://0177.0.0.1/", "http://127.0.0.1/"),
+        ("http://[0:0:0:0:0:0:0:1]/", "http://[::1]/"),
+        ("http://１２７.0.0.1/", "http://127.0.0.1/"),  # noqa: RUF001
+    ],
+)
+def test_an_address_has_one_form(address: str, form: str) -> None:
+    assert normalized(address) == form
+    assert normalized(form) == form
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("b", "http://site.test/x/b"),
+        ("/b", "http://site.test/b"),
+        ("../b", "http://site.test/b"),
+        ("//other.test/b", "http://other.test/b"),
+        ("?q", "http://site.test/x/a?q"),
+        ("", "http://site.test/x/a"),
+        ("#top", "http://site.test/x/a"),
+        ("https:b", "https://b/"),
+    ],
+)
+def test_an_address_is_joined_to_its_page(address: str, form: str) -> None:
+    assert normalized(address, "http://site.test/x/a") == form
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://site.test/",
+        "mailto:ann@site.test",
+        "javascript:alert(1)",
+        "data:image/png;base64,AAAA",
+        "file:///etc/passwd",
+        "http://",
+        "http://a b/",
+        "http://site.test:99999/",
+        "http://[::1/",
+        "http://1.2.3.4.5.6/",
+    ],
+)
+def test_what_cannot_be_fetched_is_none(address: str) -> None:
+    assert normalized(address, "http://site.test/") is None
+
+
+def test_a_relative_address_needs_a_page() -> None:
+    assert normalized("a") is None
+
+
+def test_a_very_long_address_is_none_also_when_only_its_escapes_make_it_long() -> None:
+    room = LONGEST - len("http://site.test/")
+    assert normalized("http://site.test/" + "a" * room) is not None
+    assert normalized("http://site.test/" + "a" * (room + 1)) is None
+    assert normalized("http://site.test/" + "ä" * (room // 2)) is None
+
+
+def test_host_and_origin_of_an_address() -> None:
+    assert host_of("https://site.test:8443/a?b") == "site.test"
+    assert origin_of("https://site.test:8443/a?b") == "https://site.test:8443"
+    assert host_of("http://[::1]:8000/") == "[::1]"
+    assert origin_of("http://[::1]:8000/") == "http://[::1]:8000"

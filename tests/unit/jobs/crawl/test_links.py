@@ -1,0 +1,191 @@
+"""What a page refers to, by every way that there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.crawl.links import candidates, found_in_sheet, links_of
+
+PAGE = "http://site.test/x/page"
+AT = "http://site.test/x/"
+
+
+def pictures(html: str) -> list[str]:
+    return list(links_of(html.encode(), None, PAGE).pictures)
+
+
+def pages(html: str) -> list[str]:
+    return list(links_of(html.encode(), None, PAGE).pages)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="n">',
+        '<map><area href="n"></map>',
+        '<iframe src="n"></iframe>',
+        '<link rel="canonical" href="n">',
+        '<link rel="next" href="n">',
+        '<a href=" n\n">',
+        '<A HREF="n#part">',
+        '<a rel="noopener" href="n">',
+        '<a rel="external-nofollows" href="n">',
+        '<base href="/x/"><a href="n">',
+        '<base href="http://site.test/x/"><a href="n">',
+        '<meta name="robots" content="noindex, max-image-preview:none"><a href="n">',
+    ],
+)
+def test_a_page_leads_to_pages(html: str) -> None:
+    assert pages(html) == [AT + "n"]
+
+
+def test_frames_lead_to_pages() -> None:
+    assert pages('<frameset><frame src="n"></frameset>') == [AT + "n"]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a rel="nofollow" href="n">',
+        '<a rel="ugc NoFollow" href="n">',
+        '<meta name="robots" content="noindex,nofollow"><a href="n">',
+        '<meta name="ROBOTS" content="None"><a href="n">',
+        '<a href="mailto:a@b"><a href="#top"><a href=""><a>',
+        '<link rel="alternate" href="n">',
+    ],
+)
+def test_what_is_no_page_or_not_to_be_followed_is_left(html: str) -> None:
+    assert pages(html) == []
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<img src="p">',
+        '<img data-src="p">',
+        '<img data-original="p">',
+        '<img data-srcset="p 1x">',
+        '<img srcset="p">',
+        '<img src="data:image/gif;base64,R0lGOD" data-src="p">',
+        '<noscript><img src="p"></noscript>',
+        '<picture><source srcset="p 2x" type="image/webp"></picture>',
+        '<input type="image" src="p">',
+        '<video poster="p"></video>',
+        '<svg><image href="p"/></svg>',
+        '<svg><image xlink:href="p"/></svg>',
+        '<link rel="icon" href="p">',
+        '<link rel="Shortcut ICON" href="p">',
+        '<link rel="apple-touch-icon" href="p">',
+        '<link rel="preload" as="image" href="p">',
+        '<meta property="og:image" content="p">',
+        '<meta name="twitter:image" content="p">',
+        '<div style="background: url(p)">',
+        "<div style='background: URL(\"p\")'>",
+        "<style>b { background: url(p) }</style>",
+        '<body background="p">',
+        '<table background="p"></table>',
+    ],
+)
+def test_a_page_shows_pictures(html: str) -> None:
+    assert pictures(html) == [AT + "p"]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<video><source src="p" srcset="p"></video>',
+        '<link rel="preload" as="font" href="p">',
+        '<meta property="og:title" content="p">',
+        '<style>@font-face { src: url("p") }</style>',
+        '<!-- <img src="p"> -->',
+        '<script>"<img src=p>"</script>',
+        '<img src="data:image/gif;base64,R0lGOD"><img src=""><img>',
+    ],
+)
+def test_what_shows_no_picture_is_left(html: str) -> None:
+    assert pictures(html) == []
+
+
+def test_style_sheets_are_found_by_link_and_import() -> None:
+    html = '<link rel="stylesheet" href="a.css"><style>@import "b.css"; @import url(c.css);</style>'
+    found = links_of(html.encode(), None, PAGE)
+    assert list(found.sheets) == [AT + "a.css", AT + "b.css", AT + "c.css"]
+    assert not found.pictures
+    assert not found.pages
+
+
+def test_each_address_is_found_once_with_the_first_alt_text_that_says_something() -> None:
+    html = '<img src="p"><img src="/x/p" alt=" the \n sea "><img src="p#x" alt="other">'
+    assert links_of(html.encode(), None, PAGE).pictures == {AT + "p": "the sea"}
+
+
+def test_an_alt_text_of_megabytes_is_cut() -> None:
+    html = f'<img src="p" alt="{"long " * 100_000}">'
+    (alt,) = links_of(html.encode(), None, PAGE).pictures.values()
+    assert alt.startswith("long long ")
+    assert len(alt) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("srcset", "addresses"),
+    [
+        ("a.png", ["a.png"]),
+        ("a.png 1x, b.png 2x", ["a.png", "b.png"]),
+        ("a.png 100w,b.png 200w", ["a.png", "b.png"]),
+        ("a.png, b.png", ["a.png", "b.png"]),
+        ("a.png,b.png", ["a.png,b.png"]),
+        ("/w_1,h_2/a.png 1x, /w_3,h_4/b.png 2x", ["/w_1,h_2/a.png", "/w_3,h_4/b.png"]),
+        ("data:image/png;base64,AAA= 1x, b.png 2x", ["data:image/png;base64,AAA=", "b.png"]),
+        ("\n  a.png\t1x ,\n b.png 1.5x,\n", ["a.png", "b.png"]),
+        (",,a.png 1x,,b.png", ["a.png", "b.png"]),
+        ("a.png 1x x(1, 2), b.png", ["a.png", "b.png"]),
+        ("a.png 400w 300h, b.png", ["a.png", "b.png"]),
+        ("", []),
+        (" , ", []),
+        (None, []),
+    ],
+)
+def test_srcset_is_read_as_browsers_do(srcset: str | None, addresses: list[str]) -> None:
+    assert candidates(srcset) == addresses
+
+
+def test_the_charset_of_the_header_goes_before_that_of_the_page() -> None:
+    body = '<meta charset="utf-8"><img src="ж.png">'.encode("windows-1251")
+    found = links_of(body, "windows-1251", PAGE)
+    assert list(found.pictures) == [AT + "%D0%B6.png"]
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        '<meta charset="windows-1251">',
+        '<meta http-equiv="Content-Type" content="text/html; charset=windows-1251">',
+    ],
+)
+def test_the_charset_of_the_page_counts_where_the_header_has_none(meta: str) -> None:
+    body = f'{meta}<img src="p" alt="море">'.encode("windows-1251")
+    assert links_of(body, None, PAGE).pictures == {AT + "p": "море"}
+
+
+@pytest.mark.parametrize(
+    "charset", ["no-such", "hex", "idna", "undefined", "unicode_escape", "utf-7"]
+)
+def test_a_charset_of_nonsense_is_passed_over(charset: str) -> None:
+    assert list(links_of(b'<img src="p">', charset, PAGE).pictures) == [AT + "p"]
+    assert list(found_in_sheet(b"b { background: url(p) }", charset, PAGE).pictures) == [AT + "p"]
+
+
+def test_bytes_that_are_no_text_are_read_as_far_as_they_go() -> None:
+    assert pictures("\0\ufffd<img src=p>") == [AT + "p"]
+    assert list(links_of(b"\xff\xfe\xff<img src=p>\x80", "utf-8", PAGE).pictures) == [AT + "p"]
+
+
+def test_what_a_sheet_refers_to_is_joined_to_the_sheet() -> None:
+    body = '@import "more.css"; b { background: url("../ä.png") } i { background: url(data:x) }'
+    found = found_in_sheet(body.encode(), None, PAGE)
+    assert list(found.sheets) == [AT + "more.css"]
+    assert list(found.pictures) == ["http://site.test/%C3%A4.png"]
+
+
+def test_tags_nested_five_thousand_deep_are_read() -> None:
+    assert pictures("<div>" * 5_000 + '<img src="p">') == [AT + "p"]
