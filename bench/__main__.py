@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import (
+    crawling,
     delayed,
     encryption,
     growth,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "keys": ("A million tasks with keys, and follow-ups", keys.measure),
     "delayed": ("A million tasks that are due in an hour", delayed.measure),
     "limits": ("One task at a time in each of many groups", limits.measure),
+    "crawling": ("A real site: every page and every image", crawling.measure),
     "rerun": ("Workers killed and frozen", rerun.measure),
 }
 

@@ -115,13 +115,13 @@ def environment_of(more: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def master(
-    folder: Path, *, job: str = "", store: bool = True, port: int = 0
+    folder: Path, *, job: str = "", store: bool = True, port: int = 0, jobs: Path = HERE / "jobs"
 ) -> Iterator[tuple[Process, int]]:
     """A serving master and its port. store: False swaps in the null store. port: 0 is any."""
     environment = {
         "MASTER_DATA": str(folder / "data"),
         "HEALTH_FILE": str(folder / "master.health"),
-        "JOBS_FOLDER": str(HERE / "jobs"),
+        "JOBS_FOLDER": str(jobs),
         "QUEUE_PORT": str(port),
         "JOB": job,
     }
@@ -133,11 +133,13 @@ def master(
 
 
 @contextlib.contextmanager
-def worker(folder: Path, port: int, slots: int = 2) -> Iterator[Process]:
+def worker(
+    folder: Path, port: int, slots: int = 2, *, jobs: Path = HERE / "jobs"
+) -> Iterator[Process]:
     """A worker that has connected."""
     environment = {
         "HEALTH_FILE": str(folder / "worker.health"),
-        "JOBS_FOLDER": str(HERE / "jobs"),
+        "JOBS_FOLDER": str(jobs),
         "QUEUE_PORT": str(port),
         "WORKER_SLOTS": str(slots),
     }

@@ -27,14 +27,13 @@ from jobs.crawl.asked import (
     Rate,
 )
 from jobs.crawl.following import task_of
-from jobs.crawl.site import Site
+from jobs.crawl.site import Site, unpacked
 from jobs.crawl.totals import Totals
 from jobs.crawl.visiting import Visitor
 from queue_manager import Counts, Limit, Options, Task
 
 OPTIONS = Options(
     attempts=5,
-    timeout_s=300,
     concurrency=16,
     # Whoever comes first to a host reads its robots.txt, alone; the result sets the host's limit.
     per_group=Limit(at_once=1),
@@ -92,11 +91,11 @@ def _leave() -> None:
 
 async def work(payload: dict[str, Any]) -> Any:
     """Visit one address."""
-    site = payload["site"]
-    visitor = _visitors.get(site["run"])
+    site = unpacked(payload["site"])
+    visitor = _visitors.get(site.run)
     if visitor is None:
         name = os.environ.get("WORKER_NAME") or socket.gethostname()
-        visitor = _visitors[site["run"]] = Visitor(Site.unpacked(site), name)
+        visitor = _visitors[site.run] = Visitor(site, name)
         if len(_visitors) > _VISITORS:
             await _visitors.pop(next(iter(_visitors))).close()
     return await visitor.visit(payload)

@@ -144,7 +144,8 @@ class AsyncSlot:
         self._flights: list[_Flight] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._limit = 1
-        self._flush_due = False
+        self._flush_due: asyncio.TimerHandle | None = None
+        self._flush_soon = False
         self._ended: asyncio.Future[bool] | None = None
 
     def set_up(self) -> None:
@@ -186,10 +187,12 @@ class AsyncSlot:
                 self._take(order)
 
     def _take(self, give: Give) -> None:
+        before, known = self._limit, bool(self._flights)
         self._limit = 1 if give.alone else self._job.options.concurrency
         payloads, _ = payloads_of(give.lease)
         self._flights.append(_Flight(give, self._board.pages[give.page], payloads))
-        self._end.send(Report(give.lease.number, [], concurrency=self._limit))
+        if self._limit != before or not known:
+            self._end.send(Report(give.lease.number, [], concurrency=self._limit))
         self._start()
 
     def _cancel(self, order: Cancel) -> None:
@@ -265,20 +268,27 @@ class AsyncSlot:
             return None, error
 
     def _plan_flush(self) -> None:
-        if not self._flush_due:
-            self._flush_due = True
-            over = any(flight.over for flight in self._flights)
-            asyncio.get_running_loop().call_later(0.0 if over else FLUSH_S, self._flush)
+        """Report soon: at once where a lease is over, for the next one is asked for by that."""
+        if self._flush_soon:
+            return
+        self._flush_soon = any(flight.over for flight in self._flights)
+        if self._flush_soon or self._flush_due is None:
+            if self._flush_due is not None:
+                self._flush_due.cancel()
+            loop = asyncio.get_running_loop()
+            self._flush_due = loop.call_later(0.0 if self._flush_soon else FLUSH_S, self._flush)
 
     def _flush(self) -> None:
-        self._flush_due = False
+        self._flush_due, self._flush_soon = None, False
+        reports = []
         for flight in list(self._flights):
             found, flight.landed = merged(flight.landed), []
             if flight.over:
                 self._flights.remove(flight)
             if found or flight.over:
                 number, over = flight.lease.number, flight.over
-                self._end.send(Report(number, found, over=over, concurrency=self._limit))
+                reports.append(Report(number, found, over=over, concurrency=self._limit))
+        self._end.send(*reports)
         if not self._flights:
             self._end_with(True)
         elif any(flight.landed or flight.over for flight in self._flights):

@@ -124,8 +124,9 @@ class SlotEnd:
         self._waiting.clear()
         return orders
 
-    def send(self, report: Report) -> None:
-        """Send a report, in one piece."""
+    def send(self, *reports: Report) -> None:
+        """Send reports, in one piece."""
         if os.getpid() != self._pid:  # a fork of the user's came back out of `work`
             os._exit(70)
-        self.sock.sendall(frame(report))
+        if reports:
+            self.sock.sendall(b"".join(map(frame, reports)))

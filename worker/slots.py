@@ -180,7 +180,9 @@ class Slot:
     @property
     def _takes_more(self) -> bool:
         if self.concurrency > 1:
-            return sum(held.weight for held in self.held) < self.concurrency
+            # As many again wait in it: what takes a hundredth of a second is over long before
+            # more could come from the master.
+            return sum(held.weight for held in self.held) < 2 * self.concurrency
         return self.quick and len(self.held) < 2
 
     def give(self, held: Held, max_bytes: int, alone: bool) -> None:

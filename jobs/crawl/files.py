@@ -25,12 +25,15 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._parts = folder / PART
+        self._root = f"{folder}{os.sep}"
         self._made: set[str] = set()
+        # Unlike that of any other process, on whatever machine; a fork would write with ours.
+        self._mine, self._number = f"{uuid.uuid4().hex}-{os.getpid()}", 0
 
     def has(self, name: str, size_bytes: int) -> bool:
         """Whether a file is there, as large as it should be."""
         try:
-            return (self.folder / name).stat().st_size == size_bytes
+            return os.stat(f"{self._root}{name}").st_size == size_bytes
         except OSError:
             return False
 
@@ -40,17 +43,23 @@ class Store:
 
     def part(self) -> Path:
         """A new name for something unfinished."""
-        if not self._parts.is_dir():
-            self._parts.mkdir(parents=True, exist_ok=True)
-        return self._parts / uuid.uuid4().hex
+        return Path(self.part_name())
 
-    def place(self, name: str) -> Path:
+    def part_name(self) -> str:
+        """The same, as text."""
+        if PART not in self._made:
+            self._parts.mkdir(parents=True, exist_ok=True)
+            self._made.add(PART)
+        self._number += 1
+        return f"{self._root}{PART}{os.sep}{self._mine}-{self._number}"
+
+    def place(self, name: str) -> str:
         """Where the file of a name is; its folder is there afterwards."""
         parent = name.partition("/")[0]
         if parent not in self._made:
             (self.folder / parent).mkdir(parents=True, exist_ok=True)
             self._made.add(parent)
-        return self.folder / name
+        return f"{self._root}{name}"
 
     def sweep(self) -> None:
         """Remove what killed workers have left unfinished."""
@@ -71,7 +80,7 @@ class Incoming:
         self._store = store
         self._digest = hashlib.sha256()
         self._chunks: list[bytes] = []
-        self._path: Path | None = None
+        self._path: str | None = None
         self._file: int | None = None
         self.size_bytes = 0
 
@@ -88,7 +97,7 @@ class Incoming:
         """All that came, or the first megabyte of it."""
         if self._path is None:
             return b"".join(self._chunks)
-        with self._path.open("rb") as file:
+        with open(self._path, "rb") as file:
             return file.read(IN_MEMORY_BYTES)
 
     def whole(self) -> bytes:
@@ -96,7 +105,7 @@ class Incoming:
         if self._path is None:
             return b"".join(self._chunks)
         self._spill()
-        return self._path.read_bytes()
+        return Path(self._path).read_bytes()
 
     def keep(self, ending: str) -> str:
         """Store it; returns its name, `ab/cdef….ending`. Once for all who bring the same."""
@@ -118,16 +127,18 @@ class Incoming:
             os.close(self._file)
             self._file = None
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
             self._path = None
         self._chunks.clear()
 
     def _spill(self) -> None:
         if self._file is None:
-            self._path = self._store.part()
+            self._path = self._store.part_name()
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        assert self._file is not None  # just opened, or before
         for chunk in self._chunks:
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(self._file, view) :]
+            written = os.write(self._file, chunk)
+            while written < len(chunk):
+                written += os.write(self._file, memoryview(chunk)[written:])
         self._chunks.clear()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from queue_manager import Quota, Task
 
 from .address import host_of
@@ -22,6 +24,8 @@ where each takes little more than its address; what is too much even so is left 
 PARCEL_BYTES = 700 * 1024
 """So much in one of these: a payload may have 1 MiB."""
 
+MOST_REMEMBERED = 200_000
+MOST_UNSURE = 2_000
 _OWN_BYTES = 100
 _ENDINGS = tuple(f".{ending}" for ending in (*TYPES, "jpeg", "tif", "apng"))
 
@@ -32,13 +36,16 @@ Link = tuple[str, str, str]
 class Follower:
     """Makes the follow-ups of one payload.
 
+    Args:
+        handed: what need not be handed in again; nothing if it is not given.
+
     Attributes:
         left_out: so many links were more than a result can carry.
     """
 
-    def __init__(self, site: Site, payload: dict[str, Any]) -> None:
-        self._site, self._from = site, payload
-        self._packed: dict[str, Any] = payload["site"]
+    def __init__(self, site: Site, payload: dict[str, Any], handed: Handed | None = None) -> None:
+        self._site, self._from, self._handed = site, payload, handed or Handed()
+        self._packed: str = payload["site"]
         self.left_out = 0
 
     def of_page(self, address: str, found: Found) -> list[Task]:
@@ -47,11 +54,11 @@ class Follower:
         links = [("css", sheet, "") for sheet in found.sheets]
         links += [("image", picture, alt) for picture, alt in found.pictures.items()]
         for page in found.pages:
-            if page in found.pictures:
+            if page in found.pictures or not self._site.covers(host_of(page)):
                 continue
             if page.partition("?")[0].lower().endswith(_ENDINGS):
                 links.append(("linked", page, ""))
-            elif depth <= self._site.depth and self._site.covers(host_of(page)):
+            elif depth <= self._site.depth:
                 links.append(("page", page, ""))
         return self._bounded(links, {"page": address, "depth": depth})
 
@@ -80,7 +87,8 @@ class Follower:
         if self._from["kind"] == "page" and not self._site.covers(host):
             if hops[0] != self._site.start:
                 return []
-            payload["site"] = {**self._packed, "hosts": [*self._site.hosts, host]}
+            hosts = [*self._site.hosts, host]
+            payload["site"] = msgspec.structs.replace(self._site, hosts=hosts).packed()
         return [self._made(payload)]
 
     def as_page(self) -> list[Task]:
@@ -98,7 +106,8 @@ class Follower:
 
     def _bounded(self, links: list[Link], base: dict[str, Any]) -> list[Task]:
         own = _OWN_BYTES + sum(len(str(value)) for value in (self._packed, base))
-        links = self._carried(links)
+        links = self._carried(self._handed.fresh(links))
+        self._handed.hand_in(self._from["url"], links)
         size = sum(map(_in_parcel, links))
         direct = 0
         for link in links:
@@ -137,6 +146,36 @@ class Follower:
 
     def _made(self, payload: dict[str, Any]) -> Task:
         return task_of(self._site, payload)
+
+
+class Handed:
+    """The addresses that are in the queue for certain, as far as this process knows.
+
+    Most links of a page are those of the page before: they need not be handed in again. A result
+    and its follow-ups are recorded together, so whoever is given a follow-up of an address knows
+    that all that the address led to is recorded.
+    """
+
+    def __init__(self) -> None:
+        self._recorded: set[str] = set()
+        self._handed: dict[str, list[str]] = {}
+
+    def came_from(self, address: str) -> None:
+        """A follow-up of that address was given to this process."""
+        self._recorded.update(self._handed.pop(address, ()))
+        if len(self._recorded) > MOST_REMEMBERED:
+            self._recorded.clear()
+
+    def fresh(self, links: list[Link]) -> list[Link]:
+        """Those that must be handed in."""
+        recorded = self._recorded
+        return [link for link in links if link[1] not in recorded]
+
+    def hand_in(self, address: str, links: list[Link]) -> None:
+        """The result of an address is about to hand in these."""
+        self._handed.setdefault(address, []).extend(link[1] for link in links)
+        if len(self._handed) > MOST_UNSURE:
+            del self._handed[next(iter(self._handed))]
 
 
 def task_of(site: Site, payload: dict[str, Any]) -> Task:

@@ -17,9 +17,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from .address import host_of
 from .files import Store
-from .site import Site
+from .site import Site, unpacked
 from .totals import size
 
 DATABASE = ".index.sqlite"
@@ -86,7 +88,8 @@ def known(site: Site) -> Iterator[dict[str, Any]]:
         wanted = db.execute("SELECT wanted FROM starts WHERE start = ?", (site.start,)).fetchone()
         same = wanted is not None and wanted[0] == _wanted(site)
         led = [host_of(at) for (at,) in db.execute(_FROM_START, (site.start,))]
-        packed = {**site.packed(), "hosts": list(dict.fromkeys([*site.hosts, *led]))}
+        hosts = list(dict.fromkeys([*site.hosts, *led]))
+        packed = msgspec.structs.replace(site, hosts=hosts).packed()
         for row in db.execute(_KNOWN, (site.start,)):
             yield {
                 **_payload(row, conditional=same or row[1] == "image"),
@@ -179,17 +182,17 @@ def _add(db: sqlite3.Connection, results: Iterable[tuple[Any, Any]], *, whole: b
     for payload, result in results:
         if payload["kind"] == "links" or result.keys().isdisjoint(_KEPT):
             continue
-        site = payload["site"]
-        db.execute(_INSERT, _row(payload, result))
-        if payload["url"] == site["start"]:
-            wanted = _wanted(Site.unpacked(site)) if whole else ""
-            db.execute("INSERT OR REPLACE INTO starts VALUES (?, ?)", (site["start"], wanted))
+        site = unpacked(payload["site"])
+        db.execute(_INSERT, _row(site, payload, result))
+        if payload["url"] == site.start:
+            wanted = _wanted(site) if whole else ""
+            db.execute("INSERT OR REPLACE INTO starts VALUES (?, ?)", (site.start, wanted))
 
 
-def _row(payload: dict[str, Any], result: dict[str, Any]) -> tuple[Any, ...]:
-    site, get = payload["site"], result.get
+def _row(site: Site, payload: dict[str, Any], result: dict[str, Any]) -> tuple[Any, ...]:
+    get = result.get
     return (
-        payload["url"], payload["kind"], site["start"], site["run"], payload.get("page"),
+        payload["url"], payload["kind"], site.start, site.run, payload.get("page"),
         payload.get("alt"), payload.get("depth", 0), int(payload.get("linked", False)), get("file"),
         get("type"), get("bytes"), get("width"), get("height"), get("host"), get("etag"),
         get("modified"), get("redirect"), get("skip"),

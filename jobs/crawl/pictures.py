@@ -29,6 +29,8 @@ TYPES = tuple(sorted({*_ENDINGS.values(), "svg"}))
 """The types that can be told, by their endings."""
 
 Image.init()
+# Of pictures too large to be shown, or damaged: here they are not shown.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 _FORMATS = tuple(name for name in _ENDINGS if name in Image.OPEN)  # MPO is opened as JPEG
 _SVG = "{http://www.w3.org/2000/svg}svg"
 
@@ -47,11 +49,7 @@ def picture_of(body: bytes) -> Picture | None:
     if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return _svg(body[:HEAD_BYTES])
     try:
-        with (
-            # Of pictures too large to be shown: they are not.
-            warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(body), formats=_FORMATS) as image,
-        ):
+        with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
             width, height = image.size
             return Picture(_ENDINGS[image.format or ""], width, height)
     except Exception:  # it is none, or a bomb: Pillow's decoders raise what they like

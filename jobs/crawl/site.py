@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import msgspec
 
@@ -49,12 +49,12 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether the pages of a host belong to the crawl."""
         return host in self.hosts or ALL_HOSTS in self.hosts
 
-    def packed(self) -> dict[str, Any]:
-        """As plain data, for a payload."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return plain
+    def packed(self) -> str:
+        """As JSON text, for payloads: one small value, however many of them there are."""
+        return msgspec.json.encode(self).decode()
 
-    @classmethod
-    def unpacked(cls, plain: dict[str, Any]) -> Site:
-        """From what `packed` gave."""
-        return msgspec.convert(plain, cls)
+
+@functools.lru_cache(maxsize=64)
+def unpacked(packed: str) -> Site:
+    """From what `Site.packed` gave."""
+    return msgspec.json.decode(packed, type=Site)

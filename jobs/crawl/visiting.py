@@ -15,12 +15,12 @@ from queue_manager import Limit, Reject, Result, Retry, Task
 from .address import host_of, normalized, origin_of
 from .fetching import Answer, Client, FetchError, TooLargeError, retry_after_s
 from .files import IN_MEMORY_BYTES, Store
-from .following import AGAIN, Follower
+from .following import AGAIN, Follower, Handed
 from .guard import ForbiddenAddressError
 from .links import found_in_sheet, links_of
 from .pictures import Picture, is_whole, picture_of
 from .rules import Rules, RulesOfHosts, UnreachableRulesError
-from .site import Site
+from .site import Site, unpacked
 
 MOST_REDIRECTS = 10
 PAGE_BYTES = 20 * 1024 * 1024
@@ -91,6 +91,7 @@ class Visitor:
         self._store = Store(Path(site.out))
         self._rules = RulesOfHosts(self._store, site.run, agent)
         self._said: dict[str, float] = {}
+        self._handed = Handed()
 
     async def close(self) -> None:
         """The run is over for this process."""
@@ -102,9 +103,10 @@ class Visitor:
 
     async def visit(self, payload: dict[str, Any]) -> Any:
         """The result for one payload."""
-        site = Site.unpacked(payload["site"])
+        site = unpacked(payload["site"])
+        self._handed.came_from(payload.get("page", ""))
         if payload["kind"] == "links":
-            follow = Follower(site, payload).of_parcel()
+            follow = Follower(site, payload, self._handed).of_parcel()
             return Result({"links": len(follow)}, follow)
         visit = Visit(site, payload)
         try:
@@ -191,7 +193,7 @@ class Visitor:
             raise Reject(f"redirects in a circle: {' to '.join([*hops, target])}")
         if len(hops) > MOST_REDIRECTS:
             raise Reject(f"more than {MOST_REDIRECTS} redirects, from {hops[0]} on")
-        follow = Follower(visit.site, visit.payload).redirect(target, hops)
+        follow = Follower(visit.site, visit.payload, self._handed).redirect(target, hops)
         if not follow:
             raise Skip(f"redirects off the site, to {target}")
         return {"redirect": target}, follow
@@ -200,7 +202,7 @@ class Visitor:
         if answer.type in _HTML and visit.kind == "page":
             return await self._page(visit, answer)
         if answer.type in _HTML[:2] and visit.is_linked:
-            follow = Follower(visit.site, visit.payload).as_page()
+            follow = Follower(visit.site, visit.payload, self._handed).as_page()
             if not follow:
                 raise Skip("no picture but a page, off the site or too deep")
             return {"is": "a page"}, follow
@@ -215,14 +217,14 @@ class Visitor:
     async def _page(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer)
         found = links_of(body, answer.charset, visit.address)
-        follower = Follower(visit.site, visit.payload)
+        follower = Follower(visit.site, visit.payload, self._handed)
         follow = follower.of_page(visit.address, found)
         return _looked_through("page", follower, follow, body, answer), follow
 
     async def _sheet(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer)
         found = found_in_sheet(body, answer.charset, visit.address)
-        follower = Follower(visit.site, visit.payload)
+        follower = Follower(visit.site, visit.payload, self._handed)
         follow = follower.of_sheet(found)
         return _looked_through("css", follower, follow, body, answer), follow
 

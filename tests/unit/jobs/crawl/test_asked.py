@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from jobs.crawl.asked import Hosts, Start, Types
 from jobs.crawl.pictures import TYPES
+from jobs.crawl.site import Site, unpacked
 from jobs.images import tasks
 from queue_manager.arguments import parse_arguments
 from queue_manager.errors import ArgumentError
@@ -16,12 +16,11 @@ from queue_manager.errors import ArgumentError
 START = "start=http://site.test/"
 
 
-def site_of(folder: Path, *words: str) -> dict[str, Any]:
+def site_of(folder: Path, *words: str) -> Site:
     """The settings of a crawl that was asked for by words."""
     (task,) = tasks(**parse_arguments([START, f"out={folder}", *words], tasks))
     assert task.payload["kind"] == "page"
-    packed: dict[str, Any] = task.payload["site"]
-    return packed
+    return unpacked(task.payload["site"])
 
 
 @pytest.mark.parametrize(
@@ -63,19 +62,19 @@ def test_the_start_is_normalized() -> None:
 
 def test_hosts_are_names_or_addresses(tmp_path: Path) -> None:
     assert Hosts("WWW.site.test, https://b.test/x,*").names() == ["www.site.test", "b.test", "*"]
-    assert site_of(tmp_path, "hosts=b.test,site.test")["hosts"] == ["site.test", "b.test"]
-    assert site_of(tmp_path)["hosts"] == ["site.test"]
+    assert site_of(tmp_path, "hosts=b.test,site.test").hosts == ["site.test", "b.test"]
+    assert site_of(tmp_path).hosts == ["site.test"]
 
 
 def test_types_have_other_names_too(tmp_path: Path) -> None:
     assert Types("JPEG, tif png").names() == ["jpg", "tiff", "png"]
-    assert site_of(tmp_path, "types=jpeg")["types"] == ["jpg"]
+    assert site_of(tmp_path, "types=jpeg").types == ["jpg"]
 
 
 def test_the_settings_reach_the_tasks(tmp_path: Path) -> None:
     words = ["pages=3", "depth=0", "at_once=1", "per_second=0.5", "robots=no", "private=1"]
     asked = site_of(tmp_path, *words, "max_bytes=7", "user_agent=me")
-    assert asked["out"] == str(tmp_path)
+    assert asked.out == str(tmp_path)
     names = ("pages", "depth", "at_once", "per_second", "robots", "private", "max_bytes")
-    assert [asked[name] for name in names] == [3, 0, 1, 0.5, False, True, 7]
-    assert asked["user_agent"] == "me"
+    assert [getattr(asked, name) for name in names] == [3, 0, 1, 0.5, False, True, 7]
+    assert asked.user_agent == "me"

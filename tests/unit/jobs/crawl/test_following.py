@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 
-from jobs.crawl.following import AGAIN, IMAGE, PAGE, SHEET, Follower, task_of
+from jobs.crawl.following import AGAIN, IMAGE, PAGE, SHEET, Follower, Handed, task_of
 from jobs.crawl.links import Found
-from jobs.crawl.site import Site
+from jobs.crawl.site import Site, unpacked
 from queue_manager import Quota, Result, Task
 from queue_manager.records import Done
 from worker.outcomes import branch
@@ -83,11 +82,11 @@ def test_pages_of_other_hosts_are_left_unless_they_are_asked_for(site: MakeSite)
     }
 
 
-def test_pictures_that_are_linked_come_from_everywhere_and_are_told_by_their_names(
-    site: MakeSite,
-) -> None:
-    linked = ("http://other.test/A.JPEG", "http://site.test/b.png?size=2", "http://site.test/c")
-    follow = by_key(of(site(depth=0)).of_page(START, found(linked)))
+def test_pictures_that_are_linked_are_of_the_site_and_told_by_their_names(site: MakeSite) -> None:
+    """What a page shows may come from anywhere, but a link off the site is one."""
+    linked = ("http://site.test/A.JPEG", "http://site.test/b.png?size=2", "http://site.test/c")
+    elsewhere = "http://other.test/d.png"
+    follow = by_key(of(site(depth=0)).of_page(START, found((*linked, elsewhere))))
     assert set(follow) == set(linked[:2])
     assert all(task.payload["kind"] == "image" for task in follow.values())
     assert all(task.payload["linked"] is True for task in follow.values())
@@ -127,7 +126,7 @@ def test_a_page_is_not_followed_off_the_site_but_a_picture_is(site: MakeSite) ->
 def test_where_the_start_leads_to_another_host_that_one_is_crawled(site: MakeSite) -> None:
     target = "http://www.site.test/"
     (task,) = of(site()).redirect(target, [START])
-    widened = msgspec.convert(task.payload["site"], Site)
+    widened = unpacked(task.payload["site"])
     assert widened.hosts == ["site.test", "www.site.test"]
     page = "http://www.site.test/a"
     (below,) = Follower(widened, task.payload).of_page(target, found((page,)))
@@ -205,3 +204,15 @@ def test_what_no_result_can_carry_is_left_out_and_counted(site: MakeSite) -> Non
     ended = unfolded(site(), follower.of_page(START, links))
     assert 20_000 < len(ended) < 100_000
     assert follower.left_out == 100_000 - len(ended)
+
+
+def test_what_is_recorded_for_certain_is_not_handed_in_again(site: MakeSite) -> None:
+    settings, handed = site(), Handed()
+    home, first, second = START, "http://site.test/1", "http://site.test/2"
+    payload = {"kind": "page", "url": home, "site": settings.packed()}
+    (task,) = Follower(settings, payload, handed).of_page(home, found((first,)))
+    again = Follower(settings, payload, handed).of_page(home, found((first,)))
+    assert [t.key for t in again] == [first]  # its result may have been lost
+    handed.came_from(task.payload["page"])
+    below = Follower(settings, task.payload, handed).of_page(first, found((first, second)))
+    assert [t.key for t in below] == [second]

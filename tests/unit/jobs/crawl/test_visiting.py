@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from jobs.crawl.following import task_of
@@ -35,7 +36,7 @@ def visited(site: Site, *payloads: dict[str, Any], folder: Path | None = None) -
     """What a worker makes of them, one after the other; with a folder of its own."""
 
     async def visit() -> list[Any]:
-        visitor = Visitor(Site(**{**site.packed(), "out": str(folder or site.out)}), "here")
+        visitor = Visitor(msgspec.structs.replace(site, out=str(folder or site.out)), "here")
         try:
             return [await visitor.visit(payload) for payload in payloads]
         finally:

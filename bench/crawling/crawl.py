@@ -1,0 +1,42 @@
+"""What one crawl took."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Crawl:
+    """pages, images: that were fetched. s: seconds. cpu_s: of all its processes.
+
+    parts_s: the same by process, where there are several.
+    """
+
+    pages: int
+    images: int
+    s: float
+    cpu_s: float
+    parts_s: list[float] = field(default_factory=list)
+
+    def lasting(self, s: float) -> Crawl:
+        """The same with another time."""
+        return dataclasses.replace(self, s=s)
+
+    @property
+    def rate(self) -> float:
+        """Pages and images a second."""
+        return (self.pages + self.images) / self.s
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU time of a page or an image, in ms: a figure for people."""
+        return self._each_ms(self.cpu_s)
+
+    @property
+    def parts_ms(self) -> list[float]:
+        """The same by process."""
+        return [self._each_ms(part) for part in self.parts_s]
+
+    def _each_ms(self, cpu_s: float) -> float:
+        return cpu_s / (self.pages + self.images) * 1000

@@ -1,0 +1,122 @@
+"""The job `images` under measurement: master and worker as processes, the files in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from queue_manager.messages import AskStatus, RunStarted, StartRun, Status
+
+from .. import processes
+from ..session import client
+from .crawl import Crawl
+from .website import base_words, docker
+
+MEMORY = Path("/dev/shm")
+"""All crawlers write there: a new file on a disk can take longer than all the rest."""
+
+JOBS = processes.ROOT / "jobs"
+IMAGE = "quartermaster-bench-worker"
+POLITENESS_OFF = ("at_once=0", "per_second=0", "robots=0", "private=1", "pages=1000000")
+_LIMIT_S = 300.0
+_LOOK_S = 0.2
+
+
+@contextlib.contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder that is no disk's."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        yield Path(name)
+
+
+def measure(site: str) -> Crawl:
+    """One worker with one slot; what it needs to start is there before the clock runs."""
+    with (
+        processes.scratch() as folder,
+        memory_folder() as out,
+        processes.master(folder, jobs=JOBS) as (master, port),
+        processes.worker(folder, port, slots=1, jobs=JOBS) as worker,
+    ):
+        crawl(port, site, out / "warm", "depth=0")
+        slots = [pid for pid in processes.children(worker.pid) if _is_slot(pid)]
+        pids = (master.pid, worker.pid, *slots)
+        before = [processes.cpu_s(pid) for pid in pids]
+        took_s, items = crawl(port, site, out / "all", "depth=1000")
+        after = [processes.cpu_s(pid) for pid in pids]
+        used = [b - a for a, b in zip(before, after, strict=True)]
+        stored = _stored(out / "all")
+    return Crawl(items - stored, stored, took_s, sum(used), used)
+
+
+def measure_halves(site: str, workers: int) -> Crawl:
+    """Workers in containers that may use half a processor each."""
+    image = _worker_image()
+    with (
+        processes.scratch() as folder,
+        memory_folder() as out,
+        processes.master(folder, jobs=JOBS) as (_, port),
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(workers):
+            stack.enter_context(_half(image, port, out))
+        crawl(port, site, out / "warm", "depth=0")
+        took_s, items = crawl(port, site, out / "all", "depth=1000")
+        stored = _stored(out / "all")
+    return Crawl(items - stored, stored, took_s, 0.0)
+
+
+@contextlib.contextmanager
+def _half(image: str, port: int, out: Path) -> Iterator[None]:
+    """A worker with half a processor, on this machine's own network."""
+    settings = {"QUEUE_HOST": "127.0.0.1", "QUEUE_PORT": str(port), "WORKER_SLOTS": "1"}
+    settings |= {"QUEUE_AUTHKEY": processes.AUTHKEY.decode(), "QUEUE_TLS": processes.tls_mode}
+    words = ["run", "--detach", "--rm", "--init", "--network", "host", "--cpus", "0.5"]
+    words += ["--user", "0:0", "--volume", f"{out}:{out}"]
+    for name, value in settings.items():
+        words += ["--env", f"{name}={value}"]
+    container = docker(*words, image)
+    try:
+        yield
+    finally:
+        docker("rm", "--force", container)
+
+
+def _worker_image() -> str:
+    build = ["build", "--quiet", "--target", "worker", "--tag", IMAGE, *base_words()]
+    docker(*build, str(processes.ROOT))
+    return IMAGE
+
+
+def _is_slot(pid: int) -> bool:
+    return b"worker.slot" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _stored(out: Path) -> int:
+    with (out / "index.jsonl").open() as lines:
+        return sum(1 for _ in lines)
+
+
+def crawl(port: int, site: str, out: Path, *more: str) -> tuple[float, int]:
+    """Run it to its end: (seconds from its start to its last task, tasks that were done).
+
+    Raises:
+        RuntimeError: something of it failed.
+    """
+    return asyncio.run(_crawl(port, [f"start={site}", f"out={out}", *POLITENESS_OFF, *more]))
+
+
+async def _crawl(port: int, words: list[str]) -> tuple[float, int]:
+    async with client(port) as link, asyncio.timeout(_LIMIT_S):
+        started = await link.request(lambda seq: StartRun(seq, "images", words), RunStarted)
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            status = await link.request(lambda seq: AskStatus(seq, started.run), Status)
+            run = status.runs[0]
+            if run.state not in ("active", "finishing"):
+                break
+    if run.state != "done" or run.ended_at is None or run.collect_errors:
+        raise RuntimeError(f"the crawl: {run}")
+    return run.ended_at - run.started_at, run.done

@@ -1,0 +1,90 @@
+"""A real site that nobody here wrote, in a container: a manual from one of Debian's packages.
+
+What a crawl took is read from the web server's own log, the same for every crawler: from the start
+of its first request to the end of its last one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .. import processes
+
+IMAGE = "quartermaster-bench-site"
+PAUSE_S = 0.3
+_LIMIT_S = 600.0
+_FLUSH_S = 2.0
+_LOG = "/var/log/web/access.log"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One line of the log: when it began and ended (epoch), what it got, and what it was for."""
+
+    began: float
+    ended: float
+    status: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """The running web server. address: of its first page."""
+
+    container: str
+    address: str
+
+    def requests(self, since: float) -> list[Request]:
+        """Those that began since then. The log is a second late."""
+        time.sleep(_FLUSH_S)
+        text = docker("exec", self.container, "cat", _LOG)
+        found = (_request(line) for line in text.splitlines())
+        return [request for request in found if request.began >= since]
+
+    def span_s(self, since: float) -> float:
+        """Seconds from the first request of the last crawl to the end of its last one.
+
+        A crawl before it, to warm up, has ended a while ago: behind the longest pause.
+        """
+        requests = sorted(self.requests(since), key=lambda request: request.began)
+        pauses = [b.began - a.began for a, b in itertools.pairwise(requests)]
+        longest = max(range(len(pauses)), key=lambda i: pauses[i])
+        first = longest + 1 if longest < len(requests) // 2 and pauses[longest] > PAUSE_S else 0
+        return max(request.ended for request in requests) - requests[first].began
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Site]:
+    """Build it where that is needed, start it, and remove it at the end."""
+    build = ["build", "--quiet", "--target", "site", "--tag", IMAGE, *base_words()]
+    docker(*build, str(processes.ROOT / "deploy" / "web"))
+    container = docker("run", "--detach", "--rm", IMAGE)
+    try:
+        where = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        yield Site(container, f"http://{docker('inspect', '--format', where, container)}/")
+    finally:
+        docker("rm", "--force", container)
+
+
+def base_words() -> list[str]:
+    """What a build is told of the base image, where it is a stand-in."""
+    base = processes.ROOT / ".cache" / "base"
+    return ["--build-arg", f"BASE={base.read_text().strip()}"] if base.exists() else []
+
+
+def docker(*words: str) -> str:
+    """A command of Docker's; what it says. Raises CalledProcessError."""
+    done = subprocess.run(
+        ["docker", *words], check=True, capture_output=True, text=True, timeout=_LIMIT_S
+    )
+    return done.stdout.strip()
+
+
+def _request(line: str) -> Request:
+    ended, took_s, status, _, _, path = line.split(" ", 5)
+    return Request(float(ended) - float(took_s), float(ended), int(status), path)
