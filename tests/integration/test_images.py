@@ -322,7 +322,8 @@ def test_whatever_a_site_does_ends_as_a_clear_letter_or_a_skip(crawler: Crawler,
     web.handle("/large.png", says_too_much)
     web.put("/bomb.png", BOMB, "image/png", Content_Encoding="gzip")
     web.put("/bomb", BOMB, "text/html", Content_Encoding="gzip")
-    web.put("/half.gz.png", gzip.compress(b"x" * 9000)[:60], "image/png", Content_Encoding="gzip")
+    half = gzip.compress(picture("PNG", "half"))[:-40]
+    web.put("/half.png", half, "image/png", Content_Encoding="gzip")
     web.put("/lie.jpg", picture("PNG", "lie"), "image/jpeg")
     web.put("/page.jpg", b"<html><body>no</body></html>", "image/jpeg")
     web.put("/text.png", b"This is no picture.", "image/png")
@@ -339,12 +340,12 @@ def test_whatever_a_site_does_ends_as_a_clear_letter_or_a_skip(crawler: Crawler,
     found = {path: value_of(results, path) for path in (*shown, "/bomb", "/off", "/loop/1")}
     assert "redirects in a circle: " in found["/loop/1"]
     assert found["/loop/1"].count("/loop/0") == 2
-    (far,) = (one["error"] for one in results if one["error"] and "/far/" in one["error"])
+    (far,) = (one["error"] for one in results if "/far/" in (one["error"] or ""))
     assert far == f"more than 10 redirects, from {web.url('/far/0')} on"
     assert f"the body of {web.url('/cut.png')} is cut short or damaged" in found["/cut.png"]
-    assert found["/half.gz.png"].endswith("/half.gz.png is cut short or damaged")
+    assert found["/half.png"].endswith("/half.png is cut short or damaged")
     assert found["/endless.bmp"] == {"skip": "too large: more than max_bytes=2000000, unpacked"}
-    assert found["/bomb.png"]["skip"].startswith(("too large", "no picture that is known"))
+    assert found["/bomb.png"]["skip"].startswith("no picture that is known, though")
     assert found["/bomb"] == {"skip": "too large: more than max_bytes=2000000, unpacked"}
     assert found["/large.png"] == {
         "skip": "too large: 5,000,000,000 bytes, more than max_bytes=2000000"
