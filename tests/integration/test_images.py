@@ -6,7 +6,9 @@ import asyncio
 import csv
 import gzip
 import hashlib
+import io
 import json
+import random
 import re
 import sqlite3
 import time
@@ -18,6 +20,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web as http
+from PIL import Image
 
 from jobs.crawl import guard
 from jobs.crawl.site import Site
@@ -26,7 +29,7 @@ from queue_manager import Reject, Result
 from tests.integration.hostile_web import Web, picture
 from tests.integration.processes import REPO, Master, Place, eventually
 
-JITTER_S = 0.25
+JITTER_S = 0.5
 """So much later than its lease may a request come on a busy machine, and the one after it not."""
 
 JOBS = str(REPO / "jobs")
@@ -155,6 +158,22 @@ def test_each_address_is_fetched_once_and_each_picture_is_one_file(
     crawler.master.process.says(rf"^images: look at {crawler.out}/index\.html$")
     sheet = (crawler.out / "index.html").read_text("utf-8")
     assert all(name in sheet for name in crawler.files())
+
+
+def test_a_large_picture_that_says_at_its_end_what_it_is_is_kept(
+    crawler: Crawler, web: Web
+) -> None:
+    body = io.BytesIO()
+    noise = random.Random(1).randbytes(1_500_000)
+    Image.frombytes("L", (1500, 1000), noise).save(body, "TIFF", compression="tiff_lzw")
+    web.put("/large.tiff", body.getvalue(), "image/tiff")
+    web.put("/no.tiff", b"II*\0" + noise, "image/tiff")
+    web.page("/", '<img src="/large.tiff"><img src="/no.tiff">')
+    crawler.run(web.url())
+    assert {path: (row["type"], row["width"]) for path, row in crawler.rows().items()} == {
+        "/large.tiff": ("tiff", 1500)
+    }
+    assert crawler.files() == {name_of(body.getvalue(), "tiff")}
 
 
 def test_a_second_run_asks_for_what_has_changed(crawler: Crawler, web: Web) -> None:
