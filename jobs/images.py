@@ -13,14 +13,21 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import msgspec
-
-from jobs.crawl.address import normalized
+from jobs.crawl.address import host_of
+from jobs.crawl.asked import (
+    ALL_TYPES,
+    NO_HOSTS,
+    Address,
+    Count,
+    CountOrNone,
+    ListOfHosts,
+    ListOfTypes,
+    Rate,
+)
 from jobs.crawl.following import task_of
-from jobs.crawl.pictures import TYPES
-from jobs.crawl.site import Site, hosts_of, unpacked
+from jobs.crawl.site import Site, unpacked
 from jobs.crawl.totals import Totals
 from jobs.crawl.visiting import Visitor
 from queue_manager import Counts, Limit, Options, Task
@@ -33,13 +40,6 @@ OPTIONS = Options(
 )
 _VISITORS = 4
 
-Address = Annotated[
-    str, msgspec.Meta(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^/]", description="address, http://...")
-]
-Count = Annotated[int, msgspec.Meta(ge=1, description="whole number, 1 or more")]
-CountOrNone = Annotated[int, msgspec.Meta(ge=0, description="whole number, 0 or more")]
-Rate = Annotated[float, msgspec.Meta(ge=0, description="number, 0 or more")]
-
 _visitors: dict[str, Visitor] = {}
 _totals = Totals()
 
@@ -48,7 +48,7 @@ def tasks(
     start: Address,
     pages: Count = 1000,
     depth: CountOrNone = 5,
-    hosts: str = "",
+    hosts: ListOfHosts = NO_HOSTS,
     out: str = "/shared/images",
     at_once: CountOrNone = 2,
     per_second: Rate = 2.0,
@@ -56,19 +56,17 @@ def tasks(
     private: bool = False,
     user_agent: str = "",
     max_bytes: Count = 50_000_000,
-    types: str = "",
+    types: ListOfTypes = ALL_TYPES,
     index: Literal["jsonl", "csv", "sqlite"] = "jsonl",
 ) -> Iterator[Task]:
     """The start, and what an earlier run has found in `out`: it is asked for only if it changed."""
     from jobs.crawl.indexing import known
 
-    first = normalized(start)
-    if first is None:
-        raise ValueError(f"start={start!r} is no address that can be fetched")
+    first = str(start)
     site = Site(
         start=first,
         run=f"{time.time():.3f}",
-        hosts=hosts_of(first, hosts),
+        hosts=list(dict.fromkeys([host_of(first), *hosts.names()])),
         out=os.path.abspath(out),
         pages=pages,
         depth=depth,
@@ -78,21 +76,11 @@ def tasks(
         private=private,
         user_agent=user_agent,
         max_bytes=max_bytes,
-        types=_types(types),
+        types=types.names(),
     )
-    packed = site.packed()
     for payload in known(site):
-        yield task_of(site, {**payload, "site": packed})
-    yield task_of(site, {"kind": "page", "url": first, "site": packed})
-
-
-def _types(words: str) -> list[str]:
-    names = {"jpeg": "jpg", "tif": "tiff"}
-    types = [names.get(word, word) for word in words.lower().replace(",", " ").split()]
-    unknown = [word for word in types if word not in TYPES]
-    if unknown:
-        raise ValueError(f"types={words!r}: {unknown[0]!r} is none of {', '.join(TYPES)}")
-    return types
+        yield task_of(site, payload)
+    yield task_of(site, {"kind": "page", "url": first, "site": site.packed()})
 
 
 @atexit.register

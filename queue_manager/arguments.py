@@ -192,8 +192,9 @@ def _convert(name: str, text: str, wanted: Any) -> Any:
     try:
         return _converted(text, wanted)
     except (ValueError, ArithmeticError) as error:  # msgspec's ValidationError is a ValueError
-        said = f" ({error})" if typing.get_origin(wanted) is not None else ""
-        shown = _shown(wanted)
+        shown = _described(wanted)
+        said = f" ({error})" if not shown and typing.get_origin(wanted) is not None else ""
+        shown = shown or _shown(wanted)
         raise ArgumentError(f"argument {name!r} is {shown}, not {text!r}{said}") from None
 
 
@@ -229,6 +230,20 @@ def _plain(text: str, wanted: Any) -> Any:
 def _made(wanted: type, value: Any) -> Any:
     """An object of a type that msgspec does not know, such as Path."""
     return wanted(value)
+
+
+def _described(wanted: Any) -> str:
+    """What the job itself says that it is: by `Annotated[..., msgspec.Meta(description=...)]`.
+
+    So are the choices of a `Literal`.
+    """
+    for meta in getattr(wanted, "__metadata__", ()):
+        if isinstance(meta, msgspec.Meta) and meta.description:
+            article = "an" if meta.description[0].lower() in "aeiou" else "a"
+            return f"{article} {meta.description}"
+    if typing.get_origin(wanted) is typing.Literal:
+        return f"one of {', '.join(map(str, typing.get_args(wanted)))}"
+    return ""
 
 
 def _shown(wanted: Any) -> str:

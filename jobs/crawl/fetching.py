@@ -57,9 +57,13 @@ class Answer:
 
     @property
     def is_framed(self) -> bool:
-        """Whether the end of the body can be told from the end of the connection."""
+        """Whether the end of the body can be told from the end of the connection.
+
+        A packed body may end early inside its frame, which the client does not tell.
+        """
         headers = self._response.headers
-        return "Content-Length" in headers or "Transfer-Encoding" in headers
+        framed = "Content-Length" in headers or "Transfer-Encoding" in headers
+        return framed and "Content-Encoding" not in headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, unpacked.

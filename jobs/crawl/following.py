@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -37,14 +38,15 @@ class Follower:
     """Makes the follow-ups of one payload.
 
     Args:
-        handed: what need not be handed in again; nothing if it is not given.
+        handed: what need not be handed in again; of none if it is not given.
 
     Attributes:
         left_out: so many links were more than a result can carry.
     """
 
     def __init__(self, site: Site, payload: dict[str, Any], handed: Handed | None = None) -> None:
-        self._site, self._from, self._handed = site, payload, handed or Handed()
+        self._site, self._from = site, payload
+        self._handed = handed if handed is not None else Handed()
         self._packed: str = payload["site"]
         self.left_out = 0
 
@@ -60,21 +62,20 @@ class Follower:
                 links.append(("linked", page, ""))
             elif depth <= self._site.depth:
                 links.append(("page", page, ""))
-        return self._bounded(links, {"page": address, "depth": depth})
+        return self._fresh(links, {"page": address, "depth": depth})
 
     def of_sheet(self, found: Found) -> list[Task]:
         """What a style sheet leads to: it counts as its page's."""
         links = [("css", sheet, "") for sheet in found.sheets]
         links += [("image", picture, "") for picture in found.pictures]
         base = {"page": self._from.get("page", ""), "depth": self._from.get("depth", 0)}
-        return self._bounded(links, base)
+        return self._fresh(links, base)
 
     def of_parcel(self) -> list[Task]:
         """What was too much for one result; it may be for this one, too."""
-        base = {"page": self._from["page"], "depth": self._from["depth"]}
-        return self._bounded(
-            [(kind, address, alt) for kind, address, alt in self._from["links"]], base
-        )
+        base = {name: self._from[name] for name in ("page", "depth", "by")}
+        links = [(kind, address, alt) for kind, address, alt in self._from["links"]]
+        return self._bounded(links, base)[0]
 
     def redirect(self, target: str, hops: list[str]) -> list[Task]:
         """The address that another one redirects to; no pages of hosts that are not crawled.
@@ -104,10 +105,16 @@ class Follower:
         task = self._made(payload)
         return [Task(task.payload, f"page: {task.key}", task.group, PAGE, quota=task.quota)]
 
-    def _bounded(self, links: list[Link], base: dict[str, Any]) -> list[Task]:
+    def _fresh(self, links: list[Link], base: dict[str, Any]) -> list[Task]:
+        by = self._handed.visit()
+        tasks, direct = self._bounded(self._handed.fresh(links), {**base, "by": by})
+        self._handed.hand_in(by, direct)
+        return tasks
+
+    def _bounded(self, links: list[Link], base: dict[str, Any]) -> tuple[list[Task], list[Link]]:
+        """The tasks, and the links that have one of their own, not one in a parcel."""
         own = _OWN_BYTES + sum(len(str(value)) for value in (self._packed, base))
-        links = self._carried(self._handed.fresh(links))
-        self._handed.hand_in(self._from["url"], links)
+        links = self._carried(links)
         size = sum(map(_in_parcel, links))
         direct = 0
         for link in links:
@@ -116,7 +123,7 @@ class Follower:
                 break
             direct += 1
         tasks = [self._task(link, base) for link in links[:direct]]
-        return tasks + list(self._parcels(links[direct:], base))
+        return tasks + list(self._parcels(links[direct:], base)), links[:direct]
 
     def _carried(self, links: list[Link]) -> list[Link]:
         size = 0
@@ -152,17 +159,25 @@ class Handed:
     """The addresses that are in the queue for certain, as far as this process knows.
 
     Most links of a page are those of the page before: they need not be handed in again. A result
-    and its follow-ups are recorded together, so whoever is given a follow-up of an address knows
-    that all that the address led to is recorded.
+    and its follow-ups are recorded together, so whoever is given a follow-up of a visit knows that
+    all tasks of that visit are. Of that visit only: where its result was lost, the next one may
+    have found something else.
     """
 
     def __init__(self) -> None:
+        self._mine = secrets.token_urlsafe(6)
+        self._visits = 0
         self._recorded: set[str] = set()
         self._handed: dict[str, list[str]] = {}
 
-    def came_from(self, address: str) -> None:
-        """A follow-up of that address was given to this process."""
-        self._recorded.update(self._handed.pop(address, ()))
+    def visit(self) -> str:
+        """A name for one visit, which its follow-ups carry."""
+        self._visits += 1
+        return f"{self._mine}{self._visits}"
+
+    def came_from(self, visit: str) -> None:
+        """A follow-up of that visit was given to this process."""
+        self._recorded.update(self._handed.pop(visit, ()))
         if len(self._recorded) > MOST_REMEMBERED:
             self._recorded.clear()
 
@@ -171,9 +186,9 @@ class Handed:
         recorded = self._recorded
         return [link for link in links if link[1] not in recorded]
 
-    def hand_in(self, address: str, links: list[Link]) -> None:
-        """The result of an address is about to hand in these."""
-        self._handed.setdefault(address, []).extend(link[1] for link in links)
+    def hand_in(self, visit: str, links: list[Link]) -> None:
+        """The result of a visit is about to hand in these."""
+        self._handed[visit] = [link[1] for link in links]
         if len(self._handed) > MOST_UNSURE:
             del self._handed[next(iter(self._handed))]
 

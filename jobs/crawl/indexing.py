@@ -17,6 +17,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from .address import host_of
 from .files import Store
 from .site import Site, unpacked
 from .totals import size
@@ -38,7 +41,16 @@ _INSERT = f"INSERT OR REPLACE INTO fetched VALUES ({', '.join('?' * 18)})"
 _KNOWN = """
 SELECT address, kind, page, alt, depth, linked, file, type, bytes, width, height, host, etag,
        modified
-FROM fetched WHERE start = ? ORDER BY kind, address
+FROM fetched WHERE start = ?1 ORDER BY address <> ?1, kind, address
+"""
+_FROM_START = f"""
+WITH RECURSIVE ends(at, hops) AS (
+    SELECT ?, 0
+    UNION ALL
+    SELECT fetched.target, hops + 1 FROM ends JOIN fetched ON fetched.address = ends.at
+    WHERE fetched.target IS NOT NULL AND hops < {HOPS}
+)
+SELECT at FROM ends ORDER BY hops
 """
 _ROWS = f"""
 WITH RECURSIVE ends(address, page, alt, at, hops) AS (
@@ -61,7 +73,10 @@ FROM (SELECT DISTINCT file, bytes FROM fetched WHERE file IS NOT NULL)
 
 
 def known(site: Site) -> Iterator[dict[str, Any]]:
-    """Payloads of what an earlier run from the same start has found; pages last.
+    """Payloads of what an earlier run from the same start has found.
+
+    The start is first, so that the quota of pages leaves it. Where it leads to another host, that
+    one's pages belong to the crawl from the beginning.
 
     Pages are asked for only if they changed when nothing else has: their links are not looked at
     then, so all of them must have been fetched, by the same settings.
@@ -72,8 +87,14 @@ def known(site: Site) -> Iterator[dict[str, Any]]:
     with closing(_opened(path)) as db:
         wanted = db.execute("SELECT wanted FROM starts WHERE start = ?", (site.start,)).fetchone()
         same = wanted is not None and wanted[0] == _wanted(site)
+        led = [host_of(at) for (at,) in db.execute(_FROM_START, (site.start,))]
+        hosts = list(dict.fromkeys([*site.hosts, *led]))
+        packed = msgspec.structs.replace(site, hosts=hosts).packed()
         for row in db.execute(_KNOWN, (site.start,)):
-            yield _payload(row, conditional=same or row[1] == "image")
+            yield {
+                **_payload(row, conditional=same or row[1] == "image"),
+                "site": packed if row[0] != site.start else site.packed(),
+            }
 
 
 def _payload(row: tuple[Any, ...], *, conditional: bool) -> dict[str, Any]:

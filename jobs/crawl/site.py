@@ -6,8 +6,6 @@ import functools
 
 import msgspec
 
-from .address import host_of, normalized
-
 ALL_HOSTS = "*"
 
 
@@ -60,21 +58,3 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True):
 def unpacked(packed: str) -> Site:
     """From what `Site.packed` gave."""
     return msgspec.json.decode(packed, type=Site)
-
-
-def hosts_of(start: str, more: str) -> list[str]:
-    """The hosts whose pages are crawled: the start's, and those of a list with commas.
-
-    Raises:
-        ValueError: one of the list is no name of a host.
-    """
-    hosts = [host_of(start)]
-    for word in more.replace(",", " ").split():
-        if word == ALL_HOSTS:
-            hosts.append(word)
-            continue
-        address = normalized(word if "//" in word else f"http://{word}/")
-        if address is None:
-            raise ValueError(f"hosts={more!r}: {word!r} is no name of a host")
-        hosts.append(host_of(address))
-    return list(dict.fromkeys(hosts))

@@ -104,7 +104,7 @@ class Visitor:
     async def visit(self, payload: dict[str, Any]) -> Any:
         """The result for one payload."""
         site = unpacked(payload["site"])
-        self._handed.came_from(payload.get("page", ""))
+        self._handed.came_from(payload.get("by", ""))
         if payload["kind"] == "links":
             follow = Follower(site, payload, self._handed).of_parcel()
             return Result({"links": len(follow)}, follow)

@@ -3,12 +3,22 @@
 import datetime
 import decimal
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
+import msgspec
 import pytest
 
 from queue_manager.arguments import parse_arguments, split_arguments
 from queue_manager.errors import ArgumentError
+
+
+class Even(str):
+    """A type of a job's own, whose constructor says no."""
+
+    def __new__(cls, text: str) -> "Even":
+        if int(text) % 2:
+            raise ValueError(text)
+        return super().__new__(cls, text)
 
 
 def many(
@@ -27,6 +37,9 @@ def many(
     free=None,
     *,
     late: "int" = 0,
+    few: Annotated[int, msgspec.Meta(ge=1, description="whole number, 1 or more")] = 1,
+    even: Annotated[Even, msgspec.Meta(description="even number")] = Even("0"),  # noqa: B008
+    bare: Annotated[int, msgspec.Meta(ge=1)] = 1,
 ):
     yield count
 
@@ -56,6 +69,8 @@ def many(
         ("plain=4", 4),
         ("free=4", "4"),
         ("late=4", 4),
+        ("few=2", 2),
+        ("even=4", Even("4")),
     ],
 )
 def test_a_word_is_converted_by_annotation_or_default(word: str, value: Any) -> None:
@@ -77,7 +92,11 @@ def test_a_word_is_converted_by_annotation_or_default(word: str, value: Any) -> 
         (["count=1", "ids=1,2"], "argument 'ids' is a list[int] as JSON text, not '1,2'"),
         (["count=1", "ids=[1,"], "argument 'ids' is a list[int] as JSON text"),
         (["count=1", "ids=[\"a\"]"], "argument 'ids' is a list[int] as JSON text"),
-        (["count=1", "mode=idle"], "argument 'mode' is a "),
+        (["count=1", "mode=idle"], "argument 'mode' is one of fast, slow, not 'idle'"),
+        (["count=1", "few=0"], "argument 'few' is a whole number, 1 or more, not '0'"),
+        (["count=1", "few=x"], "argument 'few' is a whole number, 1 or more, not 'x'"),
+        (["count=1", "even=3"], "argument 'even' is an even number, not '3'"),
+        (["count=1", "bare=0"], "argument 'bare' is a "),
         (["count=1", "price=dear"], "argument 'price' is a Decimal, not 'dear'"),
         (["cuont=1"], "unknown argument 'cuont' (did you mean count?): the job takes count, ratio"),
         (["count=1", "count=2"], "argument 'count' is given twice"),

@@ -45,6 +45,7 @@ def test_each_address_is_a_key_its_host_a_group_and_pages_have_a_quota(site: Mak
     assert tasks[page].quota == Quota("pages", 7)
     assert tasks[sheet].group == "css.test"
     picture = tasks["http://pics.test/p.png"]
+    assert picture.payload.pop("by")
     assert picture.group == "pics.test"
     assert tasks[sheet].quota is picture.quota is None
     assert PAGE < IMAGE < SHEET < AGAIN
@@ -213,6 +214,34 @@ def test_what_is_recorded_for_certain_is_not_handed_in_again(site: MakeSite) -> 
     (task,) = Follower(settings, payload, handed).of_page(home, found((first,)))
     again = Follower(settings, payload, handed).of_page(home, found((first,)))
     assert [t.key for t in again] == [first]  # its result may have been lost
-    handed.came_from(task.payload["page"])
+    handed.came_from(task.payload["by"])
     below = Follower(settings, task.payload, handed).of_page(first, found((first, second)))
     assert [t.key for t in below] == [second]
+
+
+def test_a_follow_up_of_one_visit_says_nothing_of_what_another_one_found(site: MakeSite) -> None:
+    """The first result was lost, the second visit was elsewhere and found other links."""
+    settings, handed, elsewhere = site(), Handed(), Handed()
+    urls = [f"http://site.test/{number}" for number in range(2)]
+    payload = {"kind": "page", "url": START, "site": settings.packed()}
+    Follower(settings, payload, handed).of_page(START, found((urls[0], urls[1])))
+    (task,) = Follower(settings, payload, elsewhere).of_page(START, found((urls[0],)))
+    handed.came_from(task.payload["by"])
+    again = Follower(settings, task.payload, handed).of_page(urls[0], found((urls[1],)))
+    assert [t.key for t in again] == [urls[1]]
+
+
+def test_a_process_that_opens_its_own_parcels_loses_nothing_of_them(site: MakeSite) -> None:
+    settings, handed = site(), Handed()
+    links = found((), (), **{f"x{number}": "" for number in range(30_000)})
+    payload = {"kind": "page", "url": START, "site": settings.packed()}
+    todo = Follower(settings, payload, handed).of_page(START, links)
+    seen: set[str] = set()
+    while todo:
+        task = todo.pop()
+        handed.came_from(task.payload["by"])
+        if task.payload["kind"] == "links":
+            todo += Follower(settings, task.payload, handed).of_parcel()
+        else:
+            seen.add(task.payload["url"])
+    assert seen == set(links.pictures)

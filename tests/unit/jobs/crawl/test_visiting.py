@@ -1,0 +1,86 @@
+"""One address: what needs no network."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from jobs.crawl.following import task_of
+from jobs.crawl.rules import Rules, RulesOfHosts
+from jobs.crawl.site import Site
+from jobs.crawl.visiting import Visitor
+from queue_manager import Limit, Reject, Result
+
+START = "http://site.test/"
+
+
+@pytest.fixture(autouse=True)
+def rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each robots.txt asks for a pause of three seconds; who has read it knows it from then on."""
+
+    async def fetch(self: Any, client: object, origin: str, host: str) -> Rules:
+        read = Rules("User-agent: *\nCrawl-delay: 3\nDisallow: /no", "x", time.time())
+        self._known[origin] = read
+        return read
+
+    monkeypatch.setattr(RulesOfHosts, "fetch", fetch)
+
+
+def visited(site: Site, *payloads: dict[str, Any], folder: Path | None = None) -> list[Any]:
+    """What a worker makes of them, one after the other; with a folder of its own."""
+
+    async def visit() -> list[Any]:
+        visitor = Visitor(msgspec.structs.replace(site, out=str(folder or site.out)), "here")
+        try:
+            return [await visitor.visit(payload) for payload in payloads]
+        finally:
+            await visitor.close()
+
+    return asyncio.run(visit())
+
+
+def start_of(site: Site) -> dict[str, Any]:
+    return {"kind": "page", "url": START, "site": site.packed()}
+
+
+def test_the_first_turn_of_a_host_goes_to_its_rules(site: Callable[..., Site]) -> None:
+    (result,) = visited(site(), start_of(site()))
+    assert isinstance(result, Result)
+    assert result.value == {"robots": "site.test"}
+    assert result.limits == {"site.test": Limit(at_once=2, every_s=3.0)}
+    (again,) = result.follow
+    assert (again.group, again.quota) == ("site.test", None)
+    assert again.key != task_of(site(), start_of(site())).key
+
+
+def test_a_turn_that_comes_to_a_worker_without_the_rules_is_not_the_last(
+    tmp_path: Path, site: Callable[..., Site]
+) -> None:
+    keys = [task_of(site(), start_of(site())).key]
+    payload = start_of(site())
+    for number in range(3):
+        (result,) = visited(site(), payload, folder=tmp_path / str(number))
+        (again,) = result.follow
+        keys.append(again.key)
+        payload = again.payload
+    assert len(set(keys)) == 4
+
+
+def test_what_the_rules_disallow_is_a_skip(site: Callable[..., Site]) -> None:
+    closed = {"kind": "page", "url": f"{START}no", "site": site().packed()}
+    _, result = visited(site(), start_of(site()), closed)
+    value = result.value if isinstance(result, Result) else result
+    assert value == {"skip": "robots.txt disallows it"}
+
+
+def test_a_private_address_is_rejected(site: Callable[..., Site]) -> None:
+    local = {"kind": "image", "url": "http://127.0.0.1:9/a.png"}
+    settings = site(robots=False)
+    with pytest.raises(Reject, match="private network"):
+        visited(settings, {**local, "site": settings.packed()})
