@@ -520,7 +520,10 @@ def test_a_wrong_argument_is_one_clear_line_at_submit(
 
 def test_and_at_run(place: Place) -> None:
     ended = place.command("run", "images", "start=foo", JOBS_FOLDER=str(REPO / "jobs"))
-    assert "argument 'start' is an address, http://..., not 'foo'" in ended.refusal
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1] == (
+        "qm: argument 'start' is an address, http://..., not 'foo'"
+    )
 
 
 @pytest.fixture(scope="module")
