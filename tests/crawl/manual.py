@@ -14,7 +14,7 @@ from pathlib import Path
 
 import docker
 
-from .conftest import Stack, eventually
+from tests.docker.conftest import Stack, eventually
 
 WORKERS = 4
 LOG = "/var/log/web/access.log"
