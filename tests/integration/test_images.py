@@ -20,7 +20,6 @@ import pytest
 from aiohttp import web as http
 
 from jobs.crawl import guard
-from jobs.crawl.address import normalized
 from jobs.crawl.site import Site
 from jobs.crawl.visiting import Visitor
 from queue_manager import Reject, Result
@@ -30,6 +29,7 @@ from tests.integration.processes import REPO, Master, Place, eventually
 JITTER_S = 0.25
 """So much later than its lease may a request come on a busy machine, and the one after it not."""
 
+JOBS = str(REPO / "jobs")
 IMPOLITE = {"at_once": 0, "per_second": 0, "robots": 0}
 
 
@@ -40,11 +40,10 @@ def web() -> Iterator[Web]:
 
 
 class Crawler:
-    """The job `images` of the repository, run by a real master."""
+    """The job `images` of the repository, run by a real master, and a folder for the files."""
 
-    def __init__(self, master: Master) -> None:
-        self.master = master
-        self.out = master.folder / "out"
+    def __init__(self, master: Master, out: Path) -> None:
+        self.master, self.out = master, out
 
     def begin(self, start: str, **arguments: Any) -> int:
         """Submit a run that may ask loopback; returns its number."""
@@ -54,12 +53,18 @@ class Crawler:
 
     def end(self, run: int, within_s: float = 40.0) -> list[dict[str, Any]]:
         """Wait until a run and its `finish()` are over; returns its ended tasks."""
-        self.master.process.says(rf"^run {run} \(images\): ", within_s)
+        self.wait(run, within_s)
         return self.master.results(run)
 
-    def run(self, start: str, **arguments: Any) -> list[dict[str, Any]]:
-        """Both."""
-        return self.end(self.begin(start, **arguments))
+    def wait(self, run: int, within_s: float = 40.0) -> None:
+        """Wait until a run and its `finish()` are over."""
+        self.master.process.says(rf"^run {run} \(images\): ", within_s)
+
+    def run(self, start: str, **arguments: Any) -> int:
+        """Both; returns the number of the run."""
+        run = self.begin(start, **arguments)
+        self.wait(run)
+        return run
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The index, by path."""
@@ -75,9 +80,23 @@ class Crawler:
         return found
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """A master with two workers of one slot, for all tests that kill nothing."""
+    started: list[Any] = []
+    try:
+        master = Master(tmp_path_factory.mktemp("shared"), started, JOBS_FOLDER=JOBS)
+        for _ in range(2):
+            master.worker(WORKER_SLOTS="1")
+        yield master
+    finally:
+        for process in reversed(started):
+            process.end()
+
+
 @pytest.fixture
-def crawler(start_master: Callable[..., Master]) -> Crawler:
-    return Crawler(start_master(JOBS_FOLDER=str(REPO / "jobs")))
+def crawler(shared: Master, tmp_path: Path) -> Crawler:
+    return Crawler(shared, tmp_path / "out")
 
 
 def path_of(address: str) -> str:
@@ -118,9 +137,7 @@ def test_each_address_is_fetched_once_and_each_picture_is_one_file(
     links = "".join(f'<a href="/p{number}.html">' for number in range(12))
     web.page("/", f'{links}{html}<a href="/gone.html"><img src="/moved.png">')
     web.redirect("/moved.png", "/same.png")
-    for _ in range(2):
-        crawler.master.worker()
-    results = crawler.run(web.url())
+    run = crawler.run(web.url())
     asked = Counter(web.paths())
     assert asked == dict.fromkeys({*paths, "/same.png", "/twin.png", "/gone.html", "/moved.png"}, 1)
     rows = crawler.rows()
@@ -132,9 +149,9 @@ def test_each_address_is_fetched_once_and_each_picture_is_one_file(
     assert (rows["/same.png"]["width"], rows["/same.png"]["height"]) == (8, 4)
     assert crawler.files() == {row["file"] for row in rows.values()}
     assert len(crawler.files()) == 25
-    assert value_of(results, "/gone.html") == {"skip": "status 404"}
-    said = crawler.master.process.says(r"^images: \d+ images in ")
-    assert re.fullmatch(rf"images: 27 images in 25 files of [\d.]+ kB: {crawler.out}\S+", said)
+    assert value_of(crawler.end(run), "/gone.html") == {"skip": "status 404"}
+    said = rf"^images: 27 images in 25 files of [\d.]+ kB: {crawler.out}/index\.jsonl$"
+    crawler.master.process.says(said)
     crawler.master.process.says(rf"^images: look at {crawler.out}/index\.html$")
     sheet = (crawler.out / "index.html").read_text("utf-8")
     assert all(name in sheet for name in crawler.files())
@@ -145,7 +162,6 @@ def test_a_second_run_asks_for_what_has_changed(crawler: Crawler, web: Web) -> N
     web.page("/b", '<img src="/lost.png">')
     for name in ("same", "new", "gone", "lost"):
         web.picture(f"/{name}.png")
-    crawler.master.worker()
     crawler.run(web.url())
     before = crawler.rows()
     assert set(before) == {"/same.png", "/new.png", "/gone.png", "/lost.png"}
@@ -154,7 +170,7 @@ def test_a_second_run_asks_for_what_has_changed(crawler: Crawler, web: Web) -> N
     new = web.picture("/new.png", seed="changed")
     del web.site.bodies["/gone.png"]
     (crawler.out / before["/lost.png"]["file"]).unlink()
-    results = crawler.run(web.url())
+    run = crawler.run(web.url())
     assert {one.path: one.status for one in web.asked} == {
         "/": 304, "/b": 304, "/same.png": 304, "/new.png": 200, "/gone.png": 404, "/lost.png": 200,
     }  # fmt: skip
@@ -164,7 +180,7 @@ def test_a_second_run_asks_for_what_has_changed(crawler: Crawler, web: Web) -> N
     assert rows["/same.png"] == before["/same.png"]
     assert rows["/new.png"]["file"] == name_of(new)
     assert rows["/lost.png"]["file"] in crawler.files()
-    assert value_of(results, "/same.png")["unchanged"] is True
+    assert value_of(crawler.end(run), "/same.png")["unchanged"] is True
 
     web.asked.clear()
     web.page("/c", '<img src="/c.png">')
@@ -175,20 +191,20 @@ def test_a_second_run_asks_for_what_has_changed(crawler: Crawler, web: Web) -> N
     assert Counter(web.paths()).most_common(1)[0][1] == 1
 
 
-@pytest.mark.parametrize("form", ["csv", "sqlite"])
-def test_the_index_in_other_forms(crawler: Crawler, web: Web, form: str) -> None:
+def test_the_index_in_other_forms(crawler: Crawler, web: Web) -> None:
     paths = web.pages(2)
-    crawler.master.worker()
-    crawler.run(web.url(), index=form)
-    path = crawler.out / f"index.{form}"
-    if form == "csv":
-        with path.open(newline="", encoding="utf-8") as file:
-            found = [row["address"] for row in csv.DictReader(file)]
-    else:
-        with closing(sqlite3.connect(path)) as db:
-            found = [address for (address,) in db.execute("SELECT address FROM images")]
-    assert {path_of(one) for one in found} == {one for one in paths if one.endswith(".png")}
-    assert not (crawler.out / "index.jsonl").exists()
+    pictures = {path for path in paths if path.endswith(".png")}
+    others = [Crawler(crawler.master, crawler.out.with_name(form)) for form in ("csv", "sqlite")]
+    runs = [other.begin(web.url(), index=other.out.name) for other in others]
+    for other, run in zip(others, runs, strict=True):
+        other.wait(run)
+    as_csv, as_sqlite = (other.out / f"index.{other.out.name}" for other in others)
+    with as_csv.open(newline="", encoding="utf-8") as file:
+        assert {path_of(row["address"]) for row in csv.DictReader(file)} == pictures
+    with closing(sqlite3.connect(as_sqlite)) as db:
+        found = {path_of(address) for (address,) in db.execute("SELECT address FROM images")}
+    assert found == pictures
+    assert not [other for other in others if (other.out / "index.jsonl").exists()]
 
 
 # --- politeness ---
@@ -199,9 +215,7 @@ def test_robots_txt_is_obeyed(crawler: Crawler, web: Web) -> None:
     web.page("/", '<a href="/private/a"><img src="/private/a.png"><img src="/b.png">')
     web.picture("/b.png")
     web.page("/private/a", "")
-    for _ in range(2):
-        crawler.master.worker()
-    results = crawler.run(web.url(), robots=1)
+    results = crawler.end(crawler.begin(web.url(), robots=1))
     assert Counter(one.path for one in web.asked) == {"/robots.txt": 1, "/": 1, "/b.png": 1}
     assert web.asked[0].path == "/robots.txt"
     assert value_of(results, "/private/a.png") == {"skip": "robots.txt disallows it"}
@@ -217,7 +231,6 @@ def test_a_host_without_robots_txt_allows_all_and_one_that_fails_allows_nothing(
     async def busy(_: http.Request) -> http.StreamResponse:
         return http.Response(status=503, headers={"Retry-After": "1"})
 
-    crawler.master.worker()
     with Web() as broken:
         broken.handle("*", busy)
         run = crawler.begin(broken.url(), robots=1, out=crawler.out.with_name("other"))
@@ -234,8 +247,6 @@ def test_a_host_without_robots_txt_allows_all_and_one_that_fails_allows_nothing(
 def test_two_workers_keep_to_the_limits_of_a_host_together(crawler: Crawler, web: Web) -> None:
     web.takes_s = 0.15
     paths = web.pages(20)
-    for _ in range(2):
-        crawler.master.worker()
     crawler.run(web.url(), robots=1, at_once=3, per_second=20)
     assert Counter(web.paths()) == dict.fromkeys(paths, 1)
     assert web.most_at_once() <= 3
@@ -244,35 +255,31 @@ def test_two_workers_keep_to_the_limits_of_a_host_together(crawler: Crawler, web
 
 def test_two_workers_keep_to_the_crawl_delay_together(crawler: Crawler, web: Web) -> None:
     paths = web.pages(4)
-    web.robots("User-agent: *\nCrawl-delay: 0.4\n")
-    for _ in range(2):
-        crawler.master.worker()
+    web.robots("User-agent: *\nCrawl-delay: 0.3\n")
     crawler.run(web.url(), robots=1)
     assert Counter(web.paths()) == dict.fromkeys(paths, 1)
-    assert spaced(web.starts(), 0.4)
+    assert spaced(web.starts(), 0.3)
 
 
-@pytest.mark.parametrize("status", [429, 503])
 def test_a_host_that_asks_for_a_pause_has_it_and_then_all_goes_on(
-    crawler: Crawler, web: Web, status: int
+    crawler: Crawler, web: Web
 ) -> None:
     paths = web.pages(10)
     said: list[float] = []
 
     async def busy(_: http.Request) -> http.StreamResponse:
-        if not said:
+        if len(said) < 2:
             said.append(time.monotonic())
-            return http.Response(status=status, headers={"Retry-After": "2"})
+            return http.Response(status=(429, 503)[len(said) - 1], headers={"Retry-After": "1"})
         return http.Response(body=picture("PNG", "busy"), headers={"Content-Type": "image/png"})
 
     del web.site.bodies["/i5-0.png"]
     web.handle("/i5-0.png", busy)
-    for _ in range(2):
-        crawler.master.worker()
     crawler.run(web.url(), at_once=1)
-    assert Counter(web.paths()) == {**dict.fromkeys(paths, 1), "/i5-0.png": 2}
-    later = [at for at in web.starts() if at > said[0]]
-    assert later[0] > said[0] + 2.0
+    assert Counter(web.paths()) == {**dict.fromkeys(paths, 1), "/i5-0.png": 3}
+    for asked_at in said:
+        assert next(at for at in web.starts() if at > asked_at) > asked_at + 1.0
+    assert {one.status for one in web.asked if one.path == "/i5-0.png"} == {429, 503, 200}
     assert len(crawler.rows()) == 10
 
 
@@ -334,8 +341,7 @@ def test_whatever_a_site_does_ends_as_a_clear_letter_or_a_skip(crawler: Crawler,
              "/cut.png", "/endless.bmp", "/large.png", "/nowhere.png")  # fmt: skip
     linked = "".join(f'<a href="{path}">' for path in ("/bomb", "/off"))
     web.page("/", linked + "".join(f'<img src="{path}">' for path in shown))
-    worker = crawler.master.worker(WORKER_SLOTS="1")
-    results = crawler.run(web.url(), max_bytes=2_000_000)
+    results = crawler.end(crawler.begin(web.url(), max_bytes=2_000_000))
 
     found = {path: value_of(results, path) for path in (*shown, "/bomb", "/off", "/loop/1")}
     assert "redirects in a circle: " in found["/loop/1"]
@@ -362,15 +368,19 @@ def test_whatever_a_site_does_ends_as_a_clear_letter_or_a_skip(crawler: Crawler,
     assert len(crawler.files()) == 2
     assert list((crawler.out / ".part").iterdir()) == []
     assert Counter(web.paths())["/cut.png"] == 5
-    assert most_memory_below(worker.popen.pid) < 200_000_000
+    assert all(most < 200_000_000 for most in memory_of_slots(crawler.master).values())
 
 
-def most_memory_below(pid: int) -> int:
-    """The most memory that any one process of a worker ever had."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    status = Path(f"/proc/{pid}/status").read_text()
-    own = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
-    return max([own, *(most_memory_below(int(child)) for child in children)])
+def memory_of_slots(master: Master) -> dict[int, int]:
+    """The most memory that the slots of its workers ever had, by process id."""
+    workers = [one.popen.pid for one in master.started if "worker-" in one.log_path.name]
+    found = {}
+    for worker in workers:
+        for child in Path(f"/proc/{worker}/task/{worker}/children").read_text().split():
+            status = Path(f"/proc/{child}/status").read_text()
+            found[int(child)] = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+    assert len(found) >= 2
+    return found
 
 
 def test_an_endless_calendar_ends_at_the_pages_that_were_asked_for(
@@ -381,44 +391,34 @@ def test_an_endless_calendar_ends_at_the_pages_that_were_asked_for(
         return http.Response(text=links, content_type="text/html")
 
     web.handle("*", day)
-    for _ in range(2):
-        crawler.master.worker()
     crawler.run(web.url("/day"), pages=40, depth=1000, robots=0)
     assert len(web.paths()) == len(set(web.paths())) == 40
 
 
 def test_all_of_twenty_thousand_links_of_a_page_are_followed(crawler: Crawler, web: Web) -> None:
-    """robots.txt forbids most of them, so that the test is short; each of them is a task."""
-    web.robots("User-agent: *\nDisallow: /no/\n")
-    longer = "x" * 60
-    links = [f"/no/{longer}{number}.png" for number in range(20_000)]
+    links = [f"/{'x' * 60}{number}.png" for number in range(20_000)]
     web.page("/", "".join(f'<img src="{path}">' for path in [*links, "/last.png"]))
     web.picture("/last.png")
-    worker = crawler.master.worker(WORKER_SLOTS="1")
-    run = crawler.begin(web.url(), robots=1)
-    results = crawler.end(run, 60.0)
-    skipped = Counter(
-        path_of(one["payload"]["url"]) for one in results if "skip" in (one["result"] or {})
-    )
-    assert skipped == dict.fromkeys(links, 1)
+    results = crawler.end(crawler.begin(web.url()), 60.0)
+    assert Counter(web.paths()) == dict.fromkeys(["/", *links, "/last.png"], 1)
     assert any(one["payload"]["kind"] == "links" for one in results)
     assert not any(one["error"] for one in results)
     assert set(crawler.rows()) == {"/last.png"}
-    assert worker.popen.poll() is None
 
 
 # --- the user's own network ---
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
 def test_without_private_no_address_of_the_users_network_is_asked(
-    crawler: Crawler, web: Web, host: str
+    crawler: Crawler, web: Web
 ) -> None:
     web.page("/", "")
-    crawler.master.worker(WORKER_SLOTS="1")
-    (dead,) = crawler.run(web.url(host=host), private=0, robots=int(host == "localhost"))
-    assert dead["state"] == "dead"
-    assert dead["error"].endswith("private network (private=1 allows)")
+    hosts = (("localhost", 0), ("localhost", 1), ("[::ffff:127.0.0.1]", 0), ("2130706433", 1))
+    runs = [crawler.begin(web.url(host=host), private=0, robots=on) for host, on in hosts]
+    for run in runs:
+        (dead,) = crawler.end(run)
+        assert dead["state"] == "dead"
+        assert dead["error"].endswith("private network (private=1 allows)")
     assert web.asked == []
 
 
@@ -461,10 +461,11 @@ async def nowhere_public(self: object, host: str, port: int = 0, family: int = 0
 
 
 def test_nothing_is_lost_half_or_fetched_again_when_worker_and_master_are_killed(
-    crawler: Crawler, web: Web
+    start_master: Callable[..., Master], tmp_path: Path, web: Web
 ) -> None:
     paths = web.pages(40, pictures=3)
-    master = crawler.master
+    master = start_master(JOBS_FOLDER=JOBS)
+    crawler = Crawler(master, tmp_path / "out")
     first = master.worker(WORKER_SLOTS="1")
     web.hold_after(60)
     run = crawler.begin(web.url(), at_once=8)
@@ -513,30 +514,13 @@ def test_nothing_is_lost_half_or_fetched_again_when_worker_and_master_are_killed
     ],
 )
 def test_a_wrong_argument_is_one_clear_line_at_submit(
-    asked_for: Master, words: list[str], says: str
+    shared: Master, words: list[str], says: str
 ) -> None:
-    assert says in asked_for.command("submit", "images", *words).refusal
+    assert says in shared.command("submit", "images", *words).refusal
 
 
 def test_and_at_run(place: Place) -> None:
-    ended = place.command("run", "images", "start=foo", JOBS_FOLDER=str(REPO / "jobs"))
+    ended = place.command("run", "images", "start=foo", JOBS_FOLDER=JOBS)
     assert ended.code == 2
-    assert ended.err.splitlines()[-1] == (
-        "qm: argument 'start' is an address, http://..., not 'foo'"
-    )
-
-
-@pytest.fixture(scope="module")
-def asked_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
-    """A master for all tests that only ask it for something wrong."""
-    started: list[Any] = []
-    try:
-        folder = tmp_path_factory.mktemp("asked")
-        yield Master(folder, started, JOBS_FOLDER=str(REPO / "jobs"))
-    finally:
-        for process in reversed(started):
-            process.end()
-
-
-def test_addresses_of_the_tests_are_in_one_form(web: Web) -> None:
-    assert normalized(web.url()) == web.url()
+    last = ended.err.splitlines()[-1]
+    assert last == "qm: argument 'start' is an address, http://..., not 'foo'"
