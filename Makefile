@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client join ship fetch demo-images test test-unit test-local test-integration \
-        test-hosts local bench chaos lint format engine venv lock clean
+        test-crawl test-hosts local bench chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ test-local: venv ## all that needs no engine
 
 test-integration: venv ## the compose file with real containers, through pytest-docker
 	@scripts/test.sh tests/docker
+
+test-crawl: venv ## the crawler in containers: on a real site, with kills, and the demo
+	@scripts/test.sh tests/crawl
 
 test-hosts: venv ## several hosts: three Docker engines on one machine, in network namespaces
 	@scripts/test.sh tests/hosts

@@ -92,13 +92,20 @@ def _leave() -> None:
 async def work(payload: dict[str, Any]) -> Any:
     """Visit one address."""
     site = unpacked(payload["site"])
-    visitor = _visitors.get(site.run)
+    visitor = _visitors.pop(site.run, None)
     if visitor is None:
+        await _make_room()
         name = os.environ.get("WORKER_NAME") or socket.gethostname()
-        visitor = _visitors[site.run] = Visitor(site, name)
-        if len(_visitors) > _VISITORS:
-            await _visitors.pop(next(iter(_visitors))).close()
+        visitor = _visitors.get(site.run) or Visitor(site, name)
+    _visitors[site.run] = visitor  # the last one: the first is the one that was used least
     return await visitor.visit(payload)
+
+
+async def _make_room() -> None:
+    """Runs that this process has long heard nothing of have ended."""
+    idle = [run for run, visitor in _visitors.items() if not visitor.visits]
+    for run in idle[: max(0, len(_visitors) + 1 - _VISITORS)]:
+        await _visitors.pop(run).close()
 
 
 def collect(payload: dict[str, Any], result: dict[str, Any]) -> None:

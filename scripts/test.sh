@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
 # test.sh FOLDER...: runs pytest over those folders of tests that exist.
-# tests/docker is left out, with a line that says so, where no Docker engine can be had, and
-# tests/hosts where there is none or this is not root; in CI that is a failure.
+# tests/docker and tests/crawl are left out, with a line that says so, where no Docker engine can be
+# had, and tests/hosts where there is none or this is not root; in CI that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # What a folder needs beside the virtual environment, made ready; fails where it cannot be had.
 prepare() {
     case $1 in
-        tests/docker) scripts/engine.sh ;;
+        tests/docker | tests/crawl) scripts/engine.sh ;;
         tests/hosts) scripts/engine.sh && scripts/hosts.sh ;;
     esac
 }
 
 needs() {
     case $1 in
-        tests/docker) echo "a Docker engine" ;;
+        tests/docker | tests/crawl) echo "a Docker engine" ;;
         tests/hosts) echo "a Docker engine, root and namespaces" ;;
     esac
 }

@@ -82,6 +82,9 @@ class Visitor:
 
     Args:
         host: the name of this machine, for the rows.
+
+    Attributes:
+        visits: so many are going on.
     """
 
     def __init__(self, site: Site, host: str) -> None:
@@ -92,6 +95,7 @@ class Visitor:
         self._rules = RulesOfHosts(self._store, site.run, agent)
         self._said: dict[str, float] = {}
         self._handed = Handed()
+        self.visits = 0
 
     async def close(self) -> None:
         """The run is over for this process."""
@@ -103,6 +107,13 @@ class Visitor:
 
     async def visit(self, payload: dict[str, Any]) -> Any:
         """The result for one payload."""
+        self.visits += 1
+        try:
+            return await self._visited(payload)
+        finally:
+            self.visits -= 1
+
+    async def _visited(self, payload: dict[str, Any]) -> Any:
         site = unpacked(payload["site"])
         self._handed.came_from(payload.get("by", ""))
         if payload["kind"] == "links":

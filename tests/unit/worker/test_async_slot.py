@@ -421,6 +421,47 @@ def test_what_comes_together_is_started_together_and_cancelled_before_its_first_
     assert not on(tmp_path, "b")
 
 
+def test_a_lease_that_is_over_is_reported_at_once_also_behind_one_that_is_not(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """Else each turn of a crawl would wait for the next report that is due."""
+    work = """
+import worker.async_slot
+worker.async_slot.FLUSH_S = 60.0
+async def work(word): return word if word == "quick" else await gate(word)
+"""
+    write(jobs, tmp_path, work)
+
+    async def scenario(rig: Any) -> None:
+        slow, quick = jobs.lease(["a", "quick"]), jobs.lease(["b"])
+        rig.give(slow, quick)
+        await rig.until(lambda: on(tmp_path, "a") and on(tmp_path, "b"))
+        (tmp_path / "b").touch()
+        await rig.until(lambda: (quick.number, 0) in rig.done)
+        (tmp_path / "a").touch()
+        await rig.until(lambda: len(rig.done) == 3)
+
+    run_worker(scenario)
+
+
+def test_an_async_slot_asks_for_as_many_again_as_it_has_in_flight(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    write(jobs, tmp_path, "async def work(word): return await gate(word)\n", 3)
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease(["a", "b", "c", "d"]))
+        await rig.until(lambda: all(on(tmp_path, word) for word in "abc"))
+        await rig.until(lambda: rig.supervisor.crew.want > 0)
+        rig.give(jobs.lease(["e", "f"]))
+        await rig.until(lambda: rig.supervisor.crew.want <= 0)
+        for word in "abcdef":
+            (tmp_path / word).touch()
+        await rig.until(lambda: len(rig.done) == 6)
+
+    run_worker(scenario)
+
+
 @pytest.mark.usefixtures("short_grace")
 def test_a_slot_that_leaves_several_leases_gets_one_successor(
     jobs: Any, run_worker: Any, tmp_path: Path

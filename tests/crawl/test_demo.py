@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CHECKOUT, eventually
+from tests.docker.conftest import CHECKOUT, eventually
 
 PROJECT = f"quartermaster-demo-{os.getpid()}"
 SITE = CHECKOUT / "deploy" / "demo" / "site"

@@ -1,0 +1,79 @@
+"""The job itself: which visitor an address gets, and how long one lives."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from jobs import images
+from jobs.crawl.site import Site
+
+
+class FakeVisitor:
+    """Notes what becomes of it; a visit lasts until it may end."""
+
+    def __init__(self, site: Site, host: str) -> None:
+        self.run, self.visits, self.closed = site.run, 0, False
+        self.may_end = asyncio.Event()
+
+    async def visit(self, payload: dict[str, Any]) -> str:
+        self.visits += 1
+        await self.may_end.wait()
+        self.visits -= 1
+        return self.run
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self.closed = True
+
+
+@pytest.fixture
+def visitors(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeVisitor]:
+    made: dict[str, FakeVisitor] = {}
+
+    def make(site: Site, host: str) -> FakeVisitor:
+        assert site.run not in made, "a run has one visitor in a process"
+        made[site.run] = FakeVisitor(site, host)
+        return made[site.run]
+
+    monkeypatch.setattr(images, "Visitor", make)
+    monkeypatch.setattr(images, "_visitors", {})
+    return made
+
+
+def payload(run: int) -> dict[str, Any]:
+    site = Site(start="http://site.test/", run=str(run), hosts=["site.test"], out="/tmp/none")
+    return {"kind": "page", "url": site.start, "site": site.packed()}
+
+
+def test_the_tasks_of_a_run_share_a_visitor(visitors: dict[str, FakeVisitor]) -> None:
+    async def both() -> None:
+        tasks = [asyncio.create_task(images.work(payload(1))) for _ in range(2)]
+        await asyncio.sleep(0)
+        visitors["1"].may_end.set()
+        assert await asyncio.gather(*tasks) == ["1", "1"]
+
+    asyncio.run(both())
+    assert list(visitors) == ["1"]
+
+
+def test_a_visitor_is_closed_for_another_run_but_never_while_it_visits(
+    visitors: dict[str, FakeVisitor],
+) -> None:
+    async def scenario() -> None:
+        busy = asyncio.create_task(images.work(payload(0)))
+        await asyncio.sleep(0)
+        for run in range(1, 7):
+            task = asyncio.create_task(images.work(payload(run)))
+            while str(run) not in visitors:
+                await asyncio.sleep(0)
+            visitors[str(run)].may_end.set()
+            await task
+        closed = {run for run, visitor in visitors.items() if visitor.closed}
+        assert closed == {"1", "2", "3"}
+        visitors["0"].may_end.set()
+        assert await busy == "0"
+
+    asyncio.run(scenario())
