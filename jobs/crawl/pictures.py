@@ -32,6 +32,7 @@ Image.init()
 # Of pictures too large to be shown, or damaged: here they are not shown.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _FORMATS = tuple(name for name in _ENDINGS if name in Image.OPEN)  # MPO is opened as JPEG
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SVG = "{http://www.w3.org/2000/svg}svg"
 
 
@@ -54,6 +55,11 @@ def picture_of(body: bytes) -> Picture | None:
             return Picture(_ENDINGS[image.format or ""], width, height)
     except Exception:  # it is none, or a bomb: Pillow's decoders raise what they like
         return None
+
+
+def says_it_late(head: bytes) -> bool:
+    """Whether what it is may stand behind its pixels, as a TIFF's directory often does."""
+    return head.startswith(_TIFF)
 
 
 def is_whole(body: bytes) -> bool:

@@ -18,7 +18,7 @@ from .files import IN_MEMORY_BYTES, Store
 from .following import AGAIN, Follower, Handed
 from .guard import ForbiddenAddressError
 from .links import found_in_sheet, links_of
-from .pictures import Picture, is_whole, picture_of
+from .pictures import Picture, is_whole, picture_of, says_it_late
 from .rules import Rules, RulesOfHosts, UnreachableRulesError
 from .site import Site, unpacked
 
@@ -243,11 +243,14 @@ class Visitor:
         incoming = self._store.incoming()
         try:
             early: Picture | None = None
+            late = False
             async for chunk in answer.chunks():
                 incoming.write(chunk)
-                if early is None and incoming.size_bytes > IN_MEMORY_BYTES:
-                    early = _wanted(visit, answer, incoming.head)  # not a stream without end
-            picture = early or _wanted(visit, answer, incoming.head)
+                if early is None and not late and incoming.size_bytes > IN_MEMORY_BYTES:
+                    late = says_it_late(incoming.head)
+                    if not late:  # nor a stream without end
+                        early = _wanted(visit, answer, incoming.head)
+            picture = early or _wanted(visit, answer, incoming.whole() if late else incoming.head)
             if not answer.is_framed and not is_whole(incoming.whole()):
                 raise FetchError(f"the body of {visit.address} is cut short or damaged")
             return {

@@ -6,7 +6,9 @@ import asyncio
 import csv
 import gzip
 import hashlib
+import io
 import json
+import random
 import re
 import sqlite3
 import time
@@ -18,6 +20,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web as http
+from PIL import Image
 
 from jobs.crawl import guard
 from jobs.crawl.site import Site
@@ -26,7 +29,7 @@ from queue_manager import Reject, Result
 from tests.integration.hostile_web import Web, picture
 from tests.integration.processes import REPO, Master, Place, eventually
 
-JITTER_S = 0.25
+JITTER_S = 0.5
 """So much later than its lease may a request come on a busy machine, and the one after it not."""
 
 JOBS = str(REPO / "jobs")
@@ -157,6 +160,22 @@ def test_each_address_is_fetched_once_and_each_picture_is_one_file(
     assert all(name in sheet for name in crawler.files())
 
 
+def test_a_large_picture_that_says_at_its_end_what_it_is_is_kept(
+    crawler: Crawler, web: Web
+) -> None:
+    body = io.BytesIO()
+    noise = random.Random(1).randbytes(1_500_000)
+    Image.frombytes("L", (1500, 1000), noise).save(body, "TIFF", compression="tiff_lzw")
+    web.put("/large.tiff", body.getvalue(), "image/tiff")
+    web.put("/no.tiff", b"II*\0" + noise, "image/tiff")
+    web.page("/", '<img src="/large.tiff"><img src="/no.tiff">')
+    crawler.run(web.url())
+    assert {path: (row["type"], row["width"]) for path, row in crawler.rows().items()} == {
+        "/large.tiff": ("tiff", 1500)
+    }
+    assert crawler.files() == {name_of(body.getvalue(), "tiff")}
+
+
 def test_a_second_run_asks_for_what_has_changed(crawler: Crawler, web: Web) -> None:
     web.page("/", '<img src="/same.png"><img src="/new.png"><img src="/gone.png"><a href="/b">')
     web.page("/b", '<img src="/lost.png">')
@@ -245,12 +264,21 @@ def test_a_host_without_robots_txt_allows_all_and_one_that_fails_allows_nothing(
 
 
 def test_two_workers_keep_to_the_limits_of_a_host_together(crawler: Crawler, web: Web) -> None:
-    web.takes_s = 0.15
+    """One site that is slow, so that requests meet, and one that would be far too fast."""
+    web.takes_s = 0.1
     paths = web.pages(20)
-    crawler.run(web.url(), robots=1, at_once=3, per_second=20)
-    assert Counter(web.paths()) == dict.fromkeys(paths, 1)
-    assert web.most_at_once() <= 3
-    assert spaced(web.starts(), 1 / 20)
+    with Web() as fast:
+        fast.pages(20)
+        other = Crawler(crawler.master, crawler.out.with_name("other"))
+        runs = [
+            crawler.begin(web.url(), robots=1, at_once=3),
+            other.begin(fast.url(), robots=1, per_second=20),
+        ]
+        for run in runs:
+            crawler.wait(run)
+        assert Counter(web.paths()) == Counter(fast.paths()) == dict.fromkeys(paths, 1)
+        assert web.most_at_once() <= 3
+        assert spaced(fast.starts(), 1 / 20)
 
 
 def test_two_workers_keep_to_the_crawl_delay_together(crawler: Crawler, web: Web) -> None:
