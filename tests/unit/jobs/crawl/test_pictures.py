@@ -25,6 +25,7 @@ FORMS = {
     "TIFF": "tiff",
     "WEBP": "webp",
 }
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 _MODULES = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
 Make = Callable[..., bytes]
 
@@ -148,6 +149,7 @@ def test_of_an_svg_nothing_is_known() -> None:
     assert is_whole(svg())
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_head_that_claims_a_size_without_measure_is_no_picture() -> None:
     assert picture_of(png_of(20_000, 5_000)) == Picture("png", 20_000, 5_000)
     assert picture_of(png_of(2**31 - 1, 2**31 - 1)) is None
