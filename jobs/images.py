@@ -34,6 +34,7 @@ from queue_manager import Counts, Limit, Options, Task
 
 OPTIONS = Options(
     attempts=5,
+    timeout_s=300,  # also of a page that is made to keep a parser busy
     concurrency=16,
     # Whoever comes first to a host reads its robots.txt, alone; the result sets the host's limit.
     per_group=Limit(at_once=1),

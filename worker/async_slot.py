@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 from queue_manager import Result, codec
@@ -131,8 +131,41 @@ class _Flight:
         else:
             self.landed += outcomes.done(number, position, [value], took_s, max_bytes)
 
+    def give_up(self, tail: Tail) -> None:
+        """Record that a task took too long."""
+        position = tail.position
+        took_s = time.monotonic() - self.flying.pop(position)
+        self.tasks.pop(position, None)
+        line = f"timed out after {self.lease.timeout_s:g} s"
+        number = self.lease.number
+        self.landed.append(Failed(number, position, line, took_s=took_s, printed=tail.text))
+
     def _mark(self) -> None:
         self.page.times[STARTED] = next(iter(self.flying.values()), time.monotonic())
+
+
+class _Late:
+    """The limit of one task: cancelled behind it, and given up where that does not help.
+
+    Args:
+        hangs: called when the task has not ended so long after it was cancelled (`CANCEL_S`).
+    """
+
+    def __init__(
+        self, timeout_s: float, task: asyncio.Task[Any], hangs: Callable[[], None]
+    ) -> None:
+        self._task, self._hangs, self._fired = task, hangs, False
+        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._cancel)
+
+    def over(self) -> bool:
+        """The task has ended. Whether that was too late."""
+        self._timer.cancel()
+        return self._fired
+
+    def _cancel(self) -> None:
+        self._fired = True
+        self._task.cancel()
+        self._timer = asyncio.get_running_loop().call_later(CANCEL_S, self._hangs)
 
 
 class AsyncSlot:
@@ -220,37 +253,22 @@ class AsyncSlot:
         if position in flight.cancelled:
             flight.land(tail, None, asyncio.CancelledError(), self._limit)
             return
-        coroutine = self._outcome(flight, tail, payload)
-        if flight.lease.timeout_s is not None:
-            await self._timed(flight, tail, asyncio.ensure_future(coroutine))
-            return
         task = asyncio.current_task()
         assert task is not None  # this is a coroutine
         flight.tasks[position] = task
-        value, error = await coroutine
-        flight.land(tail, value, error, self._limit)
+        late = None
+        if flight.lease.timeout_s is not None:
+            late = _Late(flight.lease.timeout_s, task, lambda: self._hangs(flight, tail))
+        value, error = await self._outcome(flight, tail, payload)
+        if late is None or not late.over():
+            flight.land(tail, value, error, self._limit)
+        elif position in flight.flying:  # else that was said while it did not end
+            flight.give_up(tail)
 
-    async def _timed(self, flight: _Flight, tail: Tail, task: asyncio.Task[Any]) -> None:
-        """The same with a limit of time."""
-        flight.tasks[tail.position] = task
-        timeout_s = flight.lease.timeout_s
-        await asyncio.wait([task], timeout=timeout_s)
-        if task.done():
-            if task.cancelled():  # before its first step
-                flight.land(tail, None, asyncio.CancelledError(), self._limit)
-            else:
-                value, error = task.result()
-                flight.land(tail, value, error, self._limit)
-            return
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_S)
-        took_s = time.monotonic() - flight.flying.pop(tail.position)
-        flight.tasks.pop(tail.position, None)
-        line = f"timed out after {timeout_s:g} s"
-        number, position = tail.lease, tail.position
-        flight.landed.append(Failed(number, position, line, took_s=took_s, printed=tail.text))
-        if not task.done():
-            self._leave()
+    def _hangs(self, flight: _Flight, tail: Tail) -> None:
+        """A coroutine does not end although it was cancelled."""
+        flight.give_up(tail)
+        self._leave()
 
     async def _outcome(
         self, flight: _Flight, tail: Tail, payload: Any
