@@ -64,6 +64,10 @@ def tasks(
     from jobs.crawl.indexing import known
 
     first = str(start)
+    try:
+        os.makedirs(out, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out={out!r} can't be written to: {error.strerror}") from None
     site = Site(
         start=first,
         run=f"{time.time():.3f}",

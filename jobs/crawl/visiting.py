@@ -30,6 +30,7 @@ AGENT = "Quartermaster"
 BUSY_S = 30.0
 """So long a host is left alone that answers 429 and does not say for how long."""
 
+LEAST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 24 * 3600.0
 SAID_AGAIN_S = 20.0
 
@@ -141,7 +142,7 @@ class Visitor:
         try:
             return await self._rules.fetch(self._client, visit.origin, visit.host)
         except UnreachableRulesError as error:
-            raise _later(error.delay_s or BUSY_S, str(error)) from None
+            raise _later(error.delay_s, str(error)) from None
 
     def _opened(self, visit: Visit, rules: Rules) -> Result:
         """This turn of the host went to robots.txt: the address itself has another one."""
@@ -193,7 +194,7 @@ class Visitor:
         asked_s = retry_after_s(answer.headers)
         if asked_s is None and answer.status == 503:
             raise FetchError(f"{visit.address} answers 503")
-        raise _later(asked_s or BUSY_S, f"{visit.address} answers {answer.status}")
+        raise _later(asked_s, f"{visit.address} answers {answer.status}")
 
     def _redirected(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         target = normalized(answer.headers.get("Location", ""), visit.address)
@@ -302,8 +303,9 @@ def _validators(answer: Answer) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def _later(delay_s: float, why: str) -> Exception:
-    """The whole host is left alone for so long."""
+def _later(asked_s: float | None, why: str) -> Exception:
+    """The whole host is left alone for so long as it asked for."""
+    delay_s = BUSY_S if asked_s is None else max(asked_s, LEAST_PAUSE_S)
     if delay_s > LONGEST_PAUSE_S:
         return Reject(f"{why}, and wants to be left alone for {delay_s / 3600:,.0f} hours")
     return Retry(delay_s, whole_group=True, reason=f"{why}: again in {delay_s:,.0f} s")

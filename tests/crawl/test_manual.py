@@ -79,8 +79,13 @@ def test_kills_change_nothing_and_the_host_is_never_asked_too_much(
     assert {p for p in strange if not p.startswith((".", "thumbs/", "index"))} == set()
 
     requests = manual.requests(since)
-    _check_limits(requests)
     again = {path: n - 1 for path, n in Counter(r.path for r in requests).items() if n > 1}
+    print(
+        f"{kills[0]} workers killed, and the master: {len(requests):,} requests, of which"
+        f" {sum(again.values())} once more, {most_at_once(requests)} at once,"
+        f" {most_starts(requests, WINDOW_S)} started within {WINDOW_S:g} s; {len(ours):,} files"
+    )
+    _check_limits(requests)
     # Only what was leased at a kill, or had ended and was not yet reported, is asked for again.
     assert sum(again.values()) <= (kills[0] + 1) * AT_ONCE, again
 

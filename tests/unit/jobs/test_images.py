@@ -77,3 +77,9 @@ def test_a_visitor_is_closed_for_another_run_but_never_while_it_visits(
         assert await busy == "0"
 
     asyncio.run(scenario())
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line() -> None:
+    start: Any = "http://site.test/"
+    with pytest.raises(ValueError, match=r"out='/proc/none/images' can't be written to: No such"):
+        next(images.tasks(start, out="/proc/none/images"))
