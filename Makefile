@@ -50,7 +50,7 @@ test-local: venv ## all that needs no engine
 test-integration: venv ## the compose file with real containers, through pytest-docker
 	@scripts/test.sh tests/docker
 
-test-crawl: venv ## the crawler in containers: on a real site, with kills, and the demo
+test-crawl: venv ## the crawler: on a real site, with kills, on a hostile one, and the demo
 	@scripts/test.sh tests/crawl
 
 test-hosts: venv ## several hosts: three Docker engines on one machine, in network namespaces

@@ -1,4 +1,4 @@
-"""The crawler in containers, with what the other tests in containers have."""
+"""The crawler as a whole, mostly in containers, with what the other tests in containers have."""
 
 from __future__ import annotations
 

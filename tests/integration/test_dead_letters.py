@@ -115,6 +115,7 @@ def test_cancel_ends_a_run_with_its_runner_and_its_running_tasks(
         f"run {run} (held), task 9: cancelled\n"
     )
     other = int(waits.says(r"^\d+$"))
+    eventually(lambda: master.run_line(other)["tasks"] == "20")  # its number comes before them
     assert master.command("cancel", str(other)).code == 0
     assert waits.wait() == 1
     assert waits.lines("cancelled: 0 done, 0 dead, 20 cancelled")

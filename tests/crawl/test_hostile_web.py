@@ -26,7 +26,7 @@ from jobs.crawl import guard
 from jobs.crawl.site import Site
 from jobs.crawl.visiting import Visitor
 from queue_manager import Reject, Result
-from tests.integration.hostile_web import Web, picture
+from tests.crawl.hostile_web import Web, picture
 from tests.integration.processes import REPO, Master, Place, eventually
 
 JITTER_S = 0.5
