@@ -27,7 +27,9 @@ WEB = """
       args: {BASE: "${BASE:-python:3.13-slim-trixie}"}
     networks: [queue]
     stop_grace_period: 1s
+    volumes: ["./tests/crawl/slow.conf:/etc/nginx/conf.d/slow.conf:ro"]
 """
+SLOW = "http://web:8080/"
 DIGESTS = """
 import hashlib, json, os, sys
 found = {}
@@ -56,9 +58,9 @@ class Manual:
 
     stack: Stack
 
-    def crawl(self, name: str, *more: str, wait: bool = True) -> int:
+    def crawl(self, name: str, *more: str, start: str = "http://web/", wait: bool = True) -> int:
         """Crawl all of it into /shared/NAME. The same name again waits for the same run."""
-        words = ["submit", "images", "start=http://web/", "private=1", "pages=100000"]
+        words = ["submit", "images", f"start={start}", "private=1", "pages=100000"]
         words += ["depth=1000", f"out=/shared/{name}", *more, "--key", name]
         return int(self.stack.qm(*words, *(["--wait"] if wait else [])).split()[0])
 

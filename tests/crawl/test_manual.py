@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .manual import Manual, Request, most_at_once, most_starts, pictures, running, stored
+from .manual import SLOW, Manual, Request, most_at_once, most_starts, pictures, running, stored
 
 PLAINLY = ("at_once=0", "per_second=0", "robots=0")
 AT_ONCE, PER_SECOND = 6, 100
@@ -57,10 +57,10 @@ def test_each_file_is_what_its_name_says(plain: dict[str, str]) -> None:
 def test_kills_change_nothing_and_the_host_is_never_asked_too_much(
     manual: Manual, plain: dict[str, str]
 ) -> None:
-    """A worker is killed every two seconds, and the master once."""
+    """A worker is killed every two seconds, and the master once, over a slow line."""
     since = time.time()
     limits = (f"at_once={AT_ONCE}", f"per_second={PER_SECOND}")
-    manual.crawl("killed", *limits, wait=False)
+    manual.crawl("killed", *limits, start=SLOW, wait=False)
     kills, over = [0], threading.Event()
     killing = threading.Thread(target=_kill, args=(manual, kills, over))
     killing.start()
@@ -105,7 +105,7 @@ def _wait_for(manual: Manual, name: str, *limits: str) -> None:
     deadline = time.monotonic() + 200.0
     while True:
         try:
-            manual.crawl(name, *limits)
+            manual.crawl(name, *limits, start=SLOW)
             return
         except (AssertionError, subprocess.TimeoutExpired):
             assert time.monotonic() < deadline
