@@ -64,15 +64,11 @@ def tasks(
     from jobs.crawl.indexing import known
 
     first = str(start)
-    try:
-        os.makedirs(out, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"out={out!r} can't be written to: {error.strerror}") from None
     site = Site(
         start=first,
         run=f"{time.time():.3f}",
         hosts=list(dict.fromkeys([host_of(first), *hosts.names()])),
-        out=os.path.abspath(out),
+        out=_folder(out),
         pages=pages,
         depth=depth,
         at_once=at_once,
@@ -86,6 +82,14 @@ def tasks(
     for payload in known(site):
         yield task_of(site, payload)
     yield task_of(site, {"kind": "page", "url": first, "site": site.packed()})
+
+
+def _folder(out: str) -> str:
+    try:
+        os.makedirs(out, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out={out!r} can't be written to: {error.strerror}") from None
+    return os.path.abspath(out)
 
 
 @atexit.register
@@ -123,11 +127,7 @@ def report(counts: Counts) -> str:
     return _totals.line(counts)
 
 
-def finish(
-    results: Iterator[tuple[Any, Any]],
-    out: str = "/shared/images",
-    index: str = "jsonl",
-) -> None:
+def finish(results: Iterator[tuple[Any, Any]], out: str, index: str) -> None:
     """Write the index and the contact sheet."""
     from jobs.crawl.indexing import write_index
     from jobs.crawl.sheet import write_sheet

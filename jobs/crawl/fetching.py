@@ -16,12 +16,15 @@ import aiohttp
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from .address import normalized
 from .guard import ForbiddenAddressError, PublicResolver, check_host, forbidden
 
 CONNECT_S = 10.0
 SILENT_S = 30.0
 TOTAL_S = 240.0
 CHUNK_BYTES = 256 * 1024
+REDIRECTS = (301, 302, 303, 307, 308)
+"""Answers with these statuses name another address instead of having a body."""
 
 
 class FetchError(Exception):
@@ -83,10 +86,6 @@ class Answer:
                 if came > most:
                     raise TooLargeError(f"more than max_bytes={most}, unpacked")
                 yield chunk
-
-    async def body(self) -> bytes:
-        """All of it. Raises as `chunks` does."""
-        return b"".join([chunk async for chunk in self.chunks()])
 
     async def first(self, most: int) -> bytes:
         """The first `most` bytes of it, unpacked. Raises FetchError."""
@@ -170,6 +169,11 @@ class _in_words:
                 raise ForbiddenAddressError(str(refused)) from None
             said = str(error) or type(error).__name__
             raise FetchError(f"{self._address}: {said}") from None
+
+
+def location(headers: Mapping[str, str], address: str) -> str | None:
+    """What a redirect of an address leads to, normalized; None if that can't be fetched."""
+    return normalized(headers.get("Location", ""), address)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -10,7 +10,7 @@ from .address import normalized
 from .styles import pictures_of_style, references_of_sheet
 
 _WANTED = (
-    "a[href], area[href], iframe[src], frame[src], img, source[srcset], link[href],"
+    "base[href], a[href], area[href], iframe[src], frame[src], img, source[srcset], link[href],"
     " meta[content], input[src], video[poster], image, body[background], table[background],"
     " td[background], style, [style]"
 )
@@ -65,9 +65,10 @@ class _Page:
 
     def __init__(self, tree: LexborHTMLParser, address: str) -> None:
         self.found = Found()
-        self._base = _base_of(tree, address)
-        self._follow = not _says_nofollow(tree)
-        for node in tree.css(_WANTED):
+        nodes = tree.css(_WANTED)
+        self._base = _base_of(nodes, address)
+        self._follow = not _says_nofollow(nodes)
+        for node in nodes:
             self._look(node)
 
     def _look(self, node: LexborNode) -> None:
@@ -76,6 +77,8 @@ class _Page:
             case "a" | "area":
                 if "nofollow" not in (of.get("rel") or "").lower().split():
                     self._page(of.get("href"))
+            case "base":
+                pass  # it was looked at before all others
             case "iframe" | "frame":
                 self._page(of.get("src"))
             case "img" | "source" | "input":
@@ -174,16 +177,18 @@ def _behind_descriptors(text: str) -> str:
     return ""
 
 
-def _base_of(tree: LexborHTMLParser, address: str) -> str:
-    node = tree.css_first("base[href]")
-    href = node.attributes.get("href") if node is not None else None
+def _base_of(nodes: list[LexborNode], address: str) -> str:
+    bases = (node.attributes for node in nodes if node.tag == "base")
+    href = next((of["href"] for of in bases if "href" in of), None)
     return (normalized(href, address) if href else None) or address
 
 
-def _says_nofollow(tree: LexborHTMLParser) -> bool:
+def _says_nofollow(nodes: list[LexborNode]) -> bool:
+    metas = (node.attributes for node in nodes if node.tag == "meta")
     return any(
-        {"nofollow", "none"} & set(_words(node.attributes.get("content")))
-        for node in tree.css('meta[name="robots" i]')
+        (of.get("name") or "").lower() == "robots"
+        and {"nofollow", "none"} & set(_words(of.get("content")))
+        for of in metas
     )
 
 

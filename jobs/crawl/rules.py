@@ -13,15 +13,15 @@ from pathlib import Path
 
 from protego import Protego
 
-from .address import host_of, normalized
-from .fetching import Client, FetchError, retry_after_s
+from .address import host_of
+from .fetching import REDIRECTS, Client, FetchError, location, retry_after_s
 from .files import Store
 
 FOLDER = ".robots"
 MOST_BYTES = 512 * 1024
 """RFC 9309, 2.5: at least 500 KiB must be read."""
 
-REDIRECTS = 5
+MOST_REDIRECTS = 5
 """RFC 9309, 2.3.1.2: at least five are followed."""
 
 FRESH_S = 24 * 3600.0
@@ -123,11 +123,11 @@ class RulesOfHosts:
 
 async def _text(client: Client, address: str, host: str) -> str:
     """What robots.txt says; nothing where there is none (RFC 9309, 2.3.1.3)."""
-    for _ in range(REDIRECTS + 1):
+    for _ in range(MOST_REDIRECTS + 1):
         async with client.get(address, host, MOST_BYTES) as answer:
             status = answer.status
-            if status in (301, 302, 303, 307, 308):
-                target = normalized(answer.headers.get("Location", ""), address)
+            if status in REDIRECTS:
+                target = location(answer.headers, address)
                 if target is None:
                     return ""
                 address, host = target, host_of(target)

@@ -12,8 +12,16 @@ from typing import Any
 
 from queue_manager import Limit, Reject, Result, Retry, Task
 
-from .address import host_of, normalized, origin_of
-from .fetching import Answer, Client, FetchError, TooLargeError, retry_after_s
+from .address import host_of, origin_of
+from .fetching import (
+    REDIRECTS,
+    Answer,
+    Client,
+    FetchError,
+    TooLargeError,
+    location,
+    retry_after_s,
+)
 from .files import IN_MEMORY_BYTES, Store
 from .following import AGAIN, Follower, Handed
 from .guard import ForbiddenAddressError
@@ -34,7 +42,6 @@ LEAST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 24 * 3600.0
 SAID_AGAIN_S = 20.0
 
-_REDIRECTS = (301, 302, 303, 307, 308)
 _HTML = ("text/html", "application/xhtml+xml", "application/xml", "text/xml", "")
 
 
@@ -177,7 +184,7 @@ class Visitor:
             status = answer.status
             if status == 304 and known:
                 return visit.unchanged, []
-            if status in _REDIRECTS:
+            if status in REDIRECTS:
                 return self._redirected(visit, answer)
             if status in (429, 503):
                 self._busy(visit, answer)
@@ -197,7 +204,7 @@ class Visitor:
         raise _later(asked_s, f"{visit.address} answers {answer.status}")
 
     def _redirected(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
-        target = normalized(answer.headers.get("Location", ""), visit.address)
+        target = location(answer.headers, visit.address)
         if target is None:
             raise Skip("redirects to nothing that can be fetched")
         hops = [*visit.hops, visit.address]
