@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 
 from queue_manager import tls
 
 from . import processes, run
+from .containers import build, docker
 from .figure import Figure, ratio
 
 ROUNDS = 5
@@ -22,7 +22,6 @@ TASKS = 1_000_000
 WARM_UP_TASKS = 2_000
 LEAST = 0.7
 IMAGE = "quartermaster-bench"
-_LIMIT_S = 600.0
 
 
 def measure() -> list[Figure]:
@@ -65,27 +64,14 @@ def _in_container() -> list[Figure]:
     """The same measurement on the image's Python; its figures as they were written down."""
     if shutil.which("docker") is None:
         raise RuntimeError(f"{tls.lacking()}; or `make engine`, and it is measured in a container")
-    build = [
-        "docker",
-        "build",
-        "--quiet",
-        "--target",
-        "master",
-        "--tag",
-        IMAGE,
-        str(processes.ROOT),
-    ]
-    base = processes.ROOT / ".cache" / "base"
-    if base.exists():
-        build[2:2] = ["--build-arg", f"BASE={base.read_text().strip()}"]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL, timeout=_LIMIT_S)
+    build(str(processes.ROOT), "master", IMAGE)
     with processes.scratch() as folder:
         there = "/src/.cache/bench"
-        words = ["docker", "run", "--rm", "--init", "--network", "none", "--user", "0:0"]
+        words = ["run", "--rm", "--init", "--network", "none", "--user", "0:0"]
         words += ["--volume", f"{processes.ROOT}:/src:ro", "--volume", f"{folder}:{there}"]
         words += ["--env", "PYTHONPATH=/src", "--workdir", "/src", IMAGE]
         words += ["python", "-m", "bench", "encryption"]
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, timeout=_LIMIT_S)
+        docker(*words)
         found = json.loads((folder / "results.json").read_text())
     print(f"  (in a container: Python {found['machine']['Python']})")
     return [

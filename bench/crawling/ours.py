@@ -11,9 +11,9 @@ from pathlib import Path
 from queue_manager.messages import AskStatus, RunStarted, StartRun, Status
 
 from .. import processes
+from ..containers import build, docker
 from ..session import client
 from .crawl import Crawl
-from .website import base_words, docker
 
 MEMORY = Path("/dev/shm")
 """All crawlers write there: a new file on a disk can take longer than all the rest."""
@@ -53,7 +53,7 @@ def measure(site: str) -> Crawl:
 
 def measure_halves(site: str, workers: int) -> Crawl:
     """Workers in containers that may use half a processor each."""
-    image = _worker_image()
+    build(str(processes.ROOT), "worker", IMAGE)
     with (
         processes.scratch() as folder,
         memory_folder() as out,
@@ -61,7 +61,7 @@ def measure_halves(site: str, workers: int) -> Crawl:
         contextlib.ExitStack() as stack,
     ):
         for _ in range(workers):
-            stack.enter_context(_half(image, port, out))
+            stack.enter_context(_half(port, out))
         crawl(port, site, out / "warm", "depth=0")
         took_s, items = crawl(port, site, out / "all", "depth=1000")
         stored = _stored(out / "all")
@@ -69,7 +69,7 @@ def measure_halves(site: str, workers: int) -> Crawl:
 
 
 @contextlib.contextmanager
-def _half(image: str, port: int, out: Path) -> Iterator[None]:
+def _half(port: int, out: Path) -> Iterator[None]:
     """A worker with half a processor, on this machine's own network."""
     settings = {"QUEUE_HOST": "127.0.0.1", "QUEUE_PORT": str(port), "WORKER_SLOTS": "1"}
     settings |= {"QUEUE_AUTHKEY": processes.AUTHKEY.decode(), "QUEUE_TLS": processes.tls_mode}
@@ -77,17 +77,11 @@ def _half(image: str, port: int, out: Path) -> Iterator[None]:
     words += ["--user", "0:0", "--volume", f"{out}:{out}"]
     for name, value in settings.items():
         words += ["--env", f"{name}={value}"]
-    container = docker(*words, image)
+    container = docker(*words, IMAGE)
     try:
         yield
     finally:
         docker("rm", "--force", container)
-
-
-def _worker_image() -> str:
-    build = ["build", "--quiet", "--target", "worker", "--tag", IMAGE, *base_words()]
-    docker(*build, str(processes.ROOT))
-    return IMAGE
 
 
 def _is_slot(pid: int) -> bool:

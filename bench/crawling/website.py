@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .. import processes
+from ..containers import build, docker
 
 IMAGE = "quartermaster-bench-site"
 PAUSE_S = 0.3
-_LIMIT_S = 600.0
-_FLUSH_S = 2.0
-_LOG = "/var/log/web/access.log"
+FLUSH_S = 2.0
+LOG = "/var/log/web/access.log"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One line of the log: when it began and ended (epoch), what it got, and what it was for."""
+    """One line of the log: when it began and ended (epoch), what it got, and what it was for.
+
+    whole: all of the answer was sent; else whoever asked was gone.
+    """
 
     began: float
     ended: float
     status: int
     path: str
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,8 @@ class Site:
 
     def requests(self, since: float) -> list[Request]:
         """Those that began since then. The log is a second late."""
-        time.sleep(_FLUSH_S)
-        text = docker("exec", self.container, "cat", _LOG)
-        found = (_request(line) for line in text.splitlines())
-        return [request for request in found if request.began >= since]
+        time.sleep(FLUSH_S)
+        return requests_in(docker("exec", self.container, "cat", LOG), since)
 
     def span_s(self, since: float) -> float:
         """Seconds from the first request of the last crawl to the end of its last one.
@@ -61,8 +62,7 @@ class Site:
 @contextlib.contextmanager
 def running() -> Iterator[Site]:
     """Build it where that is needed, start it, and remove it at the end."""
-    build = ["build", "--quiet", "--target", "site", "--tag", IMAGE, *base_words()]
-    docker(*build, str(processes.ROOT / "deploy" / "web"))
+    build(str(processes.ROOT / "deploy" / "web"), "site", IMAGE)
     container = docker("run", "--detach", "--rm", IMAGE)
     try:
         where = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
@@ -71,20 +71,13 @@ def running() -> Iterator[Site]:
         docker("rm", "--force", container)
 
 
-def base_words() -> list[str]:
-    """What a build is told of the base image, where it is a stand-in."""
-    base = processes.ROOT / ".cache" / "base"
-    return ["--build-arg", f"BASE={base.read_text().strip()}"] if base.exists() else []
-
-
-def docker(*words: str) -> str:
-    """A command of Docker's; what it says. Raises CalledProcessError."""
-    done = subprocess.run(
-        ["docker", *words], check=True, capture_output=True, text=True, timeout=_LIMIT_S
-    )
-    return done.stdout.strip()
+def requests_in(log: str, since: float) -> list[Request]:
+    """The requests of a log that began since then."""
+    found = (_request(line) for line in log.splitlines())
+    return [request for request in found if request.began >= since]
 
 
 def _request(line: str) -> Request:
-    ended, took_s, status, _, _, path = line.split(" ", 5)
-    return Request(float(ended) - float(took_s), float(ended), int(status), path)
+    ended, took_s, status, _, _, completion, path = line.split(" ", 6)
+    began = float(ended) - float(took_s)
+    return Request(began, float(ended), int(status), path, completion == "OK")

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import docker
 
+from bench.crawling.website import FLUSH_S, LOG, Request, requests_in
 from tests.docker.conftest import Stack, eventually
 
 WORKERS = 4
-LOG = "/var/log/web/access.log"
 WEB = """
   web:
     image: ${IMAGES:-quartermaster}-web:${IMAGES_TAG:-latest}
@@ -40,16 +40,6 @@ for folder, _, names in os.walk(sys.argv[1]):
             found[os.path.relpath(path, sys.argv[1])] = hashlib.sha256(file.read()).hexdigest()
 json.dump(found, sys.stdout)
 """
-
-
-@dataclass(frozen=True)
-class Request:
-    """A line of the web server's log: began and ended in seconds (epoch)."""
-
-    began: float
-    ended: float
-    status: int
-    path: str
 
 
 @dataclass(frozen=True)
@@ -77,10 +67,8 @@ class Manual:
 
     def requests(self, since: float) -> list[Request]:
         """What was asked of the web server since then. Its log is a second late."""
-        time.sleep(2.0)
-        lines = self.stack.compose("exec", "-T", "web", "cat", LOG).splitlines()
-        found = [_request(line) for line in lines]
-        return [request for request in found if request.began >= since]
+        time.sleep(FLUSH_S)
+        return requests_in(self.stack.compose("exec", "-T", "web", "cat", LOG), since)
 
     def kill(self, service: str, number: int) -> None:
         """SIGKILL one of a service's containers from the host; its policy starts it again."""
@@ -132,11 +120,6 @@ def most_starts(requests: list[Request], window_s: float) -> int:
             first += 1
         most = max(most, last - first + 1)
     return most
-
-
-def _request(line: str) -> Request:
-    ended, took_s, status, _, _, path = line.split(" ", 5)
-    return Request(float(ended) - float(took_s), float(ended), int(status), path)
 
 
 def pictures(files: dict[str, str]) -> dict[str, str]:
