@@ -8,14 +8,16 @@ Never imported by the process that owns the queue: loading runs the user's code.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,18 +118,18 @@ def job_files(name: str, folder: Path) -> dict[str, bytes]:
         UnknownJobError: there is no such job.
     """
     folder = folder.resolve()
-    todo = [_job_path(name, folder)]
+    todo = [_job_path(name, folder).name]
     found: dict[str, bytes] = {}
+    looked_for: set[str] = set()
     while todo:
-        path = todo.pop()
-        key = path.relative_to(folder).as_posix()
+        key = todo.pop()
         if key in found:
             continue
         try:
-            found[key] = path.read_bytes()
+            found[key] = (folder / key).read_bytes()
         except OSError as error:
-            raise UnknownJobError(f"{_shown(path, folder)}: {error.strerror}") from error
-        todo += _neighbours(found[key], path, folder)
+            raise UnknownJobError(f"{_shown(folder / key, folder)}: {error.strerror}") from error
+        todo += _neighbours(found[key], key, folder, looked_for)
     return found
 
 
@@ -233,24 +235,27 @@ def _where(error: BaseException, path: Path, folder: Path) -> str:
     return f"{shown} line {line}: {text}" if line else f"{shown}: {text}"
 
 
-def _neighbours(source: bytes, path: Path, folder: Path) -> Iterator[Path]:
-    """The files of the folder that a module imports."""
+def _neighbours(source: bytes, key: str, folder: Path, looked_for: set[str]) -> list[str]:
+    """The files of the folder that a module imports, but for those that were looked for before."""
+    wanted = _imports(source, tuple(key.split("/")[:-1])) - looked_for
+    looked_for |= wanted
+    return [one for one in wanted if os.path.isfile(f"{folder}{os.sep}{one}")]
+
+
+@functools.lru_cache(maxsize=128)  # it is asked for every second, and parsing takes milliseconds
+def _imports(source: bytes, package: tuple[str, ...]) -> frozenset[str]:
+    """The files that a module imports where they are in the folder, by their paths below it."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
-        return
-    package = path.relative_to(folder).parent.parts
-    for node in ast.walk(tree):
-        for parts in _imported(node, package):
-            for length in range(1, len(parts) + 1):
-                base = folder.joinpath(*parts[:length])
-                for candidate in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
-                    if candidate.is_file():
-                        yield candidate
+        return frozenset()
+    names = {parts for node in ast.walk(tree) for parts in _imported(node, package)}
+    bases = {"/".join(parts[:length]) for parts in names for length in range(1, len(parts) + 1)}
+    return frozenset(f"{base}{end}" for base in bases for end in (".py", "/__init__.py"))
 
 
 def _imported(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The names that a node imports, as parts of paths below the folder."""
+    """The names that a node imports."""
     names: list[tuple[str, ...]] = []
     if isinstance(node, ast.Import):
         names = [tuple(alias.name.split(".")) for alias in node.names]

@@ -1,9 +1,11 @@
 """Loading jobs: neighbours, versions, and errors in one line."""
 
+import ast
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,6 +168,28 @@ def test_the_version_follows_the_files_that_are_imported(write: Write) -> None:
     write(other="x = 2\n")
     assert job_version("job", folder) == versions[-1]
     assert load_job("other", write(other=WORK)).version != versions[-1]
+
+
+def test_a_version_parses_only_what_has_changed(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for every second, by the event loop of a worker that feeds its slots."""
+    folder = write(job="import unlike_any_other\n" + WORK, unlike_any_other="x = 1\n")
+    parsed: list[bytes] = []
+    parse = ast.parse
+
+    def parsing(source: bytes, *more: Any, **options: Any) -> Any:
+        parsed.append(source)
+        return parse(source, *more, **options)
+
+    monkeypatch.setattr(ast, "parse", parsing)
+    first = job_version("job", folder)
+    before = len(parsed)
+    assert job_version("job", folder) == first
+    assert len(parsed) == before
+    write(unlike_any_other="x = 234\n")
+    assert job_version("job", folder) != first
+    assert parsed[before:] == [b"x = 234\n"]
 
 
 def test_the_version_follows_files_in_packages(write: Write) -> None:
