@@ -7,12 +7,18 @@ section 6.2.2 (by yarl); no fragment, no name and password.
 from __future__ import annotations
 
 import functools
+import string
+from collections.abc import Callable
 
 from ada_url import URL, join_url
 from yarl import URL as PlainURL
 
 LONGEST = 4096
 """Longer addresses are no pictures but tricks; RFC 9110 asks for 8,000 bytes of a request line."""
+
+
+LONGEST_KEPT = 512
+_OF_THE_FOLDER = frozenset(f"{string.ascii_letters}{string.digits}/._-~%")
 
 
 def normalized(address: str, base: str | None = None) -> str | None:
@@ -34,6 +40,32 @@ def normalized(address: str, base: str | None = None) -> str | None:
         except ValueError:
             return None
     return joined if len(joined) <= LONGEST else None
+
+
+def joiner(base: str) -> Callable[[str], str | None]:
+    """What joins the references of one page: as `normalized` does, and remembers what it found.
+
+    Most links of a page are those of the page before. A reference that begins with a name or a
+    slash is joined to the base's folder, whatever the page is called; the others (`?query`,
+    `http:?query`, white space) may need all of the base. A `#fragment` and `data:` lead nowhere.
+    """
+    folder = base[: base.partition("?")[0].rfind("/") + 1]
+
+    def join(reference: str) -> str | None:
+        short = len(reference) + len(folder) <= LONGEST_KEPT
+        plain = ":" not in reference or reference.startswith(("http://", "https://"))
+        if short and plain and reference[:1] in _OF_THE_FOLDER:
+            return _in_folder(reference, folder)
+        if reference.startswith(("#", "data:")):
+            return None
+        return normalized(reference, base)
+
+    return join
+
+
+@functools.lru_cache(maxsize=8192)
+def _in_folder(reference: str, folder: str) -> str | None:
+    return normalized(reference, folder)
 
 
 @functools.lru_cache(maxsize=1024)

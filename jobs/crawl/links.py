@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from .address import normalized
+from .address import joiner, normalized
 from .styles import pictures_of_style, references_of_sheet
 
 _WANTED = (
@@ -15,11 +15,15 @@ _WANTED = (
     " td[background], style, [style]"
 )
 _LAZY = ("data-src", "data-original", "data-lazy-src")
+_SETS = ("srcset", "data-srcset")
 _ICONS = {"icon", "apple-touch-icon", "apple-touch-icon-precomposed", "image_src", "mask-icon"}
 LONGEST_ALT = 1000
 """Characters of an alt text; more is no description but ballast in the tasks that carry it."""
 
 _METAS = {"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"}
+
+_Attributes = dict[str, str | None]
+_Node = tuple[str, _Attributes, LexborNode]
 
 
 @dataclass
@@ -61,37 +65,36 @@ def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
 
 
 class _Page:
-    """One page while it is read."""
+    """One page while it is read. What is in here is done for every link of a crawl."""
 
     def __init__(self, tree: LexborHTMLParser, address: str) -> None:
         self.found = Found()
-        nodes = tree.css(_WANTED)
-        self._base = _base_of(nodes, address)
+        nodes = [(node.tag or "", node.attributes, node) for node in tree.css(_WANTED)]
+        self._join = joiner(_base_of(nodes, address))
         self._follow = not _says_nofollow(nodes)
         for node in nodes:
-            self._look(node)
+            self._look(*node)
 
-    def _look(self, node: LexborNode) -> None:
-        of = node.attributes
-        match node.tag:
+    def _look(self, tag: str, of: _Attributes, node: LexborNode) -> None:
+        match tag:
             case "a" | "area":
-                if "nofollow" not in (of.get("rel") or "").lower().split():
+                if "rel" not in of or "nofollow" not in (of["rel"] or "").lower().split():
                     self._page(of.get("href"))
-            case "base":
-                pass  # it was looked at before all others
-            case "iframe" | "frame":
-                self._page(of.get("src"))
             case "img" | "source" | "input":
                 self._picture_of(node, of)
-            case "video":
-                self._picture(of.get("poster"))
-            case "image":
-                self._picture(of.get("href") or of.get("xlink:href"))
             case "link":
                 self._link(of)
             case "meta":
                 if (of.get("property") or of.get("name") or "").lower() in _METAS:
                     self._picture(of.get("content"))
+            case "base":
+                pass  # it was looked at before all others
+            case "iframe" | "frame":
+                self._page(of.get("src"))
+            case "video":
+                self._picture(of.get("poster"))
+            case "image":
+                self._picture(of.get("href") or of.get("xlink:href"))
             case "style":
                 pictures, sheets = references_of_sheet(node.text())
                 for one in pictures:
@@ -100,20 +103,26 @@ class _Page:
                     self._sheet(one)
             case _:
                 self._picture(of.get("background"))
-        for one in pictures_of_style(of.get("style") or ""):
-            self._picture(one)
+        if "style" in of:
+            for one in pictures_of_style(of["style"] or ""):
+                self._picture(one)
 
-    def _picture_of(self, node: LexborNode, of: dict[str, str | None]) -> None:
-        alt = " ".join((of.get("alt") or "").split())[:LONGEST_ALT]
+    def _picture_of(self, node: LexborNode, of: _Attributes) -> None:
         if node.tag == "source" and node.parent is not None and node.parent.tag != "picture":
             return  # of a video or an audio
+        alt = of.get("alt") or ""
+        if alt:
+            alt = " ".join(alt.split())[:LONGEST_ALT]
         self._picture(of.get("src"), alt)
         for name in _LAZY:
-            self._picture(of.get(name), alt)
-        for one in candidates(of.get("srcset")) + candidates(of.get("data-srcset")):
-            self._picture(one, alt)
+            if name in of:
+                self._picture(of[name], alt)
+        for name in _SETS:
+            if name in of:
+                for one in candidates(of[name]):
+                    self._picture(one, alt)
 
-    def _link(self, of: dict[str, str | None]) -> None:
+    def _link(self, of: _Attributes) -> None:
         kinds = set((of.get("rel") or "").lower().split())
         if "stylesheet" in kinds:
             self._sheet(of.get("href"))
@@ -127,24 +136,18 @@ class _Page:
             self._page(of.get("href"))
 
     def _page(self, address: str | None) -> None:
-        joined = self._joined(address) if self._follow else None
-        if joined is not None:
+        if self._follow and address and (joined := self._join(address)) is not None:
             self.found.pages.setdefault(joined)
 
     def _sheet(self, address: str | None) -> None:
-        joined = self._joined(address)
-        if joined is not None:
+        if address and (joined := self._join(address)) is not None:
             self.found.sheets.setdefault(joined)
 
     def _picture(self, address: str | None, alt: str = "") -> None:
-        joined = self._joined(address)
-        if joined is not None and not self.found.pictures.get(joined):
+        if not address or (joined := self._join(address)) is None:
+            return
+        if not self.found.pictures.get(joined):
             self.found.pictures[joined] = alt
-
-    def _joined(self, address: str | None) -> str | None:
-        if not address or address[0] == "#" or address.startswith("data:"):
-            return None
-        return normalized(address, self._base)
 
 
 def candidates(srcset: str | None) -> list[str]:
@@ -177,18 +180,18 @@ def _behind_descriptors(text: str) -> str:
     return ""
 
 
-def _base_of(nodes: list[LexborNode], address: str) -> str:
-    bases = (node.attributes for node in nodes if node.tag == "base")
-    href = next((of["href"] for of in bases if "href" in of), None)
+def _base_of(nodes: list[_Node], address: str) -> str:
+    hrefs = (of["href"] for tag, of, _ in nodes if tag == "base" and "href" in of)
+    href = next(hrefs, None)
     return (normalized(href, address) if href else None) or address
 
 
-def _says_nofollow(nodes: list[LexborNode]) -> bool:
-    metas = (node.attributes for node in nodes if node.tag == "meta")
+def _says_nofollow(nodes: list[_Node]) -> bool:
     return any(
-        (of.get("name") or "").lower() == "robots"
+        tag == "meta"
+        and (of.get("name") or "").lower() == "robots"
         and {"nofollow", "none"} & set(_words(of.get("content")))
-        for of in metas
+        for tag, of, _ in nodes
     )
 
 

@@ -31,8 +31,11 @@ TYPES = tuple(sorted({*_ENDINGS.values(), "svg"}))
 Image.init()
 # Of pictures too large to be shown, or damaged: here they are not shown.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-_FORMATS = tuple(name for name in _ENDINGS if name in Image.OPEN)  # MPO is opened as JPEG
+# They are tried in this order. MPO is opened as JPEG.
+_OFTEN = ("PNG", "JPEG", "GIF", "WEBP")
+_FORMATS = tuple(dict.fromkeys(name for name in (*_OFTEN, *_ENDINGS) if name in Image.OPEN))
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_FEED_BYTES = 1024  # an SVG's root is nearly always in the first piece; the rest is not parsed
 _SVG = "{http://www.w3.org/2000/svg}svg"
 
 
@@ -79,10 +82,14 @@ def is_whole(body: bytes) -> bool:
 
 def _svg(head: bytes) -> Picture | None:
     parser: XMLPullParser[Element] = XMLPullParser(events=["start"])
+    root = None
     try:
-        parser.feed(head)
-        # What is wrong with it is raised here, and not before what came ahead of it.
-        root = next((event[-1] for event in parser.read_events()), None)
+        for start in range(0, len(head), _FEED_BYTES):
+            parser.feed(head[start : start + _FEED_BYTES])
+            # What is wrong with it is raised here, and not before what came ahead of it.
+            root = next((event[-1] for event in parser.read_events()), None)
+            if root is not None:
+                break
     except (ParseError, LookupError, ValueError):  # the last two: of its encoding
         return None
     if not isinstance(root, Element) or root.tag not in (_SVG, "svg"):

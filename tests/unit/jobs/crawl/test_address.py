@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from jobs.crawl.address import LONGEST, host_of, normalized, origin_of
+from jobs.crawl.address import LONGEST, host_of, joiner, normalized, origin_of
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,28 @@ def test_host_and_origin_of_an_address() -> None:
     assert origin_of("https://site.test:8443/a?b") == "https://site.test:8443"
     assert host_of("http://[::1]:8000/") == "[::1]"
     assert origin_of("http://[::1]:8000/") == "http://[::1]:8000"
+
+
+_PIECES = [*"?#/:.%\\ \t\n@&=a", "..", "//", "http:", "https://", "http://b.test", "data:", "%2e"]
+
+
+@given(
+    base=st.lists(st.sampled_from(_PIECES), max_size=6).map("".join),
+    reference=st.lists(st.sampled_from(_PIECES), max_size=6).map("".join),
+)
+@example(base="x/page?a=/b", reference="y")
+@example(base="x/page?a", reference="http:?q")
+@example(base="x/page", reference="\t?q")
+def test_references_of_a_page_are_joined_as_one_by_one(base: str, reference: str) -> None:
+    """What is remembered of one page serves only where the next would get the same."""
+    pages = [normalized(f"http://site.test/{base}"), "http://site.test/x/other?z", "http://a.test/"]
+    if reference.startswith(("#", "data:")):
+        return
+    for page in pages:
+        if page is not None:
+            assert joiner(page)(reference) == normalized(reference, page)
+
+
+def test_what_leads_nowhere_is_no_address() -> None:
+    join = joiner("http://site.test/x")
+    assert [join(one) for one in ("#top", "data:image/gif;base64,R0lG")] == [None, None]
