@@ -19,6 +19,10 @@ from .wire import Wire
 TELL_S = 0.04
 """With as long again until the master has saved it: after a crash at most 0.1 s repeat."""
 
+MANY, GATHER_S = 16, 0.01
+"""A page of fewer outcomes costs master and runner more than what is on it: the next one is asked
+for so much later. What comes behind a pause finds the request waiting, and is collected at once."""
+
 
 def ask_page(wire: Wire, run: int, after: int) -> Future[Page]:
     """Ask for the outcomes of a run behind a sequence number."""
@@ -66,12 +70,16 @@ class Collector:
         page = wait(self._ask(self._after if self._collect is not None else UNTIL_END))
         while True:
             # The next page comes while this one is collected.
-            following = None if page.over else self._ask(page.last)
+            many = len(page.outcomes) >= MANY
+            following = self._ask(page.last) if many and not page.over else None
             for ended in page.outcomes:
                 self._collect_range(ended, page.bodies[ended.first])
             self.tell()
-            if following is None:
+            if page.over:
                 return page
+            if following is None:
+                time.sleep(GATHER_S)
+                following = self._ask(page.last)
             page = wait(following)
 
     def _ask(self, after: int) -> Future[Page]:
