@@ -10,7 +10,6 @@ import asyncio
 import email.utils
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp.resolver import ThreadedResolver
@@ -36,22 +35,29 @@ class TooLargeError(Exception):
 
 
 class Answer:
-    """The head of an answer, and its body as it comes.
+    """The head of an answer, and its body as it comes. A context: behind it no more comes.
 
     Attributes:
         status: the code, such as 200.
         headers: case does not matter.
+        type: the media type that it claims, in lower case.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, address: str, max_bytes: int) -> None:
         self._response, self._address, self._max_bytes = response, address, max_bytes
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
+        self.type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
-    @property
-    def type(self) -> str:
-        """The media type that it claims, in lower case."""
-        return self._response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A body that was not read ends its connection; one that was gives it back.
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
 
     @property
     def charset(self) -> str | None:
@@ -118,10 +124,9 @@ class Client:
             max_field_size=16 * 1024,
         )
 
-    @asynccontextmanager
     async def get(
         self, address: str, host: str, max_bytes: int, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Answer]:
+    ) -> Answer:
         """Ask for a normalized address.
 
         Raises:
@@ -134,11 +139,7 @@ class Client:
             response = await self._session.get(
                 URL(address, encoded=True), headers=headers, allow_redirects=False
             )
-        try:
-            yield Answer(response, address, max_bytes)
-        finally:
-            # A body that was not read ends its connection; one that was gives it back.
-            response.close() if not response.content.at_eof() else response.release()
+        return Answer(response, address, max_bytes)
 
     async def close(self) -> None:
         """End all connections."""

@@ -124,7 +124,7 @@ class RulesOfHosts:
 async def _text(client: Client, address: str, host: str) -> str:
     """What robots.txt says; nothing where there is none (RFC 9309, 2.3.1.3)."""
     for _ in range(MOST_REDIRECTS + 1):
-        async with client.get(address, host, MOST_BYTES) as answer:
+        with await client.get(address, host, MOST_BYTES) as answer:
             status = answer.status
             if status in REDIRECTS:
                 target = location(answer.headers, address)

@@ -163,8 +163,10 @@ class Visitor:
 
     def _limits(self, visit: Visit, rules: Rules | None) -> dict[str, Limit]:
         """The host's limit, now and then: a result with it may have been lost."""
+        if not visit.site.polite:
+            return {}
         now = time.monotonic()
-        if not visit.site.polite or now - self._said.get(visit.host, -SAID_AGAIN_S) < SAID_AGAIN_S:
+        if now - self._said.get(visit.host, -SAID_AGAIN_S) < SAID_AGAIN_S:
             return {}
         self._said[visit.host] = now
         return {visit.host: self._limit(visit.site, rules)}
@@ -180,7 +182,7 @@ class Visitor:
         known = visit.is_known(self._store)
         client, limit = self._client, visit.site.max_bytes
         headers = visit.conditions if known else None
-        async with client.get(visit.address, visit.host, limit, headers) as answer:
+        with await client.get(visit.address, visit.host, limit, headers) as answer:
             status = answer.status
             if status == 304 and known:
                 return visit.unchanged, []

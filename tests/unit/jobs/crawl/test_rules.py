@@ -6,8 +6,8 @@ import asyncio
 import email.utils
 import itertools
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,12 @@ class FakeClient:
     def __init__(self, answers: Mapping[str, Said | Exception]) -> None:
         self.answers, self.asked = answers, []  # type: ignore[var-annotated]
 
-    @asynccontextmanager
-    async def get(self, address: str, host: str, max_bytes: int) -> AsyncIterator[Said]:
+    async def get(self, address: str, host: str, max_bytes: int) -> AbstractContextManager[Said]:
         self.asked.append((address, host))
         answer = self.answers[address]
         if isinstance(answer, Exception):
             raise answer
-        yield answer
+        return nullcontext(answer)
 
 
 def rules(text: str) -> Rules:
