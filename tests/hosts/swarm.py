@@ -23,6 +23,20 @@ SSH = """#!/bin/sh
 while [ "$1" = -o ]; do shift 2; done
 cd "{folder}/$1/home" && DOCKER_HOST="unix://{folder}/$1/docker.sock" exec sh -c "$2"
 """
+# Swarm calls a node down that has missed three heartbeats; they are due every 5 s, give or take
+# 0.5 s (swarmkit, manager/dispatcher). The rest is for a slow machine.
+DOWN_S = 3 * 5.5 + 8.5
+# A node registers within 2 s, at its first attempt. One may take 5 s to fail, and the pause behind
+# it 8 s (swarmkit, agent): time for two that fail.
+READY_S = 2 * (5 + 8) + 4.0
+# What helps to understand a failure.
+ACCOUNT = {
+    "nodes": "docker node inspect --format '{{.Description.Hostname}} {{json .Status}}' "
+    "$(docker node ls --quiet)",
+    "tasks": "docker stack ps --no-trunc quartermaster",
+    "log of the master": "docker service logs --tail 30 quartermaster_master",
+    "log of the workers": "docker service logs --tail 30 quartermaster_worker",
+}
 
 
 class Swarm:
@@ -32,6 +46,7 @@ class Swarm:
         self.hosts = {host.name: host for host in lan.hosts}
         self.manager = lan.hosts[0]
         self.token = ""
+        self.failures_before = 0  # of tests that are over and done with
         self._ssh = lan.folder / "ssh"
         self._ssh.write_text(SSH.format(folder=lan.folder))
         self._ssh.chmod(0o755)
@@ -94,6 +109,66 @@ class Swarm:
         words = ["service", "ls", "--format", "{{.Name}} {{.Replicas}}"]
         lines = self.manager.docker(*words).splitlines()
         return {line.split()[0].partition("_")[2]: line.split()[1] for line in lines}
+
+    def nodes(self) -> dict[str, str]:
+        """What Swarm calls each node: Ready, Down."""
+        words = ["node", "ls", "--format", "{{.Hostname}} {{.Status}}"]
+        return dict(line.split() for line in self.manager.docker(*words).splitlines())
+
+    def wait_down(self, host: Host) -> None:
+        """Wait until Swarm calls a node down that has no power; `host.start` only then.
+
+        A node that registers while Docker 20.10 is about to call it down, which takes 0.1 s, stays
+        down for good, with a session and heartbeats: swarmkit's `Dispatcher.register` waits for
+        the node's state to be written, and `markNodeNotReady` changes it meanwhile.
+        """
+        eventually(lambda: self.nodes()[host.name] == "Down", DOWN_S, f"{host.name} is down")
+
+    def wait_ready(self) -> None:
+        """Wait until Swarm calls all nodes ready."""
+        eventually(lambda: set(self.nodes().values()) == {"Ready"}, READY_S, "all nodes are ready")
+
+    def mend(self) -> None:
+        """Do for the nodes, after a test that failed, what `wait_ready` may wait for in vain."""
+        eventually(self.answers, 60, "the master is back")
+        for name, state in self.nodes().items():
+            if state != "Ready":
+                self.hosts[name].kill()
+                self.hosts[name].start()
+
+    def have(self, count: int, each: int) -> None:
+        """Have so many workers, on each node so many at least; if it is not so, start all anew.
+
+        Swarm does not move them to a node that is back, and an update may leave a node without.
+        """
+        try:
+            eventually(lambda: self._has(count, each), 10)
+        except AssertionError:
+            for number in (0, count):
+                self.manager.docker("service", "scale", f"quartermaster_worker={number}")
+                what = f"{number} workers"
+                eventually(lambda n=number: self.workers().total() == n, 40, what)
+            assert self._has(count, each), self.workers()
+
+    def _has(self, count: int, each: int) -> bool:
+        workers = self.workers()
+        return workers.total() == count and all(workers[name] >= each for name in self.hosts)
+
+    def answers(self) -> bool:
+        """Whether the master does."""
+        try:
+            return "session name" in self.qm("status")
+        except AssertionError:
+            return False
+
+    def account(self) -> dict[str, str]:
+        """How the manager sees nodes and services, for who reads a failure."""
+        if not self.manager.on:
+            return {"nodes": f"{self.manager.name} is off"}
+        return {title: self._tells(line) for title, line in ACCOUNT.items()}
+
+    def _tells(self, command: str) -> str:
+        return self.manager.exec("timeout", "10", "sh", "-c", f"{command} 2>&1", check=False)
 
     def complete(self, workers: int, within_s: float = 40.0) -> None:
         """Wait until Swarm has all that is wanted, healthy."""

@@ -1,6 +1,7 @@
 """deploy/stack.yml on a swarm of three hosts, by the commands of docs/deployment.md.
 
-One stack serves all tests, in their order; each leaves a whole swarm behind.
+One stack serves all tests, in their order; each begins with all nodes ready, and
+says what else it needs.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ def _job() -> str:
 
 
 @pytest.fixture(scope="module")
-def swarm(lan: Lan, images: Images) -> Iterator[Swarm]:
+def stack(lan: Lan, images: Images, request: pytest.FixtureRequest) -> Iterator[Swarm]:
     """The stack, deployed from nothing: hostA has the checkout and the images, the others none."""
     swarm = Swarm(lan)
+    swarm.failures_before = request.session.testsfailed
     assert ("A", "docker compose build") in COMMANDS  # which `images` has run
     images.load(swarm.manager)
     folder = copy_checkout(swarm.manager)
@@ -63,14 +65,22 @@ def swarm(lan: Lan, images: Images) -> Iterator[Swarm]:
         swarm.complete(4)
         (folder / "jobs" / "where.py").write_text(_job())
         yield swarm
-    except BaseException:
-        for service in ("master", "worker"):
-            words = ["service", "logs", "--tail", "30", f"quartermaster_{service}"]
-            print(swarm.manager.docker(*words, check=False))
-        print(swarm.manager.docker("service", "ps", "quartermaster_worker", check=False))
+    except BaseException:  # before the first test: a test's failure does not come by here
+        print(*swarm.account().values(), sep="\n")
         raise
     finally:
         swarm.close()
+
+
+@pytest.fixture
+def swarm(stack: Swarm, request: pytest.FixtureRequest) -> Swarm:
+    """The stack, all nodes ready: also if a test before has failed."""
+    failures = request.session.testsfailed
+    if failures > stack.failures_before:
+        stack.failures_before = failures
+        stack.mend()
+    stack.wait_ready()
+    return stack
 
 
 def test_a_job_that_one_host_has_runs_on_all_three(swarm: Swarm) -> None:
@@ -92,6 +102,7 @@ def test_a_job_that_one_host_has_runs_on_all_three(swarm: Swarm) -> None:
 
 
 def test_what_tasks_have_left_on_each_node_is_gathered(swarm: Swarm) -> None:
+    swarm.have(4, each=1)
     folder = swarm.manager.home / "quartermaster"
     (folder / "jobs" / "leave.py").write_text(LEAVE)
     run = int(swarm.qm("submit leave --wait").split()[0])
@@ -120,6 +131,7 @@ def test_containers_are_confined_and_limited(swarm: Swarm) -> None:
 
 def test_a_rolling_update_starts_the_new_before_the_old_drain(swarm: Swarm) -> None:
     """Never fewer healthy workers than replicas; the old end with 0, and nothing is charged."""
+    swarm.have(4, each=1)
     old = {place.partition("/")[2][:12] for place in swarm.containers("worker")}
     assert len(old) == 4
     run = swarm.submit(240, 0.5)
@@ -167,9 +179,10 @@ def test_scaling_takes_effect_during_a_run(swarm: Swarm) -> None:
 
 def test_what_runs_goes_on_while_the_master_is_updated(swarm: Swarm) -> None:
     """Its name is back later than itself: nothing is given out before the workers have come."""
+    swarm.have(6, each=2)
     run = swarm.submit(6, 12.0)
     eventually(lambda: swarm.leased(run) == 6, 20, "all six run, and as many slots are free")
-    since = time.time()
+    since = time.time() + 1  # a new worker's slot has a task before it begins with it
     swarm.types("A", "docker service update --force quartermaster_master")
     swarm.finished(run, 6)
     assert max(one["result"][3] for one in swarm.results(run)) < since
@@ -178,6 +191,7 @@ def test_what_runs_goes_on_while_the_master_is_updated(swarm: Swarm) -> None:
 
 def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None:
     """Within 15 s, by the master's heartbeat; when the node is back it gets workers, and work."""
+    swarm.have(6, each=2)
     run = swarm.submit(200, 0.5)
     swarm.begun(run)
     host = swarm.hosts["hostC"]
@@ -188,9 +202,9 @@ def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None
     assert len(given_up) == 2
     assert max(when for when, _ in given_up) - cut < RERUN_S
     assert nodes["hostA"] + nodes["hostB"] > nodes["hostC"] > 0
+    swarm.wait_down(host)
     host.start()
-    ready = ["node", "ls", "--filter", "name=hostC", "--format", "{{.Status}}"]
-    eventually(lambda: swarm.manager.docker(*ready) == "Ready\n", 30, "hostC is ready")
+    swarm.wait_ready()
     swarm.shell(swarm.manager, "docker service scale --detach quartermaster_worker=9")
     eventually(lambda: swarm.workers()["hostC"] >= 3, 30, "workers on hostC")
     assert set(swarm.finished(swarm.submit(60, 0.1), 60)) == EVERYWHERE
@@ -198,24 +212,18 @@ def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None
 
 def test_the_masters_node_loses_its_power_and_comes_back(swarm: Swarm) -> None:
     """Nothing acknowledged is lost, workers of the other nodes go on and hand in, and it ends."""
+    swarm.have(9, each=1)
     run = swarm.submit(160, 0.5)
     swarm.begun(run)
     before = swarm.results(run)
     swarm.manager.kill()
     swarm.manager.start()
-    eventually(lambda: _answers(swarm), 60, "the master is back")
+    eventually(swarm.answers, 60, "the master is back")
     after = {one["task"]: one for one in swarm.results(run)}
     assert [after[one["task"]] for one in before] == before
     swarm.finished(run, 160)
     assert len(swarm.results(2)) == 60
     eventually(lambda: set(swarm.workers()) == EVERYWHERE, 30, "workers of all nodes")
-
-
-def _answers(swarm: Swarm) -> bool:
-    try:
-        return "session name" in swarm.qm("status")
-    except AssertionError:
-        return False
 
 
 def test_global_mode_has_one_worker_on_each_node(swarm: Swarm) -> None:
