@@ -3,6 +3,7 @@
     lan: a bridge in a network namespace of its own, never connected to the machine's network
     host: dockerd in namespaces of its own, on that bridge; can be cut off, frozen, killed
     capture, flipper: what somebody on the wire could read, and change
+    swarm: the stack on a swarm of hosts
     images, checkout: what a user brings to a host, and the commands of the documents
     namespaces, cgroups, bridge: how that is done
 

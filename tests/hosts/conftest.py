@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import pytest
 
@@ -20,6 +21,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.hosts)
             item.add_marker(pytest.mark.timeout(600))
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A fixture that can tell what went on when a test failed."""
+
+    def account(self) -> dict[str, str]:
+        """Texts by their titles; it must not fail, whatever has."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure is shown with what the witnesses say, as things are at that moment."""
+    report = yield
+    if report.failed:
+        found = (one for one in item.funcargs.values() if isinstance(one, Witness))
+        for witness in dict.fromkeys(found):  # one may be there under several names
+            report.sections += witness.account().items()
+    return report
 
 
 @pytest.fixture(scope="session")

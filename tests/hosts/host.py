@@ -88,7 +88,11 @@ class Host(Engine):
         try:
             eventually(self.answers, ENGINE_WAIT_S, f"the engine of {self.name}")
         except AssertionError as error:
-            raise AssertionError(f"{error}: {self.log.read_text()[-2000:]}") from error
+            raise AssertionError(f"{error}: {self.said()}") from error
+
+    def said(self, lines: int = 20) -> str:
+        """The last that its boot and its engine wrote, over all times that it was on."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def kill(self) -> None:
         """Cut its power, if it is on: every process is gone, and nobody on the net hears of it."""

@@ -89,6 +89,10 @@ class Lan:
             address = ("--advertise-addr", host.address)
             host.docker("swarm", "join", *address, "--token", token, f"{manager.address}:2377")
 
+    def account(self) -> dict[str, str]:
+        """What helps to understand a failure: the end of each host's log."""
+        return {f"log of {host.name}": host.said(40) for host in self.hosts}
+
     def capture(self) -> Capture:
         """A record of all frames on the net, from the start of its `with` to its end."""
         return Capture(self.bridge.inside, self.folder / f"frames-{next(_files)}")

@@ -1,38 +1,26 @@
 """deploy/stack.yml on a swarm of three hosts, by the commands of docs/deployment.md.
 
-One stack serves all tests, in their order; each leaves a whole swarm behind.
+One stack serves all tests, in their order; each begins with all nodes ready, and
+says what else it needs.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
 
 import pytest
 
-from tests.hosts.checkout import copy_checkout, document_commands
-from tests.hosts.host import Host
+from tests.hosts.checkout import copy_checkout
 from tests.hosts.images import Images
 from tests.hosts.lan import Lan
-from tests.integration.processes import REPO, eventually
+from tests.hosts.swarm import COMMANDS, DOCUMENT, QM, Swarm
+from tests.integration.processes import eventually
 
-DOCUMENT = REPO / "docs" / "deployment.md"
-COMMANDS = document_commands(DOCUMENT, "Docker Swarm")
 DEPLOY = "docker stack deploy --resolve-image never --compose-file deploy/stack.yml quartermaster"
-QM = "docker exec $(docker ps --quiet --filter name=quartermaster_master) qm "
 EVERYWHERE = {"hostA", "hostB", "hostC"}
 RERUN_S = 15.0
-# For `make ship`: the hosts share the file tree, so a host's engine and folder are at hand.
-SSH = """#!/bin/sh
-while [ "$1" = -o ]; do shift 2; done
-cd "{folder}/$1/home" && DOCKER_HOST="unix://{folder}/$1/docker.sock" exec sh -c "$2"
-"""
 
 
 # Leaves a file on the node where its task ran.
@@ -49,132 +37,6 @@ def work(n):
 """
 
 
-class Swarm:
-    """Three hosts, a user's terminal on each of them, and the stack that he deploys."""
-
-    def __init__(self, lan: Lan) -> None:
-        self.hosts = {host.name: host for host in lan.hosts}
-        self.manager = lan.hosts[0]
-        self.token = ""
-        self._ssh = lan.folder / "ssh"
-        self._ssh.write_text(SSH.format(folder=lan.folder))
-        self._ssh.chmod(0o755)
-
-    def types(self, letter: str, command: str) -> str:
-        """What a command prints that the document has, typed in the project's folder of a host."""
-        assert (letter, command) in COMMANDS, f"{letter}$ {command}: not in {DOCUMENT.name}"
-        return self.shell(self.hosts[f"host{letter}"], command)
-
-    def shell(self, host: Host, command: str) -> str:
-        """What a command prints on a host."""
-        folder = host.home / "quartermaster"
-        folder.mkdir(exist_ok=True)
-        # `make ship` needs a base image only to build what is not there.
-        settings = [f"TOKEN={self.token}", f"SSH={self._ssh}", "BASE=quartermaster-worker:latest"]
-        words = ["env", "-C", str(folder), *settings, "bash", "-euc", command]
-        return host.exec(*words, timeout_s=200.0)
-
-    def qm(self, words: str) -> str:
-        """What `qm` prints in the master's container."""
-        return self.shell(self.manager, QM + words)
-
-    def submit(self, count: int, pause_s: float) -> int:
-        """The id of a new run of `where`."""
-        return int(self.qm(f"submit where count={count} pause_s={pause_s}"))
-
-    def results(self, run: int) -> list[dict[str, Any]]:
-        """The ended tasks of a run, in task order."""
-        return [json.loads(line) for line in self.qm(f"results {run}").splitlines()]
-
-    def begun(self, run: int, count: int = 10) -> list[dict[str, Any]]:
-        """Wait until so many tasks of a run have ended; returns these."""
-        return eventually(
-            lambda: done if len(done := self.results(run)) >= count else [], 30, f"{run} goes on"
-        )
-
-    def finished(self, run: int, count: int, within_s: float = 60.0) -> Counter[str]:
-        """Wait for all of a run: once each, none charged. Returns how many each node did."""
-        found = self.results(run)
-        deadline = time.monotonic() + within_s
-        while len(found) < count:
-            assert time.monotonic() < deadline, f"{len(found)} of {count}\n{self.qm('status')}"
-            time.sleep(0.3)
-            found = self.results(run)
-        assert [one["result"][0] for one in found] == list(range(count))
-        assert {(one["state"], one["attempts"]) for one in found} == {("done", 1)}
-        return Counter(one["result"][1] for one in found)
-
-    def leased(self, run: int) -> int:
-        """How many tasks of a run are in the hands of workers."""
-        found = re.search(rf"^ +{run} +active +\d+ +\d+ +(\d+)", self.qm("status"), re.MULTILINE)
-        return int(found[1]) if found else 0
-
-    def workers(self) -> Counter[str]:
-        """How many workers are connected from each node."""
-        return Counter(re.findall(r"^worker +(\w+):", self.qm("status"), re.MULTILINE))
-
-    def replicas(self) -> dict[str, str]:
-        """`RUNNING/WANTED` of each service."""
-        words = ["service", "ls", "--format", "{{.Name}} {{.Replicas}}"]
-        lines = self.manager.docker(*words).splitlines()
-        return {line.split()[0].partition("_")[2]: line.split()[1] for line in lines}
-
-    def complete(self, workers: int, within_s: float = 40.0) -> None:
-        """Wait until Swarm has all that is wanted, healthy."""
-        wanted = {"master": "1/1", "worker": f"{workers}/{workers}"}
-        eventually(lambda: self.replicas() == wanted, within_s, f"{wanted} of {self.replicas()}")
-
-    def containers(self, service: str) -> dict[str, dict[str, Any]]:
-        """What the engines say of the running containers of a service, by host and id."""
-        found = {}
-        for host in self.hosts.values():
-            words = ["ps", "--quiet", "--filter", f"name=quartermaster_{service}"]
-            for one in host.docker(*words).split():
-                found[f"{host.name}/{one}"] = json.loads(host.docker("inspect", one))[0]
-        return found
-
-    def events(self, since: float) -> list[dict[str, Any]]:
-        """What has happened to containers of workers on all hosts since then, in order of time."""
-        found = []
-        for host in self.hosts.values():
-            span = ["--since", f"{since:.3f}", "--until", f"{time.time():.3f}"]
-            words = ["--filter", "type=container", "--format", "{{json .}}"]
-            lines = host.docker("events", *span, *words).splitlines()
-            found += [json.loads(line) for line in lines]
-        ours = "quartermaster_worker"
-        found = [e for e in found if e["Actor"]["Attributes"]["name"].startswith(ours)]
-        return sorted(found, key=lambda event: int(event["timeNano"]))
-
-    def master_log(self, pattern: str) -> list[tuple[float, str]]:
-        """The lines of the master's log that a pattern is in, with their times (epoch)."""
-        container = "$(docker ps --quiet --filter name=quartermaster_master)"
-        log = self.shell(self.manager, f"docker logs --timestamps {container} 2>&1")
-        lines = [line.partition(" ") for line in log.splitlines() if re.search(pattern, line)]
-        return [(_epoch(moment), line) for moment, _, line in lines]
-
-    def gone(self) -> bool:
-        """Whether nothing of the stack is left but its volumes and secret."""
-        left = [host.docker("ps", "--all", "--quiet") for host in self.hosts.values()]
-        return not any(left) and "quartermaster" not in self.manager.docker("network", "ls")
-
-    def close(self) -> None:
-        """Leave hosts as they were; their images stay."""
-        self.manager.docker("stack", "rm", "quartermaster", check=False)
-        for host in self.hosts.values():
-            host.docker("swarm", "leave", "--force", check=False)
-        for host in self.hosts.values():
-            names = host.docker("ps", "--all", "--quiet").split()
-            if names:
-                host.docker("rm", "--force", *names, check=False)
-            volumes = ("quartermaster_data", "quartermaster_shared")
-            host.docker("volume", "rm", "--force", *volumes, check=False)
-            shutil.rmtree(host.home / "quartermaster", ignore_errors=True)
-
-
-def _epoch(moment: str) -> float:
-    return datetime.fromisoformat(f"{moment[:26]}+00:00").timestamp()
-
-
 def _job() -> str:
     """The job that the document shows."""
     found = re.search(r"^```python\n# jobs/where.py\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
@@ -183,9 +45,10 @@ def _job() -> str:
 
 
 @pytest.fixture(scope="module")
-def swarm(lan: Lan, images: Images) -> Iterator[Swarm]:
+def stack(lan: Lan, images: Images, request: pytest.FixtureRequest) -> Iterator[Swarm]:
     """The stack, deployed from nothing: hostA has the checkout and the images, the others none."""
     swarm = Swarm(lan)
+    swarm.failures_before = request.session.testsfailed
     assert ("A", "docker compose build") in COMMANDS  # which `images` has run
     images.load(swarm.manager)
     folder = copy_checkout(swarm.manager)
@@ -202,14 +65,22 @@ def swarm(lan: Lan, images: Images) -> Iterator[Swarm]:
         swarm.complete(4)
         (folder / "jobs" / "where.py").write_text(_job())
         yield swarm
-    except BaseException:
-        for service in ("master", "worker"):
-            words = ["service", "logs", "--tail", "30", f"quartermaster_{service}"]
-            print(swarm.manager.docker(*words, check=False))
-        print(swarm.manager.docker("service", "ps", "quartermaster_worker", check=False))
+    except BaseException:  # before the first test: a test's failure does not come by here
+        print(*swarm.account().values(), sep="\n")
         raise
     finally:
         swarm.close()
+
+
+@pytest.fixture
+def swarm(stack: Swarm, request: pytest.FixtureRequest) -> Swarm:
+    """The stack, all nodes ready: also if a test before has failed."""
+    failures = request.session.testsfailed
+    if failures > stack.failures_before:
+        stack.failures_before = failures
+        stack.mend()
+    stack.wait_ready()
+    return stack
 
 
 def test_a_job_that_one_host_has_runs_on_all_three(swarm: Swarm) -> None:
@@ -231,6 +102,7 @@ def test_a_job_that_one_host_has_runs_on_all_three(swarm: Swarm) -> None:
 
 
 def test_what_tasks_have_left_on_each_node_is_gathered(swarm: Swarm) -> None:
+    swarm.have(4, each=1)
     folder = swarm.manager.home / "quartermaster"
     (folder / "jobs" / "leave.py").write_text(LEAVE)
     run = int(swarm.qm("submit leave --wait").split()[0])
@@ -259,6 +131,7 @@ def test_containers_are_confined_and_limited(swarm: Swarm) -> None:
 
 def test_a_rolling_update_starts_the_new_before_the_old_drain(swarm: Swarm) -> None:
     """Never fewer healthy workers than replicas; the old end with 0, and nothing is charged."""
+    swarm.have(4, each=1)
     old = {place.partition("/")[2][:12] for place in swarm.containers("worker")}
     assert len(old) == 4
     run = swarm.submit(240, 0.5)
@@ -306,9 +179,10 @@ def test_scaling_takes_effect_during_a_run(swarm: Swarm) -> None:
 
 def test_what_runs_goes_on_while_the_master_is_updated(swarm: Swarm) -> None:
     """Its name is back later than itself: nothing is given out before the workers have come."""
+    swarm.have(6, each=2)
     run = swarm.submit(6, 12.0)
     eventually(lambda: swarm.leased(run) == 6, 20, "all six run, and as many slots are free")
-    since = time.time()
+    since = time.time() + 1  # a new worker's slot has a task before it begins with it
     swarm.types("A", "docker service update --force quartermaster_master")
     swarm.finished(run, 6)
     assert max(one["result"][3] for one in swarm.results(run)) < since
@@ -317,6 +191,7 @@ def test_what_runs_goes_on_while_the_master_is_updated(swarm: Swarm) -> None:
 
 def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None:
     """Within 15 s, by the master's heartbeat; when the node is back it gets workers, and work."""
+    swarm.have(6, each=2)
     run = swarm.submit(200, 0.5)
     swarm.begun(run)
     host = swarm.hosts["hostC"]
@@ -327,9 +202,9 @@ def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None
     assert len(given_up) == 2
     assert max(when for when, _ in given_up) - cut < RERUN_S
     assert nodes["hostA"] + nodes["hostB"] > nodes["hostC"] > 0
+    swarm.wait_down(host)
     host.start()
-    ready = ["node", "ls", "--filter", "name=hostC", "--format", "{{.Status}}"]
-    eventually(lambda: swarm.manager.docker(*ready) == "Ready\n", 30, "hostC is ready")
+    swarm.wait_ready()
     swarm.shell(swarm.manager, "docker service scale --detach quartermaster_worker=9")
     eventually(lambda: swarm.workers()["hostC"] >= 3, 30, "workers on hostC")
     assert set(swarm.finished(swarm.submit(60, 0.1), 60)) == EVERYWHERE
@@ -337,24 +212,18 @@ def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None
 
 def test_the_masters_node_loses_its_power_and_comes_back(swarm: Swarm) -> None:
     """Nothing acknowledged is lost, workers of the other nodes go on and hand in, and it ends."""
+    swarm.have(9, each=1)
     run = swarm.submit(160, 0.5)
     swarm.begun(run)
     before = swarm.results(run)
     swarm.manager.kill()
     swarm.manager.start()
-    eventually(lambda: _answers(swarm), 60, "the master is back")
+    eventually(swarm.answers, 60, "the master is back")
     after = {one["task"]: one for one in swarm.results(run)}
     assert [after[one["task"]] for one in before] == before
     swarm.finished(run, 160)
     assert len(swarm.results(2)) == 60
     eventually(lambda: set(swarm.workers()) == EVERYWHERE, 30, "workers of all nodes")
-
-
-def _answers(swarm: Swarm) -> bool:
-    try:
-        return "session name" in swarm.qm("status")
-    except AssertionError:
-        return False
 
 
 def test_global_mode_has_one_worker_on_each_node(swarm: Swarm) -> None:

@@ -167,7 +167,8 @@ def test_every_command_for_compose_is_run_by_a_test() -> None:
 def test_every_command_for_swarm_is_run_by_a_test() -> None:
     """Its tests refuse to run what is not there; here, that they leave nothing out."""
     commands = document_commands(REPO / "docs/deployment.md", "Docker Swarm")
-    source = (REPO / "tests/hosts/test_swarm.py").read_text("utf-8")
+    parts = ("swarm.py", "test_swarm.py")
+    source = "".join((REPO / "tests/hosts" / part).read_text("utf-8") for part in parts)
     constants = dict(re.findall(r'^(DEPLOY|QM) = "(.*)"$', source, re.MULTILINE))
     assert len(commands) > 15
     for _, command in commands:
