@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
@@ -174,8 +175,10 @@ class AsyncSlot:
     def __init__(self, job: Job, end: SlotEnd, board: Board) -> None:
         self._job, self._end, self._board = job, end, board
         self._runner = asyncio.Runner()
+        self._loop = self._runner.get_loop()
         self._flights: list[_Flight] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._startable: deque[_Flight] = deque()
+        self._tasks: set[asyncio.Task[_Flight]] = set()
         self._limit = 1
         self._flush_due: asyncio.TimerHandle | None = None
         self._flush_soon = False
@@ -195,15 +198,14 @@ class AsyncSlot:
         return self._runner.run(self._run(give))
 
     async def _run(self, give: Give) -> bool:
-        loop = asyncio.get_running_loop()
-        self._ended = loop.create_future()
-        loop.add_reader(self._end.sock, self._readable)
+        self._ended = self._loop.create_future()
+        self._loop.add_reader(self._end.sock, self._readable)
         self._take(give)
         self._obey()  # what came together with the first
         try:
             return await self._ended
         finally:
-            loop.remove_reader(self._end.sock)
+            self._loop.remove_reader(self._end.sock)
 
     def _readable(self) -> None:
         if not self._end.read():
@@ -223,7 +225,9 @@ class AsyncSlot:
         before, known = self._limit, bool(self._flights)
         self._limit = 1 if give.alone else self._job.options.concurrency
         payloads, _ = payloads_of(give.lease)
-        self._flights.append(_Flight(give, self._board.pages[give.page], payloads))
+        flight = _Flight(give, self._board.pages[give.page], payloads)
+        self._flights.append(flight)
+        self._startable.append(flight)
         if self._limit != before or not known:
             self._end.send(Report(give.lease.number, [], concurrency=self._limit))
         self._start()
@@ -232,27 +236,32 @@ class AsyncSlot:
         for flight in self._flights:
             if flight.lease.number == order.lease:
                 flight.cancel(order.ranges)
-        self._plan_flush()  # of a lease that has nothing left
+                self._plan_flush(flight)  # it may have nothing left
 
     def _start(self) -> None:
-        for flight in self._flights:
-            while len(self._tasks) < self._limit and (found := flight.start()) is not None:
-                task = asyncio.ensure_future(self._one(flight, *found))
-                self._tasks.add(task)
-                task.add_done_callback(self._landed)
-        self._plan_flush()
+        """Let as many fly as may. This is run for every task: it looks at no lease in vain."""
+        while self._startable and len(self._tasks) < self._limit:
+            flight = self._startable[0]
+            found = flight.start()
+            if found is None:  # nor ever: an end only comes nearer
+                self._startable.popleft()
+                self._plan_flush(flight)
+                continue
+            task = self._loop.create_task(self._one(flight, *found))
+            self._tasks.add(task)
+            task.add_done_callback(self._landed)
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
+    def _landed(self, task: asyncio.Task[_Flight]) -> None:
         self._tasks.discard(task)
-        task.result()
+        self._plan_flush(task.result())
         self._start()
 
-    async def _one(self, flight: _Flight, position: int, payload: Any) -> None:
-        """One task from its start to its record."""
+    async def _one(self, flight: _Flight, position: int, payload: Any) -> _Flight:
+        """One task from its start to its record. Returns what it was of."""
         tail = Tail(flight.lease.number, position)
         if position in flight.cancelled:
             flight.land(tail, None, asyncio.CancelledError(), self._limit)
-            return
+            return flight
         task = asyncio.current_task()
         assert task is not None  # this is a coroutine
         flight.tasks[position] = task
@@ -264,6 +273,7 @@ class AsyncSlot:
             flight.land(tail, value, error, self._limit)
         elif position in flight.flying:  # else that was said while it did not end
             flight.give_up(tail)
+        return flight
 
     def _hangs(self, flight: _Flight, tail: Tail) -> None:
         """A coroutine does not end although it was cancelled."""
@@ -285,16 +295,15 @@ class AsyncSlot:
         except BaseException as error:  # also SystemExit: `work` does not end the slot
             return None, error
 
-    def _plan_flush(self) -> None:
+    def _plan_flush(self, flight: _Flight) -> None:
         """Report soon: at once where a lease is over, for the next one is asked for by that."""
-        if self._flush_soon:
-            return
-        self._flush_soon = any(flight.over for flight in self._flights)
-        if self._flush_soon or self._flush_due is None:
-            if self._flush_due is not None:
-                self._flush_due.cancel()
-            loop = asyncio.get_running_loop()
-            self._flush_due = loop.call_later(0.0 if self._flush_soon else FLUSH_S, self._flush)
+        soon = flight.over
+        if self._flush_due is not None:
+            if self._flush_soon or not soon:
+                return
+            self._flush_due.cancel()
+        self._flush_soon = soon
+        self._flush_due = self._loop.call_later(0.0 if soon else FLUSH_S, self._flush)
 
     def _flush(self) -> None:
         self._flush_due, self._flush_soon = None, False
@@ -303,14 +312,14 @@ class AsyncSlot:
             found, flight.landed = merged(flight.landed), []
             if flight.over:
                 self._flights.remove(flight)
+                if flight in self._startable:  # its page is another lease's from now on
+                    self._startable.remove(flight)
             if found or flight.over:
                 number, over = flight.lease.number, flight.over
                 reports.append(Report(number, found, over=over, concurrency=self._limit))
         self._end.send(*reports)
         if not self._flights:
             self._end_with(True)
-        elif any(flight.landed or flight.over for flight in self._flights):
-            self._plan_flush()
 
     def _leave(self) -> None:
         """A coroutine does not end: report what landed, and end without it."""

@@ -484,3 +484,29 @@ async def work(word):
         assert len(rig.slots) == 1
 
     run_worker(scenario)
+
+
+def test_a_lease_that_was_taken_back_starts_nothing_on_the_page_of_the_next(
+    jobs: Any, slot: Any, tmp_path: Path, wait_until: Any
+) -> None:
+    """It is over without a task of its own that lands, while others hold all places."""
+    write(jobs, tmp_path, "async def work(word): return await gate(word)\n", concurrency=2)
+    first = jobs.lease(["a", "b", "c"])
+    slot.give(first)
+    taken_back = jobs.lease(["d", "e"])
+    slot.give(taken_back, page=1)
+    wait_until(lambda: on(tmp_path, "a") and on(tmp_path, "b"))
+    slot.board.pages[1].lower(0)
+    (tmp_path / "a").touch()
+    while not (report := slot.report()).over:
+        pass
+    assert (report.lease, report.outcomes) == (taken_back.number, [])
+    slot.give(jobs.lease(["f", "g"]), page=1)
+    (tmp_path / "b").touch()
+    wait_until(lambda: on(tmp_path, "c") and on(tmp_path, "f"))
+    for word in "cfg":
+        (tmp_path / word).touch()
+    slot.outcomes()
+    slot.outcomes()
+    assert not on(tmp_path, "d")
+    assert not on(tmp_path, "e")
