@@ -20,7 +20,6 @@ from .guard import ForbiddenAddressError, PublicResolver, check_host, forbidden
 
 CONNECT_S = 10.0
 SILENT_S = 30.0
-TOTAL_S = 240.0
 CHUNK_BYTES = 256 * 1024
 REDIRECTS = (301, 302, 303, 307, 308)
 """Answers with these statuses name another address instead of having a body."""
@@ -115,9 +114,8 @@ class Client:
                 ttl_dns_cache=60,
                 resolver=ThreadedResolver() if private else PublicResolver(),
             ),
-            timeout=aiohttp.ClientTimeout(
-                total=TOTAL_S, sock_connect=CONNECT_S, sock_read=SILENT_S
-            ),
+            # All of it together has the limit of its task: a second timer would say no more.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
             headers={"User-Agent": user_agent, "Accept-Language": "*"},
             cookie_jar=aiohttp.DummyCookieJar(),
             max_line_size=16 * 1024,
