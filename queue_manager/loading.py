@@ -120,16 +120,16 @@ def job_files(name: str, folder: Path) -> dict[str, bytes]:
     folder = folder.resolve()
     todo = [_job_path(name, folder).name]
     found: dict[str, bytes] = {}
-    looked_for: set[str] = set()
+    looked_for = set(todo)
     while todo:
         key = todo.pop()
-        if key in found:
-            continue
         try:
             found[key] = (folder / key).read_bytes()
         except OSError as error:
             raise UnknownJobError(f"{_shown(folder / key, folder)}: {error.strerror}") from error
-        todo += _neighbours(found[key], key, folder, looked_for)
+        wanted = _imports(found[key], tuple(key.split("/")[:-1])) - looked_for
+        looked_for |= wanted
+        todo += [one for one in wanted if os.path.isfile(os.path.join(folder, one))]
     return found
 
 
@@ -233,13 +233,6 @@ def _where(error: BaseException, path: Path, folder: Path) -> str:
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     text = " ".join(f"{type(error).__name__}: {said}".split())
     return f"{shown} line {line}: {text}" if line else f"{shown}: {text}"
-
-
-def _neighbours(source: bytes, key: str, folder: Path, looked_for: set[str]) -> list[str]:
-    """The files of the folder that a module imports, but for those that were looked for before."""
-    wanted = _imports(source, tuple(key.split("/")[:-1])) - looked_for
-    looked_for |= wanted
-    return [one for one in wanted if os.path.isfile(f"{folder}{os.sep}{one}")]
 
 
 @functools.lru_cache(maxsize=128)  # it is asked for every second, and parsing takes milliseconds

@@ -16,8 +16,9 @@ from yarl import URL as PlainURL
 LONGEST = 4096
 """Longer addresses are no pictures but tricks; RFC 9110 asks for 8,000 bytes of a request line."""
 
-
 LONGEST_KEPT = 512
+"""Longer references, with their folders, are not remembered: 8,192 of them could take much room."""
+
 _OF_THE_FOLDER = frozenset(f"{string.ascii_letters}{string.digits}/._-~%")
 
 

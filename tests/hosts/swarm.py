@@ -203,6 +203,16 @@ class Swarm:
         lines = [line.partition(" ") for line in log.splitlines() if re.search(pattern, line)]
         return [(_epoch(moment), line) for moment, _, line in lines]
 
+    def removed(self) -> bool:
+        """Whether the stack could be removed: its network not before all its tasks have stopped."""
+        try:
+            self.types("A", "docker stack rm quartermaster")
+        except AssertionError as error:
+            if re.search("network .* is in use by task", str(error)):
+                return False
+            raise
+        return True
+
     def gone(self) -> bool:
         """Whether nothing of the stack is left but its volumes and secret."""
         left = [host.docker("ps", "--all", "--quiet") for host in self.hosts.values()]

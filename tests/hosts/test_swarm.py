@@ -230,7 +230,7 @@ def test_global_mode_has_one_worker_on_each_node(swarm: Swarm) -> None:
     """The documented change of the file, deployed; the queue is still there."""
     line = "sed 's/replicas: .*WORKERS.*/mode: global/' deploy/stack.yml >deploy/global.yml"
     swarm.types("A", line)
-    eventually(lambda: _removed(swarm), 40, "Swarm lets go of the network")
+    eventually(swarm.removed, 40, "Swarm lets go of the network")
     eventually(swarm.gone, 40, "the stack is removed")
     swarm.types("A", DEPLOY.replace("stack.yml", "global.yml"))
     swarm.complete(3)
@@ -238,13 +238,3 @@ def test_global_mode_has_one_worker_on_each_node(swarm: Swarm) -> None:
     assert set(swarm.workers()) == EVERYWHERE
     assert len(swarm.results(2)) == 60
     assert set(swarm.finished(swarm.submit(60, 0.1), 60)) == EVERYWHERE
-
-
-def _removed(swarm: Swarm) -> bool:
-    """Whether the stack could be removed; its network can't be before all tasks have stopped."""
-    try:
-        swarm.types("A", "docker stack rm quartermaster")
-    except AssertionError as error:
-        assert re.search("network .* is in use by task", str(error)), error  # noqa: PT017
-        return False
-    return True
