@@ -113,7 +113,7 @@ class Service:
         self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self.runs.closed, most)
         # Stock clients before our workers: they take one task each and would get none behind them.
         turn.followers += [tasks, self._workers, results, self.runs, self._pruning]
-        manager = serving(tasks, results, self._exchange)
+        manager = serving(tasks, results, self._exchange, settings.queue_names)
         where = (settings.queue_bind, settings.queue_port)
         try:
             mode = master_mode(settings)

@@ -6,7 +6,7 @@ As a client it works as the tutorials' own class does:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.managers import BaseManager
 from typing import Any
 
@@ -57,8 +57,17 @@ class QueueManager(BaseManager):
         )
 
 
-def serving(tasks: Served, results: Served, exchange: Served) -> type[QueueManager]:
-    """A QueueManager class with the objects behind every name on the network."""
+def serving(
+    tasks: Served,
+    results: Served,
+    exchange: Served,
+    added: Mapping[str, names.QueueName] | None = None,
+) -> type[QueueManager]:
+    """A QueueManager class with the objects behind every name on the network.
+
+    added: what QUEUE_NAMES says. What else scripts call the queues, the server knows by itself.
+    """
+    queues: dict[names.QueueName, Served] = {"task": tasks, "result": results}
 
     class Serving(QueueManager):
         pass
@@ -70,6 +79,9 @@ def serving(tasks: Served, results: Served, exchange: Served) -> type[QueueManag
     ):
         for typeid in typeids:
             Serving.register(typeid, callable=_always(served), exposed=served.exposed)
+    for typeid, queue in (added or {}).items():
+        served = queues[queue]
+        Serving.register(typeid, callable=_always(served), exposed=served.exposed)
     return Serving
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import handshake, pickles
 from .errors import QueueError
 from .framing import FrameProtocol
-from .names import EXCHANGE
+from .names import EXCHANGE, MOST_CHARACTERS
 from .records import FRAME_BYTES
 from .settings import is_loopback
 from .transport import HANDSHAKE_S
@@ -74,7 +74,7 @@ class Peer(FrameProtocol):
         if self.encrypted:
             self._await_request()
         self._deadline: asyncio.TimerHandle | None = None
-        self._talks_to: set[str] = set()
+        self._talks_to: set[Served] = set()
         self._eof = False
         self._stock = False
 
@@ -89,8 +89,8 @@ class Peer(FrameProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.peers.discard(self)
         self._cancel_deadline()
-        for typeid in self._talks_to:
-            self.server.served(typeid).ended(self, exc is not None and not self._eof)
+        for served in self._talks_to:
+            served.ended(self, exc is not None and not self._eof)
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -222,28 +222,34 @@ class Peer(FrameProtocol):
             return None
         raise ValueError(f"{name!r} is not on this network")
 
-    def _served(self, typeid: str) -> Served:
+    def _served(self, typeid: Any) -> Served:
+        if not isinstance(typeid, str) or len(typeid) > MOST_CHARACTERS:
+            raise ValueError(f"a name is a text of at most {MOST_CHARACTERS} characters")
         try:
             return self.server.served(typeid)
-        except KeyError:
-            raise ValueError(f"no {typeid!r} is registered on this network") from None
+        except KeyError as error:
+            self.server.asked_in_vain(self.where.rpartition(":")[0], typeid)
+            raise ValueError(error.args[0]) from None
 
     def _call_received(self, body: bytes) -> None:
         if body and body[0] != _PICKLE:
             self._stock = False
             self.max_bytes = 2 * FRAME_BYTES
-            self._talks_to.add(EXCHANGE)
-            self.server.served(EXCHANGE).frame(self, body)
+            served = self.server.served(EXCHANGE)
+            self._talks_to.add(served)
+            served.frame(self, body)
             return
         try:
             ident, method, args, kwargs = pickles.loads(body)
             served = self._served(ident)
             if method not in served.exposed:
-                raise AttributeError(f"{ident} has no {method!r} on this network")
+                raise AttributeError(
+                    f"{ident} has no {method!r} on this network, only {', '.join(served.exposed)}"
+                )
         except (QueueError, ValueError, TypeError, AttributeError) as error:
             self.fail(_built_in(error))
             return
-        self._talks_to.add(ident)
+        self._talks_to.add(served)
         served.call(self, method, args, kwargs)
 
     def answer(self, value: Any) -> None:

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from . import handshake, tls
+from . import handshake, names, tls
 from .errors import WrongKeyError
 from .framing import frame, tune
 from .peer import Peer, Served
@@ -27,6 +27,9 @@ _ACCEPT_PAUSE_S = 0.2
 _GOODBYE_S = 1.0
 _HELLO_BYTES = 64 * 1024
 _STOCK_EXTRA_BYTES = 64 * 1024
+_OF_QUEUES = {"task": names.TASK_QUEUE[0], "result": names.RESULT_QUEUE[0]}
+_HOSTS_LOGGED, _NAMES_LOGGED = 256, 8
+"""Of so many hosts, and of so many names of each, it is remembered what they asked for in vain."""
 
 
 class LoopServer:
@@ -63,6 +66,7 @@ class LoopServer:
         self.rejected: dict[str, int] = {}
         self._registry = registry
         self._served: dict[str, Served] = {}
+        self._asked_in_vain: dict[str, set[str]] = {}
         self._handshakes: set[asyncio.Task[None]] = set()
         self.peers: set[Peer] = set()
 
@@ -93,13 +97,31 @@ class LoopServer:
             peer.close()
 
     def served(self, typeid: str) -> Served:
-        """The one object of a registered name. Raises KeyError for a name that is not on offer."""
-        if typeid not in self._served:
+        """The one object of a name: a registered one, or another that scripts use for a queue.
+
+        Raises KeyError, with a line for whoever asked, for a name that is not on offer.
+        """
+        registered = self._registry.get(typeid)
+        if registered is None:
+            typeid = _OF_QUEUES.get(names.queue_named(typeid) or "", typeid)
             registered = self._registry.get(typeid)
-            if registered is None or registered[0] is None:
-                raise KeyError(typeid)
+        if registered is None or registered[0] is None:
+            raise KeyError(names.unknown(typeid, self._registry))
+        if typeid not in self._served:
             self._served[typeid] = registered[0]()
         return self._served[typeid]
+
+    def asked_in_vain(self, host: str, typeid: str) -> None:
+        """A client asked for a name that is not on offer: the log says so, once for each client."""
+        asked = self._asked_in_vain.setdefault(host, set())
+        if typeid in asked or len(asked) >= _NAMES_LOGGED:
+            return
+        asked.add(typeid)
+        if len(self._asked_in_vain) > _HOSTS_LOGGED:
+            self._asked_in_vain.pop(next(iter(self._asked_in_vain)))
+        log.warning(
+            "%s asks for a name that is not here: %s", host, names.unknown(typeid, self._registry)
+        )
 
     def reject(self, where: str, why: str) -> None:
         """Count a connection that was turned away, and log the first of each kind and host."""

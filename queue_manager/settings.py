@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from .errors import SettingsError
+from .names import QueueName, parse_names
 from .tags import CHARACTERS, split_tags
 
 _Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -31,6 +32,8 @@ _EXPECTED = {
     "queue_allow_weak_authkey": "1 or 0",
     "queue_tls": "auto, required or off",
     "queue_max_bytes": "a number of bytes, 1 to 7340032",
+    "queue_names": "task:NAME or result:NAME, with commas between them",
+    "queue_stock_ack": "put or next",
     "worker_slots": "a whole number, 1 to 4096",
     "worker_jobs": "master or local",
     "worker_drain_s": "a number of seconds, 0 or more",
@@ -69,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_tls: Literal["auto", "required", "off"] = "auto"
     queue_tls_set: bool = False
     queue_max_bytes: _Bytes = 1024 * 1024
+    queue_names: dict[str, QueueName] = msgspec.field(default_factory=dict)
+    queue_stock_ack: Literal["put", "next"] = "put"
     job: str | None = None
     job_args: str = ""
     jobs_folder: Path = Path("jobs")
@@ -138,9 +143,10 @@ def _value(name: str, text: str, kind: Any) -> Any:
         return Path(text)
     if kind is str or kind == str | None:  # not through msgspec, for which "null" is None
         return text
-    if kind == frozenset[str]:
+    split = {"worker_tags": split_tags, "queue_names": parse_names}.get(name)
+    if split is not None:
         try:
-            return split_tags(text)
+            return split(text)
         except ValueError:
             raise _wrong(name, text) from None
     plain = text.strip() if name in _EXPECTED else text

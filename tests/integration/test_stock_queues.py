@@ -229,3 +229,69 @@ def test_shutdown_and_other_calls_of_a_manager_are_not_on_the_network(master: Ma
         with pytest.raises(ValueError, match="on this network"):
             client(f"dispatch({connect}, None, {call})")
     assert client("tasks.qsize()") == 0
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize("python", [pytest.param(path, id=name) for name, path in stock_pythons()])
+def test_scripts_find_the_queues_under_their_own_names(python: str, master: Master) -> None:
+    client = master.client(python)
+    for task_name, result_name in (
+        ("get_job_q", "get_result_q"),
+        ("GetTaskQueue", "GetResultQueue"),
+        ("task_queue", "result_queue"),
+        ("get_dispatched_job_queue", "get_finished_job_queue"),
+        ("get_task_url_queue", "get_feedback_queue"),
+    ):
+        names = {"task_name": task_name, "result_name": result_name}
+        client("[manager.register(name) for name in (task_name, result_name)]", **names)
+        client("getattr(manager, task_name)().put(result_name)", **names)
+        assert client("tasks.get(timeout=5)") == result_name
+        client("getattr(manager, result_name)().put(task_name)", **names)
+        assert client("results.get(timeout=5)") == task_name
+        assert client("getattr(manager, task_name)().qsize()", **names) == 0
+
+
+def test_queue_names_adds_names(start_master: Callable[..., Master]) -> None:
+    master = start_master(QUEUE_NAMES="task:get_x,result:get_y")
+    client = master.client()
+    client("[manager.register(name) for name in ('get_x', 'get_y')]")
+    client("manager.get_x().put(1)")
+    assert client("(tasks.get(timeout=5), manager.get_y().put(2))")[0] == 1
+    assert client("results.get(timeout=5)") == 2
+
+
+@pytest.mark.parametrize("python", [pytest.param(path, id=name) for name, path in stock_pythons()])
+def test_an_unknown_name_is_answered_with_the_names_and_logged_once(
+    python: str, master: Master
+) -> None:
+    client = master.client(python)
+    client("manager.register('get_thing')")
+    for _ in range(3):
+        with pytest.raises(
+            ValueError, match=r"get_task_queue.*get_job_q.*QUEUE_NAMES=task:get_thing"
+        ):
+            client("manager.get_thing()")
+    client("manager.register('get_things')")
+    with pytest.raises(ValueError, match="QUEUE_NAMES=result:get_things"):
+        client("manager.get_things()")
+    assert len(master.process.lines(r"127\.0\.0\.1 asks for .* no 'get_thing' ")) == 1
+    assert len(master.process.lines(r"127\.0\.0\.1 asks for .* no 'get_things' ")) == 1
+
+
+def test_a_stranger_of_names_fills_neither_the_log_nor_the_memory(master: Master) -> None:
+    client = master.client()
+    connect = "manager._Client(manager.address, authkey=manager._authkey)"
+    for n in range(40):
+        with pytest.raises(ValueError, match="QUEUE_NAMES"):
+            client(f"dispatch({connect}, None, 'create', ('get_{n}',))")
+    with pytest.raises(ValueError, match="a text of at most 256 characters"):
+        client(f"dispatch({connect}, None, 'create', ('x' * 257,))")
+    assert len(master.process.lines("asks for a name")) == 8
+
+
+def test_a_method_that_a_queue_lacks_is_answered_with_those_that_it_has(master: Master) -> None:
+    client = master.client()
+    with pytest.raises(AttributeError, match=r"'clear'.*only put, get"):
+        client("tasks._callmethod('clear')")

@@ -19,7 +19,8 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
         "queue_host": "127.0.0.1", "queue_bind": "127.0.0.1", "queue_port": 5000,
         "queue_port_set": False, "queue_publish": None, "queue_publish_known": False,
         "queue_authkey": None, "queue_authkey_file": None, "queue_allow_weak_authkey": False,
-        "queue_tls": "auto", "queue_tls_set": False, "queue_max_bytes": 1_048_576, "job": None,
+        "queue_tls": "auto", "queue_tls_set": False, "queue_max_bytes": 1_048_576,
+        "queue_names": {}, "queue_stock_ack": "put", "job": None,
         "job_args": "", "jobs_folder": Path("jobs"), "master_data": Path("data"),
         "worker_jobs": "master", "worker_name": "", "worker_drain_s": 8.0,
         "worker_tags": frozenset(), "queue_keep_days": 30.0,
@@ -76,6 +77,14 @@ def test_values_are_converted() -> None:
         ("WORKER_DRAIN_S", "nan", "a number of seconds"),
         ("WORKER_TAGS", "gpu,big mem", "tags with commas between them, each of A-Z, a-z"),
         ("WORKER_TAGS", "gpu;bigmem", "tags with commas"),
+        ("QUEUE_NAMES", "get_x", "task:NAME or result:NAME, with commas between them"),
+        ("QUEUE_NAMES", "tasks:get_x", "task:NAME or result:NAME"),
+        ("QUEUE_NAMES", "task:get x", "task:NAME or result:NAME"),
+        ("QUEUE_NAMES", "task:get_x,result:get_x", "task:NAME or result:NAME"),
+        ("QUEUE_NAMES", "result:get_task_queue", "task:NAME or result:NAME"),
+        ("QUEUE_NAMES", "task:get_exchange", "task:NAME or result:NAME"),
+        ("QUEUE_NAMES", "task:" + "x" * 257, "task:NAME or result:NAME"),
+        ("QUEUE_STOCK_ACK", "get", "put or next"),
         ("QUEUE_KEEP_DAYS", "long", "a number of days"),
         ("QUEUE_ALLOW_WEAK_AUTHKEY", "perhaps", "1 or 0"),
     ],
@@ -87,6 +96,11 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(
         load_settings({name: value})
     assert str(caught.value).startswith(f"{name}='{value}': expected {expected}")
     assert "\n" not in str(caught.value)
+
+
+def test_names_of_the_queues_stand_between_commas() -> None:
+    settings = load_settings({"QUEUE_NAMES": " task:get_x , result:get_y,task:get_job_q"})
+    assert settings.queue_names == {"get_x": "task", "get_y": "result", "get_job_q": "task"}
 
 
 @pytest.mark.parametrize(
