@@ -137,13 +137,25 @@ class QuotaCounts:
     dropped: int = 0
 
 
+class Delivered(NamedTuple):
+    """How far stock clients have read the queue run's results.
+
+    seq, place: the next result that nobody was ever given, as its outcome and the place in it.
+    behind: those before it that nobody has for certain: they were on their way, or came back.
+    """
+
+    seq: int = 0
+    place: int = 0
+    behind: tuple[tuple[int, int], ...] = ()
+
+
 @dataclass(slots=True)
 class Changes:
     """All that one turn makes durable, in one transaction.
 
     runs, counts, strays, quotas and groups replace what was recorded of the same one before.
-    keys: of the new tasks, by run. delivered: up to where the queue run's results went to stock
-    clients, as (seq, index in it). workers: ids of workers that came (True) or left (False).
+    keys: of the new tasks, by run. delivered: how far stock clients have read the queue run's
+    results. workers: ids of workers that came (True) or left (False).
     revived: runs whose dead letters of before this turn wait again, from that wall time on, with
     no attempts and losses. forgotten: runs that are no more; their rows go in `drop_some`.
     """
@@ -153,7 +165,7 @@ class Changes:
     strays: dict[tuple[int, int], StrayRecord] = field(default_factory=dict)
     runs: dict[int, RunRecord] = field(default_factory=dict)
     keys: dict[int, set[str]] = field(default_factory=dict)
-    delivered: tuple[int, int] | None = None
+    delivered: Delivered | None = None
     counts: dict[int, RunCounts] = field(default_factory=dict)
     workers: dict[str, bool] = field(default_factory=dict)
     revived: dict[int, float] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """Results of the queue run on their way to stock clients: oldest first, each to one of them.
 
 A delivery counts once the client has spoken again or has gone in good order; one that ends in a
-reset before that comes again. What is delivered is on disk before the next is given.
+reset before that comes again. What is delivered is on disk before the next is given, so after a
+crash only what was on its way comes a second time.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Any, NamedTuple
 from queue_manager import codec
 from queue_manager.errors import QueueError
 
-from .changes import QUEUE_RUN, OutcomeRecord
+from .broker.run import Run
+from .changes import QUEUE_RUN, Delivered, OutcomeRecord
 from .turn import Turn
 
 log = logging.getLogger("quartermaster.master")
 
 _PAGE_BYTES = 256 * 1024
+_UNREAD = object()
 
 
 class Item(NamedTuple):
@@ -38,22 +41,25 @@ class Delivery:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        seq, self._skip = turn.store.delivered
+        seq, self._skip, behind = turn.store.delivered
         self._read_to = seq - 1
         self._buffer: deque[Item] = deque()
-        self._back: list[Item] = []
+        self._back = [Item(*at, _UNREAD) for at in sorted(behind)]  # sorted is a heap
         self._out: dict[object, Item] = {}
-        self.available = turn.store.count_results(QUEUE_RUN, self._read_to) - self._skip
+        waiting = turn.store.count_results(QUEUE_RUN, self._read_to) - self._skip
+        self.available = waiting + len(self._back)
 
     def arrived(self, count: int) -> None:
         """So many results came to be on disk."""
         self.available += count
 
     def take(self, reader: object) -> Item | None:
-        """The next result, for a reader that has none on its way; None when there is none."""
-        if self._back:
-            item = heapq.heappop(self._back)
-        else:
+        """The next result, for a reader that has none on its way; None when there is none.
+
+        Raises StoreError when it can't be read: nothing was taken.
+        """
+        item = self._take_back()
+        if item is None:
             if not self._buffer:
                 self._read_ahead()
             if not self._buffer:
@@ -66,7 +72,7 @@ class Delivery:
     def confirm(self, reader: object) -> None:
         """The reader has what was sent to it, if anything was."""
         if self._out.pop(reader, None) is not None:
-            self._turn.broker.delivered(*self._first_undelivered())
+            self._turn.broker.delivered(self._how_far)
             self._turn.wake()
 
     def give_back(self, reader: object) -> bool:
@@ -78,19 +84,44 @@ class Delivery:
         self.available += 1
         return True
 
-    def _first_undelivered(self) -> tuple[int, int]:
-        open_items = [*self._out.values(), *self._back[:1], *list(self._buffer)[:1]]
-        return min(((i.seq, i.place) for i in open_items), default=(self._read_to + 1, 0))
+    def _how_far(self) -> Delivered:
+        """There are never more behind than clients that were reading at one time."""
+        behind = tuple(sorted((i.seq, i.place) for i in (*self._out.values(), *self._back)))
+        if self._buffer:
+            return Delivered(self._buffer[0].seq, self._buffer[0].place, behind)
+        return Delivered(self._read_to + 1, self._skip, behind)
+
+    def _take_back(self) -> Item | None:
+        """The first of those that came back, or were on their way when the master crashed."""
+        while self._back:
+            seq, place, value = self._back[0]
+            if value is _UNREAD:
+                found, _ = self._turn.read_outcomes(self._run, seq - 1, 1)
+                values = self._values(found[0]) if found and found[0].seq == seq else []
+                if place >= len(values):
+                    self.available -= 1
+                    heapq.heappop(self._back)
+                    continue
+                value = values[place]
+            heapq.heappop(self._back)
+            return Item(seq, place, value)
+        return None
+
+    @property
+    def _run(self) -> Run:
+        return self._turn.broker.runs[QUEUE_RUN]
 
     def _read_ahead(self) -> None:
-        run = self._turn.broker.runs[QUEUE_RUN]
         while not self._buffer:
-            outcomes, _ = self._turn.read_outcomes(run, self._read_to, _PAGE_BYTES)
+            outcomes, _ = self._turn.read_outcomes(self._run, self._read_to, _PAGE_BYTES)
             if not outcomes:
                 return
             for outcome in outcomes:
                 values = self._values(outcome)
-                for index in range(self._skip, len(values)):
+                if not values:
+                    self.available -= outcome.stop - outcome.start - self._skip
+                skip = self._skip if outcome.seq == self._read_to + 1 else 0
+                for index in range(skip, len(values)):
                     self._buffer.append(Item(outcome.seq, index, values[index]))
                 self._skip = 0
                 self._read_to = outcome.seq
@@ -100,5 +131,4 @@ class Delivery:
             return codec.decode_batch(outcome.results)
         except QueueError as error:
             log.error("results of tasks from %d on can't be read: %s", outcome.first, error)
-            self.available -= outcome.stop - outcome.start - self._skip
             return []

@@ -239,7 +239,8 @@ class Turn:
         try:
             for run, lane in low:
                 self._refill(run, lane)
-            self._unread = ""
+            if low:  # else nothing was read, and another may still be told to wait
+                self._unread = ""
         except StoreError as error:
             for run, lane in low:
                 run.look(lane, time.monotonic())

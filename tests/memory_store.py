@@ -14,6 +14,7 @@ from master.changes import (
     BlockRecord,
     BlockState,
     Changes,
+    Delivered,
     GroupRecord,
     LoadedRun,
     OutcomeRecord,
@@ -38,7 +39,7 @@ class Kept:
     """All that is on the disk that there is not. Order of insertion is that of numbers."""
 
     epoch: int = 0
-    delivered: tuple[int, int] = (0, 0)
+    delivered: Delivered = field(default_factory=Delivered)
     next_run: int = 1
     next_block: int = 1
     next_seq: int = 1

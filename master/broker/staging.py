@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..changes import Changes, OutcomeRecord, StrayRecord, StrayState
+from ..changes import Changes, Delivered, OutcomeRecord, StrayRecord, StrayState
 from .run import Run
 from .strays import Stray
 
@@ -22,7 +22,7 @@ class Staging:
         self._undo: list[Callable[[], object]] = []
         self._after: list[Callable[[], object]] = []
         self._collected: dict[int, Run] = {}
-        self._delivered: tuple[int, int] | None = None
+        self._delivered: Callable[[], Delivered] | None = None
         self._left: set[str] = set()
 
     def when_committed(self, act: Callable[[], object]) -> None:
@@ -73,9 +73,12 @@ class Staging:
         self._left.add(worker)
         self.undo_by(partial(self._left.discard, worker))
 
-    def delivered(self, seq: int, index: int) -> None:
-        """Note up to where stock clients have the queue run's results, as `collected` does."""
-        self._delivered = seq, index
+    def delivered(self, how_far: Callable[[], Delivered]) -> None:
+        """Note that stock clients have read on, as `collected` does. how_far: asked at the commit.
+
+        Many clients read in one turn, and what it tells grows with them: it is asked once for all.
+        """
+        self._delivered = how_far
 
     @property
     def delivering(self) -> bool:
@@ -92,7 +95,7 @@ class Staging:
         for run in self._collected.values():
             if run.id not in self.changes.forgotten:
                 self._record(run)
-        self.changes.delivered = self._delivered
+        self.changes.delivered = self._delivered() if self._delivered is not None else None
         self.changes.workers.update(dict.fromkeys(self._left, False))
 
     # --- records ---

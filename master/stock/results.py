@@ -6,6 +6,7 @@ import logging
 from functools import partial
 from typing import Any
 
+from queue_manager.errors import StoreError
 from queue_manager.peer import Peer
 
 from ..changes import QUEUE_RUN, Changes
@@ -27,7 +28,11 @@ class ResultQueue(QueueFace):
             if outcome.run == QUEUE_RUN:
                 self._delivery.arrived(outcome.stop - outcome.start)
         for peer, waiting in list(self._waiting.items()):
-            item = self._delivery.take(peer)
+            try:
+                item = self._delivery.take(peer)
+            except StoreError as error:  # who waits goes on waiting: it is read again by and by
+                self._turn.read_later(str(error))
+                break
             if item is None:
                 break
             del self._waiting[peer]

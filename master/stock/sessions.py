@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from queue_manager.peer import Peer
 
 from ..broker.lease import Lease, Session
+from ..changes import QUEUE_RUN, Changes
 from ..turn import Step, Turn
 
 
@@ -32,17 +33,42 @@ class StockSession:
 
 @dataclass(slots=True)
 class Waiting:
-    """A client that waits in `get` or `join`. timer: when its time-out ends."""
+    """A client that waits in `get`. timer: when its time-out ends."""
 
     stock: StockSession
     timer: asyncio.TimerHandle | None
-    open_tasks: int = 0
-    last_task: int = 0
 
     def stop(self) -> None:
         """It does not wait any more."""
         if self.timer is not None:
             self.timer.cancel()
+
+
+@dataclass(slots=True)
+class Joining:
+    """A client that waits in `join` until the tasks up to `last_task` have ended.
+
+    open: how many have not. dead: how many are dead letters: they wait again when they are retried.
+    """
+
+    last_task: int
+    open: int
+    dead: int
+
+    def look(self, changes: Changes) -> bool:
+        """Whether all of them have ended, after what a turn has changed."""
+        if QUEUE_RUN in changes.revived:
+            self.open, self.dead = self.open + self.dead, 0
+        for outcome in changes.outcomes:
+            if outcome.run == QUEUE_RUN and outcome.block:
+                last = min(outcome.first + outcome.stop - 1, self.last_task)
+                self.open -= max(0, last + 1 - (outcome.first + outcome.start))
+        died = sum(
+            stray.run == QUEUE_RUN and stray.state == "dead" and stray.task <= self.last_task
+            for stray in changes.strays.values()
+        )
+        self.open, self.dead = self.open - died, self.dead + died
+        return self.open <= 0
 
 
 class StockSessions:

@@ -17,7 +17,7 @@ from ..delivery import Delivery
 from ..failures import FailureLog
 from ..turn import Answer, Step, Turn
 from .calls import QueueFace
-from .sessions import StockSession, StockSessions, Waiting, settle
+from .sessions import Joining, StockSession, StockSessions, settle
 
 log = logging.getLogger("quartermaster.master")
 
@@ -37,7 +37,7 @@ class TaskQueue(QueueFace):
     ) -> None:
         super().__init__(turn, sessions, delivery, max_bytes)
         self._failures = failures
-        self._joining: dict[Peer, Waiting] = {}
+        self._joining: dict[Peer, Joining] = {}
 
     def turned(self, changes: Changes, now: float) -> None:
         """Give what is ready to those who wait; end the joins whose tasks have all ended."""
@@ -128,27 +128,13 @@ class TaskQueue(QueueFace):
 
     def _begin_join(self, stock: StockSession) -> None:
         run = self._turn.broker.runs[QUEUE_RUN]
-        open_tasks = run.tasks - run.done - run.dead
-        if open_tasks == 0:
+        if not run.unended:
             stock.peer.answer(None)
         else:
-            self._joining[stock.peer] = Waiting(stock, None, open_tasks, run.tasks)
+            self._joining[stock.peer] = Joining(run.tasks, run.unended, run.dead)
 
     def _join_on(self, changes: Changes) -> None:
-        """Each task ends once: count down those that were open when the join began."""
-        ends = [
-            (o.first + o.start, o.first + o.stop)
-            for o in changes.outcomes
-            if o.run == QUEUE_RUN and o.block
-        ]
-        ends += [
-            (s.task, s.task + 1)
-            for s in changes.strays.values()
-            if s.run == QUEUE_RUN and s.state == "dead"
-        ]
-        for peer, waiting in list(self._joining.items()):
-            for start, stop in ends:
-                waiting.open_tasks -= max(0, min(stop, waiting.last_task + 1) - start)
-            if waiting.open_tasks <= 0:
+        for peer, joining in list(self._joining.items()):
+            if joining.look(changes):
                 del self._joining[peer]
                 peer.answer(None)

@@ -10,6 +10,7 @@ from queue_manager.records import ResultBlock
 from ..changes import (
     BlockState,
     Changes,
+    Delivered,
     GroupRecord,
     LoadedRun,
     OutcomeRecord,
@@ -24,14 +25,14 @@ from ..changes import (
 class Store(Protocol):
     """What the master needs of a store. Used from one thread.
 
-    epoch: one more than at the last opening. delivered: up to which result of the queue run,
-    as (seq, index in its batch), stock clients have read. next_run, next_block, next_seq: above
+    epoch: one more than at the last opening. delivered: how far stock clients have read the queue
+    run's results. next_run, next_block, next_seq: above
     every number that was ever given, also to what has been forgotten since. workers: ids of those
     that were connected at the last commit.
     """
 
     epoch: int
-    delivered: tuple[int, int]
+    delivered: Delivered
     next_run: int
     next_block: int
     next_seq: int

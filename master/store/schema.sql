@@ -2,6 +2,7 @@
 -- each of these choices gains is in docs/design.md. The wide columns stand last, so that what
 -- reads the others reads none of them. A change here is a migration, too (`migration.py`).
 
+-- Numbers; and under `delivered_behind` MessagePack of [[seq, place], ...].
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL

@@ -34,7 +34,7 @@ from .file import lock, open_database
 from .keys import Keys
 from .loading import load
 from .rows import get_meta, set_meta
-from .writing import write
+from .writing import read_delivered, write
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,7 +84,7 @@ class SqliteStore:
         db = self._db
         self.epoch = get_meta(db, "epoch") + 1
         set_meta(db, "epoch", self.epoch)
-        self.delivered = (get_meta(db, "delivered_seq"), get_meta(db, "delivered_index"))
+        self.delivered = read_delivered(db)
         self.next_run, self.next_block, self.next_seq = (next_number(db, *n) for n in NUMBERS)
         self.workers = {worker for (worker,) in db.execute("SELECT id FROM workers")}
         self._keys = Keys(db)

@@ -10,9 +10,11 @@ import msgspec
 
 from queue_manager.records import GroupLimit
 
-from ..changes import Changes, RunCounts, RunRecord, StrayRecord
+from ..changes import Changes, Delivered, RunCounts, RunRecord, StrayRecord
 from .dropping import drop_later, forget
-from .rows import insert, set_meta
+from .rows import get_meta, insert, one, set_meta
+
+_SELECT_BEHIND = "SELECT value FROM meta WHERE name = 'delivered_behind'"
 
 _RUN_COLUMNS = (
     "id, job, key, state, exhausted, started_at, ended_at, collected, collect_errors,"
@@ -48,8 +50,26 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
         ((*key, *_limit_row(g.limit), g.delay_s, g.due_at) for key, g in changes.groups.items()),
     )
     if changes.delivered is not None:
-        set_meta(db, "delivered_seq", changes.delivered[0])
-        set_meta(db, "delivered_index", changes.delivered[1])
+        _write_delivered(db, changes.delivered)
+
+
+def _write_delivered(db: sqlite3.Connection, delivered: Delivered) -> None:
+    """Two numbers, and one value for the few results behind them, where those have changed."""
+    set_meta(db, "delivered_seq", delivered.seq)
+    set_meta(db, "delivered_index", delivered.place)
+    behind = msgspec.msgpack.encode(delivered.behind)
+    if behind != one(db, _SELECT_BEHIND):
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('delivered_behind', ?)", (behind,))
+
+
+def read_delivered(db: sqlite3.Connection) -> Delivered:
+    """How far readers have come, as it was written last."""
+    behind = one(db, _SELECT_BEHIND) or msgspec.msgpack.encode(())
+    return Delivered(
+        get_meta(db, "delivered_seq"),
+        get_meta(db, "delivered_index"),
+        msgspec.msgpack.decode(behind, type=tuple[tuple[int, int], ...]),
+    )
 
 
 def _write_tasks(db: sqlite3.Connection, changes: Changes) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from master.broker.broker import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from master.broker.lease import Session
-from master.changes import QUEUE_RUN, Changes
+from master.changes import QUEUE_RUN, Changes, Delivered
 from queue_manager.records import GroupLimit, RunOptions
 
 from .desk import NOW, WALL, Desk, block, counts, tasks
@@ -314,14 +314,14 @@ def test_what_was_asked_for_after_the_commit_is_not_done_after_a_roll_back() -> 
 def test_progress_is_kept_until_it_was_written() -> None:
     desk = Desk()
     desk.broker.collected(desk.run, 7, 1)
-    desk.broker.delivered(3, 0)
+    desk.broker.delivered(lambda: Delivered(3, 0))
     desk.broker.committed()  # a turn that had nothing to write
     assert not desk.broker.changes.urgent
     desk.broker.add_progress()
     desk.broker.rolled_back()
     desk.broker.add_progress()
     assert desk.broker.changes.runs[desk.run.id].collected == 7
-    assert desk.broker.changes.delivered == (3, 0)
+    assert desk.broker.changes.delivered == Delivered(3, 0)
     desk.broker.committed()
     assert not desk.broker.progress
 

@@ -9,7 +9,9 @@ import pytest
 
 from master.changes import BlockRecord, Changes, OutcomeRecord, RunCounts
 from master.delivery import Delivery
+from master.turn import RETRY_S
 from queue_manager import codec
+from queue_manager.errors import StoreError
 
 from .conftest import World
 from .test_stock import Client
@@ -191,3 +193,124 @@ def test_available_agrees_with_the_store_after_a_restart(play: Any) -> None:
         assert world.delivery.available == 4
 
     play(scene)
+
+
+def test_after_a_crash_only_what_was_on_its_way_comes_again(play: Any) -> None:
+    """One reader holds a result while another reads on, far past it."""
+
+    async def scene(world: World) -> None:
+        writer, slow, reader = Client(world), Client(world), Client(world)
+        for n in range(202):
+            await writer.put_result(n)
+        assert await slow.read() == 0
+        for n in range(1, 201):
+            assert await reader.read() == n
+        assert await reader.call(world.results, "qsize") == 1  # its last one is confirmed
+
+    async def after_a_crash(world: World) -> None:
+        assert world.delivery.available == 2
+        reader = Client(world)
+        assert [await reader.read(), await reader.read()] == [0, 201]
+        with pytest.raises(queue.Empty):
+            await reader.read()
+
+    async def after_another(world: World) -> None:
+        assert world.delivery.available == 0
+
+    play(scene, after_a_crash, after_another)
+
+
+def test_what_came_back_and_was_not_read_comes_after_a_crash_too(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, one, other, reader = (Client(world) for _ in range(4))
+        for n in range(6):
+            await writer.put_result(n)
+        assert [await c.read() for c in (one, other, reader)] == [0, 1, 2]
+        await one.end(reset=True)
+        await other.end(reset=True)
+        assert await reader.read() == 0
+        await reader.end()
+
+    async def after_a_crash(world: World) -> None:
+        reader = Client(world)
+        assert [await reader.read() for _ in range(4)] == [1, 3, 4, 5]
+        assert await reader.call(world.results, "empty") is True
+
+    play(scene, after_a_crash)
+
+
+def test_what_is_on_its_way_is_bounded_by_those_who_read(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, readers = Client(world), [Client(world) for _ in range(5)]
+        for n in range(100):
+            await writer.put_result(n)
+        for n in range(100):
+            await readers[n % 5].read()
+            assert len(world.store.reopen().delivered.behind) <= 5
+        for reader in readers:
+            await reader.end()
+        assert world.store.reopen().delivered.behind == ()
+
+    play(scene)
+
+
+def test_results_that_went_while_they_were_on_their_way_are_passed_over(play: Any) -> None:
+    """As when the queue run's old results are deleted."""
+
+    async def before(world: World) -> None:
+        writer, slow, reader = (Client(world) for _ in range(3))
+        for n in range(3):
+            await writer.put_result(n)
+        assert [await slow.read(), await reader.read()] == [0, 1]
+        await reader.end()
+
+    async def after(world: World) -> None:
+        del world.store._kept.outcomes[1]
+        reader = Client(world)
+        assert await reader.read() == 2
+        await reader.call(world.results, "qsize")
+        assert world.delivery.available == 0
+
+    play(before, after)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_get_goes_on_when_the_store_can_be_read_again(
+    play: Any, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    async def scene(world: World) -> None:
+        writer, reader = Client(world), Client(world)
+        if waits:
+            reader.send(world.results, "get")
+            await world.turns()
+        with monkeypatch.context() as patched:
+            patched.setattr(world.turn, "read_outcomes", _unreadable)
+            await writer.put_result("kept")
+            if not waits:
+                reader.send(world.results, "get")
+            await world.later(3 * RETRY_S)
+            assert not reader.peer.answers
+        await world.later(RETRY_S)
+        assert reader.peer.answers == ["kept"]
+
+    play(scene)
+
+
+def test_a_get_with_a_timeout_ends_while_the_store_cannot_be_read(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(world: World) -> None:
+        writer, reader = Client(world), Client(world)
+        await writer.put_result("kept")
+        with monkeypatch.context() as patched:
+            patched.setattr(world.turn, "read_outcomes", _unreadable)
+            reader.send(world.results, "get", True, 2.0)
+            await world.later(2.1)
+            assert [type(error) for error in reader.peer.errors] == [queue.Empty]
+        assert await reader.read() == "kept"
+
+    play(scene)
+
+
+def _unreadable(run: Any, after: int, most_bytes: int) -> Any:
+    raise StoreError("can't read queue.sqlite3: disk I/O error")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from master.broker.lease import Lease, Session
+from master.turn import Step
 from queue_manager import codec
 from queue_manager.messages import SubmitTasks
 from queue_manager.names import QUEUE_METHODS
@@ -186,6 +188,73 @@ def test_a_dead_letter_ends_a_join(play: Any) -> None:
         assert joins.peer.answers == [None, None]
 
     play(scene)
+
+
+def test_a_join_waits_for_dead_letters_that_are_retried_beneath_it(play: Any) -> None:
+    """`qm retry 0` while it waits: what was retried counts, but not in the place of another."""
+
+    async def scene(world: World) -> None:
+        joins, worker, other = Client(world), Client(world), Client(world)
+        for n in range(4):
+            await joins.put(n)
+        run = queue_run(world)
+        await _kill_tasks(world, 2)
+        first, second = await worker.take(), await other.take()
+        assert {first, second} == {2, 3}
+        joins.send(world.tasks, "join")
+        await world.turns()
+        before = len(joins.peer.answers)
+        world.turn.post(Step(lambda now, wall: world.broker.retry(run, wall) and None))
+        await world.turns()
+        for _ in range(2):
+            late = Client(world)
+            await late.take()
+            await late.put_result("of the retry")
+        await worker.put_result("one")
+        assert len(joins.peer.answers) == before
+        await other.put_result("two")
+        assert len(joins.peer.answers) == before + 1
+
+    play(scene)
+
+
+def test_a_join_after_a_retry_waits_for_what_is_tried_again(play: Any) -> None:
+    async def scene(world: World) -> None:
+        joins, worker = Client(world), Client(world)
+        for n in range(2):
+            await joins.put(n)
+        await _kill_tasks(world, 2)
+        run = queue_run(world)
+        world.turn.post(Step(lambda now, wall: world.broker.retry(run, wall) and None))
+        joins.send(world.tasks, "join")
+        await world.turns()
+        before = len(joins.peer.answers)
+        await worker.take()
+        await worker.put_result(0)
+        assert len(joins.peer.answers) == before
+        await _kill_tasks(world, 1)
+        await world.turns()
+        assert len(joins.peer.answers) == before + 1
+
+    play(scene)
+
+
+async def _kill_tasks(world: World, count: int) -> None:
+    """Have tasks of the queue run rejected: dead letters at once."""
+    for _ in range(count):
+        session = Session(10_000 + world.broker.next_seq, 1, stock=True)
+        world.broker.add_session(session)
+        lease = world.broker.lease(session, world.loop.time())
+        assert lease is not None
+        position = lease.open[0][0]
+
+        def fail(now: float, wall: float, lease: Lease = lease, position: int = position) -> None:
+            session, number = lease.session, lease.number
+            world.broker.fail(session, number, position, "bad", now, wall, reject=True)
+
+        world.turn.post(Step(fail))
+        await world.turns()
+        world.broker.drop_session(session, 0.0, 0.0)
 
 
 def test_our_workers_run_queue_tasks_with_the_stock_job(play: Any) -> None:

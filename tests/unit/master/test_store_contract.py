@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from master.changes import QUEUE_RUN, Changes, GroupRecord, Place, QuotaCounts, RunCounts
+from master.changes import (
+    QUEUE_RUN,
+    Changes,
+    Delivered,
+    GroupRecord,
+    Place,
+    QuotaCounts,
+    RunCounts,
+)
 from master.store import Store
 from queue_manager import codec
 from queue_manager.errors import StoreError
@@ -51,7 +59,7 @@ def test_a_new_store_has_the_queue_run_and_nothing_else(store: Store) -> None:
     assert (found.record.id, found.record.state) == (QUEUE_RUN, "active")
     assert (found.counts, found.groups) == (RunCounts(), {})
     assert (store.next_run, store.next_block, store.next_seq) == (1, 1, 1)
-    assert (store.delivered, store.workers) == ((0, 0), set())
+    assert (store.delivered, store.workers) == (Delivered(), set())
 
 
 def test_each_opening_has_an_epoch_of_its_own(engine: Engine) -> None:
@@ -100,10 +108,13 @@ def test_counts_and_runs_do_not_overwrite_each_other(engine: Engine) -> None:
 
 def test_workers_and_delivery_are_known_after_a_restart(engine: Engine) -> None:
     store = engine.open()
-    commit(store, workers={"a": True, "b": True}, delivered=(12, 3))
+    commit(store, workers={"a": True, "b": True}, delivered=Delivered(12, 3, ((7, 0), (9, 2))))
     commit(store, workers={"a": True, "b": False, "c": False})
     store = engine.crash()
-    assert (store.workers, store.delivered) == ({"a"}, (12, 3))
+    assert (store.workers, store.delivered) == ({"a"}, Delivered(12, 3, ((7, 0), (9, 2))))
+    commit(store, delivered=Delivered(13, 0))
+    store = engine.crash()
+    assert store.delivered == Delivered(13, 0)
 
 
 # --- commits ---

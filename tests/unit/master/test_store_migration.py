@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from master.changes import Changes, QuotaCounts, RunCounts
+from master.changes import Changes, Delivered, QuotaCounts, RunCounts
 from master.store.file import SCHEMA_VERSION
 from master.store.sqlite import SqliteStore
 from queue_manager.errors import StoreError
@@ -79,7 +79,7 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     assert run.record == run_record(key="k", exhausted=True, collected=3, collected_into=2)
     assert run.record.options.needs == []
     assert run.counts == RunCounts(15, 13, 6, 1, 2, 6)
-    assert (store.epoch, store.delivered) == (5, (5, 1))
+    assert (store.epoch, store.delivered) == (5, Delivered(5, 1))
     assert (store.next_run, store.next_block, store.next_seq) == (2, 5, 8)
     assert ranges(store) == [(1, [(4, 5), (8, 10)]), (2, [(0, 2)]), (4, [(0, 1)])]
     assert [s.task for s in strays_of(store)] == [7, 8]
