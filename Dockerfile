@@ -1,7 +1,8 @@
 # Two images from one file:  base -> jobs -> master | worker
 #
-# Kept to what every builder since Docker 20.10 knows: no here-documents, no cache mounts,
-# no "syntax" line (it would need a registry).
+# Kept to what every BuildKit since Docker 20.10 knows: no here-documents, no "syntax" line (it
+# would need a registry). Locks have the hash of each package, so pip takes no other file.
+# pip's settings of the machine that builds are a secret `pip`: they may have a password in them.
 
 # `make up` passes a stand-in of the same Python where no registry can be reached.
 ARG BASE=python:3.13-slim-trixie
@@ -31,15 +32,19 @@ RUN groupadd --gid 1000 quartermaster \
 
 WORKDIR /app
 COPY requirements.lock ./
-RUN pip install -r requirements.lock
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -r requirements.lock
 
 
 # ---- what jobs import; the runner in the master imports them too
 FROM base AS jobs
 
-# The lock is a constraint here: a job's packages cannot replace ours by another version.
 COPY jobs/requirements.txt jobs/images.lock jobs/
-RUN pip install -r jobs/requirements.txt -c requirements.lock
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -r jobs/images.lock
+# What is here already is a constraint: a user's packages, which need no hashes, cannot replace ours
+# by another version.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip freeze >/tmp/installed \
+    && pip install -r jobs/requirements.txt -c /tmp/installed \
+    && rm /tmp/installed
 
 COPY queue_manager queue_manager
 COPY jobs jobs

@@ -18,9 +18,8 @@ export QUEUE_PUBLISH=127.0.0.1: QUEUE_PORT='' QUEUE_HOST='' QUEUE_TLS='' QUEUE_A
     QUEUE_NAMES='' QUEUE_STOCK_ACK='' \
     WORKER_NAME='' WORKER_JOBS='' WORKER_TAGS='' WORKER_SLOTS='' WORKER_DRAIN_S=''
 
-# What engine.sh settled on, unless the user has named one.
-if [ -z "${BASE:-}" ]; then BASE=$(cat .cache/base); fi
-export BASE
+# shellcheck source=scripts/build-settings.sh
+. scripts/build-settings.sh
 
 if command -v flock >/dev/null 2>&1; then
     exec 8>.cache/demo.lock

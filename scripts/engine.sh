@@ -10,6 +10,9 @@ cd "$(dirname "$0")/.."
 OFFICIAL=python:3.13-slim-trixie
 # Under a name of its own: other projects on this machine must not take it for the official one.
 STAND_IN=quartermaster-base:3.13
+# How it was made: another number has it made again.
+MADE=2
+MADE_LABEL=quartermaster.stand-in
 PLUGINS=/usr/local/lib/docker/cli-plugins
 ENGINE_LOG=/var/log/quartermaster-dockerd.log
 CACHE=$PWD/.cache
@@ -191,17 +194,34 @@ build_stand_in() {
     ln -s ../../bin/python3 "$dir/usr/local/bin/python"
     ln -s ../../bin/python3 "$dir/usr/local/bin/python3"
     rm -f "$dir"/usr/lib/python3*/EXTERNALLY-MANAGED
-    # Certificates and pip settings of this machine: it may sit behind a proxy that has its own.
-    # Not the path of its certificates, which need not exist in there.
+    # Certificates of this machine: it may sit behind a proxy that has its own.
     local bundle=/etc/ssl/certs/ca-certificates.crt
     if [ -r "$bundle" ]; then cp "$bundle" "$dir$bundle"; fi
-    if [ -r /etc/pip.conf ]; then sed '/^ *cert *[=:]/d' /etc/pip.conf >"$dir/etc/pip.conf"; fi
     rm -rf "$dir"/var/cache/apt/archives/*.deb "$dir"/var/lib/apt/lists/*_* "$dir"/var/log/*.log
     run "docker import" import_tree "$dir"
     say "make uses it by itself; for \`docker compose build\` by hand: export BASE=$STAND_IN"
 }
 
-import_tree() { tar -C "$1" -c . | docker import --change 'CMD ["python3"]' - "$STAND_IN"; }
+import_tree() {
+    tar -C "$1" -c . |
+        docker import --change 'CMD ["python3"]' --change "LABEL $MADE_LABEL=$MADE" - "$STAND_IN"
+}
+
+# One that an earlier release made has the machine's pip settings in it, passwords included.
+stand_in_is_good() {
+    local made
+    made=$(docker image inspect --format "{{index .Config.Labels \"$MADE_LABEL\"}}" "$STAND_IN" 2>/dev/null) &&
+        [ "$made" = "$MADE" ]
+}
+
+# pip's settings of this machine, for builds: scripts/build-settings.sh hands them over as a secret.
+# Without the path of its certificates, which need not exist in an image.
+keep_pip_settings() {
+    local from=${PIP_CONFIG_FILE:-/etc/pip.conf}
+    rm -f "$CACHE/pip.conf"
+    [ -f "$from" ] && [ -r "$from" ] || return 0
+    (umask 077 && sed '/^ *cert *[=:]/d' "$from" >"$CACHE/pip.conf")
+}
 
 choose_base() {
     if [ -n "${BASE:-}" ]; then
@@ -210,7 +230,7 @@ choose_base() {
     fi
     local base=$OFFICIAL
     if ! image_exists "$OFFICIAL"; then
-        if image_exists "$STAND_IN"; then
+        if stand_in_is_good; then
             base=$STAND_IN
         else
             say "pulling $OFFICIAL ..."
@@ -230,6 +250,7 @@ main() {
     engine_answers || start_engine
     compose_answers || install_compose
     choose_base
+    keep_pip_settings
 }
 
 # One at a time: two clones beside each other share the machine's engine.

@@ -12,9 +12,8 @@ if [ -z "${HOSTS:-}" ]; then
     echo 'ship: which hosts? make ship HOSTS="b c"' >&2
     exit 2
 fi
-# What engine.sh settled on for building, if it was ever asked.
-if [ -z "${BASE:-}" ] && [ -r .cache/base ]; then BASE=$(cat .cache/base); fi
-export ${BASE:+BASE}
+# shellcheck source=scripts/build-settings.sh
+. scripts/build-settings.sh
 
 image=${IMAGES:-quartermaster}-worker:${IMAGES_TAG:-latest}
 docker image inspect "$image" >/dev/null 2>&1 || docker compose build worker

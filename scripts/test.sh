@@ -32,9 +32,9 @@ for folder in "$@"; do
         continue
     fi
     if [ -n "$(needs "$folder")" ]; then
-        # The test's own `docker compose` must build on the same base as `make up`.
-        if [ -z "${BASE:-}" ]; then BASE=$(cat .cache/base); fi
-        export BASE
+        # The test's own `docker compose` must build as `make up` does.
+        # shellcheck source=scripts/build-settings.sh
+        . scripts/build-settings.sh
     fi
     # A folder without any test yet: pytest would call that an error.
     if [ -n "$(find "$folder" -name 'test_*.py' -print -quit 2>/dev/null)" ]; then

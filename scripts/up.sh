@@ -7,9 +7,8 @@ cd "$(dirname "$0")/.."
 WORKERS=${WORKERS:-8}
 LIMIT_S=${UP_LIMIT_S:-120}
 
-# What engine.sh settled on, unless the user has named one.
-if [ -z "${BASE:-}" ]; then BASE=$(cat .cache/base); fi
-export BASE
+# shellcheck source=scripts/build-settings.sh
+. scripts/build-settings.sh
 
 # jobs/ is mounted into the containers, where uid 1000 reads it: after a clone with a umask of
 # 077 it could not.
