@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 PYTHON_IN_VENV = .venv/bin/python
 
-.PHONY: help up down logs client join ship fetch demo-images test test-unit test-local test-integration \
+.PHONY: help up down logs client join key ship fetch demo-images test test-unit test-local test-integration \
         test-crawl test-hosts local bench chaos lint format engine venv lock clean
 
 help: ## print this
@@ -26,8 +26,11 @@ logs: ## follow the log of master and workers
 client: ## print the lines that make the tutorial's script a client of this master
 	@scripts/client.sh
 
-join: ## print the command that adds another host's workers to this master
-	@scripts/join.sh
+join: ## print what adds another host's workers to this master; HOSTS="b c" sends the key by ssh
+	@HOSTS="$(HOSTS)" ONE_LINE="$(ONE_LINE)" scripts/join.sh
+
+key: ## print the authkey of this master, for who has to type it on another host
+	@scripts/key.sh
 
 ship: ## copy the worker's image to other hosts over ssh: HOSTS="b c"
 	@HOSTS="$(HOSTS)" scripts/ship.sh

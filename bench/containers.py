@@ -23,4 +23,7 @@ def build(folder: str, target: str, image: str) -> None:
     words = ["build", "--quiet", "--target", target, "--tag", image]
     if base.exists():
         words += ["--build-arg", f"BASE={base.read_text().strip()}"]
+    pip = base.with_name("pip.conf")
+    if pip.exists():
+        words += ["--secret", f"id=pip,src={pip}"]
     docker(*words, folder)

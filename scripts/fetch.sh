@@ -8,6 +8,9 @@
 # (ab/cdef....png) are copied once; of other names the first host's is taken, and this host, which
 # has the master and its runners, comes first. Names that begin with a dot stay: they are being
 # written.
+#
+# A host is believed as far as its files go, and no further: what it sends that was not asked for, is
+# no plain file, or is longer than it said, is left out, and no file comes with rights of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +19,8 @@ SSH=${SSH:-ssh -o ConnectTimeout=10 -o ServerAliveInterval=5}
 FOLDER=${SHIP_FOLDER:-quartermaster}
 TO=${FETCH_TO:-shared}
 BATCH=1000
+# How much longer than it was listed a file may be: one that is being written grows meanwhile.
+GROWN_BYTES=67108864
 
 # What runs on each host, in any shell like sh. A container of its own, since those of the workers
 # may be gone: it sees the files, read-only, and nothing else. Without a log: that would be a copy.
@@ -77,6 +82,17 @@ fails() {
     code=1
 }
 
+# Of the lines that a host sends, those that list a file: a size, and a name below the folder with no
+# part that begins with a dot and nothing that a terminal would obey. Exit code 1: there were others.
+listed() {
+    LC_ALL=C awk '
+        /^[0-9]+ [^\/]/ && length($1) < 19 && $0 !~ /[\001-\037\177]|\302[\200-\237]/ \
+            && $0 !~ /^[0-9]+ \.|\/\./ && $0 !~ /\/(\/|$)/ { print; next }
+        { strange = 1 }
+        END { exit strange }
+    '
+}
+
 # Of what a host lists, the names to copy; those that an earlier host has go to $scratch/left. After
 # a power cut a host may have a piece of a file that is named by its content: the largest is whole.
 wanted() {
@@ -99,9 +115,18 @@ wanted() {
     ' "$scratch/here" "$scratch/taken" "$scratch/list"
 }
 
-# take TREE: gives its files their names in $TO, which is on the same disk: each is there or not.
+# take TREE BATCH: gives its files their names in $TO, which is on the same disk: each is there or
+# not. What no line of BATCH names, and what is no plain file, is removed first. Adds to `copied`.
 take() {
     local folder target
+    find "$1" ! -type d ! -type f -delete
+    (cd "$1" && find . -type f) | sed 's|^\./||' | LC_ALL=C awk '
+        FILENAME != "-" { asked[$0]; next }
+        !($0 in asked) { print }
+    ' "$2" - | tr '\n' '\0' >"$scratch/unasked"
+    [ ! -s "$scratch/unasked" ] || (cd "$1" && xargs -0 rm -f --) <"$scratch/unasked" || return 1
+    find "$1" -type f -exec chmod 644 {} + || return 1
+    copied=$((copied + $(find "$1" -type f -exec printf '.%.0s' {} + | wc -c)))
     find "$1" -type d | while IFS= read -r folder; do
         target=$TO${folder#"$1"}
         # shellcheck disable=SC2016  # for the inner shell to expand
@@ -110,15 +135,28 @@ take() {
     done
 }
 
+# most_bytes BATCH: the most that its files may take in an archive, by the sizes that the host listed.
+most_bytes() {
+    LC_ALL=C awk -v grown="$GROWN_BYTES" '
+        FILENAME ~ /list$/ { size[substr($0, index($0, " ") + 1)] = $1; next }
+        { sum += size[$0] + 8192 }
+        END { printf "%.0f\n", sum + grown }
+    ' "$scratch/list" "$1"
+}
+
 # gather HOST: its files, a batch after the other, so that what has come stays, whatever follows.
 gather() {
     local host=$1 name=${1:-this host} status=0 copied=0 batch
-    on_host "$host" "$LIST" >"$scratch/list" 2>"$scratch/errors" </dev/null || status=$?
+    on_host "$host" "$LIST" >"$scratch/said" 2>"$scratch/errors" </dev/null || status=$?
     case $status in
         0) ;;
         255) fails "$host" "can't be reached" && return ;;
         *) fails "$host" "gives no files" && return ;;
     esac
+    if ! listed <"$scratch/said" >"$scratch/list"; then
+        say "$name has names that no file here may have: they stay there"
+        code=1
+    fi
     rm -f "$scratch"/batch.*
     : >"$scratch/left"
     wanted >"$scratch/wanted"
@@ -128,8 +166,8 @@ gather() {
         rm -rf "$scratch/tree"
         mkdir "$scratch/tree"
         if ! {
-            tr '\n' '\0' <"$batch" | on_host "$host" "$SEND" |
-                tar -C "$scratch/tree" -x -f - --no-same-owner && take "$scratch/tree"
+            tr '\n' '\0' <"$batch" | on_host "$host" "$SEND" | head -c "$(most_bytes "$batch")" |
+                tar -C "$scratch/tree" -x -f - --no-same-owner && take "$scratch/tree" "$batch"
         } 2>"$scratch/errors"; then
             fails "$host" "broke off after $copied of $(wc -l <"$scratch/wanted") files"
             return
@@ -137,11 +175,13 @@ gather() {
         if grep 'Warning: Cannot' "$scratch/errors" | grep -qv 'No such file'; then
             fails "$host" "does not give all of its files"
         fi
-        copied=$((copied + $(wc -l <"$batch")))
     done
-    local left
-    left=$(wc -l <"$scratch/left")
-    echo "$name: $copied files copied, $(($(wc -l <"$scratch/list") - copied - left)) were here"
+    local left wanted
+    left=$(wc -l <"$scratch/left") wanted=$(wc -l <"$scratch/wanted")
+    echo "$name: $copied files copied, $(($(wc -l <"$scratch/list") - wanted - left)) were here"
+    if [ "$copied" != "$wanted" ]; then
+        echo "$name: $((wanted - copied)) that it listed did not come: gone meanwhile, or no plain files"
+    fi
     if [ "$left" != 0 ]; then
         echo "$name: $left left there, as an earlier host has a file of that name:" \
             "$(head -n 1 "$scratch/left")"

@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
-# Prints the command that starts workers of the master that `docker compose` runs here on another
+# Prints the commands that start workers of the master that `docker compose` runs here on another
 # host: in a clone of this project, or in the folder that `make ship` has made there.
+#
+# The authkey is in none of them: the first command asks for it there. With HOSTS="b c" it is sent
+# over ssh instead (SSH=... and SHIP_FOLDER=... are as in ship.sh). ONE_LINE=1 prints one command
+# with the key in it, which a shell keeps in its history.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+SSH=${SSH:-ssh}
+FOLDER=${SHIP_FOLDER:-quartermaster}
 
 # From the container, since it may have been set in `.env`.
 if ! port=$(docker compose exec -T master printenv QUEUE_PORT 2>/dev/null); then
@@ -23,21 +30,31 @@ case $host in
         host=${host:-$(hostname -I | awk '{print $1}')}
         ;;
 esac
+host=${host#[}
+host=${host%]}
 
-# In the master's container, where the key is and Python is sure to be there to quote it.
-docker compose exec -T master python - "$host" "${published##*:}" <<'PYTHON'
-import os
-import shlex
-import sys
+words="QUEUE_HOST=$host QUEUE_PORT=${published##*:}"
+tls=$(docker compose exec -T master printenv QUEUE_TLS || true)
+up="${tls:+QUEUE_TLS=$tls }WORKER_NAME=\$(hostname) docker compose up --detach --no-deps --scale worker=4 worker"
 
-from queue_manager.authkey import find_authkey
-from queue_manager.settings import load_settings
+if [ -n "${ONE_LINE:-}" ]; then
+    # In the master's container, where Python is sure to be there to quote the key.
+    key=$(scripts/key.sh | docker compose exec -T master \
+        python -c 'import shlex, sys; print(shlex.quote(sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n")))')
+    echo "$words QUEUE_AUTHKEY=$key $up"
+    exit
+fi
 
-host, port = sys.argv[1].strip("[]"), sys.argv[2]
-settings = load_settings()
-key = find_authkey(settings).decode("utf-8", "surrogateescape")
-words = [f"QUEUE_HOST={host}", f"QUEUE_PORT={port}", f"QUEUE_AUTHKEY={shlex.quote(key)}"]
-if os.environ.get("QUEUE_TLS"):
-    words.append(f"QUEUE_TLS={settings.queue_tls}")
-print(*words, "WORKER_NAME=$(hostname)", "docker compose up --detach --no-deps --scale worker=4 worker")
-PYTHON
+if [ -z "${HOSTS:-}" ]; then
+    echo "join: the first command asks for the authkey, once on each host: \`make key\` prints it here." >&2
+    echo "docker compose run --rm key"
+fi
+for other in ${HOSTS:-}; do
+    # shellcheck disable=SC2086  # SSH may be several words
+    if ! scripts/key.sh | $SSH "$other" "cd $FOLDER && docker compose run --rm -T key" >&2; then
+        echo "join: $other has not got the key: is there a clone in the folder $FOLDER, or did" \
+            "\`make ship\` make it?" >&2
+        exit 1
+    fi
+done
+echo "$words $up"

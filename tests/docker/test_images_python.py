@@ -24,10 +24,13 @@ def image(tmp_path: Path, docker_setup: list[str]) -> Iterator[str]:
     base = os.environ.get("BASE", "python:3.13-slim-trixie")
     dockerfile = (
         f"FROM {base}\nCOPY requirements-dev.lock .\n"
-        "RUN python -m venv /venv && /venv/bin/pip install --quiet -r requirements-dev.lock\n"
+        "RUN --mount=type=secret,id=pip,target=/etc/pip.conf"
+        " python -m venv /venv && /venv/bin/pip install --quiet -r requirements-dev.lock\n"
     )
+    settings = os.environ.get("PIP_CONFIG_FILE")
+    secret = ["--secret", f"id=pip,src={settings}"] if settings else []
     subprocess.run(
-        ["docker", "build", "--quiet", "--tag", name, "--file", "-", str(tmp_path)],
+        ["docker", "build", "--quiet", *secret, "--tag", name, "--file", "-", str(tmp_path)],
         input=dockerfile, text=True, check=True, capture_output=True, timeout=280,
     )  # fmt: skip
     yield name

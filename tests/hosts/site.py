@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import shlex
+import subprocess
 from functools import cache
 from typing import Any
 
 from tests.hosts.checkout import document_commands
 from tests.hosts.host import Host
-from tests.hosts.namespaces import run
+from tests.hosts.namespaces import environment, run
 from tests.integration.processes import REPO
 
 DOCUMENT = REPO / "docs" / "deployment.md"
@@ -28,6 +32,15 @@ cd "{hosts}/$host/home" && exec sh -c "$*"
 def documented() -> frozenset[str]:
     """The commands of the document."""
     return frozenset(command for _, command in document_commands(DOCUMENT))
+
+
+def _read(terminal: int, within_s: float = 60.0) -> str | None:
+    """What is shown next; None at the end."""
+    assert select.select([terminal], [], [], within_s)[0], f"nothing is shown for {within_s} s"
+    try:
+        return os.read(terminal, 4_096).decode(errors="replace") or None
+    except OSError:  # how the end of the last program that has it looks
+        return None
 
 
 class Site:
@@ -58,9 +71,35 @@ class Site:
 
     def runs(self, line: str, **options: Any) -> str:
         """What any command prints."""
+        return run(["bash", "-c", line], cwd=self.folder, settings=self._shell(), **options)
+
+    def _shell(self) -> dict[str, str]:
+        """The variables of somebody's shell here."""
         settings = {**self.settings, "PATH": self._path, "HOME": str(self.host.home)}
-        settings["DOCKER_HOST"] = f"unix://{self.host.socket}"
-        return run(["bash", "-c", line], cwd=self.folder, settings=settings, **options)
+        return settings | {"DOCKER_HOST": f"unix://{self.host.socket}"}
+
+    def answers(self, line: str, prompt: str, answer: str) -> str:
+        """What a documented command shows on a terminal, where it asks something."""
+        assert line in documented(), f"not in {DOCUMENT.name}: {line}"
+        ours, terminal = pty.openpty()
+        process = subprocess.Popen(
+            ["bash", "-c", line], cwd=self.folder, env=environment(self._shell()),
+            stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+        )  # fmt: skip
+        os.close(terminal)
+        shown = ""
+        try:
+            while (part := _read(ours)) is not None:
+                shown += part
+                if prompt in shown and answer:
+                    os.write(ours, f"{answer}\n".encode())
+                    answer = ""
+            assert process.wait(30) == 0, shown
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
+        return shown
 
     def qm(self, *words: str, **options: Any) -> str:
         """What a command in the master's container prints."""

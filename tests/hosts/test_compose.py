@@ -118,9 +118,9 @@ def deploy(a: Site, b: Site, c: Site, images: Images) -> None:
 
 
 def joining(a: Site) -> str:
-    """The one line that A prints for the others."""
-    (line,) = a.types("make join").splitlines()
-    assert line.startswith("QUEUE_HOST=203.0.113.11 QUEUE_PORT=5000 QUEUE_AUTHKEY=")
+    """The one line that A prints for the others, after it has sent them the key."""
+    (line,) = a.types('make join HOSTS="hostB hostC"').splitlines()
+    assert line.startswith("QUEUE_HOST=203.0.113.11 QUEUE_PORT=5000 WORKER_NAME=")
     return line
 
 
@@ -461,11 +461,33 @@ def test_a_new_key_keeps_out_who_has_the_old_one_until_he_has_it_too(
     (times,) = eventually(told, 30.0, "each of B's four workers says so")
     assert times == 4  # once each
     assert set(workers(a)) == {"hostA"}
-    line = joining(a)
-    for site in (b, c):
-        site.runs(line, timeout_s=60)
+    joining(a)
+    b.types("docker compose restart worker", timeout_s=60)
+    c.types("docker compose restart worker", timeout_s=60)
     eventually(lambda: workers(a)["hostB"] == workers(a)["hostC"] == 4, 60.0, "B and C")
     finished(a, submit(a, count=50), 50, 60.0)
+
+
+def test_a_key_that_is_typed_on_a_host_is_in_no_environment_there(
+    sites: tuple[Site, Site, Site],
+) -> None:
+    """Where A has no ssh to it. One line with the key in it is there for those who ask."""
+    a, b, _ = sites
+    key = a.types("make key").strip()
+    assert key == key_of(a)
+    asks, line = a.types("make join").splitlines()
+    assert asks == "docker compose run --rm key"
+    assert key not in line
+    b.runs("docker compose down --volumes --timeout 2", timeout_s=60)
+    shown = b.answers("docker compose run --rm key", "authkey of the master: ", key)
+    assert key not in shown
+    b.runs(line, timeout_s=60)
+    eventually(lambda: workers(a)["hostB"] == 4, 60.0, "B's workers have the key")
+    for site in (a, b):
+        containers = site.runs("docker inspect $(docker ps --all --quiet)")
+        assert "QUEUE_AUTHKEY_FILE" in containers
+        assert key not in containers
+    assert f" QUEUE_AUTHKEY={key} " in a.types("make join ONE_LINE=1")
 
 
 def test_a_worker_that_takes_no_code_says_what_differs(sites: tuple[Site, Site, Site]) -> None:

@@ -95,9 +95,61 @@ def test_a_stack_is_encrypted_its_key_a_secret_and_nothing_published(stack: dict
         assert found["secrets"] == ["authkey"]
         assert "ports" not in found
         assert found["deploy"]["endpoint_mode"] == "dnsrr"
-        assert found["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+        assert found["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
     assert stack["secrets"]["authkey"]["external"] is True
     assert "encrypted" not in str(stack["networks"])
+
+
+def test_both_files_bound_the_processes_of_a_container(
+    compose: dict[str, Any], stack: dict[str, Any]
+) -> None:
+    for service in SERVICES:
+        most = stack["services"][service]["deploy"]["resources"]["limits"]["pids"]
+        assert compose["services"][service]["pids_limit"] == f"${{PIDS_LIMIT:-{most}}}"
+
+
+def test_the_key_is_entered_by_a_container_that_can_do_nothing_else(
+    compose: dict[str, Any],
+) -> None:
+    """`docker compose up` leaves it out, no environment has the key, and no network is there."""
+    entry = compose["services"]["key"]
+    assert entry["profiles"] == ["key"]
+    assert entry["network_mode"] == "none"
+    assert entry["read_only"] is True
+    assert entry["cap_drop"] == ["ALL"]
+    assert entry["volumes"] == ["key:/key"]
+    worker = compose["services"]["worker"]
+    assert entry["image"] == worker["image"]
+    kept = entry["environment"]
+    assert kept == {"QUEUE_AUTHKEY_FILE": worker["environment"]["QUEUE_AUTHKEY_FILE"]}
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "requirements.lock",
+        "jobs/images.lock",
+        "requirements-dev.lock",
+        "bench/crawling/requirements.txt",
+    ],
+)
+def test_a_lock_has_the_hashes_of_each_package(lock: str) -> None:
+    text = (REPO / lock).read_text("utf-8").replace("\\\n", "")
+    packages = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert packages
+    for package in packages:
+        assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", package), package
+
+
+def test_pips_settings_of_a_machine_are_in_no_layer_of_an_image() -> None:
+    """They may have a password in them: each build sees them as a secret."""
+    dockerfile = (REPO / "Dockerfile").read_text("utf-8").replace("\\\n", "")
+    installs = [line for line in dockerfile.splitlines() if "pip install" in line]
+    assert len(installs) >= 3
+    for line in installs:
+        assert line.startswith("RUN --mount=type=secret,id=pip,target=/etc/pip.conf "), line
+    script = (REPO / "scripts/engine.sh").read_text("utf-8")
+    assert "$dir/etc/pip.conf" not in script
 
 
 def test_a_stack_has_no_words_that_swarm_ignores(stack: dict[str, Any]) -> None:
@@ -142,7 +194,8 @@ def test_the_demo_publishes_nothing_and_runs_no_job_of_the_users(compose: dict[s
 def test_the_demo_takes_no_setting_of_a_queue_of_the_users(compose: dict[str, Any]) -> None:
     """All that docker-compose.yml lets a shell or `.env` say, but for the images and their base."""
     text = (REPO / "docker-compose.yml").read_text("utf-8")
-    settings = set(re.findall(r"\$\{(\w+)", text)) - {"IMAGES", "IMAGES_TAG", "BASE"}
+    images = {"IMAGES", "IMAGES_TAG", "BASE", "PIP_CONFIG_FILE"}
+    settings = set(re.findall(r"\$\{(\w+)", text)) - images
     script = (REPO / "scripts/demo.sh").read_text("utf-8")
     given = set(re.findall(r"\b([A-Z_]+)=", script))
     assert settings - given == {"JOB", "JOB_ARGS"}  # by compose.demo.yml

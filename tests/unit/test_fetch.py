@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import re
 import shutil
 import signal
 import subprocess
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -259,3 +263,88 @@ def test_a_network_disk_in_the_place_of_the_volume_is_read(hosts: Hosts) -> None
     (hosts.folder / "config").write_text(config)
     hosts.fetch(VOLUMES="")
     assert hosts.here() == {"x": b"x"}
+
+
+# A host that answers to the list and to each batch with something of its own.
+LIES = """#!/bin/sh
+case "$*" in
+    *"tar --create"*) cat >/dev/null; cat "$HOSTS_FOLDER/$1.tar" ;;
+    *) cat "$HOSTS_FOLDER/$1.list" ;;
+esac
+"""
+
+
+def _lies(hosts: Hosts, listed: bytes, *members: tuple[tarfile.TarInfo, bytes]) -> None:
+    """Have host b list this, and send this."""
+    (hosts.folder / "bin" / "lies").write_text(LIES)
+    (hosts.folder / "bin" / "lies").chmod(0o755)
+    (hosts.folder / "hosts" / "b.list").write_bytes(listed)
+    with tarfile.open(hosts.folder / "hosts" / "b.tar", "w") as archive:
+        for member, content in members:
+            archive.addfile(member, io.BytesIO(content))
+
+
+def _member(name: str, content: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    for field, value in fields.items():
+        setattr(member, field, value)
+    return member, content
+
+
+def test_what_was_not_asked_for_stays_out(hosts: Hosts) -> None:
+    """Also where it goes behind the back of the folder that is being unpacked."""
+    hosts.write("here", "images/index.html", b"ours")
+    _lies(
+        hosts, b"1 images/a.png\n",
+        _member("images/a.png", b"a"),
+        _member("images/index.html", b"theirs"),
+        _member("images/.ssh", b"hidden"),
+        _member("../escaped", b"x"),
+        _member("/tmp/quartermaster-escaped", b"x"),
+    )  # fmt: skip
+    hosts.fetch("b", SSH="lies", code=1)  # tar itself complains of one name
+    files = {name: content for name, content in hosts.here().items() if ".fetch." not in name}
+    assert files.items() <= {"images/index.html": b"ours", "images/a.png": b"a"}.items()
+    assert files["images/index.html"] == b"ours"
+    assert not (hosts.shared.parent / "escaped").exists()
+    assert not Path("/tmp/quartermaster-escaped").exists()
+
+
+def test_no_file_that_was_asked_for_is_taken_with_rights_or_as_a_link(hosts: Hosts) -> None:
+    _lies(
+        hosts, b"1 a\n1 link\n1 pipe\n1 hard\n",
+        _member("a", b"a", mode=0o6777),
+        _member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        _member("pipe", type=tarfile.FIFOTYPE),
+        _member("hard", type=tarfile.LNKTYPE, linkname="a"),
+    )  # fmt: skip
+    said = hosts.fetch("b", SSH="lies")
+    assert hosts.here() == {"a": b"a", "hard": b"a"}
+    assert {path.name for path in hosts.shared.iterdir()} == {"a", "hard"}
+    assert (hosts.shared / "a").stat().st_mode & 0o7777 == 0o644
+    assert "b: 2 files copied, 0 were here" in said
+    assert "b: 2 that it listed did not come" in said
+
+
+def test_a_host_that_sends_without_end_is_cut_off(hosts: Hosts) -> None:
+    """Its file was listed with one byte; the limit here is lower than the script's."""
+    _lies(hosts, b"1 a\n", _member("a", b"a" * 300_000))
+    script = hosts.checkout / "scripts" / "fetch.sh"
+    script.write_text(re.sub(r"GROWN_BYTES=\d+", "GROWN_BYTES=100000", script.read_text()))
+    said = hosts.fetch("b", SSH="lies", code=1)
+    assert "fetch: b broke off after 0 of 1 files" in said
+    assert hosts.here() == {}
+
+
+@pytest.mark.parametrize(
+    "name", [b"../a", b"/a", b"a/../b", b".a", b"a/.b", b"a//b", b"a/", b"\x1b[2Ja", b"a\xc2\x9bb"]
+)
+def test_names_that_lead_elsewhere_or_obey_a_terminal_are_left_there(
+    hosts: Hosts, name: bytes
+) -> None:
+    _lies(hosts, b"1 good .name\n1 " + name + b"\nno size\n", _member("good .name", b"g"))
+    said = hosts.fetch("b", SSH="lies", code=1)
+    assert hosts.here() == {"good .name": b"g"}
+    assert "fetch: b has names that no file here may have" in said
+    assert name.decode() not in said

@@ -1,0 +1,82 @@
+"""`python -m queue_manager.key_entry`: puts an authkey into the file where programs look for it.
+
+Reads the key from standard input, from a terminal without showing it, so that it is in no shell's
+history, no environment and no process list. Whether it is strong enough is the master's to say.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from .errors import SettingsError
+from .settings import load_settings
+
+MOST_BYTES = 4_096
+_MODE = 0o640
+
+
+def read_key() -> bytes:
+    """The key that was typed or piped in, without its line's end.
+
+    Raises:
+        SettingsError: it is empty, longer than `MOST_BYTES`, or has more than one line.
+    """
+    if sys.stdin.isatty():
+        key = getpass.getpass("authkey of the master: ").encode("utf-8", "surrogateescape")
+    else:
+        key = sys.stdin.buffer.read(MOST_BYTES + 2)
+    key = key.removesuffix(b"\n").removesuffix(b"\r")
+    if not key:
+        raise SettingsError("no authkey was given: type it, or pipe it in as one line")
+    if len(key) > MOST_BYTES:
+        raise SettingsError(f"the authkey is longer than {MOST_BYTES:,} bytes: take a shorter one")
+    if b"\n" in key or b"\0" in key:
+        raise SettingsError("the authkey has a line end or a zero byte in it: pipe in one line")
+    return key
+
+
+def keep_key(path: Path, key: bytes) -> None:
+    """Write the key into its file, whole or not at all, in the place of an older one.
+
+    Raises:
+        SettingsError: the file can't be written; why.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(key + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(draft, _MODE)  # whatever the umask is
+            os.replace(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SettingsError(f"the authkey can't be kept in {path}: {error.strerror}") from error
+
+
+def main() -> int:
+    """Ask for the key and keep it. The exit code is 2 when it can't be taken."""
+    try:
+        settings = load_settings()
+        path = settings.queue_authkey_file or settings.master_data / "authkey"
+        keep_key(path, read_key())
+    except SettingsError as error:
+        print(f"key: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, EOFError):
+        print("\nkey: no authkey was given, nothing has changed", file=sys.stderr)
+        return 2
+    print(f"key: kept in {path}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
