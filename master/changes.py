@@ -158,6 +158,7 @@ class Changes:
     results. workers: ids of workers that came (True) or left (False).
     revived: runs whose dead letters of before this turn wait again, from that wall time on, with
     no attempts and losses. forgotten: runs that are no more; their rows go in `drop_some`.
+    ended: runs that ended in this turn, which their records say, too.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
@@ -172,6 +173,7 @@ class Changes:
     forgotten: set[int] = field(default_factory=set)
     quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
     groups: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
 
     @property
     def urgent(self) -> bool:

@@ -79,11 +79,13 @@ def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) ->
 
 @commands.command()
 @click.argument("run", type=NUMBER, required=False)
-def status(run: int | None) -> None:
+@click.option("--all", "everything", is_flag=True, help="Also all ended runs, not the newest only.")
+def status(run: int | None, everything: bool) -> None:
     """Show runs, workers and clients, and why nothing moves."""
     from .commands import show_status
 
-    _exit_with(lambda settings: show_status(settings, find_authkey(settings), run))
+    everything = everything and run is None
+    _exit_with(lambda settings: show_status(settings, find_authkey(settings), run, everything))
 
 
 @commands.command()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 
 import click
 
 from queue_manager.messages import (
     Accepted,
+    AskRuns,
+    AskSessions,
     AskStatus,
     CancelRun,
     ForgetRun,
     Request,
     RetryRun,
+    RunList,
     RunStarted,
+    SessionList,
     StartRun,
     Status,
 )
@@ -24,7 +29,13 @@ from queue_manager.settings import Settings
 
 from .asking import Asking, connected
 from .progress import Progress
-from .status_text import status_lines
+from .status_text import (
+    foot_lines,
+    head_lines,
+    run_lines,
+    session_lines,
+    status_lines,
+)
 
 POLL_S = 0.3
 
@@ -72,13 +83,42 @@ def _ended_line(run: RunStatus) -> str:
     return f"{head}: {counts}{took}{why}"
 
 
-async def show_status(settings: Settings, authkey: bytes, run: int | None) -> int:
-    """Print how the master is. Returns the exit code."""
+async def show_status(
+    settings: Settings, authkey: bytes, run: int | None, everything: bool = False
+) -> int:
+    """Print how the master is. everything: also all ended runs. Returns the exit code."""
     async with connected(settings, authkey) as asking:
         status = await asking.again(partial(AskStatus, run=run), Status)
+        if everything:
+            await _show_all(asking, status)
+            return 0
     for line in status_lines(status):
         click.echo(line)
     return 0
+
+
+async def _show_all(asking: Asking, status: Status) -> None:
+    """Page by page: any number of runs and sessions, and no more than a page of them at a time."""
+    _echo(head_lines(status))
+    _echo(run_lines(status.runs))
+    last, over = status.last_run, not status.more_runs
+    while not over:
+        runs = await asking.again(partial(AskRuns, after=last), RunList)
+        _echo(islice(run_lines(runs.runs), 1, None))
+        last, over = runs.last, runs.over or not runs.runs
+    click.echo("")
+    _echo(session_lines(status.sessions))
+    last, over = status.last_session, not status.more_sessions
+    while not over:
+        sessions = await asking.again(partial(AskSessions, after=last), SessionList)
+        _echo(session_lines(sessions.sessions))
+        last, over = sessions.last, sessions.over or not sessions.sessions
+    _echo(foot_lines(status))
+
+
+def _echo(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
 
 async def retry_run(settings: Settings, authkey: bytes, run: int) -> int:

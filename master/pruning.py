@@ -6,6 +6,7 @@ Owns when that is; what goes with a run is the broker's and the store's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from functools import partial
 from queue_manager.errors import StoreError
 
 from .broker.run import Run
-from .changes import QUEUE_RUN, Changes
+from .changes import NOBODY_COLLECTS, QUEUE_RUN, Changes
 from .runners import uncollected
+from .runs import recall
 from .turn import Step, Turn
 
 log = logging.getLogger("quartermaster.master")
@@ -26,6 +28,12 @@ LEAST_S = 5.0
 
 UNCOLLECTED_S = DAY_S
 """What `collect()` was not given stays twice as long as the rest, and at least for this."""
+
+RETIRE_S = 10.0
+"""So long after its end a run stays in memory, where it is asked for most."""
+
+_RUNS = 200
+"""So many old runs are pruned in a second."""
 
 AIM_S = 0.005
 """About so long one step may hold up the loop."""
@@ -60,6 +68,7 @@ class Pruning:
     def __init__(self, turn: Turn, keep_days: float) -> None:
         self._turn = turn
         self._keep_s = keep_days * DAY_S
+        self._least_s = max(self._keep_s, LEAST_S)
         self._rows, self._pages = Pace(500, 20), Pace(200, 10)
         self._turns = 0
         self._cleaning: asyncio.Task[None] | None = None
@@ -72,9 +81,12 @@ class Pruning:
 
     def tick(self, now: float, wall: float) -> None:
         """Prune what is old enough, and go on with what is to be deleted."""
-        for run in self._turn.broker.runs.values():
-            if self._is_old(run, wall) and not self._turn.trouble:
-                self._turn.post(Step(partial(self._prune, run), log.debug))
+        if not self._turn.trouble:
+            for run in [run for run in self._turn.broker.runs.values() if not run.active]:
+                self._retire(run, wall)
+            with contextlib.suppress(StoreError):  # `_clean` meets it, too, and says so
+                for number in self._turn.store.old_runs(wall - self._least_s, _RUNS):
+                    self._turn.post(Step(partial(self._prune, number), log.debug))
         if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
             self._cleaning = asyncio.get_running_loop().create_task(self._clean(now))
 
@@ -83,17 +95,30 @@ class Pruning:
         if self._cleaning is not None:
             self._cleaning.cancel()
 
+    def _retire(self, run: Run, wall: float) -> None:
+        """An ended run is pruned, or leaves the memory, when nobody has anything to do for it."""
+        if self._is_old(run, wall):
+            self._turn.post(Step(partial(self._prune, run.id), log.debug))
+        elif uncollected(run) or wall < (run.ended_at or 0.0) + RETIRE_S:
+            return
+        elif run.collected < NOBODY_COLLECTS and run.state != "pruned":
+            ended_at = run.ended_at or 0.0
+            finished = self._turn.broker.finished
+            self._turn.post(Step(lambda now, wall: finished(run, ended_at), log.debug))
+        else:
+            self._turn.broker.retire(run)
+
     def _is_old(self, run: Run, wall: float) -> bool:
         if run.id == QUEUE_RUN or run.active or run.state == "pruned" or run.ended_at is None:
             return False
-        keep_s = max(self._keep_s, LEAST_S)
+        keep_s = self._least_s
         if uncollected(run):
             keep_s = max(2 * self._keep_s, UNCOLLECTED_S)
         return wall - run.ended_at >= keep_s
 
-    def _prune(self, run: Run, now: float, wall: float) -> Callable[[], None] | None:
-        broker = self._turn.broker
-        if broker.runs.get(run.id) is not run or not self._is_old(run, wall):
+    def _prune(self, number: int, now: float, wall: float) -> Callable[[], None] | None:
+        broker, run = self._turn.broker, recall(self._turn, number)
+        if run is None or not self._is_old(run, wall):
             return None  # it was retried or forgotten in the same turn
         broker.prune(run)
         return partial(log.info, "run %d (%s) was pruned (QUEUE_KEEP_DAYS)", run.id, run.job)

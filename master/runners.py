@@ -105,8 +105,12 @@ class Runners:
             self._end(runner)
 
     def drop(self, run: Run) -> None:
-        """A run was forgotten: its runner, if it still collected, ends."""
-        runner = self.all.pop(run.id, None)
+        """A run was forgotten or pruned: its runner, if it still collected, ends."""
+        self.gone(run.id)
+
+    def gone(self, number: int) -> None:
+        """As `drop`; nothing stays of a runner whose run is no more."""
+        runner = self.all.pop(number, None)
         if runner is not None:
             self._stop_one(runner)
 
@@ -198,6 +202,7 @@ class Runners:
     def _finish(self, runner: Runner) -> None:
         present = self.all.get(runner.run.id) is runner  # else it was forgotten
         if present and runner.over and not runner.run.active:
+            del self.all[runner.run.id]  # of an ended run nothing stays
             for listener in self.on_finished:
                 listener(runner.run)
 

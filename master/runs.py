@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,7 @@ PAGE_BYTES = 1024 * 1024
 AHEAD_TASKS = 100_000
 AHEAD_BYTES = 64 * 1024 * 1024
 _ERRORS = 2**31
+_NAMED = 5
 UNTIL_END = NOBODY_COLLECTS - 1
 """`Collect.after` of a runner that waits for nothing but the end of its run."""
 
@@ -47,12 +49,15 @@ class _Parked:
 
     peer: Peer
     seq: int
+    run: Run
     tasks: int = 0
     after: int = 0
 
 
 class Runs:
-    """Requests about runs. on_started and on_ended are told of each.
+    """Requests about runs. on_started and on_ended are told of each, on_gone of its number.
+
+    A run is gone when it was forgotten or pruned.
 
     idle: how often the runner of a run has come to where it only waits for outcomes: so far it
     did nothing wrong.
@@ -64,11 +69,10 @@ class Runs:
         self._ahead: dict[int, list[_Parked]] = {}
         self._collecting: dict[int, list[_Parked]] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
-        # Those that had ended before this start are no news.
-        self._told = {run.id for run in turn.broker.runs.values() if not run.active}
         self.idle: dict[int, int] = {}
         self.on_started: list[RunListener] = []
         self.on_ended: list[RunListener] = []
+        self.on_gone: list[Callable[[int], None]] = []
 
     # --- a run begins ---
 
@@ -78,7 +82,7 @@ class Runs:
         Raises RefusedError when that is a run of something else, or is just being forgotten.
         """
         number = None if key is None else self._turn.store.find_run(key)
-        found = None if number is None else self._turn.broker.runs.get(number)
+        found = None if number is None else recall(self._turn, number)
         found = found or self._staged(key)
         if found is None:
             return None
@@ -115,7 +119,7 @@ class Runs:
     def _staged(self, key: str | None) -> Run | None:
         staged = self._turn.broker.changes.runs.values()
         same = (r.id for r in staged if key is not None and r.key == key)
-        return next((self._turn.broker.runs[run] for run in same), None)
+        return next((recall(self._turn, run) for run in same), None)
 
     def _started(self, run: Run, answer: Callable[[Run, bool], None]) -> None:
         log.info("run %d (%s) started", run.id, " ".join([run.job, *run.words]))
@@ -155,7 +159,7 @@ class Runs:
             # The message itself is not kept: it may wait for long, and its payloads are on disk.
             tasks = sum(block.count for block in message.blocks)
             size = sum(len(block.body) for block in message.blocks)
-            parked = _Parked(peer, message.seq, count)
+            parked = _Parked(peer, message.seq, run, count)
             return partial(self._accepted, run, parked, tasks, size)
 
         self._post(peer, message.seq, stage)
@@ -180,7 +184,7 @@ class Runs:
         """A runner asks for outcomes; the answer waits until there are some."""
         run = self._run(message.run)
         self._collecting.setdefault(run.id, []).append(
-            _Parked(peer, message.seq, after=message.after)
+            _Parked(peer, message.seq, run, after=message.after)
         )
         self._note_idle(run)
         self._turn.wake()
@@ -215,6 +219,8 @@ class Runs:
         for parked in (self._ahead, self._collecting):
             for run, waiting in list(parked.items()):
                 parked[run] = [p for p in waiting if p.peer is not peer]
+                if not parked[run]:
+                    del parked[run]
 
     # --- after each turn ---
 
@@ -222,29 +228,29 @@ class Runs:
         """Answer the runners that waited for what this turn brought; tell of runs that ended."""
         for run_id in changes.forgotten:
             self._forgotten(run_id)
+        pruned = {run_id for run_id, record in changes.runs.items() if record.state == "pruned"}
+        for run_id in changes.forgotten | pruned:
+            for gone in self.on_gone:
+                gone(run_id)
         for run_id, waiting in list(self._collecting.items()):
-            run = self._turn.broker.runs[run_id]
-            self._collecting[run_id] = [p for p in waiting if not self._try_page(run, p)]
+            self._collecting[run_id] = [p for p in waiting if not self._try_page(p.run, p)]
             if not self._collecting[run_id]:
                 del self._collecting[run_id]
         for run_id, waiting in list(self._ahead.items()):
-            if not self._is_ahead(self._turn.broker.runs[run_id]):
+            if not self._is_ahead(waiting[0].run):
                 del self._ahead[run_id]
                 for parked in waiting:
                     send(parked.peer, Accepted(parked.seq, parked.tasks))
-        for run_id, record in changes.runs.items():
-            if record.state == "active":
-                self._told.discard(run_id)
-            elif run_id in self._turn.broker.runs:
-                self._ended(self._turn.broker.runs[run_id])
+        for run_id in changes.ended - changes.forgotten:
+            self._ended(run_id)
 
-    def _ended(self, run: Run) -> None:
-        self._sizes.pop(run.id, None)
-        if run.id in self._told or run.state == "pruned":
-            return
-        self._told.add(run.id)
+    def _ended(self, number: int) -> None:
+        self._sizes.pop(number, None)
+        self.idle.pop(number, None)
+        run = self._turn.broker.recall(number)
         for listener in self.on_ended:
-            listener(run)
+            if run is not None:
+                listener(run)
 
     def _forgotten(self, run: int) -> None:
         """Whoever waits for a run that is no more is told so."""
@@ -252,7 +258,6 @@ class Runs:
             for parked in waiting:
                 refuse(parked.peer, parked.seq, f"run {run} was forgotten")
         self._sizes.pop(run, None)
-        self._told.discard(run)
         self.idle.pop(run, None)
 
     def _accepted(self, run: Run, parked: _Parked, tasks: int, size: int) -> None:
@@ -301,15 +306,36 @@ def _only_waits(run: Run, after: int) -> bool:
     return run.last_seq <= after and (after <= run.collected or after == UNTIL_END)
 
 
+def recall(turn: Turn, number: int) -> Run | None:
+    """A run by its number, read from disk where it has left the memory; None: there is none.
+
+    Raises StoreError when it can't be read.
+    """
+    broker = turn.broker
+    run = broker.recall(number)
+    if run is None and 0 < number < broker.next_run:
+        loaded = turn.store.load_run(number)
+        if loaded is not None and number not in broker.changes.forgotten:
+            run = broker.restore(loaded, time.monotonic(), turn.wall)
+    return run
+
+
+def _newest(turn: Turn) -> str:
+    """The newest runs, as text."""
+    ended = turn.store.ended_runs(turn.broker.next_run, _NAMED)
+    numbers = {run.id for run in turn.broker.runs.values() if run.state != "pruned"}
+    numbers |= {found.record.id for found in ended}
+    return ", ".join(map(str, sorted(numbers - {QUEUE_RUN})[-_NAMED:]))
+
+
 def find_run(turn: Turn, number: int, *, pruned: bool = False) -> Run:
     """A run by its number. Raises RefusedError when there is none, or nothing is left of it.
 
     pruned: one of which only the key is left will do.
     """
-    run = turn.broker.runs.get(number)
+    run = recall(turn, number)
     if run is None:
-        known = [str(r.id) for r in turn.broker.runs.values() if r.id and r.state != "pruned"]
-        raise RefusedError(f"no run {number}; there is {', '.join(known[-5:]) or 'none yet'}")
+        raise RefusedError(f"no run {number}; there is {_newest(turn) or 'none yet'}")
     if run.state == "pruned" and not pruned:
         raise RefusedError(
             f"run {number} ({run.job}) ended long ago and was pruned (QUEUE_KEEP_DAYS):"

@@ -18,6 +18,8 @@ from queue_manager.manager import serving
 from queue_manager.messages import (
     AskCode,
     AskResults,
+    AskRuns,
+    AskSessions,
     AskStatus,
     AskTask,
     CancelRun,
@@ -135,6 +137,7 @@ class Service:
         self.runners = Runners(self.client_environment, self.runs.idle)
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)
+        self.runs.on_gone.append(self.runners.gone)
         self._rooms.update(self._furnish())
 
     def _furnish(self) -> Rooms:
@@ -154,6 +157,8 @@ class Service:
             AskResults: letters.results,
             AskTask: letters.show,
             AskStatus: lambda peer, ask: peer.send_frame(encode(self.book.status(ask))),
+            AskRuns: lambda peer, ask: peer.send_frame(encode(self.book.runs(ask))),
+            AskSessions: lambda peer, ask: peer.send_frame(encode(self.book.sessions(ask))),
             RetryRun: endings.retry,
             CancelRun: endings.cancel,
             ForgetRun: endings.forget,

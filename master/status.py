@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from queue_manager import __version__
 from queue_manager.errors import StoreError
-from queue_manager.messages import AskStatus, Status
+from queue_manager.messages import (
+    AskRuns,
+    AskSessions,
+    AskStatus,
+    RunList,
+    SessionList,
+    Status,
+    encode,
+)
 from queue_manager.records import QuotaStatus, Running, RunStatus, SessionStatus
 
 from .broker.lease import Lease, Session
@@ -17,10 +28,20 @@ from .broker.run import Run
 from .exchange import OurSession
 from .reasons import Reasons, Sources, Waits, stalled, stock_note
 from .runners import uncollected
-from .runs import find_run
+from .runs import find_run, recall
 from .stock import StockSession
 from .turn import Turn
 from .workers import WorkerSession
+
+ENDED_RUNS = 20
+"""So many of the ended runs are in a `Status`, the newest."""
+
+PAGE_ENTRIES = 500
+PAGE_BYTES = 1024 * 1024
+"""The most that is told at a time, of runs and of sessions: a frame holds 8 MiB."""
+
+_WORDS = 64 * 1024
+T = TypeVar("T")
 
 _QUOTAS = 20
 """So many of a run's quotas are told: there may be as many as tasks."""
@@ -44,22 +65,75 @@ class StatusBook:
 
     def status(self, message: AskStatus) -> Status:
         """The answer to `AskStatus`. Raises RefusedError for a run that is not there."""
-        broker, now = self._turn.broker, time.monotonic()
-        if message.run is None:
-            runs = [run for run in broker.runs.values() if run.state != "pruned"]
-        else:
-            run = broker.runs.get(message.run)
-            runs = [find_run(self._turn, message.run) if run is None else run]
-        return Status(
+        now = time.monotonic()
+        if message.run is not None:
+            run = recall(self._turn, message.run) or find_run(self._turn, message.run)
+            return self._status(message.seq, [self.run_status(run, now, True)], [], now)
+        runs = self._page_of_runs(0, ENDED_RUNS, now)
+        sessions = self._page_of_sessions(0, now)
+        return self._status(
             message.seq,
+            runs.told,
+            sessions.told,
+            now,
+            (runs.more, runs.last, sessions.more, sessions.last),
+        )
+
+    def _status(
+        self,
+        seq: int,
+        runs: list[RunStatus],
+        sessions: list[SessionStatus],
+        now: float,
+        more: tuple[int, int, int, int] = (0, 0, 0, 0),
+    ) -> Status:
+        return Status(
+            seq,
             __version__,
             self._sources.address,
             now - self._sources.started,
-            [self.run_status(run, now, message.run is not None) for run in runs],
-            self._sessions(now),
-            broker.refused,
+            runs,
+            sessions,
+            self._turn.broker.refused,
             list(self._troubles()),
+            *more,
         )
+
+    def runs(self, message: AskRuns) -> RunList:
+        """The answer to `AskRuns`."""
+        page = self._page_of_runs(message.after, PAGE_ENTRIES, time.monotonic())
+        return RunList(message.seq, page.told, page.last, not page.more)
+
+    def sessions(self, message: AskSessions) -> SessionList:
+        """The answer to `AskSessions`."""
+        page = self._page_of_sessions(message.after, time.monotonic())
+        return SessionList(message.seq, page.told, page.last, not page.more)
+
+    # --- runs ---
+
+    def _page_of_runs(self, after: int, most_ended: int, now: float) -> _Page[RunStatus]:
+        """Runs behind a place: n + 1 is the active run n, -n the ended one; 0 is before the first.
+
+        Behind the last active one come the ended ones, from the newest on.
+        """
+        broker, page = self._turn.broker, _Page[RunStatus](after)
+        active = [run.id for run in broker.runs.values() if run.active]
+        here = sorted(run for run in active if run >= after) if after >= 0 else []
+        for number in here:
+            if not page.add(_brief(self.run_status(broker.runs[number], now)), number + 1):
+                break
+            page.more -= 1
+        page.more += len(here)
+        before = -after if after < 0 else broker.next_run
+        ended = self._turn.store.count_ended(before)
+        page.more += ended
+        if len(page.told) == len(here):
+            for loaded in self._turn.store.ended_runs(before, most_ended):
+                run = broker.runs.get(loaded.record.id) or Run.loaded(loaded)
+                if not page.add(_brief(self.run_status(run, now)), -run.id):
+                    break
+                page.more -= 1
+        return page
 
     def run_status(self, run: Run, now: float, alone: bool = False) -> RunStatus:
         """One run, with reasons where it does not move. alone: also what its quotas count."""
@@ -107,13 +181,56 @@ class StatusBook:
                 " nothing to do"
             )
 
-    def _sessions(self, now: float) -> list[SessionStatus]:
-        found = [_worker(worker, now) for worker in self._sources.workers()]
-        clients = list(self._sources.stock())
-        elsewhere = any(c.puts_without for c in clients)
-        found += [_stock(client, stock_note(client, elsewhere, now), now) for client in clients]
-        found += [_other(other, now) for other in self._sources.others()]
-        return found
+    # --- sessions ---
+
+    def _page_of_sessions(self, after: int, now: float) -> _Page[SessionStatus]:
+        """Sessions behind a place: how many were told before. Who comes and goes shifts it."""
+        sources, page = self._sources, _Page[SessionStatus](after)
+        clients = list(sources.stock())
+        elsewhere = any(client.puts_without for client in clients)
+        everyone: list[Callable[[], SessionStatus]] = []
+        everyone += [partial(_worker, worker, now) for worker in sources.workers()]
+        everyone += [partial(_stock, client, elsewhere, now) for client in clients]
+        everyone += [partial(_other, other, now) for other in sources.others()]
+        for place, tell in enumerate(everyone[after:], after + 1):
+            if not page.add(tell(), place):
+                break
+        page.more = max(0, len(everyone) - after - len(page.told))
+        return page
+
+
+class _Page(Generic[T]):
+    """What fits into one answer, measured as it travels. last: the place of the last of it.
+
+    more: how many others there are behind that.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.told: list[T] = []
+        self.last = after
+        self.more = 0
+        self._bytes = 0
+
+    def add(self, one: T, place: int) -> bool:
+        """Take it, at that place, while there is room. One always fits."""
+        size = len(encode(one))
+        if self.told and (self._bytes + size > PAGE_BYTES or len(self.told) >= PAGE_ENTRIES):
+            return False
+        self.told.append(one)
+        self._bytes += size
+        self.last = place
+        return True
+
+
+def _brief(run: RunStatus) -> RunStatus:
+    """As it stands in a list: very long arguments are cut. Who asks for it alone has them whole."""
+    size, words = 0, []
+    for word in run.words:
+        words.append(word if size + len(word) <= _WORDS else f"{word[: max(0, _WORDS - size)]}...")
+        size += len(word)
+        if size > _WORDS:
+            break
+    return run if size <= _WORDS else msgspec.structs.replace(run, words=words)
 
 
 def _state(run: Run) -> str:
@@ -139,8 +256,9 @@ def _worker(worker: WorkerSession, now: float) -> SessionStatus:
     )
 
 
-def _stock(client: StockSession, note: str, now: float) -> SessionStatus:
+def _stock(client: StockSession, elsewhere: bool, now: float) -> SessionStatus:
     """Its name has its address."""
+    note = stock_note(client, elsewhere, now)
     leases = client.session.leases.values()
     held = sum(lease.held for lease in leases)
     since_s = now - client.since

@@ -16,19 +16,35 @@ _TENTHS_S = 60.0
 
 
 def status_lines(status: Status) -> Iterator[str]:
-    """The lines of a status."""
+    """The lines of a status. What it leaves out is counted."""
+    yield from head_lines(status)
+    yield from run_lines(status.runs)
+    if status.more_runs:
+        yield f"       ... and {status.more_runs:,} more: qm status --all"
+    if status.sessions:
+        yield ""
+        yield from session_lines(status.sessions)
+    if status.more_sessions:
+        yield f"... and {status.more_sessions:,} more: qm status --all"
+    yield from foot_lines(status)
+
+
+def head_lines(status: Status) -> Iterator[str]:
+    """How the master itself is."""
     yield f"master {status.version} at {status.address}, up {duration(status.up_s)}"
     yield from (f"  ! {trouble}" for trouble in status.why)
     yield ""
-    yield from _runs(status.runs)
-    yield ""
-    yield from _sessions(status.sessions)
+
+
+def foot_lines(status: Status) -> Iterator[str]:
+    """What stands behind all else."""
     if status.refused_outcomes:
         yield ""
         yield f"{status.refused_outcomes:,} outcomes of old leases were refused"
 
 
-def _runs(runs: Iterable[RunStatus]) -> Iterator[str]:
+def run_lines(runs: Iterable[RunStatus]) -> Iterator[str]:
+    """A title, and the lines of each run."""
     # The job is last: its arguments may be long, and are never cut.
     columns = (*_COUNTS, *(["cancelled"] if any(run.cancelled for run in runs) else []))
     row = "{:>5}  {:<9}" + " {:>10}" * len(columns) + "  {}"
@@ -49,7 +65,8 @@ def _quota(one: QuotaStatus) -> str:
     return f"quota {one.name}: {one.accepted:,} accepted{dropped}"
 
 
-def _sessions(sessions: list[SessionStatus]) -> Iterator[str]:
+def session_lines(sessions: list[SessionStatus]) -> Iterator[str]:
+    """A title, and the lines of each session."""
     names, addresses, versions = (
         max([len(title), *(len(getattr(session, title)) for session in sessions)])
         for title in ("name", "address", "version")

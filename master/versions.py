@@ -159,7 +159,7 @@ class Versions:
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def stage(now: float, wall: float) -> Answer:
-            present = [r for r in runs if self._turn.broker.runs.get(r.id) is r]
+            present = [r for r in runs if self._turn.broker.recall(r.id) is r]
             before = [(run, run.version) for run in present]
             for run in present:
                 ours = _options_of(run, options)

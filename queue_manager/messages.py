@@ -136,10 +136,27 @@ class Finished(Message, frozen=True, array_like=True, tag="finished"):
 
 
 class AskStatus(Message, frozen=True, array_like=True, tag="status?"):
-    """Ask how the master, or one run, is. Answer: `Status`."""
+    """Ask how the master, or one run, is. Answer: `Status`; of one run, without sessions."""
 
     seq: int
     run: int | None = None
+
+
+class AskRuns(Message, frozen=True, array_like=True, tag="runs?"):
+    """Ask for more runs than a `Status` has, behind its `last_run`. Answer: `RunList`."""
+
+    seq: int
+    after: int = 0
+
+
+class AskSessions(Message, frozen=True, array_like=True, tag="sessions?"):
+    """Ask for more sessions than a `Status` has, behind its `last_session`.
+
+    Answer: `SessionList`.
+    """
+
+    seq: int
+    after: int = 0
 
 
 class AskResults(Message, frozen=True, array_like=True, tag="results?"):
@@ -298,7 +315,11 @@ class Results(Message, frozen=True, array_like=True, tag="results"):
 
 
 class Status(Message, frozen=True, array_like=True, tag="status"):
-    """How the master is: runs (the queue run is number 0), sessions, counters, and why."""
+    """How the master is: runs (the queue run is number 0), sessions, counters, and why.
+
+    The runs are the active ones and the newest ended ones. more_runs, more_sessions: so many others
+    there are; ask for those behind last_run, last_session.
+    """
 
     seq: int
     version: str
@@ -308,6 +329,31 @@ class Status(Message, frozen=True, array_like=True, tag="status"):
     sessions: list[SessionStatus]
     refused_outcomes: int
     why: list[str]
+    more_runs: int = 0
+    last_run: int = 0
+    more_sessions: int = 0
+    last_session: int = 0
+
+
+class RunList(Message, frozen=True, array_like=True, tag="runs"):
+    """A page of runs: active ones in their order, then ended ones, the newest first.
+
+    last: ask behind it next. over: nothing behind it.
+    """
+
+    seq: int
+    runs: list[RunStatus]
+    last: int
+    over: bool
+
+
+class SessionList(Message, frozen=True, array_like=True, tag="sessions"):
+    """A page of sessions. last: ask behind it next. over: nothing behind it."""
+
+    seq: int
+    sessions: list[SessionStatus]
+    last: int
+    over: bool
 
 
 Request = (
@@ -322,6 +368,8 @@ Request = (
     | Collected
     | Finished
     | AskStatus
+    | AskRuns
+    | AskSessions
     | AskResults
     | AskTask
     | RetryRun
@@ -342,6 +390,8 @@ Reply = (
     | Page
     | Results
     | Status
+    | RunList
+    | SessionList
 )
 
 _encoder = msgspec.msgpack.Encoder()

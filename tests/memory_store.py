@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from master.changes import (
+    NOBODY_COLLECTS,
     QUEUE_RUN,
     BlockRecord,
     BlockState,
@@ -26,6 +27,7 @@ from master.changes import (
     TaskRecord,
     WaitingBlock,
 )
+from master.store import Store
 from master.store.waiting import LEAST_SET_S
 from queue_manager.errors import StoreError
 from queue_manager.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock, RunOptions
@@ -86,13 +88,32 @@ class MemoryStore:
     # --- the state ---
 
     def load(self) -> list[LoadedRun]:
-        found = []
-        for _, run in sorted(self._kept.runs.items()):
-            is_limited = run.state == "active" and run.options.per_group is not None
-            groups = self.groups(run.id) if is_limited else {}
-            own = self.own_groups(run.id) if is_limited else {}
-            found.append(LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), groups, own))
-        return found
+        runs = [run for _, run in sorted(self._kept.runs.items())]
+        return [self._loaded(run) for run in runs if run.state == "active" or _is_open(run)]
+
+    def _loaded(self, run: RunRecord) -> LoadedRun:
+        is_limited = run.state == "active" and run.options.per_group is not None
+        groups = self.groups(run.id) if is_limited else {}
+        own = self.own_groups(run.id) if is_limited else {}
+        return LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), groups, own)
+
+    def load_run(self, run: int) -> LoadedRun | None:
+        found = self._kept.runs.get(run)
+        return None if found is None else self._loaded(found)
+
+    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
+        ended = sorted(self._ended_runs(), key=lambda run: -run.id)
+        return [self._loaded(run) for run in ended if run.id < before][:most]
+
+    def count_ended(self, before: int) -> int:
+        return sum(run.id < before for run in self._ended_runs())
+
+    def old_runs(self, ended_by: float, most: int) -> list[int]:
+        ends = [(run.ended_at or 0.0, run.id) for run in self._ended_runs() if not _is_open(run)]
+        return [run for ended_at, run in sorted(ends) if ended_at <= ended_by][:most]
+
+    def _ended_runs(self) -> list[RunRecord]:
+        return [r for r in self._kept.runs.values() if r.state not in ("active", "pruned")]
 
     def commit(self, changes: Changes) -> None:
         if self.full:
@@ -410,3 +431,18 @@ class MemoryStore:
 def _no_doubles(new: Sequence[object], taken: Iterable[object]) -> None:
     if len(set(new)) < len(new) or not set(new).isdisjoint(taken):
         raise StoreError("can't write: UNIQUE constraint failed")
+
+
+def _is_open(run: RunRecord) -> bool:
+    """Whether somebody has still something to do for an ended run."""
+    return run.state != "pruned" and run.collected < NOBODY_COLLECTS
+
+
+def all_runs(store: Store) -> list[LoadedRun]:
+    """Also the runs that a start leaves on disk, as if somebody had asked for each of them."""
+    found = {loaded.record.id: loaded for loaded in store.load()}
+    for number in range(1, store.next_run):
+        loaded = store.load_run(number)
+        if loaded is not None:
+            found.setdefault(number, loaded)
+    return [found[number] for number in sorted(found)]

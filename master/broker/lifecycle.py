@@ -120,6 +120,9 @@ class Lifecycle(Claims):
             self._end_lease(lease)
         self.change(run, cancelled=run.unended, leased=0, strays_out=0)
         self.change(run, state="cancelled", ended_at=wall, strays=0)
+        if not run.options.finish:
+            self.change(run, collected=NOBODY_COLLECTS, collected_into=0)
+        self.changes.ended.add(run.id)
         self._record(run)
         return ended
 
@@ -138,7 +141,7 @@ class Lifecycle(Claims):
             how = "never ends" if run.id == QUEUE_RUN else f"has not ended: `qm cancel {run.id}`"
             raise RefusedError(f"run {run.id} {how}")
         self.changes.forgotten.add(run.id)
-        self.when_committed(partial(self.runs.pop, run.id, None))
+        self.when_committed(partial(self._forgotten, run.id))
 
     def prune(self, run: Run) -> None:
         """Stage that nothing stays of an ended run but its key, and not even that if it has none.
@@ -158,10 +161,12 @@ class Lifecycle(Claims):
         ids = {b.run for b in changes.blocks}
         ids.update(run for run, _ in (*changes.strays, *changes.quotas))
         for run_id in ids.union(seqs, changes.runs, changes.revived):
-            run = self.runs[run_id]
+            run = self.recall(run_id)
+            assert run is not None  # who staged it has it
             ended = run.exhausted and not run.unended and run.id != QUEUE_RUN
             if ended and run.active:
                 self.change(run, state="failed" if run.dead else "done", ended_at=wall)
+                changes.ended.add(run.id)
                 self._record(run)
             changes.counts[run_id] = run.counts(seqs.get(run_id, 0))
 

@@ -22,7 +22,7 @@ _LEAST_TASKS = 64
 _GROWTH = 4
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Run:
     """One execution of a job, as the broker knows it.
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakValueDictionary
 
 from ..changes import Changes, Place, StrayRecord, WaitingBlock
 from .lane import Lane
@@ -38,11 +39,16 @@ class Suspect:
 
 
 class Waiting(Staging):
-    """The waiting side of the broker: runs, lanes and delays."""
+    """The waiting side of the broker: runs, lanes and delays.
+
+    runs: those that are active, and ended ones that somebody has something to do for or has asked
+    for lately. The others are on disk alone, for there may be any number of them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.runs: dict[int, Run] = {}
+        self._retired: WeakValueDictionary[int, Run] = WeakValueDictionary()
         self.sessions: dict[int, Session] = {}
         self.next_run = self.next_block = 1
         self._turns: deque[Run] = deque()
@@ -66,6 +72,24 @@ class Waiting(Staging):
         self.next_run = max(self.next_run, run.id + 1)
         if run.active:
             self._turns.append(run)
+
+    def recall(self, number: int) -> Run | None:
+        """A run that is in memory; one that has left it, too, while somebody still has it."""
+        run = self.runs.get(number)
+        if run is None:
+            run = self._retired.get(number)
+            if run is not None:
+                self.runs[number] = run
+        return run
+
+    def retire(self, run: Run) -> None:
+        """An ended run leaves the memory. Who still has it, has the one that `recall` returns."""
+        if not run.active and self.runs.pop(run.id, None) is not None:
+            self._retired[run.id] = run
+
+    def _forgotten(self, number: int) -> None:
+        self.runs.pop(number, None)
+        self._retired.pop(number, None)
 
     def _shelve(self, run: Run) -> None:
         """A run that has ended waits for nothing."""

@@ -41,9 +41,25 @@ class Store(Protocol):
     # --- the state ---
 
     def load(self) -> list[LoadedRun]:
-        """All runs as they stand, the queue run first (made at the first opening).
+        """The runs that somebody has something to do for, the queue run first.
 
-        Takes no longer for many tasks. Forgotten runs are not among them, pruned ones are.
+        Those that are active, and ended ones whose `collected` is below NOBODY_COLLECTS. The queue
+        run is made at the first opening. Takes no longer for many tasks or ended runs.
+        """
+
+    def load_run(self, run: int) -> LoadedRun | None:
+        """One run as it stands, also when it was pruned; None when there is none, or no more."""
+
+    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
+        """So many ended runs with numbers below `before`, newest first, without pruned ones."""
+
+    def count_ended(self, before: int) -> int:
+        """How many ended runs there are with numbers below `before`, without pruned ones."""
+
+    def old_runs(self, ended_by: float, most: int) -> list[int]:
+        """So many runs, oldest end first, that had ended by then and nobody collects any more.
+
+        ended_by: UTC epoch in seconds. Pruned ones are not among them.
         """
 
     def commit(self, changes: Changes) -> None:

@@ -17,7 +17,7 @@ from queue_manager.records import RunOptions
 from ..changes import QUEUE_RUN
 from .migration import can_migrate, give_space_back, migrate
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 CHECKPOINT_PAGES = 4_000
 
 

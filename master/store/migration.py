@@ -2,7 +2,7 @@
 
 Tables that have changed get other names, those of `schema.sql` are made and filled from them: one
 transaction, so that a file is never half of each. What a version lacks is made beside what it has.
-Whoever changes the schema writes how version 3 becomes his own, and looks at what is here.
+Whoever changes the schema writes how version 4 becomes his own, and looks at what is here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import sqlite3
 import time
 from operator import itemgetter
 from pathlib import Path
+
+import msgspec
+
+from queue_manager.records import RunOptions
 
 from .keys import FilterPart, hash_key
 from .waiting import CLOSE
@@ -55,9 +59,17 @@ UPDATE runs SET (dead, strays) = (c.dead, c.strays) FROM
   WHERE c.run = runs.id;
 """
 
+# Of an ended run nobody has anything more to do for, that is said in one way from now on.
+_SETTLED = """
+UPDATE runs SET collected = 4611686018427387904, collected_into = 0
+  WHERE state NOT IN ('active', 'pruned') AND NOT finishes(options)
+  AND (state = 'cancelled' OR collected >= last_seq);
+"""
+
 _STEPS: dict[int, tuple[tuple[str, ...], str]] = {
-    1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1),
-    2: ((), ""),  # it lacks two tables
+    1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1 + _SETTLED),
+    2: ((), _SETTLED),  # it lacks two tables
+    3: ((), _SETTLED),
 }
 """By version: the tables that have changed since, and how the new ones are filled."""
 
@@ -65,6 +77,10 @@ _STEPS: dict[int, tuple[tuple[str, ...], str]] = {
 def can_migrate(version: int) -> bool:
     """Whether a file of this version is of an earlier release."""
     return version in _STEPS
+
+
+def _finishes(options: bytes) -> bool:
+    return msgspec.msgpack.decode(options, type=RunOptions).finish
 
 
 def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, target: int) -> None:
@@ -75,6 +91,7 @@ def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, targe
     db.create_function("hash_key", 1, hash_key, deterministic=True)
     db.create_function("slice_of", 1, itemgetter(0), deterministic=True)
     db.create_aggregate("key_filter", 2, FilterPart)  # type: ignore[arg-type]
+    db.create_function("finishes", 1, _finishes, deterministic=True)
     indexes = db.execute(
         "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
     ).fetchall()

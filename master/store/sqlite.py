@@ -28,11 +28,10 @@ from ..changes import (
     TaskRecord,
     WaitingBlock,
 )
-from . import dropping, results, waiting
+from . import dropping, loading, results, waiting
 from .dropping import NUMBERS, next_number
 from .file import lock, open_database
 from .keys import Keys
-from .loading import load
 from .rows import get_meta, set_meta
 from .writing import read_delivered, write
 
@@ -93,7 +92,23 @@ class SqliteStore:
 
     @_reads
     def load(self) -> list[LoadedRun]:
-        return load(self._db)
+        return loading.load(self._db)
+
+    @_reads
+    def load_run(self, run: int) -> LoadedRun | None:
+        return loading.load_run(self._db, run)
+
+    @_reads
+    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
+        return loading.ended_runs(self._db, before, most)
+
+    @_reads
+    def count_ended(self, before: int) -> int:
+        return loading.count_ended(self._db, before)
+
+    @_reads
+    def old_runs(self, ended_by: float, most: int) -> list[int]:
+        return loading.old_runs(self._db, ended_by, most)
 
     def commit(self, changes: Changes) -> None:
         touched = self._touched.union(

@@ -10,7 +10,15 @@ from typing import Any
 
 from queue_manager.records import GroupLimit
 
-from ..changes import BlockState, GroupRecord, Place, QuotaCounts, StrayRecord, WaitingBlock
+from ..changes import (
+    NOBODY_COLLECTS,
+    BlockState,
+    GroupRecord,
+    Place,
+    QuotaCounts,
+    StrayRecord,
+    WaitingBlock,
+)
 from .rows import get_meta, set_meta
 
 LEAST_SET_S = 1.0
@@ -21,6 +29,11 @@ STRAY_COLUMNS = (
     " priority, grp, lease, worker, printed"
 )
 """In the order of a StrayRecord's fields."""
+# Strays of ended runs wait for nothing; there may be a hundred thousand such runs.
+_ACTIVE = (
+    "SELECT id FROM runs WHERE state = 'active'"
+    f" AND (state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
+)
 _WITHOUT_EVIDENCE = STRAY_COLUMNS.replace("evidence", "''").replace("printed", "''")
 
 
@@ -180,7 +193,7 @@ def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:
     if boot and boot == get_meta(db, "clock_boot"):
         if abs(set_s) < LEAST_SET_S:
             return
-        for (run,) in db.execute("SELECT id FROM runs").fetchall():
+        for (run,) in db.execute(_ACTIVE).fetchall():
             db.execute(
                 "UPDATE strays SET due_at = due_at + ? WHERE run = ? AND state = 'waiting'",
                 (set_s, run),
@@ -192,7 +205,7 @@ def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:
 
 def cap_delays(db: sqlite3.Connection, wall: float) -> None:
     """As `Store.cap_delays`, in the transaction that is open."""
-    for (run,) in db.execute("SELECT id FROM runs").fetchall():
+    for (run,) in db.execute(_ACTIVE).fetchall():
         db.execute(
             "UPDATE strays SET due_at = ?1 + delay_s WHERE run = ?2 AND state = 'waiting'"
             " AND due_at > ?1 AND due_at > ?1 + delay_s",

@@ -7,6 +7,7 @@ from master.broker.lease import Session
 from master.broker.run import Run
 from master.broker.window import Window
 from master.changes import QUEUE_RUN, GroupRecord, StrayRecord
+from tests.memory_store import all_runs
 
 from .driver import Driver
 from .truth import SOON, Task, TrueRun, check
@@ -143,7 +144,7 @@ def on_disk(driver: Driver) -> None:
     judge, store = driver.judge, driver.store
     known, right = store.workers, judge.saved_workers
     check(known == right, "knows {}, not {}", known, right)
-    loaded = {run.record.id: run for run in store.load()}
+    loaded = {run.record.id: run for run in all_runs(store)}
     check(set(loaded) == set(judge.runs), "runs {} on disk, not {}", set(loaded), set(judge.runs))
     for number, true in judge.runs.items():
         record, counts = loaded[number].record, loaded[number].counts

@@ -20,6 +20,7 @@ from queue_manager.errors import QueueError, StoreError
 from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
 from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
 from queue_manager.records import Lease as LeaseMessage
+from tests.memory_store import all_runs
 
 from .judge import Judge
 from .truth import check
@@ -93,7 +94,7 @@ class Driver:
         judge.epoch = store.epoch
         judge.in_memory = self._in_memory  # type: ignore[method-assign]
         store.cap_delays(wall)
-        for loaded in store.load():
+        for loaded in all_runs(store):
             run = broker.restore(loaded, now, wall)
             shrink(run)
             if run.id == QUEUE_RUN:

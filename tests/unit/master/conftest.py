@@ -22,7 +22,7 @@ from master.workers import Workers
 from queue_manager.messages import Exchange, Hello, Leases, Reply, Revoked, Welcome, decode_reply
 from queue_manager.peer import Peer
 from queue_manager.records import HeldLease, Lease, Outcome, RunOptions
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, all_runs
 
 from .desk import block
 
@@ -120,7 +120,7 @@ class World:
         self.store = store
         self.broker = Broker(self.store.epoch, job, random.Random(7))
         self.store.cap_delays(loop.clock())
-        for loaded in self.store.load():
+        for loaded in all_runs(self.store):
             run = self.broker.restore(loaded, loop.time(), loop.clock())
             if run.id == 0:
                 run.job = job

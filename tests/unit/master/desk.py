@@ -11,7 +11,7 @@ from master.broker.run import Run
 from master.changes import Changes
 from queue_manager import codec
 from queue_manager.records import HeldLease, NewBlock, RunOptions
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, all_runs
 
 NOW, WALL = 100.0, 1_000_000.0
 
@@ -30,7 +30,7 @@ class Desk:
         self._sessions = 0
         self.broker = Broker(self.store.epoch, job, random.Random(1))
         self.broker.wake(self.now)
-        for loaded in self.store.load():
+        for loaded in all_runs(self.store):
             self.broker.restore(loaded, self.now, self.wall)
         self.broker.next_run = self.store.next_run
         self.broker.next_block = self.store.next_block

@@ -122,7 +122,7 @@ def strays_of(store: Store, run: int = 1, group: str | None = None) -> list[Stra
 
 
 def loaded(store: Store, run: int = 1) -> LoadedRun | None:
-    return next((found for found in store.load() if found.record.id == run), None)
+    return store.load_run(run)
 
 
 def drop_all(store: Store, rows: int = 1_000) -> int:

@@ -64,7 +64,7 @@ class Rig:
         self.stray: StrayRecord | None = None
         self.session = Session(1, 1, name="host/6")
         store = SimpleNamespace(read_task=self._read)
-        broker = SimpleNamespace(runs={7: self.run})
+        broker = SimpleNamespace(runs={7: self.run}, recall={7: self.run}.get, next_run=8)
         turn: Any = SimpleNamespace(broker=broker, store=store, wall=WALL)
         worker = SimpleNamespace(session=self.session, name="host/6")
         sources: Any = SimpleNamespace(workers=lambda: [worker], stock=lambda: [])

@@ -11,7 +11,7 @@ import pytest
 
 from master import pruning
 from master.changes import NOBODY_COLLECTS, Changes
-from master.pruning import DAY_S, LEAST_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
+from master.pruning import DAY_S, LEAST_S, RETIRE_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
 from queue_manager.errors import StoreError
 from queue_manager.records import RunOptions
 
@@ -43,6 +43,10 @@ class FakeStore:
     cost_s: float = 0.0
     steps: list[tuple[str, int]] = field(default_factory=list)
     full: str = ""
+    old: list[int] = field(default_factory=list)
+
+    def old_runs(self, ended_by: float, most: int) -> list[int]:
+        return self.old
 
     def drop_some(self, rows: int) -> bool:
         if self.full:
@@ -69,7 +73,16 @@ class Rig:
         self.clock.monotonic = lambda: self.clock.now
         self.store = FakeStore(self.clock)
         self.pruned: list[int] = []
-        broker = SimpleNamespace(runs={run.id: run for run in runs}, prune=self._prune)
+        self.runs = {run.id: run for run in runs}
+        self.settled: list[int] = []
+        broker = SimpleNamespace(
+            runs=self.runs,
+            prune=self._prune,
+            recall=dict(self.runs).get,
+            next_run=0,
+            retire=lambda run: self.store.old.append(self.runs.pop(run.id).id),
+            finished=lambda run, ended_at: self.settled.append(run.id),
+        )
         turn: Any = SimpleNamespace(broker=broker, store=self.store, trouble="", post=self._post)
         self.turn = turn
         self.pruning = Pruning(turn, keep_days)
@@ -115,7 +128,7 @@ def test_an_ended_run_is_pruned_when_it_is_old_enough(rig: Any) -> None:
 
 
 def test_active_runs_and_the_queue_run_stay(rig: Any) -> None:
-    world = rig(0, FakeRun(0), FakeRun(1, state="active", ended_at=None))
+    world = rig(0, FakeRun(0, state="active"), FakeRun(1, state="active", ended_at=None))
     world.tick(wall=1000 * DAY_S)
     assert world.pruned == []
 
@@ -228,3 +241,34 @@ def test_a_run_whose_finish_has_not_returned_stays_as_long_also_a_cancelled_one(
         run.collected = NOBODY_COLLECTS
         world.tick(wall=59 * DAY_S)
         assert world.pruned == [1]
+
+
+def test_an_ended_run_leaves_the_memory_soon(rig: Any) -> None:
+    world = rig(30, FakeRun(ended_at=100.0))
+    world.tick(wall=100.0 + RETIRE_S - 0.1)
+    assert list(world.runs) == [1]
+    world.tick(wall=100.0 + RETIRE_S)
+    assert (list(world.runs), world.pruned) == ([], [])
+
+
+def test_a_run_that_somebody_has_something_to_do_for_stays_in_memory(rig: Any) -> None:
+    waits = FakeRun(1, collected=4)
+    finishes = FakeRun(2, collected=5, options=RunOptions(finish=True))
+    world = rig(30, waits, finishes)
+    world.tick(wall=DAY_S)
+    assert list(world.runs) == [1, 2]
+
+
+def test_a_run_that_was_collected_is_said_to_be_so_before_it_leaves_the_memory(rig: Any) -> None:
+    world = rig(30, FakeRun(collected=5))
+    world.tick(wall=DAY_S)
+    assert (world.settled, list(world.runs)) == ([1], [1])
+
+
+def test_runs_that_are_on_disk_alone_are_pruned(rig: Any) -> None:
+    world = rig(30)
+    run = FakeRun(7)
+    world.turn.broker.recall = {7: run}.get
+    world.store.old = [7, 8]
+    world.tick(wall=30 * DAY_S)
+    assert world.pruned == [7]

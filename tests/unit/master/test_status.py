@@ -26,7 +26,9 @@ class Sources:
         self._workers: list[Any] = []
         self._stock: list[Any] = []
         self._others: list[OurSession] = []
-        turn: Any = SimpleNamespace(broker=desk.broker, trouble="", wall=desk.wall)
+        turn: Any = SimpleNamespace(
+            broker=desk.broker, store=desk.store, trouble="", wall=desk.wall
+        )
         self._book = StatusBook(turn, self)
 
     def workers(self) -> Any:

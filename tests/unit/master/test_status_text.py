@@ -120,3 +120,8 @@ def test_with_usual_values_no_line_of_a_session_is_longer_than_120() -> None:
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_what_is_left_out_is_counted() -> None:
+    status = Status(1, "9.9", "here:5", 61.0, [run(1, [])], [], 0, [], more_runs=65_000)
+    assert list(status_lines(status))[-1] == "       ... and 65,000 more: qm status --all"

@@ -81,7 +81,7 @@ def test_a_store_of_another_release_is_refused_in_one_line(tmp_path: Path) -> No
     store = SqliteStore(tmp_path)
     store._db.execute("PRAGMA user_version = 99")
     store.close()
-    with pytest.raises(StoreError, match="schema 99, this release knows 3: use the release"):
+    with pytest.raises(StoreError, match="schema 99, this release knows 4: use the release"):
         SqliteStore(tmp_path)
     with pytest.raises(StoreError, match="schema 99"):  # and it is not held
         SqliteStore(tmp_path)
@@ -103,6 +103,10 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "load": lambda s: s.load(),
+    "load_run": lambda s: s.load_run(1),
+    "ended_runs": lambda s: s.ended_runs(9, 9),
+    "count_ended": lambda s: s.count_ended(9),
+    "old_runs": lambda s: s.old_runs(5.0, 9),
     "commit": lambda s: commit(s, block(10, 6, 1, run=2, keys=["f"])),
     "read_waiting": lambda s: s.read_waiting(1, None, Place(0, 0), 10),
     "read_waiting of a group": lambda s: s.read_waiting(1, "g", Place(0, 0), 10),

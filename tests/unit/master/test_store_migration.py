@@ -73,7 +73,7 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     old_file(tmp_path / "old")
     with caplog.at_level(logging.INFO):
         store = SqliteStore(tmp_path / "old")
-    assert "has schema 1: bringing it to 3" in caplog.text
+    assert "has schema 1: bringing it to 4" in caplog.text
     queue, run = store.load()
     assert (queue.record.options, queue.counts) == (RunOptions(), RunCounts(last_seq=7))
     assert run.record == run_record(key="k", exhausted=True, collected=3, collected_into=2)

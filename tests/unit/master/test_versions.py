@@ -56,6 +56,7 @@ class Rig:
         self.staged: list[int] = []
         self.full = False
         self.broker = SimpleNamespace(runs={}, set_code=self._set_code)
+        self.broker.recall = self.broker.runs.get
         turn: Any = SimpleNamespace(broker=self.broker, post=self._post)
         self.versions = Versions(turn, self.files)
         self.versions.on_changed.append(
