@@ -20,6 +20,7 @@ from . import (
     listing,
     machine,
     messages,
+    reconnect,
     rerun,
     sessions,
     throughput,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "delayed": ("A million tasks that are due in an hour", delayed.measure),
     "limits": ("One task at a time in each of many groups", limits.measure),
     "crawling": ("A real site: every page and every image", crawling.measure),
+    "reconnect": ("A worker comes back with 20,000 leases", reconnect.measure),
     "rerun": ("Workers killed and frozen", rerun.measure),
 }
 

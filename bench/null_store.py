@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from master.changes import (
@@ -84,8 +84,8 @@ class NullStore:
     def cap_delays(self, wall: float) -> None:
         pass
 
-    def read_block(self, block: int) -> BlockState | None:
-        return None
+    def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
+        return {}
 
     def read_body(self, block: int) -> bytes:
         return self._blocks[block].body

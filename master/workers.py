@@ -15,6 +15,7 @@ from queue_manager.peer import Peer
 from queue_manager.records import FRAME_BYTES, Done, Failed, HeldLease, Outcome, Released
 from queue_manager.records import Lease as LeaseMessage
 
+from .broker.claims import parts_of
 from .broker.lease import Session
 from .broker.run import Run
 from .changes import BlockState, Changes
@@ -114,24 +115,28 @@ class Workers:
     def _enter(self, worker: WorkerSession, now: float) -> Answer:
         broker = self._turn.broker
         session, hello = worker.session, worker.hello
-        states = [self._state(one.block) for one in hello.held]
+        states = self._states(parts_of(hello.held))
         broker.enter(session)
         old = self._newest(worker)
-        kept = {} if old is None else broker.take_over(old.session, session, hello.held)
-        held = []
-        for one, state in zip(hello.held, states, strict=True):
-            found = kept.get(one.number) or broker.claim(session, one, state, now)
-            if found is not None:
-                held.append(found)
+        found = {} if old is None else broker.take_over(old.session, session, hello.held)
+        rest = [one for one in hello.held if one.number not in found]
+        found |= broker.claim(session, rest, states, now)
+        held = [found[one.number] for one in hello.held if one.number in found]
         return partial(self._welcome, worker, old, held)
 
-    def _state(self, block: int) -> BlockState | None:
+    def _states(self, parts: dict[int, tuple[int, int]]) -> dict[int, BlockState]:
         """A block that can't be read is not gone on with; all others must not wait for it."""
         try:
-            return self._turn.store.read_block(block)
+            return self._turn.store.read_blocks(parts)
         except StoreError as error:
-            log.error("%s; what is held of it is not recognized", error)
-            return None
+            if len(parts) == 1:
+                log.error("%s; what is held of it is not recognized", error)
+                return {}
+        found: dict[int, BlockState] = {}
+        blocks, half = list(parts), len(parts) // 2
+        for some in (blocks[:half], blocks[half:]):
+            found |= self._states({block: parts[block] for block in some})
+        return found
 
     def _welcome(
         self, worker: WorkerSession, old: WorkerSession | None, held: list[HeldLease]

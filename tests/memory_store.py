@@ -6,7 +6,7 @@ It takes part in the contract suite, and simulations use it where a real one wou
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from master.changes import (
@@ -30,6 +30,7 @@ from master.changes import (
 from master.store import Store
 from master.store.waiting import LEAST_SET_S
 from queue_manager.errors import StoreError
+from queue_manager.ranges import both
 from queue_manager.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock, RunOptions
 
 ROW_BYTES = 256
@@ -252,16 +253,19 @@ class MemoryStore:
             if own.limit is None and own.due_at <= wall:
                 del self._kept.own[run, group]
 
-    def read_block(self, block: int) -> BlockState | None:
-        b = self._kept.blocks.get(block)
-        if b is None:
-            return None
+    def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
+        there = {block: part for block, part in parts.items() if block in self._kept.blocks}
+        return {block: self._state(block, part) for block, part in there.items()}
+
+    def _state(self, block: int, part: tuple[int, int]) -> BlockState:
+        b = self._kept.blocks[block]
         strays = [
-            replace(s, evidence="", printed="") for s in self._strays_of(b) if s.state == "waiting"
+            replace(s, evidence="", printed="")
+            for s in self._strays_of(b)
+            if s.state == "waiting" and part[0] <= s.position < part[1]
         ]
-        return BlockState(
-            b.id, b.run, b.first, b.count, b.priority, b.group, self._ranges(b), strays
-        )
+        waiting = both(self._ranges(b), [part])
+        return BlockState(b.id, b.run, b.first, b.count, b.priority, b.group, waiting, strays)
 
     def read_body(self, block: int) -> bytes:
         if block not in self._kept.blocks:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from queue_manager.ranges import Ranges, both, joined, without
@@ -37,26 +37,34 @@ def recognize(holdings: Holdings, leases: Iterable[HeldLease]) -> None:
     """Go on with what the master recognizes, and end the rest without a word."""
     allowed = {lease.number: list(lease.ranges) for lease in leases}
     holdings.outbox.keep_released(allowed)
-    for number in {held.lease.number for held in holdings.all()}:
-        _confine(holdings, number, allowed.get(number, []), "the master has given its task away")
+    kept = {held.lease.number: allowed.get(held.lease.number, []) for held in holdings.all()}
+    _confine(holdings, kept, "the master has given its task away")
 
 
 def revoke(holdings: Holdings, numbers: Iterable[int], why: str) -> None:
     """Drop what has not started of these leases, and stop what runs."""
-    for number in set(numbers):
-        _confine(holdings, number, [], why)
+    _confine(holdings, {number: [] for number in numbers}, why)
 
 
-def _confine(holdings: Holdings, number: int, ranges: Ranges, why: str) -> None:
-    """Keep only these ranges of a lease."""
-    for held in list(holdings.queue):
-        if held.lease.number == number and without(held.left, ranges):
-            holdings.queue.remove(held)
-            holdings.again(held, both(held.left, ranges))
+def _confine(holdings: Holdings, kept: Mapping[int, Ranges], why: str) -> None:
+    """Keep only these ranges of some leases, however many: all that is held is looked at once."""
+
+    def has_too_much(held: Held) -> bool:
+        ranges = kept.get(held.lease.number)
+        return ranges is not None and bool(without(held.left, ranges))
+
+    waiting = list(holdings.queue)
+    gone = [held for held in waiting if has_too_much(held)]
+    if gone:
+        left = set(map(id, gone))
+        holdings.queue.clear()
+        holdings.queue.extend(held for held in waiting if id(held) not in left)
+    for held in gone:
+        holdings.again(held, both(held.left, kept[held.lease.number]))
     for slot in holdings.slots:
         for held in list(slot.held):
-            if held.lease.number == number and without(held.left, ranges):
-                _confine_in_slot(holdings, slot, held, ranges, why)
+            if has_too_much(held):
+                _confine_in_slot(holdings, slot, held, kept[held.lease.number], why)
 
 
 def _confine_in_slot(holdings: Holdings, slot: Slot, held: Held, ranges: Ranges, why: str) -> None:

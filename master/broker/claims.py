@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 
-from queue_manager.ranges import Ranges, both, without
+from queue_manager.ranges import Ranges, both, within, without
 from queue_manager.records import HeldLease
 
 from ..changes import BlockState, StrayRecord
-from .lease import Lease, Session
+from .lane import Lane
+from .lease import Lease, Session, positions
 from .leasing import Leasing
 from .run import Run
 from .strays import Stray
@@ -32,7 +34,8 @@ class Claims(Leasing):
         kept: dict[int, HeldLease] = {}
         ranges = {one.number: one.ranges for one in held}
         for lease in list(old.leases.values()):
-            for start, stop in without(lease.open, ranges.get(lease.number, [])):
+            there = ranges.get(lease.number, [])
+            for start, stop in [] if there == lease.open else without(lease.open, there):
                 self._cut(lease, start, stop)
                 self._give_back(lease, start, stop)
             if lease.open:
@@ -54,40 +57,70 @@ class Claims(Leasing):
         self.undo_by(partial(to.leases.pop, lease.number, None))
 
     def claim(
-        self, session: Session, held: HeldLease, state: BlockState | None, now: float
-    ) -> HeldLease | None:
-        """Stage that a lease of before the restart goes on; what of it does, or None.
+        self,
+        session: Session,
+        held: Iterable[HeldLease],
+        states: Mapping[int, BlockState],
+        now: float,
+    ) -> dict[int, HeldLease]:
+        """Stage that leases of before the restart go on; what of them does, by number.
 
-        state: of the block, as it is on disk. What has ended, strayed since, or is leased to
-        somebody else is left out; of two that hold the same the newer lease is right.
+        states: of their blocks, as they are on disk, where something is held. What has ended,
+        strayed since, or is leased to somebody else is left out; of two that hold the same the
+        newer lease is right. All of a hello at once: each lane of it is looked at once.
         """
-        run = self.runs.get(held.run)
-        older = held.number >> 32 < self.epoch and held.number not in session.leases
-        if state is None or run is None or not (run.active and older and state.run == run.id):
-            return None
-        record = next((s for s in state.strays if _is_of(s, held)), None)
-        if record is not None:
-            wanted = [(record.position, record.position + 1)]
+        found: dict[int, HeldLease] = {}
+        leases: list[Lease] = []
+        grounds: dict[int, Ground] = {}
+        for one in held:
+            state, run = states.get(one.block), self.runs.get(one.run)
+            older = one.number >> 32 < self.epoch and one.number not in session.leases
+            if state is None or run is None or not (run.active and older and state.run == run.id):
+                continue
+            ground = grounds.get(one.block)
+            if ground is None:
+                ground = grounds[one.block] = Ground(state, self._moved.get(one.block, []))
+            lease = self._claim(session, run, one, ground, now)
+            if lease is not None:
+                leases.append(lease)
+                found[one.number] = HeldLease(one.number, run.id, one.block, list(lease.open))
+        self._remove_from_windows(leases)
+        return found
+
+    def _claim(
+        self, session: Session, run: Run, held: HeldLease, ground: Ground, now: float
+    ) -> Lease | None:
+        record = ground.stray_of(held)
+        if record is None:
+            wanted = within(held.ranges, ground.waiting)
         else:
-            wanted = both(held.ranges, state.waiting)
-        ranges = without(wanted, self._busy(run, held, wanted))
+            wanted = without([(record.position, record.position + 1)], ground.moved)
+        ranges = self._free(run, held, wanted)
         if not ranges:
             return None
-        self._go_on(session, run, held.number, state, ranges, record, now)
-        return HeldLease(held.number, run.id, state.id, ranges)
+        return self._go_on(session, run, held.number, ground.state, ranges, record, now)
 
-    def _busy(self, run: Run, held: HeldLease, wanted: Ranges) -> Ranges:
-        """What of a block is not to be had; older leases of what is wanted give way first."""
-        found = [(a, b) for block, a, b in self._returning if block == held.block]
-        found += [(o.start, o.stop) for o in self.changes.outcomes if o.block == held.block]
-        staged = self.changes.strays.values()
-        found += [(s.position, s.position + 1) for s in staged if s.block == held.block]
-        for lease in self._leases_of(run):
-            if lease.block == held.block and lease.number < held.number:
+    def _free(self, run: Run, held: HeldLease, wanted: Ranges) -> Ranges:
+        """What of a block no newer lease holds; older leases of it give way."""
+        there = run.leases.get(held.block)
+        if there is None or not there.positions & positions(wanted):
+            return wanted
+        met = [lease for lease in there.leases if both(lease.open, wanted)]
+        for lease in sorted(met, key=lambda lease: lease.number):
+            if lease.number < held.number:
                 self._outrank(lease, wanted)
-            if lease.block == held.block:
-                found += lease.open
-        return found
+        return without(wanted, [piece for lease in met for piece in lease.open])
+
+    def _remove_from_windows(self, leases: list[Lease]) -> None:
+        """What goes on does not wait. Each lane once: its window is looked at as a whole."""
+        lanes: dict[int, tuple[Run, Lane, dict[int, Ranges]]] = {}
+        for lease in leases:
+            *_, blocks = lanes.setdefault(id(lease.lane), (lease.run, lease.lane, {}))
+            if lease.stray is None:
+                blocks.setdefault(lease.block, []).extend(lease.open)
+        for run, lane, blocks in lanes.values():
+            lane.window.remove(blocks)
+            run.look(lane, self._now)
 
     def _outrank(self, lease: Lease, ranges: Ranges) -> None:
         run = lease.run
@@ -109,12 +142,10 @@ class Claims(Leasing):
         ranges: Ranges,
         record: StrayRecord | None,
         now: float,
-    ) -> None:
+    ) -> Lease:
         lane = run.lane_of(state.group)
         stray = None
-        if record is None:
-            lane.window.remove(state.id, ranges)
-        else:
+        if record is not None:
             stray = Stray.recorded(record)
             lane.strays.remove(record.task)
         lease = Lease(
@@ -129,17 +160,16 @@ class Claims(Leasing):
             stray,
             now,
         )
-        session.leases[number] = lease
         run.leased += lease.held
         run.strays_out += stray is not None
         lane.leased += lease.limited
-        run.look(lane, now)
         self.undo_by(partial(self._unclaim, lease, list(ranges)))
+        return lease
 
     def _unclaim(self, lease: Lease, ranges: Ranges) -> None:
         """It could not be made durable that the worker came: its tasks are read from disk anew."""
         run, lane = lease.run, lease.lane
-        lease.session.leases.pop(lease.number, None)
+        lease.leave()
         run.leased -= sum(stop - start for start, stop in ranges)
         run.strays_out -= lease.stray is not None
         lane.leased -= lease.limited
@@ -150,7 +180,32 @@ class Claims(Leasing):
         run.look(lane, self._now)
 
 
-def _is_of(stray: StrayRecord, held: HeldLease) -> bool:
-    """Whether the lease is of this one stray: of what strayed later, it was settled."""
-    here = any(start <= stray.position < stop for start, stop in held.ranges)
-    return here and stray.lease < held.number
+class Ground:
+    """What of one block a hello may claim.
+
+    state: as it is on disk. moved: what of it is staged to be otherwise. waiting: in order, apart.
+    """
+
+    def __init__(self, state: BlockState, moved: Ranges) -> None:
+        self.state = state
+        self.moved = moved
+        self.waiting = without(state.waiting, moved)
+        self._strays = {stray.position: stray for stray in state.strays}
+        self._stray_ranges = [(at, at + 1) for at in sorted(self._strays)]
+
+    def stray_of(self, held: HeldLease) -> StrayRecord | None:
+        """The stray that a lease is of: of what strayed later, it was settled."""
+        if not self._strays:
+            return None
+        found = (self._strays[at] for at, _ in within(held.ranges, self._stray_ranges))
+        return next((stray for stray in found if stray.lease < held.number), None)
+
+
+def parts_of(held: Iterable[HeldLease]) -> dict[int, tuple[int, int]]:
+    """Of each block the part in which something is held: from, and up to which position."""
+    parts: dict[int, tuple[int, int]] = {}
+    for one in held:
+        low, high = one.ranges[0][0], one.ranges[-1][1]
+        start, stop = parts.get(one.block, (low, high))
+        parts[one.block] = min(low, start), max(high, stop)
+    return parts

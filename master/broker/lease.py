@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from queue_manager.ranges import Ranges
+
 from .lane import Lane
 from .run import Run
 from .strays import Stray
@@ -60,6 +62,26 @@ class Lease:
 
     def __post_init__(self) -> None:
         self.begun = self.since
+        self.enter()
+
+    def enter(self) -> None:
+        """Its session holds it, and its run knows of it."""
+        self.session.leases[self.number] = self
+        there = self.run.leases.get(self.block)
+        if there is None:
+            there = self.run.leases[self.block] = BlockLeases()
+        there.leases[self] = None
+        there.positions |= positions(self.open)
+
+    def leave(self) -> None:
+        """Nobody holds it any more."""
+        self.session.leases.pop(self.number, None)
+        there = self.run.leases.get(self.block)
+        if there is not None and self in there.leases:
+            del there.leases[self]
+            there.positions &= ~positions(self.open)
+            if not there.leases:
+                del self.run.leases[self.block]
 
     @property
     def held(self) -> int:
@@ -79,11 +101,28 @@ class Lease:
         index = self.open.index(within)
         around = ((within[0], start), (stop, within[1]))
         self.open[index : index + 1] = [(low, high) for low, high in around if low < high]
+        self.run.leases[self.block].positions &= ~positions([(start, stop)])
         if not self.open:
-            del self.session.leases[self.number]
+            self.leave()
         return True
 
     def reopen(self, ranges: list[tuple[int, int]], begun: float) -> None:
         """It is as it was when these ranges were not settled."""
         self.open, self.begun = ranges, begun
-        self.session.leases[self.number] = self
+        self.enter()
+
+
+@dataclass(slots=True)
+class BlockLeases:
+    """All leases of one block. positions: what they hold, a bit each, so that a look is quick."""
+
+    leases: dict[Lease, None] = field(default_factory=dict)
+    positions: int = 0
+
+
+def positions(ranges: Ranges) -> int:
+    """Ranges of a block as bits. Its tasks are at most 1,024."""
+    found = 0
+    for start, stop in ranges:
+        found |= ((1 << (stop - start)) - 1) << start
+    return found

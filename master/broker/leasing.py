@@ -102,6 +102,14 @@ class Leasing(Limiting):
         """Whether somebody is there and gets nothing: a known worker may still hold it."""
         return bool(self._expected and self.sessions)
 
+    def low_lanes(self) -> list[tuple[Run, Lane]]:
+        """As it says. What waits is read once it can be given: till then much of it is claimed."""
+        return [] if self._expected else super().low_lanes()
+
+    @property
+    def more_low(self) -> bool:
+        return not self._expected and super().more_low
+
     def wake(self, now: float) -> None:
         super().wake(now)
         self._alone = [session for session in self._alone if session.is_alone(now)]
@@ -206,7 +214,6 @@ class Leasing(Limiting):
         lease = Lease(
             number, session, run, lane, found.block, found.first, ranges, priority, stray, now
         )
-        session.leases[number] = lease
         lease.paused_from = lane.started_at
         session.free -= 1
         run.leased += found.stop - found.start
@@ -297,5 +304,5 @@ class Leasing(Limiting):
 
     def _end_lease(self, lease: Lease) -> None:
         """Stage that a lease is no more, whatever of it is open."""
-        del lease.session.leases[lease.number]
+        lease.leave()
         self.undo_by(partial(lease.reopen, list(lease.open), lease.begun))

@@ -115,7 +115,7 @@ class Lifecycle(Claims):
         if not run.active:
             raise RefusedError(f"run {run.id} has ended: {run.state}")
         ended: dict[Session, list[int]] = {}
-        for lease in self._leases_of(run):
+        for lease in [lease for block in run.leases.values() for lease in block.leases]:
             ended.setdefault(lease.session, []).append(lease.number)
             self._end_lease(lease)
         self.change(run, cancelled=run.unended, leased=0, strays_out=0)

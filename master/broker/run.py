@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from queue_manager.records import BLOCK_TASKS, RunOptions
 
@@ -11,6 +12,9 @@ from ..changes import LoadedRun, Place, RunCounts, RunRecord, RunState
 from .lane import Groups, Lane
 from .strays import Stray
 from .window import Range
+
+if TYPE_CHECKING:
+    from .lease import BlockLeases
 
 AIM_S = 0.075
 """A lease should last about that long: 50 to 100 ms of work."""
@@ -30,6 +34,7 @@ class Run:
     strays: those that left the plain way and wait or are leased; strays_out: the leased ones.
     last_seq: newest outcome on disk.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
+    leases: of its tasks, by block: who looks for some must not look at all of them.
     """
 
     id: int
@@ -59,6 +64,7 @@ class Run:
     groups: Groups | None = None
     size: int = 1
     pace_s: float | None = None
+    leases: dict[int, BlockLeases] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.options.per_group is not None:

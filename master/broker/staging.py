@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from queue_manager.ranges import Ranges
+
 from ..changes import Changes, Delivered, OutcomeRecord, StrayRecord, StrayState
 from .run import Run
 from .strays import Stray
@@ -24,6 +26,7 @@ class Staging:
         self._collected: dict[int, Run] = {}
         self._delivered: Callable[[], Delivered] | None = None
         self._left: set[str] = set()
+        self._moved: dict[int, Ranges] = {}
 
     def when_committed(self, act: Callable[[], object]) -> None:
         """Have something done only once the staged changes are on disk."""
@@ -43,6 +46,7 @@ class Staging:
         """The changes are on disk: no way back. Returns also what waited for that."""
         changes, self.changes = self.changes, Changes()
         self._undo.clear()
+        self._moved.clear()
         for run in (*changes.runs, *changes.forgotten):
             self._collected.pop(run, None)
         if changes.delivered is not None:
@@ -55,6 +59,7 @@ class Staging:
         """The staged changes could not be made durable: everything is as before the turn."""
         self.changes = Changes()
         self._after.clear()
+        self._moved.clear()
         while self._undo:
             self._undo.pop()()
 
@@ -107,6 +112,11 @@ class Staging:
             OutcomeRecord(self.next_seq, run.id, block, first, start, stop, results)
         )
         self.next_seq += 1
+        self._moves(block, start, stop)
+
+    def _moves(self, block: int, start: int, stop: int) -> None:
+        """Note that tasks of a block are not, once this is on disk, as the disk has them now."""
+        self._moved.setdefault(block, []).append((start, stop))
 
     def _record(self, run: Run) -> None:
         self.changes.runs[run.id] = run.record()
@@ -142,3 +152,4 @@ class Staging:
             worker,
             printed,
         )
+        self._moves(stray.block, stray.position, stray.position + 1)

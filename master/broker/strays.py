@@ -21,6 +21,7 @@ class Stray:
     """A task that left the plain way; it is leased alone from then on.
 
     due_at: wall time at which its delay is over. gone: it does not wait here any more.
+    is_ready: it is among those whose delay is over.
     """
 
     task: int
@@ -32,6 +33,7 @@ class Stray:
     losses: int = 0
     due_at: float = 0.0
     gone: bool = False
+    is_ready: bool = False
 
     def __lt__(self, other: Stray) -> bool:
         """In a heap two of the same task may meet: all but one of them are gone."""
@@ -92,6 +94,7 @@ class Strays:
     def make_ready(self, stray: Stray) -> None:
         """The delay of one that waits here is over."""
         heapq.heappush(self.ready, (-stray.priority, stray.task, stray))
+        stray.is_ready = True
         self.ready_count += 1
 
     def set_apart(self, stray: Stray) -> None:
@@ -111,7 +114,7 @@ class Strays:
         *_, stray = heapq.heappop(self.ready)
         self.ready_count -= 1
         del self.here[stray.task]
-        stray.gone = True
+        stray.gone, stray.is_ready = True, False
         return stray
 
     def remove(self, task: int) -> None:
@@ -123,7 +126,8 @@ class Strays:
                 self.apart.remove(task)
                 self.ready_count -= 1
             else:
-                self.ready_count -= any(entry[2] is stray for entry in self.ready)
+                self.ready_count -= stray.is_ready
+                stray.is_ready = False
 
     # --- the disk ---
 
@@ -153,7 +157,7 @@ class Strays:
     def clear(self) -> None:
         """Nothing waits any more."""
         for stray in self.here.values():
-            stray.gone = True
+            stray.gone, stray.is_ready = True, False
         self.here.clear()
         self.ready.clear()
         self.apart.clear()
@@ -166,7 +170,7 @@ class Strays:
         """
         all_here = sorted(self.here.values(), key=lambda stray: stray.due)
         for stray in all_here[self.most :]:
-            stray.gone = True
+            stray.gone, stray.is_ready = True, False
             del self.here[stray.task]
             self.apart.discard(stray.task)
         self.ready = [entry for entry in self.ready if not entry[2].gone]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakValueDictionary
 
-from ..changes import Changes, Place, StrayRecord, WaitingBlock
+from ..changes import Place, StrayRecord, WaitingBlock
 from .lane import Lane
 from .lease import Lease, Session
 from .run import Run
@@ -56,16 +56,7 @@ class Waiting(Staging):
         self._delays = 0
         self._most_delayed = _DELAYS
         self._suspects: deque[Suspect] = deque()
-        self._returning: list[tuple[int, int, int]] = []
         self._now = 0.0
-
-    def _keep(self) -> tuple[Changes, list[Callable[[], object]]]:
-        self._returning.clear()
-        return super()._keep()
-
-    def rolled_back(self) -> None:
-        self._returning.clear()
-        super().rolled_back()
 
     def _add(self, run: Run) -> None:
         self.runs[run.id] = run
@@ -164,7 +155,7 @@ class Waiting(Staging):
         """Stage that tasks of a lease, cut out of it, wait again, uncharged."""
         run = lease.run
         self.change(run, leased=run.leased - (stop - start))
-        self._returning.append((lease.block, start, stop))
+        self._moves(lease.block, start, stop)
         if lease.stray is not None:
             self.change(run, strays_out=run.strays_out - 1)
             self.when_committed(partial(self._wait, run, lease.stray, 0.0))
@@ -203,10 +194,11 @@ class Waiting(Staging):
         self, run: Run, lane: Lane, blocks: Sequence[WaitingBlock], last: Place | None
     ) -> None:
         """Take blocks from disk into a lane. last: where the next read goes on; None: nothing."""
-        busy: Busy = {block.id: [] for block in blocks}
-        for lease in self._leases_of(run):
-            if lease.block in busy:
-                busy[lease.block] += lease.open
+        busy: Busy = {
+            block.id: [piece for lease in run.leases[block.id].leases for piece in lease.open]
+            for block in blocks
+            if block.id in run.leases
+        }
         lane.window.refill(blocks, last, busy)
         run.look(lane, self._now)
 
@@ -219,13 +211,12 @@ class Waiting(Staging):
         wall: float,
     ) -> None:
         """Take strays from disk into a lane, as `refill` does. wall: UTC epoch in seconds."""
-        leased = {x.stray.task for x in self._leases_of(run) if x.stray is not None}
+        leased = {
+            lease.stray.task
+            for block in {record.block for record in records}.intersection(run.leases)
+            for lease in run.leases[block].leases
+            if lease.stray is not None
+        }
         for stray in lane.strays.refill(records, last, leased):
             self._delay(run, stray, self._now + stray.due_at - wall)
         run.look(lane, self._now)
-
-    def _leases_of(self, run: Run) -> Iterator[Lease]:
-        for session in self.sessions.values():
-            for lease in list(session.leases.values()):
-                if lease.run is run:
-                    yield lease

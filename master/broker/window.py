@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from queue_manager.ranges import Ranges, without
+from queue_manager.ranges import Ranges, joined, without
 from queue_manager.records import BLOCK_TASKS
 
 from ..changes import Place, WaitingBlock
@@ -106,16 +106,21 @@ class Window:
         self.more = last is not None
         self.end = last
 
-    def remove(self, block: int, ranges: Ranges) -> None:
-        """Some tasks of a block do not wait any more."""
+    def remove(self, gone: Busy) -> None:
+        """Some tasks do not wait any more: ranges of blocks. All at once: it looks at all here."""
+        gone = {block: joined(ranges) for block, ranges in gone.items()}
         for priority, ready in list(self.ready.items()):
-            for index, found in enumerate(list(ready)):
-                if found.block == block:
-                    kept = without([(found.start, found.stop)], ranges)
-                    self.loaded -= found.stop - found.start - sum(b - a for a, b in kept)
-                    ready[index] = found._replace(start=0, stop=0)
-                    ready.extend(found._replace(start=a, stop=b) for a, b in kept)
-            self._keep(priority, [r for r in ready if r.start < r.stop])
+            if not any(found.block in gone for found in ready):
+                continue
+            kept: list[Range] = []
+            for found in ready:
+                if found.block in gone:
+                    pieces = without([(found.start, found.stop)], gone[found.block])
+                    kept += [found._replace(start=a, stop=b) for a, b in pieces]
+                else:
+                    kept.append(found)
+            self.loaded += _count(kept) - _count(ready)
+            self._keep(priority, kept)
 
     def unload(self) -> None:
         """What is ready waits on disk alone."""
@@ -178,3 +183,7 @@ class Window:
 
 Busy = dict[int, Ranges]
 """The leased ranges of blocks."""
+
+
+def _count(found: Iterable[Range]) -> int:
+    return sum(one.stop - one.start for one in found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from queue_manager.records import ResultBlock
@@ -106,8 +106,12 @@ class Store(Protocol):
     def cap_delays(self, wall: float) -> None:
         """No stray or group waits longer than its delay from `wall` on: the clock may be set."""
 
-    def read_block(self, block: int) -> BlockState | None:
-        """How the tasks of a block stand; None when there is no such block."""
+    def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
+        """How tasks of blocks stand: of those blocks that there are, by the block's number.
+
+        parts: of each block the first position, and the one behind the last. It takes no longer
+        for what is beside them.
+        """
 
     def read_body(self, block: int) -> bytes:
         """The payloads of a block."""

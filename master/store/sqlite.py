@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -158,8 +158,8 @@ class SqliteStore:
             waiting.cap_delays(self._db, wall)
 
     @_reads
-    def read_block(self, block: int) -> BlockState | None:
-        return waiting.read_block(self._db, block)
+    def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
+        return waiting.read_blocks(self._db, parts)
 
     @_reads
     def read_body(self, block: int) -> bytes:

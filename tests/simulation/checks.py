@@ -7,6 +7,7 @@ from master.broker.lease import Session
 from master.broker.run import Run
 from master.broker.window import Window
 from master.changes import QUEUE_RUN, GroupRecord, StrayRecord
+from queue_manager.records import BLOCK_TASKS
 from tests.memory_store import all_runs
 
 from .driver import Driver
@@ -189,7 +190,7 @@ def _outcomes(driver: Driver, true: TrueRun) -> None:
 
 
 def _block(driver: Driver, tasks: list[Task], block: int) -> None:
-    state = driver.store.read_block(block)
+    state = driver.store.read_blocks({block: (0, BLOCK_TASKS)}).get(block)
     check(state is not None, "block {} is not on disk", block)
     assert state is not None
     plain = {p for a, b in state.waiting for p in range(a, b)}

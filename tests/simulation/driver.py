@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from master.broker import Broker
+from master.broker.claims import parts_of
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
@@ -333,7 +334,7 @@ class Driver:
 
     def _enter(self, connection: Connection, hello: Hello, now: float, wall: float) -> Answer:
         broker, judge = self.broker, self.judge
-        states = [self.store.read_block(one.block) for one in hello.held]
+        states = self.store.read_blocks(parts_of(hello.held))
         session = self.new_session(connection, hello.slots, hello.worker, hello.tags)
         broker.enter(session)
         broker.when_committed(partial(self.expected.discard, hello.worker))
@@ -344,16 +345,14 @@ class Driver:
             kept = broker.take_over(old.session, session, hello.held)
             true = judge.taken_over(old.session.id, session.id, hello.held)
             check(_positions(kept) == true, "took over {}, not {}", kept, true)
-        held = []
-        for one, state in zip(hello.held, states, strict=True):
-            found = kept.get(one.number)
-            if found is None:
-                found = broker.claim(session, one, state, now)
-                right = judge.claimed(session.id, one)
-                told = _positions({0: found}).get(0, set()) if found else set()
-                check(told == right, "of {} goes on {}, not {}", one, told, right)
-            if found is not None:
-                held.append(found)
+        rest = [one for one in hello.held if one.number not in kept]
+        claimed = broker.claim(session, rest, states, now)
+        for one in rest:
+            right = judge.claimed(session.id, one)
+            told = _positions({0: claimed[one.number]})[0] if one.number in claimed else set()
+            check(told == right, "of {} goes on {}, not {}", one, told, right)
+        found = kept | claimed
+        held = [found[one.number] for one in hello.held if one.number in found]
         return partial(self._welcome, connection, old, held)
 
     def _newest(self, connection: Connection, worker: str) -> Connection | None:

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 from master.broker import Broker
+from master.broker.claims import parts_of
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import Changes
@@ -142,12 +143,8 @@ class Desk:
 
     def claim(self, session: Session, *held: HeldLease) -> list[HeldLease]:
         """What is recognized of what a new session says that it holds."""
-        states = [self.store.read_block(one.block) for one in held]
-        found = [
-            self.broker.claim(session, one, state, self.now)
-            for one, state in zip(held, states, strict=True)
-        ]
-        return [one for one in found if one is not None]
+        states = self.store.read_blocks(parts_of(held))
+        return list(self.broker.claim(session, held, states, self.now).values())
 
 
 def tasks(lease: Lease) -> list[int]:

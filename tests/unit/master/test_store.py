@@ -114,7 +114,7 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "groups": lambda s: s.groups(1),
     "set_clock": lambda s: s.set_clock(1, 5.0),
     "cap_delays": lambda s: s.cap_delays(5.0),
-    "read_block": lambda s: s.read_block(1),
+    "read_blocks": lambda s: s.read_blocks({1: (0, 1)}),
     "read_body": lambda s: s.read_body(1),
     "taken_keys": lambda s: s.taken_keys(2, ["a"]),
     "find_run": lambda s: s.find_run("k"),

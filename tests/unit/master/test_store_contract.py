@@ -339,11 +339,33 @@ def test_a_stray_comes_back_as_it_was_recorded_last(engine: Engine) -> None:
     assert found.stray == last[1, 2]
     bare = replace(last[1, 2], evidence="", printed="")
     assert strays_of(store, group="g") == [bare]
-    state = store.read_block(1)
-    assert state is not None
+    (state,) = store.read_blocks({1: (0, 9), 2: (0, 9)}).values()
     assert (state.strays, state.waiting) == ([bare], [(0, 1)])
     assert (state.run, state.first, state.count, state.priority, state.group) == (1, 1, 2, 4, "g")
-    assert store.read_block(2) is None
+
+
+def test_many_blocks_are_read_at_once_each_as_it_stands(store: Store) -> None:
+    blocks = [block(n, 1 + 4 * (n - 1), 4, priority=n % 3) for n in range(1, 1_201)]
+    ended = [outcome(n, blocks[n - 1], n % 4, n % 4 + 1) for n in range(1, 1_201, 2)]
+    strayed = stray(blocks[1], 3, "dead") | stray(blocks[1], 0) | stray(blocks[700], 1)
+    commit(store, *blocks, outcomes=ended, strays=strayed)
+    found = store.read_blocks({n: (0, 2**70) for n in (*range(-3, 1_300), 2**63)})
+    assert sorted(found) == list(range(1, 1_201))
+    assert found[2].waiting == [(1, 3)]
+    assert [s.position for s in found[2].strays] == [0]
+    assert found[701].waiting == [(0, 1), (2, 4)]
+    assert found[1_199].waiting == [(0, 3)]
+    assert found[1_200].waiting == [(0, 4)]
+    assert {state.id: state for state in found.values()} == found
+    part = store.read_blocks({1: (0, 1), 2: (1, 2), 3: (3, 9), 701: (1, 3), 1_200: (9, 12)})
+    waits = {n: (state.waiting, len(state.strays)) for n, state in part.items()}
+    assert waits == {
+        1: ([(0, 1)], 0),
+        2: ([(1, 2)], 0),
+        3: ([], 0),
+        701: ([(2, 3)], 1),
+        1_200: ([], 0),
+    }
 
 
 def test_strays_come_as_they_are_due_in_pages_of_their_group(store: Store) -> None:
