@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client join key ship fetch demo-images test test-unit test-local test-integration \
-        test-crawl test-hosts local bench chaos lint format engine venv lock clean
+        test-crawl test-hosts local bench bench-brief chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -65,8 +65,11 @@ local: venv ## ten squares without containers: master and worker as plain proces
 chaos: venv ## random faults on plain processes, then every promise is checked: SECONDS=60 SEED=1
 	@$(PYTHON_IN_VENV) -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
-bench: venv ## measure the throughput on this machine
-	@$(PYTHON_IN_VENV) -m bench
+bench: venv ## measure on this machine, and judge the bounds; NAMES="idle keys"
+	@$(PYTHON_IN_VENV) -m bench $(NAMES)
+
+bench-brief: venv ## every benchmark whole, for a second or two each: can it run? judges nothing
+	@BENCH_BRIEF=1 $(PYTHON_IN_VENV) -m bench $(NAMES)
 
 lint: venv ## ruff and mypy, as CI runs them
 	@.venv/bin/ruff check .

@@ -18,11 +18,12 @@ def docker(*words: str) -> str:
 
 
 def build(folder: str, target: str, image: str) -> None:
-    """Build an image, on the base that the engine was made ready with."""
+    """Build an image, on the base that `make engine` made ready, or makes now."""
     base = processes.ROOT / ".cache" / "base"
+    if not base.exists():
+        subprocess.run([str(processes.ROOT / "scripts" / "engine.sh")], check=True)
     words = ["build", "--quiet", "--target", target, "--tag", image]
-    if base.exists():
-        words += ["--build-arg", f"BASE={base.read_text().strip()}"]
+    words += ["--build-arg", f"BASE={base.read_text().strip()}"]
     pip = base.with_name("pip.conf")
     if pip.exists():
         words += ["--secret", f"id=pip,src={pip}"]

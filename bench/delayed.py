@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from .brief import sized
 from .figure import Figure
 from .stored import Stored
 
-TASKS = 1_000_000
+TASKS = sized(1_000_000, 50_000)
 DELAY_S = 3600.0
 
 

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from queue_manager import tls
 
 from . import processes, run
+from .brief import BRIEF, sized
 from .containers import build, docker
 from .figure import Figure, ratio
 
-ROUNDS = 5
-TASKS = 1_000_000
+ROUNDS = sized(5, 1)
+TASKS = sized(1_000_000, 100_000)
 WARM_UP_TASKS = 2_000
 LEAST = 0.7
 IMAGE = "quartermaster-bench"
@@ -69,10 +70,11 @@ def _in_container() -> list[Figure]:
         there = "/src/.cache/bench"
         words = ["run", "--rm", "--init", "--network", "none", "--user", "0:0"]
         words += ["--volume", f"{processes.ROOT}:/src:ro", "--volume", f"{folder}:{there}"]
-        words += ["--env", "PYTHONPATH=/src", "--workdir", "/src", IMAGE]
+        words += ["--env", "PYTHONPATH=/src", "--env", f"BENCH_BRIEF={int(BRIEF)}"]
+        words += ["--workdir", "/src", IMAGE]
         words += ["python", "-m", "bench", "encryption"]
         docker(*words)
-        found = json.loads((folder / "results.json").read_text())
+        found = json.loads((folder / processes.RESULTS).read_text())
     print(f"  (in a container: Python {found['machine']['Python']})")
     return [
         Figure(f["name"], f["unit"], tuple(f["rounds"]), LEAST if f["bound"] else None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from . import processes
+from .brief import sized
 from .figure import Figure, ratio
 from .stored import Stored
 
-ROUNDS = 3
-FEW, MANY, LEFT = 10_000, 1_000_000, 1_000
-WARM_UP, TASKS = 200_000, 1_000_000
-WARM_UP_S, MEASURE_S = 1.0, 5.0
+ROUNDS = sized(3, 1)
+FEW, MANY, LEFT = sized((10_000, 1_000_000, 1_000), (10_000, 50_000, 1_000))
+WARM_UP, TASKS = sized((200_000, 1_000_000), (10_000, 50_000))
+WARM_UP_S, MEASURE_S = sized((1.0, 5.0), (0.2, 1.0))
 LEAST_RATIO = 0.8
 
 

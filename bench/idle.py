@@ -24,10 +24,11 @@ from queue_manager.messages import Accepted, Collect, Hello, Page, Reply, Submit
 from queue_manager.records import NewBlock
 
 from . import processes, run, tutorial
+from .brief import sized
 from .figure import Figure, ratio
 
-ROUNDS = 3
-SLICES, SAMPLES = 7, 10
+ROUNDS = sized(3, 1)
+SLICES, SAMPLES = sized((7, 10), (2, 5))
 WARM_UP = 5
 PAUSE_S = 0.005
 COMMITS, ROUND_TRIPS = 2, 6

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from . import processes, run
+from .brief import sized
 from .figure import Figure, ratio
 
-ROUNDS = 3
-TASKS = 1_000_000
-FOLLOWED = 102_000
+ROUNDS = sized(3, 1)
+TASKS = sized(1_000_000, 50_000)
+FOLLOWED = sized(102_000, 10_200)
 EACH = (50, 1)
 FORMS = ("plain", "task", "keyed")
 LEAST_RATIO = 0.2

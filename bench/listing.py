@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import processes, run
+from .brief import sized
 from .figure import Figure
 
-FEW, MANY = 100_000, 1_000_000
+FEW, MANY = sized((100_000, 1_000_000), (10_000, 100_000))
 MOST_GROWN_MB = 10
 _POLL_S = 0.005
 

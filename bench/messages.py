@@ -9,10 +9,11 @@ from collections.abc import Callable
 from queue_manager.manager import QueueManager
 
 from . import processes, tutorial
+from .brief import sized
 from .figure import Figure, ratio
 
-ROUNDS = 3
-SAMPLES = 40
+ROUNDS = sized(3, 1)
+SAMPLES = sized(40, 10)
 SIZES = (16_000, 17_000)
 
 Put = Callable[[bytes], object]

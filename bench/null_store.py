@@ -11,9 +11,11 @@ from master.changes import (
     BlockRecord,
     BlockState,
     Changes,
+    GroupRecord,
     LoadedRun,
     OutcomeRecord,
     Place,
+    QuotaCounts,
     RunCounts,
     RunRecord,
     StrayRecord,
@@ -28,7 +30,8 @@ _Lane = tuple[int, str | None]
 class NullStore:
     """The verbs of `master.store.Store`, in memory. Its blocks are never half done.
 
-    Nothing strays, has a key, or is asked for when it has ended, in what the bench runs.
+    Nothing strays, has a key, a quota or a limit, or is asked for when it has ended, in what the
+    bench runs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,6 +81,9 @@ class NullStore:
     def groups(self, run: int) -> dict[str, int]:
         return {group: 0 for of, group in self._lanes if of == run and group is not None}
 
+    def own_groups(self, run: int) -> dict[str, GroupRecord]:
+        return {}
+
     def set_clock(self, boot: int, behind_s: float) -> None:
         pass
 
@@ -92,6 +98,12 @@ class NullStore:
 
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
         return set()
+
+    def quota(self, run: int, name: str) -> QuotaCounts:
+        return QuotaCounts()
+
+    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+        return {}
 
     def find_run(self, key: str) -> int | None:
         return next((run.id for run in self._runs.values() if run.key == key), None)

@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import processes, run
+from .brief import sized
 from .figure import Figure
 
 WORKERS, SLOTS, TASKS = 4, 2, 4
-KILLS, FREEZES = 100, 3
+KILLS, FREEZES = sized((100, 3), (3, 1))
 MOST_KILLED_S, MOST_FROZEN_S = 1, 15
 _GIVE_UP_S = 40.0
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import processes, run, tutorial
+from .brief import sized
 from .figure import Figure, ratio
 
-ROUNDS = 3
+ROUNDS = sized(3, 1)
 SESSIONS = 1_000
 PROCESSES = 4
 TASKS = 100_000
-TUTORIAL_TASKS = 5_000
+TUTORIAL_TASKS = sized(5_000, 1_000)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from typing import Any
 
 from . import processes, session
 from .backlog import Backlog
+from .brief import sized
 from .figure import Figure
 
-STARTS = 3
+STARTS = sized(3, 1)
 MOST_MB, MOST_START_S = 60, 2
 
 

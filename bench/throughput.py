@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import processes, run, tutorial
+from .brief import sized
 from .figure import Figure, ratio
 
-ROUNDS = 3
-TASKS = 2_000_000
+ROUNDS = sized(3, 1)
+TASKS = sized(2_000_000, 200_000)
 WARM_UP_TASKS = 2_000
-TUTORIAL_TASKS = 5_000
+TUTORIAL_TASKS = sized(5_000, 1_000)
 
 
 @dataclass(frozen=True)

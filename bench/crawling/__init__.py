@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable
 
 from .. import processes
+from ..brief import sized
 from ..figure import Figure, ratio
 from . import ours, website
 from .crawl import Crawl
 
-ROUNDS = 5
-HALF_ROUNDS = 3
+ROUNDS = sized(5, 1)
+HALF_ROUNDS = sized(3, 1)
 LEAST_SCRAPY, LEAST_BARE, LEAST_TWO = 4.0, 0.5, 1.0
 _HERE = processes.HERE / "crawling"
 _LIMIT_S = 300.0
