@@ -9,14 +9,14 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-import click
-
 from queue_manager import __version__
 from queue_manager.errors import ConnectionLostError, QueueError, TlsError, WrongKeyError
 from queue_manager.link import Link
 from queue_manager.messages import Hello, Request
 from queue_manager.settings import Settings
 from queue_manager.tls import client_mode
+
+from .printing import tell
 
 CONNECT_S = 5.0
 _POLL_S = 0.3
@@ -63,14 +63,14 @@ class Asking:
     async def _come_back(self) -> None:
         if self._link.up:
             return
-        click.echo("qm: lost the master; waiting for it", err=True)
+        tell("qm: lost the master; waiting for it")
         while not self._link.up:
             try:
                 await wait_up(self._link)
             except QueueError as error:  # it may get the old key, or its encryption, back
                 if str(error) != self._complaint:
                     self._complaint = str(error)
-                    click.echo(f"qm: {error}; trying again", err=True)
+                    tell(f"qm: {error}; trying again")
                 await asyncio.sleep(_POLL_S)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,22 +13,46 @@ import click
 
 from queue_manager import __version__
 from queue_manager.authkey import find_authkey, master_authkey
-from queue_manager.errors import QueueError
+from queue_manager.errors import QueueError, ReaderGoneError
 from queue_manager.settings import Settings, load_settings
+from queue_manager.terminal import log_to
+
+from .printing import check_output, take_over, tell
 
 NUMBER = click.IntRange(0, 2**62)
 
 
 def main() -> None:
     """`qm`: run one command and exit with its code; whatever is wrong is one line."""
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    take_over()
+    log_to(logging.StreamHandler())
+    sys.exit(_checked() or _run())
+
+
+def _checked() -> int:
+    """2 if a word is no text: what it says could not travel."""
+    for word in sys.argv[1:]:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            shown = os.fsencode(word).decode("utf-8", "backslashreplace")
+            tell(f"qm: {shown!r} is no UTF-8".replace("\\\\", "\\"))
+            return 2
+    return 0
+
+
+def _run() -> int:
     try:
-        code = commands.main(prog_name="qm", standalone_mode=False)
+        code: int = commands.main(prog_name="qm", standalone_mode=False)
+        sys.stdout.flush()
+        return code
     except click.UsageError as error:
-        code = _usage(error)
-    except click.Abort:
-        code = 130
-    sys.exit(code)
+        return _usage(error)
+    except ReaderGoneError:
+        return 0  # `qm results 1 | head` is no error
+    except QueueError as error:
+        tell(f"qm: {error}")
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
 
 
 def _usage(error: click.UsageError) -> int:
@@ -35,7 +60,7 @@ def _usage(error: click.UsageError) -> int:
         click.echo(error.ctx.get_help(), err=True)  # `qm` alone
     else:
         words = error.ctx.command_path if error.ctx is not None else "qm"
-        click.echo(f"qm: {error.format_message().rstrip('.')} (see `{words} --help`)", err=True)
+        tell(f"qm: {error.format_message().rstrip('.')} (see `{words} --help`)")
     return error.exit_code
 
 
@@ -46,22 +71,22 @@ def commands() -> None:
 
 
 @commands.command()
-def serve() -> None:
+def serve() -> int:
     """Serve the queues; seed the job JOB with JOB_ARGS once."""
     from .serve import serve as serve_master
 
-    _exit_with(lambda settings: serve_master(settings, master_authkey(settings)))
+    return _code(lambda s: serve_master(s, master_authkey(s)), prints=False)
 
 
 @commands.command()
 @click.argument("job")
 @click.argument("arguments", nargs=-1)
-def run(job: str, arguments: tuple[str, ...]) -> None:
+def run(job: str, arguments: tuple[str, ...]) -> int:
     """Run JOB from start to end by itself, with a local worker. ARGUMENTS: NAME=VALUE ..."""
     from .alone import run_alone
 
     words = list(arguments)
-    _exit_with(lambda settings: run_alone(settings, master_authkey(settings), job, words))
+    return _code(lambda s: run_alone(s, master_authkey(s), job, words), prints=False)
 
 
 @commands.command()
@@ -69,93 +94,84 @@ def run(job: str, arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1)
 @click.option("--wait", is_flag=True, help="Stay until it has ended; exit 1 on dead letters.")
 @click.option("--key", help="The same key gives the same run, never a second.")
-def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) -> None:
+def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) -> int:
     """Ask a serving master for a run of JOB; prints its id."""
     from .commands import submit_run
 
     words = list(arguments)
-    _exit_with(lambda settings: submit_run(settings, find_authkey(settings), job, words, key, wait))
+    return _code(lambda s: submit_run(s, find_authkey(s), job, words, key, wait))
 
 
 @commands.command()
 @click.argument("run", type=NUMBER, required=False)
 @click.option("--all", "everything", is_flag=True, help="Also all ended runs, not the newest only.")
-def status(run: int | None, everything: bool) -> None:
+def status(run: int | None, everything: bool) -> int:
     """Show runs, workers and clients, and why nothing moves."""
     from .commands import show_status
 
     everything = everything and run is None
-    _exit_with(lambda settings: show_status(settings, find_authkey(settings), run, everything))
+    return _code(lambda s: show_status(s, find_authkey(s), run, everything))
 
 
 @commands.command()
 @click.argument("run", type=NUMBER)
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
-def results(run: int, form: str) -> None:
+def results(run: int, form: str) -> int:
     """Print the ended tasks of RUN in task order, while it goes on too."""
     from .listings import show_results
 
-    _exit_with(lambda settings: show_results(settings, find_authkey(settings), run, form))
+    return _code(lambda s: show_results(s, find_authkey(s), run, form))
 
 
 @commands.command()
 @click.argument("run", type=NUMBER)
 @click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text")
-def failed(run: int, form: str) -> None:
+def failed(run: int, form: str) -> int:
     """Print the dead letters of RUN with their evidence."""
     from .listings import show_failed
 
-    _exit_with(lambda settings: show_failed(settings, find_authkey(settings), run, form))
+    return _code(lambda s: show_failed(s, find_authkey(s), run, form))
 
 
 @commands.command()
 @click.argument("run", type=NUMBER)
 @click.argument("task", type=NUMBER)
-def show(run: int, task: int) -> None:
+def show(run: int, task: int) -> int:
     """Show one TASK of RUN, and what its last bad try printed."""
     from .listings import show_task
 
-    _exit_with(lambda settings: show_task(settings, find_authkey(settings), run, task))
+    return _code(lambda s: show_task(s, find_authkey(s), run, task))
 
 
 @commands.command()
 @click.argument("run", type=NUMBER)
-def retry(run: int) -> None:
+def retry(run: int) -> int:
     """Try the dead letters of RUN again, with its job as it is."""
     from .commands import retry_run
 
-    _exit_with(lambda settings: retry_run(settings, find_authkey(settings), run))
+    return _code(lambda s: retry_run(s, find_authkey(s), run))
 
 
 @commands.command()
 @click.argument("run", type=NUMBER)
-def cancel(run: int) -> None:
+def cancel(run: int) -> int:
     """End RUN now, its running tasks too. What is done stays."""
     from .commands import cancel_run
 
-    _exit_with(lambda settings: cancel_run(settings, find_authkey(settings), run))
+    return _code(lambda s: cancel_run(s, find_authkey(s), run))
 
 
 @commands.command()
 @click.argument("run", type=NUMBER)
-def forget(run: int) -> None:
+def forget(run: int) -> int:
     """Delete an ended RUN with its tasks and results."""
     from .commands import forget_run
 
-    _exit_with(lambda settings: forget_run(settings, find_authkey(settings), run))
+    return _code(lambda s: forget_run(s, find_authkey(s), run))
 
 
-def _exit_with(command: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:
-    """Run a command and exit with its code; an error of ours is one line and exit code 2."""
-    try:
-        code = asyncio.run(command(load_settings()))
-    except QueueError as error:
-        click.echo(f"qm: {error}", err=True)
-        code = 2
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        # Whoever read us has had enough (`qm results 1 | head`); a second error at exit helps none.
-        sys.stderr.close()
-        code = 0
-    sys.exit(code)
+def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bool = True) -> int:
+    """Run a command; its exit code. prints: what it does is told on standard output."""
+    if prints:
+        check_output()
+    return asyncio.run(command(load_settings()))

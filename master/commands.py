@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
-import click
-
+from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.messages import (
     Accepted,
     AskRuns,
@@ -28,6 +27,7 @@ from queue_manager.records import RunStatus
 from queue_manager.settings import Settings
 
 from .asking import Asking, connected
+from .printing import say, tell, write
 from .progress import Progress
 from .status_text import (
     foot_lines,
@@ -46,7 +46,12 @@ async def submit_run(
     """Ask for a run; prints its id. Returns the exit code."""
     async with connected(settings, authkey) as asking:
         started = await _start(asking, partial(StartRun, job=job, words=words, key=key), key)
-        click.echo(started.run)
+        try:
+            say(str(started.run))
+        except ReaderGoneError:
+            raise
+        except OutputError as error:
+            raise OutputError(f"run {started.run} was started; {error}") from error
         if not wait:
             return 0
         with Progress(job) as progress:
@@ -55,7 +60,7 @@ async def submit_run(
                 progress.show(run.done + run.dead, run.tasks, run.dead)
                 await asyncio.sleep(POLL_S)
                 run = await run_status(asking, started.run)
-    click.echo(_ended_line(run), err=True)
+    tell(_ended_line(run))
     return 0 if run.state == "done" else 1
 
 
@@ -92,54 +97,48 @@ async def show_status(
         if everything:
             await _show_all(asking, status)
             return 0
-    for line in status_lines(status):
-        click.echo(line)
+    say(*status_lines(status))
     return 0
 
 
 async def _show_all(asking: Asking, status: Status) -> None:
     """Page by page: any number of runs and sessions, and no more than a page of them at a time."""
-    _echo(head_lines(status))
-    _echo(run_lines(status.runs))
+    write(head_lines(status))
+    write(run_lines(status.runs))
     last, over = status.last_run, not status.more_runs
     while not over:
         runs = await asking.again(partial(AskRuns, after=last), RunList)
-        _echo(islice(run_lines(runs.runs), 1, None))
+        write(islice(run_lines(runs.runs), 1, None))
         last, over = runs.last, runs.over or not runs.runs
-    click.echo("")
-    _echo(session_lines(status.sessions))
+    write([""])
+    write(session_lines(status.sessions))
     last, over = status.last_session, not status.more_sessions
     while not over:
         sessions = await asking.again(partial(AskSessions, after=last), SessionList)
-        _echo(session_lines(sessions.sessions))
+        write(session_lines(sessions.sessions))
         last, over = sessions.last, sessions.over or not sessions.sessions
-    _echo(foot_lines(status))
-
-
-def _echo(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
+    write(foot_lines(status))
 
 
 async def retry_run(settings: Settings, authkey: bytes, run: int) -> int:
     """Have the dead letters of a run tried again. Returns the exit code."""
     count = await _change(settings, authkey, partial(RetryRun, run=run), "retried")
     letters = f"{count:,} dead letter{'s go' if count != 1 else ' goes'}"
-    click.echo(f"run {run}: {letters} back" if count else f"run {run}: it has no dead letters")
+    say(f"run {run}: {letters} back" if count else f"run {run}: it has no dead letters")
     return 0
 
 
 async def cancel_run(settings: Settings, authkey: bytes, run: int) -> int:
     """End a run now. Returns the exit code."""
     count = await _change(settings, authkey, partial(CancelRun, run=run), "cancelled")
-    click.echo(f"run {run}: {count:,} task{'s' * (count != 1)} cancelled")
+    say(f"run {run}: {count:,} task{'s' * (count != 1)} cancelled")
     return 0
 
 
 async def forget_run(settings: Settings, authkey: bytes, run: int) -> int:
     """Delete an ended run. Returns the exit code."""
     count = await _change(settings, authkey, partial(ForgetRun, run=run), "forgotten")
-    click.echo(f"run {run}: gone, with {count:,} task{'s' * (count != 1)} and their results")
+    say(f"run {run}: gone, with {count:,} task{'s' * (count != 1)} and their results")
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from queue_manager.terminal import harmless
+
 from .broker.lease import Lease
 
 log = logging.getLogger("quartermaster.master")
@@ -12,7 +14,6 @@ log = logging.getLogger("quartermaster.master")
 _FIRST = 20
 _THEN_EACH = 1_000
 _LINE_CHARS = 500
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)(?:, in |$)', re.MULTILINE)
 """A frame of a traceback; those of `faulthandler` have no comma, and the outermost last."""
 
@@ -42,7 +43,7 @@ class FailureLog:
 
 def _line(error: str) -> str:
     """One line of a log, which must not steer the terminal of whoever reads it."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", error[:_LINE_CHARS])
+    return harmless(error[:_LINE_CHARS]).replace("\n", "\\n")
 
 
 def _place(evidence: str) -> str:

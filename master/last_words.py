@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from queue_manager.errors import ConnectionLostError, QueueError
+from queue_manager.terminal import harmless
 
 log = logging.getLogger("quartermaster.runner")
 
@@ -28,7 +29,8 @@ def or_die(function: Callable[..., None], *args: Any) -> None:
         log.error("%s", error)
         os._exit(1)
     except BaseException as error:
-        traceback.print_exception(type(error), error, below_ours(error))
+        lines = traceback.format_exception(type(error), error, below_ours(error))
+        print(harmless("".join(lines)), end="", file=sys.stderr)
         sys.stdout.flush()
         os._exit(1)
 

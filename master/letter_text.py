@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from queue_manager import codec
 from queue_manager.records import RunStatus, TaskStatus
+from queue_manager.terminal import harmless
 
-from .plain_json import Letter
+from .plain_json import Letter, shown
 
 _SHOWN = 300
 """Characters of a payload in a list of dead letters; `show` has all of it."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def letters_title(run: RunStatus) -> str:
@@ -32,8 +30,8 @@ def letters_title(run: RunStatus) -> str:
 def letter_lines(letter: Letter) -> Iterator[str]:
     """One dead letter."""
     found = letter.letter
-    yield f"task {found.task}: {_plain(found.error)}"
-    yield _field("payload", _short(repr(letter.payload), f"qm show {letter.run} {found.task}"))
+    yield f"task {found.task}: {harmless(found.error)}"
+    yield _field("payload", _short(shown(letter.payload), f"qm show {letter.run} {found.task}"))
     if letter.key is not None:
         yield _field("key", repr(letter.key))
     yield from _tried(found.attempts, found.losses, found.worker)
@@ -43,9 +41,9 @@ def letter_lines(letter: Letter) -> Iterator[str]:
 def task_lines(task: TaskStatus) -> Iterator[str]:
     """One task in any state."""
     yield f"run {task.run} ({task.job or 'queue'}), task {task.task}: {_state(task)}"
-    yield _field("payload", repr(_value(task.body, task.position)))
+    yield _field("payload", shown(_value(task.body, task.position)))
     if task.results is not None:
-        yield _field("result", repr(_value(task.results, task.result_position)))
+        yield _field("result", shown(_value(task.results, task.result_position)))
     if task.key is not None:
         yield _field("key", repr(task.key))
     if task.group is not None:
@@ -54,7 +52,7 @@ def task_lines(task: TaskStatus) -> Iterator[str]:
         yield _field("priority", str(task.priority))
     yield from _tried(task.attempts, task.losses, task.worker)
     if task.error:
-        yield _field("error" if task.state == "dead" else "last error", _plain(task.error))
+        yield _field("error" if task.state == "dead" else "last error", harmless(task.error))
         yield from _quoted(task.evidence)
     yield from _printed(task)
 
@@ -72,7 +70,7 @@ def _tried(attempts: int, losses: int, worker: str) -> Iterator[str]:
     if attempts or losses:
         yield _field("attempts", str(attempts) + f", and lost {_times(losses)}" * bool(losses))
     if worker:
-        yield _field("worker", _plain(worker))
+        yield _field("worker", harmless(worker))
 
 
 def _times(count: int) -> str:
@@ -101,15 +99,10 @@ def _field(name: str, value: str) -> str:
 
 
 def _quoted(text: str) -> Iterator[str]:
-    return (f"  | {_plain(line)}" for line in text.rstrip().splitlines())
+    return (f"  | {harmless(line)}" for line in text.rstrip().splitlines())
 
 
 def _short(text: str, where: str) -> str:
     if len(text) <= _SHOWN:
         return text
     return f"{text[:_SHOWN]} ... ({len(text):,} characters: {where})"
-
-
-def _plain(text: str) -> str:
-    """What a job has printed must not steer the terminal of whoever reads it."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
@@ -16,11 +15,12 @@ from .asking import Asking, connected
 from .commands import run_status
 from .letter_text import letter_lines, letters_title, task_lines
 from .plain_json import FIELDS, letters_of, lines_of
+from .printing import exactly, write
 
 
 async def show_results(settings: Settings, authkey: bytes, run: int, form: str) -> int:
     """Print the ended tasks of a run. Returns the exit code."""
-    _exactly()
+    exactly()
     writer = csv.writer(sys.stdout)
     if form == "csv":
         writer.writerow(FIELDS)
@@ -31,33 +31,30 @@ async def show_results(settings: Settings, authkey: bytes, run: int, form: str) 
                     writer.writerow(line.cells())
                 else:
                     sys.stdout.write(line.json() + "\n")
-    sys.stdout.flush()
     return 0
 
 
 async def show_failed(settings: Settings, authkey: bytes, run: int, form: str) -> int:
     """Print the dead letters of a run. Returns the exit code."""
-    _exactly()
+    if form == "jsonl":
+        exactly()
     async with connected(settings, authkey) as asking:
         if form == "text":
-            sys.stdout.write(letters_title(await run_status(asking, run)) + "\n")
+            write([letters_title(await run_status(asking, run))])
         async for block in _blocks(asking, run, dead=True):
             for letter in letters_of(run, block):
                 if form == "text":
-                    sys.stdout.write("\n".join(["", *letter_lines(letter)]) + "\n")
+                    write(["", *letter_lines(letter)])
                 else:
                     sys.stdout.write(letter.line.json() + "\n")
-    sys.stdout.flush()
     return 0
 
 
 async def show_task(settings: Settings, authkey: bytes, run: int, task: int) -> int:
     """Print all that is known of one task. Returns the exit code."""
-    _exactly()
     async with connected(settings, authkey) as asking:
         shown = await asking.again(partial(AskTask, run=run, task=task), TaskShown)
-    sys.stdout.write("\n".join(task_lines(shown.task)) + "\n")
-    sys.stdout.flush()
+    write(task_lines(shown.task))
     return 0
 
 
@@ -70,11 +67,3 @@ async def _blocks(asking: Asking, run: int, *, dead: bool) -> AsyncIterator[Resu
         for block in page.blocks:
             yield block
         after, over = page.last, page.over
-
-
-def _exactly() -> None:
-    """Values as they are: ints of any size, texts with lone surrogates."""
-    sys.set_int_max_str_digits(0)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A lone surrogate is written as \udXXX, which is JSON's own form of it.
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -7,6 +7,7 @@ import datetime
 import decimal
 import json
 import math
+import re
 import reprlib
 import uuid
 from collections.abc import Iterator
@@ -20,6 +21,15 @@ LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed")
 
 
 _DEEPEST = 400
+_LONG = 10**4300
+"""Python reads no whole number of more digits, unless it is told to (`sys.int_info`).
+
+Nor does it write one: for good reason, as a million digits take it seconds. Hexadecimal ones are
+read and written at once, at any size: `int(text, 16)`.
+"""
+
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is, and what steers the terminal where somebody looks at it there."""
 
 
 class Line(dict[str, Any]):
@@ -27,14 +37,25 @@ class Line(dict[str, Any]):
 
     def json(self) -> str:
         """As one line of JSON."""
-        return json.dumps(self, ensure_ascii=False)
+        return _dumped(self)
 
     def cells(self) -> list[Any]:
         """As cells of CSV: texts as they are, everything else as JSON, None as an empty cell."""
         plain = (str, type(None))
-        return [
-            v if isinstance(v, plain) else json.dumps(v, ensure_ascii=False) for v in self.values()
-        ]
+        return [v if isinstance(v, plain) else _dumped(v) for v in self.values()]
+
+
+def _dumped(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def shown(value: Any) -> str:
+    """Plain data as Python writes it, for people; as JSON where a whole number is too long."""
+    try:
+        return repr(value)
+    except ValueError:
+        return _dumped(to_json(value))
 
 
 def to_json(value: Any) -> Any:
@@ -52,8 +73,10 @@ def _to_json(value: Any, depth: int) -> Any:
     if depth > _DEEPEST:
         raise RecursionError
     kind = type(value)
-    if value is None or kind in (bool, int, str):
+    if value is None or kind in (bool, str):
         return value
+    if kind is int:
+        return value if -_LONG < value < _LONG else {"$int": hex(value)}
     if kind is float:
         return value if math.isfinite(value) else {"$float": repr(value)}
     if kind is list:

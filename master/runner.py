@@ -20,6 +20,7 @@ from queue_manager.errors import BadJobError
 from queue_manager.loading import Job, load_job
 from queue_manager.messages import Accepted, Collect, Collected, Finished, OpenRun, Page, RunOpened
 from queue_manager.settings import Settings, load_settings
+from queue_manager.terminal import log_to
 
 from .changes import NOBODY_COLLECTS
 from .collector import Collector
@@ -82,7 +83,7 @@ def _nobody_collects(wire: Wire, run: int) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    log_to(logging.StreamHandler())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     or_die(run_run, int(sys.argv[1]), load_settings())
     sys.stdout.flush()

@@ -14,6 +14,8 @@
     ├── ProtocolError         bytes that are not what was agreed
     ├── StoreError            the durable state cannot be read or written
     │   └── StoreBusyError    another master holds the data folder
+    ├── OutputError           what a command has to print can't be written
+    │   └── ReaderGoneError   nobody reads it any more
     └── RefusedError          the master does not grant a request
 
 The text of each is one line for the person who reads it. `Retry` and `Reject`, which a job
@@ -75,6 +77,14 @@ class StoreError(QueueError):
 
 class StoreBusyError(StoreError):
     """Another master holds the data folder."""
+
+
+class OutputError(QueueError):
+    """What a command has to print can't be written."""
+
+
+class ReaderGoneError(OutputError):
+    """Whoever read what a command prints has had enough."""
 
 
 class RefusedError(QueueError):

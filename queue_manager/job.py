@@ -274,6 +274,13 @@ class Retry(Exception):
         self.delay_s, self.whole_group = delay_s, bool(whole_group)
         self.reason = str(reason)
 
+    def __str__(self) -> str:
+        if self.reason:
+            return self.reason
+        if self.delay_s is None:
+            return "the job asked for another try, without a reason"
+        return f"in {self.delay_s:g} s" + ", with its whole group" * self.whole_group
+
 
 class Reject(Exception):
     """Raised by `work`: this task goes straight to the dead letters, for this reason."""

@@ -13,6 +13,7 @@ import time
 from queue_manager.authkey import find_authkey
 from queue_manager.errors import SettingsError
 from queue_manager.settings import Settings, load_settings
+from queue_manager.terminal import log_to
 from queue_manager.tls import client_mode
 
 from .output import RelayHandler, Relays
@@ -30,7 +31,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over
     level = logging.WARNING if _arguments().quiet else logging.INFO
     relays = Relays.standard()
-    logging.basicConfig(level=level, format="%(message)s", handlers=[RelayHandler(relays.err)])
+    log_to(RelayHandler(relays.err), level)
     try:
         return _work(relays)
     finally:

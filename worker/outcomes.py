@@ -5,8 +5,10 @@ Owns how exceptions, results and follow-ups turn into records; knows nothing of 
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from queue_manager import Reject, Result, Retry, codec
@@ -18,6 +20,10 @@ from .outbox import limits_bytes
 
 LINE_CHARS = 500
 EVIDENCE_CHARS = 8 * 1024
+MESSAGE_CHARS = 2 * 1024
+"""Of one frame or of one exception's own text: else a long one leaves no room for the others."""
+
+_HERE = str(Path(__file__).parent)
 
 _OURS = (NotPlainDataError, ProtocolError, TooLargeError)
 
@@ -30,7 +36,17 @@ def one_line(error: BaseException) -> str:
     except BaseException:
         text = "(its text cannot be read)"
     line = f"{name}: {text}" if text else name
-    return clean(line)[:LINE_CHARS]
+    return middle_out(clean(line), LINE_CHARS)
+
+
+def middle_out(text: str, most: int) -> str:
+    """A text of so many characters at most: what begins and ends it tells more than its middle."""
+    if len(text) <= most:
+        return text
+    cut = f" ... (of {len(text):,} characters) ... "
+    kept = most - len(cut)
+    end = kept // 2
+    return text[: kept - end] + cut + text[len(text) - end :]
 
 
 def clean(text: str) -> str:
@@ -46,11 +62,14 @@ def failed(
     if isinstance(error, Retry):
         delay_s, whole_group = error.delay_s, error.whole_group
         if error.reason:
-            line = clean(" ".join(error.reason.split()))[:LINE_CHARS]
+            line = middle_out(clean(" ".join(error.reason.split())), LINE_CHARS)
         elif delay_s is not None:
             line = f"Retry in {delay_s:g} s" + ", with its whole group" * whole_group
+        else:
+            line = f"Retry: {error}"
     elif isinstance(error, Reject):
-        line = clean(" ".join(error.reason.split()))[:LINE_CHARS] or type(error).__name__
+        line = clean(" ".join(error.reason.split()))
+        line = middle_out(line, LINE_CHARS) or type(error).__name__
     elif isinstance(error, _OURS):  # the line says all
         line = clean(str(error))
     else:
@@ -61,14 +80,35 @@ def failed(
 
 
 def _evidence(error: BaseException) -> str:
-    """The end of the traceback, without the frame of ours that called `work`."""
+    """The traceback without frames of ours, each of its parts cut in the middle if it is long."""
     try:
-        trace = error.__traceback__
-        below = trace.tb_next if trace is not None else None
-        lines = traceback.format_exception(type(error), error, below or trace)
-        return clean("".join(lines))[-EVIDENCE_CHARS:]
+        told = traceback.TracebackException.from_exception(error, compact=True)
+        _leave_ours_out(told)
+        parts = [middle_out(part, MESSAGE_CHARS) for part in told.format()]
+        return _ends(clean("".join(parts)))
     except BaseException:  # such as no memory left: the one line must do
         return ""
+
+
+def _ends(text: str) -> str:
+    """The first quarter and the end: what was raised last, and where, is there."""
+    if len(text) <= EVIDENCE_CHARS:
+        return text
+    head = text[: EVIDENCE_CHARS // 4].rpartition("\n")[0]
+    note = f"\n  ... (of {len(text):,} characters) ...\n"
+    end = text[len(head) + len(note) - EVIDENCE_CHARS :].partition("\n")[2]
+    return head + note + end
+
+
+def _leave_ours_out(told: traceback.TracebackException) -> None:
+    """What called `work`, and what stands between `print` and the pipes: it is no news of a job."""
+    todo: list[traceback.TracebackException | None] = [told]
+    while todo:
+        one = todo.pop()
+        if one is not None:
+            kept = [frame for frame in one.stack if os.path.dirname(frame.filename) != _HERE]
+            one.stack[:] = kept or one.stack
+            todo += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
 
 
 def done(

@@ -90,7 +90,8 @@ class _Tee(io.TextIOWrapper):
     """A text stream that tells what is written to it; a line shows at once."""
 
     def __init__(self, stream: Any, number: int, printed: Printed) -> None:
-        encoding, errors = stream.encoding, stream.errors
+        # What the locale can't write is written out, as on any stderr: it fails no task.
+        encoding, errors = stream.encoding, "backslashreplace"
         super().__init__(
             stream.detach(),
             encoding,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from queue_manager.errors import JobError
 from queue_manager.lifeline import die_with
 from queue_manager.loading import Job, load_job
+from queue_manager.terminal import harmless
 
 from .board import POSITION, PREPARING, Board
 from .outcomes import one_line
@@ -129,7 +130,7 @@ def _why(name: str, error: BaseException) -> str:
     """One line for an exception of import or `setup`; the traceback is for the log."""
     if isinstance(error, JobError):
         return _lacks(error.__cause__) or str(error)
-    traceback.print_exception(error)
+    print(harmless("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     frames = traceback.extract_tb(error.__traceback__)
     line = f" line {frames[-1].lineno}" if frames else ""
     return f"{name}.setup(){line}: {one_line(error)}"

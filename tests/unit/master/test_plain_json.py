@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from master.plain_json import FIELDS, lines_of, to_json
+from master.plain_json import FIELDS, Line, lines_of, shown, to_json
 from queue_manager import codec
 from queue_manager.records import DeadLetter, Ended, ResultBlock
 
@@ -112,3 +112,42 @@ def test_what_is_nested_a_little_stays_as_it_is() -> None:
     for _ in range(150):
         value = [value]
     assert json.loads(json.dumps(to_json(value))) == value
+
+
+LONG = 7 * 10**100_000 + 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [LONG, -LONG, [1, {"n": LONG}], 10**4300],
+    ids=["long", "minus", "inside", "shortest"],
+)
+def test_an_int_that_python_refuses_to_read_is_hexadecimal(value: Any) -> None:
+    """`json.loads` of any Python reads the line, `int(text, 16)` the number."""
+    line = Line({"result": to_json(value)}).json()
+    assert json.loads(line)
+    assert "$int" in line
+    assert int(to_json(LONG)["$int"], 16) == LONG
+    assert int(to_json(-LONG)["$int"], 16) == -LONG
+
+
+def test_the_longest_int_that_python_reads_is_a_number() -> None:
+    assert to_json(10**4300 - 1) == 10**4300 - 1
+    assert json.loads(Line({"n": to_json(1 - 10**4300)}).json()) == {"n": 1 - 10**4300}
+
+
+def test_a_dict_with_such_a_key_is_told_from_a_long_int() -> None:
+    assert to_json({"$int": "0x1"}) == {"$dict": [["$int", "0x1"]]}
+
+
+def test_a_line_of_json_does_not_steer_a_terminal_and_stays_exact() -> None:
+    text = "\x1b[31m \x9b31m \u202e \u2028 痛"
+    line = Line({"text": text}).json()
+    assert json.loads(line) == {"text": text}
+    assert not set(line) & set("\x1b\x9b\u202e\u2028")
+    assert "痛" in line
+
+
+def test_what_is_shown_to_people_may_hold_an_int_of_any_size() -> None:
+    assert shown([1, b"x"]) == "[1, b'x']"
+    assert shown([LONG]).startswith('[{"$int": "0x')

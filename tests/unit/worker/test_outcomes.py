@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from typing import Any, cast
+
 import pytest
 
 from queue_manager import Limit, Reject, Result, Retry, Task, codec
@@ -10,7 +14,8 @@ from queue_manager.errors import TooLargeError
 from queue_manager.messages import encode
 from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, GroupLimit, NewBlock
 from worker.outbox import EXCHANGE_BYTES, Entry, portions
-from worker.outcomes import branch, done, failed, one_line
+from worker.outcomes import EVIDENCE_CHARS, branch, done, failed, one_line
+from worker.printed import _Tee
 
 MAX = 1 << 20
 
@@ -121,3 +126,75 @@ def test_a_retry_of_a_whole_group_says_so() -> None:
 def test_a_retry_may_say_why() -> None:
     why = "the host\nanswers 429"
     assert failed(7, 3, Retry(2.5, reason=why), 0.1).error == "the host answers 429"
+
+
+def raised(work: Callable[[], Any]) -> Failed:
+    """The record of a task whose `work` is this."""
+    try:
+        work()
+    except BaseException as error:
+        return failed(7, 0, error, 0.1)
+    raise AssertionError("it did not raise")
+
+
+def test_a_retry_without_a_reason_says_that_and_no_none() -> None:
+    assert failed(7, 3, Retry(), 0.1).error == (
+        "Retry: the job asked for another try, without a reason"
+    )
+    assert "None" not in str(Retry())
+
+
+def test_of_a_text_of_10_mb_the_type_the_file_and_both_ends_are_kept() -> None:
+    def work() -> None:
+        raise ValueError("begin" + "x" * 10_000_000 + "end")
+
+    outcome = raised(work)
+    assert outcome.error.startswith("ValueError: beginxx")
+    assert outcome.error.endswith("xxend")
+    assert len(outcome.error) <= 500
+    assert len(outcome.evidence) <= EVIDENCE_CHARS
+    assert 'test_outcomes.py", line ' in outcome.evidence
+    assert "in work\n" in outcome.evidence
+    assert "ValueError: beginxx" in outcome.evidence
+    assert outcome.evidence.endswith("xxend\n")
+
+
+def test_of_a_long_chain_the_last_traceback_is_whole_and_its_first_is_begun() -> None:
+    def work(depth: int = 40) -> None:
+        try:
+            if not depth:
+                raise KeyError("the first")
+            work(depth - 1)
+        except Exception as error:
+            raise ValueError(f"number {depth}: " + "y" * 5_000) from error
+
+    outcome = raised(work)
+    assert len(outcome.evidence) <= EVIDENCE_CHARS
+    assert "KeyError: 'the first'" in outcome.evidence
+    last = outcome.evidence.rpartition("Traceback (most recent call last)")[2]
+    assert "in work\n" in last
+    assert "number 40: " in last
+
+
+def test_a_write_that_fails_blames_the_line_that_wrote() -> None:
+    class NoPrinted:
+        def note(self, *_: object) -> None:
+            raise AssertionError
+
+    stream = _Tee(io.TextIOWrapper(io.BytesIO(), "ascii"), 1, cast(Any, NoPrinted()))
+    outcome = raised(lambda: stream.write(cast(Any, 5)))
+    assert "test_outcomes.py" in outcome.evidence
+    assert "printed.py" not in outcome.evidence
+
+
+def test_what_the_locale_cannot_write_fails_no_task() -> None:
+    class Noted:
+        text = ""
+
+        def note(self, stream: int, text: str, size_bytes: int) -> None:
+            self.text += text
+
+    out, noted = io.BytesIO(), Noted()
+    stream = _Tee(io.TextIOWrapper(out, "ascii"), 1, cast(Any, noted))
+    print("é", file=stream)
+    assert (out.getvalue(), noted.text) == (b"\\xe9\n", "é\n")
