@@ -11,6 +11,7 @@ from master.changes import (
     BlockRecord,
     BlockState,
     Changes,
+    Delivered,
     GroupRecord,
     LoadedRun,
     OutcomeRecord,
@@ -36,9 +37,10 @@ class NullStore:
 
     def __init__(self, folder: Path) -> None:
         self.epoch = self.next_run = self.next_block = self.next_seq = 1
-        self.delivered = (0, 0)
+        self.delivered = Delivered()
         self.workers: set[str] = set()
         self._runs: dict[int, RunRecord] = {}
+        self._counts: dict[int, RunCounts] = {}
         self._blocks: dict[int, BlockRecord] = {}
         self._lanes: dict[_Lane, list[tuple[int, int]]] = {}
         self._outcomes: dict[int, list[OutcomeRecord]] = {}
@@ -47,6 +49,19 @@ class NullStore:
     def load(self) -> list[LoadedRun]:
         record = RunRecord(QUEUE_RUN, "", [], None, RunOptions(), "active", False, 0.0, None)
         return [LoadedRun(record, RunCounts(), {})]
+
+    def load_run(self, run: int) -> LoadedRun | None:
+        record = self._runs.get(run)
+        return None if record is None else LoadedRun(record, self._counts[run], {})
+
+    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
+        return []
+
+    def count_ended(self, before: int) -> int:
+        return 0
+
+    def old_runs(self, ended_by: float, most: int) -> list[int]:
+        return []
 
     def commit(self, changes: Changes) -> None:
         for block in changes.blocks:
@@ -58,6 +73,7 @@ class NullStore:
             self._outcomes.setdefault(outcome.run, []).append(outcome)
             self._seqs.setdefault(outcome.run, []).append(outcome.seq)
         self._runs.update(changes.runs)
+        self._counts.update(changes.counts)
 
     def read_waiting(
         self, run: int, group: str | None, after: Place | None, tasks: int
