@@ -16,6 +16,7 @@ from master.changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
+    Pruned,
     QuotaCounts,
     RunCounts,
     RunRecord,
@@ -147,9 +148,6 @@ class NullStore:
         found = self._outcomes.get(run, [])[-most:]
         return found, {o.first: self._blocks[o.block].body for o in found}
 
-    def count_results(self, run: int, after: int) -> int:
-        return sum(o.stop - o.start for o in self._outcomes.get(run, []) if o.seq > after)
-
     def read_results(
         self, run: int, after: int, most_bytes: int, dead: bool = False
     ) -> tuple[list[ResultBlock], int, bool]:
@@ -160,6 +158,14 @@ class NullStore:
 
     def drop_some(self, rows: int) -> bool:
         return False
+
+    def mark(self, at: float, seq: int, keep_s: float) -> int:
+        return 0
+
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+        return Pruned({}, 0, after, True)
+
+    prune_letters = prune_queue
 
     def shrink(self, pages: int) -> bool:
         return False

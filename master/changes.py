@@ -105,7 +105,8 @@ class RunRecord:
 class RunCounts:
     """How many tasks of a run there are. accepted: from `tasks()`, without a key.
 
-    last_seq: its newest outcome. strays: those that wait (delayed, to be retried, lost).
+    last_seq: its newest outcome. strays: those that wait (delayed, to be retried, lost). pruned:
+    dead letters of the queue run that are gone.
     """
 
     tasks: int = 0
@@ -114,6 +115,21 @@ class RunCounts:
     dead: int = 0
     strays: int = 0
     last_seq: int = 0
+    pruned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a step of pruning the queue run has deleted.
+
+    results: how many results, by the sequence number of their outcome. letters: dead letters.
+    last: where the next step goes on; over: there is nothing behind it.
+    """
+
+    results: dict[int, int]
+    letters: int
+    last: int
+    over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +158,13 @@ class Delivered(NamedTuple):
 
     seq, place: the next result that nobody was ever given, as its outcome and the place in it.
     behind: those before it that nobody has for certain: they were on their way, or came back.
+    left: how many results there are from that next one on, without those of the same commit.
     """
 
     seq: int = 0
     place: int = 0
     behind: tuple[tuple[int, int], ...] = ()
+    left: int = 0
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from queue_manager import codec
@@ -41,13 +42,12 @@ class Delivery:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        seq, self._skip, behind = turn.store.delivered
+        seq, self._skip, behind, left = turn.store.delivered
         self._read_to = seq - 1
         self._buffer: deque[Item] = deque()
         self._back = [Item(*at, _UNREAD) for at in sorted(behind)]  # sorted is a heap
         self._out: dict[object, Item] = {}
-        waiting = turn.store.count_results(QUEUE_RUN, self._read_to) - self._skip
-        self.available = waiting + len(self._back)
+        self.available = left + len(self._back)
 
     def arrived(self, count: int) -> None:
         """So many results came to be on disk."""
@@ -87,9 +87,27 @@ class Delivery:
     def _how_far(self) -> Delivered:
         """There are never more behind than clients that were reading at one time."""
         behind = tuple(sorted((i.seq, i.place) for i in (*self._out.values(), *self._back)))
+        left = self.available - len(self._back)
         if self._buffer:
-            return Delivered(self._buffer[0].seq, self._buffer[0].place, behind)
-        return Delivered(self._read_to + 1, self._skip, behind)
+            return Delivered(self._buffer[0].seq, self._buffer[0].place, behind, left)
+        return Delivered(self._read_to + 1, self._skip, behind, left)
+
+    def pruned(self, results: Mapping[int, int]) -> None:
+        """Results that nobody has read were deleted, so many of each outcome: they are too old."""
+        if not results:
+            return
+        before = len(self._buffer) + len(self._back)
+        self._buffer = deque(item for item in self._buffer if item.seq not in results)
+        self._back = [item for item in self._back if item.seq not in results]
+        heapq.heapify(self._back)
+        self.available -= before - len(self._buffer) - len(self._back)
+        for seq, count in results.items():
+            if seq > self._read_to:
+                skip = self._skip if seq == self._read_to + 1 else 0
+                self.available -= count - skip
+                self._skip -= skip
+        self._turn.broker.delivered(self._how_far)
+        self._turn.wake()
 
     def _take_back(self) -> Item | None:
         """The first of those that came back, or were on their way when the master crashed."""

@@ -16,6 +16,8 @@ from queue_manager.errors import StoreError
 
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS, QUEUE_RUN, Changes
+from .delivery import Delivery
+from .queue_pruning import QueuePruning
 from .runners import uncollected
 from .runs import recall
 from .turn import Step, Turn
@@ -62,14 +64,15 @@ class Pace:
 class Pruning:
     """Follows the turns, to know when there is nothing else to do.
 
-    keep_days: for how long an ended run is kept.
+    keep_days: for how long an ended run is kept, and what has ended of the queue run.
     """
 
-    def __init__(self, turn: Turn, keep_days: float) -> None:
+    def __init__(self, turn: Turn, keep_days: float, delivery: Delivery) -> None:
         self._turn = turn
         self._keep_s = keep_days * DAY_S
         self._least_s = max(self._keep_s, LEAST_S)
-        self._rows, self._pages = Pace(500, 20), Pace(200, 10)
+        self._queue = QueuePruning(turn, delivery, self._least_s)
+        self._rows, self._pages, self._old = Pace(500, 20), Pace(200, 10), Pace(500, 20)
         self._turns = 0
         self._cleaning: asyncio.Task[None] | None = None
         self._again_at = 0.0
@@ -85,6 +88,7 @@ class Pruning:
             for run in [run for run in self._turn.broker.runs.values() if not run.active]:
                 self._retire(run, wall)
             with contextlib.suppress(StoreError):  # `_clean` meets it, too, and says so
+                self._queue.tick(now, wall)
                 for number in self._turn.store.old_runs(wall - self._least_s, _RUNS):
                     self._turn.post(Step(partial(self._prune, number), log.debug))
         if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
@@ -139,7 +143,11 @@ class Pruning:
     def _step(self) -> bool:
         """Delete some rows, or give some pages back; False: there is nothing to do."""
         store = self._turn.store
-        return _timed(self._rows, store.drop_some) or _timed(self._pages, store.shrink)
+        return (
+            _timed(self._rows, store.drop_some)
+            or _timed(self._old, self._queue.step)
+            or _timed(self._pages, store.shrink)
+        )
 
 
 def _timed(pace: Pace, act: Callable[[int], bool]) -> bool:

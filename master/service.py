@@ -109,7 +109,7 @@ class Service:
         self._versions = Versions(turn, JobFiles(settings.jobs_folder))
         self._versions.on_changed.append(self._code_changed)
         self._workers.on_lacks.append(lambda run: self._versions.complained(run.job))
-        self._pruning = Pruning(turn, settings.queue_keep_days)
+        self._pruning = Pruning(turn, settings.queue_keep_days, delivery)
         self.book = StatusBook(turn, self)
         self._rooms: dict[type, Callable[[Peer, Any], None]] = {}
         self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self.runs.closed, most)

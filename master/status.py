@@ -157,6 +157,7 @@ class StatusBook:
             run.cancelled,
             run.version,
             self._quotas(run) if alone else [],
+            run.pruned,
         )
 
     def _quotas(self, run: Run) -> list[QuotaStatus]:

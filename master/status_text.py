@@ -55,6 +55,8 @@ def run_lines(runs: Iterable[RunStatus]) -> Iterator[str]:
         yield row.format(run.run, run.state, *counts, job)
         yield from (f"       ! {reason}" for reason in run.why)
         yield from (f"       {_quota(one)}" for one in run.quotas)
+        if run.pruned:
+            yield f"       {run.pruned:,} dead letters were pruned (QUEUE_KEEP_DAYS)"
         if run.collect_errors:
             times = f"{run.collect_errors:,} time{'s' * (run.collect_errors != 1)}"
             yield f"       ! collect(), report() or finish() raised {times}: see the master's log"

@@ -185,7 +185,8 @@ class QuotaStatus(msgspec.Struct, frozen=True, array_like=True):
 class RunStatus(msgspec.Struct, frozen=True):
     """Counts of one run. state: active, finishing (it has ended, its `finish()` has not), done,
     failed (with dead letters), stalled, cancelled. version: of its job's code. quotas: the first
-    of them by name, where one run was asked for.
+    of them by name, where one run was asked for. pruned: dead letters of the queue run that are
+    gone.
     """
 
     run: int
@@ -206,6 +207,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     cancelled: int = 0
     version: str = ""
     quotas: list[QuotaStatus] = []
+    pruned: int = 0
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True):

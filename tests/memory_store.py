@@ -20,6 +20,7 @@ from master.changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
+    Pruned,
     QuotaCounts,
     RunCounts,
     RunRecord,
@@ -136,8 +137,9 @@ class MemoryStore:
             (kept.workers.add if is_here else kept.workers.discard)(worker)
         kept.quotas |= changes.quotas
         kept.own |= changes.groups
-        if changes.delivered is not None:
-            kept.delivered = changes.delivered
+        new = sum(o.stop - o.start for o in changes.outcomes if o.run == QUEUE_RUN)
+        delivered = changes.delivered or kept.delivered
+        kept.delivered = delivered._replace(left=delivered.left + new)
         self.commits += 1
 
     def _check(self, changes: Changes) -> None:
@@ -309,9 +311,6 @@ class MemoryStore:
         found = self._outcomes_of(run, -1)[-most:]
         return found, {o.first: self.read_body(o.block) for o in found if o.block}
 
-    def count_results(self, run: int, after: int) -> int:
-        return sum(o.stop - o.start for o in self._outcomes_of(run, after))
-
     def read_results(
         self, run: int, after: int, most_bytes: int, dead: bool = False
     ) -> tuple[list[ResultBlock], int, bool]:
@@ -388,6 +387,14 @@ class MemoryStore:
             self._kept.dropping.discard(run)
             self._kept.seqs_of_run.pop(run, None)
         return True
+
+    def mark(self, at: float, seq: int, keep_s: float) -> int:
+        return 0
+
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+        return Pruned({}, 0, after, True)
+
+    prune_letters = prune_queue
 
     def shrink(self, pages: int) -> bool:
         return False

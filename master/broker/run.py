@@ -32,7 +32,7 @@ class Run:
 
     tasks, done, dead, leased, cancelled: counts of tasks. staged: those that are not on disk yet.
     strays: those that left the plain way and wait or are leased; strays_out: the leased ones.
-    last_seq: newest outcome on disk.
+    last_seq: newest outcome on disk. pruned: dead letters of the queue run that are gone.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
     leases: of its tasks, by block: who looks for some must not look at all of them.
     """
@@ -60,6 +60,7 @@ class Run:
     strays: int = 0
     strays_out: int = 0
     last_seq: int = 0
+    pruned: int = 0
     lane: Lane = field(default_factory=Lane)
     groups: Groups | None = None
     size: int = 1
@@ -73,7 +74,7 @@ class Run:
     @property
     def unended(self) -> int:
         """Tasks that have not ended."""
-        return self.tasks - self.done - self.dead - self.cancelled
+        return self.tasks - self.done - self.dead - self.cancelled - self.pruned
 
     @property
     def delayed(self) -> int:
@@ -189,6 +190,7 @@ class Run:
             record.cancelled,
             strays=counts.strays,
             last_seq=counts.last_seq,
+            pruned=counts.pruned,
         )
         if run.active:
             run.lane.window.more = run.lane.strays.more = True
@@ -226,4 +228,5 @@ class Run:
             self.dead,
             self.strays,
             max(last_seq, self.last_seq),
+            self.pruned,
         )

@@ -15,6 +15,7 @@ from ..changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
+    Pruned,
     QuotaCounts,
     StrayRecord,
     TaskRecord,
@@ -143,9 +144,6 @@ class Store(Protocol):
     ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
         """The newest outcomes, oldest of them first, and payloads as in `read_outcomes`."""
 
-    def count_results(self, run: int, after: int) -> int:
-        """How many results the outcomes behind sequence number `after` hold."""
-
     def read_results(
         self, run: int, after: int, most_bytes: int, dead: bool = False
     ) -> tuple[list[ResultBlock], int, bool]:
@@ -163,6 +161,22 @@ class Store(Protocol):
 
     def drop_some(self, rows: int) -> bool:
         """Delete about so many rows of runs that were forgotten or pruned; False: none is left."""
+
+    def mark(self, at: float, seq: int, keep_s: float) -> int:
+        """Note that results up to `seq` are there at a time (UTC epoch in seconds).
+
+        Returns up to which sequence number they are older than `keep_s`; 0 for none.
+        """
+
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+        """Look at about so many outcomes of the queue run behind `after` and up to `seq`.
+
+        Their blocks are deleted, with results, dead letters and keys, where all tasks have ended
+        and nothing of it is younger: no outcome above `seq`, no death after `died_by` (UTC epoch).
+        """
+
+    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+        """As `prune_queue` of about so many blocks behind the number `after` with dead letters."""
 
     def shrink(self, pages: int) -> bool:
         """Give about so many free pages back to the disk; False: there was none to give."""

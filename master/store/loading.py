@@ -16,7 +16,7 @@ from .waiting import groups, own_groups
 _SELECT = (
     "SELECT id, job, words, key, options, state, exhausted, started_at, ended_at,"
     " collected, collect_errors, collected_into, version, cancelled, tasks, accepted, done,"
-    " dead, strays, last_seq FROM runs"
+    " dead, strays, last_seq, pruned FROM runs"
 )
 # Word for word as in the schema: else their indexes are not used.
 _OPEN = f"(state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
@@ -70,7 +70,7 @@ def _loaded(
     *rest: object,
 ) -> LoadedRun:
     options = msgspec.msgpack.decode(packed, type=RunOptions)
-    fields, counts = rest[:-6], rest[-6:]
+    fields, counts = rest[:-7], rest[-7:]
     record = RunRecord(
         run,
         job,

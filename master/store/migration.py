@@ -66,10 +66,12 @@ UPDATE runs SET collected = 4611686018427387904, collected_into = 0
   AND (state = 'cancelled' OR collected >= last_seq);
 """
 
+_PRUNED = "ALTER TABLE runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;"
+
 _STEPS: dict[int, tuple[tuple[str, ...], str]] = {
     1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1 + _SETTLED),
-    2: ((), _SETTLED),  # it lacks two tables
-    3: ((), _SETTLED),
+    2: ((), _PRUNED + _SETTLED),  # it lacks tables, which the schema makes
+    3: ((), _PRUNED + _SETTLED),
 }
 """By version: the tables that have changed since, and how the new ones are filled."""
 

@@ -67,7 +67,7 @@ def read_last_outcomes(
 
 
 def count_results(db: sqlite3.Connection, run: int, after: int) -> int:
-    """As `Store.count_results`."""
+    """How many results the outcomes behind sequence number `after` hold: each of them is read."""
     count: int = one(
         db,
         "SELECT COALESCE(SUM(stop - start), 0) FROM outcomes WHERE run = ? AND seq > ?",

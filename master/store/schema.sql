@@ -29,7 +29,8 @@ CREATE TABLE runs (
     strays         INTEGER NOT NULL DEFAULT 0,
     last_seq       INTEGER NOT NULL DEFAULT 0,
     words          BLOB NOT NULL,
-    options        BLOB NOT NULL
+    options        BLOB NOT NULL,
+    pruned         INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
 -- What a start reads: with it a hundred thousand ended runs cost nothing. 2^62: NOBODY_COLLECTS.
@@ -136,6 +137,12 @@ CREATE TABLE quotas (
     accepted INTEGER NOT NULL,
     dropped  INTEGER NOT NULL,
     PRIMARY KEY (run, name)
+) WITHOUT ROWID;
+
+-- How old the queue run's results are: those up to `seq` were there at `at`. One for each day or so.
+CREATE TABLE marks (
+    at  REAL PRIMARY KEY,
+    seq INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- Workers that were connected at the last commit.

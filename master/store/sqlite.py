@@ -23,12 +23,13 @@ from ..changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
+    Pruned,
     QuotaCounts,
     StrayRecord,
     TaskRecord,
     WaitingBlock,
 )
-from . import dropping, loading, results, waiting
+from . import ageing, dropping, loading, results, waiting
 from .dropping import NUMBERS, next_number
 from .file import lock, open_database
 from .keys import Keys
@@ -197,10 +198,6 @@ class SqliteStore:
         return results.read_last_outcomes(self._db, run, most)
 
     @_reads
-    def count_results(self, run: int, after: int) -> int:
-        return results.count_results(self._db, run, after)
-
-    @_reads
     def read_results(
         self, run: int, after: int, most_bytes: int, dead: bool = False
     ) -> tuple[list[ResultBlock], int, bool]:
@@ -215,6 +212,18 @@ class SqliteStore:
     def drop_some(self, rows: int) -> bool:
         with self._transaction():
             return dropping.drop_some(self._db, rows)
+
+    def mark(self, at: float, seq: int, keep_s: float) -> int:
+        with self._transaction():
+            return ageing.mark(self._db, at, seq, keep_s)
+
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+        with self._transaction():
+            return ageing.prune_results(self._db, seq, died_by, after, most)
+
+    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+        with self._transaction():
+            return ageing.prune_letters(self._db, seq, died_by, after, most)
 
     def shrink(self, pages: int) -> bool:
         try:

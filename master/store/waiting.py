@@ -222,6 +222,7 @@ def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:
                 (set_s, run),
             )
         db.execute("UPDATE own_groups SET due_at = due_at + ? WHERE delay_s > 0", (set_s,))
+        db.execute("UPDATE marks SET at = at + ?", (set_s,))
     set_meta(db, "clock_boot", boot)
     set_meta(db, "clock_behind_us", round(behind_s * 1e6))
 

@@ -10,9 +10,13 @@ import msgspec
 
 from queue_manager.records import GroupLimit
 
-from ..changes import Changes, Delivered, RunCounts, RunRecord, StrayRecord
+from ..changes import QUEUE_RUN, Changes, Delivered, RunCounts, RunRecord, StrayRecord
 from .dropping import drop_later, forget
+from .results import count_results
 from .rows import get_meta, insert, one, set_meta
+
+UNREAD = "unread_results"
+"""Where it is kept how many results of the queue run nobody was ever given."""
 
 _SELECT_BEHIND = "SELECT value FROM meta WHERE name = 'delivered_behind'"
 
@@ -49,8 +53,12 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
         "INSERT OR REPLACE INTO own_groups (run, grp, at_once, every_s, delay_s, due_at)",
         ((*key, *_limit_row(g.limit), g.delay_s, g.due_at) for key, g in changes.groups.items()),
     )
+    new = sum(o.stop - o.start for o in changes.outcomes if o.run == QUEUE_RUN)
     if changes.delivered is not None:
         _write_delivered(db, changes.delivered)
+        set_meta(db, UNREAD, changes.delivered.left + new)
+    elif new:
+        set_meta(db, UNREAD, get_meta(db, UNREAD) + new)
 
 
 def _write_delivered(db: sqlite3.Connection, delivered: Delivered) -> None:
@@ -63,12 +71,17 @@ def _write_delivered(db: sqlite3.Connection, delivered: Delivered) -> None:
 
 
 def read_delivered(db: sqlite3.Connection) -> Delivered:
-    """How far readers have come, as it was written last."""
+    """How far readers have come, as it was written last. Counts once, in an older file."""
+    if one(db, "SELECT 1 FROM meta WHERE name = ?", UNREAD) is None:
+        before = get_meta(db, "delivered_seq") - 1
+        unread = count_results(db, QUEUE_RUN, before) - get_meta(db, "delivered_index")
+        set_meta(db, UNREAD, unread)
     behind = one(db, _SELECT_BEHIND) or msgspec.msgpack.encode(())
     return Delivered(
         get_meta(db, "delivered_seq"),
         get_meta(db, "delivered_index"),
         msgspec.msgpack.decode(behind, type=tuple[tuple[int, int], ...]),
+        get_meta(db, UNREAD),
     )
 
 
@@ -115,7 +128,8 @@ def _write_runs(db: sqlite3.Connection, changes: Changes) -> None:
     insert(db, _RUN_HEAD, (_run_row(run) for run in runs), _RUN_END)
     for run, counts in changes.counts.items():
         db.execute(
-            "UPDATE runs SET tasks = ?, accepted = ?, done = ?, dead = ?, strays = ?, last_seq = ?"
+            "UPDATE runs SET tasks = ?, accepted = ?, done = ?, dead = ?, strays = ?, last_seq = ?,"
+            " pruned = ?"
             " WHERE id = ?",
             (*_counts_row(counts), run),
         )
@@ -135,7 +149,7 @@ def _limit_row(limit: GroupLimit | None) -> tuple[int | None, float | None]:
 
 def _counts_row(counts: RunCounts) -> Iterator[int]:
     yield from (counts.tasks, counts.accepted, counts.done)
-    yield from (counts.dead, counts.strays, counts.last_seq)
+    yield from (counts.dead, counts.strays, counts.last_seq, counts.pruned)
 
 
 def _run_row(run: RunRecord) -> tuple[Any, ...]:

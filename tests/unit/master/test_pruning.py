@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from master import pruning
-from master.changes import NOBODY_COLLECTS, Changes
+from master.changes import NOBODY_COLLECTS, Changes, Pruned
 from master.pruning import DAY_S, LEAST_S, RETIRE_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
 from queue_manager.errors import StoreError
 from queue_manager.records import RunOptions
@@ -44,6 +44,10 @@ class FakeStore:
     steps: list[tuple[str, int]] = field(default_factory=list)
     full: str = ""
     old: list[int] = field(default_factory=list)
+    prune_queue = prune_letters = staticmethod(lambda *_: Pruned({}, 0, 0, True))
+
+    def mark(self, at: float, seq: int, keep_s: float) -> int:
+        return 0
 
     def old_runs(self, ended_by: float, most: int) -> list[int]:
         return self.old
@@ -73,19 +77,20 @@ class Rig:
         self.clock.monotonic = lambda: self.clock.now
         self.store = FakeStore(self.clock)
         self.pruned: list[int] = []
-        self.runs = {run.id: run for run in runs}
+        self.runs: dict[int, Any] = {run.id: run for run in runs}
         self.settled: list[int] = []
         broker = SimpleNamespace(
             runs=self.runs,
             prune=self._prune,
             recall=dict(self.runs).get,
             next_run=0,
+            next_seq=1,
             retire=lambda run: self.store.old.append(self.runs.pop(run.id).id),
             finished=lambda run, ended_at: self.settled.append(run.id),
         )
         turn: Any = SimpleNamespace(broker=broker, store=self.store, trouble="", post=self._post)
         self.turn = turn
-        self.pruning = Pruning(turn, keep_days)
+        self.pruning = Pruning(turn, keep_days, SimpleNamespace(pruned=lambda results: None))
 
     def _prune(self, run: FakeRun) -> None:
         self.pruned.append(run.id)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from master.changes import QUEUE_RUN, OutcomeRecord
+from master.changes import QUEUE_RUN, Delivered, OutcomeRecord
 from master.store import Store
 from queue_manager import codec
 
@@ -57,11 +57,16 @@ def test_a_result_without_a_task_is_an_outcome_of_its_run(engine: Engine) -> Non
     assert store.read_results(QUEUE_RUN, 0, 10**6) == ([], 0, True)
 
 
-def test_results_behind_an_outcome_are_counted(store: Store) -> None:
-    one = block(1, 1, 10)
-    commit(store, one, outcomes=[outcome(1, one, 0, 3), outcome(2, one, 3, 7)])
-    assert [store.count_results(1, after) for after in (0, 1, 2)] == [7, 4, 0]
-    assert store.count_results(2, 0) == 0
+def test_results_that_nobody_was_given_are_counted_as_they_come(engine: Engine) -> None:
+    store = engine.open()
+    one, other = block(1, 1, 10, run=QUEUE_RUN), block(2, 1, 10)
+    commit(store, one, other, outcomes=[outcome(1, one, 0, 3), outcome(2, other, 0, 9)])
+    commit(store, outcomes=[outcome(3, one, 3, 7)])
+    store = engine.crash()
+    assert store.delivered == Delivered(left=7)
+    commit(store, outcomes=[outcome(4, one, 7, 9)], delivered=Delivered(3, 1, (), 3))
+    store = engine.crash()
+    assert store.delivered == Delivered(3, 1, (), 5)
 
 
 def test_the_newest_outcomes_come_oldest_first(store: Store) -> None:

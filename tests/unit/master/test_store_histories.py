@@ -147,7 +147,6 @@ def every_answer(store: Store, blocks: int) -> dict[str, Any]:
         answers |= {
             f"outcomes {run}": [store.read_outcomes(run, after, 700) for after in (0, 5, 20)],
             f"last {run}": store.read_last_outcomes(run, 7),
-            f"count {run}": [store.count_results(run, after) for after in (0, 9)],
             f"tasks {run}": [store.read_task(run, task) for task in range(tasks + 2)],
             f"keys {run}": store.taken_keys(run, keys),
         }
@@ -181,7 +180,6 @@ def check_counts(store: Store, history: History) -> None:
         dead = [d for b in store.read_results(run, 0, 10**9, dead=True)[0] for d in b.dead]
         counts = store.load()[run].counts
         assert counts == history.counts(run)
-        assert store.count_results(run, 0) == counts.done
         assert (len(strays), len(dead)) == (counts.strays, counts.dead)
         assert sum(plain) + len(strays) + len(dead) + counts.done == counts.tasks
         waiting_groups = {g for g in ("g", "h") if store.read_waiting(run, g, None, 1)[0]}

@@ -61,7 +61,9 @@ def old_file(folder: Path, version: int = 1) -> None:
 def schema(folder: Path) -> set[str]:
     db = sqlite3.connect(folder / "queue.sqlite3")
     found = {
-        re.sub(r'[\s"]+', " ", sql) for (sql,) in db.execute("SELECT sql FROM sqlite_master") if sql
+        re.sub(r"\s*([,()])\s*", r"\1", re.sub(r'[\s"]+', " ", sql))
+        for (sql,) in db.execute("SELECT sql FROM sqlite_master")
+        if sql
     }
     db.close()
     return found
