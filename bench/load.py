@@ -31,6 +31,7 @@ class WorkerSession(FrameProtocol):
         self._number = number
         self._up = up
         self._seq = 0
+        self._words = (b"", b"", b"")
         self._receive = self._challenge_received
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -48,15 +49,19 @@ class WorkerSession(FrameProtocol):
         raise RuntimeError(f"a frame of {size_bytes:,} bytes")
 
     def _challenge_received(self, body: bytes) -> None:
-        self.send_frame(handshake.answer_to(AUTHKEY, body))
+        salt = handshake.read_greeting(body).salt
+        self._words = handshake.stretched(AUTHKEY, salt).proof, body, handshake.new_hello()
+        self.send_frame(self._words[2])
+        self._receive = self._proof_received
+
+    def _proof_received(self, body: bytes) -> None:
+        key, greeting, hello = self._words
+        if not handshake.is_proof(body, key, "server", greeting, hello):
+            raise RuntimeError("the master has another key")
+        self.send_frame(handshake.proof(key, "client", greeting, hello))
         self._receive = self._welcome_received
 
     def _welcome_received(self, body: bytes) -> None:
-        self.send_frame(handshake.CHALLENGE + handshake.new_challenge())
-        self._receive = self._answer_received
-
-    def _answer_received(self, body: bytes) -> None:
-        self.send_frame(handshake.WELCOME)
         self.send_frame(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
         self.send_frame(encode(Hello("worker", socket.gethostname(), self._number, 1)))
         self._receive = self._opened

@@ -1,7 +1,7 @@
 """The code of jobs on its way to workers that lack it or have another version.
 
-Owns where it may go: to encrypted sessions, and in clear no further than this machine and the
-network of a compose project.
+Owns where it may go: to encrypted sessions, without exception. In clear, whoever is on the way
+could put his own in its place, and a worker would run it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from queue_manager.loading import job_files, version_of
 from queue_manager.messages import AskCode, Code
 from queue_manager.peer import Peer
 from queue_manager.records import FRAME_BYTES
+from queue_manager.tls import CODE_IN_CLEAR
 
 from .answers import refuse, send
 
@@ -25,17 +26,16 @@ class CodeDesk:
 
     Args:
         folder: of the jobs.
-        near: whether nobody but this machine and its compose network reaches the master.
     """
 
-    def __init__(self, folder: Path, *, near: bool) -> None:
-        self._folder, self._near = folder, near
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, peer: Peer, message: AskCode) -> None:
-        """Answer `AskCode`. Raises RefusedError on a link that anybody could read or change."""
-        if not (peer.encrypted or peer.is_local or self._near):
-            raise RefusedError("code of jobs goes over encrypted connections only: see QUEUE_TLS")
+        """Answer `AskCode`. Raises RefusedError on a session in clear."""
+        if not peer.encrypted:
+            raise RefusedError(CODE_IN_CLEAR)
         task = asyncio.get_running_loop().create_task(self._answer(peer, message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -130,8 +130,9 @@ class Service:
         self.client_environment = {
             "QUEUE_HOST": "127.0.0.1" if host in ("0.0.0.0", "::") else host,
             "QUEUE_PORT": str(port),
-            # Theirs is a connection within this machine, whatever address it has.
-            "QUEUE_TLS": "required" if self.server.encrypted_only else "off",
+            # Theirs is a connection within this machine, whatever address it has; and their Python
+            # is this one.
+            "QUEUE_TLS": "off" if self.server.plain_only else "required",
             "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
         }
         self.runners = Runners(self.client_environment, self.runs.idle)
@@ -143,8 +144,7 @@ class Service:
     def _furnish(self) -> Rooms:
         """Which room each message of our own sessions belongs to."""
         runs, turn, letters = self.runs, self.turn, Letters(self.turn, self)
-        near = not others_reach(self.settings)
-        code = CodeDesk(self.settings.jobs_folder, near=near)
+        code = CodeDesk(self.settings.jobs_folder)
         endings = Endings(turn, self._workers, self.runners, self._versions)
         return {
             StartRun: self._start_run,

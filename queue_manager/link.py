@@ -27,7 +27,6 @@ from .framing import FrameProtocol
 from .messages import Hello, Refused, Reply, Request, Welcome, decode_reply, encode
 from .names import EXCHANGE
 from .records import FRAME_BYTES
-from .settings import is_loopback
 from .transport import HANDSHAKE_S, Address, open_socket
 
 log = logging.getLogger("quartermaster.link")
@@ -98,7 +97,7 @@ class Link:
     ) -> None:
         self.address = address
         self._mode: tls.Mode = mode
-        self._secure = False
+        self._encrypted = False
         self._authkey = authkey
         self._hello = hello
         self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
@@ -112,9 +111,9 @@ class Link:
         self.failure: Exception | None = None
 
     @property
-    def secure(self) -> bool:
-        """Whether nobody on the way can read or change what is said: encrypted, or loopback."""
-        return self._secure
+    def encrypted(self) -> bool:
+        """Whether nobody on the way can read or change what is said."""
+        return self._encrypted
 
     @property
     def up(self) -> bool:
@@ -205,7 +204,7 @@ class Link:
         context: ssl.SSLContext | None,
     ) -> _Stream:
         stream = _Stream(self)
-        self._secure = context is not None or is_loopback(sock.getpeername()[0])
+        self._encrypted = context is not None
         if context is None:
             await loop.connect_accepted_socket(lambda: stream, sock)
         else:
@@ -230,7 +229,7 @@ class Link:
                 lambda: stream,
                 sock=sock,
                 ssl=context,
-                server_hostname=tls.IDENTITY,
+                server_hostname=tls.SERVER_NAME,
                 ssl_handshake_timeout=HANDSHAKE_S,
                 ssl_shutdown_timeout=_GOODBYE_S,
             )

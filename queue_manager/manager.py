@@ -25,7 +25,7 @@ class QueueManager(BaseManager):
         address: host and port of the master.
         authkey: what both sides have, as bytes.
         max_bytes: serving side only: the most that one payload may have.
-        tls: when the connection is encrypted, as QUEUE_TLS says it: `auto` is off loopback.
+        tls: when the connection is encrypted, as QUEUE_TLS says it: `auto` is wherever it can be.
     """
 
     _Server = LoopServer

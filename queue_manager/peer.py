@@ -18,7 +18,6 @@ from .errors import QueueError
 from .framing import FrameProtocol
 from .names import EXCHANGE, MOST_CHARACTERS
 from .records import FRAME_BYTES
-from .settings import is_loopback
 from .transport import HANDSHAKE_S
 
 if TYPE_CHECKING:
@@ -28,9 +27,9 @@ log = logging.getLogger("quartermaster.server")
 
 _PICKLE = 0x80
 
-PLAIN_REFUSED = (
-    "this master takes encrypted connections only (QUEUE_TLS=required): connect with the"
-    " QueueManager of Quartermaster on Python 3.13, or set QUEUE_TLS=auto on the master"
+_NOT_OURS = (
+    "sessions of Quartermaster begin encrypted, or with a proof of their own: see 'Handshake' in"
+    " docs/protocol.md"
 )
 
 
@@ -60,11 +59,16 @@ class Peer(FrameProtocol):
         server: what it belongs to.
         where: the other side's address, for people.
         challenge: what was sent to it; empty when TLS has proved the key already.
+
+    Attributes:
+        encrypted: nobody on the way can read or change what is said.
+        ours: the key was proved in a way that can't be had of a client of the standard library, so
+            this may be one of our own sessions.
     """
 
     def __init__(self, server: LoopServer, where: str, challenge: bytes = b"") -> None:
         super().__init__(handshake.HANDSHAKE_BYTES)
-        self.encrypted = not challenge
+        self.encrypted = self.ours = not challenge
         self.server = server
         self.where = where
         self.name = where
@@ -131,11 +135,6 @@ class Peer(FrameProtocol):
             )
         )
 
-    @property
-    def is_local(self) -> bool:
-        """Whether the other side is on this machine (or in this container)."""
-        return is_loopback(self.where.rpartition(":")[0])
-
     def close(self) -> None:
         """Close after what was written has been sent."""
         if self.transport is not None:
@@ -162,12 +161,31 @@ class Peer(FrameProtocol):
     # --- the handshake, a state a frame ---
 
     def _answer_received(self, body: bytes) -> None:
+        if handshake.is_hello(body):
+            self._prove(body)
+            return
         if not handshake.is_answer(self.server.authkey, self._challenge, body):
             self.send_frame(handshake.FAILURE)
             self._turn_away("wrong authkey")
             return
         self.send_frame(handshake.WELCOME)
         self._receive = self._challenge_received
+
+    def _prove(self, hello: bytes) -> None:
+        """Our own client, in clear, checks our proof before it gives its own."""
+        key, greeting = self.server.keys.proof, handshake.CHALLENGE + self._challenge
+        self.send_frame(handshake.proof(key, "server", greeting, hello))
+
+        def proof_received(body: bytes) -> None:
+            if not handshake.is_proof(body, key, "client", greeting, hello):
+                self.send_frame(handshake.FAILURE)
+                self._turn_away("wrong authkey")
+                return
+            self.send_frame(handshake.WELCOME)
+            self.ours = True
+            self._await_request()
+
+        self._receive = proof_received
 
     def _challenge_received(self, body: bytes) -> None:
         try:
@@ -192,11 +210,6 @@ class Peer(FrameProtocol):
 
     def _request_received(self, body: bytes) -> None:
         self._cancel_deadline()
-        if self.server.encrypted_only and not self.encrypted:
-            # Here, where a stock client raises what it is told; it has said nothing of worth yet.
-            self._reply("#ERROR", RuntimeError(PLAIN_REFUSED))
-            self._turn_away("not encrypted, and QUEUE_TLS=required")
-            return
         try:
             _, name, args, kwargs = pickles.loads(body)
             result = self._request(name, args, kwargs)
@@ -225,6 +238,8 @@ class Peer(FrameProtocol):
     def _served(self, typeid: Any) -> Served:
         if not isinstance(typeid, str) or len(typeid) > MOST_CHARACTERS:
             raise ValueError(f"a name is a text of at most {MOST_CHARACTERS} characters")
+        if typeid == EXCHANGE and not self.ours:
+            raise ValueError(_NOT_OURS)
         try:
             return self.server.served(typeid)
         except KeyError as error:
@@ -233,6 +248,10 @@ class Peer(FrameProtocol):
 
     def _call_received(self, body: bytes) -> None:
         if body and body[0] != _PICKLE:
+            if not self.ours:
+                self.fail(ValueError(_NOT_OURS))
+                self._turn_away("a session of ours by the handshake of the standard library")
+                return
             self._stock = False
             self.max_bytes = 2 * FRAME_BYTES
             served = self.server.served(EXCHANGE)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -43,6 +44,7 @@ class LoopServer:
             with an error.
         mode: `auto` takes plain and encrypted clients, `required` encrypted ones only, `off` plain
             ones only; `auto` without TLS in this Python is `off`.
+        salt: of this installation, for the keys that are made of the authkey; None is a new one.
 
     Raises TlsError when it is to demand TLS, and this Python has none.
     """
@@ -55,11 +57,14 @@ class LoopServer:
         serializer: str,
         max_bytes: int = FRAME_BYTES,
         mode: tls.Mode = "auto",
+        salt: bytes | None = None,
     ) -> None:
         self.authkey = bytes(authkey)
+        self.salt = salt or os.urandom(handshake.SALT_BYTES)
+        self.keys = handshake.stretched(self.authkey, self.salt)
         self.plain_only = mode == "off" or (mode == "auto" and not tls.has_psk())
         self.encrypted_only = mode == "required"
-        self._context = None if self.plain_only else tls.server_context(self.authkey)
+        self._context = None if self.plain_only else tls.server_context(self.keys.psk, self.salt)
         self.listener = Listener(address)
         self.address = self.listener.address
         self.stock_frame_bytes = max_bytes + _STOCK_EXTRA_BYTES
@@ -159,11 +164,14 @@ class LoopServer:
             loop.add_reader(fileno, self._accept, loop)
 
     def _begin(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str) -> None:
-        challenge = handshake.new_challenge()
+        challenge = handshake.new_challenge(self.salt, encrypts=not self.plain_only)
+        first = handshake.CHALLENGE + challenge
+        if self.encrypted_only:
+            first = handshake.refusal(self.salt)
         try:
             sock.setblocking(False)
             tune(sock)
-            sock.send(frame(handshake.CHALLENGE + challenge))
+            sock.send(frame(first))
         except OSError:
             sock.close()
             return
@@ -184,7 +192,11 @@ class LoopServer:
         except (OSError, asyncio.CancelledError):
             sock.close()
             return
-        if not first:
+        if self.encrypted_only and first[:1] != bytes([tls.CLIENT_HELLO]):
+            # A client of the standard library has read why, and left without a word.
+            self.reject(where, "not encrypted, and QUEUE_TLS=required")
+            sock.close()
+        elif not first:
             sock.close()
         elif first[0] == tls.CLIENT_HELLO:
             await self._encrypt(loop, sock, where)
@@ -202,8 +214,9 @@ class LoopServer:
             return
         # asyncio closes a failed handshake without sending OpenSSL's alert; the other side shall
         # know why.
-        other = sock.dup()
+        other = None
         try:
+            other = sock.dup()
             await loop.connect_accepted_socket(
                 lambda: Peer(self, where),
                 sock,
@@ -214,11 +227,13 @@ class LoopServer:
         except OSError as error:
             if isinstance(tls.meaning(error, where), WrongKeyError):
                 self.reject(where, "wrong authkey")
-                _last_word(other, tls.WRONG_KEY_ALERT)
+                if other is not None:
+                    _last_word(other, tls.WRONG_KEY_ALERT)
             else:
                 self.reject(where, "its TLS handshake failed")
         finally:
-            other.close()
+            if other is not None:
+                other.close()
 
 
 def _last_word(sock: socket.socket, alert: bytes) -> None:

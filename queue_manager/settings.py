@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -111,13 +112,27 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    if host == "localhost":
-        return True
+    """Whether an address is this machine's own, and nobody else's: the one answer to "local".
+
+    host: an address as numbers, with or without brackets and scope, an IPv4 address in IPv6 too; or
+        a name, which counts by the addresses that it has, not by what it is called.
+    """
+    bare = host.strip("[]").partition("%")[0]
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(bare)
     except ValueError:
-        return False
+        found = _addresses(bare)
+        return bool(found) and all(map(is_loopback, found))
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _addresses(name: str) -> set[str]:
+    if not name:  # all of this machine's
+        return set()
+    try:
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
+    except (OSError, UnicodeError):
+        return set()
 
 
 def publish_host(settings: Settings) -> str | None:

@@ -7,9 +7,6 @@ Source: RFC 8446, 4.2.11; `SSLContext.set_psk_client_callback` of CPython's `Mod
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import ipaddress
 import platform
 import ssl
 from typing import Literal
@@ -19,13 +16,18 @@ from .settings import Settings, is_loopback, publish_host
 
 Mode = Literal["auto", "required", "off"]
 
-IDENTITY = "quartermaster"
+SERVER_NAME = "quartermaster"
 CLIENT_HELLO = 0x16
 """The first byte of a TLS connection; a stock client's answer to the challenge begins with 0."""
 
 _ALERT = b"\x15\x03\x03\x00\x02\x02"  # a fatal alert in clear: RFC 8446, 6
 WRONG_KEY_ALERT = _ALERT + bytes([51])  # decrypt_error
 NO_TLS_ALERT = _ALERT + bytes([49])  # access_denied
+
+CODE_IN_CLEAR = (
+    "code of jobs travels over encrypted connections only: bring the same jobs folder to the"
+    " worker, or use Python 3.13 or later on both sides, without QUEUE_TLS=off"
+)
 
 # One may be sent by us, the others come from OpenSSL itself.
 _WRONG_KEY = (
@@ -41,15 +43,18 @@ def has_psk() -> bool:
     return bool(getattr(ssl, "HAS_PSK", False))
 
 
-def encrypts(mode: Mode, host: str) -> bool:
-    """Whether a client encrypts. host: the address that it is connected to, as numbers."""
-    return mode == "required" or (mode == "auto" and not _is_local(host))
+def encrypts(mode: Mode, host: str, server_does: bool) -> bool:
+    """Whether our client encrypts: wherever it can, and always off loopback.
 
-
-def _is_local(host: str) -> bool:
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    Args:
+        mode: of the client.
+        host: the address that it is connected to, as numbers.
+        server_does: what the server's first frame says. The proof in clear covers that frame, so
+            nobody on the way turns TLS off by changing it.
+    """
+    if mode == "auto" and is_loopback(host):
+        return has_psk() and server_does
+    return mode != "off"
 
 
 def master_mode(settings: Settings) -> Mode:
@@ -86,25 +91,30 @@ def lacking() -> str:
     )
 
 
-def client_context(authkey: bytes) -> ssl.SSLContext:
+def client_context(psk: bytes, salt: bytes) -> ssl.SSLContext:
     """What a client wraps its connection with. Raises TlsError where this Python can't."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT)
-    key = _stretched(authkey)
     context.check_hostname = False
     # Nobody's certificate is trusted: with CERT_NONE a man in the middle who has any certificate,
     # and no key at all, would be believed.
     context.verify_mode = ssl.CERT_REQUIRED
-    context.set_psk_client_callback(lambda hint: (IDENTITY, key))
+    name = identity(salt)
+    context.set_psk_client_callback(lambda hint: (name, psk))
     return context
 
 
-def server_context(authkey: bytes) -> ssl.SSLContext:
+def server_context(psk: bytes, salt: bytes) -> ssl.SSLContext:
     """What the server wraps its connections with. Raises TlsError where this Python can't."""
     context = _context(ssl.PROTOCOL_TLS_SERVER)
-    key = _stretched(authkey)
     context.num_tickets = 0  # nobody resumes: a new connection proves the key anew
-    context.set_psk_server_callback(lambda identity: key if identity == IDENTITY else b"")
+    name = identity(salt)
+    context.set_psk_server_callback(lambda offered: psk if offered == name else b"")
     return context
+
+
+def identity(salt: bytes) -> str:
+    """What the client calls its key in the ClientHello: it names the salt that made it."""
+    return f"quartermaster {salt.hex()}"
 
 
 def _context(protocol: ssl._SSLMethod) -> ssl.SSLContext:
@@ -113,12 +123,6 @@ def _context(protocol: ssl._SSLMethod) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
-
-
-@functools.lru_cache(maxsize=4)
-def _stretched(authkey: bytes) -> bytes:
-    """32 bytes from a key of any length: whoever has recorded a handshake guesses slowly."""
-    return hashlib.scrypt(authkey, salt=b"quartermaster psk", n=2**14, r=8, p=1, dklen=32)
 
 
 def meaning(error: Exception, where: str) -> QueueError:

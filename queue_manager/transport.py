@@ -1,13 +1,12 @@
 """Our Listener and Client, registered behind `multiprocessing.managers.listener_client`.
 
-They speak the standard library's frames and handshake, and add what it lacks: TCP_NODELAY,
-keepalive, a real backlog, deadlines, a limit of size, a restricted unpickler, and TLS. The server
-speaks first; a client that encrypts drops its challenge and sends a ClientHello instead.
+They speak the standard library's frames, and add what it lacks: TCP_NODELAY, keepalive, a real
+backlog, deadlines, a limit of size, a restricted unpickler, and TLS. The server speaks first; our
+client never answers its challenge, but sends a ClientHello, or the frame that begins our own proof.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import select
@@ -17,7 +16,7 @@ from multiprocessing import connection, managers
 from typing import Any
 
 from . import handshake, pickles, tls
-from .errors import ConnectionLostError, ProtocolError, WrongKeyError
+from .errors import ConnectionLostError, ProtocolError, TlsError, WrongKeyError
 from .framing import tune
 from .names import SERIALIZERS
 from .records import FRAME_BYTES
@@ -65,7 +64,11 @@ class SecureConnection(Connection):
 
     def _poll(self, timeout: float | None) -> bool:
         # What was decrypted with the frame before is not seen by select.
-        return bool(self._sock.pending() or select.select([self._sock], [], [], timeout)[0])
+        if self._sock.pending():
+            return True
+        waiting = select.poll()  # `select` fails on descriptors from 1,024 on
+        waiting.register(self._sock, select.POLLIN)
+        return bool(waiting.poll(None if timeout is None else timeout * 1000))
 
 
 class Listener:
@@ -109,26 +112,42 @@ def open_socket(
 ) -> tuple[socket.socket, ssl.SSLContext | None]:
     """Connect; the socket is ready for the first request, or to be wrapped with the context.
 
+    It blocks, for the connection and to stretch the key: not in an event loop.
+
     Raises:
         WrongKeyError: the other side refused the key, or does not know it itself.
-        TlsError: this Python can't encrypt, and the mode demands it.
+        TlsError: one side demands encryption, and the other can't or won't.
+        ProtocolError: the other side is no master of ours.
         OSError: it cannot be reached, or is silent for `HANDSHAKE_S` seconds.
     """
     sock = socket.create_connection(address, timeout=CONNECT_S)
-    context = None
     try:
         sock.settimeout(HANDSHAKE_S)
         tune(sock)
-        if tls.encrypts(mode, sock.getpeername()[0]):
-            context = tls.client_context(authkey)
-            _drop_challenge(sock, address)
-        else:
-            _authenticate(sock, authkey, address)
+        context = _first_words(sock, authkey, mode, f"{address[0]}:{address[1]}")
+        if context is None:
             sock.settimeout(None)
     except BaseException:
         sock.close()
         raise
     return sock, context
+
+
+def _first_words(
+    sock: socket.socket, authkey: bytes, mode: tls.Mode, where: str
+) -> ssl.SSLContext | None:
+    """Read the greeting; prove the key in clear, or say with what to encrypt."""
+    frame = _receive(sock, where)
+    greeting = handshake.read_greeting(frame)
+    if not tls.encrypts(mode, sock.getpeername()[0], greeting.encrypts):
+        if not greeting.clear:
+            what = "unset QUEUE_TLS here" if tls.has_psk() else tls.lacking()
+            raise TlsError(f"{where} takes encrypted connections only (QUEUE_TLS=required): {what}")
+        _prove(sock, handshake.stretched(authkey, greeting.salt).proof, frame, where)
+        return None
+    if not tls.has_psk():
+        raise TlsError(tls.lacking())
+    return tls.client_context(handshake.stretched(authkey, greeting.salt).psk, greeting.salt)
 
 
 def connect(
@@ -153,55 +172,35 @@ def connect(
     return SecureConnection(secure)
 
 
-def _drop_challenge(sock: socket.socket, address: Address) -> None:
-    """The server's first word, which is for plain clients."""
-    try:
-        if not _receive(sock).startswith(handshake.CHALLENGE):
-            raise ProtocolError("the other side does not speak multiprocessing's handshake")
-    except EOFError as error:
-        raise _closed(address) from error
-
-
-def _closed(address: Address) -> ConnectionLostError:
-    return ConnectionLostError(
-        f"{address[0]}:{address[1]} closed the connection during the handshake"
-    )
-
-
-def _authenticate(sock: socket.socket, authkey: bytes, address: Address) -> None:
-    refused = f"wrong authkey for {address[0]}:{address[1]}"
-    try:
-        _send(sock, handshake.answer_to(authkey, _receive(sock)))
-        if _receive(sock) != handshake.WELCOME:
-            raise WrongKeyError(refused)
-        challenge = handshake.new_challenge()
-        _send(sock, handshake.CHALLENGE + challenge)
-        if not handshake.is_answer(authkey, challenge, _receive(sock)):
-            with contextlib.suppress(OSError):
-                _send(sock, handshake.FAILURE)
-            raise WrongKeyError(refused)
-        _send(sock, handshake.WELCOME)
-    except EOFError as error:
-        raise _closed(address) from error
+def _prove(sock: socket.socket, key: bytes, greeting: bytes, where: str) -> None:
+    """Our own proof: the server's is checked before ours is given."""
+    hello = handshake.new_hello()
+    _send(sock, hello)
+    if not handshake.is_proof(_receive(sock, where), key, "server", greeting, hello):
+        _send(sock, handshake.FAILURE)  # for the server's log
+        raise WrongKeyError(f"wrong authkey for {where}")
+    _send(sock, handshake.proof(key, "client", greeting, hello))
+    if _receive(sock, where) != handshake.WELCOME:
+        raise WrongKeyError(f"wrong authkey for {where}")
 
 
 def _send(sock: socket.socket, body: bytes) -> None:
     sock.sendall(len(body).to_bytes(4, "big") + body)
 
 
-def _receive(sock: socket.socket) -> bytes:
-    size = int.from_bytes(_receive_exactly(sock, 4), "big")
+def _receive(sock: socket.socket, where: str) -> bytes:
+    size = int.from_bytes(_receive_exactly(sock, 4, where), "big")
     if size > handshake.HANDSHAKE_BYTES:
         raise ProtocolError("the other side does not speak multiprocessing's handshake")
-    return _receive_exactly(sock, size)
+    return _receive_exactly(sock, size, where)
 
 
-def _receive_exactly(sock: socket.socket, size: int) -> bytes:
+def _receive_exactly(sock: socket.socket, size: int, where: str) -> bytes:
     parts = b""
     while len(parts) < size:
         part = sock.recv(size - len(parts))
         if not part:
-            raise EOFError
+            raise ConnectionLostError(f"{where} closed the connection during the handshake")
         parts += part
     return parts
 

@@ -33,7 +33,7 @@ from queue_manager.messages import (
     Welcome,
 )
 from queue_manager.settings import Settings
-from queue_manager.tls import Mode, client_mode
+from queue_manager.tls import CODE_IN_CLEAR, Mode, client_mode
 
 from .crew import Crew
 from .job_code import FetchedCode
@@ -49,17 +49,13 @@ GOODBYE_S = 0.3
 """How long killed slots, and then the link's last bytes, are waited for at the end."""
 
 
-COMPOSE_HOST = "master"
-"""What the master is called on the network of a compose project, which is this machine's own."""
-
-
 class AnyLink(Protocol):
     """What the supervisor needs of a link."""
 
     @property
     def up(self) -> bool: ...
     @property
-    def secure(self) -> bool: ...
+    def encrypted(self) -> bool: ...
     async def run(self) -> None: ...
     def send(self, message: Request) -> None: ...
     def close(self) -> None: ...
@@ -193,6 +189,7 @@ class Supervisor:
         self.crew.max_bytes = welcome.max_bytes
         self._wanted = self._got = self._free_told = 0
         self._told = False
+        self._codes.clear()  # they were asked of another connection
         if self._code is not None:
             self._code.forget_asked()
         self.crew.recognize(welcome.held)
@@ -217,18 +214,15 @@ class Supervisor:
     # --- code of jobs ---
 
     def _ask_code(self, job: str, version: str) -> None:
-        if not (self.link.secure or self._settings.queue_host == COMPOSE_HOST):
-            raise JobError(
-                f"its jobs/{job}.py is not the master's, and code is taken over encrypted"
-                " connections only: see QUEUE_TLS"
-            )
+        if not self.link.encrypted:
+            raise JobError(f"its jobs/{job}.py is not the master's, and {CODE_IN_CLEAR}")
         self._seq += 1
         self._codes[self._seq] = version
         self.link.send(AskCode(self._seq, job, version))
 
     def _code_answered(self, message: Code | Refused) -> None:
         version = self._codes.pop(message.seq)
-        if self._code is not None and isinstance(message, Code):
+        if self._code is not None and isinstance(message, Code) and self.link.encrypted:
             self._code.came(message.job, version, message.files)
         elif self._code is not None and isinstance(message, Refused):
             self._code.refused(version, message.error)

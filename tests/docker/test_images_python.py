@@ -13,7 +13,13 @@ import pytest
 
 from .conftest import CHECKOUT
 
-TESTED = ["tests/unit/queue_manager/test_tls.py", "tests/integration/test_tls.py"]
+TESTED = [
+    "tests/unit/queue_manager/test_tls.py",
+    "tests/unit/queue_manager/test_transport.py",
+    "tests/integration/test_tls.py",
+    "tests/integration/test_code_travels.py",
+    "tests/integration/test_impostors.py",
+]
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_encryption_is_tested_on_the_images_python(clone: Path, image: str) -> N
         ["docker", "run", "--rm", "--init", "--volume", f"{clone}:/src:ro", "--workdir", "/src",
          "--tmpfs", "/tmp:exec", image,
          "/venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTED],
-        capture_output=True, text=True, timeout=280,
+        capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5_000:] + done.stderr[-2_000:]
     assert re.search(r"^\d+ passed in", done.stdout, re.MULTILINE), done.stdout[-500:]

@@ -294,7 +294,11 @@ class Master(Place):
 
     def client(self, python: str = SYSTEM_PYTHON, key: str = KEY) -> StockClient:
         """A client with nothing but the standard library, in a process of its own, connected."""
-        client = StockClient(self.folder, python, self.port, key)
+        return self.client_at(self.port, python, key)
+
+    def client_at(self, port: int, python: str = SYSTEM_PYTHON, key: str = KEY) -> StockClient:
+        """The same at another port, such as that of who sits between."""
+        client = StockClient(self.folder, python, port, key)
         self.started.append(client)
         client.answer()
         return client

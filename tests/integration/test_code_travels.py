@@ -1,4 +1,9 @@
-"""Jobs whose files are on the master alone, or are others than the worker's."""
+"""Jobs whose files are on the master alone, or are others than the worker's.
+
+Code travels encrypted only, for which Python has pre-shared keys from 3.13 on. Where they are
+missing these tests are run on the images' Python by tests/docker/test_images_python.py; that it
+does not travel in clear is tested everywhere.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from queue_manager import tls
 from tests.integration.processes import Master, Process, eventually
+
+encrypted_only = pytest.mark.skipif(
+    not tls.has_psk(), reason="no pre-shared keys here: tests/docker runs this on the image's"
+)
 
 HALF = """
 from jobs.factor import FACTOR
@@ -34,6 +44,7 @@ def write(master: Master, factor: int) -> None:
     (master.jobs / "half.py").write_text(HALF)
 
 
+@encrypted_only
 def test_a_job_that_the_worker_lacks_comes_from_the_master(master: Master, elsewhere: Path) -> None:
     write(master, 3)
     master.worker(JOBS_FOLDER=str(elsewhere))
@@ -45,6 +56,7 @@ def test_a_job_that_the_worker_lacks_comes_from_the_master(master: Master, elsew
     assert list(elsewhere.iterdir()) == []
 
 
+@encrypted_only
 def test_the_masters_code_is_run_where_the_worker_has_other(
     master: Master, elsewhere: Path
 ) -> None:
@@ -61,6 +73,24 @@ def waits(master: Master, pattern: str) -> re.Match[str]:
         lambda: re.search(pattern, master.status()), 15.0, f"{pattern}:\n{master.status()}"
     )
     return found
+
+
+@pytest.mark.parametrize("lacking", ["the job", "this version"])
+def test_no_code_travels_in_clear(
+    start_master: Callable[..., Master], elsewhere: Path, lacking: str
+) -> None:
+    """Not on loopback either; and the line says what to do."""
+    master = start_master(QUEUE_TLS="off")
+    write(master, 3)
+    if lacking == "this version":
+        (elsewhere / "half.py").write_text("def work(n):\n    return 'another'")
+    master.worker(JOBS_FOLDER=str(elsewhere))
+    run = master.submit("half")
+    waits(master, r"can't run half: its jobs/half.py is not the master's, and code of jobs travels")
+    waits(master, r"over encrypted connections only: bring the same jobs folder to the worker")
+    assert master.results(run) == []
+    master.worker()  # on the same machine, with the same folder of jobs
+    assert [t["result"] for t in master.ended_tasks(run, 3)] == [0, 3, 6]
 
 
 def test_a_worker_that_takes_its_own_jobs_only_is_named_with_what_differs(

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import AuthenticationError
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SECRET = "attack at dawn"
+GREETING = handshake.CHALLENGE + handshake.new_challenge(bytes(16), encrypts=True)
 
 
 class Relay:
@@ -140,14 +142,66 @@ def test_our_manager_works_over_tls_as_in_clear(encrypted: Master) -> None:
 
 
 def test_plain_clients_are_told_why_they_are_refused(encrypted: Master, place: Place) -> None:
-    """A stock client by an exception of its own, ours by one line; neither has said anything."""
-    with pytest.raises(RuntimeError, match="QUEUE_TLS=required"):
+    """A stock client by what it shows of the first frame, ours by one line.
+
+    Neither has said anything, least of all an HMAC under the key.
+    """
+    with pytest.raises((AuthenticationError, AssertionError), match="QUEUE_TLS=auto on the master"):
         encrypted.client()
     ended = place.command("status", QUEUE_PORT=str(encrypted.port), QUEUE_TLS="off")
     assert ended.code != 0
     assert "QUEUE_TLS=required" in ended.err
     assert "Traceback" not in ended.err
-    assert "not encrypted, and QUEUE_TLS=required" in encrypted.process.log
+    encrypted.process.says("not encrypted, and QUEUE_TLS=required")
+
+
+def test_a_challenge_is_never_seen_under_required(
+    encrypted: Master, relay: Callable[..., Relay]
+) -> None:
+    """With one, a misdirected client would hand out what saves a guesser the scrypt."""
+    spy = relay(encrypted.port)
+    with pytest.raises((AuthenticationError, AssertionError)):
+        encrypted.client_at(spy.port)
+    assert manager_of(spy.port).get_task_queue().qsize() == 0
+    assert handshake.CHALLENGE not in spy.seen
+
+
+def test_on_loopback_our_sessions_are_encrypted_by_default(
+    master: Master, relay: Callable[..., Relay]
+) -> None:
+    spy = relay(master.port)
+    manager = QueueManager(("127.0.0.1", spy.port), KEY.encode())
+    manager.connect()
+    manager.get_task_queue().put(SECRET)
+    worker = master.worker(QUEUE_PORT=str(spy.port))
+    run = master.submit("square", "count=3")
+    assert len(master.ended_tasks(run, 3)) == 3
+    assert worker.popen.poll() is None
+    for word in (SECRET.encode(), b"accept_connection", b"welcome", b"square"):
+        assert word not in spy.seen
+
+
+def test_a_proof_in_clear_is_of_no_use_where_tls_is_required(encrypted: Master) -> None:
+    """Also if it begins without having been asked for."""
+    with socket.create_connection(("127.0.0.1", encrypted.port), timeout=5) as sock:
+        sock.sendall(frame(handshake.new_hello()))
+        words = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := sock.recv(1000):
+                words += part
+    assert words[4:].startswith(b"This master takes encrypted connections only")
+    assert len(words) < 4 + handshake.HANDSHAKE_BYTES
+
+
+def test_a_master_without_tls_is_used_in_clear_on_loopback(
+    start_master: Callable[..., Master],
+) -> None:
+    plain = start_master(QUEUE_TLS="off")
+    manager = QueueManager(("127.0.0.1", plain.port), KEY.encode())
+    manager.connect()
+    manager.get_task_queue().put("x")
+    assert plain.command("status").code == 0
+    plain.worker()
 
 
 def test_auto_takes_both_on_one_port(master: Master) -> None:
@@ -212,9 +266,9 @@ async def _status_over(port: int) -> Exception | None:
     return None
 
 
-# The challenge is 62 bytes, the ClientHello some 250, then comes the server's part and then what is
+# The first frame is 208 bytes, the ClientHello some 280, then comes the server's part and what is
 # said: a bit in each of them.
-@pytest.mark.parametrize("place", [100, 300, 420, 500, 600, 700])
+@pytest.mark.parametrize("place", [190, 230, 300, 420, 560, 650, 700])
 def test_a_bit_that_is_flipped_on_the_way_ends_the_connection(
     encrypted: Master, relay: Callable[..., Relay], place: int
 ) -> None:
@@ -252,7 +306,7 @@ def test_a_certificate_is_no_substitute_for_the_key(certificate: Path) -> None:
         def impostor() -> None:
             sock, _ = server.accept()
             with contextlib.suppress(OSError), sock:
-                sock.sendall(frame(handshake.CHALLENGE + handshake.new_challenge()))
+                sock.sendall(frame(GREETING))
                 with context.wrap_socket(sock, server_side=True) as secure:
                     got.append(secure.recv(100))
 
@@ -274,7 +328,7 @@ def test_a_client_never_falls_back_to_plain(master: Master) -> None:
                 while True:
                     sock, _ = server.accept()
                     with sock:
-                        sock.sendall(frame(handshake.CHALLENGE + handshake.new_challenge()))
+                        sock.sendall(frame(GREETING))
                         seen.append(sock.recv(1))
                         sock.sendall(frame(handshake.WELCOME))
 

@@ -18,8 +18,7 @@ from .conftest import FakePeer
 
 
 class LinkedPeer(FakePeer):
-    encrypted = False
-    is_local = False
+    encrypted = True
 
 
 @pytest.fixture
@@ -30,15 +29,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(folder: Path, job: str, version: str, **link: bool) -> Any:
-    """The answer to a worker whose link is as given."""
+def asked(folder: Path, job: str, version: str, encrypted: bool = True) -> Any:
+    """The answer to a worker."""
 
     async def ask() -> Any:
         peer = LinkedPeer()
-        near = link.pop("near", False)
-        for name, value in link.items():
-            setattr(peer, name, value)
-        CodeDesk(folder, near=near).ask(peer.peer, AskCode(7, job, version))
+        peer.encrypted = encrypted
+        CodeDesk(folder).ask(peer.peer, AskCode(7, job, version))
         async with asyncio.timeout(10.0):
             while not peer.sent:
                 await asyncio.sleep(0.001)
@@ -47,32 +44,31 @@ def asked(folder: Path, job: str, version: str, **link: bool) -> Any:
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize("link", ["encrypted", "is_local", "near"])
-def test_the_job_and_what_it_imports_is_sent_and_nothing_else(folder: Path, link: str) -> None:
+def test_the_job_and_what_it_imports_is_sent_and_nothing_else(folder: Path) -> None:
     version = job_version("times", folder)
-    answer = asked(folder, "times", version, **{link: True})
+    answer = asked(folder, "times", version)
     files = {name: (folder / name).read_bytes() for name in ("times.py", "factor.py")}
     assert answer == Code(7, "times", version, files)
 
 
-def test_nothing_is_sent_in_clear_to_another_machine(folder: Path) -> None:
-    with pytest.raises(RefusedError, match="encrypted connections only: see QUEUE_TLS"):
-        asked(folder, "times", job_version("times", folder))
+def test_nothing_is_sent_in_clear_wherever_the_worker_is(folder: Path) -> None:
+    with pytest.raises(RefusedError, match="encrypted connections only: bring the same jobs"):
+        asked(folder, "times", job_version("times", folder), encrypted=False)
 
 
 def test_a_file_that_has_changed_since_is_not_sent_under_the_old_name(folder: Path) -> None:
-    answer = asked(folder, "times", "0" * 64, near=True)
+    answer = asked(folder, "times", "0" * 64)
     assert answer == Refused(7, "jobs/times.py has just changed")
 
 
 @pytest.mark.parametrize("name", ["nobody", "../times", "times.py", ""])
 def test_what_is_no_job_is_refused(folder: Path, name: str) -> None:
-    assert isinstance(asked(folder, name, "0" * 64, near=True), Refused)
+    assert isinstance(asked(folder, name, "0" * 64), Refused)
 
 
 def test_code_that_does_not_fit_into_a_frame_is_refused_with_what_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code_module, "MOST_BYTES", 20)
-    answer = asked(folder, "times", job_version("times", folder), near=True)
+    answer = asked(folder, "times", job_version("times", folder))
     assert "put them into the worker's image" in answer.error

@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 
 from queue_manager import handshake
-from queue_manager.errors import WrongKeyError
+from queue_manager.errors import ProtocolError, WrongKeyError
 
 KEY = "痛点就是起点".encode()
 
 
 STOCK: Any = connection  # typeshed wants a real connection
+SALT = b"the salt, 16 long"[:16]
+
+
+def new_challenge(encrypts: bool = True) -> bytes:
+    return handshake.new_challenge(SALT, encrypts=encrypts)
 
 
 class Wire:
@@ -38,7 +43,7 @@ class Wire:
 
 
 def test_our_challenge_is_answered_by_the_standard_library() -> None:
-    challenge = handshake.new_challenge()
+    challenge = new_challenge()
     taken: list[bool] = []
 
     def judge(answer: bytes) -> bytes:
@@ -50,7 +55,7 @@ def test_our_challenge_is_answered_by_the_standard_library() -> None:
 
 
 def test_a_wrong_key_does_not_answer_our_challenge() -> None:
-    challenge = handshake.new_challenge()
+    challenge = new_challenge()
 
     def judge(answer: bytes) -> bytes:
         assert not handshake.is_answer(KEY, challenge, answer)
@@ -78,7 +83,7 @@ def test_the_standard_library_refuses_our_answer_with_another_key() -> None:
 
 def test_clients_up_to_3_11_and_from_3_12_on_are_both_understood() -> None:
     """What `answer_challenge` of each sends: CPython's `connection.py`, 3.11 and 3.12."""
-    challenge = handshake.new_challenge()
+    challenge = new_challenge()
     old = hmac.new(KEY, challenge, "md5").digest()
     new = b"{sha256}" + hmac.new(KEY, challenge, "sha256").digest()
     assert handshake.is_answer(KEY, challenge, old)
@@ -95,11 +100,11 @@ def test_both_forms_of_challenge_are_answered_as_their_senders_expect() -> None:
 
 @pytest.mark.parametrize("answer", [b"", b"{sha256}", b"x" * 16, b"{md5}" + b"x" * 16])
 def test_what_is_no_answer_is_none(answer: bytes) -> None:
-    assert not handshake.is_answer(KEY, handshake.new_challenge(), answer)
+    assert not handshake.is_answer(KEY, new_challenge(), answer)
 
 
 def test_an_answer_is_good_for_its_own_challenge_only() -> None:
-    one, two = handshake.new_challenge(), handshake.new_challenge()
+    one, two = new_challenge(), new_challenge()
     answer = handshake.answer_to(KEY, handshake.CHALLENGE + one)
     assert handshake.is_answer(KEY, one, answer)
     assert not handshake.is_answer(KEY, two, answer)
@@ -114,8 +119,85 @@ def test_a_message_that_is_no_challenge_is_refused(message: bytes) -> None:
 
 
 def test_challenges_are_new_each_time_and_short_enough_for_the_standard_library() -> None:
-    challenges = {handshake.new_challenge() for _ in range(100)}
+    challenges = {new_challenge() for _ in range(100)}
     assert len(challenges) == 100
     for left, right in itertools.pairwise(challenges):
         assert left[:8] == right[:8] == b"{sha256}"
     assert len(handshake.CHALLENGE) + len(challenges.pop()) <= handshake.HANDSHAKE_BYTES
+
+
+@pytest.mark.parametrize("encrypts", [True, False])
+def test_our_client_reads_the_salt_and_whether_the_server_encrypts(encrypts: bool) -> None:
+    greeting = handshake.read_greeting(handshake.CHALLENGE + new_challenge(encrypts))
+    assert greeting == handshake.Greeting(SALT, encrypts, clear=True)
+
+
+def test_a_refusal_is_no_challenge_and_our_client_reads_the_salt_in_it() -> None:
+    """Else a standard-library client answers it, and who records that guesses without scrypt."""
+    text = handshake.refusal(SALT)
+    assert not text.startswith(handshake.CHALLENGE)
+    assert len(text) <= handshake.HANDSHAKE_BYTES
+    assert handshake.read_greeting(text) == handshake.Greeting(SALT, True, clear=False)
+    wire = Wire(lambda message: b"", text)
+    with pytest.raises((AuthenticationError, AssertionError), match="QUEUE_TLS=auto on the master"):
+        STOCK.answer_challenge(wire, KEY)
+    assert wire.sent == []
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"HTTP/1.1 400",
+        handshake.CHALLENGE + b"{sha256}" + bytes(40),  # CPython's own, 3.12 and later
+        handshake.CHALLENGE + bytes(20),  # ... and up to 3.11, which asks for MD5
+        handshake.CHALLENGE + new_challenge()[:-1],
+        new_challenge(),
+    ],
+)
+def test_our_client_takes_no_other_servers_first_frame(frame: bytes) -> None:
+    with pytest.raises(ProtocolError, match="no master of Quartermaster"):
+        handshake.read_greeting(frame)
+
+
+def test_the_key_is_stretched_once_for_each_installation() -> None:
+    """A recorded handshake can be guessed at: each guess shall cost scrypt."""
+    before = handshake.stretched.cache_info().misses
+    one = handshake.stretched(b"some key", SALT)
+    assert handshake.stretched(b"some key", SALT) is one
+    assert handshake.stretched.cache_info().misses == before + 1
+    assert one != handshake.stretched(b"other key", SALT)
+    other = handshake.stretched(b"some key", bytes(16))
+    assert len({one.psk, one.proof, other.psk, other.proof}) == 4
+    assert {len(one.psk), len(one.proof)} == {32}
+    maxsize = handshake.stretched.cache_info().maxsize
+    assert maxsize is not None
+    assert maxsize < 100
+
+
+def test_a_proof_is_one_roles_and_one_connections() -> None:
+    """Neither reflected to who gave it, nor shown on another connection, nor after a change."""
+    key = handshake.stretched(KEY, SALT).proof
+    greeting, hello = handshake.CHALLENGE + new_challenge(), handshake.new_hello()
+    server = handshake.proof(key, "server", greeting, hello)
+    assert handshake.is_proof(server, key, "server", greeting, hello)
+    assert not handshake.is_proof(server, key, "client", greeting, hello)
+    assert not handshake.is_proof(server, KEY, "server", greeting, hello)
+    for other in (handshake.CHALLENGE + new_challenge(), greeting.replace(b"QM1\1", b"QM1\0")):
+        assert other != greeting
+        assert not handshake.is_proof(server, key, "server", other, hello)
+    assert not handshake.is_proof(server, key, "server", greeting, handshake.new_hello())
+    assert not handshake.is_proof(b"", key, "server", greeting, hello)
+
+
+def test_no_answer_of_the_standard_library_is_one_of_our_frames() -> None:
+    """An oracle would be one that signs what we then take."""
+    key = handshake.stretched(KEY, SALT).proof
+    greeting, hello = handshake.CHALLENGE + new_challenge(), handshake.new_hello()
+    for message in (b"m" * 20, new_challenge(), b"{sha256}" + hello):
+        answer = handshake.answer_to(KEY, handshake.CHALLENGE + message)
+        assert not handshake.is_hello(answer)
+        for role in ("server", "client"):
+            assert not handshake.is_proof(answer, key, role, greeting, hello)  # type: ignore[arg-type]
+    assert handshake.is_hello(hello)
+    assert not handshake.is_answer(KEY, greeting[len(handshake.CHALLENGE) :], hello)

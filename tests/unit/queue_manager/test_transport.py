@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import connection, managers
@@ -17,12 +18,14 @@ from queue_manager.errors import (
     ConnectionLostError,
     NotPlainDataError,
     ProtocolError,
+    TlsError,
     WrongKeyError,
 )
 from queue_manager.names import SERIALIZERS
 from queue_manager.transport import Connection, Listener, connect, open_socket
 
 KEY = "痛点就是起点".encode()
+SALT = bytes(16)
 LOOPBACK = ("127.0.0.1", 0)
 
 
@@ -50,25 +53,38 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[tuple[str, int]]
         thread.join()
 
 
+def greet(sock: socket.socket, encrypts: bool = False) -> bytes:
+    """A master's first frame; gives it."""
+    challenge = handshake.new_challenge(SALT, encrypts=encrypts)
+    sock.sendall(framing.frame(handshake.CHALLENGE + challenge))
+    return handshake.CHALLENGE + challenge
+
+
+def read(sock: socket.socket) -> bytes:
+    """A frame of the client's; empty when it has closed."""
+    size = int.from_bytes(sock.recv(4, socket.MSG_WAITALL), "big")
+    return sock.recv(size, socket.MSG_WAITALL) if size else b""
+
+
+def prove(sock: socket.socket, key: bytes = KEY) -> bool:
+    """A master's part of our proof; whether the client has the key."""
+    proof, greeting, hello = handshake.stretched(key, SALT).proof, greet(sock), read(sock)
+    sock.sendall(framing.frame(handshake.proof(proof, "server", greeting, hello)))
+    return handshake.is_proof(read(sock), proof, "client", greeting, hello)
+
+
 @pytest.fixture
-def stock() -> Iterator[tuple[str, int]]:
-    """The standard library's own listener, which echoes one message a connection."""
-    listener = connection.Listener(LOOPBACK, authkey=KEY)
+def master() -> Iterator[tuple[str, int]]:
+    """It takes our proof in clear, and echoes one message a connection."""
 
-    def run() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                try:
-                    accepted = listener.accept()
-                except connection.AuthenticationError:
-                    continue
-                with accepted, contextlib.suppress(EOFError):
-                    accepted.send_bytes(accepted.recv_bytes())
+    def serve(sock: socket.socket) -> None:
+        if prove(sock):
+            sock.sendall(framing.frame(handshake.WELCOME))
+            sock.sendall(framing.frame(read(sock)))
+            sock.recv(1)
 
-    threading.Thread(target=run, daemon=True).start()
-    address: Any = listener.address
-    yield address
-    listener.close()
+    with serving(serve) as address:
+        yield address
 
 
 def test_our_client_is_the_managers_client_behind_its_own_name() -> None:
@@ -77,30 +93,86 @@ def test_our_client_is_the_managers_client_behind_its_own_name() -> None:
         assert (listener, client.func, client.keywords) == (Listener, connect, {"mode": mode})
 
 
-def test_our_client_speaks_with_the_standard_librarys_listener(stock: tuple[str, int]) -> None:
-    with connect(stock, authkey=KEY) as client:
+def test_our_client_proves_the_key_in_clear(master: tuple[str, int]) -> None:
+    with connect(master, authkey=KEY, mode="off") as client:
         client.send({"n": [1, 2]})
         assert client.recv() == {"n": [1, 2]}
 
 
-def test_a_wrong_key_is_named_with_the_address(stock: tuple[str, int]) -> None:
-    with pytest.raises(WrongKeyError, match=f"wrong authkey for 127.0.0.1:{stock[1]}"):
-        open_socket(stock, b"another")
+def test_a_wrong_key_is_named_with_the_address(master: tuple[str, int]) -> None:
+    with pytest.raises(WrongKeyError, match=f"wrong authkey for 127.0.0.1:{master[1]}"):
+        open_socket(master, b"another", "off")
     with pytest.raises(WrongKeyError, match="needed"):
-        connect(stock)
+        connect(master)
 
 
 def test_a_server_that_does_not_know_the_key_itself_is_refused() -> None:
+    """It gets no proof either: ours is given after its own was seen."""
+    got: list[bytes] = []
+
     def impostor(sock: socket.socket) -> None:
-        sock.sendall(framing.frame(handshake.CHALLENGE + handshake.new_challenge()))
-        sock.recv(1_000)
-        sock.sendall(framing.frame(handshake.WELCOME))
-        sock.recv(1_000)
-        sock.sendall(framing.frame(b"{sha256}" + b"x" * 32))
-        sock.recv(1_000)
+        greet(sock)
+        got.append(read(sock))
+        sock.sendall(framing.frame(got[0][-32:]))
+        got.append(read(sock))
 
     with serving(impostor) as address, pytest.raises(WrongKeyError):
-        open_socket(address, KEY)
+        open_socket(address, KEY, "off")
+    assert handshake.is_hello(got[0])
+    assert got[1:] == [handshake.FAILURE]
+
+
+@pytest.mark.parametrize("message", [bytes(20), b"{sha256}" + bytes(40), b"{md5}" + bytes(40)])
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_our_client_answers_no_challenge_of_the_standard_librarys_kind(
+    message: bytes, mode: Any
+) -> None:
+    """Its answer would be worth something to who relays it, and MD5 of it can be guessed fast."""
+    got: list[bytes] = []
+
+    def stock(sock: socket.socket) -> None:
+        sock.sendall(framing.frame(handshake.CHALLENGE + message))
+        got.append(sock.recv(100))
+
+    with (
+        serving(stock) as address,
+        pytest.raises(ProtocolError, match="no master of Quartermaster"),
+    ):
+        open_socket(address, KEY, mode)
+    assert got == [b""]
+
+
+def test_whoever_takes_the_servers_tls_away_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loopback a master without TLS is believed in clear, but not one whose word was changed."""
+    monkeypatch.setattr(ssl, "HAS_PSK", True, raising=False)
+    got: list[bytes] = []
+
+    def between(sock: socket.socket) -> None:
+        challenge = handshake.new_challenge(SALT, encrypts=True)
+        changed = challenge.replace(b"QM1\1", b"QM1\0")
+        sock.sendall(framing.frame(handshake.CHALLENGE + changed))
+        hello, proof = read(sock), handshake.stretched(KEY, SALT).proof
+        # What the real master says to that hello; he only passes it on.
+        said = handshake.proof(proof, "server", handshake.CHALLENGE + challenge, hello)
+        sock.sendall(framing.frame(said))
+        got.append(read(sock))
+
+    with serving(between) as address, pytest.raises(WrongKeyError):
+        open_socket(address, KEY, "auto")
+    assert got == [handshake.FAILURE]
+
+
+@pytest.mark.parametrize(("psk", "says"), [(False, r"Python 3\.13"), (True, "unset QUEUE_TLS")])
+def test_a_client_in_clear_is_told_that_the_master_encrypts(
+    monkeypatch: pytest.MonkeyPatch, psk: bool, says: str
+) -> None:
+    monkeypatch.setattr(ssl, "HAS_PSK", psk, raising=False)
+    words = framing.frame(handshake.refusal(SALT))
+    with (
+        serving(lambda sock: sock.sendall(words)) as address,
+        pytest.raises(TlsError, match=f"only \\(QUEUE_TLS=required\\): .*{says}"),
+    ):
+        open_socket(address, KEY, "off")
 
 
 def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +204,7 @@ def test_a_server_of_another_kind_is_told(words: bytes) -> None:
 
 
 def test_a_failed_handshake_leaves_no_socket_open(
-    monkeypatch: pytest.MonkeyPatch, stock: tuple[str, int]
+    monkeypatch: pytest.MonkeyPatch, master: tuple[str, int]
 ) -> None:
     made: list[socket.socket] = []
     create = socket.create_connection
@@ -143,7 +215,7 @@ def test_a_failed_handshake_leaves_no_socket_open(
 
     monkeypatch.setattr(socket, "create_connection", remember)
     with pytest.raises(WrongKeyError):
-        open_socket(stock, b"another")
+        open_socket(master, b"another", "off")
     assert made[0].fileno() == -1
 
 
@@ -157,12 +229,12 @@ def test_hundreds_of_connections_wait_to_be_accepted() -> None:
 
 
 def test_both_sides_have_no_nagle_and_notice_when_the_other_vanishes(
-    stock: tuple[str, int],
+    master: tuple[str, int],
 ) -> None:
     listener = Listener(LOOPBACK)
     with socket.create_connection(listener.address), listener.accept() as accepted:
         served = socket.socket(fileno=accepted.fileno())
-        opened, context = open_socket(stock, KEY)
+        opened, context = open_socket(master, KEY, "off")
         assert context is None
         for sock in (served, opened):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -182,7 +182,7 @@ def test_code_that_does_not_come_sends_the_tasks_back_with_the_reason(
     jobs: Any, run_worker: Any, how: str
 ) -> None:
     async def scenario(rig: Any) -> None:
-        rig.link.secure = how == "refused"
+        rig.link.encrypted = how == "refused"
         lease = lease_of(jobs, [1, 2])
         rig.give(lease)
         if how == "refused":
