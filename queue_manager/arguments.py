@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 
+from .conversion import CannotBeGivenError, converted, described, says_all
 from .errors import ArgumentError
 
-_BOOLS = {
-    "1": True, "true": True, "yes": True, "on": True, "y": True,
-    "0": False, "false": False, "no": False, "off": False, "n": False,
-}  # fmt: skip
+_SHOWN = 100
+"""Characters of a wrong value."""
+
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _PACKED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -94,7 +94,11 @@ def report_trouble(report: Callable[..., Any]) -> str:
 
 
 def _plain_function(function: Callable[..., Any]) -> bool:
-    return not (inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function))
+    return not (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    )
 
 
 def finish_arguments(
@@ -190,69 +194,16 @@ def _wanted(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
 
 def _convert(name: str, text: str, wanted: Any) -> Any:
     try:
-        return _converted(text, wanted)
-    except (ValueError, ArithmeticError) as error:  # msgspec's ValidationError is a ValueError
-        shown = _described(wanted)
-        said = f" ({error})" if not shown and typing.get_origin(wanted) is not None else ""
-        shown = shown or _shown(wanted)
-        raise ArgumentError(f"argument {name!r} is {shown}, not {text!r}{said}") from None
-
-
-def _converted(text: str, wanted: Any) -> Any:
-    if wanted in (str, Any, object):
-        return text
-    if wanted is bool:
-        if text.lower() not in _BOOLS:
-            raise ValueError(text)
-        return _BOOLS[text.lower()]
-    if wanted in (int, float, complex):
-        return wanted(text)
-    try:
-        return _plain(text, wanted)
-    except TypeError:  # a union that msgspec does not take
-        return text
-
-
-def _plain(text: str, wanted: Any) -> Any:
-    try:
-        return msgspec.convert(text, wanted, strict=False, dec_hook=_made)
-    except msgspec.ValidationError as error:
-        try:
-            return msgspec.json.decode(text, type=wanted, strict=False, dec_hook=_made)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            if text[:1] in ("[", "{"):
-                raise
-            raise error from None
-
-
-def _made(wanted: type, value: Any) -> Any:
-    """An object of a type that msgspec does not know, such as Path."""
-    return wanted(value)
-
-
-def _described(wanted: Any) -> str:
-    """What the job itself says that it is: by `Annotated[..., msgspec.Meta(description=...)]`.
-
-    So are the choices of a `Literal`.
-    """
-    for meta in getattr(wanted, "__metadata__", ()):
-        if isinstance(meta, msgspec.Meta) and meta.description:
-            article = "an" if meta.description[0].lower() in "aeiou" else "a"
-            return f"{article} {meta.description}"
-    if typing.get_origin(wanted) is typing.Literal:
-        return f"one of {', '.join(map(str, typing.get_args(wanted)))}"
-    return ""
-
-
-def _shown(wanted: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false"}
-    if wanted in names:
-        return names[wanted]
-    shown = wanted.__name__ if isinstance(wanted, type) and not typing.get_args(wanted) else ""
-    shown = shown or str(wanted).replace("typing.", "")
-    origin = typing.get_origin(wanted) or wanted
-    if origin in (list, tuple, set, frozenset, dict):
-        return f"a {shown} as JSON text"
-    return f"a {shown}"
+        return converted(text, wanted)
+    except CannotBeGivenError:
+        kind = described(wanted)
+        raise ArgumentError(
+            f"argument {name!r} is {kind}, which no command line can give"
+        ) from None
+    except Exception as error:  # a constructor of the job's own may raise anything
+        bound = isinstance(error, msgspec.ValidationError) and not says_all(wanted)
+        said = f" ({error})" if bound else ""
+        shown = f"{text[:_SHOWN]!r} ... ({len(text):,} characters)" if text[_SHOWN:] else repr(text)
+        raise ArgumentError(
+            f"argument {name!r} is {described(wanted)}, not {shown}{said}"
+        ) from None

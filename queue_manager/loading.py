@@ -14,6 +14,8 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
+import re
+import stat
 import sys
 import traceback
 import types
@@ -22,11 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .arguments import finish_trouble, report_trouble
 from .errors import BadJobError, UnknownJobError
+from .functions import functions_trouble
 from .job import Counts, Options
 
 _PACKAGE = "jobs"
+_OTHERS = ("tasks", "setup", "collect", "finish", "report")
+"""The functions that a job may have beside `work`."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +73,11 @@ def load_job(name: str, folder: Path) -> Job:
     work = _function(module, "work", path, folder)
     if work is None:
         raise BadJobError(f"{_shown(path, folder)} has no work(payload), which a job needs")
-    tasks = _function(module, "tasks", path, folder)
-    finish = _function(module, "finish", path, folder)
-    report = _function(module, "report", path, folder)
-    wrong = finish_trouble(finish, tasks) if finish is not None else ""
-    wrong = wrong or (report_trouble(report) if report is not None else "")
+    others = {one: _function(module, one, path, folder) for one in _OTHERS}
+    wrong = functions_trouble({"work": work, **others})
     if wrong:
         raise BadJobError(f"{_shown(path, folder)}: {wrong}")
-    return Job(
-        name=name,
-        tasks=tasks,
-        work=work,
-        setup=_function(module, "setup", path, folder),
-        collect=_function(module, "collect", path, folder),
-        finish=finish,
-        report=report,
-        options=options,
-        version=version,
-    )
+    return Job(name=name, work=work, options=options, version=version, **others)
 
 
 def job_names(folder: Path) -> list[str]:
@@ -134,19 +125,51 @@ def job_files(name: str, folder: Path) -> dict[str, bytes]:
 
 
 def _job_path(name: str, folder: Path) -> Path:
+    shown = folder.name or str(folder)
     if not name.isidentifier():
-        raise UnknownJobError(f"{name!r} is no job's name: jobs/NAME.py, letters, digits and _")
+        rule = f"{name!r} is no job's name: {shown}/NAME.py, letters, digits and _"
+        raise UnknownJobError(rule + _meant(name, folder))
     path = folder / f"{name}.py"
-    if not path.is_file():
-        names = job_names(folder)
-        has = f"has {', '.join(names)}" if names else "is empty or missing"
-        shown = folder.name or str(folder)
-        raise UnknownJobError(f"no job {name!r}: {shown}/ {has}; put yours at {shown}/{name}.py")
+    why = _no_file(path, shown)
+    if why:
+        raise UnknownJobError(f"no job {name!r}: {why}")
     return path
+
+
+def _meant(name: str, folder: Path) -> str:
+    """The job that somebody meant with a name that is none."""
+    near = re.sub(r"\W", "_", Path(name).name.removesuffix(".py"))
+    if near.isidentifier() and (folder / f"{near}.py").is_file():
+        return f"; did you mean {near}?"
+    if near.isidentifier() and "/" not in name and (folder / f"{name}.py").is_file():
+        return f": rename it to {near}.py"
+    return ""
+
+
+def _no_file(path: Path, shown: str) -> str:
+    """Why the file of a job can't be used; empty when there is one."""
+    file = f"{shown}/{path.name}"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            return f"{file} is a link to {os.readlink(path)}, which is not there"
+        if path.with_suffix("").is_file():
+            return f"{shown}/{path.stem} lacks its ending: rename it to {path.name}"
+        names = [name for name in job_names(path.parent) if name != path.stem]
+        has = f"has {', '.join(names)}" if names else "is empty or missing"
+        return f"{shown}/ {has}; put yours at {file}"
+    except OSError as error:  # such as a link to itself, or a folder that we may not enter
+        return f"{file}: {error.strerror}"
+    if stat.S_ISDIR(mode):
+        return f"{file} is a folder: a job is one file, which may import others"
+    return "" if stat.S_ISREG(mode) else f"{file} is no file"
 
 
 def _works(path: Path) -> bool:
     """Whether a file defines `work`; one that does not parse is a job with an error."""
+    if not path.is_file():  # a folder, or a link to nothing
+        return False
     try:
         body = ast.parse(path.read_bytes()).body
     except (OSError, SyntaxError, ValueError, RecursionError):

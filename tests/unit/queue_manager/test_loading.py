@@ -198,3 +198,52 @@ def test_the_version_follows_files_in_packages(write: Write) -> None:
     before = job_version("job", folder)
     write(pack__in__e="x = 2\n")
     assert job_version("job", folder) != before
+
+
+def test_a_link_to_nothing_is_said_to_be_one(write: Write) -> None:
+    folder = write(small=WORK)
+    (folder / "dangling.py").symlink_to("/nowhere/dangling.py")
+    says = "no job 'dangling': jobs/dangling.py is a link to /nowhere/dangling.py, which is not"
+    with pytest.raises(UnknownJobError, match=says):
+        load_job("dangling", folder)
+    assert job_names(folder) == ["small"]
+
+
+def test_a_link_to_itself_a_folder_and_a_missing_ending_are_said_to_be_that(write: Write) -> None:
+    folder = write(small=WORK)
+    (folder / "ring.py").symlink_to("ring.py")
+    (folder / "crate.py").mkdir()
+    (folder / "bare").write_text(WORK)
+    os.mkfifo(folder / "pipe.py")
+    (folder / "my-job.py").write_text(WORK)
+    for name, says in {
+        "ring": "no job 'ring': jobs/ring.py: Too many levels of symbolic links",
+        "crate": "no job 'crate': jobs/crate.py is a folder: a job is one file",
+        "bare": "no job 'bare': jobs/bare lacks its ending: rename it to bare.py",
+        "pipe": "no job 'pipe': jobs/pipe.py is no file",
+        "my-job": "letters, digits and _: rename it to my_job.py",
+        "small.py": "letters, digits and _; did you mean small?",
+        "jobs/small.py": "letters, digits and _; did you mean small?",
+        "other": "no job 'other': jobs/ has small; put yours at jobs/other.py",
+    }.items():
+        with pytest.raises(UnknownJobError) as caught:
+            load_job(name, folder)
+        assert says in str(caught.value)
+    assert job_names(folder) == ["small"]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (b'x = "\xff"\n' + WORK.encode(), "jobs/odd.py"),
+        (b"x = 1\0\n", "jobs/odd.py"),
+        (b"def work(n):\n\treturn 1\n        return 2\n", "jobs/odd.py line 3: TabError: "),
+    ],
+)
+def test_a_source_that_is_no_python_is_one_line(write: Write, source: bytes, says: str) -> None:
+    folder = write(small=WORK)
+    (folder / "odd.py").write_bytes(source)
+    with pytest.raises(BadJobError) as caught:
+        load_job("odd", folder)
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)

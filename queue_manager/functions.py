@@ -1,0 +1,102 @@
+"""How the functions of a job must be written: whether they can be called as they will be.
+
+Looked at when a job is submitted, so that nobody finds out by a stalled run. Calls none of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .arguments import finish_trouble, report_trouble
+
+Function = Callable[..., Any]
+
+
+def functions_trouble(functions: dict[str, Function | None]) -> str:
+    """The first thing that is wrong, in one line; empty when nothing is.
+
+    functions: `work`, which there must be, and what else there is, by name.
+    """
+    work, tasks, finish = functions["work"], functions.get("tasks"), functions.get("finish")
+    assert work is not None
+    found = [_work(work), _tasks(tasks) if tasks is not None else ""]
+    if (setup := functions.get("setup")) is not None:
+        found.append(_setup(setup, work))
+    if (collect := functions.get("collect")) is not None:
+        found.append(_collect(collect))
+    if finish is not None:
+        found.append(finish_trouble(finish, tasks))
+    if (report := functions.get("report")) is not None:
+        found.append(report_trouble(report))
+    return next(filter(None, found), "")
+
+
+def _work(work: Function) -> str:
+    if _yields(work):
+        return "work() has a yield, and so gives no result: it must return one"
+    if _is_async(work) and not inspect.iscoroutinefunction(work):
+        return "work is an object with an async __call__: write async def work(payload)"
+    return "" if _takes(work, 1) else "work() takes the payload and nothing else: def work(payload)"
+
+
+def _tasks(tasks: Function) -> str:
+    if _is_async(tasks):
+        return (
+            "tasks() is async, which nobody awaits: write def tasks() with a plain yield;"
+            " asyncio.run(...) in it may wait for what is async"
+        )
+    for name, parameter in _parameters(tasks).items():
+        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is parameter.empty:
+            return f"tasks() takes {name!r} by position alone: its arguments are given by name"
+    return ""
+
+
+def _setup(setup: Function, work: Function) -> str:
+    if _yields(setup):
+        return "setup() has a yield, and so would not run: write it without"
+    if _is_async(setup) and not _is_async(work):
+        return "setup() is async and work() is not: make both async, or none"
+    return "" if _takes(setup, 0) else "setup() takes no arguments: def setup()"
+
+
+def _collect(collect: Function) -> str:
+    if _is_async(collect) or _yields(collect):
+        return "collect() is a plain function, neither async nor with a yield"
+    if not _takes(collect, 2):
+        return "collect() takes payload and result: def collect(payload, result)"
+    return ""
+
+
+def _called(function: Function) -> Function:
+    """What runs when it is called: of an object the method, of a class the class."""
+    plain: Function = inspect.unwrap(function)
+    if inspect.isroutine(plain) or isinstance(plain, type) or hasattr(plain, "func"):
+        return plain
+    called: Function = type(plain).__call__
+    return called
+
+
+def _is_async(function: Function) -> bool:
+    called = _called(function)
+    return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
+
+
+def _yields(function: Function) -> bool:
+    called = _called(function)
+    return inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called)
+
+
+def _takes(function: Function, count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # one in C that does not tell
+        pass
+    return True
+
+
+def _parameters(function: Function) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function).parameters)
