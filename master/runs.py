@@ -178,7 +178,7 @@ class Runs:
 
     def _post(self, peer: Peer, seq: int, stage: Callable[[float, float], Answer]) -> None:
         """A runner's request: while the store takes nothing it waits, a refusal would end it."""
-        self._turn.post(Step(stage, partial(refuse, peer, seq), waits=True))
+        self._turn.post(Step(stage, partial(refuse, peer, seq), waits=True, of=peer))
 
     def collect(self, peer: Peer, message: Collect) -> None:
         """A runner asks for outcomes; the answer waits until there are some."""

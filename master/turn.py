@@ -10,12 +10,11 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
-from queue_manager.errors import QueueError, StoreError
+from queue_manager.errors import QueueError, StoreError, UnstorableError
 from queue_manager.records import Lease as LeaseMessage
 
 from .broker import Broker
@@ -23,6 +22,11 @@ from .broker.lane import Lane
 from .broker.lease import Lease
 from .broker.run import Run
 from .changes import QUEUE_RUN, Changes, OutcomeRecord
+from .steps import RETRY_S as RETRY_S
+from .steps import Answer as Answer
+from .steps import HeldSteps
+from .steps import Step as Step
+from .steps import guarded as guarded
 from .store import Store
 
 log = logging.getLogger("quartermaster.master")
@@ -31,26 +35,11 @@ BODIES_BYTES = 8 * 1024 * 1024
 _BODY_BYTES = 512
 """What an entry takes beside its payloads."""
 
-RETRY_S = 0.5
+UNREAD_S = 1.0
+"""So long a task stays away whose payload could not be read."""
+
 PROGRESS_S = 0.04
 """How long the progress of collecting may wait for a commit that is due anyway."""
-
-Answer = Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One message's part in a turn.
-
-    stage: changes the broker and returns what to answer once that is on disk; it may raise a
-        QueueError before it has changed anything. refuse: answers with one line when it can't be
-        carried out. waits: it is no fault of the sender's that the store can't take it, or be read:
-        it is staged again, in its order, until the store does.
-    """
-
-    stage: Callable[[float, float], Answer | None]
-    refuse: Callable[[str], None] = log.error
-    waits: bool = False
 
 
 class Follower(Protocol):
@@ -76,7 +65,9 @@ class Turn:
         self._fresh_behind: dict[int, int] = {}
         self.trouble = ""
         self._unread = ""
+        self._unreadable = ""
         self._steps: list[Step] = []
+        self.held = HeldSteps()
         self._scheduled = False
         self._save_progress = False
         self._closed = False
@@ -107,6 +98,7 @@ class Turn:
 
         Sessions that end behind it were ended by the master: their leases count for nothing.
         """
+        self.held.due_now()
         self._run()
         self._closed = True
         for timer in self._timers.values():
@@ -118,64 +110,142 @@ class Turn:
             self.broker.add_progress()
             try:
                 self.store.commit(self.broker.changes)
-            except StoreError as error:
+            except Exception as error:
                 log.error("%s; some results will be collected or delivered again", error)
+
+    def withdraw(self, step: Step) -> bool:
+        """A step is not wanted any more; False: it was carried out before."""
+        if step in self._steps:
+            self._steps.remove(step)
+            self.held.staged(step)
+            return True
+        return self.held.staged(step)
 
     def _run(self) -> None:
         self._scheduled = False
         if self._closed:
             return
-        steps, self._steps = self._steps, []
-        now, wall = time.monotonic(), self.wall
+        now = time.monotonic()
+        steps, self._steps = self.held.take(self._steps, now), []
         self.broker.wake(now)
         try:
-            answers = self._stage(steps, now, wall)
-        except StoreError as error:  # as if it could not be written: nothing of the turn stays
+            self._carry_out(steps)
+        except UnstorableError as error:
+            log.error("%s", error)
+            self._singly(steps, error)
+        except StoreError as error:  # it could not be written: nothing of the turn stays
             self._roll_back(steps, str(error))
-            return
+        except Exception as error:
+            log.exception("an error of ours")
+            self._singly(steps, error)
+
+    def _singly(self, steps: list[Step], error: Exception) -> None:
+        """A turn failed, and not for the disk: find whose step it was, by one turn for each."""
+        self.broker.rolled_back()
+        held: set[int] = set()
+        for at, step in enumerate(list(steps)):
+            found: Exception | None = error if len(steps) == 1 else None
+            try:
+                if found is None and id(step.of) not in held:
+                    self._carry_out([step])
+                    continue
+            except UnstorableError as unstorable:
+                found = unstorable
+            except StoreError as unwritten:
+                self._roll_back(steps[at:], str(unwritten))
+                return
+            except Exception as other:
+                found = other
+            if self._give_up(step, found or error) and step.of is not None:
+                held.add(id(step.of))
+        if not steps:
+            self._wake_after(RETRY_S, self.wake)
+
+    def _give_up(self, step: Step, error: Exception) -> bool:
+        """A step can't be carried out even alone; True: it is tried again."""
+        self.broker.rolled_back()
+        text = str(error)
+        if not isinstance(error, QueueError):
+            text = f"the master failed at this: {error!r}"
+        if step.lasting or (step.waits and not isinstance(error, UnstorableError)):
+            self._hold([step], text, time.monotonic())
+            return True
+        self.held.staged(step)
+        guarded(partial(step.refuse, text))
+        return False
+
+    def _carry_out(self, steps: list[Step]) -> None:
+        """One turn, from staging to the answers. Raises what kept it from being on disk."""
+        now = time.monotonic()
+        answers = self._stage(steps, now, self.wall)
         changes = self.broker.changes
         if changes.urgent or self.broker.delivering or self._save_progress:
             self.broker.add_progress()
-            try:
-                self.store.commit(changes)
-            except StoreError as error:
-                self._roll_back(steps, str(error))
-                return
+            self.store.commit(changes)
             self.trouble = ""
             self._save_progress = False
             now = time.monotonic()  # what starts now starts behind the commit, however long it took
-        self._remember(changes)
-        self.broker.committed()
+        for step in steps:
+            self.held.staged(step)
+        guarded(partial(self._remember, changes))
+        guarded(self.broker.committed)
         guarded(self.refill)
         for follower in self.followers:
             guarded(partial(follower.turned, changes, now))
         for answer in answers:
             guarded(answer)
-        self._wake_later(now)
+        guarded(partial(self._wake_later, now))
 
     def _stage(self, steps: list[Step], now: float, wall: float) -> list[Answer]:
-        """Stage the steps; those that were refused are taken out of the list."""
-        answers = []
+        """Stage the steps; those that were refused, or are held, are taken out of the list."""
+        answers: list[Answer] = []
+        held: dict[int, list[Step]] = {}
         for step in list(steps):
+            if step.of is not None and id(step.of) in held:  # behind what it must not overtake
+                steps.remove(step)
+                held[id(step.of)].append(step)
+                continue
+            before = self.broker.mark
             try:
                 answer = step.stage(now, wall)
-            except QueueError as error:
-                if step.waits and isinstance(error, StoreError):
-                    raise
-                steps.remove(step)
-                guarded(partial(step.refuse, str(error)))
             except Exception as error:
-                log.exception("an error of ours")
                 steps.remove(step)
-                guarded(partial(step.refuse, f"the master failed at this: {error!r}"))
-                # It may have changed half of what it would have: begin again without it.
-                self.broker.rolled_back()
-                return self._stage(steps, now, wall)
+                if step.waits and isinstance(error, StoreError):
+                    held[id(step if step.of is None else step.of)] = [step]
+                    self._unreadable = str(error)
+                else:
+                    self._refuse(step, error)
+                if before != self.broker.mark:
+                    # It has changed half of what it would have: begin again without it.
+                    self.broker.rolled_back()
+                    self._hold_all(held, now)
+                    return self._stage(steps, now, wall)
             else:
                 if answer is not None:
                     answers.append(answer)
+        self._hold_all(held, now)
         self.broker.finish_runs(wall)
         return answers
+
+    def _refuse(self, step: Step, error: Exception) -> None:
+        self.held.staged(step)
+        if isinstance(error, QueueError):
+            guarded(partial(step.refuse, str(error)))
+        else:
+            log.error("an error of ours", exc_info=error)
+            guarded(partial(step.refuse, f"the master failed at this: {error!r}"))
+
+    def _hold_all(self, held: dict[int, list[Step]], now: float) -> None:
+        if held:
+            self._hold([step for steps in held.values() for step in steps], self._unreadable, now)
+
+    def _hold(self, steps: list[Step], error: str, now: float) -> None:
+        for late in self.held.hold(steps, error, now):
+            guarded(partial(late.refuse, error))
+        self._wake_after(RETRY_S, self._try_held)
+
+    def _try_held(self) -> None:
+        self.wake()
 
     def _roll_back(self, steps: list[Step], error: str) -> None:
         if error != self.trouble:
@@ -185,6 +255,7 @@ class Turn:
         self._steps = [step for step in steps if step.waits]
         for step in steps:
             if not step.waits:
+                self.held.staged(step)
                 guarded(partial(step.refuse, error))
         self._wake_after(RETRY_S, self.wake)
 
@@ -236,15 +307,17 @@ class Turn:
     def refill(self) -> None:
         """Read waiting blocks ahead where the window runs low."""
         low = self.broker.low_lanes()
-        try:
-            for run, lane in low:
+        failed = ""
+        for run, lane in low:
+            try:
                 self._refill(run, lane)
-            if low:  # else nothing was read, and another may still be told to wait
-                self._unread = ""
-        except StoreError as error:
-            for run, lane in low:
+            except StoreError as error:  # the others must not wait for it
+                failed = str(error)
                 run.look(lane, time.monotonic())
-            self.read_later(str(error))
+        if failed:
+            self.read_later(failed)
+        elif low:  # else nothing was read, and another may still be told to wait
+            self._unread = ""
 
     def _refill(self, run: Run, lane: Lane) -> None:
         broker, store = self.broker, self.store
@@ -287,7 +360,10 @@ class Turn:
         )
 
     def unread(self, leases: Sequence[Lease], error: StoreError) -> None:
-        """Payloads of leases that were just given can't be read: their tasks wait again."""
+        """Payloads of leases that were just given can't be read: their tasks wait again, later.
+
+        Not at once: they would be given again at once, and nothing else would.
+        """
         log.error("run %d: a payload can't be read: %s", leases[0].run.id, error)
 
         def give_back(now: float, wall: float) -> None:
@@ -295,7 +371,8 @@ class Turn:
                 for start, stop in list(lease.open):
                     self.broker.release(lease.session, lease.number, start, stop, "")
 
-        self.post(Step(give_back, waits=True))
+        step = Step(give_back, waits=True, lasting=True)
+        asyncio.get_running_loop().call_later(UNREAD_S, self.post, step)
 
     def stock_runs(self) -> list[Run]:
         """The runs whose tasks stock clients may take."""
@@ -306,14 +383,6 @@ class Turn:
             if run.id == QUEUE_RUN
             or (run.active and run.job == broker.stock_job and run.job and not run.options.needs)
         ]
-
-
-def guarded(act: Callable[[], object]) -> None:
-    """An error in one part must not take the others along: what is on disk is so, time goes on."""
-    try:
-        act()
-    except Exception:
-        log.exception("an error of ours")
 
 
 class Bodies:

@@ -28,6 +28,12 @@ log = logging.getLogger("quartermaster.master")
 coming_and_going = logging.getLogger("quartermaster.master.workers")
 
 _LEASE_BYTES = 256
+_UNREAD_LEASES = 8
+"""Of so many leases in a row whose payloads can't be read the next are tried in a later turn."""
+
+UNREAD_S = 4.0
+"""So long an outcome waits for a store that can't be read; then its task has failed."""
+
 SILENT_S = 12.0
 """A worker beats every 5 s; one that is frozen is given up after this, so 15 s at most."""
 
@@ -53,7 +59,8 @@ class WorkerSession:
     granted: leases of this turn that were not sent yet. answers: how many answers the end of the
     turn will send; the first of them takes the leases along. lacks_at: when it last said that it
     can't run a job (monotonic). complaint: what it said then, so that the log has it once.
-    sent: leases given in this session. gone: its connection has ended.
+    sent: leases given in this session. gone: its connection has ended. coming: what stages that it
+    has come.
     """
 
     peer: Peer
@@ -68,6 +75,7 @@ class WorkerSession:
     complaint: str = ""
     sent: int = 0
     gone: bool = False
+    coming: Step | None = None
 
     @property
     def name(self) -> str:
@@ -109,7 +117,8 @@ class Workers:
         tags = frozenset(hello.tags)
         session = Session(session_id, slots, worker=hello.worker, name=name, tags=tags)
         worker = WorkerSession(peer, session, hello, now, now)
-        self._turn.post(Step(lambda now, _: self._enter(worker, now), waits=True))
+        worker.coming = Step(lambda now, _: self._enter(worker, now), waits=True, of=worker)
+        self._turn.post(worker.coming)
         return worker
 
     def _enter(self, worker: WorkerSession, now: float) -> Answer:
@@ -183,20 +192,33 @@ class Workers:
                 log.error("%s: closed: %s", worker.name, error)
                 worker.peer.close()
 
-            self._turn.post(
-                Step(lambda now, wall: self._stage(worker, message, now, wall), refuse, waits=True)
-            )
+            begun: list[float] = []
+
+            def stage(now: float, wall: float) -> Answer:
+                begun.append(now)
+                return self._stage(worker, message, now, wall, now - begun[0] > UNREAD_S)
+
+            self._turn.post(Step(stage, refuse, waits=True, of=worker))
 
     def closed(self, worker: WorkerSession) -> None:
         """A worker's connection has ended."""
         if worker.gone:
             return
         self._remove(worker)
+        if worker.coming is not None and self._turn.withdraw(worker.coming):
+            return  # it had not come yet
         held = sum(lease.held for lease in worker.session.leases.values())
         offered = f", {held} task(s) offered again" * bool(held)
         coming_and_going.info("worker %s left%s", worker.name, offered)
         drop = self._turn.broker.drop_session
-        self._turn.post(Step(lambda now, wall: drop(worker.session, now, wall), waits=True))
+        self._turn.post(
+            Step(
+                lambda now, wall: drop(worker.session, now, wall),
+                waits=True,
+                of=worker,
+                lasting=True,
+            )
+        )
 
     def tick(self, now: float) -> None:
         """Give up the workers that said nothing for too long: a frozen host still acknowledges.
@@ -262,12 +284,23 @@ class Workers:
                 self._send(worker, 0, 0)
         self._sent.clear()
 
-    def _stage(self, worker: WorkerSession, message: Exchange, now: float, wall: float) -> Answer:
+    def _stage(
+        self, worker: WorkerSession, message: Exchange, now: float, wall: float, late: bool
+    ) -> Answer:
+        """late: what can't be read by now fails its own task, and holds up nobody else."""
         for outcome in message.outcomes:
             check(outcome)
         refused = 0
         for outcome in message.outcomes:
-            refused += not self._outcome(worker, outcome, now, wall)
+            try:
+                accepted = self._outcome(worker, outcome, now, wall)
+            except StoreError as error:
+                if not (late and isinstance(outcome, Done)):
+                    raise
+                why = f"its result can't be recorded: {error}"
+                failed = Failed(outcome.lease, outcome.start, why, took_s=outcome.took_s)
+                accepted = self._failed(worker, failed, now, wall)
+            refused += not accepted
         self._turn.broker.when_committed(partial(self._ask, worker, message))
         return partial(self._answer, worker, message.seq, refused)
 
@@ -360,16 +393,20 @@ class Workers:
 
     def _give(self, worker: WorkerSession, now: float) -> bool:
         session = worker.session
-        leases = self._turn.broker.leases(session, now)
-        if not leases:
+        for _ in range(_UNREAD_LEASES):
+            leases = self._turn.broker.leases(session, now)
+            if not leases:
+                return False
+            try:
+                messages = [self._turn.lease_message(lease) for lease in leases]
+                break
+            except StoreError as error:  # they wait again, later; others are given meanwhile
+                self._turn.unread(leases, error)
+        else:
+            del self._hungry[session.id]  # it is asked again by `tick`
             return False
         # To the end of the line, so that the next round begins with somebody else.
         del self._hungry[session.id]
-        try:
-            messages = [self._turn.lease_message(lease) for lease in leases]
-        except StoreError as error:  # they wait again; this worker is asked again by `tick`
-            self._turn.unread(leases, error)
-            return False
         session.wanted -= 1
         worker.sent += len(messages)
         worker.granted += messages

@@ -13,6 +13,7 @@
     ├── TooLargeError         (also ValueError)  a value above QUEUE_MAX_BYTES
     ├── ProtocolError         bytes that are not what was agreed
     ├── StoreError            the durable state cannot be read or written
+    │   ├── UnstorableError   what is to be written can't be, however much room there is
     │   └── StoreBusyError    another master holds the data folder
     ├── OutputError           what a command has to print can't be written
     │   └── ReaderGoneError   nobody reads it any more
@@ -73,6 +74,10 @@ class ProtocolError(QueueError):
 
 class StoreError(QueueError):
     """The durable state cannot be read or written."""
+
+
+class UnstorableError(StoreError):
+    """What is to be written can't be, however much room there is."""
 
 
 class StoreBusyError(StoreError):

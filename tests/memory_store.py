@@ -30,7 +30,7 @@ from master.changes import (
 )
 from master.store import Store
 from master.store.waiting import LEAST_SET_S
-from queue_manager.errors import StoreError
+from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import both
 from queue_manager.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock, RunOptions
 
@@ -156,9 +156,9 @@ class MemoryStore:
         runs = [run for run in changes.runs.values() if run.id not in changes.forgotten]
         _no_doubles([run.key for run in runs if run.key is not None], run_keys)
         if any(abs(b.priority) >= 2**63 for b in changes.blocks):
-            raise StoreError("can't write: an integer is too large")
+            raise UnstorableError("can't write: an integer is too large")
         if QUEUE_RUN in changes.forgotten:
-            raise StoreError("can't write: the queue run can't be forgotten")
+            raise UnstorableError("can't write: the queue run can't be forgotten")
 
     def _write_tasks(self, changes: Changes) -> None:
         kept = self._kept
@@ -441,7 +441,7 @@ class MemoryStore:
 
 def _no_doubles(new: Sequence[object], taken: Iterable[object]) -> None:
     if len(set(new)) < len(new) or not set(new).isdisjoint(taken):
-        raise StoreError("can't write: UNIQUE constraint failed")
+        raise UnstorableError("can't write: UNIQUE constraint failed")
 
 
 def _is_open(run: RunRecord) -> bool:

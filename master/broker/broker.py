@@ -240,8 +240,12 @@ class Broker(Lifecycle):
     def committed(self) -> None:
         """The staged changes are on disk: make them visible."""
         changes, after = self._keep()
+        errors: list[Exception] = []
         for act in after:
-            act()
+            try:
+                act()
+            except Exception as error:  # what is on disk is so: the rest becomes visible
+                errors.append(error)
         for outcome in changes.outcomes:
             run = self.runs.get(outcome.run)  # None: cancelled and forgotten in the same turn
             if run is not None:
@@ -249,3 +253,5 @@ class Broker(Lifecycle):
         for run_id, record in changes.runs.items():
             if record.state != "active" and run_id in self.runs:
                 self._shelve(self.runs[run_id])
+        if errors:
+            raise ExceptionGroup("could not be made visible", errors)

@@ -5,7 +5,7 @@ Owns what must happen if they reach the disk, and what if they do not; decides n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
 
 from queue_manager.ranges import Ranges
@@ -60,8 +60,22 @@ class Staging:
         self.changes = Changes()
         self._after.clear()
         self._moved.clear()
+        errors: list[Exception] = []
         while self._undo:
-            self._undo.pop()()
+            try:
+                self._undo.pop()()
+            except Exception as error:  # the rest has a way back nevertheless
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("could not be undone", errors)
+
+    @property
+    def mark(self) -> tuple[int, ...]:
+        """How much is staged: equal as long as nothing is added."""
+        c = self.changes
+        kinds: tuple[Sized, ...] = (c.blocks, c.outcomes, c.strays, c.runs, c.keys, c.workers)
+        more: tuple[Sized, ...] = (c.revived, c.forgotten, c.quotas, c.groups)
+        return tuple(map(len, (*kinds, *more, self._undo, self._after, self._moved)))
 
     # --- progress: it goes with a later commit ---
 

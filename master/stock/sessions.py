@@ -94,7 +94,9 @@ class StockSessions:
         if stock is not None:
             session = stock.session
             drop = self._turn.broker.drop_session
-            self._turn.post(Step(lambda now, wall: drop(session, now, wall), waits=True))
+            self._turn.post(
+                Step(lambda now, wall: drop(session, now, wall), waits=True, of=peer, lasting=True)
+            )
 
 
 def settle(turn: Turn, stock: StockSession, results: bytes, now: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from queue_manager.errors import StoreError
+from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.records import ResultBlock
 
 from ..changes import (
@@ -32,7 +32,7 @@ from ..changes import (
 from . import ageing, dropping, loading, results, waiting
 from .dropping import NUMBERS, next_number
 from .file import lock, open_database
-from .keys import Keys
+from .keys import Keys, Step
 from .rows import get_meta, set_meta
 from .writing import read_delivered, write
 
@@ -41,6 +41,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 _CLOSE_AT = 256
 """How many blocks are touched before it is looked which of them have ended: once for all outcomes
 of a block that come close together."""
+
+
+_UNSTORABLE = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    ValueError,
+)
+"""It is the fault of what is to be written, not of the disk."""
 
 
 def _reads(verb: F) -> F:
@@ -117,14 +128,45 @@ class SqliteStore:
             (stray.block for stray in changes.strays.values()),
         )
         is_due = len(touched) >= _CLOSE_AT
-        with self._transaction():
-            write(self._db, changes)
-            step = self._keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
-            if is_due:
-                waiting.close_blocks(self._db, touched)
+        step = self._write(changes, touched if is_due else set())
         pruned = {run.id for run in changes.runs.values() if run.state == "pruned"}
-        self._keys.written(step, changes.forgotten | pruned)
         self._touched = set() if is_due else touched
+        try:
+            if step is None:
+                raise MemoryError  # what came of the keys is on disk alone
+            self._keys.written(step, changes.forgotten | pruned)
+        except Exception:  # it is on disk: what is known of the keys is read from there again
+            self._keys = Keys(self._db)
+
+    def _write(self, changes: Changes, ended: set[int]) -> Step | None:
+        """The transaction of a commit; None: it took place, and something failed behind it."""
+        step = None
+        try:
+            with self._transaction():
+                write(self._db, changes)
+                step = self._keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
+                if ended:
+                    waiting.close_blocks(self._db, ended)
+        except StoreError:
+            raise
+        except Exception:  # of which nobody knows whether it came before or behind the commit
+            if not self._has(changes):
+                raise
+            return None
+        return step
+
+    @_reads
+    def _has(self, changes: Changes) -> bool:
+        """Whether changes are on disk, looked up by what has a number of its own.
+
+        Without such, to write them twice is to write them once.
+        """
+        rows = [("blocks", "id", b.id) for b in changes.blocks[:1]]
+        rows += [("outcomes", "seq", o.seq) for o in changes.outcomes[:1]]
+        for table, column, number in rows:
+            query = f"SELECT 1 FROM {table} WHERE {column} = ?"
+            return self._db.execute(query, (number,)).fetchone() is not None
+        return False
 
     # --- what waits ---
 
@@ -248,6 +290,8 @@ class SqliteStore:
         except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error | OverflowError | ValueError):
+            if isinstance(error, _UNSTORABLE):
+                raise UnstorableError(f"can't write to {self._path}: {error}") from error
+            if isinstance(error, sqlite3.Error):
                 raise StoreError(f"can't write to {self._path}: {error}") from error
             raise

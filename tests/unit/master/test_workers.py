@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from master import turn
 from master.workers import LACKS_S, MOST_SLOTS, MOST_WANTED, SILENT_S, TURNED_S
 from queue_manager import codec
 from queue_manager.errors import StoreError
@@ -392,9 +393,8 @@ def test_a_payload_that_cannot_be_read_for_a_moment_is_leased_a_moment_later(
             patch.setattr(world.turn.bodies, "get", broken)
             world.report(worker, want=1)
             await world.turns()
-            assert (peer.leases, run.leased, run.waiting) == ([], 0, 3)
-        world.workers.tick(world.loop.time())
-        await world.turns()
+            assert (peer.leases, run.leased, run.waiting) == ([], 3, 0)
+        await world.later(turn.UNREAD_S)
         assert len(peer.leases) == 1
 
     play(scene)

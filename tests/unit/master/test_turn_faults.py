@@ -1,0 +1,301 @@
+"""What goes wrong in a turn, and that it harms nobody but whose step it was.
+
+The table of docs/design.md, "When a turn fails", a test for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from master.changes import Changes
+from master.steps import HELD_S
+from master.store.sqlite import SqliteStore
+from master.turn import RETRY_S, Step
+from master.workers import UNREAD_S
+from queue_manager import codec
+from queue_manager.errors import StoreError
+from queue_manager.messages import Accepted, Leases, Refused, SubmitTasks
+from queue_manager.records import Done, NewBlock, RunOptions
+
+from .conftest import FakePeer, World, block
+from .store_records import block as block_record
+from .store_records import commit, outcome
+from .test_turn import done
+
+KEYED = NewBlock(1, codec.encode_batch([9]), ["k"])
+
+
+def unreadable(*_: Any) -> Any:
+    raise StoreError("can't read queue.sqlite3: disk I/O error")
+
+
+def only(run: int, read: Callable[..., Any]) -> Callable[..., Any]:
+    """A store of which what one run has can't be read."""
+    return lambda number, *args: unreadable() if number == run else read(number, *args)
+
+
+# --- what is read while a step is staged ---
+
+
+def test_a_run_whose_keys_cannot_be_read_holds_up_no_other_run(
+    play: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(world: World) -> None:
+        bad, good = await world.start_run(), await world.start_run()
+        monkeypatch.setattr(world.store, "taken_keys", only(bad.id, world.store.taken_keys))
+        runner, other = FakePeer(), FakePeer()
+        world.runs.submit(runner.peer, SubmitTasks(1, bad.id, [KEYED]))
+        world.runs.submit(runner.peer, SubmitTasks(2, bad.id, [block(1)]))
+        world.runs.submit(other.peer, SubmitTasks(1, good.id, [KEYED]))
+        await world.turns()
+        assert other.sent == [Accepted(1, 1)]
+        await world.later(HELD_S / 2)
+        assert (runner.sent, bad.tasks) == ([], 0)  # in their order, so not the second either
+        await world.later(HELD_S)
+        assert [type(answer) for answer in runner.sent] == [Refused, Refused]
+        assert not world.turn.held
+        assert caplog.text.count("disk I/O error") == 1
+
+    play(scene)
+
+
+def test_an_outcome_whose_follow_ups_cannot_be_looked_up_fails_its_task_alone(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(world: World) -> None:
+        options = RunOptions(attempts=1)
+        bad, good = await world.start_run(options=options), await world.start_run()
+        for run in (bad, good):
+            world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        peer, worker = world.worker()
+        world.report(worker, want=2)
+        await world.turns()
+        monkeypatch.setattr(world.store, "taken_keys", only(bad.id, world.store.taken_keys))
+        of = {lease.run: lease for lease in peer.leases}
+        one, two = of[bad.id], of[good.id]
+        follows = Done(one.number, 0, 1, codec.encode_batch([1]), 0.0, [KEYED])
+        world.report(worker, done(two), follows, seq=2)
+        await world.later(UNREAD_S / 2)
+        assert (good.done, peer.closed) == (0, False)
+        await world.later(UNREAD_S)
+        assert (good.done, bad.dead) == (1, 1)
+        assert [message.seq for message in peer.of(Leases)] == [1, 2]
+        letter = world.store.read_task(bad.id, 1)
+        assert letter is not None
+        assert letter.stray is not None
+        assert "can't be recorded: can't read queue.sqlite3" in letter.stray.error
+
+    play(scene)
+
+
+def test_a_lane_that_cannot_be_read_ahead_holds_up_no_other(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def before(world: World) -> None:
+        for _ in range(2):
+            run = await world.start_run()
+            world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+            await world.turns()
+
+    async def after(world: World) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store, "read_waiting", only(1, world.store.read_waiting))
+            peer, worker = world.worker()
+            world.report(worker, want=2)
+            await world.later(3 * RETRY_S)
+            assert [lease.run for lease in peer.leases] == [2]
+        await world.later(2 * RETRY_S)
+        assert [lease.run for lease in peer.leases] == [2, 1]
+
+    play(before, after)
+
+
+def test_tasks_whose_payload_cannot_be_read_keep_no_worker_from_others(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(world: World) -> None:
+        bad, good = await world.start_run(), await world.start_run()
+        for run in (bad, good):
+            world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)] * 2))
+        await world.turns()
+        get = world.turn.bodies.get
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                world.turn.bodies, "get", lambda b: unreadable() if b in (1, 2) else get(b)
+            )
+            peer, worker = world.worker()
+            world.report(worker, want=4)
+            await world.turns()
+            assert [lease.run for lease in peer.leases] == [good.id, good.id]
+        await world.later(3.0)
+        world.workers.tick(world.loop.time())
+        await world.turns()
+        assert [lease.run for lease in peer.leases] == [good.id, good.id, bad.id, bad.id]
+
+    play(scene)
+
+
+# --- a commit that fails ---
+
+
+def fails(world: World, monkeypatch: Any, is_bad: Callable[[Changes], bool]) -> None:
+    """The commit of some changes ends in an error of the machine's."""
+    write = world.store.commit
+
+    def broken(changes: Changes) -> None:
+        if is_bad(changes):
+            raise MemoryError
+        write(changes)
+
+    monkeypatch.setattr(world.store, "commit", broken)
+
+
+def test_an_error_in_a_commit_is_undone_and_each_step_is_tried_by_itself(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A put that was not answered must not be committed by a turn of somebody else."""
+
+    async def scene(world: World) -> None:
+        fails(world, monkeypatch, lambda changes: len(changes.blocks) > 1)
+        clients = [FakePeer() for _ in range(3)]
+        for number, client in enumerate(clients):
+            world.tasks.call(client.peer, "put", (number,), {})
+        await world.turns()
+        assert [client.answers for client in clients] == [[None]] * 3
+        assert world.broker.runs[0].tasks == 3
+        assert len(world.store.read_waiting(0, None, None, 99)[0]) == 3
+
+    play(scene)
+
+
+def test_a_step_whose_commit_fails_by_itself_is_refused_and_no_other(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        bad = codec.encode_batch([13])
+        fails(world, monkeypatch, lambda changes: any(b.body == bad for b in changes.blocks))
+        one, other = FakePeer(), FakePeer()
+        world.tasks.call(one.peer, "put", (13,), {})
+        world.tasks.call(other.peer, "put", (1,), {})
+        runner = FakePeer()
+        world.runs.submit(runner.peer, SubmitTasks(1, run.id, [NewBlock(1, bad)]))
+        await world.turns()
+        assert (len(one.errors), other.answers) == (1, [None])
+        assert "MemoryError" in str(one.errors[0])
+        await world.later(2 * HELD_S)
+        assert [type(answer) for answer in runner.sent] == [Refused]
+        assert (world.broker.runs[0].tasks, run.tasks) == (1, 0)
+
+    play(scene)
+
+
+def test_the_end_of_a_session_is_never_refused(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        _, worker = world.worker()
+        world.report(worker, want=1)
+        await world.turns()
+        with monkeypatch.context() as patched:
+            fails(world, patched, lambda changes: bool(changes.strays))
+            world.workers.closed(worker)
+            await world.later(2 * HELD_S)
+            assert run.leased == 1
+        await world.later(2 * RETRY_S)
+        assert (run.leased, run.waiting, len(world.broker.sessions)) == (0, 1, 0)
+
+    play(scene)
+
+
+def test_what_can_never_be_stored_is_refused_at_once_and_waits_for_no_disk(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        runner, client = FakePeer(), FakePeer()
+        world.runs.submit(runner.peer, SubmitTasks(1, run.id, [block(1, priority=2**70)]))
+        world.tasks.call(client.peer, "put", (1,), {})
+        await world.turns()
+        assert [type(answer) for answer in runner.sent] == [Refused]
+        assert client.answers == [None]
+        assert world.turn.trouble == ""
+
+    play(scene)
+
+
+def test_an_error_behind_the_commit_leaves_no_answer_out(play: Any) -> None:
+    async def scene(world: World) -> None:
+        def stage(now: float, wall: float) -> None:
+            world.broker.when_committed(lambda: 1 / 0)
+
+        client = FakePeer()
+        world.turn.post(Step(stage))
+        world.tasks.call(client.peer, "put", (1,), {})
+        await world.turns()
+        assert client.answers == [None]
+        assert world.broker.runs[0].waiting == 1
+
+    play(scene)
+
+
+# --- commits of which nobody knows ---
+
+
+@pytest.mark.parametrize("when", ["before", "behind"])
+def test_a_commit_that_ended_in_an_error_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    store = SqliteStore(tmp_path)
+    one, two = block_record(1, 1, 2, keys=["a", "b"]), block_record(2, 3, 1, keys=["c"])
+    commit(store, one)
+    ends = store._transaction
+
+    class Broken:
+        def __enter__(self) -> None:
+            self.inner = ends()
+            self.inner.__enter__()
+
+        def __exit__(self, *args: Any) -> None:
+            if when == "behind":
+                self.inner.__exit__(None, None, None)
+            else:
+                store._db.execute("ROLLBACK")
+            raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_transaction", Broken)
+        if when == "before":
+            with pytest.raises(MemoryError):
+                commit(store, two, outcomes=[outcome(1, one, 0, 1)])
+        else:
+            commit(store, two, outcomes=[outcome(1, one, 0, 1)])
+    there = when == "behind"
+    assert (2 in store.read_blocks({2: (0, 1)})) is there
+    assert store.taken_keys(1, ["a", "b", "c", "d"]) == ({"a", "b", "c"} if there else {"a", "b"})
+    commit(store, block_record(3, 4, 1, keys=["e"]))
+    store.close()
+
+
+# --- sessions that come and go while the disk is full ---
+
+
+def test_nothing_stays_of_hellos_that_were_given_up_on_a_full_disk(play: Any) -> None:
+    async def scene(world: World) -> None:
+        world.store.full = True
+        for at in range(600):
+            _, worker = world.worker(name=f"w{at % 3}")
+            await world.turns(1)
+            world.workers.closed(worker)
+        await world.later(RETRY_S)
+        assert world.turn._steps == []
+        world.store.full = False
+        peer, _ = world.worker(name="w0")
+        await world.later(2 * RETRY_S)
+        assert peer.welcomed == []
+        assert len(world.broker.sessions) == len(world.workers.sessions) == 1
+        assert len(world.workers._by_worker) == 1
+
+    play(scene)
