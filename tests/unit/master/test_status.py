@@ -9,6 +9,7 @@ from typing import Any
 from master.broker.lease import Session
 from master.exchange import OurSession
 from master.status import StatusBook
+from master.steps import HeldSteps
 from queue_manager.messages import AskStatus, Hello
 from queue_manager.records import Running, SessionStatus
 
@@ -27,7 +28,7 @@ class Sources:
         self._stock: list[Any] = []
         self._others: list[OurSession] = []
         turn: Any = SimpleNamespace(
-            broker=desk.broker, store=desk.store, trouble="", wall=desk.wall
+            broker=desk.broker, store=desk.store, trouble="", held=HeldSteps(), wall=desk.wall
         )
         self._book = StatusBook(turn, self)
 
