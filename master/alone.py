@@ -21,7 +21,7 @@ from queue_manager.lifeline import die_with
 from queue_manager.settings import Settings
 
 from .broker.run import Run
-from .progress import Progress
+from .progress import Beside, Progress
 from .runners import uncollected
 from .serve import ended_line
 from .service import Service
@@ -30,8 +30,8 @@ log = logging.getLogger("quartermaster.master")
 
 WAIT_FOR_WORKER_S = 5.0
 POLL_S = 0.1
-_WORKER_STOP_S = 12.0
 _WORKER_END_S = 2.0
+"""How long a worker takes to end beside its tasks."""
 
 
 async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[str]) -> int:
@@ -42,7 +42,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     Raises:
         RefusedError: a master serves this store, or the job or its arguments are wrong.
     """
-    stop, hurry = _asked()
+    stop, hurry = _asked(settings.worker_drain_s)
     # Its one worker comes and goes with it: that is no news.
     logging.getLogger("quartermaster.master.workers").setLevel(logging.WARNING)
     settings = msgspec.structs.replace(settings, job=job, queue_port=_port(settings))
@@ -62,7 +62,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
         stopped = await _watch(service, run, over, stop)
     finally:
         if worker is not None:
-            await _stop_worker(worker, hurry)
+            await _stop_worker(worker, hurry, settings.worker_drain_s + _WORKER_END_S)
         await service.stop()
     if stopped:
         log.info("stopped; the same command goes on where it was")
@@ -126,14 +126,14 @@ async def _start_worker(service: Service) -> asyncio.subprocess.Process | None:
     )
 
 
-async def _stop_worker(worker: asyncio.subprocess.Process, hurry: asyncio.Event) -> None:
+async def _stop_worker(
+    worker: asyncio.subprocess.Process, hurry: asyncio.Event, longest_s: float
+) -> None:
     """End it in good order, also in a hurry: then nobody waits for it at the next start."""
     ended, asked = asyncio.create_task(worker.wait()), asyncio.create_task(hurry.wait())
     with contextlib.suppress(ProcessLookupError):
         worker.send_signal(signal.SIGTERM)
-        await asyncio.wait(
-            {ended, asked}, timeout=_WORKER_STOP_S, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait({ended, asked}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         if not ended.done():
             worker.send_signal(signal.SIGTERM)  # the second: at once
@@ -143,8 +143,11 @@ async def _stop_worker(worker: asyncio.subprocess.Process, hurry: asyncio.Event)
     await ended
 
 
-def _asked() -> tuple[asyncio.Event, asyncio.Event]:
-    """Events that the first and the second SIGTERM or SIGINT set; a third acts as ever."""
+def _asked(drain_s: float) -> tuple[asyncio.Event, asyncio.Event]:
+    """Events that the first and the second SIGTERM or SIGINT set; a third acts as ever.
+
+    What the first one does takes a while, so it is told at once.
+    """
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -152,6 +155,10 @@ def _asked() -> tuple[asyncio.Event, asyncio.Event]:
         if stop.is_set():
             hurry.set()
             loop.remove_signal_handler(number)
+        else:
+            again = "; Ctrl-C again ends now" * (number == signal.SIGINT)
+            line = f"stopping: running tasks get {drain_s:g} s{again}\n"
+            Beside().write(line.encode())
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -54,14 +54,24 @@ async def submit_run(
             raise OutputError(f"run {started.run} was started; {error}") from error
         if not wait:
             return 0
-        with Progress(job) as progress:
-            run = await run_status(asking, started.run)
-            while run.state in ("active", "finishing"):
-                progress.show(run.done + run.dead, run.tasks, run.dead)
-                await asyncio.sleep(POLL_S)
-                run = await run_status(asking, started.run)
+        try:
+            run = await _followed(asking, started.run, job)
+        except asyncio.CancelledError:  # Ctrl-C: it ends this command, and not the run
+            tell(f"run {started.run} goes on: qm status {started.run}, or qm cancel {started.run}")
+            raise
     tell(_ended_line(run))
     return 0 if run.state == "done" else 1
+
+
+async def _followed(asking: Asking, number: int, label: str) -> RunStatus:
+    """How a run has ended, with its progress until then."""
+    with Progress(label) as progress:
+        run = await run_status(asking, number)
+        while run.state in ("active", "finishing"):
+            progress.show(run.done + run.dead, run.tasks, run.dead)
+            await asyncio.sleep(POLL_S)
+            run = await run_status(asking, number)
+    return run
 
 
 async def _start(asking: Asking, make: Callable[[int], StartRun], key: str | None) -> RunStarted:

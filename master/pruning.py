@@ -108,7 +108,7 @@ class Pruning:
         elif run.collected < NOBODY_COLLECTS and run.state != "pruned":
             ended_at = run.ended_at or 0.0
             finished = self._turn.broker.finished
-            self._turn.post(Step(lambda now, wall: finished(run, ended_at), log.debug))
+            self._turn.post(Step(lambda now, wall: finished(run, ended_at, ended_at), log.debug))
         else:
             self._turn.broker.retire(run)
 

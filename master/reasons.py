@@ -205,16 +205,31 @@ def _held_by_groups(run: Run, limit: GroupLimit, now: float) -> Iterator[Reason]
         asked = "as tasks asked with Retry(whole_group=True): nothing to do"
         yield Reason("asked", f"group{many} {who} held back, the first for {wait_s:.1f} s, {asked}")
     others = [group for group in groups if group not in paused]
-    own = sum(limits.record(group).limit is not None for group in others)
+    own = [group for group in others if limits.record(group).limit is not None]
     if own:
-        yield Reason("own limit", "held back by limits of groups that results have set")
-    if own < len(others) or not groups:
+        when = _next_start(run, own, now)
+        yield Reason("own limit", f"held back by limits of groups that results have set{when}")
+    if len(own) < len(others) or not groups:
+        when = _next_start(run, set(others).difference(own), now)
         at_once = "" if limit.at_once is None else f"at_once={limit.at_once}, "
         yield Reason(
             "limit",
-            f"held back by per_group=Limit({at_once}every_s={limit.every_s:g}) of its OPTIONS:"
-            f" if that is too strict, change it in jobs/{run.job}.py",
+            f"held back by per_group=Limit({at_once}every_s={limit.every_s:g}) of its OPTIONS"
+            f"{when}: if that is too strict, change it in jobs/{run.job}.py",
         )
+
+
+def _next_start(run: Run, groups: Iterable[str], now: float) -> str:
+    """When the first of these groups may start a task again, as the end of a sentence."""
+    lanes = [] if run.groups is None else [run.groups.lanes[group] for group in groups]
+    later = [at for lane in lanes if run.groups and (at := run.groups.next_at(lane)) > now]
+    if later:
+        return f", the next may start in {min(later) - now:.1f} s"
+    return (
+        ", the next may start when one of their tasks ends"
+        if any(lane.leased for lane in lanes)
+        else ""
+    )
 
 
 def _lacking(run: Run, workers: list[WorkerSession]) -> Iterator[Reason]:

@@ -203,7 +203,7 @@ class Runs:
         run = self._run(message.run)
 
         def stage(now: float, wall: float) -> Answer:
-            self._turn.broker.finished(run, message.ended_at)
+            self._turn.broker.finished(run, message.ended_at, wall)
             return partial(send, peer, Accepted(message.seq, 0))
 
         self._post(peer, message.seq, stage)

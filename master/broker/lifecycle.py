@@ -126,13 +126,15 @@ class Lifecycle(Claims):
         self._record(run)
         return ended
 
-    def finished(self, run: Run, ended_at: float) -> None:
-        """Stage that nobody has anything more to do for a run that ended at that time.
+    def finished(self, run: Run, ended_at: float, wall: float) -> None:
+        """Stage that nobody has anything more to do for a run whose tasks ended at that time.
 
-        Nothing if it was retried, and so has another end or none yet.
+        So it ends now: `finish()` is a part of it. Nothing if it was retried, and so has another
+        end or none yet.
         """
         if run.ended_at == ended_at and run.id not in self.changes.forgotten:
-            self.change(run, collected=NOBODY_COLLECTS, collected_into=0)
+            over_at = max(ended_at, wall)
+            self.change(run, collected=NOBODY_COLLECTS, collected_into=0, ended_at=over_at)
             self._record(run)
 
     def forget(self, run: Run) -> None:

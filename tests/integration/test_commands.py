@@ -75,7 +75,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_the_same_command_goes_on_at_once
     first, words = begun(place, gate, WORKER_DRAIN_S="60")
     began = time.monotonic()
     first.popen.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    first.says("^stopping: running tasks get 60 s; Ctrl-C again ends now$", within_s=2.0)
     assert first.popen.poll() is None  # its tasks have time
     first.popen.send_signal(signal.SIGINT)
     assert first.wait() == 130
@@ -131,6 +131,33 @@ def test_submit_wait_ends_with_the_run(master: Master) -> None:
     assert "run 1 (count_up) done: 20 done, 0 dead" in ended.err
     assert len(master.results(1)) == 20
     assert master.command("submit", "not_plain", "--wait").code == 1
+
+
+def test_ctrl_c_of_a_submit_that_waits_ends_the_command_and_not_the_run(
+    master: Master, tmp_path: Path
+) -> None:
+    words = ("submit", "count_up", "count=40", f"gate={tmp_path / 'gate'}", "--wait")
+    waiting = master.start("waiting.log", "master", *words)
+    waiting.says("^1$")
+    waiting.popen.send_signal(signal.SIGINT)
+    assert waiting.wait() == 130
+    assert waiting.lines("^run 1 goes on: qm status 1, or qm cancel 1$")
+    assert not waiting.lines("Traceback")
+    assert master.run_line(1)["state"] == "active"
+
+
+def test_the_time_of_a_run_includes_its_finish(master: Master, tmp_path: Path) -> None:
+    master.worker()
+    words = ("submit", "closing", f"out={tmp_path}", "--wait")
+    waiting = master.start("waiting.log", "master", *words)
+    eventually((tmp_path / "log").exists, 20.0)
+    eventually(lambda: "begun" in (tmp_path / "log").read_text(), 20.0)
+    opened = time.monotonic()
+    eventually(lambda: time.monotonic() - opened > 1.5, 5.0)  # what finish() takes
+    (tmp_path / "gate").touch()
+    line = waiting.says("10 done, 0 dead in")
+    assert float(line.split()[-2]) >= 1.5, line
+    assert float(master.process.says("10 tasks done").split(" in ")[1].split()[0]) >= 1.5
 
 
 def test_the_same_key_gives_the_same_run(master: Master) -> None:

@@ -156,7 +156,7 @@ def test_a_retired_run_that_was_forgotten_is_not_there_any_more(master: Master) 
 def test_a_retired_run_is_retried_like_any_other(master: Master) -> None:
     run = master.run(7)
     master.broker.retire(run)
-    master.broker.finished(run, run.ended_at or 0.0)
+    master.broker.finished(run, run.ended_at or 0.0, run.ended_at or 0.0)
     master.broker.finish_runs(1.0)  # who staged this had it: it is found
     assert master.broker.changes.runs[7].collected == NOBODY_COLLECTS
 

@@ -158,6 +158,29 @@ def test_that_finish_returned_is_on_disk_when_it_is_acknowledged(play: Any) -> N
     play(scene, after)
 
 
+def test_what_finish_takes_is_part_of_the_run(play: Any) -> None:
+    """Also after a restart: the time of its end is on disk."""
+    ended: list[float] = []
+
+    async def scene(world: World) -> None:
+        run = await ended_run(world, 1)
+        before = run.ended_at or 0.0
+        await world.later(2.5)
+        await finished(world, run, before)
+        assert (run.ended_at or 0.0) - before == pytest.approx(2.5, abs=0.5)
+        ended.append(run.ended_at or 0.0)
+        await world.later(2.5)
+        await finished(world, run, before)  # asked again, as its answer was lost
+        assert run.ended_at == ended[0]
+
+    async def after(world: World) -> None:
+        run = runs.recall(world.turn, 1)
+        assert run is not None
+        assert run.ended_at == ended[0]
+
+    play(scene, after)
+
+
 def test_that_finish_returned_for_an_earlier_end_says_nothing_of_this_one(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await ended_run(world, 2, last_bad=True)

@@ -86,7 +86,7 @@ class Rig:
             next_run=0,
             next_seq=1,
             retire=lambda run: self.store.old.append(self.runs.pop(run.id).id),
-            finished=lambda run, ended_at: self.settled.append(run.id),
+            finished=lambda run, ended_at, wall: self.settled.append(run.id),
         )
         turn: Any = SimpleNamespace(broker=broker, store=self.store, trouble="", post=self._post)
         self.turn = turn

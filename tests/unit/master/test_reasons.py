@@ -207,6 +207,33 @@ def test_limits_that_results_have_set_are_told_from_that_of_the_options(rig: Rig
     assert len(rig.why(run)) == 2
 
 
+def test_what_a_limit_holds_back_has_a_time(rig: Rig) -> None:
+    rig.worker()
+    run = rig.run(per_group=GroupLimit(2, 30.0))
+    assert run.groups is not None
+    told_at = rig.now + PATIENCE_S
+    run.groups.lane("a.org").started_at = told_at - 22.0
+    (line,) = rig.why(run)
+    assert line.startswith(
+        "held back by per_group=Limit(at_once=2, every_s=30) of its OPTIONS,"
+        " the next may start in 8.0 s: if that is too strict"
+    )
+    run.groups.limits.set("a.org", GroupRecord(GroupLimit(1, 45.0)), 0.0)
+    run.groups.lane("a.org").started_at = rig.now + PATIENCE_S - 22.0
+    assert rig.why(run) == [
+        "held back by limits of groups that results have set, the next may start in 23.0 s"
+    ]
+
+
+def test_what_waits_for_a_task_of_its_group_to_end_says_so(rig: Rig) -> None:
+    rig.worker()
+    run = rig.run(per_group=GroupLimit(1))
+    assert run.groups is not None
+    run.groups.lane("a.org").leased = 1
+    (line,) = rig.why(run)
+    assert "of its OPTIONS, the next may start when one of their tasks ends: if" in line
+
+
 def test_a_limit_is_said_though_some_slots_are_busy_with_other_runs(rig: Rig) -> None:
     """More workers would not help."""
     limited = rig.run(per_group=GroupLimit(2, 30.0))
