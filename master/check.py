@@ -19,6 +19,7 @@ from queue_manager.errors import JobError, RefusedError
 from queue_manager.lifeline import die_with
 from queue_manager.loading import load_job
 from queue_manager.records import GroupLimit, RunOptions
+from queue_manager.terminal import forgive_prints
 
 from .child_output import end_group, output_of
 
@@ -96,6 +97,7 @@ def look(folder: Path, name: str, words: list[str] | None) -> Checked:
 
 
 def main() -> None:
+    forgive_prints()  # of the job's import
     folder, name, mark, *words = sys.argv[1:]
     checked = look(Path(folder), name, None if mark == _NO_WORDS[0] else words)
     # Below what the job printed while it was imported, on a line of its own.

@@ -15,7 +15,7 @@ from queue_manager import __version__
 from queue_manager.authkey import find_authkey, master_authkey
 from queue_manager.errors import QueueError, ReaderGoneError
 from queue_manager.settings import Settings, load_settings
-from queue_manager.terminal import log_to
+from queue_manager.terminal import is_text, log_to
 
 from .printing import check_output, take_over, tell
 
@@ -32,7 +32,7 @@ def main() -> None:
 def _checked() -> int:
     """2 if a word is no text: what it says could not travel."""
     for word in sys.argv[1:]:
-        if any("\ud800" <= character <= "\udfff" for character in word):
+        if not is_text(word):
             shown = os.fsencode(word).decode("utf-8", "backslashreplace")
             tell(f"qm: {shown!r} is no UTF-8".replace("\\\\", "\\"))
             return 2

@@ -43,7 +43,8 @@ POLL_S = 0.3
 async def submit_run(
     settings: Settings, authkey: bytes, job: str, words: list[str], key: str | None, wait: bool
 ) -> int:
-    """Ask for a run; prints its id. Returns the exit code."""
+    """Ask for a run; prints its id. An empty key is none. Returns the exit code."""
+    key = key or None
     async with connected(settings, authkey) as asking:
         started = await _start(asking, partial(StartRun, job=job, words=words, key=key), key)
         try:

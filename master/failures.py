@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-from queue_manager.terminal import harmless
+from queue_manager.terminal import harmless_line
 
 from .broker.lease import Lease
 
@@ -43,7 +43,7 @@ class FailureLog:
 
 def _line(error: str) -> str:
     """One line of a log, which must not steer the terminal of whoever reads it."""
-    return harmless(error[:_LINE_CHARS]).replace("\n", "\\n")
+    return harmless_line(error[:_LINE_CHARS])
 
 
 def _place(evidence: str) -> str:

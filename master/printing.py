@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from queue_manager.errors import OutputError, ReaderGoneError
-from queue_manager.terminal import harmless
+from queue_manager.terminal import harmless, harmless_line
 
 
 class _Output(io.RawIOBase):
@@ -107,7 +107,7 @@ def say(*lines: str) -> None:
 def write(lines: Iterable[str]) -> None:
     """As `say`, but it may stay in the buffer until more comes."""
     for line in lines:
-        sys.stdout.write(harmless(line).replace("\n", "\\n") + "\n")
+        sys.stdout.write(harmless_line(line) + "\n")
 
 
 def tell(line: str) -> None:

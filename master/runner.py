@@ -20,7 +20,7 @@ from queue_manager.errors import BadJobError
 from queue_manager.loading import Job, load_job
 from queue_manager.messages import Accepted, Collect, Collected, Finished, OpenRun, Page, RunOpened
 from queue_manager.settings import Settings, load_settings
-from queue_manager.terminal import log_to
+from queue_manager.terminal import forgive_prints, log_to
 
 from .changes import NOBODY_COLLECTS
 from .collector import Collector
@@ -83,6 +83,7 @@ def _nobody_collects(wire: Wire, run: int) -> None:
 
 
 def main() -> None:
+    forgive_prints()  # of the job's functions
     log_to(logging.StreamHandler())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     or_die(run_run, int(sys.argv[1]), load_settings())

@@ -23,6 +23,7 @@ from queue_manager.messages import (
 )
 from queue_manager.peer import Peer
 from queue_manager.records import BLOCK_TASKS, Ended, RunOptions
+from queue_manager.terminal import harmless_line
 
 from .answers import refuse, send
 from .broker.run import Run
@@ -122,7 +123,8 @@ class Runs:
         return next((recall(self._turn, run) for run in same), None)
 
     def _started(self, run: Run, answer: Callable[[Run, bool], None]) -> None:
-        log.info("run %d (%s) started", run.id, " ".join([run.job, *run.words]))
+        what = harmless_line(" ".join([run.job, *run.words]))
+        log.info("run %d (%s) started", run.id, what)
         answer(run, True)
         for listener in self.on_started:
             listener(run)

@@ -7,19 +7,24 @@ import contextlib
 import logging
 import shlex
 import signal
+from typing import Any
 
 from queue_manager import codec
 from queue_manager.arguments import split_arguments
 from queue_manager.errors import QueueError
 from queue_manager.settings import Settings
+from queue_manager.terminal import harmless_line
 
 from .broker.run import Run
+from .plain_json import shown
 from .runners import uncollected
 from .service import Service
 
 log = logging.getLogger("quartermaster.master")
 
 LAST_RESULTS = 10
+_SHOWN = 300
+"""Characters of a payload or result in the log."""
 
 
 async def serve(settings: Settings, authkey: bytes) -> int:
@@ -77,7 +82,7 @@ def ended_line(run: Run) -> str:
 
 def another(run: Run, settings: Settings) -> str:
     """The command that asks for one more run of the same job."""
-    words = shlex.join(run.words) or ("count=20" if run.job == "square" else "")
+    words = harmless_line(shlex.join(run.words)) or ("count=20" if run.job == "square" else "")
     return f"{_inside(settings)}qm submit {run.job} {words} --wait".replace("  ", " ")
 
 
@@ -112,5 +117,11 @@ def _last_results(service: Service, run: Run) -> list[str]:
     for outcome in outcomes:
         payloads = codec.decode_batch(bodies[outcome.first], outcome.start, outcome.stop)
         results = codec.decode_batch(outcome.results)
-        lines += [f"{p!r} -> {r!r}" for p, r in zip(payloads, results, strict=False)]
+        pairs = zip(payloads, results, strict=False)
+        lines += [f"{_short(payload)} -> {_short(result)}" for payload, result in pairs]
     return [f"run {run.id} was done before; its last results:", *lines[-LAST_RESULTS:]]
+
+
+def _short(value: Any) -> str:
+    text = shown(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."

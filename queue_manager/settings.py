@@ -21,6 +21,7 @@ from msgspec import Meta
 from .errors import SettingsError
 from .names import QueueName, parse_names
 from .tags import CHARACTERS, split_tags
+from .terminal import is_text
 
 _Port = Annotated[int, Meta(ge=0, le=65_535)]
 _Bytes = Annotated[int, Meta(ge=1, le=7 * 1024 * 1024)]  # a value must fit in a frame of 8 MiB
@@ -157,6 +158,8 @@ def _value(name: str, text: str, kind: Any) -> Any:
     if kind is Path or kind == Path | None:
         return Path(text)
     if kind is str or kind == str | None:  # not through msgspec, for which "null" is None
+        if name != "queue_authkey" and not is_text(text):
+            raise SettingsError(f"{name.upper()}={text!r}: expected a text in UTF-8")
         return text
     split = {"worker_tags": split_tags, "queue_names": parse_names}.get(name)
     if split is not None:

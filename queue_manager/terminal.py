@@ -6,8 +6,10 @@ would move the cursor, change colours or titles, or turn the direction of a line
 
 from __future__ import annotations
 
+import io
 import logging
 import re
+import sys
 
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1: ECMA-48
@@ -21,9 +23,26 @@ def harmless(text: str) -> str:
     return _STEERING.sub(_written_out, text)
 
 
+def harmless_line(text: str) -> str:
+    r"""The same as one line: nobody forges another with a newline, which is written out as `\n`."""
+    return harmless(text).replace("\n", "\\n")
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: what the system gave as other bytes can't."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _written_out(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def forgive_prints() -> None:
+    """What this process prints and its locale lacks is written out, as on any stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class HarmlessFormatter(logging.Formatter):

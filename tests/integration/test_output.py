@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -89,6 +90,30 @@ def test_of_a_long_text_type_place_and_both_ends_are_shown(ended: Master) -> Non
 
 def test_a_print_that_the_locale_lacks_fails_no_task(ended: Master) -> None:
     assert ended.results(1)[3]["result"] == "printed"
+
+
+def test_a_print_that_the_locale_of_the_master_lacks_fails_nothing(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master(PYTHONIOENCODING="ascii")
+    master.worker()
+    master.submit("odd_texts")
+    master.ended_tasks(1, 5, within_s=60)
+    for where in ("tasks", "collect"):
+        master.process.says(rf"^\\u2603 in {where}$")
+    assert "collect() failed" not in master.process.log
+
+
+def test_the_last_results_of_a_seed_may_hold_an_int_of_any_size(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master(JOB="odd_texts")
+    master.worker()
+    master.process.says("run 1 .*: 2 tasks done")
+    assert master.process.terminate() == 0
+    master.serve()
+    master.process.says('\'number\' -> {"\\$int": "0x')
+    master.process.says("'print' -> 'printed'")
 
 
 def test_an_int_of_100_000_digits_is_a_line_that_any_reader_takes(ended: Master) -> None:

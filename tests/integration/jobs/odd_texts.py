@@ -5,7 +5,11 @@ from queue_manager import Options, Retry
 OPTIONS = Options(attempts=1)
 
 
+print("\N{SNOWMAN} at import")
+
+
 def tasks(s: str = ""):
+    print("\N{SNOWMAN} in tasks")
     yield from ("escapes", "long", "retry", "print", "number")
 
 
@@ -20,3 +24,7 @@ def work(kind):
         print("é")
         return "printed"
     return 10**100_000
+
+
+def collect(kind, result):
+    print("\N{SNOWMAN} in collect")

@@ -168,3 +168,12 @@ def test_no_quota_leaves_the_cpus_of_the_affinity(
     files = {"sys/fs/cgroup/cpu.max": "max 100000\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1"}
     assert usable_cpus(put(tmp_path, files)) == 16
     assert usable_cpus(put(tmp_path, {"sys/fs/cgroup/cpu.max": "250000 100000\n"})) == 3
+
+
+@pytest.mark.parametrize("name", ["JOB", "JOB_ARGS", "QUEUE_HOST", "WORKER_NAME"])
+def test_what_is_no_utf8_is_one_line_that_names_the_variable(name: str) -> None:
+    """The system hands other bytes on as halves of characters, which can't travel or be kept."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings({name: "s=\udcff"})
+    assert str(caught.value) == f"{name}='s=\\udcff': expected a text in UTF-8"
+    assert load_settings({"JOBS_FOLDER": "/\udcff"})  # a path may be any bytes

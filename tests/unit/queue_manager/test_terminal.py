@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from queue_manager.terminal import HarmlessFormatter, harmless
+from queue_manager.terminal import HarmlessFormatter, harmless, harmless_line
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,7 @@ def test_a_log_passes_nothing_on_that_steers() -> None:
     log.addHandler(handler)
     log.warning("task failed: %s", "\x1b[2Jgone")
     assert out.getvalue() == "task failed: \\x1b[2Jgone\n"
+
+
+def test_a_line_stays_one_line() -> None:
+    assert harmless_line("s=a\nrun 9 (forged) started\x1b") == "s=a\\nrun 9 (forged) started\\x1b"
