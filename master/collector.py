@@ -11,7 +11,7 @@ from queue_manager import codec
 from queue_manager.messages import Collect, Collected, Page
 from queue_manager.records import Ended
 
-from .complaints import Complaints
+from .complaints import JOB_ERRORS, Complaints
 from .reporting import Reporter
 from .runs import UNTIL_END
 from .wire import Wire
@@ -91,7 +91,7 @@ class Collector:
         for payload, result in pairs(ended, body, self._into):
             try:
                 collect(payload, result)
-            except Exception as error:
+            except JOB_ERRORS as error:
                 self._complaints.note("collect", error)
             self._into += 1
             if clock() >= self._due:

@@ -12,6 +12,9 @@ log = logging.getLogger("quartermaster.runner")
 
 SHOWN = 3
 
+JOB_ERRORS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What a function of a job may raise: none of it ends the process, which is ours."""
+
 
 class Complaints:
     """What the functions of one job have raised."""

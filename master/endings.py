@@ -100,7 +100,19 @@ class Endings:
     def forget(self, peer: Peer, message: ForgetRun) -> None:
         """The run is no more; what it had on disk goes in small steps later."""
         run = find_run(self._turn, message.run, pruned=True)
+        if run.active or not self._runners.lives(run):
+            self._stage_forget(peer, message, run)
+            return
+        task = asyncio.get_running_loop().create_task(self._end_and_forget(peer, message, run))
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
 
+    async def _end_and_forget(self, peer: Peer, message: ForgetRun, run: Run) -> None:
+        """Its runner collects, or is in `finish()`: nothing is taken from under it."""
+        await self._runners.end(run)
+        self._stage_forget(peer, message, run)
+
+    def _stage_forget(self, peer: Peer, message: ForgetRun, run: Run) -> None:
         def stage(now: float, wall: float) -> Answer:
             find_run(self._turn, message.run, pruned=True)
             self._turn.broker.forget(run)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .collector import ask_page, pairs
-from .complaints import Complaints
+from .complaints import JOB_ERRORS, Complaints
 from .wire import Wire
 
 
@@ -36,5 +36,5 @@ def call_finish(
     """Call it once. An exception is one more complaint, and no reason to call it again."""
     try:
         finish(found, **arguments)
-    except (Exception, SystemExit) as error:
+    except JOB_ERRORS as error:
         complaints.note("finish", error)

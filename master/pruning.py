@@ -64,12 +64,14 @@ class Pace:
 class Pruning:
     """Follows the turns, to know when there is nothing else to do.
 
-    keep_days: for how long an ended run is kept, and what has ended of the queue run.
+    keep_days: for how long an ended run is kept, and what has ended of the queue run. lives:
+    whether a runner still has to do with a run, which is never taken from under it.
     """
 
     def __init__(self, turn: Turn, keep_days: float, delivery: Delivery) -> None:
         self._turn = turn
         self._keep_s = keep_days * DAY_S
+        self.lives: Callable[[Run], bool] = lambda run: False
         self._least_s = max(self._keep_s, LEAST_S)
         self._queue = QueuePruning(turn, delivery, self._least_s)
         self._rows, self._pages, self._old = Pace(500, 20), Pace(200, 10), Pace(500, 20)
@@ -101,6 +103,8 @@ class Pruning:
 
     def _retire(self, run: Run, wall: float) -> None:
         """An ended run is pruned, or leaves the memory, when nobody has anything to do for it."""
+        if self.lives(run):
+            return
         if self._is_old(run, wall):
             self._turn.post(Step(partial(self._prune, run.id), log.debug))
         elif uncollected(run) or wall < (run.ended_at or 0.0) + RETIRE_S:
@@ -114,6 +118,8 @@ class Pruning:
 
     def _is_old(self, run: Run, wall: float) -> bool:
         if run.id == QUEUE_RUN or run.active or run.state == "pruned" or run.ended_at is None:
+            return False
+        if self.lives(run):
             return False
         keep_s = self._least_s
         if uncollected(run):

@@ -19,7 +19,7 @@ from .broker.limits import Limits
 from .broker.run import Run
 from .changes import QUEUE_RUN
 from .failures import cannot
-from .runners import Runner, mend, uncollected
+from .runners import Runner, is_frozen, mend, uncollected
 from .stock import StockSession
 from .turn import Turn
 from .workers import WorkerSession
@@ -167,6 +167,15 @@ def stalled(run: Run, runner: Runner | None) -> str:
     if runner is None or not runner.stalled or not (run.active or uncollected(run)):
         return ""
     return f"{runner.stalled}; {mend(run)}"
+
+
+def hindered(run: Run, runner: Runner | None) -> str:
+    """What keeps its runner, which was not given up; empty when nothing does."""
+    if runner is None or not runner.lives or not (run.active or uncollected(run)):
+        return ""
+    if runner.process is not None and is_frozen(runner):
+        return f"its runner is stopped by a signal: `kill -CONT {runner.process.pid}`"
+    return runner.trouble
 
 
 def stock_note(client: StockSession, puts_elsewhere: bool, now: float) -> str:

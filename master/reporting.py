@@ -13,7 +13,7 @@ from typing import Any
 from queue_manager.job import Counts
 from queue_manager.messages import AskStatus, Page, Status
 
-from .complaints import Complaints
+from .complaints import JOB_ERRORS, Complaints
 from .wire import Wire
 
 EVERY_S = 5.0
@@ -101,5 +101,5 @@ class Reporter:
                 line = " ".join(str(text).splitlines())
                 # Not where collect() prints: those may be results, and a progress bar is here.
                 print(line, file=sys.stderr, flush=True)
-        except (Exception, SystemExit) as error:
+        except JOB_ERRORS as error:
             self._complaints.note("report", error)

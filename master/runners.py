@@ -12,25 +12,40 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from queue_manager.lifeline import die_with
 
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS
 from .child_output import end_group, output_of
+from .gate import Gate, Ticket
 from .progress import Beside
 
 log = logging.getLogger("quartermaster.master")
 
 DEATHS = 5
+STARTING = 4
+"""So many runners start at a time; after a restart of the master there may be a thousand."""
+
+START_S = 10.0
+"""Whoever has not taken up its run by then holds up the next one no longer."""
+
+LOST_S = 5.0
+"""So long a runner may live whose session has ended."""
+
 STDERR_BYTES = 4096
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+_LONGEST_WAIT_S = 30.0
 _STOP_S = 3.0
+_LOOK_S = 0.05
 
 
 @dataclass(slots=True)
@@ -39,7 +54,8 @@ class Runner:
 
     stalled: one line when it was given up. again: one more is wanted when this one has ended.
     stopped: its run was cancelled or forgotten. anew: its process is ended for another to take
-    over, which gives no tasks any more.
+    over, which gives no tasks any more. trouble: one line when the system can't start it for now.
+    ticket: of the gate, while it starts. urgent: somebody waits for it.
     """
 
     run: Run
@@ -52,6 +68,14 @@ class Runner:
     stopped: bool = False
     anew: bool = False
     progress: tuple[int, ...] = ()
+    trouble: str = ""
+    ticket: Ticket | None = None
+    urgent: bool = True
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is at work, or will be again by itself."""
+        return not (self.over or self.stopped or self.stalled)
 
 
 class Runners:
@@ -68,20 +92,57 @@ class Runners:
         self._idle = idle
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._gate = Gate(STARTING)
         self.all: dict[int, Runner] = {}
         self.on_finished: list[Callable[[Run], None]] = []
         self.on_stalled: list[Callable[[Run, str], None]] = []
 
-    def start(self, run: Run) -> None:
-        """Keep a runner for this run until it has ended well; one that was given up tries again."""
+    def start(self, run: Run, *, urgent: bool = True) -> None:
+        """Keep a runner for this run until it has ended well; one that was given up tries again.
+
+        urgent: it comes before those that go on after a restart of the master.
+        """
         present = self.all.get(run.id)
         if present is not None and not (present.stalled or present.over):
             present.again = True  # it may be on its way out, from before the run went on
             return
-        runner = self.all[run.id] = Runner(run)
+        runner = self.all[run.id] = Runner(run, urgent=urgent)
         task = asyncio.get_running_loop().create_task(self._keep(runner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def lives(self, run: Run) -> bool:
+        """Whether a runner has still to do with a run."""
+        runner = self.all.get(run.id)
+        return runner is not None and runner.lives
+
+    def opened(self, number: int, pid: int) -> None:
+        """A runner has taken up its run: it has started, and the next one may."""
+        runner = self._by_process(number, pid)
+        if runner is not None and runner.ticket is not None:
+            runner.ticket.leave()
+
+    def lost(self, number: int, pid: int) -> None:
+        """The session of a runner has ended; what it does without one is of no use."""
+        runner = self._by_process(number, pid)
+        if runner is not None and runner.process is not None:
+            asyncio.get_running_loop().call_later(LOST_S, _kill, runner, runner.process)
+
+    def _by_process(self, number: int, pid: int) -> Runner | None:
+        runner = self.all.get(number)
+        if runner is None or runner.process is None or runner.process.pid != pid:
+            return None
+        return runner
+
+    async def end(self, run: Run) -> None:
+        """End the runner of a run that is to go, if there is one, and wait until it has ended."""
+        runner = self.all.get(run.id)
+        if runner is None:
+            return
+        self._stop_one(runner)
+        deadline = time.monotonic() + 2 * _STOP_S
+        while runner.process is not None and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_S)
 
     def run_ended(self, run: Run) -> None:
         """All tasks of a run have ended; its runner may be over before that (`Runner.over`).
@@ -141,7 +202,7 @@ class Runners:
             _signal(pid, signal.SIGKILL)
 
     async def _keep(self, runner: Runner) -> None:
-        run, pause_s = runner.run, _FIRST_PAUSE_S
+        run, pause_s, wait_s = runner.run, _FIRST_PAUSE_S, _FIRST_PAUSE_S
         while not (self._stopping or runner.stopped):
             runner.again = runner.anew = False
             code = await self._try(runner)
@@ -149,9 +210,14 @@ class Runners:
                 break
             if runner.anew:
                 continue
-            if code == 0:
-                if runner.again and (run.active or uncollected(run)):
-                    continue
+            if code is None:  # the system's trouble, not the run's: it is no death
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+                continue
+            wait_s = _FIRST_PAUSE_S
+            if code == 0 and runner.again and (run.active or uncollected(run)):
+                continue
+            if code == 0 and is_through(run):
                 runner.over = True
                 break
             progress = (run.tasks, run.collected, run.collected_into, self._idle.get(run.id, 0))
@@ -167,14 +233,23 @@ class Runners:
         runner.over = runner.over or runner.stopped
         self._finish(runner)
 
-    async def _try(self, runner: Runner) -> int:
+    async def _try(self, runner: Runner) -> int | None:
+        """Its exit code; None when there could be no process."""
+        ticket = runner.ticket = await self._gate.enter(urgent=runner.urgent)
         try:
-            return await self._live(runner)
-        except OSError as error:  # such as too many processes or open files
-            log.error("can't start the runner of run %d: %s", runner.run.id, error)
-            return os.EX_OSERR
+            if self._stopping or runner.stopped:
+                return None
+            return await self._live(runner, ticket)
+        except (OSError, subprocess.SubprocessError) as error:  # such as too many processes
+            trouble = f"its runner can't be started ({error}): it is tried again by itself"
+            if trouble != runner.trouble:
+                runner.trouble = trouble
+                log.error("run %d (%s): %s", runner.run.id, runner.run.job, trouble)
+            return None
+        finally:
+            ticket.leave()
 
-    async def _live(self, runner: Runner) -> int:
+    async def _live(self, runner: Runner, ticket: Ticket) -> int:
         process = runner.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -186,6 +261,8 @@ class Runners:
             start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
             preexec_fn=partial(die_with, os.getpid()),
         )
+        runner.trouble = ""
+        asyncio.get_running_loop().call_later(START_S, ticket.leave)
         if runner.stopped or runner.anew or self._stopping:  # while it was being started
             end_group(process)
         beside = Beside()
@@ -223,6 +300,24 @@ def mend(run: Run) -> str:
     return f"mend jobs/{run.job}.py, {how} `qm retry {run.id}`"
 
 
+def is_through(run: Run) -> bool:
+    """Whether a run needs no runner any more: it gave all its tasks, and said that it is done."""
+    if run.active:
+        return run.exhausted and run.collected >= NOBODY_COLLECTS
+    return not uncollected(run)
+
+
+def is_frozen(runner: Runner) -> bool:
+    """Whether its process was stopped by a signal (Linux, proc(5), `stat`)."""
+    if runner.process is None:
+        return False
+    try:
+        stat = Path(f"/proc/{runner.process.pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[:1] == [b"T"]
+
+
 def uncollected(run: Run) -> bool:
     """Whether `collect()` has not been given all that there is, or `finish()` has not returned."""
     if run.state == "pruned":
@@ -246,7 +341,9 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def _how(code: int) -> str:
     """How a process ended, in words."""
-    if code >= 0:
+    if code == 0:
+        return "ended with exit code 0 and had not said that it is done"
+    if code > 0:
         return f"ended with exit code {code}"
     try:
         return f"was killed by {signal.Signals(-code).name}"

@@ -28,6 +28,7 @@ from queue_manager.terminal import harmless_line
 from .answers import refuse, send
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS, QUEUE_RUN, Changes
+from .exchange import OurSession
 from .follow import FollowUps
 from .turn import Answer, Step, Turn
 
@@ -57,6 +58,8 @@ class _Parked:
 
 class Runs:
     """Requests about runs. on_started and on_ended are told of each, on_gone of its number.
+    on_opened, on_lost: of each runner that takes up a run, and whose session has ended: the run's
+    number, and the process id.
 
     A run is gone when it was forgotten or pruned.
 
@@ -74,6 +77,9 @@ class Runs:
         self.on_started: list[RunListener] = []
         self.on_ended: list[RunListener] = []
         self.on_gone: list[Callable[[int], None]] = []
+        self.on_opened: list[Callable[[int, int], None]] = []
+        self.on_lost: list[Callable[[int, int], None]] = []
+        self._opened: dict[Peer, tuple[int, int]] = {}
 
     # --- a run begins ---
 
@@ -134,6 +140,11 @@ class Runs:
     def open(self, peer: Peer, message: OpenRun) -> None:
         """A runner takes up its run; the answer stands behind what its forerunner submitted."""
         run = self._run(message.run)
+        session = peer.session
+        if isinstance(session, OurSession) and session.hello.role == "runner":
+            number, pid = self._opened[peer] = run.id, session.hello.pid
+            for listener in self.on_opened:
+                listener(number, pid)
 
         def answer() -> None:
             opened = RunOpened(
@@ -218,6 +229,10 @@ class Runs:
 
     def closed(self, peer: Peer) -> None:
         """A session that may have waited is gone."""
+        opened = self._opened.pop(peer, None)
+        if opened is not None:
+            for listener in self.on_lost:
+                listener(*opened)
         for parked in (self._ahead, self._collecting):
             for run, waiting in list(parked.items()):
                 parked[run] = [p for p in waiting if p.peer is not peer]

@@ -139,6 +139,9 @@ class Service:
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)
         self.runs.on_gone.append(self.runners.gone)
+        self.runs.on_opened.append(self.runners.opened)
+        self.runs.on_lost.append(self.runners.lost)
+        self._pruning.lives = self.runners.lives
         self._rooms.update(self._furnish())
 
     def _furnish(self) -> Rooms:
@@ -187,7 +190,7 @@ class Service:
             log.warning("other machines can reach it, and %s: see QUEUE_TLS=required", who)
         for run in list(self.broker.runs.values()):
             if run.id != QUEUE_RUN and (run.active or uncollected(run)):
-                self.runners.start(run)
+                self.runners.start(run, urgent=False)
         self.broker.expect(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())

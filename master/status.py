@@ -26,7 +26,7 @@ from queue_manager.records import QuotaStatus, Running, RunStatus, SessionStatus
 from .broker.lease import Lease, Session
 from .broker.run import Run
 from .exchange import OurSession
-from .reasons import Reasons, Sources, Waits, stalled, stock_note
+from .reasons import Reasons, Sources, Waits, hindered, stalled, stock_note
 from .runners import uncollected
 from .runs import find_run, recall
 from .stock import StockSession
@@ -137,7 +137,9 @@ class StatusBook:
 
     def run_status(self, run: Run, now: float, alone: bool = False) -> RunStatus:
         """One run, with reasons where it does not move. alone: also what its quotas count."""
-        given_up = stalled(run, self._sources.runner(run.id))
+        runner = self._sources.runner(run.id)
+        given_up = stalled(run, runner)
+        trouble = given_up or hindered(run, runner)
         return RunStatus(
             run.id,
             run.job,
@@ -153,7 +155,7 @@ class StatusBook:
             run.collect_errors,
             run.started_at,
             run.ended_at,
-            [*([given_up] if given_up else []), *self._why(run, now)],
+            [*([trouble] if trouble else []), *self._why(run, now)],
             run.cancelled,
             run.version,
             self._quotas(run) if alone else [],

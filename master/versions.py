@@ -24,12 +24,16 @@ from queue_manager.records import RunOptions
 from .broker.run import Run
 from .changes import QUEUE_RUN
 from .check import check_job
+from .gate import Gate
 from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")
 
 EVERY_S = 5.0
 """How often the files of active runs are looked at."""
+
+LOOKS = 4
+"""So many jobs are imported at a time, to look at them."""
 
 COMPLAINT_S = 1.0
 """A worker that has other code makes us look at once, a job at most this often."""
@@ -40,6 +44,7 @@ class JobFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._gate = Gate(LOOKS)
 
     async def version(self, job: str) -> str:
         """The version of a job's code. Raises UnknownJobError when there is no such file."""
@@ -47,7 +52,11 @@ class JobFiles:
 
     async def options(self, job: str, words: list[str] | None) -> RunOptions:
         """Its options; words: arguments that must fit. Raises RefusedError when it is wrong."""
-        return await check_job(job, words, self._folder)
+        ticket = await self._gate.enter()
+        try:
+            return await check_job(job, words, self._folder)
+        finally:
+            ticket.leave()
 
 
 class Versions:

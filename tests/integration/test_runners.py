@@ -133,3 +133,59 @@ def test_a_job_whose_import_leaves_a_process_behind_is_looked_at_all_the_same(
     master.worker()
     run = master.submit("starter")
     assert len(master.ended_tasks(run, 1)) == 1
+
+
+def test_tasks_that_ends_the_process_in_order_is_a_death_as_any_other(master: Master) -> None:
+    master.jobs.joinpath("leaves.py").write_text(
+        "import os\ndef tasks():\n    yield from ()\n    os._exit(0)\ndef work(n):\n    return n\n"
+    )
+    run = master.submit("leaves")
+    line = master.process.says(rf"run {run} \(leaves\) is stalled", 40.0)
+    assert "exit code 0 and had not said that it is done 5 times" in line
+    assert master.run_line(run)["state"] == "stalled"
+
+
+def test_a_collect_that_asks_the_process_to_end_is_an_error_of_the_jobs(master: Master) -> None:
+    master.jobs.joinpath("quits.py").write_text(
+        "import sys\n"
+        "def tasks():\n    yield from range(4)\n"
+        "def work(n):\n    return n\n"
+        "def collect(n, result):\n"
+        "    print('collected', n)\n"
+        "    if n == 1:\n        sys.exit(3)\n"
+        "    if n == 2:\n        raise KeyboardInterrupt\n"
+        "    if n == 3:\n        raise GeneratorExit\n"
+    )
+    master.worker()
+    run = master.submit("quits", "--wait")
+    assert len(master.process.lines("^collected")) == 4
+    assert len(master.process.lines(r"collect\(\) failed")) == 3
+    assert not master.process.lines(rf"the runner of run {run} ")
+
+
+def test_a_runner_that_closes_its_connection_is_started_again(master: Master) -> None:
+    """Its `tasks()` goes on, and nobody would hear of it."""
+    master.jobs.joinpath("deaf.py").write_text(
+        "import os, time\n"
+        "def tasks(mark: str):\n"
+        "    if not os.path.exists(mark):\n"
+        "        open(mark, 'w').close()\n"
+        "        os.closerange(3, 256)\n"
+        "        time.sleep(600)\n"
+        "    yield 1\n"
+        "def work(n):\n    return n\n"
+    )
+    master.worker()
+    run = master.submit("deaf", f"mark={master.jobs / 'mark'}")
+    eventually(lambda: len(master.results(run)) == 1, 30.0)
+
+
+def test_a_runner_that_is_stopped_by_a_signal_is_told(master: Master) -> None:
+    run = master.submit("endless")
+    eventually(lambda: "\nrunner " in master.status())
+    (runner,) = master.children("master.runner")
+    os.kill(runner, signal.SIGSTOP)
+    eventually(lambda: f"kill -CONT {runner}" in master.status())
+    os.kill(runner, signal.SIGCONT)
+    eventually(lambda: "kill -CONT" not in master.status())
+    assert master.run_line(run)["state"] == "active"

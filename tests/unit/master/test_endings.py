@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -35,12 +36,20 @@ class FakeRunners:
     def __init__(self) -> None:
         self.started: list[int] = []
         self.dropped: list[int] = []
+        self.living: set[int] = set()
 
     def start(self, run: Any) -> None:
         self.started.append(run.id)
 
     def drop(self, run: Any) -> None:
         self.dropped.append(run.id)
+
+    def lives(self, run: Any) -> bool:
+        return run.id in self.living
+
+    async def end(self, run: Any) -> None:
+        await asyncio.sleep(1.0)
+        self.living.discard(run.id)
 
 
 class FakeVersions:
@@ -210,6 +219,24 @@ def test_a_forgotten_run_is_gone_also_for_whoever_waits_for_it(play: Any) -> Non
         assert 1 not in world.broker.runs
 
     play(scene, after)
+
+
+def test_a_run_is_forgotten_once_its_runner_has_ended(play: Any) -> None:
+    """It may be in the midst of `finish()`."""
+
+    async def scene(world: World) -> None:
+        desk = Desk(world)
+        run = await filled(world, 2)
+        await desk.ask(CancelRun(7, run.id))
+        desk.runners.living.add(run.id)
+        desk.endings.forget(desk.peer.peer, ForgetRun(8, run.id))
+        await world.turns()
+        assert run.id in world.broker.runs
+        await world.later(1.0)
+        assert desk.peer.sent[-1] == Accepted(8, 2)
+        assert run.id not in world.broker.runs
+
+    play(scene)
 
 
 def test_a_pruned_run_can_be_forgotten_and_its_key_is_free_again(play: Any) -> None:

@@ -138,6 +138,17 @@ def test_active_runs_and_the_queue_run_stay(rig: Any) -> None:
     assert world.pruned == []
 
 
+def test_a_run_stays_while_its_runner_is_at_work(rig: Any) -> None:
+    """It collects, or is in `finish()`, for longer than runs are kept."""
+    world = rig(30, FakeRun(), FakeRun(2, collected=0))
+    world.pruning.lives = lambda run: True
+    world.tick(wall=1_000 * DAY_S)
+    assert (world.pruned, world.store.old) == ([], [])
+    world.pruning.lives = lambda run: False
+    world.tick(wall=1_000 * DAY_S)
+    assert world.pruned == [1, 2]
+
+
 def test_keeping_for_no_time_still_lets_whoever_waits_see_the_end(rig: Any) -> None:
     world = rig(0, FakeRun())
     world.tick(wall=LEAST_S - 0.1)
