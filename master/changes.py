@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from queue_manager.codec import NOTHING
 from queue_manager.records import GroupLimit, RunOptions
 
 QUEUE_RUN = 0
@@ -46,6 +47,11 @@ class OutcomeRecord:
     start: int
     stop: int
     results: bytes
+
+    @property
+    def readable(self) -> int:
+        """How many results there are to read: none of a task that is done without one."""
+        return 0 if self.results == NOTHING else self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,9 @@ class Delivery:
             if not outcomes:
                 return
             for outcome in outcomes:
+                if not outcome.readable:
+                    self._read_to = outcome.seq
+                    continue
                 values = self._values(outcome)
                 if not values:
                     self.available -= outcome.stop - outcome.start - self._skip

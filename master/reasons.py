@@ -28,6 +28,7 @@ log = logging.getLogger("quartermaster.master")
 
 PATIENCE_S = 5.0
 OLD_LEASE_S = 60.0
+MANY_TAKEN = 100
 DAY_S = 86_400.0
 _NAMED = 3
 
@@ -156,7 +157,7 @@ class Reasons:
         clients = list(self._sources.stock())
         elsewhere = any(client.puts_without for client in clients)
         for client in clients:
-            if client.lease is not None and client.lease.run is run:
+            if any(lease.run is run for lease in client.session.leases.values()):
                 note = stock_note(client, elsewhere, now)
                 if note:
                     yield Reason(f"stock {client.peer.name}", f"{client.peer.name} {note}")
@@ -185,6 +186,11 @@ def stock_note(client: StockSession, puts_elsewhere: bool, now: float) -> str:
         return (
             "takes here while results are put on another connection, which settles nothing:"
             " use both queues from one thread of one process"
+        )
+    if len(client.round.taken) >= MANY_TAKEN and not client.round.held:
+        return (
+            f"has taken {len(client.round.taken)} tasks and put no result: set QUEUE_STOCK_ACK=next"
+            " on the master if its script puts none"
         )
     if lease is not None and now - lease.since > OLD_LEASE_S:
         held = f"has held a task for {now - lease.since:.0f} s"

@@ -55,7 +55,7 @@ from .pruning import Pruning
 from .runners import Runner, Runners, uncollected
 from .runs import Runs
 from .status import StatusBook
-from .stock import ResultQueue, StockSession, StockSessions, TaskQueue
+from .stock import ResultQueue, Rounds, StockSession, StockSessions, TaskQueue
 from .store.sqlite import SqliteStore
 from .turn import Turn, guarded
 from .versions import JobFiles, Versions
@@ -104,8 +104,9 @@ class Service:
         self._stock = StockSessions(turn, next_id)
         most = settings.queue_max_bytes
         delivery = Delivery(turn)
-        tasks = TaskQueue(turn, self._stock, delivery, most, failures)
-        results = ResultQueue(turn, self._stock, delivery, most)
+        rounds = Rounds(turn, self._stock, failures, settings.queue_stock_ack)
+        tasks = TaskQueue(turn, self._stock, delivery, most, rounds)
+        results = ResultQueue(turn, self._stock, delivery, most, rounds)
         self._versions = Versions(turn, JobFiles(settings.jobs_folder))
         self._versions.on_changed.append(self._code_changed)
         self._workers.on_lacks.append(lambda run: self._versions.complained(run.job))

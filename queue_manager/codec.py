@@ -171,6 +171,10 @@ def _atom(value: Any) -> Any:
     return value
 
 
+NOTHING = b"S\x91\xc4\x00"
+"""The results of one task that is done and has none: its item is empty, and read as None."""
+
+
 # --- batches ---------------------------------------------------------------------------------
 
 
@@ -210,6 +214,8 @@ def decode_batch(
     Raises:
         ProtocolError: it is not what `encode_batch` writes.
     """
+    if data == NOTHING:
+        return [None][start:stop]
     if data[:1] == b"S":
         return [decode(item, trusted=trusted) for item in batch_items(data)[start:stop]]
     values = _load(_anything, data, b"L")

@@ -137,7 +137,7 @@ class MemoryStore:
             (kept.workers.add if is_here else kept.workers.discard)(worker)
         kept.quotas |= changes.quotas
         kept.own |= changes.groups
-        new = sum(o.stop - o.start for o in changes.outcomes if o.run == QUEUE_RUN)
+        new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)
         delivered = changes.delivered or kept.delivered
         kept.delivered = delivered._replace(left=delivered.left + new)
         self.commits += 1

@@ -233,6 +233,8 @@ class Leasing(Limiting):
             if not session.leases or now >= suspect.until:
                 self._suspects.remove(suspect)
                 return suspect
+            if session.stock and session.leases:
+                continue  # it can't be kept free for one: it may take all that it needs first
             if suspect.session is None and not self._somebody_idle(suspect.run):
                 suspect.session = session
         return None
@@ -261,8 +263,9 @@ class Leasing(Limiting):
         run, lane, stray = suspect.run, suspect.lane, suspect.stray
         lane.strays.remove(stray.task)
         lease = self._grant(session, run, lane, stray.range, stray.priority, stray, now)
-        session.alone, session.alone_until = lease.number, now + ALONE_S
-        self._alone.append(session)
+        if not session.stock:  # such a client may need the next task before it puts for this one
+            session.alone, session.alone_until = lease.number, now + ALONE_S
+            self._alone.append(session)
         return lease
 
     # --- what becomes of a lease ---

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from queue_manager import codec
@@ -14,7 +15,10 @@ from queue_manager.peer import Peer
 
 from ..delivery import Delivery
 from ..turn import Turn
+from .rounds import Rounds
 from .sessions import StockSession, StockSessions, Waiting
+
+log = logging.getLogger("quartermaster.master")
 
 LONGEST_WAIT_S = 100 * 365 * 86_400.0
 
@@ -25,10 +29,16 @@ class QueueFace:
     exposed = QUEUE_METHODS
 
     def __init__(
-        self, turn: Turn, sessions: StockSessions, delivery: Delivery, max_bytes: int
+        self,
+        turn: Turn,
+        sessions: StockSessions,
+        delivery: Delivery,
+        max_bytes: int,
+        rounds: Rounds,
     ) -> None:
         self._turn = turn
         self._sessions = sessions
+        self._rounds = rounds
         self._delivery = delivery
         self._max_bytes = max_bytes
         self._waiting: dict[Peer, Waiting] = {}
@@ -69,18 +79,28 @@ class QueueFace:
             raise TypeError("timeout must be a number of seconds or None")
         if block and timeout is not None and not timeout >= 0:
             raise ValueError("'timeout' must be a non-negative number")
-        timer = None
+        waiting = Waiting(stock)
         if not block or timeout is not None:
             # Without blocking the turn that is due still gets its chance: what waits is given.
             loop = asyncio.get_running_loop()
             wait_s = min(timeout, LONGEST_WAIT_S) if block and timeout else 0.0
-            timer = loop.call_later(wait_s, self._empty_handed, stock.peer)
-        self._waiting[stock.peer] = Waiting(stock, timer)
+            waiting.timers.append(loop.call_later(wait_s, self._empty_handed, stock.peer))
+        self._waiting[stock.peer] = waiting
         self._turn.wake()
 
     def _empty_handed(self, peer: Peer) -> None:
-        if self._waiting.pop(peer, None) is not None:
+        waiting = self._waiting.pop(peer, None)
+        if waiting is not None:
+            waiting.stop()
             peer.fail(queue.Empty())
+
+    def _guard(self, peer: Peer, answer: Callable[[], None]) -> None:
+        """Answer who has waited; an error of ours must not leave it waiting for ever."""
+        try:
+            answer()
+        except Exception as error:
+            log.exception("an error of ours")
+            self._refuse(peer, f"the master failed at this: {error!r}")
 
     def _refuse(self, peer: Peer, error: str) -> None:
         peer.fail(RuntimeError(error))

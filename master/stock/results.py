@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any
 
@@ -12,21 +11,17 @@ from queue_manager.peer import Peer
 from ..changes import QUEUE_RUN, Changes
 from ..turn import Answer, Step
 from .calls import QueueFace
-from .sessions import StockSession, settle
-
-log = logging.getLogger("quartermaster.master")
-
-LOST_COUNT = "put a result after taking several tasks: nobody can tell which one it is of"
+from .sessions import StockSession
 
 
 class ResultQueue(QueueFace):
-    """The queue of results: `put` settles the open lease, `get` reads the queue run's results."""
+    """The queue of results: `put` is of the task that was taken, `get` reads the queue run's."""
 
     def turned(self, changes: Changes, now: float) -> None:
         """Give new results to those who wait."""
         for outcome in changes.outcomes:
             if outcome.run == QUEUE_RUN:
-                self._delivery.arrived(outcome.stop - outcome.start)
+                self._delivery.arrived(outcome.readable)
         for peer, waiting in list(self._waiting.items()):
             try:
                 item = self._delivery.take(peer)
@@ -37,7 +32,7 @@ class ResultQueue(QueueFace):
                 break
             del self._waiting[peer]
             waiting.stop()
-            peer.answer(item.value)
+            self._guard(peer, partial(peer.answer, item.value))
 
     def ended(self, peer: Peer, reset: bool) -> None:
         if not reset:
@@ -50,24 +45,12 @@ class ResultQueue(QueueFace):
         results = self._encode(item, "the result")
 
         def stage(now: float, wall: float) -> Answer:
-            self._put_result(stock, results, now)
+            error = self._rounds.put(stock, results, now, wall)
+            if error:
+                return partial(self._refuse, stock.peer, error)
             return partial(stock.peer.answer, None)
 
-        self._turn.post(Step(stage, partial(self._refuse, stock.peer)))
-
-    def _put_result(self, stock: StockSession, results: bytes, now: float) -> None:
-        broker, lease, taken = self._turn.broker, stock.lease, stock.taken
-        if lease is None:
-            broker.change(stock, puts_without=stock.puts_without + 1)
-            broker.deliver(results)
-        elif taken == 1:
-            settle(self._turn, stock, results, now)
-        else:
-            ((position, _),) = lease.open
-            broker.change(stock, lease=None, note=LOST_COUNT)
-            broker.release(stock.session, lease.number, position, position + 1, "")
-            log.warning("%s %s; its task is offered again", stock.peer.name, LOST_COUNT)
-        broker.change(stock, taken=0)
+        self._turn.post(Step(stage, partial(self._refuse, stock.peer), of=stock.peer))
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)

@@ -1,11 +1,13 @@
-"""Connections of standard-library clients: the one lease of each, and how it is settled."""
+"""Connections of standard-library clients: what each has taken and put, and what it waits for."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from queue_manager.peer import Peer
 
@@ -14,9 +16,31 @@ from ..changes import QUEUE_RUN, Changes
 from ..turn import Step, Turn
 
 
+class Taken(NamedTuple):
+    """A task that a client took: its lease, and its position in the lease's block."""
+
+    lease: Lease
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Tasks that a client took in a row, and the results that it has put since.
+
+    held: the results, which wait for the others. by_task_done: they are calls of `task_done`.
+    asks_since: since when it asks for more in vain (monotonic).
+    """
+
+    taken: tuple[Taken, ...] = ()
+    held: tuple[bytes, ...] = ()
+    held_bytes: int = 0
+    by_task_done: bool = False
+    asks_since: float | None = None
+
+
 @dataclass(slots=True)
 class StockSession:
-    """A standard-library connection. taken: tasks since its last put; lease: the open one.
+    """A standard-library connection.
 
     puts_without: how many results it put without a lease, so that `status` can name who takes and
     puts on different connections. note: what it did wrong last.
@@ -25,23 +49,27 @@ class StockSession:
     peer: Peer
     session: Session
     since: float
-    taken: int = 0
-    lease: Lease | None = None
+    round: Round = field(default_factory=Round)
     puts_without: int = 0
     note: str = ""
+
+    @property
+    def lease(self) -> Lease | None:
+        """The oldest that it owes a result for."""
+        return self.round.taken[0].lease if self.round.taken else None
 
 
 @dataclass(slots=True)
 class Waiting:
-    """A client that waits in `get`. timer: when its time-out ends."""
+    """A client that waits in `get`. timers: when its time-out ends, and when patience does."""
 
     stock: StockSession
-    timer: asyncio.TimerHandle | None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     def stop(self) -> None:
         """It does not wait any more."""
-        if self.timer is not None:
-            self.timer.cancel()
+        for timer in self.timers:
+            timer.cancel()
 
 
 @dataclass(slots=True)
@@ -55,8 +83,11 @@ class Joining:
     open: int
     dead: int
 
-    def look(self, changes: Changes) -> bool:
-        """Whether all of them have ended, after what a turn has changed."""
+    def look(self, changes: Changes, unended: int) -> bool:
+        """Whether all of them have ended, after what a turn has changed.
+
+        unended: of all tasks of the queue run; dead letters may have been deleted as too old.
+        """
         if QUEUE_RUN in changes.revived:
             self.open, self.dead = self.open + self.dead, 0
         for outcome in changes.outcomes:
@@ -68,16 +99,20 @@ class Joining:
             for stray in changes.strays.values()
         )
         self.open, self.dead = self.open - died, self.dead + died
-        return self.open <= 0
+        return self.open <= 0 or not unended
 
 
 class StockSessions:
-    """The connections of standard-library clients, made when they first call a queue."""
+    """The connections of standard-library clients, made when they first call a queue.
+
+    held_bytes: of the results of all rounds that are not whole.
+    """
 
     def __init__(self, turn: Turn, next_id: Callable[[], int]) -> None:
         self._turn = turn
         self._next_id = next_id
         self.all: dict[Peer, StockSession] = {}
+        self.held_bytes = 0
 
     def of(self, peer: Peer) -> StockSession:
         """The session of a connection."""
@@ -89,20 +124,19 @@ class StockSessions:
         return stock
 
     def drop(self, peer: Peer) -> None:
-        """A connection has ended: its lease is offered again at once."""
+        """A connection has ended: its tasks are offered again at once."""
         stock = self.all.pop(peer, None)
         if stock is not None:
-            session = stock.session
-            drop = self._turn.broker.drop_session
-            self._turn.post(
-                Step(lambda now, wall: drop(session, now, wall), waits=True, of=peer, lasting=True)
-            )
+            step = Step(partial(self._drop, stock), waits=True, of=peer, lasting=True)
+            self._turn.post(step)
 
+    def set_round(self, stock: StockSession, of: Round) -> None:
+        """Stage how a round stands."""
+        broker = self._turn.broker
+        held_bytes = self.held_bytes + of.held_bytes - stock.round.held_bytes
+        broker.change(self, held_bytes=held_bytes)
+        broker.change(stock, round=of)
 
-def settle(turn: Turn, stock: StockSession, results: bytes, now: float) -> None:
-    """Record a result for the open lease of a connection, if it has one."""
-    lease = stock.lease
-    turn.broker.change(stock, lease=None, taken=0)
-    if lease is not None:
-        ((position, stop),) = lease.open
-        turn.broker.done(stock.session, lease.number, position, stop, results, now - lease.since)
+    def _drop(self, stock: StockSession, now: float, wall: float) -> None:
+        self.set_round(stock, Round())
+        self._turn.broker.drop_session(stock.session, now, wall)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 from typing import Any
@@ -14,14 +15,14 @@ from queue_manager.records import NewBlock
 from ..broker.lease import Lease
 from ..changes import QUEUE_RUN, Changes
 from ..delivery import Delivery
-from ..failures import FailureLog
 from ..turn import Answer, Step, Turn
 from .calls import QueueFace
-from .sessions import Joining, StockSession, StockSessions, settle
+from .rounds import Rounds
+from .sessions import Joining, StockSession, StockSessions
 
 log = logging.getLogger("quartermaster.master")
 
-SKIPPED = "took another task without a result"
+_LATE_S = 0.05
 
 
 class TaskQueue(QueueFace):
@@ -33,10 +34,9 @@ class TaskQueue(QueueFace):
         sessions: StockSessions,
         delivery: Delivery,
         max_bytes: int,
-        failures: FailureLog,
+        rounds: Rounds,
     ) -> None:
-        super().__init__(turn, sessions, delivery, max_bytes)
-        self._failures = failures
+        super().__init__(turn, sessions, delivery, max_bytes, rounds)
         self._joining: dict[Peer, Joining] = {}
 
     def turned(self, changes: Changes, now: float) -> None:
@@ -50,7 +50,7 @@ class TaskQueue(QueueFace):
             self._turn.refill()
             del self._waiting[peer]
             waiting.stop()
-            self._hand_out(waiting.stock, lease)
+            self._guard(peer, partial(self._hand_out, waiting.stock, lease))
         if self._joining:
             self._join_on(changes)
 
@@ -66,24 +66,20 @@ class TaskQueue(QueueFace):
             broker.submit(broker.runs[QUEUE_RUN], NewBlock(1, body), now, wall, False)
             return partial(stock.peer.answer, None)
 
-        self._turn.post(Step(stage, partial(self._refuse, stock.peer)))
+        self._turn.post(Step(stage, partial(self._refuse, stock.peer), of=stock.peer))
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
-        if stock.lease is not None:
-            self._turn.post(Step(partial(self._fail_open, stock), waits=True))
         self._wait(stock, block, timeout)
+        if stock.round.taken:
+            loop = asyncio.get_running_loop()
+            patience_s = self._rounds.asks(stock, loop.time())
+            if patience_s is not None:
+                timer = loop.call_later(patience_s + _LATE_S, self._next, stock)
+                self._waiting[stock.peer].timers.append(timer)
+            self._next(stock)
 
-    def _fail_open(self, stock: StockSession, now: float, wall: float) -> None:
-        lease = stock.lease
-        if lease is None:
-            return
-        ((position, _),) = lease.open
-        self._turn.broker.change(stock, lease=None, note=SKIPPED)
-        self._turn.broker.fail(stock.session, lease.number, position, SKIPPED, now, wall)
-        broker = self._turn.broker
-        attempts = broker.staged_attempts(lease, position)
-        error = f"{stock.peer.name} {SKIPPED}"
-        broker.when_committed(partial(self._failures.note, lease, position, error, attempts))
+    def _next(self, stock: StockSession) -> None:
+        self._turn.post(Step(partial(self._rounds.next, stock), waits=True, of=stock.peer))
 
     def _hand_out(self, stock: StockSession, lease: Lease) -> None:
         ((position, _),) = lease.open
@@ -93,15 +89,24 @@ class TaskQueue(QueueFace):
             self._turn.unread([lease], error)
             self._refuse(stock.peer, str(error))
             return
-        stock.lease = lease
-        stock.taken += 1
         try:
             (value,) = codec.decode_batch(body, position, position + 1)
         except QueueError as error:
             log.error("run %d: a payload can't be read: %s", lease.run.id, error)
+            self._rounds.took(stock, lease)
             stock.peer.fail(ValueError(str(error)))
             return
+        if value is None and lease.run.id == QUEUE_RUN:
+            step = Step(partial(self._consume, stock, lease), waits=True, of=stock.peer)
+            self._turn.post(step)
+            return
+        self._rounds.took(stock, lease)
         stock.peer.answer(value)
+
+    def _consume(self, stock: StockSession, lease: Lease, now: float, wall: float) -> Answer:
+        """A stop value is done when it is taken: who takes it leaves, and puts nothing."""
+        self._rounds.consume(stock, lease, now)
+        return partial(stock.peer.answer, None)
 
     def _empty(self, stock: StockSession) -> None:
         runs = self._turn.stock_runs()
@@ -115,10 +120,10 @@ class TaskQueue(QueueFace):
 
     def _task_done(self, stock: StockSession) -> None:
         def stage(now: float, wall: float) -> Answer:
-            settle(self._turn, stock, codec.encode_batch([None]), now)
+            self._rounds.task_done(stock, now, wall)
             return partial(stock.peer.answer, None)
 
-        self._turn.post(Step(stage, partial(self._refuse, stock.peer)))
+        self._turn.post(Step(stage, partial(self._refuse, stock.peer), of=stock.peer))
 
     def _join(self, stock: StockSession) -> None:
         def stage(now: float, wall: float) -> Answer:
@@ -134,7 +139,8 @@ class TaskQueue(QueueFace):
             self._joining[stock.peer] = Joining(run.tasks, run.unended, run.dead)
 
     def _join_on(self, changes: Changes) -> None:
+        unended = self._turn.broker.runs[QUEUE_RUN].unended
         for peer, joining in list(self._joining.items()):
-            if joining.look(changes):
+            if joining.look(changes, unended):
                 del self._joining[peer]
                 peer.answer(None)

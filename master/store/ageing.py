@@ -13,6 +13,7 @@ import msgspec
 
 from ..changes import QUEUE_RUN, Pruned
 from .keys import hash_key
+from .results import READABLE
 from .rows import get_meta, one, set_meta
 from .waiting import waiting_ranges
 from .writing import UNREAD
@@ -34,7 +35,7 @@ def prune_results(
 ) -> Pruned:
     """As `Store.prune_queue`, in the transaction that is open."""
     rows = db.execute(
-        "SELECT seq, block, stop - start FROM outcomes"
+        f"SELECT seq, block, {READABLE} FROM outcomes"
         " WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
         (QUEUE_RUN, after, seq, most),
     ).fetchall()
@@ -72,7 +73,7 @@ def _prune(
     for block in blocks:
         if _is_old(db, block, seq, died_by):
             found = db.execute(
-                "SELECT seq, stop - start FROM outcomes WHERE block = ?", (block,)
+                f"SELECT seq, {READABLE} FROM outcomes WHERE block = ?", (block,)
             ).fetchall()
             results.update(found)
             letters += one(

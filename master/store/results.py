@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from queue_manager.codec import NOTHING
 from queue_manager.errors import StoreError
 from queue_manager.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock
 
@@ -15,6 +16,9 @@ from .rows import one
 from .waiting import STRAY_COLUMNS
 
 _OUTCOME_COLUMNS = "seq, run, block, first, start, stop, results"
+READABLE = f"(stop - start) * (results != x'{NOTHING.hex()}')"
+"""As `OutcomeRecord.readable`."""
+
 _ROW_BYTES = 256
 """What a row counts for in a page beside its payloads: a page of tiny rows takes time too."""
 
@@ -70,7 +74,7 @@ def count_results(db: sqlite3.Connection, run: int, after: int) -> int:
     """How many results the outcomes behind sequence number `after` hold: each of them is read."""
     count: int = one(
         db,
-        "SELECT COALESCE(SUM(stop - start), 0) FROM outcomes WHERE run = ? AND seq > ?",
+        f"SELECT COALESCE(SUM({READABLE}), 0) FROM outcomes WHERE run = ? AND seq > ?",
         run,
         after,
     )

@@ -53,7 +53,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
         "INSERT OR REPLACE INTO own_groups (run, grp, at_once, every_s, delay_s, due_at)",
         ((*key, *_limit_row(g.limit), g.delay_s, g.due_at) for key, g in changes.groups.items()),
     )
-    new = sum(o.stop - o.start for o in changes.outcomes if o.run == QUEUE_RUN)
+    new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)
     if changes.delivered is not None:
         _write_delivered(db, changes.delivered)
         set_meta(db, UNREAD, changes.delivered.left + new)

@@ -145,15 +145,63 @@ def test_the_put_after_a_skip_settles_nothing_and_its_task_comes_again(master: M
 
 
 def test_a_task_skipped_three_times_is_a_dead_letter(master: Master) -> None:
+    """A script that catches what one task raises and goes on with the others."""
     client = master.client()
     client("tasks.put('poison')")
-    for _ in range(3):
-        assert client("tasks.get(timeout=10)") == "poison"
+
+    def goes_on() -> bool:
+        client("tasks.qsize() or tasks.put('fine')")
+        task = client("tasks.get(timeout=5)")
+        if task != "poison":
+            client("results.put(task)", task=task)
+        return master.run_line(0)["dead"] == "1"
+
+    eventually(goes_on, 30.0, "a dead letter")
+    (dead,) = [task for task in master.results(0) if task["state"] == "dead"]
+    assert (dead["payload"], dead["result"], dead["attempts"]) == ("poison", None, 3)
+    assert dead["error"] == "took another task without a result"
+    rest = [task for task in master.results(0) if task["state"] == "done"]
+    assert all((t["payload"], t["attempts"]) == (t["result"], 1) for t in rest)
+
+
+def test_k_results_after_k_takes_are_of_those_tasks(start_master: Callable[..., Master]) -> None:
+    master = start_master(JOB="count_up", JOB_ARGS="count=12")
+    worker = master.client()
+    for k in (4, 1, 2, 5):
+        taken = worker("[tasks.get(timeout=10) for _ in range(k)]", k=k)
+        worker("[results.put(n * n) for n in taken]", taken=taken)
+    tasks = master.ended_tasks(1, 12)
+    assert [task["result"] for task in tasks] == [n * n for n in range(12)]
+    assert {task["attempts"] for task in tasks} == {1}
+
+
+def test_a_stop_value_stops_one_worker_and_one_that_is_put_back_all(master: Master) -> None:
+    boss, workers = master.client(), [master.client() for _ in range(3)]
+    boss("tasks.put(None)")
+    assert workers[0]("tasks.get(timeout=5)") is None
+    workers[0].end()
     with pytest.raises(queue.Empty):
-        client("tasks.get(timeout=0)")
-    (task,) = master.ended_tasks(0, 1)
-    assert (task["state"], task["result"], task["attempts"]) == ("dead", None, 3)
-    assert task["error"] == "took another task without a result"
+        workers[1]("tasks.get_nowait()")
+    boss("tasks.put(None)")
+    for worker in workers[1:]:
+        assert worker("(tasks.get(timeout=5), tasks.put(None))") == (None, None)
+        worker.end()
+    assert boss("(tasks.qsize(), results.qsize())") == (1, 0)
+    assert boss("(tasks.get(), tasks.join())") == (None, None)
+
+
+def test_with_stock_ack_next_a_get_settles_the_task_before_it(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master(QUEUE_STOCK_ACK="next")
+    boss, worker = master.client(), master.client()
+    boss("[tasks.put(n) for n in range(3)]")
+    assert worker("[tasks.get() for _ in range(3)]") == [0, 1, 2]
+    with pytest.raises(queue.Empty):
+        worker("tasks.get_nowait()")
+    boss("tasks.join()")
+    assert boss("results.qsize()") == 0
+    assert [(t["state"], t["result"]) for t in master.results(0)] == [("done", None)] * 3
 
 
 def test_task_done_settles_the_open_lease_without_a_result(master: Master) -> None:

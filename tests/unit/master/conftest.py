@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from master.delivery import Delivery
 from master.failures import FailureLog
 from master.follow import FollowUps
 from master.runs import Runs
-from master.stock import ResultQueue, StockSessions, TaskQueue
+from master.stock import ResultQueue, Rounds, StockSessions, TaskQueue
 from master.turn import Turn
 from master.workers import Workers
 from queue_manager.messages import Exchange, Hello, Leases, Reply, Revoked, Welcome, decode_reply
@@ -115,7 +115,9 @@ class FakePeer:
 class World:
     """Broker, store, turn and rooms as the service puts them together, without a server."""
 
-    def __init__(self, store: MemoryStore, loop: JumpingLoop, job: str) -> None:
+    def __init__(
+        self, store: MemoryStore, loop: JumpingLoop, job: str, ack: Literal["put", "next"] = "put"
+    ) -> None:
         self.loop = loop
         self.store = store
         self.broker = Broker(self.store.epoch, job, random.Random(7))
@@ -134,8 +136,9 @@ class World:
         self.runs = Runs(turn, follow_ups)
         self.stock = StockSessions(turn, lambda: next(self._ids))
         self.delivery = Delivery(turn)
-        self.tasks = TaskQueue(turn, self.stock, self.delivery, 1_000, failures)
-        self.results = ResultQueue(turn, self.stock, self.delivery, 1_000)
+        rounds = Rounds(turn, self.stock, failures, ack)
+        self.tasks = TaskQueue(turn, self.stock, self.delivery, 1_000, rounds)
+        self.results = ResultQueue(turn, self.stock, self.delivery, 1_000, rounds)
         turn.followers += [self.tasks, self.workers, self.results, self.runs]
         turn.wake()
 
@@ -206,10 +209,10 @@ def play(loop: JumpingLoop) -> Callable[..., None]:
     Between them is a kill -9: nothing is saved that was not.
     """
 
-    def play_all(*scenes: Scenario, job: str = "") -> None:
+    def play_all(*scenes: Scenario, job: str = "", ack: Literal["put", "next"] = "put") -> None:
         store = MemoryStore()
         for scene in scenes:
-            loop.run_until_complete(_play(scene, store, loop, job))
+            loop.run_until_complete(_play(scene, store, loop, job, ack))
             store = store.reopen()
             for task in asyncio.all_tasks(loop):
                 task.cancel()
@@ -217,5 +220,7 @@ def play(loop: JumpingLoop) -> Callable[..., None]:
     return play_all
 
 
-async def _play(scene: Scenario, store: MemoryStore, loop: JumpingLoop, job: str) -> None:
-    await scene(World(store, loop, job))
+async def _play(
+    scene: Scenario, store: MemoryStore, loop: JumpingLoop, job: str, ack: Literal["put", "next"]
+) -> None:
+    await scene(World(store, loop, job, ack))

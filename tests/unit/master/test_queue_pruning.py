@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from master.changes import QUEUE_RUN, Delivered, RunCounts
+from master.changes import QUEUE_RUN, Delivered, OutcomeRecord, RunCounts
 from master.delivery import Delivery
 from master.queue_pruning import QueuePruning
 from master.store.sqlite import SqliteStore
@@ -221,3 +221,16 @@ def test_a_start_sums_up_nothing(rig: Rig) -> None:
     rig.store._begin()
     assert rig.store.delivered == Delivered(left=6)
     assert not [text for text in said if "SUM(" in text]
+
+
+def test_tasks_that_were_done_without_a_result_go_without_being_counted(rig: Rig) -> None:
+    nothing = OutcomeRecord(rig.turn.broker.next_seq, 0, 7, 7, 0, 1, codec.NOTHING)
+    commit(rig.store, outcomes=[nothing])
+    rig.turn.broker.next_seq += 1
+    rig.run.last_seq = nothing.seq
+    rig.later(0.0)
+    rig.later(2 * KEEP_S)
+    assert rig.left() == list(range(8, 17))
+    assert rig.delivery.available == 0
+    rig.restart()
+    assert rig.delivery.available == 0

@@ -15,6 +15,7 @@ from master.broker.strays import Stray
 from master.changes import GroupRecord
 from master.reasons import OLD_LEASE_S, PATIENCE_S, Reasons, Waits, next_due, stalled
 from master.runners import Runner
+from master.stock.sessions import Round, StockSession, Taken
 from queue_manager.records import GroupLimit, RunOptions
 from queue_manager.tags import split_tags
 
@@ -64,11 +65,9 @@ class Rig:
 
     def client(self, name: str, run: Run | None = None, puts_without: int = 0) -> Any:
         session = Session(100 + len(self._stock), 0, stock=True)
-        lease = None if run is None else self.lend(session, run)
-        peer = SimpleNamespace(name=name)
-        made = SimpleNamespace(
-            session=session, peer=peer, lease=lease, puts_without=puts_without, note=""
-        )
+        taken = () if run is None else (Taken(self.lend(session, run), 0),)
+        peer: Any = SimpleNamespace(name=name)
+        made = StockSession(peer, session, self.now, Round(taken), puts_without)
         self._stock.append(made)
         return made
 

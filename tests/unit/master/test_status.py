@@ -10,6 +10,7 @@ from master.broker.lease import Session
 from master.exchange import OurSession
 from master.status import StatusBook
 from master.steps import HeldSteps
+from master.stock.sessions import StockSession
 from queue_manager.messages import AskStatus, Hello
 from queue_manager.records import Running, SessionStatus
 
@@ -56,11 +57,8 @@ class Sources:
         self._workers.append(made)
 
     def client(self, session: Session) -> None:
-        peer = SimpleNamespace(name="script (10.0.0.8:1)")
-        made = SimpleNamespace(
-            session=session, peer=peer, lease=None, puts_without=0, note="a note", since=0.0
-        )
-        self._stock.append(made)
+        peer: Any = SimpleNamespace(name="script (10.0.0.8:1)")
+        self._stock.append(StockSession(peer, session, 0.0, note="a note"))
 
     def session(self) -> SessionStatus:
         """The only one."""

@@ -99,9 +99,10 @@ def test_empty_and_qsize_tell_of_what_waits_and_what_may_still_come(play: Any) -
         await client.take()
         assert await client.call(tasks, "qsize") == 1
         assert await client.call(tasks, "empty") is False
-        await client.take()
+        await client.put_result("of the first")
+        await _fail_next(world)
         assert await client.call(tasks, "qsize") == 0
-        assert await client.call(tasks, "empty") is False  # the first one will be tried again
+        assert await client.call(tasks, "empty") is False  # the second one will be tried again
         run = await world.start_run("square")
         await world.later(2.0)
         for _ in range(10):
@@ -175,15 +176,11 @@ def test_a_join_does_not_count_what_was_put_after_it_and_ended_before(play: Any)
 
 def test_a_dead_letter_ends_a_join(play: Any) -> None:
     async def scene(world: World) -> None:
-        joins, worker = Client(world), Client(world)
+        joins = Client(world)
         await joins.put(1)
         joins.send(world.tasks, "join")
-        attempts = queue_run(world).options.attempts
-        for _ in range(attempts + 1):
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    await worker.take()
-            await world.later(10.0)
+        assert joins.peer.answers == [None]
+        await _kill_tasks(world, 1)
         assert queue_run(world).dead == 1
         assert joins.peer.answers == [None, None]
 
@@ -239,7 +236,12 @@ def test_a_join_after_a_retry_waits_for_what_is_tried_again(play: Any) -> None:
     play(scene)
 
 
-async def _kill_tasks(world: World, count: int) -> None:
+async def _fail_next(world: World) -> None:
+    """Have the next task of the queue run fail once."""
+    await _kill_tasks(world, 1, reject=False)
+
+
+async def _kill_tasks(world: World, count: int, reject: bool = True) -> None:
     """Have tasks of the queue run rejected: dead letters at once."""
     for _ in range(count):
         session = Session(10_000 + world.broker.next_seq, 1, stock=True)
@@ -250,7 +252,7 @@ async def _kill_tasks(world: World, count: int) -> None:
 
         def fail(now: float, wall: float, lease: Lease = lease, position: int = position) -> None:
             session, number = lease.session, lease.number
-            world.broker.fail(session, number, position, "bad", now, wall, reject=True)
+            world.broker.fail(session, number, position, "bad", now, wall, reject=reject)
 
         world.turn.post(Step(fail))
         await world.turns()
@@ -286,3 +288,26 @@ def test_a_payload_that_cannot_be_read_is_an_error_at_whoever_takes_it(play: Any
         assert run.leased == 0
 
     play(scene, job="square")
+
+
+@pytest.mark.parametrize("of_results", [False, True])
+def test_a_get_that_the_master_fails_at_is_answered_and_the_next_goes_on(
+    play: Any, monkeypatch: pytest.MonkeyPatch, of_results: bool
+) -> None:
+    async def scene(world: World) -> None:
+        client, other = Client(world), Client(world)
+        face = world.results if of_results else world.tasks
+        for n in (1, 2):
+            await client.call(face, "put", n)
+        answer = client.peer.answer
+
+        def fail(value: Any) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(client.peer, "answer", fail)
+        with pytest.raises(RuntimeError, match="the master failed at this: MemoryError"):
+            await client.call(face, "get", timeout=0)
+        monkeypatch.setattr(client.peer, "answer", answer)
+        assert await other.call(face, "get", timeout=0) == 2
+
+    play(scene)

@@ -57,6 +57,16 @@ def test_a_result_without_a_task_is_an_outcome_of_its_run(engine: Engine) -> Non
     assert store.read_results(QUEUE_RUN, 0, 10**6) == ([], 0, True)
 
 
+def test_tasks_that_are_done_without_a_result_leave_nothing_to_read(engine: Engine) -> None:
+    store = engine.open()
+    one = block(1, 1, 3, run=QUEUE_RUN)
+    nothing = OutcomeRecord(2, QUEUE_RUN, 1, 1, 1, 2, codec.NOTHING)
+    commit(store, one, outcomes=[outcome(1, one, 0, 1), nothing, outcome(3, one, 2, 3)])
+    store = engine.crash()
+    assert store.delivered == Delivered(left=2)
+    assert [o.readable for o in store.read_outcomes(QUEUE_RUN, 0, 10**6)[0]] == [1, 0, 1]
+
+
 def test_results_that_nobody_was_given_are_counted_as_they_come(engine: Engine) -> None:
     store = engine.open()
     one, other = block(1, 1, 10, run=QUEUE_RUN), block(2, 1, 10)
