@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -20,10 +21,10 @@ from queue_manager.records import Done, Failed, Outcome
 
 from . import outcomes
 from .board import CANCEL_S, LIMIT, NONE, OPENED, POSITION, STARTED, STEP, Board, Page
-from .pipe import Cancel, Give, Report, SlotEnd
+from .pipe import STRAY, Cancel, Give, Report, SlotEnd
 from .printed import Tail, running
 from .reporter import FLUSH_S
-from .work_loop import payloads_of, undecoded
+from .work_loop import copies, payloads_of, undecoded
 
 LONGEST_SHARE_S = 1.0
 """A task counts as no longer than this, in seconds, for the size of later leases."""
@@ -64,6 +65,8 @@ class Steps:
             except StopIteration as end:
                 return end.value
             finally:
+                if copies:  # the board, and what the event loop waits at, are still its parent's
+                    os._exit(STRAY)
                 self._page.numbers[POSITION] = NONE
             try:
                 argument = yield waiting
@@ -180,6 +183,8 @@ class AsyncSlot:
         self._startable: deque[_Flight] = deque()
         self._tasks: set[asyncio.Task[_Flight]] = set()
         self._limit = 1
+        self._alone = False
+        self._leaving = False
         self._flush_due: asyncio.TimerHandle | None = None
         self._flush_soon = False
         self._ended: asyncio.Future[bool] | None = None
@@ -223,6 +228,7 @@ class AsyncSlot:
 
     def _take(self, give: Give) -> None:
         before, known = self._limit, bool(self._flights)
+        self._alone = give.alone
         self._limit = 1 if give.alone else self._job.options.concurrency
         payloads, _ = payloads_of(give.lease)
         flight = _Flight(give, self._board.pages[give.page], payloads)
@@ -240,7 +246,7 @@ class AsyncSlot:
 
     def _start(self) -> None:
         """Let as many fly as may. This is run for every task: it looks at no lease in vain."""
-        while self._startable and len(self._tasks) < self._limit:
+        while self._startable and len(self._tasks) < self._limit and not self._leaving:
             flight = self._startable[0]
             found = flight.start()
             if found is None:  # nor ever: an end only comes nearer
@@ -254,6 +260,8 @@ class AsyncSlot:
     def _landed(self, task: asyncio.Task[_Flight]) -> None:
         self._tasks.discard(task)
         self._plan_flush(task.result())
+        if self._alone:  # a broken pipe must show before the next starts
+            self._flush()
         self._start()
 
     async def _one(self, flight: _Flight, position: int, payload: Any) -> _Flight:
@@ -316,13 +324,17 @@ class AsyncSlot:
                     self._startable.remove(flight)
             if found or flight.over:
                 number, over = flight.lease.number, flight.over
-                reports.append(Report(number, found, over=over, concurrency=self._limit))
+                reports.append(Report(number, found, over, self._leaving, self._limit))
         self._end.send(*reports)
         if not self._flights:
-            self._end_with(True)
+            self._end_with(not self._leaving)
 
     def _leave(self) -> None:
-        """A coroutine does not end: report what landed, and end without it."""
+        """A coroutine does not end: report what landed, and end without it and its neighbours.
+
+        The lease of the coroutine may be over with that report: it says already that we leave.
+        """
+        self._leaving = True
         self._flush()
         for flight in self._flights:
             self._end.send(Report(flight.lease.number, [], leaving=True))

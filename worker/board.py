@@ -13,6 +13,8 @@ recorded once: the master refuses the outcome of a range that was given back.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
 import os
 import tempfile
@@ -127,11 +129,16 @@ class Board:
     def create(cls) -> Board:
         """A new board in memory that no path leads to."""
         if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("quartermaster-board")
+            descriptor = os.memfd_create(
+                "quartermaster-board", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+            )
         else:
             with tempfile.TemporaryFile() as file:
                 descriptor = os.dup(file.fileno())
         os.ftruncate(descriptor, _SIZE_BYTES)
+        # A task that shortens it would end the supervisor, too, by SIGBUS at its next look.
+        with contextlib.suppress(AttributeError, OSError):  # no memory of that kind
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         return cls(descriptor)
 
     def free(self) -> None:

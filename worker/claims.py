@@ -82,7 +82,7 @@ def _confine_in_slot(holdings: Holdings, slot: Slot, held: Held, ranges: Ranges,
         if any(start <= look.position < stop for start, stop in gone):
             holdings.vacate(slot, Doom(why))
     elif look.step or look.position == NONE:
-        held.ending = gone
+        held.ending = joined([*held.ending, *gone])
         slot.cancel(held, gone)
         asyncio.get_running_loop().call_later(CANCEL_S, _end_deaf, slot, held, why)
 

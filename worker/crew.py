@@ -203,7 +203,8 @@ class Crew:
 
     def _give(self, slot: Slot, held: Held) -> None:
         held.since = time.monotonic()
-        slot.give(held, self.max_bytes, self._verdict.alone(held.lease.job))
+        held.alone = self._verdict.alone(held.lease.job)
+        slot.give(held, self.max_bytes)
 
     # --- what slots say ---
 

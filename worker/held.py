@@ -22,7 +22,7 @@ class Held:
     outcomes took. version: of the job's code, known when a slot gets it; folder: where that code
     is, if not in the worker's own folder of jobs. ending: tasks that an async slot was told to
     cancel and that have not ended yet. hinted_at: when the log last said that its import or `setup`
-    takes long.
+    takes long. alone: its tasks run, and are reported, one at a time.
     """
 
     lease: Lease
@@ -34,6 +34,7 @@ class Held:
     left: Ranges = field(default_factory=list)
     ending: Ranges = field(default_factory=list)
     hinted_at: float = -math.inf
+    alone: bool = False
 
     def __post_init__(self) -> None:
         self.left = [(self.lease.start, self.lease.stop)]

@@ -1,6 +1,7 @@
 """What the supervisor and a slot say to each other, and how it is framed.
 
-Owns the shape of these messages: a length of four bytes, then MessagePack. Outcomes are made in
+Owns the shape of these messages: a mark and a length of four bytes each, then MessagePack. The
+mark tells a report from what a task has written to the descriptor by mistake. Outcomes are made in
 the slot as the master takes them, so the supervisor forwards them without a look inside.
 """
 
@@ -14,8 +15,15 @@ import msgspec
 
 from queue_manager.records import Lease, Outcome
 
-_HEAD_BYTES = 4
+_MARK = b"\xc1QM\xc1"  # no MessagePack and no UTF-8 has this byte
+_HEAD_BYTES = len(_MARK) + 4
 _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
+
+BROKEN = 74
+"""Exit code of a slot that can't report any more (EX_IOERR): a task has closed its pipe."""
+
+STRAY = 70
+"""Exit code of a copy of a slot: a task's `fork` came back out of `work` in the child, too."""
 
 
 class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
@@ -63,13 +71,17 @@ _reports = msgspec.msgpack.Decoder(Report)
 def frame(message: Give | Cancel | Report) -> bytes:
     """A message as it travels."""
     body = _encoder.encode(message)
-    return len(body).to_bytes(_HEAD_BYTES, "big") + body
+    return _MARK + len(body).to_bytes(4, "big") + body
 
 
 class Frames:
-    """Cuts a stream of bytes into the bodies of its frames."""
+    """Cuts a stream of bytes into the bodies of its frames.
+
+    garbled: it holds something else; nothing behind that can be read.
+    """
 
     def __init__(self) -> None:
+        self.garbled = False
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -78,18 +90,24 @@ class Frames:
         rest += data
         bodies: list[bytes] = []
         at = 0
-        while len(rest) - at >= _HEAD_BYTES:
-            stop = at + _HEAD_BYTES + int.from_bytes(rest[at : at + _HEAD_BYTES], "big")
-            if len(rest) < stop:
+        while not self.garbled and len(rest) - at >= _HEAD_BYTES:
+            size_at, body_at = at + len(_MARK), at + _HEAD_BYTES
+            self.garbled = rest[at:size_at] != _MARK
+            stop = body_at + int.from_bytes(rest[size_at:body_at], "big")
+            if self.garbled or len(rest) < stop:
                 break
-            bodies.append(bytes(rest[at + _HEAD_BYTES : stop]))
+            bodies.append(bytes(rest[body_at:stop]))
             at = stop
         del rest[:at]
         return bodies
 
 
 def decode_report(body: bytes) -> Report:
-    """Decode what a slot sent."""
+    """Decode what a slot sent.
+
+    Raises:
+        msgspec.MsgspecError: it is no report.
+    """
     return _reports.decode(body)
 
 
@@ -98,6 +116,7 @@ class SlotEnd:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self._is = _identity(sock.fileno())
         self._frames = Frames()
         self._waiting: deque[Give | Cancel] = deque()
         self._pid = os.getpid()
@@ -126,7 +145,29 @@ class SlotEnd:
 
     def send(self, *reports: Report) -> None:
         """Send reports, in one piece."""
-        if os.getpid() != self._pid:  # a fork of the user's came back out of `work`
-            os._exit(70)
+        if os.getpid() != self._pid:
+            os._exit(STRAY)
         if reports:
-            self.sock.sendall(b"".join(map(frame, reports)))
+            try:
+                self.sock.sendall(b"".join(map(frame, reports)))
+            except OSError:
+                self._break()
+
+    def check(self) -> None:
+        """End this process if the pipe is not what it was."""
+        try:
+            whole = _identity(self.sock.fileno()) == self._is
+        except OSError:
+            whole = False
+        if not whole:
+            self._break()
+
+    @staticmethod
+    def _break() -> None:
+        """At once, whichever thread this is: results that can't be told are of no use."""
+        os._exit(BROKEN)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino

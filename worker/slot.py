@@ -25,7 +25,7 @@ from .board import POSITION, PREPARING, Board
 from .outcomes import one_line
 from .pipe import Give, Report, SlotEnd
 from .printed import Printed
-from .reporter import Reporter, Watch
+from .reporter import FLUSH_S, Reporter, Watch
 from .work_loop import careful, payloads_of, run_lease
 
 if TYPE_CHECKING:
@@ -52,9 +52,13 @@ class Slot:
 
     def serve(self) -> None:
         """Until the pipe is closed, or a lease comes that needs a fresh process."""
-        give = self._end.receive()
-        while give is not None and self._run(give):
+        try:
             give = self._end.receive()
+            while give is not None and self._run(give):
+                give = self._end.receive()
+        except OSError:  # such as an event loop's, whose own descriptors are closed
+            self._end.check()
+            raise
 
     def _run(self, give: Give) -> bool:
         """Run a lease. False: this process must end."""
@@ -78,7 +82,8 @@ class Slot:
         payloads, fine = payloads_of(give.lease)
         work = job.work if fine else careful(job.work)
         self._watch.reporter = reporter
-        run_lease(give.lease, payloads, work, page, reporter)
+        # Alone: each is reported before the next starts, so that a broken pipe tells who broke it.
+        run_lease(give.lease, payloads, work, page, reporter, 0.0 if give.alone else FLUSH_S)
         self._watch.reporter = None
         return True
 
@@ -108,6 +113,7 @@ class Slot:
                 sys.stderr.flush()
                 reporter.release(_why(name, error))
                 return None
+            self._end.check()  # here it is not yet the first task's
             self._jobs[name], self._versions[name] = job, job.version
         return job
 

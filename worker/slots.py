@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from queue_manager.ranges import Ranges
 
 from .board import ERR, OUT, PAGES, Board
 from .held import Held
 from .output import Ends, Relays, Stream
-from .pipe import Cancel, Frames, Give, Report, decode_report, frame
+from .pipe import BROKEN, Cancel, Frames, Give, Report, decode_report, frame
 from .warden import Process, below, kill, kill_below
 
 GRACE_S = 2.0
@@ -32,6 +34,12 @@ GRACE_S = 2.0
 
 MARK = "QUARTERMASTER_SLOT"
 """A variable in the environment of a slot, by which its children are known when it has ended."""
+
+EOF_S = 0.5
+"""A slot whose pipe has ended is about to end itself; one that does not is ended by us."""
+
+_CLOSED = "its pipe to the worker was closed"
+_GARBLED = "something else than reports came through its pipe to the worker"
 
 _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
@@ -77,6 +85,7 @@ class Slot:
         self.deaths = deaths
         self.doom: Doom | None = None
         self.stopped_s = 0.0
+        self._broke = ""
         self.leaving = False
         self.over = False
         self._below: list[Process] = []
@@ -185,7 +194,7 @@ class Slot:
             return sum(held.weight for held in self.held) < 2 * self.concurrency
         return self.quick and len(self.held) < 2
 
-    def give(self, held: Held, max_bytes: int, alone: bool) -> None:
+    def give(self, held: Held, max_bytes: int) -> None:
         """Hand a lease to the process; it waits in the pipe behind those before it."""
         taken = {other.page for other in self.held}
         held.page = next(page for page in range(PAGES) if page not in taken)
@@ -195,7 +204,7 @@ class Slot:
             self.concurrency = 1  # until it says how many it runs at a time
         self.job, self.version = lease.job, held.version
         self.held.append(held)
-        self._send(frame(Give(lease, held.page, held.version, max_bytes, alone, held.folder)))
+        self._send(frame(Give(lease, held.page, held.version, max_bytes, held.alone, held.folder)))
 
     def take_back(self, held: Held, least: int = 0) -> list[tuple[int, int]]:
         """The ranges behind what has started, which now never will.
@@ -282,9 +291,16 @@ class Slot:
         return code == -signal.SIGTERM and not (self.doom or self.leaving)
 
     @property
+    def broken(self) -> bool:
+        """Whether it has ended because its pipe was found broken, which is no moment too soon."""
+        return bool(self._broke) or self._process.returncode == BROKEN
+
+    @property
     def cause(self) -> str:
         """How the process ended: exit code or signal."""
         code = self._process.returncode
+        if self.broken:
+            return self._broke or _CLOSED
         if code is None or code >= 0:
             return f"exit code {code}"
         try:
@@ -322,11 +338,41 @@ class Slot:
                 data = b""
             if not data:
                 self._loop.remove_reader(self._pipe)
+                self._loop.call_later(EOF_S, self._end_mute)
                 return
-            for body in self._frames.feed(data):
-                self._on_report(self, decode_report(body))
+            self._take_in(data)
             if len(data) < _READ_BYTES and not self.over:
                 return  # the loop calls again if there is more
+
+    def _take_in(self, data: bytes) -> None:
+        """Handle each report by itself: one that can't be read loses none of the others."""
+        for body in self._frames.feed(data):
+            try:
+                report = decode_report(body)
+            except msgspec.MsgspecError as error:
+                self._break(f"{_GARBLED}: {error}")
+            else:
+                self._on_report(self, report)
+        if self._frames.garbled:
+            self._break(_GARBLED)
+
+    def _end_mute(self) -> None:
+        """Its pipe has ended: a process that goes on, or another in its place, can't report."""
+        if not (self.over or self._has_ended()):
+            self._break(_CLOSED)
+
+    def _has_ended(self) -> bool:
+        """Whether the process has ended, reaped or not."""
+        with contextlib.suppress(ChildProcessError):
+            how = os.WEXITED | os.WNOWAIT | os.WNOHANG
+            return os.waitid(os.P_PID, self.pid, how) is not None
+        return True
+
+    def _break(self, why: str) -> None:
+        """End it on account of the task that did this to its pipe."""
+        if not self._broke and not self.leaving:
+            self._broke = why
+            self.kill()
 
 
 def _nobody(_: Slot) -> None:

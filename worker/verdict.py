@@ -10,7 +10,7 @@ import time
 
 from queue_manager.records import Failed
 
-from .board import NONE, PREPARING, Look
+from .board import PREPARING
 from .held import Held
 from .holdings import Holdings
 from .lacks import Lacks
@@ -20,7 +20,7 @@ from .slots import Slot
 log = logging.getLogger("quartermaster.worker")
 
 ALONE_S = 60.0
-"""How long an async job's tasks run one at a time when nobody knows which killed a slot."""
+"""How long a job's tasks run one at a time when nobody knows which of several ended a slot."""
 
 
 class Verdict:
@@ -31,33 +31,58 @@ class Verdict:
         self._alone_until: dict[str, float] = {}
 
     def alone(self, job: str) -> bool:
-        """Whether tasks of an async job should run one at a time for now."""
+        """Whether tasks of a job should run and be reported one at a time for now."""
         return time.monotonic() < self._alone_until.get(job, 0.0)
 
     def of(self, slot: Slot) -> None:
         """Charge a dead slot's running task, if it had one; the rest goes back."""
-        charged = [self._of(slot, held) for held in slot.held]
-        if not (slot.leaving or slot.doom or any(charged)):
-            log.warning("slot %d died: %s; no task is charged", slot.pid, slot.cause)
+        found = self._guilty(slot)
+        charged = len(found) == 1 and self._charge(slot, *found[0])
+        if len(found) > 1:
+            for held, _ in found:
+                self._alone_until[held.lease.job] = time.monotonic() + ALONE_S
+        for held in slot.held:
+            lacks = self._lacks_of(slot, held)
+            self._holdings.release(held, held.cut(0), lacks, unstarted=bool(lacks))
+        if not (slot.leaving or slot.doom or charged):
+            told = "no task is charged"
+            if len(found) > 1:
+                told = f"one of {len(found)} tasks did it: they run one at a time now"
+            log.warning("slot %d died: %s; %s", slot.pid, slot.cause, told)
 
-    def _of(self, slot: Slot, held: Held) -> bool:
-        look, lacks, charged = slot.board.pages[held.page].look(), "", False
+    def _lacks_of(self, slot: Slot, held: Held) -> str:
+        """Why the job is not tried here again, if its import or `setup()` was the end of it."""
+        look = slot.board.pages[held.page].look()
+        if look.position != PREPARING or slot.doom or slot.leaving:
+            return ""
+        return self._lacks.killed(held, slot.cause)
+
+    def _guilty(self, slot: Slot) -> list[tuple[Held, int]]:
+        """The tasks that the end may be due to; the one that was running, if that is known.
+
+        Between two tasks, or two steps of an async slot, or when the pipe was found broken, it is
+        one of those that have started and were not reported.
+        """
         if slot.leaving:
-            pass
-        elif look.position >= 0:
-            charged = self._charge(slot, held, look.position)
-        elif look.position == PREPARING and not slot.doom:
-            lacks = self._lacks.killed(held, slot.cause)
-        elif look.position == NONE and look.step:
-            charged = self._blame(slot, held, look)
-        self._holdings.release(held, held.cut(0), lacks, unstarted=bool(lacks))
-        return charged
+            return []
+        looks = [(held, slot.board.pages[held.page].look()) for held in slot.held]
+        found = [(held, look.position) for held, look in looks if look.position >= 0]
+        if slot.broken or not found:
+            found = [
+                (held, position)
+                for held, look in looks
+                for start, stop in held.left
+                for position in range(start, min(stop, look.unstarted))
+                if look.position != PREPARING
+            ]
+            if found and found[0][0].alone:  # the first whose report did not come
+                del found[1:]
+        doom = slot.doom
+        return found if doom is None else [one for one in found if doom.charges(*one)]
 
     def _charge(self, slot: Slot, held: Held, position: int) -> bool:
-        """Whether this task was still to be answered for, and has to answer for the end."""
+        """Whether this task was still to be answered for."""
         doom = slot.doom
-        if doom is not None and not doom.charges(held, position):
-            return False
         if not held.settle(position, position + 1):
             return False
         error = doom.why if doom is not None else f"its slot died: {slot.cause}"
@@ -73,14 +98,3 @@ class Verdict:
         )
         self._holdings.outbox.add(held.lease, failed)
         return True
-
-    def _blame(self, slot: Slot, held: Held, look: Look) -> bool:
-        """An async slot died between two steps: who did it is known if only one was in flight."""
-        if slot.doom is not None and slot.doom.held is not held:
-            return False
-        flying = [p for a, b in held.left for p in range(a, min(b, look.unstarted))]
-        if len(flying) == 1 and len(slot.held) == 1:
-            return self._charge(slot, held, flying[0])
-        if flying:
-            self._alone_until[held.lease.job] = time.monotonic() + ALONE_S
-        return False

@@ -6,6 +6,7 @@ task is elsewhere: what stands in this loop is paid a million times.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,10 +16,16 @@ from queue_manager.errors import ProtocolError, QueueError
 from queue_manager.records import Lease
 
 from .board import LIMIT, POSITION, STARTED, Page
+from .pipe import STRAY
 from .reporter import FLUSH_S, Reporter
 
 _SMALL = frozenset({int, float, bool, type(None)})
 _TEXT = frozenset({str, bytes})
+
+copies: list[int] = []
+"""Not empty in a process that a task has forked: it may do what it likes, but not go on here."""
+
+os.register_at_fork(after_in_child=lambda: copies.append(1))
 
 
 class _Bad:
@@ -77,14 +84,18 @@ def run_lease(
     work: Callable[[Any], Any],
     page: Page,
     reporter: Reporter,
+    flush_s: float = FLUSH_S,
 ) -> None:
-    """Run a lease up to its end or the limit on its page, and report all of it."""
+    """Run a lease up to its end or the limit on its page, and report all of it.
+
+    flush_s: how long results may wait for others.
+    """
     numbers, times, clock = page.numbers, page.times, time.monotonic
     append, small = reporter.results.append, _SMALL
     position = lease.start
     now = clock()
     reporter.begin(now)
-    due = now + FLUSH_S
+    due = now + flush_s
     for payload in payloads:
         times[STARTED] = now
         numbers[POSITION] = position  # before the limit is read: see `board`
@@ -95,8 +106,10 @@ def run_lease(
         except BaseException as error:  # also SystemExit: `work` does not end the slot
             started, now = now, clock()
             reporter.failed(error, started, now)
-            due = now + FLUSH_S
+            due = now + flush_s
         else:
+            if copies:  # the board is still its parent's
+                os._exit(STRAY)
             if type(result) in small:
                 append(result)
                 now = clock()
@@ -104,7 +117,7 @@ def run_lease(
                 now = _add(reporter, result, now)
             if now >= due:
                 reporter.flush(now)
-                due = now + FLUSH_S
+                due = now + flush_s
         position += 1
     page.close(position)
     reporter.finish(now)

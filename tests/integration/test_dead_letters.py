@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +176,47 @@ def test_what_cannot_be_done_is_one_line(fragile: Master, tmp_path: Path) -> Non
     assert f"run {held} has not ended" in refusal("forget", str(held))
     assert fragile.command("cancel", str(held)).code == 0
     assert "cancelled" in refusal("retry", str(held))
+
+
+CLOSES = """
+import os
+from queue_manager import Options
+OPTIONS = Options(attempts=1)
+def tasks(): return range(20)
+def work(n):
+    if n == 7: os.closerange(3, 256)
+    return n
+"""
+
+DEAF = """
+import asyncio
+from queue_manager import Options
+OPTIONS = Options(attempts=1, timeout_s=1.0)
+def tasks(): return [0, 1, 2]
+async def work(n):
+    while n == 1:
+        try: await asyncio.sleep(60)
+        except asyncio.CancelledError: pass
+    return n
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "bad", "says"),
+    [(CLOSES, 7, "its pipe to the worker was closed"), (DEAF, 1, "timed out after 1 s")],
+    ids=["a pipe that was closed", "a coroutine that swallows its cancellation"],
+)
+def test_a_task_that_breaks_its_slot_is_one_dead_letter_and_the_run_ends(
+    start_master: Callable[..., Master], source: str, bad: int, says: str
+) -> None:
+    """It is not tried without end, and the only slot there is works again."""
+    master = start_master()
+    (master.jobs / "breaks.py").write_text(source)
+    worker = master.worker(WORKER_SLOTS="1")
+    run = master.submit("breaks")
+    ended = master.ended_tasks(run, 3 if source is DEAF else 20)
+    assert [t["payload"] for t in ended if t["state"] == "dead"] == [bad]
+    assert says in next(t["error"] for t in ended if t["state"] == "dead")
+    assert len(worker.lines("died|timed out")) <= 3
+    again = master.submit("square", "count=3")
+    assert len(master.ended_tasks(again, 3)) == 3
