@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from queue_manager.arguments import parse_arguments
+from queue_manager.authkey import without_key
 from queue_manager.errors import JobError, RefusedError
 from queue_manager.lifeline import die_with
 from queue_manager.loading import load_job
@@ -51,6 +52,7 @@ async def check_job(job: str, words: list[str] | None, folder: Path) -> RunOptio
             *(_NO_WORDS if words is None else ("--", *words)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
+            env=without_key(os.environ),
             start_new_session=True,
             preexec_fn=partial(die_with, os.getpid()),
         )

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from queue_manager import __version__
-from queue_manager.authkey import find_authkey, master_authkey
+from queue_manager.authkey import find_authkey, hide_key, master_authkey
 from queue_manager.errors import QueueError, ReaderGoneError
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import is_text, log_to
@@ -174,4 +174,6 @@ def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bo
     """Run a command; its exit code. prints: what it does is told on standard output."""
     if prints:
         check_output()
-    return asyncio.run(command(load_settings()))
+    settings = load_settings()
+    hide_key()
+    return asyncio.run(command(settings))

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from queue_manager.arguments import finish_arguments, parse_arguments
-from queue_manager.authkey import find_authkey
 from queue_manager.errors import BadJobError
 from queue_manager.loading import Job, load_job
 from queue_manager.messages import Accepted, Collect, Collected, Finished, OpenRun, Page, RunOpened
@@ -42,9 +41,9 @@ def _inputs(job: Job, words: list[str]) -> Iterator[Any]:
         raise BadJobError(f"{job.name}: tasks() returned {kind}: it must yield payloads") from None
 
 
-def run_run(number: int, settings: Settings) -> None:
+def run_run(number: int, settings: Settings, authkey: bytes) -> None:
     """Feed and collect one run until it is over."""
-    wire = Wire(settings, find_authkey(settings))
+    wire = Wire(settings, authkey)
     opened = wire.request(lambda seq: OpenRun(seq, number), RunOpened).result()
     job = load_job(opened.job, settings.jobs_folder)
     feeding = threading.Thread(target=lambda: None)
@@ -82,11 +81,20 @@ def _nobody_collects(wire: Wire, run: int) -> None:
     wire.request(lambda seq: Collect(seq, run, NOBODY_COLLECTS), Page).result()
 
 
+def _handed_key() -> bytes:
+    """The key that the master writes to stdin; then there is nothing more to read, for nobody."""
+    key = sys.stdin.buffer.read()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    return key
+
+
 def main() -> None:
     forgive_prints()  # of the job's functions
     log_to(logging.StreamHandler())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    or_die(run_run, int(sys.argv[1]), load_settings())
+    or_die(run_run, int(sys.argv[1]), load_settings(), _handed_key())
     sys.stdout.flush()
     os._exit(0)  # the threads of the wire are not waited for
 

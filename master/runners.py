@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from queue_manager.authkey import without_key
 from queue_manager.lifeline import die_with
 
 from .broker.run import Run
@@ -88,7 +89,9 @@ class Runners:
     """
 
     def __init__(self, environment: Mapping[str, str], idle: Mapping[int, int]) -> None:
-        self._environment = {**os.environ, **environment}
+        # The key goes through the runner's stdin: a job must not find it in the environment.
+        self._environment = without_key({**os.environ, **environment})
+        self._authkey = environment.get("QUEUE_AUTHKEY", "").encode("utf-8", "surrogateescape")
         self._idle = idle
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -255,7 +258,7 @@ class Runners:
             "-m",
             "master.runner",
             str(runner.run.id),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=self._environment,
             start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
@@ -263,6 +266,9 @@ class Runners:
         )
         runner.trouble = ""
         asyncio.get_running_loop().call_later(START_S, ticket.leave)
+        if process.stdin is not None:
+            process.stdin.write(self._authkey)
+            process.stdin.close()
         if runner.stopped or runner.anew or self._stopping:  # while it was being started
             end_group(process)
         beside = Beside()

@@ -5,19 +5,41 @@ Owns the key's text and file; knows nothing of handshakes.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import SettingsError
 from .settings import Settings, is_loopback, others_reach
 
 STRONG_BYTES = 8
+VARIABLES = ("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE")
 _POLL_S = 0.1
 
 log = logging.getLogger(__name__)
+
+
+def without_key(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that runs code of a job: it has no use for the key."""
+    return {name: text for name, text in environ.items() if name not in VARIABLES}
+
+
+def hide_key() -> None:
+    """Take the key out of this process's environment, which its children and `/proc` show.
+
+    `unsetenv` alone leaves the text in the memory that `/proc/PID/environ` is read from.
+    """
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    for name in VARIABLES:
+        place = libc.getenv(name.encode())
+        if place:
+            ctypes.memset(place, ord("*"), len(ctypes.string_at(place)))
+        os.environ.pop(name, None)
 
 
 def find_authkey(settings: Settings, wait_s: float = 0.0) -> bytes:

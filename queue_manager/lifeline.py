@@ -1,4 +1,5 @@
-"""A child process that never outlives its parent, however the parent ends. Linux; else nothing."""
+"""What the kernel is asked about a process: that a child never outlives its parent, however that
+ends; that none of the same user reads its memory. Linux; else nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_PR_SET_DUMPABLE = 4
 
 
 def die_with(parent: int, number: int = signal.SIGKILL) -> None:
@@ -21,3 +23,12 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def close_to_others() -> None:
+    """Let no process of the same user read this one's memory, environment or descriptors.
+
+    It leaves no core dumps either, and a debugger needs root. A program that it starts is as ever.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)

@@ -10,8 +10,9 @@ import signal
 import sys
 import time
 
-from queue_manager.authkey import find_authkey
+from queue_manager.authkey import find_authkey, hide_key
 from queue_manager.errors import SettingsError
+from queue_manager.lifeline import close_to_others
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import log_to
 from queue_manager.tls import client_mode
@@ -41,6 +42,8 @@ def main() -> int:
 def _work(relays: Relays) -> int:
     try:
         settings = load_settings()
+        hide_key()
+        close_to_others()
         _check(settings)
         authkey = _authkey(settings)
     except SettingsError as error:

@@ -6,6 +6,7 @@ what was named. How it travels, and whether that may be trusted, is not known he
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -13,10 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from queue_manager.errors import JobError
-from queue_manager.loading import job_version
+from queue_manager.loading import job_version, version_of
 
 ASK_AGAIN_S = 5.0
 REFUSED_S = 60.0
+
+_VERSION = re.compile("[0-9a-f]{64}")
+"""A SHA-256 in hex; a version is the name of a folder here."""
 
 
 class FetchedCode:
@@ -41,6 +45,8 @@ class FetchedCode:
             JobError: it does not come; why.
         """
         now = time.monotonic()
+        if not _VERSION.fullmatch(version):
+            raise JobError(f"the master names a version that is none: {version[:80]!r}")
         if version in self._folders:
             return self._folders[version]
         until, why = self._refused.get(version, (0.0, ""))
@@ -56,6 +62,14 @@ class FetchedCode:
         self._asked.pop(version, None)
         if version in self._folders:
             return
+        try:
+            _check(version, files)
+            self._folders[version] = self._store(job, version, files)
+        except (JobError, OSError, ValueError) as error:
+            self.refused(version, f"its code from the master can't be used: {error}")
+
+    def _store(self, job: str, version: str, files: Mapping[str, bytes]) -> Path:
+        """Write files that were checked; nothing stays of what can't be used."""
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="quartermaster-code-"))
         folder = self._root / version / "jobs"
@@ -63,11 +77,10 @@ class FetchedCode:
             _write(folder, files)
             if job_version(job, folder) != version:
                 raise JobError("the master sent other code than it named")
-        except (JobError, OSError, ValueError) as error:
+        except (JobError, OSError, ValueError):
             shutil.rmtree(self._root / version, ignore_errors=True)
-            self.refused(version, f"its code from the master can't be used: {error}")
-            return
-        self._folders[version] = folder
+            raise
+        return folder
 
     def refused(self, version: str, why: str) -> None:
         """It does not come."""
@@ -85,11 +98,23 @@ class FetchedCode:
             shutil.rmtree(self._root, ignore_errors=True)
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, source in files.items():
+def _check(version: str, files: Mapping[str, bytes]) -> None:
+    """In memory, before a path is made of anything that came.
+
+    Raises:
+        JobError: it is not what was named.
+        ValueError: a name leads elsewhere.
+    """
+    if not _VERSION.fullmatch(version) or version_of(files) != version:
+        raise JobError("the master sent other code than it named")
+    for name in files:
         path = PurePosixPath(name)
         if path.is_absolute() or path.suffix != ".py" or ".." in path.parts or "\0" in name:
             raise ValueError(f"{name!r} is no file of jobs")
-        place = folder / path
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, source in files.items():
+        place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(source)

@@ -21,6 +21,7 @@ from typing import IO
 
 import msgspec
 
+from queue_manager.authkey import without_key
 from queue_manager.ranges import Ranges
 
 from .board import ERR, OUT, PAGES, Board
@@ -390,7 +391,7 @@ def _start(theirs: socket.socket, board: Board, folder: Path, mark: str) -> subp
     return subprocess.Popen(
         [sys.executable, "-m", "worker.slot", *map(str, words)],
         # No bytecode: on a full disk Python 3.11 leaves half a file, which no later slot can read.
-        env={**os.environ, MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**without_key(os.environ), MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -73,6 +73,52 @@ def test_no_master_at_all_is_one_line_to_a_command(place: Place) -> None:
     assert f"no master at 127.0.0.1:{port} (QUEUE_HOST, QUEUE_PORT)" in refusal
 
 
+CURIOUS = """
+import os, pathlib, sys
+def look():
+    names = [name for name in os.environ if name.startswith("QUEUE_AUTHKEY")]
+    shown = [pathlib.Path(f"/proc/{who}/environ") for who in ("self", os.getppid())]
+    words = sys.argv + [sys.stdin.read()]
+    return names, [KEY in text(path) for path in shown], [KEY.decode() in word for word in words]
+def text(path):
+    try: return path.read_bytes()
+    except OSError: return b""
+KEY = bytes.fromhex("KEY IN HEX")
+IMPORTED = look()
+OUT = pathlib.Path(__file__).with_suffix(".found")
+def note(where, found):
+    with OUT.open("a") as file: print(where, found, file=file)
+note("import", IMPORTED)
+def tasks():
+    note("tasks", look())
+    yield 1
+def work(n): note("work", look())
+def collect(item, result): note("collect", look())
+""".replace("KEY IN HEX", KEY.encode().hex())
+
+
+def test_no_code_of_a_job_finds_the_key_in_an_environment(
+    start_master: Callable[..., Master], tmp_path: Path
+) -> None:
+    """Neither a slot's, a runner's, nor that of the process that looks at it; nor a parent's."""
+    file = tmp_path / "the key"
+    file.write_text(KEY)
+    master = start_master(QUEUE_AUTHKEY_FILE=str(file))
+    (master.jobs / "curious.py").write_text(CURIOUS)
+    worker = master.worker()
+    run = master.submit("curious")
+    master.ended_tasks(run, 1)
+    found = master.jobs / "curious.found"
+    eventually(lambda: "collect" in found.read_text(), 10.0, "it is collected")
+    lines = found.read_text().splitlines()
+    assert {line.split()[0] for line in lines} == {"import", "tasks", "work", "collect"}
+    assert [line for line in lines if "True" in line or "QUEUE" in line] == []
+    for process in (master.process, worker):
+        environment = Path(f"/proc/{process.popen.pid}/environ").read_bytes()
+        assert KEY.encode() not in environment
+        assert str(file).encode() not in environment
+
+
 # --- the port ---
 
 

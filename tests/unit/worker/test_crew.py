@@ -455,7 +455,7 @@ from worker.output import Relays
 from worker.slots import Slot
 async def main(folder, pid):
     slot = Slot(folder, Relays.standard(), lambda *_: None, lambda *_: None)
-    slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000, False)
+    slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
     while not pid.exists():
         await asyncio.sleep(0.005)
     os.kill(os.getpid(), 9)

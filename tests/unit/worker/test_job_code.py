@@ -71,11 +71,32 @@ def test_what_is_not_what_was_named_is_not_run(asked: Asked, files: dict[str, by
         asked.code.folder("times", VERSION)
 
 
-def test_a_file_outside_of_the_folder_is_never_written(asked: Asked) -> None:
-    asked.code.came("times", VERSION, {**FILES, "../../evil.py": b"x"})
-    assert asked.code._root is not None
-    assert list(asked.code._root.parent.glob("evil.py")) == []
-    assert list(asked.code._root.rglob("evil.py")) == []
+@pytest.mark.parametrize("name", ["../../evil.py", "/tmp/evil.py", "evil.sh"])
+def test_a_file_outside_of_the_folder_is_never_written(asked: Asked, name: str) -> None:
+    """Also where the version is the hash of just that: nothing is written at all."""
+    files = {**FILES, name: b"x"}
+    asked.code.came("times", version_of(files), files)
+    assert asked.code._root is None
+    with pytest.raises(JobError, match="is no file of jobs"):
+        asked.code.folder("times", version_of(files))
+
+
+@pytest.mark.parametrize("version", ["", "..", "../../victim", "A" * 64, "a" * 63, "a" * 64 + "\n"])
+def test_a_version_that_is_no_hash_is_refused_before_any_path_is_made_of_it(
+    asked: Asked, tmp_path: Path, monkeypatch: Any, version: str
+) -> None:
+    """Removing what can't be used would remove what the name leads to."""
+    victim = tmp_path / "victim" / "file"
+    victim.parent.mkdir()
+    victim.touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "deep"))
+    (tmp_path / "deep").mkdir()
+    with pytest.raises(JobError, match="names a version that is none"):
+        asked.code.folder("times", version)
+    assert asked.all == []
+    asked.code.came("times", VERSION, FILES)
+    asked.code.came("times", version, {"times.py": b"other"})
+    assert victim.exists()
 
 
 def test_a_refusal_is_told_and_another_connection_may_ask_again(asked: Asked) -> None:

@@ -177,7 +177,7 @@ async def main(folder, pids):
     mark = orphans.new_mark()
     slot = Slot(folder, Relays.standard(), lambda *_: None, lambda *_: None, 0, mark)
     orphans.started(slot.pid, mark)
-    slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000, False)
+    slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
     while len(list(pids.glob("[0-9]*"))) < 5:
         await asyncio.sleep(0.005)
     orphans.sweep()
