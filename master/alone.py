@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from queue_manager.errors import RefusedError, StoreBusyError
-from queue_manager.lifeline import die_with
+from queue_manager.lifeline import die_with, stop_signals
 from queue_manager.settings import Settings
 
 from .broker.run import Run
@@ -161,7 +161,7 @@ def _asked(drain_s: float) -> tuple[asyncio.Event, asyncio.Event]:
             Beside().write(line.encode())
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, asked, number)
     return stop, hurry
 

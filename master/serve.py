@@ -12,6 +12,7 @@ from typing import Any
 from queue_manager import codec
 from queue_manager.arguments import split_arguments
 from queue_manager.errors import QueueError
+from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.terminal import harmless_line
 
@@ -28,7 +29,7 @@ _SHOWN = 300
 
 
 async def serve(settings: Settings, authkey: bytes) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code."""
+    """Serve until a signal asks for the end. Returns the exit code."""
     stop = stop_event()
     service = Service(settings, authkey)
     service.runners.on_finished.append(lambda run: _close(run, settings))
@@ -47,7 +48,7 @@ def _close(run: Run, settings: Settings) -> None:
 
 
 def stop_event() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; the second one acts as if nobody had asked."""
+    """An event that such a signal sets; the second one acts as if nobody had asked."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -55,7 +56,7 @@ def stop_event() -> asyncio.Event:
         stop.set()
         loop.remove_signal_handler(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, asked, number)
     return stop
 

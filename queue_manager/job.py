@@ -195,7 +195,8 @@ class Options:
         losses: lost leases of a task before it is a dead letter.
         timeout_s: hard limit of one try in seconds, from its start; None is no limit.
         concurrency: tasks that one slot of an async `work` keeps in flight.
-        memory_bytes: limit of a slot's memory; None is no limit.
+        memory_bytes: limit of what a slot has to itself in memory, imports included; reserved
+            addresses and mapped files do not count (Linux). None is no limit.
         per_group: holds back the tasks of each group (`Task(group=)`); None is no limit.
         needs: tags; only workers that have all of them (`WORKER_TAGS`) get its tasks.
 

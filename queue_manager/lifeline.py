@@ -1,5 +1,5 @@
-"""What the kernel is asked about a process: that a child never outlives its parent, however that
-ends; that none of the same user reads its memory. Linux; else nothing."""
+"""How a process ends, and who may look into it: a child never outlives its parent, however that
+ends (Linux; else nothing); which signals ask for an end."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ def close_to_others() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """What asks a service to end in good order: SIGTERM, Ctrl-C, and the end of its terminal.
+
+    Who starts it with `nohup` has it outlive the terminal.
+    """
+    found = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        found.append(signal.SIGHUP)
+    return found

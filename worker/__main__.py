@@ -9,27 +9,34 @@ import os
 import signal
 import sys
 import time
+import traceback
+from pathlib import Path
 
 from queue_manager.authkey import find_authkey, hide_key
 from queue_manager.errors import SettingsError
-from queue_manager.lifeline import close_to_others
+from queue_manager.lifeline import close_to_others, stop_signals
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import log_to
 from queue_manager.tls import client_mode
 
+from .outcomes import one_line
 from .output import RelayHandler, Relays
 from .supervisor import Supervisor
 
 log = logging.getLogger("quartermaster.worker")
 
 LOOK_S = 0.5
+ERROR = 70
+"""Exit code after an error of ours (EX_SOFTWARE)."""
+
 LAST_WORDS_S = 0.1
 """How long the last lines have until they are written."""
 
 
 def main() -> int:
-    """Run a worker; the exit code: 0 after a drain, 2 for a wrong setting."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes over
+    """Run a worker; the exit code: 0 after a drain, 2 for a wrong setting, 70 for our error."""
+    for number in set(stop_signals()) - {signal.SIGINT}:
+        signal.signal(number, lambda *_: sys.exit(0))  # until the supervisor takes over
     level = logging.WARNING if _arguments().quiet else logging.INFO
     relays = Relays.standard()
     log_to(RelayHandler(relays.err), level)
@@ -51,8 +58,23 @@ def _work(relays: Relays) -> int:
         return 2
     except KeyboardInterrupt:
         return 0
-    asyncio.run(_run(settings, authkey, relays))
+    try:
+        asyncio.run(_run(settings, authkey, relays))
+    except* Exception as errors:
+        # Its end is for whoever restarts it to see.
+        log.critical("worker: %s: it ends, to be started again", _line(errors))
+        relays.drain(LAST_WORDS_S)
+        os._exit(ERROR)
     return 0
+
+
+def _line(errors: BaseException) -> str:
+    """The first of them, and where it came from."""
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    frames = traceback.extract_tb(errors.__traceback__)
+    where = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
+    return f"{one_line(errors)}{where}"
 
 
 def _check(settings: Settings) -> None:

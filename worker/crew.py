@@ -129,7 +129,11 @@ class Crew:
         return claims.claimed(self.holdings)
 
     def recognize(self, leases: Iterable[HeldLease]) -> None:
-        """A new session: go on with these, end the rest."""
+        """A new session: go on with these, end the rest.
+
+        What was full for the old one need not be: code that was on its way comes no more.
+        """
+        self._full = False
         claims.recognize(self.holdings, leases)
         self._feed()
 
@@ -152,9 +156,11 @@ class Crew:
                 slot.close()
 
     def kill(self) -> None:
-        """End all slots now; what they were running goes back uncharged."""
+        """End all slots now; what they were running goes back uncharged, but what is too late."""
+        self.holdings.stopping = True
+        self._limits.check(time.monotonic())
         for slot in self.holdings.slots:
-            slot.doom = STOPPED
+            slot.doom = slot.doom or STOPPED
             slot.kill()
 
     def _feed(self) -> None:

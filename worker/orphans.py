@@ -141,7 +141,7 @@ class Orphans:
     def _tell(self, sign: str, one: Process) -> None:
         if self._warden is None:
             self._watch()
-        elif self._warden.stdin is not None:
+        elif self._warden.stdin is not None and not self._warden.stdin.closed:
             with contextlib.suppress(OSError):  # it is dead: `sweep` starts another
                 self._warden.stdin.write(f"{sign}{one.pid} {one.born}\n".encode())
 

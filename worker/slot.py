@@ -151,12 +151,18 @@ def _lacks(cause: BaseException | None) -> str:
 
 
 def _limit_memory(memory_bytes: int) -> None:
+    """What the process may write to and has to itself (getrlimit(2), since Linux 4.7).
+
+    Not its addresses (RLIMIT_AS): CUDA reserves more of them than any machine has memory, and files
+    that are mapped, such as a model's weights, take none that the kernel could not have back.
+    """
     import resource
 
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    _, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         memory_bytes = min(memory_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
+    resource.setrlimit(kind, (memory_bytes, hard))
 
 
 def _go_first() -> None:

@@ -7,10 +7,8 @@ no code of the user's, so it answers whatever the slots do.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import socket
 import uuid
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from typing import Protocol
 
 from queue_manager import __version__, health
 from queue_manager.errors import JobError
+from queue_manager.lifeline import stop_signals
 from queue_manager.link import Link
 from queue_manager.messages import (
     AskCode,
@@ -129,23 +128,37 @@ class Supervisor:
         self._done = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until a signal, or `drain`, ends it."""
+        """Work until a signal, or `drain`, ends it.
+
+        Raises:
+            ExceptionGroup: the session or the signs of life have ended by an error; without them
+                the worker looked well and did nothing.
+        """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stop_signals():
             loop.add_signal_handler(number, self.drain)
         self.crew.start()
-        pulse = asyncio.create_task(self._pulse())
-        link = asyncio.create_task(self.link.run())
-        await self._done.wait()
-        self._flush()
-        self.link.close()
-        pulse.cancel()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(link, GOODBYE_S)
-        self._orphans.close()
-        if self._code is not None:
-            self._code.close()
+        try:
+            async with asyncio.TaskGroup() as group:
+                link = group.create_task(self._keep_link())
+                pulse = group.create_task(self._pulse())
+                await self._done.wait()
+                self._flush()
+                self.link.close()
+                pulse.cancel()
+                await asyncio.wait({link}, timeout=GOODBYE_S)
+                link.cancel()  # it may be connecting to a master that does not answer
+        finally:
+            self.crew.kill()
+            self._orphans.close()
+            if self._code is not None:
+                self._code.close()
         log.info("worker %s: stopped", self._name)
+
+    async def _keep_link(self) -> None:
+        await self.link.run()
+        if not self._done.is_set():
+            raise RuntimeError("the link to the master has ended by itself")
 
     def drain(self) -> None:
         """Take nothing more, let running tasks end for a while, then end. Again: end now."""

@@ -299,3 +299,13 @@ def test_help_lists_the_commands(place: Place) -> None:
     commands = ("serve", "run", "submit", "status", "results", "failed", "show", "retry")
     for command in (*commands, "cancel", "forget"):
         assert re.search(rf"^  {command} ", ended.out, re.MULTILINE), ended.out
+
+
+def test_a_master_whose_terminal_ends_stops_in_good_order(
+    start_master: Callable[..., Master],
+) -> None:
+    """SIGHUP is as SIGTERM."""
+    master = start_master()
+    master.process.popen.send_signal(signal.SIGHUP)
+    assert master.process.wait() == 0
+    assert master.process.lines("^stopped")

@@ -397,6 +397,35 @@ def test_a_memory_limit_fails_the_task_and_stays_with_its_job(jobs: Any, run_wor
     run_worker(scenario)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it limits addresses")
+def test_a_memory_limit_is_not_one_of_addresses(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
+    """What CUDA reserves, and weights that are mapped from a file, take no memory."""
+    limit = 300 * 1024 * 1024
+    jobs.write(
+        f"""
+        import mmap
+        from queue_manager import Options
+        OPTIONS = Options(memory_bytes={limit})
+        def work(what):
+            private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+            if what == "reserved": return len(mmap.mmap(-1, {100 * limit}, private, 0))
+            if what == "taken": return len(bytearray({2 * limit}))
+            with open({str(tmp_path / "weights")!r}, "w+b") as file:
+                file.truncate({10 * limit})
+                return len(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        """
+    )
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease(["reserved", "mapped", "taken"])
+        rig.give(lease)
+        await rig.until(lambda: rig.failed and len(rig.done) == 2)
+        assert rig.failed[0].error.startswith("MemoryError")
+        assert rig.failed[0].position == 2
+
+    run_worker(scenario)
+
+
 def test_a_job_s_children_end_with_its_slot(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
     """Also when the slot dies of itself."""
     jobs.write(

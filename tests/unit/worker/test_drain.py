@@ -153,3 +153,27 @@ def test_a_slot_that_is_ended_by_sigterm_alone_costs_its_task_an_attempt(
         await rig.until(lambda: (after.number, 0) in rig.done)
 
     run_worker(scenario)
+
+
+def test_a_task_that_timed_out_at_the_end_of_a_drain_is_charged(
+    jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Also when it is about to be killed for that, or when nobody has looked since."""
+    monkeypatch.setattr("worker.slots.GRACE_S", 60.0)
+    flag = tmp_path / "started"
+    jobs.write(
+        f"import pathlib, signal\ndef work(n):\n"
+        f"    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"    pathlib.Path({str(flag)!r}).touch()\n    while True: pass\n"
+    )
+
+    async def scenario(rig: Any) -> None:
+        rig.give(jobs.lease([0], timeout_s=0.2))
+        await rig.until(flag.exists)
+        await rig.until(lambda: rig.slots[0].doom is not None)  # told to end, which it ignores
+        rig.supervisor.drain()
+        await rig.until(lambda: rig.supervisor._done.is_set())
+        assert [f.error for f in rig.failed] == ["timed out after 0.2 s"]
+        assert not rig.released
+
+    run_worker(scenario, drain_s=0.1)

@@ -256,3 +256,22 @@ def test_files_are_fetched_into_a_folder_that_others_do_not_read(asked: Asked) -
     assert asked.code._root is not None
     assert asked.code._root.stat().st_mode & 0o077 == 0
     assert Path(folder).name == "jobs"
+
+
+def test_a_limited_task_whose_code_was_on_its_way_when_the_connection_was_lost_comes_again(
+    jobs: Any, run_worker: Any
+) -> None:
+    """The new session is told of a free slot, or no limited task would ever be given to it."""
+    jobs.write("def work(n): return n")
+
+    async def scenario(rig: Any) -> None:
+        lease = jobs.lease([1], limited=True, version=VERSION)
+        rig.give(lease)
+        await rig.until(lambda: questions(rig) and rig.released)
+        await rig.until(lambda: rig.exchanges[-1].free == 0)
+        rig.link.drop()
+        rig.link.sent.clear()
+        rig.link.connect()
+        await rig.until(lambda: rig.exchanges and rig.exchanges[-1].free == 1)
+
+    run_worker(scenario)

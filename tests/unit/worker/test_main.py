@@ -78,7 +78,7 @@ def test_slots_die_with_their_supervisor(start: Any, wait_until: Any) -> None:
     wait_until(lambda: not any(_command(pid) for pid in slots))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_signal_ends_an_idle_worker_with_0(start: Any, wait_until: Any, number: int) -> None:
     """Though it has never seen a master."""
@@ -200,3 +200,63 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_worker(
             process.kill()
     os.close(reads)
     os.close(writes)
+
+
+FAULTY = """
+import sys
+from queue_manager import link
+from worker import supervisor
+from worker.__main__ import main
+
+async def ends(*_): {body}
+{patch}
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "patch", "says"),
+    [
+        ("raise ValueError('of the link')", "link.Link.run = ends", "ValueError: of the link"),
+        ("pass", "link.Link.run = ends", "RuntimeError: the link to the master has ended"),
+        (
+            "raise KeyError('of the pulse')",
+            "supervisor.Supervisor._pulse = ends",
+            "KeyError: 'of the pulse'",
+        ),
+    ],
+)
+def test_a_worker_whose_session_or_pulse_ends_by_an_error_ends_with_it(
+    tmp_path: Path, body: str, patch: str, says: str
+) -> None:
+    """In one line and with an exit code that a restart policy acts on; no slot is left."""
+    code = FAULTY.format(body=body, patch=patch)
+    settings = {"QUEUE_AUTHKEY": "a long key", "QUEUE_PORT": "1", "WORKER_SLOTS": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "JOBS_FOLDER": ".", **settings},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=20,
+    )
+    assert ended.returncode == 70
+    lines = [line for line in ended.stderr.splitlines() if "can't reach" not in line]
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith(f"worker: {says}")
+    assert lines[0].endswith(": it ends, to be started again")
+
+
+def test_a_worker_that_was_started_with_nohup_outlives_its_terminal(
+    start: Any, wait_until: Any
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        worker = start(QUEUE_AUTHKEY="a long key", WORKER_SLOTS="1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_until(lambda: "can't reach" in worker.log)
+    worker.process.send_signal(signal.SIGHUP)
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(10) == 0
+    assert "stopped" in worker.log
