@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import sys
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 from .board import ERR, NONE, OUT, POSITION, TAIL_BYTES, Board, Page
 
@@ -81,9 +81,13 @@ class Printed:
     def install(self) -> None:
         """Stand between `print` and the two pipes, for as long as the process lives."""
         for name, number in (("stdout", OUT), ("stderr", ERR)):
-            tee = _Tee(getattr(sys, name), number, self)
+            tee = self.tee(getattr(sys, name), number)
             setattr(sys, name, tee)
             setattr(sys, f"__{name}__", tee)  # the old one has lost its buffer
+
+    def tee(self, stream: TextIO, number: int) -> TextIO:
+        """A stream in the place of another, whose buffer it takes."""
+        return _Tee(stream, number, self)
 
 
 class _Tee(io.TextIOWrapper):

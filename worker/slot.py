@@ -26,6 +26,7 @@ from .outcomes import one_line
 from .pipe import Give, Report, SlotEnd
 from .printed import Printed
 from .reporter import FLUSH_S, Reporter, Watch
+from .surroundings import Snapshot, Surroundings
 from .work_loop import careful, payloads_of, run_lease
 
 if TYPE_CHECKING:
@@ -40,10 +41,20 @@ class Slot:
     """Runs the leases that come through the pipe, one after the other."""
 
     def __init__(
-        self, end: SlotEnd, board: Board, folder: Path, watch: Watch, printed: Printed
+        self,
+        end: SlotEnd,
+        board: Board,
+        folder: Path,
+        watch: Watch,
+        printed: Printed,
+        around: Surroundings | None = None,
     ) -> None:
         self._end, self._board, self._folder, self._watch = end, board, folder, watch
         self._printed = printed
+        self._around = around
+        self._pristine = around.take() if around is not None else None
+        self._kept: dict[str, Snapshot] = {}
+        self._last: tuple[str, int] | None = None
         self._jobs: dict[str, Job] = {}
         self._versions: dict[str, str] = {}
         self._async: dict[str, AsyncSlot] = {}
@@ -64,7 +75,7 @@ class Slot:
         """Run a lease. False: this process must end."""
         page = self._board.pages[give.page]
         page.numbers[POSITION] = PREPARING
-        if not self._fits(give):
+        if not (self._fits(give) and self._is_in_order(give)):
             return self._leave(give)
         cold = give.lease.job not in self._jobs
         reporter = Reporter(give, page, self._end.send, self._printed)
@@ -102,6 +113,13 @@ class Slot:
             self._folder = folder
         return self._versions.get(name, give.version) == give.version
 
+    def _is_in_order(self, give: Give) -> bool:
+        """Put back what tasks of another run have changed. False: it takes another process."""
+        last, self._last = self._last, (give.lease.job, give.lease.run)
+        if self._around is None or self._pristine is None or last in (None, self._last):
+            return True
+        return self._around.put_back(self._kept.get(give.lease.job, self._pristine))
+
     def _prepared(self, give: Give, reporter: Reporter) -> Job | None:
         """The job, imported and set up; None when that failed, which was reported."""
         name = give.lease.job
@@ -115,6 +133,8 @@ class Slot:
                 return None
             self._end.check()  # here it is not yet the first task's
             self._jobs[name], self._versions[name] = job, job.version
+            if self._around is not None:  # what import and `setup()` have made is for all runs
+                self._kept[name] = self._around.take()
         return job
 
     def _prepare(self, name: str) -> Job:
@@ -188,7 +208,8 @@ def main(words: list[str]) -> int:
     memory = Board(board)
     printed = Printed(memory)
     printed.install()  # what `work` prints shows at once
-    Slot(SlotEnd(socket.socket(fileno=pipe)), memory, Path(words[3]), watch, printed).serve()
+    end, folder = SlotEnd(socket.socket(fileno=pipe)), Path(words[3])
+    Slot(end, memory, folder, watch, printed, Surroundings(printed)).serve()
     return 0
 
 
