@@ -74,7 +74,7 @@ class Crew:
         self.holdings = Holdings(outbox)
         self._folder, self._count, self._on_change = folder, count, on_change
         self._orphans, self._relays = orphans, relays
-        self._lacks = Lacks(folder, fetched)
+        self._lacks = Lacks(folder, fetched, self.code_came)
         self._verdict = Verdict(self.holdings, self._lacks)
         self._limits = Limits(self.holdings)
         self._ticking = False

@@ -5,8 +5,11 @@ Owns what is remembered of that; a lease that is refused goes back with the line
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from queue_manager.errors import JobError
@@ -28,10 +31,18 @@ class Lacks:
     Args:
         folder: of this worker's own jobs.
         fetched: code that comes from the master; None where that is not wanted.
+        on_read: called when files are read that were not when they were asked for.
     """
 
-    def __init__(self, folder: Path, fetched: FetchedCode | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fetched: FetchedCode | None = None,
+        on_read: Callable[[], None] = lambda: None,
+    ) -> None:
         self.versions = Versions(folder)
+        self._on_read = on_read
+        self._told: set[str] = set()
         self._fetched = fetched
         self._folder = folder
         self._unfit: dict[str, tuple[str, float, str]] = {}
@@ -39,6 +50,8 @@ class Lacks:
 
     def check(self, held: Held) -> bool:
         """Note which version of its job's code is here, and where. False: it is on its way.
+
+        From the master, or from a disk that is slow.
 
         Raises:
             JobError: the lease can't be run here; the line is for the person who reads it.
@@ -55,9 +68,13 @@ class Lacks:
         lease = held.lease
         held.folder = ""
         try:
-            held.version = self.versions.of(lease.job, lease.run)
-            if lease.version and held.version != lease.version:
-                held.version = self.versions.fresh(lease.job, lease.run)
+            version = self.versions.of(lease.job, lease.run)
+            if version and lease.version not in ("", version):
+                version = self.versions.fresh(lease.job, lease.run)
+            if version is None:
+                self._tell_when_read(lease.job)
+                return False
+            held.version = version
         except JobError:
             if self._fetched is None or not lease.version:
                 raise
@@ -69,6 +86,16 @@ class Lacks:
         folder = self._fetched.folder(lease.job, lease.version)
         held.version, held.folder = lease.version, str(folder or "")
         return folder is not None
+
+    def _tell_when_read(self, job: str) -> None:
+        if job not in self._told:
+            self._told.add(job)
+            loop = asyncio.get_running_loop()
+            self.versions.when_read(job, lambda: _soon(loop, self._read, job))
+
+    def _read(self, job: str) -> None:
+        self._told.discard(job)
+        self._on_read()
 
     def _other_version(self, job: str, here: str, there: str) -> str:
         return (
@@ -91,3 +118,8 @@ class Lacks:
     def works(self, job: str, version: str) -> None:
         """A slot has run this code."""
         self._deaths.pop((job, version), None)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[str], None], job: str) -> None:
+    with contextlib.suppress(RuntimeError):  # the worker has ended before its disk
+        loop.call_soon_threadsafe(act, job)

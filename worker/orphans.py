@@ -14,15 +14,20 @@ import logging
 import os
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
+from .hunter import hunter
 from .slots import MARK
 from .warden import Process, below, children, group, kill, process, session
 
 log = logging.getLogger("quartermaster.worker")
 
 AGAIN_S = 0.05
+TURN_S = 0.02
+"""So long what has come to the supervisor is looked at in one turn of its loop."""
+
 CLOSE_S = 0.1
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -46,6 +51,8 @@ class Orphans:
     def __init__(self, adopts: bool = False) -> None:
         self._worker = uuid.uuid4().hex
         self._adopts = adopts
+        self._looking = False
+        self._hunted: set[Process] = set()
         self._count = 0
         self._marks: dict[int, str] = {}
         self._slots: dict[int, Process] = {}
@@ -75,16 +82,29 @@ class Orphans:
 
     def sweep(self) -> None:
         """Now and then: see what is below the slots, and end what belongs to none any more."""
-        self._note()
+        if not self._looking:
+            self._looking = True
+            slots, known = list(self._marks), list(self._owners)
+            loop = asyncio.get_running_loop()
+            hunter.do(lambda: self._look(loop, slots, known))
         self._reap(set(self._marks))
 
-    def _note(self) -> None:
+    def _look(
+        self, loop: asyncio.AbstractEventLoop, slots: list[int], known: list[Process]
+    ) -> None:
+        """In a thread: there may be thousands."""
+        alive = {one for one in known if process(one.pid) == one}
+        strayed = {
+            one: slot for slot in slots for one in below(slot) if group(one.pid) not in (slot, 0)
+        }
+        with contextlib.suppress(RuntimeError):  # the worker has ended
+            loop.call_soon_threadsafe(self._note, set(known) - alive, strayed)
+
+    def _note(self, gone: set[Process], strayed: dict[Process, int]) -> None:
         """Remember what has left the group of its slot: the mark may be gone from it, too."""
-        known = {one: slots for one, slots in self._owners.items() if process(one.pid) == one}
-        for slot in self._marks:
-            for one in below(slot):
-                if group(one.pid) != slot:
-                    known[one] = {slot}
+        self._looking = False
+        known = {one: slots for one, slots in self._owners.items() if one not in gone}
+        known |= {one: {slot} for one, slot in strayed.items() if slot in self._marks}
         for one in known.keys() - self._owners.keys():
             self._tell("*", one)
         for one in self._owners.keys() - known.keys():
@@ -101,18 +121,35 @@ class Orphans:
         if self._warden is not None and self._warden.poll() is not None:
             self._watch()
         again = False
+        until = time.monotonic() + TURN_S
         known = {*self._marks, self._warden.pid if self._warden is not None else 0}
         for pid in children(os.getpid()):
             if pid in known:
                 continue
+            if time.monotonic() > until:
+                again = True
+                break
             with contextlib.suppress(OSError):
                 ended = os.waitpid(pid, os.WNOHANG)[0] != 0
                 one = None if ended else process(pid)
                 left = one is not None and self._left(one, slots)
-                kill([one] if one is not None and left else [])
+                if one is not None and left:
+                    self._hunt(one)
                 again = again or ended or left
         if again:
             asyncio.get_running_loop().call_later(AGAIN_S, self._reap, slots)
+
+    def _hunt(self, one: Process) -> None:
+        if one not in self._hunted:
+            self._hunted.add(one)
+            loop = asyncio.get_running_loop()
+            hunter.do(lambda: self._kill(loop, one))
+
+    def _kill(self, loop: asyncio.AbstractEventLoop, one: Process) -> None:
+        """In a thread."""
+        kill([one])
+        with contextlib.suppress(RuntimeError):  # the worker has ended
+            loop.call_soon_threadsafe(self._hunted.discard, one)
 
     def _left(self, one: Process, slots: set[int]) -> bool:
         """Whether a child of ours was left by a slot that has ended."""

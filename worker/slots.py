@@ -26,6 +26,7 @@ from queue_manager.ranges import Ranges
 
 from .board import ERR, OUT, PAGES, Board
 from .held import Held
+from .hunter import hunter
 from .output import Ends, Relays, Stream
 from .pipe import BROKEN, Cancel, Frames, Give, Report, decode_report, frame
 from .warden import Process, below, kill, kill_below
@@ -89,7 +90,8 @@ class Slot:
         self._broke = ""
         self.leaving = False
         self.over = False
-        self._below: list[Process] = []
+        self._below: list[Process] = []  # the hunter's alone, as is the next
+        self._reapable = False
         self.board = Board.create()
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
@@ -237,21 +239,34 @@ class Slot:
     def terminate(self, doom: Doom) -> None:
         """SIGTERM, after 2 s SIGKILL, for the process and its children. doom: why."""
         self.doom = self.doom or doom
-        if not self.over:
-            self._below += below(self.pid)  # what is in no group of ours dies when this has ended
-        self._signal(signal.SIGTERM)
+        hunter.do(self._ask)
         self._loop.call_later(GRACE_S, self.kill)
 
     def kill(self) -> None:
-        """SIGKILL for the process and all that is below it, whatever group that is in."""
-        if not self.over:
+        """SIGKILL, soon, for the process and all that is below it, whatever group that is in."""
+        hunter.do(self._hunt_down)
+
+    def _ask(self) -> None:
+        if not self._reapable:
+            self._below += below(self.pid)  # what is in no group of ours dies when this has ended
+            self._signal(signal.SIGTERM)
+
+    def _hunt_down(self) -> None:
+        if not self._reapable:
             kill_below(self.pid)
-        self._signal(signal.SIGKILL)
-        kill(self._below)
-        self._below.clear()
+            self._signal(signal.SIGKILL)
+            kill(self._below)
+            self._below.clear()
+
+    def _last_hunt(self) -> None:
+        """It has ended: its children, if it left any; then its number may be another's."""
+        self._hunt_down()
+        self._reapable = True
+        with contextlib.suppress(RuntimeError):  # the loop has ended before the slot
+            self._loop.call_soon_threadsafe(self._ended)
 
     def _signal(self, number: int) -> None:
-        if not self.over:  # not reaped yet, so the number is still this group's
+        if not self._reapable:  # so the number is still this group's
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
@@ -260,7 +275,8 @@ class Slot:
         try:
             threading.Thread(target=self._wait, name="quartermaster-wait", daemon=True).start()
         except RuntimeError as error:
-            self.kill()
+            self._hunt_down()
+            self._reapable = True
             self._on_end = _nobody
             self._ended()
             raise OSError(str(error)) from error
@@ -269,11 +285,9 @@ class Slot:
         """In a thread: leave the process unreaped, so that its group can still be killed."""
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        with contextlib.suppress(RuntimeError):  # the loop has ended before the slot
-            self._loop.call_soon_threadsafe(self._ended)
+        hunter.do(self._last_hunt)
 
     def _ended(self) -> None:
-        self.kill()  # its children, if it left any
         self.over = True
         self._read_pipe()
         for stream in self._streams:
@@ -387,7 +401,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 def _start(theirs: socket.socket, board: Board, folder: Path, mark: str) -> subprocess.Popen[bytes]:
     """Start the process in a session of its own: a terminal's Ctrl-C is the supervisor's."""
-    words = [theirs.fileno(), board.descriptor, os.getpid(), folder.resolve()]
+    words = [theirs.fileno(), board.descriptor, os.getpid(), folder.absolute()]
     return subprocess.Popen(
         [sys.executable, "-m", "worker.slot", *map(str, words)],
         # No bytecode: on a full disk Python 3.11 leaves half a file, which no later slot can read.

@@ -180,7 +180,9 @@ async def main(folder, pids):
     slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
     while len(list(pids.glob("[0-9]*"))) < 5:
         await asyncio.sleep(0.005)
-    orphans.sweep()
+    while not orphans._owners:
+        orphans.sweep()
+        await asyncio.sleep(0.005)
     os.kill(os.getpid(), 9)
 asyncio.run(main(*map(pathlib.Path, sys.argv[1:])))
 """
