@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
 from queue_manager.messages import Refused, encode
 from queue_manager.peer import Peer
 from queue_manager.records import Message
+
+log = logging.getLogger("quartermaster.master")
+
+_OURS = "the master can't do that because of an error of its own: its log tells which"
 
 
 def send(peer: Peer, message: Message) -> None:
@@ -15,3 +24,21 @@ def send(peer: Peer, message: Message) -> None:
 def refuse(peer: Peer, seq: int, error: str) -> None:
     """Say in one line why a request is not granted."""
     send(peer, Refused(seq, error))
+
+
+def told(task: asyncio.Task[Any]) -> BaseException | None:
+    """For the end of a task that nobody waits for: an error in it goes to the log."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("an error of ours", exc_info=error)
+    return error
+
+
+def or_refuse(peer: Peer, seq: int) -> Callable[[asyncio.Task[Any]], None]:
+    """For the end of a task that answers a request: whoever asked is answered in any case."""
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        if told(task) is not None:
+            refuse(peer, seq, _OURS)
+
+    return ended

@@ -10,7 +10,7 @@ from queue_manager.errors import QueueError
 from queue_manager.messages import Accepted, CancelRun, ForgetRun, RetryRun
 from queue_manager.peer import Peer
 
-from .answers import refuse, send
+from .answers import or_refuse, refuse, send
 from .broker.lease import Session
 from .broker.run import Run
 from .changes import QUEUE_RUN
@@ -41,6 +41,7 @@ class Endings:
         task = asyncio.get_running_loop().create_task(self._look_and_retry(peer, message, run))
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
+        task.add_done_callback(or_refuse(peer, message.seq))
 
     async def _look_and_retry(self, peer: Peer, message: RetryRun, run: Run) -> None:
         try:
@@ -106,6 +107,7 @@ class Endings:
         task = asyncio.get_running_loop().create_task(self._end_and_forget(peer, message, run))
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
+        task.add_done_callback(or_refuse(peer, message.seq))
 
     async def _end_and_forget(self, peer: Peer, message: ForgetRun, run: Run) -> None:
         """Its runner collects, or is in `finish()`: nothing is taken from under it."""

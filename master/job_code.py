@@ -16,7 +16,7 @@ from queue_manager.peer import Peer
 from queue_manager.records import FRAME_BYTES
 from queue_manager.tls import CODE_IN_CLEAR
 
-from .answers import refuse, send
+from .answers import or_refuse, refuse, send
 
 MOST_BYTES = FRAME_BYTES - 64 * 1024
 
@@ -39,6 +39,7 @@ class CodeDesk:
         task = asyncio.get_running_loop().create_task(self._answer(peer, message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(or_refuse(peer, message.seq))
 
     async def _answer(self, peer: Peer, message: AskCode) -> None:
         try:

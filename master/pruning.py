@@ -14,6 +14,7 @@ from functools import partial
 
 from queue_manager.errors import StoreError
 
+from .answers import told
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS, QUEUE_RUN, Changes
 from .delivery import Delivery
@@ -95,6 +96,7 @@ class Pruning:
                     self._turn.post(Step(partial(self._prune, number), log.debug))
         if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
             self._cleaning = asyncio.get_running_loop().create_task(self._clean(now))
+            self._cleaning.add_done_callback(told)
 
     def stop(self) -> None:
         """Leave the rest for the next start."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from queue_manager.authkey import without_key
 from queue_manager.lifeline import die_with
 
+from .answers import told
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS
 from .child_output import end_group, output_of
@@ -113,6 +114,7 @@ class Runners:
         task = asyncio.get_running_loop().create_task(self._keep(runner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(told)
 
     def lives(self, run: Run) -> bool:
         """Whether a runner has still to do with a run."""

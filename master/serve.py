@@ -16,6 +16,7 @@ from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.terminal import harmless_line
 
+from .answers import told
 from .broker.run import Run
 from .plain_json import shown
 from .runners import uncollected
@@ -35,6 +36,7 @@ async def serve(settings: Settings, authkey: bytes) -> int:
     service.runners.on_finished.append(lambda run: _close(run, settings))
     service.start()
     seeding = asyncio.create_task(_seed(service))
+    seeding.add_done_callback(told)
     await stop.wait()
     seeding.cancel()
     await service.stop()

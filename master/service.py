@@ -39,7 +39,7 @@ from queue_manager.peer import Peer
 from queue_manager.settings import Settings, others_reach
 from queue_manager.tls import master_mode
 
-from .answers import refuse
+from .answers import or_refuse, refuse, told
 from .broker import Broker
 from .broker.run import Run
 from .changes import QUEUE_RUN
@@ -195,6 +195,7 @@ class Service:
         self.broker.expect(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
+        self._ticking.add_done_callback(told)  # the health file grows old then
 
     async def stop(self) -> None:
         """Close in good order; nothing that was acknowledged is lost."""
@@ -233,6 +234,7 @@ class Service:
         task = asyncio.get_running_loop().create_task(self._answer_start(peer, message))
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
+        task.add_done_callback(or_refuse(peer, message.seq))
 
     async def _answer_start(self, peer: Peer, message: StartRun) -> None:
         try:

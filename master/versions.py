@@ -21,6 +21,7 @@ from queue_manager.errors import QueueError, RefusedError
 from queue_manager.loading import job_version
 from queue_manager.records import RunOptions
 
+from .answers import told
 from .broker.run import Run
 from .changes import QUEUE_RUN
 from .check import check_job
@@ -127,6 +128,7 @@ class Versions:
         task = asyncio.get_running_loop().create_task(self.look(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(told)
 
     async def look(self, job: str) -> None:
         """Compare a job's file with what its active runs have; take what is new."""

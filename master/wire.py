@@ -44,7 +44,11 @@ class Wire:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._link.run())
+        try:
+            self._loop.run_until_complete(self._link.run())
+        except BaseException:  # else whoever waits for an answer would wait for ever
+            log.exception("an error of ours in the session with the master")
+        os._exit(75)
 
     def _submit(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)

@@ -72,3 +72,25 @@ def test_code_that_does_not_fit_into_a_frame_is_refused_with_what_to_do(
     monkeypatch.setattr(code_module, "MOST_BYTES", 20)
     answer = asked(folder, "times", job_version("times", folder))
     assert "put them into the worker's image" in answer.error
+
+
+def test_an_error_of_ours_is_an_answer_too(folder: Path, monkeypatch: Any, caplog: Any) -> None:
+    """Whoever asked would wait for ever, and the log would have no word of it."""
+
+    def fails(*_: Any) -> None:
+        raise KeyError("of ours")
+
+    monkeypatch.setattr(code_module, "job_files", fails)
+
+    async def ask() -> None:
+        peer = LinkedPeer()
+        CodeDesk(folder).ask(peer, AskCode(3, "times", "0" * 64))
+        async with asyncio.timeout(20):
+            while not peer.sent:
+                await asyncio.sleep(0)
+        (answer,) = peer.sent
+        assert isinstance(answer, Refused)
+        assert (answer.seq, "error of its own" in answer.error) == (3, True)
+
+    asyncio.run(ask())
+    assert "an error of ours" in caplog.text
