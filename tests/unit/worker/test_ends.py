@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from queue_manager.records import Done, Failed
+from worker.pipe import Frames, Report, frame
+from worker.slots import Slot
 
 HEAD = """
 import ctypes, os, pathlib, signal, sys, threading, time
@@ -205,22 +207,16 @@ def work(n):
     run_worker(scenario)
 
 
-def test_a_report_that_cannot_be_read_loses_none_of_the_others(
-    jobs: Any, run_worker: Any, tmp_path: Path
-) -> None:
-    """What is behind it counts; its slot is replaced, for what it said may have been the end."""
-    jobs.write(
-        HEAD.format(folder=tmp_path, concurrency=1)
-        + r"""
-def work(n):
-    if n == 1: os.write(pipe(), b"\xc1QM\xc1\0\0\0\1\0")
-    return n
-"""
-    )
-
-    async def scenario(rig: Any) -> None:
-        done, failed = await settle_all(rig, jobs, [0, 1, 2])
-        assert (sorted(done), failed) == ([0, 1, 2], {})
-        await rig.until(lambda: rig.supervisor._orphans._count == 2)
-
-    run_worker(scenario)
+def test_a_report_that_cannot_be_read_loses_none_of_the_others(monkeypatch: Any) -> None:
+    """What is behind it counts; its slot ends, for what it said may have been the end."""
+    seen: list[int] = []
+    broken: list[str] = []
+    slot = Slot.__new__(Slot)
+    slot._frames = Frames()
+    slot._on_report = lambda _, report: seen.append(report.lease)
+    monkeypatch.setattr(slot, "_break", broken.append)
+    slot._take_in(frame(Report(1, [])) + b"\xc1QM\xc1\0\0\0\1\0" + frame(Report(2, [])))
+    assert seen == [1, 2]
+    assert len(broken) == 1
+    slot._take_in(b"other words" + frame(Report(3, [])))
+    assert (seen, len(broken)) == ([1, 2], 2)
