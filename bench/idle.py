@@ -155,7 +155,11 @@ class _OwnClient:
         self._loop = asyncio.new_event_loop()
         hello = Hello("client", socket.gethostname(), os.getpid())
         self._link = Link(
-            ("127.0.0.1", port), processes.AUTHKEY, lambda: hello, on_message=self._received
+            ("127.0.0.1", port),
+            processes.AUTHKEY,
+            lambda: hello,
+            on_message=self._received,
+            mode=processes.tls_mode,
         )
         self._after = self._seq = 0
         self._pages: asyncio.Queue[tuple[float, Page]] = asyncio.Queue()

@@ -26,7 +26,7 @@ def measure() -> list[Figure]:
         processes.master(folder) as (_, port),
         tutorial.plain_server() as plain_port,
     ):
-        own = QueueManager(("127.0.0.1", port), processes.AUTHKEY)
+        own = QueueManager(("127.0.0.1", port), processes.AUTHKEY, tls=processes.tls_mode)
         own.connect()
         stock = tutorial.connected(port, processes.AUTHKEY)
         plain = tutorial.connected(plain_port)

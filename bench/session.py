@@ -102,7 +102,13 @@ class _WorkerSession:
     def __init__(self, port: int, worker: str) -> None:
         hello = Hello("worker", socket.gethostname(), os.getpid(), 1, worker=worker)
         self._came: asyncio.Queue[Leases] = asyncio.Queue()
-        self.link = Link(("127.0.0.1", port), AUTHKEY, lambda: hello, on_message=self._received)
+        self.link = Link(
+            ("127.0.0.1", port),
+            AUTHKEY,
+            lambda: hello,
+            on_message=self._received,
+            mode=processes.tls_mode,
+        )
         self._seq = self._got = 0
 
     def exchange(self, outcomes: Sequence[Done | Released], want: int) -> None:

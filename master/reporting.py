@@ -12,6 +12,7 @@ from typing import Any
 
 from queue_manager.job import Counts
 from queue_manager.messages import AskStatus, Page, Status
+from queue_manager.terminal import harmless
 
 from .complaints import JOB_ERRORS, Complaints
 from .wire import Wire
@@ -100,6 +101,6 @@ class Reporter:
             if text:
                 line = " ".join(str(text).splitlines())
                 # Not where collect() prints: those may be results, and a progress bar is here.
-                print(line, file=sys.stderr, flush=True)
+                print(harmless(line), file=sys.stderr, flush=True)
         except JOB_ERRORS as error:
             self._complaints.note("report", error)

@@ -256,6 +256,37 @@ def test_a_job_or_argument_that_is_wrong_is_one_line_and_starts_no_run(
     assert "square" not in master.status()
 
 
+ODD_JOBS = {
+    "positional": ("def tasks(x, /): yield x", "jobs/positional.py: tasks() takes 'x' by position"),
+    "agenerator": ("async def tasks(): yield 1", "jobs/agenerator.py: tasks() is async, which"),
+    "pair": ("def work(a, b): pass", "jobs/pair.py: work() takes the payload and nothing else"),
+    "yields": ("def work(n): yield n", "jobs/yields.py: work() has a yield"),
+    "warms": ("async def setup(): pass", "jobs/warms.py: setup() is async and work() is not"),
+    "gathers": ("def collect(r): pass", "jobs/gathers.py: collect() takes payload and result"),
+    "colours": (
+        "import enum\nclass Colour(enum.Enum):\n RED = 1\n BLUE = 2\ndef tasks(x: Colour): yield 1",
+        "argument 'x' is one of RED, BLUE, not 'green'",
+    ),
+    "perhaps": (
+        "from typing import Optional\ndef tasks(x: Optional[int] = None): yield x",
+        "argument 'x' is a whole number or none, not 'green'",
+    ),
+}
+
+
+def test_a_job_that_would_stall_later_is_one_line_when_it_is_submitted(master: Master) -> None:
+    (master.jobs / "dangling.py").symlink_to("/nowhere/dangling.py")
+    for name, (source, line) in ODD_JOBS.items():
+        work = "" if "def work" in source else "\ndef work(n): return n"
+        (master.jobs / f"{name}.py").write_text(f"{source}{work}\n")
+        assert line in master.command("submit", name, "x=green").refusal
+    line = (
+        "no job 'dangling': jobs/dangling.py is a link to /nowhere/dangling.py, which is not there"
+    )
+    assert master.command("submit", "dangling").refusal == f"qm: {line}"
+    assert len(master.asked().runs) == 1  # the queue run
+
+
 def test_a_seed_that_is_wrong_is_one_line_in_the_log(start_master: Callable[..., Master]) -> None:
     master = start_master(JOB="nosuch")
     master.process.says("^JOB=nosuch: no job 'nosuch'.*; the master serves without it")

@@ -99,10 +99,10 @@ def test_it_is_called_once_more_at_the_end_whatever_has_changed(clock: Any) -> N
 def test_what_it_returns_is_one_line_on_stderr_and_nothing_where_it_is_empty(
     clock: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for answer in ("10 of 100\nso far", None, "", 7):
+    for answer in ("10 of 100\nso far", None, "", 7, "at \x1b[2J"):
         scene = Scene(clock, answer)
         scene.reporter.say_last()
-    assert capfd.readouterr() == ("", "10 of 100 so far\n7\n")
+    assert capfd.readouterr() == ("", "10 of 100 so far\n7\nat \\x1b[2J\n")
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1)])
