@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from queue_manager import health
+from queue_manager.authkey import installation_salt
 from queue_manager.errors import QueueError, SettingsError
 from queue_manager.manager import serving
 from queue_manager.messages import (
@@ -120,7 +121,9 @@ class Service:
         where = (settings.queue_bind, settings.queue_port)
         try:
             mode = master_mode(settings)
-            self.server = manager(where, authkey, max_bytes=most, tls=mode).get_server()
+            salt = installation_salt(settings)
+            made = manager(where, authkey, max_bytes=most, tls=mode, salt=salt)
+            self.server = made.get_server()
         except OSError as error:
             raise SettingsError(
                 f"QUEUE_BIND={where[0]}, QUEUE_PORT={where[1]}: can't listen there:"

@@ -6,18 +6,43 @@ Owns the key's text and file; knows nothing of handshakes.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import logging
+import math
 import os
+import re
 import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import SettingsError
-from .settings import Settings, is_loopback, others_reach
+from .handshake import SALT_BYTES
+from .settings import Settings, is_loopback, others_reach, reached_by
 
-STRONG_BYTES = 8
 VARIABLES = ("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE")
+STRONG_BYTES = 16
+_TRIAL_BYTES = 8
+_LEAST_DIFFERENT = 8
+_STRONG_BITS = 112  # of 16 raw random bytes at least so many are counted, see `_KINDS`
+
+_BITS_OF_A_LETTER = 2.0  # of words; English has 1 to 1.5 (Shannon 1951)
+_BITS_OF_A_CHARACTER = 6.0  # of text beyond ASCII, Chinese say
+_WORDS = re.compile(rb"[A-Z]?[a-z]*([ ,.\-_][A-Z]?[a-z]*)*|[A-Z]*([ ,.\-_][A-Z]*)*")
+_HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
+_KINDS = tuple(
+    (re.compile(kind), size)
+    for kind, size in (
+        (rb"[0-9]", 10),
+        (rb"[a-z]", 26),
+        (rb"[A-Z]", 26),
+        (rb"[^0-9A-Za-z\0-\x1f\x7f-\xff]", 33),
+        (rb"[\0-\x1f\x7f-\xff]", 161),
+    )
+)
+
+SALT = "salt"
+"""The file beside the store with the installation's salt, in hex."""
 _POLL_S = 0.1
 
 log = logging.getLogger(__name__)
@@ -69,17 +94,40 @@ def find_authkey(settings: Settings, wait_s: float = 0.0) -> bytes:
 def master_authkey(settings: Settings) -> bytes:
     """The key of the master, made at random where it is safe to do so.
 
-    A key shorter than 8 bytes is logged as a warning where only this machine or a compose
-    network can reach the queue.
+    Where only this machine or a compose network can reach the queue a weak key will do; one shorter
+    than 8 bytes is logged as a warning.
 
     Raises:
         SettingsError: no key is set and the queue can be reached from other machines, the key
             is too weak for that, or its file can be neither read nor made.
     """
     key = _key_of_master(settings)
-    if len(key) < STRONG_BYTES:
-        _check_weak(settings, len(key))
+    weak = weakness(key)
+    if weak:
+        _check_weak(settings, key, weak)
     return key
+
+
+def installation_salt(settings: Settings) -> bytes:
+    """The salt of a master's store, made once: guesses at recorded handshakes start anew for each.
+
+    It is no secret: the server says it in its first frame.
+
+    Raises:
+        SettingsError: it can be neither read nor made, or is none.
+    """
+    path = settings.master_data / SALT
+    text = _read(path)
+    if text is None:
+        _make_folder(path.parent)
+        text = _make(path, 0o600, "MASTER_DATA", secrets.token_hex(SALT_BYTES))
+    try:
+        salt = bytes.fromhex(text.decode())
+    except ValueError:
+        salt = b""
+    if len(salt) != SALT_BYTES:
+        raise SettingsError(f"{path} is no salt ({2 * SALT_BYTES} hex digits): delete it")
+    return salt
 
 
 def _key_of_master(settings: Settings) -> bytes:
@@ -87,7 +135,7 @@ def _key_of_master(settings: Settings) -> bytes:
         return find_authkey(settings)
     if settings.queue_authkey_file is not None:
         path = settings.queue_authkey_file
-        return _read(path) or _make(path, 0o640, "QUEUE_AUTHKEY_FILE")
+        return _read(path) or _make(path, 0o640, "QUEUE_AUTHKEY_FILE", secrets.token_urlsafe(32))
     if not is_loopback(settings.queue_bind):
         raise SettingsError(
             f"QUEUE_AUTHKEY is not set and QUEUE_BIND={settings.queue_bind} can be reached "
@@ -97,26 +145,57 @@ def _key_of_master(settings: Settings) -> bytes:
     key = _read(path)
     if key is None:
         _make_folder(path.parent)
-        key = _make(path, 0o600, "MASTER_DATA")
+        key = _make(path, 0o600, "MASTER_DATA", secrets.token_urlsafe(32))
     return key
 
 
-def _check_weak(settings: Settings, length: int) -> None:
-    short = f"the authkey has {length} bytes, fewer than {STRONG_BYTES}"
+def _check_weak(settings: Settings, key: bytes, weak: str) -> None:
+    found = f"the authkey is weak: {weak}"
     if not others_reach(settings):
-        log.warning("%s: fine for a trial on this machine only", short)
+        if len(key) < _TRIAL_BYTES:
+            log.warning("%s. Fine for a trial on this machine only", found)
     elif settings.queue_allow_weak_authkey:
-        log.warning("%s, and other machines can try to guess it", short)
+        log.warning("%s. Other machines can try to guess it", found)
     else:
-        where = (
-            f"QUEUE_PUBLISH={settings.queue_publish}"
-            if settings.queue_publish is not None
-            else f"QUEUE_BIND={settings.queue_bind}"
-        )
         raise SettingsError(
-            f"{short}, and {where} can be reached from other machines: take a longer "
-            "QUEUE_AUTHKEY, or set QUEUE_ALLOW_WEAK_AUTHKEY=1"
+            f"{found}, and {reached_by(settings)} can be reached from other machines: take what"
+            " `python -c 'import secrets; print(secrets.token_urlsafe(16))'` prints as"
+            " QUEUE_AUTHKEY, or set QUEUE_ALLOW_WEAK_AUTHKEY=1"
         )
+
+
+def weakness(key: bytes) -> str:
+    """Why a key does not count as 16 random bytes; empty if it may be that.
+
+    Randomness can't be measured, so this is a rule that random keys of that strength pass (in hex,
+    base64 or as raw bytes), and short, repeated, counted up or spoken ones do not.
+    """
+    if len(key) < STRONG_BYTES:
+        return f"it has {len(key)} bytes, fewer than {STRONG_BYTES}"
+    if len(set(key)) < _LEAST_DIFFERENT:
+        return f"it has {len(set(key))} different bytes, fewer than {_LEAST_DIFFERENT}"
+    period = (key + key).find(key, 1)
+    steps = sum(abs(one - two) <= 1 for one, two in itertools.pairwise(key))
+    if period < len(key) or 2 * steps > len(key):
+        return "it repeats itself, or counts up or down"
+    if _bits(key) < _STRONG_BITS:
+        return "it looks like words, digits or too short a text, not like 16 random bytes"
+    return ""
+
+
+def _bits(key: bytes) -> float:
+    """How much the key is worth, by the kinds of bytes that occur in it."""
+    if _WORDS.fullmatch(key):
+        return _BITS_OF_A_LETTER * len(key)
+    if _HEX.fullmatch(key):
+        return 4.0 * len(key)
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if 2 * sum(character > "\x7f" for character in text) > len(text):
+        return _BITS_OF_A_CHARACTER * len(text)
+    return math.log2(sum(size for kind, size in _KINDS if kind.search(key))) * len(key)
 
 
 def _read(path: Path) -> bytes | None:
@@ -142,14 +221,14 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _make(path: Path, mode: int, variable: str) -> bytes:
-    """Write a random key; of several that start at once, one wins and all return its key."""
+def _make(path: Path, mode: int, variable: str, text: str) -> bytes:
+    """Write a random text; of several that start at once, one wins and all return its text."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             with open(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32) + "\n")
+                file.write(text + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(draft, mode)  # whatever the umask is
@@ -160,11 +239,11 @@ def _make(path: Path, mode: int, variable: str) -> bytes:
         pass
     except OSError as error:
         raise SettingsError(
-            f"{variable}: there is no authkey at {path} and none can be made: {error.strerror}"
+            f"{variable}: there is no {path.name} at {path} and none can be made: {error.strerror}"
         ) from error
     key = _read(path)
     if key is None:
-        raise SettingsError(f"the authkey file {path} was deleted while the master started")
+        raise SettingsError(f"the file {path} was deleted while the master started")
     return key
 
 

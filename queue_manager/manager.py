@@ -26,6 +26,7 @@ class QueueManager(BaseManager):
         authkey: what both sides have, as bytes.
         max_bytes: serving side only: the most that one payload may have.
         tls: when the connection is encrypted, as QUEUE_TLS says it: `auto` is wherever it can be.
+        salt: serving side only: of this installation, 16 bytes; None is a new one.
     """
 
     _Server = LoopServer
@@ -37,9 +38,10 @@ class QueueManager(BaseManager):
         *,
         max_bytes: int = FRAME_BYTES,
         tls: Mode = "auto",
+        salt: bytes | None = None,
     ) -> None:
         super().__init__(address, authkey, names.SERIALIZERS[tls])
-        self._max_bytes, self._tls = max_bytes, tls
+        self._max_bytes, self._tls, self._salt = max_bytes, tls, salt
 
     def get_server(self) -> Any:
         """The serving side (the stock method has its own Server built in).
@@ -54,6 +56,7 @@ class QueueManager(BaseManager):
             manager._serializer,
             self._max_bytes,
             self._tls,
+            self._salt,
         )
 
 

@@ -59,6 +59,7 @@ class Peer(FrameProtocol):
         server: what it belongs to.
         where: the other side's address, for people.
         challenge: what was sent to it; empty when TLS has proved the key already.
+        arrived: called when it has proved the key, and at its end.
 
     Attributes:
         encrypted: nobody on the way can read or change what is said.
@@ -66,14 +67,20 @@ class Peer(FrameProtocol):
             this may be one of our own sessions.
     """
 
-    def __init__(self, server: LoopServer, where: str, challenge: bytes = b"") -> None:
+    def __init__(
+        self,
+        server: LoopServer,
+        where: str,
+        challenge: bytes = b"",
+        arrived: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(handshake.HANDSHAKE_BYTES)
         self.encrypted = self.ours = not challenge
         self.server = server
         self.where = where
         self.name = where
         self.session: Any = None  # whatever the served objects keep with this connection
-        self._challenge = challenge
+        self._challenge, self._arrived = challenge, arrived
         self._receive: Callable[[bytes], None] = self._answer_received
         if self.encrypted:
             self._await_request()
@@ -92,6 +99,7 @@ class Peer(FrameProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.peers.discard(self)
+        self._arrived()
         self._cancel_deadline()
         for served in self._talks_to:
             served.ended(self, exc is not None and not self._eof)
@@ -203,6 +211,7 @@ class Peer(FrameProtocol):
         self._acknowledge()
 
     def _await_request(self) -> None:
+        self._arrived()
         self.max_bytes = self.server.stock_frame_bytes
         self._receive = self._request_received
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
+import resource
 import socket
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import handshake, names, tls
+from .client_hello import RECORD_HEADER_BYTES, proves
+from .door import MOST, Door, Visitor
 from .errors import WrongKeyError
 from .framing import frame, tune
 from .peer import Peer, Served
@@ -26,7 +31,12 @@ log = logging.getLogger("quartermaster.server")
 _ACCEPT_AT_ONCE = 64
 _ACCEPT_PAUSE_S = 0.2
 _GOODBYE_S = 1.0
-_HELLO_BYTES = 64 * 1024
+_UNREAD_BYTES = 64 * 1024
+_CLIENT_HELLO = bytes([tls.CLIENT_HELLO])
+_LONGEST_HELLO_BYTES = 16 * 1024  # of a TLS record
+_HANDSHAKES_AT_ONCE = 32
+_CROWDED_HANDSHAKE_S = 1.0
+_FILES_A_VISITOR = 4  # of all that may be open, no more than a quarter for strangers
 _STOCK_EXTRA_BYTES = 64 * 1024
 _OF_QUEUES = {"task": names.TASK_QUEUE[0], "result": names.RESULT_QUEUE[0]}
 _HOSTS_LOGGED, _NAMES_LOGGED = 256, 8
@@ -73,6 +83,8 @@ class LoopServer:
         self._served: dict[str, Served] = {}
         self._asked_in_vain: dict[str, set[str]] = {}
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._door = Door(min(MOST, _raise_file_limit() // _FILES_A_VISITOR))
+        self._encrypting = asyncio.Semaphore(_HANDSHAKES_AT_ONCE)
         self.peers: set[Peer] = set()
 
     def serve_forever(self) -> None:
@@ -137,6 +149,10 @@ class LoopServer:
 
     def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
+            wait_s = self._door.wait_s(loop.time())
+            if wait_s > 0:
+                self._pause_accepting(loop, wait_s)
+                return
             try:
                 sock, where = self.listener.socket.accept()
             except (BlockingIOError, InterruptedError):
@@ -144,26 +160,28 @@ class LoopServer:
             except ConnectionError:
                 continue
             except OSError as error:
-                self._pause_accepting(loop, error)
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self.reject("anybody", "out of file descriptors")
+                self._pause_accepting(loop, _ACCEPT_PAUSE_S)
                 return
-            self._begin(loop, sock, f"{where[0]}:{where[1]}")
+            self._begin(loop, sock, where[0], f"{where[0]}:{where[1]}")
 
-    def _pause_accepting(self, loop: asyncio.AbstractEventLoop, error: OSError) -> None:
-        # Out of descriptors the socket stays readable: without a pause this is a busy loop.
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            self.reject("anybody", "out of file descriptors")
+    def _pause_accepting(self, loop: asyncio.AbstractEventLoop, pause_s: float) -> None:
+        # The socket stays readable: without a pause this is a busy loop.
         fileno = self.listener.socket.fileno()
         if fileno < 0:
             return
         loop.remove_reader(fileno)
-        loop.call_later(_ACCEPT_PAUSE_S, self._resume_accepting, loop)
+        loop.call_later(pause_s, self._resume_accepting, loop)
 
     def _resume_accepting(self, loop: asyncio.AbstractEventLoop) -> None:
         fileno = self.listener.socket.fileno()
         if fileno >= 0:
             loop.add_reader(fileno, self._accept, loop)
 
-    def _begin(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str) -> None:
+    def _begin(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, address: str, where: str
+    ) -> None:
         challenge = handshake.new_challenge(self.salt, encrypts=not self.plain_only)
         first = handshake.CHALLENGE + challenge
         if self.encrypted_only:
@@ -175,81 +193,132 @@ class LoopServer:
         except OSError:
             sock.close()
             return
-        task = loop.create_task(self._welcome(loop, sock, where, challenge))
+        visitor = self._door.enter(address, loop.time())
+        task = loop.create_task(self._welcome(loop, sock, where, challenge, visitor))
+        visitor.send_away = functools.partial(self._crowded_out, where, task.cancel)
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
 
+    def _crowded_out(self, where: str, end: Callable[[], object]) -> None:
+        self.reject(where, "too many have not shown the key, and it is the slowest")
+        end()
+
     async def _welcome(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str, challenge: bytes
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        where: str,
+        challenge: bytes,
+        visitor: Visitor,
     ) -> None:
-        """Let the first byte decide between a plain client and one that speaks TLS."""
+        """Let the first byte decide between a client in clear and one that speaks TLS."""
+        leave = functools.partial(self._door.leave, visitor)
+        peer: Peer | None = None
         try:
-            first = await asyncio.wait_for(_peek(loop, sock), HANDSHAKE_S)
+            async with asyncio.timeout(HANDSHAKE_S):
+                first = await _first_words(loop, sock)
+            if first[:1] == _CLIENT_HELLO:
+                await self._encrypt(loop, sock, where, first)
+            elif self.encrypted_only:
+                # A client of the standard library has read why, and left without a word.
+                self.reject(where, "not encrypted, and QUEUE_TLS=required")
+                sock.close()
+            elif first:
+                peer = Peer(self, where, challenge, leave)
+                visitor.send_away = functools.partial(self._crowded_out, where, peer.abort)
+                await loop.connect_accepted_socket(lambda: peer, sock)
+            else:
+                sock.close()
         except TimeoutError:
             self.reject(where, "silent during the handshake")
             sock.close()
-            return
         except (OSError, asyncio.CancelledError):
-            sock.close()
-            return
-        if self.encrypted_only and first[:1] != bytes([tls.CLIENT_HELLO]):
-            # A client of the standard library has read why, and left without a word.
-            self.reject(where, "not encrypted, and QUEUE_TLS=required")
-            sock.close()
-        elif not first:
-            sock.close()
-        elif first[0] == tls.CLIENT_HELLO:
-            await self._encrypt(loop, sock, where)
-        else:
-            await loop.connect_accepted_socket(lambda: Peer(self, where, challenge), sock)
+            if peer is None:
+                sock.close()
+        finally:
+            if peer is None:
+                leave()
 
     async def _encrypt(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str, hello: bytes
     ) -> None:
-        """The TLS handshake, which proves the key by itself."""
+        """The TLS handshake, which proves the key by itself; few at a time, each has an SSL object.
+
+        Once it has begun the socket is the transport's to close.
+        """
         if self._context is None:
             why = "QUEUE_TLS=off" if tls.has_psk() else tls.lacking()
             self.reject(where, f"it wants to encrypt: {why}")
             _last_word(sock, tls.NO_TLS_ALERT)
-            return
+        elif not proves(hello, self.keys.psk, tls.identity(self.salt).encode()):
+            self.reject(where, "wrong authkey")
+            _last_word(sock, tls.WRONG_KEY_ALERT)
+        else:
+            async with self._encrypting:
+                # Where others wait nobody may dawdle: a recorded ClientHello gets as far as here.
+                timeout_s = _CROWDED_HANDSHAKE_S if self._encrypting.locked() else HANDSHAKE_S
+                await self._finish_tls(loop, sock, where, timeout_s)
+
+    async def _finish_tls(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str, timeout_s: float
+    ) -> None:
         # asyncio closes a failed handshake without sending OpenSSL's alert; the other side shall
         # know why.
-        other = None
-        try:
-            other = sock.dup()
-            await loop.connect_accepted_socket(
-                lambda: Peer(self, where),
-                sock,
-                ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE_S,
-                ssl_shutdown_timeout=_GOODBYE_S,
-            )
-        except OSError as error:
-            if isinstance(tls.meaning(error, where), WrongKeyError):
-                self.reject(where, "wrong authkey")
-                if other is not None:
+        with sock.dup() as other:
+            try:
+                await loop.connect_accepted_socket(
+                    lambda: Peer(self, where),
+                    sock,
+                    ssl=self._context,
+                    ssl_handshake_timeout=timeout_s,
+                    ssl_shutdown_timeout=_GOODBYE_S,
+                )
+            except asyncio.CancelledError:
+                pass
+            except OSError as error:
+                if isinstance(tls.meaning(error, where), WrongKeyError):
+                    self.reject(where, "wrong authkey")
                     _last_word(other, tls.WRONG_KEY_ALERT)
-            else:
-                self.reject(where, "its TLS handshake failed")
-        finally:
-            if other is not None:
-                other.close()
+                else:
+                    self.reject(where, "its TLS handshake failed")
 
 
 def _last_word(sock: socket.socket, alert: bytes) -> None:
     with contextlib.suppress(OSError):
         sock.send(alert)
         sock.shutdown(socket.SHUT_WR)
-        sock.recv(_HELLO_BYTES)  # a close with something unread is a reset, which takes the alert
+        sock.recv(_UNREAD_BYTES)  # a close with something unread is a reset, which takes the alert
     sock.close()
 
 
-async def _peek(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
+async def _first_words(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
+    """What the other side begins with: a byte, or a whole ClientHello. None of it is taken.
+
+    Empty at its end, or when it begins as TLS and goes on as something else. While a ClientHello is
+    incomplete it stays in the kernel; SO_RCVLOWAT makes the socket readable when it is whole. So
+    it costs no SSL object, which is 0.3 MiB with its buffers, before there is something to check.
+    """
+    need = 1
+    while True:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, need)
+        await _readable(loop, sock)
+        seen = sock.recv(need, socket.MSG_PEEK)
+        if len(seen) < need:
+            return b""
+        if seen[:1] != _CLIENT_HELLO or need > RECORD_HEADER_BYTES:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            return seen
+        length = int.from_bytes(seen[3:5], "big")  # RFC 8446, 5.1
+        if need == RECORD_HEADER_BYTES and (seen[1] != 3 or not 0 < length <= _LONGEST_HELLO_BYTES):
+            return b""
+        need = RECORD_HEADER_BYTES if need == 1 else RECORD_HEADER_BYTES + length
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
     readable = loop.create_future()
     loop.add_reader(sock.fileno(), _set, readable)
     try:
         await readable
-        return sock.recv(1, socket.MSG_PEEK)
     finally:
         loop.remove_reader(sock.fileno())
 
@@ -257,3 +326,12 @@ async def _peek(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
 def _set(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _raise_file_limit() -> int:
+    """Have as many descriptors as this process may have, and say how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft if soft != resource.RLIM_INFINITY else sys.maxsize

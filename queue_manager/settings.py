@@ -154,6 +154,13 @@ def others_reach(settings: Settings) -> bool:
     return not (is_loopback(settings.queue_bind) or settings.queue_publish_known)
 
 
+def reached_by(settings: Settings) -> str:
+    """The setting by which other machines reach the master, as its line names it."""
+    if settings.queue_publish is not None:
+        return f"QUEUE_PUBLISH={settings.queue_publish}"
+    return f"QUEUE_BIND={settings.queue_bind}"
+
+
 def _value(name: str, text: str, kind: Any) -> Any:
     if kind is Path or kind == Path | None:
         return Path(text)

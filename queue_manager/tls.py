@@ -12,7 +12,7 @@ import ssl
 from typing import Literal
 
 from .errors import ConnectionLostError, QueueError, TlsError, WrongKeyError
-from .settings import Settings, is_loopback, publish_host
+from .settings import Settings, is_loopback, others_reach, reached_by
 
 Mode = Literal["auto", "required", "off"]
 
@@ -58,16 +58,15 @@ def encrypts(mode: Mode, host: str, server_does: bool) -> bool:
 
 
 def master_mode(settings: Settings) -> Mode:
-    """The mode of a master: one that other machines reach by QUEUE_PUBLISH demands TLS.
+    """The mode of a master: one that other machines reach demands TLS unless told otherwise.
 
     Raises:
         TlsError: it is to demand TLS, and this Python has none.
     """
-    host = publish_host(settings)
-    published = host is not None and not is_loopback(host)
-    mode: Mode = "required" if published and not settings.queue_tls_set else settings.queue_tls
+    told = settings.queue_tls_set
+    mode: Mode = settings.queue_tls if told or not others_reach(settings) else "required"
     if mode == "required" and not has_psk():
-        why = "QUEUE_TLS=required" if settings.queue_tls_set else f"QUEUE_PUBLISH={host}"
+        why = "QUEUE_TLS=required" if told else reached_by(settings)
         raise TlsError(f"{why}: {lacking()}")
     return mode
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -183,7 +184,7 @@ def test_clients_in_a_container_use_a_master_on_the_host(stack: Stack, tmp_path:
     """The container's Python 3.13 against the host's, a stock client and our worker."""
     network = stack.client.networks.list(names=[f"{stack.project}_queue"])[0]
     gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
-    key = "a key for this test"
+    key = secrets.token_urlsafe(16)  # beyond loopback no other will do
     environment = {
         "PATH": _path(),
         "QUEUE_BIND": gateway,

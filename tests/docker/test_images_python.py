@@ -19,6 +19,7 @@ TESTED = [
     "tests/integration/test_tls.py",
     "tests/integration/test_code_travels.py",
     "tests/integration/test_impostors.py",
+    "tests/integration/test_strangers.py",
 ]
 
 

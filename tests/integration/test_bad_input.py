@@ -18,6 +18,7 @@ from tests.chaos.processes import vitals
 from tests.integration.processes import HERE, KEY, REPO, Master, Place, eventually
 
 MIB = 1024 * 1024
+STRONG_KEY = "zQ7xK2m-9fTq0LdWb4YvRg"
 
 
 @pytest.fixture
@@ -383,9 +384,10 @@ def test_who_must_encrypt_and_can_not_says_what_to_do(place: Place, old_python: 
     worker = place.start("old.log", "worker", QUEUE_PORT="5000", **settings)
     assert worker.popen.wait(15.0) == 2
     assert worker.log.startswith("QUEUE_TLS=required: encryption needs Python 3.13 or later")
-    published = {"QUEUE_PUBLISH": "192.0.2.1:5000", "PYTHONPATH": old_python}
-    refusal = place.command("serve", **published).refusal
-    assert refusal.startswith("qm: QUEUE_PUBLISH=192.0.2.1: encryption needs Python 3.13")
+    for name, value in (("QUEUE_PUBLISH", "192.0.2.1:5000"), ("QUEUE_BIND", "0.0.0.0")):
+        published = {name: value, "PYTHONPATH": old_python, "QUEUE_AUTHKEY": STRONG_KEY}
+        refusal = place.command("serve", **published).refusal
+        assert refusal.startswith(f"qm: {name}={value}: encryption needs Python 3.13")
 
 
 def test_a_master_that_can_not_encrypt_serves_plain_clients(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import socket
 import ssl
 import subprocess
@@ -348,5 +347,5 @@ def test_silence_in_a_tls_handshake_ends_in_time(encrypted: Master) -> None:
     with sock:
         sock.sendall(b"\x16\x03\x01")
         sock.settimeout(12.0)
-        ended = functools.partial(sock.recv, 100)
-        assert ended() == b""
+        with contextlib.suppress(ConnectionResetError):  # what has not been read resets
+            assert sock.recv(100) == b""

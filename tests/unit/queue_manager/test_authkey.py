@@ -1,6 +1,9 @@
 """The authkey: found, made once, and refused where it is too weak."""
 
+import base64
 import logging
+import os
+import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_manager.authkey import find_authkey, master_authkey
+from queue_manager.authkey import find_authkey, installation_salt, master_authkey, weakness
 from queue_manager.errors import SettingsError
 from queue_manager.settings import Settings, load_settings
 
@@ -129,7 +132,7 @@ def test_a_weak_key_is_a_warning_near_by(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert master_authkey(make(QUEUE_AUTHKEY="abc", **environ)) == b"abc"
-    assert "the authkey has 3 bytes" in caplog.text
+    assert "the authkey is weak: it has 3 bytes, fewer than 16" in caplog.text
 
 
 @pytest.mark.parametrize("environ", FAR)
@@ -140,9 +143,61 @@ def test_a_weak_key_is_refused_where_others_can_reach_it(
         master_authkey(make(QUEUE_AUTHKEY="abc", **environ))
     allowed = make(QUEUE_AUTHKEY="abc", QUEUE_ALLOW_WEAK_AUTHKEY="1", **environ)
     assert master_authkey(allowed) == b"abc"
-    assert master_authkey(make(QUEUE_AUTHKEY="12345678", **environ)) == b"12345678"
 
 
 def test_a_strong_key_is_no_warning(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    master_authkey(make(QUEUE_AUTHKEY=KEY))
+    master_authkey(make(QUEUE_AUTHKEY=secrets.token_urlsafe(16)))
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "make_key",
+    [lambda: os.urandom(16), lambda: secrets.token_urlsafe(16).encode(),
+     lambda: secrets.token_hex(16).encode(), lambda: base64.b64encode(os.urandom(16)),
+     lambda: secrets.token_urlsafe(32).encode()],
+    ids=["raw", "urlsafe", "hex", "base64", "as the master makes it"],
+)  # fmt: skip
+def test_sixteen_random_bytes_are_strong_in_every_form(make_key: Callable[[], bytes]) -> None:
+    for _ in range(2_000):
+        key = make_key()
+        assert not weakness(key), key
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "abc", "secret-key", "a" * 40, "ab" * 20, "0123456789abcdef" * 2, "abcdefghijklmnopqrst",
+     "01234567890123456789", "31415926535897932384626433", "Password12345678", "A Key Of The Team",
+     "a-long-random-text", "correct horse battery staple", "incomprehensibilities",
+     "INCOMPREHENSIBILITIES", "痛点就是起点", "- " * 20, "-" * 5_000 + "!"],
+)  # fmt: skip
+def test_what_somebody_thought_of_is_weak(key: str) -> None:
+    assert weakness(key.encode())
+
+
+@pytest.mark.parametrize("environ", FAR)
+def test_a_random_key_is_taken_where_others_reach_it(make: Make, environ: dict[str, str]) -> None:
+    key = secrets.token_urlsafe(16)
+    assert master_authkey(make(QUEUE_AUTHKEY=key, **environ)) == key.encode()
+
+
+def test_a_long_key_of_words_is_refused_in_one_line_that_says_what_to_take(make: Make) -> None:
+    with pytest.raises(SettingsError) as caught:
+        master_authkey(make(QUEUE_AUTHKEY="correct horse battery staple", **FAR[0]))
+    line = str(caught.value)
+    assert "looks like words" in line
+    assert "secrets.token_urlsafe(16)" in line
+    assert "QUEUE_BIND=0.0.0.0" in line
+    assert "\n" not in line
+
+
+def test_a_store_has_a_salt_of_its_own_made_once(make: Make, tmp_path: Path) -> None:
+    settings = make()
+    salt = installation_salt(settings)
+    assert len(salt) == 16
+    assert installation_salt(settings) == salt
+    path = settings.master_data / "salt"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert installation_salt(make(MASTER_DATA=str(tmp_path / "other"))) != salt
+    path.write_text("nonsense\n")
+    with pytest.raises(SettingsError, match=r"salt is no salt .*: delete it"):
+        installation_salt(settings)

@@ -1,5 +1,6 @@
 """The environment: defaults, empty values, and errors that name the variable."""
 
+import socket
 import tempfile
 from pathlib import Path
 
@@ -116,10 +117,22 @@ def test_tags_stand_between_commas(value: str, tags: set[str]) -> None:
     ("host", "near"),
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True),
      ("localhost", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False),
-     ("", False), ("host.example", False)],
+     ("", False), ("host.invalid", False), ("::ffff:127.0.0.1", True), ("::1%lo", True),
+     ("::ffff:10.0.0.1", False), ("fe80::1%eth0", False)],
 )  # fmt: skip
 def test_loopback_is_told_from_the_network(host: str, near: bool) -> None:
     assert is_loopback(host) is near
+
+
+def test_a_name_is_local_by_its_addresses_not_by_what_it_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+    found = {"localhost": ["10.0.0.7"], "mine": ["127.0.0.1"], "both": ["127.0.0.1", "10.0.0.7"]}
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, _: [(*entry, (a, 0)) for a in found[host]]
+    )
+    assert [is_loopback(name) for name in found] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,11 @@ def test_a_python_that_can_not_encrypt_speaks_in_clear_on_loopback_alone() -> No
         ({**PUBLISHED, "QUEUE_TLS": "auto"}, "auto"),
         ({**PUBLISHED, "QUEUE_TLS": "off"}, "off"),
         ({**NEAR, "QUEUE_TLS": "required"}, "required"),
-        ({"QUEUE_BIND": "0.0.0.0"}, "auto"),
+        ({"QUEUE_BIND": "0.0.0.0"}, "required"),
+        ({"QUEUE_BIND": "192.168.1.10"}, "required"),
+        ({"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": ""}, "auto"),
+        ({"QUEUE_BIND": "0.0.0.0", "QUEUE_TLS": "auto"}, "auto"),
+        ({"QUEUE_BIND": "::1"}, "auto"),
     ],
 )
 def test_a_published_master_demands_it_unless_told_otherwise(
@@ -74,8 +78,9 @@ def test_a_published_master_demands_it_unless_told_otherwise(
 @pytest.mark.usefixtures("no_psk")
 def test_who_needs_it_and_can_not_is_told_what_to_do() -> None:
     for environ, names in (
-        (PUBLISHED, "QUEUE_PUBLISH=192.0.2.1"),
+        (PUBLISHED, "QUEUE_PUBLISH=192.0.2.1:5000"),
         ({"QUEUE_TLS": "required"}, "QUEUE_TLS=required"),
+        ({"QUEUE_BIND": "0.0.0.0"}, r"QUEUE_BIND=0\.0\.0\.0"),
     ):
         with pytest.raises(TlsError, match=rf"{names}: .*Python 3\.13.*QUEUE_TLS=off") as caught:
             tls.master_mode(load_settings(environ))
