@@ -211,3 +211,32 @@ def test_a_suspect_is_one_again_after_a_restart() -> None:
     session = desk.session()
     assert counts(desk.run) == {"tasks": 3, "waiting": 3}
     assert desk.leases(session) == [[1]]
+
+
+def test_a_stock_client_gets_a_suspect_and_more_in_its_round() -> None:
+    """It may take several before it puts: kept without neighbours it would wait for ever."""
+    desk = Desk("job", losses=5)
+    desk.submit(1)
+    lose(desk, 3)
+    desk.submit(2)
+    client = desk.session(0, stock=True)
+    assert desk.leases(client) == [[1], [2], [3]]
+
+
+def test_no_suspect_is_kept_for_a_stock_client_that_holds_tasks() -> None:
+    desk = Desk("job", losses=5)
+    desk.submit(4)
+    client = desk.session(0, stock=True)
+    assert desk.leases(client, 1) == [[1]]
+    lost = desk.session(0, stock=True)
+    for _ in range(3):
+        assert desk.leases(lost, 1) == [[2]]
+        desk.drop(lost)
+        desk.commit()
+        lost = desk.session(0, stock=True)
+    desk.drop(lost)
+    desk.commit()
+    assert desk.leases(client, 2) == [[3], [4]]
+    assert desk.leases(client) == []
+    desk.later(RESERVE_S)
+    assert desk.leases(client) == [[2]]
