@@ -39,6 +39,7 @@ class NullStore:
     def __init__(self, folder: Path) -> None:
         self.epoch = self.next_run = self.next_block = self.next_seq = 1
         self.delivered = Delivered()
+        self.clock_seen = 0.0
         self.workers: set[str] = set()
         self._runs: dict[int, RunRecord] = {}
         self._counts: dict[int, RunCounts] = {}
@@ -101,7 +102,10 @@ class NullStore:
     def own_groups(self, run: int) -> dict[str, GroupRecord]:
         return {}
 
-    def set_clock(self, boot: int, behind_s: float) -> None:
+    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
+        pass
+
+    def note_clock(self, wall: float, off_s: float) -> None:
         pass
 
     def cap_delays(self, wall: float) -> None:

@@ -17,6 +17,7 @@ from queue_manager.errors import StoreError
 from .answers import told
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS, QUEUE_RUN, Changes
+from .clock import ClockWatch
 from .delivery import Delivery
 from .queue_pruning import QueuePruning
 from .runners import uncollected
@@ -66,13 +67,15 @@ class Pruning:
     """Follows the turns, to know when there is nothing else to do.
 
     keep_days: for how long an ended run is kept, and what has ended of the queue run. lives:
-    whether a runner still has to do with a run, which is never taken from under it.
+    whether a runner still has to do with a run, which is never taken from under it. clock: whether
+    the time can be believed.
     """
 
     def __init__(self, turn: Turn, keep_days: float, delivery: Delivery) -> None:
         self._turn = turn
         self._keep_s = keep_days * DAY_S
         self.lives: Callable[[Run], bool] = lambda run: False
+        self.clock: ClockWatch | None = None
         self._least_s = max(self._keep_s, LEAST_S)
         self._queue = QueuePruning(turn, delivery, self._least_s)
         self._rows, self._pages, self._old = Pace(500, 20), Pace(200, 10), Pace(500, 20)
@@ -87,12 +90,13 @@ class Pruning:
 
     def tick(self, now: float, wall: float) -> None:
         """Prune what is old enough, and go on with what is to be deleted."""
-        if not self._turn.trouble:
+        if not self._turn.trouble and (self.clock is None or self.clock.may_prune(now)):
             for run in [run for run in self._turn.broker.runs.values() if not run.active]:
                 self._retire(run, wall)
             with contextlib.suppress(StoreError):  # `_clean` meets it, too, and says so
-                self._queue.tick(now, wall)
-                for number in self._turn.store.old_runs(wall - self._least_s, _RUNS):
+                if self._by(wall) > wall - DAY_S:  # else its marks are in a time of their own
+                    self._queue.tick(now, wall)
+                for number in self._turn.store.old_runs(self._by(wall) - self._least_s, _RUNS):
                     self._turn.post(Step(partial(self._prune, number), log.debug))
         if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
             self._cleaning = asyncio.get_running_loop().create_task(self._clean(now))
@@ -126,7 +130,10 @@ class Pruning:
         keep_s = self._least_s
         if uncollected(run):
             keep_s = max(2 * self._keep_s, UNCOLLECTED_S)
-        return wall - run.ended_at >= keep_s
+        return self._by(wall) - run.ended_at >= keep_s
+
+    def _by(self, wall: float) -> float:
+        return wall if self.clock is None else self.clock.oldest(wall)
 
     def _prune(self, number: int, now: float, wall: float) -> Callable[[], None] | None:
         broker, run = self._turn.broker, recall(self._turn, number)

@@ -44,7 +44,7 @@ from .answers import or_refuse, refuse, told
 from .broker import Broker
 from .broker.run import Run
 from .changes import QUEUE_RUN
-from .clock import boot_number
+from .clock import ClockWatch, boot_number
 from .delivery import Delivery
 from .endings import Endings
 from .exchange import ExchangeFace, OurSession, Rooms
@@ -146,6 +146,7 @@ class Service:
         self.runs.on_opened.append(self.runners.opened)
         self.runs.on_lost.append(self.runners.lost)
         self._pruning.lives = self.runners.lives
+        self._pruning.clock = self._clock
         self._rooms.update(self._furnish())
 
     def _furnish(self) -> Rooms:
@@ -174,7 +175,8 @@ class Service:
 
     def _restore(self, job: str) -> None:
         now, wall = time.monotonic(), time.time()
-        self.store.set_clock(boot_number(), wall - now)
+        self._clock = ClockWatch(self.store, now, wall, self.store.clock_seen)
+        self.store.set_clock(boot_number(), wall - now, wall)
         self.store.cap_delays(wall)
         for loaded in self.store.load():
             run = self.broker.restore(loaded, now, wall)
@@ -254,6 +256,7 @@ class Service:
             now = time.monotonic()
             for act in (self._workers.tick, self._versions.tick, self.book.waits.tick):
                 guarded(functools.partial(act, now))
+            guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
             await asyncio.sleep(TICK_S)
 

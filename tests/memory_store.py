@@ -29,7 +29,7 @@ from master.changes import (
     WaitingBlock,
 )
 from master.store import Store
-from master.store.waiting import LEAST_SET_S
+from master.store.clock import LEAST_SET_S, SLACK_S
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import both
 from queue_manager.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock, RunOptions
@@ -49,6 +49,9 @@ class Kept:
     next_seq: int = 1
     workers: set[str] = field(default_factory=set)
     clock: tuple[int, float] = (0, 0.0)
+    clock_since: float | None = None
+    clock_seen: float = 0.0
+    clock_off: float = 0.0
     runs: dict[int, RunRecord] = field(default_factory=dict)
     counts: dict[int, RunCounts] = field(default_factory=dict)
     blocks: dict[int, BlockRecord] = field(default_factory=dict)
@@ -81,6 +84,7 @@ class MemoryStore:
         kept = self._kept
         self.epoch, self.delivered, self.workers = kept.epoch, kept.delivered, set(kept.workers)
         self.next_run, self.next_block = kept.next_run, kept.next_block
+        self.clock_seen = kept.clock_seen
         self.next_seq = kept.next_seq
 
     def reopen(self) -> MemoryStore:
@@ -230,19 +234,46 @@ class MemoryStore:
     def own_groups(self, run: int) -> dict[str, GroupRecord]:
         return {group: g for (r, group), g in self._kept.own.items() if r == run}
 
-    def set_clock(self, boot: int, behind_s: float) -> None:
-        before, was_s = self._kept.clock
-        set_s = behind_s - was_s
-        if boot and boot == before:
-            if abs(set_s) < LEAST_SET_S:
-                return
-            for key, stray in self._kept.strays.items():
-                if stray.state == "waiting":
-                    self._kept.strays[key] = replace(stray, due_at=stray.due_at + set_s)
-            for (run, group), own in self._kept.own.items():
-                due_at = own.due_at + set_s * (own.delay_s > 0)
-                self._kept.own[run, group] = replace(own, due_at=due_at)
-        self._kept.clock = boot, behind_s
+    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
+        kept = self._kept
+        before, was_s = kept.clock
+        same = bool(boot) and boot == before
+        set_s = behind_s - was_s if same else kept.clock_off
+        if same and abs(set_s) < LEAST_SET_S:
+            return
+        if same:
+            self._move_delays(set_s)
+        if wall is not None and abs(set_s) >= LEAST_SET_S:
+            self._move_runs(set_s, wall - set_s if same else kept.clock_seen + SLACK_S)
+        kept.clock, kept.clock_off = (boot, behind_s), 0.0
+        if wall is not None:
+            kept.clock_since = kept.clock_seen = wall
+
+    def note_clock(self, wall: float, off_s: float) -> None:
+        self._kept.clock_seen, self._kept.clock_off = wall, off_s
+
+    def _move_delays(self, set_s: float) -> None:
+        for key, stray in self._kept.strays.items():
+            if stray.state == "waiting":
+                self._kept.strays[key] = replace(stray, due_at=stray.due_at + set_s)
+        for (run, group), own in self._kept.own.items():
+            due_at = own.due_at + set_s * (own.delay_s > 0)
+            self._kept.own[run, group] = replace(own, due_at=due_at)
+
+    def _move_runs(self, set_s: float, until: float) -> None:
+        since = self._kept.clock_since
+        if since is None:
+            return
+
+        def moved(at: float | None) -> float | None:
+            return at + set_s if at is not None and since <= at <= until else at
+
+        for number, run in self._kept.runs.items():
+            if number != QUEUE_RUN:
+                started_at = moved(run.started_at) or 0.0
+                self._kept.runs[number] = replace(
+                    run, started_at=started_at, ended_at=moved(run.ended_at)
+                )
 
     def cap_delays(self, wall: float) -> None:
         for key, stray in self._kept.strays.items():

@@ -29,7 +29,7 @@ class Store(Protocol):
     epoch: one more than at the last opening. delivered: how far stock clients have read the queue
     run's results. next_run, next_block, next_seq: above
     every number that was ever given, also to what has been forgotten since. workers: ids of those
-    that were connected at the last commit.
+    that were connected at the last commit. clock_seen: the newest time that was noted, 0 if none.
     """
 
     epoch: int
@@ -38,6 +38,7 @@ class Store(Protocol):
     next_block: int
     next_seq: int
     workers: set[str]
+    clock_seen: float
 
     # --- the state ---
 
@@ -97,11 +98,20 @@ class Store(Protocol):
     def own_groups(self, run: int) -> dict[str, GroupRecord]:
         """What groups of a run have of their own, also pauses that are over."""
 
-    def set_clock(self, boot: int, behind_s: float) -> None:
+    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
         """Note how far the monotonic clock is behind the wall clock, in this boot of the machine.
 
         boot: a number that no other boot has; 0 is unknown. If the wall clock was set since this
         was noted last, in the same boot, the times at which delays end move along, of groups too.
+        wall: the time of this start (UTC epoch, s): the runs that began or ended since the start
+        before it, by a clock that was set meanwhile, have the times of the clock as it is now, in
+        another boot by what `note_clock` noted.
+        """
+
+    def note_clock(self, wall: float, off_s: float) -> None:
+        """Note the newest time that was recorded, and how far the machine's clock is before it.
+
+        wall: UTC epoch in seconds as it goes on from the start, whatever the clock was set to.
         """
 
     def cap_delays(self, wall: float) -> None:

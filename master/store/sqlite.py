@@ -29,7 +29,7 @@ from ..changes import (
     TaskRecord,
     WaitingBlock,
 )
-from . import ageing, dropping, loading, results, waiting
+from . import ageing, clock, dropping, loading, results, waiting
 from .dropping import NUMBERS, next_number
 from .file import lock, open_database
 from .keys import Keys, Step
@@ -97,6 +97,7 @@ class SqliteStore:
         set_meta(db, "epoch", self.epoch)
         self.delivered = read_delivered(db)
         self.next_run, self.next_block, self.next_seq = (next_number(db, *n) for n in NUMBERS)
+        self.clock_seen = clock.seen(db)
         self.workers = {worker for (worker,) in db.execute("SELECT id FROM workers")}
         self._keys = Keys(db)
 
@@ -192,9 +193,13 @@ class SqliteStore:
     def own_groups(self, run: int) -> dict[str, GroupRecord]:
         return waiting.own_groups(self._db, run)
 
-    def set_clock(self, boot: int, behind_s: float) -> None:
+    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
         with self._transaction():
-            waiting.set_clock(self._db, boot, behind_s)
+            clock.set_clock(self._db, boot, behind_s, wall)
+
+    def note_clock(self, wall: float, off_s: float) -> None:
+        with self._transaction():
+            clock.note_clock(self._db, wall, off_s)
 
     def cap_delays(self, wall: float) -> None:
         with self._transaction():

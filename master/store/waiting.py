@@ -20,10 +20,6 @@ from ..changes import (
     StrayRecord,
     WaitingBlock,
 )
-from .rows import get_meta, set_meta
-
-LEAST_SET_S = 1.0
-"""A clock that drifts by less is not one that was set."""
 
 STRAY_COLUMNS = (
     "run, task, block, position, state, attempts, losses, delay_s, due_at, error, evidence,"
@@ -31,7 +27,7 @@ STRAY_COLUMNS = (
 )
 """In the order of a StrayRecord's fields."""
 # Strays of ended runs wait for nothing; there may be a hundred thousand such runs.
-_ACTIVE = (
+ACTIVE = (
     "SELECT id FROM runs WHERE state = 'active'"
     f" AND (state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
 )
@@ -210,26 +206,9 @@ def own_groups(db: sqlite3.Connection, run: int) -> dict[str, GroupRecord]:
     }
 
 
-def set_clock(db: sqlite3.Connection, boot: int, behind_s: float) -> None:
-    """As `Store.set_clock`, in the transaction that is open."""
-    set_s = behind_s - get_meta(db, "clock_behind_us") / 1e6
-    if boot and boot == get_meta(db, "clock_boot"):
-        if abs(set_s) < LEAST_SET_S:
-            return
-        for (run,) in db.execute(_ACTIVE).fetchall():
-            db.execute(
-                "UPDATE strays SET due_at = due_at + ? WHERE run = ? AND state = 'waiting'",
-                (set_s, run),
-            )
-        db.execute("UPDATE own_groups SET due_at = due_at + ? WHERE delay_s > 0", (set_s,))
-        db.execute("UPDATE marks SET at = at + ?", (set_s,))
-    set_meta(db, "clock_boot", boot)
-    set_meta(db, "clock_behind_us", round(behind_s * 1e6))
-
-
 def cap_delays(db: sqlite3.Connection, wall: float) -> None:
     """As `Store.cap_delays`, in the transaction that is open."""
-    for (run,) in db.execute(_ACTIVE).fetchall():
+    for (run,) in db.execute(ACTIVE).fetchall():
         db.execute(
             "UPDATE strays SET due_at = ?1 + delay_s WHERE run = ?2 AND state = 'waiting'"
             " AND due_at > ?1 AND due_at > ?1 + delay_s",
