@@ -21,7 +21,7 @@ from .figure import Figure, ratio
 ROUNDS = sized(5, 1)
 TASKS = sized(1_000_000, 100_000)
 WARM_UP_TASKS = 2_000
-LEAST = 0.7
+LEAST = 0.8
 IMAGE = "quartermaster-bench"
 
 
