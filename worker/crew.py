@@ -158,7 +158,7 @@ class Crew:
     def kill(self) -> None:
         """End all slots now; what they were running goes back uncharged, but what is too late."""
         self.holdings.stopping = True
-        self._limits.check(time.monotonic())
+        self._limits.close(time.monotonic())
         for slot in self.holdings.slots:
             slot.doom = slot.doom or STOPPED
             slot.kill()

@@ -52,10 +52,26 @@ class Limits:
             held = queue.popleft()
             self._holdings.release(held, held.cut(0))
 
+    def close(self, now: float) -> None:
+        """All slots end now: what is late is charged, though it had time to be cancelled left."""
+        self.check(now)
+        for slot in self._holdings.slots:
+            for held in slot.held:
+                slot.doom = slot.doom or self._too_late(slot, held, now)
+
+    @staticmethod
+    def _too_late(slot: Slot, held: Held, now: float) -> Doom | None:
+        """For the one task of an async slot's lease that flies: which of several is not known."""
+        look, limit_s = slot.board.pages[held.page].look(), held.lease.timeout_s
+        if limit_s is None or not look.step or now - look.since <= limit_s:
+            return None
+        flying = [p for a, b in held.left for p in range(a, min(b, look.unstarted))]
+        return Doom(_told(limit_s), held, flying[0]) if len(flying) == 1 else None
+
     def _check(self, slot: Slot, held: Held, now: float) -> None:
         look = slot.board.pages[held.page].look()
         if look.position >= 0 and self._is_late(held, look, now) and not slot.doom:
-            doom = Doom(f"timed out after {held.lease.timeout_s:g} s", held, look.position)
+            doom = Doom(_told(held.lease.timeout_s), held, look.position)
             self._holdings.vacate(slot, doom)
         first = held is slot.held[0]
         if (first or slot.concurrency > 1) and now - (look.since or held.since) > LONG_S:
@@ -104,3 +120,7 @@ class Limits:
         held = next((h for h in slot.held if slot.board.pages[h.page].look().position >= 0), None)
         slot.doom = Doom(f"its slot was stopped for {STOPPED_S:g} s", held or slot.held[0])
         slot.kill()
+
+
+def _told(limit_s: float | None) -> str:
+    return f"timed out after {limit_s:g} s"

@@ -137,6 +137,25 @@ def test_a_drain_ends_what_does_not_let_go(jobs: Any, run_worker: Any, tmp_path:
 
 
 @pytest.mark.usefixtures("short_grace")
+def test_one_that_has_timed_out_when_a_drain_ends_is_charged(
+    jobs: Any, run_worker: Any, tmp_path: Path
+) -> None:
+    """Though it was cancelled a moment ago only, and had 2 s for that."""
+    write_deaf(jobs, tmp_path, "catches everything", 2)
+
+    async def scenario(rig: Any) -> None:
+        late, other = jobs.lease(["deaf"], timeout_s=0.2), jobs.lease(["a"], timeout_s=60.0)
+        rig.give(late, other)
+        await rig.until(lambda: on(tmp_path, "deaf") and on(tmp_path, "a"))
+        rig.supervisor.drain()
+        await rig.until(lambda: rig.supervisor._done.is_set())
+        assert [(f.lease, f.error) for f in rig.failed] == [(late.number, "timed out after 0.2 s")]
+        assert rig.released == {other.number: [0]}
+
+    run_worker(scenario, drain_s=0.4)
+
+
+@pytest.mark.usefixtures("short_grace")
 def test_threads_that_a_task_has_left_do_not_keep_an_ended_slot_alive(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
