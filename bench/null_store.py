@@ -50,11 +50,11 @@ class NullStore:
 
     def load(self) -> list[LoadedRun]:
         record = RunRecord(QUEUE_RUN, "", [], None, RunOptions(), "active", False, 0.0, None)
-        return [LoadedRun(record, RunCounts(), {})]
+        return [LoadedRun(record, RunCounts())]
 
     def load_run(self, run: int) -> LoadedRun | None:
         record = self._runs.get(run)
-        return None if record is None else LoadedRun(record, self._counts[run], {})
+        return None if record is None else LoadedRun(record, self._counts[run])
 
     def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
         return []
@@ -96,8 +96,15 @@ class NullStore:
     ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
         return [], None
 
-    def groups(self, run: int) -> dict[str, int]:
-        return {group: 0 for of, group in self._lanes if of == run and group is not None}
+    def next_groups(
+        self, run: int, after: tuple[int, str] | None, most: int
+    ) -> tuple[list[tuple[int, str]], bool]:
+        return [], True
+
+    def due_groups(
+        self, run: int, after: tuple[float, int], due_by: float, most: int
+    ) -> tuple[list[str], tuple[float, int], float | None]:
+        return [], after, None
 
     def own_groups(self, run: int) -> dict[str, GroupRecord]:
         return {}

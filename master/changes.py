@@ -219,13 +219,11 @@ class Changes:
 class LoadedRun:
     """A run as the store has it.
 
-    groups: of its tasks, where they are limited, and the highest priority that waits in each on the
-    plain way; own: what groups have of their own, of an active run.
+    own: what groups have of their own, of an active run.
     """
 
     record: RunRecord
     counts: RunCounts
-    groups: dict[str, int]
     own: dict[str, GroupRecord] = field(default_factory=dict)
 
 

@@ -59,7 +59,7 @@ class Endings:
             elif run.groups is None:
                 count = broker.retry(run, wall)
             else:
-                count = broker.retry(run, wall, store.groups(run.id), store.own_groups(run.id))
+                count = broker.retry(run, wall, store.own_groups(run.id))
             return partial(self._retried, peer, message.seq, run, count)
 
         self._turn.post(Step(stage, partial(refuse, peer, message.seq)))

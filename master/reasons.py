@@ -210,7 +210,7 @@ def _held_back(run: Run) -> bool:
 def _held_by_groups(run: Run, limit: GroupLimit, now: float) -> Iterator[Reason]:
     """What holds its groups back: pauses that tasks asked for, limits of their own, the run's."""
     limits = run.groups.limits if run.groups is not None else Limits(limit)
-    groups = [] if run.groups is None else list(run.groups.lanes)
+    groups = [] if run.groups is None else run.groups.known()
     paused = {g: until for g in groups if (until := limits.paused_until(g)) > now}
     if paused:
         names = sorted(paused, key=lambda group: (paused[group], group))

@@ -18,7 +18,7 @@ from queue_manager.errors import QueueError, StoreError, UnstorableError
 from queue_manager.records import Lease as LeaseMessage
 
 from .broker import Broker
-from .broker.lane import Lane
+from .broker.lane import Groups, Lane
 from .broker.lease import Lease
 from .broker.run import Run
 from .changes import QUEUE_RUN, Changes, OutcomeRecord
@@ -37,6 +37,12 @@ _BODY_BYTES = 512
 
 UNREAD_S = 1.0
 """So long a task stays away whose payload could not be read."""
+
+EARLY_S = 0.01
+"""Two clocks differ by less; a stray that is read early waits for its time in memory."""
+
+SOUGHT = 256
+"""So many groups are looked for at a time."""
 
 PROGRESS_S = 0.04
 """How long the progress of collecting may wait for a commit that is due anyway."""
@@ -306,8 +312,14 @@ class Turn:
 
     def refill(self) -> None:
         """Read waiting blocks ahead where the window runs low."""
-        low = self.broker.low_lanes()
         failed = ""
+        sought = self.broker.seeking(self.wall)
+        for run, groups in sought:
+            try:
+                look_for(self.broker, self.store, run, groups, self.wall)
+            except StoreError as error:
+                failed = str(error)
+        low = self.broker.low_lanes()
         for run, lane in low:
             try:
                 self._refill(run, lane)
@@ -316,7 +328,7 @@ class Turn:
                 run.look(lane, time.monotonic())
         if failed:
             self.read_later(failed)
-        elif low:  # else nothing was read, and another may still be told to wait
+        elif low or sought:  # else nothing was read, and another may still be told to wait
             self._unread = ""
 
     def _refill(self, run: Run, lane: Lane) -> None:
@@ -383,6 +395,22 @@ class Turn:
             if run.id == QUEUE_RUN
             or (run.active and run.job == broker.stock_job and run.job and not run.options.needs)
         ]
+
+
+def seek(broker: Broker, store: Store, wall: float) -> None:
+    """Look for groups that wait on disk alone, where few others may start a task."""
+    for run, groups in broker.seeking(wall):
+        look_for(broker, store, run, groups, wall)
+
+
+def look_for(broker: Broker, store: Store, run: Run, groups: Groups, wall: float) -> None:
+    """The same of one run, so many groups at a time. Raises StoreError."""
+    hidden = groups.hidden
+    if groups.seeks():
+        broker.found_groups(run, *store.next_groups(run.id, hidden.place, SOUGHT))
+    if broker.strays_due(groups):
+        due = store.due_groups(run.id, hidden.due_from, wall + EARLY_S, SOUGHT)
+        broker.found_due(run, *due, wall)
 
 
 class Bodies:

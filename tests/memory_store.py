@@ -99,9 +99,8 @@ class MemoryStore:
 
     def _loaded(self, run: RunRecord) -> LoadedRun:
         is_limited = run.state == "active" and run.options.per_group is not None
-        groups = self.groups(run.id) if is_limited else {}
         own = self.own_groups(run.id) if is_limited else {}
-        return LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), groups, own)
+        return LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), own)
 
     def load_run(self, run: int) -> LoadedRun | None:
         found = self._kept.runs.get(run)
@@ -219,13 +218,26 @@ class MemoryStore:
         found = [replace(stray, evidence="", printed="") for _, stray in behind[:most]]
         return found, behind[most - 1][0] if found and len(behind) > most else None
 
-    def groups(self, run: int) -> dict[str, int]:
-        strays = {s.group for s in self._kept.strays.values() if s.run == run and s.state != "done"}
-        found = {group: 0 for group in strays if group is not None}
+    def next_groups(
+        self, run: int, after: tuple[int, str] | None, most: int
+    ) -> tuple[list[tuple[int, str]], bool]:
         blocks = [b for b in self._blocks_of(run) if b.group is not None and self._ranges(b)]
-        for block in sorted(blocks, key=lambda b: b.priority):
-            found[str(block.group)] = block.priority
-        return dict(sorted(found.items()))
+        order = sorted({(-b.priority, str(b.group)) for b in blocks})
+        if after is not None:
+            order = [one for one in order if one > (-after[0], after[1])]
+        found = [(-priority, group) for priority, group in order[:most]]
+        return found, len(found) < most
+
+    def due_groups(
+        self, run: int, after: tuple[float, int], due_by: float, most: int
+    ) -> tuple[list[str], tuple[float, int], float | None]:
+        strays = [s for s in self._waiting_strays(run) if s.group is not None]
+        behind = sorted((s.due_at, s.task, s.group or "") for s in strays)
+        behind = [one for one in behind if one[:2] > after]
+        due = [one for one in behind[:most] if one[0] <= due_by]
+        last = due[-1][:2] if due else after
+        later = behind[len(due)][0] if len(due) < len(behind) else None
+        return [one[2] for one in due], last, later
 
     def _waiting_strays(self, run: int) -> list[StrayRecord]:
         strays = self._kept.strays.values()

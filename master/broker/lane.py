@@ -9,13 +9,19 @@ from dataclasses import dataclass, field
 
 from queue_manager.records import GroupLimit
 
+from .hidden import Hidden
 from .limits import Limits
-from .strays import Stray, Strays
+from .strays import Due, Stray, Strays
 from .window import WINDOW_TASKS, Range, Window
 
 GROUP_TASKS = 64
 _REFILLS = 256
 """How many lanes are read ahead in one go: each is a question to the disk."""
+LANES = 4_096
+"""So many lanes of a run stay in memory, about 1.3 kB each, beside those with tasks leased."""
+_FEW = 256
+"""While fewer lanes may start a task, others are looked for on disk."""
+
 _COOLING = 64
 """So many entries of pauses may be out of date, beside one for each lane."""
 
@@ -111,6 +117,10 @@ class Groups:
         self.limits = Limits(limit)
         self.lanes: dict[str, Lane] = {}
         self.loaded = self.ready_strays = 0
+        self.hidden = Hidden()
+        self._pauses: list[tuple[float, str]] = []
+        self._wait: set[str] = set()
+        self._stay = 0
         self._turns: list[tuple[int, int, Lane]] = []
         self._cooling: list[tuple[float, int, Lane]] = []
         self._hungry: list[tuple[int, int, Lane]] = []
@@ -123,8 +133,151 @@ class Groups:
             most = max(1, min(GROUP_TASKS, WINDOW_TASKS // (len(self.lanes) + 1)))
             started_at = self.limits.started_at(group)
             found = Lane(group, Window(most), Strays(most), started_at=started_at)
+            paused = self.limits.starts.pop(group, None) is not None
+            found.window.more = found.strays.more = group in self._wait or (
+                self.hidden.anything and not paused
+            )
+            self._wait.discard(group)
             self.lanes[group] = found
         return found
+
+    # --- groups without a lane ---
+
+    def known(self) -> list[str]:
+        """The groups that have a lane, or wait for a pause to be over: the others may start."""
+        return [*self.lanes, *self._wait]
+
+    def takes(self, group: str, priority: int) -> bool:
+        """Whether tasks of a group may come into memory: while there is room, or they are urgent.
+
+        Those of a group without a lane may always wait on disk alone.
+        """
+        if group in self.lanes or len(self.lanes) < LANES:
+            return True
+        best = self.best
+        return best is None or priority > best.priority
+
+    def leave(self, group: str, priority: int) -> None:
+        """Tasks of a new block of a group without a lane wait on disk alone."""
+        if group in self.limits.starts:
+            self._wait.add(group)
+        else:
+            self.hidden.leave(priority)
+
+    def leave_stray(self, group: str, due: Due, due_at: float) -> None:
+        """A stray of a group without a lane waits on disk alone. due_at: when it is due."""
+        if group in self.limits.starts:
+            self._wait.add(group)
+        else:
+            self.hidden.leave_stray(due, due_at)
+
+    def seeks(self) -> bool:
+        """Whether to look on disk for groups with tasks on the plain way."""
+        if not self.hidden.more:
+            return False
+        best = self.best
+        return self.few or (best is not None and best.priority < self.hidden.top)
+
+    @property
+    def few(self) -> bool:
+        """Whether others may come into memory, since few here may start a task."""
+        if self.best is None and not self._hungry:
+            return True
+        return len(self._turns) + len(self._hungry) < _FEW and len(self.lanes) < LANES
+
+    def seeks_strays(self, now: float) -> bool:
+        """Whether to look on disk for groups with strays that are due."""
+        return self.hidden.due_at <= now and self.few
+
+    def found(self, group: str, now: float, stray: bool) -> None:
+        """A group may have something on disk. stray: one that is due."""
+        if group in self.lanes:
+            return  # it looks for itself
+        started_at = self.limits.started_at(group)
+        next_at = self.limits.next_at(group, started_at)
+        if group in self.limits.starts:
+            self._wait.add(group)
+        elif next_at > now and stray:
+            self._pause(group, started_at, next_at, True)
+        elif next_at > now:
+            hidden = self.hidden
+            hidden.again_at = min(hidden.again_at, next_at) if hidden.again else next_at
+            hidden.again = True
+        else:
+            lane = self.lane(group)
+            lane.window.more = lane.strays.more = True
+            self.look(lane, now)
+
+    def _pause(self, group: str, started_at: float, next_at: float, waits: bool) -> None:
+        """Keep of a group without a lane no more than when it may start again."""
+        self.limits.starts[group] = started_at
+        heapq.heappush(self._pauses, (next_at, group))
+        if waits:
+            self._wait.add(group)
+
+    def make_room(self, now: float, wall: float) -> None:
+        """Lanes that may not start a task go when there are too many: the disk has it all.
+
+        Of those that may, the least urgent go when they alone are too many.
+        """
+        slack = LANES // 8
+        self._stay = min(self._stay, len(self.lanes))
+        if len(self.lanes) <= max(LANES, self._stay) + slack:
+            return
+        free = [lane for lane in self.lanes.values() if not lane.leased and not lane.strays.apart]
+        wanted = [lane for lane in free if lane.turn or lane.hungry]
+        for lane in free:
+            if not (lane.turn or lane.hungry):
+                self._leave(lane, now, wall)
+        if len(wanted) > LANES + slack:
+            wanted.sort(key=lambda lane: (self._priority(lane), -lane.turn))
+            for lane in wanted[: len(wanted) - LANES]:
+                self._leave(lane, now, wall)
+        self._stay = len(self.lanes)
+
+    @staticmethod
+    def _priority(lane: Lane) -> int:
+        return lane.priority if lane.ready else lane.disk_priority
+
+    def _leave(self, lane: Lane, now: float, wall: float) -> None:
+        group = lane.group or ""
+        window, strays = lane.window, lane.strays
+        next_at = self.next_at(lane)
+        waits = bool(window.more or window.loaded or strays.more or strays.here)
+        if next_at > now:
+            self._pause(group, lane.started_at, next_at, waits)
+        else:
+            self.limits.keep(group, lane.started_at)
+            if window.more or window.loaded:
+                self.hidden.leave(self._priority(lane))
+            if strays.more and strays.end is None:
+                self.hidden.all_strays()
+            elif strays.more and strays.end is not None:
+                due_at, task = strays.end
+                self.hidden.leave_stray((due_at, task + 1), now + max(0.0, due_at - wall))
+            for stray in strays.here.values():
+                self.hidden.leave_stray(stray.due, now + max(0.0, stray.due_at - wall))
+        self.loaded -= lane.counted[0]
+        self.ready_strays -= lane.counted[1]
+        lane.clear()
+        lane.turn = lane.cooling = 0
+        lane.hungry = False
+        del self.lanes[group]
+
+    def _end_pauses(self, now: float) -> None:
+        while self._pauses and self._pauses[0][0] <= now:
+            _, group = heapq.heappop(self._pauses)
+            started_at = self.limits.starts.get(group)
+            if started_at is None:
+                continue  # it has a lane again
+            next_at = self.limits.next_at(group, started_at)
+            if next_at > now:
+                heapq.heappush(self._pauses, (next_at, group))
+            elif group in self._wait:
+                self.look(self.lane(group), now)
+            else:
+                del self.limits.starts[group]
+                self.limits.keep(group, started_at)
 
     # --- who may start ---
 
@@ -194,8 +347,13 @@ class Groups:
     def look_at(self, group: str, now: float) -> None:
         """Something about a group has changed, which may have no lane."""
         lane = self.lanes.get(group)
+        started_at = self.limits.starts.get(group)
         if lane is not None:
             self.look(lane, now)
+        elif started_at is not None:
+            heapq.heappush(self._pauses, (self.limits.next_at(group, started_at), group))
+        elif self.hidden.anything:
+            self.hidden.leave(None)
 
     def _cool(self, lane: Lane, now: float) -> None:
         """Look again when its pause is over, or earlier: then it has become longer meanwhile."""
@@ -214,6 +372,8 @@ class Groups:
 
     def wake(self, now: float) -> None:
         """Pauses that are over end."""
+        self.hidden.wake(now)
+        self._end_pauses(now)
         while self._cooling and self._cooling[0][0] <= now:
             _, entry, lane = heapq.heappop(self._cooling)
             if lane.cooling == entry:
@@ -224,11 +384,24 @@ class Groups:
         """The run's limit is another one: every pause is as long as that says, also a begun one."""
         for lane in list(self.lanes.values()):
             self.look(lane, now)
+        limits = self.limits
+        self._pauses = [
+            (limits.next_at(group, started_at), group)
+            for group, started_at in limits.starts.items()
+        ]
+        heapq.heapify(self._pauses)
+        if self.hidden.anything:
+            self.hidden.leave(None)
 
     @property
     def next_due(self) -> float | None:
         """When the next pause is over (monotonic)."""
-        return self._cooling[0][0] if self._cooling else None
+        due = self.hidden.next_due if self.few else math.inf
+        if self._cooling:
+            due = min(due, self._cooling[0][0])
+        if self._pauses:
+            due = min(due, self._pauses[0][0])
+        return due if due < math.inf else None
 
     # --- the disk ---
 
@@ -262,6 +435,9 @@ class Groups:
         self.limits.clear()
         self.lanes.clear()
         self.loaded = self.ready_strays = 0
+        self.hidden.clear()
+        self._pauses.clear()
+        self._wait.clear()
         self._turns.clear()
         self._cooling.clear()
         self._hungry.clear()

@@ -301,9 +301,10 @@ class Leasing(Limiting):
 
     def _never_started(self, lease: Lease) -> None:
         """The pause that began with this lease is over, unless another has begun since."""
-        if lease.lane.started_at == lease.paused_to:
-            lease.lane.started_at = lease.paused_from
-            lease.run.look(lease.lane, self._now)
+        lane = lease.run.lane_of(lease.lane.group)
+        if lane.started_at == lease.paused_to:
+            lane.started_at = lease.paused_from
+            lease.run.look(lane, self._now)
 
     def _end_lease(self, lease: Lease) -> None:
         """Stage that a lease is no more, whatever of it is open."""

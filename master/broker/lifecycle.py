@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -32,9 +32,6 @@ class Lifecycle(Claims):
         if run.groups is not None:
             run.groups.limits.started_before = now
             run.groups.limits.load(loaded.own, now, wall)
-            for lane in list(run.groups.lanes.values()):
-                lane.started_at = now
-                run.look(lane, now)
         self._add(run)
         return run
 
@@ -78,13 +75,12 @@ class Lifecycle(Claims):
         self,
         run: Run,
         wall: float,
-        groups: Iterable[str] = (),
         own: Mapping[str, GroupRecord] = _NOTHING,
     ) -> int:
         """Stage that the dead letters of a run are tried again; how many.
 
-        groups: of the run's tasks, where they are limited; own: what those have of their own, on
-        disk. Raises RefusedError when the run was cancelled, pruned or forgotten.
+        own: what groups of it have of their own, on disk. Raises RefusedError when the run was
+        cancelled, pruned or forgotten.
         """
         if run.id in self.changes.forgotten:
             raise RefusedError(f"run {run.id} was forgotten: submit it again")
@@ -102,7 +98,7 @@ class Lifecycle(Claims):
                 self._turns.append(run)
                 self.undo_by(partial(self._turns.remove, run))
                 self._record(run)
-            self.when_committed(partial(self._revive, run, groups, own, wall))
+            self.when_committed(partial(self._revive, run, own, wall))
         return count
 
     def cancel(self, run: Run, wall: float) -> dict[Session, list[int]]:
@@ -172,13 +168,12 @@ class Lifecycle(Claims):
                 self._record(run)
             changes.counts[run_id] = run.counts(seqs.get(run_id, 0))
 
-    def _revive(
-        self, run: Run, groups: Iterable[str], own: Mapping[str, GroupRecord], wall: float
-    ) -> None:
+    def _revive(self, run: Run, own: Mapping[str, GroupRecord], wall: float) -> None:
         """The dead letters wait on disk, in whatever lane: look there."""
         if run.groups is not None:
             run.groups.limits.load(own, self._now, wall)
-        for lane in [run.lane, *map(run.lane_of, groups)]:
+            run.groups.hidden.all_strays()
+        for lane in list(run.lanes):
             lane.strays.restart()
             run.look(lane, self._now)
 

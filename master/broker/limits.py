@@ -31,6 +31,7 @@ class Own:
 class Limits:
     """The limits of one run. limit: of the groups that have none of their own.
 
+    starts: when a group without a lane started last, while its pause goes on (monotonic).
     started_before: of a group without a lane and without anything of its own nobody knows when it
     started last, but not later than then (monotonic).
     """
@@ -39,6 +40,7 @@ class Limits:
         self.limit = limit
         self.started_before = -math.inf
         self.own: dict[str, Own] = {}
+        self.starts: dict[str, float] = {}
 
     def of(self, group: str) -> GroupLimit:
         """The limit that counts for a group."""
@@ -86,6 +88,9 @@ class Limits:
 
     def started_at(self, group: str) -> float:
         """When a group without a lane started last, or later."""
+        started_at = self.starts.get(group)
+        if started_at is not None:
+            return started_at
         own = self.own.get(group)
         return self.started_before if own is None else own.started_at
 
@@ -101,5 +106,6 @@ class Limits:
     def clear(self) -> None:
         """The run has ended. What groups have of their own is on disk, should it go on."""
         starts = (own.started_at for own in self.own.values())
-        self.started_before = max([self.started_before, *starts])
+        self.started_before = max([self.started_before, *starts, *self.starts.values()])
         self.own.clear()
+        self.starts.clear()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from queue_manager.records import BLOCK_TASKS, RunOptions
 
-from ..changes import LoadedRun, Place, RunCounts, RunRecord, RunState
+from ..changes import LoadedRun, RunCounts, RunRecord, RunState
 from .lane import Groups, Lane
 from .strays import Stray
 from .window import Range
@@ -117,11 +117,12 @@ class Run:
 
     def admit(self, group: str | None, priority: int, found: Range, now: float) -> None:
         """Tasks of a new block wait from now on."""
-        lane = self.lane_of(group)
-        if self.groups is not None and lane is not self.lane:
-            self.groups.admit(lane, priority, found, now)
+        if group is None or self.groups is None:
+            self.lane.window.admit(priority, found)
+        elif self.groups.takes(group, priority):
+            self.groups.admit(self.groups.lane(group), priority, found, now)
         else:
-            lane.window.admit(priority, found)
+            self.groups.leave(group, priority)
 
     def next_lane(self, limited: bool) -> Lane | None:
         """Where the next task is. limited: one of a limited group may be given.
@@ -194,10 +195,8 @@ class Run:
         )
         if run.active:
             run.lane.window.more = run.lane.strays.more = True
-            for group, priority in loaded.groups.items():
-                lane = run.lane_of(group)
-                lane.window.more = lane.strays.more = True
-                lane.window.end = Place(priority, 0)
+            if run.groups is not None:
+                run.groups.hidden.everything()
         return run
 
     def record(self) -> RunRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from ..changes import Place, StrayRecord, WaitingBlock
-from .lane import Lane
+from .lane import Groups, Lane
 from .lease import Lease, Session
 from .run import Run
 from .staging import Staging
@@ -95,7 +96,11 @@ class Waiting(Staging):
         """A stray that is on disk waits from now on. due: when its delay is over (monotonic)."""
         if not run.active:
             return
-        lane = run.lane_of(stray.group)
+        groups, group = run.groups, stray.group
+        if groups is not None and group is not None and not groups.takes(group, stray.priority):
+            groups.leave_stray(group, stray.due, due)
+            return
+        lane = run.lane_of(group)
         if lane.strays.admit(stray):
             self._delay(run, stray, due)
         run.look(lane, self._now)
@@ -182,11 +187,45 @@ class Waiting(Staging):
                 found += [(run, lane) for lane in run.groups.hungry()]
         return found
 
+    def seeking(self, wall: float) -> list[tuple[Run, Groups]]:
+        """Runs whose groups without a lane should be looked for on disk."""
+        found = []
+        for run in self._turns:
+            if run.groups is not None:
+                run.groups.make_room(self._now, wall)
+                run.groups.hidden.wake(self._now)
+                if run.groups.seeks() or run.groups.seeks_strays(self._now):
+                    found.append((run, run.groups))
+        return found
+
+    def strays_due(self, groups: Groups) -> bool:
+        """Whether to look for strays of groups without a lane that are due."""
+        return groups.seeks_strays(self._now)
+
+    def found_groups(self, run: Run, found: Sequence[tuple[int, str]], over: bool) -> None:
+        """Groups with something on disk, as `Store.next_groups` has them."""
+        if run.groups is not None:
+            run.groups.hidden.looked(found[-1] if found else None, over)
+            for _, group in found:
+                run.groups.found(group, self._now, False)
+
+    def found_due(
+        self, run: Run, found: Sequence[str], last: Due, due_at: float | None, wall: float
+    ) -> None:
+        """Groups with strays that are due, as `Store.due_groups` has them."""
+        if run.groups is not None:
+            hidden = run.groups.hidden
+            hidden.due_from = last
+            hidden.due_at = math.inf if due_at is None else self._now + max(0.0, due_at - wall)
+            for group in found:
+                run.groups.found(group, self._now, True)
+
     @property
     def more_low(self) -> bool:
         """Whether to read again at once: more lanes are low, or all that was found is leased."""
         return any(
-            run.lane.starved or (run.groups is not None and run.groups.more_hungry)
+            run.lane.starved
+            or (run.groups is not None and (run.groups.more_hungry or run.groups.seeks()))
             for run in self._turns
         )
 

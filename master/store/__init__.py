@@ -92,8 +92,23 @@ class Store(Protocol):
         last one, None when there is nothing behind what is returned.
         """
 
-    def groups(self, run: int) -> dict[str, int]:
-        """The groups of a run's tasks, and the highest priority that waits in each (else 0)."""
+    def next_groups(
+        self, run: int, after: tuple[int, str] | None, most: int
+    ) -> tuple[list[tuple[int, str]], bool]:
+        """So many groups with blocks that may have waiting tasks, as (priority, group).
+
+        The highest priority first, within it by name; those behind `after`. One that waits in
+        several priorities comes in each. True: there is nothing behind them.
+        """
+
+    def due_groups(
+        self, run: int, after: tuple[float, int], due_by: float, most: int
+    ) -> tuple[list[str], tuple[float, int], float | None]:
+        """Groups of so many strays whose delay is over by then, behind `after`, as (due_at, task).
+
+        Returns also the place of the last of these strays, and when the one behind it is due; None:
+        there is none.
+        """
 
     def own_groups(self, run: int) -> dict[str, GroupRecord]:
         """What groups of a run have of their own, also pauses that are over."""

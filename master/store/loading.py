@@ -11,7 +11,7 @@ from queue_manager.records import RunOptions
 
 from ..changes import NOBODY_COLLECTS, LoadedRun, RunCounts, RunRecord
 from .rows import one
-from .waiting import groups, own_groups
+from .waiting import own_groups
 
 _SELECT = (
     "SELECT id, job, words, key, options, state, exhausted, started_at, ended_at,"
@@ -82,5 +82,5 @@ def _loaded(
         *fields,  # type: ignore[arg-type]
     )
     is_limited = state == "active" and options.per_group is not None
-    found = LoadedRun(record, RunCounts(*counts), {}, {})  # type: ignore[arg-type]
-    return replace(found, groups=groups(db, run), own=own_groups(db, run)) if is_limited else found
+    found = LoadedRun(record, RunCounts(*counts))  # type: ignore[arg-type]
+    return replace(found, own=own_groups(db, run)) if is_limited else found

@@ -59,6 +59,10 @@ CREATE INDEX blocks_plain ON blocks (run, priority DESC, id, first, count)
 CREATE INDEX blocks_grouped ON blocks (run, grp, priority DESC, id, first, count)
     WHERE open = 1 AND grp IS NOT NULL;
 
+-- Which groups have something waiting, the most urgent first: one step for each group of a priority.
+CREATE INDEX blocks_groups ON blocks (run, priority DESC, grp)
+    WHERE open = 1 AND grp IS NOT NULL;
+
 -- block 0: a result that a stock client put without a lease.
 CREATE TABLE outcomes (
     seq     INTEGER PRIMARY KEY,
@@ -94,6 +98,8 @@ CREATE TABLE strays (
 ) WITHOUT ROWID;
 CREATE INDEX strays_block ON strays (block, position);
 CREATE INDEX strays_waiting ON strays (run, grp, due_at, task, delay_s) WHERE state = 'waiting';
+CREATE INDEX strays_due ON strays (run, due_at, task, grp)
+    WHERE state = 'waiting' AND grp IS NOT NULL;
 CREATE INDEX strays_dead ON strays (run, block, grp) WHERE state = 'dead';
 
 -- The keys of tasks as 16 bytes of a hash, first those of a commit in a row, one after the other.

@@ -186,8 +186,16 @@ class SqliteStore:
         return waiting.read_strays(self._db, run, group, after, most)
 
     @_reads
-    def groups(self, run: int) -> dict[str, int]:
-        return waiting.groups(self._db, run)
+    def next_groups(
+        self, run: int, after: tuple[int, str] | None, most: int
+    ) -> tuple[list[tuple[int, str]], bool]:
+        return waiting.next_groups(self._db, run, after, most)
+
+    @_reads
+    def due_groups(
+        self, run: int, after: tuple[float, int], due_by: float, most: int
+    ) -> tuple[list[str], tuple[float, int], float | None]:
+        return waiting.due_groups(self._db, run, after, due_by, most)
 
     @_reads
     def own_groups(self, run: int) -> dict[str, GroupRecord]:

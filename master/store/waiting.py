@@ -149,35 +149,49 @@ def read_strays(
     return found, (found[-1].due_at, found[-1].task) if more else None
 
 
-# One step down an index for each group, however many tasks it has.
-_GROUPS = """
-WITH RECURSIVE
-blocks_of (grp) AS (
-    SELECT MIN(grp) FROM blocks WHERE run = ?1 AND open = 1 AND grp IS NOT NULL
-    UNION ALL
-    SELECT (SELECT MIN(grp) FROM blocks WHERE run = ?1 AND open = 1 AND grp > last.grp)
-    FROM blocks_of AS last WHERE last.grp IS NOT NULL
-),
-strays_of (grp) AS (
-    SELECT MIN(grp) FROM strays WHERE run = ?1 AND state = 'waiting'
-    UNION ALL
-    SELECT (SELECT MIN(grp) FROM strays WHERE run = ?1 AND state = 'waiting' AND grp > last.grp)
-    FROM strays_of AS last WHERE last.grp IS NOT NULL
+_GROUP_OF = (
+    "SELECT priority, grp FROM blocks INDEXED BY blocks_groups"
+    " WHERE run = ? AND open = 1 AND grp IS NOT NULL AND "
 )
-SELECT grp, COALESCE((SELECT priority FROM blocks WHERE run = ?1 AND open = 1 AND grp = found.grp
-    ORDER BY priority DESC LIMIT 1), 0)
-FROM (
-    SELECT grp FROM blocks_of WHERE grp IS NOT NULL
-    UNION SELECT grp FROM strays_of WHERE grp IS NOT NULL
-    UNION SELECT grp FROM strays WHERE run = ?1 AND state = 'dead' AND grp IS NOT NULL
-) AS found
-ORDER BY grp
-"""
 
 
-def groups(db: sqlite3.Connection, run: int) -> dict[str, int]:
-    """As `Store.groups`: those of what is not done (and of some that soon is known to be)."""
-    return dict(db.execute(_GROUPS, (run,)).fetchall())
+def next_groups(
+    db: sqlite3.Connection, run: int, after: tuple[int, str] | None, most: int
+) -> tuple[list[tuple[int, str]], bool]:
+    """As `Store.next_groups`: one step down an index for each, however many tasks it has."""
+    found: list[tuple[int, str]] = []
+    place = after
+    while len(found) < most:
+        row: tuple[int, str] | None = None
+        if place is not None:
+            same = f"{_GROUP_OF} priority = ? AND grp > ? ORDER BY grp LIMIT 1"
+            row = db.execute(same, (run, *place)).fetchone()
+        if row is None:
+            below = (run, (1 << 63) - 1) if place is None else (run, place[0])
+            compare = "<=" if place is None else "<"
+            row = db.execute(
+                f"{_GROUP_OF} priority {compare} ? ORDER BY priority DESC, grp LIMIT 1", below
+            ).fetchone()
+        if row is None:
+            return found, True
+        place = row[0], row[1]
+        found.append(place)
+    return found, False
+
+
+def due_groups(
+    db: sqlite3.Connection, run: int, after: tuple[float, int], due_by: float, most: int
+) -> tuple[list[str], tuple[float, int], float | None]:
+    """As `Store.due_groups`."""
+    rows = db.execute(
+        "SELECT due_at, task, grp FROM strays INDEXED BY strays_due WHERE run = ?"
+        " AND state = 'waiting' AND grp IS NOT NULL AND (due_at, task) > (?, ?)"
+        " ORDER BY due_at, task LIMIT ?",
+        (run, *after, most + 1),
+    ).fetchall()
+    due = [row for row in rows[:most] if row[0] <= due_by]
+    last = (due[-1][0], due[-1][1]) if due else after
+    return [row[2] for row in due], last, rows[len(due)][0] if len(due) < len(rows) else None
 
 
 def quota(db: sqlite3.Connection, run: int, name: str) -> QuotaCounts:

@@ -16,7 +16,7 @@ from master.broker.run import Run
 from master.changes import QUEUE_RUN
 from master.follow import FollowUps, Fresh
 from master.store import Store
-from master.turn import Turn
+from master.turn import Turn, seek
 from queue_manager.errors import QueueError, StoreError
 from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
 from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
@@ -195,6 +195,7 @@ class Driver:
     def refill(self) -> None:
         """As `Turn.refill`."""
         broker, store = self.broker, self.store
+        seek(cast(Broker, broker), store, self.wall(broker._now))
         for run, lane in broker.low_lanes():
             window, strays = lane.window, lane.strays
             if window.low:
@@ -209,7 +210,9 @@ class Driver:
 
     def _in_memory(self, task: Any) -> bool:
         run = self.broker.runs[task.run]
-        lane = run.lane_of(task.group)
+        lane = run.lane if run.groups is None else run.groups.lanes.get(task.group, run.lane)
+        if task.group is not None and run.groups is not None and lane is run.lane:
+            return False  # the group waits on disk alone
         if task.stray:
             return not lane.strays.more or task.number in lane.strays.here
         window = lane.window

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from master import turn
 from master.broker import lane, leasing, run, window
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
@@ -43,6 +44,7 @@ class World:
         self.story: deque[tuple[int, float, str, tuple[Any, ...]]] = deque(maxlen=STORY)
         self.window = rng.choice((1, 4, 12, 40, 1_000))
         self.block = rng.choice((1, 3, 8, 30))
+        self.lanes = rng.choice((2, 5, 1_000))
         self.judge = Judge(STOCK_JOB)
         self.judge.started(QUEUE_RUN, STOCK_JOB, RunOptions(), None)
         self.judge.committed(self.now)
@@ -101,6 +103,9 @@ class World:
             (lane, "WINDOW_TASKS", self.window),
             (lane, "GROUP_TASKS", max(1, self.window // 4)),
             (lane, "_REFILLS", 2),
+            (lane, "LANES", self.lanes),
+            (lane, "_FEW", 2),
+            (turn, "SOUGHT", 4),
             (window, "BLOCK_TASKS", self.block),
             (leasing, "BLOCK_TASKS", self.block),
             (leasing, "_LOOKED_AT", 4),
@@ -451,9 +456,8 @@ class World:
                 raise RefusedError("it is no more")
             strays = driver.broker.changes.strays.items()
             staged = {task for (run, task), s in strays if run == one.id and s.state == "dead"}
-            groups = self.store.groups(one.id) if one.limited else []
             own = self.store.own_groups(one.id)
-            count = driver.broker.retry(driver.broker.runs[one.id], wall, groups, own)
+            count = driver.broker.retry(driver.broker.runs[one.id], wall, own)
             right = self.judge.retried(one, now, wall, staged)
             check(count == right, "{} letters are tried again, not {}", count, right)
 

@@ -10,6 +10,7 @@ from master.broker.claims import parts_of
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import Changes
+from master.turn import seek
 from queue_manager import codec
 from queue_manager.records import HeldLease, NewBlock, RunOptions
 from tests.memory_store import MemoryStore, all_runs
@@ -58,6 +59,7 @@ class Desk:
 
     def refill(self) -> None:
         """As the turn does it."""
+        seek(self.broker, self.store, self.wall)
         for run, lane in self.broker.low_lanes():
             window, strays = lane.window, lane.strays
             if window.low:

@@ -127,7 +127,7 @@ def test_dead_letters_of_limited_groups_wait_in_their_groups_again() -> None:
     desk.broker.exhaust(desk.run)
     desk.commit()
     assert desk.run.state == "failed"
-    assert desk.broker.retry(desk.run, desk.wall, desk.store.groups(1)) == 2
+    assert desk.broker.retry(desk.run, desk.wall) == 2
     desk.commit()
     leases = [desk.lease(session) for _ in range(2)]
     assert [lease.lane.group for lease in leases] == ["a", "b"]

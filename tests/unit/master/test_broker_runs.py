@@ -285,7 +285,7 @@ def test_a_retry_of_an_ended_run_keeps_the_pause_of_its_groups() -> None:
     desk.fail(desk.lease(session))
     desk.commit()
     assert desk.run.state == "failed"
-    desk.broker.retry(desk.run, WALL, ["g"])
+    desk.broker.retry(desk.run, WALL)
     desk.commit()
     assert desk.leases(session) == []
     desk.later(10.0)

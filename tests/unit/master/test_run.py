@@ -99,19 +99,21 @@ def test_a_run_goes_to_disk_and_comes_back_as_it_was() -> None:
         7, 2, 9, "version", 0,
     )  # fmt: skip
     counts = RunCounts(100, 90, 50, 3, 8, 40)
-    run = Run.loaded(LoadedRun(record, counts, {"a": 0, "b": 4}))
+    run = Run.loaded(LoadedRun(record, counts))
     assert run.record() == record
     assert run.counts(0) == counts
     assert run.counts(55).last_seq == 55
     assert (run.delayed, run.waiting) == (8, 39)
-    assert [lane.group for lane in run.lanes] == [None, "a", "b"]
+    assert [lane.group for lane in run.lanes] == [None]
+    assert run.groups is not None
+    assert run.groups.hidden.anything
     assert all(lane.window.more and lane.strays.more for lane in run.lanes)
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled", "pruned"])
 def test_nothing_is_read_of_a_run_that_has_ended(state: str) -> None:
     record = RunRecord(3, "job", [], None, RunOptions(), state, True, 5.0, 6.0, cancelled=4)  # type: ignore[arg-type]
-    run = Run.loaded(LoadedRun(record, RunCounts(10, 0, 6), {}))
+    run = Run.loaded(LoadedRun(record, RunCounts(10, 0, 6)))
     assert not run.active
     assert not run.lane.low
     assert run.unended == 0

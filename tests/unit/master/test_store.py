@@ -111,7 +111,8 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "read_waiting": lambda s: s.read_waiting(1, None, Place(0, 0), 10),
     "read_waiting of a group": lambda s: s.read_waiting(1, "g", Place(0, 0), 10),
     "read_strays": lambda s: s.read_strays(1, None, (0.0, 0), 10),
-    "groups": lambda s: s.groups(1),
+    "next_groups": lambda s: s.next_groups(1, None, 9),
+    "due_groups": lambda s: s.due_groups(1, (0.0, 0), 5.0, 9),
     "set_clock": lambda s: s.set_clock(1, 5.0),
     "cap_delays": lambda s: s.cap_delays(5.0),
     "read_blocks": lambda s: s.read_blocks({1: (0, 1)}),
@@ -196,7 +197,11 @@ def test_a_full_disk_refuses_a_commit_whole_and_takes_it_when_there_is_space(
     with pytest.raises(StoreError, match=r"can't write to .*full"):
         commit(store, *big, **fields)
     assert ranges(store) == [(1, [(0, 4)])]
-    assert (store.read_outcomes(1, 0, 1)[0], strays_of(store), store.groups(1)) == ([], [], {})
+    assert (store.read_outcomes(1, 0, 1)[0], strays_of(store), store.next_groups(1, None, 9)) == (
+        [],
+        [],
+        ([], True),
+    )
     found = loaded(store)
     assert found is not None
     assert (found.record.exhausted, found.counts, loaded(store, 2)) == (False, RunCounts(), None)

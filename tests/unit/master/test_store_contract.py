@@ -57,7 +57,7 @@ def store(engine: Engine) -> Store:
 def test_a_new_store_has_the_queue_run_and_nothing_else(store: Store) -> None:
     (found,) = store.load()
     assert (found.record.id, found.record.state) == (QUEUE_RUN, "active")
-    assert (found.counts, found.groups) == (RunCounts(), {})
+    assert found.counts == RunCounts()
     assert (store.next_run, store.next_block, store.next_seq) == (1, 1, 1)
     assert (store.delivered, store.workers) == (Delivered(), set())
 
@@ -260,35 +260,35 @@ def test_reading_ahead_stops_when_enough_is_found_and_says_where(store: Store) -
     assert store.read_waiting(1, None, Place(0, 2), 10)[1] is None  # nothing but ended ones
 
 
-def test_groups_are_told_of_what_is_not_done(engine: Engine) -> None:
+def test_groups_come_with_the_most_urgent_first_and_by_name(engine: Engine) -> None:
     store = engine.open()
-    blocks = [block(n, n, 1, group=g) for n, g in enumerate(("plain", "late", "dead", None), 1)]
-    limited = {1: run_record(options=LIMITED), 2: run_record(2, options=LIMITED, state="done")}
-    commit(store, *blocks, block(9, 1, 1, run=2, group="ended"), runs=limited)
-    commit(store, strays=stray(blocks[1], 0) | stray(blocks[2], 0, "dead"))
-    store = engine.crash()
-    assert list(store.groups(1)) == ["dead", "late", "plain"]
-    groups = [list(found.groups) for found in store.load()]
-    assert groups == [[], ["dead", "late", "plain"], []]
-
-
-def test_a_group_is_told_of_with_the_highest_priority_that_waits_in_it(engine: Engine) -> None:
-    """So that a restart reads the most urgent groups first."""
-    store = engine.open()
-    priorities = [("a", 3), ("a", 7), ("a", 5), ("b", -2), ("c", 0), ("c", 1)]
+    priorities = [("b", -2), ("a", 3), ("a", 7), ("a", 3), ("c", 0), ("b", 3), (None, 9)]
     blocks = [
         block(n, n, 1, group=g, priority=priority) for n, (g, priority) in enumerate(priorities, 1)
     ]
-    commit(store, *blocks, runs={1: run_record(options=LIMITED)})
-    assert engine.crash().load()[1].groups == {"a": 7, "b": -2, "c": 1}
+    commit(store, *blocks, block(99, 1, 1, run=2, group="other"), runs={1: run_record()})
+    store = engine.crash()
+    order = [(7, "a"), (3, "a"), (3, "b"), (0, "c"), (-2, "b")]
+    assert store.next_groups(1, None, 9) == (order, True)
+    assert store.next_groups(1, None, 2) == (order[:2], False)
+    assert store.next_groups(1, (3, "a"), 2) == (order[2:4], False)
+    assert store.next_groups(1, (0, "zzz"), 2) == (order[4:], True)
+    assert store.next_groups(3, None, 9) == ([], True)
 
 
-def test_a_group_is_told_of_while_only_strays_of_it_are_left(store: Store) -> None:
-    """Whoever does not know of it reads none of them."""
-    blocks = [block(n, n, 1, group=f"g{n:03}") for n in range(1, 301)]
-    strays = [stray(b, 0, "dead" if b.id % 2 else "waiting") for b in blocks]
-    commit(store, *blocks, strays={k: s for found in strays for k, s in found.items()})
-    assert store.groups(1) == {b.group: 0 for b in blocks}
+def test_groups_come_with_those_of_their_strays_that_are_due(engine: Engine) -> None:
+    store = engine.open()
+    blocks = [block(n, n, 1, group=g) for n, g in enumerate(("x", "y", None, "x", "z"), 1)]
+    commit(store, *blocks)
+    for one, due_at in zip(blocks, (5.0, 3.0, 1.0, 5.0, 9.0), strict=True):
+        commit(store, strays=stray(one, 0, due_at=due_at))
+    store = engine.crash()
+    first = (float("-inf"), 0)
+    assert store.due_groups(1, first, 5.0, 9) == (["y", "x", "x"], (5.0, 4), 9.0)
+    assert store.due_groups(1, first, 5.0, 1) == (["y"], (3.0, 2), 5.0)
+    assert store.due_groups(1, first, 2.0, 9) == ([], first, 3.0)
+    assert store.due_groups(1, (5.0, 4), 9.0, 9) == (["z"], (9.0, 5), None)
+    assert store.due_groups(1, (9.0, 5), 99.0, 9) == ([], (9.0, 5), None)
 
 
 # --- strays ---

@@ -1,0 +1,85 @@
+"""Groups of one run that wait on disk alone: what of them may be there, and where to look next.
+
+There may be as many groups as tasks, so only those in use have a lane. The others are found by two
+looks: for blocks, the most urgent first and by name; for strays, by when they are due.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_FIRST = (-math.inf, 0)
+
+
+@dataclass(slots=True)
+class Hidden:
+    """What groups without a lane may have on disk.
+
+    more: whether there may be blocks behind `place`, as (priority, group); None: from the first on.
+    again: whether to look once more from the first on when that look is over, not before `again_at`
+    (monotonic). top: the highest priority that there may be.
+    due_from: strays may be there behind that place, as (due_at, task); due_at: when to look for
+    them (monotonic).
+    """
+
+    more: bool = False
+    place: tuple[int, str] | None = None
+    again: bool = False
+    again_at: float = math.inf
+    top: float = -math.inf
+    due_from: tuple[float, int] = _FIRST
+    due_at: float = math.inf
+
+    @property
+    def anything(self) -> bool:
+        """Whether a group without a lane may have something on disk."""
+        return self.more or self.again or self.due_at < math.inf
+
+    def everything(self) -> None:
+        """Nothing is known: look for all."""
+        self.leave(None)
+        self.all_strays()
+
+    def all_strays(self) -> None:
+        """Strays of any group may be there."""
+        self.due_from, self.due_at = _FIRST, 0.0
+
+    def leave(self, priority: int | None) -> None:
+        """Tasks of a group without a lane wait on disk. priority: None is any."""
+        rank = math.inf if priority is None else priority
+        if not self.more or self.place is None or rank > self.place[0]:
+            self.more, self.place = True, None
+            self.top = max(self.top, rank)
+        else:  # the look goes on, so that every group has its turn
+            self.again, self.again_at = True, 0.0
+
+    def leave_stray(self, due: tuple[float, int], at: float) -> None:
+        """A stray of a group without a lane waits on disk. at: when it is due (monotonic)."""
+        before = due[0], due[1] - 1
+        self.due_from = min(self.due_from, before) if self.due_at < math.inf else before
+        self.due_at = min(self.due_at, at)
+
+    def looked(self, last: tuple[int, str] | None, over: bool) -> None:
+        """The look for blocks has come so far."""
+        if last is not None:
+            self.place, self.top = last, last[0]
+        if over:
+            self.more, self.place, self.top = False, None, -math.inf
+
+    def wake(self, now: float) -> None:
+        """Another look is due."""
+        if self.again and not self.more and now >= self.again_at:
+            self.again, self.again_at = False, math.inf
+            self.more, self.place, self.top = True, None, math.inf
+
+    @property
+    def next_due(self) -> float:
+        """When to look by itself (monotonic)."""
+        return min(self.due_at, self.again_at if self.again and not self.more else math.inf)
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        self.more = self.again = False
+        self.place, self.again_at, self.top = None, math.inf, -math.inf
+        self.due_from, self.due_at = _FIRST, math.inf
