@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .errors import NotPlainDataError, ProtocolError, TooLargeError
-from .pickles import PLAIN, inspect
+from .limits import ENCODED_BYTES, printable
+from .opcodes import ITEM, Bounds, inspect
+from .pickles import PLAIN, Allowance, Bounded
 
 ATOMS = frozenset({int, str, bytes, float, bool, type(None)})
 _PICKLE = 0x80
@@ -102,11 +104,23 @@ _FUNCTION = type(_uuid)
 
 
 class _Unpickler(pickle.Unpickler):
+    size_bytes = 0
+    _left: Allowance | None = None
+
     def find_class(self, module: str, name: str) -> Any:
         builder = _NAMES.get(name)
         if builder is None or module != __name__:
-            raise ProtocolError(f"an item names {module}.{name}, which is no plain data")
+            named = printable(f"{module}.{name}")
+            raise ProtocolError(f"an item names {named}, which is no plain data")
+        if builder is _decimal:
+            return self._allowance().decimal()
         return builder
+
+    def _allowance(self) -> Allowance:
+        """What the Decimals of this item may take together."""
+        if self._left is None:
+            self._left = Allowance(self.size_bytes)
+        return self._left
 
 
 def _not_plain(value: Any) -> NotPlainDataError:
@@ -119,36 +133,40 @@ def _not_plain(value: Any) -> NotPlainDataError:
     return NotPlainDataError(f"{name} cannot travel: {PLAIN}")
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Any, most: int = ENCODED_BYTES) -> bytes:
     """Encode one value.
+
+    Args:
+        value: plain data.
+        most: bytes that it may take; a value that holds one large int often takes many.
 
     Raises:
         NotPlainDataError: it is or holds something that is no plain data.
+        TooLargeError: it takes more.
     """
     if type(value) in ATOMS:
         try:
             return _encoder.encode(value)
         except (OverflowError, UnicodeEncodeError):
             pass  # ints above 64 bits and lone surrogates: pickle has them
-    buffer = io.BytesIO()
+    buffer = Bounded(most)
     try:
         _Pickler(buffer, 4).dump(value)
-    except NotPlainDataError:
+    except (NotPlainDataError, TooLargeError):
         raise
     except RecursionError:
         raise NotPlainDataError("a value is nested too deeply to travel") from None
     except Exception as error:  # such as a dict that changes while it is read
-        raise NotPlainDataError(f"a value cannot travel: {error}") from error
+        raise NotPlainDataError(f"a value cannot travel: {printable(str(error))}") from error
     return buffer.getvalue()
 
 
-def decode(data: bytes, *, trusted: bool = False) -> Any:
-    """Decode one item.
+def decode(data: bytes, bounds: Bounds = ITEM) -> Any:
+    """Decode one item, whoever wrote it. Nothing is imported.
 
     Args:
         data: what `encode` returned.
-        trusted: skip the walk over the opcodes (about 0.2 µs each), which guards against
-            pickles made to exhaust memory. Nothing is imported either way.
+        bounds: what it may take, which is looked at before it is decoded.
 
     Raises:
         ProtocolError: it is not what `encode` writes.
@@ -156,13 +174,14 @@ def decode(data: bytes, *, trusted: bool = False) -> Any:
     try:
         if data[0] != _PICKLE:
             return _atom(_anything.decode(data))
-        if not trusted:
-            inspect(data)
-        return _Unpickler(io.BytesIO(data)).load()
+        inspect(data, bounds)
+        unpickler = _Unpickler(io.BytesIO(data))
+        unpickler.size_bytes = len(data)
+        return unpickler.load()
     except ProtocolError:
         raise
     except Exception as error:
-        raise ProtocolError(f"an item cannot be decoded: {error}") from error
+        raise ProtocolError(f"an item cannot be decoded: {printable(str(error))}") from error
 
 
 def _atom(value: Any) -> Any:
@@ -207,9 +226,9 @@ def encode_items(items: Iterable[bytes]) -> bytes:
 
 
 def decode_batch(
-    data: bytes, start: int = 0, stop: int | None = None, *, trusted: bool = False
+    data: bytes, start: int = 0, stop: int | None = None, bounds: Bounds = ITEM
 ) -> list[Any]:
-    """Decode the values at `start` up to `stop` of a batch.
+    """Decode the values at `start` up to `stop` of a batch. bounds: what each of them may take.
 
     Raises:
         ProtocolError: it is not what `encode_batch` writes.
@@ -217,7 +236,7 @@ def decode_batch(
     if data == NOTHING:
         return [None][start:stop]
     if data[:1] == b"S":
-        return [decode(item, trusted=trusted) for item in batch_items(data)[start:stop]]
+        return [decode(item, bounds) for item in batch_items(data)[start:stop]]
     values = _load(_anything, data, b"L")
     if type(values) is not list or not set(map(type, values)) <= ATOMS:
         raise ProtocolError("a batch holds something else than atoms")
@@ -281,4 +300,4 @@ def _load(decoder: msgspec.msgpack.Decoder[Any], data: bytes, tag: bytes) -> Any
     try:
         return decoder.decode(memoryview(data)[1:])
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise ProtocolError(f"a batch cannot be decoded: {error}") from error
+        raise ProtocolError(f"a batch cannot be decoded: {printable(str(error))}") from error

@@ -74,6 +74,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._skip = self._skip_bytes = 0
+        self._held = False
 
     def frame_received(self, body: bytes) -> None:
         """A whole frame has come."""
@@ -101,6 +102,19 @@ class FrameProtocol(asyncio.BufferedProtocol):
         if transport.get_write_buffer_size() > _WRITE_BUFFER_BYTES:
             transport.abort()
 
+    def hold(self) -> None:
+        """No frame is received until `go_on`: the present one takes a while."""
+        self._held = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def go_on(self) -> None:
+        """The frames behind the one that took a while."""
+        self._held = False
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.data_received(b"")
+
     def get_buffer(self, sizehint: int) -> memoryview:
         return _inbox.view
 
@@ -111,7 +125,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         """Bytes have come."""
         buffer = self._buffer
         buffer += data
-        while not self._closing():
+        while not (self._held or self._closing()):
             if self._skip and not self._read_past():
                 return
             body = self._next_frame()
@@ -119,7 +133,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
                 self.frame_received(body)
             elif not self._skip:
                 break
-        if buffer and not self._closing():
+        if buffer and not (self._held or self._closing()):
             self.frame_started()
 
     def _closing(self) -> bool:

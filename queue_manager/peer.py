@@ -10,13 +10,16 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import handshake, pickles
-from .errors import QueueError
+from .errors import QueueError, TooLargeError
 from .framing import FrameProtocol
-from .names import EXCHANGE, MOST_CHARACTERS
+from .limits import NAME_CHARS, REQUEST_BYTES, WALK_BYTES, is_name
+from .names import EXCHANGE
 from .records import FRAME_BYTES
 from .transport import HANDSHAKE_S
 
@@ -50,6 +53,36 @@ class Served(Protocol):
 
     def ended(self, peer: Peer, reset: bool) -> None:
         """A session is over. reset: it did not end in a clean EOF."""
+
+
+class LargeFrames:
+    """The large frames of stock clients, read one after the other and each in portions.
+
+    So one of them costs the others a few milliseconds, and all together the memory of one.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], bool]] = deque()
+
+    def add(self, read: Callable[[], bool]) -> None:
+        """Stand in line. read: reads the next portion, and says whether it was the last."""
+        self._waiting.append(read)
+        if len(self._waiting) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        asyncio.get_running_loop().call_soon(self._read)
+
+    def _read(self) -> None:
+        over = True
+        try:
+            over = self._waiting[0]()
+        except Exception:
+            log.exception("a large frame could not be carried out")
+        if over:
+            self._waiting.popleft()
+        if self._waiting:
+            self._go_on()
 
 
 class Peer(FrameProtocol):
@@ -212,7 +245,7 @@ class Peer(FrameProtocol):
 
     def _await_request(self) -> None:
         self._arrived()
-        self.max_bytes = self.server.stock_frame_bytes
+        self.max_bytes = REQUEST_BYTES
         self._receive = self._request_received
 
     # --- requests: one of every manager's, then calls ---
@@ -220,8 +253,7 @@ class Peer(FrameProtocol):
     def _request_received(self, body: bytes) -> None:
         self._cancel_deadline()
         try:
-            _, name, args, kwargs = pickles.loads(body)
-            result = self._request(name, args, kwargs)
+            result = self._request(*_asked(pickles.loads(body))[1:3])
         except (QueueError, ValueError, TypeError, LookupError, AttributeError) as error:
             self._reply("#ERROR", _built_in(error))
             self.close()
@@ -230,29 +262,32 @@ class Peer(FrameProtocol):
         if self._receive == self._request_received:
             self.close()
 
-    def _request(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def _request(self, name: str, args: tuple[Any, ...]) -> Any:
         if name == "accept_connection":
-            self.name = f"{args[0]} ({self.where})" if args else self.where
+            said = _name(args[0], "the name of a session") if args else ""
+            self.name = f"{said} ({self.where})" if said else self.where
             self._receive = self._call_received
+            self.max_bytes = self.server.stock_frame_bytes
             self._stock = True
             return None
         if name == "create":
             return args[0], self._served(args[0]).exposed
         if name == "get_methods":
+            if type(args[0]) is not pickles.Token:
+                raise TypeError("get_methods is asked with a Token")
             return self._served(args[0].id).exposed
         if name in ("dummy", "incref", "decref"):
             return None
         raise ValueError(f"{name!r} is not on this network")
 
-    def _served(self, typeid: Any) -> Served:
-        if not isinstance(typeid, str) or len(typeid) > MOST_CHARACTERS:
-            raise ValueError(f"a name is a text of at most {MOST_CHARACTERS} characters")
-        if typeid == EXCHANGE and not self.ours:
+    def _served(self, typeid: object) -> Served:
+        name = _name(typeid, "a name")
+        if name == EXCHANGE and not self.ours:
             raise ValueError(_NOT_OURS)
         try:
-            return self.server.served(typeid)
+            return self.server.served(name)
         except KeyError as error:
-            self.server.asked_in_vain(self.where.rpartition(":")[0], typeid)
+            self.server.asked_in_vain(self.where.rpartition(":")[0], name)
             raise ValueError(error.args[0]) from None
 
     def _call_received(self, body: bytes) -> None:
@@ -267,8 +302,30 @@ class Peer(FrameProtocol):
             self._talks_to.add(served)
             served.frame(self, body)
             return
+        reading = pickles.reading(body)
+        if len(body) <= WALK_BYTES:
+            self._read_call(reading)
+        else:  # while it is read, in portions, others are served; of this client nothing more is
+            self.hold()
+            self.server.large.add(partial(self._read_large, reading))
+
+    def _read_large(self, reading: Iterator[Any]) -> bool:
+        """Read the next portion of a call; whether that was the last."""
+        over = True
         try:
-            ident, method, args, kwargs = pickles.loads(body)
+            over = self._closing() or self._read_call(reading)
+        finally:
+            if over:
+                self.go_on()
+        return over
+
+    def _read_call(self, reading: Iterator[Any]) -> bool:
+        """Read a portion of a call, and carry it out when it is whole."""
+        try:
+            call = next(reading, ())
+            if call is None:
+                return False
+            ident, method, args, kwargs = _asked(call)
             served = self._served(ident)
             if method not in served.exposed:
                 raise AttributeError(
@@ -276,9 +333,10 @@ class Peer(FrameProtocol):
                 )
         except (QueueError, ValueError, TypeError, AttributeError) as error:
             self.fail(_built_in(error))
-            return
+            return True
         self._talks_to.add(served)
         served.call(self, method, args, kwargs)
+        return True
 
     def answer(self, value: Any) -> None:
         """The result of a stock client's call."""
@@ -289,7 +347,33 @@ class Peer(FrameProtocol):
         self._reply("#ERROR", error)
 
     def _reply(self, kind: str, value: Any) -> None:
-        self.send_frame(pickles.dumps((kind, value)))
+        try:
+            body = pickles.dumps((kind, value))
+        except TooLargeError as error:
+            body = pickles.dumps(("#ERROR", _built_in(error)))
+        self.send_frame(body)
+
+
+def _name(value: object, what: str) -> str:
+    """A name of a stranger, which may be hashed and shown from here on. Raises ValueError."""
+    if not isinstance(value, str) or not is_name(value):
+        raise ValueError(f"{what} is a text of at most {NAME_CHARS} printable characters")
+    return value
+
+
+def _asked(request: object) -> tuple[Any, str, tuple[Any, ...], Mapping[str, Any]]:
+    """What is asked for: an ident, a name, arguments. Nothing of it was looked at before.
+
+    Raises TypeError, and ValueError for a name that is none.
+    """
+    if type(request) is not tuple or len(request) != 4:
+        raise TypeError("a request is a tuple of four: ident, name, args, kwargs")
+    ident, name, args, kwargs = request
+    if type(args) not in (tuple, list) or type(kwargs) is not dict:
+        raise TypeError("a request has a tuple of arguments and a dict of named ones")
+    for key in kwargs:
+        _name(key, "the name of an argument")
+    return ident, _name(name, "the name of a method"), tuple(args), kwargs
 
 
 def _built_in(error: Exception) -> Exception:

@@ -1,8 +1,7 @@
 """Pickles of strangers, read without running code or taking more memory than they bring.
 
-Owns the frames of standard-library clients (`loads`, `dumps`) and the walk over a pickle's
-opcodes (`inspect`) that `codec` uses too. The opcodes and what they take and give are those of
-CPython's `Lib/pickletools.py`. Knows nothing of what a frame means.
+Owns the frames of standard-library clients (`loads`, `dumps`); what a frame would take is looked at
+by `opcodes` first. Knows nothing of what a frame means.
 """
 
 from __future__ import annotations
@@ -11,181 +10,52 @@ import datetime
 import decimal
 import io
 import pickle
-import pickletools
 import queue
 import uuid
-from multiprocessing.managers import Token
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .errors import NotPlainDataError, ProtocolError
+from .errors import NotPlainDataError, ProtocolError, TooLargeError
+from .limits import ENCODED_BYTES, HASHED_ENTRIES, VALUE_FACTOR, VALUE_FREE_BYTES, printable
+from .opcodes import ITEM, inspecting
 
 PLAIN = (
     "plain data is None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, "
     "datetime, date, time, timedelta, timezone, Decimal and UUID"
 )
 
-# Deeper than this, hashing nested tuples can overflow the C stack and kill the process.
-MAX_DEPTH = 1_000
-# A value of a few bytes can refer to itself so often that hashing or printing it never ends.
-MAX_NODES = 16_000_000
+_REPLY = ITEM._replace(puts=True, builds=True)
 
-_PERSISTENT = {"PERSID", "BINPERSID"}
-_INDIRECT = {"EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEXT_BUFFER", "READONLY_BUFFER", "BYTEARRAY8"}
-_TEXT = {"INT", "LONG", "FLOAT", "STRING", "UNICODE", "PUT", "GET"}
-# Text opcodes are of protocol 0, which nobody sends; PUT and INT take their size from a text.
-_REFUSED = _PERSISTENT | _INDIRECT | _TEXT
-
-_END, _LINES, _GET, _PUT, _MEMOIZE, _DUP, _TUPLE, _OTHER = range(8)
-_CONTAINERS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
-_KINDS = {
-    "STOP": _END,
-    "GLOBAL": _LINES,
-    "BINGET": _GET,
-    "LONG_BINGET": _GET,
-    "BINPUT": _PUT,
-    "LONG_BINPUT": _PUT,
-    "MEMOIZE": _MEMOIZE,
-    "DUP": _DUP,
-    "TUPLE": _TUPLE,
-    "TUPLE1": _TUPLE,
-    "TUPLE2": _TUPLE,
-    "TUPLE3": _TUPLE,
-    "FROZENSET": _TUPLE,
-}
+# --- what a pickle may name ------------------------------------------------------------------
+#
+# BUILD changes the object that it is given, and a frame could give it what this process shares.
+# So nothing here may be changed by it: C types, classes with a `__setstate__` of their own (which
+# fails when it is called on the class), and functions made for one frame.
 
 
-def _argument(op: pickletools.OpcodeInfo) -> tuple[int, int]:
-    """The bytes of an opcode's fixed argument, and of its length prefix (one of them is 0)."""
-    n = 0 if op.arg is None else op.arg.n
-    prefix = {
-        pickletools.TAKEN_FROM_ARGUMENT1: 1,
-        pickletools.TAKEN_FROM_ARGUMENT4: 4,
-        pickletools.TAKEN_FROM_ARGUMENT4U: 4,
-        pickletools.TAKEN_FROM_ARGUMENT8U: 8,
-    }.get(n, 0)
-    return (0, prefix) if prefix else (max(n, 0), 0)
+class StrangersUuid(uuid.UUID):
+    """A UUID of a pickle: picklers give its number by BUILD, and it must be a number."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        number = state["int"]
+        if type(number) is not int or not 0 <= number < 1 << 128:
+            raise ProtocolError("a frame has a UUID that is none")
+        object.__setattr__(self, "int", number)
+        object.__setattr__(self, "is_safe", uuid.SafeUUID.unknown)
+        object.__setattr__(self, "__class__", uuid.UUID)
 
 
-_OPS: list[tuple[int, int, int] | None] = [None] * 256
-_EFFECTS: dict[int, tuple[int, bool, int, bool]] = {}
-for _op in pickletools.opcodes:
-    if _op.name not in _REFUSED:
-        _code = ord(_op.code)
-        _OPS[_code] = (*_argument(_op), _KINDS.get(_op.name, _OTHER))
-        _marked = pickletools.markobject in _op.stack_before
-        _taken = (
-            _op.stack_before.index(pickletools.markobject) if _marked else len(_op.stack_before)
-        )
-        _given = 0 if _op.name == "MARK" else len(_op.stack_after)
-        _EFFECTS[_code] = (_taken, _marked, _given, _op.name in _CONTAINERS)
-_MARK = ord("(")
-_POP = ord("0")
+class Token:
+    """Stands for `multiprocessing.managers.Token`, with which a proxy says what it is of."""
 
+    __slots__ = ("id",)
 
-def inspect(data: bytes) -> None:
-    """Check that loading a pickle takes memory and time in proportion to its length.
+    id: Any
 
-    Raises:
-        ProtocolError: it is cut short, nonsense, or made to exhaust memory, stack or time.
-    """
-    try:
-        steps, tuples, gets = _walk(data)
-        # A value can only be deep or self-similar and hashable with many tuples in it.
-        if tuples > MAX_DEPTH // 2 or (gets and tuples > 16):
-            _measure(steps)
-    except (IndexError, KeyError):
-        raise ProtocolError("a frame is not a whole pickle") from None
-
-
-def _walk(data: bytes) -> tuple[list[tuple[int, int, int]], int, int]:
-    """The opcodes as (code, kind, argument of a memo opcode), and how many tuples and gets."""
-    steps: list[tuple[int, int, int]] = []
-    at = memo = tuples = gets = 0
-    end = len(data)
-    while True:
-        code = data[at]
-        op = _OPS[code]
-        if op is None:
-            raise ProtocolError(f"a frame has the pickle opcode 0x{code:02x}, which is not taken")
-        fixed, prefix, kind = op
-        at += 1
-        argument = 0
-        if prefix:
-            length = int.from_bytes(data[at : at + prefix], "little")
-            at += prefix + length
-        elif kind != _OTHER:
-            if kind == _END:
-                if at != end:
-                    raise ProtocolError("a frame goes on behind its pickle")
-                return steps, tuples, gets
-            if kind == _TUPLE:
-                tuples += 1
-            elif kind == _MEMOIZE:
-                memo += 1
-            elif kind in (_GET, _PUT):
-                argument = int.from_bytes(data[at : at + fixed], "little")
-                if kind == _GET:
-                    gets += 1
-                elif argument > end:
-                    raise ProtocolError("a frame has a pickle made to exhaust memory")
-            elif kind == _DUP:
-                gets += 1
-            else:
-                at = data.find(b"\n", data.find(b"\n", at) + 1) + 1 or end + 1
-            at += fixed
-        else:
-            at += fixed
-        if at > end:
-            raise ProtocolError("a frame has a pickle that is cut short")
-        steps.append((code, kind, argument))
-
-
-def _measure(steps: list[tuple[int, int, int]]) -> None:
-    """Play the opcodes on a stack of (depth, nodes when written out)."""
-    stack: list[tuple[int, int]] = []
-    marks: list[int] = []
-    memo: dict[int, tuple[int, int]] = {}
-    for code, kind, argument in steps:
-        if kind in (_MEMOIZE, _PUT):
-            memo[argument if kind == _PUT else len(memo)] = stack[-1]
-        elif kind == _GET:
-            stack.append(memo[argument])
-        elif kind == _DUP:
-            stack.append(stack[-1])
-        elif code == _MARK:
-            marks.append(len(stack))
-        elif code == _POP and marks and marks[-1] == len(stack):
-            marks.pop()
-        else:
-            _apply(code, stack, marks)
-
-
-def _apply(code: int, stack: list[tuple[int, int]], marks: list[int]) -> None:
-    taken, marked, given, container = _EFFECTS[code]
-    bottom = (marks.pop() if marked else len(stack)) - taken
-    if bottom < 0:
-        raise IndexError
-    parts = stack[bottom:]
-    del stack[bottom:]
-    if not given:
-        return
-    inner = parts[1:] if container else parts
-    depth = 1 + max((part[0] for part in inner), default=0)
-    nodes = 1 + sum(part[1] for part in parts)
-    if container:
-        depth = max(depth, parts[0][0])
-    if depth > MAX_DEPTH:
-        raise ProtocolError("a frame has a value that is nested too deeply")
-    if nodes > MAX_NODES:
-        raise ProtocolError("a frame has a value that refers to itself too often")
-    stack.append((depth, nodes))
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """Stands for `_codecs.encode`, with which protocol 2 writes bytes."""
-    if encoding not in ("latin1", "latin-1"):
-        raise ProtocolError("a frame has bytes in a strange encoding")
-    return text.encode("latin-1")
+    def __setstate__(self, state: Any) -> None:
+        _, _, self.id = state
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {
@@ -194,16 +64,9 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("datetime", "time"): datetime.time,
     ("datetime", "timedelta"): datetime.timedelta,
     ("datetime", "timezone"): datetime.timezone,
-    ("decimal", "Decimal"): decimal.Decimal,
-    ("uuid", "UUID"): uuid.UUID,
-    ("builtins", "set"): set,
-    ("builtins", "frozenset"): frozenset,
-    ("__builtin__", "set"): set,
-    ("__builtin__", "frozenset"): frozenset,
-    ("_codecs", "encode"): _latin1,
+    ("uuid", "UUID"): StrangersUuid,
     ("multiprocessing.managers", "Token"): Token,
 }
-
 
 # What a call can raise at its caller: built-in classes only.
 _RAISED: dict[tuple[str, str], Any] = {
@@ -217,14 +80,90 @@ _RAISED: dict[tuple[str, str], Any] = {
 }
 
 
+class Allowance:
+    """What the calls of one pickle may build together: a frame can name one large text often.
+
+    Args:
+        size_bytes: of the pickle.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self._left_bytes = VALUE_FACTOR * size_bytes + VALUE_FREE_BYTES
+        self._left_entries = HASHED_ENTRIES
+
+    def take(self, size_bytes: int) -> None:
+        """Raise ProtocolError when that is more than is left."""
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            raise ProtocolError("a frame has a pickle made to exhaust memory")
+
+    def decimal(self) -> Callable[[Any], decimal.Decimal]:
+        """Makes a Decimal of a text."""
+
+        def build(text: Any) -> decimal.Decimal:
+            if type(text) is not str:
+                raise ProtocolError("a frame has a Decimal that is none")
+            self.take(len(text) + 104)
+            return decimal.Decimal(text)
+
+        return build
+
+    def encode(self) -> Callable[..., bytes]:
+        """Stands for `_codecs.encode`, with which protocol 2 writes bytes."""
+
+        def encode(text: Any, encoding: Any) -> bytes:
+            if type(text) is not str or encoding not in ("latin1", "latin-1"):
+                raise ProtocolError("a frame has bytes in a strange encoding")
+            self.take(len(text) + 33)
+            return text.encode("latin-1")
+
+        return encode
+
+    def set_of(self, kind: type[Any]) -> Callable[..., Any]:
+        """Makes a set or frozenset of a list, as protocols 2 and 3 write it."""
+
+        def build(members: Iterable[Any] = ()) -> Any:
+            if type(members) not in (list, tuple):
+                raise ProtocolError("a frame has a set of what is no list")
+            members = list(members)
+            self.take(216 + 72 * len(members))
+            loose = [type(one) for one in members if type(one) not in (str, bytes)]
+            self._left_entries -= len(loose)
+            if self._left_entries < 0 or not _PLAINLY_HASHED.issuperset(loose):
+                raise ProtocolError("a frame has a large set: pickle it with protocol 4 or later")
+            return kind(members)
+
+        return build
+
+
+_PLAINLY_HASHED = frozenset({int, float, bool, type(None)})
+
+_MADE: dict[tuple[str, str], Callable[[Allowance], Any]] = {
+    ("decimal", "Decimal"): Allowance.decimal,
+    ("_codecs", "encode"): Allowance.encode,
+    ("builtins", "set"): lambda left: left.set_of(set),
+    ("__builtin__", "set"): lambda left: left.set_of(set),
+    ("builtins", "frozenset"): lambda left: left.set_of(frozenset),
+    ("__builtin__", "frozenset"): lambda left: left.set_of(frozenset),
+}
+
+
 class _Unpickler(pickle.Unpickler):
     allowed = _ALLOWED
 
+    size_bytes = 0
+    _left: Allowance | None = None
+
     def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self.allowed[module, name]
-        except KeyError:
-            raise NotPlainDataError(f"{module}.{name} cannot travel: {PLAIN}") from None
+        found = self.allowed.get((module, name))
+        if found is not None:
+            return found
+        make = _MADE.get((module, name))
+        if make is None:
+            raise NotPlainDataError(f"{printable(f'{module}.{name}')} cannot travel: {PLAIN}")
+        if self._left is None:
+            self._left = Allowance(self.size_bytes)
+        return make(self._left)
 
 
 class _ReplyUnpickler(_Unpickler):
@@ -238,7 +177,18 @@ def loads(data: bytes) -> Any:
         NotPlainDataError: it holds an object of a class that is not on the short list.
         ProtocolError: it is not a pickle, or one made to do harm.
     """
+    for _ in inspecting(data):
+        pass
     return _load(data, _Unpickler)
+
+
+def reading(data: bytes) -> Iterator[Any]:
+    """The same in portions of a few milliseconds: gives None until it gives the value.
+
+    Raises as `loads` does.
+    """
+    yield from inspecting(data)
+    yield _load(data, _Unpickler)
 
 
 def loads_reply(data: bytes) -> Any:
@@ -246,19 +196,41 @@ def loads_reply(data: bytes) -> Any:
 
     Raises as `loads` does.
     """
+    for _ in inspecting(data, _REPLY):
+        pass
     return _load(data, _ReplyUnpickler)
 
 
 def _load(data: bytes, unpickler: type[_Unpickler]) -> Any:
-    inspect(data)
     try:
-        return unpickler(io.BytesIO(data)).load()
+        loading = unpickler(io.BytesIO(data))
+        loading.size_bytes = len(data)
+        return loading.load()
     except (NotPlainDataError, ProtocolError):
         raise
     except Exception as error:
-        raise ProtocolError(f"a frame is not a pickle of plain data: {error}") from error
+        text = printable(str(error))
+        raise ProtocolError(f"a frame is not a pickle of plain data: {text}") from None
+
+
+class Bounded(io.BytesIO):
+    """Takes so many bytes and no more: a value can hold one large int so often that none do."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self._most:
+            raise TooLargeError(f"a value takes more than {self._most:,} bytes")
+        return super().write(data)
 
 
 def dumps(reply: Any) -> bytes:
-    """Write a reply that standard-library clients from Python 3.8 on can read."""
-    return pickle.dumps(reply, protocol=4)
+    """Write a reply that standard-library clients from Python 3.8 on can read.
+
+    Raises TooLargeError when it takes more than `ENCODED_BYTES`.
+    """
+    buffer = Bounded(ENCODED_BYTES)
+    pickle.Pickler(buffer, 4).dump(reply)
+    return buffer.getvalue()

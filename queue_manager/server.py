@@ -22,7 +22,7 @@ from .client_hello import RECORD_HEADER_BYTES, proves
 from .door import MOST, Door, Visitor
 from .errors import WrongKeyError
 from .framing import frame, tune
-from .peer import Peer, Served
+from .peer import LargeFrames, Peer, Served
 from .records import FRAME_BYTES
 from .transport import HANDSHAKE_S, Address, Listener
 
@@ -79,6 +79,7 @@ class LoopServer:
         self.address = self.listener.address
         self.stock_frame_bytes = max_bytes + _STOCK_EXTRA_BYTES
         self.rejected: dict[str, int] = {}
+        self.large = LargeFrames()
         self._registry = registry
         self._served: dict[str, Served] = {}
         self._asked_in_vain: dict[str, set[str]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import resource
 import shutil
 import socket
@@ -230,6 +231,45 @@ def test_nine_bytes_can_not_take_a_gigabyte(when: str, master: Master) -> None:
     assert answer[0] == "#ERROR"
     assert "made to exhaust memory" in str(answer[1])
     assert master.process.most_memory_bytes - memory < 50 * MIB
+
+
+# What was found to take the loop down, as bytes. The first is a list that holds itself.
+LOOPS = b"\x80\x02(NX\x11\x00\x00\x00accept_connection]" + b"q\x00(" + b"h\x00" * 200 + b"e\x85}t."
+NESTED = b"\x80\x04})" + b"".join(b"\x94(" + bytes([ord("h"), i]) * 30 + b"t" for i in range(15))
+COLLIDE = pickle.dumps((None, "put", ({k * (2**61 - 1) for k in range(32_000)},), {}), 4)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    "frame",
+    [LOOPS, NESTED + b"Ns.", COLLIDE, b"\x80\x04(" + b"\x8f" * MIB + b"l."],
+    ids=["a list in itself", "tuples in one another", "one hash", "empty sets"],
+)
+def test_no_frame_holds_the_master_up_or_takes_its_memory(
+    first: bool, frame: bytes, master: Master
+) -> None:
+    client, other = master.client(), master.client()
+    memory = master.process.most_memory_bytes
+    began = time.monotonic()
+    to = "manager._Client(manager.address, authkey=manager._authkey)" if first else "raw(tasks)"
+    client(f"[c.send_bytes(frame) for c in [{to}]]", frame=frame)
+    assert other("tasks.qsize()") == 0
+    assert client("1") == 1
+    assert time.monotonic() - began < 5.0
+    assert master.process.most_memory_bytes - memory < 50 * MIB
+
+
+def test_a_large_value_and_what_is_said_behind_it_stay_in_order(master: Master) -> None:
+    client = master.client()
+    value = list(range(100_000))
+    client("(tasks.put(value), tasks.put('behind'))", value=value)
+    assert client("(tasks.get(timeout=5), results.put(1), tasks.get(timeout=5))") == (
+        value,
+        None,
+        "behind",
+    )
+    client("results.put(2)")
+    assert [client("results.get(timeout=5)") for _ in range(2)] == [1, 2]
 
 
 # --- jobs and arguments ---

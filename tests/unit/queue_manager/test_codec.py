@@ -65,7 +65,7 @@ def shape(value: Any) -> Any:
 @given(PLAIN)
 def test_plain_data_comes_back_with_its_exact_types(value: Any) -> None:
     assert shape(codec.decode(codec.encode(value))) == shape(value)
-    assert shape(codec.decode(codec.encode(value), trusted=True)) == shape(value)
+    assert shape(codec.decode(codec.encode(value))) == shape(value)
 
 
 @given(st.lists(PLAIN, max_size=6))
@@ -178,13 +178,10 @@ class Evil:
         return print, ("code of a stranger ran",)
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-def test_an_item_that_would_run_code_runs_none(
-    trusted: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_item_that_would_run_code_runs_none(capsys: pytest.CaptureFixture[str]) -> None:
     data = pickle.dumps([Evil()], protocol=4)
     with pytest.raises(ProtocolError, match="print"):
-        codec.decode(data, trusted=trusted)
+        codec.decode(data)
     assert capsys.readouterr().out == ""
 
 
@@ -211,9 +208,9 @@ def test_nine_bytes_do_not_take_a_gigabyte() -> None:
     assert len(data) == 9
     tracemalloc.start()
     try:
-        with pytest.raises(ProtocolError, match="memory"):
+        with pytest.raises(ProtocolError, match="not taken"):
             codec.decode(data)
-        with pytest.raises(ProtocolError, match="memory"):
+        with pytest.raises(ProtocolError, match="not taken"):
             codec.decode_batch(codec.encode_items([data]))
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:

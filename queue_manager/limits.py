@@ -1,0 +1,60 @@
+"""Every limit of what travels: what a stranger may send, and what ours keep to.
+
+Owns the numbers, each once, and how a stranger's text is shown. `QUEUE_MAX_BYTES`, the limit of one
+payload or result, is a setting (`settings`). docs/protocol.md has the same numbers.
+"""
+
+from __future__ import annotations
+
+# --- values, before they are loaded (`opcodes`) ----------------------------------------------
+
+VALUE_FACTOR = 10
+"""A stranger's value may take so many times its bytes in the master's memory..."""
+
+VALUE_FREE_BYTES = 8 * 1024 * 1024
+"""... and this much beside: lists of many tiny values are plain data too."""
+
+HASHED_ENTRIES = 1_024
+"""Keys of dicts and members of sets in a value, those that are neither texts, bytes nor ints below
+2^20: their hashes are known beforehand, so many of them can be made to collide."""
+
+HASHED_NODES = 8_192
+"""The parts of all these keys and members together, tuples written out."""
+
+HASHED_ITEM_NODES = 16_000_000
+"""The same where one task is at stake, not everybody: in slots, runners and commands."""
+
+HASH_DEPTH = 1_000
+"""Deeper than this, hashing nested tuples can overflow the C stack and kill the process."""
+
+ENCODED_BYTES = 8 * 1024 * 1024
+"""No value is encoded further than that, whatever QUEUE_MAX_BYTES is."""
+
+WALK_BYTES = 16 * 1024
+"""So much of a pickle is looked at in one go: a few milliseconds, if each byte is an opcode."""
+
+REQUEST_BYTES = 16 * 1024
+"""The most bytes of a connection's first request: it has a name and hardly an argument."""
+
+# --- texts -----------------------------------------------------------------------------------
+
+NAME_CHARS = 256
+"""The most characters of a name on the network: a typeid, a method, a host, a job."""
+
+_SHOWN_CHARS = 200
+
+
+def printable(text: str, most: int = _SHOWN_CHARS) -> str:
+    """A stranger's text as a log or a terminal may show it: on one line, bounded.
+
+    What is not printable is escaped, as in a Python literal.
+    """
+    shown = text if len(text) <= most else text[:most] + "..."
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def is_name(value: object) -> bool:
+    """Whether a value is a `str` of at most `NAME_CHARS` printable characters."""
+    return type(value) is str and len(value) <= NAME_CHARS and value.isprintable()
