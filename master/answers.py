@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from queue_manager.limits import FRAME_BYTES
 from queue_manager.messages import Refused, encode
 from queue_manager.peer import Peer
 from queue_manager.records import Message
@@ -17,8 +18,13 @@ _OURS = "the master can't do that because of an error of its own: its log tells 
 
 
 def send(peer: Peer, message: Message) -> None:
-    """Send a message of ours."""
-    peer.send_frame(encode(message))
+    """Send a message of ours; in the place of one that cannot travel, one that says so."""
+    body = encode(message)
+    if len(body) > 2 * FRAME_BYTES and not isinstance(message, Refused):
+        most = 2 * FRAME_BYTES
+        error = f"the answer takes {len(body):,} bytes, and a frame {most:,} at most"
+        body = encode(Refused(getattr(message, "seq", 0), error))
+    peer.send_frame(body)
 
 
 def refuse(peer: Peer, seq: int, error: str) -> None:

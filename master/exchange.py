@@ -22,6 +22,7 @@ from queue_manager.messages import (
 from queue_manager.peer import Peer
 
 from .answers import refuse
+from .reports import check_names
 from .workers import Workers, WorkerSession
 
 log = logging.getLogger("quartermaster.master")
@@ -77,6 +78,7 @@ class ExchangeFace:
             self._dispatch(peer, message)
         except ProtocolError as error:
             log.warning("%s: closed: %s", peer.name, error)
+            refuse(peer, 0, f"closed: {error}")  # the last words; whoever asked reads them
             peer.close()
         except QueueError as error:
             refuse(peer, getattr(message, "seq", 0), str(error))
@@ -103,6 +105,7 @@ class ExchangeFace:
     def _hello(self, peer: Peer, hello: Hello) -> None:
         if peer.session is not None:
             raise ProtocolError("a second hello in one session")
+        check_names(hello)
         peer.name = f"{hello.role} {hello.host}/{hello.pid}"
         if hello.role == "worker":
             # Welcomed when what it still holds is settled with the broker.

@@ -10,8 +10,9 @@ from typing import Any
 
 from queue_manager.batching import Batching
 from queue_manager.job import Task
+from queue_manager.limits import PART_BYTES
 from queue_manager.messages import Accepted, SubmitTasks, TasksEnded
-from queue_manager.records import NewBlock
+from queue_manager.records import NewBlock, encoded_bytes
 
 from .last_words import or_die
 from .wire import Wire
@@ -76,11 +77,29 @@ class Feeder:
             self._submit()
 
     def _submit(self) -> None:
-        sent = list(self._blocks)
+        blocks = list(self._blocks)
         self._blocks.clear()
+        for sent in _portions(blocks):
+            self._send(sent)
+
+    def _send(self, sent: list[NewBlock]) -> None:
         answer = self._wire.request(lambda seq: SubmitTasks(seq, self._run, sent), Accepted)
         self._on_the_way.append(answer)
         while self._on_the_way and (
             self._on_the_way[0].done() or len(self._on_the_way) > SUBMITS_ON_THE_WAY
         ):
             self._on_the_way.popleft().result()
+
+
+def _portions(blocks: list[NewBlock]) -> list[list[NewBlock]]:
+    """Blocks, cut so that each submit fits in a frame."""
+    found: list[list[NewBlock]] = []
+    room = 0
+    for block in blocks:
+        size_bytes = encoded_bytes(block)
+        if not found or size_bytes > room:
+            found.append([])
+            room = PART_BYTES
+        found[-1].append(block)
+        room -= size_bytes
+    return found

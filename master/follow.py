@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
 from queue_manager.job import LARGEST, LONGEST_S
+from queue_manager.limits import KEY_BYTES
 from queue_manager.records import BLOCK_TASKS, NewBlock
 
 from .broker.run import Run
@@ -124,12 +126,21 @@ def _only(block: NewBlock, kept: list[int]) -> NewBlock:
     )
 
 
+def check_keys(keys: Iterable[str]) -> None:
+    """Raise ProtocolError if a key, or a name of a group or quota, has too many bytes."""
+    for key in keys:
+        if len(key) * 4 > KEY_BYTES and len(key.encode()) > KEY_BYTES:
+            raise ProtocolError(f"a key or name takes more than {KEY_BYTES:,} bytes")
+
+
 def check(block: NewBlock) -> None:
     """Raise ProtocolError unless a block is what it says, and what the store can hold."""
     if block.count != codec.batch_length(block.body) or block.count > BLOCK_TASKS:
         raise ProtocolError(f"a block of {block.count} tasks holds another number of them")
     if block.keys is not None and len(block.keys) != block.count:
         raise ProtocolError(f"a block of {block.count} tasks has {len(block.keys)} keys")
+    quota = () if block.quota is None else (block.quota.name,)
+    check_keys([*(block.keys or ()), *quota, *([] if block.group is None else [block.group])])
     if not -(2**63) <= block.priority < 2**63:
         raise ProtocolError(f"a priority of {block.priority} is no number of 64 bits")
     if not 0 <= block.delay_s <= LONGEST_S:

@@ -8,10 +8,11 @@ import msgspec
 
 from queue_manager import codec
 from queue_manager.errors import RefusedError
-from queue_manager.messages import AskResults, AskTask, Results, TaskShown, encode
+from queue_manager.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.peer import Peer
 from queue_manager.records import DeadLetter, ResultBlock, TaskStatus
 
+from .answers import send
 from .broker.lease import Lease
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS, OutcomeRecord, StrayRecord, TaskRecord
@@ -42,7 +43,7 @@ class Letters:
         read = self._turn.store.read_results
         blocks, last, over = read(run.id, after, PAGE_BYTES, message.dead)
         told = trimmed(blocks, message.dead)
-        peer.send_frame(encode(Results(message.seq, told, last, over)))
+        send(peer, Results(message.seq, told, last, over))
 
     def show(self, peer: Peer, message: AskTask) -> None:
         """All that is known of one task."""
@@ -52,7 +53,7 @@ class Letters:
         if record is None:
             has = f"it has 1 to {run.tasks}" if run.tasks else "it has none yet"
             raise RefusedError(f"run {run.id} has no task {message.task}; {has}")
-        peer.send_frame(encode(TaskShown(message.seq, self._status(run, message.task, record))))
+        send(peer, TaskShown(message.seq, self._status(run, message.task, record)))
 
     def _status(self, run: Run, task: int, record: TaskRecord) -> TaskStatus:
         stray, outcome = record.stray, record.outcome

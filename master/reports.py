@@ -8,10 +8,13 @@ from itertools import pairwise
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
 from queue_manager.job import LARGEST, LONGEST_S
+from queue_manager.limits import is_name, printable
+from queue_manager.messages import Hello
 from queue_manager.records import Done, Failed, GroupLimit, HeldLease, Outcome
 from queue_manager.tags import is_tag
 
 from .follow import check as check_block
+from .follow import check_keys
 
 
 def check_held(held: list[HeldLease]) -> None:
@@ -28,11 +31,18 @@ def check_held(held: list[HeldLease]) -> None:
             raise ProtocolError(f"lease {one.number} is held in ranges that make no sense")
 
 
+def check_names(hello: Hello) -> None:
+    """Raise ProtocolError unless logs and terminals can show what a session calls itself."""
+    for what, name in (("host", hello.host), ("version", hello.version), ("id", hello.worker)):
+        if not is_name(name):
+            raise ProtocolError(f"the {what} of a session is not printable: {printable(name)}")
+
+
 def check_tags(tags: list[str]) -> None:
     """Raise ProtocolError unless all of them are tags: people read them."""
     for tag in tags:
         if not is_tag(tag):
-            raise ProtocolError(f"{tag!r} is no tag")
+            raise ProtocolError(f"{printable(tag)!r} is no tag")
 
 
 def check(outcome: Outcome) -> None:
@@ -47,6 +57,7 @@ def check(outcome: Outcome) -> None:
             raise ProtocolError(f"tasks took {outcome.took_s} s")
         for block in outcome.follow:
             check_block(block)
+        check_keys(outcome.limits)
         for group, limit in outcome.limits.items():
             _check_limit(group, limit)
     elif isinstance(outcome, Failed):
@@ -59,4 +70,4 @@ def check(outcome: Outcome) -> None:
 def _check_limit(group: str, limit: GroupLimit) -> None:
     at_once = 1 if limit.at_once is None else limit.at_once
     if not (group and 1 <= at_once <= LARGEST and 0 <= limit.every_s <= LONGEST_S):
-        raise ProtocolError(f"{limit} for the group {group!r}")
+        raise ProtocolError(f"{limit} for the group {printable(group)!r}")

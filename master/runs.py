@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from queue_manager.errors import RefusedError, StoreError
+from queue_manager.limits import KEY_BYTES, WORDS, WORDS_BYTES
 from queue_manager.messages import (
     Accepted,
     Collect,
@@ -86,8 +87,10 @@ class Runs:
     def find(self, key: str | None, job: str, words: list[str]) -> Run | None:
         """The run with a key.
 
-        Raises RefusedError when that is a run of something else, or is just being forgotten.
+        Raises RefusedError when that is a run of something else, or is just being forgotten, or
+        when the key or the words are more than a run may have.
         """
+        _check_asked(words, key)
         number = None if key is None else self._turn.store.find_run(key)
         found = None if number is None else recall(self._turn, number)
         found = found or self._staged(key)
@@ -316,6 +319,19 @@ class Runs:
 
     def _run(self, number: int) -> Run:
         return find_run(self._turn, number)
+
+
+def _check_asked(words: list[str], key: str | None) -> None:
+    """Raise RefusedError when a run is asked for with more than it may have."""
+    size = len((key or "").encode())
+    if size > KEY_BYTES:
+        raise RefusedError(f"the key takes {size:,} bytes, and may take {KEY_BYTES:,}: shorten it")
+    size = sum(len(word.encode()) for word in words)
+    if size > WORDS_BYTES or len(words) > WORDS:
+        raise RefusedError(
+            f"the {len(words):,} arguments take {size:,} bytes, and may be {WORDS:,} and take"
+            f" {WORDS_BYTES:,}: put them in a file and pass its path"
+        )
 
 
 def _only_waits(run: Run, after: int) -> bool:

@@ -40,7 +40,7 @@ from queue_manager.peer import Peer
 from queue_manager.settings import Settings, others_reach
 from queue_manager.tls import master_mode
 
-from .answers import or_refuse, refuse, told
+from .answers import or_refuse, refuse, send, told
 from .broker import Broker
 from .broker.run import Run
 from .changes import QUEUE_RUN
@@ -164,9 +164,9 @@ class Service:
             Finished: runs.finished,
             AskResults: letters.results,
             AskTask: letters.show,
-            AskStatus: lambda peer, ask: peer.send_frame(encode(self.book.status(ask))),
-            AskRuns: lambda peer, ask: peer.send_frame(encode(self.book.runs(ask))),
-            AskSessions: lambda peer, ask: peer.send_frame(encode(self.book.sessions(ask))),
+            AskStatus: lambda peer, ask: send(peer, self.book.status(ask)),
+            AskRuns: lambda peer, ask: send(peer, self.book.runs(ask)),
+            AskSessions: lambda peer, ask: send(peer, self.book.sessions(ask)),
             RetryRun: endings.retry,
             CancelRun: endings.cancel,
             ForgetRun: endings.forget,

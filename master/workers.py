@@ -10,11 +10,13 @@ from functools import partial
 
 from queue_manager import __version__
 from queue_manager.errors import StoreError
+from queue_manager.limits import printable
 from queue_manager.messages import Beat, Exchange, Hello, Leases, Revoked, Welcome, encode
 from queue_manager.peer import Peer
 from queue_manager.records import FRAME_BYTES, Done, Failed, HeldLease, Outcome, Released
 from queue_manager.records import Lease as LeaseMessage
 
+from .answers import refuse as refuse_session
 from .broker.claims import parts_of
 from .broker.lease import Session
 from .broker.run import Run
@@ -27,7 +29,8 @@ from .turn import Answer, Step, Turn
 log = logging.getLogger("quartermaster.master")
 coming_and_going = logging.getLogger("quartermaster.master.workers")
 
-_LEASE_BYTES = 256
+_LEASE_BYTES = 512
+_LINE_CHARS = 2_000
 _UNREAD_LEASES = 8
 """Of so many leases in a row whose payloads can't be read the next are tried in a later turn."""
 
@@ -190,6 +193,7 @@ class Workers:
 
             def refuse(error: str) -> None:
                 log.error("%s: closed: %s", worker.name, error)
+                refuse_session(worker.peer, 0, f"closed: {error}")
                 worker.peer.close()
 
             begun: list[float] = []
@@ -329,7 +333,8 @@ class Workers:
 
     def _failed(self, worker: WorkerSession, outcome: Failed, now: float, wall: float) -> bool:
         broker, session = self._turn.broker, worker.session
-        lease, error = session.leases.get(outcome.lease), outcome.error
+        lease = session.leases.get(outcome.lease)
+        error = printable(outcome.error, _LINE_CHARS)
         if outcome.whole_group and lease is not None and lease.run.groups is None:
             error += "; its group goes on, for this run began without OPTIONS.per_group"
         accepted = broker.fail(
@@ -356,9 +361,10 @@ class Workers:
         lease = session.leases.get(number)
         if lease is not None and outcome.lacks:
             worker.lacks_at = now
-            if worker.complaint != outcome.lacks:
-                worker.complaint = outcome.lacks
-                log.warning("worker %s %s", worker.name, cannot(lease.run.job, outcome.lacks))
+            lacks = printable(outcome.lacks, _LINE_CHARS)
+            if worker.complaint != lacks:
+                worker.complaint = lacks
+                log.warning("worker %s %s", worker.name, cannot(lease.run.job, lacks))
             for listener in self.on_lacks:
                 listener(lease.run)
         return self._turn.broker.release(
@@ -366,7 +372,7 @@ class Workers:
             number,
             outcome.start,
             outcome.stop,
-            outcome.lacks,
+            printable(outcome.lacks, _LINE_CHARS),
             unstarted=outcome.unstarted,
         )
 

@@ -50,6 +50,8 @@ class Batching:
             kind = (item.key is not None, item.group, item.priority, item.delay_s, item.quota)
             item, key = item.payload, item.key
         value, size = self._frozen(item)
+        if key is not None:
+            size += len(key) if key.isascii() else len(key.encode())
         full = (
             len(self._values) >= BLOCK_TASKS
             or self._bytes + size > BLOCK_BYTES

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .limits import KEY_BYTES
 from .tags import CHARACTERS, is_tag
 
 LONGEST_S = 10.0**9
@@ -47,11 +48,17 @@ def _text(name: str, value: object, other: str = " or None") -> None:
     if not value:
         comma = "," * bool(other)
         raise ValueError(f"{name} is a text with at least one character{comma}{other}")
+    size_bytes = len(value)
     if not value.isascii():
         try:
-            value.encode()
+            size_bytes = len(value.encode())
         except UnicodeEncodeError:
-            raise ValueError(f"{name} {value!r} cannot be written as UTF-8") from None
+            raise ValueError(f"{name} {value[:100]!r} cannot be written as UTF-8") from None
+    if size_bytes > KEY_BYTES:
+        raise ValueError(
+            f"{name} takes {size_bytes:,} bytes, and may take {KEY_BYTES:,}: shorten it, such as to"
+            f" a hash; it begins with {value[:40]!r}"
+        )
 
 
 def _tags(name: str, value: object) -> frozenset[str]:
@@ -96,7 +103,8 @@ class Task:
 
     Args:
         payload: plain data, given to `work`.
-        key: makes the task unique in its run; it stays taken after completion.
+        key: makes the task unique in its run; it stays taken after completion. It takes 1,024
+            bytes at most, as do the names of groups and quotas.
         group: tasks of one group can be limited together.
         priority: higher goes first within a run; any whole number of 64 bits.
         delay_s: seconds before the task is offered for the first time.
@@ -142,7 +150,7 @@ class Result:
 
     Raises:
         TypeError: a field is of the wrong type.
-        ValueError: the name of a group is empty, or no UTF-8.
+        ValueError: the name of a group is empty, too long, or no UTF-8.
     """
 
     value: Any

@@ -36,6 +36,51 @@ WALK_BYTES = 16 * 1024
 REQUEST_BYTES = 16 * 1024
 """The most bytes of a connection's first request: it has a name and hardly an argument."""
 
+# --- what messages of our own sessions have (`records`, `messages`) ----------------------------
+
+BLOCK_TASKS = 1_024
+"""The most tasks of a block."""
+
+BLOCK_BYTES = 64 * 1024
+"""Our own writers end a block here: its payloads and keys, or one larger task."""
+
+FRAME_BYTES = 8 * 1024 * 1024
+"""The most bytes of a frame that we send. Twice as many are read, so that a difference between two
+versions of the program is no lost session."""
+
+PART_BYTES = FRAME_BYTES - 64 * 1024
+"""The most bytes of one outcome, or of the blocks of one submit, encoded: a frame takes them."""
+
+FOLLOW_BYTES = 4 * 1024 * 1024
+"""The most bytes of the follow-ups and limits of one result, encoded: payloads, keys and all."""
+
+EXCHANGE_BYTES = 4 * 1024 * 1024
+"""Outcomes above this wait for the next exchange..."""
+
+EXCHANGE_OUTCOMES = 1_024
+"""... and above this: the master looks at all of an exchange in one go."""
+
+MOST_BLOCKS = 8_192
+"""The most blocks of a message, and of follow-ups of a result."""
+
+KEY_BYTES = 1_024
+"""The most bytes of a key, of a group's name and of a quota's, in UTF-8."""
+
+TAGS = 256
+"""The most tags of a worker, or that a job needs."""
+
+WORDS = 1_024
+"""The most arguments of a run..."""
+
+WORDS_BYTES = 128 * 1024
+"""... and bytes of them together: `status` has them all."""
+
+HELD_LEASES = 32_768
+"""The most leases that a worker can hold when it comes back."""
+
+TEXT_CHARS = 64 * 1024
+"""The most characters of each text that a worker reports of a failure."""
+
 # --- texts -----------------------------------------------------------------------------------
 
 NAME_CHARS = 256

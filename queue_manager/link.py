@@ -11,6 +11,7 @@ import logging
 import random
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from .errors import (
     QueueError,
     RefusedError,
     TlsError,
+    TooLargeError,
     WrongKeyError,
 )
 from .framing import FrameProtocol
@@ -32,6 +34,9 @@ from .transport import HANDSHAKE_S, Address, open_socket
 log = logging.getLogger("quartermaster.link")
 
 FIRST_PAUSE_S = 0.05
+LASTED_S = 5.0
+"""After a session that lasted as long the next one is tried at once again: it was no sending of
+something that the master ends the session for."""
 _GOODBYE_S = 1.0
 LONGEST_PAUSE_S = 4.0
 """A restarted master waits 5 s for the workers that it knew: they must have come by then."""
@@ -124,7 +129,8 @@ class Link:
         """Connect, and connect again, until `close`."""
         pause_s = FIRST_PAUSE_S
         while not self._closed.is_set():
-            if await self._one_session():
+            since = time.monotonic()
+            if await self._one_session() and time.monotonic() - since >= LASTED_S:
                 pause_s = FIRST_PAUSE_S
             with contextlib.suppress(TimeoutError):
                 wait_s = random.uniform(pause_s / 2, pause_s)
@@ -132,15 +138,24 @@ class Link:
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def send(self, message: Request) -> None:
-        """Send a message; without a connection it is dropped (see `on_up`)."""
+        """Send a message; without a connection it is dropped (see `on_up`).
+
+        Raises TooLargeError when it is more than the master takes: it would end the session.
+        """
+        body = encode(message)
+        if len(body) > FRAME_BYTES:
+            raise TooLargeError(
+                f"a message of {len(body):,} bytes cannot be sent: {FRAME_BYTES:,} is the most"
+            )
         if self._stream is not None:
-            self._stream.send_frame(encode(message))
+            self._stream.send_frame(body)
 
     async def request(self, make: Callable[[int], Request], answer: type[R]) -> R:
         """Send a message made with a sequence number, and wait for the answer with the same.
 
         Raises:
             RefusedError: the master's own line.
+            TooLargeError: it is more than the master takes.
             ConnectionLostError: the connection ended first; whether it was carried out is unknown.
         """
         self._seq += 1
@@ -185,6 +200,8 @@ class Link:
             self._complain(error)  # UnicodeError: what the resolver makes of a strange name
             return False
         reason = await stream.lost
+        if stream.refused:
+            reason = stream.refused
         was_up = self.up
         self._stream = None
         self._up.clear()
@@ -265,5 +282,12 @@ class Link:
         future = self._pending.get(message.seq)
         if future is not None and not future.done():
             future.set_result(message)
+        elif isinstance(message, Refused) and not message.seq:
+            self._refused(message.error)
         else:
             self._on_message(message)
+
+    def _refused(self, error: str) -> None:
+        """The master's last words before it closes."""
+        if self._stream is not None:
+            self._stream.refused = f"the master says: {error}"

@@ -6,16 +6,25 @@ Messages are MessagePack arrays `[tag, field, ...]`; a pickle's first byte, 0x80
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from .errors import ProtocolError
+from .limits import (
+    EXCHANGE_OUTCOMES,
+    HELD_LEASES,
+    MOST_BLOCKS,
+    TAGS,
+    printable,
+)
 from .records import (
     Ended,
     HeldLease,
     Lease,
     Message,
+    Name,
     NewBlock,
     Outcome,
     ResultBlock,
@@ -36,13 +45,15 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
     """
 
     role: Literal["worker", "runner", "client"]
-    host: str
+    host: Name
     pid: int
     slots: int = 0
-    version: str = ""
-    worker: str = ""
-    held: list[HeldLease] = msgspec.field(default_factory=list)
-    tags: list[str] = msgspec.field(default_factory=list)
+    version: Name = ""
+    worker: Name = ""
+    held: Annotated[list[HeldLease], Meta(max_length=HELD_LEASES)] = msgspec.field(
+        default_factory=list
+    )
+    tags: Annotated[list[Name], Meta(max_length=TAGS)] = msgspec.field(default_factory=list)
 
 
 class Exchange(Message, frozen=True, array_like=True, tag="exchange"):
@@ -55,7 +66,7 @@ class Exchange(Message, frozen=True, array_like=True, tag="exchange"):
     """
 
     seq: int
-    outcomes: list[Outcome]
+    outcomes: Annotated[list[Outcome], Meta(max_length=EXCHANGE_OUTCOMES)]
     want: int = 0
     draining: bool = False
     free: int = 0
@@ -70,7 +81,7 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     """Ask for a run of a job. The same key gives the same run. Answer: `RunStarted`."""
 
     seq: int
-    job: str
+    job: Name
     words: list[str]
     key: str | None = None
 
@@ -90,7 +101,7 @@ class SubmitTasks(Message, frozen=True, array_like=True, tag="submit"):
 
     seq: int
     run: int
-    blocks: list[NewBlock]
+    blocks: Annotated[list[NewBlock], Meta(max_length=MOST_BLOCKS)]
 
 
 class TasksEnded(Message, frozen=True, array_like=True, tag="ended"):
@@ -204,8 +215,8 @@ class AskCode(Message, frozen=True, array_like=True, tag="code?"):
     """A worker lacks a job's code in that version. Answer: `Code`."""
 
     seq: int
-    job: str
-    version: str
+    job: Name
+    version: Name
 
 
 # --- from the master -------------------------------------------------------------------------
@@ -409,7 +420,7 @@ def decode_request(body: bytes) -> Request:
     try:
         return _requests.decode(body)
     except msgspec.MsgspecError as error:
-        raise ProtocolError(f"not a request of ours: {error}") from error
+        raise ProtocolError(f"not a request of ours: {printable(str(error))}") from None
 
 
 def decode_reply(body: bytes) -> Reply:
@@ -417,4 +428,4 @@ def decode_reply(body: bytes) -> Reply:
     try:
         return _replies.decode(body)
     except msgspec.MsgspecError as error:
-        raise ProtocolError(f"not an answer of the master's: {error}") from error
+        raise ProtocolError(f"not an answer of the master's: {printable(str(error))}") from None

@@ -7,11 +7,20 @@ numbers count from 1 in a run.
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-BLOCK_TASKS = 1_024
-BLOCK_BYTES = 64 * 1024
-FRAME_BYTES = 8 * 1024 * 1024
+import msgspec
+from msgspec import Meta
+
+from .limits import BLOCK_BYTES as BLOCK_BYTES
+from .limits import BLOCK_TASKS as BLOCK_TASKS
+from .limits import FRAME_BYTES as FRAME_BYTES
+from .limits import KEY_BYTES, MOST_BLOCKS, NAME_CHARS, TEXT_CHARS
+
+# What a stranger may send is bounded by the types, so that nothing longer is even decoded.
+Name = Annotated[str, Meta(max_length=NAME_CHARS)]
+Key = Annotated[str, Meta(max_length=KEY_BYTES)]
+Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -53,7 +62,7 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
 class RunQuota(msgspec.Struct, frozen=True, array_like=True):
     """So many tasks that name it a run accepts."""
 
-    name: str
+    name: Key
     most: int
 
 
@@ -67,8 +76,8 @@ class NewBlock(msgspec.Struct, frozen=True, array_like=True):
 
     count: int
     body: bytes
-    keys: list[str] | None = None
-    group: str | None = None
+    keys: Annotated[list[Key], Meta(max_length=BLOCK_TASKS)] | None = None
+    group: Key | None = None
     priority: int = 0
     delay_s: float = 0.0
     quota: RunQuota | None = None
@@ -101,7 +110,7 @@ class HeldLease(msgspec.Struct, frozen=True, array_like=True):
     number: int
     run: int
     block: int
-    ranges: list[tuple[int, int]]
+    ranges: Annotated[list[tuple[int, int]], Meta(max_length=BLOCK_TASKS)]
 
 
 # --- what is told of runs, results and sessions --------------------------------------------
@@ -253,8 +262,8 @@ class Done(Message, frozen=True, array_like=True, tag="done"):
     stop: int
     results: bytes
     took_s: float
-    follow: list[NewBlock] = []
-    limits: dict[str, GroupLimit] = {}
+    follow: Annotated[list[NewBlock], Meta(max_length=MOST_BLOCKS)] = []
+    limits: Annotated[dict[Key, GroupLimit], Meta(max_length=MOST_BLOCKS)] = {}
 
 
 class Failed(Message, frozen=True, array_like=True, tag="failed"):
@@ -268,12 +277,12 @@ class Failed(Message, frozen=True, array_like=True, tag="failed"):
 
     lease: int
     position: int
-    error: str
-    evidence: str = ""
+    error: Text
+    evidence: Text = ""
     reject: bool = False
     delay_s: float | None = None
     took_s: float = 0.0
-    printed: str = ""
+    printed: Text = ""
     whole_group: bool = False
 
 
@@ -286,8 +295,18 @@ class Released(Message, frozen=True, array_like=True, tag="released"):
     lease: int
     start: int
     stop: int
-    lacks: str = ""
+    lacks: Text = ""
     unstarted: bool = False
 
 
 Outcome = Done | Failed | Released
+
+_encoder = msgspec.msgpack.Encoder()
+_PLAIN_BYTES = 64
+
+
+def encoded_bytes(part: Outcome | NewBlock) -> int:
+    """How many bytes a part of a message takes on the wire: the one measure of sizes."""
+    if type(part) is Done and not (part.follow or part.limits):
+        return len(part.results) + _PLAIN_BYTES  # no need to copy them: the rest is numbers
+    return len(_encoder.encode(part))

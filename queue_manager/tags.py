@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from .limits import NAME_CHARS
+
 CHARACTERS = "A-Z, a-z, 0-9, -, _ and ."
 
-_TAG = re.compile(r"[A-Za-z0-9_.-]+")
+_TAG = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_CHARS}}}")
 
 
 def is_tag(text: str) -> bool:

@@ -373,8 +373,10 @@ class MemoryStore:
             size += ROW_BYTES
             if result.ended or result.dead:
                 found.append(result)
-                size += len(result.body) + sum(len(e.results) + ROW_BYTES for e in result.ended)
-                size += sum(len(d.evidence) + len(d.printed) + ROW_BYTES for d in result.dead)
+                size += len(result.body) + sum(len(key) for key in result.keys or ())
+                size += sum(len(e.results) + ROW_BYTES for e in result.ended)
+                texts = [d.error + d.evidence + d.printed for d in result.dead]
+                size += sum(len(text) + ROW_BYTES for text in texts)
             if stop:
                 return found, last, False
         return found, last, True

@@ -6,16 +6,20 @@ is on disk at the master is what it has answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
+from queue_manager.limits import (
+    EXCHANGE_BYTES,
+    EXCHANGE_OUTCOMES,
+    MOST_BLOCKS,
+    PART_BYTES,
+    TEXT_CHARS,
+)
 from queue_manager.ranges import Ranges
-from queue_manager.records import Done, Failed, GroupLimit, Lease, Outcome, Released
-
-EXCHANGE_BYTES = 4 * 1024 * 1024
-"""Outcomes above this wait for the next exchange: a frame holds 8 MiB at most."""
-
-_LIMIT_BYTES = 20
+from queue_manager.records import Failed, Lease, Outcome, Released, encoded_bytes
 
 
 class Entry(NamedTuple):
@@ -52,8 +56,9 @@ class Outbox:
         return any(not isinstance(e.outcome, Released) for e in self._entries())
 
     def add(self, lease: Lease, outcome: Outcome) -> None:
-        """Send this soon."""
-        self._waiting.append(Entry(lease.run, lease.block, outcome))
+        """Send this soon; what cannot travel is a failed try of its task, which says so."""
+        for one in _fit(outcome):
+            self._waiting.append(Entry(lease.run, lease.block, one))
 
     def release(
         self, lease: Lease, ranges: Ranges, lacks: str = "", *, unstarted: bool = False
@@ -103,18 +108,36 @@ class Outbox:
         return [entry for entries in self._sent.values() for entry in entries] + self._waiting
 
 
-def _size(outcome: Outcome) -> int:
-    if isinstance(outcome, Done):
-        size_bytes = len(outcome.results) + sum(len(block.body) for block in outcome.follow)
-        return size_bytes + limits_bytes(outcome.limits)
+def _fit(outcome: Outcome) -> list[Outcome]:
+    """An outcome as it can travel: the master would end the session at it, again and again."""
     if isinstance(outcome, Failed):
-        return len(outcome.error) + len(outcome.evidence) + len(outcome.printed)
-    return len(outcome.lacks)
+        return [_cut(outcome)]
+    if isinstance(outcome, Released):
+        return [msgspec.structs.replace(outcome, lacks=outcome.lacks[:TEXT_CHARS])]
+    size_bytes = encoded_bytes(outcome)
+    if size_bytes <= PART_BYTES and len(outcome.follow) <= MOST_BLOCKS:
+        return [outcome]
+    error = (
+        f"the result and what follows from it take {size_bytes:,} bytes, and may take"
+        f" {PART_BYTES:,}: let a follow-up submit the rest"
+    )
+    share_s = outcome.took_s / (outcome.stop - outcome.start)
+    return [
+        Failed(outcome.lease, position, error, took_s=share_s)
+        for position in range(outcome.start, outcome.stop)
+    ]
 
 
-def limits_bytes(limits: Mapping[str, GroupLimit]) -> int:
-    """About as much as they take on the wire."""
-    return sum(len(group.encode()) + _LIMIT_BYTES for group in limits)
+def _cut(failed: Failed) -> Failed:
+    """A failure whose texts are not too long: the beginning of the line, the end of the rest."""
+    if max(len(failed.error), len(failed.evidence), len(failed.printed)) <= TEXT_CHARS:
+        return failed
+    return msgspec.structs.replace(
+        failed,
+        error=failed.error[:TEXT_CHARS],
+        evidence=failed.evidence[-TEXT_CHARS:],
+        printed=failed.printed[-TEXT_CHARS:],
+    )
 
 
 def portions(entries: list[Entry]) -> list[list[Entry]]:
@@ -122,8 +145,8 @@ def portions(entries: list[Entry]) -> list[list[Entry]]:
     found: list[list[Entry]] = []
     room = 0
     for entry in entries:
-        size_bytes = _size(entry.outcome)
-        if not found or size_bytes > room:
+        size_bytes = encoded_bytes(entry.outcome)
+        if not found or size_bytes > room or len(found[-1]) >= EXCHANGE_OUTCOMES:
             found.append([])
             room = EXCHANGE_BYTES
         found[-1].append(entry)

@@ -14,11 +14,11 @@ from typing import Any
 from queue_manager import Reject, Result, Retry, codec
 from queue_manager.batching import blocks_of
 from queue_manager.errors import NotPlainDataError, ProtocolError, QueueError, TooLargeError
-from queue_manager.records import FRAME_BYTES, Done, Failed, GroupLimit, Outcome
-
-from .outbox import limits_bytes
+from queue_manager.limits import FOLLOW_BYTES, MOST_BLOCKS, PART_BYTES
+from queue_manager.records import Done, Failed, GroupLimit, Outcome, encoded_bytes
 
 LINE_CHARS = 500
+OURS_CHARS = 2_000
 EVIDENCE_CHARS = 8 * 1024
 MESSAGE_CHARS = 2 * 1024
 """Of one frame or of one exception's own text: else a long one leaves no room for the others."""
@@ -71,7 +71,7 @@ def failed(
         line = clean(" ".join(error.reason.split()))
         line = middle_out(line, LINE_CHARS) or type(error).__name__
     elif isinstance(error, _OURS):  # the line says all
-        line = clean(str(error))
+        line = clean(str(error))[:OURS_CHARS]
     else:
         evidence = _evidence(error)
     reject = isinstance(error, Reject)
@@ -139,14 +139,28 @@ def branch(lease: int, position: int, result: Result, took_s: float, max_bytes: 
         data = _item(result.value, max_bytes, "the result")
         blocks = blocks_of(result.follow, max_bytes, "the payload of a follow-up")
         limits = {g: GroupLimit(one.at_once, one.every_s) for g, one in result.limits.items()}
-        if sum(len(block.body) for block in blocks) + limits_bytes(limits) > FRAME_BYTES // 2:
-            raise TooLargeError(
-                "the follow-ups of one task take more than 4 MiB together: "
-                "let one of them submit the rest"
-            )
+        items = codec.encode_items([data])
+        found = Done(lease, position, position + 1, items, took_s, blocks, limits)
+        _check_follow(found)
     except QueueError as error:
         return failed(lease, position, error, took_s)
-    return Done(lease, position, position + 1, codec.encode_items([data]), took_s, blocks, limits)
+    return found
+
+
+def _check_follow(outcome: Done) -> None:
+    """Raise TooLargeError if what follows from one result is more than can travel with it."""
+    size_bytes = encoded_bytes(outcome) - len(outcome.results)
+    most = min(FOLLOW_BYTES, PART_BYTES - len(outcome.results))
+    if size_bytes > most:
+        raise TooLargeError(
+            f"the follow-ups of one task, with their keys, take {size_bytes:,} bytes, and may take"
+            f" {most:,}: let one of them submit the rest"
+        )
+    if len(outcome.follow) > MOST_BLOCKS:
+        raise TooLargeError(
+            f"the follow-ups of one task change their group, priority, delay or quota"
+            f" {len(outcome.follow):,} times, and may {MOST_BLOCKS:,} times: sort them"
+        )
 
 
 def _item(value: Any, max_bytes: int, what: str) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from queue_manager import Result
+from queue_manager.limits import TEXT_CHARS
 from queue_manager.records import Outcome, Released
 
 from . import outcomes
@@ -84,7 +85,7 @@ class Reporter:
         """All of this lease goes back; if the job can't run here (lacks: why), the slot ends."""
         lease = self._lease
         self._page.close(lease.start)
-        back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, lacks)]
+        back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, lacks[:TEXT_CHARS])]
         self._send(Report(lease.number, back, over=True, leaving=bool(lacks)))
 
     def watch(self) -> None:

@@ -98,8 +98,11 @@ def read_results(
         size += _ROW_BYTES
         if result is not None:
             found.append(result)
-            size += len(result.body) + sum(len(e.results) + _ROW_BYTES for e in result.ended)
-            size += sum(len(d.evidence) + len(d.printed) + _ROW_BYTES for d in result.dead)
+            size += len(result.body) + len(of[3] or b"")
+            size += sum(len(e.results) + _ROW_BYTES for e in result.ended)
+            size += sum(
+                len(d.error) + len(d.evidence) + len(d.printed) + _ROW_BYTES for d in result.dead
+            )
         if stop:
             return found, last, False
     return found, last, True

@@ -437,3 +437,49 @@ def test_a_master_that_can_not_encrypt_serves_plain_clients(
     master.worker()
     run = master.submit("square", "count=5")
     assert len(master.ended_tasks(run, 5)) == 5
+
+
+# --- sizes ---
+
+
+def long_keys(master: Master) -> None:
+    shutil.copy(HERE / "jobs" / "long_keys.py", master.jobs / "long_keys.py")
+
+
+def test_follow_ups_above_a_frame_are_a_dead_letter_and_the_worker_lives_on(
+    master: Master,
+) -> None:
+    """60,000 with keys of 300 characters are 18 MB: the session ended at them, again and again."""
+    long_keys(master)
+    worker = master.worker(WORKER_SLOTS="1")
+    run = master.submit("long_keys", "count=1", "chars=8", "follow=60000")
+    eventually(lambda: "take 18," in master.command("failed", str(run)).out, 60)
+    assert "may take 4,194,304" in master.command("failed", str(run)).out
+    assert not worker.lines("lost the master")
+    assert len(master.ended_tasks(master.submit("square", "count=1"), 1)) == 1
+
+
+def test_results_with_long_keys_come_page_by_page(master: Master) -> None:
+    long_keys(master)
+    master.worker(WORKER_SLOTS="2")
+    run = master.submit("long_keys", "count=30000", "chars=800")
+    found = master.ended_tasks(run, 30_000, 60)
+    assert {len(one["key"]) for one in found} == {800}
+
+
+def test_a_key_that_is_too_long_stalls_the_run_with_the_reason(master: Master) -> None:
+    long_keys(master)
+    run = master.submit("long_keys", "count=1024", "chars=20000")
+    line = r"key takes 20,000 bytes, and may take 1,024"
+    master.process.says(line, 30)
+    eventually(lambda: "may take 1,024" in master.command("status", str(run)).out, 30)
+
+
+def test_more_arguments_than_a_run_has_are_one_line(master: Master) -> None:
+    long_keys(master)
+    words = [f"a{n}={'x' * 30_000}" for n in range(5)]
+    refusal = master.command("submit", "long_keys", *words).refusal
+    assert "take 150,0" in refusal
+    assert "131,072" in refusal
+    refusal = master.command("submit", "square", "count=1", "--key", "k" * 2_000).refusal
+    assert "the key takes 2,000 bytes, and may take 1,024" in refusal

@@ -187,3 +187,19 @@ def test_one_task_is_read_with_all_that_there_is_of_it(store: Store) -> None:
     assert [store.read_task(run, task) for run, task in ((1, 5), (1, 10), (1, 0), (3, 1))] == [
         None
     ] * 4
+
+
+def test_keys_count_for_the_size_of_a_page_of_results(store: Store) -> None:
+    """100,000 tasks with keys of 200 characters were one page of 20 MB, which no frame holds."""
+    blocks = [
+        block(n + 1, 1 + 100 * n, 100, keys=[f"{n}-{k:0500}" for k in range(100)])
+        for n in range(100)
+    ]
+    commit(store, *blocks, outcomes=[outcome(n, b, 0, 100) for n, b in enumerate(blocks, 1)])
+    after, over, pages, tasks = 0, False, 0, 0
+    while not over:
+        found, after, over = store.read_results(1, after, 200_000, False)
+        assert sum(len(key) for b in found for key in b.keys or ()) < 300_000
+        tasks += sum(len(b.keys or ()) for b in found)
+        pages += 1
+    assert (tasks, pages > 20) == (10_000, True)

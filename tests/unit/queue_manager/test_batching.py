@@ -10,7 +10,7 @@ from queue_manager import codec
 from queue_manager.batching import Batching, blocks_of
 from queue_manager.errors import NotPlainDataError, TooLargeError
 from queue_manager.job import Quota, Task
-from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, NewBlock, RunQuota
+from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, NewBlock, RunQuota, encoded_bytes
 
 MAX = 1024 * 1024
 
@@ -138,3 +138,9 @@ def test_what_is_not_plain_data_is_refused_when_it_is_added(wrong: Any) -> None:
 def test_integers_of_any_size_and_strange_texts_are_payloads() -> None:
     values = [2**64, -(2**200), "\ud800", None, 1.5, True, (1, {2})]
     assert [value for block in blocks_of(values, MAX) for value in payloads(block)] == values
+
+
+def test_keys_count_for_the_size_of_a_block() -> None:
+    blocks = blocks_of([Task(n, key=f"{n:01000}") for n in range(1_000)], 1_000)
+    assert sum(block.count for block in blocks) == 1_000
+    assert max(encoded_bytes(block) for block in blocks) < 1.2 * BLOCK_BYTES

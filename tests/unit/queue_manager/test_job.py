@@ -173,3 +173,19 @@ def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         queue_manager.nothing  # noqa: B018
     assert queue_manager.__version__ == "0.1.0"
+
+
+@pytest.mark.parametrize("key", ["k" * 1_025, "痛" * 342])
+def test_a_key_and_a_name_have_their_limit_in_bytes(key: str) -> None:
+    """The line says how many it takes, and how many it may."""
+    for make in (
+        lambda: Task(1, key=key),
+        lambda: Task(1, group=key),
+        lambda: Quota(key, 1),
+        lambda: Result(1, limits={key: Limit()}),
+    ):
+        with pytest.raises(ValueError, match=r"takes 1,02\d bytes, and may take 1,024") as caught:
+            make()
+        assert len(str(caught.value)) < 300
+    assert Task(1, key="k" * 1_024)
+    assert Task(1, key="痛" * 341)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 import typing
 from typing import Any
 
@@ -21,13 +22,23 @@ from queue_manager.messages import (
     Page,
     Reply,
     Request,
+    StartRun,
     Status,
     SubmitTasks,
     decode_reply,
     decode_request,
     encode,
 )
-from queue_manager.records import Done, Failed, Lease, NewBlock, Released
+from queue_manager.records import (
+    Done,
+    Failed,
+    GroupLimit,
+    HeldLease,
+    Lease,
+    NewBlock,
+    Released,
+    RunQuota,
+)
 
 VALUES: dict[Any, Any] = {
     int: 7,
@@ -164,3 +175,52 @@ def test_what_was_written_before_there_were_tags_is_read_without_any() -> None:
     options = msgspec.msgpack.decode(packed, type=records.RunOptions)
     assert options == records.RunOptions(3, 5, None, records.GroupLimit(2, 0.5))
     assert options.needs == []
+
+
+ONE = Released(1, 0, 1)
+BLOCK = NewBlock(1, b"L\x91\x00")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Exchange(1, [ONE] * 1_025),
+        Exchange(1, [Done(1, 0, 1, b"L\x91\x00", 0.0, follow=[BLOCK] * 8_193)]),
+        Exchange(1, [Done(1, 0, 1, b"", 0.0, limits={"x" * 1_025: GroupLimit()})]),
+        Exchange(1, [Failed(1, 0, "x" * 65_537)]),
+        Exchange(1, [Released(1, 0, 1, "x" * 65_537)]),
+        Hello("worker", "h", 1, held=[HeldLease(1, 1, 1, [(0, 1)])] * 32_769),
+        Hello("worker", "h", 1, held=[HeldLease(1, 1, 1, [(0, 1)] * 1_025)]),
+        Hello("worker", "h", 1, tags=["t"] * 257),
+        Hello("worker", "h" * 257, 1),
+        SubmitTasks(1, 1, [BLOCK] * 8_193),
+        SubmitTasks(1, 1, [NewBlock(1, b"", ["x" * 1_025])]),
+        SubmitTasks(1, 1, [NewBlock(1, b"", group="x" * 1_025)]),
+        SubmitTasks(1, 1, [NewBlock(1, b"", quota=RunQuota("x" * 1_025, 1))]),
+        StartRun(1, "x" * 257, []),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_no_list_or_text_is_longer_than_our_own_are(message: Any) -> None:
+    with pytest.raises(ProtocolError, match="of length <="):
+        decode_request(encode(message))
+
+
+def test_a_frame_of_two_million_outcomes_is_refused_before_they_are_decoded() -> None:
+    body = encode(Exchange(1, []))
+    one = msgspec.msgpack.encode(["released", 1, 0, 1])
+    count = 16_000_000 // len(one)
+    at = body.index(b"\x90")
+    flood = body[:at] + b"\xdd" + count.to_bytes(4, "big") + one * count + body[at + 1 :]
+    began = time.thread_time()
+    with pytest.raises(ProtocolError):
+        decode_request(flood)
+    assert time.thread_time() - began < 0.1
+
+
+def test_an_error_shows_nothing_of_a_stranger_but_a_bounded_line() -> None:
+    body = msgspec.msgpack.encode(["\x1b[31m" * 100_000, 1])
+    with pytest.raises(ProtocolError) as caught:
+        decode_request(body)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500

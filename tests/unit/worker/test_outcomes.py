@@ -66,7 +66,7 @@ def test_follow_ups_of_more_than_4_mib_together_fail_their_task() -> None:
     assert isinstance(branch(1, 2, Result(0, fits), 0.1, MAX), Done)
     found = branch(1, 2, Result(0, more), 0.1, MAX)
     assert isinstance(found, Failed)
-    assert "4 MiB together: let one of them submit the rest" in found.error
+    assert "bytes, and may take 4,194,304: let one of them submit the rest" in found.error
 
 
 def test_results_that_are_large_together_are_not_failures() -> None:
@@ -113,7 +113,7 @@ def test_limits_count_for_the_size_of_what_follows_and_of_an_exchange() -> None:
         7, 2, Result(1, limits=limits | {f"{n:y>1000}": Limit() for n in range(2_500)}), 0, MAX
     )
     assert isinstance(much, Failed)
-    assert "more than 4 MiB together" in much.error
+    assert "may take 4,194,304" in much.error
 
 
 def test_a_retry_of_a_whole_group_says_so() -> None:
@@ -198,3 +198,25 @@ def test_what_the_locale_cannot_write_fails_no_task() -> None:
     stream = _Tee(io.TextIOWrapper(out, "ascii"), 1, cast(Any, noted))
     print("é", file=stream)
     assert (out.getvalue(), noted.text) == (b"\\xe9\n", "é\n")
+
+
+def test_keys_and_names_count_for_the_size_of_what_follows() -> None:
+    """60,000 keys of 300 characters are 18 MB, which no frame holds."""
+    follow = [Task(n, key=f"{n:0300}") for n in range(60_000)]
+    found = branch(1, 2, Result(0, follow), 0.1, MAX)
+    assert isinstance(found, Failed)
+    assert "with their keys, take 18," in found.error
+    assert "may take 4,194,304" in found.error
+
+
+def test_a_result_and_its_follow_ups_fit_in_one_frame_together() -> None:
+    most = 7 * 1024 * 1024
+    found = branch(1, 2, Result(b"x" * (most - 100), [b"y" * 1_500_000]), 0.1, most)
+    assert isinstance(found, Failed)
+    assert "let one of them submit the rest" in found.error
+
+
+def test_follow_ups_that_change_their_kind_too_often_say_so() -> None:
+    found = branch(1, 2, Result(0, [Task(n, priority=n) for n in range(9_000)]), 0.1, MAX)
+    assert isinstance(found, Failed)
+    assert "9,000 times, and may 8,192 times: sort them" in found.error
