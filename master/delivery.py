@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from queue_manager import codec
 from queue_manager.errors import QueueError
+from queue_manager.opcodes import SERVED_ITEM
 
 from .broker.run import Run
 from .changes import QUEUE_RUN, Delivered, OutcomeRecord
@@ -149,7 +150,7 @@ class Delivery:
 
     def _values(self, outcome: OutcomeRecord) -> list[Any]:
         try:
-            return codec.decode_batch(outcome.results)
+            return codec.decode_batch(outcome.results, bounds=SERVED_ITEM)
         except QueueError as error:
             log.error("results of tasks from %d on can't be read: %s", outcome.first, error)
             return []

@@ -13,6 +13,7 @@ import decimal
 import io
 import pickle
 import uuid
+import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ import msgspec
 from .errors import NotPlainDataError, ProtocolError, TooLargeError
 from .limits import ENCODED_BYTES, printable
 from .opcodes import ITEM, Bounds, inspect
-from .pickles import PLAIN, Allowance, Bounded
+from .pickles import Allowance, Bounded, NamedZone, not_plain
 
 ATOMS = frozenset({int, str, bytes, float, bool, type(None)})
 _PICKLE = 0x80
@@ -73,6 +74,16 @@ def _uuid(data: Any) -> uuid.UUID:
     return uuid.UUID(bytes=data)
 
 
+def _zone(key: Any) -> datetime.tzinfo:
+    """A time zone by its name, where one is decoded that is worked with."""
+    try:
+        return zoneinfo.ZoneInfo(key)
+    except Exception:  # what the files of the system make of a strange name is anybody's guess
+        raise ProtocolError(
+            f"the time zone {printable(str(key))!r} is not known on this machine: install tzdata"
+        ) from None
+
+
 _BUILDERS: dict[type, Callable[..., Any]] = {
     datetime.datetime: _datetime,
     datetime.date: _date,
@@ -81,6 +92,7 @@ _BUILDERS: dict[type, Callable[..., Any]] = {
     datetime.timezone: _timezone,
     decimal.Decimal: _decimal,
     uuid.UUID: _uuid,
+    zoneinfo.ZoneInfo: _zone,
 }
 _NAMES = {builder.__name__: builder for builder in _BUILDERS.values()}
 _OURS = frozenset(_BUILDERS.values())
@@ -92,6 +104,10 @@ class _Pickler(pickle.Pickler):
         kind = type(value)
         if kind is uuid.UUID:
             return _uuid, (value.bytes,)
+        if kind is zoneinfo.ZoneInfo or kind is NamedZone:
+            if value.key is None:
+                raise NotPlainDataError("a ZoneInfo without a name cannot travel: send UTC")
+            return _zone, (value.key,)
         builder = _BUILDERS.get(kind)
         if builder is not None:
             return builder, value.__reduce_ex__(4)[1]
@@ -105,6 +121,7 @@ _FUNCTION = type(_uuid)
 
 class _Unpickler(pickle.Unpickler):
     size_bytes = 0
+    served = False
     _left: Allowance | None = None
 
     def find_class(self, module: str, name: str) -> Any:
@@ -114,7 +131,7 @@ class _Unpickler(pickle.Unpickler):
             raise ProtocolError(f"an item names {named}, which is no plain data")
         if builder is _decimal:
             return self._allowance().decimal()
-        return builder
+        return NamedZone if self.served and builder is _zone else builder
 
     def _allowance(self) -> Allowance:
         """What the Decimals of this item may take together."""
@@ -130,7 +147,7 @@ def _not_plain(value: Any) -> NotPlainDataError:
     name = kind.__qualname__
     if kind.__module__ != "builtins":
         name = f"{kind.__module__}.{name}"
-    return NotPlainDataError(f"{name} cannot travel: {PLAIN}")
+    return not_plain(name)
 
 
 def encode(value: Any, most: int = ENCODED_BYTES) -> bytes:
@@ -176,10 +193,12 @@ def decode(data: bytes, bounds: Bounds = ITEM) -> Any:
             return _atom(_anything.decode(data))
         inspect(data, bounds)
         unpickler = _Unpickler(io.BytesIO(data))
-        unpickler.size_bytes = len(data)
+        unpickler.size_bytes, unpickler.served = len(data), bounds.served
         return unpickler.load()
     except ProtocolError:
         raise
+    except NotPlainDataError as error:
+        raise ProtocolError(f"an item cannot be decoded: {error}") from None
     except Exception as error:
         raise ProtocolError(f"an item cannot be decoded: {printable(str(error))}") from error
 

@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .errors import ProtocolError
+from .errors import NotPlainDataError, ProtocolError, QueueError
 from .limits import (
     HASH_DEPTH,
     HASHED_ENTRIES,
@@ -26,13 +26,14 @@ from .limits import (
 class Bounds(NamedTuple):
     """What a pickle may take.
 
-    memory: whether it may take only `VALUE_FACTOR` times its bytes, and `VALUE_FREE_BYTES`.
+    served: in the master, where everybody waits: it may take only `VALUE_FACTOR` times its bytes
+    and `VALUE_FREE_BYTES`.
     entries: keys of dicts and members of sets, without texts and small ints; None is any number.
     nodes: of all of them together, written out. puts, builds: whether the opcodes that put
     something at a place of the memo, and that change an object, are taken.
     """
 
-    memory: bool
+    served: bool
     entries: int | None
     nodes: int
     puts: bool
@@ -121,6 +122,7 @@ for _op in pickletools.opcodes:
     _OPS[ord(_op.code)] = (0 if _prefix else max(_n, 0), _prefix, _kind, _CHARGES.get(_kind, 0))
 _OPS[ord("M")] = (2, 0, _SOFT, 40)
 _OPS[ord(")")] = (0, 0, _TUPLE_OF, 8)
+_BYTEARRAY = 0x96
 _WIDTHS = {ord(")"): 0, 0x85: 1, 0x86: 2, 0x87: 3}
 
 
@@ -129,6 +131,7 @@ def inspect(data: bytes, bounds: Bounds = FRAME) -> None:
 
     Raises:
         ProtocolError: it is cut short, nonsense, or made to exhaust memory, stack or time.
+        NotPlainDataError: it has a bytearray.
     """
     for _ in inspecting(data, bounds):
         pass
@@ -137,7 +140,7 @@ def inspect(data: bytes, bounds: Bounds = FRAME) -> None:
 def inspecting(data: bytes, bounds: Bounds = FRAME) -> Iterator[None]:
     """The same in portions of a few milliseconds each. Raises as `inspect` does."""
     try:
-        small = len(data) <= _SMALL_BYTES or not bounds.memory
+        small = len(data) <= _SMALL_BYTES or not bounds.served
         if not (small and _is_harmless(data, bounds)):
             yield from _play(data, bounds)
     except (IndexError, KeyError):
@@ -196,7 +199,11 @@ def _is_harmless(data: bytes, bounds: Bounds) -> bool:
     return nested < HASH_DEPTH // 2 and (bounds.entries is None or loose <= bounds.entries)
 
 
-def _not_taken(code: int) -> ProtocolError:
+def _not_taken(code: int) -> QueueError:
+    if code == _BYTEARRAY:
+        return NotPlainDataError(
+            "bytearray cannot travel: send bytes(b), and of an array of numpy a.tolist()"
+        )
     return ProtocolError(f"a frame has the pickle opcode 0x{code:02x}, which is not taken")
 
 
@@ -217,7 +224,7 @@ class _Tally:
     """What the pickle has taken so far of its bounds."""
 
     def __init__(self, data: bytes, bounds: Bounds) -> None:
-        self.most = VALUE_FACTOR * len(data) + VALUE_FREE_BYTES if bounds.memory else 2**63
+        self.most = VALUE_FACTOR * len(data) + VALUE_FREE_BYTES if bounds.served else 2**63
         self.size = len(data)
         self.bounds = bounds
         self.entries = self.nodes = 0

@@ -12,17 +12,27 @@ import io
 import pickle
 import queue
 import uuid
+import zoneinfo
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .errors import NotPlainDataError, ProtocolError, TooLargeError
-from .limits import ENCODED_BYTES, HASHED_ENTRIES, VALUE_FACTOR, VALUE_FREE_BYTES, printable
+from .limits import (
+    ENCODED_BYTES,
+    HASHED_ENTRIES,
+    VALUE_FACTOR,
+    VALUE_FREE_BYTES,
+    is_name,
+    printable,
+)
 from .opcodes import ITEM, inspecting
 
 PLAIN = (
     "plain data is None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, "
-    "datetime, date, time, timedelta, timezone, Decimal and UUID"
+    "datetime, date, time, timedelta, timezone, ZoneInfo, Decimal and UUID"
 )
+
+NUMPY = "of numpy send n.item() for a number, a.tolist() for an array"
 
 _REPLY = ITEM._replace(puts=True, builds=True)
 
@@ -31,6 +41,13 @@ _REPLY = ITEM._replace(puts=True, builds=True)
 # BUILD changes the object that it is given, and a frame could give it what this process shares.
 # So nothing here may be changed by it: C types, classes with a `__setstate__` of their own (which
 # fails when it is called on the class), and functions made for one frame.
+
+
+def not_plain(name: str) -> NotPlainDataError:
+    """The error that says what cannot travel, by its module and name, and what to send instead."""
+    if name.startswith("numpy."):
+        return NotPlainDataError(f"{printable(name)} cannot travel: {NUMPY}; {PLAIN}")
+    return NotPlainDataError(f"{printable(name)} cannot travel: {PLAIN}")
 
 
 class StrangersUuid(uuid.UUID):
@@ -45,6 +62,34 @@ class StrangersUuid(uuid.UUID):
         object.__setattr__(self, "int", number)
         object.__setattr__(self, "is_safe", uuid.SafeUUID.unknown)
         object.__setattr__(self, "__class__", uuid.UUID)
+
+
+class NamedZone(datetime.tzinfo):
+    """A `zoneinfo.ZoneInfo` on its way through the master, which knows its name and no more.
+
+    A client gets it back as a ZoneInfo, and a slot too. Nobody can tell what time it is there, so a
+    datetime with it is no key of a dict and no member of a set.
+    """
+
+    def __init__(self, key: Any) -> None:
+        if not is_name(key):
+            raise ProtocolError("a frame has a time zone without a name")
+        self.key: str = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return zoneinfo.ZoneInfo, (self.key,)
+
+    def __setstate__(self, state: Any) -> None:
+        raise ProtocolError("a frame has a time zone that is none")
+
+    def utcoffset(self, _: datetime.datetime | None) -> datetime.timedelta | None:
+        """No answer but an error in words: who asks would take None for no zone at all."""
+        raise NotPlainDataError(
+            "a datetime with a ZoneInfo cannot be a key of a dict or a member of a set on its way"
+            " to a queue: send it in UTC, as with t.astimezone(timezone.utc)"
+        )
+
+    dst = tzname = utcoffset  # type: ignore[assignment]
 
 
 class Token:
@@ -65,6 +110,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("datetime", "timedelta"): datetime.timedelta,
     ("datetime", "timezone"): datetime.timezone,
     ("uuid", "UUID"): StrangersUuid,
+    ("zoneinfo", "ZoneInfo"): NamedZone,
     ("multiprocessing.managers", "Token"): Token,
 }
 
@@ -119,6 +165,16 @@ class Allowance:
 
         return encode
 
+    def getattr(self) -> Callable[..., Any]:
+        """Stands for `getattr`, with which picklers name `ZoneInfo._unpickle`."""
+
+        def get(of: Any, name: Any) -> Callable[..., Any]:
+            if of not in (NamedZone, zoneinfo.ZoneInfo) or name != "_unpickle":
+                raise NotPlainDataError(f"builtins.getattr cannot travel: {PLAIN}")
+            return lambda key, from_cache=True: of(key)
+
+        return get
+
     def set_of(self, kind: type[Any]) -> Callable[..., Any]:
         """Makes a set or frozenset of a list, as protocols 2 and 3 write it."""
 
@@ -139,6 +195,8 @@ class Allowance:
 _PLAINLY_HASHED = frozenset({int, float, bool, type(None)})
 
 _MADE: dict[tuple[str, str], Callable[[Allowance], Any]] = {
+    ("builtins", "getattr"): lambda left: left.getattr(),
+    ("__builtin__", "getattr"): lambda left: left.getattr(),
     ("decimal", "Decimal"): Allowance.decimal,
     ("_codecs", "encode"): Allowance.encode,
     ("builtins", "set"): lambda left: left.set_of(set),
@@ -160,14 +218,14 @@ class _Unpickler(pickle.Unpickler):
             return found
         make = _MADE.get((module, name))
         if make is None:
-            raise NotPlainDataError(f"{printable(f'{module}.{name}')} cannot travel: {PLAIN}")
+            raise not_plain(f"{module}.{name}")
         if self._left is None:
             self._left = Allowance(self.size_bytes)
         return make(self._left)
 
 
 class _ReplyUnpickler(_Unpickler):
-    allowed = _ALLOWED | _RAISED
+    allowed = _ALLOWED | _RAISED | {("zoneinfo", "ZoneInfo"): zoneinfo.ZoneInfo}
 
 
 def loads(data: bytes) -> Any:

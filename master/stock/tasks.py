@@ -9,6 +9,7 @@ from typing import Any
 
 from queue_manager import codec
 from queue_manager.errors import QueueError, StoreError
+from queue_manager.opcodes import SERVED_ITEM
 from queue_manager.peer import Peer
 from queue_manager.records import NewBlock
 
@@ -90,7 +91,7 @@ class TaskQueue(QueueFace):
             self._refuse(stock.peer, str(error))
             return
         try:
-            (value,) = codec.decode_batch(body, position, position + 1)
+            (value,) = codec.decode_batch(body, position, position + 1, SERVED_ITEM)
         except QueueError as error:
             log.error("run %d: a payload can't be read: %s", lease.run.id, error)
             self._rounds.took(stock, lease)

@@ -449,11 +449,11 @@ def long_keys(master: Master) -> None:
 def test_follow_ups_above_a_frame_are_a_dead_letter_and_the_worker_lives_on(
     master: Master,
 ) -> None:
-    """60,000 with keys of 300 characters are 18 MB: the session ended at them, again and again."""
+    """60,000 with keys of 300 characters are 19 MB: the session ended at them, again and again."""
     long_keys(master)
     worker = master.worker(WORKER_SLOTS="1")
     run = master.submit("long_keys", "count=1", "chars=8", "follow=60000")
-    eventually(lambda: "take 18," in master.command("failed", str(run)).out, 60)
+    eventually(lambda: "take 19," in master.command("failed", str(run)).out, 30)
     assert "may take 4,194,304" in master.command("failed", str(run)).out
     assert not worker.lines("lost the master")
     assert len(master.ended_tasks(master.submit("square", "count=1"), 1)) == 1
@@ -467,7 +467,10 @@ def test_results_with_long_keys_come_page_by_page(master: Master) -> None:
     assert {len(one["key"]) for one in found} == {800}
 
 
-def test_a_key_that_is_too_long_stalls_the_run_with_the_reason(master: Master) -> None:
+def test_a_key_that_is_too_long_stalls_the_run_with_the_reason(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master()  # its log has the traceback of `tasks()`
     long_keys(master)
     run = master.submit("long_keys", "count=1024", "chars=20000")
     line = r"key takes 20,000 bytes, and may take 1,024"

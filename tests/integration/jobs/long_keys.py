@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from queue_manager import Result, Task
+from queue_manager import Options, Result, Task
+
+OPTIONS = Options(attempts=1)
 
 
 def tasks(count: int, chars: int, follow: int = 0) -> Iterator[Task]:
