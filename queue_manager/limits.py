@@ -60,7 +60,7 @@ EXCHANGE_BYTES = 4 * 1024 * 1024
 EXCHANGE_OUTCOMES = 1_024
 """... and above this: the master looks at all of an exchange in one go."""
 
-MOST_BLOCKS = 8_192
+MOST_BLOCKS = 16_384
 """The most blocks of a message, and of follow-ups of a result."""
 
 KEY_BYTES = 1_024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -28,6 +29,8 @@ PARCEL_BYTES = 700 * 1024
 MOST_REMEMBERED = 200_000
 MOST_UNSURE = 2_000
 _OWN_BYTES = 100
+KEY_BYTES = 1_024
+KEY_BEGIN_BYTES = 900
 _ENDINGS = tuple(f".{ending}" for ending in (*TYPES, "jpeg", "tif", "apng"))
 
 Link = tuple[str, str, str]
@@ -103,7 +106,8 @@ class Follower:
         payload = {**self._from, "kind": "page"}
         payload.pop("linked", None)
         task = self._made(payload)
-        return [Task(task.payload, f"page: {task.key}", task.group, PAGE, quota=task.quota)]
+        key = key_of(f"page: {task.key}")
+        return [Task(task.payload, key, task.group, PAGE, quota=task.quota)]
 
     def _fresh(self, links: list[Link], base: dict[str, Any]) -> list[Task]:
         by = self._handed.visit()
@@ -140,7 +144,7 @@ class Follower:
             part = f"{self._from.get('part', '')}{number}."
             payload = {"kind": "links", "url": address, "site": self._packed, "part": part, **base}
             payload["links"] = [list(link) for link in parcel]
-            yield Task(payload, key=f"links {part} of {address}", priority=AGAIN)
+            yield Task(payload, key=key_of(f"links {part} of {address}"), priority=AGAIN)
 
     def _task(self, link: Iterable[str], base: dict[str, Any]) -> Task:
         kind, address, alt = link
@@ -193,12 +197,20 @@ class Handed:
             del self._handed[next(iter(self._handed))]
 
 
+def key_of(text: str) -> str:
+    """The key of a task by its address; of a long one the beginning, and a hash of all."""
+    data = text.encode()
+    if len(data) <= KEY_BYTES:
+        return text
+    return f"{data[:KEY_BEGIN_BYTES].decode(errors='ignore')}... sha256 {sha256(data).hexdigest()}"
+
+
 def task_of(site: Site, payload: dict[str, Any]) -> Task:
     """The task of a payload: its address is its key, its host its group."""
     kind, address = payload["kind"], payload["url"]
     return Task(
         payload,
-        key=address,
+        key=key_of(address),
         group=host_of(address) if site.polite else None,
         priority={"page": PAGE, "css": SHEET}.get(kind, IMAGE),
         quota=Quota("pages", site.pages) if kind == "page" else None,

@@ -23,7 +23,7 @@ from .fetching import (
     retry_after_s,
 )
 from .files import IN_MEMORY_BYTES, Store
-from .following import AGAIN, Follower, Handed
+from .following import AGAIN, Follower, Handed, key_of
 from .guard import ForbiddenAddressError
 from .links import found_in_sheet, links_of
 from .pictures import Picture, is_whole, picture_of, says_it_late
@@ -157,7 +157,7 @@ class Visitor:
         turn = visit.payload.get("turn", 0) + 1
         payload = {**visit.payload, "turn": turn}
         key = f"after robots.txt {turn}: {visit.address}"
-        again = Task(payload, key=key, group=visit.host, priority=AGAIN)
+        again = Task(payload, key=key_of(key), group=visit.host, priority=AGAIN)
         value = {"robots": visit.host}
         return Result(value, [again], limits={visit.host: self._limit(visit.site, rules)})
 

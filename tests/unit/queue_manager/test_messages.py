@@ -185,7 +185,7 @@ BLOCK = NewBlock(1, b"L\x91\x00")
     "message",
     [
         Exchange(1, [ONE] * 1_025),
-        Exchange(1, [Done(1, 0, 1, b"L\x91\x00", 0.0, follow=[BLOCK] * 8_193)]),
+        Exchange(1, [Done(1, 0, 1, b"L\x91\x00", 0.0, follow=[BLOCK] * 16_385)]),
         Exchange(1, [Done(1, 0, 1, b"", 0.0, limits={"x" * 1_025: GroupLimit()})]),
         Exchange(1, [Failed(1, 0, "x" * 65_537)]),
         Exchange(1, [Released(1, 0, 1, "x" * 65_537)]),
@@ -193,7 +193,7 @@ BLOCK = NewBlock(1, b"L\x91\x00")
         Hello("worker", "h", 1, held=[HeldLease(1, 1, 1, [(0, 1)] * 1_025)]),
         Hello("worker", "h", 1, tags=["t"] * 257),
         Hello("worker", "h" * 257, 1),
-        SubmitTasks(1, 1, [BLOCK] * 8_193),
+        SubmitTasks(1, 1, [BLOCK] * 16_385),
         SubmitTasks(1, 1, [NewBlock(1, b"", ["x" * 1_025])]),
         SubmitTasks(1, 1, [NewBlock(1, b"", group="x" * 1_025)]),
         SubmitTasks(1, 1, [NewBlock(1, b"", quota=RunQuota("x" * 1_025, 1))]),

@@ -38,7 +38,7 @@ def follow_ups(count: int, key_chars: int) -> list[NewBlock]:
     "fields",
     [
         {"follow": follow_ups(30_000, 300)},
-        {"follow": [NewBlock(1, b"L\x91\x00")] * 9_000},
+        {"follow": [NewBlock(1, b"L\x91\x00")] * 17_000},
         {"results": b"x" * 9_000_000},
     ],
     ids=["keys", "blocks", "results"],

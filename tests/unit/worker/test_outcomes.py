@@ -217,6 +217,6 @@ def test_a_result_and_its_follow_ups_fit_in_one_frame_together() -> None:
 
 
 def test_follow_ups_that_change_their_kind_too_often_say_so() -> None:
-    found = branch(1, 2, Result(0, [Task(n, priority=n) for n in range(9_000)]), 0.1, MAX)
+    found = branch(1, 2, Result(0, [Task(n, priority=n) for n in range(17_000)]), 0.1, MAX)
     assert isinstance(found, Failed)
-    assert "9,000 times, and may 8,192 times: sort them" in found.error
+    assert "17,000 times, and may 16,384 times: sort them" in found.error

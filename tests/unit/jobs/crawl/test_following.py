@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.crawl.following import AGAIN, IMAGE, PAGE, SHEET, Follower, Handed, task_of
+from jobs.crawl.following import AGAIN, IMAGE, PAGE, SHEET, Follower, Handed, key_of, task_of
 from jobs.crawl.links import Found
 from jobs.crawl.site import Site, unpacked
 from queue_manager import Quota, Result, Task
@@ -179,7 +179,7 @@ def test_too_many_links_go_through_parcels(
     direct = of(site()).of_page(START, links)
     assert len(direct) < count
     ended = by_key(unfolded(site(), direct))
-    assert set(ended) == set(links.pictures)
+    assert set(ended) == set(map(key_of, links.pictures))
     assert {task.payload.get("alt", "") for task in ended.values()} == {alt}
     assert {task.payload["page"] for task in ended.values()} == {START}
 
