@@ -1,17 +1,18 @@
 """Addresses: one form for each, so that each is fetched once.
 
 Parsed and joined as browsers do (WHATWG URL, by ada-url), escapes in the one form of RFC 3986
-section 6.2.2 (by yarl); no fragment, no name and password.
+section 6.2.2; no fragment, no name and password. The form is what goes on the wire, letter by
+letter: it is plain ASCII, and nothing that has a meaning in an address (`%2F`) is decoded.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 import string
 from collections.abc import Callable
 
 from ada_url import URL, join_url
-from yarl import URL as PlainURL
 
 LONGEST = 4096
 """Longer addresses are no pictures but tricks; RFC 9110 asks for 8,000 bytes of a request line."""
@@ -19,6 +20,14 @@ LONGEST = 4096
 LONGEST_KEPT = 512
 """Longer references, with their folders, are not remembered: 8,192 of them could take much room."""
 
+LONGEST_LABEL = 63
+"""Characters between two dots of a host's name (RFC 1035, 2.3.4)."""
+
+_UNRESERVED = frozenset(f"{string.ascii_letters}{string.digits}-._~")
+"""RFC 3986, 2.3: an address is the same with these escaped or not, and with no others."""
+
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _OF_THE_FOLDER = frozenset(f"{string.ascii_letters}{string.digits}/._-~%")
 
 
@@ -36,11 +45,41 @@ def normalized(address: str, base: str | None = None) -> str | None:
     if "@" in joined:
         joined = _without_user(joined)
     if "%" in joined:
-        try:
-            joined = str(PlainURL(joined))
-        except ValueError:
-            return None
+        joined = _escapes_in_one_form(joined)
+    if joined.endswith("?") and joined.find("?") == len(joined) - 1:
+        joined = joined[:-1]  # an empty query is not sent
+    start = joined.index("//") + 2
+    end = joined.index("/", start)
+    authority = joined[start:end]
+    name = _by_one_name(authority)
+    if name is None:
+        return None
+    if name != authority:
+        joined = f"{joined[:start]}{name}{joined[end:]}"
     return joined if len(joined) <= LONGEST else None
+
+
+def _escapes_in_one_form(address: str) -> str:
+    # Beside a `%` that begins no escape, a decoded character could complete one: `%%41B`.
+    decode = _STRAY_PERCENT.search(address) is None
+
+    def in_one_form(escape: re.Match[str]) -> str:
+        character = chr(int(escape[1], 16))
+        return character if decode and character in _UNRESERVED else escape[0].upper()
+
+    return _ESCAPE.sub(in_one_form, address)
+
+
+@functools.lru_cache(maxsize=4096)
+def _by_one_name(authority: str) -> str | None:
+    """`site.test.` is the host `site.test`; None for a name that no host can have."""
+    name = authority.partition(":")[0]
+    if not name.startswith("["):
+        name = name.removesuffix(".")
+        lengths = [len(label) for label in name.split(".")]
+        if min(lengths) == 0 or max(lengths) > LONGEST_LABEL:
+            return None
+    return authority.replace(".:", ":").removesuffix(".")
 
 
 def joiner(base: str) -> Callable[[str], str | None]:

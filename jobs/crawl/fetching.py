@@ -17,6 +17,8 @@ from yarl import URL
 
 from .address import normalized
 from .guard import ForbiddenAddressError, PublicResolver, check_host, forbidden
+from .outside import LONGEST_SAID, address_in, header, one_line
+from .unpacking import ACCEPTED, Layer, UnpackingError, layers_of, through
 
 CONNECT_S = 10.0
 SILENT_S = 30.0
@@ -46,7 +48,8 @@ class Answer:
         self._response, self._address, self._max_bytes = response, address, max_bytes
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self.type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.type = header(self.headers, "Content-Type").partition(";")[0].strip().lower()[:100]
+        self._layers: list[Layer] = []
 
     def __enter__(self) -> Answer:
         return self
@@ -67,39 +70,54 @@ class Answer:
     def is_framed(self) -> bool:
         """Whether the end of the body can be told from the end of the connection.
 
-        A packed body may end early inside its frame, which the client does not tell.
+        A packed body may end early inside its frame. It is known when the body has come.
         """
         headers = self._response.headers
         framed = "Content-Length" in headers or "Transfer-Encoding" in headers
-        return framed and "Content-Encoding" not in headers
+        return framed and all(layer.whole for layer in self._layers)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, unpacked.
 
         Raises:
             TooLargeError: it is larger than allowed, or says so.
-            FetchError: it ends too early, or never.
+            FetchError: it ends too early, or never, or can't be unpacked.
         """
-        most, came = self._max_bytes, 0
+        most = self._max_bytes
         length = self._response.content_length
         if length is not None and length > most:
             raise TooLargeError(f"{length:,} bytes, more than max_bytes={most}")
-        content = self._response.content
-        with _in_words(self._address):
-            while chunk := await content.read(CHUNK_BYTES):
-                came += len(chunk)
-                if came > most:
-                    raise TooLargeError(f"more than max_bytes={most}, unpacked")
-                yield chunk
+        came = 0
+        async for piece in self._pieces():
+            came += len(piece)
+            if came > most:
+                raise TooLargeError(f"more than max_bytes={most}, unpacked")
+            yield piece
 
     async def first(self, most: int) -> bytes:
         """The first `most` bytes of it, unpacked. Raises FetchError."""
         parts, came = [], 0
-        with _in_words(self._address):
-            while came < most and (chunk := await self._response.content.read(CHUNK_BYTES)):
-                parts.append(chunk)
-                came += len(chunk)
+        async for piece in self._pieces():
+            parts.append(piece)
+            came += len(piece)
+            if came >= most:
+                break
         return b"".join(parts)[:most]
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        content, packed = self._response.content, 0
+        with _in_words(self._address):
+            self._layers = layers = layers_of(header(self.headers, "Content-Encoding"))
+            while chunk := await content.read(CHUNK_BYTES):
+                if not layers:
+                    yield chunk
+                    continue
+                packed += len(chunk)
+                if packed > self._max_bytes:
+                    raise TooLargeError(f"more than max_bytes={self._max_bytes}")
+                for piece in through(layers, chunk):
+                    yield piece
+                    await asyncio.sleep(0)  # a small chunk may hold very much
 
 
 class Client:
@@ -116,7 +134,12 @@ class Client:
             ),
             # All of it together has the limit of its task: a second timer would say no more.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
-            headers={"User-Agent": user_agent, "Accept-Language": "*"},
+            headers={
+                "User-Agent": user_agent,
+                "Accept-Language": "*",
+                "Accept-Encoding": ACCEPTED,
+            },
+            auto_decompress=False,  # what browsers take is more; unpacking.py
             cookie_jar=aiohttp.DummyCookieJar(),
             max_line_size=16 * 1024,
             max_field_size=16 * 1024,
@@ -160,24 +183,29 @@ class _in_words:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, TimeoutError):
             raise FetchError(f"no answer in time from {self._address}") from None
-        if isinstance(error, aiohttp.ClientPayloadError):
-            raise FetchError(f"the body of {self._address} is cut short or damaged") from error
+        if isinstance(error, aiohttp.ClientPayloadError | UnpackingError):
+            why = one_line(str(error), LONGEST_SAID)
+            raise FetchError(
+                f"the body of {self._address} is cut short or damaged: {why}"
+            ) from None
+        if isinstance(error, UnicodeError):  # of the resolver, about a name
+            raise FetchError(f"{self._address}: no host can have that name") from None
         if isinstance(error, aiohttp.ClientError):
             refused = forbidden(error)
             if refused is not None:
                 raise ForbiddenAddressError(str(refused)) from None
-            said = str(error) or type(error).__name__
+            said = one_line(str(error), LONGEST_SAID) or type(error).__name__
             raise FetchError(f"{self._address}: {said}") from None
 
 
 def location(headers: Mapping[str, str], address: str) -> str | None:
     """What a redirect of an address leads to, normalized; None if that can't be fetched."""
-    return normalized(headers.get("Location", ""), address)
+    return normalized(address_in(headers, "Location"), address)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """What `Retry-After` asks for, in seconds (RFC 9110, 10.2.3); None if it says nothing."""
-    text = headers.get("Retry-After", "").strip()
+    text = header(headers, "Retry-After")[:100]
     if text.isascii() and text.isdigit():
         return float(text)
     try:

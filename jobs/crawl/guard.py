@@ -18,6 +18,23 @@ _PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
 """IETF protocol assignments (RFC 6890), of which older Pythons know a part only."""
 
 
+_MORE = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "168.63.129.16/32",  # Azure: what a virtual machine asks about itself, and for secrets
+            "192.88.99.0/24",  # relays of 6to4, given up (RFC 7526)
+            "3fff::/20",  # documentation (RFC 9637)
+            "5f00::/16",  # segment routing (RFC 9602)
+        ),
+    )
+)
+"""What is not for the public, and Python's tables, or those of older Pythons, do not know."""
+
+_ISATAP = 0x5EFE
+"""RFC 5214: bits 32 to 47 of an address whose last 32 bits are an IPv4 address of one's own."""
+
+
 class ForbiddenAddressError(OSError):
     """An address that must not be reached."""
 
@@ -31,12 +48,16 @@ def is_public(text: str) -> bool:
             inner = address.teredo[1]
         if inner is None and address in _NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is None and int(address) >> 32 & 0xFFFF == _ISATAP:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None and not is_public(str(inner)):
             return False
         # Reserved is all that was never given out: also ::127.0.0.1, and NAT64 of one's own.
         if inner is None and (address.is_site_local or address.is_reserved):
             return False
     elif address in _PROTOCOLS:
+        return False
+    if any(address.version == network.version and address in network for network in _MORE):
         return False
     return address.is_global and not address.is_multicast
 

@@ -28,6 +28,20 @@ DATABASE = ".index.sqlite"
 _KEPT = {"file", "page", "css", "redirect", "skip"}
 COLUMNS = ("address", "page", "file", "type", "bytes", "width", "height", "alt", "host")
 HOPS = 10
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+_NO_ADDRESS = ("links",)
+_BAD_ROW = (
+    ValueError,  # half characters, settings that are none
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,  # a number of more than 64 bits
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+)
+"""What is wrong with one row. A full disk, which is OperationalError, is raised."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS fetched (
@@ -130,12 +144,14 @@ def write_index(folder: str, results: Iterable[tuple[Any, Any]], form: str, *, w
     if database.is_file():
         shutil.copyfile(database, part)
     with closing(_opened(part)) as db:
-        _add(db, results, whole=whole)
+        left_out = _add(db, results, whole=whole)
         db.commit()
         exported = store.part()
         _FORMS[form](exported, rows_of(db))
         os.replace(exported, out / f"index.{form}")
         said = _summary(db)
+    if left_out:
+        said += f" ({left_out:,} results could not be written and are left out)"
     os.replace(part, database)
     store.sweep()
     return f"{said}: {out / f'index.{form}'}"
@@ -173,20 +189,27 @@ def opened(folder: Path) -> sqlite3.Connection:
 
 def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path)
+    db.text_factory = lambda text: text.decode("utf-8", "replace")
     # Nobody else has it: it is moved to its place when it is whole.
     db.executescript("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;" + _SCHEMA)
     return db
 
 
-def _add(db: sqlite3.Connection, results: Iterable[tuple[Any, Any]], *, whole: bool) -> None:
+def _add(db: sqlite3.Connection, results: Iterable[tuple[Any, Any]], *, whole: bool) -> int:
+    """Returns how many could not be written: one bad row never costs the others."""
+    left_out = 0
     for payload, result in results:
-        if payload["kind"] == "links" or result.keys().isdisjoint(_KEPT):
-            continue
-        site = unpacked(payload["site"])
-        db.execute(_INSERT, _row(site, payload, result))
-        if payload["url"] == site.start:
-            wanted = _wanted(site) if whole else ""
-            db.execute("INSERT OR REPLACE INTO starts VALUES (?, ?)", (site.start, wanted))
+        try:
+            if payload["kind"] in _NO_ADDRESS or result.keys().isdisjoint(_KEPT):
+                continue
+            site = unpacked(payload["site"])
+            db.execute(_INSERT, _row(site, payload, result))
+            if payload["url"] == site.start:
+                wanted = _wanted(site) if whole else ""
+                db.execute("INSERT OR REPLACE INTO starts VALUES (?, ?)", (site.start, wanted))
+        except _BAD_ROW:
+            left_out += 1
+    return left_out
 
 
 def _row(site: Site, payload: dict[str, Any], result: dict[str, Any]) -> tuple[Any, ...]:
@@ -220,7 +243,12 @@ def _csv(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(rows)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula has `'` before it (OWASP)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _sqlite(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from .address import joiner, normalized
+from .outside import LONGEST_ALT, decoded, one_line
 from .styles import pictures_of_style, references_of_sheet
 
 _WANTED = (
-    "base[href], a[href], area[href], iframe[src], frame[src], img, source[srcset], link[href],"
+    "base[href], a[href], area[href], iframe[src], frame[src], img, source[srcset],"
+    " source[data-srcset], source[data-src], link[href],"
     " meta[content], input[src], video[poster], image, body[background], table[background],"
-    " td[background], style, [style]"
+    " td[background], style, [style], object[data], embed[src], [data-bg], [data-background],"
+    " [data-background-image]"
 )
-_LAZY = ("data-src", "data-original", "data-lazy-src")
-_SETS = ("srcset", "data-srcset")
-_ICONS = {"icon", "apple-touch-icon", "apple-touch-icon-precomposed", "image_src", "mask-icon"}
-LONGEST_ALT = 1000
-"""Characters of an alt text; more is no description but ballast in the tasks that carry it."""
+_LAZY = ("data-src", "data-original", "data-lazy-src", "data-lazy")
+_BACKGROUNDS = ("data-bg", "data-background", "data-background-image")
+_SETS = ("srcset", "data-srcset", "data-lazy-srcset")
+MOST_CANDIDATES = 1000
+"""Addresses of one `srcset`."""
 
+STYLE_CHARACTERS = 512 * 1024
+"""So much of the styles of a page is looked through: the tokenizer takes its time and memory."""
+
+_ICONS = {"icon", "apple-touch-icon", "apple-touch-icon-precomposed", "image_src", "mask-icon"}
 _METAS = {"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"}
 
 _Attributes = dict[str, str | None]
@@ -38,10 +46,8 @@ class Found:
 def links_of(body: bytes, charset: str | None, address: str) -> Found:
     """All that a page refers to. charset: of the answer's header, which goes before the page's."""
     if charset is not None and charset.lower() not in ("utf-8", "utf8"):
-        try:
-            tree = LexborHTMLParser(body.decode(charset, "replace"))
-        except (LookupError, UnicodeError):  # such as idna, which replaces nothing
-            tree = LexborHTMLParser(body, encoding=True)
+        text = decoded(body, charset)
+        tree = LexborHTMLParser(body if text is None else text, encoding=text is None)
     else:
         tree = LexborHTMLParser(body, encoding=charset is None)
     return _Page(tree, address).found
@@ -49,9 +55,8 @@ def links_of(body: bytes, charset: str | None, address: str) -> Found:
 
 def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
     """All that a style sheet refers to."""
-    try:
-        text = body.decode(charset or "utf-8", "replace")
-    except (LookupError, UnicodeError):
+    text = decoded(body, charset)
+    if text is None:
         text = body.decode("utf-8", "replace")
     pictures, sheets = references_of_sheet(text)
     found = Found()
@@ -69,6 +74,7 @@ class _Page:
 
     def __init__(self, tree: LexborHTMLParser, address: str) -> None:
         self.found = Found()
+        self._style_left = STYLE_CHARACTERS
         nodes = [(node.tag or "", node.attributes, node) for node in tree.css(_WANTED)]
         self._join = joiner(_base_of(nodes, address))
         self._follow = not _says_nofollow(nodes)
@@ -95,8 +101,10 @@ class _Page:
                 self._picture(of.get("poster"))
             case "image":
                 self._picture(of.get("href") or of.get("xlink:href"))
+            case "object" | "embed":
+                self._picture(of.get("data") or of.get("src"))
             case "style":
-                pictures, sheets = references_of_sheet(node.text())
+                pictures, sheets = references_of_sheet(self._bounded(node.text()))
                 for one in pictures:
                     self._picture(one)
                 for one in sheets:
@@ -104,15 +112,31 @@ class _Page:
             case _:
                 self._picture(of.get("background"))
         if "style" in of:
-            for one in pictures_of_style(of["style"] or ""):
+            for one in pictures_of_style(self._bounded(of["style"] or "")):
                 self._picture(one)
+        for name in _BACKGROUNDS:
+            if name in of:
+                self._background(of[name] or "")
+
+    def _background(self, text: str) -> None:
+        """An address, or a value of CSS such as `url(...)`."""
+        if "(" not in text:
+            self._picture(text)
+            return
+        for one in pictures_of_style(self._bounded(text)):
+            self._picture(one)
+
+    def _bounded(self, style: str) -> str:
+        style = style[: self._style_left]
+        self._style_left -= len(style)
+        return style
 
     def _picture_of(self, node: LexborNode, of: _Attributes) -> None:
         if node.tag == "source" and node.parent is not None and node.parent.tag != "picture":
             return  # of a video or an audio
         alt = of.get("alt") or ""
         if alt:
-            alt = " ".join(alt.split())[:LONGEST_ALT]
+            alt = one_line(alt, LONGEST_ALT)
         self._picture(of.get("src"), alt)
         for name in _LAZY:
             if name in of:
@@ -156,28 +180,29 @@ def candidates(srcset: str | None) -> list[str]:
     An address ends at white space, or at a comma behind it; commas inside it belong to it.
     """
     found: list[str] = []
-    rest = (srcset or "").strip()
-    while rest := rest.lstrip(" \t\n\f\r,"):
-        address, *behind = rest.split(None, 1)
-        rest = behind[0] if behind else ""
-        if address.endswith(","):
-            found.append(address.rstrip(","))
-        else:
-            found.append(address)
-            rest = _behind_descriptors(rest)
+    text, place = srcset or "", 0
+    while len(found) < MOST_CANDIDATES and (address := _CANDIDATE.match(text, place)) is not None:
+        place = address.end()
+        found.append(address[1].rstrip(","))
+        if not address[1].endswith(","):
+            place = _behind_descriptors(text, place)
     return found
 
 
-def _behind_descriptors(text: str) -> str:
+_CANDIDATE = re.compile("[ \t\n\f\r,]*([^ \t\n\f\r,][^ \t\n\f\r]*)")
+
+
+def _behind_descriptors(text: str, place: int) -> int:
     depth = 0
-    for place, character in enumerate(text):
+    for at in range(place, len(text)):
+        character = text[at]
         if character == "(":
             depth += 1
         elif character == ")":
             depth = max(0, depth - 1)
         elif character == "," and not depth:
-            return text[place + 1 :]
-    return ""
+            return at + 1
+    return len(text)
 
 
 def _base_of(nodes: list[_Node], address: str) -> str:

@@ -13,6 +13,12 @@ from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 from PIL import Image, UnidentifiedImageError
 
 HEAD_BYTES = 64 * 1024
+MOST_PIXELS = 25_000_000
+"""Larger pictures are kept as they are, but not decoded: a small file may hold very many."""
+
+MOST_CLAIMED = 10**9
+"""More pixels than that has no picture: its head is made up."""
+
 _ENDINGS = {
     "AVIF": "avif",
     "BMP": "bmp",
@@ -29,6 +35,8 @@ TYPES = tuple(sorted({*_ENDINGS.values(), "svg"}))
 """The types that can be told, by their endings."""
 
 Image.init()
+# Above twice as many Pillow raises an error; also for pictures inside of others, such as in an ICO.
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
 # Of pictures too large to be shown, or damaged: here they are not shown.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 # They are tried in this order. MPO is opened as JPEG.
@@ -56,8 +64,26 @@ def picture_of(body: bytes) -> Picture | None:
         with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
             width, height = image.size
             return Picture(_ENDINGS[image.format or ""], width, height)
-    except Exception:  # it is none, or a bomb: Pillow's decoders raise what they like
+    except Image.DecompressionBombError:
+        return _very_large(body)
+    except Exception:  # it is none: Pillow's decoders raise what they like
         return None
+
+
+def _very_large(body: bytes) -> Picture | None:
+    """A picture that Pillow does not open for its size. Its head is read, nothing is decoded."""
+    for name in _FORMATS:
+        make, accepts = Image.OPEN[name]
+        if accepts is None or accepts(body[:16]) is not True:
+            continue
+        try:
+            with make(io.BytesIO(body), "") as image:
+                width, height = image.size
+                if width * height <= MOST_CLAIMED:
+                    return Picture(_ENDINGS[name], width, height)
+        except Exception:  # as above
+            continue
+    return None
 
 
 def says_it_late(head: bytes) -> bool:
@@ -66,7 +92,7 @@ def says_it_late(head: bytes) -> bool:
 
 
 def is_whole(body: bytes) -> bool:
-    """Whether a raster picture can be decoded to its end."""
+    """Whether a raster picture can be decoded to its end; one that is too large is not tried."""
     try:
         with (
             warnings.catch_warnings(action="ignore"),
@@ -75,6 +101,8 @@ def is_whole(body: bytes) -> bool:
             image.load()
     except UnidentifiedImageError:
         return True  # an SVG: it has been read as far as it is needed
+    except Image.DecompressionBombError:
+        return picture_of(body) is not None  # it is not decoded, so it is taken as it is
     except Exception:  # Pillow's decoders raise what they like
         return False
     return True

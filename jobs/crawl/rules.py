@@ -28,6 +28,11 @@ FRESH_S = 24 * 3600.0
 """RFC 9309, 2.4: not to be used longer than 24 hours."""
 
 
+MOST_HOSTS = 1000
+MOST_TEXT_BYTES = 4 * 1024 * 1024
+"""So much of the rules is in memory; what is not there any more is read from the folder again."""
+
+
 class UnreachableRulesError(FetchError):
     """robots.txt can't be had, so nothing of its host may be asked for (RFC 9309, 2.3.1.4).
 
@@ -46,6 +51,7 @@ class Rules:
     def __init__(self, text: str, user_agent: str, read_at: float) -> None:
         self._parsed, self._agent, self._read_at = Protego.parse(text), user_agent, read_at
         self._all = not text.strip()
+        self.size_bytes = len(text)
 
     def allow(self, address: str) -> bool:
         """Whether an address may be asked for."""
@@ -74,11 +80,30 @@ class RulesOfHosts:
     def __init__(self, store: Store, run: str, user_agent: str) -> None:
         self._store, self._run, self._agent = store, run, user_agent
         self._known: dict[str, Rules] = {}
+        self._bytes = 0
 
     def known(self, origin: str) -> Rules | None:
         """The rules of an origin, if they were read for this run."""
-        found = self._known.get(origin) or self._load(origin)
+        found = self._known.pop(origin, None)
+        if found is None:
+            found = self._load(origin)
+        else:
+            self._known[origin] = found  # the last one: the first is the one that waited longest
         return found if found is not None and found.is_fresh() else None
+
+    def _keep(self, origin: str, rules: Rules) -> None:
+        """Pages may show pictures of any number of hosts."""
+        self._forget(origin)
+        self._known[origin] = rules
+        self._bytes += rules.size_bytes
+        while len(self._known) > 1 and (
+            len(self._known) > MOST_HOSTS or self._bytes > MOST_TEXT_BYTES
+        ):
+            self._forget(next(iter(self._known)))
+
+    def _forget(self, origin: str) -> None:
+        gone = self._known.pop(origin, None)
+        self._bytes -= gone.size_bytes if gone is not None else 0
 
     async def fetch(self, client: Client, origin: str, host: str) -> Rules:
         """Ask for them.
@@ -94,7 +119,7 @@ class RulesOfHosts:
         except FetchError as error:
             raise UnreachableRulesError(f"no robots.txt, so nothing is fetched: {error}") from None
         rules = Rules(text, self._agent, time.time())
-        self._known[origin] = rules
+        self._keep(origin, rules)
         self._save(origin, text)
         return rules
 
@@ -117,7 +142,7 @@ class RulesOfHosts:
             rules = Rules(kept["text"], self._agent, kept["read_at"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        self._known[origin] = rules
+        self._keep(origin, rules)
         return rules
 
 

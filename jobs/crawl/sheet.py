@@ -18,6 +18,7 @@ from PIL import Image
 
 from .files import Store
 from .indexing import COLUMNS, count_files, files_of, opened
+from .pictures import MOST_PIXELS
 from .totals import size
 
 A_PAGE = 1000
@@ -67,7 +68,8 @@ class Thumbnails:
         """The name of what is to be shown for a picture: its thumbnail, or itself."""
         name: str = row["file"]
         large = row["bytes"] > LARGE_BYTES or max(row["width"] or 0, row["height"] or 0) > 4 * EDGE
-        if row["type"] == "svg" or not large:
+        pixels = (row["width"] or 0) * (row["height"] or 0)
+        if row["type"] == "svg" or not large or pixels > MOST_PIXELS:
             return name
         place = f"{THUMBNAILS}/{name.rpartition('.')[0]}.webp"
         if (self._store.folder / place).is_file():
@@ -81,7 +83,7 @@ class Thumbnails:
         unfinished = self._store.part()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 with Image.open(self._store.folder / name) as image:
                     image.draft("RGB", (EDGE * 2, EDGE * 2))
                     image.thumbnail((EDGE, EDGE))

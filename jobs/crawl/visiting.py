@@ -26,13 +26,15 @@ from .files import IN_MEMORY_BYTES, Store
 from .following import AGAIN, Follower, Handed, key_of
 from .guard import ForbiddenAddressError
 from .links import found_in_sheet, links_of
+from .outside import validator
 from .pictures import Picture, is_whole, picture_of, says_it_late
 from .rules import Rules, RulesOfHosts, UnreachableRulesError
 from .site import Site, unpacked
 
 MOST_REDIRECTS = 10
-PAGE_BYTES = 20 * 1024 * 1024
-"""More is no page that somebody reads; it is held in memory while it is looked through."""
+PAGE_BYTES = 4 * 1024 * 1024
+SHEET_BYTES = 1024 * 1024
+"""More is no page, no style sheet that somebody wrote; to look through it takes far more."""
 
 AGENT = "Quartermaster"
 BUSY_S = 30.0
@@ -60,6 +62,12 @@ class Visit:
         self.hops: list[str] = payload.get("hops", [])
         self.is_linked: bool = payload.get("linked", False)
         self._known: dict[str, Any] = payload.get("known", {})
+
+    @property
+    def is_start(self) -> bool:
+        """Whether the crawl begins here: without it there is none."""
+        first = self.hops[0] if self.hops else self.address
+        return self.kind == "page" and first == self.site.start
 
     def is_known(self, store: Store) -> bool:
         """Whether an earlier run has what would come, and this machine still has its file."""
@@ -136,6 +144,8 @@ class Visitor:
                 raise Skip("robots.txt disallows it")
             value, follow = await self._fetched(visit)
         except Skip as skip:
+            if visit.is_start:
+                raise Reject(f"the start, {visit.address}: {skip}") from None
             value, follow = {"skip": str(skip)}, []
         except ForbiddenAddressError as error:
             raise Reject(str(error)) from None
@@ -236,14 +246,14 @@ class Visitor:
         return await self._image(visit, answer), []
 
     async def _page(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
-        body = await _body(answer)
+        body = await _body(answer, PAGE_BYTES)
         found = links_of(body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
         follow = follower.of_page(visit.address, found)
         return _looked_through("page", follower, follow, body, answer), follow
 
     async def _sheet(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
-        body = await _body(answer)
+        body = await _body(answer, SHEET_BYTES)
         found = found_in_sheet(body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
         follow = follower.of_sheet(found)
@@ -287,13 +297,13 @@ def _wanted(visit: Visit, answer: Answer, head: bytes) -> Picture:
     return picture
 
 
-async def _body(answer: Answer) -> bytes:
+async def _body(answer: Answer, most: int) -> bytes:
     parts, came = [], 0
     async for chunk in answer.chunks():
         parts.append(chunk)
         came += len(chunk)
-        if came > PAGE_BYTES:
-            raise TooLargeError(f"more than {PAGE_BYTES:,} bytes of text")
+        if came > most:
+            raise TooLargeError(f"more than {most:,} bytes of text")
     return b"".join(parts)
 
 
@@ -308,7 +318,8 @@ def _looked_through(
 
 def _validators(answer: Answer) -> dict[str, str]:
     """What a later run asks by whether it has changed (RFC 9110, 8.8)."""
-    found = {"etag": answer.headers.get("ETag"), "modified": answer.headers.get("Last-Modified")}
+    headers = answer.headers
+    found = {"etag": validator(headers, "ETag"), "modified": validator(headers, "Last-Modified")}
     return {name: text for name, text in found.items() if text}
 
 

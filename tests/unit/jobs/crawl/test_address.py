@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import string
+
+import ada_url
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from yarl import URL
 
 from jobs.crawl.address import LONGEST, host_of, joiner, normalized, origin_of
 
@@ -21,6 +26,17 @@ from jobs.crawl.address import LONGEST, host_of, joiner, normalized, origin_of
         ("http://site.test/%2e%2e/a", "http://site.test/a"),
         ("http://site.test\\a", "http://site.test/a"),
         ("  http://site.test/a\n", "http://site.test/a"),
+        (
+            "http://site.test/https%3a%2F%2Fx.org%2Fa.png?s=1",
+            "http://site.test/https%3A%2F%2Fx.org%2Fa.png?s=1",
+        ),
+        ("http://site.test/?u=%2Fa%26b%20c", "http://site.test/?u=%2Fa%26b%20c"),
+        ("http://site.test/a%26b.png", "http://site.test/a%26b.png"),
+        ("http://site.test/%%41B", "http://site.test/%%41B"),
+        ("http://site.test/a%zz?", "http://site.test/a%zz"),
+        ("http://site.test/a??", "http://site.test/a??"),
+        ("http://site.test./a", "http://site.test/a"),
+        ("http://site.test.:8080/a", "http://site.test:8080/a"),
         ("http://site.test/%7Eann/", "http://site.test/~ann/"),
         ("http://site.test/%e4", "http://site.test/%E4"),
         ("http://site.test/a b", "http://site.test/a%20b"),
@@ -74,6 +90,9 @@ def test_an_address_is_joined_to_its_page(address: str, form: str) -> None:
         "http://site.test:99999/",
         "http://[::1/",
         "http://1.2.3.4.5.6/",
+        "http://a..test/",
+        "http://.test/",
+        f"http://{'a' * 64}.test/",
     ],
 )
 def test_what_cannot_be_fetched_is_none(address: str) -> None:
@@ -96,6 +115,49 @@ def test_host_and_origin_of_an_address() -> None:
     assert origin_of("https://site.test:8443/a?b") == "https://site.test:8443"
     assert host_of("http://[::1]:8000/") == "[::1]"
     assert origin_of("http://[::1]:8000/") == "http://[::1]:8000"
+
+
+_ESCAPES = [
+    "%2F",
+    "%2f",
+    "%3A",
+    "%26",
+    "%25",
+    "%41",
+    "%7e",
+    "%2e",
+    "%",
+    "%4",
+    "%zz",
+    "%E4",
+    "1",
+    "B",
+]
+_RESERVED = [*":/?#[]@!$&'()*+,;="]
+_PLACES = [*_ESCAPES, *_RESERVED, *'a.;+ |\\^`{}"<>', "%20", "ä"]
+
+
+@given(st.lists(st.sampled_from(_PLACES), max_size=8).map("".join))
+def test_what_is_sent_is_the_form_itself_and_only_unreserved_characters_are_decoded(
+    tail: str,
+) -> None:
+    form = normalized(f"http://site.test/{tail}")
+    assert form is not None
+    assert form.isascii()
+    assert normalized(form) == form
+    assert URL(form, encoded=True).raw_path_qs == form.removeprefix("http://site.test")
+    browsers = ada_url.URL(f"http://site.test/{tail}").href.partition("#")[0]
+    path, _, query = browsers.partition("?")
+    assert _octets(form) == _octets(browsers if query else path), "another resource"
+
+
+def _octets(address: str) -> list[str]:
+    """What an address means (RFC 3986, 6.2.2): escapes of unreserved characters are these."""
+    if re.search("%(?![0-9A-Fa-f]{2})", address):
+        return [address.upper()]
+    parts = re.findall("%..|.", address)
+    plain = {f"%{ord(one):02X}": one for one in string.ascii_letters + string.digits + "-._~"}
+    return [plain.get(part.upper(), part if len(part) == 1 else part.upper()) for part in parts]
 
 
 _PIECES = [*"?#/:.%\\ \t\n@&=a", "..", "//", "http:", "https://", "http://b.test", "data:", "%2e"]

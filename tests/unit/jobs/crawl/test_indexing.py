@@ -257,3 +257,30 @@ def test_what_an_older_run_knew_of_a_picture_is_not_what_a_skip_knows(
     write(page(site()), skipped(image(site(), "a.png")))
     (again,) = [payload for payload in known(site()) if payload["kind"] == "image"]
     assert again["known"] == {}
+
+
+def test_one_bad_row_costs_no_other(
+    tmp_path: Path, site: MakeSite, write: Callable[..., str]
+) -> None:
+    bad = [
+        image(site(), "half.png", etag='"\udcff"'),
+        image(site(), "large.png", width=2**70),
+        ({"kind": "image"}, {"file": "x"}),
+    ]
+    said = write(image(site(), "a.png"), *bad, image(site(), "b.png"))
+    assert names(tmp_path) == ["a.png", "b.png"]
+    assert "(3 results could not be written and are left out)" in said
+
+
+def test_no_cell_of_a_csv_is_a_formula(
+    tmp_path: Path, site: MakeSite, write: Callable[..., str]
+) -> None:
+    texts = ["=1+1", "+1", "-1", "@a", "\t=1", "plain"]
+    pairs = [image(site(), f"{number}.png") for number in range(len(texts))]
+    for (payload, _), text in zip(pairs, texts, strict=True):
+        payload["alt"] = text
+    write(*pairs, form="csv")
+    with (tmp_path / "index.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["alt"] for row in csv.DictReader(file)] == [f"'{t}" for t in texts[:5]] + [
+            "plain"
+        ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from jobs.crawl.links import candidates, found_in_sheet, links_of
+from jobs.crawl.links import MOST_CANDIDATES, candidates, found_in_sheet, links_of
 
 PAGE = "http://site.test/x/page"
 AT = "http://site.test/x/"
@@ -189,3 +191,37 @@ def test_what_a_sheet_refers_to_is_joined_to_the_sheet() -> None:
 
 def test_tags_nested_five_thousand_deep_are_read() -> None:
     assert pictures("<div>" * 5_000 + '<img src="p">') == [AT + "p"]
+
+
+def test_a_srcset_of_very_many_is_read_in_one_pass() -> None:
+    began = time.process_time()
+    assert len(candidates("a, " * 1_000_000)) == MOST_CANDIDATES
+    assert candidates("a.png (" + "(" * 1_000_000) == ["a.png"]
+    assert time.process_time() - began < 5.0
+
+
+def test_pictures_that_scripts_would_load_later_are_found() -> None:
+    html = b"""<picture><source data-srcset="/a.png 2x"></picture><div data-bg="/b.png"></div>
+    <div data-background="url('/c.png')"></div><p data-background-image="/d.png">
+    <img data-lazy="/e.png"><object data="/f.svg"></object><embed src="/g.svg">"""
+    found = links_of(html, None, "http://site.test/")
+    assert [one[-5:] for one in found.pictures] == [f"{n}.png" for n in "abcde"] + [
+        "f.svg",
+        "g.svg",
+    ]
+
+
+def test_a_charset_that_is_none_of_browsers_is_not_asked() -> None:
+    for charset in ("unicode_escape", "punycode", "idna", "rot13", "\udcff"):
+        found = links_of(b'<img src="/a.png" alt="\\ud800 x">', charset, "http://site.test/")
+        assert found.pictures == {"http://site.test/a.png": "\\ud800 x"}
+
+
+def test_styles_of_a_page_are_looked_through_to_a_bound() -> None:
+    many = b"<style>" + b"a{b:url(/a.png)}" * 100_000 + b"</style><style>a{b:url(/z.png)}</style>"
+    assert list(links_of(many, None, "http://site.test/").pictures) == ["http://site.test/a.png"]
+
+
+def test_an_alt_text_has_no_control_characters() -> None:
+    found = links_of(b'<img src="/a.png" alt="a\x1b[31m&#7;\n b">', None, "http://site.test/")
+    assert found.pictures == {"http://site.test/a.png": "a [31m b"}

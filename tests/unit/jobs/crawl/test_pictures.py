@@ -168,3 +168,10 @@ def test_bytes_at_random_behind_any_head_raise_nothing(picture: Make) -> None:
                 body[chance.randrange(len(body))] = chance.randrange(256)
             picture_of(bytes(body[: chance.randrange(8, len(body) + 1)]))
             is_whole(bytes(body))
+
+
+def test_a_picture_with_very_many_pixels_is_kept_but_never_decoded() -> None:
+    bomb = png_of(20_000, 20_000)
+    assert picture_of(bomb) == Picture("png", 20_000, 20_000)
+    assert is_whole(bomb), "what is not decoded is taken as it is"
+    assert not is_whole(png_of(3000, 3000)), "its pixels are missing, and it is decoded"

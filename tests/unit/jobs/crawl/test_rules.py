@@ -225,3 +225,27 @@ def test_retry_after_as_a_date() -> None:
     assert asked_s is not None
     assert 95 < asked_s < 101
     assert retry_after_s({}) is None
+
+
+def test_the_rules_in_memory_are_bounded_and_the_others_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.crawl.rules.MOST_HOSTS", 3)
+    origins = [f"http://{number}.test" for number in range(6)]
+    answers = {
+        f"{origin}/robots.txt": Said(text="User-agent: *\nDisallow: /no") for origin in origins
+    }
+    client: Any = FakeClient(answers)
+    kept = RulesOfHosts(Store(tmp_path), "1", AGENT)
+
+    async def read() -> None:
+        for origin in origins:
+            await kept.fetch(client, origin, origin[7:])
+
+    asyncio.run(read())
+    assert len(kept._known) == 3
+    again = kept.known(origins[0])
+    assert again is not None
+    assert not again.allow(f"{origins[0]}/no")
+    assert len(client.asked) == 6
+    assert len(kept._known) == 3

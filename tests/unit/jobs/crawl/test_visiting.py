@@ -84,3 +84,10 @@ def test_a_private_address_is_rejected(site: Callable[..., Site]) -> None:
     settings = site(robots=False)
     with pytest.raises(Reject, match="private network"):
         visited(settings, {**local, "site": settings.packed()})
+
+
+def test_a_start_that_is_disallowed_fails_the_run_and_says_why(site: Callable[..., Site]) -> None:
+    settings = site(start=f"{START}no")
+    start = {"kind": "page", "url": f"{START}no", "site": settings.packed()}
+    with pytest.raises(Reject, match=r"the start, http://site.test/no: robots.txt disallows it"):
+        visited(settings, {**start, "url": START}, start)

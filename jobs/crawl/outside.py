@@ -1,0 +1,64 @@
+"""What comes from outside, cleaned once, where it comes in: headers, alt texts, texts of errors.
+
+Behind here each text can be written as UTF-8, is one line, and is not longer than it may be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import webencodings
+
+LONGEST_HEADER = 8192
+"""Characters of a header; an address may be as long as that, and nothing else is."""
+
+LONGEST_VALIDATOR = 512
+LONGEST_SAID = 300
+"""Characters of what a server, or the client about it, says in an error."""
+
+LONGEST_ALT = 1000
+"""Characters of an alt text; more is no description but ballast in the tasks that carry it."""
+
+_NOT_TEXT = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]+")
+_NOT_ASCII = re.compile(rb"[^\x21-\x7e]")
+
+
+def one_line(text: str, most: int) -> str:
+    """Without control characters and half characters, white space as single spaces, cut."""
+    if not (text.isascii() and text.isprintable()):
+        text = _NOT_TEXT.sub(" ", text[: most * 4])
+    return " ".join(text[: most * 4].split())[:most]
+
+
+def header(headers: Mapping[str, str], name: str) -> str:
+    """One header, empty if it is not there."""
+    text = headers.get(name)
+    return one_line(text, LONGEST_HEADER) if text else ""
+
+
+def address_in(headers: Mapping[str, str], name: str) -> str:
+    """A header that holds an address; bytes that are no UTF-8 as the escapes that they are."""
+    text = headers.get(name) or ""
+    if text.isascii():
+        return text
+    sent = text.encode("utf-8", "surrogateescape")
+    try:
+        return sent.decode()
+    except UnicodeDecodeError:
+        return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], sent).decode()
+
+
+def validator(headers: Mapping[str, str], name: str) -> str:
+    """An ETag or a date, which is sent back letter by letter; empty if it can't be."""
+    text = headers.get(name) or ""
+    fits = len(text) <= LONGEST_VALIDATOR and text.isascii() and text.isprintable()
+    return text if fits else ""
+
+
+def decoded(body: bytes, charset: str | None) -> str | None:
+    """A body as text; None if its charset is none that browsers know (WHATWG Encoding)."""
+    encoding = webencodings.lookup(charset) if charset and charset.isascii() else None
+    if encoding is None:
+        return None
+    return str(encoding.codec_info.decode(body, "replace")[0])
