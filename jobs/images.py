@@ -36,6 +36,7 @@ OPTIONS = Options(
     attempts=5,
     timeout_s=300,  # also of a page that is made to keep a parser busy
     concurrency=16,
+    memory_bytes=768 * 1024 * 1024,  # far more than it takes: the caps are in jobs/crawl
     # Whoever comes first to a host reads its robots.txt, alone; the result sets the host's limit.
     per_group=Limit(at_once=1),
 )
