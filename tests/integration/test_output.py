@@ -77,7 +77,9 @@ def test_no_text_of_others_steers_the_terminal(ended: Master) -> None:
     assert "\x1b" not in ended.process.log
     assert "s=\\x1b[31m" in shell(ended, "qm status").out
     first = json.loads(shell(ended, "qm failed 1 --format jsonl").out.splitlines()[0])
-    assert first["error"] == "ValueError: a \x1b[31mred\x1b[0m \x9b31m one"  # exact
+    # The error is one printable line for people, the traceback is the text itself.
+    assert first["error"] == r"ValueError: a \x1b[31mred\x1b[0m \x9b31m one"
+    assert "ValueError: a \x1b[31mred\x1b[0m \x9b31m one" in first["evidence"]
 
 
 def test_of_a_long_text_type_place_and_both_ends_are_shown(ended: Master) -> None:

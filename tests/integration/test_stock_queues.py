@@ -334,7 +334,7 @@ def test_a_stranger_of_names_fills_neither_the_log_nor_the_memory(master: Master
     for n in range(40):
         with pytest.raises(ValueError, match="QUEUE_NAMES"):
             client(f"dispatch({connect}, None, 'create', ('get_{n}',))")
-    with pytest.raises(ValueError, match="a text of at most 256 characters"):
+    with pytest.raises(ValueError, match="a text of at most 256 printable characters"):
         client(f"dispatch({connect}, None, 'create', ('x' * 257,))")
     assert len(master.process.lines("asks for a name")) == 8
 
