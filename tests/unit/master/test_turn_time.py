@@ -132,6 +132,7 @@ def test_a_small_window_is_refilled_from_disk_until_all_tasks_came(
         run = world.broker.runs[1]
         lane = run.lane_of(group)
         lane.window.most = 4
+        run.look(lane, world.loop.time())  # as whoever has a new lane made
         peer, worker = await waits(world, want=1)
         done = 0
         while done < len(peer.leases):
