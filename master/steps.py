@@ -53,7 +53,8 @@ class HeldSteps:
         if error != self.trouble:
             self.trouble = error
             log.error("%s; what needs it waits, all else goes on", error)
-        self._due = now + RETRY_S
+        if now >= self._due:  # else whoever comes later would put it off for all
+            self._due = now + RETRY_S
         late = []
         for step in steps:
             since = self._steps.setdefault(step, now)
@@ -69,8 +70,8 @@ class HeldSteps:
         """
         if not self._steps:
             return new
-        if now >= self._due:
-            return [*self._steps, *new]
+        if now >= self._due:  # what was rolled back is among both
+            return list({**self._steps, **dict.fromkeys(new, now)})
         senders = {id(step.of) for step in self._steps if step.of is not None}
         behind = [step for step in new if step.of is not None and id(step.of) in senders]
         self._steps.update(dict.fromkeys(behind, now))

@@ -204,8 +204,25 @@ class Turn:
 
     def _stage(self, steps: list[Step], now: float, wall: float) -> list[Answer]:
         """Stage the steps; those that were refused, or are held, are taken out of the list."""
-        answers: list[Answer] = []
         held: dict[int, list[Step]] = {}
+        try:
+            answers = self._stage_all(steps, held, now, wall)
+            while answers is None:  # one has changed half of what it would have: without it again
+                self.broker.rolled_back()
+                answers = self._stage_all(steps, held, now, wall)
+        finally:
+            self._hold_all(held, now)
+        self.broker.finish_runs(wall)
+        return answers
+
+    def _stage_all(
+        self, steps: list[Step], held: dict[int, list[Step]], now: float, wall: float
+    ) -> list[Answer] | None:
+        """Stage them one after the other. held: by sender; it gets what is held from now on.
+
+        None: all must begin again.
+        """
+        answers: list[Answer] = []
         for step in list(steps):
             if step.of is not None and id(step.of) in held:  # behind what it must not overtake
                 steps.remove(step)
@@ -222,15 +239,10 @@ class Turn:
                 else:
                     self._refuse(step, error)
                 if before != self.broker.mark:
-                    # It has changed half of what it would have: begin again without it.
-                    self.broker.rolled_back()
-                    self._hold_all(held, now)
-                    return self._stage(steps, now, wall)
+                    return None
             else:
                 if answer is not None:
                     answers.append(answer)
-        self._hold_all(held, now)
-        self.broker.finish_runs(wall)
         return answers
 
     def _refuse(self, step: Step, error: Exception) -> None:
@@ -258,7 +270,8 @@ class Turn:
             self.trouble = error
             log.error("%s; what came waits or is refused until it can", error)
         self.broker.rolled_back()
-        self._steps = [step for step in steps if step.waits]
+        # In front of what has come since, such as from the steps that were carried out alone.
+        self._steps[:0] = [step for step in steps if step.waits]
         for step in steps:
             if not step.waits:
                 self.held.staged(step)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from master.changes import Changes
-from master.steps import HELD_S
+from master.steps import HELD_S, HeldSteps
 from master.store.sqlite import SqliteStore
 from master.turn import RETRY_S, Step
 from master.workers import UNREAD_S
@@ -297,5 +297,91 @@ def test_nothing_stays_of_hellos_that_were_given_up_on_a_full_disk(play: Any) ->
         assert peer.welcomed == []
         assert len(world.broker.sessions) == len(world.workers.sessions) == 1
         assert len(world.workers._by_worker) == 1
+
+    play(scene)
+
+
+# --- what came behind a step that failed ---
+
+
+def test_what_a_worker_says_behind_an_outcome_that_is_held_does_not_overtake_it(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the first outcome of an exchange was staged before the second could not be read."""
+
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1), block(1)]))
+        peer, worker = world.worker()
+        world.report(worker, want=2)
+        await world.turns()
+        one, two = peer.leases
+        follows = Done(two.number, 0, 1, codec.encode_batch([1]), 0.0, [KEYED])
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store, "taken_keys", unreadable)
+            world.report(worker, done(one), follows, seq=2)
+            world.workers.closed(worker)
+            await world.turns()
+        await world.later(2 * RETRY_S)
+        assert (run.done, run.tasks, world.broker.refused) == (2, 3, 0)
+
+    play(scene)
+
+
+def test_what_came_of_a_step_stays_when_the_disk_fails_at_the_next_one(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(world: World) -> None:
+        done: list[str] = []
+        write, commits = world.store.commit, [0]
+
+        def broken(changes: Changes) -> None:
+            commits[0] += 1
+            if commits[0] == 1:
+                raise MemoryError
+            if commits[0] == 3:
+                raise StoreError("no space left")
+            write(changes)
+
+        def after() -> None:
+            world.turn.post(Step(lambda now, wall: done.append("after")))
+
+        client = FakePeer()
+        monkeypatch.setattr(world.store, "commit", broken)
+
+        def first(now: float, wall: float) -> Callable[[], None]:
+            world.broker.deliver(codec.encode_batch([1]))
+            return after
+
+        world.turn.post(Step(first))
+        world.tasks.call(client.peer, "put", (1,), {})
+        await world.later(2 * RETRY_S)
+        assert (done, len(client.errors)) == (["after"], 1)
+
+    play(scene)
+
+
+def test_a_step_that_is_held_puts_off_no_other() -> None:
+    held, first, late = HeldSteps(), *(Step(lambda now, wall: None, waits=True) for _ in range(2))
+    held.hold([first], "can't be read", 0.0)
+    held.hold([late], "can't be read", RETRY_S / 2)
+    assert held.take([], RETRY_S) == [first, late]
+
+
+def test_what_could_not_be_read_and_then_not_be_written_is_carried_out_once(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(world: World) -> None:
+        run, runner = await world.start_run(), FakePeer()
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store, "taken_keys", unreadable)
+            world.runs.submit(runner.peer, SubmitTasks(1, run.id, [KEYED, block(1)]))
+            await world.turns()
+        world.store.full = True
+        await world.later(2 * RETRY_S)
+        assert (world.turn.trouble == "", runner.sent) == (False, [])
+        world.store.full = False
+        await world.later(2 * RETRY_S)
+        assert (run.tasks, runner.sent) == (2, [Accepted(1, 2)])
 
     play(scene)
