@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +81,13 @@ def test_the_server_imports_no_code_of_the_users() -> None:
         )
     }
     assert loaders == {"runner.py", "check.py"}
+
+
+@pytest.mark.parametrize("package", ["queue_manager", "master", "worker"])
+def test_the_tour_of_the_house_names_every_module(package: str) -> None:
+    text = (REPO / "docs" / "design.md").read_text("utf-8").partition("## A tour of the house")[2]
+    room = text.partition(f"**{package}/**")[2].partition("\n**")[0]
+    told = set(re.findall(r"`(\w+)`", room))
+    there = {path.stem for path in (REPO / package).glob("*.py") if path.stem[:2] != "__"}
+    assert there
+    assert there - told == set()
