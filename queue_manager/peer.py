@@ -314,6 +314,9 @@ class Peer(FrameProtocol):
         over = True
         try:
             over = self._closing() or self._read_call(reading)
+        except Exception:
+            log.exception("%s: closed after an error of ours", self.name)
+            self.close()
         finally:
             if over:
                 self.go_on()
