@@ -61,9 +61,13 @@ class StockSession:
 
 @dataclass(slots=True)
 class Waiting:
-    """A client that waits in `get`. timers: when its time-out ends, and when patience does."""
+    """A client that waits in `get`. timers: when its time-out ends, and when patience does.
+
+    asked: what its asking means for its round is on disk; before that it gets nothing.
+    """
 
     stock: StockSession
+    asked: bool = True
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     def stop(self) -> None:

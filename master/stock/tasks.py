@@ -19,7 +19,7 @@ from ..delivery import Delivery
 from ..turn import Answer, Step, Turn
 from .calls import QueueFace
 from .rounds import Rounds
-from .sessions import Joining, StockSession, StockSessions
+from .sessions import Joining, StockSession, StockSessions, Waiting
 
 log = logging.getLogger("quartermaster.master")
 
@@ -45,6 +45,8 @@ class TaskQueue(QueueFace):
         for peer, waiting in list(self._waiting.items()):
             if not self._turn.broker.any_ready:
                 break
+            if not waiting.asked:
+                continue
             lease = self._turn.broker.lease(waiting.stock.session, now)
             if lease is None:
                 break  # what it may not take, no other stock client may
@@ -73,14 +75,31 @@ class TaskQueue(QueueFace):
         self._wait(stock, block, timeout)
         if stock.round.taken:
             loop = asyncio.get_running_loop()
+            waiting = self._waiting[stock.peer]
+            waiting.asked = False
             patience_s = self._rounds.asks(stock, loop.time())
             if patience_s is not None:
-                timer = loop.call_later(patience_s + _LATE_S, self._next, stock)
-                self._waiting[stock.peer].timers.append(timer)
-            self._next(stock)
+                timer = loop.call_later(patience_s + _LATE_S, self._next, waiting)
+                waiting.timers.append(timer)
+            self._next(waiting)
 
-    def _next(self, stock: StockSession) -> None:
-        self._turn.post(Step(partial(self._rounds.next, stock), waits=True, of=stock.peer))
+    def _next(self, waiting: Waiting) -> None:
+        stock = waiting.stock
+
+        def stage(now: float, wall: float) -> None:
+            self._rounds.next(stock, now, wall)
+            self._turn.broker.when_committed(partial(setattr, waiting, "asked", True))
+
+        self._turn.post(
+            Step(stage, partial(self._refuse_get, stock.peer), waits=True, of=stock.peer)
+        )
+
+    def _refuse_get(self, peer: Peer, error: str) -> None:
+        """Answer a `get` that still waits for one."""
+        waiting = self._waiting.pop(peer, None)
+        if waiting is not None:
+            waiting.stop()
+            self._refuse(peer, error)
 
     def _hand_out(self, stock: StockSession, lease: Lease) -> None:
         ((position, _),) = lease.open
@@ -98,7 +117,8 @@ class TaskQueue(QueueFace):
             stock.peer.fail(ValueError(str(error)))
             return
         if value is None and lease.run.id == QUEUE_RUN:
-            step = Step(partial(self._consume, stock, lease), waits=True, of=stock.peer)
+            refuse = partial(self._refuse, stock.peer)
+            step = Step(partial(self._consume, stock, lease), refuse, waits=True, of=stock.peer)
             self._turn.post(step)
             return
         self._rounds.took(stock, lease)

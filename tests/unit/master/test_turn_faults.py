@@ -385,3 +385,26 @@ def test_what_could_not_be_read_and_then_not_be_written_is_carried_out_once(
         assert (run.tasks, runner.sent) == (2, [Accepted(1, 2)])
 
     play(scene)
+
+
+def test_a_client_gets_no_task_before_the_one_behind_it_is_settled(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QUEUE_STOCK_ACK=next: else the task that it was just given is settled with the other."""
+
+    async def scene(world: World) -> None:
+        bad = codec.encode_batch([13])
+        fails(world, monkeypatch, lambda changes: any(b.body == bad for b in changes.blocks))
+        producer, worker = FakePeer(), FakePeer()
+        for number in (1, 2):
+            world.tasks.call(producer.peer, "put", (number,), {})
+        world.tasks.call(worker.peer, "get", (), {})
+        await world.turns()
+        for number in (13, 3):
+            world.tasks.call(FakePeer().peer, "put", (number,), {})
+        world.tasks.call(worker.peer, "get", (), {})
+        await world.turns()
+        run = world.broker.runs[0]
+        assert (worker.answers, run.done, run.leased) == ([1, 2], 1, 1)
+
+    play(scene, ack="next")
