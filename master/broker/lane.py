@@ -86,8 +86,7 @@ class Lane:
     @property
     def starved(self) -> bool:
         """Whether nothing of it is in memory, and something may be on disk."""
-        window, strays = self.window, self.strays
-        return (window.more and not window.loaded) or (strays.more and not strays.here)
+        return (self.window.more and not self.window.loaded) or self.strays.starved
 
     @property
     def disk_priority(self) -> int:

@@ -82,7 +82,7 @@ class Limits:
         """Take over what groups have of their own, as the store has it, but what is known here."""
         for group, record in records.items():
             if group not in self.own and (record.limit is not None or record.due_at > wall):
-                self.set(group, record, now + record.due_at - wall)
+                self.set(group, record, now + (record.due_at - wall))
 
     # --- lanes come and go ---
 

@@ -16,6 +16,10 @@ Due = tuple[float, int]
 """(due_at in wall seconds, number of the task)."""
 
 
+_APART = 64
+"""At least so many that are set apart take no room of the others in memory."""
+
+
 @dataclass(slots=True)
 class Stray:
     """A task that left the plain way; it is leased alone from then on.
@@ -87,7 +91,7 @@ class Strays:
             return False
         stray.gone = False
         self.here[stray.task] = stray
-        if len(self.here) > 2 * self.most:
+        if self._crowd > 2 * self.most:
             self._trim()
         return not stray.gone
 
@@ -134,7 +138,25 @@ class Strays:
     @property
     def low(self) -> bool:
         """Whether others should be read from disk."""
-        return self.more and len(self.here) <= self.most // 2
+        return self.more and self._crowd <= self.most // 2
+
+    @property
+    def starved(self) -> bool:
+        """Whether none is in memory but what is set apart, and others may be on disk."""
+        return self.more and not self._crowd
+
+    @property
+    def _crowd(self) -> int:
+        """How many count for the room in memory.
+
+        What is set apart may wait long for a worker of its own: what is due behind it must not
+        wait on disk for that.
+        """
+        return len(self.here) - self._spared
+
+    @property
+    def _spared(self) -> int:
+        return min(len(self.apart), max(self.most, _APART))
 
     def refill(
         self, records: Iterable[StrayRecord], last: Due | None, leased: Collection[int]
@@ -169,11 +191,12 @@ class Strays:
         Also what is ready: with a worker thousands may be lost at once.
         """
         all_here = sorted(self.here.values(), key=lambda stray: stray.due)
-        for stray in all_here[self.most :]:
+        kept = self.most + self._spared
+        for stray in all_here[kept:]:
             stray.gone, stray.is_ready = True, False
             del self.here[stray.task]
             self.apart.discard(stray.task)
         self.ready = [entry for entry in self.ready if not entry[2].gone]
         heapq.heapify(self.ready)
         self.ready_count = len(self.ready) + len(self.apart)
-        self.more, self.end = True, all_here[self.most - 1].due
+        self.more, self.end = True, all_here[kept - 1].due

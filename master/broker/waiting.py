@@ -257,5 +257,5 @@ class Waiting(Staging):
             if lease.stray is not None
         }
         for stray in lane.strays.refill(records, last, leased):
-            self._delay(run, stray, self._now + stray.due_at - wall)
+            self._delay(run, stray, self._now + (stray.due_at - wall))
         run.look(lane, self._now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from master.broker import window as window_module
+from master.changes import StrayRecord
 from queue_manager.records import BLOCK_TASKS, GroupLimit
 
 from .desk import Desk, counts, tasks
@@ -121,3 +122,17 @@ def test_delays_of_what_waits_on_disk_alone_take_no_memory(monkeypatch: pytest.M
     assert len(desk.broker._delayed) <= 8
     desk.later(101.0)
     assert sorted(desk.drain(desk.session())) == list(range(1, 101))
+
+
+def test_what_is_due_now_by_the_wall_clock_is_ready_now_and_not_by_a_rounding_later() -> None:
+    """Wall time has steps of 0.2 µs: sums of both clocks must not make a delay of one of them."""
+    desk = Desk()
+    desk.submit(1)
+    for tick in range(100):
+        now, wall = 11_912.762 + tick / 1000, 1_700_011_912.762 + tick / 1000
+        desk.broker.wake(now)
+        desk.run.clear()
+        record = StrayRecord(1, 1, 1, 0, "waiting", 0, 0, due_at=wall)
+        desk.broker.refill_strays(desk.run, desk.run.lane, [record], None, wall)
+        assert desk.run.lane.strays.ready_count == 1
+        assert desk.broker.next_due is None

@@ -68,19 +68,19 @@ def test_one_that_is_apart_is_ready_but_not_among_those_that_are_taken() -> None
 
 def test_the_last_due_go_to_disk_when_there_are_too_many_also_of_those_that_are_ready() -> None:
     strays = Strays(most=2)
-    ready = [stray(n, due_at=float(n)) for n in (1, 2, 5)]
-    apart, late = stray(4, due_at=4.0), stray(9, due_at=9.0)
-    for one in (*ready, apart):
-        strays.admit(one)
-    for one in ready:
-        strays.make_ready(one)
+    apart, *ready = (stray(n, due_at=float(n)) for n in (7, 1, 2, 5, 6))
+    late = stray(9, due_at=9.0)
+    strays.admit(apart)
     strays.set_apart(apart)
+    for one in ready:
+        strays.admit(one)
+        strays.make_ready(one)
     assert not strays.admit(late)
-    assert sorted(strays.here) == [1, 2]
-    assert [one.gone for one in (*ready, apart)] == [False, False, True, True]
-    assert (strays.ready_count, len(strays.ready), strays.apart) == (2, 2, set())
-    assert (strays.more, strays.end) == (True, (2.0, 2))
-    assert not strays.admit(stray(7, due_at=2.5))
+    assert sorted(strays.here) == [1, 2, 5]
+    assert [one.gone for one in (*ready, apart)] == [False, False, False, True, True]
+    assert (strays.ready_count, len(strays.ready), strays.apart) == (3, 3, set())
+    assert (strays.more, strays.end) == (True, (5.0, 5))
+    assert not strays.admit(stray(8, due_at=5.5))
 
 
 def test_behind_the_end_a_stray_waits_on_disk_alone() -> None:
@@ -161,3 +161,26 @@ def test_all_come_once_in_the_order_of_their_delays_with_little_memory() -> None
         strays.remove(first.task)
         found.append(first.task)
     assert found == sorted(disk, key=lambda n: (disk[n], n))
+
+
+def test_those_that_are_set_apart_take_no_room_of_the_others() -> None:
+    """They wait for a worker without neighbours; what is due behind them must not wait for that."""
+    strays = Strays(most=2)
+    strays.more = True
+    for one in strays.refill([record(1), record(2)], (0.0, 2), set()):
+        strays.set_apart(one)
+    assert strays.low
+    assert strays.starved
+    strays.refill([record(3), record(4)], (0.0, 4), set())
+    assert not strays.low
+    assert not strays.starved
+
+
+def test_those_that_are_set_apart_are_bounded_too() -> None:
+    strays = Strays(most=2)
+    for number in range(1, 500):
+        if strays.admit(one := stray(number, due_at=number)):
+            strays.set_apart(one)
+    assert len(strays.here) < 100
+    assert strays.apart == set(strays.here)
+    assert strays.more
