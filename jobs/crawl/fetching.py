@@ -17,6 +17,7 @@ from yarl import URL
 
 from .address import normalized
 from .guard import ForbiddenAddressError, PublicResolver, check_host, forbidden
+from .heads import take_what_browsers_take
 from .outside import LONGEST_SAID, address_in, header, one_line
 from .unpacking import ACCEPTED, Layer, UnpackingError, layers_of, through
 
@@ -126,12 +127,14 @@ class Client:
     def __init__(self, *, user_agent: str, private: bool) -> None:
         self._private = private
         self._loop = asyncio.get_running_loop()
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            ttl_dns_cache=60,
+            resolver=ThreadedResolver() if private else PublicResolver(),
+        )
+        take_what_browsers_take(connector)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                ttl_dns_cache=60,
-                resolver=ThreadedResolver() if private else PublicResolver(),
-            ),
+            connector=connector,
             # All of it together has the limit of its task: a second timer would say no more.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
             headers={

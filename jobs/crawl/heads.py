@@ -1,0 +1,136 @@
+"""Answers that browsers take and aiohttp's parser refuses, though what they hold is clear.
+
+Two equal Content-Length headers are one; beside `Transfer-Encoding: chunked` it does not count (RFC
+9112, 6.3); bytes behind a body are let go, with their connection. Nothing else is mended: two
+different lengths are an error. Only an answer that was refused costs time here.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import ClientPayloadError, TCPConnector
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpResponseParser
+from aiohttp.http_exceptions import HttpProcessingError
+
+MOST_BYTES = 256 * 1024
+"""So much may come before the end of a head that was refused."""
+
+_END = re.compile(rb"\n\r?\n")
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d\b.*?\n\r?\n", re.S)
+_LENGTH = re.compile(rb"content-length[ \t]*:(.*)", re.I | re.S)
+_CHUNKED = re.compile(rb"transfer-encoding[ \t]*:.*\bchunked\s*", re.I | re.S)
+
+_Fed = tuple[Sequence[tuple[Any, Any]], bool, bytes]
+_NOTHING: _Fed = ((), False, b"")
+
+
+class _Connection(ResponseHandler):
+    """A connection whose answers each begin with a parser of ours."""
+
+    def set_response_params(self, **options: Any) -> None:
+        super().set_response_params(**options)
+        of_parser = {name: value for name, value in options.items() if name in _OF_PARSER}
+        of_parser["response_with_body"] = not options.get("skip_payload", False)
+
+        def again() -> Any:
+            limit = self._read_bufsize
+            more = {"payload_exception": ClientPayloadError, **of_parser}
+            return HttpResponseParser(self, self._loop, limit, **more)
+
+        self._parser = _Beginning(self, self._parser, again)  # type: ignore[assignment]
+
+    def is_connected(self) -> bool:
+        # An answer that nobody asked for: the next request would take it for its own.
+        return not self._buffer and super().is_connected()
+
+
+_OF_PARSER = {
+    "timer",
+    "read_until_eof",
+    "auto_decompress",
+    "max_line_size",
+    "max_field_size",
+    "max_headers",
+}
+
+
+class _Beginning:
+    """Parses until the head of an answer has come, and leaves the rest to aiohttp's parser."""
+
+    def __init__(self, connection: _Connection, parser: Any, again: Callable[[], Any]) -> None:
+        self._connection, self._parser, self._again = connection, parser, again
+        self._came = b""
+        self._refused: HttpProcessingError | None = None
+
+    def feed_data(self, data: bytes) -> _Fed:
+        """What came next. Raises HttpProcessingError for what no browser would take."""
+        self._came += data
+        if self._refused is None:
+            try:
+                fed: _Fed = self._parser.feed_data(data)
+            except HttpProcessingError as error:
+                self._refused = error
+            else:
+                if fed[0] and fed[0][-1][0].code >= 200:  # not "100 Continue" and its kin
+                    self._connection._parser = self._parser
+                return fed
+        return self._mended(self._refused)
+
+    def _mended(self, refused: HttpProcessingError) -> _Fed:
+        while (interim := _INTERIM.match(self._came)) is not None:
+            self._came = self._came[interim.end() :]
+        end = _END.search(self._came)
+        if end is None:
+            if len(self._came) > MOST_BYTES:
+                raise refused
+            return _NOTHING
+        head = mended(self._came[: end.end()])
+        if head is None:
+            raise refused
+        connection = self._connection
+        self._parser = connection._parser = self._again()
+        connection.force_close()
+        fed: _Fed = self._parser.feed_data(head)
+        # The head has been taken, so what is wrong behind it can't undo it.
+        _, payload = fed[0][-1]
+        try:
+            self._parser.feed_data(self._came[end.end() :])
+        except HttpProcessingError as error:
+            if not payload.is_eof():
+                payload.set_exception(ClientPayloadError(str(error)))
+            if connection.transport is not None:
+                connection.transport.close()
+        return fed
+
+    def feed_eof(self) -> Any:
+        """The connection has ended."""
+        return self._parser.feed_eof()
+
+    def pause_reading(self) -> None:
+        """The body comes faster than it is read."""
+        self._parser.pause_reading()
+
+
+def take_what_browsers_take(connector: TCPConnector) -> None:
+    """Let the connections of a connector read answers by this module."""
+    made: functools.partial[Any] = functools.partial(_Connection, loop=connector._loop)
+    connector._factory = made
+
+
+def mended(head: bytes) -> bytes | None:
+    """A head with one length; None if it says two."""
+    lines = head.splitlines(keepends=True)
+    lengths = [found[1] for line in lines if (found := _LENGTH.match(line)) is not None]
+    said = {part.strip() for value in lengths for part in value.split(b",")}
+    chunked = any(_CHUNKED.fullmatch(line) for line in lines)
+    if len(said) > 1 and not chunked:
+        return None
+    kept = [line for line in lines if _LENGTH.match(line) is None]
+    if said and not chunked:
+        kept.insert(1, b"Content-Length: " + said.pop() + b"\r\n")
+    return b"".join(kept)
