@@ -128,12 +128,13 @@ class RunCounts:
 class Pruned:
     """What a step of pruning the queue run has deleted.
 
-    results: how many results, by the sequence number of their outcome. letters: dead letters.
+    results: how many results, by the sequence number of their outcome. letters: the numbers
+    of the tasks that were dead letters.
     last: where the next step goes on; over: there is nothing behind it.
     """
 
     results: dict[int, int]
-    letters: int
+    letters: list[int]
     last: int
     over: bool
 

@@ -77,7 +77,7 @@ class Pruning:
         self.lives: Callable[[Run], bool] = lambda run: False
         self.clock: ClockWatch | None = None
         self._least_s = max(self._keep_s, LEAST_S)
-        self._queue = QueuePruning(turn, delivery, self._least_s)
+        self.queue = QueuePruning(turn, delivery, self._least_s)
         self._rows, self._pages, self._old = Pace(500, 20), Pace(200, 10), Pace(500, 20)
         self._turns = 0
         self._cleaning: asyncio.Task[None] | None = None
@@ -95,7 +95,7 @@ class Pruning:
                 self._retire(run, wall)
             with contextlib.suppress(StoreError):  # `_clean` meets it, too, and says so
                 if self._by(wall) > wall - DAY_S:  # else its marks are in a time of their own
-                    self._queue.tick(now, wall)
+                    self.queue.tick(now, wall)
                 for number in self._turn.store.old_runs(self._by(wall) - self._least_s, _RUNS):
                     self._turn.post(Step(partial(self._prune, number), log.debug))
         if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
@@ -160,7 +160,7 @@ class Pruning:
         store = self._turn.store
         return (
             _timed(self._rows, store.drop_some)
-            or _timed(self._old, self._queue.step)
+            or _timed(self._old, self.queue.step)
             or _timed(self._pages, store.shrink)
         )
 

@@ -6,6 +6,7 @@ Owns when that is, by marks of which results were there when; the rows are the s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 from .changes import QUEUE_RUN
 from .delivery import Delivery
@@ -18,12 +19,16 @@ _EVERY_S = 5.0
 
 
 class QueuePruning:
-    """Deletes results and dead letters of the queue run, read or not, after `keep_s` seconds."""
+    """Deletes results and dead letters of the queue run, read or not, after `keep_s` seconds.
+
+    on_letters: is told which tasks were dead letters that are no more.
+    """
 
     def __init__(self, turn: Turn, delivery: Delivery, keep_s: float) -> None:
         self._turn = turn
         self._delivery = delivery
         self._keep_s = keep_s
+        self.on_letters: Callable[[Sequence[int]], None] = lambda tasks: None
         self._mark_at = -math.inf
         self._seq = self._after = 0
         self._died_by = 0.0
@@ -54,6 +59,8 @@ class QueuePruning:
             del self._todo[0]
         if found.letters:
             run = self._turn.broker.runs[QUEUE_RUN]
-            run.dead, run.pruned = run.dead - found.letters, run.pruned + found.letters
+            count = len(found.letters)
+            run.dead, run.pruned = run.dead - count, run.pruned + count
+            self.on_letters(found.letters)
         self._delivery.pruned(found.results)
         return True

@@ -112,6 +112,7 @@ class Service:
         self._versions.on_changed.append(self._code_changed)
         self._workers.on_lacks.append(lambda run: self._versions.complained(run.job))
         self._pruning = Pruning(turn, settings.queue_keep_days, delivery)
+        self._pruning.queue.on_letters = tasks.letters_pruned
         self.book = StatusBook(turn, self)
         self._rooms: dict[type, Callable[[Peer, Any], None]] = {}
         self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self.runs.closed, most)

@@ -437,7 +437,7 @@ class MemoryStore:
         return 0
 
     def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
-        return Pruned({}, 0, after, True)
+        return Pruned({}, [], after, True)
 
     prune_letters = prune_queue
 

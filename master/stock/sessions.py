@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -104,6 +104,10 @@ class Joining:
         )
         self.open, self.dead = self.open - died, self.dead + died
         return self.open <= 0 or not unended
+
+    def pruned(self, tasks: Sequence[int]) -> None:
+        """Dead letters have been deleted."""
+        self.dead -= sum(task <= self.last_task for task in tasks)
 
 
 class StockSessions:

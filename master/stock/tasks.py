@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -56,6 +57,11 @@ class TaskQueue(QueueFace):
             self._guard(peer, partial(self._hand_out, waiting.stock, lease))
         if self._joining:
             self._join_on(changes)
+
+    def letters_pruned(self, tasks: Sequence[int]) -> None:
+        """Dead letters of the queue run are no more: no retry brings them back to a join."""
+        for joining in self._joining.values():
+            joining.pruned(tasks)
 
     def ended(self, peer: Peer, reset: bool) -> None:
         self._joining.pop(peer, None)

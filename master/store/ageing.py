@@ -69,23 +69,23 @@ def _prune(
     died_by: float,
     end: tuple[int, bool],
 ) -> Pruned:
-    letters = 0
+    letters: list[int] = []
     for block in blocks:
         if _is_old(db, block, seq, died_by):
             found = db.execute(
                 f"SELECT seq, {READABLE} FROM outcomes WHERE block = ?", (block,)
             ).fetchall()
             results.update(found)
-            letters += one(
-                db, "SELECT COUNT(*) FROM strays WHERE block = ? AND state = 'dead'", block
-            )
+            dead = "SELECT task FROM strays WHERE block = ? AND state = 'dead'"
+            letters += [task for (task,) in db.execute(dead, (block,))]
             _delete(db, block)
     if not results and not letters:
-        return Pruned({}, 0, *end)
+        return Pruned({}, [], *end)
     seqs = json.dumps(list(results))
     db.execute("DELETE FROM outcomes WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
     db.execute(
-        "UPDATE runs SET dead = dead - ?1, pruned = pruned + ?1 WHERE id = ?2", (letters, QUEUE_RUN)
+        "UPDATE runs SET dead = dead - ?1, pruned = pruned + ?1 WHERE id = ?2",
+        (len(letters), QUEUE_RUN),
     )
     set_meta(db, UNREAD, max(0, get_meta(db, UNREAD) - _unread(db, results)))
     return Pruned(results, letters, *end)

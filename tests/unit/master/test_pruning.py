@@ -44,7 +44,7 @@ class FakeStore:
     steps: list[tuple[str, int]] = field(default_factory=list)
     full: str = ""
     old: list[int] = field(default_factory=list)
-    prune_queue = prune_letters = staticmethod(lambda *_: Pruned({}, 0, 0, True))
+    prune_queue = prune_letters = staticmethod(lambda *_: Pruned({}, [], 0, True))
 
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         return 0

@@ -193,12 +193,15 @@ def test_a_block_goes_when_the_youngest_of_its_tasks_is_too_old(rig: Rig) -> Non
 def test_dead_letters_go_and_the_counts_say_so(rig: Rig) -> None:
     dead = stray(rig.blocks[9], 0, "dead", due_at=rig.wall)
     commit(rig.store, strays=dead, counts={0: RunCounts(16, dead=1)})
+    gone: list[int] = []
     rig.run.dead = 1
+    rig.pruning.on_letters = gone.extend
     rig.later(KEEP_S - 1)
     assert 10 in rig.left()
     rig.later(KEEP_S / 64)
     assert 10 not in rig.left()
     assert (rig.run.dead, rig.run.pruned) == (0, 1)
+    assert gone == [10]
     (queue,) = rig.store.load()
     assert (queue.counts.dead, queue.counts.pruned) == (0, 1)
 

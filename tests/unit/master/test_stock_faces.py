@@ -236,6 +236,33 @@ def test_a_join_after_a_retry_waits_for_what_is_tried_again(play: Any) -> None:
     play(scene)
 
 
+def test_a_join_does_not_wait_for_dead_letters_that_were_deleted_before_a_retry(play: Any) -> None:
+    """A letter that came later is retried; those that the join counted are no more."""
+
+    async def scene(world: World) -> None:
+        joins, worker = Client(world), Client(world)
+        for n in range(2):
+            await joins.put(n)
+        await _kill_tasks(world, 1)
+        assert await worker.take() == 1
+        joins.send(world.tasks, "join")
+        await world.turns()
+        before = len(joins.peer.answers)
+        await worker.put(2)
+        await _kill_tasks(world, 1)
+        run = queue_run(world)
+        run.dead, run.pruned = run.dead - 1, run.pruned + 1
+        world.tasks.letters_pruned([1])
+        world.turn.post(Step(lambda now, wall: world.broker.retry(run, wall) and None))
+        await world.turns()
+        assert len(joins.peer.answers) == before
+        await worker.put_result("the last that it waits for")
+        assert run.unended == 1
+        assert len(joins.peer.answers) == before + 1
+
+    play(scene)
+
+
 async def _fail_next(world: World) -> None:
     """Have the next task of the queue run fail once."""
     await _kill_tasks(world, 1, reject=False)
