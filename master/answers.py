@@ -41,9 +41,14 @@ def told(task: asyncio.Task[Any]) -> BaseException | None:
 
 
 def or_refuse(peer: Peer, seq: int) -> Callable[[asyncio.Task[Any]], None]:
-    """For the end of a task that answers a request: whoever asked is answered in any case."""
+    """For the end of a task that answers a request: whoever asked is answered in any case.
+
+    Until then the answer is owed: of who asks for many at a time no more is heard.
+    """
+    peer.owe()
 
     def ended(task: asyncio.Task[Any]) -> None:
+        peer.settled()
         if told(task) is not None:
             refuse(peer, seq, _OURS)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from queue_manager.errors import RefusedError, StoreError
-from queue_manager.limits import KEY_BYTES, WORDS, WORDS_BYTES
+from queue_manager.limits import KEY_BYTES, SUBMIT_TASKS, WORDS, WORDS_BYTES
 from queue_manager.messages import (
     Accepted,
     Collect,
@@ -38,6 +38,12 @@ log = logging.getLogger("quartermaster.master")
 PAGE_BYTES = 1024 * 1024
 AHEAD_TASKS = 100_000
 AHEAD_BYTES = 64 * 1024 * 1024
+PAGES_S = 0.02
+"""So long the pages of a turn are read for collectors; the others get theirs in the next turns."""
+
+_ASKED_AT_ONCE = 16
+"""So many pages a session may wait for at a time; a runner waits for two."""
+
 _ERRORS = 2**31
 _NAMED = 5
 UNTIL_END = NOBODY_COLLECTS - 1
@@ -166,6 +172,8 @@ class Runs:
     def submit(self, peer: Peer, message: SubmitTasks) -> None:
         """New tasks. The answer waits while the run is too far ahead."""
         run = self._run(message.run)
+        if sum(block.count for block in message.blocks) > SUBMIT_TASKS:
+            raise RefusedError(f"a submit has at most {SUBMIT_TASKS:,} tasks")
 
         def stage(now: float, wall: float) -> Answer:
             if not run.active or run.exhausted or run.id == QUEUE_RUN:
@@ -199,6 +207,9 @@ class Runs:
     def collect(self, peer: Peer, message: Collect) -> None:
         """A runner asks for outcomes; the answer waits until there are some."""
         run = self._run(message.run)
+        waiting = self._collecting.get(run.id, ())
+        if sum(parked.peer is peer for parked in waiting) >= _ASKED_AT_ONCE:
+            raise RefusedError(f"{_ASKED_AT_ONCE} pages of run {run.id} are asked for already")
         self._collecting.setdefault(run.id, []).append(
             _Parked(peer, message.seq, run, after=message.after)
         )
@@ -252,10 +263,7 @@ class Runs:
         for run_id in changes.forgotten | pruned:
             for gone in self.on_gone:
                 gone(run_id)
-        for run_id, waiting in list(self._collecting.items()):
-            self._collecting[run_id] = [p for p in waiting if not self._try_page(p.run, p)]
-            if not self._collecting[run_id]:
-                del self._collecting[run_id]
+        self._give_pages()
         for run_id, waiting in list(self._ahead.items()):
             if not self._is_ahead(waiting[0].run):
                 del self._ahead[run_id]
@@ -263,6 +271,28 @@ class Runs:
                     send(parked.peer, Accepted(parked.seq, parked.tasks))
         for run_id in changes.ended - changes.forgotten:
             self._ended(run_id)
+
+    def _give_pages(self) -> None:
+        """Read pages for a while; who is left over is the first in the next turn."""
+        until = time.monotonic() + PAGES_S
+        given = over = 0
+        for run_id, waiting in list(self._collecting.items()):
+            late: list[_Parked] = []
+            empty: list[_Parked] = []
+            for parked in waiting:
+                if given and time.monotonic() > until:
+                    late.append(parked)
+                elif self._try_page(parked.run, parked):
+                    given += 1
+                else:
+                    empty.append(parked)
+            over += len(late)
+            if late or empty:
+                self._collecting[run_id] = late + empty
+            else:
+                del self._collecting[run_id]
+        if over:
+            self._turn.wake()
 
     def _ended(self, number: int) -> None:
         self._sizes.pop(number, None)
@@ -326,11 +356,13 @@ def _check_asked(words: list[str], key: str | None) -> None:
     size = len((key or "").encode())
     if size > KEY_BYTES:
         raise RefusedError(f"the key takes {size:,} bytes, and may take {KEY_BYTES:,}: shorten it")
-    size = sum(len(word.encode()) for word in words)
-    if size > WORDS_BYTES or len(words) > WORDS:
+    many = len(words) > WORDS
+    size = 0 if many else sum(len(word.encode()) for word in words)
+    if many or size > WORDS_BYTES:
+        taken = "" if many else f" take {size:,} bytes, and"
         raise RefusedError(
-            f"the {len(words):,} arguments take {size:,} bytes, and may be {WORDS:,} and take"
-            f" {WORDS_BYTES:,}: put them in a file and pass its path"
+            f"the {len(words):,} arguments{taken} may be {WORDS:,} and take"
+            f" {WORDS_BYTES:,} bytes: put them in a file and pass its path"
         )
 
 

@@ -334,7 +334,8 @@ class Workers:
     def _failed(self, worker: WorkerSession, outcome: Failed, now: float, wall: float) -> bool:
         broker, session = self._turn.broker, worker.session
         lease = session.leases.get(outcome.lease)
-        error = printable(outcome.error, _LINE_CHARS)
+        # Without a lease it is refused: nobody will see it.
+        error = "" if lease is None else printable(outcome.error, _LINE_CHARS)
         if outcome.whole_group and lease is not None and lease.run.groups is None:
             error += "; its group goes on, for this run began without OPTIONS.per_group"
         accepted = broker.fail(
@@ -359,9 +360,9 @@ class Workers:
     def _released(self, worker: WorkerSession, outcome: Released, now: float) -> bool:
         number, session = outcome.lease, worker.session
         lease = session.leases.get(number)
-        if lease is not None and outcome.lacks:
+        lacks = "" if lease is None else printable(outcome.lacks, _LINE_CHARS)
+        if lease is not None and lacks:
             worker.lacks_at = now
-            lacks = printable(outcome.lacks, _LINE_CHARS)
             if worker.complaint != lacks:
                 worker.complaint = lacks
                 log.warning("worker %s %s", worker.name, cannot(lease.run.job, lacks))
@@ -372,7 +373,7 @@ class Workers:
             number,
             outcome.start,
             outcome.stop,
-            printable(outcome.lacks, _LINE_CHARS),
+            lacks,
             unstarted=outcome.unstarted,
         )
 

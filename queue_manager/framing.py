@@ -7,9 +7,11 @@ a signed 32-bit length in network order, or -1 and an unsigned 64-bit one.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 import threading
+import time
 from typing import cast
 
 _SHORT = struct.Struct("!i")
@@ -66,15 +68,18 @@ class FrameProtocol(asyncio.BufferedProtocol):
     """One connection that speaks frames; what they mean is a subclass's.
 
     max_bytes: a longer frame is read past and reported to `oversized`, so that the peer, which
-    is still writing it, can be answered.
+    is still writing it, can be answered. in_a_row_s: so long its frames are received in a row, then
+    others have their turn; a read may bring tens of thousands of small ones.
     """
+
+    in_a_row_s = math.inf
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._skip = self._skip_bytes = 0
-        self._held = False
+        self._holds = 0
 
     def frame_received(self, body: bytes) -> None:
         """A whole frame has come."""
@@ -103,15 +108,15 @@ class FrameProtocol(asyncio.BufferedProtocol):
             transport.abort()
 
     def hold(self) -> None:
-        """No frame is received until `go_on`: the present one takes a while."""
-        self._held = True
+        """No frame is received until `go_on` was called as often: the present one takes a while."""
+        self._holds += 1
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def go_on(self) -> None:
         """The frames behind the one that took a while."""
-        self._held = False
-        if self.transport is not None and not self.transport.is_closing():
+        self._holds -= 1
+        if self._holds == 0 and self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
             self.data_received(b"")
 
@@ -125,15 +130,20 @@ class FrameProtocol(asyncio.BufferedProtocol):
         """Bytes have come."""
         buffer = self._buffer
         buffer += data
-        while not (self._held or self._closing()):
+        until = time.monotonic() + self.in_a_row_s
+        while not (self._holds or self._closing()):
             if self._skip and not self._read_past():
                 return
             body = self._next_frame()
             if body is not None:
                 self.frame_received(body)
+                if buffer and time.monotonic() > until:
+                    self.hold()
+                    asyncio.get_running_loop().call_soon(self.go_on)
+                    return
             elif not self._skip:
                 break
-        if buffer and not (self._held or self._closing()):
+        if buffer and not (self._holds or self._closing()):
             self.frame_started()
 
     def _closing(self) -> bool:

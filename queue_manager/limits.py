@@ -48,6 +48,16 @@ FRAME_BYTES = 8 * 1024 * 1024
 """The most bytes of a frame that we send. Twice as many are read, so that a difference between two
 versions of the program is no lost session."""
 
+SMALL_MESSAGE_BYTES = 64 * 1024
+"""A message no longer than this takes less than VALUE_FREE_BYTES, whatever its parts are."""
+
+MESSAGE_PARTS = 500_000
+"""The most lists, texts and numbers of a message together. 4 MiB of follow-ups, whose keys all
+differ, have fewer."""
+
+SUBMIT_TASKS = 16_384
+"""The most tasks of one submit; ours have four blocks."""
+
 PART_BYTES = FRAME_BYTES - 64 * 1024
 """The most bytes of one outcome, or of the blocks of one submit, encoded: a frame takes them."""
 
@@ -95,9 +105,21 @@ def printable(text: str, most: int = _SHOWN_CHARS) -> str:
     What is not printable is escaped, as in a Python literal.
     """
     shown = text if len(text) <= most else text[:most] + "..."
-    if shown.isprintable():
+    return shown if shown.isprintable() else shown.translate(_ESCAPED)
+
+
+class _Escaped(dict[int, str]):
+    """How each character is shown; a text of thousands of odd ones must not take milliseconds."""
+
+    def __missing__(self, code: int) -> str:
+        one = chr(code)
+        shown = one if one.isprintable() else one.encode("unicode_escape").decode()
+        if len(self) < 4_096:
+            self[code] = shown
         return shown
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+_ESCAPED = _Escaped()
 
 
 def is_name(value: object) -> bool:

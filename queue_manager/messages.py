@@ -19,6 +19,7 @@ from .limits import (
     TAGS,
     printable,
 )
+from .measuring import measure
 from .records import (
     Ended,
     HeldLease,
@@ -417,6 +418,7 @@ def encode(message: Any) -> bytes:
 
 def decode_request(body: bytes) -> Request:
     """Decode what a session sent to the master. Raises ProtocolError on anything else."""
+    measure(body)
     try:
         return _requests.decode(body)
     except msgspec.MsgspecError as error:

@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("quartermaster.server")
 
 _PICKLE = 0x80
+_UNREAD_BYTES = 2 * 1024 * 1024
+"""With more answers than this on their way, nothing more is heard of who does not read them."""
 
 _NOT_OURS = (
     "sessions of Quartermaster begin encrypted, or with a proof of their own: see 'Handshake' in"
     " docs/protocol.md"
 )
+
+
+_OWED = 16
+"""With so many answers that take a while under way, nothing more is heard of who asks for more."""
 
 
 class Served(Protocol):
@@ -100,6 +106,8 @@ class Peer(FrameProtocol):
             this may be one of our own sessions.
     """
 
+    in_a_row_s = 0.005
+
     def __init__(
         self,
         server: LoopServer,
@@ -121,11 +129,14 @@ class Peer(FrameProtocol):
         self._talks_to: set[Served] = set()
         self._eof = False
         self._stock = False
+        self._owed = 0
 
     # --- the life of the connection ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(_UNREAD_BYTES)
         self.server.peers.add(self)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HANDSHAKE_S, self._too_late)
@@ -136,6 +147,25 @@ class Peer(FrameProtocol):
         self._cancel_deadline()
         for served in self._talks_to:
             served.ended(self, exc is not None and not self._eof)
+
+    def pause_writing(self) -> None:
+        """It asks faster than it reads: what it asks for next waits in its kernel."""
+        self.hold()
+
+    def resume_writing(self) -> None:
+        self.go_on()
+
+    def owe(self) -> None:
+        """An answer takes a while, and memory meanwhile."""
+        self._owed += 1
+        if self._owed == _OWED:
+            self.hold()
+
+    def settled(self) -> None:
+        """One that was owed was given."""
+        self._owed -= 1
+        if self._owed == _OWED - 1:
+            self.go_on()
 
     def eof_received(self) -> bool:
         self._eof = True

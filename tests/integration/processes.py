@@ -242,16 +242,19 @@ class Master(Place):
         assert found, f"no run {run} in the status"
         return {name: str(value) for name, value in msgspec.structs.asdict(found[0]).items()}
 
+    def session(self) -> Any:
+        """A connection on which a client of ours has said hello."""
+        key = self.settings["QUEUE_AUTHKEY"].encode()
+        mode: Mode = "required" if self.settings.get("QUEUE_TLS") == "required" else "off"
+        connection = connect(("127.0.0.1", self.port), authkey=key, mode=mode)
+        connection.send_bytes(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
+        connection.send_bytes(encode(Hello("client", "tests", os.getpid())))
+        return connection
+
     def asked(self) -> Status:
         """What `status` is made of."""
-        key = self.settings["QUEUE_AUTHKEY"].encode()
-        hello = Hello("client", "tests", os.getpid())
-        first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
-        mode: Mode = "required" if self.settings.get("QUEUE_TLS") == "required" else "off"
-        made = connect(("127.0.0.1", self.port), authkey=key, mode=mode)
-        with contextlib.closing(made) as connection:
-            for body in (first, encode(hello), encode(AskStatus(1))):
-                connection.send_bytes(body)
+        with contextlib.closing(self.session()) as connection:
+            connection.send_bytes(encode(AskStatus(1)))
             connection.recv_bytes()  # the answer to `accept_connection`
             while True:
                 assert connection.poll(10.0), "the master does not answer"

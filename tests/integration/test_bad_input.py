@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from queue_manager.framing import frame
+from queue_manager.messages import AskResults, AskStatus, Collect, StartRun, encode
 from tests.chaos.processes import vitals
 from tests.integration.processes import HERE, KEY, REPO, Master, Place, eventually
 
@@ -270,6 +272,39 @@ def test_a_large_value_and_what_is_said_behind_it_stay_in_order(master: Master) 
     )
     client("results.put(2)")
     assert [client("results.get(timeout=5)") for _ in range(2)] == [1, 2]
+
+
+FLOODS = {
+    "results": [AskResults(seq, 1) for seq in range(20_000)],
+    "pages": [Collect(seq, 1, 0) for seq in range(20_000)],
+    "later pages": [Collect(seq, 1, 10**9) for seq in range(20_000)],
+    "status": [AskStatus(seq) for seq in range(20_000)],
+    "runs": [StartRun(seq, "nosuch", []) for seq in range(5_000)],
+}
+
+
+@pytest.mark.alone
+def test_who_asks_and_does_not_read_takes_neither_memory_nor_time(master: Master) -> None:
+    worker = master.worker()
+    master.submit("square", "count=20000")
+    eventually(lambda: master.run_line(1)["done"] == "20000", 20.0, "all is done")
+    assert worker.terminate() == 0
+    other = master.client()
+    with contextlib.ExitStack() as stack:
+        for name, messages in FLOODS.items():
+            memory = master.process.most_memory_bytes
+            ours = stack.enter_context(contextlib.closing(master.session()))
+            with socket.socket(fileno=os.dup(ours.fileno())) as raw:
+                raw.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    raw.send(b"".join(frame(encode(message)) for message in messages))
+            waits = []
+            for _ in range(20):
+                began = time.monotonic()
+                assert other("tasks.qsize()") == 0
+                waits.append(time.monotonic() - began)
+            assert max(waits) < 1.0, name
+            assert master.process.most_memory_bytes - memory < 24 * MIB, name
 
 
 # --- jobs and arguments ---

@@ -68,6 +68,7 @@ class FakePeer:
     where: str = "10.0.0.7:4321"
     session: Any = None
     closed: bool = False
+    owed: int = 0
     answers: list[Any] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     sent: list[Reply] = field(default_factory=list)
@@ -80,6 +81,12 @@ class FakePeer:
 
     def send_frame(self, body: bytes) -> None:
         self.sent.append(decode_reply(body))
+
+    def owe(self) -> None:
+        self.owed += 1
+
+    def settled(self) -> None:
+        self.owed -= 1
 
     def close(self) -> None:
         self.closed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import socket
@@ -174,3 +175,32 @@ def test_a_socket_has_no_nagle_and_ends_when_the_peer_vanishes() -> None:
         assert sock.getsockopt(tcp, socket.TCP_KEEPINTVL) == 2
         assert sock.getsockopt(tcp, socket.TCP_KEEPCNT) == 3
         assert sock.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == 10_000
+
+
+def test_who_sends_many_small_frames_at_once_lets_others_in_between() -> None:
+    """One read may bring tens of thousands of them, which is a second of the loop."""
+
+    async def busy() -> None:
+        reader = Reader()
+        reader.fake.pause_reading = reader.fake.resume_reading = lambda: None
+        reader.in_a_row_s = 0.0
+        seen: list[int] = []
+        asyncio.get_running_loop().call_soon(lambda: seen.append(len(reader.frames)))
+        reader.data_received(frame(b"x") * 100)
+        while len(reader.frames) < 100:
+            await asyncio.sleep(0)
+        assert seen == [1]
+
+    asyncio.run(busy())
+
+
+def test_a_reader_goes_on_when_the_last_that_held_it_lets_go() -> None:
+    reader = Reader()
+    reader.fake.pause_reading = reader.fake.resume_reading = lambda: None
+    reader.hold()
+    reader.hold()
+    reader.data_received(frame(b"x"))
+    reader.go_on()
+    assert reader.frames == []
+    reader.go_on()
+    assert reader.frames == [b"x"]

@@ -202,8 +202,52 @@ BLOCK = NewBlock(1, b"L\x91\x00")
     ids=lambda message: type(message).__name__,
 )
 def test_no_list_or_text_is_longer_than_our_own_are(message: Any) -> None:
-    with pytest.raises(ProtocolError, match="of length <="):
+    with pytest.raises(ProtocolError, match=r"of length <=|would take more than"):
         decode_request(encode(message))
+
+
+def _many(one: bytes, count: int) -> bytes:
+    return b"\xdd" + count.to_bytes(4, "big") + one * count
+
+
+_DONE = b"\x97\xa4done\x01\x00\x01\xc4\x00\x00"
+_EXCHANGE = b"\x93\xa8exchange\x01"
+_LIMITS = b"\xdf\0\0\x10\0" + b"".join(b"\xa3%03x\x90" % n for n in range(4_096))
+_KEYED = b"\x93\x01\xc4\x00" + _many(b"\xa3abc", 1_024)
+
+PRODUCTS = {
+    "blocks": _EXCHANGE + _many(_DONE + _many(b"\x92\x01\xc4\x00", 16_384), 200),
+    "limits": _EXCHANGE + _many(b"\x98" + _DONE[1:] + b"\x90" + _LIMITS, 600),
+    "keys": b"\x94\xa6submit\x01\x01" + _many(_KEYED, 3_000),
+    "words": b"\x94\xa5start\x01\xa1j" + _many(b"\xa0", 15_000_000),
+    "ranges": b"\x98\xa5hello\xa6worker\xa1h\x01\x01\xa0\xa0"
+    + _many(b"\x94\x01\x01\x01" + _many(b"\x92\x00\x01", 1_024), 400),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_lists_in_lists_take_no_more_than_ten_times_their_bytes(name: str) -> None:
+    """Each list by itself is short enough; all of them together are millions of parts."""
+    body = PRODUCTS[name]
+    began = time.thread_time()
+    with pytest.raises(ProtocolError, match=r"would take more than|more than 500,000 parts"):
+        decode_request(body)
+    assert time.thread_time() - began < 0.2
+
+
+def test_what_honest_sessions_send_is_below_all_bounds() -> None:
+    keys = [[f"page-{n}" for n in range(at, at + 1_024)] for at in range(0, 245_760, 1_024)]
+    keyed = [NewBlock(1_024, bytes(4_000), some) for some in keys]
+    groups = [NewBlock(1, b"L\x91\x01", group=f"g{n}") for n in range(16_384)]
+    limits = {f"{n}.example.org": GroupLimit(1, 0.5) for n in range(16_384)}
+    for message in (
+        Exchange(1, [Done(2**33, 0, 1, b"L\x91\x00", 0.1, follow=keyed)]),
+        Exchange(1, [Done(2**33, 0, 1, b"L\x91\x00", 0.1, follow=groups, limits=limits)]),
+        Exchange(1, [Done(2**33 + n, 0, 1, bytes(7_000), 0.1) for n in range(1_024)]),
+        Exchange(1, [Failed(2**33, 0, "\U0001f600" * 65_536, "x" * 65_536, printed="x" * 4_096)]),
+        Hello("worker", "h", 1, held=[HeldLease(2**33 + n, 1, n, [(0, 1)]) for n in range(32_768)]),
+    ):
+        assert decode_request(encode(message)) == message
 
 
 def test_a_frame_of_two_million_outcomes_is_refused_before_they_are_decoded() -> None:
