@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from queue_manager.errors import RefusedError, StoreError
-from queue_manager.limits import KEY_BYTES, SUBMIT_TASKS, WORDS, WORDS_BYTES
+from queue_manager.limits import KEY_BYTES, SUBMIT_KEYS, WORDS, WORDS_BYTES
 from queue_manager.messages import (
     Accepted,
     Collect,
@@ -172,8 +172,8 @@ class Runs:
     def submit(self, peer: Peer, message: SubmitTasks) -> None:
         """New tasks. The answer waits while the run is too far ahead."""
         run = self._run(message.run)
-        if sum(block.count for block in message.blocks) > SUBMIT_TASKS:
-            raise RefusedError(f"a submit has at most {SUBMIT_TASKS:,} tasks")
+        if sum(len(block.keys or ()) for block in message.blocks) > SUBMIT_KEYS:
+            raise RefusedError(f"a submit has at most {SUBMIT_KEYS:,} keys")
 
         def stage(now: float, wall: float) -> Answer:
             if not run.active or run.exhausted or run.id == QUEUE_RUN:

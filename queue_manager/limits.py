@@ -55,8 +55,8 @@ MESSAGE_PARTS = 500_000
 """The most lists, texts and numbers of a message together. 4 MiB of follow-ups, whose keys all
 differ, have fewer."""
 
-SUBMIT_TASKS = 16_384
-"""The most tasks of one submit; ours have four blocks."""
+SUBMIT_KEYS = 16_384
+"""The most keys of one submit, each of which is looked up; ours have four blocks."""
 
 PART_BYTES = FRAME_BYTES - 64 * 1024
 """The most bytes of one outcome, or of the blocks of one submit, encoded: a frame takes them."""
