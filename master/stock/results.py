@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from queue_manager.errors import StoreError
+from queue_manager.errors import QueueError, StoreError
 from queue_manager.peer import Peer
 
 from ..changes import QUEUE_RUN, Changes
@@ -42,7 +42,11 @@ class ResultQueue(QueueFace):
         super().ended(peer, reset)
 
     def _put(self, stock: StockSession, item: Any, block: Any = True, timeout: Any = None) -> None:
-        results = self._encode(item, "the result")
+        try:
+            results = self._encode(item, "the result")
+        except (QueueError, TypeError, ValueError):
+            self._rounds.refused(stock, "value")
+            raise
 
         def stage(now: float, wall: float) -> Answer:
             error = self._rounds.put(stock, results, now, wall)
@@ -50,7 +54,11 @@ class ResultQueue(QueueFace):
                 return partial(self._refuse, stock.peer, error)
             return partial(stock.peer.answer, None)
 
-        self._turn.post(Step(stage, partial(self._refuse, stock.peer), of=stock.peer))
+        def refuse(error: str) -> None:
+            self._rounds.refused(stock, "store")
+            self._refuse(stock.peer, error)
+
+        self._turn.post(Step(stage, refuse, of=stock.peer))
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)

@@ -25,6 +25,7 @@ Ack = Literal["put", "next"]
 
 SKIPPED = "took another task without a result"
 UNEVEN = "put fewer results than it had taken tasks: nobody can tell which one is of which task"
+REFUSED = "went on after its result was refused"
 TOO_MUCH = "holds too much: put results after fewer tasks"
 
 ROUND_TASKS = 1_024
@@ -56,7 +57,7 @@ class Rounds:
 
     def asks(self, stock: StockSession, now: float) -> float | None:
         """A client asks for a task. Returns for how long it may do so in vain, None for ever."""
-        if not stock.round.taken or self._ack == "next":
+        if not stock.round.taken or stock.round.refused or self._ack == "next":
             return None
         if stock.round.asks_since is None:
             stock.round = replace(stock.round, asks_since=now)
@@ -70,7 +71,10 @@ class Rounds:
         of = stock.round
         if not of.taken:
             return
-        if of.held:
+        if of.refused:
+            missing = len(of.taken) - len(of.held) if of.refused == "value" else 0
+            self._give_up(stock, missing, REFUSED, REFUSED, now, wall)
+        elif of.held:
             log.warning("%s %s; they are offered again", stock.peer.name, UNEVEN)
             self._give_up(stock, len(of.taken) - len(of.held), SKIPPED, UNEVEN, now, wall)
         elif self._ack == "next":
@@ -85,7 +89,16 @@ class Rounds:
             self._turn.broker.change(stock, puts_without=stock.puts_without + 1)
             self._turn.broker.deliver(results)
             return ""
-        return self._hold(stock, replace(of, asks_since=None), results, now, wall)
+        return self._hold(stock, replace(of, asks_since=None, refused=""), results, now, wall)
+
+    def refused(self, stock: StockSession, why: Literal["store", "value"]) -> None:
+        """A put raised an error at the client. Not staged: nothing of it was.
+
+        A client that goes on with another task has dropped that result: its next get gives the
+        round up, before the next task could be mixed up with it. Nobody is charged for the store.
+        """
+        if stock.round.taken:
+            stock.round = replace(stock.round, refused=why)
 
     def task_done(self, stock: StockSession, now: float, wall: float) -> None:
         """Stage a `task_done`: nothing where a round has results, else a result that is none."""

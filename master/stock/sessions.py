@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from queue_manager.peer import Peer
 
@@ -28,7 +28,8 @@ class Round:
     """Tasks that a client took in a row, and the results that it has put since.
 
     held: the results, which wait for the others. by_task_done: they are calls of `task_done`.
-    asks_since: since when it asks for more in vain (monotonic).
+    asks_since: since when it asks for more in vain (monotonic). refused: why its last put raised an
+    error: the store's, or that of its value; a put that is tried again makes up for it.
     """
 
     taken: tuple[Taken, ...] = ()
@@ -36,6 +37,7 @@ class Round:
     held_bytes: int = 0
     by_task_done: bool = False
     asks_since: float | None = None
+    refused: Literal["", "store", "value"] = ""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import pytest
 
 from master.stock import SKIPPED, UNEVEN
 from master.stock import rounds as room
+from queue_manager.errors import StoreError
 from queue_manager.messages import SubmitTasks
 
 from .conftest import FakePeer, World, block
@@ -168,6 +169,51 @@ def test_of_an_uneven_round_as_many_are_charged_as_results_are_missing(play: Any
         assert results(world) == {}
         assert await readable(world) == []
         assert world.stock.all[worker.peer.peer].note == UNEVEN
+
+    play(scene)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_put_that_the_store_refused_costs_the_next_task_nothing(
+    play: Any, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """The script goes on with another task, or tries the same put again."""
+
+    async def scene(world: World) -> None:
+        await fill(world, 7, 8)
+        worker = Client(world)
+        assert await worker.take() == 7
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "commit", _full)
+            with pytest.raises(RuntimeError):
+                await worker.put_result(49)
+        if again:
+            await worker.put_result(49)
+        else:
+            for _ in range(2):
+                n = await worker.take()
+                await worker.put_result(n * n)
+        assert attempts(world) == {}
+        assert results(world) == ({1: 49} if again else {1: 49, 2: 64})
+
+    play(scene)
+
+
+def _full(*_: Any) -> None:
+    raise StoreError("can't write: the disk is full")
+
+
+def test_a_result_that_cannot_travel_charges_its_task_alone(play: Any) -> None:
+    async def scene(world: World) -> None:
+        await fill(world, 7, 8)
+        worker = Client(world)
+        assert await worker.take() == 7
+        with pytest.raises((TypeError, ValueError)):
+            await worker.put_result("x" * 2_000_000)
+        assert await worker.take() == 8
+        await worker.put_result(64)
+        assert attempts(world) == {1: 1}
+        assert results(world) == {2: 64}
 
     play(scene)
 
