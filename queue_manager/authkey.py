@@ -22,6 +22,7 @@ from .settings import Settings, is_loopback, others_reach, reached_by
 
 VARIABLES = ("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE")
 STRONG_BYTES = 16
+STRONG_KEY = "what `python3 -c 'import secrets; print(secrets.token_urlsafe(16))'` prints"
 _TRIAL_BYTES = 8
 _LEAST_DIFFERENT = 8
 _STRONG_BITS = 112  # of 16 raw random bytes at least so many are counted, see `_KINDS`
@@ -158,10 +159,18 @@ def _check_weak(settings: Settings, key: bytes, weak: str) -> None:
         log.warning("%s. Other machines can try to guess it", found)
     else:
         raise SettingsError(
-            f"{found}, and {reached_by(settings)} can be reached from other machines: take what"
-            " `python -c 'import secrets; print(secrets.token_urlsafe(16))'` prints as"
-            " QUEUE_AUTHKEY, or set QUEUE_ALLOW_WEAK_AUTHKEY=1"
+            f"{found}, and {reached_by(settings)} can be reached from other machines: take"
+            f" {STRONG_KEY} {_place(settings)}, or set QUEUE_ALLOW_WEAK_AUTHKEY=1"
         )
+
+
+def _place(settings: Settings) -> str:
+    """Where the key that the settings name belongs, as its line says it."""
+    if settings.queue_authkey is not None:
+        return "as QUEUE_AUTHKEY"
+    path = settings.queue_authkey_file or settings.master_data / "authkey"
+    in_compose = " (docker compose run --rm key)" if settings.queue_publish_known else ""
+    return f"as the key in {path}{in_compose}"
 
 
 def weakness(key: bytes) -> str:

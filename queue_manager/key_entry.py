@@ -1,7 +1,8 @@
 """`python -m queue_manager.key_entry`: puts an authkey into the file where programs look for it.
 
 Reads the key from standard input, from a terminal without showing it, so that it is in no shell's
-history, no environment and no process list. Whether it is strong enough is the master's to say.
+history, no environment and no process list. A weak key is kept, and told as such: whether that
+matters is the master's to say.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from .authkey import STRONG_KEY, weakness
 from .errors import SettingsError
 from .settings import load_settings
 
@@ -67,7 +69,8 @@ def main() -> int:
     try:
         settings = load_settings()
         path = settings.queue_authkey_file or settings.master_data / "authkey"
-        keep_key(path, read_key())
+        key = read_key()
+        keep_key(path, key)
     except SettingsError as error:
         print(f"key: {error}", file=sys.stderr)
         return 2
@@ -75,6 +78,13 @@ def main() -> int:
         print("\nkey: no authkey was given, nothing has changed", file=sys.stderr)
         return 2
     print(f"key: kept in {path}", file=sys.stderr)
+    weak = weakness(key)
+    if weak:
+        print(
+            f"key: it is weak: {weak}. A master that other machines reach refuses it: take"
+            f" {STRONG_KEY}",
+            file=sys.stderr,
+        )
     return 0
 
 

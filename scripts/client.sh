@@ -4,11 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# shellcheck source=scripts/master-up.sh
+. scripts/master-up.sh
+need_master client "make up"
 # From the container, since it may have been set in `.env`.
-if ! port=$(docker compose exec -T master printenv QUEUE_PORT 2>/dev/null); then
-    echo "client: no master is running here: make up" >&2
-    exit 1
-fi
+port=$(docker compose exec -T master printenv QUEUE_PORT)
 published=$(docker compose port master "$port")
 
 # In the master's container, where the key is and Python is sure to be there to quote it.

@@ -11,11 +11,11 @@ cd "$(dirname "$0")/.."
 SSH=${SSH:-ssh}
 FOLDER=${SHIP_FOLDER:-quartermaster}
 
+# shellcheck source=scripts/master-up.sh
+. scripts/master-up.sh
+need_master join "QUEUE_PUBLISH=ADDRESS:5000 docker compose up --detach"
 # From the container, since it may have been set in `.env`.
-if ! port=$(docker compose exec -T master printenv QUEUE_PORT 2>/dev/null); then
-    echo "join: no master is running here: QUEUE_PUBLISH=ADDRESS:5000 docker compose up --detach" >&2
-    exit 1
-fi
+port=$(docker compose exec -T master printenv QUEUE_PORT)
 published=$(docker compose port master "$port")
 host=${published%:*}
 case $host in

@@ -3,10 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! docker compose exec -T master true 2>/dev/null; then
-    echo "key: no master is running here: make up" >&2
-    exit 1
-fi
+# shellcheck source=scripts/master-up.sh
+. scripts/master-up.sh
+need_master key "make up"
 docker compose exec -T master python -c '
 import sys
 from queue_manager.authkey import find_authkey

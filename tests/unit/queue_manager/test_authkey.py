@@ -190,6 +190,24 @@ def test_a_long_key_of_words_is_refused_in_one_line_that_says_what_to_take(make:
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("environ", "where"),
+    [
+        ({}, "in {0} (docker compose run --rm key), or"),
+        ({"QUEUE_AUTHKEY": "abc"}, "as QUEUE_AUTHKEY, or"),
+    ],
+)
+def test_a_weak_key_is_to_be_replaced_where_it_was_found(
+    make: Make, tmp_path: Path, environ: dict[str, str], where: str
+) -> None:
+    path = tmp_path / "key"
+    path.write_text("abc\n")
+    published = {"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": "10.0.0.1:5000"}
+    with pytest.raises(SettingsError) as caught:
+        master_authkey(make(QUEUE_AUTHKEY_FILE=str(path), **published, **environ))
+    assert where.format(path) in str(caught.value)
+
+
 def test_a_store_has_a_salt_of_its_own_made_once(make: Make, tmp_path: Path) -> None:
     settings = make()
     salt = installation_salt(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import secrets
 import stat
 import subprocess
 import sys
@@ -62,6 +63,19 @@ def test_what_is_no_key_is_one_line_and_the_old_one_stays(
     assert why in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert path.read_bytes() == b"old\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "weak"), [(b"my friend", True), (secrets.token_urlsafe(16).encode(), False)]
+)
+def test_a_weak_key_is_kept_and_told_as_such(tmp_path: Path, key: bytes, weak: bool) -> None:
+    path = tmp_path / "authkey"
+    done = _enter(path, key)
+    assert done.returncode == 0
+    assert path.read_bytes() == key + b"\n"
+    assert (b"key: it is weak: it has 9 bytes" in done.stderr) is weak
+    assert done.stderr.count(b"\n") == 1 + weak
+    assert key not in done.stdout + done.stderr
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
