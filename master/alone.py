@@ -69,7 +69,8 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
         return 130
     if run.active or uncollected(run):
         return 1  # stalled, which was said
-    log.info(ended_line(run))
+    see = f" See them: qm serve, and beside it qm failed {run.id}." if run.dead else ""
+    log.info("%s%s", ended_line(run), see)
     return 0 if run.state == "done" else 1
 
 

@@ -19,7 +19,22 @@ from queue_manager.terminal import is_text, log_to
 
 from .printing import check_output, take_over, tell
 
-NUMBER = click.IntRange(0, 2**62)
+
+class _Number(click.ParamType[int]):
+    """The number of a run or a task, as `qm status` prints it."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+            what = param.name if param is not None else self.name
+            raise click.UsageError(f"{text!r} is no number of a {what}, such as 1", ctx)
+        return int(text)
+
+
+NUMBER = _Number()
+_MOST_DIGITS = 18  # below 2**62
 
 
 def main() -> None:

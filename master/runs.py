@@ -386,11 +386,15 @@ def recall(turn: Turn, number: int) -> Run | None:
 
 
 def _newest(turn: Turn) -> str:
-    """The newest runs, as text."""
-    ended = turn.store.ended_runs(turn.broker.next_run, _NAMED)
+    """Which runs there are, the newest of them, in words."""
+    ended = turn.store.ended_runs(turn.broker.next_run, _NAMED + 1)
     numbers = {run.id for run in turn.broker.runs.values() if run.state != "pruned"}
     numbers |= {found.record.id for found in ended}
-    return ", ".join(map(str, sorted(numbers - {QUEUE_RUN})[-_NAMED:]))
+    numbers.discard(QUEUE_RUN)
+    named = ", ".join(map(str, sorted(numbers)[-_NAMED:]))
+    if len(numbers) < 2:
+        return f"there is {named or 'none yet'}"
+    return f"the newest are {named}" if len(numbers) > _NAMED else f"there are {named}"
 
 
 def find_run(turn: Turn, number: int, *, pruned: bool = False) -> Run:
@@ -400,7 +404,7 @@ def find_run(turn: Turn, number: int, *, pruned: bool = False) -> Run:
     """
     run = recall(turn, number)
     if run is None:
-        raise RefusedError(f"no run {number}; there is {_newest(turn) or 'none yet'}")
+        raise RefusedError(f"no run {number}; {_newest(turn)}")
     if run.state == "pruned" and not pruned:
         raise RefusedError(
             f"run {number} ({run.job}) ended long ago and was pruned (QUEUE_KEEP_DAYS):"

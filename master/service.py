@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import itertools
 import logging
@@ -251,9 +250,14 @@ class Service:
             peer.send_frame(encode(RunStarted(message.seq, run.id, created)))
 
     async def _tick(self) -> None:
+        complaint = ""
         while True:
-            with contextlib.suppress(OSError):  # a full disk must not end this: it grows old
+            try:
                 health.touch(self.settings.health_file)
+            except OSError as error:  # a full disk must not end this: it grows old
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.warning("can't touch HEALTH_FILE: %s", error)
             now = time.monotonic()
             for act in (self._workers.tick, self._versions.tick, self.book.waits.tick):
                 guarded(functools.partial(act, now))

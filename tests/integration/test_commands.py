@@ -54,6 +54,7 @@ def test_run_with_a_dead_letter_exits_with_1(place: Place) -> None:
     ended = place.command("run", "not_plain", WORKER_SLOTS="1")
     assert ended.code == 1, repr(ended)
     assert "0 tasks done, 1 dead letter" in ended.err
+    assert " See them: qm serve, and beside it qm failed 1.\n" in ended.err
 
 
 def test_an_interrupted_run_goes_on_with_the_same_command(place: Place, tmp_path: Path) -> None:

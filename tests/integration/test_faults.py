@@ -275,3 +275,12 @@ def test_a_clock_that_jumps_delays_and_repeats_nothing(
     assert max(waited) < 5.0  # with a new master and all those before it
     offsets = [row["result"][1] - before for row in (long, *late)]
     assert all(abs(offset - seconds) < 10 for offset in offsets)  # theirs has jumped, too
+
+
+def test_a_master_that_cannot_write_its_health_file_says_so_once(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master(HEALTH_FILE="/nowhere/health")
+    master.process.says(r"can't touch HEALTH_FILE: \[Errno 2\] No such file or directory")
+    assert "(queue)" in master.status()
+    assert len(master.process.lines("HEALTH_FILE")) == 1

@@ -121,7 +121,7 @@ def test_what_is_looked_for_among_many_runs_has_an_index(
 def test_an_ended_run_is_read_when_it_is_asked_for(master: Master) -> None:
     run = find_run(master.turn, 7)
     assert (run.job, run.state, run.done, run.words) == ("square", "done", 7, ["count=7"])
-    with pytest.raises(RefusedError, match=r"no run 99; there is 28, 29, 30, 31, 32$"):
+    with pytest.raises(RefusedError, match=r"no run 99; the newest are 28, 29, 30, 31, 32$"):
         find_run(master.turn, 99)
 
 
