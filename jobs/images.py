@@ -1,6 +1,6 @@
 """jobs/images.py: every image of a site, each fetched once, politely, by all workers together.
 
-    python -m master run images start=https://example.org/ [pages=1000] [depth=5] [hosts=...]
+    python -m master run images start=https://example.org/ [pages=1000] [images=0] [depth=5] ...
 
 The files are in out=, by their content; with index.jsonl, which says what is where, and index.html
 to look at. docs/images.md has all arguments. The same command again asks only for what has changed.
@@ -49,6 +49,7 @@ _totals = Totals()
 def tasks(
     start: Address,
     pages: Count = 1000,
+    images: CountOrNone = 0,
     depth: CountOrNone = 5,
     hosts: ListOfHosts = NO_HOSTS,
     out: str = "/shared/images",
@@ -71,6 +72,7 @@ def tasks(
         hosts=list(dict.fromkeys([host_of(first), *hosts.names()])),
         out=_folder(out),
         pages=pages,
+        images=images,
         depth=depth,
         at_once=at_once,
         per_second=per_second,

@@ -213,8 +213,16 @@ def task_of(site: Site, payload: dict[str, Any]) -> Task:
         key=key_of(address),
         group=host_of(address) if site.polite else None,
         priority={"page": PAGE, "css": SHEET}.get(kind, IMAGE),
-        quota=Quota("pages", site.pages) if kind == "page" else None,
+        quota=_quota(site, kind),
     )
+
+
+def _quota(site: Site, kind: str) -> Quota | None:
+    if kind == "page":
+        return Quota("pages", site.pages)
+    if kind == "image" and site.images:
+        return Quota("images", site.images)
+    return None
 
 
 def _cut(links: list[Link]) -> Iterator[list[Link]]:

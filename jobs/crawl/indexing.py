@@ -224,7 +224,9 @@ def _row(site: Site, payload: dict[str, Any], result: dict[str, Any]) -> tuple[A
 
 def _wanted(site: Site) -> str:
     """What decides which addresses a page leads to, besides the page."""
-    return json.dumps([site.pages, site.depth, site.hosts, site.robots, site.types, site.max_bytes])
+    return json.dumps(
+        [site.pages, site.images, site.depth, site.hosts, site.robots, site.types, site.max_bytes]
+    )
 
 
 def _summary(db: sqlite3.Connection) -> str:

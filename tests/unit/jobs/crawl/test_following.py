@@ -56,6 +56,19 @@ def test_each_address_is_a_key_its_host_a_group_and_pages_have_a_quota(site: Mak
     }  # fmt: skip
 
 
+def test_pictures_have_a_quota_where_one_is_asked_for(site: MakeSite) -> None:
+    settings = site(images=3)
+    sheet, linked = "http://css.test/a.css", "http://site.test/large.png"
+    tasks = by_key(of(settings).of_page(START, found((linked,), (sheet,), p="")))
+    assert tasks["http://pics.test/p.png"].quota == Quota("images", 3)
+    assert tasks[linked].quota == Quota("images", 3)
+    assert tasks[sheet].quota is None
+    (moved,) = of(settings, "image", linked).redirect("http://pics.test/q.png", [linked])
+    assert moved.quota == Quota("images", 3)
+    (page,) = of(settings, "image", linked, linked=True).as_page()
+    assert page.quota == Quota("pages", 1000)
+
+
 def test_without_any_politeness_there_are_no_groups(site: MakeSite) -> None:
     impolite = site(at_once=0, per_second=0.0, robots=False)
     assert all(task.group is None for task in of(impolite).of_page(START, found((START,), p="")))
