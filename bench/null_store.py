@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from master.changes import (
@@ -106,7 +106,7 @@ class NullStore:
     ) -> tuple[list[str], tuple[float, int], float | None]:
         return [], after, None
 
-    def own_groups(self, run: int) -> dict[str, GroupRecord]:
+    def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
         return {}
 
     def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:

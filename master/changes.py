@@ -14,6 +14,9 @@ QUEUE_RUN = 0
 NOBODY_COLLECTS = 2**62
 """`RunRecord.collected` when the runner has no more to do: no `collect`, or all of it was done."""
 
+OWN_GROUPS = 4_096
+"""What so many groups of a run have of their own is loaded with it; of more, none at first."""
+
 RunState = Literal["active", "done", "failed", "cancelled", "pruned"]
 StrayState = Literal["waiting", "done", "dead"]
 
@@ -220,12 +223,14 @@ class Changes:
 class LoadedRun:
     """A run as the store has it.
 
-    own: what groups have of their own, of an active run.
+    own: what groups have of their own, of an active run with few of those. more_own: groups may
+    have something that is not in `own`; they are asked for one by one.
     """
 
     record: RunRecord
     counts: RunCounts
     own: dict[str, GroupRecord] = field(default_factory=dict)
+    more_own: bool = False
 
 
 class Place(NamedTuple):

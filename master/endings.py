@@ -53,13 +53,9 @@ class Endings:
 
         def stage(now: float, wall: float) -> Answer:
             find_run(self._turn, message.run)  # it may have been forgotten meanwhile
-            broker, store = self._turn.broker, self._turn.store
-            if run.state == "cancelled" and uncollected(run):
-                count = 0  # only its `finish()` can be tried again
-            elif run.groups is None:
-                count = broker.retry(run, wall)
-            else:
-                count = broker.retry(run, wall, store.own_groups(run.id))
+            # Of a cancelled one only its `finish()` can be tried again.
+            finishes = run.state == "cancelled" and uncollected(run)
+            count = 0 if finishes else self._turn.broker.retry(run, wall)
             return partial(self._retried, peer, message.seq, run, count)
 
         self._turn.post(Step(stage, partial(refuse, peer, message.seq)))

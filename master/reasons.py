@@ -236,8 +236,11 @@ def _held_by_groups(run: Run, limit: GroupLimit, now: float) -> Iterator[Reason]
 
 def _next_start(run: Run, groups: Iterable[str], now: float) -> str:
     """When the first of these groups may start a task again, as the end of a sentence."""
-    lanes = [] if run.groups is None else [run.groups.lanes[group] for group in groups]
-    later = [at for lane in lanes if run.groups and (at := run.groups.next_at(lane)) > now]
+    if run.groups is None:
+        return ""
+    names = list(groups)
+    lanes = [run.groups.lanes[group] for group in names if group in run.groups.lanes]
+    later = [at for group in names if (at := run.groups.next_start(group)) > now]
     if later:
         return f", the next may start in {min(later) - now:.1f} s"
     return (

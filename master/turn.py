@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from .broker import Broker
 from .broker.lane import Groups, Lane
 from .broker.lease import Lease
 from .broker.run import Run
-from .changes import QUEUE_RUN, Changes, OutcomeRecord
+from .changes import QUEUE_RUN, BlockState, Changes, OutcomeRecord
 from .steps import RETRY_S as RETRY_S
 from .steps import Answer as Answer
 from .steps import HeldSteps
@@ -40,6 +40,9 @@ UNREAD_S = 1.0
 
 EARLY_S = 0.01
 """Two clocks differ by less; a stray that is read early waits for its time in memory."""
+
+AHEAD_S = 0.02
+"""About so long lanes of groups are read ahead in a turn: nothing else is done meanwhile."""
 
 SOUGHT = 256
 """So many groups are looked for at a time."""
@@ -333,7 +336,11 @@ class Turn:
             except StoreError as error:
                 failed = str(error)
         low = self.broker.low_lanes()
+        until = time.monotonic() + AHEAD_S
         for run, lane in low:
+            if time.monotonic() > until and lane is not run.lane:  # the rest comes next turn
+                run.look(lane, time.monotonic())
+                continue
             try:
                 self._refill(run, lane)
             except StoreError as error:  # the others must not wait for it
@@ -420,10 +427,30 @@ def look_for(broker: Broker, store: Store, run: Run, groups: Groups, wall: float
     """The same of one run, so many groups at a time. Raises StoreError."""
     hidden = groups.hidden
     if groups.seeks():
-        broker.found_groups(run, *store.next_groups(run.id, hidden.place, SOUGHT))
+        found, over = store.next_groups(run.id, hidden.place, SOUGHT)
+        know(broker, store, run, [group for _, group in found], wall)
+        broker.found_groups(run, found, over)
     if broker.strays_due(groups):
         due = store.due_groups(run.id, hidden.due_from, wall + EARLY_S, SOUGHT)
+        know(broker, store, run, due[0], wall)
         broker.found_due(run, *due, wall)
+
+
+def know(broker: Broker, store: Store, run: Run, groups: Collection[str], wall: float) -> None:
+    """Read what groups have of their own, where the broker may not know it. Raises StoreError."""
+    unknown = [] if run.groups is None else run.groups.unknown(groups)
+    if unknown:
+        broker.know_groups(run, store.own_groups(run.id, unknown), wall)
+
+
+def know_all(broker: Broker, store: Store, blocks: Iterable[BlockState], wall: float) -> None:
+    """The same of the groups of blocks whose tasks are claimed."""
+    groups: dict[int, set[str]] = {}
+    for block in blocks:
+        if block.group is not None and block.run in broker.runs:
+            groups.setdefault(block.run, set()).add(block.group)
+    for run, names in groups.items():
+        know(broker, store, broker.runs[run], names, wall)
 
 
 class Bodies:

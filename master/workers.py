@@ -24,7 +24,7 @@ from .changes import BlockState, Changes
 from .failures import FailureLog, cannot
 from .follow import FollowUps
 from .reports import check, check_held, check_tags
-from .turn import Answer, Step, Turn
+from .turn import Answer, Step, Turn, know, know_all
 
 log = logging.getLogger("quartermaster.master")
 coming_and_going = logging.getLogger("quartermaster.master.workers")
@@ -120,14 +120,14 @@ class Workers:
         tags = frozenset(hello.tags)
         session = Session(session_id, slots, worker=hello.worker, name=name, tags=tags)
         worker = WorkerSession(peer, session, hello, now, now)
-        worker.coming = Step(lambda now, _: self._enter(worker, now), waits=True, of=worker)
+        worker.coming = Step(partial(self._enter, worker), waits=True, of=worker)
         self._turn.post(worker.coming)
         return worker
 
-    def _enter(self, worker: WorkerSession, now: float) -> Answer:
+    def _enter(self, worker: WorkerSession, now: float, wall: float) -> Answer:
         broker = self._turn.broker
         session, hello = worker.session, worker.hello
-        states = self._states(parts_of(hello.held))
+        states = self._states(parts_of(hello.held), wall)
         broker.enter(session)
         old = self._newest(worker)
         found = {} if old is None else broker.take_over(old.session, session, hello.held)
@@ -136,10 +136,12 @@ class Workers:
         held = [found[one.number] for one in hello.held if one.number in found]
         return partial(self._welcome, worker, old, held)
 
-    def _states(self, parts: dict[int, tuple[int, int]]) -> dict[int, BlockState]:
+    def _states(self, parts: dict[int, tuple[int, int]], wall: float) -> dict[int, BlockState]:
         """A block that can't be read is not gone on with; all others must not wait for it."""
         try:
-            return self._turn.store.read_blocks(parts)
+            states = self._turn.store.read_blocks(parts)
+            know_all(self._turn.broker, self._turn.store, states.values(), wall)
+            return states
         except StoreError as error:
             if len(parts) == 1:
                 log.error("%s; what is held of it is not recognized", error)
@@ -384,6 +386,8 @@ class Workers:
             return self._failed(worker, wrong, now, wall)
         # Looked at before anything is staged: a result must not be recorded without them.
         fresh = self._follow_ups.fresh(lease.run, outcome.follow) if lease is not None else None
+        if lease is not None and outcome.limits:
+            know(self._turn.broker, self._turn.store, lease.run, outcome.limits, wall)
         accepted = self._turn.broker.done(
             worker.session,
             outcome.lease,

@@ -6,11 +6,12 @@ It takes part in the contract suite, and simulations use it where a real one wou
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from master.changes import (
     NOBODY_COLLECTS,
+    OWN_GROUPS,
     QUEUE_RUN,
     BlockRecord,
     BlockState,
@@ -98,9 +99,11 @@ class MemoryStore:
         return [self._loaded(run) for run in runs if run.state == "active" or _is_open(run)]
 
     def _loaded(self, run: RunRecord) -> LoadedRun:
-        is_limited = run.state == "active" and run.options.per_group is not None
-        own = self.own_groups(run.id) if is_limited else {}
-        return LoadedRun(run, self._kept.counts.get(run.id, RunCounts()), own)
+        is_limited = run.options.per_group is not None
+        own = self.own_groups(run.id) if is_limited and run.state == "active" else {}
+        more = is_limited and (run.state != "active" or len(own) > OWN_GROUPS)
+        counts = self._kept.counts.get(run.id, RunCounts())
+        return LoadedRun(run, counts, {} if more else own, more)
 
     def load_run(self, run: int) -> LoadedRun | None:
         found = self._kept.runs.get(run)
@@ -243,8 +246,9 @@ class MemoryStore:
         strays = self._kept.strays.values()
         return [s for s in strays if s.run == run and s.state == "waiting"]
 
-    def own_groups(self, run: int) -> dict[str, GroupRecord]:
-        return {group: g for (r, group), g in self._kept.own.items() if r == run}
+    def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
+        own = {group: g for (r, group), g in self._kept.own.items() if r == run}
+        return {group: g for group, g in own.items() if groups is None or group in groups}
 
     def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
         kept = self._kept

@@ -20,7 +20,8 @@ class Hidden:
     again: whether to look once more from the first on when that look is over, not before `again_at`
     (monotonic). top: the highest priority that there may be.
     due_from: strays may be there behind that place, as (due_at, task); due_at: when to look for
-    them (monotonic).
+    them (monotonic). strays_again_at: when to look for them once more from the first on
+    (monotonic).
     """
 
     more: bool = False
@@ -30,11 +31,12 @@ class Hidden:
     top: float = -math.inf
     due_from: tuple[float, int] = _FIRST
     due_at: float = math.inf
+    strays_again_at: float = math.inf
 
     @property
     def anything(self) -> bool:
         """Whether a group without a lane may have something on disk."""
-        return self.more or self.again or self.due_at < math.inf
+        return self.more or self.again or min(self.due_at, self.strays_again_at) < math.inf
 
     def everything(self) -> None:
         """Nothing is known: look for all."""
@@ -60,6 +62,11 @@ class Hidden:
         self.due_from = min(self.due_from, before) if self.due_at < math.inf else before
         self.due_at = min(self.due_at, at)
 
+    def look_again(self, at: float) -> None:
+        """Once this look is over, begin anew, not before a time (monotonic)."""
+        self.again_at = min(self.again_at, at) if self.again else at
+        self.again = True
+
     def looked(self, last: tuple[int, str] | None, over: bool) -> None:
         """The look for blocks has come so far."""
         if last is not None:
@@ -68,7 +75,10 @@ class Hidden:
             self.more, self.place, self.top = False, None, -math.inf
 
     def wake(self, now: float) -> None:
-        """Another look is due."""
+        """Another look is due. One that was begun goes to its end first."""
+        if self.strays_again_at <= now < self.due_at:
+            self.strays_again_at = math.inf
+            self.all_strays()
         if self.again and not self.more and now >= self.again_at:
             self.again, self.again_at = False, math.inf
             self.more, self.place, self.top = True, None, math.inf
@@ -76,10 +86,11 @@ class Hidden:
     @property
     def next_due(self) -> float:
         """When to look by itself (monotonic)."""
-        return min(self.due_at, self.again_at if self.again and not self.more else math.inf)
+        again_at = self.again_at if self.again and not self.more else math.inf
+        return min(self.due_at, self.strays_again_at, again_at)
 
     def clear(self) -> None:
         """Nothing waits any more."""
         self.more = self.again = False
         self.place, self.again_at, self.top = None, math.inf, -math.inf
-        self.due_from, self.due_at = _FIRST, math.inf
+        self.due_from, self.due_at, self.strays_again_at = _FIRST, math.inf, math.inf

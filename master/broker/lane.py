@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from queue_manager.records import GroupLimit
@@ -19,6 +19,8 @@ _REFILLS = 256
 """How many lanes are read ahead in one go: each is a question to the disk."""
 LANES = 4_096
 """So many lanes of a run stay in memory, about 1.3 kB each, beside those with tasks leased."""
+OWN = 16_384
+"""What so many groups of a run have of their own stays in memory, about 0.5 kB each."""
 _FEW = 256
 """While fewer lanes may start a task, others are looked for on disk."""
 
@@ -119,7 +121,7 @@ class Groups:
         self.hidden = Hidden()
         self._pauses: list[tuple[float, str]] = []
         self._wait: set[str] = set()
-        self._stay = 0
+        self._stay = self._own_stays = 0
         self._turns: list[tuple[int, int, Lane]] = []
         self._cooling: list[tuple[float, int, Lane]] = []
         self._hungry: list[tuple[int, int, Lane]] = []
@@ -151,10 +153,19 @@ class Groups:
 
         Those of a group without a lane may always wait on disk alone.
         """
-        if group in self.lanes or len(self.lanes) < LANES:
+        if group in self.lanes:
+            return True
+        if self.limits.unknown(group):
+            return False  # it is found on disk, with what it has of its own
+        if len(self.lanes) < LANES:
             return True
         best = self.best
         return best is None or priority > best.priority
+
+    def unknown(self, groups: Iterable[str]) -> list[str]:
+        """Those of these that may have something of their own on disk alone."""
+        unknown = self.limits.unknown
+        return [group for group in groups if group not in self.lanes and unknown(group)]
 
     def leave(self, group: str, priority: int) -> None:
         """Tasks of a new block of a group without a lane wait on disk alone."""
@@ -199,9 +210,7 @@ class Groups:
         elif next_at > now and stray:
             self._pause(group, started_at, next_at, True)
         elif next_at > now:
-            hidden = self.hidden
-            hidden.again_at = min(hidden.again_at, next_at) if hidden.again else next_at
-            hidden.again = True
+            self.hidden.look_again(next_at)
         else:
             lane = self.lane(group)
             lane.window.more = lane.strays.more = True
@@ -219,6 +228,7 @@ class Groups:
 
         Of those that may, the least urgent go when they alone are too many.
         """
+        self._leave_own(now)
         slack = LANES // 8
         self._stay = min(self._stay, len(self.lanes))
         if len(self.lanes) <= max(LANES, self._stay) + slack:
@@ -233,6 +243,32 @@ class Groups:
             for lane in wanted[: len(wanted) - LANES]:
                 self._leave(lane, now, wall)
         self._stay = len(self.lanes)
+
+    def _leave_own(self, now: float) -> None:
+        """What groups without a lane have of their own goes when it is too much: it is on disk."""
+        limits = self.limits
+        stay = len(self.lanes) + min(self._own_stays, len(limits.starts))
+        if len(limits.own) > OWN + stay:
+            free = [g for g in limits.own if g not in self.lanes and limits.may_leave(g)]
+            idle = [g for g in free if g not in limits.starts]
+            # Of those that pause the ones that do so longest, which are looked for last.
+            pausing = [g for g in free if g in limits.starts]
+            pausing.sort(key=limits.paused_until, reverse=True)
+            for group in [*idle, *pausing][: max(0, len(free) - OWN // 2)]:
+                if group in self._wait:
+                    self._wait.remove(group)
+                    next_at = limits.paused_until(group)
+                    self.hidden.look_again(next_at)
+                    self.hidden.strays_again_at = min(self.hidden.strays_again_at, next_at)
+                limits.leave(group, now)
+            self._own_stays = sum(not limits.may_leave(g) for g in limits.own)
+        if len(self._pauses) > 2 * len(limits.starts) + _COOLING:
+            self._sort_pauses()
+
+    def _sort_pauses(self) -> None:
+        starts = self.limits.starts
+        self._pauses = [(self.limits.next_at(group, at), group) for group, at in starts.items()]
+        heapq.heapify(self._pauses)
 
     @staticmethod
     def _priority(lane: Lane) -> int:
@@ -294,6 +330,13 @@ class Groups:
         """When the next task of a lane may start (monotonic)."""
         return self.limits.next_at(lane.group or "", lane.started_at)
 
+    def next_start(self, group: str) -> float:
+        """The same of a group that may have no lane."""
+        lane = self.lanes.get(group)
+        if lane is not None:
+            return self.next_at(lane)
+        return self.limits.next_at(group, self.limits.started_at(group))
+
     def may_start(self, lane: Lane, now: float) -> bool:
         """Whether its limit allows one more."""
         at_once = self.limits.of(lane.group or "").at_once
@@ -352,7 +395,7 @@ class Groups:
         elif started_at is not None:
             heapq.heappush(self._pauses, (self.limits.next_at(group, started_at), group))
         elif self.hidden.anything:
-            self.hidden.leave(None)
+            self.hidden.look_again(0.0)
 
     def _cool(self, lane: Lane, now: float) -> None:
         """Look again when its pause is over, or earlier: then it has become longer meanwhile."""
@@ -383,12 +426,9 @@ class Groups:
         """The run's limit is another one: every pause is as long as that says, also a begun one."""
         for lane in list(self.lanes.values()):
             self.look(lane, now)
-        limits = self.limits
-        self._pauses = [
-            (limits.next_at(group, started_at), group)
-            for group, started_at in limits.starts.items()
-        ]
-        heapq.heapify(self._pauses)
+        self._sort_pauses()
+        # Of groups on disk alone it is known that the limit before this one let them start.
+        self.limits.forgotten_at = max(self.limits.forgotten_at, self.limits.left_at)
         if self.hidden.anything:
             self.hidden.leave(None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -10,13 +9,11 @@ import msgspec
 from queue_manager.errors import RefusedError
 from queue_manager.records import GroupLimit, RunOptions
 
-from ..changes import NOBODY_COLLECTS, QUEUE_RUN, GroupRecord, LoadedRun
+from ..changes import NOBODY_COLLECTS, QUEUE_RUN, LoadedRun
 from .claims import Claims
 from .lane import Groups
 from .lease import Session
 from .run import Run
-
-_NOTHING: Mapping[str, GroupRecord] = {}
 
 
 class Lifecycle(Claims):
@@ -30,8 +27,10 @@ class Lifecycle(Claims):
         """
         run = Run.loaded(loaded)
         if run.groups is not None:
-            run.groups.limits.started_before = now
-            run.groups.limits.load(loaded.own, now, wall)
+            limits = run.groups.limits
+            limits.started_before = limits.forgotten_at = now
+            limits.more = loaded.more_own
+            limits.load(loaded.own, now, wall)
         self._add(run)
         return run
 
@@ -71,16 +70,10 @@ class Lifecycle(Claims):
         self.change(run, exhausted=True)
         self._record(run)
 
-    def retry(
-        self,
-        run: Run,
-        wall: float,
-        own: Mapping[str, GroupRecord] = _NOTHING,
-    ) -> int:
+    def retry(self, run: Run, wall: float) -> int:
         """Stage that the dead letters of a run are tried again; how many.
 
-        own: what groups of it have of their own, on disk. Raises RefusedError when the run was
-        cancelled, pruned or forgotten.
+        Raises RefusedError when the run was cancelled, pruned or forgotten.
         """
         if run.id in self.changes.forgotten:
             raise RefusedError(f"run {run.id} was forgotten: submit it again")
@@ -98,7 +91,7 @@ class Lifecycle(Claims):
                 self._turns.append(run)
                 self.undo_by(partial(self._turns.remove, run))
                 self._record(run)
-            self.when_committed(partial(self._revive, run, own, wall))
+            self.when_committed(partial(self._revive, run))
         return count
 
     def cancel(self, run: Run, wall: float) -> dict[Session, list[int]]:
@@ -168,10 +161,9 @@ class Lifecycle(Claims):
                 self._record(run)
             changes.counts[run_id] = run.counts(seqs.get(run_id, 0))
 
-    def _revive(self, run: Run, own: Mapping[str, GroupRecord], wall: float) -> None:
+    def _revive(self, run: Run) -> None:
         """The dead letters wait on disk, in whatever lane: look there."""
         if run.groups is not None:
-            run.groups.limits.load(own, self._now, wall)
             run.groups.hidden.all_strays()
         for lane in list(run.lanes):
             lane.strays.restart()

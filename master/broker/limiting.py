@@ -17,7 +17,8 @@ from .waiting import Waiting
 class Limiting(Waiting):
     """Stages what holds back the groups of a run. Call only of one whose groups are limited.
 
-    It counts from now on, for nobody is given a lease before this turn is on disk or undone.
+    What the groups have on disk is known (`Waiting.know_groups`). It counts from now on, for nobody
+    is given a lease before this turn is on disk or undone.
     """
 
     def set_limits(self, run: Run, limits: Mapping[str, GroupLimit]) -> None:

@@ -34,12 +34,19 @@ class Limits:
     starts: when a group without a lane started last, while its pause goes on (monotonic).
     started_before: of a group without a lane and without anything of its own nobody knows when it
     started last, but not later than then (monotonic).
+
+    own: what groups have of their own, of those in use. more: others may have something, which is
+    on disk alone. left_at: when the last of these left the memory (monotonic); its pause was over
+    then, or goes on as the disk says. forgotten_at: none that never was in memory since started
+    later than then (monotonic).
     """
 
     def __init__(self, limit: GroupLimit) -> None:
         self.limit = limit
         self.started_before = -math.inf
         self.own: dict[str, Own] = {}
+        self.more = False
+        self.left_at = self.forgotten_at = -math.inf
         self.starts: dict[str, float] = {}
 
     def of(self, group: str) -> GroupLimit:
@@ -82,7 +89,33 @@ class Limits:
         """Take over what groups have of their own, as the store has it, but what is known here."""
         for group, record in records.items():
             if group not in self.own and (record.limit is not None or record.due_at > wall):
-                self.set(group, record, now + (record.due_at - wall))
+                until = now + (record.due_at - wall)
+                self.own[group] = Own(record, until, self._last_start(group, record, until))
+
+    def _last_start(self, group: str, record: GroupRecord, until: float) -> float:
+        """When a group that was on disk alone started last, or later."""
+        if group in self.starts:
+            return self.starts[group]
+        every_s = (record.limit or self.limit).every_s
+        left_at = min(self.left_at, max(self.left_at, until) - every_s)
+        return max(self.forgotten_at, left_at)
+
+    def unknown(self, group: str) -> bool:
+        """Whether a group without a lane may have something of its own that is on disk alone."""
+        return self.more and group not in self.own and group not in self.starts
+
+    def leave(self, group: str, now: float) -> None:
+        """What a group without a lane has of its own is on disk alone from now on."""
+        del self.own[group]
+        self.starts.pop(group, None)
+        self.more, self.left_at = True, now
+
+    def may_leave(self, group: str) -> bool:
+        """Whether the disk knows all there is to know of a group without a lane."""
+        started_at = self.starts.get(group)
+        own = self.own[group]
+        every_s = (own.record.limit or self.limit).every_s
+        return started_at is None or started_at + every_s <= own.paused_until
 
     # --- lanes come and go ---
 
@@ -107,5 +140,7 @@ class Limits:
         """The run has ended. What groups have of their own is on disk, should it go on."""
         starts = (own.started_at for own in self.own.values())
         self.started_before = max([self.started_before, *starts, *self.starts.values()])
+        self.forgotten_at = max(self.forgotten_at, self.started_before)
+        self.more = self.more or bool(self.own)
         self.own.clear()
         self.starts.clear()

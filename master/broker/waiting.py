@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakValueDictionary
 
-from ..changes import Place, StrayRecord, WaitingBlock
+from ..changes import GroupRecord, Place, StrayRecord, WaitingBlock
 from .lane import Groups, Lane
 from .lease import Lease, Session
 from .run import Run
@@ -201,6 +201,11 @@ class Waiting(Staging):
     def strays_due(self, groups: Groups) -> bool:
         """Whether to look for strays of groups without a lane that are due."""
         return groups.seeks_strays(self._now)
+
+    def know_groups(self, run: Run, own: Mapping[str, GroupRecord], wall: float) -> None:
+        """What groups have of their own, as the disk has it. wall: UTC epoch in seconds."""
+        if run.groups is not None:
+            run.groups.limits.load(own, self._now, wall)
 
     def found_groups(self, run: Run, found: Sequence[tuple[int, str]], over: bool) -> None:
         """Groups with something on disk, as `Store.next_groups` has them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from queue_manager.records import ResultBlock
@@ -110,8 +110,8 @@ class Store(Protocol):
         there is none.
         """
 
-    def own_groups(self, run: int) -> dict[str, GroupRecord]:
-        """What groups of a run have of their own, also pauses that are over."""
+    def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
+        """What these groups of a run have of their own (None: all), also pauses that are over."""
 
     def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
         """Note how far the monotonic clock is behind the wall clock, in this boot of the machine.

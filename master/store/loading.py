@@ -9,7 +9,7 @@ import msgspec
 
 from queue_manager.records import RunOptions
 
-from ..changes import NOBODY_COLLECTS, LoadedRun, RunCounts, RunRecord
+from ..changes import NOBODY_COLLECTS, OWN_GROUPS, LoadedRun, RunCounts, RunRecord
 from .rows import one
 from .waiting import own_groups
 
@@ -81,6 +81,10 @@ def _loaded(
         bool(exhausted),
         *fields,  # type: ignore[arg-type]
     )
-    is_limited = state == "active" and options.per_group is not None
     found = LoadedRun(record, RunCounts(*counts))  # type: ignore[arg-type]
-    return replace(found, own=own_groups(db, run)) if is_limited else found
+    if options.per_group is None:
+        return found
+    own = own_groups(db, run, most=OWN_GROUPS + 1) if state == "active" else {}
+    if state != "active" or len(own) > OWN_GROUPS:
+        return replace(found, more_own=True)
+    return replace(found, own=own)

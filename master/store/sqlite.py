@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -198,8 +198,8 @@ class SqliteStore:
         return waiting.due_groups(self._db, run, after, due_by, most)
 
     @_reads
-    def own_groups(self, run: int) -> dict[str, GroupRecord]:
-        return waiting.own_groups(self._db, run)
+    def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
+        return waiting.own_groups(self._db, run, groups)
 
     def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
         with self._transaction():

@@ -209,11 +209,18 @@ def quotas(db: sqlite3.Connection, run: int, most: int) -> dict[str, QuotaCounts
     return {name: QuotaCounts(*counts) for name, *counts in rows}
 
 
-def own_groups(db: sqlite3.Connection, run: int) -> dict[str, GroupRecord]:
-    """As `Store.own_groups`."""
-    rows = db.execute(
-        "SELECT grp, at_once, every_s, delay_s, due_at FROM own_groups WHERE run = ?", (run,)
-    )
+_OWN = "SELECT grp, at_once, every_s, delay_s, due_at FROM own_groups WHERE run = ?"
+
+
+def own_groups(
+    db: sqlite3.Connection, run: int, groups: Collection[str] | None = None, most: int = -1
+) -> dict[str, GroupRecord]:
+    """As `Store.own_groups`; so many of them at most, -1: all."""
+    if groups is None:
+        rows = db.execute(f"{_OWN} LIMIT ?", (run, most))
+    else:
+        names = json.dumps(list(groups))
+        rows = db.execute(f"{_OWN} AND grp IN (SELECT value FROM json_each(?))", (run, names))
     return {
         group: GroupRecord(None if every_s is None else GroupLimit(at_once, every_s), *pause)
         for group, at_once, every_s, *pause in rows

@@ -16,7 +16,7 @@ from master.broker.run import Run
 from master.changes import QUEUE_RUN
 from master.follow import FollowUps, Fresh
 from master.store import Store
-from master.turn import Turn, seek
+from master.turn import Turn, know, know_all, seek
 from queue_manager.errors import QueueError, StoreError
 from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
 from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
@@ -338,6 +338,7 @@ class Driver:
     def _enter(self, connection: Connection, hello: Hello, now: float, wall: float) -> Answer:
         broker, judge = self.broker, self.judge
         states = self.store.read_blocks(parts_of(hello.held))
+        know_all(broker, self.store, states.values(), wall)
         session = self.new_session(connection, hello.slots, hello.worker, hello.tags)
         broker.enter(session)
         broker.when_committed(partial(self.expected.discard, hello.worker))
@@ -417,6 +418,8 @@ class Driver:
             lease = session.leases.get(outcome.lease)
             follow = outcome.follow
             fresh = Fresh() if lease is None else self.follow_ups.fresh(lease.run, follow)
+            if lease is not None and outcome.limits:
+                know(broker, self.store, lease.run, outcome.limits, wall)
             said = broker.done(session, outcome.lease, start, stop, b"", outcome.took_s)
             tasks = judge.done(session.id, outcome.lease, start, stop)
             if said and lease is not None:

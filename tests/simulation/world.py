@@ -16,6 +16,7 @@ from master.changes import QUEUE_RUN
 from master.store.sqlite import SqliteStore
 from queue_manager.errors import RefusedError
 from queue_manager.records import GroupLimit, NewBlock, RunOptions
+from tests import memory_store
 from tests.memory_store import MemoryStore
 
 from . import checks
@@ -104,6 +105,8 @@ class World:
             (lane, "GROUP_TASKS", max(1, self.window // 4)),
             (lane, "_REFILLS", 2),
             (lane, "LANES", self.lanes),
+            (lane, "OWN", self.lanes),
+            (memory_store, "OWN_GROUPS", 1),
             (lane, "_FEW", 2),
             (turn, "SOUGHT", 4),
             (window, "BLOCK_TASKS", self.block),
@@ -456,8 +459,7 @@ class World:
                 raise RefusedError("it is no more")
             strays = driver.broker.changes.strays.items()
             staged = {task for (run, task), s in strays if run == one.id and s.state == "dead"}
-            own = self.store.own_groups(one.id)
-            count = driver.broker.retry(driver.broker.runs[one.id], wall, own)
+            count = driver.broker.retry(driver.broker.runs[one.id], wall)
             right = self.judge.retried(one, now, wall, staged)
             check(count == right, "{} letters are tried again, not {}", count, right)
 

@@ -172,8 +172,7 @@ def test_limits_hold_again_when_an_ended_run_is_retried() -> None:
     desk.commit()
     assert desk.run.state == "failed"
     assert not desk.run.groups.limits.own, "an ended run keeps nothing in memory"  # type: ignore[union-attr]
-    own = desk.store.own_groups(1)
-    assert desk.broker.retry(desk.run, desk.wall, own) == 4
+    assert desk.broker.retry(desk.run, desk.wall) == 4
     desk.commit()
     assert len(desk.leases(session)) == 2
 
