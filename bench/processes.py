@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from queue_manager.tls import Mode
 
@@ -120,15 +121,25 @@ def environment_of(more: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def master(
-    folder: Path, *, job: str = "", store: bool = True, port: int = 0, jobs: Path = HERE / "jobs"
+    folder: Path,
+    *,
+    job: str = "",
+    store: bool = True,
+    port: int = 0,
+    jobs: Path = HERE / "jobs",
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[Process, int]]:
-    """A serving master and its port. store: False swaps in the null store. port: 0 is any."""
+    """A serving master and its port. store: False swaps in the null store. port: 0 is any.
+
+    more: settings.
+    """
     environment = {
         "MASTER_DATA": str(folder / "data"),
         "HEALTH_FILE": str(folder / "master.health"),
         "JOBS_FOLDER": str(jobs),
         "QUEUE_PORT": str(port),
         "JOB": job,
+        **more,
     }
     module = "master" if store else "bench.null_master"
     process = Process([module, "serve"], folder / "master.log", environment)

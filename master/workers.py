@@ -149,7 +149,7 @@ class Workers:
         found: dict[int, BlockState] = {}
         blocks, half = list(parts), len(parts) // 2
         for some in (blocks[:half], blocks[half:]):
-            found |= self._states({block: parts[block] for block in some})
+            found |= self._states({block: parts[block] for block in some}, wall)
         return found
 
     def _welcome(

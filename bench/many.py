@@ -1,0 +1,183 @@
+"""What is there in masses: a million groups, ten million results of the queue run, 100,000 ended
+runs. What the master takes for them, and how long nothing else is answered while it works on them.
+
+They are written through the store, as the master would have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from master.changes import (
+    NOBODY_COLLECTS,
+    QUEUE_RUN,
+    BlockRecord,
+    Changes,
+    GroupRecord,
+    OutcomeRecord,
+    RunCounts,
+    RunRecord,
+)
+from master.store.sqlite import SqliteStore
+from queue_manager import codec
+from queue_manager.messages import AskStatus, Status
+from queue_manager.records import BLOCK_TASKS, GroupLimit, RunOptions, RunStatus
+
+from . import processes
+from .brief import sized
+from .figure import Figure
+from .session import client
+
+GROUPS, RESULTS, ENDED = sized((1_000_000, 10_000_000, 100_000), (5_000, 100_000, 1_000))
+WORK, PRUNED_S = sized((20_000, 15.0), (500, 1.0))
+_A_COMMIT = 10_000
+_DAY_S = 86_400.0
+_PROBE_S = 0.005
+"""How often something else is asked for meanwhile."""
+MOST_MB, MOST_START_S, MOST_STATUS_S, MOST_HELD_S = 100.0, 2.0, 0.3, 0.1
+
+
+def measure() -> list[Figure]:
+    """Start, status, work in the groups; then old runs are pruned."""
+    with processes.scratch() as folder:
+        until = folder / "until"  # nobody ever writes to it
+        os.mkfifo(until)
+        _fill(folder / "data", str(until))
+        with processes.master(folder) as (master, port):
+            found = [Figure("start", "s", (master.start_s,), most=MOST_START_S)]
+            found += [_memory(master.pid, "after the start"), *_status(port)]
+            with processes.worker(folder, port):
+                held_s = asyncio.run(_probe(port, 1, lambda run: run.done >= WORK))
+            found.append(_held(f"{WORK:,} tasks of as many groups are done", held_s))
+            found.append(_memory(master.pid, "at work"))
+        with processes.master(folder, more={"QUEUE_KEEP_DAYS": "0.01"}) as (master, port):
+            end = time.monotonic() + PRUNED_S
+            held_s = asyncio.run(_probe(port, QUEUE_RUN, lambda _: time.monotonic() > end))
+            log = master.log.read_text()
+            found.append(_held("old runs are pruned", held_s))
+            rate = log.count("was pruned") / PRUNED_S
+            found.append(Figure("runs pruned", "runs/s", (rate,)))
+            found.append(_memory(master.pid, "pruning"))
+    return found
+
+
+def _memory(pid: int, when: str) -> Figure:
+    mb = processes.memory_mb(pid, "VmHWM")
+    return Figure(f"master, {when}, peak", "MB", (mb,), most=MOST_MB)
+
+
+def _held(what: str, held_s: float) -> Figure:
+    return Figure(f"longest answer while {what}", "s", (held_s,), most=MOST_HELD_S)
+
+
+def _status(port: int) -> list[Figure]:
+    words = [sys.executable, "-m", "master", "status"]
+    environment = processes.environment_of({"QUEUE_PORT": str(port)})
+    began = time.monotonic()
+    subprocess.run(words, cwd=processes.ROOT, env=environment, check=True, capture_output=True)
+    command_s = time.monotonic() - began
+    answer_s = asyncio.run(_asked(port))
+    return [
+        Figure("status, the answer", "s", (answer_s,), most=MOST_STATUS_S),
+        Figure("status, the command as a whole", "s", (command_s,)),
+    ]
+
+
+async def _asked(port: int) -> float:
+    async with client(port) as link:
+        began = time.monotonic()
+        await link.request(AskStatus, Status)
+        return time.monotonic() - began
+
+
+async def _probe(port: int, run: int, until: Callable[[RunStatus], bool]) -> float:
+    """The longest that a small answer takes, in seconds, until it says so."""
+    longest_s = 0.0
+    async with client(port) as link:
+        while True:
+            began = time.monotonic()
+            status = await link.request(lambda seq: AskStatus(seq, run), Status)
+            longest_s = max(longest_s, time.monotonic() - began)
+            if until(status.runs[0]):
+                return longest_s
+            await asyncio.sleep(_PROBE_S)
+
+
+# --- the store -----------------------------------------------------------------------------------
+
+
+def _fill(data: Path, until: str) -> None:
+    store = SqliteStore(data)
+    try:
+        for changes in chain(_groups(until), _results(), _ended()):
+            store.commit(changes)
+    finally:
+        store.close()
+
+
+def _groups(until: str) -> Iterator[Changes]:
+    """A run with a task in each group, which has a limit of its own."""
+    options = RunOptions(per_group=GroupLimit(at_once=1))
+    run = RunRecord(
+        1, "limited", [f"until={until}"], None, options, "active", False, time.time(), None
+    )
+    body = codec.encode_batch([7])
+    own = GroupRecord(GroupLimit(at_once=2))
+    for first, stop in _slices(1, GROUPS + 1):
+        tasks = range(first, stop)
+        yield Changes(
+            blocks=[BlockRecord(n, 1, n, 1, body, group=f"group {n}") for n in tasks],
+            groups={(1, f"group {n}"): own for n in tasks},
+            runs={1: run},
+            counts={1: RunCounts(tasks=stop - 1)},
+        )
+
+
+def _results() -> Iterator[Changes]:
+    """Results of the queue run that nobody has read."""
+    body = codec.encode_batch([7] * BLOCK_TASKS)
+    blocks = RESULTS // BLOCK_TASKS + 1
+    for first, stop in _slices(0, blocks, _A_COMMIT // 10):
+        numbers = range(first, stop)
+        starts = [1 + n * BLOCK_TASKS for n in numbers]
+        ids = [GROUPS + 1 + n for n in numbers]
+        blocks_of = zip(numbers, ids, starts, strict=True)
+        tasks = stop * BLOCK_TASKS
+        yield Changes(
+            blocks=[
+                BlockRecord(number, QUEUE_RUN, start, BLOCK_TASKS, body)
+                for number, start in zip(ids, starts, strict=True)
+            ],
+            outcomes=[
+                OutcomeRecord(1 + n, QUEUE_RUN, number, start, 0, BLOCK_TASKS, body)
+                for n, number, start in blocks_of
+            ],
+            counts={QUEUE_RUN: RunCounts(tasks=tasks, done=tasks, last_seq=stop)},
+        )
+
+
+def _ended() -> Iterator[Changes]:
+    """Runs that ended a day ago, with nothing left to collect."""
+    at = time.time() - _DAY_S
+    options = RunOptions()
+    for first, stop in _slices(2, ENDED + 2):
+        yield Changes(
+            runs={
+                n: RunRecord(
+                    n, "squares", ["count=1"], None, options, "done", True, at, at, NOBODY_COLLECTS
+                )
+                for n in range(first, stop)
+            }
+        )
+
+
+def _slices(first: int, stop: int, size: int = _A_COMMIT) -> Iterator[tuple[int, int]]:
+    for at in range(first, stop, size):
+        yield at, min(at + size, stop)
