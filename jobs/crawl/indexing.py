@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS starts (start TEXT PRIMARY KEY, wanted TEXT) WITHOUT 
 _INSERT = f"INSERT OR REPLACE INTO fetched VALUES ({', '.join('?' * 18)})"
 _KNOWN = """
 SELECT address, kind, page, alt, depth, linked, file, type, bytes, width, height, host, etag,
-       modified
+       modified, CASE WHEN kind = 'page' AND file IS NULL THEN target END
 FROM fetched WHERE start = ?1 ORDER BY address <> ?1, kind, address
 """
 _FROM_START = f"""
@@ -113,7 +113,7 @@ def known(site: Site) -> Iterator[dict[str, Any]]:
 
 def _payload(row: tuple[Any, ...], *, conditional: bool) -> dict[str, Any]:
     address, kind, page, alt, depth, linked, *what = row
-    names = ("file", "type", "bytes", "width", "height", "host", "etag", "modified")
+    names = ("file", "type", "bytes", "width", "height", "host", "etag", "modified", "refresh")
     has = {name: value for name, value in zip(names, what, strict=True) if value is not None}
     payload: dict[str, Any] = {
         "kind": kind,
@@ -218,7 +218,7 @@ def _row(site: Site, payload: dict[str, Any], result: dict[str, Any]) -> tuple[A
         payload["url"], payload["kind"], site.start, site.run, payload.get("page"),
         payload.get("alt"), payload.get("depth", 0), int(payload.get("linked", False)), get("file"),
         get("type"), get("bytes"), get("width"), get("height"), get("host"), get("etag"),
-        get("modified"), get("redirect"), get("skip"),
+        get("modified"), get("redirect") or get("refresh"), get("skip"),
     )  # fmt: skip
 
 

@@ -24,6 +24,9 @@ _SETS = ("srcset", "data-srcset", "data-lazy-srcset")
 MOST_CANDIDATES = 1000
 """Addresses of one `srcset`."""
 
+SOON_S = 10.0
+"""A page that leads elsewhere so soon is a redirect; later it is a page with a link."""
+
 STYLE_CHARACTERS = 512 * 1024
 """So much of the styles of a page is looked through: the tokenizer takes its time and memory."""
 
@@ -41,6 +44,8 @@ class Found:
     pages: dict[str, None] = field(default_factory=dict)
     sheets: dict[str, None] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
+    refresh: str | None = None
+    """What the page leads to by itself (`meta http-equiv=refresh`), soon and for everybody."""
 
 
 def links_of(body: bytes, charset: str | None, address: str) -> Found:
@@ -91,6 +96,8 @@ class _Page:
             case "link":
                 self._link(of)
             case "meta":
+                if (of.get("http-equiv") or "").strip().lower() == "refresh":
+                    self._refresh(of.get("content") or "", node)
                 if (of.get("property") or of.get("name") or "").lower() in _METAS:
                     self._picture(of.get("content"))
             case "base":
@@ -163,6 +170,16 @@ class _Page:
         if self._follow and address and (joined := self._join(address)) is not None:
             self.found.pages.setdefault(joined)
 
+    def _refresh(self, content: str, node: LexborNode) -> None:
+        said = refreshed(content)
+        if said is None or not self._follow or (joined := self._join(said[1])) is None:
+            return
+        soon = said[0] <= SOON_S and (node.parent is None or node.parent.tag != "noscript")
+        if soon and self.found.refresh is None:
+            self.found.refresh = joined
+        else:
+            self.found.pages.setdefault(joined)
+
     def _sheet(self, address: str | None) -> None:
         if address and (joined := self._join(address)) is not None:
             self.found.sheets.setdefault(joined)
@@ -172,6 +189,26 @@ class _Page:
             return
         if not self.found.pictures.get(joined):
             self.found.pictures[joined] = alt
+
+
+def refreshed(content: str) -> tuple[float, str] | None:
+    """Seconds and address of a refresh (HTML Living Standard, "shared declarative refresh steps").
+
+    None if it is none, or one of the page itself.
+    """
+    found = _REFRESH.match(content[:LONGEST_REFRESH])
+    if found is None or (found[1] == "" and found[2] == ""):
+        return None
+    text = found[3] or ""
+    if text[:1] in ("'", '"'):
+        text = text[1:].partition(text[0])[0]
+    return (float(found[1][:9] or 0), text.strip()) if text.strip() else None
+
+
+LONGEST_REFRESH = 8192
+_REFRESH = re.compile(
+    r"\s*([0-9]*)(\.?)[0-9.]*(?:(?:\s*[;,]\s*|\s+)(?:url\s*=\s*)?(.*))?$", re.I | re.S | re.A
+)
 
 
 def candidates(srcset: str | None) -> list[str]:

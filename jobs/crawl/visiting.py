@@ -25,7 +25,7 @@ from .fetching import (
 from .files import IN_MEMORY_BYTES, Store
 from .following import AGAIN, Follower, Handed, key_of
 from .guard import ForbiddenAddressError
-from .links import found_in_sheet, links_of
+from .links import Found, found_in_sheet, links_of
 from .outside import validator
 from .pictures import Picture, is_whole, picture_of, says_it_late
 from .rules import Rules, RulesOfHosts, UnreachableRulesError
@@ -249,8 +249,23 @@ class Visitor:
         body = await _body(answer, PAGE_BYTES)
         found = links_of(body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
-        follow = follower.of_page(visit.address, found)
-        return _looked_through("page", follower, follow, body, answer), follow
+        target = self._refresh(visit, found)
+        first = follower.redirect(target, [*visit.hops, visit.address]) if target else []
+        follow = first + follower.of_page(visit.address, found)
+        value = _looked_through("page", follower, follow, body, answer)
+        return ({**value, "refresh": target} if first else value), follow
+
+    @staticmethod
+    def _refresh(visit: Visit, found: Found) -> str | None:
+        """What a page leads to like a redirect. In a circle nothing; behind ten it is a link."""
+        target, hops = found.refresh, [*visit.hops, visit.address]
+        if target is None or target in hops:
+            return None
+        if len(hops) > MOST_REDIRECTS:
+            found.pages.setdefault(target)
+            return None
+        found.pages.pop(target, None)
+        return target
 
     async def _sheet(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer, SHEET_BYTES)

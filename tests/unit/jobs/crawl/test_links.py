@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from jobs.crawl.links import MOST_CANDIDATES, candidates, found_in_sheet, links_of
+from jobs.crawl.links import MOST_CANDIDATES, candidates, found_in_sheet, links_of, refreshed
 
 PAGE = "http://site.test/x/page"
 AT = "http://site.test/x/"
@@ -225,3 +225,36 @@ def test_styles_of_a_page_are_looked_through_to_a_bound() -> None:
 def test_an_alt_text_has_no_control_characters() -> None:
     found = links_of(b'<img src="/a.png" alt="a\x1b[31m&#7;\n b">', None, "http://site.test/")
     assert found.pictures == {"http://site.test/a.png": "a [31m b"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("0; url=/b", (0.0, "/b")),
+        (" 5;URL = '/b c' ignored", (5.0, "/b c")),
+        ('3.7, url="/b', (3.0, "/b")),
+        (".5 /b", (0.0, "/b")),
+        ("0;/b", (0.0, "/b")),
+        ("0;urls", (0.0, "urls")),
+        ("30", None),
+        ("0; url=", None),
+        ("0; url=''", None),
+        ("soon; url=/b", None),
+        ("; url=/b", None),
+        ("0url=/b", None),
+    ],
+)
+def test_a_refresh_is_read_as_browsers_do(content: str, said: tuple[float, str] | None) -> None:
+    assert refreshed(content) == said
+
+
+def test_a_refresh_that_comes_late_or_without_scripts_only_is_a_link() -> None:
+    def of(html: bytes) -> tuple[str | None, list[str]]:
+        found = links_of(html, "utf-8", "http://site.test/a")
+        return found.refresh, list(found.pages)
+
+    soon = b'<meta http-equiv="Refresh" content="0; url=/b">'
+    assert of(soon) == ("http://site.test/b", [])
+    assert of(soon.replace(b"0;", b"60;")) == (None, ["http://site.test/b"])
+    assert of(b"<body><noscript>" + soon + b"</noscript>") == (None, ["http://site.test/b"])
+    assert of(b"<meta name=robots content=nofollow>" + soon) == (None, [])

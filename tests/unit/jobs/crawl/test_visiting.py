@@ -13,7 +13,7 @@ import pytest
 
 from jobs.crawl.following import task_of
 from jobs.crawl.rules import Rules, RulesOfHosts
-from jobs.crawl.site import Site
+from jobs.crawl.site import Site, unpacked
 from jobs.crawl.visiting import Visitor
 from queue_manager import Limit, Reject, Result
 
@@ -91,3 +91,41 @@ def test_a_start_that_is_disallowed_fails_the_run_and_says_why(site: Callable[..
     start = {"kind": "page", "url": f"{START}no", "site": settings.packed()}
     with pytest.raises(Reject, match=r"the start, http://site.test/no: robots.txt disallows it"):
         visited(settings, {**start, "url": START}, start)
+
+
+def test_a_refresh_leads_like_a_redirect_and_in_a_circle_to_nothing(
+    site: Callable[..., Site],
+) -> None:
+    async def visit() -> list[Any]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            page = f'<meta http-equiv=refresh content="0; url=//localhost:{port}/b">'.encode()
+            head = f"Content-Type: text/html\r\nContent-Length: {len(page)}\r\n"
+            writer.write(f"HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n".encode() + page)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        start = f"http://127.0.0.1:{port}/a"
+        settings = site(start=start, hosts=["127.0.0.1"], robots=False, private=True)
+        visitor = Visitor(settings, "here")
+        payload = {"kind": "page", "url": start, "site": settings.packed()}
+        there = f"http://localhost:{port}/b"
+        circle = {**payload, "url": there, "hops": [start, there]}
+        long_way = {**payload, "hops": [f"http://127.0.0.1:{port}/{n}" for n in range(10)]}
+        try:
+            return [there, *[await visitor.visit(one) for one in (payload, circle, long_way)]]
+        finally:
+            await visitor.close()
+            server.close()
+
+    there, first, circle, long_way = asyncio.run(visit())
+    assert first.value["refresh"] == there
+    (follow,) = first.follow
+    assert follow.payload["url"] == there
+    assert unpacked(follow.payload["site"]).hosts == ["127.0.0.1", "localhost"]
+    value = circle.value if isinstance(circle, Result) else circle
+    assert "refresh" not in value
+    assert value["page"] == 0
+    value = long_way.value if isinstance(long_way, Result) else long_way
+    assert "refresh" not in value
