@@ -12,6 +12,7 @@ from typing import Any
 
 from queue_manager import Limit, Reject, Result, Retry, Task
 
+from . import vectors
 from .address import host_of, origin_of
 from .fetching import (
     REDIRECTS,
@@ -22,7 +23,7 @@ from .fetching import (
     location,
     retry_after_s,
 )
-from .files import IN_MEMORY_BYTES, Store
+from .files import IN_MEMORY_BYTES, Incoming, Store
 from .following import AGAIN, Follower, Handed, key_of
 from .guard import ForbiddenAddressError
 from .links import Found, found_in_sheet, links_of
@@ -289,7 +290,7 @@ class Visitor:
             if not answer.is_framed and not is_whole(incoming.whole()):
                 raise FetchError(f"the body of {visit.address} is cut short or damaged")
             return {
-                "file": incoming.keep(picture.type),
+                "file": incoming.keep(_ending(picture, incoming)),
                 "type": picture.type,
                 "bytes": incoming.size_bytes,
                 "width": picture.width,
@@ -310,6 +311,14 @@ def _wanted(visit: Visit, answer: Answer, head: bytes) -> Picture:
     if visit.site.types and picture.type not in visit.site.types:
         raise Skip(f"of type {picture.type}, which types= leaves out")
     return picture
+
+
+def _ending(picture: Picture, incoming: Incoming) -> str:
+    """What the name of a file ends with: a browser shows an SVG that may run something as text."""
+    if picture.type != "svg":
+        return picture.type
+    fits = incoming.size_bytes <= vectors.MOST_BYTES
+    return "svg" if fits and vectors.is_inert(incoming.whole()) else "svg.txt"
 
 
 async def _body(answer: Answer, most: int) -> bytes:

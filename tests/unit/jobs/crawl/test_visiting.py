@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from jobs.crawl.files import Store
 from jobs.crawl.following import task_of
+from jobs.crawl.pictures import picture_of
 from jobs.crawl.rules import Rules, RulesOfHosts
 from jobs.crawl.site import Site, unpacked
-from jobs.crawl.visiting import Visitor
+from jobs.crawl.visiting import Visitor, _ending
 from queue_manager import Limit, Reject, Result
 
 START = "http://site.test/"
@@ -129,3 +131,17 @@ def test_a_refresh_leads_like_a_redirect_and_in_a_circle_to_nothing(
     assert value["page"] == 0
     value = long_way.value if isinstance(long_way, Result) else long_way
     assert "refresh" not in value
+
+
+@pytest.mark.parametrize(("inside", "ending"), [("<path/>", "svg"), ("<script/>", "svg.txt")])
+def test_the_file_of_an_svg_that_may_run_has_a_name_that_runs_nothing(
+    tmp_path: Path, inside: str, ending: str
+) -> None:
+    body = f'<svg xmlns="http://www.w3.org/2000/svg">{inside}</svg>'.encode()
+    incoming = Store(tmp_path).incoming()
+    incoming.write(body)
+    found = picture_of(body)
+    assert found is not None
+    name = incoming.keep(_ending(found, incoming))
+    assert name.partition(".")[2] == ending
+    assert (tmp_path / name).read_bytes() == body
