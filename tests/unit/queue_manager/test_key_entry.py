@@ -66,7 +66,9 @@ def test_what_is_no_key_is_one_line_and_the_old_one_stays(
 
 
 @pytest.mark.parametrize(
-    ("key", "weak"), [(b"my friend", True), (secrets.token_urlsafe(16).encode(), False)]
+    ("key", "weak"),
+    [(b"my friend", True), (secrets.token_urlsafe(16).encode(), False)],
+    ids=["thought of", "random"],
 )
 def test_a_weak_key_is_kept_and_told_as_such(tmp_path: Path, key: bytes, weak: bool) -> None:
     path = tmp_path / "authkey"
