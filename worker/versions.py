@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from queue_manager.errors import JobError
@@ -69,13 +69,13 @@ class Versions:
         reading, wait_s = self._readings.get(job), 0.0
         if reading is None or reading.old or (reading.version.done() and reading.read_for < run):
             reading, wait_s = self._begin(job, run), WAIT_S
+        if not wait([reading.version], wait_s).done:
+            return None
         try:
-            version = reading.version.result(wait_s)
+            version = reading.version.result()
         except OSError as error:
-            if not reading.version.done():
-                return None
             del self._readings[job]
-            raise JobError(f"{job}: {error.strerror}") from error
+            raise JobError(f"{job}: {error.strerror or error}") from error
         except JobError:
             del self._readings[job]
             raise

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +76,24 @@ def test_a_slow_disk_is_waited_for_in_a_thread_and_told_of(tmp_path: Path, wait_
     wait_until(lambda: found._readings["missing"].version.done())
     with pytest.raises(JobError, match="no job 'missing'"):
         found.of("missing", 1)
+
+
+def test_what_is_read_just_as_the_waiting_ends_is_had_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late.py").write_text("def work(n): return n")
+    disk = SlowDisk()
+    found = Versions(tmp_path, disk.read)
+
+    def ends_too_soon(readings: list[Any], _: float) -> Any:
+        disk.may.set()
+        readings[0].result(20)
+        return SimpleNamespace(done=set())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(versions, "wait", ends_too_soon)
+        assert found.of("late", 1) is None
+    assert found.of("late", 1) == job_version("late", tmp_path)
 
 
 def test_what_was_read_before_a_run_is_no_answer_for_it(tmp_path: Path, wait_until: Any) -> None:
