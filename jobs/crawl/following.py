@@ -65,14 +65,15 @@ class Follower:
                 links.append(("linked", page, ""))
             elif depth <= self._site.depth:
                 links.append(("page", page, ""))
-        return self._fresh(links, {"page": address, "depth": depth})
+        base = {"page": address, "depth": depth}
+        return self._fresh(links, base) + self._too_long(found, base)
 
     def of_sheet(self, found: Found) -> list[Task]:
         """What a style sheet leads to: it counts as its page's."""
         links = [("css", sheet, "") for sheet in found.sheets]
         links += [("image", picture, "") for picture in found.pictures]
         base = {"page": self._from.get("page", ""), "depth": self._from.get("depth", 0)}
-        return self._fresh(links, base)
+        return self._fresh(links, base) + self._too_long(found, base)
 
     def of_parcel(self) -> list[Task]:
         """What was too much for one result; it may be for this one, too."""
@@ -108,6 +109,17 @@ class Follower:
         task = self._made(payload)
         key = key_of(f"page: {task.key}")
         return [Task(task.payload, key, task.group, PAGE, quota=task.quota)]
+
+    def _too_long(self, found: Found, base: dict[str, Any]) -> list[Task]:
+        """A task for each address that is too long: its result says so, it asks for nothing."""
+        tasks = []
+        for address, kind in found.long.items():
+            if kind == "page" and not self._site.covers(host_of(address)):
+                continue
+            short = key_of(address)
+            payload = {"kind": "long", "url": short, "site": self._packed, **base}
+            tasks.append(Task(payload, key=short, priority=AGAIN))
+        return tasks
 
     def _fresh(self, links: list[Link], base: dict[str, Any]) -> list[Task]:
         by = self._handed.visit()

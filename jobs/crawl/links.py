@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from .address import joiner, normalized
+from .address import joiner, normalized, too_long
 from .outside import LONGEST_ALT, decoded, one_line
 from .styles import pictures_of_style, references_of_sheet
 
@@ -23,6 +23,9 @@ _BACKGROUNDS = ("data-bg", "data-background", "data-background-image")
 _SETS = ("srcset", "data-srcset", "data-lazy-srcset")
 MOST_CANDIDATES = 1000
 """Addresses of one `srcset`."""
+
+MOST_LONG = 20
+"""Addresses of one page that are too long, and are told."""
 
 SOON_S = 10.0
 """A page that leads elsewhere so soon is a redirect; later it is a page with a link."""
@@ -46,6 +49,13 @@ class Found:
     pictures: dict[str, str] = field(default_factory=dict)
     refresh: str | None = None
     """What the page leads to by itself (`meta http-equiv=refresh`), soon and for everybody."""
+    long: dict[str, str] = field(default_factory=dict)
+    """Addresses that are too long to be asked for, and their kinds."""
+
+    def missed(self, kind: str, reference: str, base: str) -> None:
+        """A reference that can't be fetched: remember it if its length is why."""
+        if len(self.long) < MOST_LONG and (whole := too_long(reference, base)) is not None:
+            self.long.setdefault(whole, kind)
 
 
 def links_of(body: bytes, charset: str | None, address: str) -> Found:
@@ -68,9 +78,13 @@ def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
     for reference in pictures:
         if (joined := normalized(reference, address)) is not None:
             found.pictures.setdefault(joined, "")
+        else:
+            found.missed("image", reference, address)
     for reference in sheets:
         if (joined := normalized(reference, address)) is not None:
             found.sheets.setdefault(joined)
+        else:
+            found.missed("css", reference, address)
     return found
 
 
@@ -81,7 +95,8 @@ class _Page:
         self.found = Found()
         self._style_left = STYLE_CHARACTERS
         nodes = [(node.tag or "", node.attributes, node) for node in tree.css(_WANTED)]
-        self._join = joiner(_base_of(nodes, address))
+        self._base = _base_of(nodes, address)
+        self._join = joiner(self._base)
         self._follow = not _says_nofollow(nodes)
         for node in nodes:
             self._look(*node)
@@ -167,12 +182,19 @@ class _Page:
             self._page(of.get("href"))
 
     def _page(self, address: str | None) -> None:
-        if self._follow and address and (joined := self._join(address)) is not None:
+        if not self._follow or not address:
+            return
+        if (joined := self._join(address)) is not None:
             self.found.pages.setdefault(joined)
+        else:
+            self.found.missed("page", address, self._base)
 
     def _refresh(self, content: str, node: LexborNode) -> None:
         said = refreshed(content)
-        if said is None or not self._follow or (joined := self._join(said[1])) is None:
+        if said is None or not self._follow:
+            return
+        if (joined := self._join(said[1])) is None:
+            self.found.missed("page", said[1], self._base)
             return
         soon = said[0] <= SOON_S and (node.parent is None or node.parent.tag != "noscript")
         if soon and self.found.refresh is None:
@@ -181,11 +203,18 @@ class _Page:
             self.found.pages.setdefault(joined)
 
     def _sheet(self, address: str | None) -> None:
-        if address and (joined := self._join(address)) is not None:
+        if not address:
+            return
+        if (joined := self._join(address)) is not None:
             self.found.sheets.setdefault(joined)
+        else:
+            self.found.missed("css", address, self._base)
 
     def _picture(self, address: str | None, alt: str = "") -> None:
-        if not address or (joined := self._join(address)) is None:
+        if not address:
+            return
+        if (joined := self._join(address)) is None:
+            self.found.missed("image", address, self._base)
             return
         if not self.found.pictures.get(joined):
             self.found.pictures[joined] = alt

@@ -13,7 +13,7 @@ from typing import Any
 from queue_manager import Limit, Reject, Result, Retry, Task
 
 from . import vectors
-from .address import host_of, origin_of
+from .address import LONGEST, host_of, origin_of
 from .fetching import (
     REDIRECTS,
     Answer,
@@ -136,6 +136,8 @@ class Visitor:
         if payload["kind"] == "links":
             follow = Follower(site, payload, self._handed).of_parcel()
             return Result({"links": len(follow)}, follow)
+        if payload["kind"] == "long":
+            return {"skip": f"its address has more than {LONGEST:,} characters"}
         visit = Visit(site, payload)
         try:
             rules = self._rules.known(visit.origin) if site.robots else None

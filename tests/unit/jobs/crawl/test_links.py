@@ -258,3 +258,43 @@ def test_a_refresh_that_comes_late_or_without_scripts_only_is_a_link() -> None:
     assert of(soon.replace(b"0;", b"60;")) == (None, ["http://site.test/b"])
     assert of(b"<body><noscript>" + soon + b"</noscript>") == (None, ["http://site.test/b"])
     assert of(b"<meta name=robots content=nofollow>" + soon) == (None, [])
+
+
+LONG = "x" * 4096
+
+
+@pytest.mark.parametrize(
+    ("html", "kind"),
+    [
+        (f"<a href='/{LONG}'>", "page"),
+        (f"<img src='/{LONG}'>", "image"),
+        (f"<img srcset='/{LONG} 2x'>", "image"),
+        (f"<link rel=stylesheet href='/{LONG}'>", "css"),
+        (f"<meta http-equiv=refresh content='0; url=/{LONG}'>", "page"),
+        (f"<style>a{{background:url(/{LONG})}}</style>", "image"),
+    ],
+)
+def test_an_address_that_is_too_long_is_found_with_its_kind(html: str, kind: str) -> None:
+    found = links_of(html.encode(), "utf-8", "http://site.test/a/")
+    assert found.long == {f"http://site.test/{LONG}": kind}
+    assert (found.pages, found.pictures, found.sheets, found.refresh) == ({}, {}, {}, None)
+
+
+def test_an_address_that_escapes_make_too_long_is_one() -> None:
+    found = links_of(f"<a href='/{'é' * 1000}'>".encode(), "utf-8", "http://site.test/")
+    assert list(found.long) == [f"http://site.test/{'%C3%A9' * 1000}"]
+
+
+def test_what_could_not_be_fetched_anyway_is_not_too_long() -> None:
+    html = f"<img src='data:image/png;base64,{LONG}'><a href='mailto:{LONG}'><a href='#{LONG}'>"
+    assert links_of(html.encode(), "utf-8", "http://site.test/").long == {}
+
+
+def test_a_long_fragment_does_not_count() -> None:
+    found = links_of(f"<a href='/a#{LONG}'>".encode(), "utf-8", "http://site.test/")
+    assert (list(found.pages), found.long) == (["http://site.test/a"], {})
+
+
+def test_a_sheet_tells_addresses_that_are_too_long_and_not_all_of_them() -> None:
+    sheet = "".join(f"a{{background:url({number}{LONG})}}" for number in range(50))
+    assert len(found_in_sheet(sheet.encode(), None, "http://site.test/a.css").long) == 20

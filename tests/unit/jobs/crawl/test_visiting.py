@@ -145,3 +145,8 @@ def test_the_file_of_an_svg_that_may_run_has_a_name_that_runs_nothing(
     name = incoming.keep(_ending(found, incoming))
     assert name.partition(".")[2] == ending
     assert (tmp_path / name).read_bytes() == body
+
+
+def test_an_address_that_is_too_long_is_a_skip_that_says_so(site: Callable[..., Site]) -> None:
+    payload = {"kind": "long", "url": "http://site.test/xxx...", "site": site().packed()}
+    assert visited(site(), payload) == [{"skip": "its address has more than 4,096 characters"}]
