@@ -107,10 +107,14 @@ class Incoming:
         self._spill()
         return Path(self._path).read_bytes()
 
-    def keep(self, ending: str) -> str:
-        """Store it; returns its name, `ab/cdef….ending`. Once for all who bring the same."""
+    def name(self, ending: str) -> str:
+        """What it is stored as: `ab/cdef….ending`."""
         digest = self._digest.hexdigest()
-        name = f"{digest[:2]}/{digest[2:]}.{ending}"
+        return f"{digest[:2]}/{digest[2:]}.{ending}"
+
+    def keep(self, ending: str) -> str:
+        """Store it; returns its name. Once for all who bring the same."""
+        name = self.name(ending)
         try:
             if not self._store.has(name, self.size_bytes):
                 self._spill()

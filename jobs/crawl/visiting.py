@@ -31,8 +31,10 @@ from .outside import validator
 from .pictures import Picture, is_whole, picture_of, says_it_late
 from .rules import Rules, RulesOfHosts, UnreachableRulesError
 from .site import Site, unpacked
+from .taken import Taken
 
 MOST_REDIRECTS = 10
+MEGABYTE = 1_000_000
 PAGE_BYTES = 4 * 1024 * 1024
 SHEET_BYTES = 1024 * 1024
 """More is no page, no style sheet that somebody wrote; to look through it takes far more."""
@@ -69,6 +71,11 @@ class Visit:
         """Whether the crawl begins here: without it there is none."""
         first = self.hops[0] if self.hops else self.address
         return self.kind == "page" and first == self.site.start
+
+    @property
+    def was_found(self) -> bool:
+        """Whether an earlier run has it: it may be as before, and then takes no room."""
+        return any(name in self._known for name in ("file", "etag", "modified"))
 
     def is_known(self, store: Store) -> bool:
         """Whether an earlier run has what would come, and this machine still has its file."""
@@ -109,6 +116,7 @@ class Visitor:
         agent = site.user_agent or f"{AGENT}/1.0 (crawls images)"
         self._client = Client(user_agent=agent, private=site.private)
         self._store = Store(Path(site.out))
+        self._taken = Taken(self._store.folder, site.run, site.megabytes * MEGABYTE)
         self._rules = RulesOfHosts(self._store, site.run, agent)
         self._said: dict[str, float] = {}
         self._handed = Handed()
@@ -139,6 +147,8 @@ class Visitor:
         if payload["kind"] == "long":
             return {"skip": f"its address has more than {LONGEST:,} characters"}
         visit = Visit(site, payload)
+        if not (visit.is_start or visit.was_found) and self._taken.is_full():
+            return {"skip": self._full}
         try:
             rules = self._rules.known(visit.origin) if site.robots else None
             if rules is None and site.robots:
@@ -154,6 +164,10 @@ class Visitor:
             raise Reject(str(error)) from None
         limits = self._limits(visit, rules)
         return Result(value, follow, limits=limits) if follow or limits else value
+
+    @property
+    def _full(self) -> str:
+        return f"megabytes={self._site.megabytes} are stored already"
 
     # --- politeness ---
 
@@ -291,8 +305,12 @@ class Visitor:
             picture = early or _wanted(visit, answer, incoming.whole() if late else incoming.head)
             if not answer.is_framed and not is_whole(incoming.whole()):
                 raise FetchError(f"the body of {visit.address} is cut short or damaged")
+            ending = _ending(picture, incoming)
+            fresh = not self._store.has(incoming.name(ending), incoming.size_bytes)
+            if fresh and not self._taken.add(incoming.size_bytes):
+                raise Skip(self._full)
             return {
-                "file": incoming.keep(_ending(picture, incoming)),
+                "file": incoming.keep(ending),
                 "type": picture.type,
                 "bytes": incoming.size_bytes,
                 "width": picture.width,

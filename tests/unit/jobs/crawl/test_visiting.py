@@ -150,3 +150,40 @@ def test_the_file_of_an_svg_that_may_run_has_a_name_that_runs_nothing(
 def test_an_address_that_is_too_long_is_a_skip_that_says_so(site: Callable[..., Site]) -> None:
     payload = {"kind": "long", "url": "http://site.test/xxx...", "site": site().packed()}
     assert visited(site(), payload) == [{"skip": "its address has more than 4,096 characters"}]
+
+
+def test_what_comes_when_the_quota_of_bytes_is_used_up_is_a_skip(
+    site: Callable[..., Site], picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = picture(shade=1), picture(shade=2)
+    monkeypatch.setattr("jobs.crawl.visiting.MEGABYTE", len(first) + 1)
+    asked: list[str] = []
+
+    async def visit() -> list[Any]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+            asked.append(path)
+            body = second if path == "/b" else first
+            head = f"Content-Type: image/png\r\nContent-Length: {len(body)}\r\n"
+            writer.write(f"HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n".encode() + body)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        at = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = site(start=f"{at}/", megabytes=1, robots=False, private=True)
+        visitor = Visitor(settings, "here")
+        image = {"kind": "image", "site": settings.packed()}
+        paths = ("a", "same", "b", "c")
+        try:
+            results = [await visitor.visit({**image, "url": f"{at}/{path}"}) for path in paths]
+            again = {**image, "url": f"{at}/again", "known": {"file": "x", "bytes": 1}}
+            results.append(await visitor.visit(again))
+            return [one.value if isinstance(one, Result) else one for one in results]
+        finally:
+            await visitor.close()
+            server.close()
+
+    one, same, other, last, again = asyncio.run(visit())
+    assert one["file"] == same["file"] == again["file"] != other["file"]
+    assert last == {"skip": "megabytes=1 are stored already"}
+    assert asked == ["/a", "/same", "/b", "/again"]
