@@ -15,6 +15,7 @@ from .address import host_of
 from .links import Found
 from .pictures import TYPES
 from .site import Site
+from .sitemaps import MOST_SITEMAPS
 
 PAGE, IMAGE, SHEET, AGAIN = 0, 1, 2, 3
 """Priorities. What a page refers to goes before more pages: less waits, and more is seen early."""
@@ -75,6 +76,14 @@ class Follower:
         base = {"page": self._from.get("page", ""), "depth": self._from.get("depth", 0)}
         return self._fresh(links, base) + self._too_long(found, base)
 
+    def of_sitemaps(self, addresses: Iterable[str]) -> list[Task]:
+        """The sitemaps of hosts whose pages are crawled; of none where only the start is."""
+        if not self._site.depth:
+            return []
+        wanted = [one for one in addresses if self._site.covers(host_of(one))]
+        base = {"kind": "sitemap", "site": self._packed, "page": "", "depth": 0}
+        return [self._made({**base, "url": one}) for one in wanted[:MOST_SITEMAPS]]
+
     def of_parcel(self) -> list[Task]:
         """What was too much for one result; it may be for this one, too."""
         base = {name: self._from[name] for name in ("page", "depth", "by")}
@@ -89,7 +98,7 @@ class Follower:
         payload = {**self._from, "url": target, "hops": hops}
         payload.pop("known", None)
         host = host_of(target)
-        if self._from["kind"] == "page" and not self._site.covers(host):
+        if self._from["kind"] in ("page", "sitemap") and not self._site.covers(host):
             if hops[0] != self._site.start:
                 return []
             hosts = [*self._site.hosts, host]
@@ -222,9 +231,10 @@ def task_of(site: Site, payload: dict[str, Any]) -> Task:
     kind, address = payload["kind"], payload["url"]
     return Task(
         payload,
-        key=key_of(address),
+        # A link to it makes it a page, too.
+        key=key_of(f"sitemap: {address}" if kind == "sitemap" else address),
         group=host_of(address) if site.polite else None,
-        priority={"page": PAGE, "css": SHEET}.get(kind, IMAGE),
+        priority={"page": PAGE, "css": SHEET, "sitemap": SHEET}.get(kind, IMAGE),
         quota=_quota(site, kind),
     )
 
@@ -232,6 +242,8 @@ def task_of(site: Site, payload: dict[str, Any]) -> Task:
 def _quota(site: Site, kind: str) -> Quota | None:
     if kind == "page":
         return Quota("pages", site.pages)
+    if kind == "sitemap":
+        return Quota("sitemaps", MOST_SITEMAPS)
     if kind == "image" and site.images:
         return Quota("images", site.images)
     return None

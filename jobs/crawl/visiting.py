@@ -6,6 +6,7 @@ counted skip, as `Retry` or `Reject`, or as an error that is worth another try.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from .outside import validator
 from .pictures import Picture, is_whole, picture_of, says_it_late
 from .rules import Rules, RulesOfHosts, UnreachableRulesError
 from .site import Site, unpacked
+from .sitemaps import MOST_BYTES as SITEMAP_BYTES
+from .sitemaps import NoSitemapError, named_by
 from .taken import Taken
 
 MOST_REDIRECTS = 10
@@ -163,6 +166,9 @@ class Visitor:
         except ForbiddenAddressError as error:
             raise Reject(str(error)) from None
         limits = self._limits(visit, rules)
+        if rules is not None and (limits or visit.is_start):  # now and then, as the limits are
+            named = rules.sitemaps(visit.origin)
+            follow = follow + Follower(site, payload, self._handed).of_sitemaps(named)
         return Result(value, follow, limits=limits) if follow or limits else value
 
     @property
@@ -247,6 +253,8 @@ class Visitor:
         return {"redirect": target}, follow
 
     async def _received(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
+        if visit.kind == "sitemap":
+            return await self._sitemap(visit, answer)
         if answer.type in _HTML and visit.kind == "page":
             return await self._page(visit, answer)
         if answer.type in _HTML[:2] and visit.is_linked:
@@ -290,6 +298,16 @@ class Visitor:
         follower = Follower(visit.site, visit.payload, self._handed)
         follow = follower.of_sheet(found)
         return _looked_through("css", follower, follow, body, answer), follow
+
+    async def _sitemap(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
+        body = await _body(answer, SITEMAP_BYTES)
+        try:
+            found, sitemaps = await asyncio.to_thread(named_by, body, visit.address)
+        except NoSitemapError as error:
+            raise Skip(str(error)) from None
+        follower = Follower(visit.site, visit.payload, self._handed)
+        follow = follower.of_page(visit.address, found) + follower.of_sitemaps(sitemaps)
+        return _looked_through("sitemap", follower, follow, body, answer), follow
 
     async def _image(self, visit: Visit, answer: Answer) -> dict[str, Any]:
         incoming = self._store.incoming()

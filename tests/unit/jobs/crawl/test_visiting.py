@@ -187,3 +187,53 @@ def test_what_comes_when_the_quota_of_bytes_is_used_up_is_a_skip(
     assert one["file"] == same["file"] == again["file"] != other["file"]
     assert last == {"skip": "megabytes=1 are stored already"}
     assert asked == ["/a", "/same", "/b", "/again"]
+
+
+def test_the_start_hands_in_the_sitemaps_and_those_their_pages(
+    site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = {
+        "/": ("text/html", b"<p>nothing"),
+        "/s.xml": ("application/xml", b"<sitemapindex><sitemap><loc>/t.xml</loc></sitemap>"
+                   b"</sitemapindex>"),
+        "/t.xml": ("text/xml", b"<urlset><url><loc>/a</loc></url></urlset>"),
+        "/none.xml": ("text/html", b"<p>not found"),
+    }  # fmt: skip
+
+    async def fetch(self: Any, client: object, origin: str, host: str) -> Rules:
+        self._known[origin] = Rules("Sitemap: /s.xml", "x", time.time())
+        return self._known[origin]  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(RulesOfHosts, "fetch", fetch)
+
+    async def visit() -> list[Any]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            kind, body = bodies[(await reader.readuntil(b"\r\n\r\n")).split()[1].decode()]
+            head = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+            writer.write(f"HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n".encode() + body)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        at = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = site(start=f"{at}/", hosts=["127.0.0.1"], private=True)
+        visitor = Visitor(settings, "here")
+        start = {"kind": "page", "url": f"{at}/", "site": settings.packed()}
+        try:
+            await visitor.visit(start)  # whose turn goes to robots.txt
+            results, payload = [], start
+            for _ in range(3):
+                results.append(await visitor.visit(payload))
+                (follow,) = results[-1].follow
+                payload = follow.payload
+            results.append(
+                await visitor.visit({**start, "kind": "sitemap", "url": f"{at}/none.xml"})
+            )
+            return [at, payload, *results]
+        finally:
+            await visitor.close()
+            server.close()
+
+    at, page, _, index, urls, none = asyncio.run(visit())
+    assert (page["kind"], page["url"], page["depth"]) == ("page", f"{at}/a", 1)
+    assert index.value["sitemap"] == urls.value["sitemap"] == 1
+    assert "no sitemap" in (none.value if isinstance(none, Result) else none)["skip"]
