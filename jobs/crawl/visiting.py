@@ -7,6 +7,7 @@ counted skip, as `Retry` or `Reject`, or as an error that is worth another try.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from queue_manager import Limit, Reject, Result, Retry, Task
 
 from . import vectors
 from .address import host_of, origin_of
+from .beside import beside
 from .fetching import (
     REDIRECTS,
     Answer,
@@ -36,6 +38,9 @@ MOST_REDIRECTS = 10
 PAGE_BYTES = 4 * 1024 * 1024
 SHEET_BYTES = 1024 * 1024
 """More is no page, no style sheet that somebody wrote; to look through it takes far more."""
+
+LONG_BYTES = 128 * 1024
+"""More takes seconds and hundreds of MiB at worst: a thread looks through one at a time."""
 
 AGENT = "Quartermaster"
 BUSY_S = 30.0
@@ -248,7 +253,7 @@ class Visitor:
 
     async def _page(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer, PAGE_BYTES)
-        found = links_of(body, answer.charset, visit.address)
+        found = await _looked(links_of, body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
         target = self._refresh(visit, found)
         first = follower.redirect(target, [*visit.hops, visit.address]) if target else []
@@ -270,7 +275,7 @@ class Visitor:
 
     async def _sheet(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer, SHEET_BYTES)
-        found = found_in_sheet(body, answer.charset, visit.address)
+        found = await _looked(found_in_sheet, body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
         follow = follower.of_sheet(found)
         return _looked_through("css", follower, follow, body, answer), follow
@@ -319,6 +324,15 @@ def _ending(picture: Picture, incoming: Incoming) -> str:
         return picture.type
     fits = incoming.size_bytes <= vectors.MOST_BYTES
     return "svg" if fits and vectors.is_inert(incoming.whole()) else "svg.txt"
+
+
+async def _looked(
+    look: Callable[..., Found], body: bytes, charset: str | None, address: str
+) -> Found:
+    """What is found in a text; the event loop goes on while a long one is looked through."""
+    if len(body) <= LONG_BYTES:
+        return look(body, charset, address)
+    return await beside(look, body, charset, address)
 
 
 async def _body(answer: Answer, most: int) -> bytes:
