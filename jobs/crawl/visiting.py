@@ -35,12 +35,14 @@ from .rules import Rules, RulesOfHosts, UnreachableRulesError
 from .site import Site, unpacked
 
 MOST_REDIRECTS = 10
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 1280 * 1024
+"""So a parser of the worst page takes less than 200 MiB: nearly all of it is attributes."""
+
 SHEET_BYTES = 1024 * 1024
 """More is no page, no style sheet that somebody wrote; to look through it takes far more."""
 
 LONG_BYTES = 128 * 1024
-"""More takes seconds and hundreds of MiB at worst: a thread looks through one at a time."""
+"""More takes seconds and much memory at worst: a thread looks through one at a time."""
 
 AGENT = "Quartermaster"
 BUSY_S = 30.0
@@ -258,6 +260,7 @@ class Visitor:
         target = self._refresh(visit, found)
         first = follower.redirect(target, [*visit.hops, visit.address]) if target else []
         follow = first + follower.of_page(visit.address, found)
+        follower.left_out += found.left_out
         value = _looked_through("page", follower, follow, body, answer)
         return ({**value, "refresh": target} if first else value), follow
 
