@@ -13,7 +13,7 @@ from typing import Any
 
 from queue_manager import Limit, Reject, Result, Retry, Task
 
-from . import vectors
+from . import thumbnails, vectors
 from .address import host_of, origin_of
 from .beside import beside
 from .fetching import (
@@ -295,12 +295,15 @@ class Visitor:
                     if not late:  # nor a stream without end
                         early = _wanted(visit, answer, incoming.head)
             picture = early or _wanted(visit, answer, incoming.whole() if late else incoming.head)
-            if not answer.is_framed and not is_whole(incoming.whole()):
+            if not answer.is_framed and not await beside(is_whole, incoming.whole()):
                 raise FetchError(f"the body of {visit.address} is cut short or damaged")
+            file, size_bytes = incoming.keep(_ending(picture, incoming)), incoming.size_bytes
+            if thumbnails.is_wanted(picture.type, size_bytes, picture.width, picture.height):
+                await beside(thumbnails.make, self._store, file)
             return {
-                "file": incoming.keep(_ending(picture, incoming)),
+                "file": file,
                 "type": picture.type,
-                "bytes": incoming.size_bytes,
+                "bytes": size_bytes,
                 "width": picture.width,
                 "height": picture.height,
                 "host": self._host,
