@@ -6,15 +6,16 @@ counted skip, as `Retry` or `Reject`, or as an error that is worth another try.
 
 from __future__ import annotations
 
-import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from queue_manager import Limit, Reject, Result, Retry, Task
 
-from . import vectors
+from . import thumbnails, vectors
 from .address import LONGEST, host_of, origin_of
+from .beside import beside
 from .fetching import (
     REDIRECTS,
     Answer,
@@ -38,9 +39,14 @@ from .taken import Taken
 
 MOST_REDIRECTS = 10
 MEGABYTE = 1_000_000
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 1280 * 1024
+"""So a parser of the worst page takes less than 200 MiB: nearly all of it is attributes."""
+
 SHEET_BYTES = 1024 * 1024
 """More is no page, no style sheet that somebody wrote; to look through it takes far more."""
+
+LONG_BYTES = 128 * 1024
+"""More takes seconds and much memory at worst: a thread looks through one at a time."""
 
 AGENT = "Quartermaster"
 BUSY_S = 30.0
@@ -272,11 +278,12 @@ class Visitor:
 
     async def _page(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer, PAGE_BYTES)
-        found = links_of(body, answer.charset, visit.address)
+        found = await _looked(links_of, body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
         target = self._refresh(visit, found)
         first = follower.redirect(target, [*visit.hops, visit.address]) if target else []
         follow = first + follower.of_page(visit.address, found)
+        follower.left_out += found.left_out
         value = _looked_through("page", follower, follow, body, answer)
         return ({**value, "refresh": target} if first else value), follow
 
@@ -294,7 +301,7 @@ class Visitor:
 
     async def _sheet(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer, SHEET_BYTES)
-        found = found_in_sheet(body, answer.charset, visit.address)
+        found = await _looked(found_in_sheet, body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
         follow = follower.of_sheet(found)
         return _looked_through("css", follower, follow, body, answer), follow
@@ -302,7 +309,7 @@ class Visitor:
     async def _sitemap(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer, SITEMAP_BYTES)
         try:
-            found, sitemaps = await asyncio.to_thread(named_by, body, visit.address)
+            found, sitemaps = await beside(named_by, body, visit.address)
         except NoSitemapError as error:
             raise Skip(str(error)) from None
         follower = Follower(visit.site, visit.payload, self._handed)
@@ -321,16 +328,19 @@ class Visitor:
                     if not late:  # nor a stream without end
                         early = _wanted(visit, answer, incoming.head)
             picture = early or _wanted(visit, answer, incoming.whole() if late else incoming.head)
-            if not answer.is_framed and not is_whole(incoming.whole()):
+            if not answer.is_framed and not await beside(is_whole, incoming.whole()):
                 raise FetchError(f"the body of {visit.address} is cut short or damaged")
             ending = _ending(picture, incoming)
             fresh = not self._store.has(incoming.name(ending), incoming.size_bytes)
             if fresh and not self._taken.add(incoming.size_bytes):
                 raise Skip(self._full)
+            file, size_bytes = incoming.keep(ending), incoming.size_bytes
+            if thumbnails.is_wanted(picture.type, size_bytes, picture.width, picture.height):
+                await beside(thumbnails.make, self._store, file)
             return {
-                "file": incoming.keep(ending),
+                "file": file,
                 "type": picture.type,
-                "bytes": incoming.size_bytes,
+                "bytes": size_bytes,
                 "width": picture.width,
                 "height": picture.height,
                 "host": self._host,
@@ -357,6 +367,15 @@ def _ending(picture: Picture, incoming: Incoming) -> str:
         return picture.type
     fits = incoming.size_bytes <= vectors.MOST_BYTES
     return "svg" if fits and vectors.is_inert(incoming.whole()) else "svg.txt"
+
+
+async def _looked(
+    look: Callable[..., Found], body: bytes, charset: str | None, address: str
+) -> Found:
+    """What is found in a text; the event loop goes on while a long one is looked through."""
+    if len(body) <= LONG_BYTES:
+        return look(body, charset, address)
+    return await beside(look, body, charset, address)
 
 
 async def _body(answer: Answer, most: int) -> bytes:

@@ -198,10 +198,11 @@ def work(n):
         await rig.until((tmp_path / "on").exists)
         pid = rig.pids[0]
         rig.revoke(lease)
-        await rig.until(lambda: pid not in rig.pids)
+        await rig.until(lambda: rig.pids and pid not in rig.pids)  # a new one is there
         assert not rig.outcomes
-        os.kill(rig.pids[0], signal.SIGKILL)
-        await rig.until(lambda: rig.pids and pid not in rig.pids)
+        idle = rig.pids[0]
+        os.kill(idle, signal.SIGKILL)
+        await rig.until(lambda: rig.pids and idle not in rig.pids)
         assert not rig.failed
 
     run_worker(scenario)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
 
-from jobs.crawl.links import MOST_CANDIDATES, candidates, found_in_sheet, links_of, refreshed
+from jobs.crawl import links
+from jobs.crawl.fetching import TooLargeError
+from jobs.crawl.links import (
+    MOST_CANDIDATES,
+    MOST_TAGS,
+    candidates,
+    found_in_sheet,
+    links_of,
+    refreshed,
+)
 
 PAGE = "http://site.test/x/page"
 AT = "http://site.test/x/"
@@ -298,3 +309,58 @@ def test_a_long_fragment_does_not_count() -> None:
 def test_a_sheet_tells_addresses_that_are_too_long_and_not_all_of_them() -> None:
     sheet = "".join(f"a{{background:url({number}{LONG})}}" for number in range(50))
     assert len(found_in_sheet(sheet.encode(), None, "http://site.test/a.css").long) == 20
+
+
+_WORST = r"""
+import sys
+from pathlib import Path
+from jobs.crawl.links import MOST_TAGS, links_of
+from jobs.crawl.visiting import PAGE_BYTES
+def filled(piece):
+    return piece * min(PAGE_BYTES // len(piece), MOST_TAGS // piece.count(b"<"))
+pages = {
+    "links": filled(b"<a href=x>"),
+    "formatting": filled(b"<b><p>"),
+    "attributes": filled(b"<q style a b c d e f g h i j k l m n o p>"),
+    "unclosed": b"<p>" + b"".join(b"<b id=%d>" % n for n in range(2000)) + b"<p>x" * 2000,
+    "closed by others": b"<p><table><td>" + b"".join(b"<I\0id=%d></b>" % n for n in range(2000))
+    + b"<p>x" * 2000,
+    "long base": b"<base href=http://site.test/" + b"y" * 3000 + b"/>"
+    + b"".join(b"<a href=%d>" % n for n in range(90_000)),
+}
+links_of(pages[sys.argv[1]], "utf-8", "http://site.test/")
+links_of(pages["unclosed"].decode().encode("utf-16"), "utf-16", "http://site.test/")
+# Not ru_maxrss, which counts what the parent of the process had.
+said = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(said["VmHWM"].split()[0]) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+@pytest.mark.parametrize(
+    "kind",
+    ["links", "formatting", "attributes", "unclosed", "closed by others", "long base"],
+)
+def test_the_worst_page_takes_less_than_200_mib(kind: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WORST, kind], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout) < 200
+
+
+def test_a_page_of_very_many_tags_is_too_large() -> None:
+    with pytest.raises(TooLargeError, match="more than 100,000 tags"):
+        links_of(b"<a>" * (MOST_TAGS + 1), None, "http://site.test/")
+
+
+def test_a_page_of_many_tags_keeps_what_its_formatting_says() -> None:
+    text = b"<b style='background:url(/x.png)'><i data-bg=/y.png><a href=/z>" + b"<br>" * 2000
+    found = links_of(text, None, "http://site.test/")
+    assert list(found.pictures) == ["http://site.test/x.png", "http://site.test/y.png"]
+    assert list(found.pages) == ["http://site.test/z"]
+
+
+def test_addresses_that_are_too_long_together_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "FOUND_CHARACTERS", 40)
+    found = links_of(b"<a href=/1><a href=/2><a href=/3>", None, "http://site.test/")
+    assert (list(found.pages), found.left_out) == (["http://site.test/1", "http://site.test/2"], 1)

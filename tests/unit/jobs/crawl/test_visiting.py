@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 
 from jobs.crawl.files import Store
 from jobs.crawl.following import task_of
+from jobs.crawl.links import Found
 from jobs.crawl.pictures import picture_of
 from jobs.crawl.rules import Rules, RulesOfHosts
 from jobs.crawl.site import Site, unpacked
-from jobs.crawl.visiting import Visitor, _ending
+from jobs.crawl.visiting import LONG_BYTES, Visitor, _ending, _looked
 from queue_manager import Limit, Reject, Result
 
 START = "http://site.test/"
@@ -237,3 +239,34 @@ def test_the_start_hands_in_the_sitemaps_and_those_their_pages(
     assert (page["kind"], page["url"], page["depth"]) == ("page", f"{at}/a", 1)
     assert index.value["sitemap"] == urls.value["sitemap"] == 1
     assert "no sitemap" in (none.value if isinstance(none, Result) else none)["skip"]
+
+
+def test_a_long_text_is_looked_through_beside_the_event_loop() -> None:
+    async def look() -> bool:
+        goes_on = threading.Event()
+
+        def waits(*_: object) -> Found:
+            return Found({"went on": goes_on.wait(10)}, {}, {})  # type: ignore[dict-item]
+
+        asyncio.get_running_loop().call_soon(goes_on.set)
+        found = await _looked(waits, b"x" * (LONG_BYTES + 1), None, START)
+        return bool(found.pages["went on"])
+
+    assert asyncio.run(look())
+
+
+def test_one_long_text_at_a_time_is_looked_through_in_a_process() -> None:
+    threads = set()
+
+    def looks(*_: object) -> Found:
+        threads.add(threading.current_thread())
+        return Found()
+
+    async def look() -> None:
+        text = b"x" * (LONG_BYTES + 1)
+        await asyncio.gather(*(_looked(looks, text, None, START) for _ in range(50)))
+
+    for _ in range(2):
+        asyncio.run(look())
+    assert len(threads) == 1
+    assert threads != {threading.main_thread()}
