@@ -34,7 +34,9 @@ _OF_THE_FOLDER = frozenset(f"{string.ascii_letters}{string.digits}/._-~%")
 def normalized(address: str, base: str | None = None) -> str | None:
     """The one form of an address, joined to `base`; None if it is none that can be fetched."""
     if len(address) > LONGEST:
-        return None
+        address = address.partition("#")[0]  # what is behind it is not sent
+        if len(address) > LONGEST:
+            return None
     try:
         joined = URL(address).href if base is None else join_url(base, address)
     except ValueError:
@@ -57,6 +59,22 @@ def normalized(address: str, base: str | None = None) -> str | None:
     if name != authority:
         joined = f"{joined[:start]}{name}{joined[end:]}"
     return joined if len(joined) <= LONGEST else None
+
+
+def too_long(reference: str, base: str) -> str | None:
+    """The whole address of a reference that could be fetched were it not so long; else None."""
+    if len(reference) * _MOST_GROWTH + len(base) <= LONGEST or reference[:5].lower() == "data:":
+        return None
+    try:
+        joined = join_url(base, reference).partition("#")[0]
+    except ValueError:
+        return None
+    found = len(joined) > LONGEST and joined.startswith(("http://", "https://"))
+    return joined if found else None
+
+
+_MOST_GROWTH = 12
+"""Characters that one of a reference takes at most in an address: four bytes, each escaped."""
 
 
 def _escapes_in_one_form(address: str) -> str:

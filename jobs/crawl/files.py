@@ -11,6 +11,7 @@ import hashlib
 import os
 import time
 import uuid
+from itertools import count
 from pathlib import Path
 
 PART = ".part"
@@ -28,7 +29,8 @@ class Store:
         self._root = f"{folder}{os.sep}"
         self._made: set[str] = set()
         # Unlike that of any other process, on whatever machine; a fork would write with ours.
-        self._mine, self._number = f"{uuid.uuid4().hex}-{os.getpid()}", 0
+        self._mine = f"{uuid.uuid4().hex}-{os.getpid()}"
+        self._numbers = count()  # of threads, too: each gets another one
 
     def has(self, name: str, size_bytes: int) -> bool:
         """Whether a file is there, as large as it should be."""
@@ -50,8 +52,7 @@ class Store:
         if PART not in self._made:
             self._parts.mkdir(parents=True, exist_ok=True)
             self._made.add(PART)
-        self._number += 1
-        return f"{self._root}{PART}{os.sep}{self._mine}-{self._number}"
+        return f"{self._root}{PART}{os.sep}{self._mine}-{next(self._numbers)}"
 
     def place(self, name: str) -> str:
         """Where the file of a name is; its folder is there afterwards."""
@@ -107,10 +108,14 @@ class Incoming:
         self._spill()
         return Path(self._path).read_bytes()
 
-    def keep(self, ending: str) -> str:
-        """Store it; returns its name, `ab/cdef….ending`. Once for all who bring the same."""
+    def name(self, ending: str) -> str:
+        """What it is stored as: `ab/cdef….ending`."""
         digest = self._digest.hexdigest()
-        name = f"{digest[:2]}/{digest[2:]}.{ending}"
+        return f"{digest[:2]}/{digest[2:]}.{ending}"
+
+    def keep(self, ending: str) -> str:
+        """Store it; returns its name. Once for all who bring the same."""
+        name = self.name(ending)
         try:
             if not self._store.has(name, self.size_bytes):
                 self._spill()

@@ -15,6 +15,7 @@ from .address import host_of
 from .links import Found
 from .pictures import TYPES
 from .site import Site
+from .sitemaps import MOST_SITEMAPS
 
 PAGE, IMAGE, SHEET, AGAIN = 0, 1, 2, 3
 """Priorities. What a page refers to goes before more pages: less waits, and more is seen early."""
@@ -65,14 +66,23 @@ class Follower:
                 links.append(("linked", page, ""))
             elif depth <= self._site.depth:
                 links.append(("page", page, ""))
-        return self._fresh(links, {"page": address, "depth": depth})
+        base = {"page": address, "depth": depth}
+        return self._fresh(links, base) + self._too_long(found, base)
 
     def of_sheet(self, found: Found) -> list[Task]:
         """What a style sheet leads to: it counts as its page's."""
         links = [("css", sheet, "") for sheet in found.sheets]
         links += [("image", picture, "") for picture in found.pictures]
         base = {"page": self._from.get("page", ""), "depth": self._from.get("depth", 0)}
-        return self._fresh(links, base)
+        return self._fresh(links, base) + self._too_long(found, base)
+
+    def of_sitemaps(self, addresses: Iterable[str]) -> list[Task]:
+        """The sitemaps of hosts whose pages are crawled; of none where only the start is."""
+        if not self._site.depth:
+            return []
+        wanted = [one for one in addresses if self._site.covers(host_of(one))]
+        base = {"kind": "sitemap", "site": self._packed, "page": "", "depth": 0}
+        return [self._made({**base, "url": one}) for one in wanted[:MOST_SITEMAPS]]
 
     def of_parcel(self) -> list[Task]:
         """What was too much for one result; it may be for this one, too."""
@@ -88,7 +98,7 @@ class Follower:
         payload = {**self._from, "url": target, "hops": hops}
         payload.pop("known", None)
         host = host_of(target)
-        if self._from["kind"] == "page" and not self._site.covers(host):
+        if self._from["kind"] in ("page", "sitemap") and not self._site.covers(host):
             if hops[0] != self._site.start:
                 return []
             hosts = [*self._site.hosts, host]
@@ -108,6 +118,17 @@ class Follower:
         task = self._made(payload)
         key = key_of(f"page: {task.key}")
         return [Task(task.payload, key, task.group, PAGE, quota=task.quota)]
+
+    def _too_long(self, found: Found, base: dict[str, Any]) -> list[Task]:
+        """A task for each address that is too long: its result says so, it asks for nothing."""
+        tasks = []
+        for address, kind in found.long.items():
+            if kind == "page" and not self._site.covers(host_of(address)):
+                continue
+            short = key_of(address)
+            payload = {"kind": "long", "url": short, "site": self._packed, **base}
+            tasks.append(Task(payload, key=short, priority=AGAIN))
+        return tasks
 
     def _fresh(self, links: list[Link], base: dict[str, Any]) -> list[Task]:
         by = self._handed.visit()
@@ -210,9 +231,10 @@ def task_of(site: Site, payload: dict[str, Any]) -> Task:
     kind, address = payload["kind"], payload["url"]
     return Task(
         payload,
-        key=key_of(address),
+        # A link to it makes it a page, too.
+        key=key_of(f"sitemap: {address}" if kind == "sitemap" else address),
         group=host_of(address) if site.polite else None,
-        priority={"page": PAGE, "css": SHEET}.get(kind, IMAGE),
+        priority={"page": PAGE, "css": SHEET, "sitemap": SHEET}.get(kind, IMAGE),
         quota=_quota(site, kind),
     )
 
@@ -220,6 +242,8 @@ def task_of(site: Site, payload: dict[str, Any]) -> Task:
 def _quota(site: Site, kind: str) -> Quota | None:
     if kind == "page":
         return Quota("pages", site.pages)
+    if kind == "sitemap":
+        return Quota("sitemaps", MOST_SITEMAPS)
     if kind == "image" and site.images:
         return Quota("images", site.images)
     return None

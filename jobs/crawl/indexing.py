@@ -30,7 +30,7 @@ COLUMNS = ("address", "page", "file", "type", "bytes", "width", "height", "alt",
 HOPS = 10
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
-_NO_ADDRESS = ("links",)
+_NO_ADDRESS = ("links", "long", "sitemap")
 _BAD_ROW = (
     ValueError,  # half characters, settings that are none
     TypeError,

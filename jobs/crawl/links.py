@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from .address import joiner, normalized
+from .address import joiner, normalized, too_long
+from .fetching import TooLargeError
 from .outside import LONGEST_ALT, decoded, one_line
 from .styles import pictures_of_style, references_of_sheet
 
@@ -24,9 +25,22 @@ _SETS = ("srcset", "data-srcset", "data-lazy-srcset")
 MOST_CANDIDATES = 1000
 """Addresses of one `srcset`."""
 
+MOST_LONG = 20
+"""Addresses of one page that are too long, and are told."""
+
 SOON_S = 10.0
 """A page that leads elsewhere so soon is a redirect; later it is a page with a link."""
 
+MOST_TAGS = 100_000
+"""A page of more takes hundreds of MiB; nobody reads one."""
+
+FOUND_CHARACTERS = 16 * 1024 * 1024
+"""So much have the addresses of a page together: `base` makes long ones of short ones."""
+
+_FEW_TAGS = 1000
+_FORMATTING = re.compile(
+    rb"<(/?)(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>\0])", re.I
+)
 STYLE_CHARACTERS = 512 * 1024
 """So much of the styles of a page is looked through: the tokenizer takes its time and memory."""
 
@@ -34,7 +48,6 @@ _ICONS = {"icon", "apple-touch-icon", "apple-touch-icon-precomposed", "image_src
 _METAS = {"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"}
 
 _Attributes = dict[str, str | None]
-_Node = tuple[str, _Attributes, LexborNode]
 
 
 @dataclass
@@ -46,16 +59,34 @@ class Found:
     pictures: dict[str, str] = field(default_factory=dict)
     refresh: str | None = None
     """What the page leads to by itself (`meta http-equiv=refresh`), soon and for everybody."""
+    left_out: int = 0
+    """So many more addresses there are: together they are too long."""
+    long: dict[str, str] = field(default_factory=dict)
+    """Addresses that are too long to be asked for, and their kinds."""
+
+    def missed(self, kind: str, reference: str, base: str) -> None:
+        """A reference that can't be fetched: remember it if its length is why."""
+        if len(self.long) < MOST_LONG and (whole := too_long(reference, base)) is not None:
+            self.long.setdefault(whole, kind)
 
 
 def links_of(body: bytes, charset: str | None, address: str) -> Found:
-    """All that a page refers to. charset: of the answer's header, which goes before the page's."""
+    """All that a page refers to. charset: of the answer's header, which goes before the page's.
+
+    Raises:
+        TooLargeError: it has more than `MOST_TAGS` tags.
+    """
+    sniffed = charset is None
     if charset is not None and charset.lower() not in ("utf-8", "utf8"):
         text = decoded(body, charset)
-        tree = LexborHTMLParser(body if text is None else text, encoding=text is None)
-    else:
-        tree = LexborHTMLParser(body, encoding=charset is None)
-    return _Page(tree, address).found
+        body, sniffed = (body, True) if text is None else (text.encode("utf-8", "replace"), False)
+    tags = body.count(b"<")
+    if tags > MOST_TAGS:
+        raise TooLargeError(f"a page of more than {MOST_TAGS:,} tags")
+    if tags > _FEW_TAGS:
+        # A parser repeats what is not closed (<b>) in each block that follows: N tags become N².
+        body = _FORMATTING.sub(rb"<\1x-\2", body)
+    return _Page(LexborHTMLParser(body, encoding=sniffed), address).found
 
 
 def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
@@ -68,9 +99,13 @@ def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
     for reference in pictures:
         if (joined := normalized(reference, address)) is not None:
             found.pictures.setdefault(joined, "")
+        else:
+            found.missed("image", reference, address)
     for reference in sheets:
         if (joined := normalized(reference, address)) is not None:
             found.sheets.setdefault(joined)
+        else:
+            found.missed("css", reference, address)
     return found
 
 
@@ -80,11 +115,13 @@ class _Page:
     def __init__(self, tree: LexborHTMLParser, address: str) -> None:
         self.found = Found()
         self._style_left = STYLE_CHARACTERS
-        nodes = [(node.tag or "", node.attributes, node) for node in tree.css(_WANTED)]
-        self._join = joiner(_base_of(nodes, address))
-        self._follow = not _says_nofollow(nodes)
-        for node in nodes:
-            self._look(*node)
+        self._characters_left = FOUND_CHARACTERS
+        said = [(node.tag or "", node.attributes) for node in tree.css("base[href], meta[name]")]
+        self._base = _base_of(said, address)
+        self._join = joiner(self._base)
+        self._follow = not _says_nofollow(said)
+        for node in tree.css(_WANTED):
+            self._look(node.tag or "", node.attributes, node)
 
     def _look(self, tag: str, of: _Attributes, node: LexborNode) -> None:
         match tag:
@@ -166,13 +203,28 @@ class _Page:
         elif kinds & {"canonical", "next", "prev"}:
             self._page(of.get("href"))
 
+    def _joined(self, address: str) -> str | None:
+        joined = self._join(address)
+        if joined is None or len(joined) <= self._characters_left:
+            self._characters_left -= len(joined or "")
+            return joined
+        self.found.left_out += 1
+        return None
+
     def _page(self, address: str | None) -> None:
-        if self._follow and address and (joined := self._join(address)) is not None:
+        if not self._follow or not address:
+            return
+        if (joined := self._joined(address)) is not None:
             self.found.pages.setdefault(joined)
+        else:
+            self.found.missed("page", address, self._base)
 
     def _refresh(self, content: str, node: LexborNode) -> None:
         said = refreshed(content)
-        if said is None or not self._follow or (joined := self._join(said[1])) is None:
+        if said is None or not self._follow:
+            return
+        if (joined := self._join(said[1])) is None:
+            self.found.missed("page", said[1], self._base)
             return
         soon = said[0] <= SOON_S and (node.parent is None or node.parent.tag != "noscript")
         if soon and self.found.refresh is None:
@@ -181,11 +233,18 @@ class _Page:
             self.found.pages.setdefault(joined)
 
     def _sheet(self, address: str | None) -> None:
-        if address and (joined := self._join(address)) is not None:
+        if not address:
+            return
+        if (joined := self._joined(address)) is not None:
             self.found.sheets.setdefault(joined)
+        else:
+            self.found.missed("css", address, self._base)
 
     def _picture(self, address: str | None, alt: str = "") -> None:
-        if not address or (joined := self._join(address)) is None:
+        if not address:
+            return
+        if (joined := self._joined(address)) is None:
+            self.found.missed("image", address, self._base)
             return
         if not self.found.pictures.get(joined):
             self.found.pictures[joined] = alt
@@ -242,18 +301,18 @@ def _behind_descriptors(text: str, place: int) -> int:
     return len(text)
 
 
-def _base_of(nodes: list[_Node], address: str) -> str:
-    hrefs = (of["href"] for tag, of, _ in nodes if tag == "base" and "href" in of)
+def _base_of(nodes: list[tuple[str, _Attributes]], address: str) -> str:
+    hrefs = (of["href"] for tag, of in nodes if tag == "base" and "href" in of)
     href = next(hrefs, None)
     return (normalized(href, address) if href else None) or address
 
 
-def _says_nofollow(nodes: list[_Node]) -> bool:
+def _says_nofollow(nodes: list[tuple[str, _Attributes]]) -> bool:
     return any(
         tag == "meta"
         and (of.get("name") or "").lower() == "robots"
         and {"nofollow", "none"} & set(_words(of.get("content")))
-        for tag, of, _ in nodes
+        for tag, of in nodes
     )
 
 

@@ -16,6 +16,9 @@ HEAD_BYTES = 64 * 1024
 MOST_PIXELS = 25_000_000
 """Larger pictures are kept as they are, but not decoded: a small file may hold very many."""
 
+_TAKES_MORE = {"avif": 2, "jp2": 4, "webp": 2}
+"""Their decoders take 12 to 24 bytes for each pixel, where others take 4 to 8."""
+
 MOST_CLAIMED = 10**9
 """More pixels than that has no picture: its head is made up."""
 
@@ -41,7 +44,7 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
 warnings.filterwarnings("ignore", module=r"PIL\.")
 # They are tried in this order. MPO is opened as JPEG.
 _OFTEN = ("PNG", "JPEG", "GIF", "WEBP")
-_FORMATS = tuple(dict.fromkeys(name for name in (*_OFTEN, *_ENDINGS) if name in Image.OPEN))
+FORMATS = tuple(dict.fromkeys(name for name in (*_OFTEN, *_ENDINGS) if name in Image.OPEN))
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FEED_BYTES = 1024  # an SVG's root is nearly always in the first piece; the rest is not parsed
 _SVG = "{http://www.w3.org/2000/svg}svg"
@@ -61,7 +64,7 @@ def picture_of(body: bytes) -> Picture | None:
     if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return _svg(body[:HEAD_BYTES])
     try:
-        with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
             width, height = image.size
             return Picture(_ENDINGS[image.format or ""], width, height)
     except Image.DecompressionBombError:
@@ -72,7 +75,7 @@ def picture_of(body: bytes) -> Picture | None:
 
 def _very_large(body: bytes) -> Picture | None:
     """A picture that Pillow does not open for its size. Its head is read, nothing is decoded."""
-    for name in _FORMATS:
+    for name in FORMATS:
         make, accepts = Image.OPEN[name]
         if accepts is None or accepts(body[:16]) is not True:
             continue
@@ -86,6 +89,11 @@ def _very_large(body: bytes) -> Picture | None:
     return None
 
 
+def most_pixels(kind: str) -> int:
+    """A picture of that type (`Picture.type`) that has more is not decoded. In pixels."""
+    return MOST_PIXELS // _TAKES_MORE.get(kind, 1)
+
+
 def says_it_late(head: bytes) -> bool:
     """Whether what it is may stand behind its pixels, as a TIFF's directory often does."""
     return head.startswith(_TIFF)
@@ -96,9 +104,11 @@ def is_whole(body: bytes) -> bool:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(body), formats=_FORMATS) as image,
+            Image.open(io.BytesIO(body), formats=FORMATS) as image,
         ):
-            image.load()
+            width, height = image.size
+            if width * height <= most_pixels(_ENDINGS[image.format or ""]):
+                image.load()
     except UnidentifiedImageError:
         return True  # an SVG: it has been read as far as it is needed
     except Image.DecompressionBombError:

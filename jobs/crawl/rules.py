@@ -6,6 +6,7 @@ What was read is kept beside the files, so that the workers that share them need
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import time
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from protego import Protego
 
-from .address import host_of
+from .address import host_of, normalized
 from .fetching import REDIRECTS, Client, FetchError, location, retry_after_s
 from .files import Store
+from .sitemaps import MOST_SITEMAPS
 
 FOLDER = ".robots"
 MOST_BYTES = 512 * 1024
@@ -68,6 +70,12 @@ class Rules:
         if rate is not None and rate.requests:
             delay_s = max(delay_s, rate.seconds / rate.requests)
         return min(max(0.0, float(delay_s)), FRESH_S)
+
+    def sitemaps(self, origin: str) -> list[str]:
+        """The addresses of the sitemaps that it names."""
+        said = itertools.islice(self._parsed.sitemaps, MOST_SITEMAPS)
+        joined = [normalized(one, f"{origin}/robots.txt") for one in said]
+        return [one for one in dict.fromkeys(joined) if one is not None]
 
     def is_fresh(self) -> bool:
         """Whether it may still be used."""

@@ -14,7 +14,8 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True):
 
     start: the normalized first address. run: made anew for each run; what is remembered of hosts
     (robots.txt) is remembered for that run only. hosts: those whose pages are crawled; `*` is all.
-    pages, images: at most so many are asked for; 0 images is any number. depth: links away from the
+    pages, images: at most so many are asked for; 0 images is any number. megabytes: of pictures
+    that one folder takes, in units of 1,000,000 bytes; 0 is any number. depth: links away from the
     start. out: the folder of the files. at_once: most requests of a host at a time, 0 is any.
     per_second: most starts of requests of a host, 0 is any. types: of the images that are kept,
     empty is all. max_bytes: of one body, unpacked. private: whether addresses of the user's own
@@ -27,6 +28,7 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True):
     out: str
     pages: int = 1000
     images: int = 0
+    megabytes: int = 0
     depth: int = 5
     at_once: int = 2
     per_second: float = 2.0

@@ -7,13 +7,15 @@ counted skip, as `Retry` or `Reject`, or as an error that is worth another try.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from queue_manager import Limit, Reject, Result, Retry, Task
 
-from . import vectors
-from .address import host_of, origin_of
+from . import thumbnails, vectors
+from .address import LONGEST, host_of, origin_of
+from .beside import beside
 from .fetching import (
     REDIRECTS,
     Answer,
@@ -31,11 +33,20 @@ from .outside import validator
 from .pictures import Picture, is_whole, picture_of, says_it_late
 from .rules import Rules, RulesOfHosts, UnreachableRulesError
 from .site import Site, unpacked
+from .sitemaps import MOST_BYTES as SITEMAP_BYTES
+from .sitemaps import NoSitemapError, named_by
+from .taken import Taken
 
 MOST_REDIRECTS = 10
-PAGE_BYTES = 4 * 1024 * 1024
+MEGABYTE = 1_000_000
+PAGE_BYTES = 1280 * 1024
+"""So a parser of the worst page takes less than 200 MiB: nearly all of it is attributes."""
+
 SHEET_BYTES = 1024 * 1024
 """More is no page, no style sheet that somebody wrote; to look through it takes far more."""
+
+LONG_BYTES = 128 * 1024
+"""More takes seconds and much memory at worst: a thread looks through one at a time."""
 
 AGENT = "Quartermaster"
 BUSY_S = 30.0
@@ -69,6 +80,11 @@ class Visit:
         """Whether the crawl begins here: without it there is none."""
         first = self.hops[0] if self.hops else self.address
         return self.kind == "page" and first == self.site.start
+
+    @property
+    def was_found(self) -> bool:
+        """Whether an earlier run has it: it may be as before, and then takes no room."""
+        return any(name in self._known for name in ("file", "etag", "modified"))
 
     def is_known(self, store: Store) -> bool:
         """Whether an earlier run has what would come, and this machine still has its file."""
@@ -109,6 +125,7 @@ class Visitor:
         agent = site.user_agent or f"{AGENT}/1.0 (crawls images)"
         self._client = Client(user_agent=agent, private=site.private)
         self._store = Store(Path(site.out))
+        self._taken = Taken(self._store.folder, site.run, site.megabytes * MEGABYTE)
         self._rules = RulesOfHosts(self._store, site.run, agent)
         self._said: dict[str, float] = {}
         self._handed = Handed()
@@ -136,7 +153,11 @@ class Visitor:
         if payload["kind"] == "links":
             follow = Follower(site, payload, self._handed).of_parcel()
             return Result({"links": len(follow)}, follow)
+        if payload["kind"] == "long":
+            return {"skip": f"its address has more than {LONGEST:,} characters"}
         visit = Visit(site, payload)
+        if not (visit.is_start or visit.was_found) and self._taken.is_full():
+            return {"skip": self._full}
         try:
             rules = self._rules.known(visit.origin) if site.robots else None
             if rules is None and site.robots:
@@ -151,7 +172,14 @@ class Visitor:
         except ForbiddenAddressError as error:
             raise Reject(str(error)) from None
         limits = self._limits(visit, rules)
+        if rules is not None and (limits or visit.is_start):  # now and then, as the limits are
+            named = rules.sitemaps(visit.origin)
+            follow = follow + Follower(site, payload, self._handed).of_sitemaps(named)
         return Result(value, follow, limits=limits) if follow or limits else value
+
+    @property
+    def _full(self) -> str:
+        return f"megabytes={self._site.megabytes} are stored already"
 
     # --- politeness ---
 
@@ -231,6 +259,8 @@ class Visitor:
         return {"redirect": target}, follow
 
     async def _received(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
+        if visit.kind == "sitemap":
+            return await self._sitemap(visit, answer)
         if answer.type in _HTML and visit.kind == "page":
             return await self._page(visit, answer)
         if answer.type in _HTML[:2] and visit.is_linked:
@@ -248,11 +278,12 @@ class Visitor:
 
     async def _page(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer, PAGE_BYTES)
-        found = links_of(body, answer.charset, visit.address)
+        found = await _looked(links_of, body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
         target = self._refresh(visit, found)
         first = follower.redirect(target, [*visit.hops, visit.address]) if target else []
         follow = first + follower.of_page(visit.address, found)
+        follower.left_out += found.left_out
         value = _looked_through("page", follower, follow, body, answer)
         return ({**value, "refresh": target} if first else value), follow
 
@@ -270,10 +301,20 @@ class Visitor:
 
     async def _sheet(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
         body = await _body(answer, SHEET_BYTES)
-        found = found_in_sheet(body, answer.charset, visit.address)
+        found = await _looked(found_in_sheet, body, answer.charset, visit.address)
         follower = Follower(visit.site, visit.payload, self._handed)
         follow = follower.of_sheet(found)
         return _looked_through("css", follower, follow, body, answer), follow
+
+    async def _sitemap(self, visit: Visit, answer: Answer) -> tuple[dict[str, Any], list[Task]]:
+        body = await _body(answer, SITEMAP_BYTES)
+        try:
+            found, sitemaps = await beside(named_by, body, visit.address)
+        except NoSitemapError as error:
+            raise Skip(str(error)) from None
+        follower = Follower(visit.site, visit.payload, self._handed)
+        follow = follower.of_page(visit.address, found) + follower.of_sitemaps(sitemaps)
+        return _looked_through("sitemap", follower, follow, body, answer), follow
 
     async def _image(self, visit: Visit, answer: Answer) -> dict[str, Any]:
         incoming = self._store.incoming()
@@ -287,12 +328,19 @@ class Visitor:
                     if not late:  # nor a stream without end
                         early = _wanted(visit, answer, incoming.head)
             picture = early or _wanted(visit, answer, incoming.whole() if late else incoming.head)
-            if not answer.is_framed and not is_whole(incoming.whole()):
+            if not answer.is_framed and not await beside(is_whole, incoming.whole()):
                 raise FetchError(f"the body of {visit.address} is cut short or damaged")
+            ending = _ending(picture, incoming)
+            fresh = not self._store.has(incoming.name(ending), incoming.size_bytes)
+            if fresh and not self._taken.add(incoming.size_bytes):
+                raise Skip(self._full)
+            file, size_bytes = incoming.keep(ending), incoming.size_bytes
+            if thumbnails.is_wanted(picture.type, size_bytes, picture.width, picture.height):
+                await beside(thumbnails.make, self._store, file)
             return {
-                "file": incoming.keep(_ending(picture, incoming)),
+                "file": file,
                 "type": picture.type,
-                "bytes": incoming.size_bytes,
+                "bytes": size_bytes,
                 "width": picture.width,
                 "height": picture.height,
                 "host": self._host,
@@ -319,6 +367,15 @@ def _ending(picture: Picture, incoming: Incoming) -> str:
         return picture.type
     fits = incoming.size_bytes <= vectors.MOST_BYTES
     return "svg" if fits and vectors.is_inert(incoming.whole()) else "svg.txt"
+
+
+async def _looked(
+    look: Callable[..., Found], body: bytes, charset: str | None, address: str
+) -> Found:
+    """What is found in a text; the event loop goes on while a long one is looked through."""
+    if len(body) <= LONG_BYTES:
+        return look(body, charset, address)
+    return await beside(look, body, charset, address)
 
 
 async def _body(answer: Answer, most: int) -> bytes:

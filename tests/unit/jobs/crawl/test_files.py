@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,11 @@ def test_a_file_of_another_size_is_not_the_one(store: Store) -> None:
     assert store.has(name, 5)
     assert not store.has(name, 6)
     assert not store.has("no/such.png", 5)
+
+
+def test_threads_get_names_of_their_own_for_what_is_unfinished(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        names = [n for many in pool.map(lambda _: [store.part_name() for _ in range(2000)], "abcd")
+                 for n in many]  # fmt: skip
+    assert len(set(names)) == 8000

@@ -258,3 +258,36 @@ def test_a_process_that_opens_its_own_parcels_loses_nothing_of_them(site: MakeSi
         else:
             seen.add(task.payload["url"])
     assert seen == set(links.pictures)
+
+
+def test_an_address_that_is_too_long_has_a_task_of_its_own_once(site: MakeSite) -> None:
+    long = {
+        f"http://{host}.test/{kind}{'x' * 5000}": kind
+        for host in ("site", "other")
+        for kind in ("page", "image")
+    }
+    tasks = by_key(of(site()).of_page(START, Found(long=long)))
+    assert set(tasks) == {
+        key_of(address)
+        for address, kind in long.items()
+        if (kind, address[7:12]) != ("page", "other")
+    }
+    for key, task in tasks.items():
+        assert (task.payload["kind"], task.payload["url"]) == ("long", key)
+        assert task.group is None
+        assert task.quota is None
+    assert set(by_key(of(site(), "css").of_sheet(Found(long=long)))) == set(tasks)
+
+
+def test_sitemaps_are_of_the_crawls_hosts_and_have_a_quota(site: MakeSite) -> None:
+    named = ["http://site.test/s.xml", "http://other.test/s.xml"]
+    (task,) = of(site(), depth=3).of_sitemaps(named)
+    assert (task.key, task.group) == ("sitemap: http://site.test/s.xml", "site.test")
+    assert task.quota == Quota("sitemaps", 50)
+    assert (task.payload["kind"], task.payload["depth"]) == ("sitemap", 0)
+    assert len(of(site(hosts=["*"])).of_sitemaps(f"http://a.test/{n}" for n in range(99))) == 50
+    assert of(site(depth=0)).of_sitemaps(named) == []
+    sitemap = of(site(), "sitemap", named[0])
+    assert sitemap.redirect(named[1], [named[0]]) == []
+    (moved,) = sitemap.redirect("http://site.test/t.xml", [named[0]])
+    assert moved.key == "sitemap: http://site.test/t.xml"

@@ -97,6 +97,15 @@ def test_what_is_no_picture_has_no_row(tmp_path: Path, site: MakeSite, write: Wr
     assert rows(tmp_path) == []
 
 
+@pytest.mark.parametrize("kind", ["long", "sitemap"])
+def test_what_a_run_finds_anew_is_not_asked_for_by_the_next(
+    tmp_path: Path, site: MakeSite, write: Write, kind: str
+) -> None:
+    payload, skip = skipped(image(site(), "x"))
+    write(page(site()), ({**payload, "kind": kind}, skip))
+    assert [one["url"] for one in known(site())] == [START]
+
+
 def test_an_address_that_redirects_to_a_picture_has_a_row_too(
     tmp_path: Path, site: MakeSite, write: Write
 ) -> None:

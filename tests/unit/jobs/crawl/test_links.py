@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
 
-from jobs.crawl.links import MOST_CANDIDATES, candidates, found_in_sheet, links_of, refreshed
+from jobs.crawl import links
+from jobs.crawl.fetching import TooLargeError
+from jobs.crawl.links import (
+    MOST_CANDIDATES,
+    MOST_TAGS,
+    candidates,
+    found_in_sheet,
+    links_of,
+    refreshed,
+)
 
 PAGE = "http://site.test/x/page"
 AT = "http://site.test/x/"
@@ -258,3 +269,98 @@ def test_a_refresh_that_comes_late_or_without_scripts_only_is_a_link() -> None:
     assert of(soon.replace(b"0;", b"60;")) == (None, ["http://site.test/b"])
     assert of(b"<body><noscript>" + soon + b"</noscript>") == (None, ["http://site.test/b"])
     assert of(b"<meta name=robots content=nofollow>" + soon) == (None, [])
+
+
+LONG = "x" * 4096
+
+
+@pytest.mark.parametrize(
+    ("html", "kind"),
+    [
+        (f"<a href='/{LONG}'>", "page"),
+        (f"<img src='/{LONG}'>", "image"),
+        (f"<img srcset='/{LONG} 2x'>", "image"),
+        (f"<link rel=stylesheet href='/{LONG}'>", "css"),
+        (f"<meta http-equiv=refresh content='0; url=/{LONG}'>", "page"),
+        (f"<style>a{{background:url(/{LONG})}}</style>", "image"),
+    ],
+)
+def test_an_address_that_is_too_long_is_found_with_its_kind(html: str, kind: str) -> None:
+    found = links_of(html.encode(), "utf-8", "http://site.test/a/")
+    assert found.long == {f"http://site.test/{LONG}": kind}
+    assert (found.pages, found.pictures, found.sheets, found.refresh) == ({}, {}, {}, None)
+
+
+def test_an_address_that_escapes_make_too_long_is_one() -> None:
+    found = links_of(f"<a href='/{'é' * 1000}'>".encode(), "utf-8", "http://site.test/")
+    assert list(found.long) == [f"http://site.test/{'%C3%A9' * 1000}"]
+
+
+def test_what_could_not_be_fetched_anyway_is_not_too_long() -> None:
+    html = f"<img src='data:image/png;base64,{LONG}'><a href='mailto:{LONG}'><a href='#{LONG}'>"
+    assert links_of(html.encode(), "utf-8", "http://site.test/").long == {}
+
+
+def test_a_long_fragment_does_not_count() -> None:
+    found = links_of(f"<a href='/a#{LONG}'>".encode(), "utf-8", "http://site.test/")
+    assert (list(found.pages), found.long) == (["http://site.test/a"], {})
+
+
+def test_a_sheet_tells_addresses_that_are_too_long_and_not_all_of_them() -> None:
+    sheet = "".join(f"a{{background:url({number}{LONG})}}" for number in range(50))
+    assert len(found_in_sheet(sheet.encode(), None, "http://site.test/a.css").long) == 20
+
+
+_WORST = r"""
+import sys
+from pathlib import Path
+from jobs.crawl.links import MOST_TAGS, links_of
+from jobs.crawl.visiting import PAGE_BYTES
+def filled(piece):
+    return piece * min(PAGE_BYTES // len(piece), MOST_TAGS // piece.count(b"<"))
+pages = {
+    "links": filled(b"<a href=x>"),
+    "formatting": filled(b"<b><p>"),
+    "attributes": filled(b"<q style a b c d e f g h i j k l m n o p>"),
+    "unclosed": b"<p>" + b"".join(b"<b id=%d>" % n for n in range(2000)) + b"<p>x" * 2000,
+    "closed by others": b"<p><table><td>" + b"".join(b"<I\0id=%d></b>" % n for n in range(2000))
+    + b"<p>x" * 2000,
+    "long base": b"<base href=http://site.test/" + b"y" * 3000 + b"/>"
+    + b"".join(b"<a href=%d>" % n for n in range(90_000)),
+}
+links_of(pages[sys.argv[1]], "utf-8", "http://site.test/")
+links_of(pages["unclosed"].decode().encode("utf-16"), "utf-16", "http://site.test/")
+# Not ru_maxrss, which counts what the parent of the process had.
+said = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(said["VmHWM"].split()[0]) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+@pytest.mark.parametrize(
+    "kind",
+    ["links", "formatting", "attributes", "unclosed", "closed by others", "long base"],
+)
+def test_the_worst_page_takes_less_than_200_mib(kind: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WORST, kind], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout) < 200
+
+
+def test_a_page_of_very_many_tags_is_too_large() -> None:
+    with pytest.raises(TooLargeError, match="more than 100,000 tags"):
+        links_of(b"<a>" * (MOST_TAGS + 1), None, "http://site.test/")
+
+
+def test_a_page_of_many_tags_keeps_what_its_formatting_says() -> None:
+    text = b"<b style='background:url(/x.png)'><i data-bg=/y.png><a href=/z>" + b"<br>" * 2000
+    found = links_of(text, None, "http://site.test/")
+    assert list(found.pictures) == ["http://site.test/x.png", "http://site.test/y.png"]
+    assert list(found.pages) == ["http://site.test/z"]
+
+
+def test_addresses_that_are_too_long_together_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "FOUND_CHARACTERS", 40)
+    found = links_of(b"<a href=/1><a href=/2><a href=/3>", None, "http://site.test/")
+    assert (list(found.pages), found.left_out) == (["http://site.test/1", "http://site.test/2"], 1)

@@ -249,3 +249,12 @@ def test_the_rules_in_memory_are_bounded_and_the_others_are_read_again(
     assert not again.allow(f"{origins[0]}/no")
     assert len(client.asked) == 6
     assert len(kept._known) == 3
+
+
+def test_the_sitemaps_that_are_named() -> None:
+    named = "Sitemap: /a.xml\nsitemap: http://b.test/c.xml\nSitemap:\nSitemap: mailto:x\n"
+    assert rules(f"{named}Sitemap: /a.xml").sitemaps(ORIGIN) == [
+        f"{ORIGIN}/a.xml", "http://b.test/c.xml",
+    ]  # fmt: skip
+    assert len(rules("".join(f"Sitemap: /{n}\n" for n in range(999))).sitemaps(ORIGIN)) == 50
+    assert rules("").sitemaps(ORIGIN) == []

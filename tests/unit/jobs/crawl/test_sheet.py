@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.crawl import sheet
+from jobs.crawl import sheet, thumbnails
 from jobs.crawl.files import Store
 from jobs.crawl.indexing import write_index
-from jobs.crawl.sheet import EDGE, write_sheet
+from jobs.crawl.sheet import write_sheet
 from jobs.crawl.site import Site
+from jobs.crawl.thumbnails import LARGE_BYTES
 
 START = "http://site.test/"
 Make = Callable[..., bytes]
@@ -65,56 +66,21 @@ def test_what_pages_say_of_their_pictures_is_text_and_no_html(
     assert "&lt;script&gt;alert(1)" in text
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP"])
-def test_large_pictures_have_thumbnails_which_are_made_once(
-    tmp_path: Path, add: Add, picture: Make, form: str
-) -> None:
-    file = add(f"a.{form.lower()}", picture(form, 1200, 900), width=1200, height=900)
-    (thumbnail,) = shown(write_sheet(str(tmp_path)))
-    assert thumbnail == f"thumbs/{file.rpartition('.')[0]}.webp"
-    with Image.open(tmp_path / thumbnail) as image:
-        assert (image.format, image.size) == ("WEBP", (EDGE, EDGE * 3 // 4))
-    before = (tmp_path / thumbnail).stat().st_ino
-    assert shown(write_sheet(str(tmp_path))) == [thumbnail]
-    assert (tmp_path / thumbnail).stat().st_ino == before
-    assert list((tmp_path / ".part").iterdir()) == []
-
-
-def test_a_thumbnail_keeps_what_is_transparent(tmp_path: Path, add: Add) -> None:
-    import io
-
-    body = io.BytesIO()
-    Image.new("RGBA", (1200, 900), (0, 0, 0, 0)).save(body, "PNG")
-    add("a.png", body.getvalue(), width=1200, height=900)
-    (thumbnail,) = shown(write_sheet(str(tmp_path)))
-    with Image.open(tmp_path / thumbnail) as image:
-        assert image.convert("RGBA").getpixel((0, 0))[3] == 0  # type: ignore[index]
-
-
-@pytest.mark.parametrize("what", ["missing", "damaged", "svg"])
-def test_where_no_thumbnail_can_be_made_the_picture_itself_is_shown(
-    tmp_path: Path, add: Add, picture: Make, what: str
-) -> None:
-    body = picture("JPEG", 1200, 900)
-    name = "a.svg" if what == "svg" else "a.jpg"
-    file = add(name, body, width=1200, height=900)
-    if what == "missing":
-        (tmp_path / file).unlink()
-    elif what == "damaged":
-        (tmp_path / file).write_bytes(body[:100])
-    assert shown(write_sheet(str(tmp_path))) == [file]
-    assert list((tmp_path / ".part").iterdir()) == []
-
-
-def test_so_many_thumbnails_are_made_at_a_time(
+def test_a_large_picture_is_shown_by_its_thumbnail_if_there_is_one_and_nothing_is_decoded(
     tmp_path: Path, add: Add, picture: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sheet, "MOST_THUMBNAILS", 1)
-    for shade in range(3):
-        add(f"{shade}.png", picture("PNG", 1200, 900, shade), width=1200, height=900)
-    for made in (1, 2, 3):
-        pictures = shown(write_sheet(str(tmp_path)))
-        assert sum(one.startswith("thumbs/") for one in pictures) == made
+    with_one = add("a.png", picture("PNG", 1200, 900), width=1200, height=900)
+    without = add("b.jpg", picture("JPEG", 1200, 900), width=1200, height=900)
+    drawn = add("c.svg", b"<svg/>" + b" " * LARGE_BYTES, width=1200, height=900)
+    assert thumbnails.make(Store(tmp_path), with_one)
+
+    def opens(*_: object, **__: object) -> None:
+        raise AssertionError("a picture is opened")
+
+    monkeypatch.setattr(Image, "open", opens)
+    monkeypatch.setattr(thumbnails, "make", opens)
+    small = f"thumbs/{with_one.rpartition('.')[0]}.webp"
+    assert shown(write_sheet(str(tmp_path))) == [small, without, drawn]
 
 
 def test_many_pictures_are_on_several_pages_and_old_pages_go(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 
 from jobs.crawl.files import Store
 from jobs.crawl.following import task_of
+from jobs.crawl.links import Found
 from jobs.crawl.pictures import picture_of
 from jobs.crawl.rules import Rules, RulesOfHosts
 from jobs.crawl.site import Site, unpacked
-from jobs.crawl.visiting import Visitor, _ending
+from jobs.crawl.visiting import LONG_BYTES, Visitor, _ending, _looked
 from queue_manager import Limit, Reject, Result
 
 START = "http://site.test/"
@@ -145,3 +147,126 @@ def test_the_file_of_an_svg_that_may_run_has_a_name_that_runs_nothing(
     name = incoming.keep(_ending(found, incoming))
     assert name.partition(".")[2] == ending
     assert (tmp_path / name).read_bytes() == body
+
+
+def test_an_address_that_is_too_long_is_a_skip_that_says_so(site: Callable[..., Site]) -> None:
+    payload = {"kind": "long", "url": "http://site.test/xxx...", "site": site().packed()}
+    assert visited(site(), payload) == [{"skip": "its address has more than 4,096 characters"}]
+
+
+def test_what_comes_when_the_quota_of_bytes_is_used_up_is_a_skip(
+    site: Callable[..., Site], picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = picture(shade=1), picture(shade=2)
+    monkeypatch.setattr("jobs.crawl.visiting.MEGABYTE", len(first) + 1)
+    asked: list[str] = []
+
+    async def visit() -> list[Any]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+            asked.append(path)
+            body = second if path == "/b" else first
+            head = f"Content-Type: image/png\r\nContent-Length: {len(body)}\r\n"
+            writer.write(f"HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n".encode() + body)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        at = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = site(start=f"{at}/", megabytes=1, robots=False, private=True)
+        visitor = Visitor(settings, "here")
+        image = {"kind": "image", "site": settings.packed()}
+        paths = ("a", "same", "b", "c")
+        try:
+            results = [await visitor.visit({**image, "url": f"{at}/{path}"}) for path in paths]
+            again = {**image, "url": f"{at}/again", "known": {"file": "x", "bytes": 1}}
+            results.append(await visitor.visit(again))
+            return [one.value if isinstance(one, Result) else one for one in results]
+        finally:
+            await visitor.close()
+            server.close()
+
+    one, same, other, last, again = asyncio.run(visit())
+    assert one["file"] == same["file"] == again["file"] != other["file"]
+    assert last == {"skip": "megabytes=1 are stored already"}
+    assert asked == ["/a", "/same", "/b", "/again"]
+
+
+def test_the_start_hands_in_the_sitemaps_and_those_their_pages(
+    site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = {
+        "/": ("text/html", b"<p>nothing"),
+        "/s.xml": ("application/xml", b"<sitemapindex><sitemap><loc>/t.xml</loc></sitemap>"
+                   b"</sitemapindex>"),
+        "/t.xml": ("text/xml", b"<urlset><url><loc>/a</loc></url></urlset>"),
+        "/none.xml": ("text/html", b"<p>not found"),
+    }  # fmt: skip
+
+    async def fetch(self: Any, client: object, origin: str, host: str) -> Rules:
+        self._known[origin] = Rules("Sitemap: /s.xml", "x", time.time())
+        return self._known[origin]  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(RulesOfHosts, "fetch", fetch)
+
+    async def visit() -> list[Any]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            kind, body = bodies[(await reader.readuntil(b"\r\n\r\n")).split()[1].decode()]
+            head = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+            writer.write(f"HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n".encode() + body)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        at = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = site(start=f"{at}/", hosts=["127.0.0.1"], private=True)
+        visitor = Visitor(settings, "here")
+        start = {"kind": "page", "url": f"{at}/", "site": settings.packed()}
+        try:
+            await visitor.visit(start)  # whose turn goes to robots.txt
+            results, payload = [], start
+            for _ in range(3):
+                results.append(await visitor.visit(payload))
+                (follow,) = results[-1].follow
+                payload = follow.payload
+            results.append(
+                await visitor.visit({**start, "kind": "sitemap", "url": f"{at}/none.xml"})
+            )
+            return [at, payload, *results]
+        finally:
+            await visitor.close()
+            server.close()
+
+    at, page, _, index, urls, none = asyncio.run(visit())
+    assert (page["kind"], page["url"], page["depth"]) == ("page", f"{at}/a", 1)
+    assert index.value["sitemap"] == urls.value["sitemap"] == 1
+    assert "no sitemap" in (none.value if isinstance(none, Result) else none)["skip"]
+
+
+def test_a_long_text_is_looked_through_beside_the_event_loop() -> None:
+    async def look() -> bool:
+        goes_on = threading.Event()
+
+        def waits(*_: object) -> Found:
+            return Found({"went on": goes_on.wait(10)}, {}, {})  # type: ignore[dict-item]
+
+        asyncio.get_running_loop().call_soon(goes_on.set)
+        found = await _looked(waits, b"x" * (LONG_BYTES + 1), None, START)
+        return bool(found.pages["went on"])
+
+    assert asyncio.run(look())
+
+
+def test_one_long_text_at_a_time_is_looked_through_in_a_process() -> None:
+    threads = set()
+
+    def looks(*_: object) -> Found:
+        threads.add(threading.current_thread())
+        return Found()
+
+    async def look() -> None:
+        text = b"x" * (LONG_BYTES + 1)
+        await asyncio.gather(*(_looked(looks, text, None, START) for _ in range(50)))
+
+    for _ in range(2):
+        asyncio.run(look())
+    assert len(threads) == 1
+    assert threads != {threading.main_thread()}

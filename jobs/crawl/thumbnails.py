@@ -1,0 +1,58 @@
+"""Small copies of large pictures (Pillow), made where a picture is stored, in a worker's slot.
+
+The contact sheet only names those that are there: whoever writes it decodes no stranger's picture.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+from PIL import Image
+
+from .files import Store
+from .pictures import FORMATS, most_pixels
+
+EDGE = 240
+"""Width and height of a thumbnail, in pixels, at most."""
+
+LARGE_BYTES = 48 * 1024
+FOLDER = "thumbs"
+
+
+def is_wanted(kind: str, size_bytes: int, width: int | None, height: int | None) -> bool:
+    """Whether a picture of that type has a thumbnail; a small one is shown as it is."""
+    large = size_bytes > LARGE_BYTES or max(width or 0, height or 0) > 4 * EDGE
+    return kind != "svg" and large and (width or 0) * (height or 0) <= most_pixels(kind)
+
+
+def name_of(file: str) -> str:
+    """The thumbnail of a file, by what is in the file; both names are within the folder."""
+    return f"{FOLDER}/{file.rpartition('.')[0]}.webp"
+
+
+def make(store: Store, file: str) -> bool:
+    """Make the thumbnail of a file that is stored, unless it is there; returns whether it is.
+
+    What can't be decoded has none, which is no failure.
+    """
+    place = store.folder / name_of(file)
+    if place.is_file():
+        return True
+    unfinished = store.part()
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(store.folder / file, formats=FORMATS) as image,
+        ):
+            image.draft("RGB", (EDGE * 2, EDGE * 2))
+            image.thumbnail((EDGE, EDGE))
+            has_alpha = "A" in image.getbands() or "transparency" in image.info
+            small = image.convert("RGBA" if has_alpha else "RGB")
+            small.save(unfinished, "WEBP", quality=75, method=2)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(unfinished, place)
+    except Exception:  # damaged, a bomb, a full disk: Pillow's decoders raise what they like
+        unfinished.unlink(missing_ok=True)
+        return False
+    return True
