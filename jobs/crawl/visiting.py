@@ -39,8 +39,9 @@ from .taken import Taken
 
 MOST_REDIRECTS = 10
 MEGABYTE = 1_000_000
-PAGE_BYTES = 1280 * 1024
-"""So a parser of the worst page takes less than 200 MiB: nearly all of it is attributes."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""Real pages have a megabyte or two. The worst of this size, all attributes, stays below the slot's
+`memory_bytes`, and one page at a time is looked through."""
 
 SHEET_BYTES = 1024 * 1024
 """More is no page, no style sheet that somebody wrote; to look through it takes far more."""

