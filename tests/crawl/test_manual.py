@@ -102,7 +102,7 @@ def _kill(manual: Manual, kills: list[int], over: threading.Event) -> None:
 
 def _wait_for(manual: Manual, name: str, *limits: str) -> None:
     """Wait for the run, also while the master is away with the command that waits in it."""
-    deadline = time.monotonic() + 200.0
+    deadline = time.monotonic() + 250.0
     while True:
         try:
             manual.crawl(name, *limits, start=SLOW)

@@ -340,7 +340,8 @@ def test_strangers_are_refused(lan: Lan, sites: tuple[Site, Site, Site]) -> None
     key = key_of(a)
     assert ours(b, address, key).startswith("qsize ")
     plain = b.host.exec(sys.executable, "-I", "-S", "-c", CLIENT, address[0], "5000", key)
-    assert plain.startswith("RuntimeError")
+    # The first frame is no challenge but words, which the standard library shows in its own error.
+    assert plain.startswith(("AssertionError", "AuthenticationError"))
     assert "QUEUE_TLS=required" in plain
     assert ours(b, address, "not the key at all").startswith("WrongKeyError wrong authkey for")
     with lan.flipper(a.host, 5000) as honest:
