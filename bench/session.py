@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from queue_manager import codec
+from queue_manager.limits import EXCHANGE_OUTCOMES
 from queue_manager.link import Link
 from queue_manager.messages import (
     AskStatus,
@@ -78,7 +79,9 @@ async def work_off(port: int, worker: str, tasks: int) -> None:
         while tasks > 0:
             leases = await session.leases()
             tasks -= sum(lease.stop - lease.start for lease in leases)
-            session.exchange([squared(lease) for lease in leases], len(leases))
+            for at in range(0, len(leases), EXCHANGE_OUTCOMES):  # as many as one message takes
+                part = leases[at : at + EXCHANGE_OUTCOMES]
+                session.exchange([squared(lease) for lease in part], len(part))
         await session.answered()
 
 
