@@ -30,9 +30,20 @@ def ask_page(wire: Wire, run: int, after: int) -> Future[Page]:
 
 
 def pairs(ended: Ended, body: bytes, skip: int = 0) -> Iterator[tuple[Any, Any]]:
-    """(payload, result) of each task of an outcome, behind the first `skip`."""
-    payloads = codec.decode_batch(body, ended.start + skip, ended.stop)
-    return zip(payloads, codec.decode_batch(ended.results, skip), strict=True)
+    """(payload, result) of each task of an outcome, behind the first `skip`.
+
+    Either may be a `codec.Undecodable`.
+    """
+    payloads = codec.decode_each(body, ended.start + skip, ended.stop)
+    results = codec.decode_each(ended.results, skip, ended.stop - ended.start)
+    return zip(payloads, results, strict=True)
+
+
+def check_pair(payload: Any, result: Any) -> None:
+    """Raise ProtocolError if one of them could not be decoded."""
+    for value in (payload, result):
+        if type(value) is codec.Undecodable:
+            raise value.error
 
 
 class Collector:
@@ -90,6 +101,7 @@ class Collector:
         assert collect is not None  # else there is nothing behind what was asked for
         for payload, result in pairs(ended, body, self._into):
             try:
+                check_pair(payload, result)
                 collect(payload, result)
             except JOB_ERRORS as error:
                 self._complaints.note("collect", error)

@@ -8,27 +8,23 @@ crash only what was on its way comes a second time.
 from __future__ import annotations
 
 import heapq
-import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from queue_manager import codec
-from queue_manager.errors import QueueError
 from queue_manager.opcodes import SERVED_ITEM
 
 from .broker.run import Run
 from .changes import QUEUE_RUN, Delivered, OutcomeRecord
 from .turn import Turn
 
-log = logging.getLogger("quartermaster.master")
-
 _PAGE_BYTES = 256 * 1024
 _UNREAD = object()
 
 
 class Item(NamedTuple):
-    """One result: its place among all, and its value."""
+    """One result: its place among all, and its value, which may be a `codec.Undecodable`."""
 
     seq: int
     place: int
@@ -116,7 +112,7 @@ class Delivery:
             seq, place, value = self._back[0]
             if value is _UNREAD:
                 found, _ = self._turn.read_outcomes(self._run, seq - 1, 1)
-                values = self._values(found[0]) if found and found[0].seq == seq else []
+                values = _values(found[0]) if found and found[0].seq == seq else []
                 if place >= len(values):
                     self.available -= 1
                     heapq.heappop(self._back)
@@ -139,18 +135,13 @@ class Delivery:
                 if not outcome.readable:
                     self._read_to = outcome.seq
                     continue
-                values = self._values(outcome)
-                if not values:
-                    self.available -= outcome.stop - outcome.start - self._skip
+                values = _values(outcome)
                 skip = self._skip if outcome.seq == self._read_to + 1 else 0
                 for index in range(skip, len(values)):
                     self._buffer.append(Item(outcome.seq, index, values[index]))
                 self._skip = 0
                 self._read_to = outcome.seq
 
-    def _values(self, outcome: OutcomeRecord) -> list[Any]:
-        try:
-            return codec.decode_batch(outcome.results, bounds=SERVED_ITEM)
-        except QueueError as error:
-            log.error("results of tasks from %d on can't be read: %s", outcome.first, error)
-            return []
+
+def _values(outcome: OutcomeRecord) -> list[Any]:
+    return codec.decode_each(outcome.results, 0, outcome.stop - outcome.start, SERVED_ITEM)

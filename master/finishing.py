@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .collector import ask_page, pairs
+from queue_manager.errors import ProtocolError
+
+from .collector import ask_page, check_pair, pairs
 from .complaints import JOB_ERRORS, Complaints
 from .wire import Wire
 
 
-def results(wire: Wire, run: int, last: int) -> Iterator[tuple[Any, Any]]:
+def results(
+    wire: Wire, run: int, last: int, complaints: Complaints
+) -> Iterator[tuple[Any, Any]]:
     """(payload, result) of every done task of a run, in order of completion.
 
     No more than two pages are in memory. last: the sequence number of its last outcome; what a
-    retry brings behind that is left to the next end.
+    retry brings behind that is left to the next end. A pair that can't be decoded is left out, and
+    is a complaint.
     """
     after = 0
     asked = ask_page(wire, run, after) if last else None
@@ -24,7 +29,19 @@ def results(wire: Wire, run: int, last: int) -> Iterator[tuple[Any, Any]]:
             asked = ask_page(wire, run, page.last)  # it comes while this one is used
         for ended in page.outcomes:
             if ended.seq <= last:
-                yield from pairs(ended, page.bodies[ended.first])
+                yield from _readable(pairs(ended, page.bodies[ended.first]), complaints)
+
+
+def _readable(
+    found: Iterator[tuple[Any, Any]], complaints: Complaints
+) -> Iterator[tuple[Any, Any]]:
+    for payload, result in found:
+        try:
+            check_pair(payload, result)
+        except ProtocolError as error:
+            complaints.note("finish", error)
+        else:
+            yield payload, result
 
 
 def call_finish(

@@ -90,7 +90,7 @@ def _printed(task: TaskStatus) -> Iterator[str]:
 
 
 def _value(body: bytes, position: int) -> Any:
-    (value,) = codec.decode_batch(body, position, position + 1)
+    (value,) = codec.decode_each(body, position, position + 1)
     return value
 
 

@@ -52,6 +52,8 @@ def _dumped(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """Plain data as Python writes it, for people; as JSON where a whole number is too long."""
+    if isinstance(value, codec.Undecodable):
+        return f"(can't be decoded: {value.error})"
     try:
         return repr(value)
     except ValueError:
@@ -107,15 +109,17 @@ def _tagged(value: Any, depth: int) -> dict[str, Any]:
         return {"$decimal": str(value)}
     if isinstance(value, uuid.UUID):
         return {"$uuid": str(value)}
+    if isinstance(value, codec.Undecodable):
+        return {"$undecodable": str(value.error)}
     return {f"${type(value).__name__}": repr(value)}
 
 
 def lines_of(run: int, block: ResultBlock) -> Iterator[Line]:
     """The ended tasks of a block, in task order."""
-    payloads = codec.decode_batch(block.body)
+    payloads = codec.decode_each(block.body, 0, block.count)
     ended: dict[int, tuple[str, Any, str, int]] = {}
     for range_ in block.ended:
-        results = codec.decode_batch(range_.results)
+        results = codec.decode_each(range_.results, 0, range_.stop - range_.start)
         for position, result in zip(range(range_.start, range_.stop), results, strict=True):
             attempts = block.attempts.get(block.first + position, 0) + 1
             ended[position] = ("done", to_json(result), "", attempts)
@@ -150,7 +154,7 @@ class Letter(NamedTuple):
 
 def letters_of(run: int, block: ResultBlock) -> Iterator[Letter]:
     """The dead letters of a block, in task order."""
-    payloads = codec.decode_batch(block.body)
+    payloads = codec.decode_each(block.body, 0, block.count)
     for letter in sorted(block.dead, key=lambda found: found.task):
         position = letter.task - block.first
         key = None if block.keys is None else block.keys[position]

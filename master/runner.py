@@ -70,7 +70,7 @@ def _collect_and_finish(wire: Wire, run: int, opened: RunOpened, job: Job) -> No
     reporter.say_last()
     if job.finish is not None:
         arguments = finish_arguments(job.finish, job.tasks, opened.words)
-        call_finish(job.finish, results(wire, run, end.last), arguments, complaints)
+        call_finish(job.finish, results(wire, run, end.last, complaints), arguments, complaints)
     collector.tell()
     ended_at = end.ended_at or 0.0
     wire.request(lambda seq: Finished(seq, run, ended_at), Accepted).result()

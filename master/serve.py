@@ -118,8 +118,8 @@ def _last_results(service: Service, run: Run) -> list[str]:
     outcomes, bodies = service.store.read_last_outcomes(run.id, LAST_RESULTS)
     lines: list[str] = []
     for outcome in outcomes:
-        payloads = codec.decode_batch(bodies[outcome.first], outcome.start, outcome.stop)
-        results = codec.decode_batch(outcome.results)
+        payloads = codec.decode_each(bodies[outcome.first], outcome.start, outcome.stop)
+        results = codec.decode_each(outcome.results, 0, outcome.stop - outcome.start)
         pairs = zip(payloads, results, strict=False)
         lines += [f"{_short(payload)} -> {_short(result)}" for payload, result in pairs]
     return [f"run {run.id} was done before; its last results:", *lines[-LAST_RESULTS:]]

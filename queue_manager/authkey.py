@@ -230,20 +230,37 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
+def write_file(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
+    """Write a file and sync it; readers find all of it or none.
+
+    Args:
+        path: its name, which it gets once it is whole.
+        data: its bytes.
+        mode: its permissions, whatever the umask is.
+        replace: it takes the place of an older file. False: an older file stays.
+
+    Raises:
+        FileExistsError: there is an older file, which must stay.
+        OSError: it can't be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(draft, mode)
+        name = os.replace if replace else os.link  # `link` never takes a name that is taken
+        name(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _make(path: Path, mode: int, variable: str, text: str) -> bytes:
     """Write a random text; of several that start at once, one wins and all return its text."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            with open(descriptor, "w") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(draft, mode)  # whatever the umask is
-            os.link(draft, path)  # whole or not at all, and never over another's key
-        finally:
-            os.unlink(draft)
+        write_file(path, f"{text}\n".encode(), mode, replace=False)
     except FileExistsError:
         pass
     except OSError as error:

@@ -15,6 +15,7 @@ import pickle
 import uuid
 import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -260,6 +261,32 @@ def decode_batch(
     if type(values) is not list or not set(map(type, values)) <= ATOMS:
         raise ProtocolError("a batch holds something else than atoms")
     return values if start == 0 and stop is None else values[start:stop]
+
+
+@dataclass(frozen=True)
+class Undecodable:
+    """Stands for a value that can't be decoded. error: why."""
+
+    error: ProtocolError
+
+
+def decode_each(data: bytes, start: int, stop: int, bounds: Bounds = ITEM) -> list[Any]:
+    """As `decode_batch`, but an `Undecodable` stands for each value that can't be decoded."""
+    try:
+        return decode_batch(data, start, stop, bounds)
+    except ProtocolError as error:
+        whole = error
+    try:
+        items = batch_items(data)[start:stop]
+    except ProtocolError:
+        items = []
+    found: list[Any] = []
+    for item in items:
+        try:
+            found.append(decode(item, bounds))
+        except ProtocolError as error:
+            found.append(Undecodable(error))
+    return found + [Undecodable(whole)] * (stop - start - len(found))
 
 
 def batch_items(data: bytes) -> list[bytes]:

@@ -8,12 +8,10 @@ matters is the master's to say.
 from __future__ import annotations
 
 import getpass
-import os
-import secrets
 import sys
 from pathlib import Path
 
-from .authkey import STRONG_KEY, weakness
+from .authkey import STRONG_KEY, weakness, write_file
 from .errors import SettingsError
 from .settings import load_settings
 
@@ -47,19 +45,8 @@ def keep_key(path: Path, key: bytes) -> None:
     Raises:
         SettingsError: the file can't be written; why.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(key + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(draft, _MODE)  # whatever the umask is
-            os.replace(draft, path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        write_file(path, key + b"\n", _MODE, replace=True)
     except OSError as error:
         raise SettingsError(f"the authkey can't be kept in {path}: {error.strerror}") from error
 

@@ -24,7 +24,7 @@ from .board import CANCEL_S, LIMIT, NONE, OPENED, POSITION, STARTED, STEP, Board
 from .pipe import STRAY, Cancel, Give, Report, SlotEnd
 from .printed import Tail, running
 from .reporter import FLUSH_S
-from .work_loop import copies, payloads_of, undecoded
+from .work_loop import copies, payloads_of
 
 LONGEST_SHARE_S = 1.0
 """A task counts as no longer than this, in seconds, for the size of later leases."""
@@ -293,9 +293,8 @@ class AsyncSlot:
     ) -> tuple[Any, BaseException | None]:
         running.set(tail)
         try:
-            bad = undecoded(payload)
-            if bad is not None:
-                return None, bad
+            if type(payload) is codec.Undecodable:
+                return None, payload.error
             work, position = self._job.work(payload), tail.position
             since, timeout_s = flight.flying[position], flight.lease.timeout_s
             value = await Steps(work, flight.page, position, since, timeout_s)

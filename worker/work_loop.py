@@ -28,13 +28,6 @@ copies: list[int] = []
 os.register_at_fork(after_in_child=lambda: copies.append(1))
 
 
-class _Bad:
-    """Stands for a payload that can't be decoded."""
-
-    def __init__(self, error: ProtocolError) -> None:
-        self.error = error
-
-
 def payloads_of(lease: Lease) -> tuple[Sequence[Any], bool]:
     """The payloads of a lease, and whether all of them could be decoded.
 
@@ -43,35 +36,15 @@ def payloads_of(lease: Lease) -> tuple[Sequence[Any], bool]:
     start, stop = lease.start, lease.stop
     try:
         return codec.decode_batch(lease.body, start, stop), True
-    except ProtocolError as error:
-        return _one_by_one(lease, error), False
-
-
-def _one_by_one(lease: Lease, error: ProtocolError) -> list[Any]:
-    try:
-        items = codec.batch_items(lease.body)[lease.start : lease.stop]
     except ProtocolError:
-        items = []
-    found: list[Any] = []
-    for item in items:
-        try:
-            found.append(codec.decode(item))
-        except ProtocolError as bad:
-            found.append(_Bad(bad))
-    lacking = lease.stop - lease.start - len(found)
-    return found + [_Bad(error)] * lacking
-
-
-def undecoded(payload: Any) -> ProtocolError | None:
-    """Why this payload could not be decoded; None when it could."""
-    return payload.error if type(payload) is _Bad else None
+        return codec.decode_each(lease.body, start, stop), False
 
 
 def careful(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """`work` that fails on the payloads that could not be decoded."""
 
     def run(payload: Any) -> Any:
-        if type(payload) is _Bad:
+        if type(payload) is codec.Undecodable:
             raise payload.error
         return work(payload)
 

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import queue
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from queue_manager import codec
 from queue_manager.errors import QueueError
@@ -23,25 +24,18 @@ log = logging.getLogger("quartermaster.master")
 LONGEST_WAIT_S = 100 * 365 * 86_400.0
 
 
+@dataclass(eq=False)
 class QueueFace:
     """What both queues share: the calls of `queue.Queue`, and their errors."""
 
-    exposed = QUEUE_METHODS
+    exposed: ClassVar[tuple[str, ...]] = QUEUE_METHODS
 
-    def __init__(
-        self,
-        turn: Turn,
-        sessions: StockSessions,
-        delivery: Delivery,
-        max_bytes: int,
-        rounds: Rounds,
-    ) -> None:
-        self._turn = turn
-        self._sessions = sessions
-        self._rounds = rounds
-        self._delivery = delivery
-        self._max_bytes = max_bytes
-        self._waiting: dict[Peer, Waiting] = {}
+    _turn: Turn
+    _sessions: StockSessions
+    _delivery: Delivery
+    _max_bytes: int
+    _rounds: Rounds
+    _waiting: dict[Peer, Waiting] = field(default_factory=dict, init=False)
 
     def call(
         self, peer: Peer, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]

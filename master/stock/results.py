@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from queue_manager import codec
 from queue_manager.errors import QueueError, StoreError
 from queue_manager.peer import Peer
 
 from ..changes import QUEUE_RUN, Changes
 from ..turn import Answer, Step
-from .calls import QueueFace
+from .calls import QueueFace, log
 from .sessions import StockSession
 
 
@@ -32,7 +33,7 @@ class ResultQueue(QueueFace):
                 break
             del self._waiting[peer]
             waiting.stop()
-            self._guard(peer, partial(peer.answer, item.value))
+            self._guard(peer, partial(_hand_over, peer, item.value))
 
     def ended(self, peer: Peer, reset: bool) -> None:
         if not reset:
@@ -73,3 +74,12 @@ class ResultQueue(QueueFace):
         stock.peer.answer(None)  # reading a result has settled it
 
     _join = _task_done
+
+
+def _hand_over(peer: Peer, value: Any) -> None:
+    """Answer a `get`. A result that can't be read is told to its reader, who counts on one."""
+    if type(value) is codec.Undecodable:
+        log.error("a result of the queue run can't be read: %s", value.error)
+        peer.fail(ValueError(f"this result can't be read: {value.error}"))
+    else:
+        peer.answer(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,8 @@ from queue_manager.records import NewBlock
 
 from ..broker.lease import Lease
 from ..changes import QUEUE_RUN, Changes
-from ..delivery import Delivery
-from ..turn import Answer, Step, Turn
+from ..turn import Answer, Step
 from .calls import QueueFace
-from .rounds import Rounds
 from .sessions import Joining, StockSession, StockSessions, Waiting
 
 log = logging.getLogger("quartermaster.master")
@@ -27,19 +26,11 @@ log = logging.getLogger("quartermaster.master")
 _LATE_S = 0.05
 
 
+@dataclass(eq=False)
 class TaskQueue(QueueFace):
     """The queue of tasks: `put` adds one to the queue run, `get` leases one."""
 
-    def __init__(
-        self,
-        turn: Turn,
-        sessions: StockSessions,
-        delivery: Delivery,
-        max_bytes: int,
-        rounds: Rounds,
-    ) -> None:
-        super().__init__(turn, sessions, delivery, max_bytes, rounds)
-        self._joining: dict[Peer, Joining] = {}
+    _joining: dict[Peer, Joining] = field(default_factory=dict, init=False)
 
     def turned(self, changes: Changes, now: float) -> None:
         """Give what is ready to those who wait; end the joins whose tasks have all ended."""

@@ -53,6 +53,24 @@ def order_of(pages: list[Page], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return order
 
 
+def test_a_result_that_cannot_be_decoded_is_a_complaint_and_the_others_are_collected() -> None:
+    bad = codec.encode_items([codec.encode("a"), b"\x80", codec.encode("c")])
+    told: list[Any] = []
+    collected: list[Any] = []
+    answered: Future[Page] = Future()
+    answered.set_result(
+        Page(1, [Ended(1, 11, 0, 3, bad)], {11: codec.encode_batch([1, 2, 3])}, 1, True, 1.0)
+    )
+    wire = cast(Wire, SimpleNamespace(request=lambda make, answer: answered, send=told.append))
+    complaints = Complaints()
+    reporter = Reporter(wire, 3, None, complaints)
+    Collector(
+        wire, 3, lambda *pair: collected.append(pair), 0, 0, complaints, reporter
+    ).collect_all()
+    assert collected == [(1, "a"), (3, "c")]
+    assert sum(message.errors for message in told) == 1
+
+
 def test_behind_a_page_with_little_on_it_more_is_let_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each commit of the master is a page of its own, with all that this costs both."""
     pause = f"paused {GATHER_S}"

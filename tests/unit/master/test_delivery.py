@@ -154,15 +154,40 @@ def test_more_results_than_are_read_ahead_all_come(play: Any, monkeypatch: Any) 
     play(scene)
 
 
-def test_a_result_that_cannot_be_read_is_passed_over(play: Any) -> None:
+@pytest.mark.parametrize(
+    ("batch", "good"),
+    [
+        (codec.encode_items([codec.encode("a"), b"\x80", codec.encode("c")]), {0: "a", 2: "c"}),
+        (b"L\x93\xa1a\x90\xa1c", {0: "a", 2: "c"}),
+        (b"L\x93\xa1a", {}),
+    ],
+    ids=["a pickle", "no atom", "cut off"],
+)
+def test_a_result_that_cannot_be_read_is_told_to_its_reader_alone(
+    play: Any, batch: bytes, good: dict[int, str]
+) -> None:
+    async def before(world: World) -> None:
+        world.store.commit(
+            Changes(
+                blocks=[BlockRecord(1, 0, 1, 3, codec.encode_batch([1, 2, 3]))],
+                outcomes=[OutcomeRecord(1, 0, 1, 1, 0, 3, batch)],
+                counts={0: RunCounts(3, 0, 3, last_seq=1)},
+            )
+        )
+
     async def scene(world: World) -> None:
         writer, reader = Client(world), Client(world)
-        world.broker.deliver(b"L\x91")
-        await writer.put_result("good")
-        assert await reader.read() == "good"
+        await writer.put_result("behind")
+        for index in range(3):
+            if index in good:
+                assert await reader.read() == good[index]
+            else:
+                with pytest.raises(ValueError, match="this result can't be read"):
+                    await reader.read()
+        assert await reader.read() == "behind"
         assert world.delivery.available == 0
 
-    play(scene)
+    play(before, scene)
 
 
 def test_reading_does_not_stop_for_ever_when_the_store_refuses_for_a_while(play: Any) -> None:

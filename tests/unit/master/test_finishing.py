@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,8 +14,9 @@ from master import runs
 from master.complaints import SHOWN, Complaints
 from master.finishing import call_finish, results
 from master.wire import Wire
+from queue_manager import codec
 from queue_manager.messages import Accepted, Collect, Finished, OpenRun, Page, RetryRun, TasksEnded
-from queue_manager.records import Failed, RunOptions
+from queue_manager.records import Ended, Failed, RunOptions
 
 from .conftest import FakePeer, World, block
 from .test_endings import Desk
@@ -57,7 +59,18 @@ async def ended_run(world: World, tasks: int, last_bad: bool = False) -> Any:
 
 
 def found(wire: FakeWire, run: Any, last: int) -> Iterator[tuple[Any, Any]]:
-    return results(cast(Wire, wire), run.id, last)
+    return results(cast(Wire, wire), run.id, last, Complaints())
+
+
+def test_a_pair_that_cannot_be_decoded_is_a_complaint_and_the_others_come() -> None:
+    bad = codec.encode_items([codec.encode(1), b"\x80", codec.encode(3)])
+    page = Page(7, [Ended(1, 11, 0, 3, bad)], {11: codec.encode_batch(list("abc"))}, 1, True, 1.0)
+    answered: Future[Page] = Future()
+    answered.set_result(page)
+    wire = cast(Wire, SimpleNamespace(request=lambda make, answer: answered))
+    complaints = Complaints()
+    assert list(results(wire, 1, 1, complaints)) == [("a", 1), ("c", 3)]
+    assert complaints.take() == 1
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from master.plain_json import FIELDS, Line, lines_of, shown, to_json
+from master.plain_json import FIELDS, Line, letters_of, lines_of, shown, to_json
 from queue_manager import codec
 from queue_manager.records import DeadLetter, Ended, ResultBlock
 
@@ -151,3 +151,20 @@ def test_a_line_of_json_does_not_steer_a_terminal_and_stays_exact() -> None:
 def test_what_is_shown_to_people_may_hold_an_int_of_any_size() -> None:
     assert shown([1, b"x"]) == "[1, b'x']"
     assert shown([LONG]).startswith('[{"$int": "0x')
+
+
+def test_a_task_that_cannot_be_decoded_takes_no_other_along() -> None:
+    """Whoever submits and whoever works encode: the master passes on what it does not open."""
+    bad = codec.encode_items([codec.encode(1), b"\x80", codec.encode(3), codec.encode(4)])
+    block = result_block(
+        body=bad,
+        ended=[Ended(5, 11, 0, 1, codec.encode_items([b"\x80"]))],
+        dead=[DeadLetter(12, 1, 0, "an item cannot be decoded", "")],
+    )
+    done, dead = lines_of(1, block)
+    assert done["payload"] == 1
+    assert list(done["result"]) == ["$undecodable"]
+    assert list(dead["payload"]) == ["$undecodable"]
+    (letter,) = letters_of(1, block)
+    assert "can't be decoded" in shown(letter.payload)
+    json.loads(letter.line.json())

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from queue_manager.authkey import find_authkey, installation_salt, master_authkey, weakness
+from queue_manager.authkey import (
+    find_authkey,
+    installation_salt,
+    master_authkey,
+    weakness,
+    write_file,
+)
 from queue_manager.errors import SettingsError
 from queue_manager.settings import Settings, load_settings
 
@@ -92,6 +98,26 @@ def test_masters_that_start_at_once_agree_on_one_key(make: Make, tmp_path: Path)
     with ThreadPoolExecutor(16) as pool:
         assert len(set(pool.map(begin, range(16)))) == 1
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_file_is_whole_and_takes_the_place_of_an_older_one_only_if_it_may(
+    tmp_path: Path, replace: bool
+) -> None:
+    path = tmp_path / "authkey"
+    before = os.umask(0o777)
+    try:
+        write_file(path, b"first", 0o640, replace=replace)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+    if replace:
+        write_file(path, b"second", 0o600, replace=True)
+    else:
+        with pytest.raises(FileExistsError):
+            write_file(path, b"second", 0o600, replace=False)
+    assert path.read_bytes() == (b"second" if replace else b"first")
+    assert [found.name for found in tmp_path.iterdir()] == ["authkey"]
 
 
 def test_a_key_file_that_cannot_be_made_or_is_empty_is_one_line(make: Make, tmp_path: Path) -> None:

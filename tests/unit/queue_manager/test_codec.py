@@ -256,6 +256,26 @@ def test_random_bytes_never_do_more_than_a_protocol_error(data: bytes, start: by
             attempt()
 
 
+@pytest.mark.parametrize(
+    ("data", "bad"),
+    [
+        (codec.encode_batch([0, 1, 2, 3]), set()),
+        (codec.encode_items([codec.encode(0), b"\x80", codec.encode(2), b""]), {1, 3}),
+        (b"L\x94\x00\x90\x02\x80", {1, 3}),
+        (b"L\x94\x00\x01", {0, 1, 2, 3}),
+        (b"?", {0, 1, 2, 3}),
+    ],
+    ids=["good", "items", "atoms", "cut off", "no batch"],
+)
+def test_a_value_that_cannot_be_decoded_takes_no_other_along(data: bytes, bad: set[int]) -> None:
+    for start, stop in ((0, 4), (1, 3)):
+        found = codec.decode_each(data, start, stop)
+        is_bad = {start + n for n, value in enumerate(found) if type(value) is codec.Undecodable}
+        assert is_bad == bad & set(range(start, stop))
+        assert len(found) == stop - start
+        assert all(value == start + n for n, value in enumerate(found) if start + n not in bad)
+
+
 def test_a_value_above_the_limit_is_told_to_use_the_shared_disk() -> None:
     codec.check_size(b"x" * 10, 10, "payload")
     with pytest.raises(TooLargeError, match=r"payload takes 11 bytes.*shared disk"):
