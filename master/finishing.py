@@ -12,9 +12,7 @@ from .complaints import JOB_ERRORS, Complaints
 from .wire import Wire
 
 
-def results(
-    wire: Wire, run: int, last: int, complaints: Complaints
-) -> Iterator[tuple[Any, Any]]:
+def results(wire: Wire, run: int, last: int, complaints: Complaints) -> Iterator[tuple[Any, Any]]:
     """(payload, result) of every done task of a run, in order of completion.
 
     No more than two pages are in memory. last: the sequence number of its last outcome; what a

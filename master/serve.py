@@ -21,6 +21,7 @@ from .broker.run import Run
 from .plain_json import shown
 from .runners import uncollected
 from .service import Service
+from .versions import without_seed
 
 log = logging.getLogger("quartermaster.master")
 
@@ -103,7 +104,8 @@ async def _seed(service: Service) -> None:
     try:
         run, created = await service.submit(job, split_arguments(settings.job_args), key)
     except QueueError as error:
-        log.error("JOB=%s: %s; the master serves without it", job, error)
+        if service.versions.is_news(job, error):
+            log.error("%s", without_seed(job, error))
         return
     if not created and not run.active and not uncollected(run):
         if run.state != "pruned":

@@ -107,9 +107,9 @@ class Service:
         rounds = Rounds(turn, self._stock, failures, settings.queue_stock_ack)
         tasks = TaskQueue(turn, self._stock, delivery, most, rounds)
         results = ResultQueue(turn, self._stock, delivery, most, rounds)
-        self._versions = Versions(turn, JobFiles(settings.jobs_folder))
-        self._versions.on_changed.append(self._code_changed)
-        self._workers.on_lacks.append(lambda run: self._versions.complained(run.job))
+        self.versions = Versions(turn, JobFiles(settings.jobs_folder))
+        self.versions.on_changed.append(self._code_changed)
+        self._workers.on_lacks.append(lambda run: self.versions.complained(run.job))
         self._pruning = Pruning(turn, settings.queue_keep_days, delivery)
         self._pruning.queue.on_letters = tasks.letters_pruned
         self.book = StatusBook(turn, self)
@@ -153,7 +153,7 @@ class Service:
         """Which room each message of our own sessions belongs to."""
         runs, turn, letters = self.runs, self.turn, Letters(self.turn, self)
         code = CodeDesk(self.settings.jobs_folder)
-        endings = Endings(turn, self._workers, self.runners, self._versions)
+        endings = Endings(turn, self._workers, self.runners, self.versions)
         return {
             StartRun: self._start_run,
             OpenRun: runs.open,
@@ -205,7 +205,7 @@ class Service:
     async def stop(self) -> None:
         """Close in good order; nothing that was acknowledged is lost."""
         self._ticking.cancel()
-        self._versions.stop()
+        self.versions.stop()
         self._pruning.stop()
         await self.runners.stop()
         self.turn.stop()
@@ -222,7 +222,7 @@ class Service:
         found = self.runs.find(key, job, words)
         if found is not None:
             return found, False
-        version, options = await self._versions.first(job, words)
+        version, options = await self.versions.first(job, words)
         answer: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
         self.runs.start(
             job,
@@ -259,7 +259,7 @@ class Service:
                     complaint = str(error)
                     log.warning("can't touch HEALTH_FILE: %s", error)
             now = time.monotonic()
-            for act in (self._workers.tick, self._versions.tick, self.book.waits.tick):
+            for act in (self._workers.tick, self.versions.tick, self.book.waits.tick):
                 guarded(functools.partial(act, now))
             guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
@@ -288,4 +288,4 @@ class Service:
         return self.runners.all.get(run)
 
     def job_trouble(self, job: str) -> str:
-        return self._versions.trouble.get(job, "")
+        return self.versions.trouble.get(job, "")

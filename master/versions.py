@@ -74,6 +74,7 @@ class Versions:
         self._refused: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: dict[str, asyncio.Lock] = {}
+        self._said: dict[str, str] = {}
         self.trouble: dict[str, str] = {}
         self.on_changed: list[Callable[[str, list[Run]], None]] = []
 
@@ -136,7 +137,7 @@ class Versions:
             try:
                 version = await self._files.version(job)
             except QueueError as error:
-                self._complain(job, f"{error}; its tasks wait until it is back")
+                self._complain(job, error, "its tasks wait until it is back")
                 return
             if any(run.version != version for run in self._runs_of(job)):
                 options = await self._options(job, version)
@@ -155,7 +156,7 @@ class Versions:
             options = await self._files.options(job, None)
         except RefusedError as error:
             self._refused[job] = version
-            self._complain(job, f"{error}; tasks of {job} wait until that is mended")
+            self._complain(job, error, f"tasks of {job} wait until that is mended")
             return None
         self._is_fine(job)
         return options
@@ -199,15 +200,29 @@ class Versions:
             for listener in self.on_changed:
                 listener(job, [run for run, _ in changed])
 
-    def _complain(self, job: str, line: str) -> None:
-        """Say a lasting trouble once, not at each look."""
-        if self.trouble.get(job) != line:
-            self.trouble[job] = line
+    def is_news(self, job: str, error: QueueError) -> bool:
+        """Whether the log does not have this trouble of a job yet; now it is to be there."""
+        before, self._said[job] = self._said.get(job), str(error)
+        return before != str(error)
+
+    def _complain(self, job: str, error: QueueError, what: str) -> None:
+        """Say a lasting trouble once, not at each look. what: becomes of the tasks."""
+        runs = self._runs_of(job)
+        self.trouble[job] = line = f"{error}; {what}"
+        if runs and all(run.id == QUEUE_RUN and not run.unended for run in runs):
+            line = without_seed(job, error)  # no task waits for it
+        if self.is_news(job, error):
             log.warning("%s", line)
 
     def _is_fine(self, job: str) -> None:
+        self._said.pop(job, None)
         self._refused.pop(job, None)
         self.trouble.pop(job, None)
+
+
+def without_seed(job: str, error: QueueError) -> str:
+    """What the log says of a JOB that can't be used."""
+    return f"JOB={job}: {error}; the master serves without it"
 
 
 def _options_of(run: Run, found: RunOptions | None) -> RunOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Literal
 
 QueueName = Literal["task", "result"]
@@ -79,7 +79,7 @@ def parse_names(text: str) -> dict[str, QueueName]:
     for part in text.split(","):
         queue, _, name = (word.strip() for word in part.partition(":"))
         which = _QUEUES.get(queue)
-        if which is None or not _is_name(name) or name in _OURS:
+        if which is None or not _is_name(name) or name in ALWAYS:
             raise ValueError(part)
         if found.setdefault(name, which) != which:
             raise ValueError(part)
@@ -87,23 +87,32 @@ def parse_names(text: str) -> dict[str, QueueName]:
 
 
 _QUEUES: dict[str, QueueName] = {"task": "task", "result": "result"}
-_OURS = {*TASK_QUEUE, *RESULT_QUEUE, EXCHANGE}
+ALWAYS = frozenset({*TASK_QUEUE, *RESULT_QUEUE, EXCHANGE})
+"""The names that every master registers."""
 
 
 def _is_name(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z_]\w*", name) is not None and len(name) <= MOST_CHARACTERS
 
 
-def unknown(name: str, registered: Iterable[str]) -> str:
-    """What a script is told that asks for a name that is not here."""
-    more = sorted(set(registered) - _OURS)[:_NAMED]
-    also = f" QUEUE_NAMES has added {', '.join(more)}." if more else ""
+def unknown(name: str, added: Mapping[str, QueueName]) -> str:
+    """What a script is told that asks for a name that is not here.
+
+    added: the names that QUEUE_NAMES has given so far; what is to be set keeps them.
+    """
     shown = name if _is_name(name) else "NAME"
+    before = [f"{queue}:{given}" for given, queue in sorted(added.items())]
+    also = f" QUEUE_NAMES has added {', '.join(sorted(added)[:_NAMED])}." if added else ""
+    if len(before) <= _NAMED:
+        task, result = (",".join([*before, f"{queue}:{shown}"]) for queue in _QUEUES)
+        how = f"set QUEUE_NAMES={task} or QUEUE_NAMES={result} on the master"
+    else:
+        how = f"append ,task:{shown} or ,result:{shown} to QUEUE_NAMES on the master"
     return (
         f"no {name!r} is registered on this network. The queue of tasks is get_task_queue,"
         " getTaskQueue, get_job_q, task_queue and their like; the queue of results is"
         f" get_result_queue, getResultQueue, get_result_q, result_queue and their like.{also}"
-        f" To add one, set QUEUE_NAMES=task:{shown} or QUEUE_NAMES=result:{shown} on the master"
+        f" To add one, {how}"
     )
 
 

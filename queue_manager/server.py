@@ -38,7 +38,10 @@ _HANDSHAKES_AT_ONCE = 32
 _CROWDED_HANDSHAKE_S = 1.0
 _FILES_A_VISITOR = 4  # of all that may be open, no more than a quarter for strangers
 _STOCK_EXTRA_BYTES = 64 * 1024
-_OF_QUEUES = {"task": names.TASK_QUEUE[0], "result": names.RESULT_QUEUE[0]}
+_OF_QUEUES: dict[names.QueueName, str] = {
+    "task": names.TASK_QUEUE[0],
+    "result": names.RESULT_QUEUE[0],
+}
 _HOSTS_LOGGED, _NAMES_LOGGED = 256, 8
 """Of so many hosts, and of so many names of each, it is remembered what they asked for in vain."""
 
@@ -121,10 +124,11 @@ class LoopServer:
         """
         registered = self._registry.get(typeid)
         if registered is None:
-            typeid = _OF_QUEUES.get(names.queue_named(typeid) or "", typeid)
+            queue = names.queue_named(typeid)
+            typeid = typeid if queue is None else _OF_QUEUES[queue]
             registered = self._registry.get(typeid)
         if registered is None or registered[0] is None:
-            raise KeyError(names.unknown(typeid, self._registry))
+            raise KeyError(names.unknown(typeid, self._added()))
         if typeid not in self._served:
             self._served[typeid] = registered[0]()
         return self._served[typeid]
@@ -138,8 +142,15 @@ class LoopServer:
         if len(self._asked_in_vain) > _HOSTS_LOGGED:
             self._asked_in_vain.pop(next(iter(self._asked_in_vain)))
         log.warning(
-            "%s asks for a name that is not here: %s", host, names.unknown(typeid, self._registry)
+            "%s asks for a name that is not here: %s", host, names.unknown(typeid, self._added())
         )
+
+    def _added(self) -> dict[str, names.QueueName]:
+        """The names beside those that are always here, and the queue behind each."""
+        here = {name: self.served(name) for name, entry in self._registry.items() if entry[0]}
+        queues = {here[name]: queue for queue, name in _OF_QUEUES.items() if name in here}
+        others = {name: served for name, served in here.items() if name not in names.ALWAYS}
+        return {name: queues[served] for name, served in others.items() if served in queues}
 
     def reject(self, where: str, why: str) -> None:
         """Count a connection that was turned away, and log the first of each kind and host."""

@@ -19,7 +19,7 @@ from ..broker.lease import Lease
 from ..changes import QUEUE_RUN, Changes
 from ..turn import Answer, Step
 from .calls import QueueFace
-from .sessions import Joining, StockSession, StockSessions, Waiting
+from .sessions import Joining, StockSession, Waiting
 
 log = logging.getLogger("quartermaster.master")
 

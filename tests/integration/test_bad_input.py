@@ -367,6 +367,8 @@ def test_a_seed_that_is_wrong_is_one_line_in_the_log(start_master: Callable[...,
     master = start_master(JOB="nosuch")
     master.process.says("^JOB=nosuch: no job 'nosuch'.*; the master serves without it")
     assert master.client()("tasks.qsize()") == 0
+    master.process.terminate()
+    assert len(master.process.lines("no job 'nosuch'")) == 1
 
 
 def test_a_run_that_is_not_there_is_one_line(master: Master) -> None:

@@ -308,6 +308,10 @@ def test_queue_names_adds_names(start_master: Callable[..., Master]) -> None:
     client("manager.get_x().put(1)")
     assert client("(tasks.get(timeout=5), manager.get_y().put(2))")[0] == 1
     assert client("results.get(timeout=5)") == 2
+    client("manager.register('get_z')")
+    keeps = "QUEUE_NAMES=task:get_x,result:get_y,task:get_z"
+    with pytest.raises(ValueError, match=f"added get_x, get_y.*set {keeps} "):
+        client("manager.get_z()")
 
 
 @pytest.mark.parametrize("python", [pytest.param(path, id=name) for name, path in stock_pythons()])

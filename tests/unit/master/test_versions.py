@@ -13,7 +13,7 @@ import pytest
 from master import versions
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
-from master.versions import COMPLAINT_S, EVERY_S, Versions
+from master.versions import COMPLAINT_S, EVERY_S, Versions, without_seed
 from queue_manager.errors import RefusedError, UnknownJobError
 from queue_manager.records import GroupLimit, RunOptions
 
@@ -289,3 +289,35 @@ def test_the_queue_run_takes_of_the_options_what_the_job_needs_and_nothing_else(
         assert (queue.version, queue.options) == (OLD, RunOptions(needs=["gpu"]))
 
     play(scene)
+
+
+@pytest.mark.parametrize("seed_first", [True, False])
+def test_a_job_that_is_not_there_is_said_once_by_whoever_finds_it_first(
+    play: Play, caplog: pytest.LogCaptureFixture, seed_first: bool
+) -> None:
+    """The seed and the look at the queue run's job find the same trouble."""
+
+    async def seed(rig: Rig) -> None:
+        with pytest.raises(UnknownJobError) as raised:
+            await rig.versions.first("nojob", [])
+        if rig.versions.is_news("nojob", raised.value):
+            logging.getLogger().error("%s", without_seed("nojob", raised.value))
+
+    async def scene(rig: Rig) -> None:
+        rig.run(QUEUE_RUN, job="nojob", version="")
+        rig.files.missing = "no job 'nojob'"
+        for act in (seed, Rig.tick) if seed_first else (Rig.tick, seed):
+            await act(rig)
+        await rig.tick()
+        rig.files.missing = ""
+        await rig.tick()
+        rig.files.missing = "no job 'nojob'"
+        rig.broker.runs[QUEUE_RUN].tasks = 1
+        await rig.tick()
+
+    play(scene)
+    said = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+    assert said == [
+        "JOB=nojob: no job 'nojob'; the master serves without it",
+        "no job 'nojob'; its tasks wait until it is back",
+    ]

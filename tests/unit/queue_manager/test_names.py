@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from queue_manager.names import EXCHANGE, QUEUE_METHODS, queue_named, unknown
+from queue_manager.names import EXCHANGE, QUEUE_METHODS, parse_names, queue_named, unknown
 
 TASKS = [
     "get_task_queue", "getTaskQueue", "GetTaskQueue", "task_queue", "Task_Queue", "get_task_q",
@@ -42,15 +44,21 @@ def test_a_name_that_says_neither_is_of_no_queue(name: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_that_there_are_and_how_to_add_one() -> None:
-    told = unknown("get_x", ["get_task_queue", EXCHANGE, "get_y"])
-    for part in (
-        "no 'get_x'",
-        "get_job_q",
-        "getResultQueue",
-        "added get_y",
-        "QUEUE_NAMES=task:get_x",
-    ):
+    told = unknown("get_x", {})
+    for part in ("no 'get_x'", "get_job_q", "getResultQueue", "QUEUE_NAMES=task:get_x or"):
         assert part in told
-    assert EXCHANGE not in told
-    assert "\n" not in unknown("a\nb", [])
-    assert len(unknown("x", [f"get_{n}" for n in range(10_000)])) < 1_000
+    assert "\n" not in unknown("a\nb", {})
+
+
+def test_what_is_to_be_set_keeps_the_names_that_were_added_before() -> None:
+    told = unknown("get_x", {"get_y": "result", "get_a": "task"})
+    assert "QUEUE_NAMES has added get_a, get_y." in told
+    values = re.findall(r"QUEUE_NAMES=(\S+)", told)
+    before = {"get_y": "result", "get_a": "task"}
+    assert [parse_names(value) for value in values] == [
+        {**before, "get_x": "task"},
+        {**before, "get_x": "result"},
+    ]
+    many = unknown("get_x", {f"get_{n}": "task" for n in range(10_000)})
+    assert len(many) < 1_000
+    assert "append ,task:get_x or ,result:get_x to QUEUE_NAMES" in many
