@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,40 @@ def run(number: int, words: list[str], **fields: Any) -> RunStatus:
 def lines(*runs: RunStatus, sessions: Any = (), why: Any = ()) -> list[str]:
     status = Status(1, "9.9", "here:5", 61.0, list(runs), list(sessions), 0, list(why))
     return list(status_lines(status))
+
+
+DOCUMENTED = Path(__file__).parents[3] / "docs" / "operations.md"
+
+
+def counted(number: int, state: str, job: str, *words: str, **counts: int) -> RunStatus:
+    """A run with no tasks but these."""
+    none = dict.fromkeys(("tasks", "waiting", "leased", "delayed", "done", "dead"), 0)
+    return run(number, list(words), state=state, job=job, **(none | counts))
+
+
+def worker(name: str, address: str, *tasks: int, tags: Sequence[str] = ()) -> SessionStatus:
+    """A worker that has run tasks of run 3 for 2.6 s, one in each slot."""
+    running = [Running(3, task, 2.6) for task in tasks]
+    slots, where = len(tasks), ("", address, "0.1.0")
+    return SessionStatus("worker", name, slots, slots, 2.6, 66.0, *where, list(tags), running)
+
+
+def test_the_example_in_the_documents_is_what_is_printed() -> None:
+    text = DOCUMENTED.read_text().partition("## What `qm status` says\n\n```\n")[2]
+    runs = [
+        counted(0, "active", "square"),
+        counted(3, "active", "sleepy", "count=9", "s=3", tasks=9, waiting=2, leased=7),
+        counted(2, "failed", "crash", tasks=6, done=1, dead=5),
+        counted(1, "done", "square", tasks=10, done=10),
+    ]
+    where = ("", "172.18.0.2:53290", "0.1.0")
+    sessions = [
+        worker("2fa762cc96dc/7", "172.18.0.3:46114", 2),
+        worker("a953667bd63a/7", "172.18.0.4:46128", 1, 3, 5, 6, 8, 9, tags=["bigmem", "gpu"]),
+        SessionStatus("client", "50f8dd334c90/162", 0, 0, 0.0, 0.0, *where),
+    ]
+    status = Status(1, "0.1.0", "0.0.0.0:5000", 66.0, runs, sessions, 8, [])
+    assert text.partition("\n```")[0].splitlines() == list(status_lines(status))
 
 
 def test_arguments_are_never_cut() -> None:
