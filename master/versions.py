@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -73,7 +75,7 @@ class Versions:
         self._looked: dict[str, float] = {}
         self._refused: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._said: dict[str, str] = {}
         self.trouble: dict[str, str] = {}
         self.on_changed: list[Callable[[str, list[Run]], None]] = []
@@ -112,7 +114,12 @@ class Versions:
 
     def tick(self, now: float) -> None:
         """Look at the jobs of active runs that were not looked at for a while."""
-        for job in {run.job for run in self._turn.broker.runs.values() if run.active and run.job}:
+        jobs = {run.job for run in self._turn.broker.runs.values() if run.active and run.job}
+        kept: tuple[dict[str, Any], ...] = (self._looked, self._refused, self._said, self.trouble)
+        for known in kept:
+            for job in known.keys() - jobs:  # nobody is left who would have to know
+                del known[job]
+        for job in jobs:
             self._start_after(job, EVERY_S, now)
 
     def stop(self) -> None:

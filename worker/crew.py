@@ -79,6 +79,8 @@ class Crew:
         self._limits = Limits(self.holdings)
         self._ticking = False
         self._full = False
+        if fetched is not None:
+            fetched.in_use = self._folders_in_use
 
     def start(self) -> None:
         """Start the slots."""
@@ -136,6 +138,10 @@ class Crew:
         self._full = False
         claims.recognize(self.holdings, leases)
         self._feed()
+
+    def _folders_in_use(self) -> set[str]:
+        given = {held.folder for held in self.holdings.all()}
+        return given | {slot.folder for slot in self.holdings.slots}
 
     def code_came(self) -> None:
         """Code of a job has come, or does not come: what waits for it can go on."""

@@ -19,6 +19,12 @@ from queue_manager.loading import job_version, version_of
 ASK_AGAIN_S = 5.0
 REFUSED_S = 60.0
 
+KEPT = 32
+"""So many versions that no slot uses stay on this disk: going back to one is usual."""
+
+KEPT_REFUSALS = 256
+"""So many refusals are remembered; a version that was refused before those is asked for again."""
+
 _VERSION = re.compile("[0-9a-f]{64}")
 """A SHA-256 in hex; a version is the name of a folder here."""
 
@@ -29,10 +35,13 @@ class FetchedCode:
     Args:
         ask: asks the master for the files of a job in a version; the answer is `came` or `refused`.
             It raises JobError when they must not travel on this connection.
+
+    in_use: tells the folders that slots, and leases that wait for one, run code from.
     """
 
     def __init__(self, ask: Callable[[str, str], None]) -> None:
         self._ask = ask
+        self.in_use: Callable[[], set[str]] = set
         self._root: Path | None = None
         self._folders: dict[str, Path] = {}
         self._asked: dict[str, float] = {}
@@ -48,6 +57,7 @@ class FetchedCode:
         if not _VERSION.fullmatch(version):
             raise JobError(f"the master names a version that is none: {version[:80]!r}")
         if version in self._folders:
+            self._folders[version] = self._folders.pop(version)  # used last
             return self._folders[version]
         until, why = self._refused.get(version, (0.0, ""))
         if now < until:
@@ -64,9 +74,17 @@ class FetchedCode:
             return
         try:
             _check(version, files)
+            self._make_room()
             self._folders[version] = self._store(job, version, files)
         except (JobError, OSError, ValueError) as error:
             self.refused(version, f"its code from the master can't be used: {error}")
+
+    def _make_room(self) -> None:
+        """Delete versions that nobody uses, the longest unused first, until few are left."""
+        used = self.in_use()
+        idle = [version for version, folder in self._folders.items() if str(folder) not in used]
+        for version in idle[: max(0, len(idle) - KEPT + 1)]:
+            shutil.rmtree(self._folders.pop(version).parent, ignore_errors=True)
 
     def _store(self, job: str, version: str, files: Mapping[str, bytes]) -> Path:
         """Write files that were checked; nothing stays of what can't be used."""
@@ -85,7 +103,10 @@ class FetchedCode:
     def refused(self, version: str, why: str) -> None:
         """It does not come."""
         self._asked.pop(version, None)
+        self._refused.pop(version, None)  # the newest is the last
         self._refused[version] = (time.monotonic() + REFUSED_S, why)
+        while len(self._refused) > KEPT_REFUSALS:
+            del self._refused[next(iter(self._refused))]
 
     def forget_asked(self) -> None:
         """The connection is another one: what was asked for must be asked for again."""

@@ -63,7 +63,8 @@ class Slot:
     """One process that runs `work`, from its start to its end; then another takes its place.
 
     held: its leases, the oldest first. job, version: of the last lease. warm: versions of the
-    jobs that it has imported and set up. quick: its last lease was short, so the next may wait in
+    jobs that it has imported and set up. folder: of code that came from the master, which it
+    may import more from. quick: its last lease was short, so the next may wait in
     its pipe. deaths: how many slots in its place died in a row without finishing a task. doom:
     why it is being killed. stopped_s: for how long it has been seen stopped.
     """
@@ -82,6 +83,7 @@ class Slot:
         self.held: list[Held] = []
         self.job, self.version = "", ""
         self.warm: dict[str, str] = {}
+        self.folder = ""
         self.quick = False
         self.concurrency = 1
         self.deaths = deaths
@@ -206,6 +208,7 @@ class Slot:
         if (lease.job, held.version) != (self.job, self.version):
             self.concurrency = 1  # until it says how many it runs at a time
         self.job, self.version = lease.job, held.version
+        self.folder = held.folder or self.folder
         self.held.append(held)
         self._send(frame(Give(lease, held.page, held.version, max_bytes, held.alone, held.folder)))
 

@@ -229,6 +229,7 @@ class Groups:
         Of those that may, the least urgent go when they alone are too many.
         """
         self._leave_own(now)
+        self._leave_starts(now)
         slack = LANES // 8
         self._stay = min(self._stay, len(self.lanes))
         if len(self.lanes) <= max(LANES, self._stay) + slack:
@@ -263,6 +264,18 @@ class Groups:
                 limits.leave(group, now)
             self._own_stays = sum(not limits.may_leave(g) for g in limits.own)
         if len(self._pauses) > 2 * len(limits.starts) + _COOLING:
+            self._sort_pauses()
+
+    def _leave_starts(self, now: float) -> None:
+        """Groups that pause and are too many are looked for on disk, when that may be over."""
+        gone = self.limits.forget_starts(now)
+        waiting = self._wait.intersection(gone)
+        if waiting:
+            self._wait -= waiting
+            next_at = min(self.limits.next_at(g, self.limits.started_at(g)) for g in waiting)
+            self.hidden.look_again(next_at)
+            self.hidden.strays_again_at = min(self.hidden.strays_again_at, next_at)
+        if gone:
             self._sort_pauses()
 
     def _sort_pauses(self) -> None:

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from queue_manager.records import GroupLimit
 
 from ..changes import GroupRecord
+from .past import Past
+
+STARTS = 32_768
+"""Of so many groups of a run without a lane it is known by name when they started, 0.3 kB each."""
 
 
 @dataclass(slots=True)
@@ -31,7 +35,8 @@ class Own:
 class Limits:
     """The limits of one run. limit: of the groups that have none of their own.
 
-    starts: when a group without a lane started last, while its pause goes on (monotonic).
+    starts: when a group without a lane started last, while its pause goes on (monotonic). past: the
+    same of those that are too many to have by name.
     started_before: of a group without a lane and without anything of its own nobody knows when it
     started last, but not later than then (monotonic).
 
@@ -48,6 +53,7 @@ class Limits:
         self.more = False
         self.left_at = self.forgotten_at = -math.inf
         self.starts: dict[str, float] = {}
+        self.past = Past()
 
     def of(self, group: str) -> GroupLimit:
         """The limit that counts for a group."""
@@ -98,7 +104,7 @@ class Limits:
             return self.starts[group]
         every_s = (record.limit or self.limit).every_s
         left_at = min(self.left_at, max(self.left_at, until) - every_s)
-        return max(self.forgotten_at, left_at)
+        return max(self.forgotten_at, left_at, self.past.started_at(group))
 
     def unknown(self, group: str) -> bool:
         """Whether a group without a lane may have something of its own that is on disk alone."""
@@ -125,7 +131,25 @@ class Limits:
         if started_at is not None:
             return started_at
         own = self.own.get(group)
-        return self.started_before if own is None else own.started_at
+        if own is not None:
+            return own.started_at
+        return max(self.started_before, self.past.started_at(group))
+
+    def forget_starts(self, now: float) -> list[str]:
+        """Have the newer half of the starts no longer by name where they are too many; whose.
+
+        What a group has of its own says how long it pauses: such a group stays.
+        """
+        over = self.past.forget(now - self.limit.every_s)
+        self.started_before = max(self.started_before, over)
+        if len(self.starts) <= STARTS + len(self.own):
+            return []
+        free = [group for group in self.starts if group not in self.own]
+        free.sort(key=self.starts.__getitem__)
+        gone = {group: self.starts.pop(group) for group in free[len(free) // 2 :]}
+        if gone:
+            self.past.add(gone)
+        return list(gone)
 
     def keep(self, group: str, started_at: float) -> None:
         """The lane of a group goes, which may start a task: its pauses are over."""
@@ -139,7 +163,8 @@ class Limits:
     def clear(self) -> None:
         """The run has ended. What groups have of their own is on disk, should it go on."""
         starts = (own.started_at for own in self.own.values())
-        self.started_before = max([self.started_before, *starts, *self.starts.values()])
+        past = self.past.forget(math.inf)
+        self.started_before = max([self.started_before, past, *starts, *self.starts.values()])
         self.forgotten_at = max(self.forgotten_at, self.started_before)
         self.more = self.more or bool(self.own)
         self.own.clear()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from master.broker import lane as lane_room
+from master.broker import limits as limits_room
+from master.broker import past as past_room
 from master.broker.hidden import Hidden
 from master.broker.lane import Groups
+from master.broker.past import Past
 from queue_manager.records import GroupLimit
 
 from .desk import Desk, tasks
@@ -87,6 +92,49 @@ def test_a_group_without_a_lane_keeps_its_pause() -> None:
     assert all(len(times) == 2 and times[1] - times[0] >= 5.0 for times in started.values())
     assert all(times[1] - times[0] < 6.0 for times in started.values()), "nobody waits longer"
     assert not groups(desk).limits.starts, "a pause that is over is forgotten"
+
+
+def test_pauses_of_any_number_of_groups_take_bounded_memory_and_all_of_them_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits_room, "STARTS", 16)
+    monkeypatch.setattr(past_room, "MOST", 4)
+    desk = filled(MANY, GroupLimit(every_s=30.0), each=2)
+    session = desk.session(free=10**6)
+    started: dict[str, list[float]] = {}
+    most = pauses = 0
+    for _ in range(80):
+        settle(desk)
+        while (lease := desk.broker.lease(session, desk.now)) is not None:
+            started.setdefault(str(lease.lane.group), []).append(desk.now)
+            desk.done(lease)
+            desk.commit()
+            settle(desk)
+            known = groups(desk)
+            most = max(most, len(known.limits.starts), len(known.limits.past._sets))
+            pauses = max(pauses, len(known._pauses), len(known._wait))
+        desk.later(1.0)
+    assert most <= 16 + 2 * LANES
+    assert pauses <= 3 * (16 + 2 * LANES) + lane_room._COOLING
+    assert len(started) == MANY
+    assert all(len(times) == 2 for times in started.values())
+    gaps = [second - first for first, second in started.values()]
+    assert min(gaps) >= 30.0
+    assert max(gaps) < 40.0
+    assert not groups(desk).limits.past._sets, "a pause that is over is forgotten"
+
+
+def test_starts_that_nobody_has_by_name_are_told_late_and_never_early() -> None:
+    past = Past()
+    started = {f"group {n}": float(n) for n in range(40_000)}
+    for first in range(0, 40_000, 10_000):
+        past.add({f"group {n}": float(n) for n in range(first, first + 10_000)})
+    assert all(past.started_at(group) >= at for group, at in started.items())
+    others = [past.started_at(f"another {n}") for n in range(10_000)]
+    assert sum(at > -math.inf for at in others) < 100
+    assert past.forget(19_999.0) == 19_999.0
+    assert past.started_at("group 39999") == 39_999.0
+    assert sum(past.started_at(f"group {n}") > -math.inf for n in range(20_000)) < 200
 
 
 def test_an_urgent_group_comes_first_however_many_wait() -> None:

@@ -321,3 +321,21 @@ def test_a_job_that_is_not_there_is_said_once_by_whoever_finds_it_first(
         "JOB=nojob: no job 'nojob'; the master serves without it",
         "no job 'nojob'; its tasks wait until it is back",
     ]
+
+
+def test_nothing_stays_of_jobs_without_an_active_run(play: Play) -> None:
+    async def scene(rig: Rig) -> None:
+        for number in range(1, 9):
+            rig.run(number, job=f"job{number}")
+        rig.files.now, rig.files.wrong = NEW, "job line 1: SyntaxError"
+        await rig.tick()
+        assert len(rig.versions.trouble) == len(rig.versions._refused) == 8
+        for number in range(1, 8):
+            rig.broker.runs[number].state = "done"
+        await rig.tick()
+        known = rig.versions
+        for kept in (known.trouble, known._refused, known._said, known._looked):
+            assert list(kept) == ["job8"]
+        assert not known._locks
+
+    play(scene)

@@ -156,6 +156,8 @@ def test_other_code_than_the_masters_is_replaced_by_it(jobs: Any, run_worker: An
         await fetched(rig)
         await rig.until(lambda: rig.done)
         assert rig.done == {(lease.number, 0): 3}
+        code = rig.supervisor._code
+        assert str(code.folder("times", VERSION)) in code.in_use()
 
     run_worker(scenario)
 
@@ -275,3 +277,44 @@ def test_a_limited_task_whose_code_was_on_its_way_when_the_connection_was_lost_c
         await rig.until(lambda: rig.exchanges and rig.exchanges[-1].free == 1)
 
     run_worker(scenario)
+
+
+def coded(number: int) -> tuple[str, dict[str, bytes]]:
+    files = {"times.py": b"def work(n): return n * %d" % number}
+    return version_of(files), files
+
+
+def test_the_newest_versions_stay_and_those_in_use_and_all_others_go(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_module, "KEPT", 3)
+    versions: list[str] = []
+    folders: dict[str, Path] = {}
+    asked.code.in_use = lambda: {str(folder) for folder in list(folders.values())[:2]}
+    for number in range(8):
+        version, files = coded(number)
+        versions.append(version)
+        asked.code.came("times", version, files)
+        folder = asked.code.folder("times", version)
+        assert folder is not None
+        folders[version] = folder
+        if number >= 3:
+            assert asked.code.folder("times", versions[3]) is not None  # used again and again
+    left = [number for number, version in enumerate(versions) if folders[version].exists()]
+    assert left == [0, 1, 3, 6, 7]
+    root = folders[versions[0]].parent.parent
+    assert {path.name for path in root.iterdir()} == {versions[number] for number in left}
+    assert asked.code.folder("times", versions[5]) is None
+    assert asked.all == [("times", versions[5])], "what was deleted is asked for when it is needed"
+
+
+def test_refusals_are_remembered_of_the_newest_versions_alone(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_module, "KEPT_REFUSALS", 4)
+    for number in range(20):
+        asked.code.refused(coded(number)[0], f"no {number}")
+    assert len(asked.code._refused) == 4
+    with pytest.raises(JobError, match="no 19"):
+        asked.code.folder("times", coded(19)[0])
+    assert asked.code.folder("times", coded(0)[0]) is None  # asked for again
