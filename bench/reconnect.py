@@ -1,104 +1,144 @@
 """A master has started again, and one worker comes back with very many leases: how long that takes.
 
-From the bytes of its hello to those of its welcome; the store is a file.
+The master is a process of its own, the store a file. Timed is the worker's side: from before it
+encodes its hello until it has decoded the welcome.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from master.broker import Broker
-from master.failures import FailureLog
-from master.follow import FollowUps
+from master.broker.lease import Session
 from master.store.sqlite import SqliteStore
-from master.turn import Turn
-from master.workers import Workers
 from queue_manager import codec
-from queue_manager.messages import Hello, Welcome, decode_reply, decode_request, encode
-from queue_manager.peer import Peer
+from queue_manager.link import Link
+from queue_manager.messages import AskStatus, Hello, Status, Welcome
 from queue_manager.records import HeldLease, NewBlock, RunOptions
 
 from . import processes
+from .brief import sized
 from .figure import Figure
+from .processes import AUTHKEY
+from .session import CONNECT_S, client
 
-ROUNDS = 3
-LEASES = 20_000
+ROUNDS = sized(5, 1)
+LEASES = sized(20_000, 2_000)
+WORKER = "w"
+_POLL_S = 0.02
+_PING_S = 0.002
+
+
+@dataclass(frozen=True)
+class _Round:
+    """took_s: until the welcome. wait_s: the longest that another client waited for an answer.
+
+    grown_mb: of the master, at its peak.
+    """
+
+    took_s: float
+    wait_s: float
+    grown_mb: float
 
 
 def measure() -> list[Figure]:
     """Leases of one task: of large blocks, and of blocks that are one task each."""
+    return [figure for size in (1_000, 1) for figure in _figures(size)]
+
+
+def _figures(size: int) -> list[Figure]:
+    rounds = [_round(size) for _ in range(ROUNDS)]
+    where = f"{LEASES:,} leases, blocks of {size:,}"
     return [
-        Figure(f"{LEASES:,} leases, blocks of {size:,}", "s", _rounds(size), most=0.5)
-        for size in (1_000, 1)
+        Figure(where, "s", tuple(r.took_s for r in rounds), most=0.5),
+        Figure("another client waits meanwhile", "s", tuple(r.wait_s for r in rounds)),
+        Figure("the master grows, at its peak", "MB", tuple(r.grown_mb for r in rounds)),
     ]
 
 
-def _rounds(size: int) -> tuple[float, ...]:
+def _round(size: int) -> _Round:
     with processes.scratch() as folder:
-        return tuple(_round(folder / str(at), size) for at in range(ROUNDS))
+        held = _leases(folder / "data", size)
+        with processes.master(folder) as (master, port):
+            before_mb = asyncio.run(_settled(master.pid, port))
+            took_s, wait_s = asyncio.run(_come_back(port, held))
+            grown_mb = processes.memory_mb(master.pid, "VmHWM") - before_mb
+    return _Round(took_s, wait_s, grown_mb)
 
 
-def _round(folder: Path, size: int) -> float:
-    store = SqliteStore(folder)
-    turn = _master(store)
-    run = turn.broker.start_run("job", [], None, RunOptions(), time.time())
-    body = codec.encode_batch(list(range(size)))
-    for _ in range(LEASES // size):
-        turn.broker.submit(run, NewBlock(size, body), 0.0, 0.0, from_tasks=True)
-    turn.broker.finish_runs(time.time())
-    store.commit(turn.broker.changes)
-    number = store.epoch << 32
-    held = [
+def _leases(data: Path, size: int) -> list[HeldLease]:
+    """Leave a store as a killed master does, whose worker holds a lease of each task."""
+    with _store(data) as store:
+        broker = Broker(store.epoch, "", random.Random(1))
+        for loaded in store.load():
+            broker.restore(loaded, time.monotonic(), time.time())
+        broker.next_run, broker.next_block = store.next_run, store.next_block
+        broker.next_seq = store.next_seq
+        run = broker.start_run("squares", [], None, RunOptions(), time.time())
+        body = codec.encode_batch(list(range(size)))
+        for _ in range(LEASES // size):
+            broker.submit(run, NewBlock(size, body), 0.0, 0.0, from_tasks=True)
+        broker.exhaust(run)
+        broker.enter(Session(1, 1, worker=WORKER))
+        broker.finish_runs(time.time())
+        store.commit(broker.changes)
+        number = store.epoch << 32
+    return [
         HeldLease(number + at, run.id, 1 + at // size, [(at % size, at % size + 1)])
         for at in range(LEASES)
     ]
-    store.close()
+
+
+@contextmanager
+def _store(folder: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(folder)
     try:
-        return asyncio.run(_come_back(_master(store), held))
+        yield store
     finally:
         store.close()
 
 
-def _master(store: SqliteStore) -> Turn:
-    broker = Broker(store.epoch, "", random.Random(1))
-    for loaded in store.load():
-        broker.restore(loaded, time.monotonic(), time.time())
-    broker.next_run, broker.next_block = store.next_run, store.next_block
-    broker.next_seq = store.next_seq
-    broker.committed()
-    return Turn(broker, store)
+async def _settled(pid: int, port: int) -> float:
+    """Wait until the run has its runner; the memory of the master then, in MB."""
+    async with client(port) as link, asyncio.timeout(CONNECT_S):
+        while True:
+            status = await link.request(AskStatus, Status)
+            if any(session.role == "runner" for session in status.sessions):
+                return processes.memory_mb(pid)
+            await asyncio.sleep(_POLL_S)
 
 
-async def _come_back(turn: Turn, held: list[HeldLease]) -> float:
-    workers = Workers(turn, FollowUps(turn), FailureLog())
-    turn.followers.append(workers)
-    peer = _Peer()
-    body = encode(Hello("worker", "host", 1, 4_096, "9.9", "w", held, []))
-    began = time.perf_counter()
-    hello = decode_request(body)
-    assert isinstance(hello, Hello)
-    workers.open(cast(Peer, peer), 1, hello)
-    while not peer.sent:
-        await asyncio.sleep(0)
-    took_s = time.perf_counter() - began
-    welcome = decode_reply(peer.sent[0])
-    assert isinstance(welcome, Welcome)
-    assert len(welcome.held) == len(held)
-    return took_s
+async def _come_back(port: int, held: list[HeldLease]) -> tuple[float, float]:
+    """How long the worker's hello takes, and the longest wait of another client meanwhile."""
+    began: list[float] = []
+    welcomed: asyncio.Future[tuple[float, Welcome]] = asyncio.get_running_loop().create_future()
 
+    def hello() -> Hello:
+        began.append(time.perf_counter())
+        return Hello("worker", "host", os.getpid(), 4_096, worker=WORKER, held=held)
 
-class _Peer:
-    """A connection that keeps what is sent over it."""
+    def up(welcome: Welcome) -> None:
+        welcomed.set_result((time.perf_counter(), welcome))
 
-    name = "worker"
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-
-    def send_frame(self, body: bytes) -> None:
-        self.sent.append(body)
+    link = Link(("127.0.0.1", port), AUTHKEY, hello, on_up=up, mode=processes.tls_mode)
+    async with client(port) as other, asyncio.timeout(CONNECT_S):
+        running = asyncio.create_task(link.run())
+        waits = []
+        while not welcomed.done():
+            asked = time.perf_counter()
+            await other.request(lambda seq: AskStatus(seq, 1), Status)
+            waits.append(time.perf_counter() - asked)
+            await asyncio.sleep(_PING_S)
+        ended, welcome = await welcomed
+        link.close()
+        await running
+    if welcome.held != held:
+        raise RuntimeError(f"{len(welcome.held):,} of {len(held):,} leases are recognized")
+    return ended - began[0], max(waits)
