@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from queue_manager.codec import NOTHING
 from queue_manager.records import GroupLimit, RunOptions
 
@@ -244,9 +246,11 @@ class Place(NamedTuple):
         return (-self.priority, self.block) < (-other.priority, other.block)
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingBlock:
-    """A block read ahead from the store: the ranges of it that neither ended nor strayed."""
+class WaitingBlock(msgspec.Struct, frozen=True, gc=False):
+    """A block read ahead from the store: the ranges of it that neither ended nor strayed.
+
+    Thousands are made at a time: Python's cyclic collector need not look at each (`gc`).
+    """
 
     id: int
     first: int
@@ -254,9 +258,11 @@ class WaitingBlock:
     ranges: list[tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class BlockState:
-    """How the tasks of one block stand. waiting: as in `WaitingBlock`. strays: those that wait."""
+class BlockState(msgspec.Struct, frozen=True, gc=False):
+    """How the tasks of one block stand. waiting: as in `WaitingBlock`. strays: those that wait.
+
+    gc: as in `WaitingBlock`.
+    """
 
     id: int
     run: int

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec.structs import replace
+
 from queue_manager import __version__
 from queue_manager.errors import StoreError
 from queue_manager.limits import printable
@@ -138,18 +140,23 @@ class Workers:
 
     def _states(self, parts: dict[int, tuple[int, int]], wall: float) -> dict[int, BlockState]:
         """A block that can't be read is not gone on with; all others must not wait for it."""
-        try:
-            states = self._turn.store.read_blocks(parts)
-            know_all(self._turn.broker, self._turn.store, states.values(), wall)
-            return states
-        except StoreError as error:
-            if len(parts) == 1:
-                log.error("%s; what is held of it is not recognized", error)
-                return {}
         found: dict[int, BlockState] = {}
-        blocks, half = list(parts), len(parts) // 2
-        for some in (blocks[:half], blocks[half:]):
-            found |= self._states({block: parts[block] for block in some}, wall)
+        left, unread, why = [parts], 0, ""
+        while left:
+            some = left.pop()
+            try:
+                states = self._turn.store.read_blocks(some)
+                know_all(self._turn.broker, self._turn.store, states.values(), wall)
+                found |= states
+            except StoreError as error:
+                if len(some) == 1:
+                    unread, why = unread + 1, str(error)
+                    continue
+                blocks, half = list(some), len(some) // 2
+                for part in (blocks[:half], blocks[half:]):
+                    left.append({block: some[block] for block in part})
+        if unread:
+            log.error("%s; what is held of %d block(s) is not recognized", why, unread)
         return found
 
     def _welcome(
@@ -167,6 +174,7 @@ class Workers:
         tags = f", tags {','.join(sorted(worker.session.tags))}" * bool(worker.session.tags)
         has = f"{slots} slot(s){tags}{goes_on}"
         coming_and_going.info("worker %s connected with %s", worker.name, has)
+        worker.hello = replace(worker.hello, held=[])  # the leases have it from here on
         worker.peer.send_frame(encode(Welcome(__version__, self._max_bytes, held)))
 
     def _newest(self, worker: WorkerSession) -> WorkerSession | None:

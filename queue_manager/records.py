@@ -104,8 +104,11 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     limited: bool = False
 
 
-class HeldLease(msgspec.Struct, frozen=True, array_like=True):
-    """What a worker still holds of a lease: the ranges that it has not been acknowledged for."""
+class HeldLease(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a worker still holds of a lease: the ranges that it has not been acknowledged for.
+
+    A hello has very many, of which Python's cyclic collector need not look at each (`gc`).
+    """
 
     number: int
     run: int

@@ -31,30 +31,21 @@ class Claims(Leasing):
 
         What it does not hold never came to it, and is offered again uncharged.
         """
-        kept: dict[int, HeldLease] = {}
-        ranges = {one.number: one.ranges for one in held}
+        said = {one.number: one for one in held}
         for lease in list(old.leases.values()):
-            there = ranges.get(lease.number, [])
-            for start, stop in [] if there == lease.open else without(lease.open, there):
+            there = said.get(lease.number)
+            ranges = [] if there is None else there.ranges
+            for start, stop in [] if ranges == lease.open else without(lease.open, ranges):
                 self._cut(lease, start, stop)
                 self._give_back(lease, start, stop)
-            if lease.open:
-                self._hand_over(lease, new)
-                open_ = list(lease.open)
-                kept[lease.number] = HeldLease(lease.number, lease.run.id, lease.block, open_)
+        leases = list(old.leases.values())
+        _hand_over(leases, old, new)
+        self.undo_by(partial(_hand_over, leases, new, old))
         new.alone, new.alone_until = old.alone, old.alone_until
         if new.is_alone(self._now):
             self._alone.append(new)
         self._leave(old)
-        return kept
-
-    def _hand_over(self, lease: Lease, to: Session) -> None:
-        old = lease.session
-        del old.leases[lease.number]
-        self.undo_by(partial(old.leases.__setitem__, lease.number, lease))
-        self.change(lease, session=to)
-        to.leases[lease.number] = lease
-        self.undo_by(partial(to.leases.pop, lease.number, None))
+        return {lease.number: _goes_on(lease, said[lease.number]) for lease in leases}
 
     def claim(
         self,
@@ -72,33 +63,42 @@ class Claims(Leasing):
         found: dict[int, HeldLease] = {}
         leases: list[Lease] = []
         grounds: dict[int, Ground] = {}
+        together: list[Lease] = []
+        staged = -1
         for one in held:
-            state, run = states.get(one.block), self.runs.get(one.run)
-            older = one.number >> 32 < self.epoch and one.number not in session.leases
-            if state is None or run is None or not (run.active and older and state.run == run.id):
-                continue
             ground = grounds.get(one.block)
             if ground is None:
-                ground = grounds[one.block] = Ground(state, self._moved.get(one.block, []))
-            lease = self._claim(session, run, one, ground, now)
+                state = states.get(one.block)
+                run = None if state is None else self.runs.get(state.run)
+                if state is None or run is None or not run.active:
+                    continue
+                moved = self._moved.get(one.block, []) if self._moved else []
+                ground = grounds[one.block] = Ground(run, state, moved)
+            older = one.number >> 32 < self.epoch and one.number not in session.leases
+            lease = self._claim(session, ground, one, now) if older else None
             if lease is not None:
+                if len(self._undo) != staged:  # undone before what gave way to it comes back
+                    together = []
+                    self.undo_by(partial(self._unclaim, together))
+                    staged = len(self._undo)
+                together.append(lease)
                 leases.append(lease)
-                found[one.number] = HeldLease(one.number, run.id, one.block, list(lease.open))
+                found[one.number] = _goes_on(lease, one)
         self._remove_from_windows(leases)
         return found
 
-    def _claim(
-        self, session: Session, run: Run, held: HeldLease, ground: Ground, now: float
-    ) -> Lease | None:
+    def _claim(self, session: Session, ground: Ground, held: HeldLease, now: float) -> Lease | None:
+        if held.run != ground.run.id:
+            return None
         record = ground.stray_of(held)
         if record is None:
-            wanted = within(held.ranges, ground.waiting)
+            wanted = ground.waiting_of(held.ranges)
         else:
             wanted = without([(record.position, record.position + 1)], ground.moved)
-        ranges = self._free(run, held, wanted)
+        ranges = self._free(ground.run, held, wanted)
         if not ranges:
             return None
-        return self._go_on(session, run, held.number, ground.state, ranges, record, now)
+        return self._go_on(session, ground, held.number, ranges, record, now)
 
     def _free(self, run: Run, held: HeldLease, wanted: Ranges) -> Ranges:
         """What of a block no newer lease holds; older leases of it give way."""
@@ -113,12 +113,14 @@ class Claims(Leasing):
 
     def _remove_from_windows(self, leases: list[Lease]) -> None:
         """What goes on does not wait. Each lane once: its window is looked at as a whole."""
-        lanes: dict[int, tuple[Run, Lane, dict[int, Ranges]]] = {}
+        lanes: dict[Lane, tuple[Run, dict[int, Ranges]]] = {}
         for lease in leases:
-            *_, blocks = lanes.setdefault(id(lease.lane), (lease.run, lease.lane, {}))
-            if lease.stray is None:
-                blocks.setdefault(lease.block, []).extend(lease.open)
-        for run, lane, blocks in lanes.values():
+            lane = lease.lane
+            if lane not in lanes:
+                lanes[lane] = lease.run, {}
+            if lane.window.loaded and lease.stray is None:
+                lanes[lane][1].setdefault(lease.block, []).extend(lease.open)
+        for lane, (run, blocks) in lanes.items():
             lane.window.remove(blocks)
             run.look(lane, self._now)
 
@@ -136,13 +138,13 @@ class Claims(Leasing):
     def _go_on(
         self,
         session: Session,
-        run: Run,
+        ground: Ground,
         number: int,
-        state: BlockState,
         ranges: Ranges,
         record: StrayRecord | None,
         now: float,
     ) -> Lease:
+        run, state = ground.run, ground.state
         lane = run.lane_of(state.group)
         stray = None
         if record is not None:
@@ -163,21 +165,24 @@ class Claims(Leasing):
         run.leased += lease.held
         run.strays_out += stray is not None
         lane.leased += lease.limited
-        self.undo_by(partial(self._unclaim, lease, list(ranges)))
         return lease
 
-    def _unclaim(self, lease: Lease, ranges: Ranges) -> None:
+    def _unclaim(self, leases: list[Lease]) -> None:
         """It could not be made durable that the worker came: its tasks are read from disk anew."""
-        run, lane = lease.run, lease.lane
-        lease.leave()
-        run.leased -= sum(stop - start for start, stop in ranges)
-        run.strays_out -= lease.stray is not None
-        lane.leased -= lease.limited
-        lane.window.unload()
-        lane.window.more = True
-        lane.window.end = None
-        lane.strays.restart()
-        run.look(lane, self._now)
+        lanes: dict[Lane, Run] = {}
+        for lease in leases:
+            run, lane = lease.run, lease.lane
+            lease.leave()
+            run.leased -= lease.held
+            run.strays_out -= lease.stray is not None
+            lane.leased -= lease.limited
+            lanes[lane] = run
+        for lane, run in lanes.items():
+            lane.window.unload()
+            lane.window.more = True
+            lane.window.end = None
+            lane.strays.restart()
+            run.look(lane, self._now)
 
 
 class Ground:
@@ -186,19 +191,45 @@ class Ground:
     state: as it is on disk. moved: what of it is staged to be otherwise. waiting: in order, apart.
     """
 
-    def __init__(self, state: BlockState, moved: Ranges) -> None:
+    __slots__ = ("_stray_ranges", "_strays", "moved", "run", "state", "waiting")
+
+    def __init__(self, run: Run, state: BlockState, moved: Ranges) -> None:
+        self.run = run
         self.state = state
         self.moved = moved
         self.waiting = without(state.waiting, moved)
-        self._strays = {stray.position: stray for stray in state.strays}
-        self._stray_ranges = [(at, at + 1) for at in sorted(self._strays)]
+        self._strays = {stray.position: stray for stray in state.strays} if state.strays else None
+        self._stray_ranges = [(at, at + 1) for at in sorted(self._strays or ())]
+
+    def waiting_of(self, ranges: Ranges) -> Ranges:
+        """What of ranges, in order and apart, waits."""
+        if len(self.waiting) == 1:
+            ((start, stop),) = self.waiting
+            if start <= ranges[0][0] and ranges[-1][1] <= stop:
+                return ranges
+        return within(ranges, self.waiting)
 
     def stray_of(self, held: HeldLease) -> StrayRecord | None:
         """The stray that a lease is of: of what strayed later, it was settled."""
-        if not self._strays:
+        strays = self._strays
+        if strays is None:
             return None
-        found = (self._strays[at] for at, _ in within(held.ranges, self._stray_ranges))
+        found = (strays[at] for at, _ in within(held.ranges, self._stray_ranges))
         return next((stray for stray in found if stray.lease < held.number), None)
+
+
+def _hand_over(leases: Iterable[Lease], old: Session, new: Session) -> None:
+    for lease in leases:
+        del old.leases[lease.number]
+        lease.session = new
+        new.leases[lease.number] = lease
+
+
+def _goes_on(lease: Lease, said: HeldLease) -> HeldLease:
+    """What of a lease goes on, for the welcome; mostly it is all that the worker said."""
+    if lease.open == said.ranges:
+        return said
+    return HeldLease(lease.number, lease.run.id, lease.block, list(lease.open))
 
 
 def parts_of(held: Iterable[HeldLease]) -> dict[int, tuple[int, int]]:

@@ -108,14 +108,15 @@ class Window:
 
     def remove(self, gone: Busy) -> None:
         """Some tasks do not wait any more: ranges of blocks. All at once: it looks at all here."""
-        gone = {block: joined(ranges) for block, ranges in gone.items()}
         for priority, ready in list(self.ready.items()):
-            if not any(found.block in gone for found in ready):
+            here = {found.block for found in ready if found.block in gone}
+            if not here:
                 continue
+            taken = {block: joined(gone[block]) for block in here}
             kept: list[Range] = []
             for found in ready:
-                if found.block in gone:
-                    pieces = without([(found.start, found.stop)], gone[found.block])
+                if found.block in taken:
+                    pieces = without([(found.start, found.stop)], taken[found.block])
                     kept += [found._replace(start=a, stop=b) for a, b in pieces]
                 else:
                     kept.append(found)

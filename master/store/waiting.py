@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from msgspec.structs import replace
+
 from queue_manager.ranges import Ranges, without
 from queue_manager.records import GroupLimit
 
@@ -33,15 +35,19 @@ ACTIVE = (
 )
 _WITHOUT_EVIDENCE = STRAY_COLUMNS.replace("evidence", "''").replace("printed", "''")
 
-_PARTS = 512
+_BLOCK_ROWS = """
+SELECT b.id, run, first, count, priority, grp,
+    EXISTS (SELECT 1 FROM outcomes WHERE block = b.id)
+    OR EXISTS (SELECT 1 FROM strays WHERE block = b.id)
+FROM json_each(?1) w CROSS JOIN blocks b ON b.id = w.value
+"""
+"""The last column: whether something of it has left the plain way or ended. Of very many blocks
+nothing has, and their rows are all that is read of them."""
 _WANTED = """
 WITH wanted (block, low, high) AS (
     SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
     FROM json_each(?1)
 )"""
-_BLOCK_ROWS = f"""{_WANTED}
-SELECT id, run, first, count, priority, grp, low, high FROM wanted JOIN blocks ON id = wanted.block
-"""
 _ENDED_ROWS = f"""{_WANTED}
 SELECT o.block, o.start, o.stop FROM wanted w JOIN outcomes o
     ON o.block = w.block AND o.start < w.high AND o.stop > w.low
@@ -242,27 +248,36 @@ def cap_delays(db: sqlite3.Connection, wall: float) -> None:
 def read_blocks(
     db: sqlite3.Connection, parts: Mapping[int, tuple[int, int]]
 ) -> dict[int, BlockState]:
-    """As `Store.read_blocks`: three statements for many of them."""
-    found: dict[int, BlockState] = {}
+    """As `Store.read_blocks`: three statements, however many they are."""
     most = 2**62  # numbers that no block and no position has are none that SQL takes
-    wanted = [
-        (block, max(0, low), min(high, most))
-        for block, (low, high) in sorted(parts.items())
-        if 0 < block < most and low < most
-    ]
-    for at in range(0, len(wanted), _PARTS):
-        some = json.dumps(wanted[at : at + _PARTS])
-        ended: dict[int, Ranges] = {}
-        for number, start, stop in db.execute(_ENDED_ROWS, (some,)):
-            ended.setdefault(number, []).append((start, stop))
-        for number, run, first, count, priority, group, low, high in db.execute(
-            _BLOCK_ROWS, (some,)
-        ):
-            part = [(low, min(high, count))] if low < min(high, count) else []
-            left = without(part, ended.get(number, []))
-            found[number] = BlockState(number, run, first, count, priority, group, left, [])
-        strays = (StrayRecord(*row) for row in db.execute(_STRAY_ROWS, (some,)))
-        for stray in sorted(strays, key=lambda stray: stray.position):
-            if stray.block in found:
-                found[stray.block].strays.append(stray)
+    wanted = sorted(block for block, (low, _) in parts.items() if 0 < block < most and low < most)
+    found: dict[int, BlockState] = {}
+    touched: list[tuple[int, int, int]] = []
+    for block, run, first, count, priority, group, is_touched in db.execute(
+        _BLOCK_ROWS, (json.dumps(wanted),)
+    ):
+        low, high = parts[block]
+        part = (max(0, low), min(high, count))
+        waiting = [part] if part[0] < part[1] else []
+        found[block] = BlockState(block, run, first, count, priority, group, waiting, [])
+        if is_touched and waiting:
+            touched.append((block, *part))
+    if touched:
+        _take_out_touched(db, found, touched)
     return found
+
+
+def _take_out_touched(
+    db: sqlite3.Connection, found: dict[int, BlockState], parts: list[tuple[int, int, int]]
+) -> None:
+    """What of these parts of blocks has ended does not wait, what has strayed does so by itself."""
+    some = json.dumps(parts)
+    ended: dict[int, Ranges] = {}
+    for block, start, stop in db.execute(_ENDED_ROWS, (some,)):
+        ended.setdefault(block, []).append((start, stop))
+    for block, ranges in ended.items():
+        state = found[block]
+        found[block] = replace(state, waiting=without(state.waiting, ranges))
+    strays = [StrayRecord(*row) for row in db.execute(_STRAY_ROWS, (some,))]
+    for stray in sorted(strays, key=lambda stray: stray.position):
+        found[stray.block].strays.append(stray)

@@ -262,6 +262,31 @@ def test_a_claim_that_is_rolled_back_leaves_its_tasks_to_all(stray: bool) -> Non
     assert rest(desk, other) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+def test_a_hello_that_is_rolled_back_gives_back_what_gave_way_to_it_in_between() -> None:
+    """Counts and positions are put back in the order in which they were changed."""
+    before = Desk()
+    for _ in range(3):
+        before.submit(4)
+    number = before.store.epoch << 32
+    desk = before.restarted()
+    there, session, late = desk.session(), Session(77, 1, worker="x"), desk.session()
+    stale = HeldLease(number + 5, 1, 2, [(0, 4)])
+    assert desk.claim(there, stale) == [stale]
+    desk.commit()
+    before_it = counts(desk.run)
+    held_by = [(1, (0, 2)), (1, (2, 4)), (2, (1, 3)), (3, (0, 1)), (3, (1, 4))]
+    hello = [HeldLease(number + 10 + at, 1, block, [r]) for at, (block, r) in enumerate(held_by)]
+    desk.broker.enter(session)
+    assert desk.claim(session, *hello) == hello
+    assert counts(desk.run)["leased"] == 12
+    desk.broker.rolled_back()
+    desk.refill()
+    assert (counts(desk.run), session.leases) == (before_it, {})
+    assert there.leases[stale.number].open == [(0, 4)]
+    assert desk.claim(late, HeldLease(number + 1, 1, 2, [(0, 4)])) == []
+    assert rest(desk, late) == [1, 2, 3, 4, 9, 10, 11, 12]
+
+
 # --- a new session of a worker that the master has not given up ---
 
 

@@ -10,7 +10,7 @@ import pytest
 from master.turn import RETRY_S
 from master.workers import SILENT_S
 from queue_manager import codec
-from queue_manager.errors import ProtocolError
+from queue_manager.errors import ProtocolError, StoreError
 from queue_manager.messages import Leases, SubmitTasks, Welcome
 from queue_manager.records import Done, HeldLease, Lease, NewBlock, RunOptions
 
@@ -172,6 +172,47 @@ def test_what_a_worker_holds_goes_on_after_a_restart_and_is_recorded(play: Any) 
         assert {le.start for le in peer.leases} <= {4, 5}
 
     play(before, after)
+
+
+def test_what_a_worker_held_is_kept_once_as_its_leases(play: Any) -> None:
+    leases: list[Lease] = []
+
+    async def before(world: World) -> None:
+        leases.append((await leased(world, 6, size=4))[3])
+
+    async def after(world: World) -> None:
+        _, worker = world.worker(name="x", held=[held(leases[0])])
+        await world.turns()
+        assert worker.hello.held == []
+        assert list(worker.session.leases) == [leases[0].number]
+
+    play(before, after)
+
+
+def test_what_is_held_of_blocks_that_can_t_be_read_is_left_out_in_one_line(
+    play: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def before(world: World) -> None:
+        run = await world.start_run()
+        await submit(world, run, *[block(1) for _ in range(9)])
+
+    async def after(world: World) -> None:
+        read = world.store.read_blocks
+
+        def broken(parts: Any) -> Any:
+            if {2, 5, 9}.intersection(parts):
+                raise StoreError("bad disk")
+            return read(parts)
+
+        monkeypatch.setattr(world.store, "read_blocks", broken)
+        mine = [HeldLease(1 << 32 | n, 1, n, [(0, 1)]) for n in range(1, 10)]
+        peer, _ = world.worker(name="x", held=mine)
+        await world.turns()
+        assert peer.welcomed == [one for one in mine if one.block not in (2, 5, 9)]
+
+    play(before, after)
+    told = [line for line in caplog.messages if "is not recognized" in line]
+    assert told == ["bad disk; what is held of 3 block(s) is not recognized"]
 
 
 def test_a_master_that_starts_again_gives_nothing_until_the_known_workers_came(play: Any) -> None:

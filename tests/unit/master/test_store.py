@@ -115,7 +115,7 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "due_groups": lambda s: s.due_groups(1, (0.0, 0), 5.0, 9),
     "set_clock": lambda s: s.set_clock(1, 5.0),
     "cap_delays": lambda s: s.cap_delays(5.0),
-    "read_blocks": lambda s: s.read_blocks({1: (0, 1)}),
+    "read_blocks": lambda s: s.read_blocks({1: (0, 2), 2: (0, 2)}),
     "read_body": lambda s: s.read_body(1),
     "taken_keys": lambda s: s.taken_keys(2, ["a"]),
     "find_run": lambda s: s.find_run("k"),
@@ -266,6 +266,25 @@ def test_no_verb_scans_a_table(store: SqliteStore, verb: str) -> None:
             assert not scans, (statement, plan)
             # What is put together from several indexes is of one block, or a row a group.
             assert " UNION " in statement or not [step for step in plan if "TEMP" in step]
+
+
+def test_very_many_blocks_are_read_by_one_statement_where_all_of_them_wait(
+    store: SqliteStore,
+) -> None:
+    """A worker may come back with 20,000 leases; more is read only of what is not as it came."""
+    blocks = [block(n, n, 1) for n in range(1, 2_001)]
+    commit(store, *blocks)
+    parts = {n: (0, 1) for n in range(1, 2_001)}
+    statements: list[str] = []
+    store._db.set_trace_callback(statements.append)
+    assert all(state.waiting == [(0, 1)] for state in store.read_blocks(parts).values())
+    assert len(statements) == 1
+    commit(store, outcomes=[outcome(1, blocks[0], 0, 1)])
+    statements.clear()
+    waiting = {n for n, state in store.read_blocks(parts).items() if state.waiting}
+    store._db.set_trace_callback(None)
+    assert waiting == parts.keys() - {1}
+    assert len(statements) == 3
 
 
 def test_what_has_ended_leaves_the_index_of_what_waits(store: SqliteStore) -> None:
