@@ -5,6 +5,20 @@ from __future__ import annotations
 import threading
 import time
 
+_SPIN_S = 0.03
+
+
+def slowness() -> float:
+    """How many times longer everything takes here than on a quiet machine, at least 1.
+
+    What processes share a core with others waits for it: so long does a moment's work take, by the
+    clock on the wall, for each second of the processor's.
+    """
+    cpu, wall = time.thread_time(), time.monotonic()
+    while time.thread_time() - cpu < _SPIN_S:
+        pass
+    return max(1.0, (time.monotonic() - wall) / _SPIN_S)
+
 
 class Canary(threading.Thread):
     """Notes how long a ready thread of this machine waits for its turn."""

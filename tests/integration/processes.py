@@ -35,7 +35,11 @@ _OURS = ("QUEUE_", "MASTER_", "WORKER_", "JOB", "HEALTH_FILE", "PYTHON", "COVERA
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], within_s: float = 10.0, what: str = "") -> T:
+PATIENCE_S = 60.0
+"""How long tests wait for what takes a moment on a quiet machine."""
+
+
+def eventually(condition: Callable[[], T], within_s: float = PATIENCE_S, what: str = "") -> T:
     """Wait until a condition gives something true, and return that."""
     deadline = time.monotonic() + within_s
     while True:
@@ -87,7 +91,7 @@ class Process:
         """The lines of the log that a pattern is found in."""
         return [line for line in self.log.splitlines() if re.search(pattern, line)]
 
-    def says(self, pattern: str, within_s: float = 15.0) -> str:
+    def says(self, pattern: str, within_s: float = PATIENCE_S) -> str:
         """Wait for a line of the log; returns the first."""
 
         def found() -> list[str]:
@@ -100,7 +104,7 @@ class Process:
             raise AssertionError(f"ended ({self.popen.returncode}) before {pattern!r}:\n{self.log}")
         return []
 
-    def wait(self, within_s: float = 15.0) -> int:
+    def wait(self, within_s: float = PATIENCE_S) -> int:
         """Wait for its end; returns its exit code."""
         return self.popen.wait(within_s)
 
@@ -109,7 +113,7 @@ class Process:
         self.popen.kill()
         self.popen.wait()
 
-    def terminate(self, within_s: float = 15.0) -> int:
+    def terminate(self, within_s: float = PATIENCE_S) -> int:
         """SIGTERM, and wait; returns its exit code."""
         self.popen.terminate()
         return self.wait(within_s)
@@ -188,10 +192,10 @@ class Place:
             cwd=self.folder,
         )
         try:
-            out, err = process.communicate(timeout=30.0)
+            out, err = process.communicate(timeout=2 * PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.terminate()  # a `run` ends its worker then, which it could not when killed
-            out, err = process.communicate(timeout=15.0)
+            out, err = process.communicate(timeout=PATIENCE_S)
             raise AssertionError(f"no end of {words}:\n{out!r}\n{err!r}") from None
         return Ended(process.returncode, out.decode(), err.decode())
 
@@ -275,7 +279,9 @@ class Master(Place):
         assert ended.code == 0, repr(ended)
         return [json.loads(line) for line in ended.out.splitlines()]
 
-    def ended_tasks(self, run: int, count: int, within_s: float = 20.0) -> list[dict[str, Any]]:
+    def ended_tasks(
+        self, run: int, count: int, within_s: float = PATIENCE_S
+    ) -> list[dict[str, Any]]:
         """The tasks of a run, when so many of them have ended."""
 
         def ended() -> bool:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.canary import Canary
+from tests.chaos.canary import Canary, slowness
 from tests.chaos.processes import children
 from tests.chaos.proxy import Proxy
-from tests.integration.processes import Master, Process, eventually
+from tests.integration.processes import PATIENCE_S, Master, Process, eventually
 
 pytestmark = pytest.mark.alone
 
@@ -53,7 +53,7 @@ class Log:
         found = [line.split() for line in lines if line.startswith(f"{event} ")]
         return [Step(e, item, int(pid), int(up), float(at)) for e, item, pid, up, at in found]
 
-    def wait(self, event: str, count: int, within_s: float = 20.0) -> list[Step]:
+    def wait(self, event: str, count: int, within_s: float = PATIENCE_S) -> list[Step]:
         """So many of one kind."""
         what = f"{count} times {event} in {self.path.name}"
         return eventually(
@@ -126,10 +126,9 @@ def test_what_runs_while_the_master_is_killed_goes_on_and_nothing_runs_twice(
     run = master.submit("traced", f"log={log.path}", f"lengths={lengths}")
     log.wait("S", 8)
     master.process.kill()
-    log.wait("E", 4, LONG_S)  # these end while there is no master
-    assert len(log.steps("E")) == 4
+    assert len(log.wait("E", 4)) < 8  # these end while there is no master
     master.serve()
-    done = master.ended_tasks(run, 8, LONG_S + 10.0)
+    done = master.ended_tasks(run, 8, LONG_S + PATIENCE_S)
     assert [(t["state"], t["attempts"], t["result"]) for t in done] == [
         ("done", 1, n * n) for n in range(8)
     ]
@@ -188,10 +187,11 @@ def test_collect_repeats_at_most_its_last_tenth_of_a_second_after_a_kill_of_the_
     def all_collected() -> bool:
         return {step.item for step in log.steps("C")} == {str(n) for n in range(count)}
 
-    eventually(all_collected, 20.0, "every result is collected")
+    eventually(all_collected, what="every result is collected")
     again = [step.item for step in log.steps("C")[len(before) :]]
     repeated = [step for step in before if step.item in again]
-    busy_s = canary.longest(killed_at - 0.5, killed_at + 0.5)
+    # Runner, master and disk each have their turn before a call is noted.
+    busy_s = 3 * canary.longest(killed_at - 1.0, killed_at + 0.5)
     assert [step for step in repeated if step.at < killed_at - 0.1 - busy_s] == []
     assert len(again) == len(set(again))
     assert len(master.results(run)) == count
@@ -207,8 +207,8 @@ def test_the_task_of_a_killed_worker_runs_again_within_a_second(master: Master, 
         victim = with_pid(workers, log.wait("S", killed)[-1].parent)
         killed_at = time.monotonic()
         victim.kill()
-        again = log.wait("S", killed + 1, 5.0)[-1]
-        assert again.at - killed_at < SOON_S
+        again = log.wait("S", killed + 1)[-1]
+        assert again.at - killed_at < SOON_S * slowness()
     (done,) = master.ended_tasks(run, 1)
     assert (done["state"], done["attempts"]) == ("done", 1)
 
@@ -222,15 +222,15 @@ def test_the_task_of_a_frozen_worker_runs_again_and_its_late_outcome_is_refused_
     pids = frozen(with_pid(workers, first.parent))
     frozen_at = time.monotonic()
     try:
-        again = log.wait("S", 2, GIVEN_UP_S + 3.0)[1]
-        assert again.at - frozen_at < GIVEN_UP_S
+        again = log.wait("S", 2)[1]
+        assert again.at - frozen_at < GIVEN_UP_S * slowness()
         assert again.parent != first.parent
         (done,) = master.ended_tasks(run, 1)
         thaw(pids[1:])
         log.wait("E", 2)  # the outcome is there before its supervisor can hear anything
     finally:
         thaw(pids)
-    eventually(lambda: refused(master) == 1, 10.0, "the late outcome is counted")
+    eventually(lambda: refused(master) == 1, what="the late outcome is counted")
     assert [step.pid for step in log.steps("E")] == [again.pid, first.pid]
     assert master.results(run) == [done]
     assert (done["state"], done["attempts"]) == ("done", 1)
@@ -242,8 +242,12 @@ def test_a_sigterm_for_a_whole_control_group_charges_no_attempt(master: Master, 
     worker = master.worker()
     run = master.submit("once", f"log={log.path}", "lengths=2,2")
     log.wait("S", 2)
-    for pid in (*children(worker.popen.pid, "worker.slot"), worker.popen.pid):
+    # A busy machine may not let this test go on for a while: the worker hears all of it together.
+    slots = children(worker.popen.pid, "worker.slot")
+    os.kill(worker.popen.pid, signal.SIGSTOP)
+    for pid in (*slots, worker.popen.pid):
         os.kill(pid, signal.SIGTERM)
+    os.kill(worker.popen.pid, signal.SIGCONT)
     assert worker.wait() == 0
     assert not worker.lines("died")
     master.worker()
@@ -275,7 +279,7 @@ def test_bad_tasks_end_as_dead_letters_that_say_why_beside_a_thousand_good_ones(
     for _ in range(2):
         master.worker(WORKER_SLOTS="2")
     run = master.submit("bad_company", "good=1000")
-    ended = master.ended_tasks(run, 1000 + len(SAYS), 60.0)
+    ended = master.ended_tasks(run, 1000 + len(SAYS), 2 * PATIENCE_S)
     good = [t for t in ended if isinstance(t["payload"], int)]
     assert len(good) == 1000
     assert {(t["state"], t["attempts"]) for t in good} == {("done", 1)}
@@ -285,10 +289,7 @@ def test_bad_tasks_end_as_dead_letters_that_say_why_beside_a_thousand_good_ones(
     for name, says in SAYS.items():
         assert (bad[name]["state"], bad[name]["attempts"]) == ("dead", 2), bad[name]
         assert re.search(says, bad[name]["error"]), bad[name]
-    deadline = time.monotonic() + 5.0
-    while found := sleepers(master):
-        assert time.monotonic() < deadline, f"left of the fork bomb: {found}"
-        time.sleep(0.05)
+    eventually(lambda: not sleepers(master), what="nothing is left of the fork bomb")
 
 
 def sleepers(master: Master) -> list[str]:
@@ -311,8 +312,10 @@ def sleepers(master: Master) -> list[str]:
 
 
 def test_a_groups_limit_holds_over_all_workers_and_through_crashes(
-    master: Master, log: Log
+    master: Master, log: Log, canary: Canary
 ) -> None:
+    canary.start()
+    began = time.monotonic()
     workers = [master.worker(WORKER_SLOTS="2") for _ in range(3)]
     count = 14
     run = master.submit("grouped", f"log={log.path}", f"count={count}")
@@ -322,7 +325,7 @@ def test_a_groups_limit_holds_over_all_workers_and_through_crashes(
     log.wait("S", 8)
     master.process.kill()
     master.serve()
-    done = master.ended_tasks(run, count, 30.0)
+    done = master.ended_tasks(run, count)
     assert {(t["state"], t["attempts"]) for t in done} == {("done", 1)}
 
     starts = log.steps("S")
@@ -330,7 +333,8 @@ def test_a_groups_limit_holds_over_all_workers_and_through_crashes(
     spans = [(s.at, ends.get((s.item, s.pid), killed_at)) for s in starts]
     assert all(s.parent == victim_pid for s in starts if (s.item, s.pid) not in ends)
     gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(starts)]
-    assert min(gaps) > 0.3 - 0.1, gaps  # a start follows its lease by some ms, more when busy
+    busy_s = canary.longest(began, time.monotonic())
+    assert min(gaps) > 0.3 - 0.1 - busy_s, gaps  # a start follows its lease by some ms
     for begin, _ in spans:
         assert sum(other <= begin < end for other, end in spans) <= 2
     assert len(starts) <= count + 2  # what the killed worker had, and nothing else, ran again
