@@ -23,8 +23,8 @@ from queue_manager.settings import Settings
 from .broker.run import Run
 from .progress import Beside, Progress
 from .runners import uncollected
-from .serve import ended_line
 from .service import Service
+from .status_text import ended_line
 
 log = logging.getLogger("quartermaster.master")
 
@@ -70,7 +70,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     if run.active or uncollected(run):
         return 1  # stalled, which was said
     see = f" See them: qm serve, and beside it qm failed {run.id}." if run.dead else ""
-    log.info("%s%s", ended_line(run), see)
+    log.info("%s.%s", ended_line(run.id, run), see)
     return 0 if run.state == "done" else 1
 
 

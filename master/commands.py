@@ -30,6 +30,7 @@ from .asking import Asking, connected
 from .printing import say, tell, write
 from .progress import Progress
 from .status_text import (
+    ended_line,
     foot_lines,
     head_lines,
     run_lines,
@@ -60,7 +61,7 @@ async def submit_run(
         except asyncio.CancelledError:  # Ctrl-C: it ends this command, and not the run
             tell(f"run {started.run} goes on: qm status {started.run}, or qm cancel {started.run}")
             raise
-    tell(_ended_line(run))
+    tell("; ".join([ended_line(run.run, run), *run.why[:1]]))
     return 0 if run.state == "done" else 1
 
 
@@ -85,18 +86,6 @@ async def run_status(asking: Asking, run: int) -> RunStatus:
     """How one run is."""
     status = await asking.again(partial(AskStatus, run=run), Status)
     return status.runs[0]
-
-
-def _ended_line(run: RunStatus) -> str:
-    head = f"run {run.run} ({run.job}) {run.state}"
-    if run.state == "pruned":
-        return f"{head}: it ended long ago, its results are gone (QUEUE_KEEP_DAYS)"
-    why = f"; {run.why[0]}" if run.why else ""
-    took = "" if run.ended_at is None else f" in {max(0.0, run.ended_at - run.started_at):.1f} s"
-    counts = f"{run.done:,} done, {run.dead:,} dead"
-    if run.cancelled:
-        counts += f", {run.cancelled:,} cancelled"
-    return f"{head}: {counts}{took}{why}"
 
 
 async def show_status(

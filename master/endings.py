@@ -16,6 +16,7 @@ from .broker.run import Run
 from .changes import QUEUE_RUN
 from .runners import Runners, uncollected
 from .runs import find_run
+from .status_text import ended_line
 from .turn import Answer, Step, Turn
 from .versions import Versions
 from .workers import Workers
@@ -82,14 +83,7 @@ class Endings:
     def _cancelled(self, peer: Peer, seq: int, run: Run, revoked: dict[Session, list[int]]) -> None:
         for session, numbers in revoked.items():
             self._workers.revoke(session, numbers, f"run {run.id} was cancelled")
-        log.info(
-            "run %d (%s) was cancelled: %d done, %d dead, %d cancelled",
-            run.id,
-            run.job,
-            run.done,
-            run.dead,
-            run.cancelled,
-        )
+        log.info("%s", ended_line(run.id, run))
         send(peer, Accepted(seq, run.cancelled))
 
     # --- forget ---

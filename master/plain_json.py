@@ -7,7 +7,6 @@ import datetime
 import decimal
 import json
 import math
-import re
 import reprlib
 import uuid
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from queue_manager import codec
 from queue_manager.records import DeadLetter, ResultBlock
+from queue_manager.terminal import STEERING
 
 FIELDS = ("run", "task", "key", "state", "attempts", "payload", "result", "error")
 LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed")
@@ -27,9 +27,6 @@ _LONG = 10**4300
 Nor does it write one: for good reason, as a million digits take it seconds. Hexadecimal ones are
 read and written at once, at any size: `int(text, 16)`.
 """
-
-_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What JSON may hold as it is, and what steers the terminal where somebody looks at it there."""
 
 
 class Line(dict[str, Any]):
@@ -46,8 +43,9 @@ class Line(dict[str, Any]):
 
 
 def _dumped(value: Any) -> str:
+    """What JSON may hold as it is, but steers the terminal of who looks at it, is written out."""
     text = json.dumps(value, ensure_ascii=False)
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def shown(value: Any) -> str:

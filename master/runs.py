@@ -30,7 +30,7 @@ from .answers import refuse, send
 from .broker.run import Run
 from .changes import NOBODY_COLLECTS, QUEUE_RUN, Changes
 from .exchange import OurSession
-from .follow import FollowUps
+from .follow import FollowUps, check
 from .turn import Answer, Step, Turn
 
 log = logging.getLogger("quartermaster.master")
@@ -178,6 +178,8 @@ class Runs:
         def stage(now: float, wall: float) -> Answer:
             if not run.active or run.exhausted or run.id == QUEUE_RUN:
                 raise RefusedError(f"run {run.id} takes no more tasks")
+            for block in message.blocks:
+                check(block)
             fresh = self._follow_ups.fresh(run, message.blocks)
             count = self._follow_ups.stage(run, fresh, now, wall, from_tasks=True)
             # The message itself is not kept: it may wait for long, and its payloads are on disk.

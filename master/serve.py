@@ -21,6 +21,7 @@ from .broker.run import Run
 from .plain_json import shown
 from .runners import uncollected
 from .service import Service
+from .status_text import ended_line
 from .versions import without_seed
 
 log = logging.getLogger("quartermaster.master")
@@ -67,21 +68,7 @@ def stop_event() -> asyncio.Event:
 def closing_line(run: Run, settings: Settings) -> str:
     """What a run has done, and what to do next."""
     see = f" See them: {_inside(settings)}qm failed {run.id}." if run.dead else ""
-    return f"{ended_line(run)}{see} Submit another: {another(run, settings)}"
-
-
-def ended_line(run: Run) -> str:
-    """What a run has done."""
-    if run.state == "pruned":
-        what = "was done before, its results were pruned (QUEUE_KEEP_DAYS)"
-        return f"run {run.id} ({run.job}) {what}."
-    took = (
-        f" in {max(0.0, run.ended_at - run.started_at):.1f} s" if run.ended_at is not None else ""
-    )
-    counts = f"{run.done:,} tasks done, {run.dead:,} dead letter{'s' * (run.dead != 1)}"
-    if run.state == "cancelled":
-        counts += f", {run.cancelled:,} cancelled"
-    return f"run {run.id} ({run.job}): {counts}{took}."
+    return f"{ended_line(run.id, run)}.{see} Submit another: {another(run, settings)}"
 
 
 def another(run: Run, settings: Settings) -> str:

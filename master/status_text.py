@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from queue_manager.messages import Status
 from queue_manager.records import QuotaStatus, Running, RunStatus, SessionStatus
@@ -13,6 +14,38 @@ _SHOWN = 4
 """So many of the tasks that a worker runs are named."""
 
 _TENTHS_S = 60.0
+
+
+class EndedRun(Protocol):
+    """What the line that ends a run tells of: the broker's own run, or a `RunStatus`."""
+
+    @property
+    def job(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def dead(self) -> int: ...
+    @property
+    def cancelled(self) -> int: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def ended_at(self) -> float | None: ...
+
+
+def ended_line(number: int, run: EndedRun) -> str:
+    """What a run has done, in the log and behind every command that waits for one."""
+    head = f"run {number} ({run.job})"
+    if run.state == "pruned":
+        return f"{head} was done before, its results were pruned (QUEUE_KEEP_DAYS)"
+    took = "" if run.ended_at is None else f" in {max(0.0, run.ended_at - run.started_at):.1f} s"
+    counts = f"{run.done:,} tasks done, {run.dead:,} dead letter{'s' * (run.dead != 1)}"
+    if run.state == "cancelled":
+        counts += f", {run.cancelled:,} cancelled"
+    stalled = " is stalled" * (run.state == "stalled")
+    return f"{head}{stalled}: {counts}{took}"
 
 
 def status_lines(status: Status) -> Iterator[str]:

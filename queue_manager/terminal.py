@@ -11,16 +11,17 @@ import logging
 import re
 import sys
 
-_STEERING = re.compile(
+STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1: ECMA-48
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # directions: Unicode Standard Annex 9
     "\u2028\u2029\ud800-\udfff]"  # other ends of lines; halves of characters
 )
+"""What steers a terminal: the one list of it."""
 
 
 def harmless(text: str) -> str:
     r"""The text with what steers a terminal written out, as `\x1b`; tabs and newlines stay."""
-    return _STEERING.sub(_written_out, text)
+    return STEERING.sub(_written_out, text)
 
 
 def harmless_line(text: str) -> str:

@@ -12,14 +12,12 @@ from typing import NamedTuple
 import msgspec
 
 from queue_manager.limits import (
-    EXCHANGE_BYTES,
     EXCHANGE_OUTCOMES,
-    MOST_BLOCKS,
-    PART_BYTES,
     TEXT_CHARS,
 )
 from queue_manager.ranges import Ranges
-from queue_manager.records import Failed, Lease, Outcome, Released, encoded_bytes
+from queue_manager.records import Failed, Lease, Outcome, Released
+from queue_manager.weight import Weight, cannot_travel, weigh
 
 
 class Entry(NamedTuple):
@@ -114,13 +112,9 @@ def _fit(outcome: Outcome) -> list[Outcome]:
         return [_cut(outcome)]
     if isinstance(outcome, Released):
         return [msgspec.structs.replace(outcome, lacks=outcome.lacks[:TEXT_CHARS])]
-    size_bytes = encoded_bytes(outcome)
-    if size_bytes <= PART_BYTES and len(outcome.follow) <= MOST_BLOCKS:
+    error = cannot_travel(outcome)
+    if not error:
         return [outcome]
-    error = (
-        f"the result and what follows from it take {size_bytes:,} bytes, and may take"
-        f" {PART_BYTES:,}: let a follow-up submit the rest"
-    )
     share_s = outcome.took_s / (outcome.stop - outcome.start)
     return [
         Failed(outcome.lease, position, error, took_s=share_s)
@@ -143,12 +137,12 @@ def _cut(failed: Failed) -> Failed:
 def portions(entries: list[Entry]) -> list[list[Entry]]:
     """Cut outcomes so that each exchange fits in a frame."""
     found: list[list[Entry]] = []
-    room = 0
+    taken = Weight()
     for entry in entries:
-        size_bytes = encoded_bytes(entry.outcome)
-        if not found or size_bytes > room or len(found[-1]) >= EXCHANGE_OUTCOMES:
+        weight = weigh(entry.outcome)
+        taken = taken.with_(weight)
+        if not found or not taken.fits() or len(found[-1]) >= EXCHANGE_OUTCOMES:
             found.append([])
-            room = EXCHANGE_BYTES
+            taken = weight
         found[-1].append(entry)
-        room -= size_bytes
     return found

@@ -14,8 +14,8 @@ from typing import Any
 from queue_manager import Reject, Result, Retry, codec
 from queue_manager.batching import blocks_of
 from queue_manager.errors import NotPlainDataError, ProtocolError, QueueError, TooLargeError
-from queue_manager.limits import FOLLOW_BYTES, MOST_BLOCKS, PART_BYTES
-from queue_manager.records import Done, Failed, GroupLimit, Outcome, encoded_bytes
+from queue_manager.records import Done, Failed, GroupLimit, Outcome
+from queue_manager.weight import cannot_travel
 
 LINE_CHARS = 500
 OURS_CHARS = 2_000
@@ -141,26 +141,11 @@ def branch(lease: int, position: int, result: Result, took_s: float, max_bytes: 
         limits = {g: GroupLimit(one.at_once, one.every_s) for g, one in result.limits.items()}
         items = codec.encode_items([data])
         found = Done(lease, position, position + 1, items, took_s, blocks, limits)
-        _check_follow(found)
+        if why := cannot_travel(found):
+            raise TooLargeError(why)
     except QueueError as error:
         return failed(lease, position, error, took_s)
     return found
-
-
-def _check_follow(outcome: Done) -> None:
-    """Raise TooLargeError if what follows from one result is more than can travel with it."""
-    size_bytes = encoded_bytes(outcome) - len(outcome.results)
-    most = min(FOLLOW_BYTES, PART_BYTES - len(outcome.results))
-    if size_bytes > most:
-        raise TooLargeError(
-            f"the follow-ups of one task, with their keys, take {size_bytes:,} bytes, and may take"
-            f" {most:,}: let one of them submit the rest"
-        )
-    if len(outcome.follow) > MOST_BLOCKS:
-        raise TooLargeError(
-            f"the follow-ups of one task change their group, priority, delay or quota"
-            f" {len(outcome.follow):,} times, and may {MOST_BLOCKS:,} times: sort them"
-        )
 
 
 def _item(value: Any, max_bytes: int, what: str) -> bytes:

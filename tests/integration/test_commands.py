@@ -131,7 +131,7 @@ def test_submit_wait_ends_with_the_run(master: Master) -> None:
     master.worker()
     ended = master.command("submit", "count_up", "count=20", "--wait")
     assert (ended.code, ended.out) == (0, "1\n"), repr(ended)
-    assert "run 1 (count_up) done: 20 done, 0 dead" in ended.err
+    assert "run 1 (count_up): 20 tasks done, 0 dead letters in" in ended.err
     assert len(master.results(1)) == 20
     assert master.command("submit", "not_plain", "--wait").code == 1
 
@@ -158,7 +158,7 @@ def test_the_time_of_a_run_includes_its_finish(master: Master, tmp_path: Path) -
     opened = time.monotonic()
     eventually(lambda: time.monotonic() - opened > 1.5)  # what finish() takes
     (tmp_path / "gate").touch()
-    line = waiting.says("10 done, 0 dead in")
+    line = waiting.says("10 tasks done, 0 dead letters in")
     assert float(line.split()[-2]) >= 1.5, line
     assert float(master.process.says("10 tasks done").split(" in ")[1].split()[0]) >= 1.5
 

@@ -18,7 +18,7 @@ def with_dead_letters(master: Master) -> Master:
     master.worker()
     ended = master.command("submit", "fragile", "--wait")
     assert ended.code == 1, repr(ended)
-    assert "3 done, 3 dead" in ended.err
+    assert "3 tasks done, 3 dead letters" in ended.err
     master.process.says(
         r"3 tasks done, 3 dead letters in .* See them: qm failed 1\. Submit another"
     )
@@ -118,7 +118,7 @@ def test_cancel_ends_a_run_with_its_runner_and_its_running_tasks(
     eventually(lambda: master.run_line(other)["tasks"] == "20")  # its number comes before them
     assert master.command("cancel", str(other)).code == 0
     assert waits.wait() == 1
-    assert waits.lines("cancelled: 0 done, 0 dead, 20 cancelled")
+    assert waits.lines("0 tasks done, 0 dead letters, 20 cancelled")
     eventually(lambda: master.children("master.runner") == [])
     after = master.submit("count_up", "count=5", "--wait")
     assert len(master.results(after)) == 5

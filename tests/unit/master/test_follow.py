@@ -9,7 +9,7 @@ import pytest
 
 from master.broker import Broker
 from master.broker.run import Run
-from master.follow import FollowUps
+from master.follow import FollowUps, check
 from master.turn import Turn
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
@@ -84,10 +84,9 @@ def test_tasks_without_keys_are_all_new(place: Place) -> None:
     assert place.take(block, block) == [(None, [7, 7]), (None, [7, 7])]
 
 
-def test_a_block_that_is_not_what_it_says_is_refused_before_a_lookup(place: Place) -> None:
+def test_a_block_that_is_not_what_it_says_is_refused() -> None:
     with pytest.raises(ProtocolError, match="2 tasks has 1 keys"):
-        place.take(keyed("a"), NewBlock(2, codec.encode_batch([1, 2]), ["b"]))
-    assert place.take(keyed("a")) == [(["a"], [0])]
+        check(NewBlock(2, codec.encode_batch([1, 2]), ["b"]))
 
 
 # --- quotas ---
@@ -178,6 +177,6 @@ def test_quotas_of_two_runs_count_by_themselves(place: Place) -> None:
 
 
 @pytest.mark.parametrize("quota", [RunQuota("q", -1), RunQuota("q", 2**31)])
-def test_a_quota_of_no_possible_number_is_refused(place: Place, quota: RunQuota) -> None:
+def test_a_quota_of_no_possible_number_is_refused(quota: RunQuota) -> None:
     with pytest.raises(ProtocolError, match="a quota of"):
-        place.take(NewBlock(1, codec.encode_batch([1]), quota=quota))
+        check(NewBlock(1, codec.encode_batch([1]), quota=quota))

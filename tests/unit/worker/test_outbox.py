@@ -10,7 +10,7 @@ import pytest
 from queue_manager import Task
 from queue_manager.batching import blocks_of
 from queue_manager.messages import Exchange, decode_request, encode
-from queue_manager.records import Done, Failed, NewBlock
+from queue_manager.records import Done, Failed, GroupLimit, NewBlock
 from worker.outbox import Outbox
 
 
@@ -40,8 +40,10 @@ def follow_ups(count: int, key_chars: int) -> list[NewBlock]:
         {"follow": follow_ups(30_000, 300)},
         {"follow": [NewBlock(1, b"L\x91\x00")] * 17_000},
         {"results": b"x" * 9_000_000},
+        {"follow": follow_ups(600_000, 1)},
+        {"limits": {f"g{n}": GroupLimit(1) for n in range(16_385)}},
     ],
-    ids=["keys", "blocks", "results"],
+    ids=["keys", "blocks", "results", "many short keys", "limits"],
 )
 def test_an_outcome_that_cannot_travel_is_a_failed_try_that_says_so(
     jobs: Any, fields: dict[str, Any]
@@ -52,8 +54,20 @@ def test_an_outcome_that_cannot_travel_is_a_failed_try_that_says_so(
     outbox.add(lease, done)
     ((entry,),) = outbox.take()
     assert isinstance(entry.outcome, Failed)
-    assert re.search(r"take [\d,]+ bytes, and may take 8,\d\d\d,\d\d\d", entry.outcome.error)
+    assert re.search(r"and may (take|limit)? ?[\d,]+|too many for one", entry.outcome.error)
     assert decode_request(encode(Exchange(1, [entry.outcome])))
+
+
+def test_outcomes_that_can_travel_alone_and_not_together_are_several_exchanges(jobs: Any) -> None:
+    outbox, lease = Outbox(), jobs.lease([0] * 5)
+    follow = follow_ups(100_000, 1)
+    for position in range(5):
+        outbox.add(lease, Done(lease.number, position, position + 1, b"L\x91\x00", 0.0, follow))
+    taken = outbox.take()
+    assert [len(entries) for entries in taken] == [3, 2]
+    for entries in taken:
+        assert all(isinstance(entry.outcome, Done) for entry in entries)
+        assert decode_request(encode(Exchange(1, [entry.outcome for entry in entries])))
 
 
 def test_texts_are_cut_to_what_the_master_takes(jobs: Any) -> None:

@@ -11,9 +11,10 @@ import pytest
 from queue_manager import Limit, Reject, Result, Retry, Task, codec
 from queue_manager.batching import blocks_of
 from queue_manager.errors import TooLargeError
+from queue_manager.limits import EXCHANGE_BYTES
 from queue_manager.messages import encode
 from queue_manager.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, GroupLimit, NewBlock
-from worker.outbox import EXCHANGE_BYTES, Entry, portions
+from worker.outbox import Entry, portions
 from worker.outcomes import EVIDENCE_CHARS, branch, done, failed, one_line
 from worker.printed import _Tee
 
