@@ -19,7 +19,7 @@ from .wire import Wire
 
 EVERY_S = 5.0
 PACE_S = 30.0
-"""So far back goes the rate that `Counts.left_s` is reckoned by."""
+"""So far back goes the rate of `Counts`."""
 
 
 class Pace:
@@ -28,18 +28,16 @@ class Pace:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
-    def left_s(self, now: float, ended: int, left: int) -> float | None:
-        """How long so many tasks take that are left, in seconds; None while none has ended.
+    def per_s(self, now: float, ended: int) -> float | None:
+        """How many end a second; None while that is not known.
 
-        ended: how many have by now. now: monotonic seconds.
+        ended: how many have by now; fewer than before after a retry. now: monotonic seconds.
         """
         self._seen.append((now, ended))
         while len(self._seen) > 2 and now - self._seen[1][0] >= PACE_S:
             self._seen.popleft()
         since, before = self._seen[0]
-        if left == 0:
-            return 0.0
-        return left * (now - since) / (ended - before) if ended > before else None
+        return max(0, ended - before) / (now - since) if now > since else None
 
 
 class Reporter:
@@ -75,7 +73,7 @@ class Reporter:
         """Report if it is time to, and anything has changed since the last one."""
         if self._report is not None and time.monotonic() >= self._due:
             counts = self._counts()
-            if replace(counts, left_s=None) != self._said:
+            if _unpaced(counts) != self._said:
                 self._say(self._report, counts)
 
     def say_last(self) -> None:
@@ -89,13 +87,13 @@ class Reporter:
         self._due = time.monotonic() + EVERY_S
         run = status.runs[0]
         left = run.waiting + run.leased + run.delayed
-        left_s = self._pace.left_s(time.monotonic(), run.done + run.dead, left)
-        return Counts(
-            run.tasks, run.done, run.dead, run.waiting, run.leased, run.delayed, left_s=left_s
-        )
+        per_s = self._pace.per_s(time.monotonic(), run.done + run.dead)
+        left_s = 0.0 if left == 0 else left / per_s if per_s else None
+        counts = (run.tasks, run.done, run.dead, run.waiting, run.leased, run.delayed)
+        return Counts(*counts, left_s=left_s, per_s=per_s)
 
     def _say(self, report: Callable[[Counts], Any], counts: Counts) -> None:
-        self._said = replace(counts, left_s=None)
+        self._said = _unpaced(counts)
         try:
             text = report(counts)
             if text:
@@ -104,3 +102,8 @@ class Reporter:
                 print(harmless(line), file=sys.stderr, flush=True)
         except JOB_ERRORS as error:
             self._complaints.note("report", error)
+
+
+def _unpaced(counts: Counts) -> Counts:
+    """What changes only when something has happened."""
+    return replace(counts, left_s=None, per_s=None)

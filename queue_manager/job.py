@@ -247,6 +247,7 @@ class Counts:
         delayed: those whose time has not come: retried after a pause, or submitted with a delay.
         left_s: seconds until those known now have ended, at the rate of the last half minute; None
             while no rate is known.
+        per_s: that rate: tasks that ended a second; None while it is not known.
     """
 
     tasks: int
@@ -256,6 +257,7 @@ class Counts:
     leased: int
     delayed: int
     left_s: float | None = None
+    per_s: float | None = None
 
 
 class Retry(Exception):

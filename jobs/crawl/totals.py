@@ -5,13 +5,9 @@ Of what has come since the run, or its runner, was started; the index at the end
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from typing import Any
 
 from queue_manager import Counts
-
-WINDOW_S = 30.0
 
 
 class Totals:
@@ -24,7 +20,6 @@ class Totals:
     def __init__(self) -> None:
         self.pages = self.images = self.bytes = self.unchanged = self.skipped = 0
         self.whole = True
-        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def add(self, result: dict[str, Any]) -> None:
         """One result more."""
@@ -41,10 +36,10 @@ class Totals:
         self.bytes += 0 if "unchanged" in result else result.get("bytes", 0)
 
     def line(self, counts: Counts) -> str:
-        """`120 pages, 340 images, 12.3 MB, 45.0 a second, 2 failed, about 30 s left`."""
+        """`120 pages, 340 images, 12.3 MB, 45.0 addresses a second, 2 failed, about 30 s left`."""
         self.whole = not (counts.dead or counts.waiting or counts.leased or counts.delayed)
         parts = [f"{self.pages:,} pages", f"{self.images:,} images", size(self.bytes)]
-        parts.append(f"{self._rate():,.1f} a second")
+        parts.append(f"{counts.per_s or 0.0:,.1f} addresses a second")
         if self.unchanged:
             parts.append(f"{self.unchanged:,} unchanged")
         if self.skipped:
@@ -53,14 +48,6 @@ class Totals:
         if counts.left_s is not None and not self.whole:
             parts.append(f"about {duration(counts.left_s)} left")
         return "images: " + ", ".join(parts)
-
-    def _rate(self) -> float:
-        now, done = time.monotonic(), self.pages + self.images
-        self._marks.append((now, done))
-        while len(self._marks) > 2 and self._marks[1][0] < now - WINDOW_S:
-            self._marks.popleft()
-        since, before = self._marks[0]
-        return (done - before) / max(now - since, 0.001)
 
 
 def size(count: float) -> str:

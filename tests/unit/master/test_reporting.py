@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from master import collector, reporting
@@ -79,7 +80,7 @@ def test_it_is_called_every_few_seconds_while_anything_changes(clock: Any) -> No
     scene.later(EVERY_S - 0.1, 10)
     assert scene.given == []
     scene.later(0.1, 10)
-    assert scene.given == [Counts(100, 10, 0, 85, 3, 2, left_s=45.0)]
+    assert scene.given == [Counts(100, 10, 0, 85, 3, 2, left_s=45.0, per_s=2.0)]
     for _ in range(5):
         scene.later(EVERY_S)
     assert len(scene.given) == 1
@@ -173,18 +174,41 @@ def test_it_is_called_between_two_calls_of_collect_in_the_same_thread(clock: Any
 # --- the rate ---
 
 
-def test_the_time_left_follows_the_last_half_minute() -> None:
+def test_the_rate_is_that_of_the_last_half_minute() -> None:
     pace = Pace()
-    assert pace.left_s(0.0, 0, 10) is None
-    assert pace.left_s(5.0, 0, 10) is None
-    assert pace.left_s(10.0, 10, 10) == 10.0
+    assert pace.per_s(0.0, 0) is None
+    assert pace.per_s(5.0, 0) == 0.0
+    assert pace.per_s(10.0, 10) == 1.0
     for second in range(15, 100, 5):
-        left_s = pace.left_s(float(second), 10 + 2 * (second - 10), 60)
-    assert left_s == 30.0  # two a second: how slow it began is forgotten
+        per_s = pace.per_s(float(second), 10 + 2 * (second - 10))
+    assert per_s == 2.0  # how slow it began is forgotten
     assert len(pace._seen) <= PACE_S / 5 + 2
 
 
-def test_no_time_is_left_when_nothing_is_and_none_is_known_when_nothing_ends() -> None:
-    pace = Pace()
-    assert pace.left_s(0.0, 5, 0) == 0.0
-    assert pace.left_s(5.0, 3, 2) is None  # dead letters went back
+def test_no_time_is_left_when_nothing_is_and_none_is_known_when_nothing_ends(clock: Any) -> None:
+    scene = Scene(clock)
+    scene.later(EVERY_S, 10)
+    assert (scene.given[-1].per_s, scene.given[-1].left_s) == (2.0, 45.0)
+    scene.wire.tasks += 1
+    scene.later(2 * PACE_S)
+    scene.wire.tasks += 1
+    scene.later(EVERY_S, 5)  # dead letters went back
+    assert (scene.given[-1].per_s, scene.given[-1].left_s) == (0.0, None)
+    scene.wire.tasks = 5 + 5
+    scene.wire.done = 10
+    scene.wire.request = over(scene.wire.request)  # type: ignore[method-assign]
+    scene.later(EVERY_S)
+    assert scene.given[-1].left_s == 0.0
+
+
+def over(request: Any) -> Any:
+    """As if nothing were left."""
+
+    def answer(make: Any, kind: type[Any]) -> Future[Any]:
+        status = request(make, kind).result()
+        run = msgspec.structs.replace(status.runs[0], waiting=0, leased=0, delayed=0)
+        future: Future[Any] = Future()
+        future.set_result(msgspec.structs.replace(status, runs=[run]))
+        return future
+
+    return answer
