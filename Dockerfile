@@ -1,14 +1,15 @@
 # Two images from one file:  base -> jobs -> master | worker
 #
-# Kept to what every BuildKit since Docker 20.10 knows: no here-documents, no "syntax" line (it
-# would need a registry). Locks have the hash of each package, so pip takes no other file.
-# pip's settings of the machine that builds are a secret `pip`: they may have a password in them.
+# This file uses only what every BuildKit since Docker 20.10 knows: it has no here-documents, and no
+# "syntax" line, which would need a registry. The lock files have the hash of each package, so pip
+# installs no other file. The build machine's pip settings may have a password in them, so each step
+# sees them as the secret `pip`.
 
-# `make up` passes a stand-in of the same Python where no registry can be reached.
+# Where no registry can be reached, `make up` passes a stand-in with the same Python.
 ARG BASE=python:3.13-slim-trixie
 
 
-# ---- what both programs run on
+# ---- base: what both programs run on
 FROM ${BASE} AS base
 
 ENV PYTHONUNBUFFERED=1 \
@@ -17,13 +18,13 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 
-# The official image comes without compiled modules, and on a read-only root none would ever
-# be kept: each slot would compile the standard library again at its start.
+# The official image has no compiled modules, and a container with a read-only root can keep none.
+# Without this step each slot would compile the standard library again at its start.
 RUN python -m compileall -q -j 0 \
         -x '/(test|tests|idlelib|lib2to3|turtledemo|ensurepip|site-packages|dist-packages)/' \
         "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
-# A named volume takes its owner from the folder it is first mounted over.
+# Docker gives a new named volume the owner of the folder that it is mounted over.
 RUN groupadd --gid 1000 quartermaster \
     && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /tmp quartermaster \
     && mkdir -p /app/jobs /shared /data /key \
@@ -35,13 +36,13 @@ COPY requirements.lock ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -r requirements.lock
 
 
-# ---- what jobs import; the runner in the master imports them too
+# ---- jobs: what jobs import. The master needs it too, because its runners import the job.
 FROM base AS jobs
 
 COPY jobs/requirements.txt jobs/images.lock jobs/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -r jobs/images.lock
-# What is here already is a constraint: a user's packages, which need no hashes, cannot replace ours
-# by another version.
+# The user's packages need no hashes. The constraint file keeps them from replacing a package that
+# is installed already by another version.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip freeze >/tmp/installed \
     && pip install -r jobs/requirements.txt -c /tmp/installed \
     && rm /tmp/installed
@@ -53,11 +54,11 @@ ENV QUEUE_HOST=master
 STOPSIGNAL SIGTERM
 
 
-# ---- the master
+# ---- master
 FROM jobs AS master
 
 COPY master master
-# chmod, for whoever cloned with a umask of 077.
+# After a clone with a umask of 077 the container's user could not read these files without chmod.
 RUN printf '#!/bin/sh\nexec python -m master "$@"\n' >/usr/local/bin/qm \
     && chmod 755 /usr/local/bin/qm \
     && chmod -R a+rX /app \
@@ -70,7 +71,8 @@ EXPOSE 5000
 CMD ["python", "-m", "master", "serve"]
 
 
-# ---- a worker: has no copy of master/
+# ---- worker: has no copy of master/
+
 FROM jobs AS worker
 
 COPY worker worker

@@ -1,10 +1,10 @@
-# `make` alone prints the targets. They install what they need: nothing has to be there but
-# make, git and, for containers, Docker (which root on Debian gets from here, too).
+# `make` alone prints the targets. A target installs what it needs, so a machine has to have only
+# make and git, and Docker for the containers. For root on Debian, make installs Docker too.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-# Settings go to the environment as they are: make up JOB=images JOB_ARGS="start=URL"
+# A setting on the command line reaches the commands as a variable: make up JOB=images JOB_ARGS="..."
 
 PYTHON_IN_VENV = .venv/bin/python
 
@@ -14,81 +14,81 @@ PYTHON_IN_VENV = .venv/bin/python
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 
-up: engine ## start master and eight workers, run ten squares, say what to try next
+up: engine ## start a master and eight workers, run ten squares, say what to try next
 	@scripts/up.sh
 
-down: ## stop them; the volumes with the queue, the key and the files stay
+down: ## stop master and workers; the volumes with the queue, the key and the files stay
 	@docker compose down
 
 logs: ## follow the log of master and workers
 	@docker compose logs --follow
 
-client: ## print the lines that make the tutorial's script a client of this master
+client: ## print the lines that turn the tutorial's script into a client of this master
 	@scripts/client.sh
 
-join: ## print what adds another host's workers to this master; HOSTS="b c" sends the key by ssh
+join: ## print the commands that add another host's workers; HOSTS="b c" sends the key over ssh
 	@HOSTS="$(HOSTS)" ONE_LINE="$(ONE_LINE)" scripts/join.sh
 
-key: ## print the authkey of this master, for who has to type it on another host
+key: ## print this master's authkey, to be typed on another host
 	@scripts/key.sh
 
-ship: ## copy the worker's image to other hosts over ssh: HOSTS="b c"
+ship: ## copy the worker image to other hosts over ssh: HOSTS="b c"
 	@HOSTS="$(HOSTS)" scripts/ship.sh
 
-fetch: ## copy the jobs' files into ./shared, with HOSTS="b c" also those of other hosts, over ssh
+fetch: ## copy the files of jobs into ./shared; HOSTS="b c" adds those of other hosts, over ssh
 	@HOSTS="$(HOSTS)" scripts/fetch.sh
 
-demo-images: engine ## crawl a small site that runs here, and say where its contact sheet is
+demo-images: engine ## crawl a small site on this machine, say where its contact sheet is
 	@scripts/demo.sh
 
-test: venv ## all tests on one host; those in containers only where there is an engine (CI: must be)
+test: venv ## run all tests of one host; without a Docker engine, leave out those in containers
 	@scripts/test.sh tests/unit tests/simulation tests/integration tests/docker
 
-test-unit: venv ## tests of single modules and simulations: no network, no processes
+test-unit: venv ## run the tests of single modules and the simulations: no network, no processes
 	@scripts/test.sh tests/unit tests/simulation
 
-test-local: venv ## all that needs no engine
+test-local: venv ## run all tests that need no Docker engine
 	@scripts/test.sh tests/unit tests/simulation tests/integration
 
-test-integration: venv ## the compose file with real containers, through pytest-docker
+test-integration: venv ## run the tests of the compose file, with real containers
 	@scripts/test.sh tests/docker
 
-test-crawl: venv ## the crawler: on a real site, with kills, on a hostile one, and the demo
+test-crawl: venv ## run the tests of the crawler, on a real site and on a hostile one
 	@scripts/test.sh tests/crawl
 
-test-hosts: venv ## several hosts: three Docker engines on one machine, in network namespaces
+test-hosts: venv ## run the tests of several hosts: three Docker engines, in network namespaces
 	@scripts/test.sh tests/hosts
 
-local: venv ## ten squares without containers: master and worker as plain processes
+local: venv ## run ten squares without containers: master and worker as plain processes
 	@$(PYTHON_IN_VENV) -m master run $(or $(JOB),square) $(if $(JOB),$(JOB_ARGS),$(or $(JOB_ARGS),count=10))
 
-chaos: venv ## random faults on plain processes, then every promise is checked: SECONDS=60 SEED=1
+chaos: venv ## inject random faults into plain processes, check every promise: SECONDS=60 SEED=1
 	@$(PYTHON_IN_VENV) -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
-bench: venv ## measure on this machine, and judge the bounds; NAMES="idle keys"
+bench: venv ## measure on this machine, compare with the bounds: NAMES="idle keys"
 	@$(PYTHON_IN_VENV) -m bench $(NAMES)
 
-bench-brief: venv ## every benchmark whole, for a second or two each: can it run? judges nothing
+bench-brief: venv ## run every benchmark for a second or two, to see that it runs; compare nothing
 	@BENCH_BRIEF=1 $(PYTHON_IN_VENV) -m bench $(NAMES)
 
-lint: venv ## ruff and mypy, as CI runs them
+lint: venv ## run ruff and mypy, as CI does
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-format: venv ## let ruff put the code into shape
+format: venv ## let ruff format the code
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-engine: ## make Docker, docker compose and the base image ready, if they are not
+engine: ## install and start what is missing of Docker, docker compose and the base image
 	@scripts/engine.sh
 
-venv: ## make .venv from the lock, if it is not there
+venv: ## make .venv from the lock, if it is missing or older than the lock
 	@scripts/venv.sh
 
-lock: venv ## write both lock files anew from pyproject.toml
+lock: venv ## write the lock files anew from the ranges in pyproject.toml
 	@scripts/lock.sh
 
-clean: ## remove .venv and caches; containers and the queue stay (docker compose down --volumes)
+clean: ## remove .venv and caches; containers and volumes stay (docker compose down --volumes)
 	rm -rf .venv .cache build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,10 @@
-# Sourced, not run, by what builds images: exports what scripts/engine.sh settled on, unless the user
-# has named something else.
+# Scripts that build images source this file. It exports two settings that scripts/engine.sh chose,
+# unless the user has set them:
 #
-# BASE: the base image. PIP_CONFIG_FILE: pip's settings of this machine, which a build sees as a
-# secret, so that a password in them is in no layer of an image.
+# BASE: the base image.
+# PIP_CONFIG_FILE: this machine's pip settings. A build sees them as a secret, so that no layer of an
+#   image has the password that may be in them.
+
 # shellcheck shell=bash
 if [ -z "${BASE:-}" ] && [ -r .cache/base ]; then BASE=$(cat .cache/base); fi
 if [ -z "${PIP_CONFIG_FILE:-}" ] && [ -s .cache/pip.conf ]; then PIP_CONFIG_FILE=$PWD/.cache/pip.conf; fi

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Prints the lines that turn the tutorial's own worker or master script into a client of the
-# master that `docker compose` runs here.
+# Prints the lines that turn the tutorial's worker or master script into a client of the master that
+# `docker compose` runs here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # shellcheck source=scripts/master-up.sh
 . scripts/master-up.sh
 need_master client "make up"
-# From the container, since it may have been set in `.env`.
+# The container knows the port, which `.env` may have set.
 port=$(docker compose exec -T master printenv QUEUE_PORT)
 published=$(docker compose port master "$port")
 
-# In the master's container, where the key is and Python is sure to be there to quote it.
+# The master's container has the key, and Python to quote it.
 docker compose exec -T master python - "$published" <<'PYTHON'
 import sys
 
@@ -26,8 +26,9 @@ if host in ("0.0.0.0", "::"):
 settings = load_settings()
 if master_mode(settings) == "required":
     print(
-        "client: this master takes encrypted connections only, which the tutorial's script can't"
-        " make: QUEUE_TLS=auto docker compose up --detach lets it in, in clear",
+        "client: this master takes encrypted connections only, and the tutorial's script can't"
+        " encrypt: QUEUE_TLS=auto docker compose up --detach accepts its plain connections",
+
         file=sys.stderr,
     )
 key = find_authkey(settings).decode("utf-8", "surrogateescape")

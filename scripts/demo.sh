@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Crawls the small site of deploy/demo with master, web server and four workers in a compose project
-# of its own, copies what they found to ./shared/demo and says where to look. What it started is
-# gone at the end, also after a Ctrl-C; a queue of yours that runs here goes on meanwhile.
+# Crawls the small site of deploy/demo with a master, a web server and four workers in a compose
+# project of its own, copies the pictures and the contact sheet to ./shared/demo, and prints where
+# they are. The script removes all its containers at its end, also after Ctrl-C. It does not touch
+# your own queue on this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 WORKERS=4
 OUT=shared/demo
-# A site with 15 pages: fast enough to wait for, slow enough to watch.
+# The site has 15 pages. This rate is fast enough to wait for, and slow enough to watch.
 ARGUMENTS=(start=http://web/ private=1 per_second=10 at_once=4)
 
 export COMPOSE_PROJECT_NAME=${DEMO_PROJECT:-quartermaster-demo}
 export COMPOSE_FILE=docker-compose.yml:compose.demo.yml COMPOSE_PATH_SEPARATOR=:
-# What a shell or `.env` may say for a queue of the user's. Empty means unset.
+# A shell or `.env` may have these settings for the user's own queue. Empty means unset.
 export QUEUE_PUBLISH=127.0.0.1: QUEUE_PORT='' QUEUE_HOST='' QUEUE_TLS='' QUEUE_AUTHKEY='' \
     QUEUE_ALLOW_WEAK_AUTHKEY='' QUEUE_KEEP_DAYS='' QUEUE_MAX_BYTES='' \
     QUEUE_NAMES='' QUEUE_STOCK_ACK='' \
@@ -24,12 +25,12 @@ export QUEUE_PUBLISH=127.0.0.1: QUEUE_PORT='' QUEUE_HOST='' QUEUE_TLS='' QUEUE_A
 if command -v flock >/dev/null 2>&1; then
     exec 8>.cache/demo.lock
     if ! flock --nonblock 8; then
-        echo "demo: another one is running." >&2
+        echo "demo: another demo is running." >&2
         exit 1
     fi
 fi
 
-# quietly WHAT COMMAND...: the output is of interest only if it fails.
+# quietly WHAT COMMAND...: runs the command, and shows its output only if it fails.
 quietly() {
     local what=$1
     shift
@@ -42,28 +43,27 @@ quietly() {
 
 stop() { docker compose down --volumes --timeout 2 >.cache/demo-down.log 2>&1 8>&-; }
 
-# Of one that was killed. Its index would be taken for this one's.
+# A demo that was killed leaves containers, and an index that could be taken for this demo's.
 stop || true
 rm -f "$OUT"/images/index.*
-# Mounted into containers, where others than we read them: after a clone with a umask of 077 they
-# could not.
+# The containers' users read these mounted folders. After a clone with a umask of 077 they could not.
 chmod -R a+rX jobs deploy/demo/site
 
 echo "building the images ..."
 quietly "the build" docker compose build
 trap 'stop || cat .cache/demo-down.log >&2' EXIT
-# Without these bash would leave without the trap above.
+# Without these two, bash would end on a signal without the trap above.
 trap 'exit 130' INT
 trap 'exit 143' TERM
 echo "starting master, web server and $WORKERS workers ..."
 quietly "the start" docker compose up --detach --no-build --scale worker="$WORKERS"
 
-# The master's log has the lines that say how far it is.
+# The master's log shows how far the crawl is.
 show() {
     local line
     while IFS= read -r line; do
-        # Compose 2.26 begins each line with "erase line"; and what else to do is said of another
-        # queue than this one.
+        # Compose 2.26 begins each line with the terminal's "erase line". The advice at the end of the
+        # last line is about another queue than this one.
         line=${line#$'\e[2K'}
         printf '%s\n' "${line%. Submit another: *}"
     done
@@ -72,10 +72,11 @@ docker compose logs --follow --no-log-prefix master > >(show) 2>/dev/null 8>&- &
 follower=$!
 code=0
 docker compose exec -T master qm submit images "${ARGUMENTS[@]}" --wait </dev/null >/dev/null || code=$?
-# The last lines may be on their way; that of its end is the command's own, too.
+# The log's last lines may still be on their way.
 sleep 0.5
 kill "$follower" 2>/dev/null || true
-if [ "$code" != 0 ]; then echo "demo: the run has failed." >&2; fi
+if [ "$code" != 0 ]; then echo "demo: the run failed." >&2; fi
+
 
 FETCH_TO=$OUT HOSTS='' FETCH_VOLUME='' scripts/fetch.sh 8>&- || code=1
 if [ ! -s "$OUT/images/index.html" ]; then

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Makes ready what `make up` and the container tests need: a Docker engine, `docker compose`
-# and a base image. Does nothing where they are there, so that it can run before every target.
+# Prepares what `make up` and the container tests need: a Docker engine, `docker compose` and a base
+# image. The script does nothing where they are there already, so every target can run it.
 #
-# Where they are not, it installs them only as root on Debian; elsewhere it says what is missing
-# and exits with 1. The base image it settled on is written to .cache/base for the Makefile.
+# It installs what is missing only as root on Debian; elsewhere it prints what is missing and exits
+# with 1. It writes the name of the base image to .cache/base.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 OFFICIAL=python:3.13-slim-trixie
-# Under a name of its own: other projects on this machine must not take it for the official one.
+# The stand-in has its own name, so that no other project on this machine takes it for the official
+# image.
 STAND_IN=quartermaster-base:3.13
-# How it was made: another number has it made again.
+# The way the stand-in is made. The script makes the stand-in anew when this number changes.
 MADE=2
 MADE_LABEL=quartermaster.stand-in
 PLUGINS=/usr/local/lib/docker/cli-plugins
@@ -33,7 +34,7 @@ cannot() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Not `docker info`: some versions of it succeed with no engine behind them.
+# `docker info` would not do: some versions of it succeed without an engine.
 engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 compose_answers() { docker compose version >/dev/null 2>&1; }
 image_exists() { docker image inspect "$1" >/dev/null 2>&1; }
@@ -42,8 +43,8 @@ debian_root() {
     [ "$(id -u)" = 0 ] && have apt-get && grep -q '^ID=debian$' /etc/os-release 2>/dev/null
 }
 
-# run WHAT COMMAND...: the command's output goes to the log and is shown only if it fails.
-# Without descriptor 9: a daemon that a package starts on its own must not keep our lock.
+# run WHAT COMMAND...: writes the command's output to the log, and shows it only if the command fails.
+# The command does not get descriptor 9, because a daemon that a package starts must not keep our lock.
 run() {
     local what=$1
     shift
@@ -66,7 +67,7 @@ apt_install() {
         apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
 }
 
-# The mirror that this machine's own packages come from, so that nothing else has to be reachable.
+# Prints the mirror of this machine's own packages, so that no other host has to be reachable.
 debian_mirror() {
     local codename uri
     # shellcheck source=/dev/null
@@ -82,8 +83,8 @@ debian_mirror() {
 
 # ---- the engine
 
-# A machine that was restored from a snapshot, or whose /run is on disk, keeps pid files of
-# processes that are gone; dockerd refuses to start when another process has that number now.
+# A machine that was restored from a snapshot, or has /run on disk, keeps pid files of processes that
+# are gone. dockerd refuses to start when another process has that number now.
 drop_stale_pid() {
     local file=$1 name=$2 pid
     [ -r "$file" ] || return 0
@@ -105,8 +106,8 @@ launch_engine() {
     mount_cgroups
     drop_stale_pid /var/run/docker.pid dockerd
     drop_stale_pid /var/run/docker/containerd/containerd.pid containerd
-    # A session of its own and no descriptor of ours: whoever reads our output, or a lock that
-    # we hold, must not wait for a daemon that stays.
+    # dockerd gets a session of its own and none of our descriptors, because it stays: otherwise
+    # whoever reads our output, or waits for our lock, would wait for dockerd.
     setsid dockerd </dev/null >>"$ENGINE_LOG" 2>&1 3>&- 4>&- 9>&- &
 }
 
@@ -114,14 +115,14 @@ start_engine() {
     local reason
     [ -z "${DOCKER_HOST:-}" ] || cannot "no Docker engine answers at DOCKER_HOST=$DOCKER_HOST."
     if ! have dockerd; then
-        debian_root || cannot "there is no Docker engine, and only as root on Debian can one be installed for you: see Docker's documentation."
+        debian_root || cannot "this machine has no Docker engine: install one (make does it for root on Debian only)."
         say "installing Docker from Debian ..."
         apt_install docker.io iptables ca-certificates
     elif ! debian_root; then
         reason=$(docker version 2>&1 >/dev/null | head -n 1) || true
-        cannot "Docker is installed but its engine does not answer (${reason:-no docker command}). Start it, or join its group."
+        cannot "Docker is installed but its engine does not answer (${reason:-no docker command}): start it, or join its group."
     fi
-    # Since Debian 13 the command is a package by itself.
+    # Since Debian 13 the `docker` command has a package of its own.
     have docker || apt_install docker-cli
     engine_answers && return
 
@@ -139,19 +140,19 @@ start_engine() {
 
 # ---- docker compose
 
-# Debian 13 has both plugins. They need nothing newer than Debian 12's libc, so the two files are
-# taken out of its packages, through package lists of their own: the system's stay as they are.
+# Debian 13 has both plugins, and they run with the libc of Debian 12. So the script takes the two
+# files out of Debian 13's packages. It uses package lists of its own and leaves the system's alone.
 install_compose() {
-    debian_root || cannot "\`docker compose\` (version 2 or later) is missing: see Docker's documentation."
+    debian_root || cannot "\`docker compose\` (version 2 or later) is missing: install it (make does it for root on Debian only)."
     say "installing docker compose from Debian 13 ..."
     apt_update
     local dir mirror
     mirror=$(debian_mirror)
-    [ -n "$mirror" ] || cannot "found no Debian mirror in the sources of apt."
+    [ -n "$mirror" ] || cannot "the sources of apt name no Debian mirror."
     dir=$(mktemp -d)
     scratch+=("$dir")
     mkdir -p "$dir/lists/partial" "$dir/archives/partial" "$dir/tree"
-    # _apt, who downloads, must be able to enter.
+    # apt downloads as the user _apt, who must be able to enter this folder.
     chmod 755 "$dir"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$dir/sources.list"
     local apt=(apt-get -q -o "Dir::Etc::SourceList=$dir/sources.list" -o Dir::Etc::SourceParts=-
@@ -172,21 +173,21 @@ install_compose() {
 
 pull() {
     local limit=()
-    # The engine gives up on an unreachable registry within seconds by itself; this is for one
-    # that answers and then stalls.
+    # The engine gives up on an unreachable registry within seconds. This limit is for a registry that
+    # answers and then stalls.
     if have timeout; then limit=(timeout "$PULL_LIMIT_S"); fi
     ${limit[@]+"${limit[@]}"} docker pull --quiet "$1" >>"$LOG" 2>&1
 }
 
-# What the official image is, without a registry: Debian 13 with its Python 3.13.
+# Makes what the official image is, without a registry: Debian 13 with its Python 3.13.
 build_stand_in() {
-    say "$OFFICIAL cannot be pulled: making a stand-in from Debian 13's own Python (about a minute) ..."
+    say "$OFFICIAL can't be pulled: making a stand-in from Debian 13's own Python (about a minute) ..."
     have debootstrap || apt_install debootstrap
     apt_update
     local mirror dir
     mirror=$(debian_mirror)
-    [ -n "$mirror" ] || cannot "found no Debian mirror in the sources of apt."
-    # /tmp is often mounted without devices or programs, which debootstrap needs.
+    [ -n "$mirror" ] || cannot "the sources of apt name no Debian mirror."
+    # debootstrap needs devices and programs, and /tmp is often mounted without them.
     dir=$(mktemp -d -p /var/tmp quartermaster-base.XXXXXX)
     scratch+=("$dir")
     run debootstrap debootstrap --variant=minbase \
@@ -194,12 +195,13 @@ build_stand_in() {
     ln -s ../../bin/python3 "$dir/usr/local/bin/python"
     ln -s ../../bin/python3 "$dir/usr/local/bin/python3"
     rm -f "$dir"/usr/lib/python3*/EXTERNALLY-MANAGED
-    # Certificates of this machine: it may sit behind a proxy that has its own.
+    # This machine may be behind a proxy with a certificate of its own, so the image needs the
+    # machine's certificates.
     local bundle=/etc/ssl/certs/ca-certificates.crt
     if [ -r "$bundle" ]; then cp "$bundle" "$dir$bundle"; fi
     rm -rf "$dir"/var/cache/apt/archives/*.deb "$dir"/var/lib/apt/lists/*_* "$dir"/var/log/*.log
     run "docker import" import_tree "$dir"
-    say "make uses it by itself; for \`docker compose build\` by hand: export BASE=$STAND_IN"
+    say "make uses the stand-in; for \`docker compose build\` by hand: export BASE=$STAND_IN"
 }
 
 import_tree() {
@@ -207,15 +209,15 @@ import_tree() {
         docker import --change 'CMD ["python3"]' --change "LABEL $MADE_LABEL=$MADE" - "$STAND_IN"
 }
 
-# One that an earlier release made has the machine's pip settings in it, passwords included.
+# A stand-in that an earlier release made has the machine's pip settings in it, with their passwords.
 stand_in_is_good() {
     local made
     made=$(docker image inspect --format "{{index .Config.Labels \"$MADE_LABEL\"}}" "$STAND_IN" 2>/dev/null) &&
         [ "$made" = "$MADE" ]
 }
 
-# pip's settings of this machine, for builds: scripts/build-settings.sh hands them over as a secret.
-# Without the path of its certificates, which need not exist in an image.
+# Keeps this machine's pip settings for builds, which scripts/build-settings.sh hands over as a secret.
+# The copy has no path of certificates, because an image need not have that file.
 keep_pip_settings() {
     local from=${PIP_CONFIG_FILE:-/etc/pip.conf}
     rm -f "$CACHE/pip.conf"
@@ -225,7 +227,7 @@ keep_pip_settings() {
 
 choose_base() {
     if [ -n "${BASE:-}" ]; then
-        image_exists "$BASE" || pull "$BASE" || cannot "the base image BASE=$BASE is neither here nor can it be pulled."
+        image_exists "$BASE" || pull "$BASE" || cannot "the base image BASE=$BASE is not here and can't be pulled."
         return
     fi
     local base=$OFFICIAL
@@ -235,7 +237,7 @@ choose_base() {
         else
             say "pulling $OFFICIAL ..."
             if ! pull "$OFFICIAL"; then
-                debian_root || cannot "the base image $OFFICIAL cannot be pulled: $(tail -n 1 "$LOG")"
+                debian_root || cannot "the base image $OFFICIAL can't be pulled: $(tail -n 1 "$LOG")"
                 build_stand_in
                 base=$STAND_IN
             fi
@@ -253,11 +255,12 @@ main() {
     keep_pip_settings
 }
 
-# One at a time: two clones beside each other share the machine's engine.
+# Two clones share this machine's engine, so one script prepares it at a time.
 if have flock && [ "$(id -u)" = 0 ] && [ -d /var/lock ]; then
     exec 9>/var/lock/quartermaster-engine
     if ! flock --nonblock 9; then
-        say "waiting for another make that prepares the engine ..."
+        say "waiting for another make, which prepares the engine ..."
+
         flock 9
     fi
 fi

@@ -1,29 +1,30 @@
 #!/usr/bin/env bash
-# fetch.sh: copies what jobs have written to /shared into ./shared, from this host and, with
-# HOSTS="b c", over ssh from the hosts where workers were started with what `make join` prints.
-# SSH=... and SHIP_FOLDER=... are as in ship.sh; FETCH_VOLUME=... names the volume, where it is not
-# the one of the compose file; FETCH_TO=... is another folder than ./shared.
+# Copies what jobs wrote to /shared into ./shared: from this host, and with HOSTS="b c" over ssh from
+# the hosts whose workers `make join` started. SSH=... and SHIP_FOLDER=... are those of ship.sh.
+# FETCH_VOLUME=... names another volume than the compose file's. FETCH_TO=... names another folder than
+# ./shared.
 #
-# A file takes its name here only when all of it has come. Files that are named by their content
-# (ab/cdef....png) are copied once; of other names the first host's is taken, and this host, which
-# has the master and its runners, comes first. Names that begin with a dot stay: they are being
-# written.
+# A file gets its name here only when it is complete. The script copies a file that is named by its
+# content (ab/cdef....png) once. Of files with another name it takes the first host's, and this host,
+# which has the master and its runners, comes first. It leaves out names that begin with a dot, because
+# those files are still being written.
 #
-# A host is believed as far as its files go, and no further: what it sends that was not asked for, is
-# no plain file, or is longer than it said, is left out, and no file comes with rights of its own.
+# The script trusts a host with the content of its own files and with nothing else. It leaves out what
+# it did not ask for, what is no plain file, and what is longer than the host said. Every file gets the
+# mode 644. docs/design.md says why the script does not use rsync.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# A host that is off or gets cut off must not hold up the others for minutes.
+# A host that is off, or is cut off, must not hold up the others for minutes.
 SSH=${SSH:-ssh -o ConnectTimeout=10 -o ServerAliveInterval=5}
 FOLDER=${SHIP_FOLDER:-quartermaster}
 TO=${FETCH_TO:-shared}
 BATCH=1000
-# How much longer than it was listed a file may be: one that is being written grows meanwhile.
+# How many bytes a batch may have beyond its listed sizes: a file that is being written grows.
 GROWN_BYTES=67108864
 
-# What runs on each host, in any shell like sh. A container of its own, since those of the workers
-# may be gone: it sees the files, read-only, and nothing else. Without a log: that would be a copy.
+# Each host's sh runs this. It starts a new container, because the workers' may be gone. The container
+# sees the files, read-only, and nothing else. It has no log, because a log would copy the files.
 # shellcheck disable=SC2016  # for that shell to expand
 ON_HOST='
 docker version >/dev/null || exit 3
@@ -52,19 +53,20 @@ exec docker run --rm --interactive --pull never --log-driver none --network none
     --volume "$volume:/shared:ro" --workdir /shared "$image" sh -c "$command"
 '
 LIST='find . -name ".?*" -prune -o -type f -printf "%s %P\n"'
-# 1 is a file that grew meanwhile. One that is gone meanwhile is a warning.
+# tar's exit code 1 means that a file grew meanwhile. Of a file that is gone meanwhile tar only warns.
 # shellcheck disable=SC2016  # for the container's shell to expand
 SEND='tar --create --ignore-failed-read --null --files-from -; [ $? -le 1 ]'
 
 images=$(docker compose config --images | sort -r | tr '\n' ' ')
 
-# on_host HOST COMMAND: a shell command in a container beside that host's files; no name: this host.
+# on_host HOST COMMAND: runs a shell command in a container with that host's files. An empty HOST is
+# this host.
 on_host() {
     local words="images='$images' volume='${FETCH_VOLUME:-}' command='$2'"
     if [ -z "$1" ]; then
         sh -c "$words$ON_HOST"
     else
-        # With the volume's name the folder is not needed.
+        # Only the compose file in the folder tells the volume's name.
         local enter="[ -n \"\$volume\" ] || cd $FOLDER || exit 3"
         # shellcheck disable=SC2086  # SSH may be several words
         $SSH "$1" "$words; $enter$ON_HOST"
@@ -73,7 +75,7 @@ on_host() {
 
 say() { echo "fetch: $*" >&2; }
 
-# fails HOST WHAT: one line, with the last that ssh or docker said, and the exit code to come.
+# fails HOST WHAT: prints one line, with the last line that ssh or docker printed, and sets `code`.
 code=0
 fails() {
     local why
@@ -82,8 +84,8 @@ fails() {
     code=1
 }
 
-# Of the lines that a host sends, those that list a file: a size, and a name below the folder with no
-# part that begins with a dot and nothing that a terminal would obey. Exit code 1: there were others.
+# listed: passes on the lines that list a file: a size, and a name below the folder, of which no part
+# begins with a dot and no character controls a terminal. Exits with 1 if there were other lines.
 listed() {
     LC_ALL=C awk '
         /^[0-9]+ [^\/]/ && length($1) < 19 && $0 !~ /[\001-\037\177]|\302[\200-\237]/ \
@@ -93,12 +95,13 @@ listed() {
     '
 }
 
-# Of what a host lists, the names to copy; those that an earlier host has go to $scratch/left. After
-# a power cut a host may have a piece of a file that is named by its content: the largest is whole.
+# wanted: prints the names to copy of those that a host lists, and writes the names that an earlier
+# host has to $scratch/left. After a power cut a host may have half of a file that is named by its
+# content, so the largest such file is taken.
 wanted() {
     (cd "$TO" && find . -path './.fetch.*' -prune -o -type f -exec wc -c {} +) |
         sed 's|^ *\([0-9]*\) \./|\1 |' >"$scratch/here"
-    # Old ones of mawk know no {62}.
+    # Old versions of mawk do not know {62}.
     awk -v left="$scratch/left" '
         function by_content(name,   part, count) {
             count = split(name, part, "/")
@@ -115,8 +118,8 @@ wanted() {
     ' "$scratch/here" "$scratch/taken" "$scratch/list"
 }
 
-# take TREE BATCH: gives its files their names in $TO, which is on the same disk: each is there or
-# not. What no line of BATCH names, and what is no plain file, is removed first. Adds to `copied`.
+# take TREE BATCH: removes what no line of BATCH names and what is no plain file, then moves the other
+# files to $TO. TREE is on the same disk, so each file appears there whole. Adds to `copied`.
 take() {
     local folder target
     find "$1" ! -type d ! -type f -delete
@@ -135,7 +138,7 @@ take() {
     done
 }
 
-# most_bytes BATCH: the most that its files may take in an archive, by the sizes that the host listed.
+# most_bytes BATCH: prints how many bytes an archive of these files may have, by the listed sizes.
 most_bytes() {
     LC_ALL=C awk -v grown="$GROWN_BYTES" '
         FILENAME ~ /list$/ { size[substr($0, index($0, " ") + 1)] = $1; next }
@@ -144,7 +147,7 @@ most_bytes() {
     ' "$scratch/list" "$1"
 }
 
-# gather HOST: its files, a batch after the other, so that what has come stays, whatever follows.
+# gather HOST: copies the host's files, a batch at a time. A batch stays here if a later one fails.
 gather() {
     local host=$1 name=${1:-this host} status=0 copied=0 batch
     on_host "$host" "$LIST" >"$scratch/said" 2>"$scratch/errors" </dev/null || status=$?
@@ -190,12 +193,13 @@ gather() {
 }
 
 mkdir -p "$TO" .cache
-# One at a time, and what a killed one has left is removed. Its tar and ssh still hold the lock
-# until they have noticed.
+# One fetch runs at a time, and removes what a killed one left. The tar and ssh of a killed one hold
+# the lock until they notice.
 if command -v flock >/dev/null 2>&1; then
     exec 9>.cache/fetch.lock
     if ! flock --nonblock 9; then
-        say "waiting for another one ..."
+        say "waiting for another fetch ..."
+
         flock 9
     fi
     rm -rf "$TO"/.fetch.*

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes ready what tests/hosts needs beside the engine of scripts/engine.sh: root, leave to make
-# namespaces, and a few commands. As root on Debian it installs those that are missing; elsewhere
-# it says what is missing and exits with 1.
+# Prepares what tests/hosts needs besides the Docker engine of scripts/engine.sh: root, the permission
+# to make namespaces, and a few commands. As root on Debian it installs missing commands; elsewhere it
+# prints what is missing and exits with 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ cannot() {
     exit 1
 }
 
-# command:package of Debian
+# COMMAND:PACKAGE, with the names of Debian's packages
 needed=(ip:iproute2 iptables:iptables nsenter:util-linux unshare:util-linux setpriv:util-linux
     dockerd:docker.io docker-init:docker.io)
 
@@ -26,7 +26,7 @@ install_missing() {
         -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]#*:}"
 }
 
-[ "$(id -u)" = 0 ] || cannot "only root can make several Docker hosts on one machine."
+[ "$(id -u)" = 0 ] || cannot "the tests need root to make several Docker hosts on one machine."
 if [ ${#missing[@]} -gt 0 ]; then
     if ! command -v apt-get >/dev/null || ! grep -q '^ID=debian$' /etc/os-release 2>/dev/null; then
         cannot "missing: ${missing[*]%:*}"
@@ -38,4 +38,5 @@ if [ ${#missing[@]} -gt 0 ]; then
         cannot "apt-get failed; the whole output is in $LOG"
     fi
 fi
-unshare --net --mount --uts --ipc --pid --fork true || cannot "this root may not make namespaces."
+unshare --net --mount --uts --ipc --pid --fork true || cannot "root may not make namespaces here."
+

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# ship.sh, with HOSTS="b c": brings the worker's image and the compose file to hosts that have no
-# registry in common: docker save, ssh, docker load. SSH=... takes another command than ssh;
-# SHIP_FOLDER=... another folder there than `quartermaster` in the user's home.
+# Copies the worker image and the compose file to the hosts of HOSTS="b c", which need no registry:
+# docker save, ssh, docker load. SSH=... names another command than ssh. SHIP_FOLDER=... names another
+# folder on those hosts than `quartermaster` in the user's home.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,8 +22,9 @@ for host in $HOSTS; do
     echo "shipping $image to $host ..."
     # shellcheck disable=SC2086  # SSH may be several words
     docker save "$image" | gzip -1 | $SSH "$host" "gzip -d | docker load"
-    # A folder of jobs that is there and empty: they come from the master.
+    # The compose file mounts jobs/, which stays empty here: workers get jobs from the master.
     # shellcheck disable=SC2086
     $SSH "$host" "mkdir -p $FOLDER/jobs && cat >$FOLDER/docker-compose.yml" <docker-compose.yml
 done
-echo "There, in the folder $FOLDER, run what \`make join\` prints."
+echo "Run what \`make join\` prints in the folder $FOLDER of those hosts."
+

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# test.sh FOLDER...: runs pytest over those folders of tests that exist.
-# tests/docker and tests/crawl are left out, with a line that says so, where no Docker engine can be
-# had, and tests/hosts where there is none or this is not root; in CI that is a failure.
+# test.sh FOLDER...: runs pytest over these folders of tests.
+# Without a Docker engine the script leaves out tests/docker and tests/crawl, and without root also
+# tests/hosts, and says so. With CI=true it fails instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What a folder needs beside the virtual environment, made ready; fails where it cannot be had.
+# prepare FOLDER: installs or starts what a folder of tests needs besides .venv; fails if it can't.
 prepare() {
     case $1 in
         tests/docker | tests/crawl) scripts/engine.sh ;;
@@ -25,27 +25,28 @@ folders=()
 for folder in "$@"; do
     if ! prepare "$folder"; then
         if [ "${CI:-}" = true ]; then
-            echo "test: CI=true, and $folder needs $(needs "$folder"): that is a failure." >&2
+            echo "test: $folder needs $(needs "$folder"), and CI=true lets no test be left out." >&2
             exit 1
         fi
         left_out+=("$folder")
         continue
     fi
     if [ -n "$(needs "$folder")" ]; then
-        # The test's own `docker compose` must build as `make up` does.
+        # The tests' `docker compose` must build with the same settings as `make up`.
         # shellcheck source=scripts/build-settings.sh
         . scripts/build-settings.sh
     fi
-    # A folder without any test yet: pytest would call that an error.
+    # pytest calls a folder without tests an error.
     if [ -n "$(find "$folder" -name 'test_*.py' -print -quit 2>/dev/null)" ]; then
         folders+=("$folder")
     else
-        echo "test: no tests in $folder yet"
+        echo "test: $folder has no tests yet"
     fi
 done
 
-# Two processes share what measures no time; the rest (the mark `alone`, and containers) runs by
-# itself behind that. What a -k selects may be in one of the two only: 5 is "no tests".
+# Two processes share the tests that measure no time. The others (the mark `alone`, containers, hosts)
+# run one after another, behind them. pytest's exit code 5 means "no tests": the tests that a -k
+# selects may all be in one of the two parts.
 run() {
     local status=0
     # shellcheck disable=SC2086  # PYTEST_ARGS is several words on purpose
@@ -62,6 +63,7 @@ if [ ${#folders[@]} -gt 0 ]; then
     if [ -z "$ran" ]; then code=5; fi
 fi
 for folder in ${left_out[@]+"${left_out[@]}"}; do
-    echo "test: left out $folder: it needs $(needs "$folder")."
+    echo "test: left out $folder, which needs $(needs "$folder")."
+
 done
 exit "$code"
