@@ -1,4 +1,4 @@
-"""The compose file as a stranger has it: a copy of the checkout, brought up by pytest-docker."""
+"""pytest-docker brings up a copy of the checkout, as a stranger has it."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkout's files in a folder of their own, so that a test may add a job."""
+    """A copy of the checkout, so that a test may add a job."""
     folder = tmp_path_factory.mktemp("stack") / "clone"
     left_out = shutil.ignore_patterns(
         ".git", ".venv", ".cache", "data", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
     )
     shutil.copytree(CHECKOUT, folder, ignore=left_out)
-    # pytest's folders are the user's alone; the containers' user must reach the mounted jobs.
+    # pytest makes its folders for one user only; the containers' user must reach the mounted jobs.
     for parent in [folder, *folder.parents[:3]]:
         parent.chmod(0o755)
     (folder / "jobs" / "where.py").write_text(JOB)
@@ -70,7 +70,7 @@ def docker_compose_project_name() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_images() -> Iterator[None]:
-    """All stacks of these tests share images of their own; the user's stay as they are."""
+    """All stacks of these tests share one set of images, and leave the user's images alone."""
     name = f"quartermaster-test-{os.getpid()}"
     os.environ["IMAGES"] = name
     yield
@@ -82,7 +82,7 @@ def own_images() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def docker_setup() -> list[str]:
     chosen = CHECKOUT / ".cache" / "base"
-    if "BASE" not in os.environ and chosen.exists():  # as `make` does, where no registry answers
+    if "BASE" not in os.environ and chosen.exists():  # `make` does this where no registry answers
         os.environ["BASE"] = chosen.read_text().strip()
     return ["build", f"up --detach --scale worker={WORKERS}"]
 
@@ -94,14 +94,14 @@ def docker_cleanup() -> list[str]:
 
 @dataclass(frozen=True)
 class Stack:
-    """The running compose project."""
+    """A running compose project."""
 
     client: docker.DockerClient
     project: str
     file: str
 
     def compose(self, *words: str, check: bool = True) -> str:
-        """The output of a `docker compose` command."""
+        """Return the output of a `docker compose` command; an AssertionError if it fails."""
         command = ["docker", "compose", "-p", self.project, "-f", self.file, *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=200)
         if check and done.returncode:
@@ -109,7 +109,7 @@ class Stack:
         return done.stdout + done.stderr
 
     def qm(self, *words: str) -> str:
-        """The output of a command in the master's container."""
+        """Return the output of a `qm` command in the master's container."""
         command = ["docker", "compose", "-p", self.project, "-f", self.file]
         done = subprocess.run(
             [*command, "exec", "-T", "master", "qm", *words],
@@ -121,11 +121,11 @@ class Stack:
         return done.stdout
 
     def results(self, run: int) -> list[dict[str, Any]]:
-        """The ended tasks of a run."""
+        """Return the ended tasks of a run."""
         return [json.loads(line) for line in self.qm("results", str(run)).splitlines()]
 
     def containers(self, service: str) -> list[Any]:
-        """The running containers of a service."""
+        """Return the running containers of a service."""
         labels = [
             f"com.docker.compose.project={self.project}",
             f"com.docker.compose.service={service}",
@@ -134,12 +134,12 @@ class Stack:
         return found
 
     def address(self) -> tuple[str, int]:
-        """Where the queue is published on this host."""
+        """Return the address and port of this host at which the queue is published."""
         host, _, port = self.compose("port", "master", "5000").strip().rpartition(":")
         return host, int(port)
 
     def key(self) -> bytes:
-        """The authkey that the master has made."""
+        """Return the authkey that the master made."""
         return self.compose("exec", "-T", "master", "cat", "/key/authkey").strip().encode()
 
 
@@ -160,7 +160,8 @@ def stack(
 
 
 def eventually(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
-    """Wait until a condition holds; returns what it gave."""
+    """Wait until a condition holds, and return its value; an AssertionError at the deadline."""
+
     deadline = time.monotonic() + within_s
     while True:
         found = condition()

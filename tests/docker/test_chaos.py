@@ -1,4 +1,4 @@
-"""Chaos on containers: what Docker itself can do to them, through its SDK, and what must hold."""
+"""Docker kills, freezes and cuts off containers, and the queue's promises hold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEASE_S = 15.0
 KEY = "a key of the chaos tests"
 
 ENDURE = '''
-"""Writes down when each try starts and ends."""
+"""Each try writes down when it starts and ends."""
 
 import os
 import time
@@ -51,7 +51,7 @@ def work(task):
 '''
 
 LAST_WILL = '''
-"""One task of it kills everything in its container."""
+"""One of its tasks kills every process of its container."""
 
 import os
 import time
@@ -66,7 +66,7 @@ def work(n):
     if n != "the end":
         time.sleep(0.3)
         return n * n
-    # Nowhere else than in a worker's own container.
+    # It must do so only in a worker's own container.
     with open("/proc/1/cmdline", "rb") as file:
         words = file.read().split(b"\\0")
     if b"worker" not in words or not words[0].endswith(b"docker-init"):
@@ -102,7 +102,7 @@ def work(n):
 
 @pytest.fixture(scope="module")
 def chaos_stack(clone: Path, docker_compose_file: str) -> Iterator[Stack]:
-    """A compose project of its own: the other tests' one shall not notice."""
+    """A compose project of its own, so that the other tests' project is left alone."""
     chosen = CHECKOUT / ".cache" / "base"
     if "BASE" not in os.environ and chosen.exists():
         os.environ["BASE"] = chosen.read_text().strip()
@@ -126,53 +126,56 @@ def chaos_stack(clone: Path, docker_compose_file: str) -> Iterator[Stack]:
 
 @dataclass
 class Steps:
-    """What the tasks of one run wrote down, in the volume that all containers share."""
+    """The lines that tasks of one run wrote to the volume that all containers share."""
 
     stack: Stack
     path: str
 
     def all(self) -> list[list[str]]:
-        """Every line as (event, task, container, time)."""
+        """Return every line as (event, task, container, time)."""
         out = self.stack.compose("exec", "-T", "master", "cat", self.path, check=False)
         return [words for line in out.splitlines() if len(words := line.split()) == 4]
 
     def running(self, container: Any) -> list[str]:
-        """Tasks that a container has started and not ended."""
+        """Return the tasks that a container has started and not ended."""
         name = container.attrs["Config"]["Hostname"]
         mine = [(event, n) for event, n, where, _ in self.all() if where == name]
         started, ended = ([n for e, n in mine if e == event] for event in "SE")
         return list((Counter(started) - Counter(ended)).elements())
 
     def starts(self) -> Counter[str]:
-        """How often each task was started."""
+        """Count how often each task was started."""
         return Counter(n for event, n, _, _ in self.all() if event == "S")
 
 
 def connected(stack: Stack) -> int:
-    """How many workers the master knows."""
+    """Count the workers that the master knows."""
     return len(re.findall(r"^worker ", stack.qm("status"), re.MULTILINE))
 
 
 def refused(stack: Stack) -> int:
-    """How many late outcomes it has refused."""
+    """Count the late outcomes that the master has refused."""
     found = re.search(r"([\d,]+) outcomes? of old leases", stack.qm("status"))
     return int(found[1].replace(",", "")) if found else 0
 
 
 def network(stack: Stack) -> Any:
-    """The network of the project."""
+    """Return the network of the project."""
     return stack.client.networks.get(f"{stack.project}_queue")
 
 
 def address_of(container: Any) -> str:
-    """Its address in that network."""
+    """Return the container's address in that network."""
     container.reload()
     (found,) = container.attrs["NetworkSettings"]["Networks"].values()
     return str(found["IPAddress"])
 
 
 def kill_from_the_host(container: Any) -> None:
-    """End a container's first process as a crash would: then its restart policy counts."""
+    """Kill a container's first process, and wait until its restart policy has started it again.
+
+    After `docker kill` the restart policy would do nothing.
+    """
     container.reload()
     before = container.attrs["State"]["StartedAt"]
     os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
@@ -186,7 +189,7 @@ def kill_from_the_host(container: Any) -> None:
 
 
 def all_done(stack: Stack, run: int, count: int, within_s: float) -> list[dict[str, Any]]:
-    """The results of a run, all of them right and uncharged."""
+    """Wait for the end of a run, and return its results, which must be right and uncharged."""
     eventually(
         lambda: re.search(rf"^ +{run} .* (done|failed) ", stack.qm("status"), re.M), within_s
     )
@@ -209,7 +212,7 @@ def test_chaos_in_containers_loses_nothing_and_charges_nothing(chaos_stack: Stac
     network(stack).disconnect(workers[1])
     cut_at = time.monotonic()
     try:
-        workers[2].kill()  # after this the restart policy does nothing
+        workers[2].kill()  # after `docker kill` the restart policy does nothing
         workers[2].start()
         kill_from_the_host(workers[3])
         kill_from_the_host(stack.containers("master")[0])
@@ -223,7 +226,7 @@ def test_chaos_in_containers_loses_nothing_and_charges_nothing(chaos_stack: Stac
     stack.compose("up", "--detach", "--no-build", "--scale", "worker=2")
     stack.compose("up", "--detach", "--no-build", "--scale", f"worker={WORKERS}")
     all_done(stack, run, count, 120)
-    # Each container had two slots, and each fault hit what those had in their hands.
+    # Each container has two slots, and each fault hit the tasks that these slots held.
     again = sum(times - 1 for times in steps.starts().values())
     print(f"{count} tasks, {again} re-runs, {refused(stack)} late outcomes refused")
     assert again <= 7 * 2 * 3
@@ -240,7 +243,8 @@ def test_a_paused_containers_tasks_run_again_in_15_s_and_its_late_outcome_is_ref
     held[0].pause()
     paused_at = time.monotonic()
     try:
-        # Longer than allowed, for a look takes seconds on a busy machine: what counts is written.
+        # This deadline is longer than the promise, because a look takes seconds on a busy machine.
+        # The task itself writes down when it started.
         eventually(lambda: steps.starts()["0"] == 2, 2 * LEASE_S)
         (_, _, _, at) = [words for words in steps.all() if words[0] == "S"][1]
         assert float(at) - paused_at < LEASE_S
@@ -258,7 +262,7 @@ def test_workers_find_a_master_that_came_back_at_another_address(chaos_stack: St
     (master,) = stack.containers("master")
     before = address_of(master)
     master.kill()
-    # Somebody else gets the address that it had.
+    # Another container gets the address that the master had.
     other = stack.client.containers.run(
         master.image.id, ["sleep", "120"], entrypoint=[], network=network(stack).name, detach=True
     )
@@ -270,7 +274,7 @@ def test_workers_find_a_master_that_came_back_at_another_address(chaos_stack: St
         all_done(stack, run, 16, 60)
     finally:
         other.remove(force=True)
-    assert set(steps.starts().values()) == {1}  # they went on, none ran twice
+    assert set(steps.starts().values()) == {1}  # the tasks went on, and none ran twice
 
 
 def test_a_task_that_kills_its_container_is_a_dead_letter_in_the_end_and_no_other_is(
@@ -298,7 +302,7 @@ def test_workers_that_are_restarted_one_after_the_other_lose_nothing_and_repeat_
     run = int(stack.qm("submit", "endure", f"log={steps.path}", f"count={count}", "length_s=0.3"))
     for worker in stack.containers("worker"):
         eventually(lambda worker=worker: steps.running(worker), 20)
-        worker.restart(timeout=10)  # its longest task takes 3 s: all that it has ends in time
+        worker.restart(timeout=10)  # its longest task takes 3 s, so all its tasks end in time
         eventually(lambda: connected(stack) == WORKERS, 30)
     assert len(steps.starts()) < count, "the run was over before the last restart"
     all_done(stack, run, count, 90)
@@ -313,8 +317,9 @@ def test_what_takes_more_memory_than_its_container_has_is_a_dead_letter_and_no_o
 ) -> None:
     """The kernel kills the slot, and never the supervisor.
 
-    It may take the other slot as well: what it has killed still holds its memory for some ms, and
-    whoever wants a page then makes it look for another. That one's task is charged a try.
+    It may kill the other slot too: the killed process holds its memory for some ms more, and when
+    another process needs a page meanwhile, the kernel looks for a second victim. The task of that
+    slot is charged an attempt.
     """
     little = {"mem_limit": "256m", "memswap_limit": "256m"}
     with pair(chaos_stack, "glutton", {}, little, slots=2) as (master, worker):
@@ -337,7 +342,7 @@ def test_what_takes_more_memory_than_its_container_has_is_a_dead_letter_and_no_o
 
 
 class QueueManager(BaseManager):
-    """A client with the standard library's own means."""
+    """A client made of the standard library alone."""
 
 
 QueueManager.register("get_task_queue")
@@ -347,7 +352,8 @@ QueueManager.register("get_task_queue")
 def pair(
     stack: Stack, job: str, of_master: dict[str, Any], of_worker: dict[str, Any], slots: int = 1
 ) -> Iterator[tuple[Any, Any]]:
-    """A master and one worker beside those of the project, with limits of their own."""
+    """Start a master and one worker beside the project's, with limits of their own."""
+
     image = stack.containers("master")[0].image.id
     workers = stack.containers("worker")[0].image.id
     jobs = next(m["Source"] for m in workers_mounts(stack) if m["Destination"] == "/app/jobs")
@@ -395,13 +401,13 @@ def small_master(chaos_stack: Stack) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def workers_mounts(stack: Stack) -> list[dict[str, Any]]:
-    """Where a worker's folders come from."""
+    """Return the mounts of a worker's container."""
     found: list[dict[str, Any]] = stack.containers("worker")[0].attrs["Mounts"]
     return found
 
 
 def in_master(master: Any, *words: str) -> str:
-    """The output of a command in that container; it must succeed."""
+    """Return the output of a command in the master's container; the command must succeed."""
     code, out = master.exec_run(list(words), environment={"QUEUE_HOST": "127.0.0.1"})
     assert code == 0, out.decode()
     return str(out.decode())
@@ -411,7 +417,7 @@ def test_a_full_disk_refuses_clearly_loses_nothing_and_goes_on_when_space_return
     small_master: tuple[Any, Any, Any],
 ) -> None:
     master, worker, tasks = small_master
-    worker.pause()  # its outcomes shall come when the disk is full
+    worker.pause()  # its outcomes must arrive when the disk is full
     fill = "import os; open('/data/filler', 'wb').write(bytes(6 * 1024 * 1024))"
     in_master(master, "python", "-c", fill)
     accepted: list[int] = []
@@ -449,4 +455,5 @@ def test_a_full_disk_refuses_clearly_loses_nothing_and_goes_on_when_space_return
     results = [
         int(n) for line in eventually(ended, 60) for n in re.findall(r'"result": (\d+)', line)
     ]
-    assert sorted(results) == sorted([*accepted, 10_000])  # what was refused is not there either
+    assert sorted(results) == sorted([*accepted, 10_000])  # no refused task is among them
+

@@ -1,4 +1,4 @@
-"""`docker compose up --scale worker=8`, as the README says it."""
+"""`docker compose up --scale worker=8` does what the README says."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_eight_workers_all_take_part_in_a_run(stack: Stack) -> None:
 def test_nothing_runs_as_root(stack: Stack) -> None:
     for container in [*stack.containers("master"), *stack.containers("worker")]:
         top = container.top(ps_args="-eo pid,uid,comm")
-        # The engine's own: init, and a health check in the moment before it has changed its user.
+        # Two processes are the engine's: init, and a health check before it has changed its user.
         ours = [p for p in top["Processes"] if not p[2].startswith(("docker-init", "runc"))]
         users = {int(uid) for _, uid, _ in ours}
         assert users == {1000}
@@ -181,10 +181,11 @@ def test_a_worker_on_the_host_works_for_the_master_in_the_container(
 
 
 def test_clients_in_a_container_use_a_master_on_the_host(stack: Stack, tmp_path: Path) -> None:
-    """The container's Python 3.13 against the host's, a stock client and our worker."""
+    """A stock client and our worker, with the container's Python 3.13, meet the host's Python."""
     network = stack.client.networks.list(names=[f"{stack.project}_queue"])[0]
     gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
-    key = secrets.token_urlsafe(16)  # beyond loopback no other will do
+    key = secrets.token_urlsafe(16)  # beyond loopback the master takes no weaker key
+
     environment = {
         "PATH": _path(),
         "QUEUE_BIND": gateway,

@@ -1,4 +1,4 @@
-"""What needs more than the Python that runs these tests: the images' own has pre-shared keys."""
+"""The tests of encryption run on the images' Python, which has TLS with pre-shared keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TESTED = [
 
 @pytest.fixture
 def image(tmp_path: Path, docker_setup: list[str]) -> Iterator[str]:
-    """The images' base with what tests need."""
+    """The base image with the packages that tests need."""
     shutil.copy(CHECKOUT / "requirements-dev.lock", tmp_path)
     name = f"quartermaster-test-python-{os.getpid()}"
     base = os.environ.get("BASE", "python:3.13-slim-trixie")
@@ -45,7 +45,8 @@ def image(tmp_path: Path, docker_setup: list[str]) -> Iterator[str]:
 
 
 def test_encryption_is_tested_on_the_images_python(clone: Path, image: str) -> None:
-    """All of it: a skipped test here would be one that runs nowhere."""
+    """No test may be skipped here: it would run nowhere else."""
+
     done = subprocess.run(
         ["docker", "run", "--rm", "--init", "--volume", f"{clone}:/src:ro", "--workdir", "/src",
          "--tmpfs", "/tmp:exec", image,

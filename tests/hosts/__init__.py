@@ -1,12 +1,13 @@
-"""Several Docker hosts on one machine, out of Linux namespaces: see `lan.Lan`. Needs root.
+"""Tests on several Docker hosts, which Linux namespaces make on one machine (`lan.Lan`); need root.
 
     lan: a bridge in a network namespace of its own, never connected to the machine's network
-    host: dockerd in namespaces of its own, on that bridge; can be cut off, frozen, killed
-    capture, flipper: what somebody on the wire could read, and change
-    swarm: the stack on a swarm of hosts
+    host: dockerd in namespaces of its own, on that bridge; a test cuts it off, freezes or kills it
+    capture, flipper: read and change what is on the wire
+    site, swarm: a user at a host, and the stack on a swarm of hosts
     images, checkout: what a user brings to a host, and the commands of the documents
-    namespaces, cgroups, bridge: how that is done
+    namespaces, cgroups, bridge: how the hosts are made
 
-The hosts share the kernel, its clock and page cache (so a killed host loses no write), and the
-file tree but for Docker's folders and /run: `Host.home` is a folder that is one host's alone.
+The hosts share the kernel with its clock and page cache, so a killed host loses no write. They also
+share the file tree except for Docker's folders and /run; `Host.home` belongs to one host alone.
+
 """

@@ -1,11 +1,11 @@
-# What a host does until its init and dockerd run. PID 1 of new namespaces, /proc is the
-# machine's still. From the environment: FOLDER NAME GROUP JOIN DRIVER. First it prints its
-# process id as the machine has it, then it waits for the line that says: eth0 is plugged in.
+# A host runs this until its init and dockerd run. The script is PID 1 of new namespaces, and /proc is
+# still the machine's. The environment has FOLDER NAME GROUP JOIN DRIVER. The script prints its process
+# id on the machine, and then waits for a line, which says that eth0 is plugged in.
 set -eu
 read -r outer_pid _ </proc/self/stat
 echo 0 >"$JOIN"
 
-# Mounts of the machine's own containers: held here, they would outlive those containers.
+# The host must not hold mounts of the machine's own containers, which would outlive them here.
 for point in $(cut -d ' ' -f 5 /proc/self/mountinfo); do
     case $point in
         /run/* | /var/lib/docker/*) umount --lazy "$point" 2>/dev/null || : ;;
@@ -13,7 +13,7 @@ for point in $(cut -d ' ' -f 5 /proc/self/mountinfo); do
 done
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run
-# A /sys that shows this host's network devices, with the cgroups where they were.
+# The host needs a /sys with its own network devices, and the cgroups at their old place.
 mkdir -p /run/lock /run/cgroup
 mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs sysfs /sys
@@ -23,7 +23,7 @@ mount --bind "$FOLDER/docker" /var/lib/docker
 mount --bind "$FOLDER/etc-docker" /etc/docker
 for file in hosts hostname resolv.conf; do
     target=$(readlink -m "/etc/$file")
-    # A link into /run, which is empty now.
+    # The file may be a link into /run, which is empty now.
     [ -e "$target" ] || { mkdir -p "$(dirname "$target")" && : >"$target"; }
     mount --bind "$FOLDER/$file" "$target"
 done
@@ -33,7 +33,8 @@ rm -f "$FOLDER/docker.sock"
 
 echo "$outer_pid"
 read -r _
-# As systemd would: dockerd comes back when it ends.
+# When dockerd ends, this loop starts it again, as systemd would.
+
 # shellcheck disable=SC2016  # for the inner shell to expand
 exec docker-init -- sh -c 'while :; do
     rm -f /run/docker.pid

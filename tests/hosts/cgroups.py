@@ -1,6 +1,6 @@
 """The cgroups of a set of hosts: SET/HOST holds a host's containers, SET/HOST/engine the rest.
 
-Tried with cgroup v1; the files of v2 are those of its documentation (cgroup-v2.rst).
+The tests have run with cgroup v1. The files of v2 are taken from its documentation (cgroup-v2.rst).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def _freezer() -> Path:
 
 
 def make(group: str) -> Path:
-    """Make a host's group; returns the file that moves who writes 0 to it."""
+    """Make a host's group; return the file through which a process joins it by writing 0."""
     folder = _freezer() / group / "engine"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / "cgroup.procs"
 
 
 def freeze(group: str) -> None:
-    """Stop every process of a host; returns when they stand still."""
+    """Stop every process of a host; return when all of them have stopped."""
     _switch(_freezer() / group, frozen=True)
 
 
@@ -49,7 +49,8 @@ def _switch(folder: Path, frozen: bool) -> None:
 
 
 def remove(hosts: str) -> None:
-    """Remove all groups of a set, as soon as the last processes have left them."""
+    """Remove all groups of a set when their last processes have left."""
+
     for folder in (_freezer() / hosts).glob("*"):
         if folder.is_dir():
             _switch(folder, frozen=False)

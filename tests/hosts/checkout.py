@@ -1,4 +1,4 @@
-"""What a user has on a host: a copy of the checkout, and the commands of the documents."""
+"""What a user brings to a host: a copy of the checkout, and the commands of the documents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COMMAND = re.compile(r"^(\w*)\$ (.*)$")
 
 
 def copy_checkout(host: Host) -> Path:
-    """The checkout's files in a folder of a host, readable for the user of the containers."""
+    """Copy the checkout to a folder of a host, readable for the containers' user."""
     folder = host.home / "quartermaster"
     shutil.copytree(REPO, folder, ignore=shutil.ignore_patterns(*LEFT_OUT, ".hypothesis"))
     run(["chmod", "-R", "a+rX", str(folder)])
@@ -25,14 +25,14 @@ def copy_checkout(host: Host) -> Path:
 
 
 def document_commands(document: Path, heading: str = "") -> list[tuple[str, str]]:
-    """The command lines of a document's console blocks, in order, as (host's letter, command).
+    """Return the command lines of a document's console blocks as (host's letter, command).
 
-    A command line begins with `$ `, after the letter of a host if it matters which: `A$ `. It goes
-    on in the next line after a backslash.
+    A command line begins with `$ `, or with `A$ ` where only that host will do. After a backslash
+    it continues in the next line.
 
     Args:
         document: A Markdown file.
-        heading: Only those of the section with this heading, and of the sections below it.
+        heading: Return only the commands of this heading's section and of the sections below it.
     """
     text = document.read_text("utf-8")
     if heading:
@@ -46,7 +46,8 @@ def _section(text: str, heading: str) -> str:
     start = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
     assert start, f"no heading {heading!r}"
     rest = text[start.end() :]
-    # A comment in a block of code is no heading.
+    # A comment in a block of code looks like a heading.
+
     bare = _FENCED.sub(lambda block: " " * len(block[0]), rest)
     end = re.search(rf"^#{{1,{len(start[1])}}} ", bare, re.MULTILINE)
     return rest[: end.start()] if end else rest

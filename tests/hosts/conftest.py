@@ -1,4 +1,4 @@
-"""Three Docker hosts for all tests here, each whole again after every test."""
+"""Three Docker hosts for all tests of this folder, repaired after each test."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @runtime_checkable
 class Witness(Protocol):
-    """A fixture that can tell what went on when a test failed."""
+    """A fixture that can describe what happened when a test failed."""
 
     def account(self) -> dict[str, str]:
-        """Texts by their titles; it must not fail, whatever has."""
+        """Return texts by title; this must not raise, whatever has failed."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Function,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure is shown with what the witnesses say, as things are at that moment."""
+    """Add to the report of a failure what the witnesses say at that moment."""
     report = yield
     if report.failed:
         found = (one for one in item.funcargs.values() if isinstance(one, Witness))
-        for witness in dict.fromkeys(found):  # one may be there under several names
+        for witness in dict.fromkeys(found):  # one witness may have several names
             report.sections += witness.account().items()
     return report
 
 
 @pytest.fixture(scope="session")
 def lan() -> Iterator[Lan]:
-    """hostA, hostB and hostC, switched on, with no image loaded."""
+    """hostA, hostB and hostC, switched on, without images."""
     if os.geteuid() and os.environ.get("CI") != "true":
         pytest.skip("only root can make hosts out of namespaces")
     with Lan() as lan:
@@ -55,7 +55,7 @@ def lan() -> Iterator[Lan]:
 
 @pytest.fixture(autouse=True)
 def whole(lan: Lan) -> Iterator[None]:
-    """After each test every host is on, thawed and on the net."""
+    """After each test, switch every host on, thaw it, and connect it to the net."""
     yield
     for host in lan.hosts:
         if not host.on:
@@ -66,7 +66,7 @@ def whole(lan: Lan) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def base() -> str:
-    """The name of the image that the machine's engine builds on; it has python3."""
+    """The name of the base image of this machine's builds; the image has python3."""
     chosen = REPO / ".cache" / "base"
     if "BASE" in os.environ or not chosen.exists():
         return os.environ.get("BASE", "quartermaster-base:3.13")
@@ -75,7 +75,8 @@ def base() -> str:
 
 @pytest.fixture(scope="session")
 def base_tar(lan: Lan, base: str) -> Path:
-    """That image in a file, for `host.load`."""
+    """The base image in a file, for `host.load`."""
+
     path = lan.folder / "base.tar"
     run(["docker", "save", "--output", str(path), base])
     return path

@@ -1,4 +1,4 @@
-"""The Docker engine of a host, through the machine's own `docker` command and its socket."""
+"""The Docker engine of a host, which the machine's own `docker` command reaches by its socket."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from tests.hosts.namespaces import run
 
 
 class Engine:
-    """An engine that listens on a socket; compose files are looked for in `home`."""
+    """An engine that listens on a socket. `docker` runs in the folder `home`."""
 
     def __init__(self, socket_path: Path, home: Path) -> None:
         self.socket = socket_path
         self.home = home
 
     def docker(self, *words: str, settings: Mapping[str, str] = {}, **options: Any) -> str:
-        """What a `docker` command prints, run in `home`; options as `namespaces.run` has them."""
+        """Return what a `docker` command prints; options are those of `namespaces.run`."""
         settings = {**settings, "DOCKER_HOST": f"unix://{self.socket}"}
         return run(["docker", *words], cwd=self.home, settings=settings, **options)
 
     def compose(self, *words: str, **options: Any) -> str:
-        """What a `docker compose` command prints, as `docker` does it."""
+        """Return what a `docker compose` command prints."""
         return self.docker("compose", *words, **options)
 
     def load(self, tar: Path) -> None:
-        """Load the images of a `docker save`."""
+        """Load the images of a file that `docker save` wrote."""
         self.docker("load", "--quiet", "--input", str(tar))
 
     def answers(self) -> bool:
-        """Whether the engine does."""
+        """Return whether the engine answers."""
+
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
             try:

@@ -1,4 +1,4 @@
-"""A TCP proxy in the bridge's namespace that passes all on, or flips single bits on the way."""
+"""A TCP proxy in the bridge's namespace that passes everything on, or flips single bits of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAYS = ("to_host", "to_client")
 
 @dataclass
 class Flipper:
-    """`with lan.flipper(...) as middle:` and `middle.address` stands in for the host's."""
+    """In `with lan.flipper(...) as middle:`, clients use `middle.address`, not the host's."""
 
     inside: list[str]
     log: Path
@@ -40,12 +40,13 @@ class Flipper:
 
     @property
     def flipped(self) -> int:
-        """How many bits it has flipped so far."""
+        """The number of bits flipped so far."""
         return self.log.read_text().count("flipped")
 
 
 def flip(data: bytes, start: int, at: Collection[int]) -> bytes:
-    """The part of a stream that begins at `start`, with the lowest bits of bytes `at` flipped."""
+    """Return the part of a stream from `start` on, with the lowest bits of bytes `at` flipped."""
+
     changed = bytearray(data)
     for position in at:
         if start <= position < start + len(data):
@@ -55,7 +56,7 @@ def flip(data: bytes, start: int, at: Collection[int]) -> bytes:
 
 
 def pump(source: socket.socket, sink: socket.socket, at: Collection[int]) -> None:
-    """Pass one direction on until it ends; an error ends both."""
+    """Pass one direction on until it ends; an error ends both directions."""
     passed = 0
     try:
         while data := source.recv(1 << 16):
@@ -68,7 +69,8 @@ def pump(source: socket.socket, sink: socket.socket, at: Collection[int]) -> Non
 
 
 def serve(target: tuple[str, int], way: str, at: Collection[int]) -> None:
-    """Accept connections at a free port, which is printed first."""
+    """Print a free port, and accept connections there."""
+
 
     class Between(socketserver.BaseRequestHandler):
         def handle(self) -> None:

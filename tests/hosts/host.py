@@ -1,4 +1,4 @@
-"""One Docker host: its power, its link, what runs in it. Knows the bridge, not the other hosts."""
+"""One Docker host: its power, its link, its processes. This module knows no other host."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ ENGINE_WAIT_S = 60.0
 
 
 class Host(Engine):
-    """A machine with a Docker engine, switched off at first.
+    """A machine with a Docker engine, which is switched off at first.
 
     Args:
-        wire: The bridge that it is plugged into.
-        name: Its host name, and the name of its port.
-        number: The last part of its address.
-        folder: Its disk: `home`, the engine's socket, data and log.
-        group: Its cgroup.
-        driver: The storage driver of its engine.
+        wire: The bridge that the host is plugged into.
+        name: The host's name, and the name of its port.
+        number: The last part of the host's address.
+        folder: The host's disk: `home`, the engine's socket, data and log.
+        group: The host's cgroup.
+        driver: The storage driver of the host's engine.
     """
 
     def __init__(
@@ -40,15 +40,15 @@ class Host(Engine):
         self.log = folder / "log"
         self._wire, self._number, self._folder = wire, number, folder
         self._group, self._driver = group, driver
-        self._join = Path()  # the file of its cgroup that a process joins by
-        self._pid = 0  # of its init
-        self._process: Process | None = None  # waits for its init
+        self._join = Path()  # the file through which a process joins the host's cgroup
+        self._pid = 0  # of the host's init
+        self._process: Process | None = None  # waits for the host's init
         self._spawned: list[Process] = []
         for part in ("home", "docker", "etc-docker"):
             (folder / part).mkdir(parents=True)
 
     def write_names(self, hosts: Mapping[str, str]) -> None:
-        """Fill its files in /etc: the addresses of all hosts by name, its own name, no DNS."""
+        """Write the host's files in /etc: the hosts' addresses by name, the host's name, no DNS."""
         lines = ["127.0.0.1 localhost", *(f"{hosts[name]} {name}" for name in hosts), ""]
         (self._folder / "hosts").write_text("\n".join(lines))
         (self._folder / "hostname").write_text(f"{self.name}\n")
@@ -57,16 +57,16 @@ class Host(Engine):
 
     @property
     def on(self) -> bool:
-        """Whether it has power."""
+        """Whether the host is switched on."""
         return self._process is not None
 
     def start(self) -> None:
-        """Switch it on, with the disk that it had; returns when its engine answers."""
+        """Switch the host on with the disk that it had; return when its engine answers."""
         self.boot()
         self.wait_ready()
 
     def boot(self) -> None:
-        """Switch it on, and do not wait for its engine."""
+        """Switch the host on without waiting for its engine."""
         assert self._process is None, f"{self.name} is on"
         self._join = cgroups.make(self._group)
         settings = {"FOLDER": str(self._folder), "NAME": self.name, "DRIVER": self._driver}
@@ -84,56 +84,58 @@ class Host(Engine):
         print(file=self._process.stdin, flush=True)
 
     def wait_ready(self) -> None:
-        """Wait until its engine answers."""
+        """Wait until the host's engine answers."""
         try:
             eventually(self.answers, ENGINE_WAIT_S, f"the engine of {self.name}")
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.said()}") from error
 
     def said(self, lines: int = 20) -> str:
-        """The last that its boot and its engine wrote, over all times that it was on."""
+        """Return the last lines that the host's boot and engine wrote, in all their lives."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def kill(self) -> None:
-        """Cut its power, if it is on: every process is gone, and nobody on the net hears of it."""
+        """Cut the host's power, if it is on: every process ends, and no peer is told."""
         process, pid = self._process, self._pid
         self._process, self._pid = None, 0
         if process is None:
             return
-        with suppress(AssertionError):  # perhaps it was never plugged in
+        with suppress(AssertionError):  # the host may never have been plugged in
             self.cut()
         if pid and process.poll() is None:
-            os.kill(pid, signal.SIGKILL)  # its init: the kernel ends all else, then `process`
+            os.kill(pid, signal.SIGKILL)  # the kernel ends all other processes with init
         else:
             process.kill()
-        cgroups.thaw(self._group)  # the frozen do not die
+        cgroups.thaw(self._group)  # a frozen process does not die
         process.communicate(timeout=30)
         self._wire.unplug(self.name)
         while self._spawned:
             end(self._spawned.pop())
 
     def cut(self) -> None:
-        """Take it off the net, silently: packets are lost, no carrier is, nothing is refused."""
+        """Silently take the host off the net: packets vanish, the carrier stays."""
         self._wire.cut(self.name)
 
     def heal(self) -> None:
-        """Put it back on the net."""
+        """Put the host back on the net."""
         self._wire.heal(self.name)
 
     def freeze(self) -> None:
-        """Stop its processes, those in containers too; its kernel still acknowledges TCP."""
+        """Stop all processes of the host and its containers; the kernel still acknowledges TCP."""
         cgroups.freeze(self._group)
 
     def thaw(self) -> None:
-        """Let its processes run again."""
+        """Let the host's processes run again."""
         cgroups.thaw(self._group)
 
     def exec(self, *words: str, **options: Any) -> str:
-        """What a command prints that runs in the host, in `home`; options as `run` has them."""
+        """Run a command on the host, in `home`; return what it prints. Options are `run`'s."""
         return run(self._inside(words), **options)
 
     def spawn(self, *words: str) -> Process:
-        """A process in the host, with its output in a pipe; it ends with the host at the latest."""
+        """Start a process on the host, with its output in a pipe. It ends with the host."""
+
+
         self._spawned.append(start(self._inside(words), stdout=PIPE, stderr=STDOUT))
         return self._spawned[-1]
 

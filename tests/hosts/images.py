@@ -1,4 +1,4 @@
-"""The images of master and worker, built on the machine's own engine and brought to hosts."""
+"""The images of master and worker, which the machine's own engine builds and hosts load."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ PARTS = ("master", "worker")
 
 
 class Images:
-    """Both images, in one file; on a host they have the names that the project's files use.
+    """Both images in one file. On a host they have the names that the project's files use.
 
-    On the machine's engine they have names of their own, so that nobody else's are replaced.
+    On the machine's engine they have names of their own, so that they replace nobody else's images.
 
     Args:
-        folder: Where the file may be written.
-        base: The image that they are built on.
+        folder: The folder for the file.
+        base: The base image of the build.
     """
 
     def __init__(self, folder: Path, base: str) -> None:
@@ -30,7 +30,7 @@ class Images:
         self._on: set[Path] = set()
 
     def build(self) -> None:
-        """Build them as a user does, and write the file."""
+        """Build the images as a user does, and write the file."""
         settings = {"IMAGES": self._name, "IMAGES_TAG": "latest", "BASE": self._base}
         words = ["docker", "compose", "build"]
         run(words, cwd=REPO, settings=settings, timeout_s=BUILD_LIMIT_S)
@@ -38,7 +38,7 @@ class Images:
         run(["docker", "save", "--output", str(self.tar), *names])
 
     def load(self, *hosts: Engine, parts: tuple[str, ...] = PARTS) -> None:
-        """Have hosts know them as quartermaster-PART:latest; those that have them are left alone.
+        """Load the images as quartermaster-PART:latest on the hosts that do not have them.
 
         A host keeps its images when it is killed and started again.
         """
@@ -50,6 +50,7 @@ class Images:
                 host.docker("tag", f"{self._name}-{part}:latest", f"quartermaster-{part}:latest")
 
     def remove(self) -> None:
-        """Remove them from the machine's engine, and the file."""
+        """Remove the images from the machine's engine, and the file."""
+
         run(["docker", "rmi", *(f"{self._name}-{part}:latest" for part in PARTS)], check=False)
         self.tar.unlink(missing_ok=True)

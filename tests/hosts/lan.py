@@ -1,7 +1,7 @@
-"""A set of Docker hosts on one net, and what they leave behind: nothing.
+"""A set of Docker hosts on one net, which leaves nothing behind.
 
-All that is kept outside of processes carries the set's id: a folder in /var/tmp and the cgroups.
-The id is made from the process id of the owner, so sets of several owners do not meet.
+Outside of processes a set keeps a folder in /var/tmp and cgroups, which have the set's id in their
+names. The id contains the owner's process id, so sets of several owners do not meet.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from tests.hosts.flipper import WAYS, Flipper
 from tests.hosts.host import Host
 from tests.hosts.namespaces import run
 
-STATE = Path("/var/tmp")  # on a disk, as a rule, which /tmp need not be
+STATE = Path("/var/tmp")  # is usually on a disk, and /tmp often is not
 MARK = "qm-hosts"
 _sets, _files = count(1), count(1)
 
 
 class Lan:
-    """Docker hosts named by `names`, with addresses from 203.0.113.11 on, switched on by `with`.
+    """Docker hosts with the names `names` and addresses from 203.0.113.11 on; `with` starts them.
 
-    At the end everything is gone, also after SIGINT and SIGTERM, which both raise
-    KeyboardInterrupt meanwhile. What SIGKILL leaves, the next set removes.
+    The end of the `with` removes everything, also after SIGINT and SIGTERM, which both raise
+    KeyboardInterrupt within it. The next set removes what a SIGKILL has left.
     """
 
     def __init__(self, names: Sequence[str] = ("hostA", "hostB", "hostC")) -> None:
@@ -62,7 +62,7 @@ class Lan:
         self._stack.callback(cgroups.remove, self.id)
         self.bridge = bridge.Bridge()
         self._stack.callback(self.bridge.close)
-        # That of the machine's engine works on this disk and kernel.
+        # The storage driver of the machine's engine works on this disk and kernel.
         driver = run(["docker", "info", "--format", "{{.Driver}}"]).strip()
         for number, name in enumerate(self.names, 11):
             place = (number, self.folder / name, f"{self.id}/{name}")
@@ -75,12 +75,12 @@ class Lan:
             host.wait_ready()
 
     def close(self) -> None:
-        """End and remove everything; each part even if another cannot be."""
+        """End and remove everything; each part even if another part cannot be removed."""
         with _uninterrupted():
             self._stack.close()
 
     def swarm(self, pool: str = "10.20.0.0/16") -> None:
-        """Make a swarm: the first host its manager, the others workers, networks from `pool`."""
+        """Make a swarm, with the first host as its manager and networks from `pool`."""
         manager, *others = self.hosts
         address = ("--advertise-addr", manager.address)
         manager.docker("swarm", "init", *address, "--default-addr-pool", pool)
@@ -90,21 +90,21 @@ class Lan:
             host.docker("swarm", "join", *address, "--token", token, f"{manager.address}:2377")
 
     def account(self) -> dict[str, str]:
-        """What helps to understand a failure: the end of each host's log."""
+        """Return the end of each host's log, which helps to understand a failure."""
         return {f"log of {host.name}": host.said(40) for host in self.hosts}
 
     def capture(self) -> Capture:
-        """A record of all frames on the net, from the start of its `with` to its end."""
+        """Record all frames on the net, from the start of the `with` to its end."""
         return Capture(self.bridge.inside, self.folder / f"frames-{next(_files)}")
 
     def flipper(self, host: Host, port: int, way: str = "", at: Collection[int] = ()) -> Flipper:
-        """A man in the middle at 203.0.113.1, who passes connections on to a port of a host.
+        """Start a proxy at 203.0.113.1 that passes connections on to a port of a host.
 
         Args:
-            host: Where connections go.
-            port: The port there; his own is in `address`.
-            way: "to_host" or "to_client": the direction that he changes.
-            at: Which bytes of each connection get one bit flipped, counted from 0.
+            host: The host that connections go to.
+            port: The port of that host; the proxy's own port is in `address`.
+            way: "to_host" or "to_client": the direction that the proxy changes.
+            at: The positions of the bytes, from 0, of which the proxy flips one bit.
         """
         assert way in WAYS or not at, way
         log = self.folder / f"flipper-{next(_files)}"
@@ -122,7 +122,10 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _started_at(pid: int) -> str:
-    """When a process started, which no later one of the same number did (proc_pid_stat(5))."""
+    """Return a process's start time, which tells it from a later process with the same id.
+
+    It is in clock ticks since boot (proc_pid_stat(5)).
+    """
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
@@ -135,7 +138,8 @@ def _owned(folder: Path) -> bool:
 
 
 def sweep() -> None:
-    """Remove what sets have left whose owner is gone; the frozen among their processes die now."""
+    """Remove what is left of sets whose owner is gone; their frozen processes die now."""
+
     for folder in STATE.glob(f"{MARK}-*-*"):
         if not _owned(folder):
             cgroups.remove(folder.name)

@@ -1,6 +1,6 @@
-"""Starts commands, on this machine or in the namespaces of a process that runs.
+"""Starts commands on this machine, or in the namespaces of a running process.
 
-What keeps running is killed by the kernel when the thread that started it ends, however it does.
+The kernel kills what `start` started when the thread that started it ends, however it ends.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ _NO_OUTLIVING = ["setpriv", "--pdeathsig", "KILL"]
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The settings, and of this environment what is not about engines, proxies or Quartermaster.
+    """Return settings, and this environment without what is about engines, proxies, our programs.
 
-    Nor about `make`, under which these tests run and which they call.
+    The variables of `make` are left out too, because these tests run under `make` and call it.
     """
+
     kept = clean_environment({})
     others = ("DOCKER_", "MAKE", "MFLAGS")
     for name in [n for n in kept if n.startswith(others) or n.lower().endswith("_proxy")]:
@@ -38,7 +39,10 @@ def run(
     cwd: Path | None = None,
     settings: Mapping[str, str] = {},
 ) -> str:
-    """What a command prints; if it fails, an AssertionError, or its errors too if not `check`."""
+    """Return what a command prints.
+
+    If the command fails, raise an AssertionError, or without `check` return its errors too.
+    """
     done = subprocess.run(
         words,
         input=stdin,
@@ -56,13 +60,13 @@ def run(
 
 
 def start(words: Sequence[str], settings: Mapping[str, str] = {}, **options: Any) -> Process:
-    """A process that runs until `end`, at most as long as this thread; options are Popen's."""
+    """Start a process, which lives until `end` or the end of this thread; options are Popen's."""
     options = {"stdin": subprocess.DEVNULL, **options}
     return Process([*_NO_OUTLIVING, *words], text=True, env=environment(settings), **options)
 
 
 def end(process: Process, timeout_s: float = 30.0) -> None:
-    """Kill a process, by its id, and wait until it is gone."""
+    """Kill a process by its id, and wait for its end."""
     process.kill()
     process.wait(timeout_s)
     for stream in (process.stdin, process.stdout, process.stderr):
@@ -71,12 +75,13 @@ def end(process: Process, timeout_s: float = 30.0) -> None:
 
 
 def in_network(pid: int) -> list[str]:
-    """What to put before a command so that it runs in the network of a process."""
+    """Return the words to put before a command that must run in the network of a process."""
     return ["nsenter", f"--net=/proc/{pid}/ns/net", "--"]
 
 
 def in_all(pid: int, group: Path, folder: Path) -> list[str]:
-    """What to put before a command so that it runs beside a process: in all its namespaces."""
+    """Return the words to put before a command that must run in all namespaces of a process."""
+
     join = f'echo 0 >"{group}"; cd "{folder}"; exec "$@"'
     spaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
     return ["nsenter", f"--target={pid}", *spaces, "--", "sh", "-c", join, "sh", *_NO_OUTLIVING]

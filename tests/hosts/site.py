@@ -1,4 +1,4 @@
-"""A clone of the project on a host, and somebody who types there what docs/deployment.md says."""
+"""A clone of the project on a host, where a user types the commands of docs/deployment.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.processes import REPO
 DOCUMENT = REPO / "docs" / "deployment.md"
 FOLDER = "quartermaster"
 
-# What stands for ssh: `ssh HOST COMMAND` runs it in that host's home, with that host's engine.
+# This stands for ssh: `ssh HOST COMMAND` runs the command in that host's home, with its engine.
 _SSH = """#!/bin/sh
 while [ "$1" = -o ]; do shift 2; done
 host=$1; shift
@@ -30,23 +30,24 @@ cd "{hosts}/$host/home" && exec sh -c "$*"
 
 @cache
 def documented() -> frozenset[str]:
-    """The commands of the document."""
+    """Return the commands of the document."""
     return frozenset(command for _, command in document_commands(DOCUMENT))
 
 
 def _read(terminal: int, within_s: float = 60.0) -> str | None:
-    """What is shown next; None at the end."""
+    """Return what a terminal shows next; None at the end."""
     assert select.select([terminal], [], [], within_s)[0], f"nothing is shown for {within_s} s"
     try:
         return os.read(terminal, 4_096).decode(errors="replace") or None
-    except OSError:  # how the end of the last program that has it looks
+    except OSError:  # no program has the terminal open any more
         return None
 
 
 class Site:
-    """What somebody sees who sits at a host, in the project's folder.
+    """A user's shell on a host, in the project's folder.
 
-    settings: variables of his shell.
+    Attributes:
+        settings: The variables that the user has exported.
     """
 
     def __init__(self, host: Host) -> None:
@@ -62,7 +63,7 @@ class Site:
         self._path = f"{tools}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
     def types(self, line: str, **options: Any) -> str:
-        """What a command prints that stands in the document."""
+        """Run a command, which the document must have, and return what it prints."""
         assert line in documented(), f"not in {DOCUMENT.name}: {line}"
         if line.startswith("export "):
             self.settings |= dict(word.split("=", 1) for word in shlex.split(line)[1:])
@@ -70,16 +71,16 @@ class Site:
         return self.runs(line, **options)
 
     def runs(self, line: str, **options: Any) -> str:
-        """What any command prints."""
+        """Run any command, and return what it prints."""
         return run(["bash", "-c", line], cwd=self.folder, settings=self._shell(), **options)
 
     def _shell(self) -> dict[str, str]:
-        """The variables of somebody's shell here."""
+        """Return the variables of the user's shell."""
         settings = {**self.settings, "PATH": self._path, "HOME": str(self.host.home)}
         return settings | {"DOCKER_HOST": f"unix://{self.host.socket}"}
 
     def answers(self, line: str, prompt: str, answer: str) -> str:
-        """What a documented command shows on a terminal, where it asks something."""
+        """Run a documented command on a terminal, answer its prompt, and return what it shows."""
         assert line in documented(), f"not in {DOCUMENT.name}: {line}"
         ours, terminal = pty.openpty()
         process = subprocess.Popen(
@@ -102,9 +103,10 @@ class Site:
         return shown
 
     def qm(self, *words: str, **options: Any) -> str:
-        """What a command in the master's container prints."""
+        """Run a `qm` command in the master's container, and return what it prints."""
         return self.runs(f"docker compose exec -T master qm {shlex.join(words)}", **options)
 
     def results(self, number: int) -> list[dict[str, Any]]:
-        """The ended tasks of a run."""
+        """Return the ended tasks of a run."""
+
         return [json.loads(line) for line in self.qm("results", str(number)).splitlines()]

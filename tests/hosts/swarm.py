@@ -1,4 +1,4 @@
-"""The stack of deploy/stack.yml on a swarm of three hosts, as a user and Swarm's manager see it."""
+"""The stack of deploy/stack.yml on a swarm of three hosts, as a user and the manager see it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.integration.processes import REPO, eventually
 DOCUMENT = REPO / "docs" / "deployment.md"
 COMMANDS = document_commands(DOCUMENT, "Docker Swarm")
 QM = "docker exec $(docker ps --quiet --filter name=quartermaster_master) qm "
-# For `make ship`: the hosts share the file tree, so a host's engine and folder are at hand.
+# This stands for ssh: the hosts share the file tree, so each host's engine and folder are here.
 SSH = """#!/bin/sh
 while [ "$1" = -o ]; do shift 2; done
 cd "{folder}/$1/home" && DOCKER_HOST="unix://{folder}/$1/docker.sock" exec sh -c "$2"
 """
-# Swarm calls a node down that has missed three heartbeats; they are due every 5 s, give or take
-# 0.5 s (swarmkit, manager/dispatcher). The rest is for a slow machine.
+# Swarm calls a node down after three missed heartbeats, which are due every 5 s, give or take 0.5 s
+# (swarmkit, manager/dispatcher). The rest is for a slow machine.
 DOWN_S = 3 * 5.5 + 8.5
-# A node registers within 2 s, at its first attempt. One may take 5 s to fail, and the pause behind
-# it 8 s (swarmkit, agent): time for two that fail.
+# A node registers within 2 s at its first attempt. An attempt that fails takes up to 5 s, and the
+# pause after it up to 8 s (swarmkit, agent). This limit allows two failures.
 READY_S = 2 * (5 + 8) + 4.0
-# What helps to understand a failure.
+# The commands whose output helps to understand a failure.
 ACCOUNT = {
     "nodes": "docker node inspect --format '{{.Description.Hostname}} {{json .Status}}' "
     "$(docker node ls --quiet)",
@@ -40,51 +40,51 @@ ACCOUNT = {
 
 
 class Swarm:
-    """Three hosts, a user's terminal on each of them, and the stack that he deploys."""
+    """Three hosts, a user's terminal on each of them, and the stack that the user deploys."""
 
     def __init__(self, lan: Lan) -> None:
         self.hosts = {host.name: host for host in lan.hosts}
         self.manager = lan.hosts[0]
         self.token = ""
-        self.failures_before = 0  # of tests that are over and done with
+        self.failures_before = 0  # of earlier tests, whose damage is repaired
         self._ssh = lan.folder / "ssh"
         self._ssh.write_text(SSH.format(folder=lan.folder))
         self._ssh.chmod(0o755)
 
     def types(self, letter: str, command: str) -> str:
-        """What a command prints that the document has, typed in the project's folder of a host."""
+        """Run a command, which the document must have, on a host; return what it prints."""
         assert (letter, command) in COMMANDS, f"{letter}$ {command}: not in {DOCUMENT.name}"
         return self.shell(self.hosts[f"host{letter}"], command)
 
     def shell(self, host: Host, command: str) -> str:
-        """What a command prints on a host."""
+        """Run a command in the project's folder of a host, and return what it prints."""
         folder = host.home / "quartermaster"
         folder.mkdir(exist_ok=True)
-        # `make ship` needs a base image only to build what is not there.
+        # `make ship` needs a base image only where it has to build an image.
         settings = [f"TOKEN={self.token}", f"SSH={self._ssh}", "BASE=quartermaster-worker:latest"]
         words = ["env", "-C", str(folder), *settings, "bash", "-euc", command]
         return host.exec(*words, timeout_s=200.0)
 
     def qm(self, words: str) -> str:
-        """What `qm` prints in the master's container."""
+        """Run `qm` in the master's container, and return what it prints."""
         return self.shell(self.manager, QM + words)
 
     def submit(self, count: int, pause_s: float) -> int:
-        """The id of a new run of `where`."""
+        """Submit a run of `where`, and return its id."""
         return int(self.qm(f"submit where count={count} pause_s={pause_s}"))
 
     def results(self, run: int) -> list[dict[str, Any]]:
-        """The ended tasks of a run, in task order."""
+        """Return the ended tasks of a run, in task order."""
         return [json.loads(line) for line in self.qm(f"results {run}").splitlines()]
 
     def begun(self, run: int, count: int = 10) -> list[dict[str, Any]]:
-        """Wait until so many tasks of a run have ended; returns these."""
+        """Wait until `count` tasks of a run have ended, and return the ended ones."""
         return eventually(
             lambda: done if len(done := self.results(run)) >= count else [], 30, f"{run} goes on"
         )
 
     def finished(self, run: int, count: int, within_s: float = 60.0) -> Counter[str]:
-        """Wait for all of a run: once each, none charged. Returns how many each node did."""
+        """Wait until all tasks of a run are done, once each and uncharged; count them by node."""
         found = self.results(run)
         deadline = time.monotonic() + within_s
         while len(found) < count:
@@ -96,30 +96,30 @@ class Swarm:
         return Counter(one["result"][1] for one in found)
 
     def leased(self, run: int) -> int:
-        """How many tasks of a run are in the hands of workers."""
+        """Return how many tasks of a run are leased."""
         found = re.search(rf"^ +{run} +active +\d+ +\d+ +(\d+)", self.qm("status"), re.MULTILINE)
         return int(found[1]) if found else 0
 
     def workers(self) -> Counter[str]:
-        """How many workers are connected from each node."""
+        """Count the connected workers of each node."""
         return Counter(re.findall(r"^worker +(\w+):", self.qm("status"), re.MULTILINE))
 
     def replicas(self) -> dict[str, str]:
-        """`RUNNING/WANTED` of each service."""
+        """Return `RUNNING/WANTED` for each service."""
         words = ["service", "ls", "--format", "{{.Name}} {{.Replicas}}"]
         lines = self.manager.docker(*words).splitlines()
         return {line.split()[0].partition("_")[2]: line.split()[1] for line in lines}
 
     def nodes(self) -> dict[str, str]:
-        """What Swarm calls each node: Ready, Down."""
+        """Return what Swarm calls each node: Ready or Down."""
         words = ["node", "ls", "--format", "{{.Hostname}} {{.Status}}"]
         return dict(line.split() for line in self.manager.docker(*words).splitlines())
 
     def wait_down(self, host: Host) -> None:
-        """Wait until Swarm calls a node down that has no power; `host.start` only then.
+        """Wait until Swarm calls a killed node down, which must come before `host.start`.
 
-        A node that registers while Docker 20.10 is about to call it down, which takes 0.1 s, stays
-        down for good, with a session and heartbeats: swarmkit's `Dispatcher.register` waits for
+        Docker 20.10 takes 0.1 s to call a node down. A node that registers meanwhile stays down for
+        good, although it has a session and heartbeats: swarmkit's `Dispatcher.register` waits for
         the node's state to be written, and `markNodeNotReady` changes it meanwhile.
         """
         eventually(lambda: self.nodes()[host.name] == "Down", DOWN_S, f"{host.name} is down")
@@ -129,7 +129,7 @@ class Swarm:
         eventually(lambda: set(self.nodes().values()) == {"Ready"}, READY_S, "all nodes are ready")
 
     def mend(self) -> None:
-        """Do for the nodes, after a test that failed, what `wait_ready` may wait for in vain."""
+        """After a failed test, restart the nodes for which `wait_ready` could wait in vain."""
         eventually(self.answers, 60, "the master is back")
         for name, state in self.nodes().items():
             if state != "Ready":
@@ -137,9 +137,9 @@ class Swarm:
                 self.hosts[name].start()
 
     def have(self, count: int, each: int) -> None:
-        """Have so many workers, on each node so many at least; if it is not so, start all anew.
+        """Ensure `count` workers in all and `each` at least on every node; else start all anew.
 
-        Swarm does not move them to a node that is back, and an update may leave a node without.
+        Swarm moves no workers to a node that is back, and an update may leave a node without any.
         """
         try:
             eventually(lambda: self._has(count, each), 10)
@@ -155,14 +155,14 @@ class Swarm:
         return workers.total() == count and all(workers[name] >= each for name in self.hosts)
 
     def answers(self) -> bool:
-        """Whether the master does."""
+        """Return whether the master answers."""
         try:
             return "session name" in self.qm("status")
         except AssertionError:
             return False
 
     def account(self) -> dict[str, str]:
-        """How the manager sees nodes and services, for who reads a failure."""
+        """Return how the manager sees nodes and services, which helps to understand a failure."""
         if not self.manager.on:
             return {"nodes": f"{self.manager.name} is off"}
         return {title: self._tells(line) for title, line in ACCOUNT.items()}
@@ -171,12 +171,12 @@ class Swarm:
         return self.manager.exec("timeout", "10", "sh", "-c", f"{command} 2>&1", check=False)
 
     def complete(self, workers: int, within_s: float = 40.0) -> None:
-        """Wait until Swarm has all that is wanted, healthy."""
+        """Wait until the master and this many workers are healthy."""
         wanted = {"master": "1/1", "worker": f"{workers}/{workers}"}
         eventually(lambda: self.replicas() == wanted, within_s, f"{wanted} of {self.replicas()}")
 
     def containers(self, service: str) -> dict[str, dict[str, Any]]:
-        """What the engines say of the running containers of a service, by host and id."""
+        """Return what `docker inspect` says of a service's running containers, by host and id."""
         found = {}
         for host in self.hosts.values():
             words = ["ps", "--quiet", "--filter", f"name=quartermaster_{service}"]
@@ -185,7 +185,7 @@ class Swarm:
         return found
 
     def events(self, since: float) -> list[dict[str, Any]]:
-        """What has happened to containers of workers on all hosts since then, in order of time."""
+        """Return the events of workers' containers on all hosts since a time (epoch), in order."""
         found = []
         for host in self.hosts.values():
             span = ["--since", f"{since:.3f}", "--until", f"{time.time():.3f}"]
@@ -197,14 +197,14 @@ class Swarm:
         return sorted(found, key=lambda event: int(event["timeNano"]))
 
     def master_log(self, pattern: str) -> list[tuple[float, str]]:
-        """The lines of the master's log that a pattern is in, with their times (epoch)."""
+        """Return the lines of the master's log that match a pattern, with their times (epoch)."""
         container = "$(docker ps --quiet --filter name=quartermaster_master)"
         log = self.shell(self.manager, f"docker logs --timestamps {container} 2>&1")
         lines = [line.partition(" ") for line in log.splitlines() if re.search(pattern, line)]
         return [(_epoch(moment), line) for moment, _, line in lines]
 
     def removed(self) -> bool:
-        """Whether the stack could be removed: its network not before all its tasks have stopped."""
+        """Try to remove the stack; return False while its tasks still use its network."""
         try:
             self.types("A", "docker stack rm quartermaster")
         except AssertionError as error:
@@ -214,12 +214,13 @@ class Swarm:
         return True
 
     def gone(self) -> bool:
-        """Whether nothing of the stack is left but its volumes and secret."""
+        """Return whether only the volumes and the secret of the stack are left."""
         left = [host.docker("ps", "--all", "--quiet") for host in self.hosts.values()]
         return not any(left) and "quartermaster" not in self.manager.docker("network", "ls")
 
     def close(self) -> None:
-        """Leave hosts as they were; their images stay."""
+        """Remove everything from the hosts except their images."""
+
         self.manager.docker("stack", "rm", "quartermaster", check=False)
         for host in self.hosts.values():
             host.docker("swarm", "leave", "--force", check=False)

@@ -1,4 +1,4 @@
-"""Compose on each of three hosts, as docs/deployment.md says it, then broken in every way."""
+"""docs/deployment.md sets up compose on three hosts; then the tests break it in every way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BACK_S = 10.0
 SECRET = "the horse eats no cucumber salad"
 
 WHERE = '''
-"""Tells where each task ran."""
+"""Each task returns the name of its host."""
 
 import os
 import time
@@ -41,9 +41,9 @@ def work(task):
     return [n, os.environ.get("WORKER_NAME") or "hostA", note]
 '''
 
-# Each task leaves a file that is named by its content, 20 kB, and one index for the whole run.
+# Each task writes a file of 20 kB that is named by its content; collect() writes one index.
 LEAVE = '''
-"""Leaves a file where its task ran."""
+"""Each task writes a file on its host."""
 
 import hashlib
 import pathlib
@@ -72,8 +72,8 @@ def collect(n, name):
         print(name, file=index)
 '''
 
-# An ssh that needs the wire, in the namespaces of the host where it is typed: nobody listens at
-# the port, so a host that is there says so.
+# An ssh that needs the wire, and runs in the namespaces of the host where it is typed. Nobody
+# listens at port 22, so a host that can be reached refuses the connection.
 WIRE = """#!/bin/sh
 while [ "$1" = -o ]; do shift 2; done
 if timeout 5 bash -c ": </dev/tcp/$1/22" 2>&1 | grep -q refused; then exec "{ssh}" "$@"; fi
@@ -84,7 +84,7 @@ exit 255
 
 @pytest.fixture(scope="module")
 def sites(lan: Lan, images: Images) -> Iterator[tuple[Site, Site, Site]]:
-    """From nothing to workers on three hosts, with jobs on A alone."""
+    """Workers on three hosts, set up from nothing; only A has the jobs."""
     a, b, c = (Site(host) for host in lan.hosts)
     try:
         deploy(a, b, c, images)
@@ -101,7 +101,7 @@ def sites(lan: Lan, images: Images) -> Iterator[tuple[Site, Site, Site]]:
 
 
 def deploy(a: Site, b: Site, c: Site, images: Images) -> None:
-    """What the document says, in its order."""
+    """Type the commands of the document, in its order."""
     copy_checkout(a.host)
     (a.folder / "jobs" / "where.py").write_text(WHERE)
     (a.folder / "jobs" / "lengths.py").write_text("DEFAULT_S = 0.1\n")
@@ -118,26 +118,26 @@ def deploy(a: Site, b: Site, c: Site, images: Images) -> None:
 
 
 def joining(a: Site) -> str:
-    """The one line that A prints for the others, after it has sent them the key."""
+    """Have A send its key to the others, and return the line that it prints for them."""
     (line,) = a.types('make join HOSTS="hostB hostC"').splitlines()
     assert line.startswith("QUEUE_HOST=203.0.113.11 QUEUE_PORT=5000 WORKER_NAME=")
     return line
 
 
 def key_of(a: Site) -> str:
-    """The authkey."""
+    """Return the authkey."""
     return a.runs("docker compose exec -T master cat /key/authkey").strip()
 
 
 def workers(a: Site) -> Counter[str]:
-    """How many workers of each host the master has."""
+    """Count the connected workers of each host."""
     status = a.qm("status", check=False)
     names = re.findall(r"^worker +(?:(host[BC]):)?\w+/\d+", status, re.MULTILINE)
     return Counter(name or "hostA" for name in names)
 
 
 def held_by(a: Site, number: int, *hosts: str) -> set[int]:
-    """Tasks of a run that workers of these hosts run just now, by `status`."""
+    """Return the tasks of a run that workers of these hosts run now, according to `status`."""
     found: set[int] = set()
     mine = False
     for line in a.qm("status", check=False).splitlines():
@@ -149,18 +149,18 @@ def held_by(a: Site, number: int, *hosts: str) -> set[int]:
 
 
 def refused(a: Site) -> int:
-    """How many late outcomes it has refused."""
+    """Count the late outcomes that the master has refused."""
     found = re.search(r"([\d,]+) outcomes? of old leases", a.qm("status"))
     return int(found[1].replace(",", "")) if found else 0
 
 
 def submit(a: Site, **arguments: object) -> int:
-    """A new run of the job that is on A alone."""
+    """Submit a run of the job that only A has, and return its id."""
     return int(a.qm("submit", "where", *(f"{k}={v}" for k, v in arguments.items())))
 
 
 def finished(a: Site, number: int, count: int, within_s: float) -> Counter[str]:
-    """Waits for a run's end; every task once and uncharged. By host, how many ran there."""
+    """Wait for the end of a run, with each task done once and uncharged; count them by host."""
     eventually(
         lambda: re.search(rf"^ +{number} +(done|failed) ", a.qm("status", check=False), re.M),
         within_s,
@@ -175,7 +175,7 @@ def finished(a: Site, number: int, count: int, within_s: float) -> Counter[str]:
 def test_a_job_whose_file_is_on_a_alone_runs_on_all_three_hosts(
     lan: Lan, sites: tuple[Site, Site, Site]
 ) -> None:
-    """And whoever listens between them reads neither payloads nor the key."""
+    """A listener on the wire reads neither payloads nor code nor the key."""
     a, *_ = sites
     with lan.capture() as seen:
         number = submit(a, count=200, length_s=0.1, note=SECRET)
@@ -191,7 +191,7 @@ def test_a_job_whose_file_is_on_a_alone_runs_on_all_three_hosts(
 
 @pytest.fixture
 def left(sites: tuple[Site, Site, Site]) -> Iterator[dict[str, int]]:
-    """Files that workers of all hosts have just left there, by name, with their sizes."""
+    """The files that workers have just written on all hosts, with their sizes in bytes."""
     a, *_ = sites
     count = 90
     a.runs("rm -rf shared")
@@ -204,7 +204,7 @@ def left(sites: tuple[Site, Site, Site]) -> Iterator[dict[str, int]]:
 
 
 def fetched(a: Site) -> dict[str, int]:
-    """What is in ./shared/left, with sizes; the index is left out."""
+    """Return the files in ./shared/left except the index, with their sizes in bytes."""
     shared = a.folder / "shared"
     files = [path for path in shared.glob("left/**/*") if path.is_file()]
     found = {str(path.relative_to(shared)): path.stat().st_size for path in files}
@@ -218,7 +218,7 @@ def test_the_files_of_all_hosts_are_gathered_on_a(
     a, b, _ = sites
     a.types("make fetch")
     assert len(fetched(a)) < len(left)
-    b.types("docker compose stop worker", timeout_s=60)  # a stopped one is no hindrance
+    b.types("docker compose stop worker", timeout_s=60)  # make fetch needs no running worker
     try:
         said = a.types('make fetch HOSTS="hostB hostC"')
     finally:
@@ -236,7 +236,7 @@ def test_the_files_of_all_hosts_are_gathered_on_a(
 def test_a_host_whose_workers_are_removed_still_gives_its_files(
     sites: tuple[Site, Site, Site], left: dict[str, int]
 ) -> None:
-    """And one that is cut off is named, while the others' files come."""
+    """`make fetch` names a host that is cut off, and copies the other hosts' files."""
     a, b, c = sites
     line = joining(a)
     b.runs("docker compose down --timeout 2", timeout_s=60)
@@ -256,7 +256,7 @@ def test_a_host_whose_workers_are_removed_still_gives_its_files(
     lines = [line for line in said.splitlines() if "hostC" in line]
     assert len(lines) == 1, said
     assert lines[0].startswith("fetch: hostC can't be reached: ssh: ")
-    assert "Error 1" in said  # what make says of the exit code
+    assert "Error 1" in said  # make prints the exit code
     assert "hostB: " in said
     some = fetched(a)
     assert some.items() < left.items()
@@ -327,20 +327,20 @@ except Exception as error:
 
 
 def ours(site: Site, address: tuple[str, int], key: str) -> str:
-    """What our own client says, in a container of that host."""
+    """Return what our own client prints in a container of that host."""
     command = ["docker compose run --rm --no-deps -T --entrypoint python worker -c"]
     words = [f"'{OURS}'", address[0], str(address[1]), f"'{key}'"]
     return site.runs(" ".join([*command, *words]))
 
 
 def test_strangers_are_refused(lan: Lan, sites: tuple[Site, Site, Site]) -> None:
-    """A plain client, a wrong key, and a man in the middle who changes a bit."""
+    """The master refuses a plain client, a wrong key, and a connection with a changed bit."""
     a, b, _ = sites
     address = (a.host.address, 5000)
     key = key_of(a)
     assert ours(b, address, key).startswith("qsize ")
     plain = b.host.exec(sys.executable, "-I", "-S", "-c", CLIENT, address[0], "5000", key)
-    # The first frame is no challenge but words, which the standard library shows in its own error.
+    # The first frame has words instead of a challenge, and the standard library's error shows them.
     assert plain.startswith(("AssertionError", "AuthenticationError"))
     assert "QUEUE_TLS=required" in plain
     assert ours(b, address, "not the key at all").startswith("WrongKeyError wrong authkey for")
@@ -376,7 +376,7 @@ def test_a_host_that_is_cut_off_loses_its_tasks_and_is_back_soon_after(
     eventually(lambda: held <= held_by(a, number, "hostA", "hostC"), 20.0, "they run again")
     assert time.monotonic() - cut_at < GIVEN_UP_S
     assert "hostB" not in workers(a)
-    eventually(lambda: time.monotonic() - cut_at > 30.0, 35.0, "30 s")  # what B runs ends meanwhile
+    eventually(lambda: time.monotonic() - cut_at > 30.0, 35.0, "30 s")  # B's tasks end meanwhile
     b.host.heal()
     healed_at = time.monotonic()
     eventually(lambda: workers(a)["hostB"] == 4, BACK_S, "B is back")
@@ -404,7 +404,7 @@ def test_a_power_cut_of_a_workers_host_loses_nothing(sites: tuple[Site, Site, Si
 def test_a_power_cut_of_the_masters_host_loses_nothing_that_was_acknowledged(
     sites: tuple[Site, Site, Site],
 ) -> None:
-    """And the workers of the others come back by themselves."""
+    """The workers of the other hosts come back by themselves."""
     a, *_ = sites
     number = submit(a, count=300, length_s=0.5)
     done = eventually(lambda: found if len(found := a.results(number)) > 20 else [], 30.0, "some")
@@ -460,7 +460,7 @@ def test_a_new_key_keeps_out_who_has_the_old_one_until_he_has_it_too(
         return [logs.count(wrong)] if logs.count(wrong) >= 4 else []
 
     (times,) = eventually(told, 30.0, "each of B's four workers says so")
-    assert times == 4  # once each
+    assert times == 4  # each worker says so once
     assert set(workers(a)) == {"hostA"}
     joining(a)
     b.types("docker compose restart worker", timeout_s=60)
@@ -472,7 +472,8 @@ def test_a_new_key_keeps_out_who_has_the_old_one_until_he_has_it_too(
 def test_a_key_that_is_typed_on_a_host_is_in_no_environment_there(
     sites: tuple[Site, Site, Site],
 ) -> None:
-    """Where A has no ssh to it. One line with the key in it is there for those who ask."""
+    """A needs no ssh to that host. Only ONE_LINE=1 prints a command with the key in it."""
+
     a, b, _ = sites
     key = a.types("make key").strip()
     assert key == key_of(a)

@@ -1,7 +1,7 @@
-"""deploy/stack.yml on a swarm of three hosts, by the commands of docs/deployment.md.
+"""The commands of docs/deployment.md run deploy/stack.yml on a swarm of three hosts.
 
-One stack serves all tests, in their order; each begins with all nodes ready, and
-says what else it needs.
+All tests use one stack, in their order. Each test starts with all nodes ready, and sets up what
+else it needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVERYWHERE = {"hostA", "hostB", "hostC"}
 RERUN_S = 15.0
 
 
-# Leaves a file on the node where its task ran.
+# Each task writes a file on its node.
 LEAVE = """
 import os, pathlib, time
 
@@ -38,7 +38,7 @@ def work(n):
 
 
 def _job() -> str:
-    """The job that the document shows."""
+    """Return the job that the document shows."""
     found = re.search(r"^```python\n# jobs/where.py\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
     assert found
     return found[1]
@@ -46,10 +46,10 @@ def _job() -> str:
 
 @pytest.fixture(scope="module")
 def stack(lan: Lan, images: Images, request: pytest.FixtureRequest) -> Iterator[Swarm]:
-    """The stack, deployed from nothing: hostA has the checkout and the images, the others none."""
+    """The stack, deployed from nothing: only hostA has the checkout and the images."""
     swarm = Swarm(lan)
     swarm.failures_before = request.session.testsfailed
-    assert ("A", "docker compose build") in COMMANDS  # which `images` has run
+    assert ("A", "docker compose build") in COMMANDS  # the fixture `images` ran it
     images.load(swarm.manager)
     folder = copy_checkout(swarm.manager)
     try:
@@ -65,7 +65,7 @@ def stack(lan: Lan, images: Images, request: pytest.FixtureRequest) -> Iterator[
         swarm.complete(4)
         (folder / "jobs" / "where.py").write_text(_job())
         yield swarm
-    except BaseException:  # before the first test: a test's failure does not come by here
+    except BaseException:  # only the deployment can fail here, not a test
         print(*swarm.account().values(), sep="\n")
         raise
     finally:
@@ -74,7 +74,7 @@ def stack(lan: Lan, images: Images, request: pytest.FixtureRequest) -> Iterator[
 
 @pytest.fixture
 def swarm(stack: Swarm, request: pytest.FixtureRequest) -> Swarm:
-    """The stack, all nodes ready: also if a test before has failed."""
+    """The stack with all nodes ready, even after a failed test."""
     failures = request.session.testsfailed
     if failures > stack.failures_before:
         stack.failures_before = failures
@@ -84,7 +84,7 @@ def swarm(stack: Swarm, request: pytest.FixtureRequest) -> Swarm:
 
 
 def test_a_job_that_one_host_has_runs_on_all_three(swarm: Swarm) -> None:
-    """From nothing: the master is healthy on the node with the label, and all nodes work."""
+    """The master is healthy on the node with the label, and all nodes work."""
     eventually(lambda: sum(swarm.workers().values()) == 4, what="four workers")
     assert set(swarm.workers()) == EVERYWHERE
     submitted = swarm.types("A", QM + "submit where --wait")
@@ -113,7 +113,7 @@ def test_what_tasks_have_left_on_each_node_is_gathered(swarm: Swarm) -> None:
 
 
 def test_containers_are_confined_and_limited(swarm: Swarm) -> None:
-    """Of what the file says nothing is ignored: Swarm drops some of compose's words silently."""
+    """Swarm silently drops some words of a compose file, but none of this file's."""
     for service, memory in (("master", 512), ("worker", 1024)):
         for one in swarm.containers(service).values():
             config, host = one["Config"], one["HostConfig"]
@@ -130,7 +130,10 @@ def test_containers_are_confined_and_limited(swarm: Swarm) -> None:
 
 
 def test_a_rolling_update_starts_the_new_before_the_old_drain(swarm: Swarm) -> None:
-    """Never fewer healthy workers than replicas; the old end with 0, and nothing is charged."""
+    """There are always as many healthy workers as replicas, and no task is charged.
+
+    Each replaced worker ends with exit code 0.
+    """
     swarm.have(4, each=1)
     old = {place.partition("/")[2][:12] for place in swarm.containers("worker")}
     assert len(old) == 4
@@ -145,7 +148,7 @@ def test_a_rolling_update_starts_the_new_before_the_old_drain(swarm: Swarm) -> N
         name, attributes = event["Actor"]["ID"][:12], event["Actor"]["Attributes"]
         if event["Action"] == "health_status: healthy":
             healthy.add(name)
-        elif event["Action"] == "kill":  # what is stopping does not count as running
+        elif event["Action"] == "kill":  # a worker that is stopping does not count as healthy
             healthy.discard(name)
             signals[name].add(attributes["signal"])
         elif event["Action"] == "die":
@@ -165,7 +168,7 @@ def test_a_rolling_update_starts_the_new_before_the_old_drain(swarm: Swarm) -> N
 
 
 def test_scaling_takes_effect_during_a_run(swarm: Swarm) -> None:
-    """More workers take part at once, fewer drain; nothing is charged or done twice."""
+    """New workers take part at once, and no task is charged or done twice."""
     run = swarm.submit(200, 0.5)
     swarm.begun(run)
     swarm.types("A", "docker service scale quartermaster_worker=6")
@@ -178,11 +181,11 @@ def test_scaling_takes_effect_during_a_run(swarm: Swarm) -> None:
 
 
 def test_what_runs_goes_on_while_the_master_is_updated(swarm: Swarm) -> None:
-    """Its name is back later than itself: nothing is given out before the workers have come."""
+    """The master's name is back later than the master, which waits for its workers to come."""
     swarm.have(6, each=2)
     run = swarm.submit(6, 12.0)
     eventually(lambda: swarm.leased(run) == 6, 20, "all six run, and as many slots are free")
-    since = time.time() + 1  # a new worker's slot has a task before it begins with it
+    since = time.time() + 1  # a slot of a new worker gets its task some time before it starts it
     swarm.types("A", "docker service update --force quartermaster_master")
     swarm.finished(run, 6)
     assert max(one["result"][3] for one in swarm.results(run)) < since
@@ -190,7 +193,7 @@ def test_what_runs_goes_on_while_the_master_is_updated(swarm: Swarm) -> None:
 
 
 def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None:
-    """Within 15 s, by the master's heartbeat; when the node is back it gets workers, and work."""
+    """The master's heartbeat finds them within 15 s. A node that is back gets workers and tasks."""
     swarm.have(6, each=2)
     run = swarm.submit(200, 0.5)
     swarm.begun(run)
@@ -211,7 +214,7 @@ def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None
 
 
 def test_the_masters_node_loses_its_power_and_comes_back(swarm: Swarm) -> None:
-    """Nothing acknowledged is lost, workers of the other nodes go on and hand in, and it ends."""
+    """Nothing acknowledged is lost: the other nodes' workers go on and hand in what they finish."""
     swarm.have(9, each=1)
     run = swarm.submit(160, 0.5)
     swarm.begun(run)
@@ -227,7 +230,8 @@ def test_the_masters_node_loses_its_power_and_comes_back(swarm: Swarm) -> None:
 
 
 def test_global_mode_has_one_worker_on_each_node(swarm: Swarm) -> None:
-    """The documented change of the file, deployed; the queue is still there."""
+    """The documented change of the file makes it so, and the queue is still there."""
+
     line = "sed 's/replicas: .*WORKERS.*/mode: global/' deploy/stack.yml >deploy/global.yml"
     swarm.types("A", line)
     eventually(swarm.removed, 40, "Swarm lets go of the network")

@@ -1,4 +1,4 @@
-"""The hosts behave as separate machines do, and leave nothing behind."""
+"""The hosts behave like separate machines, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.hosts.lan import STATE, Lan, sweep
 from tests.integration.processes import REPO, eventually
 
 PORT = 7000
-SILENCE_S = 1.5  # after which no answer will come
+SILENCE_S = 1.5  # after this time no answer comes any more
 PYTHON = [sys.executable, "-S", "-c"]
 BACKWARDS = """
 import socketserver
@@ -53,12 +53,12 @@ with Lan(["hostA"]) as lan:
 
 
 def ask(host: Host, address: str, text: str, port: int = PORT, within_s: float = 5.0) -> str:
-    """The answer that a host gets to a text; or the step that failed, and how."""
+    """Return the answer that a host gets to a text, or the step that failed, and how."""
     return host.exec(*PYTHON, ASK, address, str(port), text, str(within_s)).splitlines()[-1]
 
 
 def remains(marks: list[str]) -> set[tuple[str, str]]:
-    """What of a set is on this machine: (kind, path) of all that bears its id or its namespaces."""
+    """Return (kind, path) of everything on this machine that has a set's id or namespaces."""
     found = {("folder", str(path)) for path in STATE.glob(f"*{marks[0]}*")}
     found |= {("cgroup", str(path)) for path in Path("/sys/fs/cgroup").rglob(f"*{marks[0]}*")}
     for process in Path("/proc").glob("[0-9]*"):
@@ -68,7 +68,7 @@ def remains(marks: list[str]) -> set[tuple[str, str]]:
             mounts = (process / "mountinfo").read_text()
             spaces = {os.readlink(space) for space in (process / "ns").glob("*")}
             about = (process / "environ").read_bytes() + (process / "cgroup").read_bytes()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         if any(mark in mounts for mark in marks):
             found.add(("mount", str(process)))
@@ -79,7 +79,7 @@ def remains(marks: list[str]) -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def answering(lan: Lan, base: str, base_tar: Path) -> Iterator[Host]:
-    """hostA with a container at PORT that sends every text back reversed, and a named volume."""
+    """hostA with a named volume, and a container at PORT that sends each text back reversed."""
     host = lan.hosts[0]
     host.load(base_tar)
     words = ["--detach", "--name", "answer", "--restart", "always", "--volume", "kept:/kept"]
@@ -92,7 +92,7 @@ def answering(lan: Lan, base: str, base_tar: Path) -> Iterator[Host]:
 
 
 def test_each_host_is_a_machine_of_its_own(lan: Lan) -> None:
-    """Each has a name, an engine and a folder that the others have not, and reaches the others."""
+    """Each host has its own name, engine and folder, and reaches the other hosts."""
     for host in lan.hosts:
         host.docker("volume", "create", f"of-{host.name}")
         assert host.docker("volume", "ls", "--quiet").split() == [f"of-{host.name}"]
@@ -106,13 +106,13 @@ def test_each_host_is_a_machine_of_its_own(lan: Lan) -> None:
 
 
 def test_the_world_is_unreachable_at_once(lan: Lan) -> None:
-    """No way leads out of the net, neither by address nor by name, and nobody waits for one."""
+    """No way leads out of the net, by address or by name, and a host is told so at once."""
     assert ask(lan.hosts[0], "198.51.100.1", "") == "connect OSError"
     assert ask(lan.hosts[0], "example.invalid", "") == "connect gaierror"
 
 
 def test_a_cut_is_silent_and_heals(lan: Lan, answering: Host) -> None:
-    """A host that is cut off neither answers nor refuses; healed, its container answers again."""
+    """A host that is cut off neither answers nor refuses. When healed, it answers again."""
     _, host_b, host_c = lan.hosts
     assert ask(host_b, "hostA", "across") == "ssorca"
     answering.cut()
@@ -124,7 +124,7 @@ def test_a_cut_is_silent_and_heals(lan: Lan, answering: Host) -> None:
 
 
 def test_a_frozen_host_takes_connections_and_does_not_answer(lan: Lan, answering: Host) -> None:
-    """Its kernel acknowledges, its processes stand still; thawed, they go on."""
+    """The kernel acknowledges while the host's processes stand still. Thawed, they go on."""
     answering.freeze()
     answer = ask(lan.hosts[1], answering.address, "frozen", within_s=SILENCE_S)
     assert answer == "answer TimeoutError"
@@ -133,7 +133,7 @@ def test_a_frozen_host_takes_connections_and_does_not_answer(lan: Lan, answering
 
 
 def test_a_killed_host_says_nothing_and_comes_back_with_its_disk(lan: Lan, answering: Host) -> None:
-    """Peers see no end of a connection; volumes and restarting containers are there again."""
+    """Peers see no end of their connections. Volumes and restarting containers come back."""
     peer = lan.hosts[1]
     answering.docker("exec", "answer", "sh", "-c", "echo kept >/kept/file")
     beside = answering.spawn("sleep", "1000")
@@ -151,7 +151,7 @@ def test_a_killed_host_says_nothing_and_comes_back_with_its_disk(lan: Lan, answe
 
 
 def test_the_capture_sees_what_hosts_send_each_other(lan: Lan, answering: Host) -> None:
-    """Both ways, and only what was sent meanwhile."""
+    """The capture has both directions, and only what was sent during the capture."""
     ask(lan.hosts[1], answering.address, "said before")
     with lan.capture() as seen:
         ask(lan.hosts[1], answering.address, "a word in the clear")
@@ -167,7 +167,7 @@ def test_the_capture_sees_what_hosts_send_each_other(lan: Lan, answering: Host) 
 def test_the_flipper_changes_the_chosen_bits(
     lan: Lan, answering: Host, way: str, at: list[int], answer: str
 ) -> None:
-    """One bit of each chosen byte of one direction; nothing when none is chosen."""
+    """The flipper changes one bit of each chosen byte of one direction, and nothing else."""
     with lan.flipper(answering, PORT, way, at) as middle:
         assert ask(lan.hosts[2], middle.address[0], "abcdef", middle.address[1]) == answer
         assert middle.flipped == len(at)
@@ -176,7 +176,7 @@ def test_the_flipper_changes_the_chosen_bits(
 def test_the_man_in_the_middle_is_found_though_a_host_was_switched_off(
     lan: Lan, answering: Host
 ) -> None:
-    """The others know his address from before, which does not change with who is plugged in."""
+    """The bridge's MAC address, which hosts remember, does not change with the plugged hosts."""
     for _ in range(2):
         with lan.flipper(answering, PORT) as middle:
             answer = ask(lan.hosts[2], middle.address[0], "abc", middle.address[1])
@@ -187,7 +187,7 @@ def test_the_man_in_the_middle_is_found_though_a_host_was_switched_off(
 
 
 def test_the_hosts_make_a_swarm(lan: Lan) -> None:
-    """All three are ready nodes of it, the first its manager."""
+    """All three hosts are ready nodes, and the first is the manager."""
     manager = lan.hosts[0]
     words = ["node", "ls", "--format", "{{.Hostname}} {{.Status}} {{.ManagerStatus}}"]
     nodes = ["hostA Ready Leader", "hostB Ready ", "hostC Ready "]
@@ -201,7 +201,8 @@ def test_the_hosts_make_a_swarm(lan: Lan) -> None:
 
 @pytest.mark.parametrize("ending", ["error", "SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_closed_set_leaves_nothing(lan: Lan, ending: str) -> None:
-    """However it ends, with a host frozen: no process, namespace, cgroup, mount or folder."""
+    """A set with a frozen host leaves no process, namespace, cgroup, mount or folder."""
+
     pipe = subprocess.PIPE
     words = [sys.executable, "-c", SET]
     with subprocess.Popen(
