@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# Writes requirements.lock (what both programs need), jobs/images.lock (what the crawler needs
-# besides) and requirements-dev.lock (everything) anew from the ranges in pyproject.toml, for
-# Python 3.11 and later, and bench/crawling/requirements.txt (what the crawl is compared with). Each
-# package has the hashes of its files, so pip takes no other ones.
+# Writes the lock files anew from the ranges in pyproject.toml, for Python 3.11 and later:
+# requirements.lock (what both programs need), jobs/images.lock (what the crawler needs too),
+# requirements-dev.lock (everything), and bench/crawling/requirements.txt (another crawler, to compare
+# with). A lock has the hashes of each package's files, so pip and uv install no other files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tool=$(mktemp -d)
-trap 'rm -rf "$tool"' EXIT
-"${PYTHON:-.venv/bin/python}" -m venv "$tool"
-"$tool/bin/pip" install --quiet --disable-pip-version-check uv
+# shellcheck source=scripts/uv-settings.sh
+. scripts/uv-settings.sh
+use_pip_settings .venv/bin/python
+
+fresh=$(mktemp)
+trap 'rm -f "$fresh"' EXIT
 
 lock() {
-    local from=$1 out=$2 fresh=$tool/lock
+    local from=$1 out=$2
     shift 2
-    # Without --output-file: uv keeps the versions of a file that it finds there.
-    "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes \
+    # uv would keep the versions of an --output-file, so the script does not use one.
+    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes \
         --no-emit-package quartermaster --annotation-style line "$@" "$from" >"$fresh"
     { echo "# Made by \`make lock\` from $from: do not edit."; cat "$fresh"; } >"$out"
 }

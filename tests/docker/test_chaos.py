@@ -456,4 +456,3 @@ def test_a_full_disk_refuses_clearly_loses_nothing_and_goes_on_when_space_return
         int(n) for line in eventually(ended, 60) for n in re.findall(r'"result": (\d+)', line)
     ]
     assert sorted(results) == sorted([*accepted, 10_000])  # no refused task is among them
-

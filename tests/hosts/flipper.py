@@ -71,7 +71,6 @@ def pump(source: socket.socket, sink: socket.socket, at: Collection[int]) -> Non
 def serve(target: tuple[str, int], way: str, at: Collection[int]) -> None:
     """Print a free port, and accept connections there."""
 
-
     class Between(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             to_host, to_client = (at if way == name else () for name in WAYS)

@@ -1,9 +1,11 @@
-"""The scripts behind `make client`, `make join` and `make key`: what they say without a master."""
+"""Scripts behind `make`: what they print without a master, and where uv finds packages."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,61 @@ def test_a_script_says_in_one_line_that_no_master_stays_up(
     assert done.stdout == ""
     assert done.stderr.startswith(f"{script}: {line}")
     assert done.stderr.count("\n") == 1
+
+
+PIP_CONFIG = """[global]
+index-url = https://mirror.invalid/simple
+extra-index-url =
+    https://a.invalid/simple
+    https://b.invalid/simple
+cert = /etc/proxy.pem
+[install]
+index-url = https://command.invalid/simple
+"""
+
+
+def uv_settings(config: Path, **settings: str) -> dict[str, str]:
+    """Return what uv is told on a machine with these settings of pip."""
+    unset = ("PIP_", "UV_", "SSL_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
+    script = '. scripts/uv-settings.sh; use_pip_settings "$0"; env'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, sys.executable],
+        cwd=REPO, env=environ | {"PIP_CONFIG_FILE": str(config)} | settings,
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    told = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    return {name: value for name, value in told.items() if name.startswith(("UV_", "SSL_"))}
+
+
+def test_uv_finds_packages_where_pip_is_told_to(tmp_path: Path) -> None:
+    config = tmp_path / "pip.conf"
+    config.write_text(PIP_CONFIG)
+    told = uv_settings(config)
+    assert told == {
+        "UV_DEFAULT_INDEX": "https://command.invalid/simple",
+        "UV_INDEX": "https://a.invalid/simple https://b.invalid/simple",
+        "SSL_CERT_FILE": "/etc/proxy.pem",
+        "UV_SYSTEM_CERTS": "1",
+    }
+    variable = uv_settings(config, PIP_INDEX_URL="https://variable.invalid")
+    assert variable["UV_DEFAULT_INDEX"] == "https://variable.invalid"
+
+
+def test_uvs_own_settings_come_before_pips(tmp_path: Path) -> None:
+    config = tmp_path / "pip.conf"
+    config.write_text(PIP_CONFIG)
+    own = {"UV_INDEX_URL": "https://own.invalid", "UV_INDEX": "https://more.invalid"}
+    told = uv_settings(config, **own)
+    assert told.items() >= own.items()
+    assert "UV_DEFAULT_INDEX" not in told
+
+
+def test_pip_installs_uv_itself_by_the_hashes_of_the_lock() -> None:
+    """The script's `sed` takes uv out of the lock, and nothing else."""
+    script = (REPO / "scripts/venv.sh").read_text()
+    (command,) = re.findall(r"sed -n '.*?' requirements-dev\.lock", script)
+    lines = subprocess.run(
+        ["bash", "-c", command], cwd=REPO, capture_output=True, text=True, check=True
+    ).stdout
+    assert re.fullmatch(r"uv==\S+( \\\n +--hash=sha256:[0-9a-f]{64})+\n", lines)
