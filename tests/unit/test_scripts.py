@@ -102,3 +102,21 @@ def test_pip_installs_uv_itself_by_the_hashes_of_the_lock() -> None:
         ["bash", "-c", command], cwd=REPO, capture_output=True, text=True, check=True
     ).stdout
     assert re.fullmatch(r"uv==\S+( \\\n +--hash=sha256:[0-9a-f]{64})+\n", lines)
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_settings_of_builds_are_exported_and_nothing_is_printed(
+    tmp_path: Path, chosen: bool
+) -> None:
+    """An `export` without a name prints the environment, and with it the authkey."""
+    if chosen:
+        (tmp_path / ".cache").mkdir()
+        (tmp_path / ".cache/base").write_text("chosen\n")
+    script = f'. {REPO}/scripts/build-settings.sh; sh -c "echo \\$BASE" >&2'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path, env={"PATH": os.environ["PATH"], "QUEUE_AUTHKEY": "secret"},
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    assert done.stdout == ""
+    assert done.stderr == ("chosen\n" if chosen else "\n")
