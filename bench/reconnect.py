@@ -40,11 +40,12 @@ _PING_S = 0.002
 class _Round:
     """took_s: until the welcome. wait_s: the longest that another client waited for an answer.
 
-    grown_mb: of the master, at its peak.
+    cpu_s, grown_mb: of the master; at its peak.
     """
 
     took_s: float
     wait_s: float
+    cpu_s: float
     grown_mb: float
 
 
@@ -59,6 +60,7 @@ def _figures(size: int) -> list[Figure]:
     return [
         Figure(where, "s", tuple(r.took_s for r in rounds), most=0.5),
         Figure("another client waits meanwhile", "s", tuple(r.wait_s for r in rounds)),
+        Figure("CPU of the master meanwhile", "s", tuple(r.cpu_s for r in rounds)),
         Figure("the master grows, at its peak", "MB", tuple(r.grown_mb for r in rounds)),
     ]
 
@@ -68,9 +70,11 @@ def _round(size: int) -> _Round:
         held = _leases(folder / "data", size)
         with processes.master(folder) as (master, port):
             before_mb = asyncio.run(_settled(master.pid, port))
+            before_s = processes.cpu_s(master.pid)
             took_s, wait_s = asyncio.run(_come_back(port, held))
+            cpu_s = processes.cpu_s(master.pid) - before_s
             grown_mb = processes.memory_mb(master.pid, "VmHWM") - before_mb
-    return _Round(took_s, wait_s, grown_mb)
+    return _Round(took_s, wait_s, cpu_s, grown_mb)
 
 
 def _leases(data: Path, size: int) -> list[HeldLease]:

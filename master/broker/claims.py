@@ -237,6 +237,8 @@ def parts_of(held: Iterable[HeldLease]) -> dict[int, tuple[int, int]]:
     parts: dict[int, tuple[int, int]] = {}
     for one in held:
         low, high = one.ranges[0][0], one.ranges[-1][1]
-        start, stop = parts.get(one.block, (low, high))
-        parts[one.block] = min(low, start), max(high, stop)
+        part = parts.get(one.block)
+        if part is not None:
+            low, high = min(low, part[0]), max(high, part[1])
+        parts[one.block] = low, high
     return parts

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from ..changes import GroupRecord, Place, StrayRecord, WaitingBlock
 from .lane import Groups, Lane
-from .lease import Lease, Session
+from .lease import Lease, Session, positions
 from .run import Run
 from .staging import Staging
 from .strays import Due, Stray
@@ -238,12 +238,16 @@ class Waiting(Staging):
         self, run: Run, lane: Lane, blocks: Sequence[WaitingBlock], last: Place | None
     ) -> None:
         """Take blocks from disk into a lane. last: where the next read goes on; None: nothing."""
-        busy: Busy = {
-            block.id: [piece for lease in run.leases[block.id].leases for piece in lease.open]
-            for block in blocks
-            if block.id in run.leases
-        }
-        lane.window.refill(blocks, last, busy)
+        busy: Busy = {}
+        found: list[WaitingBlock] = []
+        for block in blocks:
+            there = run.leases.get(block.id)
+            if there is not None:
+                if not positions(block.ranges) & ~there.positions:
+                    continue  # all of it: after a restart that may be thousands of blocks
+                busy[block.id] = [piece for lease in there.leases for piece in lease.open]
+            found.append(block)
+        lane.window.refill(found, last, busy)
         run.look(lane, self._now)
 
     def refill_strays(
