@@ -1,8 +1,11 @@
+<<<<<<< HEAD
 """What a user brings to a host: a copy of the checkout, and the commands of the documents."""
+=======
+"""What a user has on a host: a copy of the checkout."""
+>>>>>>> ddef374 (Documents by purpose, in plain English; their examples run as tests)
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
@@ -11,9 +14,6 @@ from tests.hosts.namespaces import run
 from tests.integration.processes import REPO
 
 LEFT_OUT = (".git", ".venv", ".cache", ".env", "data", "__pycache__", "*.egg-info", ".*_cache")
-_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"^(\w*)\$ (.*)$")
 
 
 def copy_checkout(host: Host) -> Path:
@@ -22,6 +22,7 @@ def copy_checkout(host: Host) -> Path:
     shutil.copytree(REPO, folder, ignore=shutil.ignore_patterns(*LEFT_OUT, ".hypothesis"))
     run(["chmod", "-R", "a+rX", str(folder)])
     return folder
+<<<<<<< HEAD
 
 
 def document_commands(document: Path, heading: str = "") -> list[tuple[str, str]]:
@@ -51,3 +52,5 @@ def _section(text: str, heading: str) -> str:
     bare = _FENCED.sub(lambda block: " " * len(block[0]), rest)
     end = re.search(rf"^#{{1,{len(start[1])}}} ", bare, re.MULTILINE)
     return rest[: end.start()] if end else rest
+=======
+>>>>>>> ddef374 (Documents by purpose, in plain English; their examples run as tests)

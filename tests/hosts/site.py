@@ -11,7 +11,7 @@ import subprocess
 from functools import cache
 from typing import Any
 
-from tests.hosts.checkout import document_commands
+from tests.documents import document_commands
 from tests.hosts.host import Host
 from tests.hosts.namespaces import environment, run
 from tests.integration.processes import REPO

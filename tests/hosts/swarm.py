@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from tests.hosts.checkout import document_commands
+from tests.documents import document_commands
 from tests.hosts.host import Host
 from tests.hosts.lan import Lan
 from tests.integration.processes import REPO, eventually

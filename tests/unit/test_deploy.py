@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.hosts.checkout import document_commands
+from tests.documents import document_commands
 
 REPO = Path(__file__).resolve().parents[2]
 SERVICES = ("master", "worker")

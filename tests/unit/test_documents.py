@@ -1,0 +1,75 @@
+"""The documents agree with each other and with the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from master.cli import commands as qm
+from queue_manager.settings import Settings
+from tests.documents import blocks, essence
+
+REPO = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*REPO.glob("README*.md"), *(REPO / "docs").glob("*.md")])
+
+
+def text_of(name: str) -> str:
+    return (REPO / name).read_text("utf-8")
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    words = re.sub(r"[`*]|\[|\]\([^)]*\)", "", heading.strip().lower())
+    return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    prose = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {slug(found) for found in re.findall(r"^#+ (.*)$", prose, re.MULTILINE)}
+
+
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
+def test_the_chinese_readme_has_the_commands_the_code_and_the_links_of_the_english_one() -> None:
+    assert essence(text_of("README.zh-CN.md")) == essence(text_of("README.md"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_each_link_of_a_document_leads_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
+        if re.match(r"https?:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_each_block_of_python_is_python(path: Path) -> None:
+    for block in blocks(path.read_text("utf-8")):
+        if block.language == "python":
+            compile(block.text, f"{path.name}:{block.line}", "exec")
+
+
+def test_operations_has_every_setting_and_no_other() -> None:
+    section = text_of("docs/operations.md").partition("## Settings")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| ((?:`[A-Z_]+`,? ?)+)\|", section, re.MULTILINE)
+    names = re.findall(r"`([A-Z_]+)`", " ".join(told))
+    fields = set(Settings.__struct_fields__)
+    fields -= {"queue_port_set", "queue_publish_known", "queue_tls_set"}
+    assert sorted(names) == sorted(name.upper() for name in fields)
+
+
+def test_operations_has_every_command_with_its_options() -> None:
+    section = text_of("docs/operations.md").partition("## Commands")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `qm (\w+)(.*?)` \|", section, re.MULTILINE))
+    assert rows.keys() == qm.commands.keys()
+    for name, command in qm.commands.items():
+        options = [p.opts[0] for p in command.params if isinstance(p, click.Option)]
+        assert [o for o in options if o not in rows[name]] == [], name
