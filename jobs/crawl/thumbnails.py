@@ -16,14 +16,20 @@ from .pictures import FORMATS, most_pixels
 EDGE = 240
 """Width and height of a thumbnail, in pixels, at most."""
 
-LARGE_BYTES = 48 * 1024
+LARGE_BYTES = 256 * 1024
+LARGE_PIXELS = 1_000_000
+"""A larger picture has a thumbnail. A browser shows hundreds of smaller ones on one sheet without
+delay, since it reads each from a disk, and only what is in view; to make a thumbnail takes a slot
+ten times as long as to fetch and store the picture."""
+
 FOLDER = "thumbs"
 
 
 def is_wanted(kind: str, size_bytes: int, width: int | None, height: int | None) -> bool:
     """Whether a picture of that type has a thumbnail; a small one is shown as it is."""
-    large = size_bytes > LARGE_BYTES or max(width or 0, height or 0) > 4 * EDGE
-    return kind != "svg" and large and (width or 0) * (height or 0) <= most_pixels(kind)
+    pixels = (width or 0) * (height or 0)
+    large = size_bytes > LARGE_BYTES or pixels > LARGE_PIXELS
+    return kind != "svg" and large and pixels <= most_pixels(kind)
 
 
 def name_of(file: str) -> str:

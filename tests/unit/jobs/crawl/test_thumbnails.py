@@ -18,7 +18,7 @@ from jobs.crawl import thumbnails
 from jobs.crawl.files import Store
 from jobs.crawl.pictures import MOST_PIXELS, most_pixels
 from jobs.crawl.site import Site
-from jobs.crawl.thumbnails import EDGE, LARGE_BYTES
+from jobs.crawl.thumbnails import EDGE, LARGE_BYTES, LARGE_PIXELS
 from jobs.crawl.visiting import Visitor
 from queue_manager import Result
 
@@ -67,9 +67,9 @@ def test_what_is_damaged_or_very_large_has_none_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("kind", "size_bytes", "width", "height", "wanted"),
     [
-        ("png", 1, 4 * EDGE, 4 * EDGE, False),
-        ("png", 1, 4 * EDGE + 1, 1, True),
+        ("png", LARGE_BYTES, LARGE_PIXELS // 1000, 1000, False),
         ("png", LARGE_BYTES + 1, 1, 1, True),
+        ("png", 1, LARGE_PIXELS // 1000 + 1, 1000, True),
         ("png", 1, MOST_PIXELS, 1, True),
         ("png", 1, MOST_PIXELS + 1, 1, False),
         ("webp", 1, MOST_PIXELS // 2, 1, True),
