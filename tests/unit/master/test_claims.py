@@ -287,6 +287,25 @@ def test_a_hello_that_is_rolled_back_gives_back_what_gave_way_to_it_in_between()
     assert rest(desk, late) == [1, 2, 3, 4, 9, 10, 11, 12]
 
 
+def test_very_many_leases_of_a_hello_have_one_undo_together() -> None:
+    undos = set()
+    for count in (1, 50):
+        before = Desk()
+        for _ in range(count):
+            before.submit(1)
+        desk, number = before.restarted(), before.store.epoch << 32
+        old, new = (Session(id, 1, worker="x") for id in (77, 78))
+        held = [HeldLease(number + n, 1, n, [(0, 1)]) for n in range(1, count + 1)]
+        desk.broker.enter(old)
+        assert desk.claim(old, *held) == held
+        claimed = len(desk.broker._undo)
+        desk.commit()
+        desk.broker.enter(new)
+        assert list(desk.broker.take_over(old, new, held).values()) == held
+        undos.add((claimed, len(desk.broker._undo)))
+    assert len(undos) == 1
+
+
 # --- a new session of a worker that the master has not given up ---
 
 
