@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts the master and eight workers, shows the master's log until its run is done, then says
-# what to try next.
+# Starts the master and eight workers, shows the master's log until its run is done, and prints what to
+# try next. docs/design.md says why the script does not use `docker compose up --wait`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,11 +10,11 @@ LIMIT_S=${UP_LIMIT_S:-120}
 # shellcheck source=scripts/build-settings.sh
 . scripts/build-settings.sh
 
-# jobs/ is mounted into the containers, where uid 1000 reads it: after a clone with a umask of
-# 077 it could not.
+# The containers' user (uid 1000) reads the mounted jobs/. After a clone with a umask of 077 it could
+# not.
 chmod -R a+rX jobs
 
-# The build's output is of interest only if it fails.
+# The script shows the output of the build only if the build fails.
 echo "building the images (output in .cache/build.log) ..."
 if ! BUILDKIT_PROGRESS=plain docker compose build >.cache/build.log 2>&1; then
     tail -n 30 .cache/build.log >&2
@@ -36,13 +36,13 @@ trap 'kill "$follower" 2>/dev/null || true' EXIT
 
 restarts() { docker inspect --format '{{.RestartCount}}' "$(docker compose ps --all --quiet master)"; }
 
-# Only restarts that we see ourselves count: this stack may have been up for weeks.
+# The stack may have been up for weeks, so only restarts from now on count.
 restarts_before=$(restarts)
 deadline=$((SECONDS + LIMIT_S))
 reason="was not done within $LIMIT_S s"
 while [ "$SECONDS" -lt "$deadline" ]; do
     if IFS= read -r -t 2 line <&3; then
-        # Compose 2.26 begins each line with "erase line", on a terminal or not.
+        # Compose 2.26 begins each line with the terminal's "erase line", also without a terminal.
         printf '%s\n' "${line#$'\e[2K'}"
         case $line in
             *"tasks done"*)
@@ -58,7 +58,8 @@ while [ "$SECONDS" -lt "$deadline" ]; do
 done
 
 docker compose ps --all >&2
-# From the container, since it may have been set in `.env`.
+# The container knows the job, which `.env` may have set.
+
 job=$(docker compose exec -T master printenv JOB 2>/dev/null) || job=square
 if [ "$job" != square ] && [ "$SECONDS" -ge "$deadline" ]; then
     echo "The run of $job goes on: follow it with \`make logs\`."
