@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from queue_manager.authkey import without_key
 from queue_manager.ranges import Ranges
 
 from .board import ERR, OUT, PAGES, Board
+from .death import has_ended, watch
 from .held import Held
 from .hunter import hunter
 from .output import Ends, Relays, Stream
@@ -274,21 +274,15 @@ class Slot:
                 os.killpg(self.pid, number)
 
     def _watch(self) -> None:
-        """Wait for its end; without room for a thread it is given up, another is tried later."""
+        """Notice its end; without room for a descriptor it is given up, another is tried later."""
         try:
-            threading.Thread(target=self._wait, name="quartermaster-wait", daemon=True).start()
-        except RuntimeError as error:
+            watch(self.pid, lambda: hunter.do(self._last_hunt))
+        except OSError:
             self._hunt_down()
             self._reapable = True
             self._on_end = _nobody
             self._ended()
-            raise OSError(str(error)) from error
-
-    def _wait(self) -> None:
-        """In a thread: leave the process unreaped, so that its group can still be killed."""
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        hunter.do(self._last_hunt)
+            raise
 
     def _ended(self) -> None:
         self.over = True
@@ -376,15 +370,8 @@ class Slot:
 
     def _end_mute(self) -> None:
         """Its pipe has ended: a process that goes on, or another in its place, can't report."""
-        if not (self.over or self._has_ended()):
+        if not (self.over or has_ended(self.pid)):
             self._break(_CLOSED)
-
-    def _has_ended(self) -> bool:
-        """Whether the process has ended, reaped or not."""
-        with contextlib.suppress(ChildProcessError):
-            how = os.WEXITED | os.WNOWAIT | os.WNOHANG
-            return os.waitid(os.P_PID, self.pid, how) is not None
-        return True
 
     def _break(self, why: str) -> None:
         """End it on account of the task that did this to its pipe."""

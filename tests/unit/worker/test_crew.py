@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from queue_manager.loading import job_version
+from worker.death import has_ended
 
 GATED = """
 import os, pathlib, time
@@ -447,7 +447,9 @@ def test_a_job_s_children_end_with_its_slot(jobs: Any, run_worker: Any, tmp_path
     run_worker(scenario)
 
 
-def test_what_a_slot_finished_before_its_death_counts(jobs: Any, run_worker: Any) -> None:
+def test_what_a_slot_finished_before_its_death_counts(
+    jobs: Any, run_worker: Any, wait_until: Any
+) -> None:
     """Its last report may still be in the pipe when its end is noticed."""
     jobs.write(
         """
@@ -463,11 +465,8 @@ def test_what_a_slot_finished_before_its_death_counts(jobs: Any, run_worker: Any
     async def scenario(rig: Any) -> None:
         lease = jobs.lease([0, 1])
         rig.give(lease)
-        deadline = time.monotonic() + 20
         # The loop is held up here, so that it notices end and report together.
-        while any(t.name == "quartermaster-wait" for t in threading.enumerate()):
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        wait_until(lambda: has_ended(rig.slots[0].pid))
         await rig.until(lambda: rig.failed)
         assert rig.done == {(lease.number, 0): 0}
         assert rig.released == {}

@@ -1,0 +1,68 @@
+"""Tells the loop when a child process has ended, without a thread for each.
+
+The child stays unreaped, so its number, and that of its group, is still its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+
+POLL_S = 0.02
+"""So often it is looked for where the system does not tell of it."""
+
+
+def watch(pid: int, died: Callable[[], None]) -> None:
+    """Have this called in the running loop, once, when a child has ended.
+
+    Raises:
+        OSError: there is no room for a descriptor.
+    """
+    loop = asyncio.get_running_loop()
+    descriptor = pidfd(pid)
+    if descriptor is None:
+        _poll(loop, pid, died)
+        return
+
+    def readable() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        died()
+
+    loop.add_reader(descriptor, readable)
+
+
+def pidfd(pid: int) -> int | None:
+    """A descriptor that is readable once a process has ended (pidfd_open(2)).
+
+    None: there are none here: on macOS, before Linux 5.3, under a seccomp filter older than that.
+
+    Raises:
+        OSError: there is no room for one.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EPERM):
+            return None
+        raise
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a child has ended, reaped or not."""
+    with contextlib.suppress(ChildProcessError):
+        how = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        return os.waitid(os.P_PID, pid, how) is not None
+    return True
+
+
+def _poll(loop: asyncio.AbstractEventLoop, pid: int, died: Callable[[], None]) -> None:
+    if has_ended(pid):
+        died()
+    else:
+        loop.call_later(POLL_S, _poll, loop, pid, died)
