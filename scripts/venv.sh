@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv from requirements-dev.lock with a Python 3.11 or later of this machine. pip installs uv
-# from the lock, and uv installs the rest: it takes a quarter of pip's time.
+# from the lock, and uv installs the rest, faster than pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
