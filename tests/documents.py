@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import doctest
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^(\w*)\$ (.*)$")
 _SECONDS = re.compile(r"\b\d+(\.\d+)? s\b")
+_READS = re.compile(r"\bqm (results|status|failed|show) ")
+"""What these commands print may need a moment to be as shown, such as behind a `qm retry`."""
+
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -92,14 +98,19 @@ def _section(text: str, heading: str) -> str:
 def difference(shown: str, got: str) -> str:
     """How output differs from what a document shows; empty when it does not.
 
-    `...` in the document stands for anything, as in a doctest. How many seconds something took does
-    not count.
+    `...` in the document stands for anything, as in a doctest, with the space around it. How many
+    seconds something took does not count.
     """
     shown, got = (_SECONDS.sub("0.0 s", text) for text in (shown, got))
+    shown = re.sub(r"\s*\.\.\.\s*", "...", shown)
     checker = doctest.OutputChecker()
     if checker.check_output(shown, got, _FLAGS):
         return ""
     return checker.output_difference(doctest.Example("", shown), got, _FLAGS)
+
+
+CONNECTS = re.compile(r"^server_addr = .*\nm = .*\nm.connect\(\)\n", re.MULTILINE)
+"""The three lines of `make client`."""
 
 
 def essence(text: str) -> list[str]:
@@ -117,3 +128,56 @@ def _bare(block: Block) -> str:
         return block.text
     first, _, rest = block.text.partition("\n")
     return first + "\n" + re.sub(r"  # .*", "", rest)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who does what a document says: saves its files, runs its commands, in their order.
+
+    folder: where that happens. placed: how a text of the document is there. elsewhere: commands
+    that are not run.
+    """
+
+    folder: Path
+    environment: dict[str, str]
+    placed: Callable[[str], str]
+    elsewhere: Container[str]
+
+    def read(self, document: Path) -> int:
+        """Do all of it; returns how many commands ran. Each must print what the document shows."""
+        ran = 0
+        for block in blocks(document.read_text("utf-8")):
+            if block.language == "python":
+                self._save(block)
+            for command in commands(block) if block.language == "console" else ():
+                if command.text not in self.elsewhere:
+                    self._run(command, f"{document.name}:{block.line}: $ {command.text}")
+                    ran += 1
+        return ran
+
+    def _save(self, block: Block) -> None:
+        if block.file is None:  # it must run as it is
+            subprocess.run([sys.executable, "-c", block.text], check=True, env=self.environment)
+        else:
+            (self.folder / block.file).write_text(self.placed(block.text), "utf-8")
+
+    def _run(self, command: Command, what: str) -> None:
+        deadline = time.monotonic() + (15.0 if _READS.search(command.text) else 0.0)
+        while wrong := self._wrong(command):
+            assert time.monotonic() < deadline, f"{what}\n{wrong}"
+            time.sleep(0.1)
+
+    def _wrong(self, command: Command) -> str:
+        done = subprocess.run(
+            ["bash", "-c", self.placed(command.text)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment,
+            cwd=self.folder,
+            timeout=100,
+        )
+        if command.output:
+            return difference(self.placed(command.output), done.stdout)
+        return f"exit code {done.returncode}\n{done.stdout}" if done.returncode else ""
