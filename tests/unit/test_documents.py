@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -73,3 +74,46 @@ def test_operations_has_every_command_with_its_options() -> None:
     for name, command in qm.commands.items():
         options = [p.opts[0] for p in command.params if isinstance(p, click.Option)]
         assert [o for o in options if o not in rows[name]] == [], name
+
+
+def source_texts() -> str:
+    """All texts of the programs, without the values that are filled in."""
+    texts: list[str] = []
+    for package in ("master", "worker", "queue_manager"):
+        for path in (REPO / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    texts.append(node.value)
+                elif isinstance(node, ast.JoinedStr):
+                    parts = (p.value if isinstance(p, ast.Constant) else "{}" for p in node.values)
+                    texts.append("".join(map(str, parts)))
+    return re.sub(r"%[\d.,]*[sdrf]|\{\}", "", "\n".join(texts))
+
+
+def told_lines() -> list[str]:
+    """The first words of the rows of all tables of operations.md that explain what is printed."""
+    text = text_of("docs/operations.md")
+    sections = (
+        "### Lines that begin with",
+        "### Notes behind",
+        "### The master's",
+        "### The worker",
+    )
+    rows = []
+    for heading in sections:
+        section = text.partition(heading)[2].partition("\n#")[0]
+        rows += re.findall(r"^\| (`.*?`) \| ", section, re.MULTILINE)
+    return [line for row in rows for line in re.findall(r"`([^`]+)`", row)]
+
+
+SOURCES = source_texts()
+JOINTS = r"tasks wait|the tags?\b|killed by"  # two texts of the code meet there
+EXAMPLES = r"[ab]\.org|crash\.py line|\bgpu\b|\bbigmem\b|\bSIGSEGV\b|letters"
+VALUES = rf"{JOINTS}|{EXAMPLES}|\.\.\.|\b[A-Z]{{2,}}\b|\b[A-Z]\b|[/()',=>\[\]]|-(?!\w)|\S*\d\S*"
+
+
+@pytest.mark.parametrize("line", told_lines())
+def test_a_line_that_operations_explains_is_in_the_code(line: str) -> None:
+    """Its longest part without a name or a number."""
+    longest = max((part.strip(" :;") for part in re.split(VALUES, line)), key=len)
+    assert longest in SOURCES, longest
