@@ -129,6 +129,7 @@ class Service:
                 f"QUEUE_BIND={where[0]}, QUEUE_PORT={where[1]}: can't listen there:"
                 f" {error.strerror or error}"
             ) from error
+        self.server.is_late = lambda: turn.behind
         host, port = self.server.address
         self.address = f"{host}:{port}"
         self.client_environment = {
@@ -263,6 +264,7 @@ class Service:
                 guarded(functools.partial(act, now))
             guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
+            guarded(self.server.relieve)
             await asyncio.sleep(TICK_S)
 
     def _code_changed(self, job: str, runs: list[Run]) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from queue_manager import pickles
-from queue_manager.messages import AskResults, Collect, Hello, encode
+from queue_manager.messages import AskResults, Collect, Exchange, Hello, encode
 from queue_manager.names import EXCHANGE
 from queue_manager.transport import open_socket
 from tests.chaos.processes import children, limit_files
-from tests.integration.processes import KEY, REPO, Master, eventually
+from tests.integration.clocks import WallClock
+from tests.integration.processes import KEY, Master, eventually
 from tests.torn import WAL, last_transaction, torn_copy
 
 MIB = 1024 * 1024
@@ -179,22 +180,34 @@ def test_who_asks_for_much_and_reads_late_costs_no_more_than_a_small_buffer(
     assert master.process.popen.poll() is None
 
 
+def test_a_worker_that_asks_for_thousands_of_large_tasks_and_reads_none_costs_a_frame(
+    master: Master,
+) -> None:
+    """And it is given up, by TCP_USER_TIMEOUT or as silent: its tasks are offered again."""
+    job(
+        master,
+        "large",
+        "def tasks():\n    for n in range(120):\n        yield b'x' * 1_000_000\n"
+        "def work(x):\n    return len(x)\n",
+    )
+    run = master.submit("large")
+    eventually(lambda: int(master.run_line(run)["tasks"]) >= 60)
+    memory = master.process.most_memory_bytes
+    with open_socket(("127.0.0.1", master.port), KEY.encode())[0] as sock:
+        sock.settimeout(5.0)
+        first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
+        hello = encode(Hello("worker", "host", 1, 4_096))
+        asks = [encode(Exchange(seq, [], 4_096, free=9_999)) for seq in range(1, 5)]
+        for body in (first, hello, *asks):
+            sock.sendall(len(body).to_bytes(4, "big") + body)
+        eventually(lambda: int(master.run_line(run)["leased"]) > 0)
+        assert "large" in master.status()  # others are served meanwhile
+        master.process.says("worker host/1 left", 20.0)
+    eventually(lambda: master.run_line(run)["leased"] == "0")
+    assert master.process.most_memory_bytes - memory < 40 * MIB
+
+
 # --- a clock that jumps ---
-
-SITE = """
-import os, time
-
-_time, _file = time.time, os.environ["CLOCK_OFFSET_FILE"]
-
-def jumped():
-    try:
-        with open(_file) as file:
-            return _time() + float(file.read() or 0)
-    except OSError:
-        return _time()
-
-time.time = jumped
-"""
 
 LATE = 150
 """More than a master has of a group in memory: the others are read when the clock has jumped."""
@@ -226,19 +239,10 @@ def jumpy(
     start_master: Callable[..., Master], tmp_path: Path
 ) -> tuple[Master, Callable[[float], None]]:
     """A master, and workers, on a machine whose wall clock can be set."""
-    site, offset = tmp_path / "site", tmp_path / "offset"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(SITE)
-    path = {"PYTHONPATH": f"{site}:{REPO}", "CLOCK_OFFSET_FILE": str(offset)}
-    master = start_master(**path)
+    clock = WallClock(tmp_path)
+    master = start_master(**clock.settings)
     job(master, "clockwork", CLOCKWORK)
-
-    def jump(seconds: float) -> None:
-        new = offset.with_suffix(".new")
-        new.write_text(str(seconds))
-        new.replace(offset)
-
-    return master, jump
+    return master, clock.set_ahead
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["it goes on", "it starts again"])
