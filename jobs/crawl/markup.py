@@ -33,7 +33,9 @@ _PLAIN = rb"""[a-zA-Z][\w:-]{0,40}+(?:\s++[\w:-]{1,60}+(?:="[^">]{0,400}+")?+){0
 _UNUSUAL = re.compile(rb"<(?=[a-zA-Z])(?:(?=(?i:html|body))|(?!" + _PLAIN + rb"))")
 """A `<` that may begin a tag. One with a few attributes in double quotes is left out."""
 
-_ATTRIBUTE = rb"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+"""
+_ATTRIBUTE = (
+    rb"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+"""
+)
 _ATTRIBUTES = re.compile(rb"(?:" + _ATTRIBUTE + rb")*+")
 _NAMES = re.compile(_ATTRIBUTE)
 """As a browser reads a tag (HTML Living Standard, 13.2.5.32 to 13.2.5.39)."""

@@ -188,7 +188,7 @@ class Visitor:
     async def _read_rules(self, visit: Visit) -> Rules:
         """Ask a host for its rules. Whoever is first there does."""
         try:
-            return await self._rules.fetch(self._client, visit.origin, visit.host)
+            return await self._rules.fetch(self._client, visit.origin)
         except UnreachableRulesError as error:
             raise _later(error.delay_s, str(error)) from None
 
@@ -223,7 +223,7 @@ class Visitor:
         known = visit.is_known(self._store)
         client, limit = self._client, visit.site.max_bytes
         headers = visit.conditions if known else None
-        with await client.get(visit.address, visit.host, limit, headers) as answer:
+        with await client.get(visit.address, limit, headers) as answer:
             status = answer.status
             if status == 304 and known:
                 return await self._unchanged(visit), []

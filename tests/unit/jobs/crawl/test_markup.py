@@ -30,10 +30,11 @@ TOO_MANY = 150_000
         b'<q a="<q>" ' + names(TOO_MANY, 'a%x=">" ') + b">",
         b"<q '\" " + names(TOO_MANY) + b">",
         b"<!-- <x a='--><q " + names(TOO_MANY) + b">",
-        b"<script>if (i<n) s = \"<x a='\"</script><q " + names(TOO_MANY) + b">",
+        b'<script>if (i<n) s = "<x a=\'"</script><q ' + names(TOO_MANY) + b">",
         names(MOST_TAGS - 1, "<body a%x>"),
         names(MOST_TAGS - 1, "<HTML a%x>"),
-        b'<body class="x">' + b"".join(b"<body " + names(1000, f"a{n}x%x ") + b">" for n in range(99)),
+        b'<body class="x">'
+        + b"".join(b"<body " + names(1000, f"a{n}x%x ") + b">" for n in range(99)),
     ],
     ids=lambda page: repr(page[:24]),
 )
