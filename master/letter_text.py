@@ -15,16 +15,25 @@ _SHOWN = 300
 """Characters of a payload in a list of dead letters; `show` has all of it."""
 
 
-def letters_title(run: RunStatus) -> str:
-    """The first line of a list of dead letters: how many, and what to do."""
+def letters_title(run: RunStatus, *, raised: bool) -> str:
+    """The first line of a list of dead letters: how many, and what to do.
+
+    Args:
+        raised: the job's code raised an error, of which a letter has the traceback. Otherwise the
+            job rejected its input, such as an argument, or a slot or a worker ended.
+    """
     name = f"run {run.run} ({run.job if run.run else 'queue'})"
     if not run.dead:
         return f"{name}: no dead letters"
     count = f"{name}: {run.dead:,} dead letter{'s' * (run.dead != 1)}"
     if run.state == "cancelled":
         return count
-    mend = f"Mend jobs/{run.job}.py, then" if run.job else "To try them again"
-    return f"{count}. {mend}: qm retry {run.run}"
+    if not run.job:
+        return f"{count}. To try them again: qm retry {run.run}"
+    if raised:
+        return f"{count}. Mend jobs/{run.job}.py, then: qm retry {run.run}"
+    again = f"To try again: qm retry {run.run}"
+    return f"{count}. {again}; where an argument is wrong: qm submit {run.job} ..."
 
 
 def letter_lines(letter: Letter) -> Iterator[str]:

@@ -39,14 +39,20 @@ async def show_failed(settings: Settings, authkey: bytes, run: int, form: str) -
     if form == "jsonl":
         exactly()
     async with connected(settings, authkey) as asking:
-        if form == "text":
-            write([letters_title(await run_status(asking, run))])
+        status = await run_status(asking, run) if form == "text" else None
         async for block in _blocks(asking, run, dead=True):
-            for letter in letters_of(run, block):
+            letters = list(letters_of(run, block))
+            if status is not None:  # the title says what the first page shows
+                raised = any(letter.letter.evidence for letter in letters)
+                write([letters_title(status, raised=raised)])
+                status = None
+            for letter in letters:
                 if form == "text":
                     write(["", *letter_lines(letter)])
                 else:
                     sys.stdout.write(letter.line.json() + "\n")
+        if status is not None:
+            write([letters_title(status, raised=False)])
     return 0
 
 

@@ -149,7 +149,7 @@ class Client:
         )
 
     async def get(
-        self, address: str, host: str, max_bytes: int, headers: Mapping[str, str] | None = None
+        self, address: str, max_bytes: int, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Ask for a normalized address.
 
@@ -157,12 +157,12 @@ class Client:
             ForbiddenAddressError: it is in a network that must not be reached.
             FetchError: no answer came.
         """
+        # aiohttp takes addresses of yarl only. `encoded` leaves each letter as it is.
+        url = URL(address, encoded=True)
         if not self._private:
-            check_host(host)
+            check_host(url.raw_host or "")  # the very host that is connected to
         with _in_words(address):
-            response = await self._session.get(
-                URL(address, encoded=True), headers=headers, allow_redirects=False
-            )
+            response = await self._session.get(url, headers=headers, allow_redirects=False)
         return Answer(response, address, max_bytes)
 
     async def close(self) -> None:

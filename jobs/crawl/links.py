@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from .address import joiner, normalized, too_long
-from .fetching import TooLargeError
+from .markup import bounded
 from .outside import LONGEST_ALT, decoded, one_line
 from .styles import pictures_of_style, references_of_sheet
 
@@ -31,16 +31,9 @@ MOST_LONG = 20
 SOON_S = 10.0
 """A page that leads elsewhere so soon is a redirect; later it is a page with a link."""
 
-MOST_TAGS = 100_000
-"""A page of more takes hundreds of MiB; nobody reads one."""
-
 FOUND_CHARACTERS = 16 * 1024 * 1024
 """So much have the addresses of a page together: `base` makes long ones of short ones."""
 
-_FEW_TAGS = 1000
-_FORMATTING = re.compile(
-    rb"<(/?)(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>\0])", re.I
-)
 STYLE_CHARACTERS = 512 * 1024
 """So much of the styles of a page is looked through: the tokenizer takes its time and memory."""
 
@@ -74,19 +67,31 @@ def links_of(body: bytes, charset: str | None, address: str) -> Found:
     """All that a page refers to. charset: of the answer's header, which goes before the page's.
 
     Raises:
-        TooLargeError: it has more than `MOST_TAGS` tags.
+        TooLargeError: it has too many tags, or attributes of a tag (`markup`).
     """
+    charset = charset or _hiding_charset(body)
     sniffed = charset is None
     if charset is not None and charset.lower() not in ("utf-8", "utf8"):
         text = decoded(body, charset)
         body, sniffed = (body, True) if text is None else (text.encode("utf-8", "replace"), False)
-    tags = body.count(b"<")
-    if tags > MOST_TAGS:
-        raise TooLargeError(f"a page of more than {MOST_TAGS:,} tags")
-    if tags > _FEW_TAGS:
-        # A parser repeats what is not closed (<b>) in each block that follows: N tags become N².
-        body = _FORMATTING.sub(rb"<\1x-\2", body)
-    return _Page(LexborHTMLParser(body, encoding=sniffed), address).found
+    tree = LexborHTMLParser(bounded(body), encoding=sniffed)
+    return _Page(tree, address).found
+
+
+def _hiding_charset(body: bytes) -> str | None:
+    """A charset that a page names and in which the bytes of `<` or `>` may be something else.
+
+    The parser reads any other one by itself; the bounds of a page are checked before that.
+    """
+    for mark, charset in _MARKS.items():
+        if body.startswith(mark):
+            return charset
+    return "iso-2022-jp" if b"2022" in body[:_HEAD_BYTES] else None
+
+
+_MARKS = {b"\xff\xfe": "utf-16le", b"\xfe\xff": "utf-16be"}
+_HEAD_BYTES = 1024
+"""So far a parser looks for the charset that a page names (HTML Living Standard, 13.2.3.2)."""
 
 
 def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:

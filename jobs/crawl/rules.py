@@ -14,7 +14,7 @@ from pathlib import Path
 
 from protego import Protego
 
-from .address import host_of, normalized
+from .address import normalized
 from .fetching import REDIRECTS, Client, FetchError, location, retry_after_s
 from .files import Store
 from .sitemaps import MOST_SITEMAPS
@@ -113,7 +113,7 @@ class RulesOfHosts:
         gone = self._known.pop(origin, None)
         self._bytes -= gone.size_bytes if gone is not None else 0
 
-    async def fetch(self, client: Client, origin: str, host: str) -> Rules:
+    async def fetch(self, client: Client, origin: str) -> Rules:
         """Ask for them.
 
         Raises:
@@ -121,7 +121,7 @@ class RulesOfHosts:
             ForbiddenAddressError: it is in a network that must not be reached.
         """
         try:
-            text = await _text(client, f"{origin}/robots.txt", host)
+            text = await _text(client, f"{origin}/robots.txt")
         except UnreachableRulesError:
             raise
         except FetchError as error:
@@ -154,16 +154,16 @@ class RulesOfHosts:
         return rules
 
 
-async def _text(client: Client, address: str, host: str) -> str:
+async def _text(client: Client, address: str) -> str:
     """What robots.txt says; nothing where there is none (RFC 9309, 2.3.1.3)."""
     for _ in range(MOST_REDIRECTS + 1):
-        with await client.get(address, host, MOST_BYTES) as answer:
+        with await client.get(address, MOST_BYTES) as answer:
             status = answer.status
             if status in REDIRECTS:
                 target = location(answer.headers, address)
                 if target is None:
                     return ""
-                address, host = target, host_of(target)
+                address = target
                 continue
             if status == 429 or status >= 500:
                 raise UnreachableRulesError(

@@ -12,7 +12,6 @@ MOST_BYTES = 1024 * 1024
 """Larger ones are not looked through, and so not known to be harmless."""
 
 _SVG = "http://www.w3.org/2000/svg"
-_XLINK = "http://www.w3.org/1999/xlink"
 _INERT = (
     "a altglyph animate animatemotion animatetransform circle clippath color-profile defs desc"
     " ellipse feblend fecolormatrix fecomponenttransfer fecomposite feconvolvematrix"

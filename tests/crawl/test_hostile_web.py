@@ -210,6 +210,28 @@ def test_a_second_run_asks_for_what_has_changed(crawler: Crawler, web: Web) -> N
     assert Counter(web.paths()).most_common(1)[0][1] == 1
 
 
+def test_a_second_run_from_a_page_that_leads_elsewhere_by_itself_keeps_all(
+    crawler: Crawler, web: Web
+) -> None:
+    web.page("/", '<meta http-equiv="refresh" content="0; url=/home"><p>Please wait.')
+    web.page("/home", '<img src="/a.png">')
+    web.picture("/a.png")
+    for status in (200, 304):
+        web.asked.clear()
+        crawler.run(web.url())
+        assert {one.path: one.status for one in web.asked} == dict.fromkeys(
+            ("/", "/home", "/a.png"), status
+        )
+        assert set(crawler.rows()) == {"/a.png"}
+
+    web.asked.clear()
+    web.page("/", '<meta http-equiv="refresh" content="0; url=/other">')
+    web.page("/other", '<img src="/b.png">')
+    web.picture("/b.png")
+    crawler.run(web.url())
+    assert set(crawler.rows()) == {"/a.png", "/b.png"}
+
+
 def test_the_index_in_other_forms(crawler: Crawler, web: Web) -> None:
     paths = web.pages(2)
     pictures = {path for path in paths if path.endswith(".png")}

@@ -27,14 +27,21 @@ def task(**fields: Any) -> str:
 
 
 def test_the_title_says_how_many_and_what_to_do() -> None:
-    assert letters_title(run()) == (
+    assert letters_title(run(), raised=True) == (
         "run 5 (crash): 2 dead letters. Mend jobs/crash.py, then: qm retry 5"
     )
-    assert letters_title(run(dead=1)).startswith("run 5 (crash): 1 dead letter. ")
-    assert letters_title(run(dead=0)) == "run 5 (crash): no dead letters"
-    assert letters_title(run(state="cancelled")) == "run 5 (crash): 2 dead letters"
-    assert letters_title(run(run=0, job="")) == (
+    assert letters_title(run(dead=1), raised=True).startswith("run 5 (crash): 1 dead letter. ")
+    assert letters_title(run(dead=0), raised=False) == "run 5 (crash): no dead letters"
+    assert letters_title(run(state="cancelled"), raised=True) == "run 5 (crash): 2 dead letters"
+    assert letters_title(run(run=0, job=""), raised=False) == (
         "run 0 (queue): 2 dead letters. To try them again: qm retry 0"
+    )
+
+
+def test_the_title_does_not_blame_the_job_for_an_input_that_it_rejected() -> None:
+    assert letters_title(run(dead=1), raised=False) == (
+        "run 5 (crash): 1 dead letter. To try again: qm retry 5; where an argument is wrong:"
+        " qm submit crash ..."
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from aiohttp.abc import AbstractResolver
 
 from jobs.crawl.address import host_of, normalized
+from jobs.crawl.fetching import Client
 from jobs.crawl.guard import (
     ForbiddenAddressError,
     PublicResolver,
@@ -130,6 +131,16 @@ def test_every_way_to_write_a_private_address_is_refused(address: str) -> None:
     assert form is not None
     with pytest.raises(ForbiddenAddressError):
         check_host(host_of(form))
+
+    async def ask() -> None:
+        client = Client(user_agent="test", private=False)
+        try:
+            await client.get(form, 1)
+        finally:
+            await client.close()
+
+    with pytest.raises(ForbiddenAddressError, match="is an address of a private network"):
+        asyncio.run(ask())
 
 
 @pytest.mark.parametrize("address", [one for one in PRIVATE if "%" not in one])

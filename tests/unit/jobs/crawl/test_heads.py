@@ -41,7 +41,7 @@ def answers(parts: Sequence[bytes], requests: int = 1) -> tuple[list[bytes], int
         bodies = []
         try:
             for _ in range(requests):
-                with await client.get(address, "127.0.0.1", 1000) as answer:
+                with await client.get(address, 1000) as answer:
                     bodies.append(b"".join([chunk async for chunk in answer.chunks()]))
                 idle.set()
                 for _ in range(50):  # what the server sends meanwhile has come

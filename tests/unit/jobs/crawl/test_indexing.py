@@ -259,6 +259,24 @@ def test_pages_of_the_host_that_the_start_leads_to_are_still_the_sites(
         assert again["site"] == site(run="2", hosts=["site.test", *more]).packed()
 
 
+def test_a_page_that_leads_elsewhere_by_itself_still_does_when_it_has_not_changed(
+    site: MakeSite, write: Write
+) -> None:
+    www = "http://www.site.test/"
+    start = page(site(), refresh=www)
+    for run in ("1", "2"):
+        write(start, page(site(run=run), www), image(site(run=run), "a.png"))
+        payloads = list(known(site(run=f"{run}+")))
+        assert payloads[0]["url"] == START
+        assert payloads[0]["known"]["refresh"] == www
+        assert all(
+            one["site"] == site(run=f"{run}+", hosts=["site.test", "www.site.test"]).packed()
+            for one in payloads[1:]
+        )
+        start = ({**start[0], "site": site(run="2").packed()},
+                 {"page": 0, **payloads[0]["known"], "unchanged": True})  # fmt: skip
+
+
 def test_what_an_older_run_knew_of_a_picture_is_not_what_a_skip_knows(
     site: MakeSite, write: Write
 ) -> None:

@@ -20,7 +20,7 @@ from jobs.crawl.guard import ForbiddenAddressError
 from jobs.crawl.rules import MOST_BYTES, Rules, RulesOfHosts, UnreachableRulesError
 from queue_manager import Limit
 
-ORIGIN, HOST = "http://site.test", "site.test"
+ORIGIN = "http://site.test"
 AGENT = "Quartermaster/1.0 (crawls images)"
 ROBOTS = f"{ORIGIN}/robots.txt"
 
@@ -44,8 +44,8 @@ class FakeClient:
     def __init__(self, answers: Mapping[str, Said | Exception]) -> None:
         self.answers, self.asked = answers, []  # type: ignore[var-annotated]
 
-    async def get(self, address: str, host: str, max_bytes: int) -> AbstractContextManager[Said]:
-        self.asked.append((address, host))
+    async def get(self, address: str, max_bytes: int) -> AbstractContextManager[Said]:
+        self.asked.append(address)
         answer = self.answers[address]
         if isinstance(answer, Exception):
             raise answer
@@ -59,7 +59,7 @@ def rules(text: str) -> Rules:
 def fetched(folder: Path, answer: Said | Exception | Mapping[str, Any], run: str = "1") -> Rules:
     answers = answer if isinstance(answer, Mapping) else {ROBOTS: answer}
     client: Any = FakeClient(answers)
-    return asyncio.run(RulesOfHosts(Store(folder), run, AGENT).fetch(client, ORIGIN, HOST))
+    return asyncio.run(RulesOfHosts(Store(folder), run, AGENT).fetch(client, ORIGIN))
 
 
 def test_what_is_disallowed_is_not_allowed() -> None:
@@ -240,7 +240,7 @@ def test_the_rules_in_memory_are_bounded_and_the_others_are_read_again(
 
     async def read() -> None:
         for origin in origins:
-            await kept.fetch(client, origin, origin[7:])
+            await kept.fetch(client, origin)
 
     asyncio.run(read())
     assert len(kept._known) == 3

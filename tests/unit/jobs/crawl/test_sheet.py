@@ -26,11 +26,11 @@ Add = Callable[..., str]
 def add(tmp_path: Path, site: Callable[..., Site]) -> Add:
     """Puts a picture into the folder and its index: `add("a.png", body, alt="x")`."""
 
-    def made(name: str, body: bytes, alt: str = "", **result: Any) -> str:
+    def made(name: str, body: bytes, alt: str = "", ending: str = "", **result: Any) -> str:
         incoming = Store(tmp_path).incoming()
         incoming.write(body)
         kind = name.rpartition(".")[2]
-        file = incoming.keep(kind)
+        file = incoming.keep(ending or kind)
         payload = {"kind": "image", "url": START + name, "site": site().packed(), "page": START,
                    "alt": alt}  # fmt: skip
         what = {"file": file, "type": kind, "bytes": len(body), "width": 4, "height": 3, **result}
@@ -81,6 +81,17 @@ def test_a_large_picture_is_shown_by_its_thumbnail_if_there_is_one_and_nothing_i
     monkeypatch.setattr(thumbnails, "make", opens)
     small = f"thumbs/{with_one.rpartition('.')[0]}.webp"
     assert shown(write_sheet(str(tmp_path))) == [small, without, drawn]
+
+
+def test_an_svg_that_may_run_something_is_linked_and_not_shown(tmp_path: Path, add: Add) -> None:
+    drawn = add("a.svg", b"<svg/>")
+    live = add("b.svg.txt", b"<svg><script/></svg>", ending="svg.txt", type="svg")
+    path = write_sheet(str(tmp_path))
+    assert live.endswith(".svg.txt")
+    assert shown(path) == [drawn]
+    text = path.read_text("utf-8")
+    assert f'<a class="picture" href="{live}">SVG, as text</a>' in text
+    assert f'src="{live}"' not in text
 
 
 def test_many_pictures_are_on_several_pages_and_old_pages_go(

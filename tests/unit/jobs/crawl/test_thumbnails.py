@@ -127,6 +127,40 @@ def test_the_visit_that_stores_a_picture_makes_its_thumbnail_beside_the_event_lo
     assert thread is not threading.main_thread()
 
 
+def test_a_picture_that_has_not_changed_gets_the_thumbnail_that_an_older_folder_lacks(
+    site: Callable[..., Site], tmp_path: Path, picture: Make
+) -> None:
+    file = stored(tmp_path, body := picture("PNG", 1200, 900), "png")
+    small = stored(tmp_path, picture(), "png")
+
+    async def visit() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a.png"
+        settings = site(robots=False, private=True)
+        visitor = Visitor(settings, "here")
+        large = {"file": file, "bytes": len(body), "width": 1200, "height": 900}
+        tiny = {"file": small, "bytes": len(picture()), "width": 4, "height": 3}
+        try:
+            for known in (large, large, tiny):
+                payload = {"kind": "image", "url": address, "site": settings.packed()}
+                payload["known"] = known = {**known, "type": "png", "etag": '"1"'}
+                result = await visitor.visit(payload)
+                value = result.value if isinstance(result, Result) else result
+                assert value == {**known, "unchanged": True}
+        finally:
+            await visitor.close()
+            server.close()
+
+    asyncio.run(visit())
+    thumbs = [path for path in (tmp_path / "thumbs").rglob("*") if path.is_file()]
+    assert thumbs == [tmp_path / thumbnails.name_of(file)]
+
+
 _MAKE = """
 import sys
 from pathlib import Path

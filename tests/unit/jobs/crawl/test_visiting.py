@@ -28,7 +28,7 @@ START = "http://site.test/"
 def rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each robots.txt asks for a pause of three seconds; who has read it knows it from then on."""
 
-    async def fetch(self: Any, client: object, origin: str, host: str) -> Rules:
+    async def fetch(self: Any, client: object, origin: str) -> Rules:
         read = Rules("User-agent: *\nCrawl-delay: 3\nDisallow: /no", "x", time.time())
         self._known[origin] = read
         return read
@@ -202,7 +202,7 @@ def test_the_start_hands_in_the_sitemaps_and_those_their_pages(
         "/none.xml": ("text/html", b"<p>not found"),
     }  # fmt: skip
 
-    async def fetch(self: Any, client: object, origin: str, host: str) -> Rules:
+    async def fetch(self: Any, client: object, origin: str) -> Rules:
         self._known[origin] = Rules("Sitemap: /s.xml", "x", time.time())
         return self._known[origin]  # type: ignore[no-any-return]
 
