@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import Counter
 
-from .last_words import below_ours
+from .last_words import told
 
 log = logging.getLogger("quartermaster.runner")
 
 SHOWN = 3
 
-JOB_ERRORS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
-"""What a function of a job may raise: none of it ends the process, which is ours."""
+JOB_ERRORS = BaseException
+"""What a function of a job may raise: none of it ends the process, which is ours.
+
+`asyncio.CancelledError` is one of those that are no `Exception`, and a job's own may be, too."""
 
 
 class Complaints:
@@ -28,8 +29,7 @@ class Complaints:
         self._untold += 1
         self._seen[function] += 1
         if self._seen[function] <= SHOWN:
-            lines = traceback.format_exception(type(error), error, below_ours(error))
-            log.warning("%s() failed:\n%s", function, "".join(lines))
+            log.warning("%s() failed:\n%s", function, told(error))
 
     def take(self) -> int:
         """How many there were since it was last asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -25,14 +26,34 @@ def or_die(function: Callable[..., None], *args: Any) -> None:
         function(*args)
     except ConnectionLostError:
         os._exit(75)
-    except QueueError as error:
-        log.error("%s", error)
-        os._exit(1)
     except BaseException as error:
-        lines = traceback.format_exception(type(error), error, below_ours(error))
-        print(harmless("".join(lines)), end="", file=sys.stderr)
+        try:
+            _say(error)
+        finally:  # the job may have closed or replaced what it is said to
+            os._exit(1)
+
+
+def flush_output() -> None:
+    """Write out what a job has printed, if it has not closed standard output."""
+    with contextlib.suppress(Exception):
         sys.stdout.flush()
-        os._exit(1)
+
+
+def _say(error: BaseException) -> None:
+    if isinstance(error, QueueError):
+        log.error("%s", error)
+    else:
+        print(harmless(told(error)), end="", file=sys.stderr or sys.__stderr__)
+    flush_output()
+
+
+def told(error: BaseException) -> str:
+    """The traceback from the user's first frame on, however odd the exception is."""
+    try:
+        return "".join(traceback.format_exception(type(error), error, below_ours(error)))
+    except BaseException:  # such as a SyntaxError with a text in the place of its column
+        frames = "".join(traceback.format_tb(below_ours(error)))
+        return f"{frames}{type(error).__name__}: (it cannot be shown)\n"
 
 
 def below_ours(error: BaseException) -> types.TracebackType | None:

@@ -26,7 +26,7 @@ from .collector import Collector
 from .complaints import Complaints
 from .feeder import Feeder
 from .finishing import call_finish, results
-from .last_words import or_die
+from .last_words import flush_output, or_die
 from .reporting import Reporter
 from .wire import Wire
 
@@ -95,7 +95,7 @@ def main() -> None:
     log_to(logging.StreamHandler())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     or_die(run_run, int(sys.argv[1]), load_settings(), _handed_key())
-    sys.stdout.flush()
+    flush_output()
     os._exit(0)  # the threads of the wire are not waited for
 
 

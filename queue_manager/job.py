@@ -274,6 +274,11 @@ class Retry(Exception):
         ValueError: it is out of its range, or not given for a whole group.
     """
 
+    # A subclass whose `__init__` does not call ours has these.
+    delay_s: float | None = None
+    whole_group: bool = False
+    reason: str = ""
+
     def __init__(
         self, delay_s: float | None = None, whole_group: bool = False, reason: str = ""
     ) -> None:
@@ -295,6 +300,8 @@ class Retry(Exception):
 
 class Reject(Exception):
     """Raised by `work`: this task goes straight to the dead letters, for this reason."""
+
+    reason: str = ""  # of a subclass whose `__init__` does not call ours
 
     def __init__(self, reason: str = "rejected by the job") -> None:
         super().__init__(reason)

@@ -12,12 +12,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
+from functools import partial
 from typing import Any
 
 from queue_manager import Result, codec
 from queue_manager.loading import Job
 from queue_manager.ranges import Ranges
-from queue_manager.records import Done, Failed, Outcome
+from queue_manager.records import Failed, Outcome
 
 from . import outcomes
 from .board import CANCEL_S, LIMIT, NONE, OPENED, POSITION, STARTED, STEP, Board, Page
@@ -125,15 +126,18 @@ class _Flight:
         and a lease of 0.1 s of work must keep the loop as busy as the slot's concurrency says.
         """
         number, max_bytes, position = self.lease.number, self.give.max_bytes, tail.position
-        took_s = min(time.monotonic() - self.flying.pop(position), LONGEST_SHARE_S) / share
+        took_s = min(time.monotonic() - self.flying[position], LONGEST_SHARE_S) / share
+        found: list[Outcome]
+        if error is not None:
+            found = [outcomes.failed(number, position, error, took_s, tail.text)]
+        elif isinstance(value, Result):
+            found = [outcomes.branch(number, position, value, took_s, max_bytes)]
+        else:
+            found = outcomes.done(number, position, [value], took_s, max_bytes)
+        self.landed += found  # from here on nothing of the job's is called
+        del self.flying[position]
         self.tasks.pop(position, None)
         self._mark()
-        if error is not None:
-            self.landed.append(outcomes.failed(number, position, error, took_s, tail.text))
-        elif isinstance(value, Result):
-            self.landed.append(outcomes.branch(number, position, value, took_s, max_bytes))
-        else:
-            self.landed += outcomes.done(number, position, [value], took_s, max_bytes)
 
     def give_up(self, tail: Tail) -> None:
         """Record that a task took too long."""
@@ -181,7 +185,7 @@ class AsyncSlot:
         self._loop = self._runner.get_loop()
         self._flights: list[_Flight] = []
         self._startable: deque[_Flight] = deque()
-        self._tasks: set[asyncio.Task[_Flight]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._limit = 1
         self._alone = False
         self._leaving = False
@@ -204,7 +208,7 @@ class AsyncSlot:
 
     async def _run(self, give: Give) -> bool:
         self._ended = self._loop.create_future()
-        self._loop.add_reader(self._end.sock, self._readable)
+        self._loop.add_reader(self._end.sock, self._or_end, self._readable)
         self._take(give)
         self._obey()  # what came together with the first
         try:
@@ -253,35 +257,52 @@ class AsyncSlot:
                 self._startable.popleft()
                 self._plan_flush(flight)
                 continue
-            task = self._loop.create_task(self._one(flight, *found))
+            # Not by `create_task`: the job may have given the loop a factory of its own.
+            task = asyncio.Task(self._one(flight, *found), loop=self._loop)
             self._tasks.add(task)
-            task.add_done_callback(self._landed)
+            task.add_done_callback(partial(self._or_end, self._landed, flight, found[0]))
 
-    def _landed(self, task: asyncio.Task[_Flight]) -> None:
+    def _landed(self, flight: _Flight, position: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._plan_flush(task.result())
+        if position in flight.flying:  # it has ended without a record
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            flight.land(Tail(flight.lease.number, position), None, error, self._limit)
+        self._plan_flush(flight)
         if self._alone:  # a broken pipe must show before the next starts
             self._flush()
         self._start()
 
-    async def _one(self, flight: _Flight, position: int, payload: Any) -> _Flight:
-        """One task from its start to its record. Returns what it was of."""
+    def _or_end(self, act: Callable[..., None], *args: Any) -> None:
+        """Call this; an error ends the slot, which would wait for ever after it."""
+        try:
+            act(*args)
+        except BaseException as error:
+            if self._ended is not None and not self._ended.done():
+                told = RuntimeError(f"the slot's loop has failed: {outcomes.one_line(error)}")
+                told.__cause__ = error
+                self._ended.set_exception(told)
+
+    async def _one(self, flight: _Flight, position: int, payload: Any) -> None:
+        """One task from its start to its record.
+
+        A job may cancel the task that runs this, at any moment: what counts is the record.
+        """
         tail = Tail(flight.lease.number, position)
         if position in flight.cancelled:
             flight.land(tail, None, asyncio.CancelledError(), self._limit)
-            return flight
+            return
         task = asyncio.current_task()
         assert task is not None  # this is a coroutine
         flight.tasks[position] = task
         late = None
         if flight.lease.timeout_s is not None:
-            late = _Late(flight.lease.timeout_s, task, lambda: self._hangs(flight, tail))
+            hangs = partial(self._or_end, self._hangs, flight, tail)
+            late = _Late(flight.lease.timeout_s, task, hangs)
         value, error = await self._outcome(flight, tail, payload)
         if late is None or not late.over():
             flight.land(tail, value, error, self._limit)
         elif position in flight.flying:  # else that was said while it did not end
             flight.give_up(tail)
-        return flight
 
     def _hangs(self, flight: _Flight, tail: Tail) -> None:
         """A coroutine does not end although it was cancelled."""
@@ -310,13 +331,14 @@ class AsyncSlot:
                 return
             self._flush_due.cancel()
         self._flush_soon = soon
-        self._flush_due = self._loop.call_later(0.0 if soon else FLUSH_S, self._flush)
+        wait_s = 0.0 if soon else FLUSH_S
+        self._flush_due = self._loop.call_later(wait_s, self._or_end, self._flush)
 
     def _flush(self) -> None:
         self._flush_due, self._flush_soon = None, False
         reports = []
         for flight in list(self._flights):
-            found, flight.landed = merged(flight.landed), []
+            found, flight.landed = outcomes.merged(flight.landed), []
             if flight.over:
                 self._flights.remove(flight)
                 if flight in self._startable:  # its page is another lease's from now on
@@ -342,24 +364,3 @@ class AsyncSlot:
     def _end_with(self, go_on: bool) -> None:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(go_on)
-
-
-def merged(found: list[Outcome]) -> list[Outcome]:
-    """Neighbouring ranges that are done as one record each."""
-    rest = [o for o in found if not isinstance(o, Done) or o.follow or o.limits]
-    plain = [o for o in found if isinstance(o, Done) and not (o.follow or o.limits)]
-    whole: list[list[Done]] = []
-    for done in sorted(plain, key=lambda o: o.start):
-        if whole and whole[-1][-1].stop == done.start:
-            whole[-1].append(done)
-        else:
-            whole.append([done])
-    return [_joined(some) for some in whole] + rest
-
-
-def _joined(some: list[Done]) -> Done:
-    if len(some) == 1:
-        return some[0]
-    items = [item for done in some for item in codec.batch_items(done.results)]
-    took_s = sum(done.took_s for done in some)
-    return Done(some[0].lease, some[0].start, some[-1].stop, codec.encode_items(items), took_s)

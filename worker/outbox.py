@@ -6,17 +6,19 @@ is on disk at the master is what it has answered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
+from queue_manager.job import LARGEST, LONGEST_S
 from queue_manager.limits import (
     EXCHANGE_OUTCOMES,
     TEXT_CHARS,
 )
 from queue_manager.ranges import Ranges
-from queue_manager.records import Failed, Lease, Outcome, Released
+from queue_manager.records import Failed, GroupLimit, Lease, Outcome, Released
 from queue_manager.weight import Weight, cannot_travel, weigh
 
 
@@ -108,10 +110,15 @@ class Outbox:
 
 def _fit(outcome: Outcome) -> list[Outcome]:
     """An outcome as it can travel: the master would end the session at it, again and again."""
-    if isinstance(outcome, Failed):
-        return [_cut(outcome)]
     if isinstance(outcome, Released):
         return [msgspec.structs.replace(outcome, lacks=outcome.lacks[:TEXT_CHARS])]
+    if not 0 <= outcome.took_s < math.inf:  # a job has changed the clock of its process
+        outcome = msgspec.structs.replace(outcome, took_s=0.0)
+    if isinstance(outcome, Failed):
+        return [_cut(outcome)]
+    wrong = next(filter(None, map(_wrong_limit, outcome.limits.items())), "")
+    if wrong:
+        return [Failed(outcome.lease, outcome.start, wrong, took_s=outcome.took_s)]
     error = cannot_travel(outcome)
     if not error:
         return [outcome]
@@ -122,8 +129,26 @@ def _fit(outcome: Outcome) -> list[Outcome]:
     ]
 
 
+def _wrong_limit(named: tuple[str, GroupLimit]) -> str:
+    """Why a limit of a group can't be set. A job may have changed its Result after making it."""
+    group, limit = named
+    at_once = 1 if limit.at_once is None else limit.at_once
+    if group and 1 <= at_once <= LARGEST and 0 <= limit.every_s <= LONGEST_S:
+        return ""
+    what = f"at_once={limit.at_once}, every_s={limit.every_s}"
+    return f"Result(limits=...) has {what} for the group {group[:100]!r}, which is out of range"
+
+
 def _cut(failed: Failed) -> Failed:
-    """A failure whose texts are not too long: the beginning of the line, the end of the rest."""
+    """A failure whose delay and texts the master takes.
+
+    Of a text that is too long the line keeps its beginning, the others keep their end.
+    """
+    if not 0 <= (failed.delay_s or 0.0) <= LONGEST_S:
+        error = f"{failed.error}; its delay of {failed.delay_s} s is out of range"
+        failed = msgspec.structs.replace(failed, error=error, delay_s=None)
+    if failed.whole_group and failed.delay_s is None:
+        failed = msgspec.structs.replace(failed, whole_group=False)
     if max(len(failed.error), len(failed.evidence), len(failed.printed)) <= TEXT_CHARS:
         return failed
     return msgspec.structs.replace(

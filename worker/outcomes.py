@@ -28,15 +28,24 @@ _HERE = str(Path(__file__).parent)
 _OURS = (NotPlainDataError, ProtocolError, TooLargeError)
 
 
+_name_of = type.__dict__["__name__"].__get__
+"""The name of a class; a metaclass of the job's may have another idea of `__name__`."""
+
+
 def one_line(error: BaseException) -> str:
     """`ValueError: text`, on one line, whatever the text is."""
-    name = type(error).__name__
-    try:
-        text = " ".join(str(error).split())
-    except BaseException:
-        text = "(its text cannot be read)"
+    name = _name_of(type(error))
+    text = _text_of(error)
     line = f"{name}: {text}" if text else name
     return middle_out(clean(line), LINE_CHARS)
+
+
+def _text_of(value: object) -> str:
+    """Any object of a job's, as one line."""
+    try:
+        return " ".join(str(value).split())
+    except BaseException:
+        return "(its text cannot be read)"
 
 
 def middle_out(text: str, most: int) -> str:
@@ -60,16 +69,9 @@ def failed(
     """The charged try of a task whose `work` raised. printed: the end of what it printed."""
     line, evidence, delay_s, whole_group = one_line(error), "", None, False
     if isinstance(error, Retry):
-        delay_s, whole_group = error.delay_s, error.whole_group
-        if error.reason:
-            line = middle_out(clean(" ".join(error.reason.split())), LINE_CHARS)
-        elif delay_s is not None:
-            line = f"Retry in {delay_s:g} s" + ", with its whole group" * whole_group
-        else:
-            line = f"Retry: {error}"
+        line, delay_s, whole_group = _asked(error)
     elif isinstance(error, Reject):
-        line = clean(" ".join(error.reason.split()))
-        line = middle_out(line, LINE_CHARS) or type(error).__name__
+        line = _reason(error) or line
     elif isinstance(error, _OURS):  # the line says all
         line = clean(str(error))[:OURS_CHARS]
     else:
@@ -77,6 +79,28 @@ def failed(
     reject = isinstance(error, Reject)
     told = (line, evidence, reject, delay_s, took_s, printed, whole_group)
     return Failed(lease, position, *told)
+
+
+def _asked(error: Retry) -> tuple[str, float | None, bool]:
+    """The line, delay and group of a Retry. A subclass may have set any of them to anything."""
+    try:
+        checked = Retry(error.delay_s, error.whole_group)
+        delay_s = None if checked.delay_s is None else float(checked.delay_s)
+    except BaseException as wrong:
+        line = f"{_name_of(type(error))}: {_text_of(wrong)}"
+        return middle_out(clean(line), LINE_CHARS), None, False
+    line = _reason(error)
+    if not line and delay_s is not None:
+        line = f"Retry in {delay_s:g} s" + ", with its whole group" * checked.whole_group
+    return line or one_line(error), delay_s, checked.whole_group
+
+
+def _reason(error: Retry | Reject) -> str:
+    """What a Retry or Reject says of itself, as one line of bounded length; empty if nothing."""
+    try:
+        return middle_out(clean(" ".join(str(error.reason).split())), LINE_CHARS)
+    except BaseException:
+        return ""
 
 
 def _evidence(error: BaseException) -> str:
@@ -152,3 +176,24 @@ def _item(value: Any, max_bytes: int, what: str) -> bytes:
     data = value.data if type(value) is codec.Encoded else codec.encode(value)
     codec.check_size(data, max_bytes, what)
     return data
+
+
+def merged(found: list[Outcome]) -> list[Outcome]:
+    """Neighbouring ranges that are done as one record each."""
+    rest = [o for o in found if not isinstance(o, Done) or o.follow or o.limits]
+    plain = [o for o in found if isinstance(o, Done) and not (o.follow or o.limits)]
+    whole: list[list[Done]] = []
+    for done in sorted(plain, key=lambda o: o.start):
+        if whole and whole[-1][-1].stop == done.start:
+            whole[-1].append(done)
+        else:
+            whole.append([done])
+    return [_joined(some) for some in whole] + rest
+
+
+def _joined(some: list[Done]) -> Done:
+    if len(some) == 1:
+        return some[0]
+    items = [item for done in some for item in codec.batch_items(done.results)]
+    took_s = sum(done.took_s for done in some)
+    return Done(some[0].lease, some[0].start, some[-1].stop, codec.encode_items(items), took_s)

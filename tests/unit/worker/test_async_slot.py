@@ -13,8 +13,9 @@ from queue_manager import codec
 from queue_manager.loading import job_version
 from queue_manager.records import Done, Failed, GroupLimit, HeldLease
 from worker import limits
-from worker.async_slot import Steps, merged
+from worker.async_slot import Steps
 from worker.board import Board
+from worker.outcomes import merged
 from worker.pipe import Cancel, Give, frame
 
 HEAD = """
