@@ -12,6 +12,7 @@ import io
 import select
 import socket
 import ssl
+import time
 from multiprocessing import connection, managers
 from typing import Any
 
@@ -196,8 +197,13 @@ def _receive(sock: socket.socket, where: str) -> bytes:
 
 
 def _receive_exactly(sock: socket.socket, size: int, where: str) -> bytes:
+    """Receive so much within the socket's timeout, however slowly the bytes come."""
     parts = b""
+    limit_s = sock.gettimeout()
+    until = None if limit_s is None else time.monotonic() + limit_s
     while len(parts) < size:
+        if until is not None and time.monotonic() > until:
+            raise TimeoutError(f"{where} takes longer than {limit_s:g} s for a frame")
         part = sock.recv(size - len(parts))
         if not part:
             raise ConnectionLostError(f"{where} closed the connection during the handshake")

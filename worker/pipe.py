@@ -17,6 +17,7 @@ from queue_manager.records import Lease, Outcome
 
 _MARK = b"\xc1QM\xc1"  # no MessagePack and no UTF-8 has this byte
 _HEAD_BYTES = len(_MARK) + 4
+_MOST_BYTES = 256 * 1024 * 1024  # far above any message of ours: who waits for more waits for ever
 _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
 BROKEN = 74
@@ -92,8 +93,9 @@ class Frames:
         at = 0
         while not self.garbled and len(rest) - at >= _HEAD_BYTES:
             size_at, body_at = at + len(_MARK), at + _HEAD_BYTES
-            self.garbled = rest[at:size_at] != _MARK
-            stop = body_at + int.from_bytes(rest[size_at:body_at], "big")
+            size_bytes = int.from_bytes(rest[size_at:body_at], "big")
+            self.garbled = rest[at:size_at] != _MARK or size_bytes > _MOST_BYTES
+            stop = body_at + size_bytes
             if self.garbled or len(rest) < stop:
                 break
             bodies.append(bytes(rest[body_at:stop]))

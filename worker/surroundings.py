@@ -1,7 +1,7 @@
 """What the tasks of one run have changed of a slot's process, put back before those of another.
 
-Owns the working directory, environment, signals, umask, timeout of new sockets and the three
-standard streams. What is a module's own (caches, loggers, seeds), threads and limits stay.
+Owns the working directory, environment, signals, umask, limits, timeout of new sockets and the
+three standard streams. What is a module's own (caches, loggers, seeds) and threads stay.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import faulthandler
 import fcntl
 import io
 import os
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from .printed import Printed
 
 _STREAMS = ("stdin", "stdout", "stderr")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"})
 _OUT_OF_WAY = 64
 """Copies of the standard streams get numbers from here on; nobody closes those one by one."""
 
@@ -34,6 +36,7 @@ class Snapshot(NamedTuple):
     timers: bool
     umask: int
     timeout_s: float | None
+    limits: dict[int, tuple[int, int]]
 
 
 class Surroundings:
@@ -61,11 +64,13 @@ class Surroundings:
             any(map(_runs, _TIMERS)),
             umask,
             socket.getdefaulttimeout(),
+            {number: resource.getrlimit(number) for number in _LIMITS},
         )
 
     def put_back(self, snapshot: Snapshot) -> bool:
         """Make the process as it was; False where that can't be done."""
         try:
+            _put_limits_back(snapshot.limits)  # without descriptors nothing else can be put back
             self._put_streams_back()
             if _folder() != snapshot.folder and snapshot.folder is not None:
                 os.chdir(snapshot.folder)
@@ -125,6 +130,13 @@ def _is_closed(stream: io.TextIOWrapper) -> bool:
 
 def _runs(timer: int) -> bool:
     return signal.getitimer(timer) != (0.0, 0.0)
+
+
+def _put_limits_back(limits: dict[int, tuple[int, int]]) -> None:
+    """Raises ValueError where a task has lowered a hard limit, which only root raises again."""
+    for number, limit in limits.items():
+        if resource.getrlimit(number) != limit:
+            resource.setrlimit(number, limit)
 
 
 def _put_signals_back(snapshot: Snapshot) -> None:

@@ -184,6 +184,28 @@ def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         over.set()
 
 
+def test_a_server_that_lets_its_greeting_drip_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each byte came in time, and all together took twenty minutes, in which `qm` did not end."""
+    monkeypatch.setattr(transport, "HANDSHAKE_S", 0.3)
+    gone = threading.Event()
+
+    def drip(accepted: socket.socket) -> None:
+        accepted.sendall((240).to_bytes(4, "big"))
+        for _ in range(240):
+            accepted.sendall(b"x")
+            if gone.wait(0.05):
+                return
+
+    with serving(drip) as address:
+        try:
+            with pytest.raises(TimeoutError, match=r"longer than 0\.3 s"):
+                open_socket(address, KEY)
+        finally:
+            gone.set()
+
+
 def test_a_server_that_closes_in_the_handshake_is_a_lost_connection() -> None:
     with serving(lambda sock: None) as address, pytest.raises((ConnectionLostError, OSError)):
         open_socket(address, KEY)

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 JOB = """
-import faulthandler, os, pathlib, shutil, signal, socket, sys, tempfile, time
+import faulthandler, os, pathlib, resource, shutil, signal, socket, sys, tempfile, time
 os.environ["OF_THE_IMPORT"] = "stays"
 FOLDER = pathlib.Path(r"{folder}")
+NOFILE = resource.RLIMIT_NOFILE
 def handler(*_): pass
 def setup():
     signal.signal(signal.SIGUSR1, handler)
@@ -28,7 +29,7 @@ def look():
         os.getcwd(), dict(os.environ), umask, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
         signal.getsignal(signal.SIGUSR1) is handler, signal.getitimer(signal.ITIMER_REAL)[0],
         len(signal.pthread_sigmask(signal.SIG_BLOCK, ())), socket.getdefaulttimeout(),
-        sys.stdin.read(), faulthandler.is_enabled(),
+        sys.stdin.read(), faulthandler.is_enabled(), list(resource.getrlimit(NOFILE)),
         [os.readlink("/proc/self/fd/%d" % fd)[:5] for fd in range(3)],
     ]
 def work(deed):
@@ -48,6 +49,7 @@ DEEDS = {
     "signals that are blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, [15, 10])",
     "umask": "os.umask(0o777)",
     "the timeout of sockets": "socket.setdefaulttimeout(0.001)",
+    "no more descriptors": "resource.setrlimit(NOFILE, (0, resource.getrlimit(NOFILE)[1]))",
     "no faulthandler": "faulthandler.disable()",
     "closed descriptors": "os.closerange(0, 3)",
     "closed streams": "sys.stdout.close(); sys.stderr.close(); sys.stdin.close()",
