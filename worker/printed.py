@@ -107,6 +107,10 @@ class _Tee(io.TextIOWrapper):
 
     def write(self, text: str) -> int:
         written = super().write(text)
-        size_bytes = len(text) if text.isascii() else len(text.encode(self.encoding, self.errors))
+        size_bytes = (
+            len(text)
+            if text.isascii()
+            else len(text.encode(self.encoding, self.errors or "strict"))
+        )
         self._printed.note(self._number, text, size_bytes)
         return written
