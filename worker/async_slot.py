@@ -183,6 +183,7 @@ class AsyncSlot:
         self._job, self._end, self._board = job, end, board
         self._runner = asyncio.Runner()
         self._loop = self._runner.get_loop()
+        self._factory = self._loop.get_task_factory()
         self._flights: list[_Flight] = []
         self._startable: deque[_Flight] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -196,6 +197,7 @@ class AsyncSlot:
     def set_up(self) -> None:
         """Run `setup` in the loop, so that it can make what belongs to one."""
         self._runner.run(self._set_up())
+        self._factory = self._loop.get_task_factory()
 
     async def _set_up(self) -> None:
         made = self._job.setup() if self._job.setup is not None else None
@@ -204,6 +206,7 @@ class AsyncSlot:
 
     def run(self, give: Give) -> bool:
         """Run leases until none is left. False: this process must end."""
+        self._loop.set_task_factory(self._factory)  # a task may have set one that makes no tasks
         return self._runner.run(self._run(give))
 
     async def _run(self, give: Give) -> bool:

@@ -32,11 +32,13 @@ def test_a_coroutine_that_returns_after_a_deed_is_reported(
 ) -> None:
     """Its lease was never over before: the slot waited, and the run with it."""
     work = f"async def work(n):\n    if n == 1: {deed}\n    return n\n"
-    write(jobs, tmp_path, work)
+    write(jobs, tmp_path, work, 1)  # of several, the next to start has a report sent
 
     async def scenario(rig: Any) -> None:
-        rig.give(jobs.lease([0, 1, 2]))
-        await rig.until(lambda: rig.done == {(1, 0): 0, (1, 1): 1, (1, 2): 2})
+        rig.give(jobs.lease([1]))
+        await rig.until(lambda: rig.done == {(1, 0): 1})
+        rig.give(jobs.lease([2]))
+        await rig.until(lambda: rig.done == {(1, 0): 1, (2, 0): 2})
 
     run_worker(scenario)
 
