@@ -16,7 +16,7 @@ from typing import Any
 from . import table
 from .canary import Canary
 from .cluster import Cluster
-from .evidence import RunStory, Story, match_hits, poison_hits, read_diary
+from .evidence import RunStory, Story, count_collected, match_hits, poison_hits, read_diary
 from .faults import Faults
 from .growth import Growth, spare_descriptors
 from .invariants import violations
@@ -124,7 +124,8 @@ class Chaos:
         while not self._drained(healed):
             if time.monotonic() - healed > within_s:
                 left = [(r["job"], r["words"], r["state"]) for r in self._unfinished()]
-                self.story.troubles.append(f"not drained within {within_s:.0f} s: {left}")
+                owed = f", not collected: {self._uncollected()}" * (not left)
+                self.story.troubles.append(f"not drained within {within_s:.0f} s: {left}{owed}")
                 return
             if self.watch.stalled and not retried:  # its runner was killed too often in a row
                 retried = True
@@ -140,7 +141,16 @@ class Chaos:
         if self.watch.last.get("at", 0.0) < healed + 0.5 or self.load.asking:
             return False
         known = [run for run in self.load.runs if self.watch.row(run.tag)]
-        return len(known) == len(self.load.runs) and not self.watch.active and self._queue_is_read()
+        if len(known) != len(self.load.runs) or self.watch.active:
+            return False
+        return self._queue_is_read() and not self._uncollected()
+
+    def _uncollected(self) -> list[str]:
+        """Tags of runs that have ended, with results that `collect()` was not given yet."""
+        counts = {run.tag: self.watch.row(run.tag) for run in self.load.runs if run.job == "gather"}
+        owed = {t: row["done"] for t, row in counts.items() if row["state"] != "cancelled"}
+        given = count_collected(self.ground.diary)
+        return [tag for tag, done in owed.items() if given[tag] < done]
 
     def _queue_is_read(self) -> bool:
         """Nothing of the queue run waits, and its reader has had all of it."""

@@ -5,7 +5,7 @@ Only records, and how the jobs' diary is read; what must hold of them is in `inv
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -173,6 +173,12 @@ def read_diary(path: Path, story: Story) -> None:
             story.put.add((tag, item))
         elif event == "R":
             story.read_results.append(more[0])
+
+
+def count_collected(path: Path) -> Counter[str]:
+    """How many tasks of each run `collect()` was given so far, by the run's tag."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return Counter(tag for tag, _ in {tuple(x.split(" ")[1:3]) for x in lines if x[:2] == "C "})
 
 
 def _read_executions(events: Iterable[list[str]], story: Story) -> None:
