@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from ..changes import QUEUE_RUN
-from .rows import get_meta, one, set_meta
+from .rows import get_meta, insert, one, set_meta
 from .waiting import ACTIVE
 
 LEAST_SET_S = 1.0
@@ -59,7 +59,17 @@ def _move_delays(db: sqlite3.Connection, set_s: float) -> None:
             (set_s, run),
         )
     db.execute("UPDATE own_groups SET due_at = due_at + ? WHERE delay_s > 0", (set_s,))
-    db.execute("UPDATE marks SET at = at + ?", (set_s,))
+    _move_marks(db, set_s)
+
+
+def _move_marks(db: sqlite3.Connection, set_s: float) -> None:
+    """All at once: SQLite looks after each row of an UPDATE whether its key is another row's, and
+    the next mark may be where this one goes.
+    """
+    marks = db.execute("SELECT at, seq FROM marks ORDER BY at").fetchall()
+    db.execute("DELETE FROM marks")
+    moved = ((at + set_s, seq) for at, seq in marks)
+    insert(db, "INSERT OR REPLACE INTO marks (at, seq)", moved)
 
 
 def _move_runs(db: sqlite3.Connection, set_s: float, until: float) -> None:

@@ -42,6 +42,8 @@ _CLOSE_AT = 256
 """How many blocks are touched before it is looked which of them have ended: once for all outcomes
 of a block that come close together."""
 
+_NUMBERED = "commit"
+"""Where the number of the last commit is kept that has no block and no outcome."""
 
 _UNSTORABLE = (
     sqlite3.IntegrityError,
@@ -98,6 +100,7 @@ class SqliteStore:
         self.delivered = read_delivered(db)
         self.next_run, self.next_block, self.next_seq = (next_number(db, *n) for n in NUMBERS)
         self.clock_seen = clock.seen(db)
+        self._numbered = get_meta(db, _NUMBERED)
         self.workers = {worker for (worker,) in db.execute("SELECT id FROM workers")}
         self._keys = Keys(db)
 
@@ -142,9 +145,12 @@ class SqliteStore:
     def _write(self, changes: Changes, ended: set[int]) -> Step | None:
         """The transaction of a commit; None: it took place, and something failed behind it."""
         step = None
+        self._numbered += 1  # never used again, whatever becomes of this
         try:
             with self._transaction():
                 write(self._db, changes)
+                if not (changes.blocks or changes.outcomes):
+                    set_meta(self._db, _NUMBERED, self._numbered)
                 step = self._keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
                 if ended:
                     waiting.close_blocks(self._db, ended)
@@ -158,16 +164,17 @@ class SqliteStore:
 
     @_reads
     def _has(self, changes: Changes) -> bool:
-        """Whether changes are on disk, looked up by what has a number of its own.
+        """Whether changes are on disk: blocks and outcomes have numbers, all else is given one.
 
-        Without such, to write them twice is to write them once.
+        It matters for what is refused: a run that nobody was told of would begin at the next start.
         """
-        rows = [("blocks", "id", b.id) for b in changes.blocks[:1]]
-        rows += [("outcomes", "seq", o.seq) for o in changes.outcomes[:1]]
-        for table, column, number in rows:
-            query = f"SELECT 1 FROM {table} WHERE {column} = ?"
-            return self._db.execute(query, (number,)).fetchone() is not None
-        return False
+        if changes.blocks:
+            query, number = "SELECT 1 FROM blocks WHERE id = ?", changes.blocks[0].id
+        elif changes.outcomes:
+            query, number = "SELECT 1 FROM outcomes WHERE seq = ?", changes.outcomes[0].seq
+        else:
+            return get_meta(self._db, _NUMBERED) == self._numbered
+        return self._db.execute(query, (number,)).fetchone() is not None
 
     # --- what waits ---
 

@@ -217,6 +217,17 @@ def test_marks_are_few_and_move_with_the_clock(rig: Rig) -> None:
     assert rig.store._db.execute(count).fetchone()[1] == newest + 9_000.0
 
 
+@pytest.mark.parametrize("step_s", [10.0, -10.0])
+def test_marks_may_move_to_where_others_were(rig: Rig, step_s: float) -> None:
+    """A clock that was set by as much as there is between two marks must not keep a master away."""
+    for at in (1_000.0, 1_010.0, 1_020.0):
+        rig.store.mark(at, int(at), KEEP_S)
+    rig.store.set_clock(5, 0.0)
+    rig.store.set_clock(5, step_s)
+    marks = rig.store._db.execute("SELECT at, seq FROM marks ORDER BY at").fetchall()
+    assert marks == [(at + step_s, at) for at in (1_000.0, 1_010.0, 1_020.0)]
+
+
 def test_a_start_sums_up_nothing(rig: Rig) -> None:
     rig.restart()
     said: list[str] = []

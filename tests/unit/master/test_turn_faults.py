@@ -6,14 +6,12 @@ The table of docs/design.md, "When a turn fails", a test for each row.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from master.changes import Changes
 from master.steps import HELD_S, HeldSteps
-from master.store.sqlite import SqliteStore
 from master.turn import RETRY_S, Step
 from master.workers import UNREAD_S
 from queue_manager import codec
@@ -22,8 +20,6 @@ from queue_manager.messages import Accepted, Leases, Refused, SubmitTasks
 from queue_manager.records import Done, NewBlock, RunOptions
 
 from .conftest import FakePeer, World, block
-from .store_records import block as block_record
-from .store_records import commit, outcome
 from .test_turn import done
 
 KEYED = NewBlock(1, codec.encode_batch([9]), ["k"])
@@ -239,44 +235,6 @@ def test_an_error_behind_the_commit_leaves_no_answer_out(play: Any) -> None:
         assert world.broker.runs[0].waiting == 1
 
     play(scene)
-
-
-# --- commits of which nobody knows ---
-
-
-@pytest.mark.parametrize("when", ["before", "behind"])
-def test_a_commit_that_ended_in_an_error_is_looked_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    store = SqliteStore(tmp_path)
-    one, two = block_record(1, 1, 2, keys=["a", "b"]), block_record(2, 3, 1, keys=["c"])
-    commit(store, one)
-    ends = store._transaction
-
-    class Broken:
-        def __enter__(self) -> None:
-            self.inner = ends()
-            self.inner.__enter__()
-
-        def __exit__(self, *args: Any) -> None:
-            if when == "behind":
-                self.inner.__exit__(None, None, None)
-            else:
-                store._db.execute("ROLLBACK")
-            raise MemoryError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(store, "_transaction", Broken)
-        if when == "before":
-            with pytest.raises(MemoryError):
-                commit(store, two, outcomes=[outcome(1, one, 0, 1)])
-        else:
-            commit(store, two, outcomes=[outcome(1, one, 0, 1)])
-    there = when == "behind"
-    assert (2 in store.read_blocks({2: (0, 1)})) is there
-    assert store.taken_keys(1, ["a", "b", "c", "d"]) == ({"a", "b", "c"} if there else {"a", "b"})
-    commit(store, block_record(3, 4, 1, keys=["e"]))
-    store.close()
 
 
 # --- sessions that come and go while the disk is full ---
