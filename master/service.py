@@ -129,6 +129,7 @@ class Service:
                 f"QUEUE_BIND={where[0]}, QUEUE_PORT={where[1]}: can't listen there:"
                 f" {error.strerror or error}"
             ) from error
+        self.server.is_late = lambda: turn.behind
         host, port = self.server.address
         self.address = f"{host}:{port}"
         self.client_environment = {

@@ -45,6 +45,14 @@ EARLY_S = 0.01
 AHEAD_S = 0.02
 """About so long lanes of groups are read ahead in a turn: nothing else is done meanwhile."""
 
+STEPS = 2_000
+STAGE_S = 0.02
+"""So many steps are staged in a turn, and for so long; the others have the next turns, in order.
+What one turn holds up the loop for is about three times that: there are the commit and the answers.
+"""
+
+_LAST_TURNS = 200
+
 SOUGHT = 256
 """So many groups are looked for at a time."""
 
@@ -64,6 +72,7 @@ class Turn:
 
     followers are called after each commit, in their order: those who hand out leases first, so
     that an answer can carry the leases of its own turn.
+    behind: steps were left for the next turn; until it has had them nothing more is to be heard.
     """
 
     def __init__(self, broker: Broker, store: Store) -> None:
@@ -77,6 +86,8 @@ class Turn:
         self._unread = ""
         self._unreadable = ""
         self._steps: list[Step] = []
+        self._most = STEPS
+        self.behind = False
         self.held = HeldSteps()
         self._scheduled = False
         self._save_progress = False
@@ -104,12 +115,15 @@ class Turn:
             asyncio.get_running_loop().call_soon(self._run)
 
     def stop(self) -> None:
-        """Carry out what has come, as the last turn.
+        """Carry out what has come, in the last turns.
 
-        Sessions that end behind it were ended by the master: their leases count for nothing.
+        Sessions that end behind them were ended by the master: their leases count for nothing.
         """
         self.held.due_now()
         self._run()
+        for _ in range(_LAST_TURNS):
+            if self._steps and not self.trouble:
+                self._run()
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
@@ -151,53 +165,47 @@ class Turn:
 
     def _take_turn(self) -> None:
         now = time.monotonic()
-        steps, self._steps = self.held.take(self._steps, now), []
+        steps = self.held.take(self._steps, now)
+        steps, self._steps = steps[: self._most], steps[self._most :]
         self.broker.wake(now)
         try:
             self._carry_out(steps)
         except UnstorableError as error:
             log.error("%s", error)
-            self._singly(steps, error)
+            self._narrow_down(steps, error)
         except StoreError as error:  # it could not be written: nothing of the turn stays
-            self._roll_back(steps, str(error))
+            self._roll_back([*steps, *self._steps], str(error))
+            return
         except Exception as error:
             log.exception("an error of ours")
-            self._singly(steps, error)
+            self._narrow_down(steps, error)
+        else:
+            self._most = min(2 * self._most, STEPS)
+        self.behind = bool(self._steps)
+        if self.behind:
+            self.wake()
 
-    def _singly(self, steps: list[Step], error: Exception) -> None:
-        """A turn failed, and not for the disk: find whose step it was, by one turn for each."""
+    def _narrow_down(self, steps: list[Step], error: Exception) -> None:
+        """A turn failed, and not for the disk: find whose step it was, by turns of half as many."""
         self.broker.rolled_back()
-        held: set[int] = set()
-        for at, step in enumerate(list(steps)):
-            found: Exception | None = error if len(steps) == 1 else None
-            try:
-                if found is None and id(step.of) not in held:
-                    self._carry_out([step])
-                    continue
-            except UnstorableError as unstorable:
-                found = unstorable
-            except StoreError as unwritten:
-                self._roll_back(steps[at:], str(unwritten))
-                return
-            except Exception as other:
-                found = other
-            if self._give_up(step, found or error) and step.of is not None:
-                held.add(id(step.of))
-        if not steps:
+        if len(steps) > 1:
+            self._steps[:0] = steps
+            self._most = len(steps) // 2
+        elif steps:
+            self._give_up(steps[0], error)
+        else:
             self._wake_after(RETRY_S, self.wake)
 
-    def _give_up(self, step: Step, error: Exception) -> bool:
-        """A step can't be carried out even alone; True: it is tried again."""
-        self.broker.rolled_back()
+    def _give_up(self, step: Step, error: Exception) -> None:
+        """A step can't be carried out even alone: it is held for later, or refused."""
         text = str(error)
         if not isinstance(error, QueueError):
             text = f"the master failed at this: {error!r}"
         if step.lasting or (step.waits and not isinstance(error, UnstorableError)):
             self._hold([step], text, time.monotonic())
-            return True
-        self.held.staged(step)
-        guarded(partial(step.refuse, text))
-        return False
+        else:
+            self.held.staged(step)
+            guarded(partial(step.refuse, text))
 
     def _carry_out(self, steps: list[Step]) -> None:
         """One turn, from staging to the answers. Raises what kept it from being on disk."""
@@ -222,13 +230,14 @@ class Turn:
         guarded(partial(self._wake_later, now))
 
     def _stage(self, steps: list[Step], now: float, wall: float) -> list[Answer]:
-        """Stage the steps; those that were refused, or are held, are taken out of the list."""
+        """Stage the steps; those that were refused, are held or are left are out of the list."""
         held: dict[int, list[Step]] = {}
         try:
             answers = self._stage_all(steps, held, now, wall)
-            while answers is None:  # one has changed half of what it would have: without it again
+            if answers is None:  # one has changed half of what it would have: without it again
                 self.broker.rolled_back()
-                answers = self._stage_all(steps, held, now, wall)
+                self._leave(steps, 0)
+                answers = []
         finally:
             self._hold_all(held, now)
         self.broker.finish_runs(wall)
@@ -242,7 +251,11 @@ class Turn:
         None: all must begin again.
         """
         answers: list[Answer] = []
-        for step in list(steps):
+        until = now + STAGE_S
+        for place, step in enumerate(list(steps)):
+            if place and time.monotonic() > until:
+                self._leave(steps, steps.index(step))
+                break
             if step.of is not None and id(step.of) in held:  # behind what it must not overtake
                 steps.remove(step)
                 held[id(step.of)].append(step)
@@ -263,6 +276,11 @@ class Turn:
                 if answer is not None:
                     answers.append(answer)
         return answers
+
+    def _leave(self, steps: list[Step], place: int) -> None:
+        """Steps from a place on are for the next turn."""
+        self._steps[:0] = steps[place:]
+        del steps[place:]
 
     def _refuse(self, step: Step, error: Exception) -> None:
         self.held.staged(step)
@@ -289,8 +307,8 @@ class Turn:
             self.trouble = error
             log.error("%s; what came waits or is refused until it can", error)
         self.broker.rolled_back()
-        # In front of what has come since, such as from the steps that were carried out alone.
-        self._steps[:0] = [step for step in steps if step.waits]
+        self._steps = [step for step in steps if step.waits]
+        self.behind = False
         for step in steps:
             if not step.waits:
                 self.held.staged(step)

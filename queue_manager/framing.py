@@ -88,6 +88,10 @@ class FrameProtocol(asyncio.BufferedProtocol):
     def too_long(self, size_bytes: int) -> None:
         """A frame over the limit begins; whoever will not answer it closes here."""
 
+    def is_late(self) -> bool:
+        """Whether what came before is not dealt with yet, so nothing more may be received now."""
+        return False
+
     def oversized(self, size_bytes: int) -> None:
         """A frame over the limit has been read past."""
         raise NotImplementedError
@@ -132,19 +136,32 @@ class FrameProtocol(asyncio.BufferedProtocol):
         buffer += data
         until = time.monotonic() + self.in_a_row_s
         while not (self._holds or self._closing()):
+            if buffer and self.is_late():
+                self._go_on_later()
+                return
             if self._skip and not self._read_past():
                 return
             body = self._next_frame()
             if body is not None:
                 self.frame_received(body)
                 if buffer and time.monotonic() > until:
-                    self.hold()
-                    asyncio.get_running_loop().call_soon(self.go_on)
+                    self._go_on_later()
                     return
             elif not self._skip:
                 break
         if buffer and not (self._holds or self._closing()):
             self.frame_started()
+
+    def _go_on_later(self) -> None:
+        """Let others have their turn."""
+        self.hold()
+        asyncio.get_running_loop().call_soon(self._try_to_go_on)
+
+    def _try_to_go_on(self) -> None:
+        if self.is_late():
+            asyncio.get_running_loop().call_soon(self._try_to_go_on)
+        else:
+            self.go_on()
 
     def _closing(self) -> bool:
         return self.transport is None or self.transport.is_closing()

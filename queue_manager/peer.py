@@ -155,6 +155,9 @@ class Peer(FrameProtocol):
     def resume_writing(self) -> None:
         self.go_on()
 
+    def is_late(self) -> bool:
+        return self.server.is_late() and self._receive == self._call_received
+
     def owe(self) -> None:
         """An answer takes a while, and memory meanwhile."""
         self._owed += 1

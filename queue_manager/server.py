@@ -90,6 +90,7 @@ class LoopServer:
         self._door = Door(min(MOST, _raise_file_limit() // _FILES_A_VISITOR))
         self._encrypting = asyncio.Semaphore(_HANDSHAKES_AT_ONCE)
         self.peers: set[Peer] = set()
+        self.is_late: Callable[[], bool] = lambda: False
 
     def serve_forever(self) -> None:
         """Serve in a loop of its own until the process is told to stop."""
