@@ -264,6 +264,7 @@ class Service:
                 guarded(functools.partial(act, now))
             guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
+            guarded(self.server.relieve)
             await asyncio.sleep(TICK_S)
 
     def _code_changed(self, job: str, runs: list[Run]) -> None:

@@ -53,6 +53,9 @@ NO_GROUPS = (
     "Result(limits=...) needs OPTIONS = Options(per_group=Limit(...)), which this run began without"
 )
 
+GIVE_S = 0.03
+"""About so long leases are given in a turn; the others have the next ones."""
+
 LACKS_S = 5.0
 """After this a worker that could not run a job is offered it again: its file may be mended."""
 
@@ -64,6 +67,7 @@ class WorkerSession:
     granted: leases of this turn that were not sent yet. answers: how many answers the end of the
     turn will send; the first of them takes the leases along. lacks_at: when it last said that it
     can't run a job (monotonic). complaint: what it said then, so that the log has it once.
+    granted_bytes: what they take. unread: bytes that were on their way to it at the last look.
     sent: leases given in this session. gone: its connection has ended. coming: what stages that it
     has come.
     """
@@ -75,6 +79,8 @@ class WorkerSession:
     heard: float
     draining: bool = False
     granted: list[LeaseMessage] = field(default_factory=list)
+    granted_bytes: int = 0
+    unread: int = 0
     answers: int = 0
     lacks_at: float = 0.0
     complaint: str = ""
@@ -86,6 +92,18 @@ class WorkerSession:
     def name(self) -> str:
         """As logs and `status` call it."""
         return self.session.name
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a frame of leases is on its way: the next one waits until it has read on."""
+        return self.granted_bytes + self.peer.unread_bytes >= FRAME_BYTES
+
+    def has_read(self) -> bool:
+        """Whether it has read something since the last look. While much is on its way nothing is
+        heard of it, which is no silence.
+        """
+        before, self.unread = self.unread, self.peer.unread_bytes
+        return self.unread < before
 
 
 class Workers:
@@ -122,6 +140,7 @@ class Workers:
         tags = frozenset(hello.tags)
         session = Session(session_id, slots, worker=hello.worker, name=name, tags=tags)
         worker = WorkerSession(peer, session, hello, now, now)
+        peer.on_read = partial(self._read_on, worker)
         worker.coming = Step(partial(self._enter, worker), waits=True, of=worker)
         self._turn.post(worker.coming)
         return worker
@@ -247,6 +266,8 @@ class Workers:
             if worker.session.wanted and worker.session.id not in self._hungry:
                 self._hungry[worker.session.id] = worker  # it was passed over: see `_give`
                 self._turn.wake()
+            if worker.has_read():
+                worker.heard = now
             if now - worker.heard > SILENT_S:
                 log.warning("worker %s is silent: given up", worker.name)
                 worker.peer.abort()
@@ -281,22 +302,40 @@ class Workers:
         for session, number in broker.outranked:
             self.revoke(session, [number], "another worker holds a newer lease of the same tasks")
         broker.outranked.clear()
+        until = time.monotonic() + GIVE_S
         while self._hungry and broker.any_ready:
-            given = [
-                worker
-                for worker in list(self._hungry.values())
-                if broker.any_ready and self._give(worker, now)
-            ]
+            given = self._give_round(now, until)
             starved = broker.more_low
             self._turn.refill()
             if not given:
                 if starved and not broker.more_low:
                     self._turn.wake()  # what was read just now is given in the next turn
                 break
+            if time.monotonic() > until:
+                self._turn.wake()
+                break
         for worker in self._sent.values():
             if not worker.answers:
                 self._send(worker, 0, 0)
         self._sent.clear()
+
+    def wake(self) -> None:
+        """Have a turn, in which who has read on is given more."""
+        self._turn.wake()
+
+    def _read_on(self, worker: WorkerSession) -> None:
+        if worker.session.wanted and not worker.gone:
+            self._hungry[worker.session.id] = worker
+            self._turn.wake()
+
+    def _give_round(self, now: float, until: float) -> int:
+        """A lease to each that waits; returns how many got one."""
+        given = 0
+        for worker in list(self._hungry.values()):
+            if not self._turn.broker.any_ready or (given and time.monotonic() > until):
+                break
+            given += self._give(worker, now)
+        return given
 
     def _stage(
         self, worker: WorkerSession, message: Exchange, now: float, wall: float, late: bool
@@ -412,6 +451,9 @@ class Workers:
 
     def _give(self, worker: WorkerSession, now: float) -> bool:
         session = worker.session
+        if worker.is_full:
+            del self._hungry[session.id]  # see `_read_on` and `_send`
+            return False
         for _ in range(_UNREAD_LEASES):
             leases = self._turn.broker.leases(session, now)
             if not leases:
@@ -429,6 +471,7 @@ class Workers:
         session.wanted -= 1
         worker.sent += len(messages)
         worker.granted += messages
+        worker.granted_bytes += sum(len(lease.body) + _LEASE_BYTES for lease in messages)
         self._sent[session.id] = worker
         if session.wanted:
             self._hungry[session.id] = worker
@@ -437,6 +480,7 @@ class Workers:
     def _send(self, worker: WorkerSession, seq: int, refused: int) -> None:
         """Send what was granted, in frames that are not too long."""
         granted, worker.granted = worker.granted, []
+        was_full, worker.granted_bytes = worker.is_full, 0
         while True:
             size, count = 0, 0
             for lease in granted:
@@ -447,5 +491,7 @@ class Workers:
             worker.peer.send_frame(encode(Leases(seq, granted[:count], refused)))
             granted = granted[count:]
             if not granted:
-                return
+                break
             seq, refused = 0, 0
+        if was_full and not worker.is_full:  # the network took it all
+            self._read_on(worker)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("quartermaster.server")
 
 _PICKLE = 0x80
-_UNREAD_BYTES = 2 * 1024 * 1024
+UNREAD_BYTES = 2 * 1024 * 1024
 """With more answers than this on their way, nothing more is heard of who does not read them."""
 
 _NOT_OURS = (
@@ -104,6 +104,7 @@ class Peer(FrameProtocol):
         encrypted: nobody on the way can read or change what is said.
         ours: the key was proved in a way that can't be had of a client of the standard library, so
             this may be one of our own sessions.
+        on_read: called when it has read on, after more than a little had been left unread.
     """
 
     in_a_row_s = 0.005
@@ -120,6 +121,7 @@ class Peer(FrameProtocol):
         self.server = server
         self.where = where
         self.name = where
+        self.on_read: Callable[[], None] = lambda: None
         self.session: Any = None  # whatever the served objects keep with this connection
         self._challenge, self._arrived = challenge, arrived
         self._receive: Callable[[bytes], None] = self._answer_received
@@ -136,7 +138,7 @@ class Peer(FrameProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self.transport is not None:
-            self.transport.set_write_buffer_limits(_UNREAD_BYTES)
+            self.transport.set_write_buffer_limits(UNREAD_BYTES)
         self.server.peers.add(self)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HANDSHAKE_S, self._too_late)
@@ -154,6 +156,12 @@ class Peer(FrameProtocol):
 
     def resume_writing(self) -> None:
         self.go_on()
+        self.on_read()
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was sent to it and is still in this process: its end does not take it."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def is_late(self) -> bool:
         return self.server.is_late() and self._receive == self._call_received

@@ -42,6 +42,9 @@ _OF_QUEUES: dict[names.QueueName, str] = {
     "task": names.TASK_QUEUE[0],
     "result": names.RESULT_QUEUE[0],
 }
+ALL_UNREAD_BYTES = 128 * 1024 * 1024
+"""What all clients together may leave unread."""
+
 _HOSTS_LOGGED, _NAMES_LOGGED = 256, 8
 """Of so many hosts, and of so many names of each, it is remembered what they asked for in vain."""
 
@@ -91,6 +94,7 @@ class LoopServer:
         self._encrypting = asyncio.Semaphore(_HANDSHAKES_AT_ONCE)
         self.peers: set[Peer] = set()
         self.is_late: Callable[[], bool] = lambda: False
+        self._unread: dict[Peer, int] = {}
 
     def serve_forever(self) -> None:
         """Serve in a loop of its own until the process is told to stop."""
@@ -159,6 +163,21 @@ class LoopServer:
         self.rejected[why] = seen + 1
         if seen < 3 or seen % 100 == 99:
             log.warning("refused a connection from %s: %s (%d so far)", where, why, seen + 1)
+
+    def relieve(self) -> None:
+        """Cut off who reads nothing, where all that is left unread takes too much memory.
+
+        It is called about once a second; who has read something since is not among them.
+        """
+        before, self._unread = self._unread, {p: p.unread_bytes for p in self.peers}
+        excess = sum(self._unread.values()) - ALL_UNREAD_BYTES
+        stuck = [p for p, size in self._unread.items() if 0 < before.get(p, 0) <= size]
+        for peer in sorted(stuck, key=self._unread.__getitem__, reverse=True):
+            if excess <= 0:
+                return
+            excess -= self._unread.pop(peer)
+            log.warning("%s: cut off: it reads nothing, and much is on its way", peer.name)
+            peer.abort()
 
     def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
         for _ in range(_ACCEPT_AT_ONCE):

@@ -69,6 +69,8 @@ class FakePeer:
     session: Any = None
     closed: bool = False
     owed: int = 0
+    unread_bytes: int = 0
+    on_read: Callable[[], None] = lambda: None
     answers: list[Any] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     sent: list[Reply] = field(default_factory=list)
