@@ -19,7 +19,7 @@ from .broker.limits import Limits
 from .broker.run import Run
 from .changes import QUEUE_RUN
 from .failures import cannot
-from .runners import Runner, is_frozen, mend, uncollected
+from .runners import STARTING, Runner, is_frozen, mend, uncollected
 from .stock import StockSession
 from .turn import Turn
 from .workers import WorkerSession
@@ -176,6 +176,9 @@ def hindered(run: Run, runner: Runner | None) -> str:
         return ""
     if runner.process is not None and is_frozen(runner):
         return f"its runner is stopped by a signal: `kill -CONT {runner.process.pid}`"
+    since = runner.waits_since
+    if since is not None and time.monotonic() - since > PATIENCE_S and not runner.trouble:
+        return f"its runner waits behind others, of which {STARTING} start at a time: nothing to do"
     return runner.trouble
 
 

@@ -57,7 +57,8 @@ class Runner:
     stalled: one line when it was given up. again: one more is wanted when this one has ended.
     stopped: its run was cancelled or forgotten. anew: its process is ended for another to take
     over, which gives no tasks any more. trouble: one line when the system can't start it for now.
-    ticket: of the gate, while it starts. urgent: somebody waits for it.
+    ticket: of the gate, while it starts. urgent: somebody waits for it. waits_since: since when it
+    waits to be let in by the gate (monotonic), None while it does not.
     """
 
     run: Run
@@ -73,6 +74,7 @@ class Runner:
     trouble: str = ""
     ticket: Ticket | None = None
     urgent: bool = True
+    waits_since: float | None = None
 
     @property
     def lives(self) -> bool:
@@ -240,7 +242,9 @@ class Runners:
 
     async def _try(self, runner: Runner) -> int | None:
         """Its exit code; None when there could be no process."""
+        runner.waits_since = time.monotonic()
         ticket = runner.ticket = await self._gate.enter(urgent=runner.urgent)
+        runner.waits_since = None
         try:
             if self._stopping or runner.stopped:
                 return None

@@ -259,11 +259,13 @@ class MemoryStore:
             return
         if same:
             self._move_delays(set_s)
-        if wall is not None and abs(set_s) >= LEAST_SET_S:
-            self._move_runs(set_s, wall - set_s if same else kept.clock_seen + SLACK_S)
+        since = wall
+        if wall is not None and abs(set_s) >= LEAST_SET_S and kept.clock_since is not None:
+            self._move_ends(set_s, wall - set_s if same else kept.clock_seen + SLACK_S)
+            since = kept.clock_since + set_s
         kept.clock, kept.clock_off = (boot, behind_s), 0.0
         if wall is not None:
-            kept.clock_since = kept.clock_seen = wall
+            kept.clock_since, kept.clock_seen = since, wall
 
     def note_clock(self, wall: float, off_s: float) -> None:
         self._kept.clock_seen, self._kept.clock_off = wall, off_s
@@ -276,7 +278,7 @@ class MemoryStore:
             due_at = own.due_at + set_s * (own.delay_s > 0)
             self._kept.own[run, group] = replace(own, due_at=due_at)
 
-    def _move_runs(self, set_s: float, until: float) -> None:
+    def _move_ends(self, set_s: float, until: float) -> None:
         since = self._kept.clock_since
         if since is None:
             return
@@ -290,6 +292,9 @@ class MemoryStore:
                 self._kept.runs[number] = replace(
                     run, started_at=started_at, ended_at=moved(run.ended_at)
                 )
+        for key, stray in self._kept.strays.items():
+            if stray.run == QUEUE_RUN and stray.state == "dead":
+                self._kept.strays[key] = replace(stray, due_at=moved(stray.due_at) or 0.0)
 
     def cap_delays(self, wall: float) -> None:
         for key, stray in self._kept.strays.items():

@@ -36,13 +36,14 @@ def set_clock(db: sqlite3.Connection, boot: int, behind_s: float, wall: float | 
     else:
         set_s = get_meta(db, "clock_off_us") / 1e6
         until = seen(db) + SLACK_S
+    since = wall
     if wall is not None and until is not None and abs(set_s) >= LEAST_SET_S:
-        _move_runs(db, set_s, until)
+        since = _move_ends(db, set_s, until, wall)
     for name, value in (("clock_behind_us", behind_s), ("clock_off_us", 0.0)):
         set_meta(db, name, round(value * 1e6))
     set_meta(db, "clock_boot", boot)
     if wall is not None:
-        set_meta(db, "clock_since_us", round(wall * 1e6))
+        set_meta(db, "clock_since_us", round((since or wall) * 1e6))
         set_meta(db, "clock_seen_us", round(wall * 1e6))
 
 
@@ -72,14 +73,24 @@ def _move_marks(db: sqlite3.Connection, set_s: float) -> None:
     insert(db, "INSERT OR REPLACE INTO marks (at, seq)", moved)
 
 
-def _move_runs(db: sqlite3.Connection, set_s: float, until: float) -> None:
-    """What was recorded since the clock was last believed; what is older was right."""
+def _move_ends(db: sqlite3.Connection, set_s: float, until: float, wall: float) -> float:
+    """Move what was recorded since the clock was last believed; what is older was right.
+
+    Returns since when what is recorded is in the time of the clock as it is now: a clock that was
+    set in vain is set back later, and what was moved goes back with it.
+    """
     since_us = one(db, "SELECT value FROM meta WHERE name = 'clock_since_us'")
     if since_us is None:
-        return
-    since = since_us / 1e6
+        return wall
+    since: float = since_us / 1e6
     for column in ("started_at", "ended_at"):
         db.execute(
             f"UPDATE runs SET {column} = {column} + ? WHERE {column} BETWEEN ? AND ? AND id != ?",
             (set_s, since, until, QUEUE_RUN),
         )
+    db.execute(
+        "UPDATE strays SET due_at = due_at + ?"
+        " WHERE run = ? AND state = 'dead' AND due_at BETWEEN ? AND ?",
+        (set_s, QUEUE_RUN, since, until),
+    )
+    return since + set_s

@@ -14,7 +14,8 @@ from queue_manager.messages import AskResults, Collect, Hello, encode
 from queue_manager.names import EXCHANGE
 from queue_manager.transport import open_socket
 from tests.chaos.processes import children, limit_files
-from tests.integration.processes import KEY, REPO, Master, eventually
+from tests.integration.clocks import WallClock
+from tests.integration.processes import KEY, Master, eventually
 from tests.torn import WAL, last_transaction, torn_copy
 
 MIB = 1024 * 1024
@@ -181,21 +182,6 @@ def test_who_asks_for_much_and_reads_late_costs_no_more_than_a_small_buffer(
 
 # --- a clock that jumps ---
 
-SITE = """
-import os, time
-
-_time, _file = time.time, os.environ["CLOCK_OFFSET_FILE"]
-
-def jumped():
-    try:
-        with open(_file) as file:
-            return _time() + float(file.read() or 0)
-    except OSError:
-        return _time()
-
-time.time = jumped
-"""
-
 LATE = 150
 """More than a master has of a group in memory: the others are read when the clock has jumped."""
 
@@ -226,19 +212,10 @@ def jumpy(
     start_master: Callable[..., Master], tmp_path: Path
 ) -> tuple[Master, Callable[[float], None]]:
     """A master, and workers, on a machine whose wall clock can be set."""
-    site, offset = tmp_path / "site", tmp_path / "offset"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(SITE)
-    path = {"PYTHONPATH": f"{site}:{REPO}", "CLOCK_OFFSET_FILE": str(offset)}
-    master = start_master(**path)
+    clock = WallClock(tmp_path)
+    master = start_master(**clock.settings)
     job(master, "clockwork", CLOCKWORK)
-
-    def jump(seconds: float) -> None:
-        new = offset.with_suffix(".new")
-        new.write_text(str(seconds))
-        new.replace(offset)
-
-    return master, jump
+    return master, clock.set_ahead
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["it goes on", "it starts again"])

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from master.changes import NOBODY_COLLECTS
+from master.changes import NOBODY_COLLECTS, QUEUE_RUN
 from master.clock import HOLD_S, RELEASED_AT, ClockWatch, is_plausible
 from master.pruning import DAY_S, Pruning
 from master.store import Store
 
-from .store_records import ENGINES, Engine, commit, loaded, run_record
+from .store_records import ENGINES, Engine, block, commit, loaded, run_record, stray
 
 TRUE = 1_800_000_000.0
 """A time that is right, UTC epoch in seconds."""
@@ -72,6 +72,36 @@ def test_what_a_wrong_clock_wrote_is_put_right_at_the_next_start(
     store = engine.open()
     store.set_clock(boot, right - 100.0 if boot == 7 else right + 500 - at, right + 900.0)
     assert times(store, 3) == [(right + 100, right + 300)]  # once
+
+
+def test_what_was_moved_by_a_wrong_clock_goes_back_with_it(engine: Engine) -> None:
+    """Nobody can tell that the first clock was the right one before it is there again."""
+    ahead = 70 * 365 * DAY_S
+    store = engine.open()
+    store.set_clock(7, TRUE - 100.0, TRUE)
+    ended(store, 1, TRUE + 10, TRUE + 20)
+    store = engine.open()
+    store.set_clock(7, TRUE - 100.0 + ahead, TRUE + ahead + 50)
+    assert times(store, 1) == [(TRUE + ahead + 10, TRUE + ahead + 20)]
+    ended(store, 2, TRUE + ahead + 60, TRUE + ahead + 70)
+    store = engine.open()
+    store.set_clock(7, TRUE - 100.0, TRUE + 90)
+    assert times(store, 1, 2) == [(TRUE + 10, TRUE + 20), (TRUE + 60, TRUE + 70)]
+
+
+def test_dead_letters_of_the_queue_run_are_as_old_as_they_are(engine: Engine) -> None:
+    """They are deleted by their age; those of other runs go with these."""
+    of = [block(n, n, 1, run=QUEUE_RUN) for n in (1, 2)]
+    store = engine.open()
+    store.set_clock(6, TRUE - 500.0, TRUE)
+    commit(store, *of, strays=stray(of[0], 0, "dead", due_at=TRUE + 10))
+    store = engine.open()
+    store.set_clock(7, -70.0, 30.0)
+    commit(store, strays=stray(of[1], 0, "dead", due_at=40.0))
+    store = engine.open()
+    store.set_clock(7, TRUE - 70.0, TRUE + 60.0)
+    found = [store.read_task(QUEUE_RUN, task) for task in (1, 2)]
+    assert [one.stray.due_at for one in found if one and one.stray] == [TRUE + 10, TRUE + 40]
 
 
 def test_a_store_of_an_earlier_release_moves_nothing(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from master import reasons
 from master import runners as room
 from master.broker.run import Run
 from master.changes import NOBODY_COLLECTS
@@ -97,8 +98,10 @@ def test_a_process_that_ends_before_its_run_is_through_is_a_death(processes: Pro
 
 
 def test_few_runners_start_at_a_time_and_who_is_waited_for_comes_first(
-    processes: Processes,
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And of those that wait for longer `status` says so."""
+
     async def scene() -> None:
         runners = Runners({}, {})
         runs = [a_run(number) for number in range(1, 12)]
@@ -113,6 +116,12 @@ def test_few_runners_start_at_a_time_and_who_is_waited_for_comes_first(
         first.leave()  # as `opened` does
         await until(lambda: len(processes.started) == STARTING + 1)
         assert processes.started == [1, 2, 3, 4, 11]
+        assert hindered(runs[5], runners.all[6]) == ""
+        monkeypatch.setattr(reasons, "PATIENCE_S", -1.0)
+        assert hindered(runs[10], runners.all[11]) == ""
+        assert "waits behind others, of which 4 start at a time" in hindered(
+            runs[5], runners.all[6]
+        )
         for runner in runners.all.values():
             runner.stopped = True
         for end in processes.alive.values():
