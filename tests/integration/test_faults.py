@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from queue_manager import pickles
-from queue_manager.messages import AskResults, Collect, Hello, encode
+from queue_manager.messages import AskResults, Collect, Exchange, Hello, encode
 from queue_manager.names import EXCHANGE
 from queue_manager.transport import open_socket
 from tests.chaos.processes import children, limit_files
@@ -178,6 +178,33 @@ def test_who_asks_for_much_and_reads_late_costs_no_more_than_a_small_buffer(
             came += len(data)
     assert master.process.most_memory_bytes - memory < 40 * MIB
     assert master.process.popen.poll() is None
+
+
+def test_a_worker_that_asks_for_thousands_of_large_tasks_and_reads_none_costs_a_frame(
+    master: Master,
+) -> None:
+    """And it is given up, by TCP_USER_TIMEOUT or as silent: its tasks are offered again."""
+    job(
+        master,
+        "large",
+        "def tasks():\n    for n in range(120):\n        yield b'x' * 1_000_000\n"
+        "def work(x):\n    return len(x)\n",
+    )
+    run = master.submit("large")
+    eventually(lambda: int(master.run_line(run)["tasks"]) >= 60)
+    memory = master.process.most_memory_bytes
+    with open_socket(("127.0.0.1", master.port), KEY.encode())[0] as sock:
+        sock.settimeout(5.0)
+        first = pickles.dumps((None, "accept_connection", (EXCHANGE,), {}))
+        hello = encode(Hello("worker", "host", 1, 4_096))
+        asks = [encode(Exchange(seq, [], 4_096, free=9_999)) for seq in range(1, 5)]
+        for body in (first, hello, *asks):
+            sock.sendall(len(body).to_bytes(4, "big") + body)
+        eventually(lambda: int(master.run_line(run)["leased"]) > 0)
+        assert "large" in master.status()  # others are served meanwhile
+        master.process.says("worker host/1 left", 20.0)
+    eventually(lambda: master.run_line(run)["leased"] == "0")
+    assert master.process.most_memory_bytes - memory < 40 * MIB
 
 
 # --- a clock that jumps ---
