@@ -112,5 +112,4 @@ class ExchangeFace:
             peer.session = self._workers.open(peer, self._next_id(), hello)
         else:
             peer.session = self.others[peer] = OurSession(hello, time.monotonic(), peer.where)
-            peer.on_read = self._workers.wake
             peer.send_frame(encode(Welcome(__version__, self._max_bytes)))

@@ -22,7 +22,7 @@ from queue_manager.messages import (
     SubmitTasks,
     TasksEnded,
 )
-from queue_manager.peer import UNREAD_BYTES, Peer
+from queue_manager.peer import Peer
 from queue_manager.records import BLOCK_TASKS, Ended, RunOptions
 from queue_manager.terminal import harmless_line
 
@@ -282,9 +282,7 @@ class Runs:
             late: list[_Parked] = []
             empty: list[_Parked] = []
             for parked in waiting:
-                if parked.peer.unread_bytes > UNREAD_BYTES:  # its next turn is when it has read
-                    empty.append(parked)
-                elif given and time.monotonic() > until:
+                if given and time.monotonic() > until:
                     late.append(parked)
                 elif self._try_page(parked.run, parked):
                     given += 1

@@ -319,10 +319,6 @@ class Workers:
                 self._send(worker, 0, 0)
         self._sent.clear()
 
-    def wake(self) -> None:
-        """Have a turn, in which who has read on is given more."""
-        self._turn.wake()
-
     def _read_on(self, worker: WorkerSession) -> None:
         if worker.session.wanted and not worker.gone:
             self._hungry[worker.session.id] = worker

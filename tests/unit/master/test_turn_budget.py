@@ -12,12 +12,10 @@ from master.steps import RETRY_S
 from master.turn import STAGE_S, STEPS, Step
 from master.workers import GIVE_S, MOST_SLOTS, SILENT_S
 from queue_manager import codec
-from queue_manager.messages import Collect, Page, SubmitTasks
-from queue_manager.peer import UNREAD_BYTES
+from queue_manager.messages import SubmitTasks
 from queue_manager.records import FRAME_BYTES, NewBlock
 
 from .conftest import FakePeer, World, block
-from .test_turn import done
 
 MIB = 1024 * 1024
 
@@ -238,26 +236,5 @@ def test_who_reads_slowly_is_not_silent_and_who_reads_nothing_is(play: Any) -> N
             await world.later(1.0)
             world.workers.tick(world.loop.time())
         assert (slow.closed, frozen.closed) == (False, True)
-
-    play(scene)
-
-
-def test_a_runner_that_reads_nothing_is_sent_no_more_pages(play: Any) -> None:
-    async def scene(world: World) -> None:
-        run = await world.start_run()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
-        peer, worker = world.worker()
-        world.report(worker, want=1)
-        await world.turns()
-        world.report(worker, done(peer.leases[0]), seq=2)
-        runner = FakePeer(unread_bytes=UNREAD_BYTES + 1)
-        for seq in (1, 2):
-            world.runs.collect(runner.peer, Collect(seq, run.id, 0))
-        await world.turns()
-        assert not runner.sent
-        runner.unread_bytes = 0
-        world.workers.wake()
-        await world.turns()
-        assert len(runner.of(Page)) == 2
 
     play(scene)
