@@ -187,7 +187,7 @@ class Turn:
 
     def _narrow_down(self, steps: list[Step], error: Exception) -> None:
         """A turn failed, and not for the disk: find whose step it was, by turns of half as many."""
-        self.broker.rolled_back()
+        guarded(self.broker.rolled_back)
         if len(steps) > 1:
             self._steps[:0] = steps
             self._most = len(steps) // 2
@@ -306,7 +306,7 @@ class Turn:
         if error != self.trouble:
             self.trouble = error
             log.error("%s; what came waits or is refused until it can", error)
-        self.broker.rolled_back()
+        guarded(self.broker.rolled_back)
         self._steps = [step for step in steps if step.waits]
         self.behind = False
         for step in steps:

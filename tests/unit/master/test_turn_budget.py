@@ -170,6 +170,34 @@ def test_leases_are_given_for_a_while_and_then_in_the_next_turns(
     play(scene)
 
 
+def test_a_round_of_leases_ends_in_its_midst_and_those_left_over_are_next(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a thousand workers one lease for each would take too long."""
+
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        blocks = [block(1) for _ in range(40)]
+        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+        everyone = [world.worker(name=f"w{n}") for n in range(40)]
+        await world.turns()
+        made = world.turn.lease_message
+
+        def slowly(lease: Any) -> Any:
+            world.loop.now += GIVE_S / 4
+            return made(lease)
+
+        monkeypatch.setattr(world.turn, "lease_message", slowly)
+        for _, worker in everyone:
+            world.report(worker, want=1)
+        await a_turn(world)
+        assert 4 <= sum(len(peer.leases) for peer, _ in everyone) <= 6
+        await world.turns(20)
+        assert [len(peer.leases) for peer, _ in everyone] == [1] * 40
+
+    play(scene)
+
+
 async def large(world: World, count: int) -> Any:
     """A run with tasks of a MiB."""
     run = await world.start_run()

@@ -15,7 +15,7 @@ from master.steps import HELD_S, HeldSteps
 from master.turn import RETRY_S, Step
 from master.workers import UNREAD_S
 from queue_manager import codec
-from queue_manager.errors import StoreError
+from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.messages import Accepted, Leases, Refused, SubmitTasks
 from queue_manager.records import Done, NewBlock, RunOptions
 
@@ -208,16 +208,60 @@ def test_the_end_of_a_session_is_never_refused(play: Any, monkeypatch: pytest.Mo
     play(scene)
 
 
-def test_what_can_never_be_stored_is_refused_at_once_and_waits_for_no_disk(play: Any) -> None:
+def test_what_can_never_be_stored_is_refused_at_once_and_waits_for_no_disk(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
+        bad = codec.encode_batch([13])
+        write = world.store.commit
+
+        def picky(changes: Changes) -> None:
+            if any(b.body == bad for b in changes.blocks):
+                raise UnstorableError("can't write: an integer is too large")
+            write(changes)
+
+        monkeypatch.setattr(world.store, "commit", picky)
         runner, client = FakePeer(), FakePeer()
-        world.runs.submit(runner.peer, SubmitTasks(1, run.id, [block(1, priority=2**70)]))
+        world.runs.submit(runner.peer, SubmitTasks(1, run.id, [NewBlock(1, bad)]))
         world.tasks.call(client.peer, "put", (1,), {})
         await world.turns()
         assert [type(answer) for answer in runner.sent] == [Refused]
         assert client.answers == [None]
         assert world.turn.trouble == ""
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), StoreError("no space left")], ids=["ours", "disk"]
+)
+def test_an_error_in_an_undo_leaves_nobody_unanswered(
+    play: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def scene(world: World) -> None:
+        job = await world.start_run()
+        write, failures = world.store.commit, [error]
+
+        def broken(changes: Changes) -> None:
+            if failures:
+                raise failures.pop()
+            write(changes)
+
+        def stage(now: float, wall: float) -> None:
+            if failures:
+                world.broker.undo_by(lambda: 1 / 0)
+
+        monkeypatch.setattr(world.store, "commit", broken)
+        run, runner = world.broker.runs[0], FakePeer()
+        world.turn.post(Step(stage))
+        world.runs.submit(runner.peer, SubmitTasks(1, job.id, [block(1)]))
+        client = FakePeer()
+        world.tasks.call(client.peer, "put", (1,), {})
+        await world.later(2 * RETRY_S)
+        assert len(client.answers) + len(client.errors) == 1
+        assert len(runner.sent) == 1
+        assert run.tasks == len(client.answers)
 
     play(scene)
 
