@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from queue_manager import __version__
+from queue_manager.limits import EXCHANGE_BYTES
 from queue_manager.messages import Beat
 from queue_manager.records import Done, Failed, Released
 from worker import supervisor
-from worker.outbox import EXCHANGE_BYTES, Entry, portions
+from worker.outbox import Entry, portions
 
 from .test_crew import gated, started
 
