@@ -7,7 +7,9 @@ move, and which all processes of one machine share.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from .errors import SettingsError
 from .settings import load_settings
 
 MAX_AGE_S = 15.0
+_LONGEST = 64
 
 
 def touch(path: Path) -> None:
@@ -25,9 +28,7 @@ def touch(path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    # The folder is often /tmp: never write through somebody else's link.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = _open(path, os.O_WRONLY | os.O_CREAT)
     try:
         os.ftruncate(descriptor, os.write(descriptor, f"{time.monotonic():020.3f}\n".encode()))
     finally:
@@ -41,10 +42,26 @@ def age_s(path: Path) -> float:
         OSError: there is no such file.
         ValueError: it is not a health file, or one from before a reboot.
     """
-    age = time.monotonic() - float(path.read_text())
+    with open(_open(path, os.O_RDONLY)) as file:
+        age = time.monotonic() - float(file.read(_LONGEST))
     if age < -1.0:
         raise ValueError("from before a reboot")
     return max(age, 0.0)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open the health file. The folder is often /tmp, where somebody else may have put something.
+
+    A symbolic or hard link would lead the writer to another file. A FIFO would hold up the loop for
+    ever, so it is opened without waiting (O_NONBLOCK) and refused.
+    """
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a plain file with one name: remove it", str(path))
 
 
 def main(words: Sequence[str] = ()) -> int:

@@ -39,7 +39,13 @@ def lock(folder: Path) -> IO[str]:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the file, made or brought to this release's schema if need be."""
+    """Open the file, made or brought to this release's schema if need be.
+
+    Raises:
+        OSError: the file can't be made or opened.
+    """
+    # Payloads are nobody else's to read. SQLite gives its other files the mode of this one.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
     try:
         _prepare(db, path)

@@ -80,7 +80,7 @@ class SqliteStore:
         self._path = folder / "queue.sqlite3"
         self._touched: set[int] = set()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = lock(folder)
         except OSError as error:
             raise StoreError(f"can't use {folder}: {error}") from error
@@ -89,7 +89,7 @@ class SqliteStore:
             self._begin()
         except BaseException as error:
             self.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
                 raise StoreError(f"can't use {self._path}: {error}") from error
             raise
 

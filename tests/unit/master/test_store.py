@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,25 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def pragma(store: SqliteStore, name: str) -> Any:
     return store._db.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+# --- who may read it ---
+
+
+def test_a_new_store_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        store = SqliteStore(tmp_path / "data")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    assert {name: mode for name, mode in modes.items() if name.startswith("queue.")} == {
+        "queue.sqlite3": 0o600,
+        "queue.sqlite3-wal": 0o600,
+        "queue.sqlite3-shm": 0o600,
+    }
 
 
 # --- one master at a time ---

@@ -1,5 +1,6 @@
 """The health file and its command."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,28 @@ def test_a_link_of_somebody_else_is_not_written_through(path: Path, tmp_path: Pa
     with pytest.raises(OSError, match="symbolic links"):
         health.touch(path)
     assert (tmp_path / "theirs").read_text() == "precious"
+
+
+def test_a_pipe_of_somebody_else_holds_nobody_up(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="No such device"):
+        health.touch(path)  # nobody reads it
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(OSError, match="not a plain file"):
+            health.touch(path)
+        with pytest.raises(OSError, match="not a plain file"):
+            health.age_s(path)
+    finally:
+        os.close(reader)
+
+
+def test_another_name_of_a_file_is_not_written_to(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    os.link(tmp_path / "precious", path)
+    with pytest.raises(OSError, match="not a plain file with one name"):
+        health.touch(path)
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_the_command_runs(path: Path) -> None:
