@@ -254,7 +254,9 @@ def test_no_frame_holds_the_master_up_or_takes_its_memory(
     memory = master.process.most_memory_bytes
     began = time.monotonic()
     to = "manager._Client(manager.address, authkey=manager._authkey)" if first else "raw(tasks)"
-    client(f"[c.send_bytes(frame) for c in [{to}]]", frame=frame)
+    # The server hangs up as soon as it sees that a first request is too long.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        client(f"[c.send_bytes(frame) for c in [{to}]]", frame=frame)
     assert other("tasks.qsize()") == 0
     assert client("1") == 1
     assert time.monotonic() - began < 5.0
