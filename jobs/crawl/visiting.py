@@ -332,9 +332,10 @@ class Visitor:
             if not answer.is_framed and not await beside(is_whole, incoming.whole()):
                 raise FetchError(f"the body of {visit.address} is cut short or damaged")
             ending = _ending(picture, incoming)
-            fresh = not self._store.has(incoming.name(ending), incoming.size_bytes)
-            if fresh and not self._taken.add(incoming.size_bytes):
-                raise Skip(self._full)
+            if visit.site.megabytes:  # else nobody need look at the disk
+                fresh = not self._store.has(incoming.name(ending), incoming.size_bytes)
+                if fresh and not self._taken.add(incoming.size_bytes):
+                    raise Skip(self._full)
             file, size_bytes = incoming.keep(ending), incoming.size_bytes
             if thumbnails.is_wanted(picture.type, size_bytes, picture.width, picture.height):
                 await beside(thumbnails.make, self._store, file)
