@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import ClientPayloadError, TCPConnector
@@ -34,15 +34,14 @@ class _Connection(ResponseHandler):
 
     def set_response_params(self, **options: Any) -> None:
         super().set_response_params(**options)
+        self._parser = _Beginning(self, self._parser, options)  # type: ignore[assignment]
+
+    def parser_of(self, options: Mapping[str, Any]) -> Any:
+        """A new parser of one answer, as aiohttp makes it."""
         of_parser = {name: value for name, value in options.items() if name in _OF_PARSER}
         of_parser["response_with_body"] = not options.get("skip_payload", False)
-
-        def again() -> Any:
-            limit = self._read_bufsize
-            more = {"payload_exception": ClientPayloadError, **of_parser}
-            return HttpResponseParser(self, self._loop, limit, **more)
-
-        self._parser = _Beginning(self, self._parser, again)  # type: ignore[assignment]
+        of_parser["payload_exception"] = ClientPayloadError
+        return HttpResponseParser(self, self._loop, self._read_bufsize, **of_parser)
 
     def is_connected(self) -> bool:
         # An answer that nobody asked for: the next request would take it for its own.
@@ -62,8 +61,8 @@ _OF_PARSER = {
 class _Beginning:
     """Parses until the head of an answer has come, and leaves the rest to aiohttp's parser."""
 
-    def __init__(self, connection: _Connection, parser: Any, again: Callable[[], Any]) -> None:
-        self._connection, self._parser, self._again = connection, parser, again
+    def __init__(self, connection: _Connection, parser: Any, options: Mapping[str, Any]) -> None:
+        self._connection, self._parser, self._options = connection, parser, options
         self._came = b""
         self._refused: HttpProcessingError | None = None
 
@@ -93,7 +92,7 @@ class _Beginning:
         if head is None:
             raise refused
         connection = self._connection
-        self._parser = connection._parser = self._again()
+        self._parser = connection._parser = connection.parser_of(self._options)
         connection.force_close()
         fed: _Fed = self._parser.feed_data(head)
         # The head has been taken, so what is wrong behind it can't undo it.

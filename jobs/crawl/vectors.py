@@ -90,5 +90,8 @@ def _may_change(attribute: str) -> bool:
 
 
 def _text(text: str) -> None:
+    # Each alternative has one of these. The pattern reads long paths, most of an SVG, slowly.
+    if not ("(" in text or "@" in text or "\\" in text):
+        return
     if _STYLE_ELSEWHERE.search(text) is not None:
         raise _ActiveError

@@ -349,9 +349,10 @@ class Visitor:
             if not answer.is_framed and not await beside(_is_whole, incoming):
                 raise FetchError(f"the body of {visit.address} is cut short or damaged")
             ending = _ending(picture, incoming)
-            fresh = not self._store.has(incoming.name(ending), incoming.size_bytes)
-            if fresh and not self._taken.add(incoming.size_bytes):
-                raise Skip(self._full)
+            if visit.site.megabytes:  # else nobody need look at the disk
+                fresh = not self._store.has(incoming.name(ending), incoming.size_bytes)
+                if fresh and not self._taken.add(incoming.size_bytes):
+                    raise Skip(self._full)
             value = {
                 "file": incoming.keep(ending),
                 "type": picture.type,
