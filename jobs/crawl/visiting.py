@@ -47,8 +47,8 @@ SHEET_BYTES = 1024 * 1024
 """More is no page, no style sheet that somebody wrote; to look through it takes far more."""
 
 LONG_BYTES = 64 * 1024
-"""A longer text takes the parser seconds, and much memory, at worst: a thread looks through one at a
-time. A shorter one takes 0.3 s at worst, and a millisecond mostly."""
+"""A longer text takes the parser seconds, and much memory, at worst: a thread looks through one at
+a time. A shorter one takes 0.5 s at worst, and a millisecond mostly."""
 
 AGENT = "Quartermaster"
 BUSY_S = 30.0
