@@ -18,7 +18,7 @@ MOST_ATTRIBUTES = 4_000
 
 UNCHECKED_BYTES = 256 * 1024
 """The attributes of a shorter page are not counted, so the pages that people write cost nothing
-here: at worst the parser takes 5 s for such a page, in a thread, without the GIL."""
+here: at worst the parser takes 7 s for such a page, in a thread, without the GIL."""
 
 _MOST_PASSES = 16
 """The bytes of a page are looked at so many times at most, whatever its tags look like."""

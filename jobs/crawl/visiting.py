@@ -48,7 +48,7 @@ SHEET_BYTES = 1024 * 1024
 
 LONG_BYTES = 64 * 1024
 """A longer text takes the parser seconds, and much memory, at worst: a thread looks through one at
-a time. A shorter one takes 0.3 s at worst, and a millisecond mostly."""
+a time. A shorter one takes 0.5 s at worst, and a millisecond mostly."""
 
 AGENT = "Quartermaster"
 BUSY_S = 30.0

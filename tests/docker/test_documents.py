@@ -37,6 +37,8 @@ def newcomer(clone: Path, docker_setup: list[str]) -> Iterator[dict[str, str]]:
     docker_setup chooses the base image.
     """
     environment = {**os.environ, "COMPOSE_PROJECT_NAME": f"quartermaster-read-{os.getpid()}"}
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # `make` below `make` says more
+        environment.pop(name, None)
     yield environment
     down = ["docker", "compose", "down", "--volumes", "--timeout", "12"]
     subprocess.run(down, cwd=clone, env=environment, check=True, capture_output=True)
