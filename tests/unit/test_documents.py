@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import re
 from pathlib import Path
 
 import click
 import pytest
 
+from jobs import images
 from master.cli import commands as qm
+from queue_manager import Options, Result, Task
 from queue_manager.settings import Settings
 from tests.documents import blocks, essence
 
@@ -117,3 +121,42 @@ def test_a_line_that_operations_explains_is_in_the_code(line: str) -> None:
     """Its longest part without a name or a number."""
     longest = max((part.strip(" :;") for part in re.split(VALUES, line)), key=len)
     assert longest in SOURCES, longest
+
+
+def table(document: str, heading: str) -> dict[str, str]:
+    """The second column of the first table below a heading, by the first one, without backticks."""
+    section = text_of(document).partition(f"\n{heading}\n")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) ?\|", section, re.MULTILINE)
+    return {name: default.strip("`") for name, default in rows}
+
+
+def test_images_has_every_argument_with_its_default() -> None:
+    parameters = inspect.signature(images.tasks).parameters
+    told = table("docs/images.md", "## Arguments")
+    assert list(told) == list(parameters)
+    for name, parameter in parameters.items():
+        if isinstance(parameter.default, bool | int | float):
+            assert float(told[name]) == float(parameter.default), name
+    assert told["out"] == parameters["out"].default
+    assert told["index"] == parameters["index"].default
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("## Inputs: `tasks`", Task),
+        ("## Options", Options),
+        ("## Work: `work` and `setup`", Result),
+    ],
+    ids=["Task", "Options", "Result"],
+)
+def test_jobs_has_every_field(heading: str, kind: type) -> None:
+    told = table("docs/jobs.md", heading)
+    assert list(told) == [field.name for field in dataclasses.fields(kind)]
+
+
+def test_jobs_has_the_defaults_of_the_options() -> None:
+    told = table("docs/jobs.md", "## Options")
+    for field in dataclasses.fields(Options):
+        default = "none" if field.name == "needs" else str(field.default)
+        assert told[field.name] == default, field.name

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from queue_manager import handshake
-from queue_manager.messages import decode_reply, decode_request, encode
+from queue_manager.messages import Reply, Request, decode_reply, decode_request, encode
+from queue_manager.records import Outcome
 
 DOC = Path(__file__).parents[3] / "docs" / "protocol.md"
 _FRAME = re.compile(
@@ -49,3 +52,41 @@ def test_the_proofs_of_the_example_are_what_is_made_of_its_key_and_nonces() -> N
     assert handshake.is_hello(hello)
     assert handshake.is_proof(server, key, "server", greeting, hello)
     assert handshake.is_proof(client, key, "client", greeting, hello)
+
+
+def documented() -> dict[str, str]:
+    """The fields of each message and outcome, as the document has them, by tag."""
+    text = DOC.read_text("utf-8")
+    part = text[text.index("### Messages to the master") : text.index("### Silence")]
+    found: dict[str, str] = {}
+    for names, fields in re.findall(r"^\| (`[^|]*`) \| (.*?) *\| ", part, re.M):
+        for name in re.findall(r"`([^`]+)`", names):
+            found[name] = fields.replace("runs (or sessions)", name)
+    return found
+
+
+def written(kind: Any) -> str:
+    """The fields of a message as the document writes them."""
+    names = {"None": "nil", "False": "false", "''": '""', "set()": "[]"}
+    parts = []
+    for field in msgspec.structs.fields(kind):
+        default = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        text = (
+            "" if default is msgspec.NODEFAULT else f" = {names.get(repr(default), repr(default))}"
+        )
+        parts.append(field.encode_name + text)
+    return ", ".join(parts)
+
+
+KINDS = [*get_args(Request), *get_args(Reply), *get_args(Outcome)]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_message_has_the_fields_that_the_document_names(kind: Any) -> None:
+    assert documented()[kind.__struct_config__.tag] == written(kind)
+
+
+def test_the_document_names_no_other_message() -> None:
+    assert documented().keys() == {kind.__struct_config__.tag for kind in KINDS}
