@@ -332,6 +332,16 @@ def test_a_worker_that_was_away_may_start_what_it_still_holds(story: Story) -> N
     assert broken(story) == []
 
 
+def test_a_slot_that_dies_before_the_first_line_of_work_charges_one_task(story: Story) -> None:
+    story.runs[0].rows[0]["attempts"] = 2
+    kill = Hit("kill slot", 20.0, 20.05, slots=frozenset([99]), kills=True, charges=True)
+    story.hits.append(kill)
+    match_hits(story)
+    assert broken(story) == []
+    story.runs[0].rows[2]["attempts"] = 2
+    assert len(broken(story)) == 1
+
+
 # --- reading and counting ---
 
 
