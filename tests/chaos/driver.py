@@ -124,7 +124,9 @@ class Chaos:
         while not self._drained(healed):
             if time.monotonic() - healed > within_s:
                 left = [(r["job"], r["words"], r["state"]) for r in self._unfinished()]
-                owed = f", not collected: {self._uncollected()}" * (not left)
+                unknown = [run.tag for run in self.load.runs if not self.watch.row(run.tag)]
+                owed = f", not collected: {self._uncollected()}, not in status: {unknown}"
+                owed *= not left
                 self.story.troubles.append(f"not drained within {within_s:.0f} s: {left}{owed}")
                 return
             if self.watch.stalled and not retried:  # its runner was killed too often in a row
@@ -148,7 +150,8 @@ class Chaos:
     def _uncollected(self) -> list[str]:
         """Tags of runs that have ended, with results that `collect()` was not given yet."""
         counts = {run.tag: self.watch.row(run.tag) for run in self.load.runs if run.job == "gather"}
-        owed = {t: row["done"] for t, row in counts.items() if row["state"] != "cancelled"}
+        known = {tag: row for tag, row in counts.items() if row}
+        owed = {tag: row["done"] for tag, row in known.items() if row["state"] != "cancelled"}
         given = count_collected(self.ground.diary)
         return [tag for tag, done in owed.items() if given[tag] < done]
 
