@@ -15,7 +15,7 @@ import msgspec
 
 from queue_manager.errors import QueueError
 from queue_manager.link import Link
-from queue_manager.messages import AskStatus, Hello, Status
+from queue_manager.messages import AskRuns, AskStatus, Hello, RunList, Status
 
 
 async def main(port: int, key: bytes, every_s: float) -> None:
@@ -26,13 +26,24 @@ async def main(port: int, key: bytes, every_s: float) -> None:
     while not running.done():
         await link.wait_up()
         try:
-            status = await asyncio.wait_for(link.request(lambda seq: AskStatus(seq), Status), 10.0)
+            status = await asyncio.wait_for(_whole(link), 10.0)
         except (QueueError, TimeoutError, OSError):
             await asyncio.sleep(every_s)
             continue
         answer = {"at": time.monotonic(), **msgspec.to_builtins(_plain(status))}
         print(json.dumps(answer), flush=True)
         await asyncio.sleep(every_s)
+
+
+async def _whole(link: Link) -> Status:
+    """The status with all its runs: the first answer has the newest ended ones only."""
+    status: Status = await link.request(lambda seq: AskStatus(seq), Status)
+    after, over = status.last_run, not status.more_runs
+    while not over:
+        page = await link.request(lambda seq, after=after: AskRuns(seq, after), RunList)
+        status.runs.extend(page.runs)
+        after, over = page.last, page.over
+    return status
 
 
 def _plain(status: Status) -> dict[str, object]:
