@@ -160,3 +160,20 @@ def test_jobs_has_the_defaults_of_the_options() -> None:
     for field in dataclasses.fields(Options):
         default = "none" if field.name == "needs" else str(field.default)
         assert told[field.name] == default, field.name
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_each_file_of_the_project_that_a_document_names_is_there(path: Path) -> None:
+    tops = "master|worker|queue_manager|jobs/crawl|tests|scripts|deploy|bench|docs"
+    for name in re.findall(rf"`((?:{tops})/[\w/.-]+\.\w+)`", path.read_text("utf-8")):
+        assert (REPO / name).exists(), name
+
+
+def test_none_of_the_five_changes_needs_more_than_four_files() -> None:
+    section = text_of("docs/design.md").partition("## Five changes")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (a .*?|another .*?) \| (.*) \|$", section, re.MULTILINE)
+    assert len(rows) == 5
+    for change, files in rows:
+        for way in files.split("For something that the worker"):  # another way to the same
+            named = re.findall(r"`([\w/-]+\.(?:py|yml))`", way)
+            assert 1 <= len(named) <= 4, change
