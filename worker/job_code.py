@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from queue_manager.errors import JobError
 from queue_manager.loading import job_version, version_of
@@ -27,6 +28,18 @@ KEPT_REFUSALS = 256
 
 _VERSION = re.compile("[0-9a-f]{64}")
 """A SHA-256 in hex; a version is the name of a folder here."""
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def remember(kept: dict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
+    """Keep a value as the newest, and no more than so many: the oldest is forgotten."""
+    kept.pop(key, None)
+    kept[key] = value
+    while len(kept) > most:
+        del kept[next(iter(kept))]
 
 
 class FetchedCode:
@@ -103,10 +116,7 @@ class FetchedCode:
     def refused(self, version: str, why: str) -> None:
         """It does not come."""
         self._asked.pop(version, None)
-        self._refused.pop(version, None)  # the newest is the last
-        self._refused[version] = (time.monotonic() + REFUSED_S, why)
-        while len(self._refused) > KEPT_REFUSALS:
-            del self._refused[next(iter(self._refused))]
+        remember(self._refused, version, (time.monotonic() + REFUSED_S, why), KEPT_REFUSALS)
 
     def forget_asked(self) -> None:
         """The connection is another one: what was asked for must be asked for again."""

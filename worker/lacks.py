@@ -11,12 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from queue_manager.errors import JobError
 
 from .held import Held
-from .job_code import FetchedCode
+from .job_code import FetchedCode, remember
 from .versions import Versions
 
 LOADING_DEATHS = 3
@@ -109,15 +108,13 @@ class Lacks:
 
     def failed(self, held: Held, why: str) -> None:
         """Import or `setup()` has raised."""
-        self._unfit.pop(held.lease.job, None)  # the newest is the last
-        self._unfit[held.lease.job] = (held.version, time.monotonic() + UNFIT_S, why)
-        _forget_oldest(self._unfit)
+        unfit = (held.version, time.monotonic() + UNFIT_S, why)
+        remember(self._unfit, held.lease.job, unfit, KEPT)
 
     def killed(self, held: Held, cause: str) -> str:
         """Import or `setup()` has killed its slot; why no more is tried, if that is enough."""
         key = (held.lease.job, held.version)
-        self._deaths[key] = self._deaths.pop(key, 0) + 1
-        _forget_oldest(self._deaths)
+        remember(self._deaths, key, self._deaths[key] + 1, KEPT)
         if self._deaths[key] < LOADING_DEATHS:
             return ""
         return f"{held.lease.job}: import or setup() killed its slot: {cause}"
@@ -125,11 +122,6 @@ class Lacks:
     def works(self, job: str, version: str) -> None:
         """A slot has run this code."""
         self._deaths.pop((job, version), None)
-
-
-def _forget_oldest(kept: dict[Any, Any]) -> None:
-    if len(kept) > KEPT:
-        del kept[next(iter(kept))]
 
 
 def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[str], None], job: str) -> None:
