@@ -37,19 +37,14 @@ def name_of(file: str) -> str:
     return f"{FOLDER}/{file.rpartition('.')[0]}.webp"
 
 
-def is_made(store: Store, file: str) -> bool:
-    """Whether the thumbnail of a file is there."""
-    return (store.folder / name_of(file)).is_file()
-
-
 def make(store: Store, file: str) -> bool:
     """Make the thumbnail of a file that is stored, unless it is there; returns whether it is.
 
     What can't be decoded has none, which is no failure.
     """
-    if is_made(store, file):
-        return True
     place = store.folder / name_of(file)
+    if place.is_file():
+        return True
     unfinished = store.part()
     try:
         with (

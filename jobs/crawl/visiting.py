@@ -249,9 +249,7 @@ class Visitor:
     async def _thumbnail(self, value: dict[str, Any]) -> None:
         """Make the thumbnail of a stored picture, where it should have one and has none."""
         size = value.get("width"), value.get("height")
-        if not thumbnails.is_wanted(value["type"], value["bytes"], *size):
-            return
-        if not thumbnails.is_made(self._store, value["file"]):
+        if thumbnails.is_wanted(value["type"], value["bytes"], *size):
             await beside(thumbnails.make, self._store, value["file"])
 
     def _busy(self, visit: Visit, answer: Answer) -> None:
