@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from queue_manager.messages import Status
 from queue_manager.records import QuotaStatus, Running, RunStatus, SessionStatus
+
+if TYPE_CHECKING:  # a command needs no broker
+    from .broker.run import Run
 
 _COUNTS = ("tasks", "waiting", "leased", "delayed", "done", "dead")
 _SHOWN = 4
@@ -16,26 +19,7 @@ _SHOWN = 4
 _TENTHS_S = 60.0
 
 
-class EndedRun(Protocol):
-    """What the line that ends a run tells of: the broker's own run, or a `RunStatus`."""
-
-    @property
-    def job(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def done(self) -> int: ...
-    @property
-    def dead(self) -> int: ...
-    @property
-    def cancelled(self) -> int: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def ended_at(self) -> float | None: ...
-
-
-def ended_line(number: int, run: EndedRun) -> str:
+def ended_line(number: int, run: Run | RunStatus) -> str:
     """What a run has done, in the log and behind every command that waits for one."""
     head = f"run {number} ({run.job})"
     if run.state == "pruned":

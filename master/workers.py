@@ -467,7 +467,7 @@ class Workers:
         session.wanted -= 1
         worker.sent += len(messages)
         worker.granted += messages
-        worker.granted_bytes += sum(len(lease.body) + _LEASE_BYTES for lease in messages)
+        worker.granted_bytes += sum(map(_bytes_of, messages))
         self._sent[session.id] = worker
         if session.wanted:
             self._hungry[session.id] = worker
@@ -480,7 +480,7 @@ class Workers:
         while True:
             size, count = 0, 0
             for lease in granted:
-                size += len(lease.body) + _LEASE_BYTES
+                size += _bytes_of(lease)
                 if count and size > FRAME_BYTES:
                     break
                 count += 1
@@ -491,3 +491,8 @@ class Workers:
             seq, refused = 0, 0
         if was_full and not worker.is_full:  # the network took it all
             self._read_on(worker)
+
+
+def _bytes_of(lease: LeaseMessage) -> int:
+    """About what it takes in a frame."""
+    return len(lease.body) + _LEASE_BYTES
