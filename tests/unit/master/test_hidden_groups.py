@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +12,7 @@ from master.broker import limits as limits_room
 from master.broker import past as past_room
 from master.broker.hidden import Hidden
 from master.broker.lane import Groups
+from master.broker.lease import Session
 from master.broker.past import Past
 from queue_manager.records import GroupLimit
 
@@ -76,17 +78,23 @@ def test_of_many_groups_few_have_a_lane_and_every_task_is_done(restarts: bool) -
     assert not groups(desk).hidden.anything
 
 
+def worked_off(desk: Desk, session: Session) -> Iterator[str]:
+    """The group of each task that may start now, once it is done."""
+    while (lease := desk.broker.lease(session, desk.now)) is not None:
+        desk.done(lease)
+        desk.commit()
+        settle(desk)
+        yield str(lease.lane.group)
+
+
 def test_a_group_without_a_lane_keeps_its_pause() -> None:
     desk = filled(60, GroupLimit(every_s=5.0), each=2)
     session = desk.session(free=10**6)
     started: dict[str, list[float]] = {}
     for _ in range(100):
         settle(desk)
-        while (lease := desk.broker.lease(session, desk.now)) is not None:
-            started.setdefault(str(lease.lane.group), []).append(desk.now)
-            desk.done(lease)
-            desk.commit()
-            settle(desk)
+        for group in worked_off(desk, session):
+            started.setdefault(group, []).append(desk.now)
         desk.later(0.5)
     assert len(started) == 60
     assert all(len(times) == 2 and times[1] - times[0] >= 5.0 for times in started.values())
@@ -105,11 +113,8 @@ def test_pauses_of_any_number_of_groups_take_bounded_memory_and_all_of_them_hold
     most = pauses = 0
     for _ in range(80):
         settle(desk)
-        while (lease := desk.broker.lease(session, desk.now)) is not None:
-            started.setdefault(str(lease.lane.group), []).append(desk.now)
-            desk.done(lease)
-            desk.commit()
-            settle(desk)
+        for group in worked_off(desk, session):
+            started.setdefault(group, []).append(desk.now)
             known = groups(desk)
             most = max(most, len(known.limits.starts), len(known.limits.past._sets))
             pauses = max(pauses, len(known._pauses), len(known._wait))

@@ -145,21 +145,31 @@ def test_one_bad_step_among_many_costs_few_turns(
 # --- what is given ---
 
 
+async def forty(world: World) -> None:
+    """A run with forty tasks, each a block of its own."""
+    run = await world.start_run()
+    blocks = [block(1) for _ in range(40)]
+    world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+
+
+def give_slowly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on four leases take as long as leases are given for in a turn."""
+    made = world.turn.lease_message
+
+    def slowly(lease: Any) -> Any:
+        world.loop.now += GIVE_S / 4
+        return made(lease)
+
+    monkeypatch.setattr(world.turn, "lease_message", slowly)
+
+
 def test_leases_are_given_for_a_while_and_then_in_the_next_turns(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene(world: World) -> None:
-        run = await world.start_run()
-        blocks = [block(1) for _ in range(40)]
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+        await forty(world)
         await world.turns()
-        made = world.turn.lease_message
-
-        def slowly(lease: Any) -> Any:
-            world.loop.now += GIVE_S / 4
-            return made(lease)
-
-        monkeypatch.setattr(world.turn, "lease_message", slowly)
+        give_slowly(world, monkeypatch)
         peer, worker = world.worker(slots=MOST_SLOTS)
         world.report(worker, want=40, free=99)
         await a_turn(world)
@@ -176,18 +186,10 @@ def test_a_round_of_leases_ends_in_its_midst_and_those_left_over_are_next(
     """With a thousand workers one lease for each would take too long."""
 
     async def scene(world: World) -> None:
-        run = await world.start_run()
-        blocks = [block(1) for _ in range(40)]
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+        await forty(world)
         everyone = [world.worker(name=f"w{n}") for n in range(40)]
         await world.turns()
-        made = world.turn.lease_message
-
-        def slowly(lease: Any) -> Any:
-            world.loop.now += GIVE_S / 4
-            return made(lease)
-
-        monkeypatch.setattr(world.turn, "lease_message", slowly)
+        give_slowly(world, monkeypatch)
         for _, worker in everyone:
             world.report(worker, want=1)
         await a_turn(world)
