@@ -137,7 +137,8 @@ class Chaos:
         self.said(f"drained in {time.monotonic() - healed:.1f} s")
 
     def _unfinished(self) -> list[dict[str, Any]]:
-        return [r for r in self.watch.last.get("runs", []) if r["state"] in ("active", "stalled")]
+        runs = (r for r in self.watch.last.get("runs", []) if r["run"])  # run 0 never ends
+        return [r for r in runs if r["state"] in ("active", "stalled")]
 
     def _drained(self, healed: float) -> bool:
         if self.watch.last.get("at", 0.0) < healed + 0.5 or self.load.asking:

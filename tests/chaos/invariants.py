@@ -131,8 +131,8 @@ def _kills_without_a_try(story: Story) -> int:
     A slot may die between the start of a task, which is charged, and the first line of `work`,
     which writes the diary. Each such kill excuses one charge.
     """
-    cut = {id(hit) for execution in story.executions for hit in execution.hits}
-    return sum(hit.kills and hit.charges and id(hit) not in cut for hit in story.hits)
+    cut = {hit for execution in story.executions for hit in execution.hits}
+    return sum(hit.kills and hit.charges and hit not in cut for hit in story.hits)
 
 
 @check("no attempt is charged that was none, and never more than the limit")
