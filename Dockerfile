@@ -72,7 +72,6 @@ CMD ["python", "-m", "master", "serve"]
 
 
 # ---- worker: has no copy of master/
-
 FROM jobs AS worker
 
 COPY worker worker

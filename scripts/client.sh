@@ -28,7 +28,6 @@ if master_mode(settings) == "required":
     print(
         "client: this master takes encrypted connections only, and the tutorial's script can't"
         " encrypt: QUEUE_TLS=auto docker compose up --detach accepts its plain connections",
-
         file=sys.stderr,
     )
 key = find_authkey(settings).decode("utf-8", "surrogateescape")

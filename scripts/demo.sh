@@ -77,7 +77,6 @@ sleep 0.5
 kill "$follower" 2>/dev/null || true
 if [ "$code" != 0 ]; then echo "demo: the run failed." >&2; fi
 
-
 FETCH_TO=$OUT HOSTS='' FETCH_VOLUME='' scripts/fetch.sh 8>&- || code=1
 if [ ! -s "$OUT/images/index.html" ]; then
     echo "demo: the run left no contact sheet." >&2

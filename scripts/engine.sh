@@ -260,7 +260,6 @@ if have flock && [ "$(id -u)" = 0 ] && [ -d /var/lock ]; then
     exec 9>/var/lock/quartermaster-engine
     if ! flock --nonblock 9; then
         say "waiting for another make, which prepares the engine ..."
-
         flock 9
     fi
 fi

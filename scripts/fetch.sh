@@ -199,7 +199,6 @@ if command -v flock >/dev/null 2>&1; then
     exec 9>.cache/fetch.lock
     if ! flock --nonblock 9; then
         say "waiting for another fetch ..."
-
         flock 9
     fi
     rm -rf "$TO"/.fetch.*

@@ -55,7 +55,6 @@ for other in ${HOSTS:-}; do
     if ! scripts/key.sh | $SSH "$other" "cd $FOLDER && docker compose run --rm -T key" >&2; then
         echo "join: $other did not take the key: it needs a clone in its folder $FOLDER, or what" \
             "\`make ship\` copies there" >&2
-
         exit 1
     fi
 done

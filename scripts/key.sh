@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # Prints the authkey of the master that `docker compose` runs here, in one line.
-
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

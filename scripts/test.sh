@@ -64,6 +64,5 @@ if [ ${#folders[@]} -gt 0 ]; then
 fi
 for folder in ${left_out[@]+"${left_out[@]}"}; do
     echo "test: left out $folder, which needs $(needs "$folder")."
-
 done
 exit "$code"

@@ -59,7 +59,6 @@ done
 
 docker compose ps --all >&2
 # The container knows the job, which `.env` may have set.
-
 job=$(docker compose exec -T master printenv JOB 2>/dev/null) || job=square
 if [ "$job" != square ] && [ "$SECONDS" -ge "$deadline" ]; then
     echo "The run of $job goes on: follow it with \`make logs\`."

@@ -161,7 +161,6 @@ def stack(
 
 def eventually(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
     """Wait until a condition holds, and return its value; an AssertionError at the deadline."""
-
     deadline = time.monotonic() + within_s
     while True:
         found = condition()

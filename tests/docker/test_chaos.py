@@ -353,7 +353,6 @@ def pair(
     stack: Stack, job: str, of_master: dict[str, Any], of_worker: dict[str, Any], slots: int = 1
 ) -> Iterator[tuple[Any, Any]]:
     """Start a master and one worker beside the project's, with limits of their own."""
-
     image = stack.containers("master")[0].image.id
     workers = stack.containers("worker")[0].image.id
     jobs = next(m["Source"] for m in workers_mounts(stack) if m["Destination"] == "/app/jobs")

@@ -185,7 +185,6 @@ def test_clients_in_a_container_use_a_master_on_the_host(stack: Stack, tmp_path:
     network = stack.client.networks.list(names=[f"{stack.project}_queue"])[0]
     gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
     key = secrets.token_urlsafe(16)  # beyond loopback the master takes no weaker key
-
     environment = {
         "PATH": _path(),
         "QUEUE_BIND": gateway,

@@ -46,7 +46,6 @@ def image(tmp_path: Path, docker_setup: list[str]) -> Iterator[str]:
 
 def test_encryption_is_tested_on_the_images_python(clone: Path, image: str) -> None:
     """No test may be skipped here: it would run nowhere else."""
-
     done = subprocess.run(
         ["docker", "run", "--rm", "--init", "--volume", f"{clone}:/src:ro", "--workdir", "/src",
          "--tmpfs", "/tmp:exec", image,

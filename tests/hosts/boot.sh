@@ -34,7 +34,6 @@ rm -f "$FOLDER/docker.sock"
 echo "$outer_pid"
 read -r _
 # When dockerd ends, this loop starts it again, as systemd would.
-
 # shellcheck disable=SC2016  # for the inner shell to expand
 exec docker-init -- sh -c 'while :; do
     rm -f /run/docker.pid

@@ -76,5 +76,4 @@ class Bridge:
 
 def _mac(number: int) -> str:
     """Return the MAC address of the machine whose address ends with this number."""
-
     return f"02:71:6d:00:00:{number:02x}"

@@ -52,7 +52,6 @@ def record(path: str) -> int:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as tap, open(path, "wb", 0) as frames:
         tap.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
         # Without promiscuous mode the bridge does not show what one host sends to another.
-
         promiscuous = struct.pack("iHH8x", socket.if_nametoindex("br0"), PACKET_MR_PROMISC, 0)
         tap.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, promiscuous)
         tap.bind(("br0", ETH_P_ALL))

@@ -50,7 +50,6 @@ def _switch(folder: Path, frozen: bool) -> None:
 
 def remove(hosts: str) -> None:
     """Remove all groups of a set when their last processes have left."""
-
     for folder in (_freezer() / hosts).glob("*"):
         if folder.is_dir():
             _switch(folder, frozen=False)

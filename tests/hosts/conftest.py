@@ -76,7 +76,6 @@ def base() -> str:
 @pytest.fixture(scope="session")
 def base_tar(lan: Lan, base: str) -> Path:
     """The base image in a file, for `host.load`."""
-
     path = lan.folder / "base.tar"
     run(["docker", "save", "--output", str(path), base])
     return path

@@ -32,7 +32,6 @@ class Engine:
 
     def answers(self) -> bool:
         """Return whether the engine answers."""
-
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
             try:

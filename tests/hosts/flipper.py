@@ -46,7 +46,6 @@ class Flipper:
 
 def flip(data: bytes, start: int, at: Collection[int]) -> bytes:
     """Return the part of a stream from `start` on, with the lowest bits of bytes `at` flipped."""
-
     changed = bytearray(data)
     for position in at:
         if start <= position < start + len(data):

@@ -134,7 +134,6 @@ class Host(Engine):
 
     def spawn(self, *words: str) -> Process:
         """Start a process on the host, with its output in a pipe. It ends with the host."""
-
         self._spawned.append(start(self._inside(words), stdout=PIPE, stderr=STDOUT))
         return self._spawned[-1]
 

@@ -51,6 +51,5 @@ class Images:
 
     def remove(self) -> None:
         """Remove the images from the machine's engine, and the file."""
-
         run(["docker", "rmi", *(f"{self._name}-{part}:latest" for part in PARTS)], check=False)
         self.tar.unlink(missing_ok=True)

@@ -139,7 +139,6 @@ def _owned(folder: Path) -> bool:
 
 def sweep() -> None:
     """Remove what is left of sets whose owner is gone; their frozen processes die now."""
-
     for folder in STATE.glob(f"{MARK}-*-*"):
         if not _owned(folder):
             cgroups.remove(folder.name)

@@ -81,7 +81,6 @@ def in_network(pid: int) -> list[str]:
 
 def in_all(pid: int, group: Path, folder: Path) -> list[str]:
     """Return the words to put before a command that must run in all namespaces of a process."""
-
     join = f'echo 0 >"{group}"; cd "{folder}"; exec "$@"'
     spaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
     return ["nsenter", f"--target={pid}", *spaces, "--", "sh", "-c", join, "sh", *_NO_OUTLIVING]

@@ -108,5 +108,4 @@ class Site:
 
     def results(self, number: int) -> list[dict[str, Any]]:
         """Return the ended tasks of a run."""
-
         return [json.loads(line) for line in self.qm("results", str(number)).splitlines()]

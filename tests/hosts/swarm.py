@@ -220,7 +220,6 @@ class Swarm:
 
     def close(self) -> None:
         """Remove everything from the hosts except their images."""
-
         self.manager.docker("stack", "rm", "quartermaster", check=False)
         for host in self.hosts.values():
             host.docker("swarm", "leave", "--force", check=False)

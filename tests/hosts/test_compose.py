@@ -473,7 +473,6 @@ def test_a_key_that_is_typed_on_a_host_is_in_no_environment_there(
     sites: tuple[Site, Site, Site],
 ) -> None:
     """A needs no ssh to that host. Only ONE_LINE=1 prints a command with the key in it."""
-
     a, b, _ = sites
     key = a.types("make key").strip()
     assert key == key_of(a)

@@ -231,7 +231,6 @@ def test_the_masters_node_loses_its_power_and_comes_back(swarm: Swarm) -> None:
 
 def test_global_mode_has_one_worker_on_each_node(swarm: Swarm) -> None:
     """The documented change of the file makes it so, and the queue is still there."""
-
     line = "sed 's/replicas: .*WORKERS.*/mode: global/' deploy/stack.yml >deploy/global.yml"
     swarm.types("A", line)
     eventually(swarm.removed, 40, "Swarm lets go of the network")

@@ -202,7 +202,6 @@ def test_the_hosts_make_a_swarm(lan: Lan) -> None:
 @pytest.mark.parametrize("ending", ["error", "SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_closed_set_leaves_nothing(lan: Lan, ending: str) -> None:
     """A set with a frozen host leaves no process, namespace, cgroup, mount or folder."""
-
     pipe = subprocess.PIPE
     words = [sys.executable, "-c", SET]
     with subprocess.Popen(
