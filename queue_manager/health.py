@@ -53,12 +53,13 @@ def _open(path: Path, flags: int) -> int:
     """Open the health file. The folder is often /tmp, where somebody else may have put something.
 
     A symbolic or hard link would lead the writer to another file. A FIFO would hold up the loop for
-    ever, so it is opened without waiting (O_NONBLOCK) and refused.
+    ever, so it is opened without waiting (O_NONBLOCK) and refused. A device such as /dev/null is
+    nothing that somebody else can put there.
     """
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o644)
     found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+    if stat.S_ISCHR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
         return descriptor
     os.close(descriptor)
     raise OSError(errno.EINVAL, "not a plain file with one name: remove it", str(path))
