@@ -15,7 +15,7 @@ import pytest
 from tests.hosts.checkout import copy_checkout
 from tests.hosts.images import Images
 from tests.hosts.lan import Lan
-from tests.hosts.swarm import COMMANDS, DOCUMENT, QM, Swarm
+from tests.hosts.swarm import COMMANDS, DOCUMENT, GOSSIP_S, QM, Swarm
 from tests.integration.processes import eventually
 
 DEPLOY = "docker stack deploy --resolve-image never --compose-file deploy/stack.yml quartermaster"
@@ -209,7 +209,7 @@ def test_tasks_of_a_node_without_power_run_again_elsewhere(swarm: Swarm) -> None
     host.start()
     swarm.wait_ready()
     swarm.shell(swarm.manager, "docker service scale --detach quartermaster_worker=9")
-    eventually(lambda: swarm.workers()["hostC"] >= 3, 30, "workers on hostC")
+    eventually(lambda: swarm.workers()["hostC"] >= 3, GOSSIP_S, "workers on hostC")
     assert set(swarm.finished(swarm.submit(60, 0.1), 60)) == EVERYWHERE
 
 
@@ -226,7 +226,7 @@ def test_the_masters_node_loses_its_power_and_comes_back(swarm: Swarm) -> None:
     assert [after[one["task"]] for one in before] == before
     swarm.finished(run, 160)
     assert len(swarm.results(2)) == 60
-    eventually(lambda: set(swarm.workers()) == EVERYWHERE, 30, "workers of all nodes")
+    eventually(lambda: set(swarm.workers()) == EVERYWHERE, GOSSIP_S, "workers of all nodes")
 
 
 def test_global_mode_has_one_worker_on_each_node(swarm: Swarm) -> None:
