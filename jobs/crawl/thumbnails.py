@@ -16,7 +16,7 @@ from .pictures import FORMATS, most_pixels
 EDGE = 240
 """Width and height of a thumbnail, in pixels, at most."""
 
-LARGE_BYTES = 256 * 1024
+LARGE_BYTES = 512 * 1024
 LARGE_PIXELS = 1_000_000
 """A larger picture has a thumbnail. A browser shows hundreds of smaller ones on one sheet without
 delay, since it reads each from a disk, and only what is in view; to make a thumbnail takes a slot
