@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from queue_manager import codec
-from queue_manager.link import Link
-from queue_manager.messages import AskStatus, Collect, Page, Status, SubmitTasks
-from queue_manager.records import BLOCK_TASKS, NewBlock, RunStatus
+from queue_manager.client.link import Link
+from queue_manager.wire.messages import AskStatus, Collect, Page, Status, SubmitTasks
+from queue_manager.wire.records import BLOCK_TASKS, NewBlock, RunStatus
 
 from . import run
 from .processes import DEADLINE_S

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator
 
-from queue_manager import tls
+from queue_manager.wire import tls
 
 from . import processes, run
 from .brief import BRIEF, sized

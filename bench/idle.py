@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from queue_manager import codec
-from queue_manager.link import Link
-from queue_manager.messages import Accepted, Collect, Hello, Page, Reply, SubmitTasks
-from queue_manager.records import NewBlock
+from queue_manager.client.link import Link
+from queue_manager.wire.messages import Accepted, Collect, Hello, Page, Reply, SubmitTasks
+from queue_manager.wire.records import NewBlock
 
 from . import processes, run, tutorial
 from .brief import sized

@@ -16,7 +16,6 @@ from itertools import chain
 from pathlib import Path
 
 from master.changes import (
-    NOBODY_COLLECTS,
     QUEUE_RUN,
     BlockRecord,
     Changes,
@@ -25,10 +24,16 @@ from master.changes import (
     RunCounts,
     RunRecord,
 )
-from master.store.sqlite import SqliteStore
+from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
-from queue_manager.messages import AskStatus, Status
-from queue_manager.records import BLOCK_TASKS, GroupLimit, RunOptions, RunStatus
+from queue_manager.wire.messages import AskStatus, Status
+from queue_manager.wire.records import (
+    BLOCK_TASKS,
+    NOBODY_COLLECTS,
+    GroupLimit,
+    RunOptions,
+    RunStatus,
+)
 
 from . import processes
 from .brief import sized

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from queue_manager.manager import QueueManager
+from queue_manager.server.manager import QueueManager
 
 from . import processes, tutorial
 from .brief import sized

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from master import service
-from master.cli import main
-from master.store import Store
+from master.cli.main import main
+from master.server import service
+from master.store.contract import Store
 
 from .null_store import NullStore
 

@@ -24,7 +24,7 @@ from master.changes import (
     TaskRecord,
     WaitingBlock,
 )
-from queue_manager.records import ResultBlock, RunOptions
+from queue_manager.wire.records import ResultBlock, RunOptions
 
 _Lane = tuple[int, str | None]
 

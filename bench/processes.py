@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from queue_manager.tls import Mode
+from queue_manager.wire.tls import Mode
 
 from .brief import sized
 

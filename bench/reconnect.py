@@ -17,11 +17,11 @@ from pathlib import Path
 
 from master.broker import Broker
 from master.broker.lease import Session
-from master.store.sqlite import SqliteStore
+from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
-from queue_manager.link import Link
-from queue_manager.messages import AskStatus, Hello, Status, Welcome
-from queue_manager.records import HeldLease, NewBlock, RunOptions
+from queue_manager.client.link import Link
+from queue_manager.wire.messages import AskStatus, Hello, Status, Welcome
+from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
 
 from . import processes
 from .brief import sized

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from queue_manager import codec
-from queue_manager.limits import EXCHANGE_OUTCOMES
-from queue_manager.link import Link
-from queue_manager.messages import (
+from queue_manager.client.link import Link
+from queue_manager.wire.limits import EXCHANGE_OUTCOMES
+from queue_manager.wire.messages import (
     AskStatus,
     Exchange,
     Hello,
@@ -24,7 +24,7 @@ from queue_manager.messages import (
     StartRun,
     Status,
 )
-from queue_manager.records import Done, Lease, Released, RunStatus
+from queue_manager.wire.records import Done, Lease, Released, RunStatus
 
 from . import processes
 from .processes import AUTHKEY

@@ -1,5 +1,5 @@
 """`python -m master ...`, which `qm ...` is short for."""
 
-from .cli import main
+from .cli.main import main
 
 main()

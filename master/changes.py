@@ -8,13 +8,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from queue_manager.codec import NOTHING
-from queue_manager.records import GroupLimit, RunOptions
+from queue_manager.wire.records import GroupLimit, RunOptions
 
 QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
-
-NOBODY_COLLECTS = 2**62
-"""`RunRecord.collected` when the runner has no more to do: no `collect`, or all of it was done."""
 
 OWN_GROUPS = 4_096
 """What so many groups of a run have of their own is loaded with it; of more, none at first."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .job import Counts, Limit, Options, Quota, Reject, Result, Retry, Task
+from .job.contract import Counts, Limit, Options, Quota, Reject, Result, Retry, Task
 
 if TYPE_CHECKING:
-    from .manager import QueueManager
+    from .server.manager import QueueManager
 
 __version__ = "0.1.0"
 
@@ -31,7 +31,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "QueueManager":
-        from .manager import QueueManager
+        from .server.manager import QueueManager
 
         return QueueManager
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import SettingsError
-from .handshake import SALT_BYTES
 from .settings import Settings, is_loopback, others_reach, reached_by
+from .wire.handshake import SALT_BYTES
 
 VARIABLES = ("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE")
 STRONG_BYTES = 16

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .errors import NotPlainDataError, ProtocolError, TooLargeError
-from .limits import ENCODED_BYTES, printable
-from .opcodes import ITEM, Bounds, inspect
-from .pickles import Allowance, Bounded, NamedZone, not_plain
+from .wire.limits import ENCODED_BYTES, printable
+from .wire.opcodes import ITEM, Bounds, inspect
+from .wire.pickles import Allowance, Bounded, NamedZone, not_plain
 
 ATOMS = frozenset({int, str, bytes, float, bool, type(None)})
 _PICKLE = 0x80

@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Meta
 
 from .errors import SettingsError
+from .job.tags import CHARACTERS, split_tags
 from .names import QueueName, parse_names
-from .tags import CHARACTERS, split_tags
 from .terminal import is_text
 
 _Port = Annotated[int, Meta(ge=0, le=65_535)]

@@ -17,7 +17,7 @@ import sys
 
 from queue_manager.authkey import find_authkey
 from queue_manager.settings import load_settings
-from queue_manager.tls import master_mode
+from queue_manager.wire.tls import master_mode
 
 host, _, port = sys.argv[1].rpartition(":")
 host = host.strip("[]")

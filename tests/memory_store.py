@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from master.changes import (
-    NOBODY_COLLECTS,
     OWN_GROUPS,
     QUEUE_RUN,
     BlockRecord,
@@ -29,11 +28,18 @@ from master.changes import (
     TaskRecord,
     WaitingBlock,
 )
-from master.store import Store
-from master.store.clock import LEAST_SET_S, SLACK_S
+from master.store.contract import Store
+from master.store.sqlite.clock import LEAST_SET_S, SLACK_S
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import both
-from queue_manager.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock, RunOptions
+from queue_manager.wire.records import (
+    BLOCK_TASKS,
+    NOBODY_COLLECTS,
+    DeadLetter,
+    Ended,
+    ResultBlock,
+    RunOptions,
+)
 
 ROW_BYTES = 256
 PLACES = 2 * BLOCK_TASKS

@@ -17,11 +17,11 @@ from queue_manager.errors import SettingsError
 from queue_manager.lifeline import close_to_others, stop_signals
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import log_to
-from queue_manager.tls import client_mode
+from queue_manager.wire.tls import client_mode
 
-from .outcomes import one_line
-from .output import RelayHandler, Relays
-from .supervisor import Supervisor
+from .ipc.outcomes import one_line
+from .supervisor.output import RelayHandler, Relays
+from .supervisor.supervisor import Supervisor
 
 log = logging.getLogger("quartermaster.worker")
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from queue_manager.messages import AskStatus, RunStarted, StartRun, Status
+from queue_manager.wire.messages import AskStatus, RunStarted, StartRun, Status
 
 from .. import processes
 from ..containers import build, docker
@@ -85,7 +85,7 @@ def _half(port: int, out: Path) -> Iterator[None]:
 
 
 def _is_slot(pid: int) -> bool:
-    return b"worker.slot" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b"worker.slot.main" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _stored(out: Path) -> int:

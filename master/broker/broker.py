@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping
 from functools import partial
 
-from queue_manager.records import NewBlock
+from queue_manager.wire.records import NewBlock
 
 from ..changes import QUEUE_RUN, BlockRecord, QuotaCounts
 from .lease import Lease, Session

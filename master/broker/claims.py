@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from queue_manager.ranges import Ranges, both, within, without
-from queue_manager.records import HeldLease
+from queue_manager.wire.records import HeldLease
 
 from ..changes import BlockState, StrayRecord
 from .lane import Lane

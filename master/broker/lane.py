@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from queue_manager.records import GroupLimit
+from queue_manager.wire.records import GroupLimit
 
 from .hidden import Hidden
 from .limits import Limits

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 
 from queue_manager.ranges import both
-from queue_manager.records import BLOCK_TASKS
+from queue_manager.wire.records import BLOCK_TASKS
 
 from ..changes import QUEUE_RUN
 from .lane import Lane

@@ -7,9 +7,9 @@ from functools import partial
 import msgspec
 
 from queue_manager.errors import RefusedError
-from queue_manager.records import GroupLimit, RunOptions
+from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
 
-from ..changes import NOBODY_COLLECTS, QUEUE_RUN, LoadedRun
+from ..changes import QUEUE_RUN, LoadedRun
 from .claims import Claims
 from .lane import Groups
 from .lease import Session

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from queue_manager.records import GroupLimit
+from queue_manager.wire.records import GroupLimit
 
 from ..changes import GroupRecord
 from .lane import Groups

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from queue_manager.records import GroupLimit
+from queue_manager.wire.records import GroupLimit
 
 from ..changes import GroupRecord
 from .past import Past

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from queue_manager.records import BLOCK_TASKS, RunOptions
+from queue_manager.wire.records import BLOCK_TASKS, RunOptions
 
 from ..changes import LoadedRun, RunCounts, RunRecord, RunState
 from .lane import Groups, Lane

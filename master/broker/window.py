@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from queue_manager.ranges import Ranges, joined, without
-from queue_manager.records import BLOCK_TASKS
+from queue_manager.wire.records import BLOCK_TASKS
 
 from ..changes import Place, WaitingBlock
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from queue_manager import codec
 from queue_manager.errors import QueueError
 from queue_manager.names import QUEUE_METHODS
-from queue_manager.peer import Peer
+from queue_manager.server.connection import Peer
 
-from ..delivery import Delivery
-from ..turn import Turn
+from ..turn.turn import Turn
+from .delivery import Delivery
 from .rounds import Rounds
 from .sessions import StockSession, StockSessions, Waiting
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from queue_manager import codec
 from queue_manager.errors import QueueError, StoreError
-from queue_manager.peer import Peer
+from queue_manager.server.connection import Peer
 
 from ..changes import QUEUE_RUN, Changes
-from ..turn import Answer, Step
+from ..turn.turn import Answer, Step
 from .calls import QueueFace, log
 from .sessions import StockSession
 

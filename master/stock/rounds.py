@@ -15,8 +15,8 @@ from typing import Literal
 from queue_manager import codec
 
 from ..broker.lease import Lease
-from ..failures import FailureLog
-from ..turn import Turn
+from ..observe.failures import FailureLog
+from ..turn.turn import Turn
 from .sessions import Round, StockSession, StockSessions, Taken
 
 log = logging.getLogger("quartermaster.master")

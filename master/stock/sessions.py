@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, NamedTuple
 
-from queue_manager.peer import Peer
+from queue_manager.server.connection import Peer
 
 from ..broker.lease import Lease, Session
 from ..changes import QUEUE_RUN, Changes
-from ..turn import Step, Turn
+from ..turn.turn import Step, Turn
 
 
 class Taken(NamedTuple):

@@ -11,13 +11,13 @@ from typing import Any
 
 from queue_manager import codec
 from queue_manager.errors import QueueError, StoreError
-from queue_manager.opcodes import SERVED_ITEM
-from queue_manager.peer import Peer
-from queue_manager.records import NewBlock
+from queue_manager.server.connection import Peer
+from queue_manager.wire.opcodes import SERVED_ITEM
+from queue_manager.wire.records import NewBlock
 
 from ..broker.lease import Lease
 from ..changes import QUEUE_RUN, Changes
-from ..turn import Answer, Step
+from ..turn.turn import Answer, Step
 from .calls import QueueFace
 from .sessions import Joining, StockSession, Waiting
 

@@ -43,7 +43,7 @@ class Worker:
     @property
     def slots(self) -> list[int]:
         """Its slots' process ids."""
-        return children(self.pid, "worker.slot") if self.alive else []
+        return children(self.pid, "worker.slot.main") if self.alive else []
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Cluster:
     @property
     def runners(self) -> list[int]:
         """Process ids of the master's runners."""
-        return children(self.master.pid, "master.runner") if self.master else []
+        return children(self.master.pid, "master.runner.main") if self.master else []
 
     # --- the workers ---
 

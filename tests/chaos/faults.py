@@ -395,5 +395,5 @@ def _thaw(pids: list[int]) -> None:
 
 
 def _give_space(pid: int) -> None:
-    for each in [pid, *children(pid, "master.runner")]:
+    for each in [pid, *children(pid, "master.runner.main")]:
         limit_files(each, None)

@@ -13,9 +13,9 @@ import time
 
 import msgspec
 
+from queue_manager.client.link import Link
 from queue_manager.errors import QueueError
-from queue_manager.link import Link
-from queue_manager.messages import AskRuns, AskStatus, Hello, RunList, Status
+from queue_manager.wire.messages import AskRuns, AskStatus, Hello, RunList, Status
 
 
 async def main(port: int, key: bytes, every_s: float) -> None:

@@ -14,8 +14,8 @@ import pytest
 from .conftest import CHECKOUT
 
 TESTED = [
-    "tests/unit/queue_manager/test_tls.py",
-    "tests/unit/queue_manager/test_transport.py",
+    "tests/unit/queue_manager/wire/test_tls.py",
+    "tests/unit/queue_manager/wire/test_transport.py",
     "tests/integration/test_tls.py",
     "tests/integration/test_code_travels.py",
     "tests/integration/test_impostors.py",

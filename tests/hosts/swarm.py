@@ -29,10 +29,10 @@ DOWN_S = 3 * 5.5 + 8.5
 # A node registers within 2 s at its first attempt. An attempt that fails takes up to 5 s, and the
 # pause after it up to 8 s (swarmkit, agent). This limit allows two failures.
 READY_S = 2 * (5 + 8) + 4.0
-# A node that lost its power comes back under a new gossip name. The other nodes may keep the old name,
-# and then they do not see its containers. Docker mends that in rounds: it syncs its tables every
-# 30 s, and waits up to 30 s for the answer (libnetwork, networkdb/cluster.go). This limit allows two
-# rounds. A run on two cores needed more than 30 s once.
+# A node that lost its power comes back under a new gossip name. The other nodes may keep the old
+# name, and then they do not see its containers. Docker mends that in rounds: it syncs its tables
+# every 30 s, and waits up to 30 s for the answer (libnetwork, networkdb/cluster.go). This limit
+# allows two rounds. A run on two cores needed more than 30 s once.
 GOSSIP_S = 2 * (30 + 30) + 10.0
 # The commands whose output helps to understand a failure.
 ACCOUNT = {

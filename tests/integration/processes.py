@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from queue_manager import pickles
-from queue_manager.messages import AskStatus, Hello, Status, decode_reply, encode
 from queue_manager.names import EXCHANGE
-from queue_manager.tls import Mode
-from queue_manager.transport import connect
+from queue_manager.wire import pickles
+from queue_manager.wire.messages import AskStatus, Hello, Status, decode_reply, encode
+from queue_manager.wire.tls import Mode
+from queue_manager.wire.transport import connect
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent

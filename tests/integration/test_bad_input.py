@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from queue_manager.framing import frame
-from queue_manager.messages import AskResults, AskStatus, Collect, StartRun, encode
+from queue_manager.wire.framing import frame
+from queue_manager.wire.messages import AskResults, AskStatus, Collect, StartRun, encode
 from tests.chaos.processes import vitals
 from tests.integration.processes import HERE, KEY, REPO, Master, Place, eventually
 

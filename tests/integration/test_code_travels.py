@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_manager import tls
+from queue_manager.wire import tls
 from tests.integration.processes import Master, Process, eventually
 
 encrypted_only = pytest.mark.skipif(

@@ -119,7 +119,7 @@ def test_cancel_ends_a_run_with_its_runner_and_its_running_tasks(
     assert master.command("cancel", str(other)).code == 0
     assert waits.wait() == 1
     assert waits.lines("0 tasks done, 0 dead letters, 20 cancelled")
-    eventually(lambda: master.children("master.runner") == [])
+    eventually(lambda: master.children("master.runner.main") == [])
     after = master.submit("count_up", "count=5", "--wait")
     assert len(master.results(after)) == 5
     assert worker.popen.poll() is None
@@ -132,7 +132,7 @@ def test_cancel_stops_what_tasks_has_started(master: Master, tmp_path: Path) -> 
     child = int(log.read_text())
     eventually(lambda: int(master.run_line(run)["tasks"]) > 0)
     assert master.command("cancel", str(run)).code == 0
-    eventually(lambda: master.children("master.runner") == [], 8.0)
+    eventually(lambda: master.children("master.runner.main") == [], 8.0)
     eventually(lambda: not _runs(child), 5.0, "its child is gone")
     assert not master.process.lines("the runner of run")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from queue_manager import pickles
-from queue_manager.messages import AskResults, Collect, Exchange, Hello, encode
 from queue_manager.names import EXCHANGE
-from queue_manager.transport import open_socket
+from queue_manager.wire import pickles
+from queue_manager.wire.messages import AskResults, Collect, Exchange, Hello, encode
+from queue_manager.wire.transport import open_socket
 from tests.chaos.processes import children, limit_files
 from tests.integration.clocks import WallClock
 from tests.integration.processes import KEY, Master, eventually
@@ -80,8 +80,8 @@ def test_a_worker_whose_disk_is_full_works_on_and_says_so(master: Master, tmp_pa
     worker = master.worker(HEALTH_FILE="/dev/full", PYTHONDONTWRITEBYTECODE="1")
     worker.says(r"can't touch HEALTH_FILE: \[Errno 28\] No space left on device")
     pid = worker.popen.pid
-    eventually(lambda: len(children(pid, "worker.slot")) == 2)
-    for each in [pid, *children(pid, "worker.slot")]:
+    eventually(lambda: len(children(pid, "worker.slot.main")) == 2)
+    for each in [pid, *children(pid, "worker.slot.main")]:
         limit_files(each, 8_192)  # all of their files, the log among them
     run = master.submit("writes")
     ended = master.ended_tasks(run, 12)
@@ -90,7 +90,7 @@ def test_a_worker_whose_disk_is_full_works_on_and_says_so(master: Master, tmp_pa
     assert all("exit code 3" in t["error"] for t in ended[2::3])  # and its slot was replaced
 
     (tmp_path / "there is room").touch()
-    for each in [pid, *children(pid, "worker.slot")]:
+    for each in [pid, *children(pid, "worker.slot.main")]:
         limit_files(each, None)
     assert master.command("retry", str(run)).code == 0
     eventually(lambda: master.run_line(run)["done"] == "12", 20.0)

@@ -59,7 +59,7 @@ def over(master: Master, run: int) -> None:
 
 
 def kill_runner(master: Master) -> None:
-    (runner,) = master.children("master.runner")
+    (runner,) = master.children("master.runner.main")
     os.kill(runner, signal.SIGKILL)
 
 
@@ -99,7 +99,7 @@ def test_a_runner_that_is_killed_in_finish_calls_it_again_and_once_it_has_return
     master.serve()
     again = master.submit(*closing.words, "count=3")
     closing.wait("finished", 2)  # a runner of the first run would have been started before
-    eventually(lambda: master.children("master.runner") == [])
+    eventually(lambda: master.children("master.runner.main") == [])
     assert [sorted(found) for found in closing.finished] == [squares(10), squares(3)]
     assert (master.run_line(run)["state"], master.run_line(again)["state"]) == ("done", "done")
     assert len(closing.lines("collected")) == 13
@@ -135,7 +135,7 @@ def test_a_run_that_was_cancelled_is_finished_with_what_was_done(
     assert master.run_line(run)["state"] == "finishing"
     closing.touch("gate")
     eventually(lambda: master.run_line(run)["state"] == "cancelled")
-    eventually(lambda: master.children("master.runner") == [])
+    eventually(lambda: master.children("master.runner.main") == [])
     assert [sorted(found) for found in closing.finished] == [squares(4)]
     assert not master.process.lines("the runner of run")
 
@@ -217,7 +217,7 @@ def test_an_exception_in_finish_is_told_with_its_traceback_and_does_not_loop(
     master.process.kill()
     master.serve()
     assert master.run_line(run)["collect_errors"] == "1"
-    assert master.children("master.runner") == []
+    assert master.children("master.runner.main") == []
     assert len(closing.finished) == 1
 
 

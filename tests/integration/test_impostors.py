@@ -15,10 +15,10 @@ from multiprocessing import connection
 
 import pytest
 
-from queue_manager import handshake, pickles
-from queue_manager.framing import frame
-from queue_manager.messages import Hello, encode
 from queue_manager.names import EXCHANGE
+from queue_manager.wire import handshake, pickles
+from queue_manager.wire.framing import frame
+from queue_manager.wire.messages import Hello, encode
 from tests.integration.processes import KEY, Master, Place, eventually, stock_pythons
 
 CHALLENGES = {

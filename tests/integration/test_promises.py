@@ -90,7 +90,7 @@ def canary() -> Iterator[Canary]:
 
 def frozen(worker: Process) -> list[int]:
     """SIGSTOP for a worker and its slots, as `docker pause` does it; returns who it was."""
-    pids = [worker.popen.pid, *children(worker.popen.pid, "worker.slot")]
+    pids = [worker.popen.pid, *children(worker.popen.pid, "worker.slot.main")]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     return pids
@@ -243,7 +243,7 @@ def test_a_sigterm_for_a_whole_control_group_charges_no_attempt(master: Master, 
     run = master.submit("once", f"log={log.path}", "lengths=2,2")
     log.wait("S", 2)
     # A busy machine may not let this test go on for a while: the worker hears all of it together.
-    slots = children(worker.popen.pid, "worker.slot")
+    slots = children(worker.popen.pid, "worker.slot.main")
     os.kill(worker.popen.pid, signal.SIGSTOP)
     for pid in (*slots, worker.popen.pid):
         os.kill(pid, signal.SIGTERM)
@@ -296,14 +296,16 @@ def sleepers(master: Master) -> list[str]:
     """Processes of this test that were forked from a slot: they look like one, and are none."""
     mark = f"MASTER_DATA={master.settings['MASTER_DATA']}".encode()
     workers = [p.popen.pid for p in master.started if hasattr(p, "log_path")]
-    slots = {slot for pid in workers for slot in children(pid, "worker.slot")}
+    slots = {slot for pid in workers for slot in children(pid, "worker.slot.main")}
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in slots:
             continue
         with contextlib.suppress(OSError):  # it has ended meanwhile
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"worker.slot" in words and mark in (entry / "environ").read_bytes().split(b"\0"):
+            if b"worker.slot.main" in words and mark in (entry / "environ").read_bytes().split(
+                b"\0"
+            ):
                 found.append(entry.name)
     return found
 

@@ -21,7 +21,7 @@ def test_a_quota_is_exact_over_kill_9_of_runner_and_master(master: Master) -> No
         return found is not None and int(found[1]) >= count
 
     eventually(lambda: dropped(3), what="some tasks were dropped")
-    (runner,) = master.children("master.runner")
+    (runner,) = master.children("master.runner.main")
     os.kill(runner, signal.SIGKILL)
     eventually(lambda: dropped(12), what="more were dropped")
     master.worker()

@@ -10,8 +10,9 @@ import sys
 import termios
 import threading
 
-from tests.integration.processes import Master, Place, eventually
 from tests.unit.master.test_progress import screen
+
+from tests.integration.processes import Master, Place, eventually
 
 LINE = re.compile(r"report (\d+)\+1 of 70 by (\d+), left (\d+\.\d) s")
 
@@ -25,7 +26,7 @@ def test_a_report_comes_while_the_run_goes_on_and_once_more_at_its_end(master: M
     done, runner, left_s = int(first[1]), int(first[2]), float(first[3])
     assert 1 <= done <= 68
     assert left_s > 0.0
-    assert master.children("master.runner") == [runner]
+    assert master.children("master.runner.main") == [runner]
     master.process.says("^finished in 1 thread", 20.0)  # on stderr, so behind the last report
     master.process.says(rf"^run {run} \(telling\): 69 tasks done, 1 dead letter ")
     log = master.process.log

@@ -40,7 +40,7 @@ def test_tasks_that_never_yields_holds_nobody_up(master: Master) -> None:
 def test_a_runner_that_is_killed_goes_on_behind_what_was_accepted(master: Master) -> None:
     run = master.submit("count_up", "count=60", "yield_s=0.02")
     eventually(lambda: int(master.run_line(run)["tasks"]) >= 10, what="some tasks are accepted")
-    (runner,) = master.children("master.runner")
+    (runner,) = master.children("master.runner.main")
     os.kill(runner, signal.SIGKILL)
     master.process.says(rf"the runner of run {run} \(count_up\) was killed by SIGKILL")
     master.worker()
@@ -57,10 +57,12 @@ def test_a_killed_collect_repeats_at_most_the_last_tenth_of_a_second(master: Mas
     collected = master.process.lines
     for reached in (60, 180):
         eventually(lambda reached=reached: len(collected("collected")) >= reached)
-        (runner,) = master.children("master.runner")
+        (runner,) = master.children("master.runner.main")
         os.kill(runner, signal.SIGKILL)
         master.process.says(rf"the runner of run {run} \(slow_collect\) was killed by SIGKILL")
-        eventually(lambda runner=runner: master.children("master.runner") not in ([], [runner]))
+        eventually(
+            lambda runner=runner: master.children("master.runner.main") not in ([], [runner])
+        )
     master.process.says(rf"run {run} \(slow_collect\): 300 tasks done", 30.0)
     times = Counter(line.split()[-1] for line in collected("collected"))
     assert len(times) == 300
@@ -107,7 +109,7 @@ def test_a_runner_that_is_killed_while_it_only_waits_never_stalls_its_run(
 
 def _waiting(master: Master) -> list[int]:
     """The runner, when it has said hello and had time to ask for its outcomes."""
-    runners = master.children("master.runner")
+    runners = master.children("master.runner.main")
     return runners if "\nrunner " in master.status() else []
 
 
@@ -183,7 +185,7 @@ def test_a_runner_that_closes_its_connection_is_started_again(master: Master) ->
 def test_a_runner_that_is_stopped_by_a_signal_is_told(master: Master) -> None:
     run = master.submit("endless")
     eventually(lambda: "\nrunner " in master.status())
-    (runner,) = master.children("master.runner")
+    (runner,) = master.children("master.runner.main")
     os.kill(runner, signal.SIGSTOP)
     eventually(lambda: f"kill -CONT {runner}" in master.status())
     os.kill(runner, signal.SIGCONT)

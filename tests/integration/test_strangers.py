@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from queue_manager import handshake, tls
-from queue_manager.framing import frame
-from queue_manager.transport import connect
+from queue_manager.wire import handshake, tls
+from queue_manager.wire.framing import frame
+from queue_manager.wire.transport import connect
 from tests.integration.processes import KEY, Master, eventually
 
 MIB = 1024 * 1024

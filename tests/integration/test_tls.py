@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from queue_manager import QueueManager, handshake, tls
+from queue_manager import QueueManager
+from queue_manager.client.link import Link
 from queue_manager.errors import ConnectionLostError, TlsError, WrongKeyError
-from queue_manager.framing import frame
-from queue_manager.link import Link
-from queue_manager.messages import AskStatus, Hello, Status
-from queue_manager.transport import SecureConnection, open_socket
+from queue_manager.wire import handshake, tls
+from queue_manager.wire.framing import frame
+from queue_manager.wire.messages import AskStatus, Hello, Status
+from queue_manager.wire.transport import SecureConnection, open_socket
 from tests.chaos.processes import wait_for
 from tests.integration.processes import KEY, Master, Place
 

@@ -7,7 +7,7 @@ from master.broker.lease import Session
 from master.broker.run import Run
 from master.broker.window import Window
 from master.changes import QUEUE_RUN, GroupRecord, StrayRecord
-from queue_manager.records import BLOCK_TASKS
+from queue_manager.wire.records import BLOCK_TASKS
 from tests.memory_store import all_runs
 
 from .driver import Driver

@@ -14,13 +14,13 @@ from master.broker.claims import parts_of
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
-from master.follow import FollowUps, Fresh
-from master.store import Store
-from master.turn import Turn, know, know_all, seek
+from master.server.admission import FollowUps, Fresh
+from master.store.contract import Store
+from master.turn.turn import Turn, know, know_all, seek
 from queue_manager.errors import QueueError, StoreError
-from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
-from queue_manager.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
-from queue_manager.records import Lease as LeaseMessage
+from queue_manager.wire.messages import Exchange, Hello, Leases, Revoked, Welcome
+from queue_manager.wire.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
+from queue_manager.wire.records import Lease as LeaseMessage
 from tests.memory_store import all_runs
 
 from .judge import Judge
@@ -66,7 +66,7 @@ class Connection:
 
 @dataclass(slots=True)
 class Step:
-    """One part of a turn, as in `master.turn`. told: called when it is on disk."""
+    """One part of a turn, as in `master.turn.turn`. told: called when it is on disk."""
 
     stage: Callable[[float, float], Answer | None]
     waits: bool = True

@@ -10,7 +10,7 @@ from master.broker.lease import Lease, Session
 from master.broker.leasing import ALONE_S
 from master.broker.waiting import RESERVE_S
 from master.changes import QUEUE_RUN, Changes
-from queue_manager.records import GroupLimit, HeldLease, NewBlock, RunOptions, RunQuota
+from queue_manager.wire.records import GroupLimit, HeldLease, NewBlock, RunOptions, RunQuota
 
 from .truth import SOON, Pause, Task, TrueRun, Truth, check
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
-from queue_manager.records import GroupLimit, RunOptions
+from queue_manager.wire.records import GroupLimit, RunOptions
 
 SOON = 1e-6
 """Sums of seconds are not exact."""

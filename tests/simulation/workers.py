@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from queue_manager import codec
-from queue_manager.messages import Exchange, Hello, Leases, Revoked, Welcome
-from queue_manager.records import (
+from queue_manager.wire.messages import Exchange, Hello, Leases, Revoked, Welcome
+from queue_manager.wire.records import (
     Done,
     Failed,
     GroupLimit,
@@ -19,7 +19,7 @@ from queue_manager.records import (
     Released,
     RunQuota,
 )
-from queue_manager.records import Lease as LeaseMessage
+from queue_manager.wire.records import Lease as LeaseMessage
 
 from .driver import CLOSED, DOWN, Connection, Driver
 

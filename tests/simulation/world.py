@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from master import turn
 from master.broker import lane, leasing, run, window
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
-from master.store.sqlite import SqliteStore
+from master.store.sqlite.engine import SqliteStore
+from master.turn import turn
 from queue_manager.errors import RefusedError
-from queue_manager.records import GroupLimit, NewBlock, RunOptions
+from queue_manager.wire.records import GroupLimit, NewBlock, RunOptions
 from tests import memory_store
 from tests.memory_store import MemoryStore
 

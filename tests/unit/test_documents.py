@@ -12,7 +12,7 @@ import click
 import pytest
 
 from jobs import images
-from master.cli import commands as qm
+from master.cli.main import commands as qm
 from queue_manager import Options, Result, Task
 from queue_manager.settings import Settings
 from tests.documents import blocks, essence

@@ -1,10 +1,13 @@
-"""The house rules that no type checker holds: who imports whom."""
+"""The house rules that no type checker holds: who imports whom, and which rooms the tour names."""
 
 from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,12 +20,73 @@ ALLOWED = {
     "worker": {"worker", "queue_manager"},
     "jobs": {"jobs", "queue_manager"},
 }
+TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
+    f"queue_manager.{name}" for name in ("settings", "terminal")
+}
+ROOMS = {
+    "queue_manager.job": {"queue_manager.wire", *TOP},
+    "queue_manager.wire": TOP,
+    "queue_manager.server": {"queue_manager.wire", *TOP},
+    "queue_manager.client": {"queue_manager.wire", *TOP},
+    "master.broker": {"master.changes"},
+    "master.store": {"master.changes"},
+    "master.turn": {"master.broker", "master.store", "master.changes"},
+    "master.processes": {"master.broker", "master.turn", "master.changes"},
+    "master.jobs": {"master.broker", "master.turn", "master.changes", "master.processes"},
+    "master.observe": {"master.broker", "master.turn", "master.changes", "master.processes"},
+    "master.stock": {"master.broker", "master.turn", "master.changes", "master.observe"},
+    "master.server": {
+        f"master.{room}"
+        for room in ["broker", "store", "turn", "changes", "processes", "jobs", "observe", "stock"]
+    },
+    "master.runner": set[str](),
+    "master.cli": {
+        f"master.{room}" for room in ["broker", "jobs", "observe", "processes", "server", "turn"]
+    },
+    "worker.ipc": set[str](),
+    "worker.slot": {"worker.ipc"},
+    "worker.processes": set[str](),
+    "worker.jobs": set[str](),
+    "worker.supervisor": {"worker.ipc", "worker.processes", "worker.jobs"},
+}
+"""What the modules of a room may import from the same package, beside their own room."""
+
+CHILDREN = {
+    "master.runner.main": {"master.runner"},
+    "master.jobs.check": {"master.jobs", "master.processes"},
+    "worker.slot.main": {"worker.slot", "worker.ipc"},
+    "worker.processes.guardian": {"worker.processes"},
+}
+"""The programs of child processes, and the rooms that such a process may have in memory."""
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")
+
+
+def is_module(name: str) -> bool:
+    path = REPO / Path(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The full names of all modules that a file imports, wherever in it."""
+    """The full names of all modules that a file imports, wherever in it, also for types alone."""
+    yield from _imports(path, ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+def imports_at_run_time(path: Path) -> set[str]:
+    """The modules of the project that a file needs when it runs."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()
+    found = set(_imports(path, ast.walk(tree)))
+    return {name for name in found if name.split(".")[0] in PACKAGES and is_module(name)}
+
+
+def _imports(path: Path, nodes: Iterator[ast.AST]) -> Iterator[str]:
     here = path.relative_to(REPO).with_suffix("").parts
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -30,6 +94,11 @@ def imports(path: Path) -> Iterator[str]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def room_of(module: str) -> str:
+    """`master.broker` of `master.broker.lane`; a module at the top of a package is its own room."""
+    return ".".join(module.split(".")[:2])
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -45,6 +114,54 @@ def test_packages_import_only_what_they_may(package: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_what_is_below_them(room: str) -> None:
+    package = room.split(".")[0]
+    files = list((REPO / Path(*room.split("."))).rglob("*.py"))
+    assert files
+    wrong = {
+        (str(path.relative_to(REPO)), name)
+        for path in files
+        for name in imports_at_run_time(path)
+        if name.startswith(f"{package}.") and room_of(name) not in {room, *ROOMS[room]}
+    }
+    assert not wrong
+
+
+def test_every_room_has_a_rule() -> None:
+    there = {
+        module_of(path.parent)
+        for package in ("queue_manager", "master", "worker")
+        for path in (REPO / package).glob("*/__init__.py")
+    }
+    assert there == set(ROOMS)
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    files = {
+        module_of(path): path for package in PACKAGES for path in (REPO / package).rglob("*.py")
+    }
+    graph = {module: imports_at_run_time(path) - {module} for module, path in files.items()}
+    for module, path in files.items():
+        if path.name == "__init__.py":  # a package is complete when its parts are
+            continue
+        graph[module] = {name for name in graph[module] if files[name].name != "__init__.py"}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle: {error.args[1]}")
+
+
+@pytest.mark.parametrize("program", CHILDREN)
+def test_a_child_process_has_no_code_of_the_process_that_started_it(program: str) -> None:
+    code = f"import sys, {program}; print(*sys.modules)"
+    words = [sys.executable, "-c", code]
+    loaded = subprocess.run(words, cwd=REPO, check=True, capture_output=True, text=True, timeout=60)
+    rooms = {room_of(name) for name in loaded.stdout.split() if "." in name}
+    ours = {name for name in rooms if name.split(".")[0] in ("master", "worker")}
+    assert ours <= CHILDREN[program]
+
+
 def test_jobs_use_only_the_public_names_of_the_queue_manager() -> None:
     import queue_manager
 
@@ -58,12 +175,8 @@ def test_jobs_use_only_the_public_names_of_the_queue_manager() -> None:
     "path", [*(REPO / "master/broker").glob("*.py"), REPO / "master/changes.py"]
 )
 def test_the_broker_knows_no_sockets_sql_threads_or_clock(path: Path) -> None:
-    """And nothing that it imports of `master` does."""
     forbidden = {"socket", "sqlite3", "threading", "time", "asyncio", "datetime", "os", "selectors"}
-    found = set(imports(path))
-    assert not {name.split(".")[0] for name in found} & forbidden
-    ours = {name.split(".")[1] for name in found if name.startswith("master.")}
-    assert ours <= {"broker", "changes"}
+    assert not {name.split(".")[0] for name in imports(path)} & forbidden
 
 
 def test_the_server_imports_no_code_of_the_users() -> None:
@@ -72,22 +185,25 @@ def test_the_server_imports_no_code_of_the_users() -> None:
     The version of a job is that of its files, which are read and parsed, not run.
     """
     loaders = {
-        path.name
+        module_of(path)
         for path in (REPO / "master").rglob("*.py")
         if any(
-            name.startswith("queue_manager.loading.")
+            name.startswith("queue_manager.job.loading.")
             and not name.endswith((".job_version", ".job_files", ".version_of"))
             for name in imports(path)
         )
     }
-    assert loaders == {"runner.py", "check.py"}
+    assert loaders == {"master.runner.main", "master.jobs.check"}
 
 
-@pytest.mark.parametrize("package", ["queue_manager", "master", "worker"])
-def test_the_tour_of_the_house_names_every_module(package: str) -> None:
+@pytest.mark.parametrize("room", ["queue_manager", "master", "worker", *ROOMS])
+def test_the_tour_of_the_house_names_every_module(room: str) -> None:
+    """Each room has a paragraph that names its modules, those of its folders included."""
     text = (REPO / "docs" / "design.md").read_text("utf-8").partition("## A tour of the house")[2]
-    room = text.partition(f"**{package}/**")[2].partition("\n**")[0]
-    told = set(re.findall(r"`(\w+)`", room))
-    there = {path.stem for path in (REPO / package).glob("*.py") if path.stem[:2] != "__"}
-    assert there
+    folder = room.replace(".", "/")
+    _, title, rest = text.partition(f"**{folder}/**")
+    assert title, f"the tour has no room {folder}/"
+    told = set(re.findall(r"`(\w+)`", rest.partition("\n**")[0]))
+    files = (REPO / folder).rglob("*.py") if "." in room else (REPO / folder).glob("*.py")
+    there = {path.stem for path in files if path.stem[:2] != "__"}
     assert there - told == set()

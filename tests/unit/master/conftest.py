@@ -12,16 +12,24 @@ from typing import Any, Literal, cast
 import pytest
 
 from master.broker import Broker
-from master.delivery import Delivery
-from master.failures import FailureLog
-from master.follow import FollowUps
-from master.runs import Runs
+from master.observe.failures import FailureLog
+from master.server.admission import FollowUps
+from master.server.runs import Runs
+from master.server.workers import Workers
 from master.stock import ResultQueue, Rounds, StockSessions, TaskQueue
-from master.turn import Turn
-from master.workers import Workers
-from queue_manager.messages import Exchange, Hello, Leases, Reply, Revoked, Welcome, decode_reply
-from queue_manager.peer import Peer
-from queue_manager.records import HeldLease, Lease, Outcome, RunOptions
+from master.stock.delivery import Delivery
+from master.turn.turn import Turn
+from queue_manager.server.connection import Peer
+from queue_manager.wire.messages import (
+    Exchange,
+    Hello,
+    Leases,
+    Reply,
+    Revoked,
+    Welcome,
+    decode_reply,
+)
+from queue_manager.wire.records import HeldLease, Lease, Outcome, RunOptions
 from tests.memory_store import MemoryStore, all_runs
 
 from .desk import block
@@ -205,7 +213,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[JumpingLoop]:
     """A loop whose time is the time of all modules of the master."""
     made = JumpingLoop()
     clock = SimpleNamespace(monotonic=made.time, time=made.clock)
-    for module in ("turn", "workers", "stock.sessions"):
+    for module in ("turn.turn", "server.workers", "stock.sessions"):
         monkeypatch.setattr(f"master.{module}.time", clock)
     yield made
     made.close()

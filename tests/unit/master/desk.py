@@ -10,9 +10,9 @@ from master.broker.claims import parts_of
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import Changes
-from master.turn import seek
+from master.turn.turn import seek
 from queue_manager import codec
-from queue_manager.records import HeldLease, NewBlock, RunOptions
+from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
 from tests.memory_store import MemoryStore, all_runs
 
 NOW, WALL = 100.0, 1_000_000.0

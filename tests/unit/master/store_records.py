@@ -16,10 +16,10 @@ from master.changes import (
     StrayRecord,
     StrayState,
 )
-from master.store import Store
-from master.store.sqlite import SqliteStore
+from master.store.contract import Store
+from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
-from queue_manager.records import GroupLimit, RunOptions
+from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.memory_store import MemoryStore
 
 

@@ -16,17 +16,17 @@ import msgspec
 import pytest
 
 from queue_manager import codec
-from queue_manager.loading import job_version
-from queue_manager.messages import Exchange, Leases, Revoked, Welcome
-from queue_manager.records import Done, Failed, HeldLease, Lease, Released
+from queue_manager.job.loading import job_version
 from queue_manager.settings import Settings
-from worker.board import Board
-from worker.orphans import adopt
-from worker.pipe import Frames, Give, Report, SlotEnd, decode_report, frame
-from worker.printed import Printed
-from worker.reporter import Watch
-from worker.slot import Slot
-from worker.supervisor import Supervisor
+from queue_manager.wire.messages import Exchange, Leases, Revoked, Welcome
+from queue_manager.wire.records import Done, Failed, HeldLease, Lease, Released
+from worker.ipc.pipe import Frames, Give, Report, SlotEnd, decode_report, frame
+from worker.ipc.shared_page import Board
+from worker.processes.orphans import adopt
+from worker.slot.main import Slot
+from worker.slot.reporter import Watch
+from worker.slot.stdio import Printed
+from worker.supervisor.supervisor import Supervisor
 
 DEADLINE_S = 20.0
 
@@ -34,13 +34,13 @@ DEADLINE_S = 20.0
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ignores SIGTERM is killed after 0.3 s; one test waits for the real 2 s."""
-    monkeypatch.setattr("worker.slots.GRACE_S", 0.3)
+    monkeypatch.setattr("worker.supervisor.slot_process.GRACE_S", 0.3)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits behind a task stays there: on a busy machine a start alone may take the 1 s."""
-    monkeypatch.setattr("worker.limits.LONG_S", 60.0)
+    monkeypatch.setattr("worker.supervisor.deadlines.LONG_S", 60.0)
 
 
 class Jobs:

@@ -44,7 +44,7 @@ class Worker:
             [t.joinpath("children").read_text() for t in path.iterdir()] if path.exists() else []
         )
         pids = [int(pid) for word in words for pid in word.split()]
-        return [pid for pid in pids if b"worker.slot" in _command(pid)]
+        return [pid for pid in pids if b"worker.slot.main" in _command(pid)]
 
 
 def _command(pid: int) -> bytes:
@@ -150,7 +150,7 @@ def test_the_worker_is_light() -> None:
 
 def test_a_slot_starts_without_asyncio() -> None:
     """Slots are replaced when they die: what they import delays the next task."""
-    code = "import sys, worker.slot; print('asyncio' in sys.modules)"
+    code = "import sys, worker.slot.main; print('asyncio' in sys.modules)"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -204,8 +204,8 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_worker(
 
 FAULTY = """
 import sys
-from queue_manager import link
-from worker import supervisor
+from queue_manager.client import link
+from worker.supervisor import supervisor
 from worker.__main__ import main
 
 async def ends(*_): {body}

@@ -10,8 +10,8 @@ from jobs.crawl.asked import Hosts, Start, Types
 from jobs.crawl.pictures import TYPES
 from jobs.crawl.site import Site, unpacked
 from jobs.images import tasks
-from queue_manager.arguments import parse_arguments
 from queue_manager.errors import ArgumentError
+from queue_manager.job.arguments import parse_arguments
 
 START = "start=http://site.test/"
 

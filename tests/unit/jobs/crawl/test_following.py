@@ -11,8 +11,8 @@ from jobs.crawl.following import AGAIN, IMAGE, PAGE, SHEET, Follower, Handed, ke
 from jobs.crawl.links import Found
 from jobs.crawl.site import Site, unpacked
 from queue_manager import Quota, Result, Task
-from queue_manager.records import Done
-from worker.outcomes import branch
+from queue_manager.wire.records import Done
+from worker.ipc.outcomes import branch
 
 START = "http://site.test/"
 MOST_PAYLOAD = 1024 * 1024

@@ -1,0 +1,144 @@
+"""The commands that ask a serving master to do something, or how it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+
+from queue_manager.errors import OutputError, ReaderGoneError
+from queue_manager.settings import Settings
+from queue_manager.wire.messages import (
+    Accepted,
+    AskRuns,
+    AskSessions,
+    AskStatus,
+    CancelRun,
+    ForgetRun,
+    Request,
+    RetryRun,
+    RunList,
+    RunStarted,
+    SessionList,
+    StartRun,
+    Status,
+)
+from queue_manager.wire.records import RunStatus
+
+from ..observe.run_line import ended_line
+from .client import Asking, connected
+from .printing import say, tell, write
+from .progress import Progress
+from .status_text import foot_lines, head_lines, run_lines, session_lines, status_lines
+
+POLL_S = 0.3
+
+
+async def submit_run(
+    settings: Settings, authkey: bytes, job: str, words: list[str], key: str | None, wait: bool
+) -> int:
+    """Ask for a run; prints its id. An empty key is none. Returns the exit code."""
+    key = key or None
+    async with connected(settings, authkey) as asking:
+        started = await _start(asking, partial(StartRun, job=job, words=words, key=key), key)
+        try:
+            say(str(started.run))
+        except ReaderGoneError:
+            raise
+        except OutputError as error:
+            raise OutputError(f"run {started.run} was started; {error}") from error
+        if not wait:
+            return 0
+        try:
+            run = await _followed(asking, started.run, job)
+        except asyncio.CancelledError:  # Ctrl-C: it ends this command, and not the run
+            tell(f"run {started.run} goes on: qm status {started.run}, or qm cancel {started.run}")
+            raise
+    tell("; ".join([ended_line(run.run, run), *run.why[:1]]))
+    return 0 if run.state == "done" else 1
+
+
+async def _followed(asking: Asking, number: int, label: str) -> RunStatus:
+    """How a run has ended, with its progress until then."""
+    with Progress(label) as progress:
+        run = await run_status(asking, number)
+        while run.state in ("active", "finishing"):
+            progress.show(run.done + run.dead, run.tasks, run.dead)
+            await asyncio.sleep(POLL_S)
+            run = await run_status(asking, number)
+    return run
+
+
+async def _start(asking: Asking, make: Callable[[int], StartRun], key: str | None) -> RunStarted:
+    if key is not None:  # asked twice it gives the same run
+        return await asking.again(make, RunStarted)
+    return await asking.once(make, RunStarted, "whether the run was started (--key helps)")
+
+
+async def run_status(asking: Asking, run: int) -> RunStatus:
+    """How one run is."""
+    status = await asking.again(partial(AskStatus, run=run), Status)
+    return status.runs[0]
+
+
+async def show_status(
+    settings: Settings, authkey: bytes, run: int | None, everything: bool = False
+) -> int:
+    """Print how the master is. everything: also all ended runs. Returns the exit code."""
+    async with connected(settings, authkey) as asking:
+        status = await asking.again(partial(AskStatus, run=run), Status)
+        if everything:
+            await _show_all(asking, status)
+            return 0
+    say(*status_lines(status))
+    return 0
+
+
+async def _show_all(asking: Asking, status: Status) -> None:
+    """Page by page: any number of runs and sessions, and no more than a page of them at a time."""
+    write(head_lines(status))
+    write(run_lines(status.runs))
+    last, over = status.last_run, not status.more_runs
+    while not over:
+        runs = await asking.again(partial(AskRuns, after=last), RunList)
+        write(islice(run_lines(runs.runs), 1, None))
+        last, over = runs.last, runs.over or not runs.runs
+    write([""])
+    write(session_lines(status.sessions))
+    last, over = status.last_session, not status.more_sessions
+    while not over:
+        sessions = await asking.again(partial(AskSessions, after=last), SessionList)
+        write(session_lines(sessions.sessions))
+        last, over = sessions.last, sessions.over or not sessions.sessions
+    write(foot_lines(status))
+
+
+async def retry_run(settings: Settings, authkey: bytes, run: int) -> int:
+    """Have the dead letters of a run tried again. Returns the exit code."""
+    count = await _change(settings, authkey, partial(RetryRun, run=run), "retried")
+    letters = f"{count:,} dead letter{'s go' if count != 1 else ' goes'}"
+    say(f"run {run}: {letters} back" if count else f"run {run}: it has no dead letters")
+    return 0
+
+
+async def cancel_run(settings: Settings, authkey: bytes, run: int) -> int:
+    """End a run now. Returns the exit code."""
+    count = await _change(settings, authkey, partial(CancelRun, run=run), "cancelled")
+    say(f"run {run}: {count:,} task{'s' * (count != 1)} cancelled")
+    return 0
+
+
+async def forget_run(settings: Settings, authkey: bytes, run: int) -> int:
+    """Delete an ended run. Returns the exit code."""
+    count = await _change(settings, authkey, partial(ForgetRun, run=run), "forgotten")
+    say(f"run {run}: gone, with {count:,} task{'s' * (count != 1)} and their results")
+    return 0
+
+
+async def _change(
+    settings: Settings, authkey: bytes, make: Callable[[int], Request], done: str
+) -> int:
+    async with connected(settings, authkey) as asking:
+        accepted = await asking.once(make, Accepted, f"whether the run was {done}")
+    return accepted.tasks

@@ -1,0 +1,194 @@
+"""The commands. Each reads the environment once, and says what is wrong with it in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+
+from queue_manager import __version__
+from queue_manager.authkey import find_authkey, hide_key, master_authkey
+from queue_manager.errors import QueueError, ReaderGoneError
+from queue_manager.settings import Settings, load_settings
+from queue_manager.terminal import is_text, log_to
+
+from .printing import check_output, take_over, tell
+
+
+class _Number(click.ParamType[int]):
+    """The number of a run or a task, as `qm status` prints it."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+            what = param.name if param is not None else self.name
+            raise click.UsageError(f"{text!r} is no number of a {what}, such as 1", ctx)
+        return int(text)
+
+
+NUMBER = _Number()
+_MOST_DIGITS = 18  # below 2**62
+
+
+def main() -> None:
+    """`qm`: run one command and exit with its code; whatever is wrong is one line."""
+    take_over()
+    log_to(logging.StreamHandler())
+    sys.exit(_checked() or _run())
+
+
+def _checked() -> int:
+    """2 if a word is no text: what it says could not travel."""
+    for word in sys.argv[1:]:
+        if not is_text(word):
+            shown = os.fsencode(word).decode("utf-8", "backslashreplace")
+            tell(f"qm: {shown!r} is no UTF-8".replace("\\\\", "\\"))
+            return 2
+    return 0
+
+
+def _run() -> int:
+    try:
+        code: int = commands.main(prog_name="qm", standalone_mode=False)
+        sys.stdout.flush()
+        return code
+    except click.UsageError as error:
+        return _usage(error)
+    except ReaderGoneError:
+        return 0  # `qm results 1 | head` is no error
+    except QueueError as error:
+        tell(f"qm: {error}")
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+
+
+def _usage(error: click.UsageError) -> int:
+    if error.ctx is not None and error.ctx.command is commands and len(sys.argv) == 1:
+        click.echo(error.ctx.get_help(), err=True)  # `qm` alone
+    else:
+        words = error.ctx.command_path if error.ctx is not None else "qm"
+        tell(f"qm: {error.format_message().rstrip('.')} (see `{words} --help`)")
+    return error.exit_code
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="quartermaster")
+def commands() -> None:
+    """Quartermaster: a task queue on the network, on Python's own BaseManager."""
+
+
+@commands.command()
+def serve() -> int:
+    """Serve the queues; seed the job JOB with JOB_ARGS once."""
+    from .serve import serve as serve_master
+
+    return _code(lambda s: serve_master(s, master_authkey(s)), prints=False)
+
+
+@commands.command()
+@click.argument("job")
+@click.argument("arguments", nargs=-1)
+def run(job: str, arguments: tuple[str, ...]) -> int:
+    """Run JOB from start to end by itself, with a local worker. ARGUMENTS: NAME=VALUE ..."""
+    from .run_local import run_alone
+
+    words = list(arguments)
+    return _code(lambda s: run_alone(s, master_authkey(s), job, words), prints=False)
+
+
+@commands.command()
+@click.argument("job")
+@click.argument("arguments", nargs=-1)
+@click.option("--wait", is_flag=True, help="Stay until it has ended; exit 1 on dead letters.")
+@click.option("--key", help="The same key gives the same run, never a second.")
+def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) -> int:
+    """Ask a serving master for a run of JOB; prints its id."""
+    from .commands import submit_run
+
+    words = list(arguments)
+    return _code(lambda s: submit_run(s, find_authkey(s), job, words, key, wait))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER, required=False)
+@click.option("--all", "everything", is_flag=True, help="Also all ended runs, not the newest only.")
+def status(run: int | None, everything: bool) -> int:
+    """Show runs, workers and clients, and why nothing moves."""
+    from .commands import show_status
+
+    everything = everything and run is None
+    return _code(lambda s: show_status(s, find_authkey(s), run, everything))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
+def results(run: int, form: str) -> int:
+    """Print the ended tasks of RUN in task order, while it goes on too."""
+    from .listings import show_results
+
+    return _code(lambda s: show_results(s, find_authkey(s), run, form))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+@click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text")
+def failed(run: int, form: str) -> int:
+    """Print the dead letters of RUN with their evidence."""
+    from .listings import show_failed
+
+    return _code(lambda s: show_failed(s, find_authkey(s), run, form))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+@click.argument("task", type=NUMBER)
+def show(run: int, task: int) -> int:
+    """Show one TASK of RUN, and what its last bad try printed."""
+    from .listings import show_task
+
+    return _code(lambda s: show_task(s, find_authkey(s), run, task))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+def retry(run: int) -> int:
+    """Try the dead letters of RUN again, with its job as it is."""
+    from .commands import retry_run
+
+    return _code(lambda s: retry_run(s, find_authkey(s), run))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+def cancel(run: int) -> int:
+    """End RUN now, its running tasks too. What is done stays."""
+    from .commands import cancel_run
+
+    return _code(lambda s: cancel_run(s, find_authkey(s), run))
+
+
+@commands.command()
+@click.argument("run", type=NUMBER)
+def forget(run: int) -> int:
+    """Delete an ended RUN with its tasks and results."""
+    from .commands import forget_run
+
+    return _code(lambda s: forget_run(s, find_authkey(s), run))
+
+
+def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bool = True) -> int:
+    """Run a command; its exit code. prints: what it does is told on standard output."""
+    if prints:
+        check_output()
+    settings = load_settings()
+    hide_key()
+    return asyncio.run(command(settings))

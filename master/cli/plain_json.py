@@ -1,0 +1,159 @@
+"""Plain data as JSON, exactly: what JSON lacks is an object with one key that begins with `$`."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import json
+import math
+import reprlib
+import uuid
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from queue_manager import codec
+from queue_manager.terminal import STEERING
+from queue_manager.wire.records import DeadLetter, ResultBlock
+
+FIELDS = ("run", "task", "key", "state", "attempts", "payload", "result", "error")
+LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed")
+
+
+_DEEPEST = 400
+_LONG = 10**4300
+"""Python reads no whole number of more digits, unless it is told to (`sys.int_info`).
+
+Nor does it write one: for good reason, as a million digits take it seconds. Hexadecimal ones are
+read and written at once, at any size: `int(text, 16)`.
+"""
+
+
+class Line(dict[str, Any]):
+    """One ended task, with the fields of `FIELDS`, or one dead letter with `LETTER_FIELDS`."""
+
+    def json(self) -> str:
+        """As one line of JSON."""
+        return _dumped(self)
+
+    def cells(self) -> list[Any]:
+        """As cells of CSV: texts as they are, everything else as JSON, None as an empty cell."""
+        plain = (str, type(None))
+        return [v if isinstance(v, plain) else _dumped(v) for v in self.values()]
+
+
+def _dumped(value: Any) -> str:
+    """What JSON may hold as it is, but steers the terminal of who looks at it, is written out."""
+    text = json.dumps(value, ensure_ascii=False)
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def shown(value: Any) -> str:
+    """Plain data as Python writes it, for people; as JSON where a whole number is too long."""
+    if isinstance(value, codec.Undecodable):
+        return f"(can't be decoded: {value.error})"
+    try:
+        return repr(value)
+    except ValueError:
+        return _dumped(to_json(value))
+
+
+def to_json(value: Any) -> Any:
+    """The JSON-able form of plain data; ints stay exact at any size.
+
+    What contains itself, or is nested too deeply for JSON, is described only: `{"$repr": text}`.
+    """
+    try:
+        return _to_json(value, 0)
+    except RecursionError:
+        return {"$repr": reprlib.repr(value)}
+
+
+def _to_json(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise RecursionError
+    kind = type(value)
+    if value is None or kind in (bool, str):
+        return value
+    if kind is int:
+        return value if -_LONG < value < _LONG else {"$int": hex(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if kind is list:
+        return [_to_json(item, depth + 1) for item in value]
+    if kind is dict:
+        return _object(value, depth)
+    return _tagged(value, depth)
+
+
+def _object(value: dict[Any, Any], depth: int) -> Any:
+    plain = all(type(key) is str for key in value)
+    if plain and not (len(value) == 1 and next(iter(value)).startswith("$")):
+        return {key: _to_json(item, depth + 1) for key, item in value.items()}
+    pairs = [[_to_json(x, depth + 1) for x in pair] for pair in value.items()]
+    return {"$dict": pairs}
+
+
+def _tagged(value: Any, depth: int) -> dict[str, Any]:
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, tuple | set | frozenset):
+        return {f"${type(value).__name__}": [_to_json(item, depth + 1) for item in value]}
+    if isinstance(value, datetime.timedelta):
+        return {"$timedelta": [value.days, value.seconds, value.microseconds]}
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return {f"${type(value).__name__}": value.isoformat()}
+    if isinstance(value, decimal.Decimal):
+        return {"$decimal": str(value)}
+    if isinstance(value, uuid.UUID):
+        return {"$uuid": str(value)}
+    if isinstance(value, codec.Undecodable):
+        return {"$undecodable": str(value.error)}
+    return {f"${type(value).__name__}": repr(value)}
+
+
+def lines_of(run: int, block: ResultBlock) -> Iterator[Line]:
+    """The ended tasks of a block, in task order."""
+    payloads = codec.decode_each(block.body, 0, block.count)
+    ended: dict[int, tuple[str, Any, str, int]] = {}
+    for range_ in block.ended:
+        results = codec.decode_each(range_.results, 0, range_.stop - range_.start)
+        for position, result in zip(range(range_.start, range_.stop), results, strict=True):
+            attempts = block.attempts.get(block.first + position, 0) + 1
+            ended[position] = ("done", to_json(result), "", attempts)
+    for letter in block.dead:
+        position = letter.task - block.first
+        ended[position] = ("dead", None, letter.error, letter.attempts)
+    for position, (state, result, error, attempts) in sorted(ended.items()):
+        key = None if block.keys is None else block.keys[position]
+        payload = to_json(payloads[position])
+        task = block.first + position
+        values = (run, task, key, state, attempts, payload, result, error or None)
+        yield Line(zip(FIELDS, values, strict=True))
+
+
+class Letter(NamedTuple):
+    """A dead letter with the task that it is of."""
+
+    run: int
+    letter: DeadLetter
+    key: str | None
+    payload: Any
+
+    @property
+    def line(self) -> Line:
+        """With the fields of `LETTER_FIELDS`."""
+        found = self.letter
+        payload = to_json(self.payload)
+        values = (self.run, found.task, self.key, "dead", found.attempts, payload, None)
+        more = (found.error or None, found.losses, found.worker, found.evidence, found.printed)
+        return Line(zip(LETTER_FIELDS, (*values, *more), strict=True))
+
+
+def letters_of(run: int, block: ResultBlock) -> Iterator[Letter]:
+    """The dead letters of a block, in task order."""
+    payloads = codec.decode_each(block.body, 0, block.count)
+    for letter in sorted(block.dead, key=lambda found: found.task):
+        position = letter.task - block.first
+        key = None if block.keys is None else block.keys[position]
+        yield Letter(run, letter, key, payloads[position])

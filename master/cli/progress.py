@@ -1,0 +1,52 @@
+"""A progress bar on a terminal, silence elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from types import TracebackType
+from typing import Any, ClassVar
+
+from ..processes.relay import Relay
+
+
+class Progress:
+    """Shows how many of the tasks known so far have ended. label: in front of the bar."""
+
+    shown: ClassVar[set[Progress]] = set()
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._bar: Any = None
+        self._dead = 0
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=0, desc=self._label, unit=" tasks", unit_scale=True, leave=False)
+            self.shown.add(self)
+            Relay.aside = partial(tqdm.external_write_mode, file=sys.stderr)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self.shown.discard(self)
+            if not self.shown:
+                Relay.aside = None
+            self._bar.close()
+
+    def show(self, ended: int, tasks: int, dead: int = 0) -> None:
+        """How far it is. dead: so many of the ended ones are dead letters."""
+        if self._bar is None:
+            return
+        self._bar.total = tasks
+        if dead != self._dead:
+            self._dead = dead
+            self._bar.set_postfix_str(f"{dead:,} dead" if dead else "")
+        self._bar.update(ended - self._bar.n)

@@ -1,0 +1,181 @@
+"""`run`: one run from start to end by itself, with a worker of its own where that is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import shlex
+import signal
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from queue_manager.errors import RefusedError, StoreBusyError
+from queue_manager.lifeline import die_with, stop_signals
+from queue_manager.settings import Settings
+
+from ..broker.run import Run
+from ..observe.run_line import ended_line
+from ..processes.relay import Relay
+from ..processes.runners import uncollected
+from ..server.service import Service
+from .progress import Progress
+
+log = logging.getLogger("quartermaster.master")
+
+WAIT_FOR_WORKER_S = 5.0
+POLL_S = 0.1
+_WORKER_END_S = 2.0
+"""How long a worker takes to end beside its tasks."""
+
+
+async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[str]) -> int:
+    """Serve, work and collect until the run has ended.
+
+    Returns 0 when every task is done, 1 if any is a dead letter or the run is stalled.
+
+    Raises:
+        RefusedError: a master serves this store, or the job or its arguments are wrong.
+    """
+    stop, hurry = _asked(settings.worker_drain_s)
+    # Its one worker comes and goes with it: that is no news.
+    logging.getLogger("quartermaster.master.workers").setLevel(logging.WARNING)
+    settings = msgspec.structs.replace(settings, job=job, queue_port=_port(settings))
+    try:
+        service = Service(settings, authkey)
+    except StoreBusyError as error:
+        again = shlex.join(["qm", "submit", job, *words, "--wait"])
+        raise RefusedError(f"{error}: ask that master instead, with `{again}`") from error
+    over: set[int] = set()
+    service.runners.on_finished.append(lambda run: over.add(run.id))
+    service.runners.on_stalled.append(lambda run, _: over.add(run.id))
+    service.start()
+    worker = None
+    try:
+        run = await _begin(service, job, words)
+        worker = await _start_worker(service)
+        stopped = await _watch(service, run, over, stop)
+    finally:
+        if worker is not None:
+            await _stop_worker(worker, hurry, settings.worker_drain_s + _WORKER_END_S)
+        await service.stop()
+    if stopped:
+        log.info("stopped; the same command goes on where it was")
+        return 130
+    if run.active or uncollected(run):
+        return 1  # stalled, which was said
+    see = f" See them: qm serve, and beside it qm failed {run.id}." if run.dead else ""
+    log.info("%s.%s", ended_line(run.id, run), see)
+    return 0 if run.state == "done" else 1
+
+
+async def _begin(service: Service, job: str, words: list[str]) -> Run:
+    """The unfinished run of the same command, or a new one."""
+    for run in service.broker.runs.values():
+        unfinished = run.active or uncollected(run)
+        if unfinished and run.id and run.job == job and run.words == words:
+            log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
+            return run
+    run, _ = await service.submit(job, words, None)
+    return run
+
+
+async def _watch(service: Service, run: Run, over: set[int], stop: asyncio.Event) -> bool:
+    """Wait for the run's end with progress on a terminal; True when it was interrupted.
+
+    over: ids of the runs that ended or stalled; the store may have others, unfinished, too.
+    """
+    loop = asyncio.get_running_loop()
+    late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service)
+    with Progress(run.job) as progress:
+        while run.id not in over and not stop.is_set():
+            progress.show(run.done + run.dead, run.tasks, run.dead)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), POLL_S)
+        progress.show(run.done + run.dead, run.tasks, run.dead)
+    late.cancel()
+    return run.id not in over
+
+
+def _say_waiting(service: Service) -> None:
+    if not service.workers():
+        log.info("waiting for a worker: QUEUE_PORT=%d python -m worker", service.server.address[1])
+
+
+async def _start_worker(service: Service) -> asyncio.subprocess.Process | None:
+    if importlib.util.find_spec("worker") is None:
+        return None
+    environment = {
+        **service.client_environment,
+        # Its own: a worker's beat must not pass for the master's.
+        "HEALTH_FILE": str(Path(f"{service.settings.health_file}-worker")),
+    }
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "worker",
+        "--quiet",
+        stdin=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        start_new_session=True,
+        preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
+    )
+
+
+async def _stop_worker(
+    worker: asyncio.subprocess.Process, hurry: asyncio.Event, longest_s: float
+) -> None:
+    """End it in good order, also in a hurry: then nobody waits for it at the next start."""
+    ended, asked = asyncio.create_task(worker.wait()), asyncio.create_task(hurry.wait())
+    with contextlib.suppress(ProcessLookupError):
+        worker.send_signal(signal.SIGTERM)
+        await asyncio.wait({ended, asked}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not ended.done():
+            worker.send_signal(signal.SIGTERM)  # the second: at once
+            await asyncio.wait({ended}, timeout=_WORKER_END_S)
+        if not ended.done():
+            worker.kill()
+    await ended
+
+
+def _asked(drain_s: float) -> tuple[asyncio.Event, asyncio.Event]:
+    """Events that the first and the second SIGTERM or SIGINT set; a third acts as ever.
+
+    What the first one does takes a while, so it is told at once.
+    """
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked(number: signal.Signals) -> None:
+        if stop.is_set():
+            hurry.set()
+            loop.remove_signal_handler(number)
+        else:
+            again = "; Ctrl-C again ends now" * (number == signal.SIGINT)
+            line = f"stopping: running tasks get {drain_s:g} s{again}\n"
+            Relay().write(line.encode())
+        stop.set()
+
+    for number in stop_signals():
+        loop.add_signal_handler(number, asked, number)
+    return stop, hurry
+
+
+def _port(settings: Settings) -> int:
+    """5000, or a free port when that is taken and none was asked for."""
+    if settings.queue_port_set:
+        return settings.queue_port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.queue_bind, settings.queue_port))
+        except OSError:
+            return 0
+    return settings.queue_port

@@ -1,0 +1,119 @@
+"""`serve`: the service until it is told to stop, with the seed and what it says of each run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shlex
+import signal
+from typing import Any
+
+from queue_manager import codec
+from queue_manager.errors import QueueError
+from queue_manager.job.arguments import split_arguments
+from queue_manager.lifeline import stop_signals
+from queue_manager.settings import Settings
+from queue_manager.terminal import harmless_line
+
+from ..broker.run import Run
+from ..jobs.versions import without_seed
+from ..observe.run_line import ended_line
+from ..processes.runners import uncollected
+from ..server.service import Service
+from ..turn.answers import told
+from .plain_json import shown
+
+log = logging.getLogger("quartermaster.master")
+
+LAST_RESULTS = 10
+_SHOWN = 300
+"""Characters of a payload or result in the log."""
+
+
+async def serve(settings: Settings, authkey: bytes) -> int:
+    """Serve until a signal asks for the end. Returns the exit code."""
+    stop = stop_event()
+    service = Service(settings, authkey)
+    service.runners.on_finished.append(lambda run: _close(run, settings))
+    service.start()
+    seeding = asyncio.create_task(_seed(service))
+    seeding.add_done_callback(told)
+    await stop.wait()
+    seeding.cancel()
+    await service.stop()
+    log.info("stopped")
+    return 0
+
+
+def _close(run: Run, settings: Settings) -> None:
+    if run.state != "cancelled":  # which was said when it was
+        log.info(closing_line(run, settings))
+
+
+def stop_event() -> asyncio.Event:
+    """An event that such a signal sets; the second one acts as if nobody had asked."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in stop_signals():
+        loop.add_signal_handler(number, asked, number)
+    return stop
+
+
+def closing_line(run: Run, settings: Settings) -> str:
+    """What a run has done, and what to do next."""
+    see = f" See them: {_inside(settings)}qm failed {run.id}." if run.dead else ""
+    return f"{ended_line(run.id, run)}.{see} Submit another: {another(run, settings)}"
+
+
+def another(run: Run, settings: Settings) -> str:
+    """The command that asks for one more run of the same job."""
+    words = harmless_line(shlex.join(run.words)) or ("count=20" if run.job == "square" else "")
+    return f"{_inside(settings)}qm submit {run.job} {words} --wait".replace("  ", " ")
+
+
+def _inside(settings: Settings) -> str:
+    return "docker compose exec master " if settings.queue_publish_known else ""
+
+
+async def _seed(service: Service) -> None:
+    """The seed is a submit with a key of its own: once per store, whatever restarts."""
+    settings = service.settings
+    job = settings.job
+    if not job:
+        return
+    key = f"{job} {settings.job_args}".strip()
+    try:
+        run, created = await service.submit(job, split_arguments(settings.job_args), key)
+    except QueueError as error:
+        if service.versions.is_news(job, error):
+            log.error("%s", without_seed(job, error))
+        return
+    if not created and not run.active and not uncollected(run):
+        if run.state != "pruned":
+            with contextlib.suppress(QueueError):
+                for line in _last_results(service, run):
+                    log.info(line)
+        log.info(closing_line(run, settings))
+
+
+def _last_results(service: Service, run: Run) -> list[str]:
+    """The newest results of a run that was done before this start."""
+    outcomes, bodies = service.store.read_last_outcomes(run.id, LAST_RESULTS)
+    lines: list[str] = []
+    for outcome in outcomes:
+        payloads = codec.decode_each(bodies[outcome.first], outcome.start, outcome.stop)
+        results = codec.decode_each(outcome.results, 0, outcome.stop - outcome.start)
+        pairs = zip(payloads, results, strict=False)
+        lines += [f"{_short(payload)} -> {_short(result)}" for payload, result in pairs]
+    return [f"run {run.id} was done before; its last results:", *lines[-LAST_RESULTS:]]
+
+
+def _short(value: Any) -> str:
+    text = shown(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."

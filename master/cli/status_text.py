@@ -1,0 +1,113 @@
+"""What `status` prints: a line for each run and session, and why something does not move."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+from queue_manager.wire.messages import Status
+from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
+
+_COUNTS = ("tasks", "waiting", "leased", "delayed", "done", "dead")
+_SHOWN = 4
+"""So many of the tasks that a worker runs are named."""
+
+_TENTHS_S = 60.0
+
+
+def status_lines(status: Status) -> Iterator[str]:
+    """The lines of a status. What it leaves out is counted."""
+    yield from head_lines(status)
+    yield from run_lines(status.runs)
+    if status.more_runs:
+        yield f"       ... and {status.more_runs:,} more: qm status --all"
+    if status.sessions:
+        yield ""
+        yield from session_lines(status.sessions)
+    if status.more_sessions:
+        yield f"... and {status.more_sessions:,} more: qm status --all"
+    yield from foot_lines(status)
+
+
+def head_lines(status: Status) -> Iterator[str]:
+    """How the master itself is."""
+    yield f"master {status.version} at {status.address}, up {duration(status.up_s)}"
+    yield from (f"  ! {trouble}" for trouble in status.why)
+    yield ""
+
+
+def foot_lines(status: Status) -> Iterator[str]:
+    """What stands behind all else."""
+    if status.refused_outcomes:
+        yield ""
+        yield f"{status.refused_outcomes:,} outcomes of old leases were refused"
+
+
+def run_lines(runs: Iterable[RunStatus]) -> Iterator[str]:
+    """A title, and the lines of each run."""
+    # The job is last: its arguments may be long, and are never cut.
+    columns = (*_COUNTS, *(["cancelled"] if any(run.cancelled for run in runs) else []))
+    row = "{:>5}  {:<9}" + " {:>10}" * len(columns) + "  {}"
+    yield row.format("run", "state", *columns, "job")
+    for run in runs:
+        counts = (f"{getattr(run, column):,}" for column in columns)
+        job = shlex.join([run.job, *run.words]) if run.run else f"(queue) {run.job}".rstrip()
+        yield row.format(run.run, run.state, *counts, job)
+        yield from (f"       ! {reason}" for reason in run.why)
+        yield from (f"       {_quota(one)}" for one in run.quotas)
+        if run.pruned:
+            yield f"       {run.pruned:,} dead letters were pruned (QUEUE_KEEP_DAYS)"
+        if run.collect_errors:
+            times = f"{run.collect_errors:,} time{'s' * (run.collect_errors != 1)}"
+            yield f"       ! collect(), report() or finish() raised {times}: see the master's log"
+
+
+def _quota(one: QuotaStatus) -> str:
+    dropped = f", {one.dropped:,} more dropped" if one.dropped else ""
+    return f"quota {one.name}: {one.accepted:,} accepted{dropped}"
+
+
+def session_lines(sessions: list[SessionStatus]) -> Iterator[str]:
+    """A title, and the lines of each session."""
+    names, addresses, versions = (
+        max([len(title), *(len(getattr(session, title)) for session in sessions)])
+        for title in ("name", "address", "version")
+    )
+    row = f"{{:<7}} {{:<{names}}} {{:<{addresses}}} {{:<{versions}}}"
+    row += " {:>9} {:>5} {:>8} {:>9}  {}"
+    titles = ("connected", "slots", "holds", "oldest", "tags")
+    tagged = any(session.tags for session in sessions)
+    yield row.format("session", "name", "address", "version", *titles[: 4 + tagged], "").rstrip()
+    for session in sessions:
+        yield row.format(
+            session.role,
+            session.name,
+            session.address,
+            session.version,
+            duration(session.connected_s),
+            session.slots or "",
+            f"{session.held:,}",
+            f"{session.oldest_s:.1f} s" if session.held else "",
+            ",".join(session.tags) or session.note,
+        ).rstrip()
+        if session.running:
+            yield f"        runs {_running(session.running)}"
+
+
+def _running(tasks: list[Running]) -> str:
+    shown = [f"{one.run}/{one.task} for {_short(one.for_s)}" for one in tasks[:_SHOWN]]
+    more = len(tasks) - _SHOWN
+    return ", ".join([*shown, *([f"+{more:,} more"] if more > 0 else [])])
+
+
+def _short(seconds: float) -> str:
+    """Tenths of a second while they can be told apart."""
+    return f"{seconds:.1f} s" if seconds < _TENTHS_S else duration(seconds)
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: `42 s`, `12 min`, `5 h`, `3 days`."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,117 @@
+"""How a dead letter, or any one task, reads on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from queue_manager import codec
+from queue_manager.terminal import harmless
+from queue_manager.wire.records import RunStatus, TaskStatus
+
+from .plain_json import Letter, shown
+
+_SHOWN = 300
+"""Characters of a payload in a list of dead letters; `show` has all of it."""
+
+
+def letters_title(run: RunStatus, *, raised: bool) -> str:
+    """The first line of a list of dead letters: how many, and what to do.
+
+    Args:
+        raised: the job's code raised an error, of which a letter has the traceback. Otherwise the
+            job rejected its input, such as an argument, or a slot or a worker ended.
+    """
+    name = f"run {run.run} ({run.job if run.run else 'queue'})"
+    if not run.dead:
+        return f"{name}: no dead letters"
+    count = f"{name}: {run.dead:,} dead letter{'s' * (run.dead != 1)}"
+    if run.state == "cancelled":
+        return count
+    if not run.job:
+        return f"{count}. To try them again: qm retry {run.run}"
+    if raised:
+        return f"{count}. Mend jobs/{run.job}.py, then: qm retry {run.run}"
+    again = f"To try again: qm retry {run.run}"
+    return f"{count}. {again}; where an argument is wrong: qm submit {run.job} ..."
+
+
+def letter_lines(letter: Letter) -> Iterator[str]:
+    """One dead letter."""
+    found = letter.letter
+    yield f"task {found.task}: {harmless(found.error)}"
+    yield _field("payload", _short(shown(letter.payload), f"qm show {letter.run} {found.task}"))
+    if letter.key is not None:
+        yield _field("key", repr(letter.key))
+    yield from _tried(found.attempts, found.losses, found.worker)
+    yield from _quoted(found.evidence)
+
+
+def task_lines(task: TaskStatus) -> Iterator[str]:
+    """One task in any state."""
+    yield f"run {task.run} ({task.job or 'queue'}), task {task.task}: {_state(task)}"
+    yield _field("payload", shown(_value(task.body, task.position)))
+    if task.results is not None:
+        yield _field("result", shown(_value(task.results, task.result_position)))
+    if task.key is not None:
+        yield _field("key", repr(task.key))
+    if task.group is not None:
+        yield _field("group", repr(task.group))
+    if task.priority:
+        yield _field("priority", str(task.priority))
+    yield from _tried(task.attempts, task.losses, task.worker)
+    if task.error:
+        yield _field("error" if task.state == "dead" else "last error", harmless(task.error))
+        yield from _quoted(task.evidence)
+    yield from _printed(task)
+
+
+def _state(task: TaskStatus) -> str:
+    if task.state == "leased" and task.since_s is not None:
+        return f"leased for {task.since_s:.1f} s"
+    if task.state == "delayed" and task.due_s is not None:
+        return f"delayed, for {max(task.due_s, 0.0):.1f} s more"
+    return "dead letter" if task.state == "dead" else task.state
+
+
+def _tried(attempts: int, losses: int, worker: str) -> Iterator[str]:
+    """Attempts are those that were charged: a task that was done at once has none."""
+    if attempts or losses:
+        yield _field("attempts", str(attempts) + f", and lost {_times(losses)}" * bool(losses))
+    if worker:
+        yield _field("worker", harmless(worker))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _printed(task: TaskStatus) -> Iterator[str]:
+    if task.printed:
+        yield _field("printed", "by its last bad try, the end of it:")
+        yield from _quoted(task.printed)
+    elif not (task.attempts or task.losses):
+        yield _field("printed", "not kept: output is kept of bad tries only, it has had none")
+    elif task.state == "done":
+        yield _field("printed", "not kept: that of its bad tries went when it was done")
+    else:
+        yield _field("printed", "nothing by its last bad try")
+
+
+def _value(body: bytes, position: int) -> Any:
+    (value,) = codec.decode_each(body, position, position + 1)
+    return value
+
+
+def _field(name: str, value: str) -> str:
+    return f"  {name:<10} {value}"
+
+
+def _quoted(text: str) -> Iterator[str]:
+    return (f"  | {harmless(line)}" for line in text.rstrip().splitlines())
+
+
+def _short(text: str, where: str) -> str:
+    if len(text) <= _SHOWN:
+        return text
+    return f"{text[:_SHOWN]} ... ({len(text):,} characters: {where})"

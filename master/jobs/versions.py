@@ -1,0 +1,245 @@
+"""Which version of a job's code is the right one: the master's file on disk rules.
+
+Files are read and parsed in a thread and imported in a child process; a change goes to the runs of
+that job in a turn. Knows nothing of who runs the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from queue_manager.errors import QueueError, RefusedError
+from queue_manager.job.loading import job_version
+from queue_manager.wire.records import RunOptions
+
+from ..broker.run import Run
+from ..changes import QUEUE_RUN
+from ..processes.gate import Gate
+from ..turn.answers import told
+from ..turn.turn import Answer, Step, Turn
+from .check import check_job
+
+log = logging.getLogger("quartermaster.master")
+
+EVERY_S = 5.0
+"""How often the files of active runs are looked at."""
+
+LOOKS = 4
+"""So many jobs are imported at a time, to look at them."""
+
+COMPLAINT_S = 1.0
+"""A worker that has other code makes us look at once, a job at most this often."""
+
+
+class JobFiles:
+    """The files of jobs as they are now, looked at without holding up the loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._gate = Gate(LOOKS)
+
+    async def version(self, job: str) -> str:
+        """The version of a job's code. Raises UnknownJobError when there is no such file."""
+        return await asyncio.to_thread(job_version, job, self._folder)
+
+    async def options(self, job: str, words: list[str] | None) -> RunOptions:
+        """Its options; words: arguments that must fit. Raises RefusedError when it is wrong."""
+        ticket = await self._gate.enter()
+        try:
+            return await check_job(job, words, self._folder)
+        finally:
+            ticket.leave()
+
+
+class Versions:
+    """Keeps the versions and options of runs what the files say.
+
+    trouble: by job, one line that says why its file can't be used as it is. on_changed: told of a
+    job whose code has changed, and of those of its runs that took it, when that is on disk.
+    """
+
+    def __init__(self, turn: Turn, files: JobFiles) -> None:
+        self._turn = turn
+        self._files = files
+        self._looked: dict[str, float] = {}
+        self._refused: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._said: dict[str, str] = {}
+        self.trouble: dict[str, str] = {}
+        self.on_changed: list[Callable[[str, list[Run]], None]] = []
+
+    # --- when somebody asks for it ---
+
+    async def first(self, job: str, words: list[str]) -> tuple[str, RunOptions]:
+        """The version and the options of a job that a run is asked of.
+
+        Raises a QueueError with one line when the job or its arguments are wrong.
+        """
+        # In this order: a file that changes meanwhile has another version at the next look.
+        version = await self._files.version(job)
+        options = await self._files.options(job, words)
+        self._is_fine(job)
+        self._start(job)
+        return version, options
+
+    async def renew(self, run: Run) -> None:
+        """Look at the job of a run that is to be retried; the change is on disk when it returns.
+
+        Raises a QueueError with one line when the file can't be used.
+        """
+        if run.job:
+            version = await self._files.version(run.job)
+            options = await self._files.options(run.job, None)
+            self._is_fine(run.job)
+            await self._take(run.job, version, options, [run])
+            self._start(run.job)
+
+    # --- when nobody asks ---
+
+    def complained(self, job: str) -> None:
+        """A worker has another version of a job: look at once, it may be the newer one."""
+        self._start_after(job, COMPLAINT_S, time.monotonic())
+
+    def tick(self, now: float) -> None:
+        """Look at the jobs of active runs that were not looked at for a while."""
+        jobs = {run.job for run in self._turn.broker.runs.values() if run.active and run.job}
+        kept: tuple[dict[str, Any], ...] = (self._looked, self._refused, self._said, self.trouble)
+        for known in kept:
+            for job in known.keys() - jobs:  # nobody is left who would have to know
+                del known[job]
+        for job in jobs:
+            self._start_after(job, EVERY_S, now)
+
+    def stop(self) -> None:
+        """Look no more."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _start_after(self, job: str, wait_s: float, now: float) -> None:
+        if now - self._looked.get(job, -math.inf) >= wait_s:
+            self._looked[job] = now
+            self._start(job)
+
+    def _start(self, job: str) -> None:
+        task = asyncio.get_running_loop().create_task(self.look(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(told)
+
+    async def look(self, job: str) -> None:
+        """Compare a job's file with what its active runs have; take what is new."""
+        async with self._locks.setdefault(job, asyncio.Lock()):
+            try:
+                version = await self._files.version(job)
+            except QueueError as error:
+                self._complain(job, error, "its tasks wait until it is back")
+                return
+            if any(run.version != version for run in self._runs_of(job)):
+                options = await self._options(job, version)
+                with contextlib.suppress(QueueError):  # the disk is full: the next look tries again
+                    await self._take(job, version, options, self._runs_of(job))
+            elif self._refused.get(job) != version:
+                self._is_fine(job)
+
+    async def _options(self, job: str, version: str) -> RunOptions | None:
+        """The options of a new version; None, with a warning, when it does not import.
+
+        Such a version is taken nevertheless: workers can't run it either, and hand its tasks
+        back uncharged until it is mended.
+        """
+        try:
+            options = await self._files.options(job, None)
+        except RefusedError as error:
+            self._refused[job] = version
+            self._complain(job, error, f"tasks of {job} wait until that is mended")
+            return None
+        self._is_fine(job)
+        return options
+
+    def _runs_of(self, job: str) -> list[Run]:
+        return [run for run in self._turn.broker.runs.values() if run.active and run.job == job]
+
+    async def _take(
+        self, job: str, version: str, options: RunOptions | None, runs: list[Run]
+    ) -> None:
+        """Stage the new version of runs; returns when it is on disk."""
+        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def stage(now: float, wall: float) -> Answer:
+            present = [r for r in runs if self._turn.broker.recall(r.id) is r]
+            before = [(run, run.version) for run in present]
+            for run in present:
+                ours = _options_of(run, options)
+                if (run.version, run.options) != (version, ours):
+                    self._turn.broker.set_code(run, version, ours)
+            return partial(self._taken, job, version, before, taken)
+
+        def refuse(error: str) -> None:
+            if not taken.done():
+                taken.set_exception(RefusedError(error))
+
+        self._turn.post(Step(stage, refuse))
+        await taken
+
+    def _taken(
+        self, job: str, version: str, before: list[tuple[Run, str]], taken: asyncio.Future[None]
+    ) -> None:
+        changed = [(run, old) for run, old in before if old != version]
+        for run, old in changed:
+            if old and run.id != QUEUE_RUN:
+                what = f"{old[:8]} -> {version[:8]}"
+                log.info("run %d (%s): its code has changed (%s)", run.id, job, what)
+        if not taken.done():
+            taken.set_result(None)
+        if changed:
+            for listener in self.on_changed:
+                listener(job, [run for run, _ in changed])
+
+    def is_news(self, job: str, error: QueueError) -> bool:
+        """Whether the log does not have this trouble of a job yet; now it is to be there."""
+        before, self._said[job] = self._said.get(job), str(error)
+        return before != str(error)
+
+    def _complain(self, job: str, error: QueueError, what: str) -> None:
+        """Say a lasting trouble once, not at each look. what: becomes of the tasks."""
+        runs = self._runs_of(job)
+        self.trouble[job] = line = f"{error}; {what}"
+        if runs and all(run.id == QUEUE_RUN and not run.unended for run in runs):
+            line = without_seed(job, error)  # no task waits for it
+        if self.is_news(job, error):
+            log.warning("%s", line)
+
+    def _is_fine(self, job: str) -> None:
+        self._said.pop(job, None)
+        self._refused.pop(job, None)
+        self.trouble.pop(job, None)
+
+
+def without_seed(job: str, error: QueueError) -> str:
+    """What the log says of a JOB that can't be used."""
+    return f"JOB={job}: {error}; the master serves without it"
+
+
+def _options_of(run: Run, found: RunOptions | None) -> RunOptions:
+    """What a run takes of the options in its job's file; None: that can't be used.
+
+    Stock clients' tasks have no submit whose OPTIONS could have been read. But where our workers
+    run them, it is with the job's code, which needs what it needs.
+    """
+    if found is None:
+        return run.options
+    if run.id == QUEUE_RUN:
+        return msgspec.structs.replace(run.options, needs=found.needs)
+    return found

@@ -1,0 +1,1 @@
+"""What the master tells of itself. It knows no terminal."""

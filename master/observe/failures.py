@@ -1,0 +1,52 @@
+"""Failed attempts in the master's log: the first of each run in full, then one in many."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from queue_manager.terminal import harmless_line
+
+from ..broker.lease import Lease
+
+log = logging.getLogger("quartermaster.master")
+
+_FIRST = 20
+_THEN_EACH = 1_000
+_LINE_CHARS = 500
+_FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)(?:, in |$)', re.MULTILINE)
+"""A frame of a traceback; those of `faulthandler` have no comma, and the outermost last."""
+
+
+def cannot(job: str, why: str) -> str:
+    """What a worker that handed a task back has against the job."""
+    return why if why.startswith("lacks ") else f"can't run {job}: {why}"
+
+
+class FailureLog:
+    """Says what failed without filling the log when everything does."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+
+    def note(
+        self, lease: Lease, position: int, error: str, attempts: int, evidence: str = ""
+    ) -> None:
+        """One attempt of one task has failed and was charged: its `attempts`-th."""
+        run = lease.run
+        seen = self._seen[run.id] = self._seen.get(run.id, 0) + 1
+        if seen <= _FIRST or seen % _THEN_EACH == 0:
+            what = f"run {run.id} ({run.job or 'queue'}), task {lease.first + position}"
+            count = f"attempt {attempts} of {run.options.attempts}"
+            log.warning("%s failed: %s (%s%s)", what, _line(error), _place(evidence), count)
+
+
+def _line(error: str) -> str:
+    """One line of a log, which must not steer the terminal of whoever reads it."""
+    return harmless_line(error[:_LINE_CHARS])
+
+
+def _place(evidence: str) -> str:
+    """Where it was raised, if the evidence is a traceback."""
+    places = _FRAME.findall(evidence)
+    return f"{places[-1][0]} line {places[-1][1]}, " if places else ""

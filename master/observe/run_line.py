@@ -1,0 +1,23 @@
+"""What a run has done, in one line: for the log, and for the commands that wait for a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queue_manager.wire.records import RunStatus
+
+if TYPE_CHECKING:  # a command needs no broker
+    from ..broker.run import Run
+
+
+def ended_line(number: int, run: Run | RunStatus) -> str:
+    """What a run has done, in the log and behind every command that waits for one."""
+    head = f"run {number} ({run.job})"
+    if run.state == "pruned":
+        return f"{head} was done before, its results were pruned (QUEUE_KEEP_DAYS)"
+    took = "" if run.ended_at is None else f" in {max(0.0, run.ended_at - run.started_at):.1f} s"
+    counts = f"{run.done:,} tasks done, {run.dead:,} dead letter{'s' * (run.dead != 1)}"
+    if run.state == "cancelled":
+        counts += f", {run.cancelled:,} cancelled"
+    stalled = " is stalled" * (run.state == "stalled")
+    return f"{head}{stalled}: {counts}{took}"

@@ -1,0 +1,1 @@
+"""The child processes of the service: the service starts them, and keeps runners alive."""

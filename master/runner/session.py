@@ -1,0 +1,60 @@
+"""The runner's session, usable from plain threads: the loop that owns it runs in one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from queue_manager import __version__
+from queue_manager.client.link import Link
+from queue_manager.settings import Settings
+from queue_manager.wire.messages import Hello, Request
+from queue_manager.wire.tls import client_mode
+
+log = logging.getLogger("quartermaster.runner")
+
+R = TypeVar("R")
+
+
+class Wire:
+    """The session of a runner."""
+
+    def __init__(self, settings: Settings, authkey: bytes) -> None:
+        self._loop = asyncio.new_event_loop()
+        hello = Hello("runner", socket.gethostname(), os.getpid(), version=__version__)
+        address = (settings.queue_host, settings.queue_port)
+        mode = client_mode(settings)
+        self._link = Link(address, authkey, lambda: hello, on_down=_lost, mode=mode)
+        threading.Thread(target=self._run, daemon=True).start()
+        self._submit(self._link.wait_up()).result()
+
+    def request(self, make: Callable[[int], Request], answer: type[R]) -> Future[R]:
+        """Send a request now; the future has the answer."""
+        return self._submit(self._link.request(make, answer))
+
+    def send(self, message: Request) -> None:
+        """Send a message that has no answer."""
+        self._loop.call_soon_threadsafe(self._link.send, message)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._link.run())
+        except BaseException:  # else whoever waits for an answer would wait for ever
+            log.exception("an error of ours in the session with the master")
+        os._exit(75)
+
+    def _submit(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+
+def _lost(reason: str) -> None:
+    # What is on disk rules: begin anew from there, as after any other death.
+    log.warning("lost the master (%s)", reason)
+    os._exit(75)

@@ -1,0 +1,1 @@
+"""The service: what it does for each kind of message, and what keeps its state small."""

@@ -1,0 +1,115 @@
+"""Our own sessions on the wire: who says hello, and which room each of its messages belongs to."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from queue_manager import __version__
+from queue_manager.errors import ProtocolError, QueueError
+from queue_manager.server.connection import Peer
+from queue_manager.wire.messages import (
+    Beat,
+    Exchange,
+    Hello,
+    Request,
+    Welcome,
+    decode_request,
+    encode,
+)
+
+from ..turn.answers import refuse
+from .validation import check_names
+from .workers import Workers, WorkerSession
+
+log = logging.getLogger("quartermaster.master")
+
+Rooms = Mapping[type, Callable[[Peer, Any], None]]
+"""Who answers which message of a session that has said hello."""
+
+
+@dataclass(slots=True)
+class OurSession:
+    """A session of ours that is no worker: a runner or a command. address: of its end."""
+
+    hello: Hello
+    since: float
+    address: str
+
+
+class ExchangeFace:
+    """The registered object behind our own frames.
+
+    Args:
+        rooms: who answers what, beside hello and what only workers say.
+        on_closed: told of each session that has ended.
+    """
+
+    exposed = ("exchange",)
+
+    def __init__(
+        self,
+        workers: Workers,
+        next_id: Callable[[], int],
+        rooms: Rooms,
+        on_closed: Callable[[Peer], None],
+        max_bytes: int,
+    ) -> None:
+        self._workers = workers
+        self._next_id = next_id
+        self._rooms = rooms
+        self._on_closed = on_closed
+        self._max_bytes = max_bytes
+        self.others: dict[Peer, OurSession] = {}
+
+    def call(
+        self, peer: Peer, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """A stock client can't use this name."""
+        peer.fail(TypeError("get_exchange speaks Quartermaster's own frames: see docs/protocol.md"))
+
+    def frame(self, peer: Peer, body: bytes) -> None:
+        """One message of a session of ours."""
+        try:
+            message = decode_request(body)
+            self._dispatch(peer, message)
+        except ProtocolError as error:
+            log.warning("%s: closed: %s", peer.name, error)
+            refuse(peer, 0, f"closed: {error}")  # the last words; whoever asked reads them
+            peer.close()
+        except QueueError as error:
+            refuse(peer, getattr(message, "seq", 0), str(error))
+
+    def ended(self, peer: Peer, reset: bool) -> None:
+        """The connection is gone."""
+        self.others.pop(peer, None)
+        if isinstance(peer.session, WorkerSession):
+            self._workers.closed(peer.session)
+        self._on_closed(peer)
+
+    def _dispatch(self, peer: Peer, message: Request) -> None:
+        if isinstance(message, Hello):
+            self._hello(peer, message)
+        elif peer.session is None:
+            raise ProtocolError("the first message of a session must be a hello")
+        elif isinstance(message, Exchange | Beat):
+            if not isinstance(peer.session, WorkerSession):
+                raise ProtocolError("only a worker takes and reports")
+            self._workers.message(peer.session, message)
+        else:
+            self._rooms[type(message)](peer, message)
+
+    def _hello(self, peer: Peer, hello: Hello) -> None:
+        if peer.session is not None:
+            raise ProtocolError("a second hello in one session")
+        check_names(hello)
+        peer.name = f"{hello.role} {hello.host}/{hello.pid}"
+        if hello.role == "worker":
+            # Welcomed when what it still holds is settled with the broker.
+            peer.session = self._workers.open(peer, self._next_id(), hello)
+        else:
+            peer.session = self.others[peer] = OurSession(hello, time.monotonic(), peer.where)
+            peer.send_frame(encode(Welcome(__version__, self._max_bytes)))

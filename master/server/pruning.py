@@ -1,0 +1,174 @@
+"""Ended runs go after a while, and the file gives space back: in small steps, when there is time.
+
+Owns when that is; what goes with a run is the broker's and the store's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from queue_manager.errors import StoreError
+from queue_manager.wire.records import NOBODY_COLLECTS
+
+from ..broker.run import Run
+from ..changes import QUEUE_RUN, Changes
+from ..processes.runners import uncollected
+from ..stock.delivery import Delivery
+from ..turn.answers import told
+from ..turn.run_lookup import recall
+from ..turn.turn import Step, Turn
+from .clock import ClockWatch
+from .queue_pruning import QueuePruning
+
+log = logging.getLogger("quartermaster.master")
+
+DAY_S = 86_400.0
+LEAST_S = 5.0
+"""Whoever waits for a run still sees how it ended, also with QUEUE_KEEP_DAYS=0."""
+
+UNCOLLECTED_S = DAY_S
+"""What `collect()` was not given stays twice as long as the rest, and at least for this."""
+
+RETIRE_S = 10.0
+"""So long after its end a run stays in memory, where it is asked for most."""
+
+_RUNS = 200
+"""So many old runs are pruned in a second."""
+
+AIM_S = 0.005
+"""About so long one step may hold up the loop."""
+
+BUDGET_S = 0.2
+"""Out of each second, while nothing else is to be done; else one step."""
+
+RETRY_S = 10.0
+
+
+class Pace:
+    """How much one step does: less when the last took too long, more again when it did not."""
+
+    def __init__(self, most: int, least: int) -> None:
+        self._most, self._least = most, least
+        self.size = most
+
+    def took(self, took_s: float) -> None:
+        """Learn from the last step."""
+        if took_s > AIM_S:
+            self.size = max(self._least, self.size // 2)
+        elif took_s < AIM_S / 2:
+            self.size = min(self._most, self.size * 2)
+
+
+class Pruning:
+    """Follows the turns, to know when there is nothing else to do.
+
+    keep_days: for how long an ended run is kept, and what has ended of the queue run. lives:
+    whether a runner still has to do with a run, which is never taken from under it. clock: whether
+    the time can be believed.
+    """
+
+    def __init__(self, turn: Turn, keep_days: float, delivery: Delivery) -> None:
+        self._turn = turn
+        self._keep_s = keep_days * DAY_S
+        self.lives: Callable[[Run], bool] = lambda run: False
+        self.clock: ClockWatch | None = None
+        self._least_s = max(self._keep_s, LEAST_S)
+        self.queue = QueuePruning(turn, delivery, self._least_s)
+        self._rows, self._pages, self._old = Pace(500, 20), Pace(200, 10), Pace(500, 20)
+        self._turns = 0
+        self._cleaning: asyncio.Task[None] | None = None
+        self._again_at = 0.0
+        self._trouble = ""
+
+    def turned(self, changes: Changes, now: float) -> None:
+        """Something else was done."""
+        self._turns += 1
+
+    def tick(self, now: float, wall: float) -> None:
+        """Prune what is old enough, and go on with what is to be deleted."""
+        if not self._turn.trouble and (self.clock is None or self.clock.may_prune(now)):
+            for run in [run for run in self._turn.broker.runs.values() if not run.active]:
+                self._retire(run, wall)
+            with contextlib.suppress(StoreError):  # `_clean` meets it, too, and says so
+                if self._by(wall) > wall - DAY_S:  # else its marks are in a time of their own
+                    self.queue.tick(now, wall)
+                for number in self._turn.store.old_runs(self._by(wall) - self._least_s, _RUNS):
+                    self._turn.post(Step(partial(self._prune, number), log.debug))
+        if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
+            self._cleaning = asyncio.get_running_loop().create_task(self._clean(now))
+            self._cleaning.add_done_callback(told)
+
+    def stop(self) -> None:
+        """Leave the rest for the next start."""
+        if self._cleaning is not None:
+            self._cleaning.cancel()
+
+    def _retire(self, run: Run, wall: float) -> None:
+        """An ended run is pruned, or leaves the memory, when nobody has anything to do for it."""
+        if self.lives(run):
+            return
+        if self._is_old(run, wall):
+            self._turn.post(Step(partial(self._prune, run.id), log.debug))
+        elif uncollected(run) or wall < (run.ended_at or 0.0) + RETIRE_S:
+            return
+        elif run.collected < NOBODY_COLLECTS and run.state != "pruned":
+            ended_at = run.ended_at or 0.0
+            finished = self._turn.broker.finished
+            self._turn.post(Step(lambda now, wall: finished(run, ended_at, ended_at), log.debug))
+        else:
+            self._turn.broker.retire(run)
+
+    def _is_old(self, run: Run, wall: float) -> bool:
+        if run.id == QUEUE_RUN or run.active or run.state == "pruned" or run.ended_at is None:
+            return False
+        if self.lives(run):
+            return False
+        keep_s = self._least_s
+        if uncollected(run):
+            keep_s = max(2 * self._keep_s, UNCOLLECTED_S)
+        return self._by(wall) - run.ended_at >= keep_s
+
+    def _by(self, wall: float) -> float:
+        return wall if self.clock is None else self.clock.oldest(wall)
+
+    def _prune(self, number: int, now: float, wall: float) -> Callable[[], None] | None:
+        broker, run = self._turn.broker, recall(self._turn, number)
+        if run is None or not self._is_old(run, wall):
+            return None  # it was retried or forgotten in the same turn
+        broker.prune(run)
+        return partial(log.info, "run %d (%s) was pruned (QUEUE_KEEP_DAYS)", run.id, run.job)
+
+    async def _clean(self, now: float) -> None:
+        turns, end = self._turns, time.monotonic() + BUDGET_S
+        try:
+            while self._step() and self._turns == turns and time.monotonic() < end:
+                await asyncio.sleep(0)
+        except StoreError as error:
+            self._again_at = now + RETRY_S
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.error("%s; what was pruned is deleted when it can", error)
+        else:
+            self._trouble = ""
+
+    def _step(self) -> bool:
+        """Delete some rows, or give some pages back; False: there is nothing to do."""
+        store = self._turn.store
+        return (
+            _timed(self._rows, store.drop_some)
+            or _timed(self._old, self.queue.step)
+            or _timed(self._pages, store.shrink)
+        )
+
+
+def _timed(pace: Pace, act: Callable[[int], bool]) -> bool:
+    begun = time.monotonic()
+    more = act(pace.size)
+    if more:
+        pace.took(time.monotonic() - begun)
+    return more

@@ -1,0 +1,66 @@
+"""What has ended of the queue run goes after a while, as ended runs do; the run itself never ends.
+
+Owns when that is, by marks of which results were there when; the rows are the store's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from ..changes import QUEUE_RUN
+from ..stock.delivery import Delivery
+from ..turn.turn import Turn
+
+MARKS = 64
+"""So many marks are kept: results are pruned up to a 64th of their time late."""
+
+_EVERY_S = 5.0
+
+
+class QueuePruning:
+    """Deletes results and dead letters of the queue run, read or not, after `keep_s` seconds.
+
+    on_letters: is told which tasks were dead letters that are no more.
+    """
+
+    def __init__(self, turn: Turn, delivery: Delivery, keep_s: float) -> None:
+        self._turn = turn
+        self._delivery = delivery
+        self._keep_s = keep_s
+        self.on_letters: Callable[[Sequence[int]], None] = lambda tasks: None
+        self._mark_at = -math.inf
+        self._seq = self._after = 0
+        self._died_by = 0.0
+        self._verbs = [turn.store.prune_queue, turn.store.prune_letters]
+        self._todo = list(self._verbs[:0])
+
+    def tick(self, now: float, wall: float) -> None:
+        """Note how old the newest result is; find out now and then what is too old."""
+        if now < self._mark_at:
+            return
+        self._mark_at = now + max(_EVERY_S, self._keep_s / MARKS)
+        broker = self._turn.broker
+        self._seq = self._turn.store.mark(wall, broker.next_seq - 1, self._keep_s)
+        self._died_by = wall - self._keep_s
+        self._after, self._todo = 0, [verb for verb in self._verbs if self._has_some(verb)]
+
+    def _has_some(self, verb: object) -> bool:
+        return verb is self._verbs[1] or self._seq > 0
+
+    def step(self, rows: int) -> bool:
+        """Look at about so many rows; False: there is nothing to do before the next mark."""
+        if not self._todo:
+            return False
+        found = self._todo[0](self._seq, self._died_by, self._after, rows)
+        self._after = found.last
+        if found.over:
+            self._after = 0
+            del self._todo[0]
+        if found.letters:
+            run = self._turn.broker.runs[QUEUE_RUN]
+            count = len(found.letters)
+            run.dead, run.pruned = run.dead - count, run.pruned + count
+            self.on_letters(found.letters)
+        self._delivery.pruned(found.results)
+        return True

@@ -1,0 +1,293 @@
+"""The service: puts store, broker, faces, runners and the listening loop together."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from queue_manager import health
+from queue_manager.authkey import installation_salt
+from queue_manager.errors import QueueError, SettingsError
+from queue_manager.server.connection import Peer
+from queue_manager.server.manager import serving
+from queue_manager.settings import Settings, others_reach
+from queue_manager.wire.messages import (
+    AskCode,
+    AskResults,
+    AskRuns,
+    AskSessions,
+    AskStatus,
+    AskTask,
+    CancelRun,
+    Collect,
+    Collected,
+    Finished,
+    ForgetRun,
+    OpenRun,
+    RetryRun,
+    RunStarted,
+    StartRun,
+    SubmitTasks,
+    TasksEnded,
+    encode,
+)
+from queue_manager.wire.tls import master_mode
+
+from ..broker import Broker
+from ..broker.run import Run
+from ..changes import QUEUE_RUN
+from ..jobs.code_server import CodeDesk
+from ..jobs.versions import JobFiles, Versions
+from ..observe.failures import FailureLog
+from ..observe.status import StatusBook
+from ..processes.runners import Runner, Runners, uncollected
+from ..stock import ResultQueue, Rounds, StockSession, StockSessions, TaskQueue
+from ..stock.delivery import Delivery
+from ..store.sqlite.engine import SqliteStore
+from ..turn.answers import or_refuse, refuse, send, told
+from ..turn.turn import Turn, guarded
+from .admission import FollowUps
+from .clock import ClockWatch, boot_number
+from .dispatch import ExchangeFace, OurSession, Rooms
+from .pruning import Pruning
+from .run_control import Endings
+from .runs import Runs
+from .task_views import Letters
+from .workers import Workers, WorkerSession
+
+log = logging.getLogger("quartermaster.master")
+
+TICK_S = 1.0
+KNOWN_WORKERS_S = 5.0
+"""So long a master that has started again waits for the workers that it knew: they hold leases.
+
+From the first that comes; a worker tries again after 4 s at most."""
+
+
+class Service:
+    """A master that serves. `start` in a running loop, then `stop`.
+
+    client_environment: the variables by which a child process reaches it.
+
+    Raises (when it is made):
+        StoreError: the data folder can't be used, or another master has it.
+        SettingsError: the address can't be listened on.
+    """
+
+    def __init__(self, settings: Settings, authkey: bytes) -> None:
+        self.settings = settings
+        self.started = time.monotonic()
+        self._starting: set[asyncio.Task[None]] = set()
+        self.store = SqliteStore(settings.master_data)
+        try:
+            self._assemble(settings, authkey)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _assemble(self, settings: Settings, authkey: bytes) -> None:
+        job = settings.job or ""
+        self.broker = Broker(self.store.epoch, job, random.Random())
+        self._restore(job)
+        turn = self.turn = Turn(self.broker, self.store)
+        next_id = functools.partial(next, itertools.count(1))
+        failures = FailureLog()
+        follow_ups = FollowUps(turn)
+        self._workers = Workers(turn, follow_ups, failures, settings.queue_max_bytes)
+        self.runs = Runs(turn, follow_ups)
+        self._stock = StockSessions(turn, next_id)
+        most = settings.queue_max_bytes
+        delivery = Delivery(turn)
+        rounds = Rounds(turn, self._stock, failures, settings.queue_stock_ack)
+        tasks = TaskQueue(turn, self._stock, delivery, most, rounds)
+        results = ResultQueue(turn, self._stock, delivery, most, rounds)
+        self.versions = Versions(turn, JobFiles(settings.jobs_folder))
+        self.versions.on_changed.append(self._code_changed)
+        self._workers.on_lacks.append(lambda run: self.versions.complained(run.job))
+        self._pruning = Pruning(turn, settings.queue_keep_days, delivery)
+        self._pruning.queue.on_letters = tasks.letters_pruned
+        self.book = StatusBook(turn, self)
+        self._rooms: dict[type, Callable[[Peer, Any], None]] = {}
+        self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self.runs.closed, most)
+        # Stock clients before our workers: they take one task each and would get none behind them.
+        turn.followers += [tasks, self._workers, results, self.runs, self._pruning]
+        manager = serving(tasks, results, self._exchange, settings.queue_names)
+        where = (settings.queue_bind, settings.queue_port)
+        try:
+            mode = master_mode(settings)
+            salt = installation_salt(settings)
+            made = manager(where, authkey, max_bytes=most, tls=mode, salt=salt)
+            self.server = made.get_server()
+        except OSError as error:
+            raise SettingsError(
+                f"QUEUE_BIND={where[0]}, QUEUE_PORT={where[1]}: can't listen there:"
+                f" {error.strerror or error}"
+            ) from error
+        self.server.is_late = lambda: turn.behind
+        host, port = self.server.address
+        self.address = f"{host}:{port}"
+        self.client_environment = {
+            "QUEUE_HOST": "127.0.0.1" if host in ("0.0.0.0", "::") else host,
+            "QUEUE_PORT": str(port),
+            # Theirs is a connection within this machine, whatever address it has; and their Python
+            # is this one.
+            "QUEUE_TLS": "off" if self.server.plain_only else "required",
+            "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
+        }
+        self.runners = Runners(self.client_environment, self.runs.idle)
+        self.runs.on_started.append(self.runners.start)
+        self.runs.on_ended.append(self.runners.run_ended)
+        self.runs.on_gone.append(self.runners.gone)
+        self.runs.on_opened.append(self.runners.opened)
+        self.runs.on_lost.append(self.runners.lost)
+        self._pruning.lives = self.runners.lives
+        self._pruning.clock = self._clock
+        self._rooms.update(self._furnish())
+
+    def _furnish(self) -> Rooms:
+        """Which room each message of our own sessions belongs to."""
+        runs, turn, letters = self.runs, self.turn, Letters(self.turn, self)
+        code = CodeDesk(self.settings.jobs_folder)
+        endings = Endings(turn, self._workers, self.runners, self.versions)
+        return {
+            StartRun: self._start_run,
+            OpenRun: runs.open,
+            SubmitTasks: runs.submit,
+            TasksEnded: runs.tasks_ended,
+            Collect: runs.collect,
+            Collected: lambda peer, message: runs.collected(message),
+            Finished: runs.finished,
+            AskResults: letters.results,
+            AskTask: letters.show,
+            AskStatus: lambda peer, ask: send(peer, self.book.status(ask)),
+            AskRuns: lambda peer, ask: send(peer, self.book.runs(ask)),
+            AskSessions: lambda peer, ask: send(peer, self.book.sessions(ask)),
+            RetryRun: endings.retry,
+            CancelRun: endings.cancel,
+            ForgetRun: endings.forget,
+            AskCode: code.ask,
+        }
+
+    def _restore(self, job: str) -> None:
+        now, wall = time.monotonic(), time.time()
+        self._clock = ClockWatch(self.store, now, wall, self.store.clock_seen)
+        self.store.set_clock(boot_number(), wall - now, wall)
+        self.store.cap_delays(wall)
+        for loaded in self.store.load():
+            run = self.broker.restore(loaded, now, wall)
+            if run.id == QUEUE_RUN:
+                run.job = job
+        self.broker.next_run = self.store.next_run
+        self.broker.next_block = self.store.next_block
+        self.broker.next_seq = self.store.next_seq
+        self.broker.committed()
+
+    def start(self) -> None:
+        """Listen, take up unfinished runs, and keep the health file young."""
+        self.server.start()
+        log.info("listening on %s, store in %s", self.address, self.settings.master_data)
+        if others_reach(self.settings) and not self.server.encrypted_only:
+            who = "nobody encrypts" if self.server.plain_only else "stock clients do not encrypt"
+            log.warning("other machines can reach it, and %s: see QUEUE_TLS=required", who)
+        for run in list(self.broker.runs.values()):
+            if run.id != QUEUE_RUN and (run.active or uncollected(run)):
+                self.runners.start(run, urgent=False)
+        self.broker.expect(self.store.workers, KNOWN_WORKERS_S)
+        self.turn.wake()
+        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+        self._ticking.add_done_callback(told)  # the health file grows old then
+
+    async def stop(self) -> None:
+        """Close in good order; nothing that was acknowledged is lost."""
+        self._ticking.cancel()
+        self.versions.stop()
+        self._pruning.stop()
+        await self.runners.stop()
+        self.turn.stop()
+        self.server.stop()
+        await asyncio.sleep(0)  # sessions end, which confirms the results that were sent to them
+        self.turn.write_rest()
+        self.store.close()
+
+    async def submit(self, job: str, words: list[str], key: str | None) -> tuple[Run, bool]:
+        """A run of a job, or the one with that key; tells whether it is new.
+
+        Raises RefusedError with one line when the job or its arguments are wrong.
+        """
+        found = self.runs.find(key, job, words)
+        if found is not None:
+            return found, False
+        version, options = await self.versions.first(job, words)
+        answer: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
+        self.runs.start(
+            job,
+            words,
+            key,
+            options,
+            lambda run, created: answer.set_result((run, created)),
+            lambda error: answer.set_exception(QueueError(error)),
+            version,
+        )
+        return await answer
+
+    def _start_run(self, peer: Peer, message: StartRun) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer_start(peer, message))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+        task.add_done_callback(or_refuse(peer, message.seq))
+
+    async def _answer_start(self, peer: Peer, message: StartRun) -> None:
+        try:
+            run, created = await self.submit(message.job, message.words, message.key)
+        except QueueError as error:
+            refuse(peer, message.seq, str(error))
+        else:
+            peer.send_frame(encode(RunStarted(message.seq, run.id, created)))
+
+    async def _tick(self) -> None:
+        complaint = ""
+        while True:
+            try:
+                health.touch(self.settings.health_file)
+            except OSError as error:  # a full disk must not end this: it grows old
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.warning("can't touch HEALTH_FILE: %s", error)
+            now = time.monotonic()
+            for act in (self._workers.tick, self.versions.tick, self.book.waits.tick):
+                guarded(functools.partial(act, now))
+            guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
+            guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
+            guarded(self.server.relieve)
+            await asyncio.sleep(TICK_S)
+
+    def _code_changed(self, job: str, runs: list[Run]) -> None:
+        """Workers may be asked again, and runners that were given up get another chance."""
+        self._workers.code_changed(job)
+        for run in runs:
+            runner = self.runners.all.get(run.id)
+            if runner is not None and runner.stalled and run.active:
+                self.runners.start(run)
+
+    # --- the sources of a status ---
+
+    def workers(self) -> Iterable[WorkerSession]:
+        return self._workers.sessions.values()
+
+    def stock(self) -> Iterable[StockSession]:
+        return self._stock.all.values()
+
+    def others(self) -> Iterable[OurSession]:
+        return self._exchange.others.values()
+
+    def runner(self, run: int) -> Runner | None:
+        return self.runners.all.get(run)
+
+    def job_trouble(self, job: str) -> str:
+        return self.versions.trouble.get(job, "")

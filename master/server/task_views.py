@@ -1,0 +1,161 @@
+"""A look at tasks: results and dead letters page by page, and all that is known of one."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from queue_manager import codec
+from queue_manager.errors import RefusedError
+from queue_manager.server.connection import Peer
+from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
+from queue_manager.wire.records import NOBODY_COLLECTS, DeadLetter, ResultBlock, TaskStatus
+
+from ..broker.lease import Lease
+from ..broker.run import Run
+from ..changes import OutcomeRecord, StrayRecord, TaskRecord
+from ..observe.diagnosis import Sources
+from ..turn.answers import send
+from ..turn.run_lookup import find_run
+from ..turn.turn import Turn
+from .runs import PAGE_BYTES
+
+LETTERS_BYTES = 4 * 1024 * 1024
+"""The most that a page has of texts of dead letters: a block of them could fill many frames."""
+
+TASK_BYTES = 512 * 1024
+"""The most of each text where one task is shown."""
+
+_CUT = "[cut]"
+
+
+class Letters:
+    """Answers `AskResults` and `AskTask`."""
+
+    def __init__(self, turn: Turn, sources: Sources) -> None:
+        self._turn = turn
+        self._sources = sources
+
+    def results(self, peer: Peer, message: AskResults) -> None:
+        """A page of ended tasks, or of dead letters, in task order."""
+        run = find_run(self._turn, message.run)
+        after = min(max(message.after, 0), NOBODY_COLLECTS)
+        read = self._turn.store.read_results
+        blocks, last, over = read(run.id, after, PAGE_BYTES, message.dead)
+        told = trimmed(blocks, message.dead)
+        send(peer, Results(message.seq, told, last, over))
+
+    def show(self, peer: Peer, message: AskTask) -> None:
+        """All that is known of one task."""
+        run = find_run(self._turn, message.run)
+        known = 0 < message.task <= run.tasks
+        record = self._turn.store.read_task(run.id, message.task) if known else None
+        if record is None:
+            has = f"it has 1 to {run.tasks}" if run.tasks else "it has none yet"
+            raise RefusedError(f"run {run.id} has no task {message.task}; {has}")
+        send(peer, TaskShown(message.seq, self._status(run, message.task, record)))
+
+    def _status(self, run: Run, task: int, record: TaskRecord) -> TaskStatus:
+        stray, outcome = record.stray, record.outcome
+        lease, holder = self._holder(run, record)
+        now, wall = time.monotonic(), self._turn.wall
+        state = _state(run, record, lease, wall)
+        status = TaskStatus(
+            run.id,
+            run.job,
+            task,
+            state,
+            codec.pick(record.body, [record.position]),
+            0,
+            record.key,
+            record.group,
+            record.priority,
+            results=None if outcome is None else _result(outcome, record.position),
+            worker=holder,
+            since_s=None if lease is None else now - lease.since,
+        )
+        return status if stray is None else _with_stray(status, stray, wall)
+
+    def _holder(self, run: Run, record: TaskRecord) -> tuple[Lease | None, str]:
+        """The lease of a task and the name of who has it."""
+        for worker in self._sources.workers():
+            for lease in worker.session.leases.values():
+                if _holds(lease, run, record):
+                    return lease, worker.name
+        for client in self._sources.stock():
+            for lease in client.session.leases.values():
+                if _holds(lease, run, record):
+                    return lease, client.peer.name
+        return None, ""
+
+
+def trimmed(blocks: list[ResultBlock], dead: bool) -> list[ResultBlock]:
+    """With texts that fit in a frame; where results are asked for, evidence is left out."""
+    count = sum(len(block.dead) for block in blocks)
+    most = LETTERS_BYTES // 3 // max(1, count)
+    return [
+        msgspec.structs.replace(block, dead=[_short(d, most, dead) for d in block.dead])
+        for block in blocks
+    ]
+
+
+def _short(letter: DeadLetter, most: int, evidence: bool) -> DeadLetter:
+    """A dead letter with at most so many bytes of each text."""
+    return msgspec.structs.replace(
+        letter,
+        error=cut_back(letter.error, most),
+        evidence=cut_front(letter.evidence, most) if evidence else "",
+        printed=cut_front(letter.printed, most) if evidence else "",
+    )
+
+
+def cut_front(text: str, most: int) -> str:
+    """The end of a text: a traceback says there what was raised."""
+    if len(text) * 4 <= most or len(data := text.encode()) <= most:
+        return text
+    return f"{_CUT} {data[len(data) - most :].decode(errors='ignore')}"
+
+
+def cut_back(text: str, most: int) -> str:
+    """The beginning of a text."""
+    if len(text) * 4 <= most or len(data := text.encode()) <= most:
+        return text
+    return f"{data[:most].decode(errors='ignore')} {_CUT}"
+
+
+def _result(outcome: OutcomeRecord, position: int) -> bytes:
+    return codec.pick(outcome.results, [position - outcome.start])
+
+
+def _holds(lease: Lease, run: Run, record: TaskRecord) -> bool:
+    same = lease.run is run and lease.block == record.block
+    return same and any(start <= record.position < stop for start, stop in lease.open)
+
+
+def _state(run: Run, record: TaskRecord, lease: Lease | None, wall: float) -> str:
+    stray = record.stray
+    if record.outcome is not None:
+        return "done"
+    if stray is not None and stray.state == "dead":
+        return "dead"
+    if run.state == "cancelled":
+        return "cancelled"
+    if lease is not None:
+        return "leased"
+    return "delayed" if stray is not None and stray.due_at > wall else "waiting"
+
+
+def _with_stray(status: TaskStatus, stray: StrayRecord, wall: float) -> TaskStatus:
+    """With what is known of a task that left the plain way."""
+    due_s = min(stray.due_at - wall, stray.delay_s) if status.state == "delayed" else None
+    return msgspec.structs.replace(
+        status,
+        attempts=stray.attempts,
+        losses=stray.losses,
+        worker=status.worker or stray.worker,
+        due_s=due_s,
+        error=cut_back(stray.error, TASK_BYTES),
+        evidence=cut_front(stray.evidence, TASK_BYTES),
+        printed=cut_front(stray.printed, TASK_BYTES),
+    )

@@ -1,0 +1,96 @@
+"""The wall clock of the machine, as the store's times were made by it, and when it was set.
+
+A master counts the time from its start by the monotonic clock. So all that it records is wrong by
+the same, if the clock was: it is put right at the next start.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ...changes import QUEUE_RUN
+from .rows import get_meta, insert, one, set_meta
+from .waiting import ACTIVE
+
+LEAST_SET_S = 1.0
+"""A clock that drifts by less is not one that was set."""
+
+SLACK_S = 7_200.0
+"""So much later than it was noted last a master may have recorded something."""
+
+
+def seen(db: sqlite3.Connection) -> float:
+    """As `Store.clock_seen`."""
+    return get_meta(db, "clock_seen_us") / 1e6
+
+
+def set_clock(db: sqlite3.Connection, boot: int, behind_s: float, wall: float | None) -> None:
+    """As `Store.set_clock`, in the transaction that is open."""
+    same = bool(boot) and boot == get_meta(db, "clock_boot")
+    if same:
+        set_s = behind_s - get_meta(db, "clock_behind_us") / 1e6
+        if abs(set_s) < LEAST_SET_S:
+            return
+        _move_delays(db, set_s)
+        until = None if wall is None else wall - set_s
+    else:
+        set_s = get_meta(db, "clock_off_us") / 1e6
+        until = seen(db) + SLACK_S
+    since = wall
+    if wall is not None and until is not None and abs(set_s) >= LEAST_SET_S:
+        since = _move_ends(db, set_s, until, wall)
+    for name, value in (("clock_behind_us", behind_s), ("clock_off_us", 0.0)):
+        set_meta(db, name, round(value * 1e6))
+    set_meta(db, "clock_boot", boot)
+    if wall is not None:
+        set_meta(db, "clock_since_us", round((since or wall) * 1e6))
+        set_meta(db, "clock_seen_us", round(wall * 1e6))
+
+
+def note_clock(db: sqlite3.Connection, wall: float, off_s: float) -> None:
+    """As `Store.note_clock`, in the transaction that is open."""
+    set_meta(db, "clock_seen_us", round(wall * 1e6))
+    set_meta(db, "clock_off_us", round(off_s * 1e6))
+
+
+def _move_delays(db: sqlite3.Connection, set_s: float) -> None:
+    for (run,) in db.execute(ACTIVE).fetchall():
+        db.execute(
+            "UPDATE strays SET due_at = due_at + ? WHERE run = ? AND state = 'waiting'",
+            (set_s, run),
+        )
+    db.execute("UPDATE own_groups SET due_at = due_at + ? WHERE delay_s > 0", (set_s,))
+    _move_marks(db, set_s)
+
+
+def _move_marks(db: sqlite3.Connection, set_s: float) -> None:
+    """All at once: SQLite looks after each row of an UPDATE whether its key is another row's, and
+    the next mark may be where this one goes.
+    """
+    marks = db.execute("SELECT at, seq FROM marks ORDER BY at").fetchall()
+    db.execute("DELETE FROM marks")
+    moved = ((at + set_s, seq) for at, seq in marks)
+    insert(db, "INSERT OR REPLACE INTO marks (at, seq)", moved)
+
+
+def _move_ends(db: sqlite3.Connection, set_s: float, until: float, wall: float) -> float:
+    """Move what was recorded since the clock was last believed; what is older was right.
+
+    Returns since when what is recorded is in the time of the clock as it is now: a clock that was
+    set in vain is set back later, and what was moved goes back with it.
+    """
+    since_us = one(db, "SELECT value FROM meta WHERE name = 'clock_since_us'")
+    if since_us is None:
+        return wall
+    since: float = since_us / 1e6
+    for column in ("started_at", "ended_at"):
+        db.execute(
+            f"UPDATE runs SET {column} = {column} + ? WHERE {column} BETWEEN ? AND ? AND id != ?",
+            (set_s, since, until, QUEUE_RUN),
+        )
+    db.execute(
+        "UPDATE strays SET due_at = due_at + ?"
+        " WHERE run = ? AND state = 'dead' AND due_at BETWEEN ? AND ?",
+        (set_s, QUEUE_RUN, since, until),
+    )
+    return since + set_s

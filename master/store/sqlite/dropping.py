@@ -1,0 +1,94 @@
+"""Runs that go: their rows in small steps, and the space of the file given back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+
+from ...changes import QUEUE_RUN
+from .rows import get_meta, insert, one, set_meta
+
+_PAGE_BYTES = 4_096
+
+
+def next_number(db: sqlite3.Connection, name: str, table: str, column: str) -> int:
+    """Above every number that was ever given, also to what has gone since."""
+    highest = one(db, f"SELECT MAX({column}) FROM {table}")
+    return max(get_meta(db, name), 1, (highest or 0) + 1)
+
+
+NUMBERS = (
+    ("next_run", "runs", "id"),
+    ("next_block", "blocks", "id"),
+    ("next_seq", "outcomes", "seq"),
+)
+
+
+def forget(db: sqlite3.Connection, runs: Collection[int]) -> None:
+    """Delete the runs, and note that their rows are to go."""
+    if QUEUE_RUN in runs:
+        raise ValueError("the queue run can't be forgotten")
+    drop_later(db, runs)
+    for run in runs:
+        db.execute("DELETE FROM runs WHERE id = ?", (run,))
+
+
+def drop_later(db: sqlite3.Connection, runs: Collection[int]) -> None:
+    """Note that the rows of these runs are to go, and which numbers they have used."""
+    if runs:
+        for name, table, column in NUMBERS:
+            set_meta(db, name, next_number(db, name, table, column))
+        insert(db, "INSERT OR IGNORE INTO dropping (run)", ((run,) for run in runs))
+
+
+def drop_some(db: sqlite3.Connection, rows: int) -> bool:
+    """Delete about so many rows of what is to go, in the transaction that is open."""
+    run = one(db, "SELECT MIN(run) FROM dropping")
+    if run is None:
+        return False
+    for table, column, size in (
+        ("strays", "task", "LENGTH(evidence) + LENGTH(printed)"),
+        ("fresh_keys", "id", "LENGTH(hashes)"),
+        ("keys", "hash", "0"),
+        ("quotas", "name", "0"),
+        ("own_groups", "grp", "0"),
+        ("outcomes", "seq", "LENGTH(results)"),
+        ("blocks", "first", "LENGTH(body)"),
+    ):
+        found = db.execute(
+            f"SELECT {column}, {size} FROM {table} WHERE run = ? ORDER BY {column} LIMIT ?",
+            (run, rows),
+        )
+        last, some = _first(found, rows)
+        if some:
+            # Up to there, as one range of the index: a step is a statement.
+            db.execute(f"DELETE FROM {table} WHERE run = ? AND {column} <= ?", (run, last))
+            rows -= some
+        if rows <= 0:
+            return True
+    db.execute("DELETE FROM dropping WHERE run = ?", (run,))
+    return True
+
+
+def _first(found: Iterable[tuple[object, int]], rows: int) -> tuple[object, int]:
+    """The last of the first rows that are as much work as so many small ones, and how much."""
+    last: object = None
+    work = 0
+    for value, size in found:
+        last = value
+        work += 1 + size // _PAGE_BYTES
+        if work >= rows:
+            break
+    return last, work
+
+
+def shrink(db: sqlite3.Connection, pages: int) -> bool:
+    """Give about so many free pages back; the file gets shorter with the last of them."""
+    free = one(db, "PRAGMA freelist_count")
+    if not free:
+        return False
+    # As a script: it is stepped once for each page, and `execute` takes one step.
+    db.executescript(f"PRAGMA incremental_vacuum({max(1, pages)});")
+    if not one(db, "PRAGMA freelist_count"):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return True

@@ -1,0 +1,317 @@
+"""The embedded store: one SQLite file (WAL, synchronous=FULL), written by one thread.
+
+Owns the connection, transactions, and the one line for whatever goes wrong in it. Why rows are
+blocks, and statements insert many of them at once: docs/design.md, "The store".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from queue_manager.errors import StoreError, UnstorableError
+from queue_manager.wire.records import ResultBlock
+
+from ...changes import (
+    BlockState,
+    Changes,
+    GroupRecord,
+    LoadedRun,
+    OutcomeRecord,
+    Place,
+    Pruned,
+    QuotaCounts,
+    StrayRecord,
+    TaskRecord,
+    WaitingBlock,
+)
+from . import ageing, clock, dropping, loading, results, waiting
+from .dropping import NUMBERS, next_number
+from .file import lock, open_database
+from .keys import Keys, Step
+from .rows import get_meta, set_meta
+from .writing import read_delivered, write
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CLOSE_AT = 256
+"""How many blocks are touched before it is looked which of them have ended: once for all outcomes
+of a block that come close together."""
+
+_NUMBERED = "commit"
+"""Where the number of the last commit is kept that has no block and no outcome."""
+
+_UNSTORABLE = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    ValueError,
+)
+"""It is the fault of what is to be written, not of the disk."""
+
+
+def _reads(verb: F) -> F:
+    """A verb that reads; it raises StoreError, too, when the file can't be read."""
+
+    @functools.wraps(verb)
+    def reading(self: SqliteStore, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(self, *args, **kwargs)
+        except (sqlite3.Error, OverflowError, UnicodeError) as error:
+            raise StoreError(f"can't read {self._path}: {error}") from error
+
+    return cast(F, reading)
+
+
+class SqliteStore:
+    """A `Store` in a folder of its own.
+
+    epoch, delivered, workers and the next numbers are as of the opening. Every verb raises
+    StoreError; opening also StoreBusyError, when another master has the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "queue.sqlite3"
+        self._touched: set[int] = set()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = lock(folder)
+        except OSError as error:
+            raise StoreError(f"can't use {folder}: {error}") from error
+        try:
+            self._db = open_database(self._path)
+            self._begin()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
+                raise StoreError(f"can't use {self._path}: {error}") from error
+            raise
+
+    def _begin(self) -> None:
+        db = self._db
+        self.epoch = get_meta(db, "epoch") + 1
+        set_meta(db, "epoch", self.epoch)
+        self.delivered = read_delivered(db)
+        self.next_run, self.next_block, self.next_seq = (next_number(db, *n) for n in NUMBERS)
+        self.clock_seen = clock.seen(db)
+        self._numbered = get_meta(db, _NUMBERED)
+        self.workers = {worker for (worker,) in db.execute("SELECT id FROM workers")}
+        self._keys = Keys(db)
+
+    # --- the state ---
+
+    @_reads
+    def load(self) -> list[LoadedRun]:
+        return loading.load(self._db)
+
+    @_reads
+    def load_run(self, run: int) -> LoadedRun | None:
+        return loading.load_run(self._db, run)
+
+    @_reads
+    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
+        return loading.ended_runs(self._db, before, most)
+
+    @_reads
+    def count_ended(self, before: int) -> int:
+        return loading.count_ended(self._db, before)
+
+    @_reads
+    def old_runs(self, ended_by: float, most: int) -> list[int]:
+        return loading.old_runs(self._db, ended_by, most)
+
+    def commit(self, changes: Changes) -> None:
+        touched = self._touched.union(
+            (outcome.block for outcome in changes.outcomes),
+            (stray.block for stray in changes.strays.values()),
+        )
+        is_due = len(touched) >= _CLOSE_AT
+        step = self._write(changes, touched if is_due else set())
+        pruned = {run.id for run in changes.runs.values() if run.state == "pruned"}
+        self._touched = set() if is_due else touched
+        try:
+            if step is None:
+                raise MemoryError  # what came of the keys is on disk alone
+            self._keys.written(step, changes.forgotten | pruned)
+        except Exception:  # it is on disk: what is known of the keys is read from there again
+            self._keys = Keys(self._db)
+
+    def _write(self, changes: Changes, ended: set[int]) -> Step | None:
+        """The transaction of a commit; None: it took place, and something failed behind it."""
+        step = None
+        self._numbered += 1  # never used again, whatever becomes of this
+        try:
+            with self._transaction():
+                write(self._db, changes)
+                if not (changes.blocks or changes.outcomes):
+                    set_meta(self._db, _NUMBERED, self._numbered)
+                step = self._keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
+                if ended:
+                    waiting.close_blocks(self._db, ended)
+        except StoreError:
+            raise
+        except Exception:  # of which nobody knows whether it came before or behind the commit
+            if not self._has(changes):
+                raise
+            return None
+        return step
+
+    @_reads
+    def _has(self, changes: Changes) -> bool:
+        """Whether changes are on disk: blocks and outcomes have numbers, all else is given one.
+
+        It matters for what is refused: a run that nobody was told of would begin at the next start.
+        """
+        if changes.blocks:
+            query, number = "SELECT 1 FROM blocks WHERE id = ?", changes.blocks[0].id
+        elif changes.outcomes:
+            query, number = "SELECT 1 FROM outcomes WHERE seq = ?", changes.outcomes[0].seq
+        else:
+            return get_meta(self._db, _NUMBERED) == self._numbered
+        return self._db.execute(query, (number,)).fetchone() is not None
+
+    # --- what waits ---
+
+    @_reads
+    def read_waiting(
+        self, run: int, group: str | None, after: Place | None, tasks: int
+    ) -> tuple[list[WaitingBlock], Place | None]:
+        found, last, ended = waiting.read_waiting(self._db, run, group, after, tasks)
+        self._touched.update(ended)
+        return found, last
+
+    @_reads
+    def read_strays(
+        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
+    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+        return waiting.read_strays(self._db, run, group, after, most)
+
+    @_reads
+    def next_groups(
+        self, run: int, after: tuple[int, str] | None, most: int
+    ) -> tuple[list[tuple[int, str]], bool]:
+        return waiting.next_groups(self._db, run, after, most)
+
+    @_reads
+    def due_groups(
+        self, run: int, after: tuple[float, int], due_by: float, most: int
+    ) -> tuple[list[str], tuple[float, int], float | None]:
+        return waiting.due_groups(self._db, run, after, due_by, most)
+
+    @_reads
+    def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
+        return waiting.own_groups(self._db, run, groups)
+
+    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
+        with self._transaction():
+            clock.set_clock(self._db, boot, behind_s, wall)
+
+    def note_clock(self, wall: float, off_s: float) -> None:
+        with self._transaction():
+            clock.note_clock(self._db, wall, off_s)
+
+    def cap_delays(self, wall: float) -> None:
+        with self._transaction():
+            waiting.cap_delays(self._db, wall)
+
+    @_reads
+    def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
+        return waiting.read_blocks(self._db, parts)
+
+    @_reads
+    def read_body(self, block: int) -> bytes:
+        return results.read_body(self._db, block)
+
+    @_reads
+    def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
+        return self._keys.taken(run, keys)
+
+    @_reads
+    def quota(self, run: int, name: str) -> QuotaCounts:
+        return waiting.quota(self._db, run, name)
+
+    @_reads
+    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+        return waiting.quotas(self._db, run, most)
+
+    @_reads
+    def find_run(self, key: str) -> int | None:
+        row = self._db.execute("SELECT id FROM runs WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    # --- what has ended ---
+
+    @_reads
+    def read_outcomes(
+        self, run: int, after: int, most_bytes: int
+    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
+        return results.read_outcomes(self._db, run, after, most_bytes)
+
+    @_reads
+    def read_last_outcomes(
+        self, run: int, most: int
+    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
+        return results.read_last_outcomes(self._db, run, most)
+
+    @_reads
+    def read_results(
+        self, run: int, after: int, most_bytes: int, dead: bool = False
+    ) -> tuple[list[ResultBlock], int, bool]:
+        return results.read_results(self._db, run, after, most_bytes, dead)
+
+    @_reads
+    def read_task(self, run: int, task: int) -> TaskRecord | None:
+        return results.read_task(self._db, run, task)
+
+    # --- what goes ---
+
+    def drop_some(self, rows: int) -> bool:
+        with self._transaction():
+            return dropping.drop_some(self._db, rows)
+
+    def mark(self, at: float, seq: int, keep_s: float) -> int:
+        with self._transaction():
+            return ageing.mark(self._db, at, seq, keep_s)
+
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+        with self._transaction():
+            return ageing.prune_results(self._db, seq, died_by, after, most)
+
+    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+        with self._transaction():
+            return ageing.prune_letters(self._db, seq, died_by, after, most)
+
+    def shrink(self, pages: int) -> bool:
+        try:
+            return dropping.shrink(self._db, pages)
+        except sqlite3.Error as error:
+            raise StoreError(f"can't write to {self._path}: {error}") from error
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error, AttributeError):
+            self._db.close()
+        self._lock.close()
+
+    # --- inside ---
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, on disk when it ends."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            if isinstance(error, _UNSTORABLE):
+                raise UnstorableError(f"can't write to {self._path}: {error}") from error
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"can't write to {self._path}: {error}") from error
+            raise

@@ -1,0 +1,90 @@
+"""Runs as the store has them. Their counts are in their rows: nothing is counted here."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+
+import msgspec
+
+from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
+
+from ...changes import OWN_GROUPS, LoadedRun, RunCounts, RunRecord
+from .rows import one
+from .waiting import own_groups
+
+_SELECT = (
+    "SELECT id, job, words, key, options, state, exhausted, started_at, ended_at,"
+    " collected, collect_errors, collected_into, version, cancelled, tasks, accepted, done,"
+    " dead, strays, last_seq, pruned FROM runs"
+)
+# Word for word as in the schema: else their indexes are not used.
+_OPEN = f"(state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
+_ENDED = "state NOT IN ('active', 'pruned')"
+
+
+def load(db: sqlite3.Connection) -> list[LoadedRun]:
+    """As `Store.load`."""
+    return _found(db, f"{_SELECT} WHERE {_OPEN} ORDER BY id")
+
+
+def load_run(db: sqlite3.Connection, run: int) -> LoadedRun | None:
+    """As `Store.load_run`."""
+    return next(iter(_found(db, f"{_SELECT} WHERE id = ?", run)), None)
+
+
+def ended_runs(db: sqlite3.Connection, before: int, most: int) -> list[LoadedRun]:
+    """As `Store.ended_runs`."""
+    return _found(db, f"{_SELECT} WHERE {_ENDED} AND id < ? ORDER BY id DESC LIMIT ?", before, most)
+
+
+def count_ended(db: sqlite3.Connection, before: int) -> int:
+    """As `Store.count_ended`."""
+    count: int = one(db, f"SELECT COUNT(*) FROM runs WHERE {_ENDED} AND id < ?", before)
+    return count
+
+
+def old_runs(db: sqlite3.Connection, ended_by: float, most: int) -> list[int]:
+    """As `Store.old_runs`."""
+    rows = db.execute(
+        f"SELECT id FROM runs WHERE {_ENDED} AND collected = {NOBODY_COLLECTS} AND ended_at <= ?"
+        " ORDER BY ended_at LIMIT ?",
+        (ended_by, most),
+    )
+    return [run for (run,) in rows]
+
+
+def _found(db: sqlite3.Connection, query: str, *values: object) -> list[LoadedRun]:
+    return [_loaded(db, *row) for row in db.execute(query, values).fetchall()]
+
+
+def _loaded(
+    db: sqlite3.Connection,
+    run: int,
+    job: str,
+    words: bytes,
+    key: str | None,
+    packed: bytes,
+    state: str,
+    exhausted: int,
+    *rest: object,
+) -> LoadedRun:
+    options = msgspec.msgpack.decode(packed, type=RunOptions)
+    fields, counts = rest[:-7], rest[-7:]
+    record = RunRecord(
+        run,
+        job,
+        msgspec.msgpack.decode(words, type=list[str]),
+        key,
+        options,
+        state,  # type: ignore[arg-type]
+        bool(exhausted),
+        *fields,  # type: ignore[arg-type]
+    )
+    found = LoadedRun(record, RunCounts(*counts))  # type: ignore[arg-type]
+    if options.per_group is None:
+        return found
+    own = own_groups(db, run, most=OWN_GROUPS + 1) if state == "active" else {}
+    if state != "active" or len(own) > OWN_GROUPS:
+        return replace(found, more_own=True)
+    return replace(found, own=own)

@@ -1,0 +1,293 @@
+"""A session with the master that reconnects: the one client of workers, runners and commands.
+
+Owns the connection's life; what is said over it belongs to its user. Runs in an event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import (
+    ConnectionLostError,
+    ProtocolError,
+    QueueError,
+    RefusedError,
+    TlsError,
+    TooLargeError,
+    WrongKeyError,
+)
+from ..names import EXCHANGE
+from ..wire import pickles, tls
+from ..wire.framing import FrameProtocol
+from ..wire.messages import Hello, Refused, Reply, Request, Welcome, decode_reply, encode
+from ..wire.records import FRAME_BYTES
+from ..wire.transport import HANDSHAKE_S, Address, open_socket
+
+log = logging.getLogger("quartermaster.link")
+
+FIRST_PAUSE_S = 0.05
+LASTED_S = 5.0
+"""After a session that lasted as long the next one is tried at once again: it was no sending of
+something that the master ends the session for."""
+_GOODBYE_S = 1.0
+LONGEST_PAUSE_S = 4.0
+"""A restarted master waits 5 s for the workers that it knew: they must have come by then."""
+
+R = TypeVar("R")
+
+
+class _Stream(FrameProtocol):
+    """Frames of one connection, handed to the link."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(2 * FRAME_BYTES)
+        self._link = link
+        self.refused = ""
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def frame_received(self, body: bytes) -> None:
+        if body[:1] == b"\x80":  # the master's pickled answer to the request that opens a session
+            kind, value = pickles.loads_reply(body)
+            if kind != "#RETURN":
+                self.refused = f"the master refused the session: {value}"
+                self._link._end(self)
+            return
+        self._link._received(decode_reply(body))
+
+    def oversized(self, size_bytes: int) -> None:
+        raise ProtocolError(f"the master sent a frame of {size_bytes:,} bytes")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(str(exc) if exc else "the master closed the connection")
+
+
+def _ignore(_: Any) -> None:
+    pass
+
+
+class Link:
+    """One session with the master that reconnects with back-off and jitter (4 s at most).
+
+    Args:
+        address: host and port of the master.
+        authkey: what both sides have.
+        hello: makes the first message of each session.
+        on_message: called with every message that answers no `request`.
+        on_up: called when the master has answered the hello, on each connection anew.
+        on_down: called with a reason when a session that was up has ended.
+        mode: when the connection is encrypted.
+        quiet: keep troubles in `failure` instead of the log.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        authkey: bytes,
+        hello: Callable[[], Hello],
+        *,
+        on_message: Callable[[Reply], None] = _ignore,
+        on_up: Callable[[Welcome], None] = _ignore,
+        on_down: Callable[[str], None] = _ignore,
+        mode: tls.Mode = "auto",
+        quiet: bool = False,
+    ) -> None:
+        self.address = address
+        self._mode: tls.Mode = mode
+        self._encrypted = False
+        self._authkey = authkey
+        self._hello = hello
+        self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
+        self._stream: _Stream | None = None
+        self._closed = asyncio.Event()
+        self._up = asyncio.Event()
+        self._seq = 0
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._complaint = ""
+        self._quiet = quiet
+        self.failure: Exception | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether nobody on the way can read or change what is said."""
+        return self._encrypted
+
+    @property
+    def up(self) -> bool:
+        """Whether the master has answered the hello of the present connection."""
+        return self._up.is_set()
+
+    async def run(self) -> None:
+        """Connect, and connect again, until `close`."""
+        pause_s = FIRST_PAUSE_S
+        while not self._closed.is_set():
+            since = time.monotonic()
+            if await self._one_session() and time.monotonic() - since >= LASTED_S:
+                pause_s = FIRST_PAUSE_S
+            with contextlib.suppress(TimeoutError):
+                wait_s = random.uniform(pause_s / 2, pause_s)
+                await asyncio.wait_for(self._closed.wait(), wait_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def send(self, message: Request) -> None:
+        """Send a message; without a connection it is dropped (see `on_up`).
+
+        Raises TooLargeError when it is more than the master takes: it would end the session.
+        """
+        body = encode(message)
+        if len(body) > FRAME_BYTES:
+            raise TooLargeError(
+                f"a message of {len(body):,} bytes cannot be sent: {FRAME_BYTES:,} is the most"
+            )
+        if self._stream is not None:
+            self._stream.send_frame(body)
+
+    async def request(self, make: Callable[[int], Request], answer: type[R]) -> R:
+        """Send a message made with a sequence number, and wait for the answer with the same.
+
+        Raises:
+            RefusedError: the master's own line.
+            TooLargeError: it is more than the master takes.
+            ConnectionLostError: the connection ended first; whether it was carried out is unknown.
+        """
+        self._seq += 1
+        seq = self._seq
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending[seq] = future
+        try:
+            if self._stream is None:
+                raise ConnectionLostError("no connection to the master")
+            self.send(make(seq))
+            reply = await future
+        finally:
+            self._pending.pop(seq, None)
+        if isinstance(reply, Refused):
+            raise RefusedError(reply.error)
+        if not isinstance(reply, answer):
+            raise ProtocolError(f"the master answered with {type(reply).__name__}")
+        return reply
+
+    async def wait_up(self) -> None:
+        """Wait until the session is up."""
+        await self._up.wait()
+
+    def close(self) -> None:
+        """End the session after what was sent, and `run` with it."""
+        self._closed.set()
+        if self._stream is not None and self._stream.transport is not None:
+            self._stream.transport.close()
+
+    async def _one_session(self) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            opening = loop.run_in_executor(
+                None, open_socket, self.address, self._authkey, self._mode
+            )
+            sock, context = await opening
+            if self._closed.is_set():
+                sock.close()
+                return False
+            stream = await self._open(loop, sock, context)
+        except (OSError, UnicodeError, QueueError) as error:
+            self._complain(error)  # UnicodeError: what the resolver makes of a strange name
+            return False
+        reason = await stream.lost
+        if stream.refused:
+            reason = stream.refused
+        was_up = self.up
+        self._stream = None
+        self._up.clear()
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
+        if not was_up and stream.refused:
+            self._complain(ProtocolError(stream.refused))
+        if was_up and not self._closed.is_set():
+            self._on_down(reason)
+        return was_up
+
+    async def _open(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        context: ssl.SSLContext | None,
+    ) -> _Stream:
+        stream = _Stream(self)
+        self._encrypted = context is not None
+        if context is None:
+            await loop.connect_accepted_socket(lambda: stream, sock)
+        else:
+            await self._encrypt(loop, sock, context, stream)
+        stream.send_frame(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
+        stream.send_frame(encode(self._hello()))
+        self._stream = stream
+        # A master that accepts and then says nothing must not hold us for ever.
+        loop.call_later(HANDSHAKE_S, self._give_up, stream)
+        return stream
+
+    async def _encrypt(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        stream: _Stream,
+    ) -> None:
+        sock.setblocking(False)
+        try:
+            await loop.create_connection(
+                lambda: stream,
+                sock=sock,
+                ssl=context,
+                server_hostname=tls.SERVER_NAME,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=_GOODBYE_S,
+            )
+        except OSError as error:
+            raise tls.meaning(error, f"{self.address[0]}:{self.address[1]}") from error
+
+    def _give_up(self, stream: _Stream) -> None:
+        if self._stream is stream and not self.up:
+            self._end(stream)
+
+    def _end(self, stream: _Stream) -> None:
+        if stream.transport is not None:
+            stream.transport.abort()
+
+    def _complain(self, error: Exception) -> None:
+        """Say a lasting trouble once, not at each try."""
+        self.failure = error
+        where = f"{self.address[0]}:{self.address[1]}"
+        told = isinstance(error, WrongKeyError | TlsError)
+        text = str(error) if told else f"can't reach {where}: {error}"
+        if text != self._complaint:
+            self._complaint = text
+            if not self._quiet:
+                log.warning("%s; trying again", text)
+
+    def _received(self, message: Reply) -> None:
+        if isinstance(message, Welcome):
+            self._complaint = ""
+            self.failure = None
+            self._up.set()
+            self._on_up(message)
+            return
+        future = self._pending.get(message.seq)
+        if future is not None and not future.done():
+            future.set_result(message)
+        elif isinstance(message, Refused) and not message.seq:
+            self._refused(message.error)
+        else:
+            self._on_message(message)
+
+    def _refused(self, error: str) -> None:
+        """The master's last words before it closes."""
+        if self._stream is not None:
+            self._stream.refused = f"the master says: {error}"

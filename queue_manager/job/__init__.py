@@ -1,0 +1,1 @@
+"""What a job's author writes, and how it is found, checked and given its arguments."""

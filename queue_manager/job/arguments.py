@@ -1,0 +1,209 @@
+"""The arguments of a run: words such as `count=10` become what a job's `tasks()` takes.
+
+`finish()` takes those of them that it names.
+
+Owns the splitting and the conversion; knows nothing of runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import shlex
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import ArgumentError
+from .conversion import CannotBeGivenError, converted, described, says_all
+
+_SHOWN = 100
+"""Characters of a wrong value."""
+
+_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_PACKED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def split_arguments(text: str) -> list[str]:
+    """Split a line into words as a shell does.
+
+    Raises:
+        ArgumentError: a quotation mark is not closed.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ArgumentError(f"arguments {text!r}: {str(error).lower()}") from None
+
+
+def parse_arguments(words: Sequence[str], tasks: Callable[..., Any] | None) -> dict[str, Any]:
+    """Convert `name=value` words by the annotations of `tasks`, else its defaults' types.
+
+    Raises:
+        ArgumentError: a word is not of that form, a name or a value is wrong, or one is
+            missing; one line.
+    """
+    parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
+    named = _named(tasks)
+    others = [p for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
+    hints = _hints(tasks)
+    arguments: dict[str, Any] = {}
+    for word in words:
+        name, text = _split(word, arguments)
+        if name in named:
+            arguments[name] = _convert(name, text, _wanted(named[name], hints))
+        elif others and name.isidentifier():
+            arguments[name] = _convert(name, text, _wanted(others[0], hints))
+        else:
+            raise ArgumentError(_unknown(name, list(named), tasks is not None))
+    missing = [n for n, p in named.items() if p.default is p.empty and n not in arguments]
+    if missing:
+        raise ArgumentError(f"missing {_list(missing)}: give {' '.join(f'{n}=…' for n in missing)}")
+    return arguments
+
+
+def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None) -> str:
+    """What is wrong with how a job's `finish` is written, in one line; empty when nothing is."""
+    if not _plain_function(finish):
+        return "finish() is a plain function, neither async nor with a yield"
+    first, others = _finish_parameters(finish)
+    if first is None:
+        return "finish() takes the results first: def finish(results)"
+    named = _named(tasks)
+    for name, p in others.items():
+        if p.kind in _PACKED or p.default is not p.empty:
+            continue
+        if p.kind not in _KINDS:
+            return f"finish() takes {name!r} by position alone: its arguments are given by name"
+        if name not in named:
+            return f"finish() takes {name!r}, which tasks() does not have: give it a default"
+    return ""
+
+
+def report_trouble(report: Callable[..., Any]) -> str:
+    """What is wrong with how a job's `report` is written, in one line; empty when nothing is."""
+    if not _plain_function(report):
+        return "report() is a plain function, neither async nor with a yield"
+    try:
+        inspect.signature(report).bind(None)
+    except TypeError:
+        return "report() takes the counts and nothing else: def report(counts)"
+    return ""
+
+
+def _plain_function(function: Callable[..., Any]) -> bool:
+    return not (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    )
+
+
+def finish_arguments(
+    finish: Callable[..., Any], tasks: Callable[..., Any] | None, words: Sequence[str]
+) -> dict[str, Any]:
+    """Those arguments of a run, defaults of `tasks` too, that the parameters of `finish` name.
+
+    Raises:
+        ArgumentError: as `parse_arguments`.
+    """
+    defaults = {name: p.default for name, p in _named(tasks).items() if p.default is not p.empty}
+    arguments = {**defaults, **parse_arguments(words, tasks)}
+    first, others = _finish_parameters(finish)
+    if first is not None and first.kind in _KINDS:
+        arguments.pop(first.name, None)
+    if any(p.kind is p.VAR_KEYWORD for p in others.values()):
+        return arguments
+    named = {name for name, p in others.items() if p.kind in _KINDS}
+    return {name: value for name, value in arguments.items() if name in named}
+
+
+def _finish_parameters(
+    finish: Callable[..., Any],
+) -> tuple[inspect.Parameter | None, dict[str, inspect.Parameter]]:
+    """The parameter that takes the results, None if there is none; and the others."""
+    parameters = dict(inspect.signature(finish).parameters)
+    first = next(iter(parameters.values()), None)
+    if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
+        return None, parameters
+    return parameters.pop(first.name), parameters
+
+
+def _named(tasks: Callable[..., Any] | None) -> dict[str, inspect.Parameter]:
+    """The parameters of `tasks` that are given by name."""
+    parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
+    return {name: p for name, p in parameters.items() if p.kind in _KINDS}
+
+
+def _split(word: str, arguments: dict[str, Any]) -> tuple[str, str]:
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        raise ArgumentError(f"argument {word!r} is not of the form name=value")
+    if name in arguments:
+        raise ArgumentError(f"argument {name!r} is given twice")
+    return name, text
+
+
+def _unknown(name: str, names: list[str], has_tasks: bool) -> str:
+    if not names:
+        why = "takes no arguments" if has_tasks else "has no tasks() to take arguments"
+        return f"unknown argument {name!r}: the job {why}"
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown argument {name!r}{hint}: the job takes {', '.join(names)}"
+
+
+def _list(names: list[str]) -> str:
+    word = "argument" if len(names) == 1 else "arguments"
+    return f"{word} {', '.join(map(repr, names))}"
+
+
+def _hints(tasks: Callable[..., Any] | None) -> dict[str, Any]:
+    """The resolved annotations; one that cannot be resolved counts as none."""
+    if tasks is None:
+        return {}
+    function = inspect.unwrap(tasks)
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except Exception:
+        raw = getattr(function, "__annotations__", {})
+        return {name: _resolved(hint, function) for name, hint in raw.items()}
+
+
+def _resolved(hint: Any, function: Any) -> Any:
+    if not isinstance(hint, str):
+        return hint
+    try:
+        return eval(hint, getattr(function, "__globals__", {}))  # the job's own code, as is
+    except Exception:
+        return Any
+
+
+def _wanted(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
+    hint = hints.get(parameter.name, Any)
+    if hint is not Any:
+        return hint
+    if parameter.default is parameter.empty or parameter.default is None:
+        return str
+    return type(parameter.default)
+
+
+def _convert(name: str, text: str, wanted: Any) -> Any:
+    try:
+        return converted(text, wanted)
+    except CannotBeGivenError:
+        kind = described(wanted)
+        raise ArgumentError(
+            f"argument {name!r} is {kind}, which no command line can give"
+        ) from None
+    except Exception as error:  # a constructor of the job's own may raise anything
+        bound = isinstance(error, msgspec.ValidationError) and not says_all(wanted)
+        said = f" ({error})" if bound else ""
+        shown = f"{text[:_SHOWN]!r} ... ({len(text):,} characters)" if text[_SHOWN:] else repr(text)
+        raise ArgumentError(
+            f"argument {name!r} is {described(wanted)}, not {shown}{said}"
+        ) from None

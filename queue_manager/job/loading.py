@@ -1,0 +1,283 @@
+"""Finds and imports jobs: `NAME.py` in the jobs folder, as the module `jobs.NAME`.
+
+Owns how a job's module becomes a `Job`, and the version of its code. A job imports its
+neighbours as `import helper`, `from jobs.helper import x` or `from .helper import x`.
+Never imported by the process that owns the queue: loading runs the user's code.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import re
+import stat
+import sys
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadJobError, UnknownJobError
+from .contract import Counts, Options
+from .functions import functions_trouble
+
+_PACKAGE = "jobs"
+_OTHERS = ("tasks", "setup", "collect", "finish", "report")
+"""The functions that a job may have beside `work`."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was loaded; `version` changes with its code."""
+
+    name: str
+    tasks: Callable[..., Any] | None
+    work: Callable[[Any], Any]
+    setup: Callable[[], Any] | None
+    collect: Callable[[Any, Any], Any] | None
+    finish: Callable[..., Any] | None
+    report: Callable[[Counts], Any] | None
+    options: Options
+    version: str
+
+
+class _FreshLoader(importlib.machinery.SourceFileLoader):
+    """Compiles the source as it is now: a cached .pyc of the same second may be an old one."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def load_job(name: str, folder: Path) -> Job:
+    """Import the job `name` from `folder` (this runs its code).
+
+    Raises:
+        UnknownJobError: there is no such file, or the name is not one of a module.
+        BadJobError: the module does not load, or lacks what a job needs.
+    """
+    folder = folder.resolve()
+    path = _job_path(name, folder)
+    version = job_version(name, folder)
+    module = _import(name, path, folder)
+    options = getattr(module, "OPTIONS", None) or Options()
+    if not isinstance(options, Options):
+        raise BadJobError(f"{_shown(path, folder)}: OPTIONS is an Options(...), not {options!r}")
+    work = _function(module, "work", path, folder)
+    if work is None:
+        raise BadJobError(f"{_shown(path, folder)} has no work(payload), which a job needs")
+    others = {one: _function(module, one, path, folder) for one in _OTHERS}
+    wrong = functions_trouble({"work": work, **others})
+    if wrong:
+        raise BadJobError(f"{_shown(path, folder)}: {wrong}")
+    return Job(name=name, work=work, options=options, version=version, **others)
+
+
+def job_names(folder: Path) -> list[str]:
+    """The names of the jobs in a folder: its modules that define `work`. Runs no code."""
+    try:
+        paths = sorted(folder.glob("*.py"))
+    except OSError:
+        return []
+    return [p.stem for p in paths if p.stem.isidentifier() and p.stem[0] != "_" and _works(p)]
+
+
+def job_version(name: str, folder: Path) -> str:
+    """The version of a job's code: that of its `job_files`. Raises as that does."""
+    return version_of(job_files(name, folder))
+
+
+def version_of(files: Mapping[str, bytes]) -> str:
+    """The SHA-256 of files with their names, in hex."""
+    digest = hashlib.sha256()
+    for key, source in sorted(files.items()):
+        digest.update(f"{key}\0{len(source)}\0".encode() + source)
+    return digest.hexdigest()
+
+
+def job_files(name: str, folder: Path) -> dict[str, bytes]:
+    """A job's file and the files of the folder that it imports, by their paths below the folder.
+
+    Raises:
+        UnknownJobError: there is no such job.
+    """
+    folder = folder.resolve()
+    todo = [_job_path(name, folder).name]
+    found: dict[str, bytes] = {}
+    looked_for = set(todo)
+    while todo:
+        key = todo.pop()
+        try:
+            found[key] = (folder / key).read_bytes()
+        except OSError as error:
+            raise UnknownJobError(f"{_shown(folder / key, folder)}: {error.strerror}") from error
+        wanted = _imports(found[key], tuple(key.split("/")[:-1])) - looked_for
+        looked_for |= wanted
+        todo += [one for one in wanted if os.path.isfile(os.path.join(folder, one))]
+    return found
+
+
+def _job_path(name: str, folder: Path) -> Path:
+    shown = folder.name or str(folder)
+    if not name.isidentifier():
+        rule = f"{name!r} is no job's name: {shown}/NAME.py, letters, digits and _"
+        raise UnknownJobError(rule + _meant(name, folder))
+    path = folder / f"{name}.py"
+    why = _no_file(path, shown)
+    if why:
+        raise UnknownJobError(f"no job {name!r}: {why}")
+    return path
+
+
+def _meant(name: str, folder: Path) -> str:
+    """The job that somebody meant with a name that is none."""
+    near = re.sub(r"\W", "_", Path(name).name.removesuffix(".py"))
+    if near.isidentifier() and (folder / f"{near}.py").is_file():
+        return f"; did you mean {near}?"
+    if near.isidentifier() and "/" not in name and (folder / f"{name}.py").is_file():
+        return f": rename it to {near}.py"
+    return ""
+
+
+def _no_file(path: Path, shown: str) -> str:
+    """Why the file of a job can't be used; empty when there is one."""
+    file = f"{shown}/{path.name}"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            return f"{file} is a link to {os.readlink(path)}, which is not there"
+        if path.with_suffix("").is_file():
+            return f"{shown}/{path.stem} lacks its ending: rename it to {path.name}"
+        names = [name for name in job_names(path.parent) if name != path.stem]
+        has = f"has {', '.join(names)}" if names else "is empty or missing"
+        return f"{shown}/ {has}; put yours at {file}"
+    except OSError as error:  # such as a link to itself, or a folder that we may not enter
+        return f"{file}: {error.strerror}"
+    if stat.S_ISDIR(mode):
+        return f"{file} is a folder: a job is one file, which may import others"
+    return "" if stat.S_ISREG(mode) else f"{file} is no file"
+
+
+def _works(path: Path) -> bool:
+    """Whether a file defines `work`; one that does not parse is a job with an error."""
+    if not path.is_file():  # a folder, or a link to nothing
+        return False
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return True
+    return any("work" in _defined(node) for node in body)
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.ImportFrom(names=names):
+            return [alias.asname or alias.name for alias in names]
+    return []
+
+
+def _import(name: str, path: Path, folder: Path) -> types.ModuleType:
+    _enter(folder)
+    full = f"{_PACKAGE}.{name}"
+    loader = _FreshLoader(full, str(path))
+    spec = importlib.util.spec_from_loader(full, loader)
+    assert spec is not None  # a loader was given
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[full] = module
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[full]
+        raise BadJobError(_where(error, path, folder)) from error
+    setattr(sys.modules[_PACKAGE], name, module)
+    return module
+
+
+def _enter(folder: Path) -> None:
+    """Make `folder` the package `jobs` and a place to import from, in the place of another."""
+    importlib.invalidate_caches()
+    package = sys.modules.get(_PACKAGE)
+    if package is None or list(getattr(package, "__path__", [])) != [str(folder)]:
+        _leave(package)
+        package = types.ModuleType(_PACKAGE)
+        package.__path__ = [str(folder)]
+        sys.modules[_PACKAGE] = package
+    if str(folder) not in sys.path:
+        # Before installed packages, behind the standard library: a job that is called
+        # `queue` or `random` must not take its place.
+        installed = ("site-packages", "dist-packages")
+        places = [i for i, entry in enumerate(sys.path) if entry.endswith(installed)]
+        sys.path.insert(places[0] if places else len(sys.path), str(folder))
+
+
+def _leave(package: types.ModuleType | None) -> None:
+    old = [str(entry) for entry in getattr(package, "__path__", [])]
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        inside = any(Path(file).is_relative_to(entry) for entry in old) if file else False
+        if name == _PACKAGE or name.startswith(f"{_PACKAGE}.") or inside:
+            del sys.modules[name]
+    sys.path[:] = [entry for entry in sys.path if entry not in old]
+
+
+def _function(module: types.ModuleType, name: str, path: Path, folder: Path) -> Any:
+    value = getattr(module, name, None)
+    if value is not None and not callable(value):
+        raise BadJobError(f"{_shown(path, folder)}: {name} is not a function but {value!r:.100}")
+    return value
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return f"{folder.name}/{path.relative_to(folder).as_posix()}"
+
+
+def _where(error: BaseException, path: Path, folder: Path) -> str:
+    """One line for an error at import: the last line of the folder's code that was reached."""
+    file, line = str(path), 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).is_relative_to(folder):
+            file, line = frame.filename, frame.lineno or 0
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno or 0
+    inside = Path(file).is_relative_to(folder)
+    shown = _shown(Path(file), folder) if inside else file
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = " ".join(f"{type(error).__name__}: {said}".split())
+    return f"{shown} line {line}: {text}" if line else f"{shown}: {text}"
+
+
+@functools.lru_cache(maxsize=128)  # it is asked for every second, and parsing takes milliseconds
+def _imports(source: bytes, package: tuple[str, ...]) -> frozenset[str]:
+    """The files that a module imports where they are in the folder, by their paths below it."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+    names = {parts for node in ast.walk(tree) for parts in _imported(node, package)}
+    bases = {"/".join(parts[:length]) for parts in names for length in range(1, len(parts) + 1)}
+    return frozenset(f"{base}{end}" for base in bases for end in (".py", "/__init__.py"))
+
+
+def _imported(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The names that a node imports."""
+    names: list[tuple[str, ...]] = []
+    if isinstance(node, ast.Import):
+        names = [tuple(alias.name.split(".")) for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        base = tuple(node.module.split(".")) if node.module else ()
+        if node.level:
+            base = package[: len(package) + 1 - node.level] + base
+        names = [(*base, *alias.name.split(".")) for alias in node.names]
+    return [parts[1:] if parts[0] == _PACKAGE else parts for parts in names]

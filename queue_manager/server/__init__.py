@@ -1,0 +1,1 @@
+"""The serving side of the queue manager: one port, one event loop."""

@@ -1,0 +1,96 @@
+"""`QueueManager`: a BaseManager whose serving side is our loop and whose names are the tutorials'.
+
+As a client it works as the tutorials' own class does:
+`QueueManager(address=..., authkey=...).connect()`, then `get_task_queue()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from multiprocessing.managers import BaseManager
+from typing import Any
+
+from .. import names
+from ..wire.records import FRAME_BYTES
+from ..wire.tls import Mode
+from ..wire.transport import Address
+from .connection import Served
+from .server import LoopServer
+
+
+class QueueManager(BaseManager):
+    """The task queue and the result queue on the network.
+
+    Args:
+        address: host and port of the master.
+        authkey: what both sides have, as bytes.
+        max_bytes: serving side only: the most that one payload may have.
+        tls: when the connection is encrypted, as QUEUE_TLS says it: `auto` is wherever it can be.
+        salt: serving side only: of this installation, 16 bytes; None is a new one.
+    """
+
+    _Server = LoopServer
+
+    def __init__(
+        self,
+        address: Address,
+        authkey: bytes,
+        *,
+        max_bytes: int = FRAME_BYTES,
+        tls: Mode = "auto",
+        salt: bytes | None = None,
+    ) -> None:
+        super().__init__(address, authkey, names.SERIALIZERS[tls])
+        self._max_bytes, self._tls, self._salt = max_bytes, tls, salt
+
+    def get_server(self) -> Any:
+        """The serving side (the stock method has its own Server built in).
+
+        Raises OSError when the address is taken.
+        """
+        manager: Any = self  # typeshed leaves these attributes of BaseManager out
+        return LoopServer(
+            manager._registry,
+            manager._address,
+            manager._authkey,
+            manager._serializer,
+            self._max_bytes,
+            self._tls,
+            self._salt,
+        )
+
+
+def serving(
+    tasks: Served,
+    results: Served,
+    exchange: Served,
+    added: Mapping[str, names.QueueName] | None = None,
+) -> type[QueueManager]:
+    """A QueueManager class with the objects behind every name on the network.
+
+    added: what QUEUE_NAMES says. What else scripts call the queues, the server knows by itself.
+    """
+    queues: dict[names.QueueName, Served] = {"task": tasks, "result": results}
+
+    class Serving(QueueManager):
+        pass
+
+    for typeids, served in (
+        (names.TASK_QUEUE, tasks),
+        (names.RESULT_QUEUE, results),
+        ((names.EXCHANGE,), exchange),
+    ):
+        for typeid in typeids:
+            Serving.register(typeid, callable=_always(served), exposed=served.exposed)
+    for typeid, queue in (added or {}).items():
+        served = queues[queue]
+        Serving.register(typeid, callable=_always(served), exposed=served.exposed)
+    return Serving
+
+
+def _always(served: Served) -> Callable[[], Served]:
+    return lambda: served
+
+
+for _typeid in (*names.TASK_QUEUE, *names.RESULT_QUEUE):
+    QueueManager.register(_typeid, exposed=names.QUEUE_METHODS)

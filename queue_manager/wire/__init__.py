@@ -1,0 +1,1 @@
+"""The bytes on the wire: frames, handshake, encryption, pickles of strangers, messages of ours."""

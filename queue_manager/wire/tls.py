@@ -1,0 +1,136 @@
+"""TLS 1.3 from the authkey alone: a pre-shared key on both sides, no certificate anywhere.
+
+Owns when a connection is encrypted, the contexts, and what a failed handshake means. Python has
+pre-shared keys from 3.13 on; without them nothing here can be made, which `TlsError` says.
+Source: RFC 8446, 4.2.11; `SSLContext.set_psk_client_callback` of CPython's `Modules/_ssl.c`.
+"""
+
+from __future__ import annotations
+
+import platform
+import ssl
+from typing import Literal
+
+from ..errors import ConnectionLostError, QueueError, TlsError, WrongKeyError
+from ..settings import Settings, is_loopback, others_reach, reached_by
+
+Mode = Literal["auto", "required", "off"]
+
+SERVER_NAME = "quartermaster"
+CLIENT_HELLO = 0x16
+"""The first byte of a TLS connection; a stock client's answer to the challenge begins with 0."""
+
+_ALERT = b"\x15\x03\x03\x00\x02\x02"  # a fatal alert in clear: RFC 8446, 6
+WRONG_KEY_ALERT = _ALERT + bytes([51])  # decrypt_error
+NO_TLS_ALERT = _ALERT + bytes([49])  # access_denied
+
+CODE_IN_CLEAR = (
+    "code of jobs travels over encrypted connections only: bring the same jobs folder to the"
+    " worker, or use Python 3.13 or later on both sides, without QUEUE_TLS=off"
+)
+
+# One may be sent by us, the others come from OpenSSL itself.
+_WRONG_KEY = (
+    "DECRYPT_ERROR",
+    "ILLEGAL_PARAMETER",
+    "UNKNOWN_PSK_IDENTITY",
+    "BINDER_DOES_NOT_VERIFY",
+)
+
+
+def has_psk() -> bool:
+    """Whether this Python can encrypt with a key alone."""
+    return bool(getattr(ssl, "HAS_PSK", False))
+
+
+def encrypts(mode: Mode, host: str, server_does: bool) -> bool:
+    """Whether our client encrypts: wherever it can, and always off loopback.
+
+    Args:
+        mode: of the client.
+        host: the address that it is connected to, as numbers.
+        server_does: what the server's first frame says. The proof in clear covers that frame, so
+            nobody on the way turns TLS off by changing it.
+    """
+    if mode == "auto" and is_loopback(host):
+        return has_psk() and server_does
+    return mode != "off"
+
+
+def master_mode(settings: Settings) -> Mode:
+    """The mode of a master: one that other machines reach demands TLS unless told otherwise.
+
+    Raises:
+        TlsError: it is to demand TLS, and this Python has none.
+    """
+    told = settings.queue_tls_set
+    mode: Mode = settings.queue_tls if told or not others_reach(settings) else "required"
+    if mode == "required" and not has_psk():
+        why = "QUEUE_TLS=required" if told else reached_by(settings)
+        raise TlsError(f"{why}: {lacking()}")
+    return mode
+
+
+def client_mode(settings: Settings) -> Mode:
+    """The mode of a worker or a command.
+
+    Raises:
+        TlsError: it is to encrypt whatever comes, and this Python can't.
+    """
+    if settings.queue_tls == "required" and not has_psk():
+        raise TlsError(f"QUEUE_TLS=required: {lacking()}")
+    return settings.queue_tls
+
+
+def lacking() -> str:
+    """What to do when this Python has no pre-shared keys."""
+    return (
+        f"encryption needs Python 3.13 or later, this is {platform.python_version()}: use that,"
+        " or set QUEUE_TLS=off on both sides if plain traffic is fine"
+    )
+
+
+def client_context(psk: bytes, salt: bytes) -> ssl.SSLContext:
+    """What a client wraps its connection with. Raises TlsError where this Python can't."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    # Nobody's certificate is trusted: with CERT_NONE a man in the middle who has any certificate,
+    # and no key at all, would be believed.
+    context.verify_mode = ssl.CERT_REQUIRED
+    name = identity(salt)
+    context.set_psk_client_callback(lambda hint: (name, psk))
+    return context
+
+
+def server_context(psk: bytes, salt: bytes) -> ssl.SSLContext:
+    """What the server wraps its connections with. Raises TlsError where this Python can't."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0  # nobody resumes: a new connection proves the key anew
+    name = identity(salt)
+    context.set_psk_server_callback(lambda offered: psk if offered == name else b"")
+    return context
+
+
+def identity(salt: bytes) -> str:
+    """What the client calls its key in the ClientHello: it names the salt that made it."""
+    return f"quartermaster {salt.hex()}"
+
+
+def _context(protocol: ssl._SSLMethod) -> ssl.SSLContext:
+    if not has_psk():
+        raise TlsError(lacking())
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+def meaning(error: Exception, where: str) -> QueueError:
+    """What a failed handshake means, in our own errors. where: host and port."""
+    reason = str(getattr(error, "reason", "") or error or type(error).__name__)
+    if any(word in reason for word in _WRONG_KEY):
+        return WrongKeyError(f"wrong authkey for {where}")
+    if "ACCESS_DENIED" in reason:
+        return TlsError(f"{where} takes no encrypted connections: see QUEUE_TLS on its side")
+    if "CERTIFICATE" in reason:
+        return WrongKeyError(f"{where} shows a certificate and does not know the authkey")
+    return ConnectionLostError(f"the TLS handshake with {where} failed: {reason}")

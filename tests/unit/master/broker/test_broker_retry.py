@@ -1,0 +1,147 @@
+"""Dead letters of a run are tried again, as if for the first time."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from master.server.run_control import Endings
+from queue_manager.errors import RefusedError
+from queue_manager.wire.messages import RetryRun, SubmitTasks
+from queue_manager.wire.records import Failed, GroupLimit, RunOptions
+from tests.unit.master.conftest import FakePeer, World
+from tests.unit.master.desk import WALL, Desk, block, counts, tasks
+
+from .test_broker_runs import ended
+
+
+def test_dead_letters_are_tried_again_as_if_for_the_first_time() -> None:
+    desk = Desk()
+    run = ended(desk, dead=2, done=1)
+    assert desk.broker.retry(run, desk.wall) == 2
+    session = desk.session()
+    assert run.active
+    assert counts(run) == {"tasks": 3, "waiting": 2, "done": 1}
+    assert desk.restarted().broker.runs[run.id].active
+    lease = desk.lease(session)
+    assert lease.stray is not None
+    assert (lease.stray.attempts, lease.stray.losses) == (0, 0)
+    desk.done(lease)
+    desk.done(desk.lease(session))
+    desk.commit()
+    assert (run.state, run.done) == ("done", 3)
+
+
+def test_a_retry_over_the_wire_finds_dead_letters_of_groups_that_nobody_remembers(
+    play: Any,
+) -> None:
+    async def scene(world: World) -> None:
+        options = RunOptions(attempts=1, per_group=GroupLimit(at_once=1))
+        run = await world.start_run(options=options)
+        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1, group="a")]))
+        peer, worker = world.worker()
+        world.report(worker, want=2)
+        await world.turns()
+        world.report(worker, Failed(peer.leases[0].number, 0, "bad"))
+        await world.turns()
+        assert not run.groups.lanes
+        nobody: Any = SimpleNamespace(start=print, renew=lambda run: asyncio.sleep(0))
+        endings = Endings(world.turn, world.workers, nobody, nobody)
+        endings.retry(FakePeer().peer, RetryRun(2, run.id))
+        await world.turns(5)
+        assert len(peer.leases) == 2
+
+    play(scene)
+
+
+def test_a_retry_is_there_only_when_it_is_on_disk() -> None:
+    desk = Desk()
+    run = ended(desk, dead=1)
+    desk.broker.retry(run, desk.wall)
+    desk.commit()
+    assert desk.leases(desk.session()) == [[1]]
+    desk = Desk()
+    run, session = ended(desk, dead=1), desk.session()
+    desk.broker.retry(run, desk.wall)
+    assert desk.leases(session) == []
+    desk.broker.rolled_back()
+    assert (run.state, counts(run)) == ("failed", {"tasks": 1, "dead": 1})
+    assert run not in desk.broker._turns
+    assert (run.ended_at, run.strays) == (WALL, 0)
+
+
+def test_a_retry_of_an_active_run_leaves_its_other_strays_as_they_are() -> None:
+    desk = Desk(attempts=2)
+    session = desk.session()
+    desk.submit(3)
+    desk.fail(desk.lease(session), reject=True)
+    desk.fail(desk.lease(session), delay_s=60.0)
+    held = desk.lease(session)
+    desk.fail(held, delay_s=0.0)
+    desk.later(0.0)
+    held = desk.lease(session)
+    assert tasks(held) == [3]
+    assert desk.broker.retry(desk.run, desk.wall) == 1
+    desk.commit()
+    assert counts(desk.run) == {"tasks": 3, "waiting": 1, "leased": 1, "delayed": 1}
+    assert desk.leases(session) == [[1]]
+    desk.later(60.0)
+    assert desk.leases(session) == [[2]]
+    assert desk.done(held)
+
+
+def test_a_dead_letter_of_this_very_turn_is_not_tried_again() -> None:
+    """It is not on disk yet, where the others are looked for."""
+    desk = Desk(attempts=1)
+    session = desk.session()
+    desk.submit(2)
+    desk.fail(desk.lease(session))
+    desk.commit()
+    desk.fail(desk.lease(session))
+    assert desk.broker.retry(desk.run, desk.wall) == 1
+    desk.commit()
+    assert counts(desk.run) == {"tasks": 2, "waiting": 1, "dead": 1}
+    assert desk.leases(session) == [[1]]
+    assert counts(desk.restarted().run)["dead"] == 1
+
+
+def test_a_retry_without_dead_letters_changes_nothing() -> None:
+    desk = Desk()
+    run = ended(desk, done=1)
+    assert desk.broker.retry(run, desk.wall) == 0
+    assert not desk.broker.changes.urgent
+    assert run.state == "done"
+
+
+def test_dead_letters_of_limited_groups_wait_in_their_groups_again() -> None:
+    desk = Desk(attempts=1, per_group=GroupLimit(at_once=1))
+    session = desk.session()
+    for group in "ab":
+        desk.submit(1, group=group)
+    for _ in range(2):
+        desk.fail(desk.lease(session))
+        desk.commit()
+    desk.broker.exhaust(desk.run)
+    desk.commit()
+    assert desk.run.state == "failed"
+    assert desk.broker.retry(desk.run, desk.wall) == 2
+    desk.commit()
+    leases = [desk.lease(session) for _ in range(2)]
+    assert [lease.lane.group for lease in leases] == ["a", "b"]
+
+
+@pytest.mark.parametrize("state", ["cancelled", "pruned"])
+def test_a_run_of_which_tasks_are_gone_is_not_retried(state: str) -> None:
+    desk = Desk()
+    run = ended(desk, dead=1, key="k")
+    if state == "pruned":
+        desk.broker.prune(run)
+    else:
+        run = desk.run
+        desk.broker.cancel(run, WALL)
+    desk.commit()
+    with pytest.raises(RefusedError, match=state):
+        desk.broker.retry(run, WALL)

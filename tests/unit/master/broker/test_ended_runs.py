@@ -1,0 +1,256 @@
+"""Ended runs cost nothing: they are on disk alone, and are found there when somebody asks."""
+
+from __future__ import annotations
+
+import gc
+import random
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from master.broker import Broker
+from master.broker.run import Run
+from master.changes import Changes
+from master.observe.status import ENDED_RUNS, PAGE_BYTES, StatusBook
+from master.processes.runners import Runner, Runners
+from master.store.sqlite.engine import SqliteStore
+from master.turn.run_lookup import find_run, recall
+from master.turn.turn import Turn
+from queue_manager.errors import RefusedError
+from queue_manager.wire.messages import AskRuns, AskSessions, AskStatus, Hello, encode
+from queue_manager.wire.records import FRAME_BYTES, NOBODY_COLLECTS, RunOptions
+from tests.unit.master.store_records import run_record
+
+MANY = 65_000
+
+
+def fill(folder: Path, ended: int, words: list[str] | None = None) -> None:
+    """A store with so many ended runs, one active one, and one that is not collected yet."""
+    SqliteStore(folder).close()
+    pack = msgspec.msgpack.encode
+    db = sqlite3.connect(folder / "queue.sqlite3")
+    db.executemany(
+        "INSERT INTO runs (id, job, state, exhausted, started_at, ended_at, collected,"
+        " collect_errors, collected_into, version, cancelled, tasks, done, last_seq, words,"
+        " options)"
+        " VALUES (?, 'square', 'done', 1, 1.0, ?, ?, 0, 0, 'v', 0, 7, 7, 3, ?, ?)",
+        (
+            (n + 1, float(n), NOBODY_COLLECTS, pack(words or ["count=7"]), pack(RunOptions()))
+            for n in range(ended)
+        ),
+    )
+    db.commit()
+    db.close()
+    store = SqliteStore(folder)
+    active, uncollected = run_record(ended + 1), run_record(ended + 2, state="done", ended_at=9.0)
+    store.commit(Changes(runs={active.id: active, uncollected.id: uncollected}))
+    store.close()
+
+
+class Master:
+    """As after a start on such a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = SqliteStore(folder)
+        self.broker = Broker(self.store.epoch, "", random.Random(1))
+        for loaded in self.store.load():
+            self.broker.restore(loaded, 0.0, 1.0)
+        self.broker.next_run = self.store.next_run
+        self.broker.committed()
+        self.turn = Turn(self.broker, self.store)
+        self.commands: list[Any] = []
+        sources: Any = SimpleNamespace(
+            address="here:1",
+            started=0.0,
+            workers=list,
+            stock=list,
+            others=lambda: self.commands,
+            runner=lambda run: None,
+            job_trouble=lambda job: "",
+        )
+        self.book = StatusBook(self.turn, sources)
+
+    def run(self, number: int) -> Run:
+        found = recall(self.turn, number)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[Master]:
+    fill(tmp_path, 30)
+    made = Master(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_a_start_takes_up_what_somebody_has_something_to_do_for(master: Master) -> None:
+    assert sorted(master.broker.runs) == [0, 31, 32]
+
+
+@pytest.mark.parametrize(
+    ("verb", "index"),
+    [
+        (lambda s: s.load(), "runs_open"),
+        (lambda s: s.ended_runs(99, 9), "runs_ended"),
+        (lambda s: s.count_ended(99), "runs_ended"),
+        (lambda s: s.old_runs(5.0, 9), "runs_old"),
+        (lambda s: s.cap_delays(5.0), "runs_open"),
+    ],
+)
+def test_what_is_looked_for_among_many_runs_has_an_index(
+    master: Master, verb: Any, index: str
+) -> None:
+    said: list[str] = []
+    master.store._db.set_trace_callback(said.append)
+    verb(master.store)
+    master.store._db.set_trace_callback(None)
+    (query,) = (text for text in said if "FROM runs" in text)
+    plan = master.store._db.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+    assert index in plan[0][3], plan
+    assert "TEMP B-TREE" not in str(plan)
+
+
+def test_an_ended_run_is_read_when_it_is_asked_for(master: Master) -> None:
+    run = find_run(master.turn, 7)
+    assert (run.job, run.state, run.done, run.words) == ("square", "done", 7, ["count=7"])
+    with pytest.raises(RefusedError, match=r"no run 99; the newest are 28, 29, 30, 31, 32$"):
+        find_run(master.turn, 99)
+
+
+def test_who_still_has_a_run_and_who_asks_for_it_have_the_same(master: Master) -> None:
+    run = master.run(7)
+    master.broker.retire(run)
+    assert 7 not in master.broker.runs
+    assert master.run(7) is run
+
+
+def test_of_a_run_that_nobody_has_nothing_stays_in_memory(master: Master) -> None:
+    run = weakref.ref(master.run(7))
+    master.broker.retire(master.broker.runs[7])
+    gc.collect()
+    assert run() is None
+    assert master.run(7).done == 7
+
+
+def test_an_active_run_never_leaves_the_memory(master: Master) -> None:
+    master.broker.retire(master.broker.runs[31])
+    assert 31 in master.broker.runs
+
+
+def test_a_retired_run_that_was_forgotten_is_not_there_any_more(master: Master) -> None:
+    run = master.run(7)
+    master.broker.forget(run)
+    master.store.commit(master.broker.changes)
+    master.broker.committed()
+    assert recall(master.turn, 7) is None
+
+
+def test_a_retired_run_is_retried_like_any_other(master: Master) -> None:
+    run = master.run(7)
+    master.broker.retire(run)
+    master.broker.finished(run, run.ended_at or 0.0, run.ended_at or 0.0)
+    master.broker.finish_runs(1.0)  # who staged this had it: it is found
+    assert master.broker.changes.runs[7].collected == NOBODY_COLLECTS
+
+
+# --- status ---
+
+
+def test_a_status_has_the_active_runs_and_the_newest_ended_ones(master: Master) -> None:
+    status = master.book.status(AskStatus(1))
+    newest = [32, *range(30, 30 - ENDED_RUNS + 1, -1)]
+    assert [run.run for run in status.runs] == [0, 31, *newest]
+    assert status.more_runs == 31 - ENDED_RUNS
+
+
+def test_a_status_of_one_run_has_nothing_else(master: Master) -> None:
+    master.commands = [SimpleNamespace(hello=Hello("client", "h", 1), since=0.0, address="a")]
+    status = master.book.status(AskStatus(1, 7))
+    assert ([run.run for run in status.runs], status.sessions) == ([7], [])
+    assert len(master.book.status(AskStatus(1)).sessions) == 1
+
+
+def listed(master: Master) -> list[int]:
+    """The runs of all pages, each of which fits into a frame."""
+    status = master.book.status(AskStatus(1))
+    assert len(encode(status)) < FRAME_BYTES // 2
+    found, last, over = [run.run for run in status.runs], status.last_run, not status.more_runs
+    while not over:
+        page = master.book.runs(AskRuns(1, last))
+        assert page.runs
+        assert len(encode(page)) < FRAME_BYTES // 2
+        found += [run.run for run in page.runs]
+        last, over = page.last, page.over
+    return found
+
+
+def test_all_runs_are_in_pages(master: Master) -> None:
+    assert listed(master) == [0, 31, 32, *range(30, 0, -1)]
+    everything = master.book.runs(AskRuns(1))
+    assert [run.run for run in everything.runs] == listed(master)
+    assert everything.over
+
+
+def test_many_active_runs_are_in_pages_too(master: Master, monkeypatch: Any) -> None:
+    monkeypatch.setattr("master.observe.status.PAGE_ENTRIES", 3)
+    for _ in range(4):
+        master.broker.start_run("job", [], None, RunOptions(), 1.0)
+    assert listed(master) == [0, 31, 33, 34, 35, 36, 32, *range(30, 0, -1)]
+
+
+def test_sixty_five_thousand_runs_do_not_reach_the_limit_of_a_frame(tmp_path: Path) -> None:
+    fill(tmp_path, MANY)
+    master = Master(tmp_path)
+    assert len(master.broker.runs) == 3
+    assert len(listed(master)) == MANY + 3
+    assert len(master.broker.runs) == 3, "who looks leaves nothing in memory"
+    master.store.close()
+
+
+def test_very_long_arguments_are_cut_in_lists_alone(tmp_path: Path) -> None:
+    words = ["a" * 3_000_000, "b" * 3_000_000]
+    fill(tmp_path, 12, words)
+    master = Master(tmp_path)
+    assert len(listed(master)) == 15
+    assert len(encode(master.book.runs(AskRuns(1)))) < 2 * PAGE_BYTES
+    assert master.book.status(AskStatus(1, 7)).runs[0].words == words
+    master.store.close()
+
+
+def test_sessions_are_in_pages(master: Master, monkeypatch: Any) -> None:
+    monkeypatch.setattr("master.observe.status.PAGE_ENTRIES", 3)
+    master.commands = [
+        SimpleNamespace(hello=Hello("client", "host", n), since=0.0, address="a") for n in range(8)
+    ]
+    status = master.book.status(AskStatus(1))
+    assert ([one.name for one in status.sessions], status.more_sessions) == (
+        ["host/0", "host/1", "host/2"],
+        5,
+    )
+    page = master.book.sessions(AskSessions(1, status.last_session))
+    rest = master.book.sessions(AskSessions(1, page.last))
+    assert [one.name for one in page.sessions + rest.sessions] == [f"host/{n}" for n in range(3, 8)]
+    assert (page.over, rest.over) == (False, True)
+
+
+# --- runners ---
+
+
+def test_of_a_runner_whose_run_has_ended_nothing_stays() -> None:
+    runners = Runners({}, {})
+    runs = [Run(n, "job", [], None, RunOptions(), 0.0, state="done") for n in (1, 2, 3)]
+    done, stalled, gone = (Runner(run) for run in runs)
+    runners.all = {1: done, 2: stalled, 3: gone}
+    done.over, stalled.stalled, gone.stalled = True, "it died", "it died"
+    for run in runs:
+        runners.run_ended(run)
+    assert list(runners.all) == [2, 3], "that one was given up is told, and tried again"
+    runners.gone(3)
+    assert list(runners.all) == [2]

@@ -1,0 +1,70 @@
+"""What is wrong with a command line is one line, and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from master.cli import main
+
+
+def qm(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["qm", *words])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["nonsense"], "qm: No such command 'nonsense' (see `qm --help`)"),
+        (["results"], "qm: Missing argument 'RUN' (see `qm results --help`)"),
+        (["show", "1"], "qm: Missing argument 'TASK' (see `qm show --help`)"),
+        (["cancel", "x"], "qm: 'x' is no number of a run, such as 1 (see `qm cancel --help`)"),
+        (["forget", str(2**63)], "qm: '9223372036854775808' is no number of a run"),
+        (["status", "1.5"], "qm: '1.5' is no number of a run, such as 1 (see `qm status --help`)"),
+        (["show", "1", "²"], "qm: '²' is no number of a task"),
+        (["failed", "1", "--format", "xml"], "qm: Invalid value for '--format': 'xml' is not"),
+        (["retry", "1", "2"], "qm: Got unexpected extra argument (2) (see `qm retry --help`)"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    line: str,
+) -> None:
+    assert qm(monkeypatch, *words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(line), err
+    assert err.count("\n") == 1
+
+
+def test_help_and_version_are_no_errors(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert qm(monkeypatch, "--help") == 0
+    out = capsys.readouterr().out
+    for command in ("cancel", "failed", "forget", "results", "retry", "run", "serve", "show"):
+        assert f"\n  {command} " in out
+    assert "..." not in out.partition("Commands:")[2]
+    assert qm(monkeypatch, "show", "--help") == 0
+    assert qm(monkeypatch, "--version") == 0
+
+
+def test_no_command_shows_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert qm(monkeypatch) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+def test_a_wrong_variable_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUEUE_PORT", "many")
+    assert qm(monkeypatch, "status") == 2
+    assert capsys.readouterr().err.startswith("qm: QUEUE_PORT='many': expected")

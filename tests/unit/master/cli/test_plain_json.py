@@ -1,0 +1,170 @@
+"""Plain data as JSON: exact, and every value tells its type."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from master.cli.plain_json import FIELDS, Line, letters_of, lines_of, shown, to_json
+from queue_manager import codec
+from queue_manager.wire.records import DeadLetter, Ended, ResultBlock
+
+ZONE = datetime.timezone(datetime.timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        (True, True),
+        (3, 3),
+        (2**200, 2**200),
+        (0.1, 0.1),
+        ("痛点", "痛点"),
+        ([1, [2]], [1, [2]]),
+        ({"a": {"b": 1}}, {"a": {"b": 1}}),
+        ({}, {}),
+        (b"\x00\xff", {"$bytes": "AP8="}),
+        ((1, b"x"), {"$tuple": [1, {"$bytes": "eA=="}]}),
+        ({1}, {"$set": [1]}),
+        (frozenset([1]), {"$frozenset": [1]}),
+        (datetime.datetime(2026, 1, 2, 3, tzinfo=ZONE), {"$datetime": "2026-01-02T03:00:00+02:00"}),
+        (datetime.date(2026, 1, 2), {"$date": "2026-01-02"}),
+        (datetime.time(1, 2), {"$time": "01:02:00"}),
+        (datetime.timedelta(-1, 2, 3), {"$timedelta": [-1, 2, 3]}),
+        (decimal.Decimal("1.10"), {"$decimal": "1.10"}),
+        (uuid.UUID(int=5), {"$uuid": "00000000-0000-0000-0000-000000000005"}),
+        (float("inf"), {"$float": "inf"}),
+        ({1: 2}, {"$dict": [[1, 2]]}),
+        ({"$set": [1]}, {"$dict": [["$set", [1]]]}),
+        ({"$set": 1, "b": 2}, {"$set": 1, "b": 2}),
+    ],
+    ids=repr,
+)
+def test_a_value_has_one_exact_form(value: Any, expected: Any) -> None:
+    found = to_json(value)
+    assert found == expected
+    assert type(found) is type(expected)
+    json.loads(json.dumps(found, allow_nan=False))
+
+
+def result_block(**fields: Any) -> ResultBlock:
+    values: dict[str, Any] = {
+        "first": 11,
+        "count": 4,
+        "body": codec.encode_batch([1, 2, 3, 4]),
+        "keys": None,
+        "ended": [],
+        "dead": [],
+        "attempts": {},
+    }
+    return ResultBlock(**(values | fields))
+
+
+def test_ended_tasks_are_lines_in_task_order_with_the_promised_fields() -> None:
+    block = result_block(
+        keys=["a", "b", "c", "d"],
+        ended=[
+            Ended(9, 11, 3, 4, codec.encode_batch([16])),
+            Ended(8, 11, 0, 1, codec.encode_batch([b"x"])),
+        ],
+        dead=[DeadLetter(12, 3, 0, "ValueError: bad", "trace")],
+        attempts={12: 3, 14: 2},
+    )
+    lines = list(lines_of(5, block))
+    assert [tuple(line) for line in lines] == [FIELDS] * 3
+    assert [tuple(line.values()) for line in lines] == [
+        (5, 11, "a", "done", 1, 1, {"$bytes": "eA=="}, None),
+        (5, 12, "b", "dead", 3, 2, None, "ValueError: bad"),
+        (5, 14, "d", "done", 3, 4, 16, None),
+    ]
+
+
+def test_a_line_is_one_line_of_json_with_exact_ints() -> None:
+    block = result_block(ended=[Ended(1, 11, 0, 1, codec.encode_batch(["a\nb", ])),
+                                Ended(2, 11, 1, 2, codec.encode_batch([2**100]))])  # fmt: skip
+    first, second = [line.json() for line in lines_of(1, block)]
+    assert "\n" not in first
+    assert json.loads(first)["result"] == "a\nb"
+    assert str(2**100) in second
+
+
+@pytest.mark.parametrize("kind", ["cycle", "deep", "deep dicts"])
+def test_what_json_can_not_hold_is_described(kind: str) -> None:
+    """One such value must not take the other lines away."""
+    value: Any = []
+    if kind == "cycle":
+        value += [1, value]
+    for _ in range(5_000 if "deep" in kind else 0):
+        value = {1: value} if "dicts" in kind else [value]
+    found = to_json([1, value, 2])
+    assert set(found) == {"$repr"}
+    assert len(json.dumps(found)) < 500
+
+
+def test_what_is_nested_a_little_stays_as_it_is() -> None:
+    value: Any = 7
+    for _ in range(150):
+        value = [value]
+    assert json.loads(json.dumps(to_json(value))) == value
+
+
+LONG = 7 * 10**100_000 + 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [LONG, -LONG, [1, {"n": LONG}], 10**4300],
+    ids=["long", "minus", "inside", "shortest"],
+)
+def test_an_int_that_python_refuses_to_read_is_hexadecimal(value: Any) -> None:
+    """`json.loads` of any Python reads the line, `int(text, 16)` the number."""
+    line = Line({"result": to_json(value)}).json()
+    assert json.loads(line)
+    assert "$int" in line
+    assert int(to_json(LONG)["$int"], 16) == LONG
+    assert int(to_json(-LONG)["$int"], 16) == -LONG
+
+
+def test_the_longest_int_that_python_reads_is_a_number() -> None:
+    assert to_json(10**4300 - 1) == 10**4300 - 1
+    assert json.loads(Line({"n": to_json(1 - 10**4300)}).json()) == {"n": 1 - 10**4300}
+
+
+def test_a_dict_with_such_a_key_is_told_from_a_long_int() -> None:
+    assert to_json({"$int": "0x1"}) == {"$dict": [["$int", "0x1"]]}
+
+
+def test_a_line_of_json_does_not_steer_a_terminal_and_stays_exact() -> None:
+    text = "\x1b[31m \x9b31m \u202e \u2028 痛"
+    line = Line({"text": text}).json()
+    assert json.loads(line) == {"text": text}
+    assert not set(line) & set("\x1b\x9b\u202e\u2028")
+    assert "痛" in line
+
+
+def test_what_is_shown_to_people_may_hold_an_int_of_any_size() -> None:
+    assert shown([1, b"x"]) == "[1, b'x']"
+    assert shown([LONG]).startswith('[{"$int": "0x')
+
+
+def test_a_task_that_cannot_be_decoded_takes_no_other_along() -> None:
+    """Whoever submits and whoever works encode: the master passes on what it does not open."""
+    bad = codec.encode_items([codec.encode(1), b"\x80", codec.encode(3), codec.encode(4)])
+    block = result_block(
+        body=bad,
+        ended=[Ended(5, 11, 0, 1, codec.encode_items([b"\x80"]))],
+        dead=[DeadLetter(12, 1, 0, "an item cannot be decoded", "")],
+    )
+    done, dead = lines_of(1, block)
+    assert done["payload"] == 1
+    assert list(done["result"]) == ["$undecodable"]
+    assert list(dead["payload"]) == ["$undecodable"]
+    (letter,) = letters_of(1, block)
+    assert "can't be decoded" in shown(letter.payload)
+    json.loads(letter.line.json())

@@ -1,0 +1,47 @@
+"""What a child writes is read to its end, whatever is known first: its end or its words."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from master.processes import child_output
+from master.processes.child_output import output_of
+
+LOOK_S = 0.02
+
+
+async def read(process: Any, stream: asyncio.StreamReader) -> bytes:
+    return b"".join([part async for part in output_of(process, stream)])
+
+
+def test_last_words_that_come_behind_the_news_of_the_end_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A busy machine may tell of both in any order."""
+    monkeypatch.setattr(child_output, "LOOK_S", LOOK_S)
+
+    async def scenario() -> bytes:
+        stream = asyncio.StreamReader()
+        asyncio.get_running_loop().call_later(1.5 * LOOK_S, stream.feed_data, b"fine")
+        return await read(SimpleNamespace(returncode=0), stream)
+
+    assert asyncio.run(scenario()) == b"fine"
+
+
+def test_a_pipe_that_somebody_else_holds_open_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child_output, "LOOK_S", LOOK_S)
+
+    async def scenario() -> bytes:
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"words")
+        process = SimpleNamespace(returncode=None)
+        asyncio.get_running_loop().call_later(3 * LOOK_S, setattr, process, "returncode", 0)
+        return await asyncio.wait_for(read(process, stream), 5.0)
+
+    assert asyncio.run(scenario()) == b"words"

@@ -1,0 +1,212 @@
+"""What every store must do with what has ended, over each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from master.changes import QUEUE_RUN, Delivered, OutcomeRecord
+from master.store.contract import Store
+from queue_manager import codec
+from tests.unit.master.store_records import (
+    ENGINES,
+    Engine,
+    block,
+    commit,
+    outcome,
+    run_record,
+    stray,
+)
+
+
+@pytest.fixture(params=ENGINES.values(), ids=list(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    made: Engine = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    return engine.open()
+
+
+# --- outcomes ---
+
+
+def test_outcomes_come_in_order_with_the_payloads_of_their_blocks(store: Store) -> None:
+    one, two = block(1, 1, 4), block(2, 5, 4)
+    commit(store, one, two, outcomes=[outcome(n, b, n, n + 1) for n, b in enumerate((two, one))])
+    other = block(3, 1, 1, run=2)
+    commit(store, other, outcomes=[outcome(2, other, 0, 1), outcome(3, two, 3, 4)])
+    found, bodies = store.read_outcomes(1, -1, 10**6)
+    assert [o.seq for o in found] == [0, 1, 3]
+    assert {first: codec.decode_batch(data)[0] for first, data in bodies.items()} == {1: 1, 5: 5}
+    assert [o.seq for o in store.read_outcomes(1, 1, 10**6)[0]] == [3]
+
+
+def test_a_page_of_outcomes_ends_after_about_so_many_bytes(store: Store) -> None:
+    one = block(1, 1, 1_000)
+    commit(store, one, outcomes=[outcome(n + 1, one, n, n + 1) for n in range(1_000)])
+    found, _ = store.read_outcomes(1, 0, 20_000)
+    assert 1 < len(found) < 200
+    assert store.read_outcomes(1, 0, 1)[0]  # never an empty one
+
+
+def test_a_result_without_a_task_is_an_outcome_of_its_run(engine: Engine) -> None:
+    loose = OutcomeRecord(1, QUEUE_RUN, 0, 0, 0, 1, codec.encode_batch(["loose"]))
+    commit(engine.open(), outcomes=[loose])
+    store = engine.crash()
+    assert store.read_outcomes(QUEUE_RUN, 0, 10**6) == ([loose], {})
+    assert store.read_last_outcomes(QUEUE_RUN, 5) == ([loose], {})
+    assert store.read_results(QUEUE_RUN, 0, 10**6) == ([], 0, True)
+
+
+def test_tasks_that_are_done_without_a_result_leave_nothing_to_read(engine: Engine) -> None:
+    store = engine.open()
+    one = block(1, 1, 3, run=QUEUE_RUN)
+    nothing = OutcomeRecord(2, QUEUE_RUN, 1, 1, 1, 2, codec.NOTHING)
+    commit(store, one, outcomes=[outcome(1, one, 0, 1), nothing, outcome(3, one, 2, 3)])
+    store = engine.crash()
+    assert store.delivered == Delivered(left=2)
+    assert [o.readable for o in store.read_outcomes(QUEUE_RUN, 0, 10**6)[0]] == [1, 0, 1]
+
+
+def test_results_that_nobody_was_given_are_counted_as_they_come(engine: Engine) -> None:
+    store = engine.open()
+    one, other = block(1, 1, 10, run=QUEUE_RUN), block(2, 1, 10)
+    commit(store, one, other, outcomes=[outcome(1, one, 0, 3), outcome(2, other, 0, 9)])
+    commit(store, outcomes=[outcome(3, one, 3, 7)])
+    store = engine.crash()
+    assert store.delivered == Delivered(left=7)
+    commit(store, outcomes=[outcome(4, one, 7, 9)], delivered=Delivered(3, 1, (), 3))
+    store = engine.crash()
+    assert store.delivered == Delivered(3, 1, (), 5)
+
+
+def test_the_newest_outcomes_come_oldest_first(store: Store) -> None:
+    one = block(1, 1, 10)
+    commit(store, one, outcomes=[outcome(n + 1, one, n, n + 1) for n in range(10)])
+    found, bodies = store.read_last_outcomes(1, 3)
+    assert [o.seq for o in found] == [8, 9, 10]
+    assert codec.decode_batch(bodies[1])[0] == 1
+
+
+# --- results ---
+
+
+def test_results_come_in_task_order_with_dead_letters_and_attempts(store: Store) -> None:
+    one, two = block(1, 1, 3, keys=["a", "b", "c"]), block(2, 4, 2, priority=9)
+    commit(store, one, two, runs={1: run_record()})
+    commit(store, outcomes=[outcome(1, two, 0, 2), outcome(2, one, 2, 3), outcome(3, one, 0, 1)])
+    told = {"error": "bad", "evidence": "trace", "worker": "w", "printed": "out"}
+    dead = stray(one, 1, "dead", attempts=3, **told)
+    commit(store, strays=dead | stray(one, 2, "done", attempts=1))
+    (first, second), last, over = store.read_results(1, 0, 10**6)
+    assert [(e.seq, e.first, e.start, e.stop) for e in first.ended] == [(3, 1, 0, 1), (2, 1, 2, 3)]
+    assert first.keys == ["a", "b", "c"]
+    (letter,) = first.dead
+    assert (letter.task, letter.attempts, letter.losses) == (2, 3, 0)
+    assert {name: getattr(letter, name) for name in told} == told
+    assert first.attempts == {2: 3, 3: 1}
+    assert (second.first, second.keys, over) == (4, None, True)
+    assert store.read_results(1, last, 10**6) == ([], last, True)
+
+
+def test_dead_letters_can_be_read_alone(store: Store) -> None:
+    blocks = [block(n, 10 * n, 10) for n in range(1, 5)]
+    commit(store, *blocks, outcomes=[outcome(b.id, b, 0, 5) for b in blocks])
+    dead = stray(blocks[1], 5, "dead") | stray(blocks[1], 7, "dead") | stray(blocks[3], 6, "dead")
+    commit(store, strays=dead | stray(blocks[1], 6) | stray(blocks[2], 5))
+    found, last, over = store.read_results(1, 0, 1, dead=True)
+    assert [([d.task for d in b.dead], b.ended, b.attempts) for b in found] == [
+        ([25, 27], [], {25: 1, 27: 1})
+    ]
+    assert not over
+    found, last, over = store.read_results(1, last, 10**6, dead=True)
+    assert ([b.first for b in found], over) == ([40], True)
+
+
+def test_results_leave_out_blocks_of_which_nothing_has_ended(store: Store) -> None:
+    one, two = block(1, 1, 3), block(2, 4, 2)
+    commit(store, one, two, strays=stray(one, 0), outcomes=[outcome(1, two, 0, 1)])
+    (found,), last, over = store.read_results(1, 0, 10**6)
+    assert (found.first, over) == (4, True)
+    assert store.read_results(1, last, 10**6) == ([], last, True)
+
+
+def test_pages_of_results_hold_everything_once(store: Store) -> None:
+    blocks = [block(n, n, 1) for n in range(1, 101)]
+    commit(store, *blocks, outcomes=[outcome(b.id, b, 0, 1) for b in blocks])
+    seen, pages, after, over = [], 0, 0, False
+    while not over:
+        found, after, over = store.read_results(1, after, 5_000)
+        seen += [b.first for b in found]
+        pages += 1
+    assert seen == list(range(1, 101))
+    assert pages > 3
+
+
+def test_a_page_ends_within_a_block_whose_results_are_large(store: Store) -> None:
+    """1,024 small payloads may have 1,024 results of 1 MiB: no frame holds that."""
+    one = block(1, 1, 100)
+    commit(store, one, outcomes=[outcome(n + 1, one, 2 * n, 2 * n + 2) for n in range(40)])
+    commit(store, strays=stray(one, 80, "dead") | stray(one, 90, "dead") | stray(one, 30, "done"))
+    whole, dead, attempts, after, over, pages = [], [], {}, 0, False, 0
+    while not over:
+        found, after, over = store.read_results(1, after, 2_000)
+        for part in found:
+            assert part.first == 1
+            whole += [(e.start, e.stop) for e in part.ended]
+            dead += [letter.task for letter in part.dead]
+            attempts |= part.attempts
+        pages += 1
+    assert whole == [(2 * n, 2 * n + 2) for n in range(40)]
+    assert (dead, sorted(attempts)) == ([81, 91], [31, 81, 91])
+    assert pages > 3
+
+
+def test_a_page_of_results_ends_even_where_nothing_has_ended(store: Store) -> None:
+    """A turn that looks through all waiting blocks would stop the master for that long."""
+    commit(store, *[block(n, n, 1) for n in range(1, 101)])
+    found, last, over = store.read_results(1, 0, 5_000)
+    assert (found, over) == ([], False)
+    commit(store, outcomes=[outcome(n, block(n, n, 1), 0, 1) for n in range(1, 101)])
+    behind, _, _ = store.read_results(1, last, 10**6)
+    assert 50 < len(behind) < 100
+
+
+def test_one_task_is_read_with_all_that_there_is_of_it(store: Store) -> None:
+    one = block(1, 1, 4, keys=["a", "b", "c", "d"], group="g", priority=3)
+    commit(store, one, block(2, 9, 1), block(3, 1, 1, run=2))
+    done = outcome(1, one, 1, 3)
+    commit(store, outcomes=[done], strays=stray(one, 2, "done", attempts=2))
+    found = [store.read_task(1, task) for task in (1, 2, 3, 9)]
+    assert all(found)
+    first, second, third, last = (task for task in found if task)
+    assert (first.block, first.position, first.body, first.key) == (1, 0, one.body, "a")
+    assert (first.group, first.priority, first.outcome, first.stray) == ("g", 3, None, None)
+    assert (second.key, second.outcome, second.stray) == ("b", done, None)
+    assert (third.outcome, third.stray) == (done, stray(one, 2, "done", attempts=2)[1, 3])
+    assert (last.block, last.key, last.group) == (2, None, None)
+    assert [store.read_task(run, task) for run, task in ((1, 5), (1, 10), (1, 0), (3, 1))] == [
+        None
+    ] * 4
+
+
+def test_keys_count_for_the_size_of_a_page_of_results(store: Store) -> None:
+    """100,000 tasks with keys of 200 characters were one page of 20 MB, which no frame holds."""
+    blocks = [
+        block(n + 1, 1 + 100 * n, 100, keys=[f"{n}-{k:0500}" for k in range(100)])
+        for n in range(100)
+    ]
+    commit(store, *blocks, outcomes=[outcome(n, b, 0, 100) for n, b in enumerate(blocks, 1)])
+    after, over, pages, tasks = 0, False, 0, 0
+    while not over:
+        found, after, over = store.read_results(1, after, 200_000, False)
+        assert sum(len(key) for b in found for key in b.keys or ()) < 300_000
+        tasks += sum(len(b.keys or ()) for b in found)
+        pages += 1
+    assert (tasks, pages > 20) == (10_000, True)

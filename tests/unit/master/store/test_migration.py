@@ -1,0 +1,142 @@
+"""Files that earlier releases wrote, opened by this one."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from master.changes import Changes, Delivered, QuotaCounts, RunCounts
+from master.store.sqlite.engine import SqliteStore
+from master.store.sqlite.file import SCHEMA_VERSION
+from queue_manager.errors import StoreError
+from queue_manager.wire.records import RunOptions
+from tests.unit.master.store_records import block, outcome, ranges, run_record, strays_of
+
+SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
+SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
+
+
+def pragma(store: SqliteStore, name: str) -> Any:
+    return store._db.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def old_file(folder: Path, version: int = 1) -> None:
+    """A file as release 0.1.0 left it: a queue run, and a run in the middle of its work."""
+    folder.mkdir()
+    pack = msgspec.msgpack.encode
+    db = sqlite3.connect(folder / "queue.sqlite3", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.executescript(SCHEMA_1.read_text("utf-8") + f"PRAGMA user_version = {version};")
+    run = "INSERT INTO runs VALUES (?, ?, ?, 'active', ?, 1.5, NULL, ?, 0, ?, ?, ?)"
+    words, options = pack(["a=1", "痛点"]), pack([7, 8, 9.5])
+    db.execute(run, (0, "", None, 0, 0, 0, pack([]), pack([])))
+    db.execute(run, (1, "job", "k", 1, 3, 2, words, options))
+    db.execute("INSERT INTO meta VALUES ('epoch', 4), ('delivered_seq', 5), ('delivered_index', 1)")
+    blocks = [block(1, 1, 10), block(2, 11, 2, keys=["a", "b"]), block(3, 13, 2, priority=3)]
+    blocks += [block(4, 15, 1, group="g")]
+    for b in blocks:
+        accepted = 0 if b.keys else b.count
+        keys = None if b.keys is None else pack(b.keys)
+        values = (b.id, 1, b.priority, b.first, b.count, accepted, b.group, keys, b.body)
+        db.execute(f"INSERT INTO blocks VALUES ({','.join('?' * 9)})", values)
+    db.execute("INSERT INTO keys VALUES (1, 'a'), (1, 'b')")
+    outcomes = [outcome(5, blocks[0], 0, 4), outcome(6, blocks[2], 0, 2)]
+    for o in outcomes:
+        values = (o.seq, 1, o.block, o.first, o.start, o.stop, o.results)
+        db.execute("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    db.execute("INSERT INTO outcomes VALUES (7, 0, 0, 0, 0, 1, x'00')")
+    stray = "INSERT INTO strays VALUES (1, ?, 1, ?, 0, ?, 2, 1, 3.0, 9.0, 'bad', 'trace')"
+    for task, state in ((1, "done"), (6, "dead"), (7, "waiting"), (8, "waiting")):
+        db.execute(stray, (task, task - 1, state))
+    db.close()
+
+
+def schema(folder: Path) -> set[str]:
+    db = sqlite3.connect(folder / "queue.sqlite3")
+    found = {
+        re.sub(r"\s*([,()])\s*", r"\1", re.sub(r'[\s"]+', " ", sql))
+        for (sql,) in db.execute("SELECT sql FROM sqlite_master")
+        if sql
+    }
+    db.close()
+    return found
+
+
+def test_a_file_of_schema_1_is_brought_to_this_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old_file(tmp_path / "old")
+    with caplog.at_level(logging.INFO):
+        store = SqliteStore(tmp_path / "old")
+    assert "has schema 1: bringing it to 4" in caplog.text
+    queue, run = store.load()
+    assert (queue.record.options, queue.counts) == (RunOptions(), RunCounts(last_seq=7))
+    assert run.record == run_record(key="k", exhausted=True, collected=3, collected_into=2)
+    assert run.record.options.needs == []
+    assert run.counts == RunCounts(15, 13, 6, 1, 2, 6)
+    assert (store.epoch, store.delivered) == (5, Delivered(5, 1))
+    assert (store.next_run, store.next_block, store.next_seq) == (2, 5, 8)
+    assert ranges(store) == [(1, [(4, 5), (8, 10)]), (2, [(0, 2)]), (4, [(0, 1)])]
+    assert [s.task for s in strays_of(store)] == [7, 8]
+    assert (store.taken_keys(1, ["a", "c"]), store.find_run("k")) == ({"a"}, 1)
+    (letters,) = store.read_results(1, 0, 10**6, dead=True)[0]
+    assert [(d.task, d.evidence) for d in letters.dead] == [(6, "trace")]
+    assert pragma(store, "auto_vacuum") == 2
+    open_blocks = store._db.execute("SELECT id FROM blocks WHERE open = 1 ORDER BY id")
+    assert [number for (number,) in open_blocks] == [1, 2, 4]
+    assert pragma(store, "integrity_check") == "ok"
+    store.close()
+    SqliteStore(tmp_path / "new").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_a_file_of_schema_2_gets_what_it_lacks(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "new").close()
+    (tmp_path / "old").mkdir()
+    db = sqlite3.connect(tmp_path / "old" / "queue.sqlite3", isolation_level=None)
+    db.executescript(SCHEMA_2.read_text("utf-8") + "PRAGMA user_version = 2;")
+    db.execute("INSERT INTO workers VALUES ('w')")
+    db.close()
+    store = SqliteStore(tmp_path / "old")
+    store.commit(Changes(quotas={(1, "pages"): QuotaCounts(1, 2)}))
+    assert (store.workers, store.quotas(1, 9)) == ({"w"}, {"pages": QuotaCounts(1, 2)})
+    assert pragma(store, "user_version") == SCHEMA_VERSION
+    store.close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_a_migration_that_is_broken_off_leaves_the_old_file_and_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_file(tmp_path / "old")
+    before = schema(tmp_path / "old")
+    monkeypatch.setattr(
+        "master.store.sqlite.migration.CLOSE", "SELECT * FROM a_table_that_is_not_there"
+    )
+    with pytest.raises(StoreError, match=r"can't use \S+queue\.sqlite3: [^\n]+$"):
+        SqliteStore(tmp_path / "old")
+    assert schema(tmp_path / "old") == before
+    monkeypatch.undo()
+    store = SqliteStore(tmp_path / "old")
+    assert len(store.load()) == 2
+    store.close()
+
+
+def test_a_file_that_could_not_be_written_anew_is_at_the_next_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_file(tmp_path / "old")
+    monkeypatch.setattr("master.store.sqlite.file.give_space_back", lambda db, path: None)
+    store = SqliteStore(tmp_path / "old")
+    assert pragma(store, "auto_vacuum") == 0
+    store.close()
+    monkeypatch.undo()
+    store = SqliteStore(tmp_path / "old")
+    assert pragma(store, "auto_vacuum") == 2
+    store.close()

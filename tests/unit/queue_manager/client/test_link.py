@@ -1,0 +1,84 @@
+"""A session that reconnects: what it does not send, and how soon it comes again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from queue_manager.client import link as links
+from queue_manager.client.link import FIRST_PAUSE_S, LONGEST_PAUSE_S, Link
+from queue_manager.errors import ConnectionLostError, TooLargeError
+from queue_manager.wire.messages import AskStatus, Hello, Refused, StartRun, Status, Welcome
+
+
+def make_link(**callbacks: Any) -> Link:
+    return Link(("127.0.0.1", 1), b"key", lambda: Hello("client", "h", 1), quiet=True, **callbacks)
+
+
+def test_a_message_that_the_master_would_refuse_is_not_sent() -> None:
+    async def scene() -> None:
+        link = make_link()
+        with pytest.raises(TooLargeError, match=r"of 9,000,0\d\d bytes .* 8,388,608 is the most"):
+            link.send(StartRun(1, "job", ["x" * 9_000_000]))
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("lasted_s", "grows"), [(0.1, True), (6.0, False)])
+def test_only_after_a_session_that_lasted_the_next_is_tried_at_once(
+    lasted_s: float, grows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that the master ends at once for what is sent in it must not flood it."""
+    pauses: list[float] = []
+    clock = [0.0]
+
+    async def one_session(self: Link) -> bool:
+        clock[0] += lasted_s
+        if len(pauses) == 10:
+            self._closed.set()
+        return True
+
+    async def wait_for(waiting: Any, timeout: float) -> None:
+        waiting.close()
+        pauses.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(Link, "_one_session", one_session)
+    monkeypatch.setattr(links.asyncio, "wait_for", wait_for)
+    monkeypatch.setattr(links.time, "monotonic", lambda: clock[0])
+    asyncio.run(make_link().run())
+    assert pauses[0] <= FIRST_PAUSE_S
+    assert (pauses[9] >= LONGEST_PAUSE_S / 2) is grows
+
+
+def test_the_masters_last_words_are_the_reason_of_the_end() -> None:
+    async def scene() -> None:
+        reasons: list[str] = []
+        link = make_link(on_down=reasons.append)
+        loop = asyncio.get_running_loop()
+
+        async def open_stream(*_: Any) -> Any:
+            link._stream = links._Stream(link)
+            return link._stream
+
+        link._open = open_stream  # type: ignore[method-assign]
+        monkey = pytest.MonkeyPatch()
+        monkey.setattr(links, "open_socket", lambda *_: (None, None))
+        session = loop.create_task(link._one_session())
+        while link._stream is None:
+            await asyncio.sleep(0)
+        stream = link._stream
+        link._received(Welcome("1", 1))
+        asked = loop.create_task(link.request(AskStatus, Status))
+        await asyncio.sleep(0)
+        link._received(Refused(0, "closed: results of another count"))
+        stream.connection_lost(None)
+        assert await session
+        monkey.undo()
+        assert reasons == ["the master says: closed: results of another count"]
+        with pytest.raises(ConnectionLostError, match="the master says: closed: results"):
+            await asked
+
+    asyncio.run(scene())

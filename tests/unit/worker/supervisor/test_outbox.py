@@ -1,0 +1,88 @@
+"""Outcomes until they are acknowledged: their order over sessions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from queue_manager import Task
+from queue_manager.job.batching import blocks_of
+from queue_manager.wire.messages import Exchange, decode_request, encode
+from queue_manager.wire.records import Done, Failed, GroupLimit, NewBlock
+from worker.supervisor.outbox import Outbox
+
+
+def test_what_has_no_answer_is_sent_again_before_what_waits(jobs: Any) -> None:
+    """In the order in which it was sent first; what was acknowledged is not sent again."""
+    outbox, lease = Outbox(), jobs.lease([0])
+    for n in range(3):
+        outbox.add(lease, Failed(lease.number, n, "error"))
+        (entries,) = outbox.take()
+        outbox.sent(n, entries)
+    outbox.add(lease, Failed(lease.number, 3, "error"))
+    outbox.acknowledged(1)
+    outbox.recall()
+    (entries,) = outbox.take()
+    assert [entry.range[0] for entry in entries] == [0, 2, 3]
+    assert outbox.empty
+
+
+def follow_ups(count: int, key_chars: int) -> list[NewBlock]:
+    keys = [f"{n:0{key_chars}}" for n in range(count)]
+    return blocks_of([Task(n, key=key) for n, key in enumerate(keys)], 1_000)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"follow": follow_ups(30_000, 300)},
+        {"follow": [NewBlock(1, b"L\x91\x00")] * 17_000},
+        {"results": b"x" * 9_000_000},
+        {"follow": follow_ups(600_000, 1)},
+        {"limits": {f"g{n}": GroupLimit(1) for n in range(16_385)}},
+    ],
+    ids=["keys", "blocks", "results", "many short keys", "limits"],
+)
+def test_an_outcome_that_cannot_travel_is_a_failed_try_that_says_so(
+    jobs: Any, fields: dict[str, Any]
+) -> None:
+    """Sent, it would end the session, be sent again in the next one, and so on for ever."""
+    outbox, lease = Outbox(), jobs.lease([0])
+    done = Done(lease.number, 0, 1, **({"results": b"L\x91\x00"} | fields), took_s=1.5)
+    outbox.add(lease, done)
+    ((entry,),) = outbox.take()
+    assert isinstance(entry.outcome, Failed)
+    assert re.search(r"and may (take|limit)? ?[\d,]+|too many for one", entry.outcome.error)
+    assert decode_request(encode(Exchange(1, [entry.outcome])))
+
+
+def test_outcomes_that_can_travel_alone_and_not_together_are_several_exchanges(jobs: Any) -> None:
+    outbox, lease = Outbox(), jobs.lease([0] * 5)
+    follow = follow_ups(100_000, 1)
+    for position in range(5):
+        outbox.add(lease, Done(lease.number, position, position + 1, b"L\x91\x00", 0.0, follow))
+    taken = outbox.take()
+    assert [len(entries) for entries in taken] == [3, 2]
+    for entries in taken:
+        assert all(isinstance(entry.outcome, Done) for entry in entries)
+        assert decode_request(encode(Exchange(1, [entry.outcome for entry in entries])))
+
+
+def test_texts_are_cut_to_what_the_master_takes(jobs: Any) -> None:
+    outbox, lease = Outbox(), jobs.lease([0])
+    outbox.add(lease, Failed(lease.number, 0, "x" * 10**6, "y" * 10**6, printed="z" * 10**6))
+    outbox.release(lease, [(0, 1)], "w" * 10**6)
+    (entries,) = outbox.take()
+    assert decode_request(encode(Exchange(1, [entry.outcome for entry in entries])))
+
+
+def test_a_flood_of_small_outcomes_is_many_exchanges(jobs: Any) -> None:
+    outbox, lease = Outbox(), jobs.lease([0])
+    for n in range(5_000):
+        outbox.release(lease, [(n, n + 1)])
+    taken = outbox.take()
+    assert sum(map(len, taken)) == 5_000
+    for entries in taken:
+        assert decode_request(encode(Exchange(1, [entry.outcome for entry in entries])))

@@ -1,0 +1,199 @@
+"""What became of a task, as the record that the master takes.
+
+Owns how exceptions, results and follow-ups turn into records; knows nothing of pipes or boards.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from queue_manager import Reject, Result, Retry, codec
+from queue_manager.errors import NotPlainDataError, ProtocolError, QueueError, TooLargeError
+from queue_manager.job.batching import blocks_of
+from queue_manager.wire.records import Done, Failed, GroupLimit, Outcome
+from queue_manager.wire.weight import cannot_travel
+
+LINE_CHARS = 500
+OURS_CHARS = 2_000
+EVIDENCE_CHARS = 8 * 1024
+MESSAGE_CHARS = 2 * 1024
+"""Of one frame or of one exception's own text: else a long one leaves no room for the others."""
+
+_HERE = f"{Path(__file__).parents[1]}{os.sep}"
+
+_OURS = (NotPlainDataError, ProtocolError, TooLargeError)
+
+
+_name_of = type.__dict__["__name__"].__get__
+"""The name of a class; a metaclass of the job's may have another idea of `__name__`."""
+
+
+def one_line(error: BaseException) -> str:
+    """`ValueError: text`, on one line, whatever the text is."""
+    name = _name_of(type(error))
+    text = _text_of(error)
+    line = f"{name}: {text}" if text else name
+    return middle_out(clean(line), LINE_CHARS)
+
+
+def _text_of(value: object) -> str:
+    """Any object of a job's, as one line."""
+    try:
+        return " ".join(str(value).split())
+    except BaseException:
+        return "(its text cannot be read)"
+
+
+def middle_out(text: str, most: int) -> str:
+    """A text of so many characters at most: what begins and ends it tells more than its middle."""
+    if len(text) <= most:
+        return text
+    cut = f" ... (of {len(text):,} characters) ... "
+    kept = most - len(cut)
+    end = kept // 2
+    return text[: kept - end] + cut + text[len(text) - end :]
+
+
+def clean(text: str) -> str:
+    """The text without lone surrogates, which can't be written as UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def failed(
+    lease: int, position: int, error: BaseException, took_s: float, printed: str = ""
+) -> Failed:
+    """The charged try of a task whose `work` raised. printed: the end of what it printed."""
+    line, evidence, delay_s, whole_group = one_line(error), "", None, False
+    if isinstance(error, Retry):
+        line, delay_s, whole_group = _asked(error)
+    elif isinstance(error, Reject):
+        line = _reason(error) or line
+    elif isinstance(error, _OURS):  # the line says all
+        line = clean(str(error))[:OURS_CHARS]
+    else:
+        evidence = _evidence(error)
+    reject = isinstance(error, Reject)
+    told = (line, evidence, reject, delay_s, took_s, printed, whole_group)
+    return Failed(lease, position, *told)
+
+
+def _asked(error: Retry) -> tuple[str, float | None, bool]:
+    """The line, delay and group of a Retry. A subclass may have set any of them to anything."""
+    try:
+        checked = Retry(error.delay_s, error.whole_group)
+        delay_s = None if checked.delay_s is None else float(checked.delay_s)
+    except BaseException as wrong:
+        line = f"{_name_of(type(error))}: {_text_of(wrong)}"
+        return middle_out(clean(line), LINE_CHARS), None, False
+    line = _reason(error)
+    if not line and delay_s is not None:
+        line = f"Retry in {delay_s:g} s" + ", with its whole group" * checked.whole_group
+    return line or one_line(error), delay_s, checked.whole_group
+
+
+def _reason(error: Retry | Reject) -> str:
+    """What a Retry or Reject says of itself, as one line of bounded length; empty if nothing."""
+    try:
+        return middle_out(clean(" ".join(str(error.reason).split())), LINE_CHARS)
+    except BaseException:
+        return ""
+
+
+def _evidence(error: BaseException) -> str:
+    """The traceback without frames of ours, each of its parts cut in the middle if it is long."""
+    try:
+        told = traceback.TracebackException.from_exception(error, compact=True)
+        _leave_ours_out(told)
+        parts = [middle_out(part, MESSAGE_CHARS) for part in told.format()]
+        return _ends(clean("".join(parts)))
+    except BaseException:  # such as no memory left: the one line must do
+        return ""
+
+
+def _ends(text: str) -> str:
+    """The first quarter and the end: what was raised last, and where, is there."""
+    if len(text) <= EVIDENCE_CHARS:
+        return text
+    head = text[: EVIDENCE_CHARS // 4].rpartition("\n")[0]
+    note = f"\n  ... (of {len(text):,} characters) ...\n"
+    end = text[len(head) + len(note) - EVIDENCE_CHARS :].partition("\n")[2]
+    return head + note + end
+
+
+def _leave_ours_out(told: traceback.TracebackException) -> None:
+    """What called `work`, and what stands between `print` and the pipes: it is no news of a job."""
+    todo: list[traceback.TracebackException | None] = [told]
+    while todo:
+        one = todo.pop()
+        if one is not None:
+            kept = [frame for frame in one.stack if not frame.filename.startswith(_HERE)]
+            one.stack[:] = kept or one.stack
+            todo += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
+
+
+def done(
+    lease: int, first: int, results: Sequence[Any], took_s: float, max_bytes: int
+) -> list[Outcome]:
+    """Records of consecutive tasks that returned; results too large are failures."""
+    try:
+        data = codec.encode_batch(results)
+        if len(data) <= max_bytes:  # then so is each of them
+            return [Done(lease, first, first + len(results), data, took_s)]
+    except QueueError:
+        pass
+    share_s = took_s / len(results)
+    return [_one(lease, first + i, r, share_s, max_bytes) for i, r in enumerate(results)]
+
+
+def _one(lease: int, position: int, result: Any, took_s: float, max_bytes: int) -> Outcome:
+    try:
+        data = _item(result, max_bytes, "the result")
+    except QueueError as error:
+        return failed(lease, position, error, took_s)
+    return Done(lease, position, position + 1, codec.encode_items([data]), took_s)
+
+
+def branch(lease: int, position: int, result: Result, took_s: float, max_bytes: int) -> Outcome:
+    """The record of a task with what follows from it: done with all of that, or failed."""
+    try:
+        data = _item(result.value, max_bytes, "the result")
+        blocks = blocks_of(result.follow, max_bytes, "the payload of a follow-up")
+        limits = {g: GroupLimit(one.at_once, one.every_s) for g, one in result.limits.items()}
+        items = codec.encode_items([data])
+        found = Done(lease, position, position + 1, items, took_s, blocks, limits)
+        if why := cannot_travel(found):
+            raise TooLargeError(why)
+    except QueueError as error:
+        return failed(lease, position, error, took_s)
+    return found
+
+
+def _item(value: Any, max_bytes: int, what: str) -> bytes:
+    data = value.data if type(value) is codec.Encoded else codec.encode(value)
+    codec.check_size(data, max_bytes, what)
+    return data
+
+
+def merged(found: list[Outcome]) -> list[Outcome]:
+    """Neighbouring ranges that are done as one record each."""
+    rest = [o for o in found if not isinstance(o, Done) or o.follow or o.limits]
+    plain = [o for o in found if isinstance(o, Done) and not (o.follow or o.limits)]
+    whole: list[list[Done]] = []
+    for done in sorted(plain, key=lambda o: o.start):
+        if whole and whole[-1][-1].stop == done.start:
+            whole[-1].append(done)
+        else:
+            whole.append([done])
+    return [_joined(some) for some in whole] + rest
+
+
+def _joined(some: list[Done]) -> Done:
+    if len(some) == 1:
+        return some[0]
+    items = [item for done in some for item in codec.batch_items(done.results)]
+    took_s = sum(done.took_s for done in some)
+    return Done(some[0].lease, some[0].start, some[-1].stop, codec.encode_items(items), took_s)

@@ -1,0 +1,175 @@
+"""What the supervisor and a slot say to each other, and how it is framed.
+
+Owns the shape of these messages: a mark and a length of four bytes each, then MessagePack. The
+mark tells a report from what a task has written to the descriptor by mistake. Outcomes are made in
+the slot as the master takes them, so the supervisor forwards them without a look inside.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+
+import msgspec
+
+from queue_manager.wire.records import Lease, Outcome
+
+_MARK = b"\xc1QM\xc1"  # no MessagePack and no UTF-8 has this byte
+_HEAD_BYTES = len(_MARK) + 4
+_MOST_BYTES = 256 * 1024 * 1024  # far above any message of ours: who waits for more waits for ever
+_READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
+
+BROKEN = 74
+"""Exit code of a slot that can't report any more (EX_IOERR): a task has closed its pipe."""
+
+STRAY = 70
+"""Exit code of a copy of a slot: a task's `fork` came back out of `work` in the child, too."""
+
+
+class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
+    """From the supervisor: run this lease.
+
+    page: its place on the board. version: of the job's code as it is on disk now.
+    max_bytes: of one result. alone: one task at a time, also in an async slot. folder: of the jobs,
+    if not the slot's own.
+    """
+
+    lease: Lease
+    page: int
+    version: str
+    max_bytes: int
+    alone: bool = False
+    folder: str = ""
+
+
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
+    """From the supervisor to an async slot: let go of these tasks of a lease."""
+
+    lease: int
+    ranges: list[tuple[int, int]]
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True):
+    """From a slot: outcomes of one lease.
+
+    over: nothing more comes of this lease. leaving: the slot ends itself now, and what it still
+    holds belongs to its successor. concurrency: tasks that it can have in flight.
+    """
+
+    lease: int
+    outcomes: list[Outcome]
+    over: bool = False
+    leaving: bool = False
+    concurrency: int = 1
+
+
+_encoder = msgspec.msgpack.Encoder()
+_orders: msgspec.msgpack.Decoder[Give | Cancel] = msgspec.msgpack.Decoder(Give | Cancel)
+_reports = msgspec.msgpack.Decoder(Report)
+
+
+def frame(message: Give | Cancel | Report) -> bytes:
+    """A message as it travels."""
+    body = _encoder.encode(message)
+    return _MARK + len(body).to_bytes(4, "big") + body
+
+
+class Frames:
+    """Cuts a stream of bytes into the bodies of its frames.
+
+    garbled: it holds something else; nothing behind that can be read.
+    """
+
+    def __init__(self) -> None:
+        self.garbled = False
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Add bytes; the bodies that are complete now."""
+        rest = self._rest
+        rest += data
+        bodies: list[bytes] = []
+        at = 0
+        while not self.garbled and len(rest) - at >= _HEAD_BYTES:
+            size_at, body_at = at + len(_MARK), at + _HEAD_BYTES
+            size_bytes = int.from_bytes(rest[size_at:body_at], "big")
+            self.garbled = rest[at:size_at] != _MARK or size_bytes > _MOST_BYTES
+            stop = body_at + size_bytes
+            if self.garbled or len(rest) < stop:
+                break
+            bodies.append(bytes(rest[body_at:stop]))
+            at = stop
+        del rest[:at]
+        return bodies
+
+
+def decode_report(body: bytes) -> Report:
+    """Decode what a slot sent.
+
+    Raises:
+        msgspec.MsgspecError: it is no report.
+    """
+    return _reports.decode(body)
+
+
+class SlotEnd:
+    """The slot's end of the pipe: one reader, and writers that take turns."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._is = _identity(sock.fileno())
+        self._frames = Frames()
+        self._waiting: deque[Give | Cancel] = deque()
+        self._pid = os.getpid()
+
+    def receive(self) -> Give | None:
+        """Wait for the next lease; None when the supervisor has closed the pipe."""
+        while True:
+            while not self._waiting:
+                if not self.read():
+                    return None
+            order = self._waiting.popleft()
+            if isinstance(order, Give):  # what else there is comes too late for a lease that ended
+                return order
+
+    def read(self) -> bool:
+        """Read what is there, waiting for something; False when the pipe was closed."""
+        data = self.sock.recv(_READ_BYTES)
+        self._waiting.extend(_orders.decode(body) for body in self._frames.feed(data))
+        return bool(data)
+
+    def taken(self) -> list[Give | Cancel]:
+        """All that was read and not yet received."""
+        orders = list(self._waiting)
+        self._waiting.clear()
+        return orders
+
+    def send(self, *reports: Report) -> None:
+        """Send reports, in one piece."""
+        if os.getpid() != self._pid:
+            os._exit(STRAY)
+        if reports:
+            try:
+                self.sock.sendall(b"".join(map(frame, reports)))
+            except OSError:
+                self._break()
+
+    def check(self) -> None:
+        """End this process if the pipe is not what it was."""
+        try:
+            whole = _identity(self.sock.fileno()) == self._is
+        except OSError:
+            whole = False
+        if not whole:
+            self._break()
+
+    @staticmethod
+    def _break() -> None:
+        """At once, whichever thread this is: results that can't be told are of no use."""
+        os._exit(BROKEN)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino

@@ -1,0 +1,151 @@
+"""Code of jobs that came from the master, for versions that this worker's own folder lacks.
+
+Owns a folder for each version, and the asking; a version is the hash of its files, so what came is
+what was named. How it travels, and whether that may be trusted, is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from queue_manager.errors import JobError
+from queue_manager.job.loading import job_version, version_of
+
+ASK_AGAIN_S = 5.0
+REFUSED_S = 60.0
+
+KEPT = 32
+"""So many versions that no slot uses stay on this disk: going back to one is usual."""
+
+KEPT_REFUSALS = 256
+"""So many refusals are remembered; a version that was refused before those is asked for again."""
+
+_VERSION = re.compile("[0-9a-f]{64}")
+"""A SHA-256 in hex; a version is the name of a folder here."""
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def remember(kept: dict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
+    """Keep a value as the newest, and no more than so many: the oldest is forgotten."""
+    kept.pop(key, None)
+    kept[key] = value
+    while len(kept) > most:
+        del kept[next(iter(kept))]
+
+
+class FetchedCode:
+    """The versions that were fetched.
+
+    Args:
+        ask: asks the master for the files of a job in a version; the answer is `came` or `refused`.
+            It raises JobError when they must not travel on this connection.
+
+    in_use: tells the folders that slots, and leases that wait for one, run code from.
+    """
+
+    def __init__(self, ask: Callable[[str, str], None]) -> None:
+        self._ask = ask
+        self.in_use: Callable[[], set[str]] = set
+        self._root: Path | None = None
+        self._folders: dict[str, Path] = {}
+        self._asked: dict[str, float] = {}
+        self._refused: dict[str, tuple[float, str]] = {}
+
+    def folder(self, job: str, version: str) -> Path | None:
+        """The folder of jobs with that version; None while it is on its way.
+
+        Raises:
+            JobError: it does not come; why.
+        """
+        now = time.monotonic()
+        if not _VERSION.fullmatch(version):
+            raise JobError(f"the master names a version that is none: {version[:80]!r}")
+        if version in self._folders:
+            self._folders[version] = self._folders.pop(version)  # used last
+            return self._folders[version]
+        until, why = self._refused.get(version, (0.0, ""))
+        if now < until:
+            raise JobError(why)
+        if now - self._asked.get(version, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+            self._ask(job, version)
+            self._asked[version] = now
+        return None
+
+    def came(self, job: str, version: str, files: Mapping[str, bytes]) -> None:
+        """The files of a version, by their paths below the folder of jobs."""
+        self._asked.pop(version, None)
+        if version in self._folders:
+            return
+        try:
+            _check(version, files)
+            self._make_room()
+            self._folders[version] = self._store(job, version, files)
+        except (JobError, OSError, ValueError) as error:
+            self.refused(version, f"its code from the master can't be used: {error}")
+
+    def _make_room(self) -> None:
+        """Delete versions that nobody uses, the longest unused first, until few are left."""
+        used = self.in_use()
+        idle = [version for version, folder in self._folders.items() if str(folder) not in used]
+        for version in idle[: max(0, len(idle) - KEPT + 1)]:
+            shutil.rmtree(self._folders.pop(version).parent, ignore_errors=True)
+
+    def _store(self, job: str, version: str, files: Mapping[str, bytes]) -> Path:
+        """Write files that were checked; nothing stays of what can't be used."""
+        if self._root is None:
+            self._root = Path(tempfile.mkdtemp(prefix="quartermaster-code-"))
+        folder = self._root / version / "jobs"
+        try:
+            _write(folder, files)
+            if job_version(job, folder) != version:
+                raise JobError("the master sent other code than it named")
+        except (JobError, OSError, ValueError):
+            shutil.rmtree(self._root / version, ignore_errors=True)
+            raise
+        return folder
+
+    def refused(self, version: str, why: str) -> None:
+        """It does not come."""
+        self._asked.pop(version, None)
+        remember(self._refused, version, (time.monotonic() + REFUSED_S, why), KEPT_REFUSALS)
+
+    def forget_asked(self) -> None:
+        """The connection is another one: what was asked for must be asked for again."""
+        self._asked.clear()
+        self._refused.clear()
+
+    def close(self) -> None:
+        """The worker ends."""
+        if self._root is not None:
+            shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _check(version: str, files: Mapping[str, bytes]) -> None:
+    """In memory, before a path is made of anything that came.
+
+    Raises:
+        JobError: it is not what was named.
+        ValueError: a name leads elsewhere.
+    """
+    if not _VERSION.fullmatch(version) or version_of(files) != version:
+        raise JobError("the master sent other code than it named")
+    for name in files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or path.suffix != ".py" or ".." in path.parts or "\0" in name:
+            raise ValueError(f"{name!r} is no file of jobs")
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, source in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(source)

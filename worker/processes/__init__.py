@@ -1,0 +1,1 @@
+"""Trees of processes: how they are watched, found and ended."""

@@ -1,0 +1,218 @@
+"""Processes that a slot's tasks have left behind: found by a mark, killed when the slot has ended.
+
+A slot's process group is killed with it, and what is below it then. The rest is found otherwise: it
+comes to the supervisor when its own parent ends (a subreaper, prctl(2)), and has the slot's mark in
+its environment, or was seen below it. Linux only; elsewhere nothing is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from .guardian import Process, below, children, group, kill, process, session
+from .hunter import hunter
+
+log = logging.getLogger("quartermaster.worker")
+
+MARK = "QUARTERMASTER_SLOT"
+"""A variable in the environment of a slot, by which its children are known when it has ended."""
+
+AGAIN_S = 0.05
+TURN_S = 0.02
+"""So long what has come to the supervisor is looked at in one turn of its loop."""
+
+CLOSE_S = 0.1
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_GUARDIAN = Path(__file__).with_name("guardian.py")
+
+
+def adopt(on: bool = True) -> None:
+    """Become the parent of whatever descendant loses its own."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on))
+
+
+class Orphans:
+    """What slots leave behind, and the warden that outlives the supervisor for a moment.
+
+    Args:
+        adopts: whether this process is a subreaper; then its only children are slots, the
+            warden, and what comes to it.
+    """
+
+    def __init__(self, adopts: bool = False) -> None:
+        self._worker = uuid.uuid4().hex
+        self._adopts = adopts
+        self._looking = False
+        self._hunted: set[Process] = set()
+        self._count = 0
+        self._marks: dict[int, str] = {}
+        self._slots: dict[int, Process] = {}
+        self._owners: dict[Process, set[int]] = {}
+        self._warden: subprocess.Popen[bytes] | None = None
+        if adopts:
+            adopt()
+
+    def new_mark(self) -> str:
+        """For the environment of a new slot."""
+        self._count += 1
+        return f"{self._worker}.{self._count}"
+
+    def started(self, pid: int, mark: str) -> None:
+        """A slot is there."""
+        self._marks[pid] = mark
+        self._slots[pid] = process(pid) or Process(pid, 0)
+        self._tell("+", self._slots[pid])
+
+    def ended(self, pid: int) -> None:
+        """A slot has ended and was reaped."""
+        self._marks.pop(pid, None)
+        slot = self._slots.pop(pid, None)
+        if slot is not None:
+            self._tell("-", slot)
+        self._reap({pid})
+
+    def sweep(self) -> None:
+        """Now and then: see what is below the slots, and end what belongs to none any more."""
+        if not self._looking:
+            self._looking = True
+            slots, known = list(self._marks), list(self._owners)
+            loop = asyncio.get_running_loop()
+            hunter.do(lambda: self._look(loop, slots, known))
+        self._reap(set(self._marks))
+
+    def _look(
+        self, loop: asyncio.AbstractEventLoop, slots: list[int], known: list[Process]
+    ) -> None:
+        """In a thread: there may be thousands."""
+        alive = {one for one in known if process(one.pid) == one}
+        strayed = {
+            one: slot for slot in slots for one in below(slot) if group(one.pid) not in (slot, 0)
+        }
+        with contextlib.suppress(RuntimeError):  # the worker has ended
+            loop.call_soon_threadsafe(self._note, set(known) - alive, strayed)
+
+    def _note(self, gone: set[Process], strayed: dict[Process, int]) -> None:
+        """Remember what has left the group of its slot: the mark may be gone from it, too."""
+        self._looking = False
+        known = {one: slots for one, slots in self._owners.items() if one not in gone}
+        known |= {one: {slot} for one, slot in strayed.items() if slot in self._marks}
+        for one in known.keys() - self._owners.keys():
+            self._tell("*", one)
+        for one in self._owners.keys() - known.keys():
+            self._tell("/", one)
+        self._owners = known
+
+    def _reap(self, slots: set[int]) -> None:
+        """Reap what is dead, kill what belongs to no slot any more; again for its children.
+
+        slots: whose it may be if it has come just now and nobody knows better.
+        """
+        if not self._adopts:
+            return
+        if self._warden is not None and self._warden.poll() is not None:
+            self._watch()
+        again = False
+        until = time.monotonic() + TURN_S
+        known = {*self._marks, self._warden.pid if self._warden is not None else 0}
+        for pid in children(os.getpid()):
+            if pid in known:
+                continue
+            if time.monotonic() > until:
+                again = True
+                break
+            with contextlib.suppress(OSError):
+                ended = os.waitpid(pid, os.WNOHANG)[0] != 0
+                one = None if ended else process(pid)
+                left = one is not None and self._left(one, slots)
+                if one is not None and left:
+                    self._hunt(one)
+                again = again or ended or left
+        if again:
+            asyncio.get_running_loop().call_later(AGAIN_S, self._reap, slots)
+
+    def _hunt(self, one: Process) -> None:
+        if one not in self._hunted:
+            self._hunted.add(one)
+            loop = asyncio.get_running_loop()
+            hunter.do(lambda: self._kill(loop, one))
+
+    def _kill(self, loop: asyncio.AbstractEventLoop, one: Process) -> None:
+        """In a thread."""
+        kill([one])
+        with contextlib.suppress(RuntimeError):  # the worker has ended
+            loop.call_soon_threadsafe(self._hunted.discard, one)
+
+    def _left(self, one: Process, slots: set[int]) -> bool:
+        """Whether a child of ours was left by a slot that has ended."""
+        mark = _mark(one.pid)
+        if mark.startswith(self._worker):
+            return mark not in self._marks.values()
+        if session(one.pid) == os.getsid(0):
+            return False
+        if os.getpid() == 1 and one not in self._owners:  # such as what `docker exec` leaves
+            return False
+        if one not in self._owners:
+            self._owners[one] = slots
+            self._tell("*", one)
+        return not self._owners[one] & self._marks.keys()
+
+    def close(self) -> None:
+        """The worker ends: the warden does the rest."""
+        if self._warden is not None and self._warden.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._warden.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._warden.wait(CLOSE_S)
+
+    # --- the warden ---
+
+    def _tell(self, sign: str, one: Process) -> None:
+        if self._warden is None:
+            self._watch()
+        elif self._warden.stdin is not None and not self._warden.stdin.closed:
+            with contextlib.suppress(OSError):  # it is dead: `sweep` starts another
+                self._warden.stdin.write(f"{sign}{one.pid} {one.born}\n".encode())
+
+    def _watch(self) -> None:
+        """Start the process that kills what the slots leave if this one is killed."""
+        words = [sys.executable, "-I", "-S", str(_GUARDIAN), f"{MARK}={self._worker}."]
+        try:
+            self._warden = subprocess.Popen(
+                words,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            log.error("can't start the warden of the slots: %s", error)
+            return
+        assert self._warden.stdin is not None  # a pipe was asked for
+        os.set_blocking(self._warden.stdin.fileno(), False)
+        for slot in self._slots.values():
+            self._tell("+", slot)
+        for one in self._owners:
+            self._tell("*", one)
+
+
+def _mark(pid: int) -> str:
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    start = f"{MARK}=".encode()
+    return next(
+        (e[len(start) :].decode("ascii", "replace") for e in entries if e.startswith(start)), ""
+    )

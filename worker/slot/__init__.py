@@ -1,0 +1,1 @@
+"""The slot: the process that runs the user's `work()`."""

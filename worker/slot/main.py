@@ -1,0 +1,217 @@
+"""One slot: the process that runs `work` (`python -m worker.slot.main`, started by the supervisor).
+
+Owns the user's modules and their `setup`, and which leases need a fresh process. It never
+outlives its supervisor and never talks to the master.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import inspect
+import os
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from queue_manager.errors import JobError
+from queue_manager.job.loading import Job, load_job
+from queue_manager.lifeline import die_with
+from queue_manager.terminal import harmless
+
+from ..ipc.outcomes import one_line
+from ..ipc.pipe import Give, Report, SlotEnd
+from ..ipc.shared_page import POSITION, PREPARING, Board
+from .reporter import FLUSH_S, Reporter, Watch
+from .stdio import Printed
+from .surroundings import Snapshot, Surroundings
+from .work_loop import careful, payloads_of, run_lease
+
+if TYPE_CHECKING:
+    from .async_slot import AsyncSlot
+
+
+OOM_SCORE = 500
+"""As if a slot had half of all memory more than it has."""
+
+
+class Slot:
+    """Runs the leases that come through the pipe, one after the other."""
+
+    def __init__(
+        self,
+        end: SlotEnd,
+        board: Board,
+        folder: Path,
+        watch: Watch,
+        printed: Printed,
+        around: Surroundings | None = None,
+    ) -> None:
+        self._end, self._board, self._folder, self._watch = end, board, folder, watch
+        self._printed = printed
+        self._around = around
+        self._pristine = around.take() if around is not None else None
+        self._kept: dict[str, Snapshot] = {}
+        self._last: tuple[str, int] | None = None
+        self._jobs: dict[str, Job] = {}
+        self._versions: dict[str, str] = {}
+        self._async: dict[str, AsyncSlot] = {}
+        self._limited: str | None = None
+        self._home = folder
+
+    def serve(self) -> None:
+        """Until the pipe is closed, or a lease comes that needs a fresh process."""
+        try:
+            give = self._end.receive()
+            while give is not None and self._run(give):
+                give = self._end.receive()
+        except OSError:  # such as an event loop's, whose own descriptors are closed
+            self._end.check()
+            raise
+
+    def _run(self, give: Give) -> bool:
+        """Run a lease. False: this process must end."""
+        page = self._board.pages[give.page]
+        page.numbers[POSITION] = PREPARING
+        if not (self._fits(give) and self._is_in_order(give)):
+            return self._leave(give)
+        cold = give.lease.job not in self._jobs
+        reporter = Reporter(give, page, self._end.send, self._printed)
+        job = self._prepared(give, reporter)
+        if job is None:
+            return False
+        if give.lease.version not in ("", job.version):  # the file has just changed
+            return self._leave(give)
+        if cold and give.lease.limited:  # its start would be late: the next one's is not
+            reporter.release()
+            return True
+        self._printed.begin(give.lease.number, page)
+        if give.lease.job in self._async:
+            return self._async[give.lease.job].run(give)
+        payloads, fine = payloads_of(give.lease)
+        work = job.work if fine else careful(job.work)
+        self._watch.reporter = reporter
+        # Alone: each is reported before the next starts, so that a broken pipe tells who broke it.
+        run_lease(give.lease, payloads, work, page, reporter, 0.0 if give.alone else FLUSH_S)
+        self._watch.reporter = None
+        return True
+
+    def _leave(self, give: Give) -> bool:
+        self._end.send(Report(give.lease.number, [], leaving=True))
+        return False
+
+    def _fits(self, give: Give) -> bool:
+        name = give.lease.job
+        if self._limited is not None and self._limited != name:
+            return False
+        folder = Path(give.folder) if give.folder else self._home
+        if folder != self._folder:
+            if self._jobs:  # their later imports would find the files of another folder
+                return False
+            self._folder = folder
+        return self._versions.get(name, give.version) == give.version
+
+    def _is_in_order(self, give: Give) -> bool:
+        """Put back what tasks of another run have changed. False: it takes another process."""
+        last, self._last = self._last, (give.lease.job, give.lease.run)
+        if self._around is None or self._pristine is None or last in (None, self._last):
+            return True
+        return self._around.put_back(self._kept.get(give.lease.job, self._pristine))
+
+    def _prepared(self, give: Give, reporter: Reporter) -> Job | None:
+        """The job, imported and set up; None when that failed, which was reported."""
+        name = give.lease.job
+        job = self._jobs.get(name)
+        if job is None:
+            try:
+                job = self._prepare(name)
+            except BaseException as error:
+                sys.stderr.flush()
+                reporter.release(_why(name, error))
+                return None
+            self._end.check()  # here it is not yet the first task's
+            self._jobs[name], self._versions[name] = job, job.version
+            if self._around is not None:  # what import and `setup()` have made is for all runs
+                self._kept[name] = self._around.take()
+        return job
+
+    def _prepare(self, name: str) -> Job:
+        job = load_job(name, self._folder)
+        if inspect.iscoroutinefunction(job.work):
+            from .async_slot import AsyncSlot
+
+            self._async[name] = AsyncSlot(job, self._end, self._board)
+            self._async[name].set_up()
+        elif job.setup is not None:
+            job.setup()
+        if job.options.memory_bytes is not None:
+            self._limited = name
+            _limit_memory(job.options.memory_bytes)
+        return job
+
+
+def _why(name: str, error: BaseException) -> str:
+    """One line for an exception of import or `setup`; the traceback is for the log."""
+    if isinstance(error, JobError):
+        return _lacks(error.__cause__) or str(error)
+    print(harmless("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    frames = traceback.extract_tb(error.__traceback__)
+    line = f" line {frames[-1].lineno}" if frames else ""
+    return f"{name}.setup(){line}: {one_line(error)}"
+
+
+def _lacks(cause: BaseException | None) -> str:
+    """What to do about a library that is not installed here."""
+    if not isinstance(cause, ModuleNotFoundError) or not cause.name:
+        return ""
+    library = cause.name.partition(".")[0]
+    return "" if library == "jobs" else f"lacks {library}: rebuild with jobs/requirements.txt"
+
+
+def _limit_memory(memory_bytes: int) -> None:
+    """What the process may write to and has to itself (getrlimit(2), since Linux 4.7).
+
+    Not its addresses (RLIMIT_AS): CUDA reserves more of them than any machine has memory, and files
+    that are mapped, such as a model's weights, take none that the kernel could not have back.
+    """
+    import resource
+
+    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        memory_bytes = min(memory_bytes, hard)
+    resource.setrlimit(kind, (memory_bytes, hard))
+
+
+def _go_first() -> None:
+    """Where memory runs out the kernel shall end a slot, whose task is charged for it.
+
+    By size alone it may take the supervisor, and with it all slots (proc_pid_oom_score_adj(5)).
+    """
+    with contextlib.suppress(OSError):  # not on macOS
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+
+
+def main(words: list[str]) -> int:
+    """`python -m worker.slot.main PIPE BOARD SUPERVISOR FOLDER`; the first two are descriptors."""
+    pipe, board, supervisor = (int(word) for word in words[:3])
+    die_with(supervisor)
+    _go_first()
+    os.set_inheritable(pipe, False)
+    os.set_inheritable(board, False)
+    faulthandler.enable()  # a segfault leaves its Python stack in the evidence
+    sys.argv = sys.argv[:1]
+    watch = Watch(lambda: os.getppid() != supervisor, lambda: os._exit(0))
+    watch.start()
+    memory = Board(board)
+    printed = Printed(memory)
+    printed.install()  # what `work` prints shows at once
+    end, folder = SlotEnd(socket.socket(fileno=pipe)), Path(words[3])
+    Slot(end, memory, folder, watch, printed, Surroundings(printed)).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""Collects the results of a lease and sends them in good time.
+
+Owns when outcomes leave the slot: at 20 ms of work, before a failure, with the end of the lease,
+and by a thread when a long task holds up finished results.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from queue_manager import Result
+from queue_manager.wire.limits import TEXT_CHARS
+from queue_manager.wire.records import Outcome, Released
+
+from ..ipc import outcomes
+from ..ipc.pipe import Give, Report
+from ..ipc.shared_page import PREPARING, Page
+from .stdio import Printed
+
+FLUSH_S = 0.02
+FLUSH_BYTES = 256 * 1024
+WATCH_S = 0.04
+
+
+class Reporter:
+    """The outcomes of one lease in a plain slot.
+
+    The loop appends to `results` without a lock: appending is atomic, and a flush, under the
+    lock, takes away only what it has counted.
+    """
+
+    def __init__(
+        self, give: Give, page: Page, send: Callable[[Report], None], printed: Printed
+    ) -> None:
+        self.results: list[Any] = []
+        self.max_bytes = give.max_bytes
+        self._lease, self._page, self._send, self._printed = give.lease, page, send, printed
+        self._next = give.lease.start
+        self._since = time.monotonic()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def begin(self, now: float) -> None:
+        """The first task starts now: import and setup are no part of what it takes."""
+        self._since = now
+
+    def add_large(self, value: Any, size_bytes: int) -> None:
+        """Add a result that takes some room; sent soon if many do."""
+        self.results.append(value)
+        self._bytes += size_bytes
+        if self._bytes >= FLUSH_BYTES:
+            self.flush(time.monotonic())
+
+    def flush(self, now: float) -> None:
+        """Send what is finished; the last of it ended at `now`."""
+        with self._lock:
+            self._send_all(self._take(now))
+
+    def failed(self, error: BaseException, started: float, now: float) -> None:
+        """Send what came before and the failure of the task behind it."""
+        with self._lock:
+            found = self._take(started)
+            position, printed = self._next, self._printed.of(self._next)
+            number, took_s = self._lease.number, now - started
+            found.append(outcomes.failed(number, position, error, took_s, printed))
+            self._step(found, now)
+
+    def branch(self, result: Result, started: float, now: float) -> None:
+        """Send what came before, and a task with its follow-ups by itself."""
+        with self._lock:
+            found = self._take(started)
+            number, took_s = self._lease.number, now - started
+            found.append(outcomes.branch(number, self._next, result, took_s, self.max_bytes))
+            self._step(found, now)
+
+    def finish(self, now: float) -> None:
+        """Send the rest and that the lease is over."""
+        with self._lock:
+            self._send(Report(self._lease.number, self._take(now), over=True))
+
+    def release(self, lacks: str = "") -> None:
+        """All of this lease goes back; if the job can't run here (lacks: why), the slot ends."""
+        lease = self._lease
+        self._page.close(lease.start)
+        back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, lacks[:TEXT_CHARS])]
+        self._send(Report(lease.number, back, over=True, leaving=bool(lacks)))
+
+    def watch(self) -> None:
+        """From another thread: send what a long task holds up."""
+        page = self._page.look()
+        if page.position != PREPARING and time.monotonic() - page.since > FLUSH_S:
+            self.flush(page.since)
+
+    def _take(self, now: float) -> list[Outcome]:
+        count = len(self.results)
+        if not count:
+            return []
+        values = self.results[:count]
+        del self.results[:count]
+        first, self._next = self._next, self._next + count
+        took_s, self._since, self._bytes = max(0.0, now - self._since), now, 0
+        return outcomes.done(self._lease.number, first, values, took_s, self.max_bytes)
+
+    def _step(self, found: list[Outcome], now: float) -> None:
+        self._next += 1
+        self._since = now
+        self._send_all(found)
+
+    def _send_all(self, found: list[Outcome]) -> None:
+        if found:
+            self._send(Report(self._lease.number, found))
+
+
+class Watch:
+    """The thread that looks after the present reporter, and after the supervisor's life."""
+
+    def __init__(self, orphaned: Callable[[], bool], leave: Callable[[], None]) -> None:
+        self.reporter: Reporter | None = None
+        self._orphaned, self._leave = orphaned, leave
+
+    def start(self) -> None:
+        """Run for as long as the process does."""
+        threading.Thread(target=self._run, name="quartermaster-watch", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(WATCH_S)
+            if self._orphaned():
+                self._leave()
+            reporter = self.reporter
+            if reporter is not None:
+                reporter.watch()

@@ -1,0 +1,116 @@
+"""Inside a slot: what each try prints, so that its failure can show it.
+
+Owns `sys.stdout` and `sys.stderr` of the slot. A task that prints nothing pays nothing: who runs
+is asked when something is written. What does not go through the two (a child's output, C code)
+is not seen here; the supervisor sees it in the pipes.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+from ..ipc.shared_page import ERR, NONE, OUT, POSITION, TAIL_BYTES, Board, Page
+
+_KEPT_CHARS = 4 * TAIL_BYTES
+
+
+class Tail:
+    """The end of what one try has printed."""
+
+    __slots__ = ("_parts", "_size", "lease", "position")
+
+    def __init__(self, lease: int, position: int) -> None:
+        self.lease, self.position = lease, position
+        self._parts: list[str] = []
+        self._size = 0
+
+    def add(self, text: str) -> None:
+        """Note what was written."""
+        end = text[-TAIL_BYTES:]
+        self._parts.append(end)
+        self._size += len(end)
+        if self._size > _KEPT_CHARS:
+            self._parts = ["".join(self._parts)[-TAIL_BYTES:]]
+            self._size = len(self._parts[0])
+
+    @property
+    def text(self) -> str:
+        """The end, 4 KiB at most."""
+        data = "".join(self._parts).encode("utf-8", "replace")
+        return data[-TAIL_BYTES:].decode("utf-8", "ignore")
+
+
+running: ContextVar[Tail | None] = ContextVar("running", default=None)
+"""In an async slot: the try that this coroutine, and what it starts, belongs to."""
+
+
+class Printed:
+    """Who prints: asks the board in a plain slot, the context in an async one."""
+
+    def __init__(self, board: Board) -> None:
+        self._output = board.output
+        self._page: Page | None = None
+        self._lease = 0
+        self._tail = Tail(0, NONE)
+
+    def begin(self, lease: int, page: Page) -> None:
+        """A plain slot runs this lease from now on."""
+        self._lease, self._page = lease, page
+
+    def note(self, stream: int, text: str, size_bytes: int) -> None:
+        """Somebody has written this."""
+        tail = running.get() or self._plain()
+        self._output.wrote(tail.lease, tail.position, stream, size_bytes)
+        tail.add(text)
+
+    def of(self, position: int) -> str:
+        """The end of what this try of the present lease has printed."""
+        tail = self._tail
+        return tail.text if (tail.lease, tail.position) == (self._lease, position) else ""
+
+    def _plain(self) -> Tail:
+        lease = self._lease
+        position = self._page.numbers[POSITION] if self._page is not None else NONE
+        if (self._tail.lease, self._tail.position) != (lease, position):
+            self._tail = Tail(lease, position)
+        return self._tail
+
+    def install(self) -> None:
+        """Stand between `print` and the two pipes, for as long as the process lives."""
+        for name, number in (("stdout", OUT), ("stderr", ERR)):
+            tee = self.tee(getattr(sys, name), number)
+            setattr(sys, name, tee)
+            setattr(sys, f"__{name}__", tee)  # the old one has lost its buffer
+
+    def tee(self, stream: TextIO, number: int) -> TextIO:
+        """A stream in the place of another, whose buffer it takes."""
+        return _Tee(stream, number, self)
+
+
+class _Tee(io.TextIOWrapper):
+    """A text stream that tells what is written to it; a line shows at once."""
+
+    def __init__(self, stream: Any, number: int, printed: Printed) -> None:
+        # What the locale can't write is written out, as on any stderr: it fails no task.
+        encoding, errors = stream.encoding, "backslashreplace"
+        super().__init__(
+            stream.detach(),
+            encoding,
+            errors,
+            line_buffering=True,
+            write_through=stream.write_through,
+        )
+        self._number, self._printed = number, printed
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        size_bytes = (
+            len(text)
+            if text.isascii()
+            else len(text.encode(self.encoding, self.errors or "strict"))
+        )
+        self._printed.note(self._number, text, size_bytes)
+        return written

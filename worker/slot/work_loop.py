@@ -1,0 +1,113 @@
+"""The innermost loop of a slot: one payload after the other through a plain `work`.
+
+Owns the order of board, work and clock for each task. Everything that is not needed for every
+task is elsewhere: what stands in this loop is paid a million times.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from queue_manager import Result, codec
+from queue_manager.errors import ProtocolError, QueueError
+from queue_manager.wire.records import Lease
+
+from ..ipc.pipe import STRAY
+from ..ipc.shared_page import LIMIT, POSITION, STARTED, Page
+from .reporter import FLUSH_S, Reporter
+
+_SMALL = frozenset({int, float, bool, type(None)})
+_TEXT = frozenset({str, bytes})
+
+copies: list[int] = []
+"""Not empty in a process that a task has forked: it may do what it likes, but not go on here."""
+
+os.register_at_fork(after_in_child=lambda: copies.append(1))
+
+
+def payloads_of(lease: Lease) -> tuple[Sequence[Any], bool]:
+    """The payloads of a lease, and whether all of them could be decoded.
+
+    Whoever submitted them is a stranger here too: the master does not open what it passes on.
+    """
+    start, stop = lease.start, lease.stop
+    try:
+        return codec.decode_batch(lease.body, start, stop), True
+    except ProtocolError:
+        return codec.decode_each(lease.body, start, stop), False
+
+
+def careful(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`work` that fails on the payloads that could not be decoded."""
+
+    def run(payload: Any) -> Any:
+        if type(payload) is codec.Undecodable:
+            raise payload.error
+        return work(payload)
+
+    return run
+
+
+def run_lease(
+    lease: Lease,
+    payloads: Sequence[Any],
+    work: Callable[[Any], Any],
+    page: Page,
+    reporter: Reporter,
+    flush_s: float = FLUSH_S,
+) -> None:
+    """Run a lease up to its end or the limit on its page, and report all of it.
+
+    flush_s: how long results may wait for others.
+    """
+    numbers, times, clock = page.numbers, page.times, time.monotonic
+    append, small = reporter.results.append, _SMALL
+    position = lease.start
+    now = clock()
+    reporter.begin(now)
+    due = now + flush_s
+    for payload in payloads:
+        times[STARTED] = now
+        numbers[POSITION] = position  # before the limit is read: see `board`
+        if position >= numbers[LIMIT]:
+            break
+        try:
+            result = work(payload)
+        except BaseException as error:  # also SystemExit: `work` does not end the slot
+            started, now = now, clock()
+            reporter.failed(error, started, now)
+            due = now + flush_s
+        else:
+            if copies:  # the board is still its parent's
+                os._exit(STRAY)
+            if type(result) in small:
+                append(result)
+                now = clock()
+            else:
+                now = _add(reporter, result, now)
+            if now >= due:
+                reporter.flush(now)
+                due = now + flush_s
+        position += 1
+    page.close(position)
+    reporter.finish(now)
+
+
+def _add(reporter: Reporter, result: Any, started: float) -> float:
+    """Add a result that needs a closer look; returns when it was ready."""
+    if isinstance(result, Result):
+        now = time.monotonic()
+        reporter.branch(result, started, now)
+        return now
+    try:
+        frozen = codec.freeze(result)
+    except QueueError as error:
+        now = time.monotonic()
+        reporter.failed(error, started, now)
+        return now
+    size_bytes = len(frozen) if type(frozen) in _TEXT else len(frozen.data)
+    reporter.add_large(frozen, size_bytes)
+    return time.monotonic()

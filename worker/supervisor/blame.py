@@ -1,0 +1,100 @@
+"""What a slot's end means for its tasks: exactly the one that it was running is charged.
+
+Owns who is charged, with what evidence, and what is done when nobody can tell.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from queue_manager.wire.records import Failed
+
+from ..ipc.outcomes import clean
+from ..ipc.shared_page import PREPARING
+from ..jobs.eligibility import Lacks
+from .inventory import Holdings
+from .lease import Held
+from .slot_process import Slot
+
+log = logging.getLogger("quartermaster.worker")
+
+ALONE_S = 60.0
+"""How long a job's tasks run one at a time when nobody knows which of several ended a slot."""
+
+
+class Verdict:
+    """Charges tasks for the ends of slots."""
+
+    def __init__(self, holdings: Holdings, lacks: Lacks) -> None:
+        self._holdings, self._lacks = holdings, lacks
+        self._alone_until: dict[str, float] = {}
+
+    def alone(self, job: str) -> bool:
+        """Whether tasks of a job should run and be reported one at a time for now."""
+        return time.monotonic() < self._alone_until.get(job, 0.0)
+
+    def of(self, slot: Slot) -> None:
+        """Charge a dead slot's running task, if it had one; the rest goes back."""
+        found = self._guilty(slot)
+        charged = len(found) == 1 and self._charge(slot, *found[0])
+        if len(found) > 1:
+            for held, _ in found:
+                self._alone_until[held.lease.job] = time.monotonic() + ALONE_S
+        for held in slot.held:
+            lacks = self._lacks_of(slot, held)
+            self._holdings.release(held, held.cut(0), lacks, unstarted=bool(lacks))
+        if not (slot.leaving or slot.doom or charged):
+            told = "no task is charged"
+            if len(found) > 1:
+                told = f"one of {len(found)} tasks did it: they run one at a time now"
+            log.warning("slot %d died: %s; %s", slot.pid, slot.cause, told)
+
+    def _lacks_of(self, slot: Slot, held: Held) -> str:
+        """Why the job is not tried here again, if its import or `setup()` was the end of it."""
+        look = slot.board.pages[held.page].look()
+        if look.position != PREPARING or slot.doom or slot.leaving:
+            return ""
+        return self._lacks.killed(held, slot.cause)
+
+    def _guilty(self, slot: Slot) -> list[tuple[Held, int]]:
+        """The tasks that the end may be due to; the one that was running, if that is known.
+
+        Between two tasks, or two steps of an async slot, or when the pipe was found broken, it is
+        one of those that have started and were not reported.
+        """
+        if slot.leaving:
+            return []
+        looks = [(held, slot.board.pages[held.page].look()) for held in slot.held]
+        found = [(held, look.position) for held, look in looks if look.position >= 0]
+        if slot.broken or not found:
+            found = [
+                (held, position)
+                for held, look in looks
+                for start, stop in held.left
+                for position in range(start, min(stop, look.unstarted))
+                if look.position != PREPARING
+            ]
+            if found and found[0][0].alone:  # the first whose report did not come
+                del found[1:]
+        doom = slot.doom
+        return found if doom is None else [one for one in found if doom.charges(*one)]
+
+    def _charge(self, slot: Slot, held: Held, position: int) -> bool:
+        """Whether this task was still to be answered for."""
+        doom = slot.doom
+        if not held.settle(position, position + 1):
+            return False
+        error = doom.why if doom is not None else f"its slot died: {slot.cause}"
+        log.warning("%s: task %d: %s", held.lease.job, held.lease.first + position, error)
+        since = slot.board.pages[held.page].look().since
+        failed = Failed(
+            held.lease.number,
+            position,
+            error,
+            clean(slot.evidence(held, position)),
+            took_s=max(0.0, time.monotonic() - since),
+            printed=slot.printed(held, position),
+        )
+        self._holdings.outbox.add(held.lease, failed)
+        return True

@@ -1,0 +1,77 @@
+"""A lease in the supervisor's hands: which of its tasks are still to be answered for.
+
+Knows nothing of slots or the network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import msgspec
+
+from queue_manager.ranges import Ranges
+from queue_manager.wire.records import Lease
+
+
+@dataclass(eq=False)
+class Held:
+    """One lease and what is left of it.
+
+    since: monotonic time when it came, later when a slot got it. took_s: sum of what its
+    outcomes took. version: of the job's code, known when a slot gets it; folder: where that code
+    is, if not in the worker's own folder of jobs. ending: tasks that an async slot was told to
+    cancel and that have not ended yet. hinted_at: when the log last said that its import or `setup`
+    takes long. alone: its tasks run, and are reported, one at a time.
+    """
+
+    lease: Lease
+    since: float
+    page: int = 0
+    version: str = ""
+    folder: str = ""
+    took_s: float = 0.0
+    left: Ranges = field(default_factory=list)
+    ending: Ranges = field(default_factory=list)
+    hinted_at: float = -math.inf
+    alone: bool = False
+
+    def __post_init__(self) -> None:
+        self.left = [(self.lease.start, self.lease.stop)]
+
+    def afresh(self, ranges: Ranges, now: float) -> list[Held]:
+        """The same right, for those ranges, in hands that are free."""
+        lease = self.lease
+        return [
+            Held(msgspec.structs.replace(lease, start=start, stop=stop), now)
+            for start, stop in ranges
+        ]
+
+    @property
+    def count(self) -> int:
+        """How many tasks are left."""
+        return sum(stop - start for start, stop in self.left)
+
+    @property
+    def weight(self) -> int:
+        """How many tasks are left or have not let go yet."""
+        return self.count + sum(stop - start for start, stop in self.ending)
+
+    def has(self, position: int) -> bool:
+        """Whether a task is still to be answered for."""
+        return any(start <= position < stop for start, stop in self.left)
+
+    def settle(self, start: int, stop: int) -> bool:
+        """Take a range out. False (and nothing is taken): not all of it is left."""
+        for index, (low, high) in enumerate(self.left):
+            if low <= start < stop <= high:
+                rest = [(low, start), (stop, high)]
+                self.left[index : index + 1] = [(a, b) for a, b in rest if a < b]
+                return True
+        return False
+
+    def cut(self, position: int) -> Ranges:
+        """Take out everything at or behind `position`; the ranges that it was."""
+        gone = [(max(a, position), b) for a, b in self.left if b > position]
+        self.left = [(a, min(b, position)) for a, b in self.left if a < position]
+        return gone

@@ -1,0 +1,170 @@
+"""Outcomes on their way to the master, kept until it has acknowledged them.
+
+Owns their order over sessions and how they are cut into exchanges. Knows nothing of slots; what
+is on disk at the master is what it has answered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from queue_manager.job.contract import LARGEST, LONGEST_S
+from queue_manager.ranges import Ranges
+from queue_manager.wire.limits import EXCHANGE_OUTCOMES, TEXT_CHARS
+from queue_manager.wire.records import Failed, GroupLimit, Lease, Outcome, Released
+from queue_manager.wire.weight import Weight, cannot_travel, weigh
+
+
+class Entry(NamedTuple):
+    """One outcome, and whose it is."""
+
+    run: int
+    block: int
+    outcome: Outcome
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The tasks that it answers for."""
+        outcome = self.outcome
+        if isinstance(outcome, Failed):
+            return outcome.position, outcome.position + 1
+        return outcome.start, outcome.stop
+
+
+class Outbox:
+    """What is to be sent, and what was sent and has no answer yet."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Entry] = []
+        self._sent: dict[int, list[Entry]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether the master has all of it."""
+        return not (self._waiting or self._sent)
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is anything that was worked for: a result or a failure."""
+        return any(not isinstance(e.outcome, Released) for e in self._entries())
+
+    def add(self, lease: Lease, outcome: Outcome) -> None:
+        """Send this soon; what cannot travel is a failed try of its task, which says so."""
+        for one in _fit(outcome):
+            self._waiting.append(Entry(lease.run, lease.block, one))
+
+    def release(
+        self, lease: Lease, ranges: Ranges, lacks: str = "", *, unstarted: bool = False
+    ) -> None:
+        """These tasks go back uncharged."""
+        for start, stop in ranges:
+            self.add(lease, Released(lease.number, start, stop, lacks, unstarted))
+
+    def take(self) -> list[list[Entry]]:
+        """All that waits, cut so that each portion fits in a frame."""
+        taken, self._waiting = self._waiting, []
+        return portions(taken)
+
+    def sent(self, seq: int, entries: list[Entry]) -> None:
+        """Keep a portion until its answer comes."""
+        if entries:
+            self._sent[seq] = entries
+
+    def acknowledged(self, seq: int) -> None:
+        """It is on the master's disk."""
+        self._sent.pop(seq, None)
+
+    def recall(self) -> None:
+        """The session has ended: what has no answer is sent again first, in its order."""
+        sent = [entry for entries in self._sent.values() for entry in entries]
+        self._sent.clear()
+        self._waiting = sent + self._waiting
+
+    def keep_released(self, numbers: Iterable[int] = ()) -> None:
+        """Drop what goes back, but of these leases: the master has it back already."""
+        kept = set(numbers)
+        self._waiting = [
+            entry
+            for entry in self._waiting
+            if not isinstance(entry.outcome, Released) or entry.outcome.lease in kept
+        ]
+
+    def claims(self) -> list[tuple[int, int, int, tuple[int, int]]]:
+        """(lease, run, block, range) of each result or failure that has no answer."""
+        return [
+            (entry.outcome.lease, entry.run, entry.block, entry.range)
+            for entry in self._entries()
+            if not isinstance(entry.outcome, Released)
+        ]
+
+    def _entries(self) -> list[Entry]:
+        return [entry for entries in self._sent.values() for entry in entries] + self._waiting
+
+
+def _fit(outcome: Outcome) -> list[Outcome]:
+    """An outcome as it can travel: the master would end the session at it, again and again."""
+    if isinstance(outcome, Released):
+        return [msgspec.structs.replace(outcome, lacks=outcome.lacks[:TEXT_CHARS])]
+    if not 0 <= outcome.took_s < math.inf:  # a job has changed the clock of its process
+        outcome = msgspec.structs.replace(outcome, took_s=0.0)
+    if isinstance(outcome, Failed):
+        return [_cut(outcome)]
+    wrong = next(filter(None, map(_wrong_limit, outcome.limits.items())), "")
+    if wrong:
+        return [Failed(outcome.lease, outcome.start, wrong, took_s=outcome.took_s)]
+    error = cannot_travel(outcome)
+    if not error:
+        return [outcome]
+    share_s = outcome.took_s / (outcome.stop - outcome.start)
+    return [
+        Failed(outcome.lease, position, error, took_s=share_s)
+        for position in range(outcome.start, outcome.stop)
+    ]
+
+
+def _wrong_limit(named: tuple[str, GroupLimit]) -> str:
+    """Why a limit of a group can't be set. A job may have changed its Result after making it."""
+    group, limit = named
+    at_once = 1 if limit.at_once is None else limit.at_once
+    if group and 1 <= at_once <= LARGEST and 0 <= limit.every_s <= LONGEST_S:
+        return ""
+    what = f"at_once={limit.at_once}, every_s={limit.every_s}"
+    return f"Result(limits=...) has {what} for the group {group[:100]!r}, which is out of range"
+
+
+def _cut(failed: Failed) -> Failed:
+    """A failure whose delay and texts the master takes.
+
+    Of a text that is too long the line keeps its beginning, the others keep their end.
+    """
+    if not 0 <= (failed.delay_s or 0.0) <= LONGEST_S:
+        error = f"{failed.error}; its delay of {failed.delay_s} s is out of range"
+        failed = msgspec.structs.replace(failed, error=error, delay_s=None)
+    if failed.whole_group and failed.delay_s is None:
+        failed = msgspec.structs.replace(failed, whole_group=False)
+    if max(len(failed.error), len(failed.evidence), len(failed.printed)) <= TEXT_CHARS:
+        return failed
+    return msgspec.structs.replace(
+        failed,
+        error=failed.error[:TEXT_CHARS],
+        evidence=failed.evidence[-TEXT_CHARS:],
+        printed=failed.printed[-TEXT_CHARS:],
+    )
+
+
+def portions(entries: list[Entry]) -> list[list[Entry]]:
+    """Cut outcomes so that each exchange fits in a frame."""
+    found: list[list[Entry]] = []
+    taken = Weight()
+    for entry in entries:
+        weight = weigh(entry.outcome)
+        taken = taken.with_(weight)
+        if not found or not taken.fits() or len(found[-1]) >= EXCHANGE_OUTCOMES:
+            found.append([])
+            taken = weight
+        found[-1].append(entry)
+    return found
