@@ -10,7 +10,7 @@ import sys
 import termios
 import threading
 
-from tests.unit.master.test_progress import screen
+from tests.unit.master.cli.test_progress import screen
 
 from tests.integration.processes import Master, Place, eventually
 
