@@ -10,9 +10,8 @@ import sys
 import termios
 import threading
 
-from tests.unit.master.cli.test_progress import screen
-
 from tests.integration.processes import Master, Place, eventually
+from tests.unit.master.cli.test_progress import screen
 
 LINE = re.compile(r"report (\d+)\+1 of 70 by (\d+), left (\d+\.\d) s")
 
