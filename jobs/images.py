@@ -27,8 +27,8 @@ from jobs.crawl.asked import (
     Rate,
 )
 from jobs.crawl.following import task_of
+from jobs.crawl.keep.totals import Totals
 from jobs.crawl.site import Site, unpacked
-from jobs.crawl.totals import Totals
 from jobs.crawl.visiting import Visitor
 from queue_manager import Counts, Limit, Options, Task
 
@@ -64,7 +64,7 @@ def tasks(
     index: Literal["jsonl", "csv", "sqlite"] = "jsonl",
 ) -> Iterator[Task]:
     """The start, and what an earlier run has found in `out`: it is asked for only if it changed."""
-    from jobs.crawl.indexing import known
+    from jobs.crawl.keep.indexing import known
 
     first = str(start)
     site = Site(
@@ -134,8 +134,8 @@ def report(counts: Counts) -> str:
 
 def finish(results: Iterator[tuple[Any, Any]], out: str, index: str) -> None:
     """Write the index and the contact sheet."""
-    from jobs.crawl.indexing import write_index
-    from jobs.crawl.sheet import write_sheet
+    from jobs.crawl.keep.indexing import write_index
+    from jobs.crawl.keep.sheet import write_sheet
 
     folder = os.path.abspath(out)
     said = write_index(folder, results, index, whole=_totals.whole)

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from jobs.crawl.address import host_of, normalized
-from jobs.crawl.links import found_in_sheet, links_of
+from jobs.crawl.look.links import found_in_sheet, links_of
 
 AT_ONCE = 16
 

@@ -12,10 +12,10 @@ import msgspec
 from queue_manager import Quota, Task
 
 from .address import host_of
-from .links import Found
-from .pictures import TYPES
+from .look.links import Found
+from .look.pictures import TYPES
+from .look.sitemaps import MOST_SITEMAPS
 from .site import Site
-from .sitemaps import MOST_SITEMAPS
 
 PAGE, IMAGE, SHEET, AGAIN = 0, 1, 2, 3
 """Priorities. What a page refers to goes before more pages: less waits, and more is seen early."""

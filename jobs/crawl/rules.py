@@ -15,9 +15,9 @@ from pathlib import Path
 from protego import Protego
 
 from .address import normalized
-from .fetching import REDIRECTS, Client, FetchError, location, retry_after_s
-from .files import Store
-from .sitemaps import MOST_SITEMAPS
+from .fetch.client import REDIRECTS, Client, FetchError, location, retry_after_s
+from .keep.files import Store
+from .look.sitemaps import MOST_SITEMAPS
 
 FOLDER = ".robots"
 MOST_BYTES = 512 * 1024

@@ -13,10 +13,9 @@ from typing import Any
 
 from queue_manager import Limit, Reject, Result, Retry, Task
 
-from . import thumbnails, vectors
 from .address import LONGEST, host_of, origin_of
 from .beside import beside
-from .fetching import (
+from .fetch.client import (
     REDIRECTS,
     Answer,
     Client,
@@ -25,17 +24,19 @@ from .fetching import (
     location,
     retry_after_s,
 )
-from .files import IN_MEMORY_BYTES, Incoming, Store
+from .fetch.guard import ForbiddenAddressError
+from .fetch.outside import validator
 from .following import AGAIN, Follower, Handed, key_of
-from .guard import ForbiddenAddressError
-from .links import Found, found_in_sheet, links_of
-from .outside import validator
-from .pictures import Picture, is_whole, picture_of, says_it_late
+from .keep import thumbnails
+from .keep.files import IN_MEMORY_BYTES, Incoming, Store
+from .keep.taken import Taken
+from .look import vectors
+from .look.links import Found, found_in_sheet, links_of
+from .look.pictures import Picture, is_whole, picture_of, says_it_late
+from .look.sitemaps import MOST_BYTES as SITEMAP_BYTES
+from .look.sitemaps import NoSitemapError, named_by
 from .rules import Rules, RulesOfHosts, UnreachableRulesError
 from .site import Site, unpacked
-from .sitemaps import MOST_BYTES as SITEMAP_BYTES
-from .sitemaps import NoSitemapError, named_by
-from .taken import Taken
 
 MOST_REDIRECTS = 10
 MEGABYTE = 1_000_000

@@ -22,7 +22,7 @@ import pytest
 from aiohttp import web as http
 from PIL import Image
 
-from jobs.crawl import guard
+from jobs.crawl.fetch import guard
 from jobs.crawl.site import Site
 from jobs.crawl.visiting import Visitor
 from queue_manager import Reject, Result

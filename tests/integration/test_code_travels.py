@@ -67,6 +67,20 @@ def test_the_masters_code_is_run_where_the_worker_has_other(
     assert [t["result"] for t in master.ended_tasks(run, 3)] == [0, 3, 6]
 
 
+@encrypted_only
+def test_packages_within_packages_travel_with_the_job(master: Master, elsewhere: Path) -> None:
+    package = master.jobs / "parts"
+    (package / "inner").mkdir(parents=True)
+    for folder in (package, package / "inner"):
+        (folder / "__init__.py").touch()
+    (package / "base.py").write_text("BASE = 7")
+    (package / "inner" / "factor.py").write_text("from ..base import BASE as FACTOR")
+    (master.jobs / "half.py").write_text(HALF.replace("jobs.factor", "jobs.parts.inner.factor"))
+    master.worker(JOBS_FOLDER=str(elsewhere))
+    run = master.submit("half")
+    assert [t["result"] for t in master.ended_tasks(run, 3)] == [0, 7, 14]
+
+
 def waits(master: Master, pattern: str) -> re.Match[str]:
     """What `status` says of why."""
     found: re.Match[str] = eventually(

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-import jobs.crawl.indexing
-import jobs.crawl.sheet
+import jobs.crawl.keep.indexing
+import jobs.crawl.keep.sheet
 import jobs.images  # noqa: F401 - the three together are all modules of it
 
 _OURS = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "jobs"}

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from jobs.crawl.fetching import FetchError, retry_after_s
-from jobs.crawl.files import Store
-from jobs.crawl.guard import ForbiddenAddressError
+from jobs.crawl.fetch.client import FetchError, retry_after_s
+from jobs.crawl.fetch.guard import ForbiddenAddressError
+from jobs.crawl.keep.files import Store
 from jobs.crawl.rules import MOST_BYTES, Rules, RulesOfHosts, UnreachableRulesError
 from queue_manager import Limit
 

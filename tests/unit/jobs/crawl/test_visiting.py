@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from jobs.crawl.files import Store
 from jobs.crawl.following import task_of
-from jobs.crawl.links import Found
-from jobs.crawl.pictures import picture_of
+from jobs.crawl.keep.files import Store
+from jobs.crawl.look.links import Found
+from jobs.crawl.look.pictures import picture_of
 from jobs.crawl.rules import Rules, RulesOfHosts
 from jobs.crawl.site import Site, unpacked
 from jobs.crawl.visiting import LONG_BYTES, Visitor, _ending, _looked

@@ -8,7 +8,7 @@ import zlib
 import brotli
 import pytest
 
-from jobs.crawl.unpacking import PIECE_BYTES, UnpackingError, layers_of, through
+from jobs.crawl.fetch.unpacking import PIECE_BYTES, UnpackingError, layers_of, through
 
 DATA = bytes(range(256)) * 3000
 _RAW = zlib.compressobj(wbits=-zlib.MAX_WBITS)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.crawl import sheet, thumbnails
-from jobs.crawl.files import Store
-from jobs.crawl.indexing import write_index
-from jobs.crawl.sheet import write_sheet
+from jobs.crawl.keep import sheet, thumbnails
+from jobs.crawl.keep.files import Store
+from jobs.crawl.keep.indexing import write_index
+from jobs.crawl.keep.sheet import write_sheet
+from jobs.crawl.keep.thumbnails import LARGE_BYTES
 from jobs.crawl.site import Site
-from jobs.crawl.thumbnails import LARGE_BYTES
 
 START = "http://site.test/"
 Make = Callable[..., bytes]

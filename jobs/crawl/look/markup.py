@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .fetching import TooLargeError
+from ..fetch.client import TooLargeError
 
 MOST_TAGS = 100_000
 """A page of more takes hundreds of MiB; nobody reads one."""

@@ -6,8 +6,8 @@ import gzip
 
 import pytest
 
-from jobs.crawl import sitemaps
-from jobs.crawl.sitemaps import MOST_BYTES, NoSitemapError, named_by
+from jobs.crawl.look import sitemaps
+from jobs.crawl.look.sitemaps import MOST_BYTES, NoSitemapError, named_by
 
 AT = "http://site.test/maps/s.xml"
 SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'

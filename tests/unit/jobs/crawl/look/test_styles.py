@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.crawl.styles import pictures_of_style, references_of_sheet
+from jobs.crawl.look.styles import pictures_of_style, references_of_sheet
 
 
 @pytest.mark.parametrize(

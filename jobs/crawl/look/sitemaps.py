@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from xml.parsers import expat
 
-from .address import normalized
+from ..address import normalized
+from ..fetch.unpacking import UnpackingError, layers_of, through
 from .links import Found
-from .unpacking import UnpackingError, layers_of, through
 
 MOST_BYTES = 4 * 1024 * 1024
 """Of one, packed and unpacked."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from jobs.crawl.fetching import Client, FetchError
+from jobs.crawl.fetch.client import Client, FetchError
 
 OK = b"HTTP/1.1 200 OK\r\n"
 FIVE = b"Content-Length: 5\r\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.crawl.vectors import MOST_BYTES, is_inert
+from jobs.crawl.look.vectors import MOST_BYTES, is_inert
 
 OPEN = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
 

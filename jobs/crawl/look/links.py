@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from .address import joiner, normalized, too_long
+from ..address import joiner, normalized, too_long
+from ..fetch.outside import LONGEST_ALT, decoded, one_line
 from .markup import bounded
-from .outside import LONGEST_ALT, decoded, one_line
 from .styles import pictures_of_style, references_of_sheet
 
 _WANTED = (

@@ -10,8 +10,8 @@ import warnings
 
 from PIL import Image
 
+from ..look.pictures import FORMATS, most_pixels
 from .files import Store
-from .pictures import FORMATS, most_pixels
 
 EDGE = 240
 """Width and height of a thumbnail, in pixels, at most."""

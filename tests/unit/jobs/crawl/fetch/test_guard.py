@@ -11,8 +11,8 @@ import pytest
 from aiohttp.abc import AbstractResolver
 
 from jobs.crawl.address import host_of, normalized
-from jobs.crawl.fetching import Client
-from jobs.crawl.guard import (
+from jobs.crawl.fetch.client import Client
+from jobs.crawl.fetch.guard import (
     ForbiddenAddressError,
     PublicResolver,
     check_host,

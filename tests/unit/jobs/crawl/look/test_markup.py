@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from jobs.crawl.fetching import TooLargeError
-from jobs.crawl.links import links_of
-from jobs.crawl.markup import MOST_ATTRIBUTES, MOST_TAGS, UNCHECKED_BYTES, bounded
+from jobs.crawl.fetch.client import TooLargeError
+from jobs.crawl.look.links import links_of
+from jobs.crawl.look.markup import MOST_ATTRIBUTES, MOST_TAGS, UNCHECKED_BYTES, bounded
 
 PAGE = "http://site.test/"
 TEXT = b" text" * (UNCHECKED_BYTES // 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.crawl.totals import Totals, duration, size
+from jobs.crawl.keep.totals import Totals, duration, size
 from queue_manager import Counts
 
 GOING = Counts(tasks=9, done=5, dead=1, waiting=2, leased=1, delayed=0, left_s=42.0, per_s=2.0)

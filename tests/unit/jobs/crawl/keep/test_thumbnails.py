@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.crawl import thumbnails
-from jobs.crawl.files import Store
-from jobs.crawl.pictures import MOST_PIXELS, most_pixels
+from jobs.crawl.keep import thumbnails
+from jobs.crawl.keep.files import Store
+from jobs.crawl.keep.thumbnails import EDGE, LARGE_BYTES, LARGE_PIXELS
+from jobs.crawl.look.pictures import MOST_PIXELS, most_pixels
 from jobs.crawl.site import Site
-from jobs.crawl.thumbnails import EDGE, LARGE_BYTES, LARGE_PIXELS
 from jobs.crawl.visiting import Visitor
 from queue_manager import Result
 
@@ -164,8 +164,8 @@ def test_a_picture_that_has_not_changed_gets_the_thumbnail_that_an_older_folder_
 _MAKE = """
 import sys
 from pathlib import Path
-from jobs.crawl import thumbnails
-from jobs.crawl.files import Store
+from jobs.crawl.keep import thumbnails
+from jobs.crawl.keep.files import Store
 assert thumbnails.make(Store(Path(sys.argv[1])), sys.argv[2])
 # Not ru_maxrss, which counts what the parent of the process had.
 said = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

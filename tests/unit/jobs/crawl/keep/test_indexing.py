@@ -12,7 +12,15 @@ from typing import Any
 
 import pytest
 
-from jobs.crawl.indexing import COLUMNS, DATABASE, count_files, files_of, known, opened, write_index
+from jobs.crawl.keep.indexing import (
+    COLUMNS,
+    DATABASE,
+    count_files,
+    files_of,
+    known,
+    opened,
+    write_index,
+)
 from jobs.crawl.site import Site
 
 START = "http://site.test/"

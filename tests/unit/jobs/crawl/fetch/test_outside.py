@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobs.crawl.fetching import location
-from jobs.crawl.outside import header, one_line, validator
+from jobs.crawl.fetch.client import location
+from jobs.crawl.fetch.outside import header, one_line, validator
 
 
 def test_a_text_is_one_line_that_can_be_written() -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.crawl.files import IN_MEMORY_BYTES, OLD_S, PART, Incoming, Store
+from jobs.crawl.keep.files import IN_MEMORY_BYTES, OLD_S, PART, Incoming, Store
 
-REPO = Path(__file__).resolve().parents[4]
+REPO = Path(__file__).resolve().parents[5]
 LARGE = b"0123456789" * (IN_MEMORY_BYTES // 10 + 20_000)
 
 
@@ -123,7 +123,8 @@ def test_more_than_a_megabyte_is_not_kept_in_memory(store: Store) -> None:
 
 def test_a_writer_that_is_killed_leaves_only_a_part(store: Store) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path; from jobs.crawl.files import Store\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from jobs.crawl.keep.files import Store\n"
         "incoming = Store(Path(sys.argv[1])).incoming(); incoming.write(b'x' * 3_000_000)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

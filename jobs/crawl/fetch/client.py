@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from .address import normalized
+from ..address import normalized
 from .guard import ForbiddenAddressError, PublicResolver, check_host, forbidden
 from .heads import take_what_browsers_take
 from .outside import LONGEST_SAID, address_in, header, one_line

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from jobs.crawl import links
-from jobs.crawl.fetching import TooLargeError
-from jobs.crawl.links import MOST_CANDIDATES, candidates, found_in_sheet, links_of, refreshed
-from jobs.crawl.markup import MOST_TAGS
+from jobs.crawl.fetch.client import TooLargeError
+from jobs.crawl.look import links
+from jobs.crawl.look.links import MOST_CANDIDATES, candidates, found_in_sheet, links_of, refreshed
+from jobs.crawl.look.markup import MOST_TAGS
 
 PAGE = "http://site.test/x/page"
 AT = "http://site.test/x/"
@@ -308,8 +308,8 @@ def test_a_sheet_tells_addresses_that_are_too_long_and_not_all_of_them() -> None
 _WORST = r"""
 import sys
 from pathlib import Path
-from jobs.crawl.links import links_of
-from jobs.crawl.markup import MOST_TAGS
+from jobs.crawl.look.links import links_of
+from jobs.crawl.look.markup import MOST_TAGS
 from jobs.crawl.visiting import PAGE_BYTES
 def filled(piece):
     return piece * min(PAGE_BYTES // len(piece), MOST_TAGS // piece.count(b"<"))

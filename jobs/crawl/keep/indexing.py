@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
-from .address import host_of
+from ..address import host_of
+from ..site import Site, unpacked
 from .files import Store
-from .site import Site, unpacked
 from .totals import size
 
 DATABASE = ".index.sqlite"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.crawl.taken import FOLDER, Taken
+from jobs.crawl.keep.taken import FOLDER, Taken
 
 
 def test_the_one_that_fills_it_is_stored_and_then_none(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a crawl does on the network: which addresses it reaches, a request, its answer, unpacked."""

@@ -1,0 +1,1 @@
+"""What stays of a crawl in its folder: files, thumbnails, the index, the contact sheet, counts."""

@@ -1,0 +1,1 @@
+"""What a body is, and what it refers to: pages, style sheets, sitemaps, pictures."""
