@@ -24,6 +24,7 @@ from master.changes import (
     TaskRecord,
     WaitingBlock,
 )
+from master.reads import ReadAnswer, ReadRequest
 from queue_manager.wire.records import ResultBlock, RunOptions
 
 _Lane = tuple[int, str | None]
@@ -76,6 +77,22 @@ class NullStore:
             self._seqs.setdefault(outcome.run, []).append(outcome.seq)
         self._runs.update(changes.runs)
         self._counts.update(changes.counts)
+
+    def read(self, request: ReadRequest) -> ReadAnswer:
+        runs = {number: self.load_run(number) for number in request.runs}
+        of_keys = {
+            run.key: LoadedRun(run, self._counts[run.id])
+            for run in self._runs.values()
+            if run.key in request.run_keys
+        }
+        return ReadAnswer(
+            taken_keys={run: set() for run in request.task_keys},
+            groups={run: {} for run in request.groups},
+            quotas=dict.fromkeys(request.quotas, QuotaCounts()),
+            bodies={n: self._blocks[n].body for n in request.bodies if n in self._blocks},
+            runs={number: run for number, run in runs.items() if run is not None},
+            run_keys={key: run for key, run in of_keys.items() if key is not None},
+        )
 
     def read_waiting(
         self, run: int, group: str | None, after: Place | None, tasks: int

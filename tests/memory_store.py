@@ -28,6 +28,7 @@ from master.changes import (
     TaskRecord,
     WaitingBlock,
 )
+from master.reads import ReadAnswer, ReadRequest
 from master.store.contract import Store
 from master.store.sqlite.clock import LEAST_SET_S, SLACK_S
 from queue_manager.errors import StoreError, UnstorableError
@@ -197,6 +198,20 @@ class MemoryStore:
                 kept.runs[run] = copy.copy(record)
                 kept.dropping |= {run} if record.state == "pruned" else set()
         kept.counts.update({r: c for r, c in changes.counts.items() if r in kept.runs})
+
+    def read(self, request: ReadRequest) -> ReadAnswer:
+        runs = {number: self.load_run(number) for number in request.runs}
+        of_keys = {key: self.find_run(key) for key in request.run_keys}
+        kept = self._kept
+        return ReadAnswer(
+            {run: self.taken_keys(run, keys) for run, keys in request.task_keys.items()},
+            {run: self.own_groups(run, groups) for run, groups in request.groups.items()},
+            {(run, name): self.quota(run, name) for run, name in request.quotas},
+            self.read_blocks(request.blocks),
+            {n: kept.blocks[n].body for n in request.bodies if n in kept.blocks},
+            {number: run for number, run in runs.items() if run is not None},
+            {k: self._loaded(kept.runs[n]) for k, n in of_keys.items() if n is not None},
+        )
 
     # --- what waits ---
 

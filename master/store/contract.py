@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from queue_manager.wire.records import ResultBlock
@@ -21,10 +21,16 @@ from ..changes import (
     TaskRecord,
     WaitingBlock,
 )
+from ..reads import ReadAnswer, ReadRequest
 
 
 class Store(Protocol):
     """What the master needs of a store. Used from one thread.
+
+    The master's loop must not wait for a store that is on another machine. So `commit` and `read`
+    may return an awaitable, which does the work while the loop goes on; every other verb is
+    carried out when it returns. Nobody calls a verb that writes before the awaitable of a commit
+    has ended.
 
     epoch: one more than at the last opening. delivered: how far stock clients have read the queue
     run's results. next_run, next_block, next_seq: above
@@ -64,11 +70,19 @@ class Store(Protocol):
         ended_by: UTC epoch in seconds. Pruned ones are not among them.
         """
 
-    def commit(self, changes: Changes) -> None:
-        """Make changes durable in one transaction; on disk when this returns.
+    def commit(self, changes: Changes) -> Awaitable[None] | None:
+        """Make changes durable in one transaction.
 
-        `revived` counts before `strays` do. Raises StoreError, with nothing of them kept, when
-        that is not possible.
+        They are on disk when this returns None, or else when what it returns has been awaited.
+        Nobody changes them before that. `revived` counts before `strays` do. Raises StoreError,
+        at once or when awaited, with nothing of them kept, when that is not possible.
+        """
+
+    def read(self, request: ReadRequest) -> ReadAnswer | Awaitable[ReadAnswer]:
+        """Read all that a turn needs, in few statements, however much it asks for.
+
+        Raises StoreError, at once or when awaited, when any of it can't be read. Whoever must know
+        which part it is asks again for each by itself.
         """
 
     # --- what waits ---

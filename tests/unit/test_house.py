@@ -23,22 +23,25 @@ ALLOWED = {
 TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
     f"queue_manager.{name}" for name in ("settings", "terminal")
 }
+RECORDS = {"master.changes", "master.reads"}
+"""What broker and store tell each other."""
 ROOMS = {
     "queue_manager.job": {"queue_manager.wire", *TOP},
     "queue_manager.wire": TOP,
     "queue_manager.server": {"queue_manager.wire", *TOP},
     "queue_manager.client": {"queue_manager.wire", *TOP},
-    "master.broker": {"master.changes"},
-    "master.store": {"master.changes"},
-    "master.turn": {"master.broker", "master.store", "master.changes"},
-    "master.processes": {"master.broker", "master.turn", "master.changes"},
-    "master.jobs": {"master.broker", "master.turn", "master.changes", "master.processes"},
-    "master.observe": {"master.broker", "master.turn", "master.changes", "master.processes"},
-    "master.stock": {"master.broker", "master.turn", "master.changes", "master.observe"},
+    "master.broker": {*RECORDS},
+    "master.store": {*RECORDS},
+    "master.turn": {"master.broker", "master.store", *RECORDS},
+    "master.processes": {"master.broker", "master.turn", *RECORDS},
+    "master.jobs": {"master.broker", "master.turn", *RECORDS, "master.processes"},
+    "master.observe": {"master.broker", "master.turn", *RECORDS, "master.processes"},
+    "master.stock": {"master.broker", "master.turn", *RECORDS, "master.observe"},
     "master.server": {
         f"master.{room}"
-        for room in ["broker", "store", "turn", "changes", "processes", "jobs", "observe", "stock"]
-    },
+        for room in ["broker", "store", "turn", "processes", "jobs", "observe", "stock"]
+    }
+    | RECORDS,
     "master.runner": set[str](),
     "master.cli": {
         f"master.{room}" for room in ["broker", "jobs", "observe", "processes", "server", "turn"]

@@ -29,7 +29,8 @@ from ...changes import (
     TaskRecord,
     WaitingBlock,
 )
-from . import ageing, clock, dropping, loading, results, waiting
+from ...reads import ReadAnswer, ReadRequest
+from . import ageing, clock, dropping, loading, reading, results, waiting
 from .dropping import NUMBERS, next_number
 from .file import lock, open_database
 from .keys import Keys, Step
@@ -175,6 +176,10 @@ class SqliteStore:
         else:
             return get_meta(self._db, _NUMBERED) == self._numbered
         return self._db.execute(query, (number,)).fetchone() is not None
+
+    @_reads
+    def read(self, request: ReadRequest) -> ReadAnswer:
+        return reading.read(self._db, self._keys, request)
 
     # --- what waits ---
 

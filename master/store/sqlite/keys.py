@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from .filter import SLICES, Filter
-from .rows import insert, one
+from .rows import insert, look_up, one
 
 FRESH_KEYS = 65_536
 """How many may be fresh, at 140 bytes of memory each. The more, the fewer pages are spoiled."""
@@ -22,8 +22,6 @@ REMEMBERED_KEYS = 32_768
 
 _HASH_BYTES = 16
 _RUN_BYTES = 8
-_SIZES = (1, 8, 64, 512)
-"""Keys that one statement looks for: few different texts, so that each of them is compiled once."""
 
 
 def hash_key(key: str) -> bytes:
@@ -179,14 +177,9 @@ class Keys:
     def _find_in_tree(self, run: int, names: list[bytes]) -> Iterator[bytes]:
         head = _head(run)
         hashes = sorted([name[_RUN_BYTES:] for name in names])
-        for at in range(0, len(hashes), _SIZES[-1]):
-            some = hashes[at : at + _SIZES[-1]]
-            size = next(size for size in _SIZES if size >= len(some))
-            some += some[-1:] * (size - len(some))
-            marks = ",".join("?" * size)
-            query = f"SELECT hash FROM keys WHERE run = ? AND hash IN ({marks})"
-            for (value,) in self._db.execute(query, (run, *some)):
-                yield head + value
+        query = "SELECT hash FROM keys WHERE run = ? AND hash IN ({})"
+        for (value,) in look_up(self._db, query, [(value,) for value in hashes], (run,)):
+            yield head + value
 
 
 def _head(run: int) -> bytes:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
 from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
 
 from ...changes import OWN_GROUPS, LoadedRun, RunCounts, RunRecord
-from .rows import one
+from .rows import look_up, one
 from .waiting import own_groups
 
 _SELECT = (
@@ -30,7 +32,17 @@ def load(db: sqlite3.Connection) -> list[LoadedRun]:
 
 def load_run(db: sqlite3.Connection, run: int) -> LoadedRun | None:
     """As `Store.load_run`."""
-    return next(iter(_found(db, f"{_SELECT} WHERE id = ?", run)), None)
+    return next(iter(load_runs(db, [run])), None)
+
+
+def load_runs(db: sqlite3.Connection, runs: Collection[int]) -> list[LoadedRun]:
+    """Those of these runs that there are, as `Store.load_run` has each."""
+    return _all_loaded(db, look_up(db, f"{_SELECT} WHERE id IN ({{}})", [(run,) for run in runs]))
+
+
+def load_runs_of_keys(db: sqlite3.Connection, keys: Collection[str]) -> list[LoadedRun]:
+    """The runs with these keys."""
+    return _all_loaded(db, look_up(db, f"{_SELECT} WHERE key IN ({{}})", [(key,) for key in keys]))
 
 
 def ended_runs(db: sqlite3.Connection, before: int, most: int) -> list[LoadedRun]:
@@ -55,7 +67,11 @@ def old_runs(db: sqlite3.Connection, ended_by: float, most: int) -> list[int]:
 
 
 def _found(db: sqlite3.Connection, query: str, *values: object) -> list[LoadedRun]:
-    return [_loaded(db, *row) for row in db.execute(query, values).fetchall()]
+    return _all_loaded(db, db.execute(query, values))
+
+
+def _all_loaded(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[LoadedRun]:
+    return [_loaded(db, *row) for row in list(rows)]
 
 
 def _loaded(

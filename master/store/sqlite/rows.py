@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 _SIZES = (256, 64, 16, 4, 1)
 """Rows of one statement: few different texts, so that each of them is compiled once."""
+
+_LOOKED_UP = (1, 8, 64, 512)
+"""Values that one statement looks for: few different texts here as well."""
 
 
 def insert(
@@ -26,6 +29,27 @@ def insert(
             some = chain.from_iterable(waiting[at : at + size])
             db.execute(f"{head} VALUES {values} {end}", tuple(some))
             at += size
+
+
+def look_up(
+    db: sqlite3.Connection,
+    query: str,
+    values: Sequence[tuple[Any, ...]],
+    before: tuple[Any, ...] = (),
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query with many values in the place of its `{}`; a row may come twice.
+
+    values: of the same width; those of width 1 are for `IN ({})`, others for `VALUES {}`.
+    before: what stands for the placeholders in front of them.
+    """
+    largest = _LOOKED_UP[-1]
+    for at in range(0, len(values), largest):
+        some = values[at : at + largest]
+        size = next(size for size in _LOOKED_UP if size >= len(some))
+        width = len(some[0])
+        mark = "?" if width == 1 else f"({','.join('?' * width)})"
+        filled = chain(before, *some, *[some[-1]] * (size - len(some)))
+        yield from db.execute(query.format(",".join([mark] * size)), tuple(filled))
 
 
 def one(db: sqlite3.Connection, query: str, *values: object) -> Any:

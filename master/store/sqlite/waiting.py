@@ -14,6 +14,7 @@ from queue_manager.ranges import Ranges, without
 from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit
 
 from ...changes import BlockState, GroupRecord, Place, QuotaCounts, StrayRecord, WaitingBlock
+from .rows import look_up
 
 STRAY_COLUMNS = (
     "run, task, block, position, state, attempts, losses, delay_s, due_at, error, evidence,"
@@ -215,10 +216,9 @@ def own_groups(
 ) -> dict[str, GroupRecord]:
     """As `Store.own_groups`; so many of them at most, -1: all."""
     if groups is None:
-        rows = db.execute(f"{_OWN} LIMIT ?", (run, most))
-    else:
-        names = json.dumps(list(groups))
-        rows = db.execute(f"{_OWN} AND grp IN (SELECT value FROM json_each(?))", (run, names))
+        rows: Iterator[tuple[Any, ...]] = db.execute(f"{_OWN} LIMIT ?", (run, most))
+    else:  # not as JSON, where a name ends at its first NUL
+        rows = look_up(db, f"{_OWN} AND grp IN ({{}})", [(group,) for group in groups], (run,))
     return {
         group: GroupRecord(None if every_s is None else GroupLimit(at_once, every_s), *pause)
         for group, at_once, every_s, *pause in rows
