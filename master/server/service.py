@@ -55,9 +55,11 @@ from ..turn.turn import Turn, guarded
 from .admission import FollowUps
 from .clock import ClockWatch, boot_number
 from .dispatch import ExchangeFace, OurSession, Rooms
+from .pages import Pages
 from .pruning import Pruning
 from .run_control import Endings
 from .runs import Runs
+from .submits import Submits
 from .task_views import Letters
 from .workers import Workers, WorkerSession
 
@@ -100,7 +102,8 @@ class Service:
         failures = FailureLog()
         follow_ups = FollowUps(turn)
         self._workers = Workers(turn, follow_ups, failures, settings.queue_max_bytes)
-        self.runs = Runs(turn, follow_ups)
+        self.runs = Runs(turn)
+        self._submits, self._pages = Submits(turn, follow_ups), Pages(turn)
         self._stock = StockSessions(turn, next_id)
         most = settings.queue_max_bytes
         delivery = Delivery(turn)
@@ -114,9 +117,10 @@ class Service:
         self._pruning.queue.on_letters = tasks.letters_pruned
         self.book = StatusBook(turn, self)
         self._rooms: dict[type, Callable[[Peer, Any], None]] = {}
-        self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self.runs.closed, most)
+        self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self._closed, most)
         # Stock clients before our workers: they take one task each and would get none behind them.
-        turn.followers += [tasks, self._workers, results, self.runs, self._pruning]
+        turn.followers += [tasks, self._workers, results, self._pages, self._submits]
+        turn.followers += [self.runs, self._pruning]
         manager = serving(tasks, results, self._exchange, settings.queue_names)
         where = (settings.queue_bind, settings.queue_port)
         try:
@@ -140,7 +144,7 @@ class Service:
             "QUEUE_TLS": "off" if self.server.plain_only else "required",
             "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
         }
-        self.runners = Runners(self.client_environment, self.runs.idle)
+        self.runners = Runners(self.client_environment, self._pages.idle)
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)
         self.runs.on_gone.append(self.runners.gone)
@@ -152,17 +156,17 @@ class Service:
 
     def _furnish(self) -> Rooms:
         """Which room each message of our own sessions belongs to."""
-        runs, turn, letters = self.runs, self.turn, Letters(self.turn, self)
+        turn, letters = self.turn, Letters(self.turn, self)
         code = CodeDesk(self.settings.jobs_folder)
         endings = Endings(turn, self._workers, self.runners, self.versions)
         return {
             StartRun: self._start_run,
-            OpenRun: runs.open,
-            SubmitTasks: runs.submit,
-            TasksEnded: runs.tasks_ended,
-            Collect: runs.collect,
-            Collected: lambda peer, message: runs.collected(message),
-            Finished: runs.finished,
+            OpenRun: self.runs.open,
+            SubmitTasks: self._submits.submit,
+            TasksEnded: self._submits.tasks_ended,
+            Collect: self._pages.collect,
+            Collected: self._pages.collected,
+            Finished: self._pages.finished,
             AskResults: letters.results,
             AskTask: letters.show,
             AskStatus: lambda peer, ask: send(peer, self.book.status(ask)),
@@ -173,6 +177,11 @@ class Service:
             ForgetRun: endings.forget,
             AskCode: code.ask,
         }
+
+    def _closed(self, peer: Peer) -> None:
+        """A session of ours has ended."""
+        for room in (self._pages, self._submits, self.runs):
+            room.closed(peer)
 
     def _restore(self, job: str) -> None:
         now, wall = time.monotonic(), time.time()

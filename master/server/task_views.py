@@ -19,7 +19,7 @@ from ..observe.diagnosis import Sources
 from ..turn.answers import send
 from ..turn.run_lookup import find_run
 from ..turn.turn import Turn
-from .runs import PAGE_BYTES
+from .pages import PAGE_BYTES
 
 LETTERS_BYTES = 4 * 1024 * 1024
 """The most that a page has of texts of dead letters: a block of them could fill many frames."""

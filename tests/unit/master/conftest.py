@@ -14,7 +14,9 @@ import pytest
 from master.broker import Broker
 from master.observe.failures import FailureLog
 from master.server.admission import FollowUps
+from master.server.pages import Pages
 from master.server.runs import Runs
+from master.server.submits import Submits
 from master.server.workers import Workers
 from master.stock import ResultQueue, Rounds, StockSessions, TaskQueue
 from master.stock.delivery import Delivery
@@ -150,13 +152,15 @@ class World:
         self._ids = iter(range(1, 10_000))
         failures, follow_ups = FailureLog(), FollowUps(turn)
         self.workers = Workers(turn, follow_ups, failures)
-        self.runs = Runs(turn, follow_ups)
+        self.runs, self.pages = Runs(turn), Pages(turn)
+        self.submits = Submits(turn, follow_ups)
         self.stock = StockSessions(turn, lambda: next(self._ids))
         self.delivery = Delivery(turn)
         rounds = Rounds(turn, self.stock, failures, ack)
         self.tasks = TaskQueue(turn, self.stock, self.delivery, 1_000, rounds)
         self.results = ResultQueue(turn, self.stock, self.delivery, 1_000, rounds)
-        turn.followers += [self.tasks, self.workers, self.results, self.runs]
+        turn.followers += [self.tasks, self.workers, self.results, self.pages]
+        turn.followers += [self.submits, self.runs]
         turn.wake()
 
     async def turns(self, count: int = 3) -> None:

@@ -41,7 +41,7 @@ def test_a_retry_over_the_wire_finds_dead_letters_of_groups_that_nobody_remember
     async def scene(world: World) -> None:
         options = RunOptions(attempts=1, per_group=GroupLimit(at_once=1))
         run = await world.start_run(options=options)
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1, group="a")]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1, group="a")]))
         peer, worker = world.worker()
         world.report(worker, want=2)
         await world.turns()

@@ -13,11 +13,13 @@ import pytest
 from master.runner.finishing import call_finish, results
 from master.runner.job_errors import SHOWN, Complaints
 from master.runner.session import Wire
-from master.server import runs
+from master.server import pages
+from master.turn.run_lookup import recall
 from queue_manager import codec
 from queue_manager.wire.messages import (
     Accepted,
     Collect,
+    Collected,
     Finished,
     OpenRun,
     Page,
@@ -41,7 +43,7 @@ class FakeWire:
         message: Collect = make(7)
         self.asked.append(message.after)
         peer = FakePeer("runner")
-        self.world.runs.collect(peer.peer, message)
+        self.world.pages.collect(peer.peer, message)
         self.world.turn._run()
         future: Future[Any] = Future()
         for page in peer.sent:
@@ -53,7 +55,7 @@ async def ended_run(world: World, tasks: int, last_bad: bool = False) -> Any:
     """A run of tasks that were done one by one, so each is an outcome."""
     run = await world.start_run(options=RunOptions(attempts=1))
     await submit(world, run, block(tasks))
-    world.runs.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+    world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
     await work(world, tasks - last_bad)
     if last_bad:
         _, worker = world.worker()
@@ -82,7 +84,7 @@ def test_a_pair_that_cannot_be_decoded_is_a_complaint_and_the_others_come() -> N
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "PAGE_BYTES", 1)
+    monkeypatch.setattr(pages, "PAGE_BYTES", 1)
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -133,7 +135,7 @@ def test_what_a_retry_brings_meanwhile_is_left_to_the_next_end(play: Any) -> Non
 
 async def finished(world: World, run: Any, ended_at: float) -> list[Any]:
     peer = FakePeer("runner")
-    world.runs.finished(peer.peer, Finished(9, run.id, ended_at))
+    world.pages.finished(peer.peer, Finished(9, run.id, ended_at))
     await world.turns()
     return peer.sent
 
@@ -141,7 +143,7 @@ async def finished(world: World, run: Any, ended_at: float) -> list[Any]:
 async def end_of(world: World, run: Any) -> Page:
     """The last page, for a runner that waits for nothing else."""
     peer = FakePeer("runner")
-    world.runs.collect(peer.peer, Collect(5, run.id, UNTIL_END))
+    world.pages.collect(peer.peer, Collect(5, run.id, UNTIL_END))
     await world.turns()
     (page,) = peer.sent
     assert isinstance(page, Page)
@@ -155,10 +157,10 @@ def test_whoever_waits_for_the_end_alone_gets_no_outcomes_and_is_told_when_and_t
         run = await world.start_run()
         await submit(world, run, block(2))
         peer = FakePeer("runner")
-        world.runs.collect(peer.peer, Collect(5, run.id, UNTIL_END))
+        world.pages.collect(peer.peer, Collect(5, run.id, UNTIL_END))
         await work(world, 2)
         assert peer.sent == []
-        world.runs.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
         await world.turns()
         assert peer.sent == [Page(5, [], {}, run.last_seq, True, run.ended_at)]
         assert run.last_seq > 0
@@ -194,7 +196,7 @@ def test_what_finish_takes_is_part_of_the_run(play: Any) -> None:
         assert run.ended_at == ended[0]
 
     async def after(world: World) -> None:
-        run = runs.recall(world.turn, 1)
+        run = recall(world.turn, 1)
         assert run is not None
         assert run.ended_at == ended[0]
 
@@ -204,7 +206,7 @@ def test_what_finish_takes_is_part_of_the_run(play: Any) -> None:
 def test_that_finish_returned_for_an_earlier_end_says_nothing_of_this_one(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await ended_run(world, 2, last_bad=True)
-        world.runs.collected(runs.Collected(run.id, run.last_seq))
+        world.pages.collected(FakePeer().peer, Collected(run.id, run.last_seq))
         before = run.ended_at
         await world.later(1.0)
         await Desk(world).ask(RetryRun(7, run.id))
@@ -275,13 +277,13 @@ def test_who_dies_with_results_to_collect_does_not_only_wait(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
         await submit(world, run, block(2))
-        world.runs.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
         await work(world, 1)
         peer = FakePeer("runner")
-        world.runs.collect(peer.peer, Collect(5, run.id, 0))
-        assert world.runs.idle.get(run.id, 0) == 0
-        world.runs.collect(peer.peer, Collect(6, run.id, UNTIL_END))
-        assert world.runs.idle[run.id] == 1
+        world.pages.collect(peer.peer, Collect(5, run.id, 0))
+        assert world.pages.idle.get(run.id, 0) == 0
+        world.pages.collect(peer.peer, Collect(6, run.id, UNTIL_END))
+        assert world.pages.idle[run.id] == 1
 
     play(scene)
 

@@ -17,7 +17,7 @@ from tests.unit.master.conftest import FakePeer, World, block
 
 
 async def submit(world: World, run: Any, *blocks: NewBlock) -> None:
-    world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, list(blocks)))
+    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, list(blocks)))
     await world.turns()
 
 

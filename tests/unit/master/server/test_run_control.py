@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from master.server.run_control import Endings
-from master.server.runs import AHEAD_TASKS
+from master.server.submits import AHEAD_TASKS
 from master.turn.run_lookup import find_run
 from master.turn.turn import Step
 from queue_manager import codec
@@ -83,9 +83,9 @@ class Desk:
 async def filled(world: World, tasks: int, *, ended: bool = True, **options: Any) -> Any:
     """A run with so many tasks; ended: its tasks() has no more to give."""
     run = await world.start_run(options=RunOptions(attempts=1, **options))
-    world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(tasks)]))
+    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(tasks)]))
     if ended:
-        world.runs.tasks_ended(FakePeer().peer, TasksEnded(2, run.id))
+        world.submits.tasks_ended(FakePeer().peer, TasksEnded(2, run.id))
     await world.turns()
     return run
 
@@ -135,7 +135,7 @@ def test_a_retry_without_dead_letters_starts_a_runner_only_of_a_run_that_goes_on
         assert await desk.ask(RetryRun(7, active.id)) == Accepted(7, 0)
         assert desk.runners.started == [active.id]
         over = await world.start_run()
-        world.runs.tasks_ended(FakePeer().peer, TasksEnded(2, over.id))
+        world.submits.tasks_ended(FakePeer().peer, TasksEnded(2, over.id))
         await world.turns()
         assert await desk.ask(RetryRun(8, over.id)) == Accepted(8, 0)
         assert desk.runners.started == [active.id]
@@ -178,21 +178,21 @@ def test_a_cancelled_run_takes_its_leases_back(play: Any) -> None:
 def test_whoever_waits_for_a_run_that_is_cancelled_is_answered(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("master.server.runs.AHEAD_TASKS", 3)
+    monkeypatch.setattr("master.server.submits.AHEAD_TASKS", 3)
     assert AHEAD_TASKS > 3
 
     async def scene(world: World) -> None:
         desk = Desk(world)
         run = await filled(world, 3, ended=False)
         submits, collects = FakePeer(), FakePeer()
-        world.runs.submit(submits.peer, SubmitTasks(3, run.id, [block(3, first=4)]))
-        world.runs.collect(collects.peer, Collect(4, run.id, 0))
+        world.submits.submit(submits.peer, SubmitTasks(3, run.id, [block(3, first=4)]))
+        world.pages.collect(collects.peer, Collect(4, run.id, 0))
         await world.turns()
         assert (submits.sent, collects.sent) == ([], [])
         await desk.ask(CancelRun(7, run.id))
         assert submits.sent == [Accepted(3, 3)]
         assert collects.sent == [Page(4, [], {}, 0, True, run.ended_at)]
-        world.runs.submit(submits.peer, SubmitTasks(5, run.id, [block(1)]))
+        world.submits.submit(submits.peer, SubmitTasks(5, run.id, [block(1)]))
         await world.turns()
         assert isinstance(submits.sent[-1], Refused)
 
@@ -205,7 +205,7 @@ def test_a_forgotten_run_is_gone_also_for_whoever_waits_for_it(play: Any) -> Non
         run = await filled(world, 2)
         await desk.ask(CancelRun(7, run.id))
         collects = FakePeer()
-        world.runs.collect(collects.peer, Collect(4, run.id, 0))
+        world.pages.collect(collects.peer, Collect(4, run.id, 0))
         assert await desk.ask(ForgetRun(8, run.id)) == Accepted(8, 2)
         assert desk.runners.dropped == [run.id]
         assert collects.sent == [Refused(4, f"run {run.id} was forgotten")]

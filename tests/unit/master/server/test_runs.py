@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from master.server import runs as runs_module
+from master.server import submits as submits_module
 from master.turn.turn import RETRY_S
 from queue_manager import codec
 from queue_manager.errors import RefusedError
@@ -24,7 +24,7 @@ from tests.unit.master.conftest import FakePeer, World, block
 
 async def submit(world: World, run: Any, *blocks: NewBlock, seq: int = 1) -> FakePeer:
     peer = FakePeer("runner")
-    world.runs.submit(peer.peer, SubmitTasks(seq, run.id, list(blocks)))
+    world.submits.submit(peer.peer, SubmitTasks(seq, run.id, list(blocks)))
     await world.turns()
     return peer
 
@@ -85,7 +85,7 @@ def test_listeners_hear_of_a_run_after_it_is_on_disk_and_once_when_it_ends(play:
         run = await world.start_run()
         await submit(world, run, block(1))
         for seq in (2, 3):
-            world.runs.tasks_ended(FakePeer().peer, TasksEnded(seq, run.id))
+            world.submits.tasks_ended(FakePeer().peer, TasksEnded(seq, run.id))
         await work(world, 1)
         assert heard == [("started", run.id), ("ended", run.id)]
 
@@ -122,7 +122,7 @@ def test_a_key_is_taken_once_within_a_block_a_submit_a_turn_and_for_ever(play: A
         peers = [FakePeer() for _ in range(3)]
         blocks = [block(3, keys=["a", "b", "a"]), block(2, first=10, keys=["b", "c"])]
         for seq, peer in enumerate(peers):
-            world.runs.submit(peer.peer, SubmitTasks(seq, run.id, blocks))
+            world.submits.submit(peer.peer, SubmitTasks(seq, run.id, blocks))
         await world.turns()
         assert [peer.sent for peer in peers] == [
             [Accepted(0, 3)],
@@ -148,7 +148,7 @@ def test_keys_of_a_commit_that_failed_are_free(play: Any) -> None:
         run = await world.start_run()
         world.store.full = True
         peer = FakePeer()
-        world.runs.submit(peer.peer, SubmitTasks(1, run.id, [block(1, keys=["a"])]))
+        world.submits.submit(peer.peer, SubmitTasks(1, run.id, [block(1, keys=["a"])]))
         await world.turns()
         world.store.full = False
         await world.later(RETRY_S)
@@ -165,7 +165,7 @@ def test_a_runner_waits_while_the_store_takes_nothing(play: Any) -> None:
         run = await world.start_run()
         world.store.full = True
         peer = await submit(world, run, block(1))
-        world.runs.tasks_ended(peer.peer, TasksEnded(2, run.id))
+        world.submits.tasks_ended(peer.peer, TasksEnded(2, run.id))
         await world.later(5 * RETRY_S)
         assert peer.sent == []
         world.store.full = False
@@ -221,7 +221,7 @@ def test_a_block_that_is_not_what_it_says_is_refused_with_all_of_its_submit(
 def test_a_run_that_said_that_it_has_no_more_takes_no_more(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
-        world.runs.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
         await world.turns()
         assert not run.active
         assert isinstance((await submit(world, run, block(1))).sent[0], Refused)
@@ -232,8 +232,8 @@ def test_a_run_that_said_that_it_has_no_more_takes_no_more(play: Any) -> None:
 def test_nobody_can_end_or_fill_the_queue_run_from_the_network(play: Any) -> None:
     async def scene(world: World) -> None:
         peer = FakePeer()
-        world.runs.tasks_ended(peer.peer, TasksEnded(1, 0))
-        world.runs.submit(peer.peer, SubmitTasks(2, 0, [block(1)]))
+        world.submits.tasks_ended(peer.peer, TasksEnded(1, 0))
+        world.submits.submit(peer.peer, SubmitTasks(2, 0, [block(1)]))
         await world.turns()
         assert [type(message) for message in peer.sent] == [Refused, Refused]
         assert world.broker.runs[0].active
@@ -249,7 +249,7 @@ def test_nobody_can_end_or_fill_the_queue_run_from_the_network(play: Any) -> Non
 def test_a_runner_that_is_too_far_ahead_waits_for_the_workers(
     play: Any, monkeypatch: pytest.MonkeyPatch, delay_s: float
 ) -> None:
-    monkeypatch.setattr(runs_module, "AHEAD_TASKS", 5)
+    monkeypatch.setattr(submits_module, "AHEAD_TASKS", 5)
 
     async def scene(world: World) -> None:
         run = await world.start_run()
@@ -268,7 +268,7 @@ def test_a_runner_that_is_too_far_ahead_waits_for_the_workers(
 def test_being_ahead_is_measured_in_bytes_too_also_after_a_restart(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs_module, "AHEAD_BYTES", 1_500)
+    monkeypatch.setattr(submits_module, "AHEAD_BYTES", 1_500)
     large = NewBlock(1, codec.encode_batch([b"x" * 1_000]))
 
     async def scene(world: World) -> None:

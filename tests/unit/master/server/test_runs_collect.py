@@ -27,8 +27,8 @@ from .test_runs import submit, work
 
 async def collect(world: World, run: Any, after: int, collected: int = 0) -> FakePeer:
     peer = FakePeer("runner")
-    world.runs.collected(Collected(run.id, collected))
-    world.runs.collect(peer.peer, Collect(5, run.id, after))
+    world.pages.collected(FakePeer().peer, Collected(run.id, collected))
+    world.pages.collect(peer.peer, Collect(5, run.id, after))
     await world.turns()
     return peer
 
@@ -61,7 +61,7 @@ def test_the_last_page_says_so_when_the_run_has_ended(play: Any) -> None:
         assert isinstance(page, Page)
         waits = await collect(world, run, page.last)
         assert waits.sent == []
-        world.runs.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
         await world.turns()
         (end,) = waits.sent
         assert end == Page(5, [], {}, page.last, True, run.ended_at)
@@ -74,7 +74,7 @@ def test_a_run_that_ended_uncollected_is_collected_after_a_restart(play: Any) ->
         run = await world.start_run()
         await submit(world, run, block(2))
         await work(world, 2)
-        world.runs.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
         await world.turns()
         await collect(world, run, 1, collected=1)
         await world.later(1.0)
@@ -107,11 +107,11 @@ def test_a_session_that_waited_and_closed_is_forgotten(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer = await collect(world, run, 0)
-        world.runs.closed(peer.peer)
+        world.pages.closed(peer.peer)
         await submit(world, run, block(1))
         await work(world, 1)
         assert peer.sent == []
-        assert not world.runs._collecting
+        assert not world.pages._waiting
 
     play(scene)
 
@@ -140,8 +140,10 @@ def test_a_new_runner_is_told_how_far_into_an_outcome_its_forerunner_has_collect
 ) -> None:
     async def before(world: World) -> None:
         run = await world.start_run()
-        world.runs.collected(Collected(run.id, 3, into=5))
-        world.runs.collected(Collected(run.id, 3, into=2))  # an older word changes nothing
+        world.pages.collected(FakePeer().peer, Collected(run.id, 3, into=5))
+        world.pages.collected(
+            FakePeer().peer, Collected(run.id, 3, into=2)
+        )  # an older word changes nothing
         await world.later(1.0)
 
     async def after(world: World) -> None:
@@ -165,7 +167,7 @@ def test_a_page_that_cannot_be_read_waits_and_holds_up_nobody_else(
         one, other = await world.start_run(), await world.start_run()
         await submit(world, one, block(1))
         await submit(world, other, block(1))
-        world.runs.tasks_ended(FakePeer().peer, TasksEnded(2, other.id))
+        world.submits.tasks_ended(FakePeer().peer, TasksEnded(2, other.id))
         peer = await collect(world, one, 0)
         with monkeypatch.context() as patched:
             patched.setattr(world.turn, "read_outcomes", _unreadable)

@@ -28,7 +28,7 @@ ONE = codec.encode_batch([1])
 
 
 async def submit(world: World, run: Any, *blocks: NewBlock) -> None:
-    world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, list(blocks)))
+    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, list(blocks)))
     await world.turns()
 
 

@@ -215,7 +215,7 @@ def test_stock_clients_work_for_runs_of_the_stock_job_and_for_no_other(play: Any
         for name in ("other", "square"):
             run = await world.start_run(name)
             message = SubmitTasks(1, run.id, [block(1, first=10 * run.id)])
-            world.runs.submit(FakePeer().peer, message)
+            world.submits.submit(FakePeer().peer, message)
         await world.turns()
         worker = Client(world)
         assert await worker.take() == 20
@@ -327,7 +327,7 @@ def test_runs_of_the_job_that_need_a_tag_are_not_for_stock_clients(play: Any) ->
 
     async def scene(world: World) -> None:
         run = await world.start_run("square", options=RunOptions(needs=["gpu"]))
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(3)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(3)]))
         await world.turns()
         client = Client(world)
         assert await client.call(world.tasks, "qsize") == 0

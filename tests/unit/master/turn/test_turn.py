@@ -86,7 +86,7 @@ def test_followers_see_a_turn_before_its_answers_are_sent(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
         worker_peer, worker = world.worker()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
         world.report(worker, want=1, seq=9)
         await world.turns()
         (answer,) = worker_peer.of(Leases)
@@ -99,7 +99,7 @@ def test_a_turn_without_anything_to_write_does_not_touch_the_disk(play: Any) -> 
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
         world.report(worker, want=1)
         await world.turns()
         commits = world.store.commits
@@ -122,7 +122,7 @@ def test_a_refused_step_is_answered_once_and_takes_no_other_along(play: Any) -> 
         world.store.full = True
         peer = FakePeer()
         world.turn.post(Step(refused, errors.append, waits=True))
-        world.runs.submit(peer.peer, SubmitTasks(1, run.id, [block(1)]))
+        world.submits.submit(peer.peer, SubmitTasks(1, run.id, [block(1)]))
         await world.turns()
         world.store.full = False
         await world.later(2 * RETRY_S)
@@ -201,7 +201,7 @@ def test_progress_goes_along_with_any_commit(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
         world.broker.collected(run, 5, 2)
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
         await world.turns()
 
     async def after(world: World) -> None:
@@ -214,7 +214,7 @@ def test_stopping_carries_out_what_came_and_then_takes_nothing_more(play: Any) -
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(2)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(2)]))
         world.report(worker, want=2)
         await world.turns()
         one, _ = peer.leases
@@ -245,7 +245,7 @@ def test_payloads_in_memory_are_bounded_and_the_rest_is_read_again(
     async def scene(world: World) -> None:
         run = await world.start_run()
         for seq in range(5):
-            world.runs.submit(FakePeer().peer, SubmitTasks(seq, run.id, [block(30)]))
+            world.submits.submit(FakePeer().peer, SubmitTasks(seq, run.id, [block(30)]))
         await world.turns()
         bodies = Bodies(world.store)
         for number in (1, 2, 3, 1, 4, 5):

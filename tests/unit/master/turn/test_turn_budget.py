@@ -148,7 +148,7 @@ async def forty(world: World) -> None:
     """A run with forty tasks, each a block of its own."""
     run = await world.start_run()
     blocks = [block(1) for _ in range(40)]
-    world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
 
 
 def give_slowly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +204,7 @@ async def large(world: World, count: int) -> Any:
     run = await world.start_run()
     body = codec.encode_batch([b"x" * (MIB - 100)])
     for seq in range(count):
-        world.runs.submit(FakePeer().peer, SubmitTasks(seq, run.id, [NewBlock(1, body)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(seq, run.id, [NewBlock(1, body)]))
     await world.turns()
     return run
 

@@ -21,7 +21,7 @@ def test_an_outcome_that_the_store_cannot_take_is_recorded_when_it_can(play: Any
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(3)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(3)]))
         world.report(worker, want=2)
         await world.turns()
         one, two = peer.leases
@@ -45,7 +45,7 @@ def test_leases_are_asked_for_once_however_often_the_store_refuses(play: Any) ->
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(20)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(20)]))
         world.report(worker, want=1)
         await world.turns()
         world.store.full = True
@@ -102,7 +102,7 @@ def test_a_step_that_does_not_wait_is_refused_with_the_stores_words(play: Any) -
 def test_a_delay_ends_in_time_though_the_store_refused_meanwhile(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1, delay_s=1.0)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1, delay_s=1.0)]))
         await world.turns()
         world.store.full = True
         world.broker.deliver(codec.encode_batch([1]))
@@ -129,7 +129,7 @@ def test_nothing_is_lost_or_doubled_when_every_second_commit_fails(
         monkeypatch.setattr(world.store, "commit", flaky)
         runner = FakePeer()
         for seq in range(1, 11):
-            world.runs.submit(runner.peer, SubmitTasks(seq, run.id, [block(10)]))
+            world.submits.submit(runner.peer, SubmitTasks(seq, run.id, [block(10)]))
             await world.turns()
         await world.later(30 * RETRY_S)
         assert sorted(m.seq for m in runner.sent) == list(range(1, 11))  # type: ignore[union-attr]
@@ -160,7 +160,7 @@ def test_tasks_behind_a_read_that_failed_come_when_it_can(
     async def before(world: World) -> None:
         run = await world.start_run(options=RunOptions(per_group=GroupLimit(9)))
         blocks = [block(2, group=group), block(1, group=group and "b")]
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
         await world.turns()
 
     async def scene(world: World) -> None:
@@ -194,7 +194,7 @@ def test_a_read_that_fails_is_told_once_and_does_not_stop_the_answers(
         monkeypatch.setattr(world.store, "read_waiting", broken)
         peer = FakePeer()
         for seq in range(5):
-            world.runs.submit(peer.peer, SubmitTasks(seq, run.id, [block(1)]))
+            world.submits.submit(peer.peer, SubmitTasks(seq, run.id, [block(1)]))
             await world.later(RETRY_S)
         assert len(peer.sent) == 5
         assert caplog.text.count("disk on fire") == 1
@@ -208,7 +208,7 @@ def test_a_run_may_end_be_cancelled_and_be_forgotten_in_one_turn(play: Any) -> N
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
         world.report(worker, want=1)
         await world.turns()
         told: list[str] = []
@@ -235,7 +235,7 @@ def test_an_old_outcome_is_counted_once_however_often_the_store_refuses(play: An
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
         world.report(worker, want=1)
         await world.turns()
         world.store.full = True
@@ -256,7 +256,7 @@ def test_a_read_that_fails_costs_no_session_and_no_runner(
         run = await world.start_run()
         peer, worker = world.worker()
         runner = FakePeer()
-        world.runs.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1), block(1)]))
+        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1), block(1)]))
         world.report(worker, want=2)
         await world.turns()
         one, two = peer.leases
@@ -265,7 +265,7 @@ def test_a_read_that_fails_costs_no_session_and_no_runner(
             patched.setattr(world.store, "taken_keys", _unreadable)
             last = Done(two.number, two.start, two.stop, codec.encode_batch([1]), 0.0, [follow])
             world.report(worker, done(one), last, seq=2)
-            world.runs.submit(runner.peer, SubmitTasks(7, run.id, [follow]))
+            world.submits.submit(runner.peer, SubmitTasks(7, run.id, [follow]))
             await world.later(3 * RETRY_S)
             assert (peer.closed, runner.sent, run.done) == (False, [], 0)
         await world.later(2 * RETRY_S)

@@ -1,0 +1,156 @@
+"""Outcomes on their way to a runner: pages for `collect()`, and how far it has come.
+
+Owns who waits for a page; a page that can't be read holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from queue_manager.errors import RefusedError, StoreError
+from queue_manager.server.connection import Peer
+from queue_manager.wire.messages import Accepted, Collect, Collected, Finished, Page
+from queue_manager.wire.records import BLOCK_TASKS, NOBODY_COLLECTS, UNTIL_END, Ended
+
+from ..broker.run import Run
+from ..changes import Changes
+from ..turn.answers import refuse, send
+from ..turn.run_lookup import find_run
+from ..turn.turn import Answer, Step, Turn
+
+PAGE_BYTES = 1024 * 1024
+PAGES_S = 0.02
+"""How long a turn reads pages; who is left over gets its page in the next turn."""
+
+_ASKED_AT_ONCE = 16
+"""How many pages of a run a session may wait for; a runner waits for two."""
+
+_ERRORS = 2**31
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A runner that waits for the outcomes behind a sequence number."""
+
+    peer: Peer
+    seq: int
+    run: Run
+    after: int
+
+
+class Pages:
+    """Answers `Collect`, `Collected` and `Finished`.
+
+    idle: by run, how often its runner has come to where it only waits for outcomes. Such a runner
+    has done nothing wrong so far.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._waiting: dict[int, list[_Waiting]] = {}
+        self.idle: dict[int, int] = {}
+
+    def collect(self, peer: Peer, message: Collect) -> None:
+        """A runner asks for outcomes; the answer waits until there are some."""
+        run = find_run(self._turn, message.run)
+        waiting = self._waiting.setdefault(run.id, [])
+        if sum(one.peer is peer for one in waiting) >= _ASKED_AT_ONCE:
+            raise RefusedError(f"{_ASKED_AT_ONCE} pages of run {run.id} are asked for already")
+        waiting.append(_Waiting(peer, message.seq, run, message.after))
+        self._note_idle(run)
+        self._turn.wake()
+
+    def collected(self, peer: Peer, message: Collected) -> None:
+        """A runner's `collect()` has come so far."""
+        run = find_run(self._turn, message.run)
+        seq = min(message.collected, NOBODY_COLLECTS)
+        into = min(max(message.into, 0), BLOCK_TASKS)
+        self._turn.broker.collected(run, seq, min(max(message.errors, 0), _ERRORS), into)
+        self._note_idle(run)
+        self._turn.wake()
+
+    def finished(self, peer: Peer, message: Finished) -> None:
+        """A runner has done all that an ended run needs of it; the answer says: on disk."""
+        run = find_run(self._turn, message.run)
+
+        def stage(now: float, wall: float) -> Answer:
+            self._turn.broker.finished(run, message.ended_at, wall)
+            return partial(send, peer, Accepted(message.seq, 0))
+
+        step = Step(stage, partial(refuse, peer, message.seq), waits=True, of=peer)
+        self._turn.post(step)
+
+    def _note_idle(self, run: Run) -> None:
+        """Note a runner that waits for nothing but outcomes or the end: it runs no user's code."""
+        waiting = self._waiting.get(run.id, [])
+        if run.exhausted and run.active and any(_only_waits(run, one.after) for one in waiting):
+            self.idle[run.id] = self.idle.get(run.id, 0) + 1
+
+    def closed(self, peer: Peer) -> None:
+        """A session has ended: nobody waits there any more."""
+        for run, waiting in list(self._waiting.items()):
+            self._waiting[run] = [one for one in waiting if one.peer is not peer]
+            if not self._waiting[run]:
+                del self._waiting[run]
+
+    def turned(self, changes: Changes, now: float) -> None:
+        """Answer the runners that wait for what this turn brought."""
+        for run_id in changes.forgotten:
+            for one in self._waiting.pop(run_id, []):
+                refuse(one.peer, one.seq, f"run {run_id} was forgotten")
+        self._give_pages()
+        for run_id in changes.ended | changes.forgotten:
+            self.idle.pop(run_id, None)
+
+    def _give_pages(self) -> None:
+        """Read pages for a while. Who is left over is the first in the next turn."""
+        until = time.monotonic() + PAGES_S
+        given = left = 0
+        for run_id, waiting in list(self._waiting.items()):
+            late: list[_Waiting] = []
+            empty: list[_Waiting] = []
+            for one in waiting:
+                if given and time.monotonic() > until:
+                    late.append(one)
+                elif self._try_page(one):
+                    given += 1
+                else:
+                    empty.append(one)
+            left += len(late)
+            if late or empty:
+                self._waiting[run_id] = late + empty
+            else:
+                del self._waiting[run_id]
+        if left:
+            self._turn.wake()
+
+    def _try_page(self, one: _Waiting) -> bool:
+        """Answer if there is something. A read that fails holds up this one answer alone."""
+        try:
+            return self._page(one.run, one)
+        except StoreError as error:
+            self._turn.read_later(str(error))
+            return False
+
+    def _page(self, run: Run, one: _Waiting) -> bool:
+        """Answer a collector if there is something, or nothing will come any more."""
+        if one.after >= NOBODY_COLLECTS:
+            send(one.peer, Page(one.seq, [], {}, one.after, True))
+            return True
+        is_last = not run.active and run.last_seq <= one.after
+        if run.last_seq <= one.after and not is_last:
+            return False
+        found, bodies = self._turn.read_outcomes(run, one.after, PAGE_BYTES)
+        outcomes = [Ended(o.seq, o.first, o.start, o.stop, o.results) for o in found]
+        last = found[-1].seq if found else min(one.after, run.last_seq)
+        is_last = not run.active and run.last_seq <= last
+        ended_at = run.ended_at if is_last else None
+        send(one.peer, Page(one.seq, outcomes, bodies, last, is_last, ended_at))
+        return True
+
+
+def _only_waits(run: Run, after: int) -> bool:
+    """Whether who asks for what is behind `after` has collected all that is there."""
+    return run.last_seq <= after and (after <= run.collected or after == UNTIL_END)
