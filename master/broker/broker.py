@@ -55,15 +55,17 @@ class Broker(Lifecycle):
         )
         self.next_block += 1
         accepted = block.count if from_tasks and block.keys is None else 0
-        self.change(run, tasks=run.tasks + block.count, accepted=run.accepted + accepted)
+        self.undo.keep(run)
+        run.tasks += block.count
+        run.accepted += accepted
         self.changes.blocks.append(record)
         if block.keys is not None:
             self.changes.keys.setdefault(run.id, set()).update(block.keys)
         if block.delay_s > 0:
             self._submit_delayed(run, record, block.delay_s, now, wall)
         else:  # until it is on disk nobody may lease it
-            self.change(run, staged=run.staged + block.count)
-            self.when_committed(partial(self._admit, run, record))
+            run.staged += block.count
+            self.undo.when_committed(partial(self._admit, run, record))
 
     def count_quotas(self, run: Run, counts: Mapping[str, QuotaCounts], passed: int) -> None:
         """Stage how quotas of a run stand now.
@@ -73,7 +75,8 @@ class Broker(Lifecycle):
         for name, found in counts.items():
             self.changes.quotas[run.id, name] = found
         if passed:
-            self.change(run, accepted=run.accepted + passed)
+            self.undo.keep(run)
+            run.accepted += passed
 
     def _submit_delayed(
         self, run: Run, block: BlockRecord, delay_s: float, now: float, wall: float
@@ -86,8 +89,8 @@ class Broker(Lifecycle):
         ]
         for stray in strays:
             self._stray(run, stray, "waiting", delay_s=delay_s)
-        self.change(run, strays=run.strays + block.count)
-        self.when_committed(partial(self._wait_all, run, strays, now + delay_s))
+        run.strays += block.count
+        self.undo.when_committed(partial(self._wait_all, run, strays, now + delay_s))
 
     def _admit(self, run: Run, block: BlockRecord) -> None:
         run.staged -= block.count
@@ -105,10 +108,13 @@ class Broker(Lifecycle):
         if lease is None:
             return False
         run, count = lease.run, stop - start
-        self.change(run, leased=run.leased - count, done=run.done + count)
+        self.undo.keep(run)
+        run.leased -= count
+        run.done += count
         self._outcome(run, lease.block, lease.first, start, stop, results)
         if lease.stray is not None:
-            self.change(run, strays=run.strays - 1, strays_out=run.strays_out - 1)
+            run.strays -= 1
+            run.strays_out -= 1
             self._stray(run, lease.stray, "done", number)
         run.learn(count, took_s)
         return True
@@ -138,7 +144,7 @@ class Broker(Lifecycle):
         run, stray = lease.run, self._stray_of(lease, position)
         stray.attempts += 1
         stray.due_at = wall
-        self.change(run, leased=run.leased - 1)
+        run.leased -= 1
         if whole_group and delay_s is not None and stray.group is not None:
             self.pause(run, stray.group, delay_s, now, wall)
         tell = partial(self._stray, error=error, evidence=evidence, printed=printed)
@@ -151,7 +157,7 @@ class Broker(Lifecycle):
             delay_s = self._rng.uniform(0, ceiling)
         stray.due_at = wall + delay_s
         tell(run, stray, "waiting", number, worker=session.name, delay_s=delay_s)
-        self.when_committed(partial(self._wait, run, stray, now + delay_s))
+        self.undo.when_committed(partial(self._wait, run, stray, now + delay_s))
         return True
 
     def staged_attempts(self, lease: Lease, position: int) -> int:
@@ -179,7 +185,7 @@ class Broker(Lifecycle):
         if lacks:
             session.lacks[lease.run.job] = lacks
         if unstarted and lease.limited:
-            self.when_committed(partial(self._never_started, lease))
+            self.undo.when_committed(partial(self._never_started, lease))
         self._give_back(lease, start, stop)
         return True
 
@@ -203,7 +209,7 @@ class Broker(Lifecycle):
         run, stray = lease.run, self._stray_of(lease, position)
         stray.losses += 1
         stray.due_at = wall
-        self.change(run, leased=run.leased - 1)
+        run.leased -= 1
         who = lease.session.name or "its client"
         if stray.losses >= run.options.losses:
             self._bury(run)
@@ -212,46 +218,39 @@ class Broker(Lifecycle):
             return
         error = f"its lease was lost: {who} ended"
         self._stray(run, stray, "waiting", lease.number, error=error, worker=who)
-        self.when_committed(partial(self._wait, run, stray, now))
+        self.undo.when_committed(partial(self._wait, run, stray, now))
 
     def _stray_of(self, lease: Lease, position: int) -> Stray:
         """The task as a stray, which it is from now on."""
         run, stray = lease.run, lease.stray
+        self.undo.keep(run)
         if stray is None:
             group = lease.lane.group if lease.limited else None
             task = lease.first + position
             stray = Stray(task, lease.block, position, lease.priority, group)
-            self.change(run, strays=run.strays + 1)
+            run.strays += 1
         else:
-            self.change(run, strays_out=run.strays_out - 1)
-        before = (stray.attempts, stray.losses, stray.due_at)
-        self.undo_by(partial(self._restore_stray, stray, *before))
+            run.strays_out -= 1
+        self.undo.keep(stray)
         return stray
 
-    @staticmethod
-    def _restore_stray(stray: Stray, attempts: int, losses: int, due_at: float) -> None:
-        stray.attempts, stray.losses, stray.due_at = attempts, losses, due_at
-
     def _bury(self, run: Run) -> None:
-        self.change(run, dead=run.dead + 1, strays=run.strays - 1)
+        self.undo.keep(run)
+        run.dead += 1
+        run.strays -= 1
 
     # --- the end of a turn ---
 
     def committed(self) -> None:
         """The staged changes are on disk: make them visible."""
-        changes, after = self._keep()
-        errors: list[Exception] = []
-        for act in after:
-            try:
-                act()
-            except Exception as error:  # what is on disk is so: the rest becomes visible
-                errors.append(error)
-        for outcome in changes.outcomes:
-            run = self.runs.get(outcome.run)  # None: cancelled and forgotten in the same turn
-            if run is not None:
-                run.last_seq = max(run.last_seq, outcome.seq)
-        for run_id, record in changes.runs.items():
-            if record.state != "active" and run_id in self.runs:
-                self._shelve(self.runs[run_id])
-        if errors:
-            raise ExceptionGroup("could not be made visible", errors)
+        changes = self._keep()
+        try:
+            self.undo.committed()
+        finally:
+            for outcome in changes.outcomes:
+                run = self.runs.get(outcome.run)  # None: cancelled and forgotten in the same turn
+                if run is not None:
+                    run.last_seq = max(run.last_seq, outcome.seq)
+            for run_id, record in changes.runs.items():
+                if record.state != "active" and run_id in self.runs:
+                    self._shelve(self.runs[run_id])

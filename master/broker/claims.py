@@ -40,7 +40,7 @@ class Claims(Leasing):
                 self._give_back(lease, start, stop)
         leases = list(old.leases.values())
         _hand_over(leases, old, new)
-        self.undo_by(partial(_hand_over, leases, new, old))
+        self.undo.undo_by(partial(_hand_over, leases, new, old))
         new.alone, new.alone_until = old.alone, old.alone_until
         if new.is_alone(self._now):
             self._alone.append(new)
@@ -64,7 +64,7 @@ class Claims(Leasing):
         leases: list[Lease] = []
         grounds: dict[int, Ground] = {}
         together: list[Lease] = []
-        staged = -1
+        staged = -1  # the mark behind the newest undo of these
         for one in held:
             ground = grounds.get(one.block)
             if ground is None:
@@ -77,10 +77,10 @@ class Claims(Leasing):
             older = one.number >> 32 < self.epoch and one.number not in session.leases
             lease = self._claim(session, ground, one, now) if older else None
             if lease is not None:
-                if len(self._undo) != staged:  # undone before what gave way to it comes back
+                if self.undo.mark != staged:  # undone before what gave way to it comes back
                     together = []
-                    self.undo_by(partial(self._unclaim, together))
-                    staged = len(self._undo)
+                    self.undo.undo_by(partial(self._unclaim, together))
+                    staged = self.undo.mark
                 together.append(lease)
                 leases.append(lease)
                 found[one.number] = _goes_on(lease, one)
@@ -128,12 +128,13 @@ class Claims(Leasing):
         run = lease.run
         for start, stop in both(lease.open, ranges):
             self._cut(lease, start, stop)
-            self.change(run, leased=run.leased - (stop - start))
+            self.undo.keep(run)
+            run.leased -= stop - start
             if lease.stray is not None:
-                self.change(run, strays_out=run.strays_out - 1)
+                run.strays_out -= 1
         if not lease.open:
             gone = (lease.session, lease.number)
-            self.when_committed(partial(self.outranked.append, gone))
+            self.undo.when_committed(partial(self.outranked.append, gone))
 
     def _go_on(
         self,

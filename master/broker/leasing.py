@@ -56,13 +56,13 @@ class Leasing(Limiting):
     def enter(self, session: Session) -> None:
         """Stage that a worker has come: it is known on disk before it holds a lease."""
         self.add_session(session)
-        self.undo_by(partial(self._remove, session))
+        self.undo.undo_by(partial(self._remove, session))
         if session.worker:
             if session.worker in self._left:  # it came back before that was written
                 self._left.remove(session.worker)
-                self.undo_by(partial(self._left.add, session.worker))
+                self.undo.undo_by(partial(self._left.add, session.worker))
             self.changes.workers[session.worker] = True
-            self.when_committed(partial(self._expected.discard, session.worker))
+            self.undo.when_committed(partial(self._expected.discard, session.worker))
 
     def _remove(self, session: Session) -> bool:
         if self.sessions.pop(session.id, None) is None:
@@ -80,7 +80,7 @@ class Leasing(Limiting):
         """Stage that a session is no more. False: it was not there."""
         if not self._remove(session):
             return False
-        self.undo_by(partial(self.add_session, session))
+        self.undo.undo_by(partial(self.add_session, session))
         again = any(other.worker == session.worker for other in self.sessions.values())
         if session.worker and not again:
             self._has_left(session.worker)
@@ -278,7 +278,8 @@ class Leasing(Limiting):
                 if is_next:  # the task behind it has begun
                     lease.begun = self._now
                 return lease
-        self.change(self, refused=self.refused + 1)
+        self.undo.undo_by(partial(self._count_refused, self.refused))
+        self.refused += 1
         if lease is not None:
             # Part of it went on in a new session, and was reported together with the rest.
             for low, high in both(lease.open, [(start, stop)]):
@@ -286,13 +287,16 @@ class Leasing(Limiting):
                 self._give_back(lease, low, high)
         return None
 
+    def _count_refused(self, refused: int) -> None:
+        self.refused = refused
+
     def _cut(self, lease: Lease, start: int, stop: int) -> bool:
         before = list(lease.open)
         if not lease.cut(start, stop):
             return False
-        self.undo_by(partial(lease.reopen, before, lease.begun))
+        self.undo.undo_by(partial(lease.reopen, before, lease.begun))
         if lease.limited and not lease.open:
-            self.when_committed(partial(self._makes_room, lease))
+            self.undo.when_committed(partial(self._makes_room, lease))
         return True
 
     def _makes_room(self, lease: Lease) -> None:
@@ -309,4 +313,4 @@ class Leasing(Limiting):
     def _end_lease(self, lease: Lease) -> None:
         """Stage that a lease is no more, whatever of it is open."""
         lease.leave()
-        self.undo_by(partial(lease.reopen, list(lease.open), lease.begun))
+        self.undo.undo_by(partial(lease.reopen, list(lease.open), lease.begun))

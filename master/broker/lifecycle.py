@@ -47,8 +47,8 @@ class Lifecycle(Claims):
         run = Run(self.next_run, job, words, key, options, wall, version)
         self.next_run += 1
         self._add(run)
-        self.undo_by(partial(self.runs.pop, run.id))
-        self.undo_by(partial(self._turns.remove, run))
+        self.undo.undo_by(partial(self.runs.pop, run.id))
+        self.undo.undo_by(partial(self._turns.remove, run))
         self._record(run)
         return run
 
@@ -59,15 +59,18 @@ class Lifecycle(Claims):
         """
         limit = None if run.groups is None else options.per_group or GroupLimit()
         options = msgspec.structs.replace(options, per_group=limit)
-        self.change(run, version=version, options=options)
+        self.undo.keep(run)
+        run.version, run.options = version, options
         if run.groups is not None and limit is not None:
-            self.change(run.groups.limits, limit=limit)
-            self.when_committed(partial(self._limit_changed, run.groups))
+            self.undo.keep(run.groups.limits)
+            run.groups.limits.limit = limit
+            self.undo.when_committed(partial(self._limit_changed, run.groups))
         self._record(run)
 
     def exhaust(self, run: Run) -> None:
         """Stage that `tasks()` of the run has no more to give."""
-        self.change(run, exhausted=True)
+        self.undo.keep(run)
+        run.exhausted = True
         self._record(run)
 
     def retry(self, run: Run, wall: float) -> int:
@@ -83,15 +86,17 @@ class Lifecycle(Claims):
         count = run.dead - len(staged)
         if count:
             self.changes.revived[run.id] = wall
-            self.change(run, dead=len(staged), strays=run.strays + count)
+            self.undo.keep(run)
+            run.dead = len(staged)
+            run.strays += count
             if not run.active:
-                self.change(run, state="active", ended_at=None)
+                run.state, run.ended_at = "active", None
                 if run.collected == NOBODY_COLLECTS:  # its runner has what it brings to do again
-                    self.change(run, collected=run.last_seq, collected_into=0)
+                    self._collects(run, run.last_seq)
                 self._turns.append(run)
-                self.undo_by(partial(self._turns.remove, run))
+                self.undo.undo_by(partial(self._turns.remove, run))
                 self._record(run)
-            self.when_committed(partial(self._revive, run))
+            self.undo.when_committed(partial(self._revive, run))
         return count
 
     def cancel(self, run: Run, wall: float) -> dict[Session, list[int]]:
@@ -107,10 +112,12 @@ class Lifecycle(Claims):
         for lease in [lease for block in run.leases.values() for lease in block.leases]:
             ended.setdefault(lease.session, []).append(lease.number)
             self._end_lease(lease)
-        self.change(run, cancelled=run.unended, leased=0, strays_out=0)
-        self.change(run, state="cancelled", ended_at=wall, strays=0)
+        self.undo.keep(run)
+        run.cancelled = run.unended
+        run.leased = run.strays = run.strays_out = 0
+        run.state, run.ended_at = "cancelled", wall
         if not run.options.finish:
-            self.change(run, collected=NOBODY_COLLECTS, collected_into=0)
+            self._collects(run, NOBODY_COLLECTS)
         self.changes.ended.add(run.id)
         self._record(run)
         return ended
@@ -123,7 +130,9 @@ class Lifecycle(Claims):
         """
         if run.ended_at == ended_at and run.id not in self.changes.forgotten:
             over_at = max(ended_at, wall)
-            self.change(run, collected=NOBODY_COLLECTS, collected_into=0, ended_at=over_at)
+            self.undo.keep(run)
+            run.ended_at = over_at
+            self._collects(run, NOBODY_COLLECTS)
             self._record(run)
 
     def forget(self, run: Run) -> None:
@@ -132,7 +141,7 @@ class Lifecycle(Claims):
             how = "never ends" if run.id == QUEUE_RUN else f"has not ended: `qm cancel {run.id}`"
             raise RefusedError(f"run {run.id} {how}")
         self.changes.forgotten.add(run.id)
-        self.when_committed(partial(self._forgotten, run.id))
+        self.undo.when_committed(partial(self._forgotten, run.id))
 
     def prune(self, run: Run) -> None:
         """Stage that nothing stays of an ended run but its key, and not even that if it has none.
@@ -142,7 +151,8 @@ class Lifecycle(Claims):
         if run.active or run.key is None:
             self.forget(run)
         elif run.state != "pruned":
-            self.change(run, state="pruned")
+            self.undo.keep(run)
+            run.state = "pruned"
             self._record(run)
 
     def finish_runs(self, wall: float) -> None:
@@ -156,10 +166,16 @@ class Lifecycle(Claims):
             assert run is not None  # who staged it has it
             ended = run.exhausted and not run.unended and run.id != QUEUE_RUN
             if ended and run.active:
-                self.change(run, state="failed" if run.dead else "done", ended_at=wall)
+                self.undo.keep(run)
+                run.state, run.ended_at = "failed" if run.dead else "done", wall
                 changes.ended.add(run.id)
                 self._record(run)
             changes.counts[run_id] = run.counts(seqs.get(run_id, 0))
+
+    def _collects(self, run: Run, reached: int) -> None:
+        """Stage where collecting begins anew, or that nobody collects."""
+        self.undo.undo_by(partial(run.put_collected, run.collected, run.collected_into))
+        run.put_collected(reached, 0)
 
     def _revive(self, run: Run) -> None:
         """The dead letters wait on disk, in whatever lane: look there."""

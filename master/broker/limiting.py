@@ -43,6 +43,6 @@ class Limiting(Waiting):
         self, run: Run, groups: Groups, group: str, record: GroupRecord, paused_until: float
     ) -> None:
         before = groups.limits.set(group, record, paused_until)
-        self.undo_by(partial(groups.limits.put_back, group, before))
+        self.undo.undo_by(partial(groups.limits.put_back, group, before))
         self.changes.groups[run.id, group] = record
-        self.when_committed(lambda: groups.look_at(group, self._now))
+        self.undo.when_committed(lambda: groups.look_at(group, self._now))

@@ -7,8 +7,9 @@ of a group are leased, and when one of them started last.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from queue_manager.wire.records import GroupLimit
 
@@ -54,6 +55,13 @@ class Limits:
         self.left_at = self.forgotten_at = -math.inf
         self.starts: dict[str, float] = {}
         self.past = Past()
+
+    def saved(self) -> Callable[[], None]:
+        """What restores the run's limit."""
+        return partial(self._restore, self.limit)
+
+    def _restore(self, limit: GroupLimit) -> None:
+        self.limit = limit
 
     def of(self, group: str) -> GroupLimit:
         """The limit that counts for a group."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from queue_manager.wire.records import BLOCK_TASKS, RunOptions
@@ -70,6 +71,54 @@ class Run:
     def __post_init__(self) -> None:
         if self.options.per_group is not None:
             self.groups = Groups(self.options.per_group)
+
+    def saved(self) -> Callable[[], None]:
+        """What restores all that a turn changes of it, but how far collecting has come."""
+        return partial(
+            self._restore,
+            self.state,
+            self.ended_at,
+            self.exhausted,
+            self.version,
+            self.options,
+            self.tasks,
+            self.accepted,
+            self.done,
+            self.dead,
+            self.cancelled,
+            self.leased,
+            self.staged,
+            self.strays,
+            self.strays_out,
+        )
+
+    def _restore(
+        self,
+        state: RunState,
+        ended_at: float | None,
+        exhausted: bool,
+        version: str,
+        options: RunOptions,
+        tasks: int,
+        accepted: int,
+        done: int,
+        dead: int,
+        cancelled: int,
+        leased: int,
+        staged: int,
+        strays: int,
+        strays_out: int,
+    ) -> None:
+        self.state, self.ended_at, self.exhausted = state, ended_at, exhausted
+        self.version, self.options = version, options
+        self.tasks, self.accepted = tasks, accepted
+        self.done, self.dead, self.cancelled = done, dead, cancelled
+        self.leased, self.staged = leased, staged
+        self.strays, self.strays_out = strays, strays_out
+
+    def put_collected(self, reached: int, into: int) -> None:
+        """Set how far collecting has come."""
+        self.collected, self.collected_into = reached, into
 
     @property
     def unended(self) -> int:

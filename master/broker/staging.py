@@ -13,6 +13,7 @@ from queue_manager.ranges import Ranges
 from ..changes import Changes, Delivered, OutcomeRecord, StrayRecord, StrayState
 from .run import Run
 from .strays import Stray
+from .undo import UndoLog
 
 
 class Staging:
@@ -21,61 +22,36 @@ class Staging:
     def __init__(self) -> None:
         self.changes = Changes()
         self.next_seq = 1
-        self._undo: list[Callable[[], object]] = []
-        self._after: list[Callable[[], object]] = []
+        self.undo = UndoLog()
         self._collected: dict[int, Run] = {}
         self._delivered: Callable[[], Delivered] | None = None
         self._left: set[str] = set()
         self._moved: dict[int, Ranges] = {}
 
-    def when_committed(self, act: Callable[[], object]) -> None:
-        """Have something done only once the staged changes are on disk."""
-        self._after.append(act)
-
-    def change(self, of: object, **values: object) -> None:
-        """Change fields so that a roll-back restores them."""
-        for name, value in values.items():
-            self._undo.append(partial(setattr, of, name, getattr(of, name)))
-            setattr(of, name, value)
-
-    def undo_by(self, act: Callable[[], object]) -> None:
-        """Have something done when the staged changes are rolled back; the newest first."""
-        self._undo.append(act)
-
-    def _keep(self) -> tuple[Changes, list[Callable[[], object]]]:
-        """The changes are on disk: no way back. Returns also what waited for that."""
+    def _keep(self) -> Changes:
+        """The changes are on disk: no way back."""
         changes, self.changes = self.changes, Changes()
-        self._undo.clear()
         self._moved.clear()
         for run in (*changes.runs, *changes.forgotten):
             self._collected.pop(run, None)
         if changes.delivered is not None:
             self._delivered = None
         self._left.difference_update(changes.workers)
-        after, self._after = self._after, []
-        return changes, after
+        return changes
 
     def rolled_back(self) -> None:
         """The staged changes could not be made durable: everything is as before the turn."""
         self.changes = Changes()
-        self._after.clear()
         self._moved.clear()
-        errors: list[Exception] = []
-        while self._undo:
-            try:
-                self._undo.pop()()
-            except Exception as error:  # the rest has a way back nevertheless
-                errors.append(error)
-        if errors:
-            raise ExceptionGroup("could not be undone", errors)
+        self.undo.rolled_back()
 
     @property
     def mark(self) -> tuple[int, ...]:
         """How much is staged: equal as long as nothing is added."""
         c = self.changes
         kinds: tuple[Sized, ...] = (c.blocks, c.outcomes, c.strays, c.runs, c.keys, c.workers)
-        more: tuple[Sized, ...] = (c.revived, c.forgotten, c.quotas, c.groups)
-        return tuple(map(len, (*kinds, *more, self._undo, self._after, self._moved)))
+        more: tuple[Sized, ...] = (c.revived, c.forgotten, c.quotas, c.groups, self._moved)
+        return (self.undo.mark, *map(len, (*kinds, *more)))
 
     # --- progress: it goes with a later commit ---
 
@@ -90,7 +66,7 @@ class Staging:
     def _has_left(self, worker: str) -> None:
         """Note that a worker is no more, as `collected` does: nobody waits for it after a crash."""
         self._left.add(worker)
-        self.undo_by(partial(self._left.discard, worker))
+        self.undo.undo_by(partial(self._left.discard, worker))
 
     def delivered(self, how_far: Callable[[], Delivered]) -> None:
         """Note that stock clients have read on, as `collected` does. how_far: asked at the commit.

@@ -6,8 +6,9 @@ In memory are those that are due first; behind them the disk goes on.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..changes import StrayRecord
 from .window import WINDOW_TASKS, Range
@@ -42,6 +43,13 @@ class Stray:
     def __lt__(self, other: Stray) -> bool:
         """In a heap two of the same task may meet: all but one of them are gone."""
         return False
+
+    def saved(self) -> Callable[[], None]:
+        """What restores all that a turn changes of it."""
+        return partial(self._restore, self.attempts, self.losses, self.due_at)
+
+    def _restore(self, attempts: int, losses: int, due_at: float) -> None:
+        self.attempts, self.losses, self.due_at = attempts, losses, due_at
 
     @property
     def range(self) -> Range:

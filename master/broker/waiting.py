@@ -159,15 +159,16 @@ class Waiting(Staging):
     def _give_back(self, lease: Lease, start: int, stop: int) -> None:
         """Stage that tasks of a lease, cut out of it, wait again, uncharged."""
         run = lease.run
-        self.change(run, leased=run.leased - (stop - start))
+        self.undo.keep(run)
+        run.leased -= stop - start
         self._moves(lease.block, start, stop)
         if lease.stray is not None:
-            self.change(run, strays_out=run.strays_out - 1)
-            self.when_committed(partial(self._wait, run, lease.stray, 0.0))
+            run.strays_out -= 1
+            self.undo.when_committed(partial(self._wait, run, lease.stray, 0.0))
         else:
             found = Range(lease.block, lease.first, start, stop)
             group = lease.lane.group
-            self.when_committed(partial(self._put_back, run, group, lease.priority, found))
+            self.undo.when_committed(partial(self._put_back, run, group, lease.priority, found))
 
     def _put_back(self, run: Run, group: str | None, priority: int, found: Range) -> None:
         if run.active:

@@ -203,7 +203,7 @@ class Workers:
             return None
         old = known.get(name)
         known[name] = worker
-        self._turn.broker.undo_by(
+        self._turn.undo.undo_by(
             lambda: known.pop(name, None) if old is None else known.update({name: old})
         )
         return old
@@ -350,7 +350,7 @@ class Workers:
                 failed = Failed(outcome.lease, outcome.start, why, took_s=outcome.took_s)
                 accepted = self._failed(worker, failed, now, wall)
             refused += not accepted
-        self._turn.broker.when_committed(partial(self._ask, worker, message))
+        self._turn.undo.when_committed(partial(self._ask, worker, message))
         return partial(self._answer, worker, message.seq, refused)
 
     def _answer(self, worker: WorkerSession, seq: int, refused: int) -> None:
@@ -399,7 +399,7 @@ class Workers:
         if accepted and lease is not None:
             attempts = broker.staged_attempts(lease, outcome.position)
             told = (lease, outcome.position, error, attempts, outcome.evidence)
-            broker.when_committed(partial(self._failures.note, *told))
+            self._turn.undo.when_committed(partial(self._failures.note, *told))
         return accepted
 
     def _released(self, worker: WorkerSession, outcome: Released, now: float) -> bool:

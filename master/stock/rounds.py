@@ -86,7 +86,8 @@ class Rounds:
         """Stage a result that a client has put. Returns why not, one line; empty if it was."""
         of = stock.round
         if not of.taken or of.by_task_done:
-            self._turn.broker.change(stock, puts_without=stock.puts_without + 1)
+            self._turn.undo.keep(stock)
+            stock.puts_without += 1
             self._turn.broker.deliver(results)
             return ""
         return self._hold(stock, replace(of, asks_since=None, refused=""), results, now, wall)
@@ -142,7 +143,8 @@ class Rounds:
         """The first tasks of the round failed, the others go back; its results are of nobody."""
         taken = stock.round.taken
         self._sessions.set_round(stock, Round())
-        self._turn.broker.change(stock, note=note)
+        self._turn.undo.keep(stock)
+        stock.note = note
         for lease, position in taken[:charged]:
             self._fail(stock, lease, position, error, now, wall)
         for lease, position in reversed(taken[charged:]):  # each goes back to the head of the line
@@ -155,7 +157,8 @@ class Rounds:
         if broker.fail(stock.session, lease.number, position, error, now, wall):
             attempts = broker.staged_attempts(lease, position)
             told = f"{stock.peer.name} {error}"
-            broker.when_committed(partial(self._failures.note, lease, position, told, attempts))
+            note = partial(self._failures.note, lease, position, told, attempts)
+            self._turn.undo.when_committed(note)
 
     @staticmethod
     def _waited(of: Round, now: float) -> bool:

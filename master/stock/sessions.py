@@ -55,6 +55,13 @@ class StockSession:
     puts_without: int = 0
     note: str = ""
 
+    def saved(self) -> Callable[[], None]:
+        """What restores all that a turn changes of it."""
+        return partial(self._restore, self.round, self.puts_without, self.note)
+
+    def _restore(self, of: Round, puts_without: int, note: str) -> None:
+        self.round, self.puts_without, self.note = of, puts_without, note
+
     @property
     def lease(self) -> Lease | None:
         """The oldest that it owes a result for."""
@@ -71,6 +78,10 @@ class Waiting:
     stock: StockSession
     asked: bool = True
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    def has_asked(self) -> None:
+        """What its asking means is on disk."""
+        self.asked = True
 
     def stop(self) -> None:
         """It does not wait any more."""
@@ -124,6 +135,13 @@ class StockSessions:
         self.all: dict[Peer, StockSession] = {}
         self.held_bytes = 0
 
+    def saved(self) -> Callable[[], None]:
+        """What restores the size of the results that are held."""
+        return partial(self._restore, self.held_bytes)
+
+    def _restore(self, held_bytes: int) -> None:
+        self.held_bytes = held_bytes
+
     def of(self, peer: Peer) -> StockSession:
         """The session of a connection."""
         stock = self.all.get(peer)
@@ -142,10 +160,10 @@ class StockSessions:
 
     def set_round(self, stock: StockSession, of: Round) -> None:
         """Stage how a round stands."""
-        broker = self._turn.broker
-        held_bytes = self.held_bytes + of.held_bytes - stock.round.held_bytes
-        broker.change(self, held_bytes=held_bytes)
-        broker.change(stock, round=of)
+        self._turn.undo.keep(self)
+        self._turn.undo.keep(stock)
+        self.held_bytes += of.held_bytes - stock.round.held_bytes
+        stock.round = of
 
     def _drop(self, stock: StockSession, now: float, wall: float) -> None:
         self.set_round(stock, Round())

@@ -85,7 +85,7 @@ class TaskQueue(QueueFace):
 
         def stage(now: float, wall: float) -> None:
             self._rounds.next(stock, now, wall)
-            self._turn.broker.when_committed(partial(setattr, waiting, "asked", True))
+            self._turn.undo.when_committed(waiting.has_asked)
 
         self._turn.post(
             Step(stage, partial(self._refuse_get, stock.peer), waits=True, of=stock.peer)

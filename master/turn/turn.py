@@ -22,6 +22,7 @@ from ..broker import Broker
 from ..broker.lane import Groups, Lane
 from ..broker.lease import Lease
 from ..broker.run import Run
+from ..broker.undo import UndoLog
 from ..changes import QUEUE_RUN, BlockState, Changes, OutcomeRecord
 from ..store.contract import Store
 from .steps import RETRY_S as RETRY_S
@@ -72,6 +73,7 @@ class Turn:
 
     followers are called after each commit, in their order: those who hand out leases first, so
     that an answer can carry the leases of its own turn.
+    undo: of what the rooms above keep in memory besides the broker: it goes with the turn.
     behind: steps were left for the next turn; until it has had them nothing more is to be heard.
     """
 
@@ -79,6 +81,7 @@ class Turn:
         self.broker = broker
         self.store = store
         self.followers: list[Follower] = []
+        self.undo = UndoLog()
         self.bodies = Bodies(store)
         self._fresh: list[OutcomeRecord] = []
         self._fresh_behind: dict[int, int] = {}
@@ -187,7 +190,7 @@ class Turn:
 
     def _narrow_down(self, steps: list[Step], error: Exception) -> None:
         """A turn failed, and not for the disk: find whose step it was, by turns of half as many."""
-        guarded(self.broker.rolled_back)
+        self._undo_all()
         if len(steps) > 1:
             self._steps[:0] = steps
             self._most = len(steps) // 2
@@ -222,6 +225,7 @@ class Turn:
             self.held.staged(step)
         guarded(partial(self._remember, changes))
         guarded(self.broker.committed)
+        guarded(self.undo.committed)
         guarded(self.refill)
         for follower in self.followers:
             guarded(partial(follower.turned, changes, now))
@@ -235,7 +239,7 @@ class Turn:
         try:
             answers = self._stage_all(steps, held, now, wall)
             if answers is None:  # one has changed half of what it would have: without it again
-                self.broker.rolled_back()
+                self._undo_all()
                 self._leave(steps, 0)
                 answers = []
         finally:
@@ -260,7 +264,7 @@ class Turn:
                 steps.remove(step)
                 held[id(step.of)].append(step)
                 continue
-            before = self.broker.mark
+            before = self.broker.mark, self.undo.mark
             try:
                 answer = step.stage(now, wall)
             except Exception as error:
@@ -270,7 +274,7 @@ class Turn:
                     self._unreadable = str(error)
                 else:
                     self._refuse(step, error)
-                if before != self.broker.mark:
+                if before != (self.broker.mark, self.undo.mark):
                     return None
             else:
                 if answer is not None:
@@ -306,7 +310,7 @@ class Turn:
         if error != self.trouble:
             self.trouble = error
             log.error("%s; what came waits or is refused until it can", error)
-        guarded(self.broker.rolled_back)
+        self._undo_all()
         self._steps = [step for step in steps if step.waits]
         self.behind = False
         for step in steps:
@@ -314,6 +318,10 @@ class Turn:
                 self.held.staged(step)
                 guarded(partial(step.refuse, error))
         self._wake_after(RETRY_S, self.wake)
+
+    def _undo_all(self) -> None:
+        guarded(self.undo.rolled_back)
+        guarded(self.broker.rolled_back)
 
     def _wake_later(self, now: float) -> None:
         if self.broker.more_low and not self._unread:

@@ -13,6 +13,7 @@ from master.broker import Broker
 from master.broker.claims import parts_of
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
+from master.broker.undo import UndoLog
 from master.changes import QUEUE_RUN
 from master.server.admission import FollowUps, Fresh
 from master.store.contract import Store
@@ -63,6 +64,13 @@ class Connection:
     lacks_at: float = 0.0
     lease: Lease | None = None
 
+    def saved(self) -> Callable[[], None]:
+        """What restores all that a turn changes of it."""
+        return partial(self._restore, self.lease)
+
+    def _restore(self, lease: Lease | None) -> None:
+        self.lease = lease
+
 
 @dataclass(slots=True)
 class Step:
@@ -91,6 +99,7 @@ class Driver:
         self.store, self.judge, self.shrink, self.rng = store, judge, shrink, rng
         self.wall_behind, self.began_at = wall - now, wall
         self.broker = broker = Broker(store.epoch, STOCK_JOB, random.Random(rng.random()))
+        self.undo = UndoLog()
         self.follow_ups = FollowUps(cast(Turn, self))  # it needs no more than broker and store
         judge.epoch = store.epoch
         judge.in_memory = self._in_memory  # type: ignore[method-assign]
@@ -162,6 +171,7 @@ class Driver:
                 judge.saved_workers = judge.workers
             except StoreError:
                 broker.rolled_back()
+                self.undo.rolled_back()
                 judge.rolled_back()
                 self.again = [step for step in steps if step.waits]
                 self.retry_at = now + RETRY_S
@@ -171,6 +181,7 @@ class Driver:
         if self.crash == "after":
             raise Crashed
         broker.committed()
+        self.undo.committed()
         self.refill()
         self._hand_out(now)
         for answer in answers:
@@ -341,7 +352,7 @@ class Driver:
         know_all(broker, self.store, states.values(), wall)
         session = self.new_session(connection, hello.slots, hello.worker, hello.tags)
         broker.enter(session)
-        broker.when_committed(partial(self.expected.discard, hello.worker))
+        self.undo.when_committed(partial(self.expected.discard, hello.worker))
         judge.came(hello.worker)
         old = self._newest(connection, hello.worker)
         kept: dict[int, HeldLease] = {}
@@ -364,7 +375,7 @@ class Driver:
         old = known.get(worker)
         known[worker] = connection
         connection.worker = worker
-        self.broker.undo_by(
+        self.undo.undo_by(
             lambda: known.pop(worker, None) if old is None else known.update({worker: old})
         )
         return old
@@ -397,7 +408,7 @@ class Driver:
         refused = 0
         for outcome in message.outcomes:
             refused += not self.outcome(connection, outcome, now, wall)
-        self.broker.when_committed(partial(self._ask, connection, message))
+        self.undo.when_committed(partial(self._ask, connection, message))
         return partial(self._send, connection, message.seq, refused)
 
     def _ask(self, connection: Connection, message: Exchange) -> None:

@@ -382,7 +382,8 @@ class StockClient(Person):
         session, lease = connection.session, connection.lease
         assert session is not None
         if lease is not None:
-            master.broker.change(connection, lease=None)
+            master.undo.keep(connection)
+            connection.lease = None
             ((position, stop),) = lease.open
             if message == "put":
                 master.outcome(connection, Done(lease.number, position, stop, b"", 1.0), now, wall)

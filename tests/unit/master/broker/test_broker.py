@@ -303,9 +303,9 @@ def test_a_roll_back_restores_counts_leases_runs_and_sessions() -> None:
 def test_what_was_asked_for_after_the_commit_is_not_done_after_a_roll_back() -> None:
     broker = Desk().broker
     acts: list[str] = []
-    broker.when_committed(lambda: acts.append("rolled back"))
+    broker.undo.when_committed(lambda: acts.append("rolled back"))
     broker.rolled_back()
-    broker.when_committed(lambda: acts.append("committed"))
+    broker.undo.when_committed(lambda: acts.append("committed"))
     broker.committed()
     assert acts == ["committed"]
 

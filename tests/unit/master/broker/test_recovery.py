@@ -297,11 +297,11 @@ def test_very_many_leases_of_a_hello_have_one_undo_together() -> None:
         held = [HeldLease(number + n, 1, n, [(0, 1)]) for n in range(1, count + 1)]
         desk.broker.enter(old)
         assert desk.claim(old, *held) == held
-        claimed = len(desk.broker._undo)
+        claimed = len(desk.broker.undo._undo)
         desk.commit()
         desk.broker.enter(new)
         assert list(desk.broker.take_over(old, new, held).values()) == held
-        undos.add((claimed, len(desk.broker._undo)))
+        undos.add((claimed, len(desk.broker.undo._undo)))
     assert len(undos) == 1
 
 

@@ -246,7 +246,7 @@ def test_a_pruned_run_can_be_forgotten_and_its_key_is_free_again(play: Any) -> N
         desk = Desk(world)
         run = await filled(world, 2)
         await desk.ask(CancelRun(7, run.id))
-        world.broker.change(run, key="nightly")
+        run.key = "nightly"
         world.turn.post(Step(lambda now, wall: world.broker.prune(run)))
         await world.turns()
         assert run.state == "pruned"
