@@ -46,6 +46,7 @@ from ..jobs.code_server import CodeDesk
 from ..jobs.versions import JobFiles, Versions
 from ..observe.failures import FailureLog
 from ..observe.status import StatusBook
+from ..processes.child_watcher import watch_children_by_pidfd
 from ..processes.runners import Runner, Runners, uncollected
 from ..stock import ResultQueue, Rounds, StockSession, StockSessions, TaskQueue
 from ..stock.delivery import Delivery
@@ -199,6 +200,7 @@ class Service:
 
     def start(self) -> None:
         """Listen, take up unfinished runs, and keep the health file young."""
+        watch_children_by_pidfd()
         self.server.start()
         log.info("listening on %s, store in %s", self.address, self.settings.master_data)
         if others_reach(self.settings) and not self.server.encrypted_only:

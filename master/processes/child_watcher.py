@@ -1,0 +1,30 @@
+"""How the loop of this process learns that a child process has ended: without a thread for each."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+
+def watch_children_by_pidfd() -> None:
+    """Have the running loop watch child processes by descriptors (pidfd_open(2)), if there are any.
+
+    Python does so by itself from 3.12 on. Python 3.11 starts a thread for each child, which lives
+    as long as the child. Where there are no such descriptors (macOS, Linux before 5.3, an old
+    seccomp filter), the threads stay.
+    """
+    if sys.version_info < (3, 12) and _has_pidfds():
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())  # the policy does so for later loops only
+        asyncio.set_child_watcher(watcher)
+
+
+def _has_pidfds() -> bool:
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
