@@ -18,7 +18,8 @@ from ..broker.lease import Session
 from ..broker.limits import Limits
 from ..broker.run import Run
 from ..changes import QUEUE_RUN
-from ..processes.runners import STARTING, Runner, is_frozen, mend, uncollected
+from ..processes.runner import Runner
+from ..processes.runners import STARTING, uncollected
 from ..turn.turn import Turn
 from .failures import cannot
 
@@ -169,14 +170,14 @@ def stalled(run: Run, runner: Runner | None) -> str:
     """Why its runner was given up and what to do; empty while it was not."""
     if runner is None or not runner.stalled or not (run.active or uncollected(run)):
         return ""
-    return f"{runner.stalled}; {mend(run)}"
+    return f"{runner.why_stalled}; {runner.remedy()}"
 
 
 def hindered(run: Run, runner: Runner | None) -> str:
     """What keeps its runner, which was not given up; empty when nothing does."""
     if runner is None or not runner.lives or not (run.active or uncollected(run)):
         return ""
-    if runner.process is not None and is_frozen(runner):
+    if runner.process is not None and runner.frozen:
         return f"its runner is stopped by a signal: `kill -CONT {runner.process.pid}`"
     since = runner.waits_since
     if since is not None and time.monotonic() - since > PATIENCE_S and not runner.trouble:

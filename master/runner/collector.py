@@ -1,4 +1,4 @@
-"""What a run has brought, on its way to `collect()`: one result at a time, in their order."""
+"""Calls `collect()` with the results of a run: one at a time, in the order of completion."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from queue_manager import codec
 from queue_manager.wire.messages import Collect, Collected, Page
 from queue_manager.wire.records import UNTIL_END, Ended
 
-from .job_errors import JOB_ERRORS, Complaints
+from .job_errors import JOB_ERRORS, JobErrors
 from .reporting import Reporter
-from .session import Wire
+from .session import RunnerSession
 
 TELL_S = 0.04
-"""With as long again until the master has saved it: after a crash at most 0.1 s repeat."""
+"""How often the collector tells the master how far it is. The master saves that within another
+0.04 s, so after a crash at most the last 0.1 s of calls repeat."""
 
 MANY, GATHER_S = 16, 0.01
-"""A page of fewer outcomes costs master and runner more than what is on it: the next one is asked
-for so much later. What comes behind a pause finds the request waiting, and is collected at once."""
+"""A page of fewer outcomes costs master and runner more than the outcomes do. Behind such a page
+the collector asks for the next one so much later. A result that comes after a pause finds the
+request waiting, and is collected at once."""
 
 
-def ask_page(wire: Wire, run: int, after: int) -> Future[Page]:
+def ask_page(session: RunnerSession, run: int, after: int) -> Future[Page]:
     """Ask for the outcomes of a run behind a sequence number."""
-    return wire.request(lambda seq: Collect(seq, run, after), Page)
+    return session.request(lambda seq: Collect(seq, run, after), Page)
 
 
 def pairs(ended: Ended, body: bytes, skip: int = 0) -> Iterator[tuple[Any, Any]]:
@@ -49,33 +51,33 @@ class Collector:
     """Gives every outcome to `collect()`, one at a time, in order of completion.
 
     Args:
-        collect: None where a job has none, which only waits for the end.
-        after: the sequence number up to which all was collected before.
-        into: how many results of the outcome behind that were, too.
-        reporter: reports in the same thread, so never while `collect()` runs.
+        collect: the job's function; None if it has none, and the collector only waits for the end.
+        after: the sequence number up to which everything was collected before.
+        into: how many results of the next outcome were collected, too.
+        reporter: reports in the same thread, so `collect()` never runs meanwhile.
     """
 
     def __init__(
         self,
-        wire: Wire,
+        session: RunnerSession,
         run: int,
         collect: Callable[[Any, Any], Any] | None,
         after: int,
         into: int,
-        complaints: Complaints,
+        errors: JobErrors,
         reporter: Reporter,
     ) -> None:
-        self._wire = wire
+        self._session = session
         self._run = run
         self._collect = collect
         self._after, self._into = after, into
         self._told = (after, into)
         self._due = 0.0
-        self._complaints = complaints
+        self._errors = errors
         self._reporter = reporter
 
     def collect_all(self) -> Page:
-        """Until the run has ended and everything was collected; returns the last page."""
+        """Collect until the run has ended and everything was collected. Returns the last page."""
         wait = self._reporter.wait
         page = wait(self._ask(self._after if self._collect is not None else UNTIL_END))
         while True:
@@ -93,17 +95,17 @@ class Collector:
             page = wait(following)
 
     def _ask(self, after: int) -> Future[Page]:
-        return ask_page(self._wire, self._run, min(after, UNTIL_END))
+        return ask_page(self._session, self._run, min(after, UNTIL_END))
 
     def _collect_range(self, ended: Ended, body: bytes) -> None:
         collect, clock = self._collect, time.monotonic
-        assert collect is not None  # else there is nothing behind what was asked for
+        assert collect is not None  # without it the master is asked for no outcomes
         for payload, result in pairs(ended, body, self._into):
             try:
                 check_pair(payload, result)
                 collect(payload, result)
             except JOB_ERRORS as error:
-                self._complaints.note("collect", error)
+                self._errors.note("collect", error)
             self._into += 1
             if clock() >= self._due:
                 self.tell()
@@ -111,9 +113,9 @@ class Collector:
         self._after, self._into = ended.seq, 0
 
     def tell(self) -> None:
-        """Say how far it is; after a crash what was not said is collected again."""
+        """Tell the master how far it is. After a crash the rest is collected again."""
         self._due = time.monotonic() + TELL_S
-        reached, errors = (self._after, self._into), self._complaints.take()
+        reached, errors = (self._after, self._into), self._errors.take()
         if reached != self._told or errors:
-            self._wire.send(Collected(self._run, *reached, errors))
+            self._session.send(Collected(self._run, *reached, errors))
             self._told = reached

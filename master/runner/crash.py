@@ -1,4 +1,4 @@
-"""How a runner dies: of an error of the user's code, or of one of ours, and what it says of it."""
+"""How a runner ends by an error of the user's code or of ours, and what it says of that error."""
 
 from __future__ import annotations
 
@@ -10,27 +10,54 @@ import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from queue_manager.errors import ConnectionLostError, QueueError
 from queue_manager.terminal import harmless
 
 log = logging.getLogger("quartermaster.runner")
 
+LOST_MASTER = 75
+"""The exit code of a runner whose session has ended (EX_TEMPFAIL of sysexits.h)."""
+
+BAD_ARGUMENTS = 64
+"""The exit code of a runner whose `tasks()` took its arguments for wrong (EX_USAGE)."""
+
 _OURS = str(Path(__file__).parent)
 
+R = TypeVar("R")
 
-def or_die(function: Callable[..., None], *args: Any) -> None:
-    """An error ends the process, in one line or with the traceback of the user's code."""
+
+class BadArgumentsError(Exception):
+    """`tasks()` raised a ValueError before it yielded anything. That error is the cause."""
+
+
+def blame_arguments(call: Callable[[], R]) -> R:
+    """The result of a call.
+
+    Raises:
+        BadArgumentsError: the call raised a ValueError.
+    """
+    try:
+        return call()
+    except ValueError as error:
+        raise BadArgumentsError from error
+
+
+def exit_on_error(function: Callable[..., None], *args: Any) -> None:
+    """Call a function. An error ends the process with one line, or with the user's traceback."""
     try:
         function(*args)
     except ConnectionLostError:
-        os._exit(75)
+        os._exit(LOST_MASTER)
     except BaseException as error:
+        code = 1
+        if isinstance(error, BadArgumentsError) and error.__cause__ is not None:
+            code, error = BAD_ARGUMENTS, error.__cause__
         try:
             _say(error)
-        finally:  # the job may have closed or replaced what it is said to
-            os._exit(1)
+        finally:  # the job may have closed or replaced the stream
+            os._exit(code)
 
 
 def flush_output() -> None:
@@ -43,20 +70,20 @@ def _say(error: BaseException) -> None:
     if isinstance(error, QueueError):
         log.error("%s", error)
     else:
-        print(harmless(told(error)), end="", file=sys.stderr or sys.__stderr__)
+        print(harmless(described(error)), end="", file=sys.stderr or sys.__stderr__)
     flush_output()
 
 
-def told(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """The traceback from the user's first frame on, however odd the exception is."""
     try:
-        return "".join(traceback.format_exception(type(error), error, below_ours(error)))
+        return "".join(traceback.format_exception(type(error), error, user_traceback(error)))
     except BaseException:  # such as a SyntaxError with a text in the place of its column
-        frames = "".join(traceback.format_tb(below_ours(error)))
+        frames = "".join(traceback.format_tb(user_traceback(error)))
         return f"{frames}{type(error).__name__}: (it cannot be shown)\n"
 
 
-def below_ours(error: BaseException) -> types.TracebackType | None:
+def user_traceback(error: BaseException) -> types.TracebackType | None:
     """The traceback from the user's first frame on; all of it when there is none."""
     trace = error.__traceback__
     while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == _OURS:

@@ -1,4 +1,4 @@
-"""What `tasks()` of a run gives, on its way to the master: in blocks, a few submits ahead."""
+"""Sends what `tasks()` of a run gives to the master, in blocks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from queue_manager.wire.limits import PART_BYTES
 from queue_manager.wire.messages import Accepted, SubmitTasks, TasksEnded
 from queue_manager.wire.records import NewBlock, encoded_bytes
 
-from .crash import or_die
-from .session import Wire
+from .crash import exit_on_error
+from .session import RunnerSession
 
 FLUSH_S = 0.02
 SUBMITS_ON_THE_WAY = 4
@@ -25,8 +25,8 @@ BLOCKS_A_SUBMIT = 4
 class Feeder:
     """Takes the inputs from `tasks()` and submits them, a few submits ahead of their answers."""
 
-    def __init__(self, wire: Wire, run: int, max_bytes: int) -> None:
-        self._wire = wire
+    def __init__(self, session: RunnerSession, run: int, max_bytes: int) -> None:
+        self._session = session
         self._run = run
         self._batching = Batching(max_bytes)
         self._blocks: list[NewBlock] = []
@@ -35,13 +35,13 @@ class Feeder:
         self._over = threading.Event()
 
     def feed(self, inputs: Iterator[Any], skip: int) -> None:
-        """Submit all inputs; the first `skip` of those without a key were accepted before."""
-        threading.Thread(target=or_die, args=(self._flush_often,), daemon=True).start()
+        """Submit all inputs. The first `skip` inputs without a key were accepted before."""
+        threading.Thread(target=exit_on_error, args=(self._flush_often,), daemon=True).start()
         try:
             self._take(inputs, skip)
         finally:
-            self._finish()  # also what came before an error of `tasks()`
-        self._wire.request(lambda seq: TasksEnded(seq, self._run), Accepted).result()
+            self._finish()  # inputs before an error of `tasks()` are submitted, too
+        self._session.request(lambda seq: TasksEnded(seq, self._run), Accepted).result()
 
     def _take(self, inputs: Iterator[Any], skip: int) -> None:
         add, lock, blocks = self._batching.add, self._lock, self._blocks
@@ -64,7 +64,7 @@ class Feeder:
             self._on_the_way.popleft().result()
 
     def _flush_often(self) -> None:
-        """A generator that takes its time must not hold back what it has yielded."""
+        """A slow generator must not hold back what it has yielded."""
         while not self._over.wait(FLUSH_S):
             with self._lock:
                 self._flush()
@@ -79,11 +79,11 @@ class Feeder:
     def _submit(self) -> None:
         blocks = list(self._blocks)
         self._blocks.clear()
-        for sent in _portions(blocks):
-            self._send(sent)
+        for portion in _portions(blocks):
+            self._send(portion)
 
-    def _send(self, sent: list[NewBlock]) -> None:
-        answer = self._wire.request(lambda seq: SubmitTasks(seq, self._run, sent), Accepted)
+    def _send(self, blocks: list[NewBlock]) -> None:
+        answer = self._session.request(lambda seq: SubmitTasks(seq, self._run, blocks), Accepted)
         self._on_the_way.append(answer)
         while self._on_the_way and (
             self._on_the_way[0].done() or len(self._on_the_way) > SUBMITS_ON_THE_WAY
@@ -93,13 +93,13 @@ class Feeder:
 
 def _portions(blocks: list[NewBlock]) -> list[list[NewBlock]]:
     """Blocks, cut so that each submit fits in a frame."""
-    found: list[list[NewBlock]] = []
-    room = 0
+    portions: list[list[NewBlock]] = []
+    room_bytes = 0
     for block in blocks:
         size_bytes = encoded_bytes(block)
-        if not found or size_bytes > room:
-            found.append([])
-            room = PART_BYTES
-        found[-1].append(block)
-        room -= size_bytes
-    return found
+        if not portions or size_bytes > room_bytes:
+            portions.append([])
+            room_bytes = PART_BYTES
+        portions[-1].append(block)
+        room_bytes -= size_bytes
+    return portions

@@ -1,4 +1,4 @@
-"""The end of a run in its runner: `finish()` with all its results, once all was collected."""
+"""Calls `finish()` with all results of a run, when the run has ended and all was collected."""
 
 from __future__ import annotations
 
@@ -8,48 +8,51 @@ from typing import Any
 from queue_manager.errors import ProtocolError
 
 from .collector import ask_page, check_pair, pairs
-from .job_errors import JOB_ERRORS, Complaints
-from .session import Wire
+from .job_errors import JOB_ERRORS, JobErrors
+from .session import RunnerSession
 
 
-def results(wire: Wire, run: int, last: int, complaints: Complaints) -> Iterator[tuple[Any, Any]]:
+def results(
+    session: RunnerSession, run: int, last: int, errors: JobErrors
+) -> Iterator[tuple[Any, Any]]:
     """(payload, result) of every done task of a run, in order of completion.
 
-    No more than two pages are in memory. last: the sequence number of its last outcome; what a
-    retry brings behind that is left to the next end. A pair that can't be decoded is left out, and
-    is a complaint.
+    At most two pages are in memory. A pair that can't be decoded is left out and counted as an
+    error.
+
+    Args:
+        last: the sequence number of the last outcome. Outcomes behind it, which a retry brings, are
+            for the `finish()` of the next end.
     """
     after = 0
-    asked = ask_page(wire, run, after) if last else None
+    asked = ask_page(session, run, after) if last else None
     while asked is not None:
         page, asked = asked.result(), None
         if page.last < last:
-            asked = ask_page(wire, run, page.last)  # it comes while this one is used
+            asked = ask_page(session, run, page.last)  # arrives while this page is used
         for ended in page.outcomes:
             if ended.seq <= last:
-                yield from _readable(pairs(ended, page.bodies[ended.first]), complaints)
+                yield from _readable(pairs(ended, page.bodies[ended.first]), errors)
 
 
-def _readable(
-    found: Iterator[tuple[Any, Any]], complaints: Complaints
-) -> Iterator[tuple[Any, Any]]:
-    for payload, result in found:
+def _readable(results: Iterator[tuple[Any, Any]], errors: JobErrors) -> Iterator[tuple[Any, Any]]:
+    for payload, result in results:
         try:
             check_pair(payload, result)
         except ProtocolError as error:
-            complaints.note("finish", error)
+            errors.note("finish", error)
         else:
             yield payload, result
 
 
 def call_finish(
     finish: Callable[..., Any],
-    found: Iterator[tuple[Any, Any]],
+    results: Iterator[tuple[Any, Any]],
     arguments: Mapping[str, Any],
-    complaints: Complaints,
+    errors: JobErrors,
 ) -> None:
-    """Call it once. An exception is one more complaint, and no reason to call it again."""
+    """Call `finish()` once. An exception is counted, and is no reason for another call."""
     try:
-        finish(found, **arguments)
+        finish(results, **arguments)
     except JOB_ERRORS as error:
-        complaints.note("finish", error)
+        errors.note("finish", error)

@@ -1,37 +1,37 @@
-"""Exceptions of a job's functions in its runner: a few are shown, all are counted."""
+"""Exceptions of a job's functions in its runner: all are counted, the first ones are shown."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 
-from .crash import told
+from .crash import described
 
 log = logging.getLogger("quartermaster.runner")
 
 SHOWN = 3
 
 JOB_ERRORS = BaseException
-"""What a function of a job may raise: none of it ends the process, which is ours.
+"""What a function of a job may raise. None of it ends the runner, which is ours.
 
-`asyncio.CancelledError` is one of those that are no `Exception`, and a job's own may be, too."""
+A job may raise `asyncio.CancelledError` or an exception of its own that is no `Exception`."""
 
 
-class Complaints:
-    """What the functions of one job have raised."""
+class JobErrors:
+    """Counts what the functions of one job raise."""
 
     def __init__(self) -> None:
-        self._untold = 0
-        self._seen: Counter[str] = Counter()
+        self._new = 0
+        self._by_function: Counter[str] = Counter()
 
     def note(self, function: str, error: BaseException) -> None:
-        """One more. It is shown with the user's part of the traceback."""
-        self._untold += 1
-        self._seen[function] += 1
-        if self._seen[function] <= SHOWN:
-            log.warning("%s() failed:\n%s", function, told(error))
+        """Count one error, and show it with the user's part of the traceback."""
+        self._new += 1
+        self._by_function[function] += 1
+        if self._by_function[function] <= SHOWN:
+            log.warning("%s() failed:\n%s", function, described(error))
 
     def take(self) -> int:
-        """How many there were since it was last asked."""
-        count, self._untold = self._untold, 0
+        """How many errors there were since the last call."""
+        count, self._new = self._new, 0
         return count

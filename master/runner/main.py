@@ -1,7 +1,7 @@
 """The runner of one run, a process of its own: `tasks()`, `collect()`, `report()`, `finish()`.
 
-A client on the same wire as everybody. The event loop owns the connection in a thread; `tasks()`
-runs in another, the rest in the main one, so that neither waits for the other.
+It is a client on the same wire as everybody. One thread owns the connection, another one runs
+`tasks()`, and the main thread runs the rest, so neither waits for the other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 from queue_manager.errors import BadJobError
@@ -31,17 +33,23 @@ from queue_manager.wire.messages import (
 from queue_manager.wire.records import NOBODY_COLLECTS
 
 from .collector import Collector
-from .crash import flush_output, or_die
+from .crash import blame_arguments, exit_on_error, flush_output
 from .feeder import Feeder
 from .finishing import call_finish, results
-from .job_errors import Complaints
+from .job_errors import JobErrors
 from .reporting import Reporter
-from .session import Wire
+from .session import RunnerSession
 
 
 def _inputs(job: Job, words: list[str]) -> Iterator[Any]:
+    """What `tasks()` gives.
+
+    Raises:
+        BadArgumentsError: `tasks()` raised a ValueError.
+        BadJobError: it gives nothing that can be iterated over.
+    """
     arguments = parse_arguments(words, job.tasks)
-    inputs = () if job.tasks is None else job.tasks(**arguments)
+    inputs = () if job.tasks is None else blame_arguments(partial(job.tasks, **arguments))
     try:
         return iter(inputs)
     except TypeError:
@@ -49,48 +57,61 @@ def _inputs(job: Job, words: list[str]) -> Iterator[Any]:
         raise BadJobError(f"{job.name}: tasks() returned {kind}: it must yield payloads") from None
 
 
+def _begun(inputs: Iterator[Any]) -> Iterator[Any]:
+    """The same inputs, after the first was made.
+
+    Raises:
+        BadArgumentsError: a ValueError came instead of the first one.
+    """
+    first = blame_arguments(lambda: list(islice(inputs, 1)))
+    return chain(first, inputs)
+
+
+def _feed(feeder: Feeder, inputs: Iterator[Any], accepted: int) -> None:
+    feeder.feed(_begun(inputs), accepted)
+
+
 def run_run(number: int, settings: Settings, authkey: bytes) -> None:
-    """Feed and collect one run until it is over."""
-    wire = Wire(settings, authkey)
-    opened = wire.request(lambda seq: OpenRun(seq, number), RunOpened).result()
+    """Feed and collect one run until it has ended."""
+    session = RunnerSession(settings, authkey)
+    opened = session.request(lambda seq: OpenRun(seq, number), RunOpened).result()
     job = load_job(opened.job, settings.jobs_folder)
     feeding = threading.Thread(target=lambda: None)
     if not opened.ended:
-        feeder = Feeder(wire, number, settings.queue_max_bytes)
-        inputs = _inputs(job, opened.words)
-        feeding = threading.Thread(target=or_die, args=(feeder.feed, inputs, opened.accepted))
-        feeding.daemon = True
+        feeder = Feeder(session, number, settings.queue_max_bytes)
+        what = (_feed, feeder, _inputs(job, opened.words), opened.accepted)
+        feeding = threading.Thread(target=exit_on_error, args=what, daemon=True)
     feeding.start()
     if job.collect is job.finish is job.report is None:
         feeding.join()
-        _nobody_collects(wire, number)
+        _nobody_collects(session, number)
     else:
-        _collect_and_finish(wire, number, opened, job)
+        _collect_and_finish(session, number, opened, job)
         feeding.join()
 
 
-def _collect_and_finish(wire: Wire, run: int, opened: RunOpened, job: Job) -> None:
-    complaints = Complaints()
-    reporter = Reporter(wire, run, job.report, complaints)
+def _collect_and_finish(session: RunnerSession, run: int, opened: RunOpened, job: Job) -> None:
+    errors = JobErrors()
+    reporter = Reporter(session, run, job.report, errors)
     reached = opened.collected, opened.into
-    collector = Collector(wire, run, job.collect, *reached, complaints, reporter)
+    collector = Collector(session, run, job.collect, *reached, errors, reporter)
     end = collector.collect_all()
     reporter.say_last()
     if job.finish is not None:
         arguments = finish_arguments(job.finish, job.tasks, opened.words)
-        call_finish(job.finish, results(wire, run, end.last, complaints), arguments, complaints)
+        call_finish(job.finish, results(session, run, end.last, errors), arguments, errors)
     collector.tell()
     ended_at = end.ended_at or 0.0
-    wire.request(lambda seq: Finished(seq, run, ended_at), Accepted).result()
+    session.request(lambda seq: Finished(seq, run, ended_at), Accepted).result()
 
 
-def _nobody_collects(wire: Wire, run: int) -> None:
-    wire.send(Collected(run, NOBODY_COLLECTS))
-    wire.request(lambda seq: Collect(seq, run, NOBODY_COLLECTS), Page).result()
+def _nobody_collects(session: RunnerSession, run: int) -> None:
+    session.send(Collected(run, NOBODY_COLLECTS))
+    session.request(lambda seq: Collect(seq, run, NOBODY_COLLECTS), Page).result()
 
 
 def _handed_key() -> bytes:
-    """The key that the master writes to stdin; then there is nothing more to read, for nobody."""
+    """The key that the master writes to stdin. The job's code can read nothing from stdin then."""
     key = sys.stdin.buffer.read()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
@@ -102,9 +123,9 @@ def main() -> None:
     forgive_prints()  # of the job's functions
     log_to(logging.StreamHandler())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    or_die(run_run, int(sys.argv[1]), load_settings(), _handed_key())
+    exit_on_error(run_run, int(sys.argv[1]), load_settings(), _handed_key())
     flush_output()
-    os._exit(0)  # the threads of the wire are not waited for
+    os._exit(0)  # the session's thread never ends by itself
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a job's `report()` says of its run, every few seconds, in the thread that collects."""
+"""Calls `report()` of a job every few seconds, in the thread that collects."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from queue_manager.job.contract import Counts
 from queue_manager.terminal import harmless
 from queue_manager.wire.messages import AskStatus, Page, Status
 
-from .job_errors import JOB_ERRORS, Complaints
-from .session import Wire
+from .job_errors import JOB_ERRORS, JobErrors
+from .session import RunnerSession
 
 EVERY_S = 5.0
 PACE_S = 30.0
-"""So far back goes the rate of `Counts`."""
+"""The rate of `Counts` is that of the last 30 s."""
 
 
 class Pace:
-    """How fast tasks have ended lately."""
+    """How fast tasks have ended in the last `PACE_S`."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
     def per_s(self, now: float, ended: int) -> float | None:
-        """How many end a second; None while that is not known.
+        """How many tasks end a second; None while that is not known.
 
-        ended: how many have by now; fewer than before after a retry. now: monotonic seconds.
+        Args:
+            now: monotonic seconds.
+            ended: how many tasks have ended by now. After a retry that is fewer than before.
         """
         self._seen.append((now, ended))
         while len(self._seen) > 2 and now - self._seen[1][0] >= PACE_S:
@@ -41,24 +43,28 @@ class Pace:
 
 
 class Reporter:
-    """Calls `report()` of one run. report: None where the job has none, which does nothing."""
+    """Calls `report()` of one run.
+
+    Args:
+        report: the job's function; None if it has none, and the reporter does nothing.
+    """
 
     def __init__(
         self,
-        wire: Wire,
+        session: RunnerSession,
         run: int,
         report: Callable[[Counts], Any] | None,
-        complaints: Complaints,
+        errors: JobErrors,
     ) -> None:
-        self._wire = wire
+        self._session = session
         self._run = run
         self._report = report
-        self._complaints = complaints
+        self._errors = errors
         self._pace = Pace()
         self._due = time.monotonic() + EVERY_S
         self._said: Counts | None = None
         if report is not None:
-            self._counts()  # the rate goes from here
+            self._counts()  # the rate counts from here
 
     def wait(self, asked: Future[Page]) -> Page:
         """Wait for a page, and report meanwhile."""
@@ -70,20 +76,20 @@ class Reporter:
         return asked.result()
 
     def look(self) -> None:
-        """Report if it is time to, and anything has changed since the last one."""
+        """Report if a report is due and anything has changed since the last one."""
         if self._report is not None and time.monotonic() >= self._due:
             counts = self._counts()
             if _unpaced(counts) != self._said:
                 self._say(self._report, counts)
 
     def say_last(self) -> None:
-        """Report once more, now that the run has ended."""
+        """Report once more, when the run has ended."""
         if self._report is not None:
             self._say(self._report, self._counts())
 
     def _counts(self) -> Counts:
         """How the run is now."""
-        status = self._wire.request(lambda seq: AskStatus(seq, self._run), Status).result()
+        status = self._session.request(lambda seq: AskStatus(seq, self._run), Status).result()
         self._due = time.monotonic() + EVERY_S
         run = status.runs[0]
         left = run.waiting + run.leased + run.delayed
@@ -98,12 +104,12 @@ class Reporter:
             text = report(counts)
             if text:
                 line = " ".join(str(text).splitlines())
-                # Not where collect() prints: those may be results, and a progress bar is here.
+                # To stderr: collect() may print results to stdout, and a progress bar is on stderr.
                 print(harmless(line), file=sys.stderr, flush=True)
         except JOB_ERRORS as error:
-            self._complaints.note("report", error)
+            self._errors.note("report", error)
 
 
 def _unpaced(counts: Counts) -> Counts:
-    """What changes only when something has happened."""
+    """The counts without rates, which change although nothing happens."""
     return replace(counts, left_s=None, per_s=None)

@@ -1,4 +1,4 @@
-"""The runner's session, usable from plain threads: the loop that owns it runs in one of its own."""
+"""The runner's session for plain threads: the loop that owns it runs in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from queue_manager.settings import Settings
 from queue_manager.wire.messages import Hello, Request
 from queue_manager.wire.tls import client_mode
 
+from .crash import LOST_MASTER
+
 log = logging.getLogger("quartermaster.runner")
 
 R = TypeVar("R")
 
 
-class Wire:
-    """The session of a runner."""
+class RunnerSession:
+    """The session of a runner with the master. When it is lost, the process ends."""
 
     def __init__(self, settings: Settings, authkey: bytes) -> None:
         self._loop = asyncio.new_event_loop()
@@ -35,7 +37,7 @@ class Wire:
         self._submit(self._link.wait_up()).result()
 
     def request(self, make: Callable[[int], Request], answer: type[R]) -> Future[R]:
-        """Send a request now; the future has the answer."""
+        """Send a request now. The future gets the answer."""
         return self._submit(self._link.request(make, answer))
 
     def send(self, message: Request) -> None:
@@ -46,15 +48,15 @@ class Wire:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._link.run())
-        except BaseException:  # else whoever waits for an answer would wait for ever
+        except BaseException:  # else a thread that waits for an answer would wait for ever
             log.exception("an error of ours in the session with the master")
-        os._exit(75)
+        os._exit(LOST_MASTER)
 
     def _submit(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
 
 def _lost(reason: str) -> None:
-    # What is on disk rules: begin anew from there, as after any other death.
+    # The next runner begins from what is on disk, as after any other death.
     log.warning("lost the master (%s)", reason)
-    os._exit(75)
+    os._exit(LOST_MASTER)

@@ -47,7 +47,8 @@ from ..jobs.versions import JobFiles, Versions
 from ..observe.failures import FailureLog
 from ..observe.status import StatusBook
 from ..processes.child_watcher import watch_children_by_pidfd
-from ..processes.runners import Runner, Runners, uncollected
+from ..processes.runner import Runner
+from ..processes.runners import Runners, uncollected
 from ..stock import ResultQueue, Rounds, StockSession, StockSessions, TaskQueue
 from ..stock.delivery import Delivery
 from ..store.sqlite.engine import SqliteStore

@@ -78,6 +78,16 @@ def test_what_was_yielded_before_an_error_is_run(master: Master) -> None:
     assert len(master.results(run)) == 5
 
 
+def test_a_value_error_before_the_first_task_may_be_an_arguments_fault(master: Master) -> None:
+    early = master.submit("particular", "out=/nowhere")
+    late = master.submit("particular", "out=/nowhere", "late=yes")
+    line = master.process.says(rf"run {early} \(particular\) is stalled", 60.0)
+    assert "ValueError: out='/nowhere' is not writable" in line
+    assert f"if an argument is wrong, `qm cancel {early}` and submit it again" in line
+    line = master.process.says(rf"run {late} \(particular\) is stalled", 60.0)
+    assert f"; mend jobs/particular.py, or `qm retry {late}`" in line
+
+
 def test_tasks_that_gives_nothing_to_iterate_over_is_one_line(master: Master) -> None:
     master.submit("not_iterable")
     master.process.says("not_iterable: tasks.. returned int: it must yield payloads")

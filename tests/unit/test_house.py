@@ -33,7 +33,7 @@ ROOMS = {
     "master.broker": {*RECORDS},
     "master.store": {*RECORDS},
     "master.turn": {"master.broker", "master.store", *RECORDS},
-    "master.processes": {"master.broker", "master.turn", *RECORDS},
+    "master.processes": {"master.broker", "master.runner", "master.turn", *RECORDS},
     "master.jobs": {"master.broker", "master.turn", *RECORDS, "master.processes"},
     "master.observe": {"master.broker", "master.turn", *RECORDS, "master.processes"},
     "master.stock": {"master.broker", "master.turn", *RECORDS, "master.observe"},

@@ -18,7 +18,8 @@ from master.broker import Broker
 from master.broker.run import Run
 from master.changes import Changes
 from master.observe.status import ENDED_RUNS, PAGE_BYTES, StatusBook
-from master.processes.runners import Runner, Runners
+from master.processes.runner import Runner, RunnerState
+from master.processes.runners import Runners
 from master.store.sqlite.engine import SqliteStore
 from master.turn.run_lookup import find_run, recall
 from master.turn.turn import Turn
@@ -248,7 +249,8 @@ def test_of_a_runner_whose_run_has_ended_nothing_stays() -> None:
     runs = [Run(n, "job", [], None, RunOptions(), 0.0, state="done") for n in (1, 2, 3)]
     done, stalled, gone = (Runner(run) for run in runs)
     runners.all = {1: done, 2: stalled, 3: gone}
-    done.over, stalled.stalled, gone.stalled = True, "it died", "it died"
+    done.state, stalled.state = RunnerState.ENDED, RunnerState.STALLED
+    gone.state = RunnerState.STALLED
     for run in runs:
         runners.run_ended(run)
     assert list(runners.all) == [2, 3], "that one was given up is told, and tried again"

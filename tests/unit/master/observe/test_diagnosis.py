@@ -14,7 +14,8 @@ from master.broker.strays import Stray
 from master.changes import GroupRecord
 from master.observe import diagnosis
 from master.observe.diagnosis import OLD_LEASE_S, PATIENCE_S, Reasons, Waits, next_due, stalled
-from master.processes.runners import Runner
+from master.processes.runner import Runner, RunnerState
+from master.runner.crash import BAD_ARGUMENTS
 from master.stock.sessions import Round, StockSession, Taken
 from queue_manager.job.tags import split_tags
 from queue_manager.wire.records import GroupLimit, RunOptions
@@ -352,11 +353,21 @@ def test_what_holds_up_the_whole_master_is_not_said_of_each_run(rig: Rig) -> Non
 
 def test_a_stalled_run_says_how_to_go_on_without_any_restart(rig: Rig) -> None:
     run = rig.run(4)
-    runner = Runner(run, stalled="its runner was killed by SIGSEGV 5 times without progress")
-    assert stalled(run, runner) == f"{runner.stalled}; mend jobs/job.py, or `qm retry 4`"
+    died = "its runner was killed by SIGSEGV 5 times without progress"
+    runner = Runner(run, state=RunnerState.STALLED, exit_code=-11, why_stalled=died)
+    assert stalled(run, runner) == f"{died}; mend jobs/job.py, or `qm retry 4`"
     assert stalled(run, Runner(run)) == ""
     run.state = "cancelled"
     assert stalled(run, runner) == ""
+
+
+def test_a_run_whose_tasks_refused_its_arguments_says_both_ways_on(rig: Rig) -> None:
+    run = rig.run(4)
+    runner = Runner(run, state=RunnerState.STALLED, exit_code=BAD_ARGUMENTS, why_stalled="it died")
+    assert stalled(run, runner) == (
+        "it died; if an argument is wrong, `qm cancel 4` and submit it again with another one;"
+        " else mend jobs/job.py, or `qm retry 4`"
+    )
 
 
 def test_a_reason_is_logged_once_while_it_lasts_and_again_when_it_comes_back(

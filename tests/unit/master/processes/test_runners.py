@@ -13,7 +13,8 @@ from master.broker.run import Run
 from master.observe import diagnosis
 from master.observe.diagnosis import hindered, stalled
 from master.processes import runners as room
-from master.processes.runners import STARTING, Runner, Runners
+from master.processes.runner import Runner, RunnerState
+from master.processes.runners import STARTING, Runners
 from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
 
 DEADLINE_S = 10.0
@@ -41,7 +42,7 @@ class Processes:
         monkeypatch.setattr(room, "_FIRST_PAUSE_S", 0.001)
         monkeypatch.setattr(room, "_LONGEST_WAIT_S", 0.002)
 
-    async def _live(self, runner: Runner, ticket: Any) -> int:
+    async def _live(self, runner: Runner) -> int:
         if self.refusals:
             self.refusals -= 1
             raise BlockingIOError(11, "Resource temporarily unavailable")
@@ -68,7 +69,7 @@ def test_a_process_that_the_system_refuses_is_no_death(processes: Processes) -> 
         processes.refusals = 0
         await until(lambda: processes.started)
         assert hindered(run, runner) == ""
-        runner.stopped = True
+        runner.state = RunnerState.STOPPING
         processes.alive[1].set_result(0)
         await until(lambda: runner.over)
 
@@ -85,7 +86,7 @@ def test_a_process_that_ends_before_its_run_is_through_is_a_death(processes: Pro
             assert runners.lives(run)
             processes.alive[1].set_result(0)
         await until(lambda: runner.stalled)
-        assert "had not said that it is done 5 times" in runner.stalled
+        assert "had not said that it is done 5 times" in runner.why_stalled
         assert not runners.lives(run)
         run.exhausted, run.collected = True, NOBODY_COLLECTS
         runners.start(run)
@@ -122,7 +123,7 @@ def test_few_runners_start_at_a_time_and_who_is_waited_for_comes_first(
             runs[5], runners.all[6]
         )
         for runner in runners.all.values():
-            runner.stopped = True
+            runner.state = RunnerState.STOPPING
         for end in processes.alive.values():
             end.set_result(0)
         await until(lambda: not runners._tasks)

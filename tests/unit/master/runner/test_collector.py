@@ -10,9 +10,9 @@ import pytest
 
 from master.runner import collector
 from master.runner.collector import GATHER_S, MANY, Collector
-from master.runner.job_errors import Complaints
+from master.runner.job_errors import JobErrors
 from master.runner.reporting import Reporter
-from master.runner.session import Wire
+from master.runner.session import RunnerSession
 from queue_manager import codec
 from queue_manager.wire.messages import Page
 from queue_manager.wire.records import Ended
@@ -41,15 +41,15 @@ def order_of(pages: list[Page], monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monotonic=lambda: 1000.0, sleep=lambda pause_s: order.append(f"paused {pause_s}")
     )
     monkeypatch.setattr(collector, "time", clock)
-    wire = cast(Wire, SimpleNamespace(request=request, send=lambda _: None))
-    complaints = Complaints()
-    reporter = Reporter(wire, 3, None, complaints)
+    session = cast(RunnerSession, SimpleNamespace(request=request, send=lambda _: None))
+    errors = JobErrors()
+    reporter = Reporter(session, 3, None, errors)
 
     def collect(payload: int, result: str) -> None:
         assert result == f"result {payload}"
         order.append(f"collected {payload}")
 
-    Collector(wire, 3, collect, 0, 0, complaints, reporter).collect_all()
+    Collector(session, 3, collect, 0, 0, errors, reporter).collect_all()
     return order
 
 
@@ -61,11 +61,13 @@ def test_a_result_that_cannot_be_decoded_is_a_complaint_and_the_others_are_colle
     answered.set_result(
         Page(1, [Ended(1, 11, 0, 3, bad)], {11: codec.encode_batch([1, 2, 3])}, 1, True, 1.0)
     )
-    wire = cast(Wire, SimpleNamespace(request=lambda make, answer: answered, send=told.append))
-    complaints = Complaints()
-    reporter = Reporter(wire, 3, None, complaints)
+    session = cast(
+        RunnerSession, SimpleNamespace(request=lambda make, answer: answered, send=told.append)
+    )
+    errors = JobErrors()
+    reporter = Reporter(session, 3, None, errors)
     Collector(
-        wire, 3, lambda *pair: collected.append(pair), 0, 0, complaints, reporter
+        session, 3, lambda *pair: collected.append(pair), 0, 0, errors, reporter
     ).collect_all()
     assert collected == [(1, "a"), (3, "c")]
     assert sum(message.errors for message in told) == 1

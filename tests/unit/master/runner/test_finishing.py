@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from master.runner.finishing import call_finish, results
-from master.runner.job_errors import SHOWN, Complaints
-from master.runner.session import Wire
+from master.runner.job_errors import SHOWN, JobErrors
+from master.runner.session import RunnerSession
 from master.server import pages
 from master.turn.run_lookup import recall
 from queue_manager import codec
@@ -67,8 +67,8 @@ async def ended_run(world: World, tasks: int, last_bad: bool = False) -> Any:
     return run
 
 
-def found(wire: FakeWire, run: Any, last: int) -> Iterator[tuple[Any, Any]]:
-    return results(cast(Wire, wire), run.id, last, Complaints())
+def found(session: FakeWire, run: Any, last: int) -> Iterator[tuple[Any, Any]]:
+    return results(cast(RunnerSession, session), run.id, last, JobErrors())
 
 
 def test_a_pair_that_cannot_be_decoded_is_a_complaint_and_the_others_come() -> None:
@@ -76,10 +76,10 @@ def test_a_pair_that_cannot_be_decoded_is_a_complaint_and_the_others_come() -> N
     page = Page(7, [Ended(1, 11, 0, 3, bad)], {11: codec.encode_batch(list("abc"))}, 1, True, 1.0)
     answered: Future[Page] = Future()
     answered.set_result(page)
-    wire = cast(Wire, SimpleNamespace(request=lambda make, answer: answered))
-    complaints = Complaints()
-    assert list(results(wire, 1, 1, complaints)) == [("a", 1), ("c", 3)]
-    assert complaints.take() == 1
+    session = cast(RunnerSession, SimpleNamespace(request=lambda make, answer: answered))
+    errors = JobErrors()
+    assert list(results(session, 1, 1, errors)) == [("a", 1), ("c", 3)]
+    assert errors.take() == 1
 
 
 @pytest.fixture
@@ -92,15 +92,15 @@ def test_results_are_read_page_by_page_one_ahead_and_each_once(play: Any) -> Non
     async def scene(world: World) -> None:
         run = await ended_run(world, 5)
         world.turn._fresh_behind = {}
-        wire = FakeWire(world)
-        reading = found(wire, run, run.last_seq)
-        assert wire.asked == []
+        session = FakeWire(world)
+        reading = found(session, run, run.last_seq)
+        assert session.asked == []
         payloads = []
         for payload, _ in reading:
             payloads.append(payload)
-            assert len(wire.asked) == min(len(payloads) + 1, 5)
+            assert len(session.asked) == min(len(payloads) + 1, 5)
         assert payloads == [1, 2, 3, 4, 5]
-        assert wire.asked[0] == 0
+        assert session.asked[0] == 0
 
     play(scene)
 
@@ -108,8 +108,12 @@ def test_results_are_read_page_by_page_one_ahead_and_each_once(play: Any) -> Non
 def test_no_results_are_asked_for_where_nothing_was_done(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await ended_run(world, 1, last_bad=True)
-        wire = FakeWire(world)
-        assert (run.state, list(found(wire, run, run.last_seq)), wire.asked) == ("failed", [], [])
+        session = FakeWire(world)
+        assert (run.state, list(found(session, run, run.last_seq)), session.asked) == (
+            "failed",
+            [],
+            [],
+        )
 
     play(scene)
 
@@ -118,14 +122,14 @@ def test_no_results_are_asked_for_where_nothing_was_done(play: Any) -> None:
 def test_what_a_retry_brings_meanwhile_is_left_to_the_next_end(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await ended_run(world, 3, last_bad=True)
-        wire = FakeWire(world)
-        reading = found(wire, run, run.last_seq)
+        session = FakeWire(world)
+        reading = found(session, run, run.last_seq)
         first = next(reading)
         assert await Desk(world).ask(RetryRun(7, run.id)) == Accepted(7, 1)
         await work(world, 1)
         rest = list(reading)
         assert [payload for payload, _ in [first, *rest]] == [1, 2]
-        assert [payload for payload, _ in found(wire, run, run.last_seq)] == [1, 2, 3]
+        assert [payload for payload, _ in found(session, run, run.last_seq)] == [1, 2, 3]
 
     play(scene)
 
@@ -300,23 +304,23 @@ def test_an_exception_is_counted_once_and_shown_from_the_users_frame_on(
         raise error
 
     caplog.set_level(logging.WARNING)
-    complaints = Complaints()
-    call_finish(finish, iter([(1, 1)]), {"out": "x"}, complaints)
+    errors = JobErrors()
+    call_finish(finish, iter([(1, 1)]), {"out": "x"}, errors)
     (record,) = caplog.records
     text = record.getMessage()
     assert text.startswith("finish() failed:\nTraceback")
     assert "test_finishing.py" in text
     assert "finishing.py" not in text.replace("test_finishing.py", "")
-    assert (complaints.take(), complaints.take()) == (1, 0)
+    assert (errors.take(), errors.take()) == (1, 0)
 
 
 def test_only_the_first_complaints_of_each_function_are_shown(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    complaints = Complaints()
+    errors = JobErrors()
     for _ in range(SHOWN + 2):
-        complaints.note("collect", ValueError("x"))
-    complaints.note("finish", ValueError("y"))
+        errors.note("collect", ValueError("x"))
+    errors.note("finish", ValueError("y"))
     assert len(caplog.records) == SHOWN + 1
-    assert complaints.take() == SHOWN + 3
+    assert errors.take() == SHOWN + 3

@@ -11,9 +11,9 @@ import pytest
 
 from master.runner import collector, reporting
 from master.runner.collector import Collector
-from master.runner.job_errors import Complaints
+from master.runner.job_errors import JobErrors
 from master.runner.reporting import EVERY_S, PACE_S, Pace, Reporter
-from master.runner.session import Wire
+from master.runner.session import RunnerSession
 from queue_manager import Counts, codec
 from queue_manager.wire.messages import AskStatus, Page, Status
 from queue_manager.wire.records import Ended, RunStatus
@@ -45,14 +45,14 @@ class FakeWire:
 
 
 class Scene:
-    """A reporter, its wire, and a clock that is moved."""
+    """A reporter, its session, and a clock that is moved."""
 
     def __init__(self, clock: SimpleNamespace, answer: Any = None) -> None:
         self.clock, self.answer = clock, answer
         self.given: list[Counts] = []
-        self.wire = FakeWire()
-        self.complaints = Complaints()
-        self.reporter = Reporter(cast(Wire, self.wire), 3, self.report, self.complaints)
+        self.session = FakeWire()
+        self.errors = JobErrors()
+        self.reporter = Reporter(cast(RunnerSession, self.session), 3, self.report, self.errors)
 
     def report(self, counts: Counts) -> Any:
         self.given.append(counts)
@@ -62,7 +62,7 @@ class Scene:
 
     def later(self, wait_s: float, done: int | None = None) -> None:
         self.clock.now += wait_s
-        self.wire.done = self.wire.done if done is None else done
+        self.session.done = self.session.done if done is None else done
         self.reporter.look()
 
 
@@ -87,7 +87,7 @@ def test_it_is_called_every_few_seconds_while_anything_changes(clock: Any) -> No
     scene.later(EVERY_S, 11)
     scene.later(0.1, 12)
     assert [counts.done for counts in scene.given] == [10, 11]
-    assert scene.wire.asked == 1 + 1 + 5 + 1
+    assert scene.session.asked == 1 + 1 + 5 + 1
 
 
 def test_it_is_called_once_more_at_the_end_whatever_has_changed(clock: Any) -> None:
@@ -111,24 +111,24 @@ def test_an_exception_in_it_is_counted(clock: Any, error: BaseException) -> None
     scene = Scene(clock, error)
     scene.later(EVERY_S, 1)
     scene.later(EVERY_S, 2)
-    assert scene.complaints.take() == 2
+    assert scene.errors.take() == 2
 
 
 def test_without_a_report_nobody_is_asked(clock: Any) -> None:
-    wire = FakeWire()
-    reporter = Reporter(cast(Wire, wire), 3, None, Complaints())
+    session = FakeWire()
+    reporter = Reporter(cast(RunnerSession, session), 3, None, JobErrors())
     clock.now += 2 * EVERY_S
     reporter.look()
     reporter.say_last()
     page: Future[Page] = Future()
     page.set_result(Page(1, [], {}, 0, True))
     assert reporter.wait(page).over
-    assert wire.asked == 0
+    assert session.asked == 0
 
 
 def test_it_is_called_while_a_page_does_not_come(clock: Any) -> None:
     scene = Scene(clock)
-    scene.wire.done = 10
+    scene.session.done = 10
     page = Page(1, [], {}, 0, True)
 
     class Late(Future[Page]):
@@ -157,15 +157,15 @@ def test_it_is_called_between_two_calls_of_collect_in_the_same_thread(clock: Any
     def request(make: Any, answer: type[Any]) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_result(pages.pop())
-        return future if answer is Page else FakeWire.request(scene.wire, make, answer)
+        return future if answer is Page else FakeWire.request(scene.session, make, answer)
 
     def collect(payload: int, result: int) -> None:
         order.append(payload)
-        scene.wire.done = payload
+        scene.session.done = payload
         clock.now += EVERY_S / 2
 
-    wire: Any = SimpleNamespace(request=request, send=scene.wire.send)
-    Collector(wire, 3, collect, 0, 0, scene.complaints, scene.reporter).collect_all()
+    session: Any = SimpleNamespace(request=request, send=scene.session.send)
+    Collector(session, 3, collect, 0, 0, scene.errors, scene.reporter).collect_all()
     assert [one if isinstance(one, int) else "report" for one in order] == [
         1, 2, "report", 3, 4, "report",
     ]  # fmt: skip
@@ -189,14 +189,14 @@ def test_no_time_is_left_when_nothing_is_and_none_is_known_when_nothing_ends(clo
     scene = Scene(clock)
     scene.later(EVERY_S, 10)
     assert (scene.given[-1].per_s, scene.given[-1].left_s) == (2.0, 45.0)
-    scene.wire.tasks += 1
+    scene.session.tasks += 1
     scene.later(2 * PACE_S)
-    scene.wire.tasks += 1
+    scene.session.tasks += 1
     scene.later(EVERY_S, 5)  # dead letters went back
     assert (scene.given[-1].per_s, scene.given[-1].left_s) == (0.0, None)
-    scene.wire.tasks = 5 + 5
-    scene.wire.done = 10
-    scene.wire.request = over(scene.wire.request)  # type: ignore[method-assign]
+    scene.session.tasks = 5 + 5
+    scene.session.done = 10
+    scene.session.request = over(scene.session.request)  # type: ignore[method-assign]
     scene.later(EVERY_S)
     assert scene.given[-1].left_s == 0.0
 
