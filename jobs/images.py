@@ -2,13 +2,14 @@
 
     python -m master run images start=https://example.org/ [pages=1000] [images=0] [depth=5] ...
 
-The files are in out=, by their content; with index.jsonl, which says what is where, and index.html
-to look at. docs/images.md has all arguments. The same command again asks only for what has changed.
+out= has the files by their content, index.jsonl, which says what is where, and index.html to look
+at. docs/images.md has all arguments. The same command again asks only for what has changed.
 """
 
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import socket
 import time
@@ -29,15 +30,15 @@ from jobs.crawl.asked import (
 from jobs.crawl.following import task_of
 from jobs.crawl.keep.totals import Totals
 from jobs.crawl.site import Site, unpacked
-from jobs.crawl.visiting import Visitor
+from jobs.crawl.visit.visitor import Visitor
 from queue_manager import Counts, Limit, Options, Task
 
 OPTIONS = Options(
     attempts=5,
-    timeout_s=300,  # also of a page that is made to keep a parser busy
+    timeout_s=300,  # also for a page that is made to keep a parser busy
     concurrency=16,
-    memory_bytes=768 * 1024 * 1024,  # far more than it takes: the caps are in jobs/crawl
-    # Whoever comes first to a host reads its robots.txt, alone; the result sets the host's limit.
+    memory_bytes=768 * 1024 * 1024,  # far more than a slot takes: jobs/crawl has the limits
+    # Whoever comes first to a host reads its robots.txt, alone. The result sets the host's limit.
     per_group=Limit(at_once=1),
 )
 _VISITORS = 4
@@ -63,9 +64,7 @@ def tasks(
     types: ListOfTypes = ALL_TYPES,
     index: Literal["jsonl", "csv", "sqlite"] = "jsonl",
 ) -> Iterator[Task]:
-    """The start, and what an earlier run has found in `out`: it is asked for only if it changed."""
-    from jobs.crawl.keep.indexing import known
-
+    """The start, and what an earlier run has found: asked for only if it has changed."""
     first = str(start)
     site = Site(
         start=first,
@@ -84,9 +83,15 @@ def tasks(
         max_bytes=max_bytes,
         types=types.names(),
     )
-    for payload in known(site):
+    page = {"kind": "page", "url": first, "site": site.packed()}
+    for payload in itertools.chain(_known(site), [page]):
         yield task_of(site, payload)
-    yield task_of(site, {"kind": "page", "url": first, "site": site.packed()})
+
+
+def _known(site: Site) -> Iterator[dict[str, Any]]:
+    from jobs.crawl.keep.indexing import known  # the runner alone needs it
+
+    return known(site)
 
 
 def _folder(out: str) -> str:
@@ -111,19 +116,19 @@ async def work(payload: dict[str, Any]) -> Any:
         await _make_room()
         name = os.environ.get("WORKER_NAME") or socket.gethostname()
         visitor = _visitors.get(site.run) or Visitor(site, name)
-    _visitors[site.run] = visitor  # the last one: the first is the one that was used least
+    _visitors[site.run] = visitor  # now the last one; the first was used the longest ago
     return await visitor.visit(payload)
 
 
 async def _make_room() -> None:
-    """Runs that this process has long heard nothing of have ended."""
+    """Forget the runs of which this process has heard nothing for the longest time."""
     idle = [run for run, visitor in _visitors.items() if not visitor.visits]
     for run in idle[: max(0, len(_visitors) + 1 - _VISITORS)]:
         await _visitors.pop(run).close()
 
 
 def collect(payload: dict[str, Any], result: dict[str, Any]) -> None:
-    """Count it, for the line that says how far the crawl is."""
+    """Count a result, for the line that says how far the crawl is."""
     _totals.add(result)
 
 

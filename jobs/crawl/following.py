@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import functools
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any
@@ -12,40 +12,38 @@ import msgspec
 from queue_manager import Quota, Task
 
 from .address import host_of
+from .handed import Handed, Link
 from .look.links import Found
 from .look.pictures import TYPES
 from .look.sitemaps import MOST_SITEMAPS
 from .site import Site
 
 PAGE, IMAGE, SHEET, AGAIN = 0, 1, 2, 3
-"""Priorities. What a page refers to goes before more pages: less waits, and more is seen early."""
+"""Priorities. What a page refers to goes before more pages: fewer tasks wait, and people see
+pictures early."""
 
 MOST_BYTES = 3584 * 1024
-"""The follow-ups of one task may take 4 MiB. Links that take more as tasks go through parcels,
-where each takes little more than its address; what is too much even so is left out."""
+"""The follow-ups of one task may take 4 MiB. Links that take more as tasks travel in parcels, where
+each takes little more than its address. Links that are too much even so are left out."""
 
 PARCEL_BYTES = 700 * 1024
-"""So much in one of these: a payload may have 1 MiB."""
+"""The most bytes of a parcel: a payload may have 1 MiB."""
 
-MOST_REMEMBERED = 200_000
-MOST_UNSURE = 2_000
-_OWN_BYTES = 100
 KEY_BYTES = 1_024
 KEY_BEGIN_BYTES = 900
+_OWN_BYTES = 100
+_PRIORITIES = {"page": PAGE, "css": SHEET, "sitemap": SHEET}
 _ENDINGS = tuple(f".{ending}" for ending in (*TYPES, "jpeg", "tif", "apng"))
-
-Link = tuple[str, str, str]
-"""Kind, address and alt text. A picture that a page does not show but links to is `linked`."""
 
 
 class Follower:
     """Makes the follow-ups of one payload.
 
     Args:
-        handed: what need not be handed in again; of none if it is not given.
+        handed: what need not be handed in again. Without it, everything is handed in.
 
     Attributes:
-        left_out: so many links were more than a result can carry.
+        left_out: how many links were more than a result can carry.
     """
 
     def __init__(self, site: Site, payload: dict[str, Any], handed: Handed | None = None) -> None:
@@ -70,14 +68,14 @@ class Follower:
         return self._fresh(links, base) + self._too_long(found, base)
 
     def of_sheet(self, found: Found) -> list[Task]:
-        """What a style sheet leads to: it counts as its page's."""
+        """What a style sheet leads to. Its pictures count as those of its page."""
         links = [("css", sheet, "") for sheet in found.sheets]
         links += [("image", picture, "") for picture in found.pictures]
         base = {"page": self._from.get("page", ""), "depth": self._from.get("depth", 0)}
         return self._fresh(links, base) + self._too_long(found, base)
 
     def of_sitemaps(self, addresses: Iterable[str]) -> list[Task]:
-        """The sitemaps of hosts whose pages are crawled; of none where only the start is."""
+        """The sitemaps of hosts whose pages are crawled; none where only the start is crawled."""
         if not self._site.depth:
             return []
         wanted = [one for one in addresses if self._site.covers(host_of(one))]
@@ -85,15 +83,15 @@ class Follower:
         return [self._made({**base, "url": one}) for one in wanted[:MOST_SITEMAPS]]
 
     def of_parcel(self) -> list[Task]:
-        """What was too much for one result; it may be for this one, too."""
+        """What was too much for one result. It may be too much for this result, too."""
         base = {name: self._from[name] for name in ("page", "depth", "by")}
         links = [(kind, address, alt) for kind, address, alt in self._from["links"]]
         return self._bounded(links, base)[0]
 
     def redirect(self, target: str, hops: list[str]) -> list[Task]:
-        """The address that another one redirects to; no pages of hosts that are not crawled.
+        """The address that another address redirects to. Pages of other hosts are left out.
 
-        Where the start leads to another host, such as with `www.` before it, that one is meant.
+        A start that leads to another host, such as one with `www.` before it, means that host.
         """
         payload = {**self._from, "url": target, "hops": hops}
         payload.pop("known", None)
@@ -106,7 +104,7 @@ class Follower:
         return [self._made(payload)]
 
     def as_page(self) -> list[Task]:
-        """The same address again: its name was that of a picture, and it is a page.
+        """The same address again, as a page: its name was that of a picture.
 
         Nothing if such a page does not belong to the crawl.
         """
@@ -120,7 +118,7 @@ class Follower:
         return [Task(task.payload, key, task.group, PAGE, quota=task.quota)]
 
     def _too_long(self, found: Found, base: dict[str, Any]) -> list[Task]:
-        """A task for each address that is too long: its result says so, it asks for nothing."""
+        """A task for each address that is too long. It asks for nothing; its result tells why."""
         tasks = []
         for address, kind in found.long.items():
             if kind == "page" and not self._site.covers(host_of(address)):
@@ -137,7 +135,7 @@ class Follower:
         return tasks
 
     def _bounded(self, links: list[Link], base: dict[str, Any]) -> tuple[list[Task], list[Link]]:
-        """The tasks, and the links that have one of their own, not one in a parcel."""
+        """The tasks, and the links that have a task each. The other links are in parcels."""
         own = _OWN_BYTES + sum(len(str(value)) for value in (self._packed, base))
         links = self._carried(links)
         size = sum(map(_in_parcel, links))
@@ -167,7 +165,7 @@ class Follower:
             payload["links"] = [list(link) for link in parcel]
             yield Task(payload, key=key_of(f"links {part} of {address}"), priority=AGAIN)
 
-    def _task(self, link: Iterable[str], base: dict[str, Any]) -> Task:
+    def _task(self, link: Link, base: dict[str, Any]) -> Task:
         kind, address, alt = link
         payload: dict[str, Any] = {"kind": kind, "url": address, "site": self._packed, **base}
         if kind == "linked":
@@ -180,46 +178,10 @@ class Follower:
         return task_of(self._site, payload)
 
 
-class Handed:
-    """The addresses that are in the queue for certain, as far as this process knows.
-
-    Most links of a page are those of the page before: they need not be handed in again. A result
-    and its follow-ups are recorded together, so whoever is given a follow-up of a visit knows that
-    all tasks of that visit are. Of that visit only: where its result was lost, the next one may
-    have found something else.
-    """
-
-    def __init__(self) -> None:
-        self._mine = secrets.token_urlsafe(6)
-        self._visits = 0
-        self._recorded: set[str] = set()
-        self._handed: dict[str, list[str]] = {}
-
-    def visit(self) -> str:
-        """A name for one visit, which its follow-ups carry."""
-        self._visits += 1
-        return f"{self._mine}{self._visits}"
-
-    def came_from(self, visit: str) -> None:
-        """A follow-up of that visit was given to this process."""
-        self._recorded.update(self._handed.pop(visit, ()))
-        if len(self._recorded) > MOST_REMEMBERED:
-            self._recorded.clear()
-
-    def fresh(self, links: list[Link]) -> list[Link]:
-        """Those that must be handed in."""
-        recorded = self._recorded
-        return [link for link in links if link[1] not in recorded]
-
-    def hand_in(self, visit: str, links: list[Link]) -> None:
-        """The result of a visit is about to hand in these."""
-        self._handed[visit] = [link[1] for link in links]
-        if len(self._handed) > MOST_UNSURE:
-            del self._handed[next(iter(self._handed))]
-
-
 def key_of(text: str) -> str:
-    """The key of a task by its address; of a long one the beginning, and a hash of all."""
+    """The key of a task by its address. A long address has its beginning, and a hash of all."""
+    if len(text) <= KEY_BYTES and text.isascii():
+        return text
     data = text.encode()
     if len(data) <= KEY_BYTES:
         return text
@@ -231,21 +193,22 @@ def task_of(site: Site, payload: dict[str, Any]) -> Task:
     kind, address = payload["kind"], payload["url"]
     return Task(
         payload,
-        # A link to it makes it a page, too.
+        # An address that is a sitemap may be a page, too, if a page links to it.
         key=key_of(f"sitemap: {address}" if kind == "sitemap" else address),
         group=host_of(address) if site.polite else None,
-        priority={"page": PAGE, "css": SHEET, "sitemap": SHEET}.get(kind, IMAGE),
-        quota=_quota(site, kind),
+        priority=_PRIORITIES.get(kind, IMAGE),
+        quota=_quota(kind, site.pages, site.images),
     )
 
 
-def _quota(site: Site, kind: str) -> Quota | None:
+@functools.lru_cache(maxsize=64)
+def _quota(kind: str, pages: int, images: int) -> Quota | None:
     if kind == "page":
-        return Quota("pages", site.pages)
+        return Quota("pages", pages)
     if kind == "sitemap":
         return Quota("sitemaps", MOST_SITEMAPS)
-    if kind == "image" and site.images:
-        return Quota("images", site.images)
+    if kind == "image" and images:
+        return Quota("images", images)
     return None
 
 
@@ -263,5 +226,5 @@ def _cut(links: list[Link]) -> Iterator[list[Link]]:
 
 
 def _in_parcel(link: Link) -> int:
-    """So many bytes it takes there, at most."""
+    """The most bytes that a link takes in a parcel."""
     return 20 + len(link[1]) + len(link[2]) * 4

@@ -24,7 +24,7 @@ from PIL import Image
 
 from jobs.crawl.fetch import guard
 from jobs.crawl.site import Site
-from jobs.crawl.visiting import Visitor
+from jobs.crawl.visit.visitor import Visitor
 from queue_manager import Reject, Result
 from tests.crawl.hostile_web import Web, picture
 from tests.integration.processes import REPO, Master, Place, eventually

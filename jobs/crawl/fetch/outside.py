@@ -56,6 +56,12 @@ def validator(headers: Mapping[str, str], name: str) -> str:
     return text if fits else ""
 
 
+def validators(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a later run asks by whether an address has changed (RFC 9110, 8.8)."""
+    found = {"etag": validator(headers, "ETag"), "modified": validator(headers, "Last-Modified")}
+    return {name: text for name, text in found.items() if text}
+
+
 def decoded(body: bytes, charset: str | None) -> str | None:
     """A body as text; None if its charset is none that browsers know (WHATWG Encoding)."""
     encoding = webencodings.lookup(charset) if charset and charset.isascii() else None

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobs.crawl.following import AGAIN, IMAGE, PAGE, SHEET, Follower, Handed, key_of, task_of
+from jobs.crawl.following import AGAIN, IMAGE, PAGE, SHEET, Follower, key_of, task_of
+from jobs.crawl.handed import Handed
 from jobs.crawl.look.links import Found
 from jobs.crawl.site import Site, unpacked
 from queue_manager import Quota, Result, Task

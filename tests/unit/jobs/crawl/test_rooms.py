@@ -16,6 +16,17 @@ CRAWL = JOBS / "crawl"
 BELOW = {
     "fetch": {"address"},
     "look": {"address", "fetch"},
+    "visit": {
+        "address",
+        "beside",
+        "fetch",
+        "following",
+        "handed",
+        "keep",
+        "look",
+        "rules",
+        "site",
+    },
     "keep": {"address", "site", "look"},
 }
 """What the modules of a room may import from `jobs/crawl`, beside their own room."""

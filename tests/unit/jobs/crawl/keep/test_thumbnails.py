@@ -19,7 +19,7 @@ from jobs.crawl.keep.files import Store
 from jobs.crawl.keep.thumbnails import EDGE, LARGE_BYTES, LARGE_PIXELS
 from jobs.crawl.look.pictures import MOST_PIXELS, most_pixels
 from jobs.crawl.site import Site
-from jobs.crawl.visiting import Visitor
+from jobs.crawl.visit.visitor import Visitor
 from queue_manager import Result
 
 Make = Callable[..., bytes]

@@ -310,7 +310,7 @@ import sys
 from pathlib import Path
 from jobs.crawl.look.links import links_of
 from jobs.crawl.look.markup import MOST_TAGS
-from jobs.crawl.visiting import PAGE_BYTES
+from jobs.crawl.visit.texts import PAGE_BYTES
 def filled(piece):
     return piece * min(PAGE_BYTES // len(piece), MOST_TAGS // piece.count(b"<"))
 pages = {

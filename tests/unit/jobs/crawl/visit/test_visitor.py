@@ -18,7 +18,9 @@ from jobs.crawl.look.links import Found
 from jobs.crawl.look.pictures import picture_of
 from jobs.crawl.rules import Rules, RulesOfHosts
 from jobs.crawl.site import Site, unpacked
-from jobs.crawl.visiting import LONG_BYTES, Visitor, _ending, _looked
+from jobs.crawl.visit.pictures import ending_of
+from jobs.crawl.visit.texts import LONG_BYTES, looked
+from jobs.crawl.visit.visitor import Visitor
 from queue_manager import Limit, Reject, Result
 
 START = "http://site.test/"
@@ -144,7 +146,7 @@ def test_the_file_of_an_svg_that_may_run_has_a_name_that_runs_nothing(
     incoming.write(body)
     found = picture_of(body)
     assert found is not None
-    name = incoming.keep(_ending(found, incoming))
+    name = incoming.keep(ending_of(found, incoming))
     assert name.partition(".")[2] == ending
     assert (tmp_path / name).read_bytes() == body
 
@@ -158,7 +160,7 @@ def test_what_comes_when_the_quota_of_bytes_is_used_up_is_a_skip(
     site: Callable[..., Site], picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = picture(shade=1), picture(shade=2)
-    monkeypatch.setattr("jobs.crawl.visiting.MEGABYTE", len(first) + 1)
+    monkeypatch.setattr("jobs.crawl.visit.visitor.MEGABYTE", len(first) + 1)
     asked: list[str] = []
 
     async def visit() -> list[Any]:
@@ -249,7 +251,7 @@ def test_a_long_text_is_looked_through_beside_the_event_loop() -> None:
             return Found({"went on": goes_on.wait(10)}, {}, {})  # type: ignore[dict-item]
 
         asyncio.get_running_loop().call_soon(goes_on.set)
-        found = await _looked(waits, b"x" * (LONG_BYTES + 1), None, START)
+        found = await looked(waits, b"x" * (LONG_BYTES + 1), None, START)
         return bool(found.pages["went on"])
 
     assert asyncio.run(look())
@@ -264,7 +266,7 @@ def test_one_long_text_at_a_time_is_looked_through_in_a_process() -> None:
 
     async def look() -> None:
         text = b"x" * (LONG_BYTES + 1)
-        await asyncio.gather(*(_looked(looks, text, None, START) for _ in range(50)))
+        await asyncio.gather(*(looked(looks, text, None, START) for _ in range(50)))
 
     for _ in range(2):
         asyncio.run(look())
