@@ -97,7 +97,7 @@ class Peer(FrameProtocol):
     Args:
         server: what it belongs to.
         where: the other side's address, for people.
-        challenge: what was sent to it; empty when TLS has proved the key already.
+        greeting: what was sent to it first; empty when TLS has proved the key already.
         arrived: called when it has proved the key, and at its end.
 
     Attributes:
@@ -113,17 +113,17 @@ class Peer(FrameProtocol):
         self,
         server: LoopServer,
         where: str,
-        challenge: bytes = b"",
+        greeting: bytes = b"",
         arrived: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(handshake.HANDSHAKE_BYTES)
-        self.encrypted = self.ours = not challenge
+        self.encrypted = self.ours = not greeting
         self.server = server
         self.where = where
         self.name = where
         self.on_read: Callable[[], None] = lambda: None
         self.session: Any = None  # whatever the served objects keep with this connection
-        self._challenge, self._arrived = challenge, arrived
+        self._greeting, self._arrived = greeting, arrived
         self._receive: Callable[[bytes], None] = self._answer_received
         if self.encrypted:
             self._await_request()
@@ -246,7 +246,8 @@ class Peer(FrameProtocol):
         if handshake.is_hello(body):
             self._prove(body)
             return
-        if not handshake.is_answer(self.server.authkey, self._challenge, body):
+        challenge = self._greeting.removeprefix(handshake.CHALLENGE)
+        if not handshake.is_answer(self.server.authkey, challenge, body):
             self.send_frame(handshake.FAILURE)
             self._turn_away("wrong authkey")
             return
@@ -255,7 +256,7 @@ class Peer(FrameProtocol):
 
     def _prove(self, hello: bytes) -> None:
         """Our own client, in clear, checks our proof before it gives its own."""
-        key, greeting = self.server.keys.proof, handshake.CHALLENGE + self._challenge
+        key, greeting = self.server.keys.proof, self._greeting
         self.send_frame(handshake.proof(key, "server", greeting, hello))
 
         def proof_received(body: bytes) -> None:

@@ -81,7 +81,7 @@ class LoopServer:
         self.keys = handshake.stretched(self.authkey, self.salt)
         self.plain_only = mode == "off" or (mode == "auto" and not tls.has_psk())
         self.encrypted_only = mode == "required"
-        self._context = None if self.plain_only else tls.server_context(self.keys.psk, self.salt)
+        self._context = None if self.plain_only else tls.server_context(self.keys.psk)
         self.listener = Listener(address)
         self.address = self.listener.address
         self.stock_frame_bytes = max_bytes + _STOCK_EXTRA_BYTES
@@ -215,22 +215,26 @@ class LoopServer:
     def _begin(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, address: str, where: str
     ) -> None:
-        challenge = handshake.new_challenge(self.salt, encrypts=not self.plain_only)
-        first = handshake.CHALLENGE + challenge
-        if self.encrypted_only:
-            first = handshake.refusal(self.salt)
         try:
             sock.setblocking(False)
             tune(sock)
-            sock.send(frame(first))
+            greeting = self._greeting()
+            sock.send(frame(greeting))
         except OSError:
             sock.close()
             return
         visitor = self._door.enter(address, loop.time())
-        task = loop.create_task(self._welcome(loop, sock, where, challenge, visitor))
+        task = loop.create_task(self._welcome(loop, sock, where, greeting, visitor))
         visitor.send_away = functools.partial(self._crowded_out, where, task.cancel)
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
+
+    def _greeting(self) -> bytes:
+        """The first frame of a connection; there are no two of the same."""
+        if self.encrypted_only:
+            return handshake.refusal(self.salt)
+        challenge = handshake.new_challenge(self.salt, encrypts=not self.plain_only)
+        return handshake.CHALLENGE + challenge
 
     def _crowded_out(self, where: str, end: Callable[[], object]) -> None:
         self.reject(where, "too many have not shown the key, and it is the slowest")
@@ -241,7 +245,7 @@ class LoopServer:
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         where: str,
-        challenge: bytes,
+        greeting: bytes,
         visitor: Visitor,
     ) -> None:
         """Let the first byte decide between a client in clear and one that speaks TLS."""
@@ -251,13 +255,13 @@ class LoopServer:
             async with asyncio.timeout(HANDSHAKE_S):
                 first = await _first_words(loop, sock)
             if first[:1] == _CLIENT_HELLO:
-                await self._encrypt(loop, sock, where, first)
+                await self._encrypt(loop, sock, where, greeting, first)
             elif self.encrypted_only:
                 # A client of the standard library has read why, and left without a word.
                 self.reject(where, "not encrypted, and QUEUE_TLS=required")
                 sock.close()
             elif first:
-                peer = Peer(self, where, challenge, leave)
+                peer = Peer(self, where, greeting, leave)
                 visitor.send_away = functools.partial(self._crowded_out, where, peer.abort)
                 await loop.connect_accepted_socket(lambda: peer, sock)
             else:
@@ -273,7 +277,12 @@ class LoopServer:
                 leave()
 
     async def _encrypt(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, where: str, hello: bytes
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        where: str,
+        greeting: bytes,
+        hello: bytes,
     ) -> None:
         """The TLS handshake, which proves the key by itself; few at a time, each has an SSL object.
 
@@ -283,12 +292,13 @@ class LoopServer:
             why = "QUEUE_TLS=off" if tls.has_psk() else tls.lacking()
             self.reject(where, f"it wants to encrypt: {why}")
             _last_word(sock, tls.NO_TLS_ALERT)
-        elif not proves(hello, self.keys.psk, tls.identity(self.salt).encode()):
+        elif not proves(hello, self.keys.psk, tls.identity(greeting).encode()):
             self.reject(where, "wrong authkey")
             _last_word(sock, tls.WRONG_KEY_ALERT)
         else:
             async with self._encrypting:
-                # Where others wait nobody may dawdle: a recorded ClientHello gets as far as here.
+                # Where others wait nobody may dawdle: somebody who passes on what a client says
+                # gets as far as here, once for each ClientHello of that client.
                 timeout_s = _CROWDED_HANDSHAKE_S if self._encrypting.locked() else HANDSHAKE_S
                 await self._finish_tls(loop, sock, where, timeout_s)
 

@@ -32,7 +32,7 @@ SALT_BYTES = 16
 _PREFIX = b"{sha256}"
 _MD5_MESSAGE_BYTES = 20
 _NONCE_BYTES = 32
-_OURS = b"QM1"  # behind the prefix: this server knows our proof, and a salt follows
+_OURS = b"QM2"  # behind the prefix: this server knows our proof, and a salt follows
 _PLAIN, _ENCRYPTS = b"\0", b"\1"
 _MESSAGE_BYTES = len(_PREFIX + _OURS) + 1 + SALT_BYTES + _NONCE_BYTES
 
@@ -40,7 +40,8 @@ _REFUSAL = (
     b"This master takes encrypted connections only (QUEUE_TLS=required): connect with the"
     b" QueueManager of Quartermaster on Python 3.13, or set QUEUE_TLS=auto on the master"
 )
-_SALT = re.compile(rb" \[QM1 ([0-9a-f]{32})\]\Z")
+_SHORT_NONCE_BYTES = 16  # in a refusal, which has it in hex and at most HANDSHAKE_BYTES
+_SALT_AND_NONCE = re.compile(rb" \[QM2 ([0-9a-f]{32}) [0-9a-f]{32}\]\Z")
 
 _HELLO = b"#QUARTERMASTER#"  # no answer of the standard library's: those are 16 or 40 bytes
 _DOMAIN = b"quartermaster proof 1"
@@ -73,9 +74,11 @@ def refusal(salt: bytes) -> bytes:
     """The first frame of a server that takes encrypted connections only.
 
     It is no challenge, so that nobody answers it with an HMAC under the bare key; a client of the
-    standard library raises an error that shows it.
+    standard library raises an error that shows it. The nonce makes it the greeting of one
+    connection: see `tls.identity`.
     """
-    return _REFUSAL + b" [QM1 %s]" % salt.hex().encode()
+    nonce = os.urandom(_SHORT_NONCE_BYTES)
+    return _REFUSAL + f" [QM2 {salt.hex()} {nonce.hex()}]".encode()
 
 
 def read_greeting(frame: bytes) -> Greeting:
@@ -84,7 +87,7 @@ def read_greeting(frame: bytes) -> Greeting:
     Raises:
         ProtocolError: it is none of ours.
     """
-    shown = _SALT.search(frame)
+    shown = _SALT_AND_NONCE.search(frame)
     if shown:
         return Greeting(bytes.fromhex(shown[1].decode()), encrypts=True, clear=False)
     message = frame.removeprefix(CHALLENGE)

@@ -7,6 +7,7 @@ Source: RFC 8446, 4.2.11; `SSLContext.set_psk_client_callback` of CPython's `Mod
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import ssl
 from typing import Literal
@@ -17,6 +18,7 @@ from ..settings import Settings, is_loopback, others_reach, reached_by
 Mode = Literal["auto", "required", "off"]
 
 SERVER_NAME = "quartermaster"
+_IDENTITY = "quartermaster "
 CLIENT_HELLO = 0x16
 """The first byte of a TLS connection; a stock client's answer to the challenge begins with 0."""
 
@@ -90,30 +92,42 @@ def lacking() -> str:
     )
 
 
-def client_context(psk: bytes, salt: bytes) -> ssl.SSLContext:
-    """What a client wraps its connection with. Raises TlsError where this Python can't."""
+def client_context(psk: bytes, greeting: bytes) -> ssl.SSLContext:
+    """What a client wraps one connection with. Raises TlsError where this Python can't.
+
+    greeting: the server's first frame on this connection.
+    """
     context = _context(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     # Nobody's certificate is trusted: with CERT_NONE a man in the middle who has any certificate,
     # and no key at all, would be believed.
     context.verify_mode = ssl.CERT_REQUIRED
-    name = identity(salt)
+    name = identity(greeting)
     context.set_psk_client_callback(lambda hint: (name, psk))
     return context
 
 
-def server_context(psk: bytes, salt: bytes) -> ssl.SSLContext:
-    """What the server wraps its connections with. Raises TlsError where this Python can't."""
+def server_context(psk: bytes) -> ssl.SSLContext:
+    """What the server wraps all its connections with. Raises TlsError where this Python can't.
+
+    It takes the identity of any greeting. `client_hello.proves` has checked before that the
+    ClientHello names the greeting of its own connection.
+    """
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0  # nobody resumes: a new connection proves the key anew
-    name = identity(salt)
-    context.set_psk_server_callback(lambda offered: psk if offered == name else b"")
+    context.set_psk_server_callback(
+        lambda offered: psk if offered and offered.startswith(_IDENTITY) else b""
+    )
     return context
 
 
-def identity(salt: bytes) -> str:
-    """What the client calls its key in the ClientHello: it names the salt that made it."""
-    return f"quartermaster {salt.hex()}"
+def identity(greeting: bytes) -> str:
+    """What the client calls its key in the ClientHello.
+
+    It names the greeting that the ClientHello answers. So a ClientHello proves the key on one
+    connection only: somebody who catches one can't show it to the server on another.
+    """
+    return _IDENTITY + hashlib.sha256(greeting).hexdigest()
 
 
 def _context(protocol: ssl._SSLMethod) -> ssl.SSLContext:

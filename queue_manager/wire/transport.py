@@ -148,7 +148,7 @@ def _first_words(
         return None
     if not tls.has_psk():
         raise TlsError(tls.lacking())
-    return tls.client_context(handshake.stretched(authkey, greeting.salt).psk, greeting.salt)
+    return tls.client_context(handshake.stretched(authkey, greeting.salt).psk, frame)
 
 
 def connect(

@@ -10,12 +10,15 @@ import os
 import resource
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from queue_manager.errors import QueueError
+from queue_manager.server.client_hello import RECORD_HEADER_BYTES
 from queue_manager.wire import handshake, tls
 from queue_manager.wire.framing import frame
 from queue_manager.wire.transport import connect
@@ -23,6 +26,7 @@ from tests.integration.processes import KEY, Master, eventually
 
 MIB = 1024 * 1024
 STRANGERS = 2_000
+SERVER_HELLO = b"\x16"
 
 
 @pytest.fixture
@@ -43,10 +47,10 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def client_hello(salt: bytes = bytes(16), psk: bytes = bytes(32)) -> bytes:
+def client_hello(greeting: bytes = b"", psk: bytes = bytes(32)) -> bytes:
     """The first flight of a TLS client; without TLS-PSK here one of another kind."""
     sent, received = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = tls.client_context(psk, salt) if tls.has_psk() else ssl.create_default_context()
+    context = tls.client_context(psk, greeting) if tls.has_psk() else ssl.create_default_context()
     client = context.wrap_bio(received, sent, server_hostname=tls.SERVER_NAME)
     with contextlib.suppress(ssl.SSLWantReadError):
         client.do_handshake()
@@ -90,12 +94,9 @@ def test_two_thousand_strangers_cost_little_and_keep_nobody_waiting(
 def test_handshakes_with_another_key_hold_nobody_up(
     many_files: None, start_master: Callable[..., Master]
 ) -> None:
-    """They name the right salt, as anybody can, so each must be checked."""
+    """They name the greeting that they answer, as anybody can, so each must be checked."""
     master = start_master(QUEUE_TLS="required")
     pid = master.process.popen.pid
-    with socket.create_connection(("127.0.0.1", master.port), 10) as sock:
-        salt = handshake.read_greeting(sock.recv(1000)[4:]).salt
-    bad = client_hello(salt, bytes(32))
     good_s = good_client_s(master.port)
     before_bytes, waits = resident_bytes(pid), []
     for _ in range(10):
@@ -103,10 +104,52 @@ def test_handshakes_with_another_key_hold_nobody_up(
             for _ in range(100):
                 sock = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), 10))
                 with contextlib.suppress(ConnectionError):
-                    sock.sendall(bad)
+                    sock.sendall(client_hello(sock.recv(1000)[4:], bytes(32)))
             waits.append(good_client_s(master.port))
     assert max(waits) < 1.0 + good_s, waits
     assert resident_bytes(pid) - before_bytes < 40 * MIB
+
+
+def caught_client_hello(greeting: bytes) -> bytes:
+    """What a client of ours says to a false master that shows it a greeting of the real one."""
+    with socket.create_server(("127.0.0.1", 0)) as false_master:
+        address = false_master.getsockname()[:2]
+        client = threading.Thread(target=lambda: _try_to_connect(address), daemon=True)
+        client.start()
+        sock, _ = false_master.accept()
+        with sock:
+            sock.sendall(greeting)
+            caught = sock.recv(RECORD_HEADER_BYTES, socket.MSG_WAITALL)
+            caught += sock.recv(int.from_bytes(caught[3:5], "big"), socket.MSG_WAITALL)
+        client.join(10.0)
+    return caught
+
+
+def _try_to_connect(address: tuple[str, int]) -> None:
+    with contextlib.suppress(OSError, QueueError):
+        connect(address, authkey=KEY.encode(), mode="required").close()
+
+
+@pytest.mark.skipif(not tls.has_psk(), reason="tests/docker runs this on the image's Python")
+def test_a_caught_client_hello_opens_no_handshake_on_another_connection(
+    start_master: Callable[..., Master],
+) -> None:
+    """Somebody without the key would take all handshake places of the master with it."""
+    master = start_master(QUEUE_TLS="required")
+    with socket.create_connection(("127.0.0.1", master.port), 10) as sock:
+        caught = caught_client_hello(sock.recv(1000))
+        sock.sendall(caught)
+        assert sock.recv(1) == SERVER_HELLO  # that is the connection that it answers
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for _ in range(100):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), 10))
+            sock.recv(1000)
+            sock.sendall(caught)
+            socks.append(sock)
+        waited_s = good_client_s(master.port)
+        assert [sock.recv(100) for sock in socks] == [tls.WRONG_KEY_ALERT] * len(socks)
+    assert waited_s < 1.0
 
 
 def test_a_client_hello_that_comes_in_pieces_is_waited_for(

@@ -1,7 +1,7 @@
 """A ClientHello is told to prove the key where OpenSSL would say so, and nowhere else.
 
-The bytes are what OpenSSL 3.0 sends with `tls.client_context`, recorded; with a Python that has
-pre-shared keys they are made anew too.
+The bytes are what OpenSSL 3.0 sends with `tls.client_context`, recorded. A Python that has
+pre-shared keys makes them anew too.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ import pytest
 from queue_manager.server.client_hello import proves
 from queue_manager.wire import tls
 
-SALT = bytes(range(16))
+GREETING = b"the server's first frame"
 PSK = bytes(range(32))
-NAME = tls.identity(SALT).encode()
+NAME = tls.identity(GREETING).encode()
 RECORDED = bytes.fromhex(
-    "160301014f0100014b030323522fcf1f6aa743e5e40f6e646a01f54e23c1543cb50d0c597f56e6204d5f0820"
-    "90cb86800af3fe2612221414e0d5f1919bc6726b1dd445c019d3d542cbcd634f000813021303130100ff0100"
-    "00fa00000012001000000d717561727465726d6173746572000b000403000102000a00160014001d0017001e"
+    "160301016f0100016b0303c0fade8d4541e1298f7324d746a99fd2758755fced43d7cd4cae4a3c0daf2bd020"
+    "cf01e91c77b3ffc5c3c1239b3dcf6f07ef59d2f896516efd9af204b65e8908c1000813021303130100ff0100"
+    "011a00000012001000000d717561727465726d6173746572000b000403000102000a00160014001d0017001e"
     "0019001801000101010201030104002300000016000000170000000d001e001c040305030603080708080809"
-    "080a080b080408050806040105010601002b0003020304002d00020101003300260024001d00204d7e3d74f6"
-    "a9ce284fdfd813cbfcdee0cec6756587c9d58ac8c25582873af764002900590034002e717561727465726d61"
-    "7374657220303030313032303330343035303630373038303930613062306330643065306600000000002120"
-    "1832495312bb18f6a2a4d5ba5e49742aa75253e7a8f6e205bc9e549d7b9dbd0b"
+    "080a080b080408050806040105010601002b0003020304002d00020101003300260024001d0020f98539a0da"
+    "0f32f0456846aafcef23174ec3053b455d8d3b3c9205021fcba20c002900790054004e717561727465726d61"
+    "7374657220653330326366643535383637666366306233313861323238663363616564386338336434626336"
+    "31666235636139643964646433393665353464643237393339000000000021209f0ec53fb696999bd9569441"
+    "8229d6a8117b6b2dcd352644a0cc56ca2477500e"
 )
 
 
 def made() -> bytes:
     """What this Python's OpenSSL sends."""
     sent = ssl.MemoryBIO()
-    client = tls.client_context(PSK, SALT).wrap_bio(
+    client = tls.client_context(PSK, GREETING).wrap_bio(
         ssl.MemoryBIO(), sent, server_hostname=tls.SERVER_NAME
     )
     with contextlib.suppress(ssl.SSLWantReadError):
@@ -48,7 +49,7 @@ HELLOS = [RECORDED, *([made()] if tls.has_psk() else [])]
 def test_what_openssl_sends_proves_the_key_that_it_was_given(hello: bytes) -> None:
     assert proves(hello, PSK, NAME)
     assert not proves(hello, bytes(32), NAME)
-    assert not proves(hello, PSK, tls.identity(bytes(16)).encode())
+    assert not proves(hello, PSK, tls.identity(b"that of another connection").encode())
 
 
 @pytest.mark.parametrize("hello", HELLOS)

@@ -135,6 +135,7 @@ def test_our_client_reads_the_salt_and_whether_the_server_encrypts(encrypts: boo
 def test_a_refusal_is_no_challenge_and_our_client_reads_the_salt_in_it() -> None:
     """Else a standard-library client answers it, and who records that guesses without scrypt."""
     text = handshake.refusal(SALT)
+    assert text != handshake.refusal(SALT)
     assert not text.startswith(handshake.CHALLENGE)
     assert len(text) <= handshake.HANDSHAKE_BYTES
     assert handshake.read_greeting(text) == handshake.Greeting(SALT, True, clear=False)
@@ -185,7 +186,7 @@ def test_a_proof_is_one_roles_and_one_connections() -> None:
     assert handshake.is_proof(server, key, "server", greeting, hello)
     assert not handshake.is_proof(server, key, "client", greeting, hello)
     assert not handshake.is_proof(server, KEY, "server", greeting, hello)
-    for other in (handshake.CHALLENGE + new_challenge(), greeting.replace(b"QM1\1", b"QM1\0")):
+    for other in (handshake.CHALLENGE + new_challenge(), greeting.replace(b"QM2\1", b"QM2\0")):
         assert other != greeting
         assert not handshake.is_proof(server, key, "server", other, hello)
     assert not handshake.is_proof(server, key, "server", greeting, handshake.new_hello())

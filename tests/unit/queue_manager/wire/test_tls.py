@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 
 import pytest
 
 from queue_manager.errors import ConnectionLostError, TlsError, WrongKeyError
 from queue_manager.settings import load_settings
-from queue_manager.wire import tls
+from queue_manager.wire import handshake, tls
 
 PUBLISHED = {"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": "192.0.2.1:5000"}
 NEAR = {"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": "127.0.0.1:"}
@@ -87,10 +88,29 @@ def test_who_needs_it_and_can_not_is_told_what_to_do() -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(TlsError, match=r"QUEUE_TLS=required: .*Python 3\.13.*QUEUE_TLS=off"):
         tls.client_mode(load_settings({"QUEUE_TLS": "required"}))
-    for make in (tls.client_context, tls.server_context):
+    for make in (lambda psk: tls.client_context(psk, b"a greeting"), tls.server_context):
         with pytest.raises(TlsError, match=r"Python 3\.13"):
-            make(bytes(32), bytes(16))
+            make(bytes(32))
     assert tls.client_mode(load_settings({})) == "auto"
+
+
+def test_the_identity_names_one_greeting_and_is_short_enough_for_openssl() -> None:
+    """OpenSSL before 3 takes 128 bytes."""
+    one, two = (tls.identity(handshake.refusal(bytes(16))) for _ in range(2))
+    assert one != two
+    assert len(one) <= 128
+
+
+@pytest.mark.skipif(not tls.has_psk(), reason="tests/docker runs this on the image's Python")
+def test_openssl_itself_refuses_an_identity_of_somebody_else() -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.set_psk_client_callback(lambda hint: ("somebody", bytes(32)))
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.wrap_bio(ssl.MemoryBIO(), incoming).do_handshake()
+    with pytest.raises(ssl.SSLError):
+        tls.server_context(bytes(32)).wrap_bio(incoming, outgoing, server_side=True).do_handshake()
 
 
 @pytest.mark.parametrize(

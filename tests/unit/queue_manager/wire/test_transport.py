@@ -149,7 +149,7 @@ def test_whoever_takes_the_servers_tls_away_is_found_out(monkeypatch: pytest.Mon
 
     def between(sock: socket.socket) -> None:
         challenge = handshake.new_challenge(SALT, encrypts=True)
-        changed = challenge.replace(b"QM1\1", b"QM1\0")
+        changed = challenge.replace(b"QM2\1", b"QM2\0")
         sock.sendall(framing.frame(handshake.CHALLENGE + changed))
         hello, proof = read(sock), handshake.stretched(KEY, SALT).proof
         # What the real master says to that hello; he only passes it on.
