@@ -1,0 +1,183 @@
+"""The messages from the master to our own sessions.
+
+Owns their shape and nothing else. `requests` has the other direction, `records` what both are made
+of, `messages` their encoding.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .records import (
+    Ended,
+    HeldLease,
+    Lease,
+    Message,
+    ResultBlock,
+    RunStatus,
+    SessionStatus,
+    TaskStatus,
+)
+
+
+class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
+    """The answer to `Hello`. held: what the master recognizes of the leases held, the rest ends."""
+
+    version: str
+    max_bytes: int
+    held: list[HeldLease] = msgspec.field(default_factory=list)
+
+
+class Leases(Message, frozen=True, array_like=True, tag="leases"):
+    """Leases given, and how many reported outcomes were refused as those of an old lease."""
+
+    seq: int
+    leases: list[Lease]
+    refused: int = 0
+
+
+class Revoked(Message, frozen=True, array_like=True, tag="revoked"):
+    """To a worker: these leases have ended by the master's word; stop what runs of them."""
+
+    seq: int
+    leases: list[int]
+    why: str = ""
+
+
+class Code(Message, frozen=True, array_like=True, tag="code"):
+    """The files of a job in that version, by their paths below the folder of jobs."""
+
+    seq: int
+    job: str
+    version: str
+    files: dict[str, bytes]
+
+
+class TaskShown(Message, frozen=True, array_like=True, tag="shown"):
+    """One task as it stands."""
+
+    seq: int
+    task: TaskStatus
+
+
+class Refused(Message, frozen=True, array_like=True, tag="refused"):
+    """A request that the master does not grant: one clear line."""
+
+    seq: int
+    error: str
+
+
+class RunStarted(Message, frozen=True, array_like=True, tag="started"):
+    """The run that was asked for; created is False when the key had one already."""
+
+    seq: int
+    run: int
+    created: bool
+
+
+class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
+    """Where a run stands. accepted: tasks without a key from `tasks()` that are on disk, or that a
+    quota dropped.
+
+    words: its arguments as they were given. collected, into: what `collect()` has
+    reached, as in `Collected`.
+    """
+
+    seq: int
+    job: str
+    words: list[str]
+    accepted: int
+    ended: bool
+    collected: int
+    into: int = 0
+
+
+class Accepted(Message, frozen=True, array_like=True, tag="accepted"):
+    """On disk. tasks: how many of them are new, and not above a quota."""
+
+    seq: int
+    tasks: int
+
+
+class Page(Message, frozen=True, array_like=True, tag="page"):
+    """Outcomes of a run in order of completion, and the payloads of their blocks by first task.
+
+    last: ask behind it next. over: the run has ended and this is the last page. ended_at: when it
+    ended (UTC epoch in seconds), in that last page.
+    """
+
+    seq: int
+    outcomes: list[Ended]
+    bodies: dict[int, bytes]
+    last: int
+    over: bool
+    ended_at: float | None = None
+
+
+class Results(Message, frozen=True, array_like=True, tag="results"):
+    """A page of results in task order. last: ask behind it next. over: nothing behind it."""
+
+    seq: int
+    blocks: list[ResultBlock]
+    last: int
+    over: bool
+
+
+class Status(Message, frozen=True, array_like=True, tag="status"):
+    """How the master is: runs (the queue run is number 0), sessions, counters, and why.
+
+    The runs are the active ones and the newest ended ones. more_runs, more_sessions: so many others
+    there are; ask for those behind last_run, last_session.
+    """
+
+    seq: int
+    version: str
+    address: str
+    up_s: float
+    runs: list[RunStatus]
+    sessions: list[SessionStatus]
+    refused_outcomes: int
+    why: list[str]
+    more_runs: int = 0
+    last_run: int = 0
+    more_sessions: int = 0
+    last_session: int = 0
+
+
+class RunList(Message, frozen=True, array_like=True, tag="runs"):
+    """A page of runs: active ones in their order, then ended ones, the newest first.
+
+    last: ask behind it next. over: nothing behind it.
+    """
+
+    seq: int
+    runs: list[RunStatus]
+    last: int
+    over: bool
+
+
+class SessionList(Message, frozen=True, array_like=True, tag="sessions"):
+    """A page of sessions. last: ask behind it next. over: nothing behind it."""
+
+    seq: int
+    sessions: list[SessionStatus]
+    last: int
+    over: bool
+
+
+Reply = (
+    Welcome
+    | Leases
+    | Revoked
+    | Code
+    | TaskShown
+    | Refused
+    | RunStarted
+    | RunOpened
+    | Accepted
+    | Page
+    | Results
+    | Status
+    | RunList
+    | SessionList
+)
