@@ -16,10 +16,12 @@ trap 'rm -f "$fresh"' EXIT
 lock() {
     local from=$1 out=$2
     shift 2
+    echo "# Made by \`make lock\` from $from: do not edit." >"$fresh"
     # uv would keep the versions of an --output-file, so the script does not use one.
     .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes \
-        --no-emit-package quartermaster --annotation-style line "$@" "$from" >"$fresh"
-    { echo "# Made by \`make lock\` from $from: do not edit."; cat "$fresh"; } >"$out"
+        --no-emit-package quartermaster --annotation-style line "$@" "$from" >>"$fresh"
+    # A lock that is as before keeps its time: scripts/venv.sh makes .venv anew for a newer one.
+    cmp --quiet "$fresh" "$out" || cat "$fresh" >"$out"
 }
 
 lock pyproject.toml requirements.lock
