@@ -25,7 +25,7 @@ from master.changes import (
     WaitingBlock,
 )
 from master.reads import ReadAnswer, ReadRequest
-from queue_manager.wire.records import ResultBlock, RunOptions
+from queue_manager.wire.records import ResultBlock
 
 _Lane = tuple[int, str | None]
 
@@ -50,7 +50,7 @@ class NullStore:
         self._seqs: dict[int, list[int]] = {}
 
     def load(self) -> list[LoadedRun]:
-        record = RunRecord(QUEUE_RUN, "", [], None, RunOptions(), "active", False, 0.0, None)
+        record = RunRecord(QUEUE_RUN, "", [])
         return [LoadedRun(record, RunCounts())]
 
     def load_run(self, run: int) -> LoadedRun | None:

@@ -96,12 +96,12 @@ class RunRecord:
     id: int
     job: str
     words: list[str]
-    key: str | None
-    options: RunOptions
-    state: RunState
-    exhausted: bool
-    started_at: float
-    ended_at: float | None
+    key: str | None = None
+    options: RunOptions = field(default_factory=RunOptions)
+    state: RunState = "active"
+    exhausted: bool = False
+    started_at: float = 0.0
+    ended_at: float | None = None
     collected: int = 0
     collect_errors: int = 0
     collected_into: int = 0

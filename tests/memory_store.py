@@ -39,7 +39,6 @@ from queue_manager.wire.records import (
     DeadLetter,
     Ended,
     ResultBlock,
-    RunOptions,
 )
 
 ROW_BYTES = 256
@@ -83,9 +82,7 @@ class MemoryStore:
 
     def __init__(self, kept: Kept | None = None) -> None:
         self._kept = kept or Kept()
-        self._kept.runs.setdefault(
-            QUEUE_RUN, RunRecord(QUEUE_RUN, "", [], None, RunOptions(), "active", False, 0.0, None)
-        )
+        self._kept.runs.setdefault(QUEUE_RUN, RunRecord(QUEUE_RUN, "", []))
         self._kept.epoch += 1
         self.full = False
         self.commits = 0

@@ -9,13 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from queue_manager.errors import StoreBusyError, StoreError
-from queue_manager.wire.records import RunOptions
 
-from ...changes import QUEUE_RUN
+from ...changes import QUEUE_RUN, RunRecord
 from .migration import can_migrate, give_space_back, migrate
+from .tables import RUNS
 
 SCHEMA_VERSION = 4
 CHECKPOINT_PAGES = 4_000
@@ -81,11 +79,7 @@ def read_schema() -> str:
 
 
 def _create(db: sqlite3.Connection) -> None:
-    options = msgspec.msgpack.encode(RunOptions()).hex()
-    db.executescript(
-        f"BEGIN IMMEDIATE; {read_schema()}"
-        "INSERT INTO runs (id, job, state, exhausted, started_at, collected, collect_errors,"
-        " collected_into, version, cancelled, words, options)"
-        f" VALUES ({QUEUE_RUN}, '', 'active', 0, 0, 0, 0, 0, '', 0, x'90', x'{options}');"
-        f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-    )
+    db.executescript(f"BEGIN IMMEDIATE; {read_schema()}")
+    RUNS.insert(db, [RunRecord(QUEUE_RUN, "", [])])
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute("COMMIT")

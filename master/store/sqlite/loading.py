@@ -7,19 +7,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
+from queue_manager.wire.records import NOBODY_COLLECTS
 
-from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
-
-from ...changes import OWN_GROUPS, LoadedRun, RunCounts, RunRecord
+from ...changes import OWN_GROUPS, LoadedRun
 from .rows import look_up, one
+from .tables import COUNTS, RUNS
 from .waiting import own_groups
 
-_SELECT = (
-    "SELECT id, job, words, key, options, state, exhausted, started_at, ended_at,"
-    " collected, collect_errors, collected_into, version, cancelled, tasks, accepted, done,"
-    " dead, strays, last_seq, pruned FROM runs"
-)
+_SELECT = f"SELECT {RUNS.columns}, {COUNTS.columns} FROM runs"
 # Word for word as in the schema: else their indexes are not used.
 _OPEN = f"(state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
 _ENDED = "state NOT IN ('active', 'pruned')"
@@ -32,7 +27,7 @@ def load(db: sqlite3.Connection) -> list[LoadedRun]:
 
 def load_run(db: sqlite3.Connection, run: int) -> LoadedRun | None:
     """As `Store.load_run`."""
-    return next(iter(load_runs(db, [run])), None)
+    return next(iter(_found(db, f"{_SELECT} WHERE id = ?", run)), None)
 
 
 def load_runs(db: sqlite3.Connection, runs: Collection[int]) -> list[LoadedRun]:
@@ -71,36 +66,17 @@ def _found(db: sqlite3.Connection, query: str, *values: object) -> list[LoadedRu
 
 
 def _all_loaded(db: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[LoadedRun]:
-    return [_loaded(db, *row) for row in list(rows)]
+    return [_loaded(db, row) for row in list(rows)]
 
 
-def _loaded(
-    db: sqlite3.Connection,
-    run: int,
-    job: str,
-    words: bytes,
-    key: str | None,
-    packed: bytes,
-    state: str,
-    exhausted: int,
-    *rest: object,
-) -> LoadedRun:
-    options = msgspec.msgpack.decode(packed, type=RunOptions)
-    fields, counts = rest[:-7], rest[-7:]
-    record = RunRecord(
-        run,
-        job,
-        msgspec.msgpack.decode(words, type=list[str]),
-        key,
-        options,
-        state,  # type: ignore[arg-type]
-        bool(exhausted),
-        *fields,  # type: ignore[arg-type]
-    )
-    found = LoadedRun(record, RunCounts(*counts))  # type: ignore[arg-type]
-    if options.per_group is None:
+def _loaded(db: sqlite3.Connection, row: tuple[Any, ...]) -> LoadedRun:
+    width = len(RUNS.names)
+    record = RUNS.load(row[:width])
+    found = LoadedRun(record, COUNTS.load(row[width:]))
+    if record.options.per_group is None:
         return found
-    own = own_groups(db, run, most=OWN_GROUPS + 1) if state == "active" else {}
-    if state != "active" or len(own) > OWN_GROUPS:
+    is_active = record.state == "active"
+    own = own_groups(db, record.id, most=OWN_GROUPS + 1) if is_active else {}
+    if not is_active or len(own) > OWN_GROUPS:
         return replace(found, more_own=True)
     return replace(found, own=own)

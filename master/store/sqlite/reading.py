@@ -9,11 +9,12 @@ from ...reads import ReadAnswer, ReadRequest
 from .keys import Keys
 from .loading import load_runs, load_runs_of_keys
 from .rows import look_up
+from .tables import QUOTAS
 from .waiting import own_groups, read_blocks
 
 _QUOTAS = (
     "WITH wanted (run, name) AS (VALUES {})"
-    " SELECT q.run, q.name, accepted, dropped FROM wanted w"
+    f" SELECT q.run, q.name, {QUOTAS.select('q')} FROM wanted w"
     " CROSS JOIN quotas q ON q.run = w.run AND q.name = w.name"
 )
 _BODIES = "SELECT id, body FROM blocks WHERE id IN ({})"
@@ -37,5 +38,5 @@ def _quotas(
 ) -> dict[tuple[int, str], QuotaCounts]:
     found = dict.fromkeys(names, QuotaCounts())
     for run, name, *counts in look_up(db, _QUOTAS, list(names)):
-        found[run, name] = QuotaCounts(*counts)
+        found[run, name] = QUOTAS.load(counts)
     return found

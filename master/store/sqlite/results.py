@@ -11,11 +11,10 @@ from queue_manager.codec import NOTHING
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock
 
-from ...changes import OutcomeRecord, StrayRecord, TaskRecord
+from ...changes import OutcomeRecord, TaskRecord
 from .rows import one
-from .waiting import STRAY_COLUMNS
+from .tables import OUTCOMES, STRAYS
 
-_OUTCOME_COLUMNS = "seq, run, block, first, start, stop, results"
 READABLE = f"(stop - start) * (results != x'{NOTHING.hex()}')"
 """As `OutcomeRecord.readable`."""
 
@@ -44,10 +43,10 @@ def read_outcomes(
     bodies: dict[int, bytes] = {}
     size = 0
     for row in db.execute(
-        f"SELECT {_OUTCOME_COLUMNS} FROM outcomes WHERE run = ? AND seq > ? ORDER BY seq",
+        f"SELECT {OUTCOMES.columns} FROM outcomes WHERE run = ? AND seq > ? ORDER BY seq",
         (run, after),
     ):
-        outcome = OutcomeRecord(*row)
+        outcome = OUTCOMES.load(row)
         found.append(outcome)
         size += len(outcome.results) + _ROW_BYTES
         if outcome.block and outcome.first not in bodies:
@@ -63,10 +62,10 @@ def read_last_outcomes(
 ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
     """As `Store.read_last_outcomes`."""
     rows = db.execute(
-        f"SELECT {_OUTCOME_COLUMNS} FROM outcomes WHERE run = ? ORDER BY seq DESC LIMIT ?",
+        f"SELECT {OUTCOMES.columns} FROM outcomes WHERE run = ? ORDER BY seq DESC LIMIT ?",
         (run, most),
     ).fetchall()
-    found = [OutcomeRecord(*row) for row in reversed(rows)]
+    found = [OUTCOMES.load(row) for row in reversed(rows)]
     return found, {o.first: read_body(db, o.block) for o in found if o.block}
 
 
@@ -197,12 +196,12 @@ def read_task(db: sqlite3.Connection, run: int, task: int) -> TaskRecord | None:
     block, first, _, group, priority, keys, body = row
     position = task - first
     outcome = db.execute(
-        f"SELECT {_OUTCOME_COLUMNS} FROM outcomes WHERE block = ? AND start <= ? AND stop > ?"
+        f"SELECT {OUTCOMES.columns} FROM outcomes WHERE block = ? AND start <= ? AND stop > ?"
         " ORDER BY start DESC LIMIT 1",
         (block, position, position),
     ).fetchone()
     stray = db.execute(
-        f"SELECT {STRAY_COLUMNS} FROM strays WHERE run = ? AND task = ?", (run, task)
+        f"SELECT {STRAYS.columns} FROM strays WHERE run = ? AND task = ?", (run, task)
     ).fetchone()
     return TaskRecord(
         run,
@@ -212,6 +211,6 @@ def read_task(db: sqlite3.Connection, run: int, task: int) -> TaskRecord | None:
         None if keys is None else msgspec.msgpack.decode(keys, type=list[str])[position],
         group,
         priority,
-        None if outcome is None else OutcomeRecord(*outcome),
-        None if stray is None else StrayRecord(*stray),
+        None if outcome is None else OUTCOMES.load(outcome),
+        None if stray is None else STRAYS.load(stray),
     )

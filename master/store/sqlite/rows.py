@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -15,13 +15,20 @@ _LOOKED_UP = (1, 8, 64, 512)
 
 
 def insert(
-    db: sqlite3.Connection, head: str, rows: Iterable[tuple[Any, ...]], end: str = ""
+    db: sqlite3.Connection,
+    head: str,
+    rows: Iterable[Collection[Any]],
+    end: str = "",
+    group: str = "",
 ) -> None:
-    """One statement for many rows: executemany gives the GIL away at each of them."""
+    """One statement for many rows: executemany gives the GIL away at each of them.
+
+    group: what stands for the values of a row, if it is more than placeholders.
+    """
     waiting = list(rows)
     if not waiting:
         return
-    group = "(" + ",".join("?" * len(waiting[0])) + ")"
+    group = group or f"({','.join('?' * len(waiting[0]))})"
     at = 0
     for size in _SIZES:
         while len(waiting) - at >= size:

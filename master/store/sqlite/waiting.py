@@ -11,22 +11,20 @@ from typing import Any
 from msgspec.structs import replace
 
 from queue_manager.ranges import Ranges, without
-from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit
+from queue_manager.wire.records import NOBODY_COLLECTS
 
 from ...changes import BlockState, GroupRecord, Place, QuotaCounts, StrayRecord, WaitingBlock
 from .rows import look_up
+from .tables import OWN_GROUPS, QUOTAS, STRAYS
 
-STRAY_COLUMNS = (
-    "run, task, block, position, state, attempts, losses, delay_s, due_at, error, evidence,"
-    " priority, grp, lease, worker, printed"
-)
-"""In the order of a StrayRecord's fields."""
 # Strays of ended runs wait for nothing; there may be a hundred thousand such runs.
 ACTIVE = (
     "SELECT id FROM runs WHERE state = 'active'"
     f" AND (state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
 )
-_WITHOUT_EVIDENCE = STRAY_COLUMNS.replace("evidence", "''").replace("printed", "''")
+_TEXTS = ("evidence", "printed")
+"""What is long and not needed of a task that waits."""
+_STRAY_COLUMNS = STRAYS.select(without=_TEXTS)
 
 _BLOCK_ROWS = """
 SELECT b.id, run, first, count, priority, grp,
@@ -49,7 +47,7 @@ SELECT s.block, s.position, s.position + 1 FROM wanted w JOIN strays s
     ON s.block = w.block AND s.position >= w.low AND s.position < w.high
 """
 _STRAY_ROWS = f"""{_WANTED}
-SELECT {_WITHOUT_EVIDENCE.replace("block", "s.block")} FROM wanted w JOIN strays s
+SELECT {STRAYS.select("s", _TEXTS)} FROM wanted w JOIN strays s
     ON s.block = w.block AND s.position >= w.low AND s.position < w.high
     WHERE state = 'waiting'
 """
@@ -139,11 +137,11 @@ def read_strays(
 ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
     """As `Store.read_strays`."""
     rows = db.execute(
-        f"SELECT {_WITHOUT_EVIDENCE} FROM strays WHERE run = ? AND grp IS ? AND state = 'waiting'"
+        f"SELECT {_STRAY_COLUMNS} FROM strays WHERE run = ? AND grp IS ? AND state = 'waiting'"
         " AND (due_at, task) > (?, ?) ORDER BY due_at, task LIMIT ?",
         (run, group, *(after or (float("-inf"), 0)), most + 1),
     ).fetchall()
-    found = [StrayRecord(*row) for row in rows[:most]]
+    found = [STRAYS.load(row) for row in rows[:most]]
     more = len(rows) > most and bool(found)
     return found, (found[-1].due_at, found[-1].task) if more else None
 
@@ -195,20 +193,21 @@ def due_groups(
 
 def quota(db: sqlite3.Connection, run: int, name: str) -> QuotaCounts:
     """As `Store.quota`."""
-    query = "SELECT accepted, dropped FROM quotas WHERE run = ? AND name = ?"
-    return QuotaCounts(*(db.execute(query, (run, name)).fetchone() or ()))
+    query = f"SELECT {QUOTAS.columns} FROM quotas WHERE run = ? AND name = ?"
+    row = db.execute(query, (run, name)).fetchone()
+    return QuotaCounts() if row is None else QUOTAS.load(row)
 
 
 def quotas(db: sqlite3.Connection, run: int, most: int) -> dict[str, QuotaCounts]:
     """As `Store.quotas`."""
     rows = db.execute(
-        "SELECT name, accepted, dropped FROM quotas WHERE run = ? ORDER BY name LIMIT ?",
+        f"SELECT name, {QUOTAS.columns} FROM quotas WHERE run = ? ORDER BY name LIMIT ?",
         (run, most),
     )
-    return {name: QuotaCounts(*counts) for name, *counts in rows}
+    return {name: QUOTAS.load(counts) for name, *counts in rows}
 
 
-_OWN = "SELECT grp, at_once, every_s, delay_s, due_at FROM own_groups WHERE run = ?"
+_OWN = f"SELECT grp, {OWN_GROUPS.columns} FROM own_groups WHERE run = ?"
 
 
 def own_groups(
@@ -219,10 +218,7 @@ def own_groups(
         rows: Iterator[tuple[Any, ...]] = db.execute(f"{_OWN} LIMIT ?", (run, most))
     else:  # not as JSON, where a name ends at its first NUL
         rows = look_up(db, f"{_OWN} AND grp IN ({{}})", [(group,) for group in groups], (run,))
-    return {
-        group: GroupRecord(None if every_s is None else GroupLimit(at_once, every_s), *pause)
-        for group, at_once, every_s, *pause in rows
-    }
+    return {group: OWN_GROUPS.load(own) for group, *own in rows}
 
 
 def cap_delays(db: sqlite3.Connection, wall: float) -> None:
@@ -270,6 +266,6 @@ def _take_out_touched(
     for block, ranges in ended.items():
         state = found[block]
         found[block] = replace(state, waiting=without(state.waiting, ranges))
-    strays = [StrayRecord(*row) for row in db.execute(_STRAY_ROWS, (some,))]
+    strays = [STRAYS.load(row) for row in db.execute(_STRAY_ROWS, (some,))]
     for stray in sorted(strays, key=lambda stray: stray.position):
         found[stray.block].strays.append(stray)
