@@ -1,6 +1,6 @@
 """What became of a task, as the record that the master takes.
 
-Owns how exceptions, results and follow-ups turn into records; knows nothing of pipes or boards.
+Owns how exceptions, results and follow-ups turn into records; knows no pipes and no shared memory.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ def _evidence(error: BaseException) -> str:
         told = traceback.TracebackException.from_exception(error, compact=True)
         _leave_ours_out(told)
         parts = [middle_out(part, MESSAGE_CHARS) for part in told.format()]
-        return _ends(clean("".join(parts)))
+        return _both_ends(clean("".join(parts)))
     except BaseException:  # such as no memory left: the one line must do
         return ""
 
 
-def _ends(text: str) -> str:
+def _both_ends(text: str) -> str:
     """The first quarter and the end: what was raised last, and where, is there."""
     if len(text) <= EVIDENCE_CHARS:
         return text

@@ -30,13 +30,13 @@ STRAY = 70
 class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
     """From the supervisor: run this lease.
 
-    page: its place on the board. version: of the job's code as it is on disk now.
+    row: its place on the shared page. version: of the job's code as it is on disk now.
     max_bytes: of one result. alone: one task at a time, also in an async slot. folder: of the jobs,
     if not the slot's own.
     """
 
     lease: Lease
-    page: int
+    row: int
     version: str
     max_bytes: int
     alone: bool = False

@@ -1,7 +1,7 @@
 """Shared memory between the supervisor and one slot: what runs, since when, how far it may go.
 
-Owns the layout of the board and the order in which it is read and written; knows nothing of
-leases. A board has `PAGES` pages, one for each lease that a slot can hold at a time.
+Owns the layout of the shared page and the order in which it is read and written; knows nothing of
+leases. A shared page has `ROWS` rows, one for each lease that a slot can hold at a time.
 
 A slot before each task: write `position`, then read `limit`, stop if it is reached.
 The supervisor to take tasks back: write `limit`, then read `position`, take what is behind both.
@@ -20,7 +20,7 @@ import os
 import tempfile
 from typing import NamedTuple
 
-PAGES = 64
+ROWS = 64
 
 CANCEL_S = 2.0
 """How long a cancelled coroutine has to end, in seconds; then its slot ends without it."""
@@ -34,12 +34,12 @@ PREPARING = -2
 
 LIMIT, OPENED, POSITION, STARTED, STEP = range(5)
 LEASE, TASK, STARTS, ENDS = 0, 1, 2, 4
-_CELLS = 8  # a page is one cache line: pages don't slow each other down
-_SIZE_BYTES = (PAGES + 1) * _CELLS * 8
+_CELLS = 8  # a row is one cache line: rows don't slow each other down
+_SIZE_BYTES = (ROWS + 1) * _CELLS * 8
 
 
 class Look(NamedTuple):
-    """What a page says at one moment.
+    """What a row says at one moment.
 
     position: of the task that runs now; NONE, or PREPARING during import and `setup`.
     unstarted: the first position that has not been started.
@@ -55,8 +55,8 @@ class Look(NamedTuple):
     step: float
 
 
-class Page:
-    """One lease's part of a board."""
+class Row:
+    """One lease's part of a shared page."""
 
     def __init__(self, numbers: memoryview[int], times: memoryview[float], index: int) -> None:
         base = index * _CELLS
@@ -64,13 +64,13 @@ class Page:
         self.times = times[base : base + _CELLS]
 
     def reset(self, start: int, stop: int) -> None:
-        """Prepare the page for a lease; before the slot hears of it."""
+        """Prepare the row for a lease; before the slot hears of it."""
         numbers = self.numbers
         numbers[LIMIT], numbers[OPENED], numbers[POSITION] = stop, start, NONE
         self.times[STARTED] = self.times[STEP] = 0.0
 
     def look(self) -> Look:
-        """Read the page, again when a task ended in the meantime."""
+        """Read the row, again when a task ended in the meantime."""
         numbers, times = self.numbers, self.times
         while True:
             position, since, step = numbers[POSITION], times[STARTED], times[STEP]
@@ -97,7 +97,7 @@ class Output:
     """
 
     def __init__(self, numbers: memoryview[int]) -> None:
-        self._numbers = numbers[PAGES * _CELLS : (PAGES + 1) * _CELLS]
+        self._numbers = numbers[ROWS * _CELLS : (ROWS + 1) * _CELLS]
 
     def wrote(self, lease: int, position: int, stream: int, size_bytes: int) -> None:
         """A task has written so much to a stream (OUT or ERR)."""
@@ -115,22 +115,22 @@ class Output:
         return numbers[base], numbers[base + 1]
 
 
-class Board:
-    """The pages of one slot, in memory that both processes map."""
+class SharedPage:
+    """The rows of one slot, in memory that both processes map."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._memory = mmap.mmap(descriptor, _SIZE_BYTES)
         numbers, times = memoryview(self._memory).cast("q"), memoryview(self._memory).cast("d")
-        self.pages = [Page(numbers, times, index) for index in range(PAGES)]
+        self.rows = [Row(numbers, times, index) for index in range(ROWS)]
         self.output = Output(numbers)
 
     @classmethod
-    def create(cls) -> Board:
-        """A new board in memory that no path leads to."""
+    def create(cls) -> SharedPage:
+        """A new shared page in memory that no path leads to."""
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create(
-                "quartermaster-board", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+                "quartermaster-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
             )
         else:
             with tempfile.TemporaryFile() as file:
@@ -142,5 +142,5 @@ class Board:
         return cls(descriptor)
 
     def free(self) -> None:
-        """Give the descriptor back; the memory goes with the last reference to a page."""
+        """Give the descriptor back; the memory goes with the last reference to a row."""
         os.close(self.descriptor)

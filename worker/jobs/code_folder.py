@@ -42,7 +42,7 @@ def remember(kept: dict[_Key, _Value], key: _Key, value: _Value, most: int) -> N
         del kept[next(iter(kept))]
 
 
-class FetchedCode:
+class CodeFolders:
     """The versions that were fetched.
 
     Args:

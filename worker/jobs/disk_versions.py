@@ -34,8 +34,8 @@ class Reading:
         return self.version.done() and time.monotonic() - self.done_at > FRESH_S
 
 
-class Versions:
-    """Versions of the jobs in one folder.
+class DiskVersions:
+    """DiskVersions of the jobs in one folder.
 
     Args:
         folder: of the jobs.

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from queue_manager.errors import JobError
 
-from .code_folder import FetchedCode, remember
-from .disk_versions import Versions
+from .code_folder import CodeFolders, remember
+from .disk_versions import DiskVersions
 
 if TYPE_CHECKING:
-    from ..supervisor.lease import Held
+    from ..supervisor.lease import OpenLease
 
 LOADING_DEATHS = 3
 """A job whose import or setup kills so many slots in a row can't run here."""
@@ -31,7 +31,7 @@ UNFIT_S = 60.0
 """After a failed import or `setup()` the same code is not tried again for so long."""
 
 
-class Lacks:
+class Eligibility:
     """What stands in the way of jobs.
 
     Args:
@@ -43,10 +43,10 @@ class Lacks:
     def __init__(
         self,
         folder: Path,
-        fetched: FetchedCode | None = None,
+        fetched: CodeFolders | None = None,
         on_read: Callable[[], None] = lambda: None,
     ) -> None:
-        self.versions = Versions(folder)
+        self.versions = DiskVersions(folder)
         self._on_read = on_read
         self._told: set[str] = set()
         self._fetched = fetched
@@ -54,7 +54,7 @@ class Lacks:
         self._unfit: dict[str, tuple[str, float, str]] = {}
         self._deaths: Counter[tuple[str, str]] = Counter()
 
-    def check(self, held: Held) -> bool:
+    def check(self, lease: OpenLease) -> bool:
         """Note which version of its job's code is here, and where. False: it is on its way.
 
         From the master, or from a disk that is slow.
@@ -62,35 +62,35 @@ class Lacks:
         Raises:
             JobError: the lease can't be run here; the line is for the person who reads it.
         """
-        if not self._find(held):
+        if not self._find(lease):
             return False
-        lease = held.lease
-        version, until, why = self._unfit.get(lease.job, ("", 0.0, ""))
-        if version == held.version and time.monotonic() < until:
+        given = lease.given
+        version, until, why = self._unfit.get(given.job, ("", 0.0, ""))
+        if version == lease.version and time.monotonic() < until:
             raise JobError(why)
         return True
 
-    def _find(self, held: Held) -> bool:
-        lease = held.lease
-        held.folder = ""
+    def _find(self, lease: OpenLease) -> bool:
+        given = lease.given
+        lease.folder = ""
         try:
-            version = self.versions.of(lease.job, lease.run)
-            if version and lease.version not in ("", version):
-                version = self.versions.fresh(lease.job, lease.run)
+            version = self.versions.of(given.job, given.run)
+            if version and given.version not in ("", version):
+                version = self.versions.fresh(given.job, given.run)
             if version is None:
-                self._tell_when_read(lease.job)
+                self._tell_when_read(given.job)
                 return False
-            held.version = version
+            lease.version = version
         except JobError:
-            if self._fetched is None or not lease.version:
+            if self._fetched is None or not given.version:
                 raise
-            held.version = ""
-        if lease.version in ("", held.version):
+            lease.version = ""
+        if given.version in ("", lease.version):
             return True
         if self._fetched is None:
-            raise JobError(self._other_version(lease.job, held.version, lease.version))
-        folder = self._fetched.folder(lease.job, lease.version)
-        held.version, held.folder = lease.version, str(folder or "")
+            raise JobError(self._other_version(given.job, lease.version, given.version))
+        folder = self._fetched.folder(given.job, given.version)
+        lease.version, lease.folder = given.version, str(folder or "")
         return folder is not None
 
     def _tell_when_read(self, job: str) -> None:
@@ -109,18 +109,18 @@ class Lacks:
             f"has {there[:8]}): bring the same {self._folder.name}/ to both"
         )
 
-    def failed(self, held: Held, why: str) -> None:
+    def failed(self, lease: OpenLease, why: str) -> None:
         """Import or `setup()` has raised."""
-        unfit = (held.version, time.monotonic() + UNFIT_S, why)
-        remember(self._unfit, held.lease.job, unfit, KEPT)
+        unfit = (lease.version, time.monotonic() + UNFIT_S, why)
+        remember(self._unfit, lease.given.job, unfit, KEPT)
 
-    def killed(self, held: Held, cause: str) -> str:
+    def killed(self, lease: OpenLease, cause: str) -> str:
         """Import or `setup()` has killed its slot; why no more is tried, if that is enough."""
-        key = (held.lease.job, held.version)
+        key = (lease.given.job, lease.version)
         remember(self._deaths, key, self._deaths[key] + 1, KEPT)
         if self._deaths[key] < LOADING_DEATHS:
             return ""
-        return f"{held.lease.job}: import or setup() killed its slot: {cause}"
+        return f"{lease.given.job}: import or setup() killed its slot: {cause}"
 
     def works(self, job: str, version: str) -> None:
         """A slot has run this code."""

@@ -1,4 +1,4 @@
-"""Ends what a worker's slots leave behind when their supervisor is killed without a word.
+"""OutputTail what a worker's slots leave behind when their supervisor is killed without a word.
 
 A process of its own that waits for the end of its stdin. Lines `+PID BORN` and `-PID BORN` say
 which slots there are, `*PID BORN` and `/PID BORN` what has left the group of one. The kernel kills

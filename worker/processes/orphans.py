@@ -43,11 +43,11 @@ def adopt(on: bool = True) -> None:
 
 
 class Orphans:
-    """What slots leave behind, and the warden that outlives the supervisor for a moment.
+    """What slots leave behind, and the guardian that outlives the supervisor for a moment.
 
     Args:
         adopts: whether this process is a subreaper; then its only children are slots, the
-            warden, and what comes to it.
+            guardian, and what comes to it.
     """
 
     def __init__(self, adopts: bool = False) -> None:
@@ -59,7 +59,7 @@ class Orphans:
         self._marks: dict[int, str] = {}
         self._slots: dict[int, Process] = {}
         self._owners: dict[Process, set[int]] = {}
-        self._warden: subprocess.Popen[bytes] | None = None
+        self._guardian: subprocess.Popen[bytes] | None = None
         if adopts:
             adopt()
 
@@ -120,11 +120,11 @@ class Orphans:
         """
         if not self._adopts:
             return
-        if self._warden is not None and self._warden.poll() is not None:
+        if self._guardian is not None and self._guardian.poll() is not None:
             self._watch()
         again = False
         until = time.monotonic() + TURN_S
-        known = {*self._marks, self._warden.pid if self._warden is not None else 0}
+        known = {*self._marks, self._guardian.pid if self._guardian is not None else 0}
         for pid in children(os.getpid()):
             if pid in known:
                 continue
@@ -168,27 +168,27 @@ class Orphans:
         return not self._owners[one] & self._marks.keys()
 
     def close(self) -> None:
-        """The worker ends: the warden does the rest."""
-        if self._warden is not None and self._warden.stdin is not None:
+        """The worker ends: the guardian does the rest."""
+        if self._guardian is not None and self._guardian.stdin is not None:
             with contextlib.suppress(OSError):
-                self._warden.stdin.close()
+                self._guardian.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._warden.wait(CLOSE_S)
+                self._guardian.wait(CLOSE_S)
 
-    # --- the warden ---
+    # --- the guardian ---
 
     def _tell(self, sign: str, one: Process) -> None:
-        if self._warden is None:
+        if self._guardian is None:
             self._watch()
-        elif self._warden.stdin is not None and not self._warden.stdin.closed:
+        elif self._guardian.stdin is not None and not self._guardian.stdin.closed:
             with contextlib.suppress(OSError):  # it is dead: `sweep` starts another
-                self._warden.stdin.write(f"{sign}{one.pid} {one.born}\n".encode())
+                self._guardian.stdin.write(f"{sign}{one.pid} {one.born}\n".encode())
 
     def _watch(self) -> None:
         """Start the process that kills what the slots leave if this one is killed."""
         words = [sys.executable, "-I", "-S", str(_GUARDIAN), f"{MARK}={self._worker}."]
         try:
-            self._warden = subprocess.Popen(
+            self._guardian = subprocess.Popen(
                 words,
                 bufsize=0,
                 stdin=subprocess.PIPE,
@@ -197,10 +197,10 @@ class Orphans:
                 start_new_session=True,
             )
         except OSError as error:
-            log.error("can't start the warden of the slots: %s", error)
+            log.error("can't start the guardian of the slots: %s", error)
             return
-        assert self._warden.stdin is not None  # a pipe was asked for
-        os.set_blocking(self._warden.stdin.fileno(), False)
+        assert self._guardian.stdin is not None  # a pipe was asked for
+        os.set_blocking(self._guardian.stdin.fileno(), False)
         for slot in self._slots.values():
             self._tell("+", slot)
         for one in self._owners:

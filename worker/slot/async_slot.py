@@ -1,7 +1,7 @@
 """An `async def work` in a slot: many tasks in flight on one event loop.
 
 Owns the loop, how many tasks fly, and their time limit. Before each step of a coroutine the
-board says whose step it is, so that a step that kills the process is charged to its own task.
+shared page says whose step it is, so that a step that kills the process is charged to its own task.
 """
 
 from __future__ import annotations
@@ -22,9 +22,19 @@ from queue_manager.wire.records import Failed, Outcome
 
 from ..ipc import outcomes
 from ..ipc.pipe import STRAY, Cancel, Give, Report, SlotEnd
-from ..ipc.shared_page import CANCEL_S, LIMIT, NONE, OPENED, POSITION, STARTED, STEP, Board, Page
+from ..ipc.shared_page import (
+    CANCEL_S,
+    LIMIT,
+    NONE,
+    OPENED,
+    POSITION,
+    STARTED,
+    STEP,
+    Row,
+    SharedPage,
+)
 from .reporter import FLUSH_S
-from .stdio import Tail, running
+from .stdio import TaskOutput, running
 from .work_loop import copies, payloads_of
 
 LONGEST_SHARE_S = 1.0
@@ -32,11 +42,11 @@ LONGEST_SHARE_S = 1.0
 
 
 class Steps:
-    """A coroutine that tells the board when it is the one that runs.
+    """A coroutine that tells the shared page when it is the one that runs.
 
     Args:
         coroutine: of the task.
-        page: of its lease.
+        row: of its lease.
         position: of the task.
         since: when the task started (monotonic).
         timeout_s: its limit of time, if it has one.
@@ -45,12 +55,12 @@ class Steps:
     def __init__(
         self,
         coroutine: Coroutine[Any, Any, Any],
-        page: Page,
+        row: Row,
         position: int,
         since: float,
         timeout_s: float | None,
     ) -> None:
-        self._coroutine, self._page, self._position = coroutine, page, position
+        self._coroutine, self._row, self._position = coroutine, row, position
         self._since, self._timeout_s = since, timeout_s or 0.0
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -59,16 +69,18 @@ class Steps:
         while True:
             # The limit counts from the task's start; a step that begins behind it, such as what a
             # cancelled coroutine puts in order, has `CANCEL_S` of its own.
-            self._page.times[STEP] = max(self._since, time.monotonic() - self._timeout_s)
-            self._page.numbers[POSITION] = self._position
+            self._row.times[STEP] = max(self._since, time.monotonic() - self._timeout_s)
+            self._row.numbers[POSITION] = self._position
             try:
                 waiting = step(argument)
             except StopIteration as end:
                 return end.value
             finally:
-                if copies:  # the board, and what the event loop waits at, are still its parent's
+                if (
+                    copies
+                ):  # the shared page, and what the event loop waits at, are still its parent's
                     os._exit(STRAY)
-                self._page.numbers[POSITION] = NONE
+                self._row.numbers[POSITION] = NONE
             try:
                 argument = yield waiting
                 step = self._coroutine.send
@@ -79,14 +91,14 @@ class Steps:
 class _Flight:
     """One lease in the air: what flies, and what landed and is not yet reported."""
 
-    def __init__(self, give: Give, page: Page, payloads: Sequence[Any]) -> None:
-        self.give, self.lease, self.page, self.payloads = give, give.lease, page, payloads
+    def __init__(self, give: Give, row: Row, payloads: Sequence[Any]) -> None:
+        self.give, self.lease, self.row, self.payloads = give, give.lease, row, payloads
         self.position = give.lease.start
         self.flying: dict[int, float] = {}
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.cancelled: set[int] = set()
         self.landed: list[Outcome] = []
-        page.numbers[POSITION] = NONE
+        row.numbers[POSITION] = NONE
 
     @property
     def over(self) -> bool:
@@ -96,14 +108,14 @@ class _Flight:
     @property
     def end(self) -> int:
         """Where the lease ends now: the supervisor may have taken the rest back."""
-        return min(self.lease.stop, self.page.numbers[LIMIT])
+        return min(self.lease.stop, self.row.numbers[LIMIT])
 
     def start(self) -> tuple[int, Any] | None:
         """The next task, marked as started; None when there is none."""
         position = self.position
         if position >= self.lease.stop:
             return None
-        self.page.numbers[OPENED] = position + 1  # before the limit is read: see `board`
+        self.row.numbers[OPENED] = position + 1  # before the limit is read: see `shared_page`
         if position >= self.end:
             return None
         self.position += 1
@@ -119,7 +131,7 @@ class _Flight:
                 if position in self.tasks:
                     self.tasks[position].cancel()
 
-    def land(self, tail: Tail, value: Any, error: BaseException | None, share: int) -> None:
+    def land(self, tail: TaskOutput, value: Any, error: BaseException | None, share: int) -> None:
         """Record how a task ended.
 
         A task's time is divided by the number of tasks that fly: the master sizes leases by it,
@@ -139,7 +151,7 @@ class _Flight:
         self.tasks.pop(position, None)
         self._mark()
 
-    def give_up(self, tail: Tail) -> None:
+    def give_up(self, tail: TaskOutput) -> None:
         """Record that a task took too long."""
         position = tail.position
         took_s = time.monotonic() - self.flying.pop(position)
@@ -149,7 +161,7 @@ class _Flight:
         self.landed.append(Failed(number, position, line, took_s=took_s, printed=tail.text))
 
     def _mark(self) -> None:
-        self.page.times[STARTED] = next(iter(self.flying.values()), time.monotonic())
+        self.row.times[STARTED] = next(iter(self.flying.values()), time.monotonic())
 
 
 class _Late:
@@ -179,8 +191,8 @@ class _Late:
 class AsyncSlot:
     """The event loop of a job whose `work` is a coroutine function."""
 
-    def __init__(self, job: Job, end: SlotEnd, board: Board) -> None:
-        self._job, self._end, self._board = job, end, board
+    def __init__(self, job: Job, end: SlotEnd, shared_page: SharedPage) -> None:
+        self._job, self._end, self._shared_page = job, end, shared_page
         self._runner = asyncio.Runner()
         self._loop = self._runner.get_loop()
         self._factory = self._loop.get_task_factory()
@@ -238,7 +250,7 @@ class AsyncSlot:
         self._alone = give.alone
         self._limit = 1 if give.alone else self._job.options.concurrency
         payloads, _ = payloads_of(give.lease)
-        flight = _Flight(give, self._board.pages[give.page], payloads)
+        flight = _Flight(give, self._shared_page.rows[give.row], payloads)
         self._flights.append(flight)
         self._startable.append(flight)
         if self._limit != before or not known:
@@ -269,7 +281,7 @@ class AsyncSlot:
         self._tasks.discard(task)
         if position in flight.flying:  # it has ended without a record
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
-            flight.land(Tail(flight.lease.number, position), None, error, self._limit)
+            flight.land(TaskOutput(flight.lease.number, position), None, error, self._limit)
         self._plan_flush(flight)
         if self._alone:  # a broken pipe must show before the next starts
             self._flush()
@@ -290,7 +302,7 @@ class AsyncSlot:
 
         A job may cancel the task that runs this, at any moment: what counts is the record.
         """
-        tail = Tail(flight.lease.number, position)
+        tail = TaskOutput(flight.lease.number, position)
         if position in flight.cancelled:
             flight.land(tail, None, asyncio.CancelledError(), self._limit)
             return
@@ -307,13 +319,13 @@ class AsyncSlot:
         elif position in flight.flying:  # else that was said while it did not end
             flight.give_up(tail)
 
-    def _hangs(self, flight: _Flight, tail: Tail) -> None:
+    def _hangs(self, flight: _Flight, tail: TaskOutput) -> None:
         """A coroutine does not end although it was cancelled."""
         flight.give_up(tail)
         self._leave()
 
     async def _outcome(
-        self, flight: _Flight, tail: Tail, payload: Any
+        self, flight: _Flight, tail: TaskOutput, payload: Any
     ) -> tuple[Any, BaseException | None]:
         running.set(tail)
         try:
@@ -321,7 +333,7 @@ class AsyncSlot:
                 return None, payload.error
             work, position = self._job.work(payload), tail.position
             since, timeout_s = flight.flying[position], flight.lease.timeout_s
-            value = await Steps(work, flight.page, position, since, timeout_s)
+            value = await Steps(work, flight.row, position, since, timeout_s)
             return (value if isinstance(value, Result) else codec.freeze(value)), None
         except BaseException as error:  # also SystemExit: `work` does not end the slot
             return None, error
@@ -344,7 +356,7 @@ class AsyncSlot:
             found, flight.landed = outcomes.merged(flight.landed), []
             if flight.over:
                 self._flights.remove(flight)
-                if flight in self._startable:  # its page is another lease's from now on
+                if flight in self._startable:  # its row is another lease's from now on
                     self._startable.remove(flight)
             if found or flight.over:
                 number, over = flight.lease.number, flight.over

@@ -23,9 +23,9 @@ from queue_manager.terminal import harmless
 
 from ..ipc.outcomes import one_line
 from ..ipc.pipe import Give, Report, SlotEnd
-from ..ipc.shared_page import POSITION, PREPARING, Board
+from ..ipc.shared_page import POSITION, PREPARING, SharedPage
 from .reporter import FLUSH_S, Reporter, Watch
-from .stdio import Printed
+from .stdio import Stdio
 from .surroundings import Snapshot, Surroundings
 from .work_loop import careful, payloads_of, run_lease
 
@@ -43,14 +43,14 @@ class Slot:
     def __init__(
         self,
         end: SlotEnd,
-        board: Board,
+        shared_page: SharedPage,
         folder: Path,
         watch: Watch,
-        printed: Printed,
+        printed: Stdio,
         around: Surroundings | None = None,
     ) -> None:
-        self._end, self._board, self._folder, self._watch = end, board, folder, watch
-        self._printed = printed
+        self._end, self._shared_page, self._folder, self._watch = end, shared_page, folder, watch
+        self._stdio = printed
         self._around = around
         self._pristine = around.take() if around is not None else None
         self._kept: dict[str, Snapshot] = {}
@@ -73,12 +73,12 @@ class Slot:
 
     def _run(self, give: Give) -> bool:
         """Run a lease. False: this process must end."""
-        page = self._board.pages[give.page]
-        page.numbers[POSITION] = PREPARING
+        row = self._shared_page.rows[give.row]
+        row.numbers[POSITION] = PREPARING
         if not (self._fits(give) and self._is_in_order(give)):
             return self._leave(give)
         cold = give.lease.job not in self._jobs
-        reporter = Reporter(give, page, self._end.send, self._printed)
+        reporter = Reporter(give, row, self._end.send, self._stdio)
         job = self._prepared(give, reporter)
         if job is None:
             return False
@@ -87,14 +87,14 @@ class Slot:
         if cold and give.lease.limited:  # its start would be late: the next one's is not
             reporter.release()
             return True
-        self._printed.begin(give.lease.number, page)
+        self._stdio.begin(give.lease.number, row)
         if give.lease.job in self._async:
             return self._async[give.lease.job].run(give)
         payloads, fine = payloads_of(give.lease)
         work = job.work if fine else careful(job.work)
         self._watch.reporter = reporter
         # Alone: each is reported before the next starts, so that a broken pipe tells who broke it.
-        run_lease(give.lease, payloads, work, page, reporter, 0.0 if give.alone else FLUSH_S)
+        run_lease(give.lease, payloads, work, row, reporter, 0.0 if give.alone else FLUSH_S)
         self._watch.reporter = None
         return True
 
@@ -142,7 +142,7 @@ class Slot:
         if inspect.iscoroutinefunction(job.work):
             from .async_slot import AsyncSlot
 
-            self._async[name] = AsyncSlot(job, self._end, self._board)
+            self._async[name] = AsyncSlot(job, self._end, self._shared_page)
             self._async[name].set_up()
         elif job.setup is not None:
             job.setup()
@@ -195,18 +195,18 @@ def _go_first() -> None:
 
 
 def main(words: list[str]) -> int:
-    """`python -m worker.slot.main PIPE BOARD SUPERVISOR FOLDER`; the first two are descriptors."""
-    pipe, board, supervisor = (int(word) for word in words[:3])
+    """`python -m worker.slot.main PIPE PAGE SUPERVISOR FOLDER`; the first two are descriptors."""
+    pipe, shared_page, supervisor = (int(word) for word in words[:3])
     die_with(supervisor)
     _go_first()
     os.set_inheritable(pipe, False)
-    os.set_inheritable(board, False)
+    os.set_inheritable(shared_page, False)
     faulthandler.enable()  # a segfault leaves its Python stack in the evidence
     sys.argv = sys.argv[:1]
     watch = Watch(lambda: os.getppid() != supervisor, lambda: os._exit(0))
     watch.start()
-    memory = Board(board)
-    printed = Printed(memory)
+    memory = SharedPage(shared_page)
+    printed = Stdio(memory)
     printed.install()  # what `work` prints shows at once
     end, folder = SlotEnd(socket.socket(fileno=pipe)), Path(words[3])
     Slot(end, memory, folder, watch, printed, Surroundings(printed)).serve()

@@ -17,8 +17,8 @@ from queue_manager.wire.records import Outcome, Released
 
 from ..ipc import outcomes
 from ..ipc.pipe import Give, Report
-from ..ipc.shared_page import PREPARING, Page
-from .stdio import Printed
+from ..ipc.shared_page import PREPARING, Row
+from .stdio import Stdio
 
 FLUSH_S = 0.02
 FLUSH_BYTES = 256 * 1024
@@ -33,11 +33,11 @@ class Reporter:
     """
 
     def __init__(
-        self, give: Give, page: Page, send: Callable[[Report], None], printed: Printed
+        self, give: Give, row: Row, send: Callable[[Report], None], printed: Stdio
     ) -> None:
         self.results: list[Any] = []
         self.max_bytes = give.max_bytes
-        self._lease, self._page, self._send, self._printed = give.lease, page, send, printed
+        self._lease, self._row, self._send, self._stdio = give.lease, row, send, printed
         self._next = give.lease.start
         self._since = time.monotonic()
         self._bytes = 0
@@ -63,7 +63,7 @@ class Reporter:
         """Send what came before and the failure of the task behind it."""
         with self._lock:
             found = self._take(started)
-            position, printed = self._next, self._printed.of(self._next)
+            position, printed = self._next, self._stdio.of(self._next)
             number, took_s = self._lease.number, now - started
             found.append(outcomes.failed(number, position, error, took_s, printed))
             self._step(found, now)
@@ -84,15 +84,15 @@ class Reporter:
     def release(self, lacks: str = "") -> None:
         """All of this lease goes back; if the job can't run here (lacks: why), the slot ends."""
         lease = self._lease
-        self._page.close(lease.start)
+        self._row.close(lease.start)
         back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, lacks[:TEXT_CHARS])]
         self._send(Report(lease.number, back, over=True, leaving=bool(lacks)))
 
     def watch(self) -> None:
         """From another thread: send what a long task holds up."""
-        page = self._page.look()
-        if page.position != PREPARING and time.monotonic() - page.since > FLUSH_S:
-            self.flush(page.since)
+        row = self._row.look()
+        if row.position != PREPARING and time.monotonic() - row.since > FLUSH_S:
+            self.flush(row.since)
 
     def _take(self, now: float) -> list[Outcome]:
         count = len(self.results)

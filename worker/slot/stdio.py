@@ -12,12 +12,12 @@ import sys
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from ..ipc.shared_page import ERR, NONE, OUT, POSITION, TAIL_BYTES, Board, Page
+from ..ipc.shared_page import ERR, NONE, OUT, POSITION, TAIL_BYTES, Row, SharedPage
 
 _KEPT_CHARS = 4 * TAIL_BYTES
 
 
-class Tail:
+class TaskOutput:
     """The end of what one try has printed."""
 
     __slots__ = ("_parts", "_size", "lease", "position")
@@ -43,22 +43,22 @@ class Tail:
         return data[-TAIL_BYTES:].decode("utf-8", "ignore")
 
 
-running: ContextVar[Tail | None] = ContextVar("running", default=None)
+running: ContextVar[TaskOutput | None] = ContextVar("running", default=None)
 """In an async slot: the try that this coroutine, and what it starts, belongs to."""
 
 
-class Printed:
-    """Who prints: asks the board in a plain slot, the context in an async one."""
+class Stdio:
+    """Who prints: asks the shared page in a plain slot, the context in an async one."""
 
-    def __init__(self, board: Board) -> None:
-        self._output = board.output
-        self._page: Page | None = None
+    def __init__(self, shared_page: SharedPage) -> None:
+        self._output = shared_page.output
+        self._row: Row | None = None
         self._lease = 0
-        self._tail = Tail(0, NONE)
+        self._tail = TaskOutput(0, NONE)
 
-    def begin(self, lease: int, page: Page) -> None:
+    def begin(self, lease: int, row: Row) -> None:
         """A plain slot runs this lease from now on."""
-        self._lease, self._page = lease, page
+        self._lease, self._row = lease, row
 
     def note(self, stream: int, text: str, size_bytes: int) -> None:
         """Somebody has written this."""
@@ -71,11 +71,11 @@ class Printed:
         tail = self._tail
         return tail.text if (tail.lease, tail.position) == (self._lease, position) else ""
 
-    def _plain(self) -> Tail:
+    def _plain(self) -> TaskOutput:
         lease = self._lease
-        position = self._page.numbers[POSITION] if self._page is not None else NONE
+        position = self._row.numbers[POSITION] if self._row is not None else NONE
         if (self._tail.lease, self._tail.position) != (lease, position):
-            self._tail = Tail(lease, position)
+            self._tail = TaskOutput(lease, position)
         return self._tail
 
     def install(self) -> None:
@@ -93,7 +93,7 @@ class Printed:
 class _Tee(io.TextIOWrapper):
     """A text stream that tells what is written to it; a line shows at once."""
 
-    def __init__(self, stream: Any, number: int, printed: Printed) -> None:
+    def __init__(self, stream: Any, number: int, printed: Stdio) -> None:
         # What the locale can't write is written out, as on any stderr: it fails no task.
         encoding, errors = stream.encoding, "backslashreplace"
         super().__init__(
@@ -103,7 +103,7 @@ class _Tee(io.TextIOWrapper):
             line_buffering=True,
             write_through=stream.write_through,
         )
-        self._number, self._printed = number, printed
+        self._number, self._stdio = number, printed
 
     def write(self, text: str) -> int:
         written = super().write(text)
@@ -112,5 +112,5 @@ class _Tee(io.TextIOWrapper):
             if text.isascii()
             else len(text.encode(self.encoding, self.errors or "strict"))
         )
-        self._printed.note(self._number, text, size_bytes)
+        self._stdio.note(self._number, text, size_bytes)
         return written

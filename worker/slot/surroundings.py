@@ -17,7 +17,7 @@ import socket
 import sys
 from typing import Any, NamedTuple
 
-from .stdio import Printed
+from .stdio import Stdio
 
 _STREAMS = ("stdin", "stdout", "stderr")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
@@ -42,8 +42,8 @@ class Snapshot(NamedTuple):
 class Surroundings:
     """Takes and puts back snapshots of this process, in its main thread."""
 
-    def __init__(self, printed: Printed) -> None:
-        self._printed = printed
+    def __init__(self, printed: Stdio) -> None:
+        self._stdio = printed
         self._environ = os.environ
         self._identities = [_identity(number) for number in range(len(_STREAMS))]
         self._copies = [
@@ -103,7 +103,7 @@ class Surroundings:
         if number == 0:
             return open(0, closefd=False)
         raw = io.BufferedWriter(io.FileIO(number, "w", closefd=False))
-        return self._printed.tee(io.TextIOWrapper(raw, "utf-8", "backslashreplace"), number - 1)
+        return self._stdio.tee(io.TextIOWrapper(raw, "utf-8", "backslashreplace"), number - 1)
 
 
 def _folder() -> str | None:

@@ -1,6 +1,6 @@
 """The innermost loop of a slot: one payload after the other through a plain `work`.
 
-Owns the order of board, work and clock for each task. Everything that is not needed for every
+Owns the order of shared page, work and clock for each task. Everything that is not needed for every
 task is elsewhere: what stands in this loop is paid a million times.
 """
 
@@ -16,7 +16,7 @@ from queue_manager.errors import ProtocolError, QueueError
 from queue_manager.wire.records import Lease
 
 from ..ipc.pipe import STRAY
-from ..ipc.shared_page import LIMIT, POSITION, STARTED, Page
+from ..ipc.shared_page import LIMIT, POSITION, STARTED, Row
 from .reporter import FLUSH_S, Reporter
 
 _SMALL = frozenset({int, float, bool, type(None)})
@@ -55,15 +55,15 @@ def run_lease(
     lease: Lease,
     payloads: Sequence[Any],
     work: Callable[[Any], Any],
-    page: Page,
+    row: Row,
     reporter: Reporter,
     flush_s: float = FLUSH_S,
 ) -> None:
-    """Run a lease up to its end or the limit on its page, and report all of it.
+    """Run a lease up to its end or the limit on its row, and report all of it.
 
     flush_s: how long results may wait for others.
     """
-    numbers, times, clock = page.numbers, page.times, time.monotonic
+    numbers, times, clock = row.numbers, row.times, time.monotonic
     append, small = reporter.results.append, _SMALL
     position = lease.start
     now = clock()
@@ -71,7 +71,7 @@ def run_lease(
     due = now + flush_s
     for payload in payloads:
         times[STARTED] = now
-        numbers[POSITION] = position  # before the limit is read: see `board`
+        numbers[POSITION] = position  # before the limit is read: see `shared_page`
         if position >= numbers[LIMIT]:
             break
         try:
@@ -81,7 +81,7 @@ def run_lease(
             reporter.failed(error, started, now)
             due = now + flush_s
         else:
-            if copies:  # the board is still its parent's
+            if copies:  # the shared page is still its parent's
                 os._exit(STRAY)
             if type(result) in small:
                 append(result)
@@ -92,7 +92,7 @@ def run_lease(
                 reporter.flush(now)
                 due = now + flush_s
         position += 1
-    page.close(position)
+    row.close(position)
     reporter.finish(now)
 
 

@@ -12,9 +12,9 @@ from queue_manager.wire.records import Failed
 
 from ..ipc.outcomes import clean
 from ..ipc.shared_page import PREPARING
-from ..jobs.eligibility import Lacks
-from .inventory import Holdings
-from .lease import Held
+from ..jobs.eligibility import Eligibility
+from .inventory import Inventory
+from .lease import OpenLease
 from .slot_process import Slot
 
 log = logging.getLogger("quartermaster.worker")
@@ -23,11 +23,11 @@ ALONE_S = 60.0
 """How long a job's tasks run one at a time when nobody knows which of several ended a slot."""
 
 
-class Verdict:
+class Blame:
     """Charges tasks for the ends of slots."""
 
-    def __init__(self, holdings: Holdings, lacks: Lacks) -> None:
-        self._holdings, self._lacks = holdings, lacks
+    def __init__(self, inventory: Inventory, lacks: Eligibility) -> None:
+        self._inventory, self._eligibility = inventory, lacks
         self._alone_until: dict[str, float] = {}
 
     def alone(self, job: str) -> bool:
@@ -39,25 +39,25 @@ class Verdict:
         found = self._guilty(slot)
         charged = len(found) == 1 and self._charge(slot, *found[0])
         if len(found) > 1:
-            for held, _ in found:
-                self._alone_until[held.lease.job] = time.monotonic() + ALONE_S
-        for held in slot.held:
-            lacks = self._lacks_of(slot, held)
-            self._holdings.release(held, held.cut(0), lacks, unstarted=bool(lacks))
-        if not (slot.leaving or slot.doom or charged):
+            for lease, _ in found:
+                self._alone_until[lease.given.job] = time.monotonic() + ALONE_S
+        for lease in slot.held:
+            lacks = self._lacks_of(slot, lease)
+            self._inventory.release(lease, lease.cut(0), lacks, unstarted=bool(lacks))
+        if not (slot.leaving or slot.kill_reason or charged):
             told = "no task is charged"
             if len(found) > 1:
                 told = f"one of {len(found)} tasks did it: they run one at a time now"
             log.warning("slot %d died: %s; %s", slot.pid, slot.cause, told)
 
-    def _lacks_of(self, slot: Slot, held: Held) -> str:
+    def _lacks_of(self, slot: Slot, lease: OpenLease) -> str:
         """Why the job is not tried here again, if its import or `setup()` was the end of it."""
-        look = slot.board.pages[held.page].look()
-        if look.position != PREPARING or slot.doom or slot.leaving:
+        look = slot.page.rows[lease.row].look()
+        if look.position != PREPARING or slot.kill_reason or slot.leaving:
             return ""
-        return self._lacks.killed(held, slot.cause)
+        return self._eligibility.killed(lease, slot.cause)
 
-    def _guilty(self, slot: Slot) -> list[tuple[Held, int]]:
+    def _guilty(self, slot: Slot) -> list[tuple[OpenLease, int]]:
         """The tasks that the end may be due to; the one that was running, if that is known.
 
         Between two tasks, or two steps of an async slot, or when the pipe was found broken, it is
@@ -65,36 +65,36 @@ class Verdict:
         """
         if slot.leaving:
             return []
-        looks = [(held, slot.board.pages[held.page].look()) for held in slot.held]
-        found = [(held, look.position) for held, look in looks if look.position >= 0]
+        looks = [(lease, slot.page.rows[lease.row].look()) for lease in slot.held]
+        found = [(lease, look.position) for lease, look in looks if look.position >= 0]
         if slot.broken or not found:
             found = [
-                (held, position)
-                for held, look in looks
-                for start, stop in held.left
+                (lease, position)
+                for lease, look in looks
+                for start, stop in lease.left
                 for position in range(start, min(stop, look.unstarted))
                 if look.position != PREPARING
             ]
             if found and found[0][0].alone:  # the first whose report did not come
                 del found[1:]
-        doom = slot.doom
-        return found if doom is None else [one for one in found if doom.charges(*one)]
+        kill_reason = slot.kill_reason
+        return found if kill_reason is None else [one for one in found if kill_reason.charges(*one)]
 
-    def _charge(self, slot: Slot, held: Held, position: int) -> bool:
+    def _charge(self, slot: Slot, lease: OpenLease, position: int) -> bool:
         """Whether this task was still to be answered for."""
-        doom = slot.doom
-        if not held.settle(position, position + 1):
+        kill_reason = slot.kill_reason
+        if not lease.settle(position, position + 1):
             return False
-        error = doom.why if doom is not None else f"its slot died: {slot.cause}"
-        log.warning("%s: task %d: %s", held.lease.job, held.lease.first + position, error)
-        since = slot.board.pages[held.page].look().since
+        error = kill_reason.why if kill_reason is not None else f"its slot died: {slot.cause}"
+        log.warning("%s: task %d: %s", lease.given.job, lease.given.first + position, error)
+        since = slot.page.rows[lease.row].look().since
         failed = Failed(
-            held.lease.number,
+            lease.given.number,
             position,
             error,
-            clean(slot.evidence(held, position)),
+            clean(slot.evidence(lease, position)),
             took_s=max(0.0, time.monotonic() - since),
-            printed=slot.printed(held, position),
+            printed=slot.printed(lease, position),
         )
-        self._holdings.outbox.add(held.lease, failed)
+        self._inventory.outbox.add(lease.given, failed)
         return True

@@ -12,38 +12,38 @@ from collections.abc import Iterator
 
 from queue_manager.ranges import Ranges
 
-from .lease import Held
+from .lease import OpenLease
 from .outbox import Outbox
-from .slot_process import Doom, Slot
+from .slot_process import KillReason, Slot
 
 
-class Holdings:
+class Inventory:
     """Slots, waiting leases and the outbox of one worker."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self.slots: list[Slot] = []
-        self.queue: deque[Held] = deque()
+        self.queue: deque[OpenLease] = deque()
         self.stopping = False
 
-    def all(self) -> Iterator[Held]:
+    def all(self) -> Iterator[OpenLease]:
         """Every lease that is here."""
         yield from self.queue
         for slot in self.slots:
             yield from slot.held
 
     def release(
-        self, held: Held, ranges: Ranges, lacks: str = "", *, unstarted: bool = False
+        self, lease: OpenLease, ranges: Ranges, lacks: str = "", *, unstarted: bool = False
     ) -> None:
         """Give tasks back to the master, uncharged."""
-        self.outbox.release(held.lease, ranges, lacks, unstarted=unstarted)
+        self.outbox.release(lease.given, ranges, lacks, unstarted=unstarted)
 
-    def again(self, held: Held, ranges: Ranges, *, first: bool = False) -> None:
+    def again(self, lease: OpenLease, ranges: Ranges, *, first: bool = False) -> None:
         """Give tasks to another slot; back to the master if they can't wait for one."""
-        if self.stopping or held.lease.limited:
-            self.release(held, ranges, unstarted=True)
+        if self.stopping or lease.given.limited:
+            self.release(lease, ranges, unstarted=True)
             return
-        found = held.afresh(ranges, time.monotonic())
+        found = lease.afresh(ranges, time.monotonic())
         if first:
             self.queue.extendleft(reversed(found))
         else:
@@ -54,14 +54,14 @@ class Holdings:
         while self.queue:
             self.release(self.queue[0], self.queue.popleft().cut(0))
         for slot in self.slots:
-            for held in slot.held:
-                self.release(held, slot.take_back(held))
+            for lease in slot.held:
+                self.release(lease, slot.take_back(lease))
 
-    def vacate(self, slot: Slot, doom: Doom) -> None:
+    def vacate(self, slot: Slot, kill_reason: KillReason) -> None:
         """End a slot on account of one of its leases; what waits in it goes to another."""
-        slot.terminate(doom)
-        for held in slot.held:
-            if held is not doom.held:
-                self.again(held, slot.take_back(held))
+        slot.terminate(kill_reason)
+        for lease in slot.held:
+            if lease is not kill_reason.lease:
+                self.again(lease, slot.take_back(lease))
             else:
-                self.release(held, slot.take_back(held))
+                self.release(lease, slot.take_back(lease))

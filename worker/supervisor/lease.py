@@ -15,7 +15,7 @@ from queue_manager.wire.records import Lease
 
 
 @dataclass(eq=False)
-class Held:
+class OpenLease:
     """One lease and what is left of it.
 
     since: monotonic time when it came, later when a slot got it. took_s: sum of what its
@@ -25,9 +25,9 @@ class Held:
     takes long. alone: its tasks run, and are reported, one at a time.
     """
 
-    lease: Lease
+    given: Lease
     since: float
-    page: int = 0
+    row: int = 0
     version: str = ""
     folder: str = ""
     took_s: float = 0.0
@@ -37,13 +37,13 @@ class Held:
     alone: bool = False
 
     def __post_init__(self) -> None:
-        self.left = [(self.lease.start, self.lease.stop)]
+        self.left = [(self.given.start, self.given.stop)]
 
-    def afresh(self, ranges: Ranges, now: float) -> list[Held]:
+    def afresh(self, ranges: Ranges, now: float) -> list[OpenLease]:
         """The same right, for those ranges, in hands that are free."""
-        lease = self.lease
+        lease = self.given
         return [
-            Held(msgspec.structs.replace(lease, start=start, stop=stop), now)
+            OpenLease(msgspec.structs.replace(lease, start=start, stop=stop), now)
             for start, stop in ranges
         ]
 

@@ -112,7 +112,7 @@ class RelayHandler(logging.Handler):
             self.handleError(record)
 
 
-class Ends:
+class OutputTail:
     """The end of what one slot printed, and how much it was."""
 
     def __init__(self) -> None:
@@ -160,8 +160,8 @@ class Stream:
     An unbuffered `print` is four writes, and the other pipe may be read in between.
     """
 
-    def __init__(self, pipe: IO[bytes], stream: int, relay: Relay, ends: Ends) -> None:
-        self._pipe, self._stream, self._relay, self._ends = pipe, stream, relay, ends
+    def __init__(self, pipe: IO[bytes], stream: int, relay: Relay, tail: OutputTail) -> None:
+        self._pipe, self._stream, self._relay, self._tail = pipe, stream, relay, tail
         self._rest = b""
         self._loop = asyncio.get_running_loop()
         os.set_blocking(pipe.fileno(), False)
@@ -188,7 +188,7 @@ class Stream:
         return True
 
     def _pass_on(self, lines: bytes) -> None:
-        self._ends.add(self._stream, lines)
+        self._tail.add(self._stream, lines)
         self._relay.write(lines)
 
     def close(self) -> None:
@@ -199,5 +199,5 @@ class Stream:
         self._loop.remove_reader(self._pipe)
         self._pipe.close()
         if self._rest:
-            self._ends.add(self._stream, self._rest)
+            self._tail.add(self._stream, self._rest)
             self._relay.write(self._rest + b"\n")

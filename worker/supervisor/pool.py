@@ -1,7 +1,7 @@
 """The slots of a worker at work: which slot gets which lease, and what they say.
 
 Owns the way of a lease from its arrival to a slot, and the replacing of slots. What a slot's end
-means is in `verdict`, what takes too long in `limits`; how outcomes get to the master is not
+means is in `blame`, what takes too long in `deadlines`; how outcomes get to the master is not
 known here.
 """
 
@@ -20,17 +20,17 @@ from queue_manager.ranges import without
 from queue_manager.wire.records import Done, Failed, HeldLease, Lease, Outcome, Released
 
 from ..ipc.pipe import Report
-from ..jobs.code_folder import FetchedCode
-from ..jobs.eligibility import Lacks
+from ..jobs.code_folder import CodeFolders
+from ..jobs.eligibility import Eligibility
 from ..processes.orphans import Orphans
 from . import claims
-from .blame import Verdict
-from .deadlines import LONG_S, Limits
-from .inventory import Holdings
-from .lease import Held
+from .blame import Blame
+from .deadlines import LONG_S, Deadlines
+from .inventory import Inventory
+from .lease import OpenLease
 from .outbox import Outbox
 from .output import Relays
-from .slot_process import Doom, Slot
+from .slot_process import KillReason, Slot
 
 log = logging.getLogger("quartermaster.worker")
 
@@ -44,10 +44,10 @@ LONGEST_PAUSE_S = 1.0
 TOGETHER_S = 0.2
 """Who ends a whole control group sends SIGTERM to worker and slots within this, in any order."""
 
-STOPPED = Doom("stopped")
+STOPPED = KillReason("stopped")
 
 
-class Crew:
+class Pool:
     """Slots and leases of one worker.
 
     Args:
@@ -68,15 +68,15 @@ class Crew:
         orphans: Orphans,
         relays: Relays,
         on_change: Callable[[], None],
-        fetched: FetchedCode | None = None,
+        fetched: CodeFolders | None = None,
     ) -> None:
         self.max_bytes = 1024 * 1024
-        self.holdings = Holdings(outbox)
+        self.inventory = Inventory(outbox)
         self._folder, self._count, self._on_change = folder, count, on_change
         self._orphans, self._relays = orphans, relays
-        self._lacks = Lacks(folder, fetched, self.code_came)
-        self._verdict = Verdict(self.holdings, self._lacks)
-        self._limits = Limits(self.holdings)
+        self._eligibility = Eligibility(folder, fetched, self.code_came)
+        self._blame = Blame(self.inventory, self._eligibility)
+        self._deadlines = Deadlines(self.inventory)
         self._ticking = False
         self._full = False
         if fetched is not None:
@@ -90,45 +90,45 @@ class Crew:
     @property
     def want(self) -> int:
         """How many leases could be taken besides those that are here; negative: too many."""
-        free = sum(max(0, slot.appetite - slot.load) for slot in self.holdings.slots)
-        return free - len(self.holdings.queue)
+        free = sum(max(0, slot.appetite - slot.load) for slot in self.inventory.slots)
+        return free - len(self.inventory.queue)
 
     @property
     def free(self) -> int:
         """How many leases of one task would start at once, as far as is known here."""
-        if self.holdings.stopping or self._full:
+        if self.inventory.stopping or self._full:
             return 0
-        places = sum(slot.places for slot in self.holdings.slots)
-        return max(0, places - len(self.holdings.queue))
+        places = sum(slot.places for slot in self.inventory.slots)
+        return max(0, places - len(self.inventory.queue))
 
     @property
     def running(self) -> bool:
         """Whether a slot has a task in hand."""
-        return any(h.left for slot in self.holdings.slots for h in slot.held)
+        return any(h.left for slot in self.inventory.slots for h in slot.held)
 
     @property
     def ended(self) -> bool:
         """Whether no slot is left."""
-        return not self.holdings.slots
+        return not self.inventory.slots
 
     # --- leases come and go ---
 
     def add(self, leases: Iterable[Lease]) -> None:
         """Take leases that the master gave."""
         now = time.monotonic()
-        for lease in leases:
-            held = Held(lease, now)
-            if lease.limited:
-                self._start_or_release(held)
+        for given in leases:
+            lease = OpenLease(given, now)
+            if given.limited:
+                self._start_or_release(lease)
             else:
-                self.holdings.queue.append(held)
-        if self.holdings.stopping:
-            self.holdings.give_back()
+                self.inventory.queue.append(lease)
+        if self.inventory.stopping:
+            self.inventory.give_back()
         self._feed()
 
     def claimed(self) -> list[HeldLease]:
         """What is held, for the next session's hello."""
-        return claims.claimed(self.holdings)
+        return claims.claimed(self.inventory)
 
     def recognize(self, leases: Iterable[HeldLease]) -> None:
         """A new session: go on with these, end the rest.
@@ -136,12 +136,12 @@ class Crew:
         What was full for the old one need not be: code that was on its way comes no more.
         """
         self._full = False
-        claims.recognize(self.holdings, leases)
+        claims.recognize(self.inventory, leases)
         self._feed()
 
     def _folders_in_use(self) -> set[str]:
-        given = {held.folder for held in self.holdings.all()}
-        return given | {slot.folder for slot in self.holdings.slots}
+        given = {lease.folder for lease in self.inventory.all()}
+        return given | {slot.folder for slot in self.inventory.slots}
 
     def code_came(self) -> None:
         """Code of a job has come, or does not come: what waits for it can go on."""
@@ -150,139 +150,139 @@ class Crew:
 
     def revoke(self, numbers: Iterable[int], why: str) -> None:
         """These leases have ended by the master's word."""
-        claims.revoke(self.holdings, numbers, why or "revoked")
+        claims.revoke(self.inventory, numbers, why or "revoked")
         self._feed()
 
     def stop(self) -> None:
         """Take nothing more; slots without a task end."""
-        self.holdings.stopping = True
-        self.holdings.give_back()
-        for slot in self.holdings.slots:
-            if not any(held.left for held in slot.held):
+        self.inventory.stopping = True
+        self.inventory.give_back()
+        for slot in self.inventory.slots:
+            if not any(lease.left for lease in slot.held):
                 slot.close()
 
     def kill(self) -> None:
         """End all slots now; what they were running goes back uncharged, but what is too late."""
-        self.holdings.stopping = True
-        self._limits.close(time.monotonic())
-        for slot in self.holdings.slots:
-            slot.doom = slot.doom or STOPPED
+        self.inventory.stopping = True
+        self._deadlines.close(time.monotonic())
+        for slot in self.inventory.slots:
+            slot.kill_reason = slot.kill_reason or STOPPED
             slot.kill()
 
     def _feed(self) -> None:
         """Hand waiting leases to slots: first to those that have nothing."""
-        queue = self.holdings.queue
-        for held in list(queue):
-            can_run = self._can_run(held)
+        queue = self.inventory.queue
+        for lease in list(queue):
+            can_run = self._can_run(lease)
             if can_run is None:
                 continue
-            slot = self._choose(held) if can_run else None
+            slot = self._choose(lease) if can_run else None
             if can_run and slot is None:
                 break
-            queue.remove(held)
+            queue.remove(lease)
             if slot is not None:
-                self._give(slot, held)
+                self._give(slot, lease)
         self._keep_ticking()
         self._on_change()
 
-    def _can_run(self, held: Held) -> bool | None:
+    def _can_run(self, lease: OpenLease) -> bool | None:
         """Whether this worker can run a lease; if not, it goes back with the reason.
 
         None: not yet, its code is on its way.
         """
         try:
-            return self._lacks.check(held) or None
+            return self._eligibility.check(lease) or None
         except JobError as error:
-            self.holdings.release(held, held.cut(0), str(error), unstarted=True)
+            self.inventory.release(lease, lease.cut(0), str(error), unstarted=True)
             return False
 
-    def _choose(self, held: Held) -> Slot | None:
-        rooms = [slot for slot in self.holdings.slots if slot.room(held)]
-        return min(rooms, key=lambda s: (len(s.held), s.job != held.lease.job), default=None)
+    def _choose(self, lease: OpenLease) -> Slot | None:
+        rooms = [slot for slot in self.inventory.slots if slot.room(lease)]
+        return min(rooms, key=lambda s: (len(s.held), s.job != lease.given.job), default=None)
 
-    def _start_or_release(self, held: Held) -> None:
+    def _start_or_release(self, lease: OpenLease) -> None:
         """A task of a limited group starts at once, or goes back: the master counts its start."""
-        can_run = self._can_run(held)
+        can_run = self._can_run(lease)
         if can_run is False:
             return
-        rooms = [slot for slot in self.holdings.slots if can_run and slot.starts_now(held)]
-        slot = min(rooms, key=lambda s: (not s.is_warm(held), len(s.held)), default=None)
-        if slot is None or self.holdings.stopping:
+        rooms = [slot for slot in self.inventory.slots if can_run and slot.starts_now(lease)]
+        slot = min(rooms, key=lambda s: (not s.is_warm(lease), len(s.held)), default=None)
+        if slot is None or self.inventory.stopping:
             self._full = True  # else it would be offered again at once, and again
-            self.holdings.release(held, held.cut(0), unstarted=True)
+            self.inventory.release(lease, lease.cut(0), unstarted=True)
         else:
-            self._give(slot, held)
+            self._give(slot, lease)
 
-    def _give(self, slot: Slot, held: Held) -> None:
-        held.since = time.monotonic()
-        held.alone = self._verdict.alone(held.lease.job)
-        slot.give(held, self.max_bytes)
+    def _give(self, slot: Slot, lease: OpenLease) -> None:
+        lease.since = time.monotonic()
+        lease.alone = self._blame.alone(lease.given.job)
+        slot.give(lease, self.max_bytes)
 
     # --- what slots say ---
 
     def _reported(self, slot: Slot, report: Report) -> None:
-        held = next((h for h in slot.held if h.lease.number == report.lease), None)
-        if held is None:
+        lease = next((h for h in slot.held if h.given.number == report.lease), None)
+        if lease is None:
             return
         slot.concurrency = report.concurrency
         self._full = self._full and not (report.outcomes or report.over)
         for outcome in report.outcomes:
-            self._settle(slot, held, outcome)
+            self._settle(slot, lease, outcome)
         if report.leaving and not slot.leaving:  # an async slot says so of each of its leases
             self._leaves(slot)
         if report.over:
-            self._over(slot, held)
+            self._over(slot, lease)
         self._feed()
 
-    def _settle(self, slot: Slot, held: Held, outcome: Outcome) -> None:
+    def _settle(self, slot: Slot, lease: OpenLease, outcome: Outcome) -> None:
         if isinstance(outcome, Released):
             if outcome.lacks:
-                self._lacks.failed(held, outcome.lacks)
+                self._eligibility.failed(lease, outcome.lacks)
             else:
-                slot.warm[held.lease.job] = held.version  # it was set up for this very lease
-            self.holdings.release(held, held.cut(0), outcome.lacks, unstarted=True)
+                slot.warm[lease.given.job] = lease.version  # it was set up for this very lease
+            self.inventory.release(lease, lease.cut(0), outcome.lacks, unstarted=True)
             return
-        self._lacks.works(slot.job, slot.version)
-        slot.warm[held.lease.job] = held.version
+        self._eligibility.works(slot.job, slot.version)
+        slot.warm[lease.given.job] = lease.version
         slot.deaths = 0
-        held.took_s += outcome.took_s
+        lease.took_s += outcome.took_s
         start, stop = (
             (outcome.start, outcome.stop)
             if isinstance(outcome, Done)
             else (outcome.position, outcome.position + 1)
         )
-        held.ending = without(held.ending, [(start, stop)])
-        if slot.doom and isinstance(outcome, Failed):  # it noticed SIGTERM before its end
-            if not slot.doom.charges(held, start):
+        lease.ending = without(lease.ending, [(start, stop)])
+        if slot.kill_reason and isinstance(outcome, Failed):  # it noticed SIGTERM before its end
+            if not slot.kill_reason.charges(lease, start):
                 return
-            outcome = msgspec.structs.replace(outcome, error=slot.doom.why)
-        if held.settle(start, stop):  # else it was taken back at the very moment it started
-            self.holdings.outbox.add(held.lease, outcome)
+            outcome = msgspec.structs.replace(outcome, error=slot.kill_reason.why)
+        if lease.settle(start, stop):  # else it was taken back at the very moment it started
+            self.inventory.outbox.add(lease.given, outcome)
 
-    def _over(self, slot: Slot, held: Held) -> None:
-        if held in slot.held:
-            slot.held.remove(held)
-        slot.quick = held.took_s < QUICK_S
-        self.holdings.release(held, held.cut(0))
+    def _over(self, slot: Slot, lease: OpenLease) -> None:
+        if lease in slot.held:
+            slot.held.remove(lease)
+        slot.quick = lease.took_s < QUICK_S
+        self.inventory.release(lease, lease.cut(0))
         if slot.held:
             slot.held[0].since = time.monotonic()
-        if self.holdings.stopping and not slot.held:
+        if self.inventory.stopping and not slot.held:
             slot.close()
 
     def _leaves(self, slot: Slot) -> None:
         """It needs a successor: the job has changed, or cannot run in that process."""
         slot.leaving = True
-        self._lacks.versions.forget(slot.job)
+        self._eligibility.versions.forget(slot.job)
         unstarted = [h for h in slot.held if not self._started(slot, h)]
         slot.held = [h for h in slot.held if h not in unstarted]
-        for held in reversed(unstarted):
-            self.holdings.again(held, held.left, first=True)
+        for lease in reversed(unstarted):
+            self.inventory.again(lease, lease.left, first=True)
         asyncio.get_running_loop().call_later(LONG_S, slot.kill)
         self._replace(slot)
 
     @staticmethod
-    def _started(slot: Slot, held: Held) -> bool:
-        return slot.board.pages[held.page].look().unstarted > held.lease.start
+    def _started(slot: Slot, lease: OpenLease) -> bool:
+        return slot.page.rows[lease.row].look().unstarted > lease.given.start
 
     # --- slots come and go ---
 
@@ -294,12 +294,12 @@ class Crew:
             log.error("can't start a slot: %s; trying again", error)
             asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._return, deaths)
             return
-        self.holdings.slots.append(slot)
+        self.inventory.slots.append(slot)
         self._orphans.started(slot.pid, mark)
 
     def _replace(self, slot: Slot) -> None:
         """Put another slot in its place; at once, unless slots there die one after the other."""
-        if self.holdings.stopping:
+        if self.inventory.stopping:
             return
         pause_s = 0.0
         if slot.deaths > 1:
@@ -307,7 +307,7 @@ class Crew:
         asyncio.get_running_loop().call_later(pause_s, self._return, slot.deaths)
 
     def _return(self, deaths: int) -> None:
-        if not self.holdings.stopping:
+        if not self.inventory.stopping:
             self._full = False
             self._hire(deaths)
             self._feed()
@@ -315,18 +315,18 @@ class Crew:
     def _gone(self, slot: Slot) -> None:
         """A slot's process has ended. By a SIGTERM that was perhaps the whole worker's: wait."""
         self._orphans.ended(slot.pid)
-        if slot.terminated and not self.holdings.stopping:
+        if slot.terminated and not self.inventory.stopping:
             asyncio.get_running_loop().call_later(TOGETHER_S, self._bury, slot)
         else:
             self._bury(slot)
 
     def _bury(self, slot: Slot) -> None:
-        self.holdings.slots.remove(slot)
-        if slot.terminated and self.holdings.stopping:
-            slot.doom = STOPPED
-        if not slot.leaving and not (slot.doom and slot.doom.held is None):
+        self.inventory.slots.remove(slot)
+        if slot.terminated and self.inventory.stopping:
+            slot.kill_reason = STOPPED
+        if not slot.leaving and not (slot.kill_reason and slot.kill_reason.lease is None):
             slot.deaths += 1
-        self._verdict.of(slot)
+        self._blame.of(slot)
         if not slot.leaving:
             self._replace(slot)
         self._feed()
@@ -334,12 +334,12 @@ class Crew:
     # --- time ---
 
     def _keep_ticking(self) -> None:
-        busy = self.holdings.queue or any(slot.held for slot in self.holdings.slots)
+        busy = self.inventory.queue or any(slot.held for slot in self.inventory.slots)
         if busy and not self._ticking:
             self._ticking = True
             asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         self._ticking = False
-        self._limits.check(time.monotonic())
+        self._deadlines.check(time.monotonic())
         self._feed()

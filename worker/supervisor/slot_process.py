@@ -1,4 +1,4 @@
-"""The supervisor's handle of one slot: its process, its pipe, its board, what it prints.
+"""The supervisor's handle of one slot: its process, its pipe, its shared page, what it prints.
 
 Owns how a slot is started, listened to and killed. What to give to it and what its end means
 for the tasks is decided by the supervisor.
@@ -24,13 +24,13 @@ from queue_manager.authkey import without_key
 from queue_manager.ranges import Ranges
 
 from ..ipc.pipe import BROKEN, Cancel, Frames, Give, Report, decode_report, frame
-from ..ipc.shared_page import ERR, OUT, PAGES, Board
+from ..ipc.shared_page import ERR, OUT, ROWS, SharedPage
 from ..processes.death import has_ended, watch
 from ..processes.guardian import Process, below, kill, kill_below
 from ..processes.hunter import hunter
 from ..processes.orphans import MARK
-from .lease import Held
-from .output import Ends, Relays, Stream
+from .lease import OpenLease
+from .output import OutputTail, Relays, Stream
 
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL, in seconds."""
@@ -45,16 +45,16 @@ _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
 
 @dataclass(frozen=True)
-class Doom:
+class KillReason:
     """Why a slot is being ended, and on account of which task; None of one is nobody's fault."""
 
     why: str
-    held: Held | None = None
+    lease: OpenLease | None = None
     position: int | None = None
 
-    def charges(self, held: Held, position: int) -> bool:
+    def charges(self, lease: OpenLease, position: int) -> bool:
         """Whether it is this task that has to answer for it."""
-        return held is self.held and self.position in (None, position)
+        return lease is self.lease and self.position in (None, position)
 
 
 class Slot:
@@ -63,8 +63,8 @@ class Slot:
     held: its leases, the oldest first. job, version: of the last lease. warm: versions of the
     jobs that it has imported and set up. folder: of code that came from the master, which it
     may import more from. quick: its last lease was short, so the next may wait in
-    its pipe. deaths: how many slots in its place died in a row without finishing a task. doom:
-    why it is being killed. stopped_s: for how long it has been seen stopped.
+    its pipe. deaths: how many slots in its place died in a row without finishing a task.
+    kill_reason: why it is being killed. stopped_s: for how long it has been seen stopped.
     """
 
     def __init__(
@@ -78,38 +78,38 @@ class Slot:
     ) -> None:
         self._on_report, self._on_end = on_report, on_end
         self.mark = mark
-        self.held: list[Held] = []
+        self.held: list[OpenLease] = []
         self.job, self.version = "", ""
         self.warm: dict[str, str] = {}
         self.folder = ""
         self.quick = False
         self.concurrency = 1
         self.deaths = deaths
-        self.doom: Doom | None = None
+        self.kill_reason: KillReason | None = None
         self.stopped_s = 0.0
         self._broke = ""
         self.leaving = False
         self.over = False
         self._below: list[Process] = []  # the hunter's alone, as is the next
         self._reapable = False
-        self.board = Board.create()
+        self.page = SharedPage.create()
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
         self._unsent = bytearray()
         self._pipe, theirs = socket.socketpair()
         self._pipe.setblocking(False)
         try:
-            self._process = _start(theirs, self.board, folder, mark)
+            self._process = _start(theirs, self.page, folder, mark)
         except OSError:
             self._pipe.close()
-            self.board.free()
+            self.page.free()
             raise
         finally:
             theirs.close()
-        self._ends = Ends()
+        self._tail = OutputTail()
         self._streams = [
-            Stream(_pipe(self._process.stdout), OUT, relays.out, self._ends),
-            Stream(_pipe(self._process.stderr), ERR, relays.err, self._ends),
+            Stream(_pipe(self._process.stdout), OUT, relays.out, self._tail),
+            Stream(_pipe(self._process.stderr), ERR, relays.err, self._tail),
         ]
         self._loop.add_reader(self._pipe, self._read_pipe)
         self._watch()
@@ -122,17 +122,17 @@ class Slot:
     @property
     def fit(self) -> bool:
         """Whether it can take another lease at all."""
-        return not (self.doom or self.leaving or self.over)
+        return not (self.kill_reason or self.leaving or self.over)
 
-    def evidence(self, held: Held, position: int) -> str:
+    def evidence(self, lease: OpenLease, position: int) -> str:
         """The end of stderr: of the running task alone, where one runs at a time."""
         if self.concurrency > 1:
-            return self._ends.errors
-        return self._ends.errors_since(self.board.output.starts(held.lease.number, position)[ERR])
+            return self._tail.errors
+        return self._tail.errors_since(self.page.output.starts(lease.given.number, position)[ERR])
 
-    def printed(self, held: Held, position: int) -> str:
+    def printed(self, lease: OpenLease, position: int) -> str:
         """The end of what a task printed, both streams together, as far as it can be told."""
-        return self._ends.since(self.board.output.starts(held.lease.number, position))
+        return self._tail.since(self.page.output.starts(lease.given.number, position))
 
     @property
     def stopped(self) -> bool:
@@ -143,23 +143,23 @@ class Slot:
             return False
         return stat.rpartition(b") ")[2][:1] in (b"T", b"t")
 
-    def room(self, held: Held) -> bool:
+    def room(self, lease: OpenLease) -> bool:
         """Whether this lease may be given to it now."""
         if not self.fit or not self.held:
             return self.fit
-        return self._joins(held) and self._takes_more
+        return self._joins(lease) and self._takes_more
 
-    def starts_now(self, held: Held) -> bool:
+    def starts_now(self, lease: OpenLease) -> bool:
         """Whether this lease would start at once, as far as can be told."""
         if not self.fit or not self.held:
             return self.fit
-        return self._joins(held) and self.concurrency > 1 and self.places > 0
+        return self._joins(lease) and self.concurrency > 1 and self.places > 0
 
-    def _joins(self, held: Held) -> bool:
+    def _joins(self, lease: OpenLease) -> bool:
         """Whether it can be held beside the others: a slot runs one job at a time."""
-        numbers = {other.lease.number for other in self.held}
-        same = (held.lease.job, held.version) == (self.job, self.version)
-        return same and len(self.held) < PAGES and held.lease.number not in numbers
+        numbers = {other.given.number for other in self.held}
+        same = (lease.given.job, lease.version) == (self.job, self.version)
+        return same and len(self.held) < ROWS and lease.given.number not in numbers
 
     @property
     def places(self) -> int:
@@ -167,18 +167,18 @@ class Slot:
         if not self.fit:
             return 0
         if self.concurrency > 1:
-            flying = sum(held.weight for held in self.held)
-            return max(0, min(self.concurrency - flying, PAGES - len(self.held)))
+            flying = sum(lease.weight for lease in self.held)
+            return max(0, min(self.concurrency - flying, ROWS - len(self.held)))
         return 0 if self.held else 1
 
-    def is_warm(self, held: Held) -> bool:
+    def is_warm(self, lease: OpenLease) -> bool:
         """Whether it has this lease's job imported and set up."""
-        return self.warm.get(held.lease.job) == held.version
+        return self.warm.get(lease.given.job) == lease.version
 
     @property
     def load(self) -> int:
         """How many leases it holds that were not taken back."""
-        return sum(1 for held in self.held if held.left)
+        return sum(1 for lease in self.held if lease.left)
 
     @property
     def appetite(self) -> int:
@@ -186,7 +186,7 @@ class Slot:
         if not self.fit:
             return 0
         if self.concurrency > 1:
-            return self.load + (2 if self._takes_more and len(self.held) < PAGES else 0)
+            return self.load + (2 if self._takes_more and len(self.held) < ROWS else 0)
         return 2 if self.quick else 1
 
     @property
@@ -194,34 +194,36 @@ class Slot:
         if self.concurrency > 1:
             # As many again wait in it: what takes a hundredth of a second is over long before
             # more could come from the master.
-            return sum(held.weight for held in self.held) < 2 * self.concurrency
+            return sum(lease.weight for lease in self.held) < 2 * self.concurrency
         return self.quick and len(self.held) < 2
 
-    def give(self, held: Held, max_bytes: int) -> None:
+    def give(self, lease: OpenLease, max_bytes: int) -> None:
         """Hand a lease to the process; it waits in the pipe behind those before it."""
-        taken = {other.page for other in self.held}
-        held.page = next(page for page in range(PAGES) if page not in taken)
-        lease = held.lease
-        self.board.pages[held.page].reset(lease.start, lease.stop)
-        if (lease.job, held.version) != (self.job, self.version):
+        taken = {other.row for other in self.held}
+        lease.row = next(row for row in range(ROWS) if row not in taken)
+        given = lease.given
+        self.page.rows[lease.row].reset(given.start, given.stop)
+        if (given.job, lease.version) != (self.job, self.version):
             self.concurrency = 1  # until it says how many it runs at a time
-        self.job, self.version = lease.job, held.version
-        self.folder = held.folder or self.folder
-        self.held.append(held)
-        self._send(frame(Give(lease, held.page, held.version, max_bytes, held.alone, held.folder)))
+        self.job, self.version = given.job, lease.version
+        self.folder = lease.folder or self.folder
+        self.held.append(lease)
+        self._send(
+            frame(Give(given, lease.row, lease.version, max_bytes, lease.alone, lease.folder))
+        )
 
-    def take_back(self, held: Held, least: int = 0) -> list[tuple[int, int]]:
+    def take_back(self, lease: OpenLease, least: int = 0) -> list[tuple[int, int]]:
         """The ranges behind what has started, which now never will.
 
         least: so many tasks of the lease stay, started or not.
         """
-        page = self.board.pages[held.page]
-        first = max(page.look().unstarted, held.lease.start + least)
-        return held.cut(page.lower(first))
+        row = self.page.rows[lease.row]
+        first = max(row.look().unstarted, lease.given.start + least)
+        return lease.cut(row.lower(first))
 
-    def cancel(self, held: Held, ranges: Ranges) -> None:
+    def cancel(self, lease: OpenLease, ranges: Ranges) -> None:
         """Have an async slot let go of tasks; what becomes of them is reported as ever."""
-        self._send(frame(Cancel(held.lease.number, ranges)))
+        self._send(frame(Cancel(lease.given.number, ranges)))
 
     # --- its end ---
 
@@ -237,9 +239,9 @@ class Slot:
             self._pipe.shutdown(socket.SHUT_WR)
         self._loop.call_later(GRACE_S, self.kill)
 
-    def terminate(self, doom: Doom) -> None:
-        """SIGTERM, after 2 s SIGKILL, for the process and its children. doom: why."""
-        self.doom = self.doom or doom
+    def terminate(self, kill_reason: KillReason) -> None:
+        """SIGTERM, after 2 s SIGKILL, for the process and its children. reason: why."""
+        self.kill_reason = self.kill_reason or kill_reason
         hunter.do(self._ask)
         self._loop.call_later(GRACE_S, self.kill)
 
@@ -291,14 +293,14 @@ class Slot:
         self._loop.remove_writer(self._pipe)
         self._pipe.close()
         self._process.wait()
-        self.board.free()
+        self.page.free()
         self._on_end(self)
 
     @property
     def terminated(self) -> bool:
         """Whether it has ended by a SIGTERM that was not ours."""
         code = self._process.returncode
-        return code == -signal.SIGTERM and not (self.doom or self.leaving)
+        return code == -signal.SIGTERM and not (self.kill_reason or self.leaving)
 
     @property
     def broken(self) -> bool:
@@ -387,9 +389,11 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _start(theirs: socket.socket, board: Board, folder: Path, mark: str) -> subprocess.Popen[bytes]:
+def _start(
+    theirs: socket.socket, shared_page: SharedPage, folder: Path, mark: str
+) -> subprocess.Popen[bytes]:
     """Start the process in a session of its own: a terminal's Ctrl-C is the supervisor's."""
-    words = [theirs.fileno(), board.descriptor, os.getpid(), folder.absolute()]
+    words = [theirs.fileno(), shared_page.descriptor, os.getpid(), folder.absolute()]
     return subprocess.Popen(
         [sys.executable, "-m", "worker.slot.main", *map(str, words)],
         # No bytecode: on a full disk Python 3.11 leaves half a file, which no later slot can read.
@@ -397,6 +401,6 @@ def _start(theirs: socket.socket, board: Board, folder: Path, mark: str) -> subp
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        pass_fds=[theirs.fileno(), board.descriptor],
+        pass_fds=[theirs.fileno(), shared_page.descriptor],
         start_new_session=True,
     )

@@ -34,11 +34,11 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.tls import CODE_IN_CLEAR, Mode, client_mode
 
-from ..jobs.code_folder import FetchedCode
+from ..jobs.code_folder import CodeFolders
 from ..processes.orphans import Orphans
 from .outbox import Entry, Outbox
 from .output import Relays
-from .pool import Crew
+from .pool import Pool
 
 log = logging.getLogger("quartermaster.worker")
 
@@ -77,7 +77,7 @@ class LinkMaker(Protocol):
 
 
 class Supervisor:
-    """One worker: its session and its crew of slots.
+    """One worker: its session and its pool of slots.
 
     Args:
         settings: of the worker.
@@ -113,8 +113,8 @@ class Supervisor:
         self._orphans = Orphans(adopts)
         relays = relays or Relays.standard()
         folder, slots = settings.jobs_folder, settings.worker_slots
-        self._code = FetchedCode(self._ask_code) if settings.worker_jobs == "master" else None
-        self.crew = Crew(
+        self._code = CodeFolders(self._ask_code) if settings.worker_jobs == "master" else None
+        self.pool = Pool(
             folder, slots, self._outbox, self._orphans, relays, self._changed, self._code
         )
         self._seq = 0
@@ -137,7 +137,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in stop_signals():
             loop.add_signal_handler(number, self.drain)
-        self.crew.start()
+        self.pool.start()
         try:
             async with asyncio.TaskGroup() as group:
                 link = group.create_task(self._keep_link())
@@ -149,7 +149,7 @@ class Supervisor:
                 await asyncio.wait({link}, timeout=GOODBYE_S)
                 link.cancel()  # it may be connecting to a master that does not answer
         finally:
-            self.crew.kill()
+            self.pool.kill()
             self._orphans.close()
             if self._code is not None:
                 self._code.close()
@@ -167,15 +167,15 @@ class Supervisor:
             return
         self._draining = True
         drain_s = self._settings.worker_drain_s
-        if self.crew.running:
+        if self.pool.running:
             log.info("worker %s: stopping; running tasks have %g s", self._name, drain_s)
-        self.crew.stop()
+        self.pool.stop()
         asyncio.get_running_loop().call_later(drain_s, self._end)
         self._changed()
 
     def _end(self) -> None:
         """The time is over; slots that do not die, or a master without answer, get no more."""
-        self.crew.kill()
+        self.pool.kill()
         asyncio.get_running_loop().call_later(GOODBYE_S, self._done.set)
         self._changed()
 
@@ -188,10 +188,10 @@ class Supervisor:
 
     def _hello(self) -> Hello:
         self._outbox.keep_released()
-        slots, held = self._settings.worker_slots, self.crew.claimed()
+        slots, lease = self._settings.worker_slots, self.pool.claimed()
         tags = sorted(self._settings.worker_tags)
         return Hello(
-            "worker", self._name, os.getpid(), slots, __version__, self._worker, held, tags
+            "worker", self._name, os.getpid(), slots, __version__, self._worker, lease, tags
         )
 
     def _up(self, welcome: Welcome) -> None:
@@ -199,13 +199,13 @@ class Supervisor:
         slots = self._settings.worker_slots
         plural = "" if slots == 1 else "s"
         log.info("worker %s: connected to %s:%d, %d slot%s", self._name, host, port, slots, plural)
-        self.crew.max_bytes = welcome.max_bytes
+        self.pool.max_bytes = welcome.max_bytes
         self._wanted = self._got = self._free_told = 0
         self._told = False
         self._codes.clear()  # they were asked of another connection
         if self._code is not None:
             self._code.forget_asked()
-        self.crew.recognize(welcome.held)
+        self.pool.recognize(welcome.held)
         self._changed()
 
     def _down(self, reason: str) -> None:
@@ -216,7 +216,7 @@ class Supervisor:
 
     def _received(self, message: Reply) -> None:
         if isinstance(message, Revoked):
-            self.crew.revoke(message.leases, message.why)
+            self.pool.revoke(message.leases, message.why)
         elif isinstance(message, Leases):
             self._answered(message)
         elif isinstance(message, Code | Refused) and message.seq in self._codes:
@@ -239,7 +239,7 @@ class Supervisor:
             self._code.came(message.job, version, message.files)
         elif self._code is not None and isinstance(message, Refused):
             self._code.refused(version, message.error)
-        self.crew.code_came()
+        self.pool.code_came()
 
     def _answered(self, message: Leases) -> None:
         self._outbox.acknowledged(message.seq)
@@ -249,7 +249,7 @@ class Supervisor:
         self._free_told = max(0, self._free_told - len(message.leases))
         self._wanted = max(0, self._wanted - len(message.leases))
         if message.leases:
-            self.crew.add(message.leases)
+            self.pool.add(message.leases)
         elif self._draining:
             self._changed()
 
@@ -264,9 +264,9 @@ class Supervisor:
         if self.link.up:
             for entries in self._outbox.take():
                 self._exchange(entries)
-            if self._want() or self._told != self._draining or self.crew.free > self._free_told:
+            if self._want() or self._told != self._draining or self.pool.free > self._free_told:
                 self._exchange([])
-        if self._draining and self.crew.ended and not self._owes:
+        if self._draining and self.pool.ended and not self._owes:
             self._done.set()
 
     def _exchange(self, entries: list[Entry]) -> None:
@@ -274,7 +274,7 @@ class Supervisor:
         self._wanted += want
         self._seq += 1
         self._told = self._draining
-        self._free_told = self.crew.free
+        self._free_told = self.pool.free
         self._outbox.sent(self._seq, entries)
         outcomes = [entry.outcome for entry in entries]
         self.link.send(
@@ -282,7 +282,7 @@ class Supervisor:
         )
 
     def _want(self) -> int:
-        return 0 if self._draining else max(0, self.crew.want - self._wanted)
+        return 0 if self._draining else max(0, self.pool.want - self._wanted)
 
     async def _pulse(self) -> None:
         """Signs of life: a file for the health check, a message for the master."""

@@ -21,11 +21,11 @@ from queue_manager.settings import Settings
 from queue_manager.wire.messages import Exchange, Leases, Revoked, Welcome
 from queue_manager.wire.records import Done, Failed, HeldLease, Lease, Released
 from worker.ipc.pipe import Frames, Give, Report, SlotEnd, decode_report, frame
-from worker.ipc.shared_page import Board
+from worker.ipc.shared_page import SharedPage
 from worker.processes.orphans import adopt
 from worker.slot.main import Slot
 from worker.slot.reporter import Watch
-from worker.slot.stdio import Printed
+from worker.slot.stdio import Stdio
 from worker.supervisor.supervisor import Supervisor
 
 DEADLINE_S = 20.0
@@ -100,22 +100,22 @@ class SlotThread:
         ours, theirs = socket.socketpair()
         self._sock, self._frames, self._jobs = ours, Frames(), jobs
         ours.settimeout(DEADLINE_S)
-        self.board = Board.create()
+        self.page = SharedPage.create()
         watch = Watch(lambda: False, lambda: None)
         watch.start()
-        printed = Printed(self.board)
-        slot = Slot(SlotEnd(theirs), self.board, jobs.folder, watch, printed)
+        printed = Stdio(self.page)
+        slot = Slot(SlotEnd(theirs), self.page, jobs.folder, watch, printed)
         self.thread = threading.Thread(target=slot.serve, daemon=True)
         self.thread.start()
         self._reports: list[Report] = []
 
     def give(
-        self, lease: Lease, *, page: int = 0, version: str | None = None, max_bytes: int = 1 << 20
+        self, lease: Lease, *, row: int = 0, version: str | None = None, max_bytes: int = 1 << 20
     ) -> None:
         if version is None:
             version = job_version(lease.job, self._jobs.folder)
-        self.board.pages[page].reset(lease.start, lease.stop)
-        self._sock.sendall(frame(Give(lease, page, version, max_bytes)))
+        self.page.rows[row].reset(lease.start, lease.stop)
+        self._sock.sendall(frame(Give(lease, row, version, max_bytes)))
 
     def report(self) -> Report:
         """The next report."""
@@ -257,7 +257,7 @@ class Rig:
 
     @property
     def slots(self) -> list[Any]:
-        slots: list[Any] = self.supervisor.crew.holdings.slots
+        slots: list[Any] = self.supervisor.pool.inventory.slots
         return slots
 
     def give(self, *leases: Lease) -> None:

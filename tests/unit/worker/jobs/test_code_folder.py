@@ -13,7 +13,7 @@ from queue_manager.job.loading import job_files, version_of
 from queue_manager.wire.messages import AskCode, Code, Refused
 from queue_manager.wire.records import Lease
 from worker.jobs import code_folder as code_module
-from worker.jobs.code_folder import FetchedCode
+from worker.jobs.code_folder import CodeFolders
 
 SOURCE = b"from jobs.factor import FACTOR\n\ndef work(n):\n    return n * FACTOR\n"
 FILES = {"times.py": SOURCE, "factor.py": b"FACTOR = 3\n"}
@@ -25,7 +25,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.all: list[tuple[str, str]] = []
-        self.code = FetchedCode(lambda job, version: self.all.append((job, version)))
+        self.code = CodeFolders(lambda job, version: self.all.append((job, version)))
 
 
 @pytest.fixture

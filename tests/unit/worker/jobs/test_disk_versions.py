@@ -14,7 +14,7 @@ import pytest
 from queue_manager.errors import JobError
 from queue_manager.job.loading import job_version
 from worker.jobs import disk_versions
-from worker.jobs.disk_versions import Versions
+from worker.jobs.disk_versions import DiskVersions
 
 
 def test_a_new_run_gets_the_code_as_it_is_on_disk_now(
@@ -23,7 +23,7 @@ def test_a_new_run_gets_the_code_as_it_is_on_disk_now(
     monkeypatch.setattr(disk_versions.time, "monotonic", lambda: 100.0)
     file = tmp_path / "edited.py"
     file.write_text("def work(n): return n")
-    found = Versions(tmp_path)
+    found = DiskVersions(tmp_path)
     before = found.of("edited", 1)
     file.write_text("def work(n): return -n")
     assert found.of("edited", 1) == before  # once a second is enough within a run
@@ -39,7 +39,7 @@ def test_a_run_that_goes_on_gets_changed_code_after_a_second(
     monkeypatch.setattr(disk_versions.time, "monotonic", lambda: now[0])
     file = tmp_path / "edited.py"
     file.write_text("def work(n): return n")
-    found = Versions(tmp_path)
+    found = DiskVersions(tmp_path)
     before = found.of("edited", 1)
     file.write_text("def work(n): return -n")
     now[0] += disk_versions.FRESH_S + 0.1
@@ -62,7 +62,7 @@ def test_a_slow_disk_is_waited_for_in_a_thread_and_told_of(tmp_path: Path, wait_
     """Nobody waits, it is read once for all who ask, and what is not there is an error then."""
     (tmp_path / "slow.py").write_text("def work(n): return n")
     disk, told = SlowDisk(), threading.Event()
-    found = Versions(tmp_path, disk.read)
+    found = DiskVersions(tmp_path, disk.read)
     began = time.monotonic()
     assert [found.of("slow", 1) for _ in range(20)] == [None] * 20
     assert found.of("missing", 1) is None
@@ -83,7 +83,7 @@ def test_what_is_read_just_as_the_waiting_ends_is_had_the_next_time(
 ) -> None:
     (tmp_path / "late.py").write_text("def work(n): return n")
     disk = SlowDisk()
-    found = Versions(tmp_path, disk.read)
+    found = DiskVersions(tmp_path, disk.read)
 
     def ends_too_soon(readings: list[Any], _: float) -> Any:
         disk.may.set()
@@ -100,7 +100,7 @@ def test_what_was_read_before_a_run_is_no_answer_for_it(tmp_path: Path, wait_unt
     file = tmp_path / "edited.py"
     file.write_text("def work(n): return n")
     disk = SlowDisk()
-    found = Versions(tmp_path, disk.read)
+    found = DiskVersions(tmp_path, disk.read)
     assert found.of("edited", 1) is None
     disk.may.set()
     wait_until(lambda: found._readings["edited"].version.done())
@@ -115,7 +115,7 @@ def test_the_supervisor_goes_on_beside_a_slow_disk(jobs: Any, run_worker: Any) -
 
     async def scenario(rig: Any) -> None:
         disk = SlowDisk()
-        rig.supervisor.crew._lacks.versions._read = disk.read
+        rig.supervisor.pool._eligibility.versions._read = disk.read
         lease = jobs.lease([1])
         rig.give(lease)
         await rig.until(lambda: disk.reads)

@@ -55,7 +55,7 @@ def test_a_daemon_of_a_dead_slot_is_killed_with_its_children(
         await rig.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in gone))  # reaped
 
     run_worker(scenario, slots=2, adopts=True)
-    wait_until(lambda: not any(map(alive, pids(tmp_path))))  # the warden, after the worker's end
+    wait_until(lambda: not any(map(alive, pids(tmp_path))))  # the guardian, after the worker's end
 
 
 CLEAN = """
@@ -167,7 +167,7 @@ SUPERVISOR = """
 import asyncio, os, pathlib, sys
 from queue_manager import codec
 from queue_manager.wire.records import Lease
-from worker.supervisor.lease import Held
+from worker.supervisor.lease import OpenLease
 from worker.processes.orphans import Orphans
 from worker.supervisor.output import Relays
 from worker.supervisor.slot_process import Slot
@@ -176,7 +176,7 @@ async def main(folder, pids):
     mark = orphans.new_mark()
     slot = Slot(folder, Relays.standard(), lambda *_: None, lambda *_: None, 0, mark)
     orphans.started(slot.pid, mark)
-    slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
+    slot.give(OpenLease(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
     while len(list(pids.glob("[0-9]*"))) < 5:
         await asyncio.sleep(0.005)
     while not orphans._owners:
@@ -220,16 +220,16 @@ def test_children_of_a_slot_in_c_code_die_with_the_supervisor(
             os.kill(pid, 9)
 
 
-def test_a_warden_that_was_killed_is_replaced(jobs: Any, run_worker: Any) -> None:
+def test_a_guardian_that_was_killed_is_replaced(jobs: Any, run_worker: Any) -> None:
     """Who looks for a process to kill may find that one."""
 
     async def scenario(rig: Any) -> None:
         orphans = rig.supervisor._orphans
-        first = orphans._warden
+        first = orphans._guardian
         first.kill()
         first.wait()
         orphans.sweep()
-        assert orphans._warden.pid != first.pid
-        assert orphans._warden.poll() is None
+        assert orphans._guardian.pid != first.pid
+        assert orphans._guardian.poll() is None
 
     run_worker(scenario, adopts=True)

@@ -14,7 +14,7 @@ from queue_manager.job.loading import job_version
 from queue_manager.wire.records import Done, Failed, GroupLimit, HeldLease
 from worker.ipc.outcomes import merged
 from worker.ipc.pipe import Cancel, Give, frame
-from worker.ipc.shared_page import Board
+from worker.ipc.shared_page import SharedPage
 from worker.slot.async_slot import Steps
 from worker.supervisor import deadlines
 
@@ -159,18 +159,18 @@ async def work(wait_s):
 
 def test_a_step_that_begins_behind_the_limit_is_not_late_at_once() -> None:
     """A cancelled coroutine may put things in order, as long as each step is short."""
-    board = Board.create()
+    shared_page = SharedPage.create()
     seen: list[float] = []
 
     async def cleanup() -> None:
-        seen.append(time.monotonic() - board.pages[0].look().step)
+        seen.append(time.monotonic() - shared_page.rows[0].look().step)
 
     for age_s in (3.0, 100.0):
         since = time.monotonic() - age_s
-        asyncio.run(_await(Steps(cleanup(), board.pages[0], 0, since, 10.0)))
+        asyncio.run(_await(Steps(cleanup(), shared_page.rows[0], 0, since, 10.0)))
     assert 3.0 <= seen[0] < 4.0
     assert 10.0 <= seen[1] < 11.0
-    board.free()
+    shared_page.free()
 
 
 async def _await(steps: Steps) -> None:
@@ -238,14 +238,14 @@ def test_after_a_death_between_steps_tasks_run_alone(
 
         rig.give(jobs.lease(["a", "b"]))
         await rig.until(lambda: on(tmp_path, "a") and on(tmp_path, "b"))
-        await rig.until(lambda: rig.slots[0].board.pages[0].look().position == -1)
+        await rig.until(lambda: rig.slots[0].page.rows[0].look().position == -1)
         os.kill(rig.pids[0], 9)
         await rig.until(lambda: len(rig.released.get(1, [])) == 2)
         assert not rig.failed
         rig.give(jobs.lease(["c", "d"]))
         await rig.until(lambda: on(tmp_path, "c"))
         assert not on(tmp_path, "d")
-        await rig.until(lambda: rig.slots[0].board.pages[0].look().position == -1)
+        await rig.until(lambda: rig.slots[0].page.rows[0].look().position == -1)
         os.kill(rig.pids[0], 9)
         await rig.until(lambda: rig.failed)
         assert (rig.failed[0].lease, rig.failed[0].position) == (2, 0)
@@ -265,8 +265,8 @@ def test_neighbouring_results_are_one_record() -> None:
 
 
 def test_a_result_that_sets_limits_stays_by_itself() -> None:
-    deadlines = {"a": GroupLimit(1)}
-    first = Done(1, 1, 2, codec.encode_batch([1]), 0.5, [], deadlines)
+    limits = {"a": GroupLimit(1)}
+    first = Done(1, 1, 2, codec.encode_batch([1]), 0.5, [], limits)
     second, third = (Done(1, p, p + 1, codec.encode_batch([p]), 0.5) for p in (2, 3))
     joined, alone = merged([first, second, third])
     assert isinstance(joined, Done)
@@ -320,7 +320,7 @@ async def work(word):
         rig.give(stays, other)
         await rig.until(lambda: on(tmp_path, "stay") and on(tmp_path, "a"))
         rig.revoke(stays)
-        assert rig.supervisor.crew.free == 8  # it still flies
+        assert rig.supervisor.pool.free == 8  # it still flies
         await rig.until(lambda: rig.outcomes)
         assert rig.released == {other.number: [0]}
         assert not rig.failed
@@ -343,7 +343,7 @@ def test_only_what_the_master_recognizes_goes_on(
         for word in "abcd":
             (tmp_path / word).touch()
         await rig.until(lambda: len(rig.done) == 2)
-        await rig.until(lambda: not rig.supervisor.crew.running)
+        await rig.until(lambda: not rig.supervisor.pool.running)
         assert rig.done == {(lease.number, 1): "b", (lease.number, 2): "c"}
         assert not on(tmp_path, "d")
         assert not rig.failed
@@ -385,7 +385,7 @@ def test_free_places_of_an_async_slot_are_told(jobs: Any, run_worker: Any, tmp_p
     async def scenario(rig: Any) -> None:
         rig.give(jobs.lease(["a"]))
         await rig.until(lambda: on(tmp_path, "a") and rig.slots[0].concurrency == 3)
-        assert rig.supervisor.crew.free == 2
+        assert rig.supervisor.pool.free == 2
         leases = [jobs.lease([word], limited=True) for word in "bcd"]
         rig.give(*leases)
         await rig.until(lambda: on(tmp_path, "b") and on(tmp_path, "c"))
@@ -406,9 +406,9 @@ def test_what_comes_together_is_started_together_and_cancelled_before_its_first_
     write(jobs, tmp_path, "async def work(word): return await gate(word)\n")
     first, revoked, last = (jobs.lease([word]) for word in "abc")
     version = job_version("trial", jobs.folder)
-    for page in range(3):
-        slot.board.pages[page].reset(0, 1)
-    gives = [Give(lease, page, version, 1_000) for page, lease in enumerate((first, revoked, last))]
+    for row in range(3):
+        slot.page.rows[row].reset(0, 1)
+    gives = [Give(lease, row, version, 1_000) for row, lease in enumerate((first, revoked, last))]
     slot._sock.sendall(b"".join(map(frame, [*gives, Cancel(revoked.number, [(0, 1)])])))
     found: list[Any] = []
     while not found:
@@ -453,9 +453,9 @@ def test_an_async_slot_asks_for_as_many_again_as_it_has_in_flight(
     async def scenario(rig: Any) -> None:
         rig.give(jobs.lease(["a", "b", "c", "d"]))
         await rig.until(lambda: all(on(tmp_path, word) for word in "abc"))
-        await rig.until(lambda: rig.supervisor.crew.want > 0)
+        await rig.until(lambda: rig.supervisor.pool.want > 0)
         rig.give(jobs.lease(["e", "f"]))
-        await rig.until(lambda: rig.supervisor.crew.want <= 0)
+        await rig.until(lambda: rig.supervisor.pool.want <= 0)
         for word in "abcdef":
             (tmp_path / word).touch()
         await rig.until(lambda: len(rig.done) == 6)
@@ -495,14 +495,14 @@ def test_a_lease_that_was_taken_back_starts_nothing_on_the_page_of_the_next(
     first = jobs.lease(["a", "b", "c"])
     slot.give(first)
     taken_back = jobs.lease(["d", "e"])
-    slot.give(taken_back, page=1)
+    slot.give(taken_back, row=1)
     wait_until(lambda: on(tmp_path, "a") and on(tmp_path, "b"))
-    slot.board.pages[1].lower(0)
+    slot.page.rows[1].lower(0)
     (tmp_path / "a").touch()
     while not (report := slot.report()).over:
         pass
     assert (report.lease, report.outcomes) == (taken_back.number, [])
-    slot.give(jobs.lease(["f", "g"]), page=1)
+    slot.give(jobs.lease(["f", "g"]), row=1)
     (tmp_path / "b").touch()
     wait_until(lambda: on(tmp_path, "c") and on(tmp_path, "f"))
     for word in "cfg":

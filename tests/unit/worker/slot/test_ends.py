@@ -21,13 +21,13 @@ OPTIONS = Options(concurrency={concurrency})
 folder = pathlib.Path(r"{folder}")
 def pipe():
     return int(pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0")[3])
-def board():
-    return next(fd for fd in range(3, 256) if "board" in place(fd))
+def shared_page():
+    return next(fd for fd in range(3, 256) if "quartermaster-page" in place(fd))
 def place(fd):
     try: return os.readlink("/proc/self/fd/%d" % fd)
     except OSError: return ""
 def unmap():
-    line = next(l for l in open("/proc/self/maps") if "board" in l)
+    line = next(l for l in open("/proc/self/maps") if "quartermaster-page" in l)
     start, stop = (int(part, 16) for part in line.split()[0].split("-"))
     libc = ctypes.CDLL(None)
     libc.munmap(ctypes.c_void_p(start), ctypes.c_size_t(stop - start))
@@ -61,7 +61,7 @@ WAYS = {
     "another program": ("os.execv('/bin/true', ['true'])", "exit code 0"),
     "another program that stays": ("os.execv('/bin/sleep', ['sleep', '60'])", CLOSED),
     "a thread that exits": ("threading.Thread(target=os._exit, args=(5,)).start(); endless()", "5"),
-    "no board": ("unmap()", "SIG(SEGV|BUS)"),
+    "no shared page": ("unmap()", "SIG(SEGV|BUS)"),
     "leaves a daemon with its pipe": ("daemon(); os._exit(4)", "exit code 4"),
 }
 
@@ -125,7 +125,9 @@ def test_a_task_that_shortens_the_board_harms_nobody(
 ) -> None:
     """The memory is the supervisor's, too: it would end by SIGBUS."""
     head = HEAD.format(folder=tmp_path, concurrency=1)
-    jobs.write(f"{head}\ndef work(n):\n    if n == 1: os.ftruncate(board(), 0)\n    return n\n")
+    jobs.write(
+        f"{head}\ndef work(n):\n    if n == 1: os.ftruncate(shared_page(), 0)\n    return n\n"
+    )
 
     async def scenario(rig: Any) -> None:
         done, failed = await settle_all(rig, jobs, [0, 1, 2])
@@ -140,7 +142,7 @@ def test_a_task_that_shortens_the_board_harms_nobody(
 def test_a_fork_that_comes_back_twice_runs_nothing_twice(
     jobs: Any, run_worker: Any, tmp_path: Path, kind: str
 ) -> None:
-    """The child ends where it would go on with the slot's tasks, and writes on no board."""
+    """The child ends where it would go on with the slot's tasks, and writes on no shared page."""
     start = "async def" if kind == "async" else "def"
     jobs.write(
         HEAD.format(folder=tmp_path, concurrency=1)

@@ -45,11 +45,11 @@ def test_retry_and_reject_are_told_apart(jobs: Any, slot: Any) -> None:
         """
         from queue_manager import Reject, Retry
         def work(n):
-            raise Retry(2.5) if n else Reject("no such page")
+            raise Retry(2.5) if n else Reject("no such row")
         """
     )
     rejected, again = slot.run([0, 1])
-    assert (rejected.reject, rejected.error) == (True, "no such page")
+    assert (rejected.reject, rejected.error) == (True, "no such row")
     assert (again.reject, again.delay_s) == (False, 2.5)
 
 
@@ -261,18 +261,18 @@ def test_tasks_behind_the_limit_do_not_start(jobs: Any, slot: Any) -> None:
         done = []
         """
     )
-    page = slot.board.pages[0]
+    row = slot.page.rows[0]
     slot.give(jobs.lease([0, 1, 2, 3]))
     deadline = time.monotonic() + 10
-    while page.numbers[POSITION] != 1 or not page.times[STARTED]:
+    while row.numbers[POSITION] != 1 or not row.times[STARTED]:
         assert time.monotonic() < deadline
-    assert page.lower(0) == 2
+    assert row.lower(0) == 2
     import sys
 
     sys.modules["jobs.trial"].done.append(1)
     assert max(o.stop for o in slot.outcomes()) == 2
-    assert page.numbers[LIMIT] == 0
-    assert page.look().unstarted == 2
+    assert row.numbers[LIMIT] == 0
+    assert row.look().unstarted == 2
 
 
 def test_the_slot_ends_with_its_pipe(slot: Any) -> None:

@@ -27,7 +27,7 @@ def test_held_leases_go_on_over_a_lost_session(jobs: Any, run_worker: Any, tmp_p
         rig.link.drop()
         rig.link.sent.clear()
         (tmp_path / "wait").touch()
-        await rig.until(lambda: not rig.supervisor.crew.running)
+        await rig.until(lambda: not rig.supervisor.pool.running)
         assert not rig.link.sent
         (claim,) = rig.link.connect()
         assert claim == HeldLease(lease.number, 1, 7, [(1, 3)])
@@ -144,8 +144,8 @@ def test_what_goes_back_after_the_hello_is_sent(jobs: Any, run_worker: Any, tmp_
 class Hello:
     """A hello that was made before."""
 
-    def __init__(self, held: list[HeldLease]) -> None:
-        self.held = held
+    def __init__(self, lease: list[HeldLease]) -> None:
+        self.held = lease
 
 
 def test_what_the_master_does_not_recognize_ends_without_a_word(
@@ -210,7 +210,7 @@ def test_a_revoked_task_that_ignores_sigterm_is_killed(jobs: Any, run_worker: An
     async def scenario(rig: Any) -> None:
         lease = jobs.lease([0])
         rig.give(lease)
-        await rig.until(lambda: rig.slots[0].board.pages[0].look().since)
+        await rig.until(lambda: rig.slots[0].page.rows[0].look().since)
         (pid,) = rig.pids
         rig.revoke(lease)
         await rig.until(lambda: rig.pids and pid not in rig.pids)
@@ -231,7 +231,7 @@ def test_a_slot_that_prepares_for_a_revoked_lease_is_replaced(
     async def scenario(rig: Any) -> None:
         lease = jobs.lease([1, 2])
         rig.give(lease)
-        await rig.until(lambda: rig.slots[0].board.pages[0].look().position == PREPARING)
+        await rig.until(lambda: rig.slots[0].page.rows[0].look().position == PREPARING)
         (pid,) = rig.pids
         rig.revoke(lease)
         await rig.until(lambda: rig.pids and pid not in rig.pids)
@@ -253,8 +253,8 @@ def test_a_worker_without_a_master_takes_nothing_and_holds_what_it_has(
         leases = [jobs.lease([n]) for n in range(20)]
         rig.give(*leases)
         rig.link.drop()
-        await rig.until(lambda: not rig.supervisor.crew.running)
-        await rig.until(lambda: not rig.supervisor.crew.holdings.queue)
+        await rig.until(lambda: not rig.supervisor.pool.running)
+        await rig.until(lambda: not rig.supervisor.pool.inventory.queue)
         rig.link.connect()
         await rig.until(lambda: len(rig.done) == 20)
         await rig.until(lambda: rig.supervisor._outbox.empty)
@@ -276,7 +276,7 @@ def test_a_drain_hands_in_what_was_finished_without_a_master(
         rig.link.drop()
         rig.supervisor.drain()
         (tmp_path / "wait").touch()
-        await rig.until(lambda: rig.supervisor.crew.ended)
+        await rig.until(lambda: rig.supervisor.pool.ended)
         assert not rig.supervisor._done.is_set()
         rig.link.answers = False
         rig.link.connect()
@@ -299,7 +299,7 @@ def test_a_drain_without_a_master_has_an_end(jobs: Any, run_worker: Any, tmp_pat
         await rig.until(lambda: started(tmp_path, "wait"))
         rig.link.drop()
         (tmp_path / "wait").touch()
-        await rig.until(lambda: not rig.supervisor.crew.running)
+        await rig.until(lambda: not rig.supervisor.pool.running)
         rig.supervisor.drain()
         await rig.until(lambda: rig.supervisor._done.is_set())
         assert rig.supervisor._outbox.owes
@@ -319,7 +319,7 @@ def test_a_killed_slot_s_failure_survives_the_session(
         pid = await rig.until(lambda: started(tmp_path, "wait"))
         rig.link.drop()
         os.kill(pid, signal.SIGKILL)
-        await rig.until(lambda: not rig.supervisor.crew.running)
+        await rig.until(lambda: not rig.supervisor.pool.running)
         (claim,) = rig.link.connect()
         assert claim.ranges == [(0, 1)]
         await rig.until(lambda: rig.failed)

@@ -12,7 +12,7 @@ import pytest
 
 from worker.ipc.shared_page import POSITION, PREPARING
 from worker.supervisor import deadlines
-from worker.supervisor.deadlines import LOOK_S, STOPPED_S, Limits
+from worker.supervisor.deadlines import LOOK_S, STOPPED_S, Deadlines
 
 from .test_pool import gated, started
 
@@ -47,11 +47,11 @@ class StoppedSlot:
 
     def __init__(self) -> None:
         self.held: list[Any] = []
-        self.stopped_s, self.doom, self.killed = 0.0, None, 0
+        self.stopped_s, self.kill_reason, self.killed = 0.0, None, 0
         self.stopped, self.alive, self.concurrency = True, True, 1
         self.pid = 7
 
-    def take_back(self, held: Any, least: int = 0) -> list[tuple[int, int]]:
+    def take_back(self, lease: Any, least: int = 0) -> list[tuple[int, int]]:
         return []
 
     def kill(self) -> None:
@@ -60,18 +60,18 @@ class StoppedSlot:
 
 @pytest.fixture
 def stopped(jobs: Any) -> Any:
-    from worker.ipc.shared_page import Board
-    from worker.supervisor.inventory import Holdings
-    from worker.supervisor.lease import Held
+    from worker.ipc.shared_page import SharedPage
+    from worker.supervisor.inventory import Inventory
+    from worker.supervisor.lease import OpenLease
     from worker.supervisor.outbox import Outbox
 
     slot: Any = StoppedSlot()
-    slot.board = Board.create()
-    slot.board.pages[0].reset(0, 1)
-    slot.held.append(Held(jobs.lease([0]), 1e9))
-    holdings = Holdings(Outbox())
-    holdings.slots.append(slot)
-    return slot, Limits(holdings)
+    slot.page = SharedPage.create()
+    slot.page.rows[0].reset(0, 1)
+    slot.held.append(OpenLease(jobs.lease([0]), 1e9))
+    inventory = Inventory(Outbox())
+    inventory.slots.append(slot)
+    return slot, Deadlines(inventory)
 
 
 def test_only_time_in_which_the_supervisor_turned_is_counted(stopped: Any) -> None:
@@ -86,7 +86,7 @@ def test_only_time_in_which_the_supervisor_turned_is_counted(stopped: Any) -> No
         now += LOOK_S
         deadlines.check(now)
         assert now < 100.0 + 202 * STOPPED_S
-    assert slot.doom.why == "its slot was stopped for 5 s"
+    assert slot.kill_reason.why == "its slot was stopped for 5 s"
 
 
 def test_a_slot_that_goes_on_is_forgiven(stopped: Any) -> None:
@@ -108,12 +108,12 @@ def test_an_import_or_setup_that_hangs_is_told_of_now_and_then(
     told = []
     for now in range(100, 800):
         before = len(caplog.messages)
-        slot.board.pages[0].numbers[POSITION] = PREPARING
+        slot.page.rows[0].numbers[POSITION] = PREPARING
         deadlines.check(float(now))
         told += [now] * (len(caplog.messages) - before)
     assert told == [130, 430, 730]
     assert caplog.messages[0] == "trial: import or setup() has taken 30 s in slot 7"
     caplog.clear()
-    slot.board.pages[0].numbers[POSITION] = 0  # a task: it has `timeout_s`
+    slot.page.rows[0].numbers[POSITION] = 0  # a task: it has `timeout_s`
     deadlines.check(2000.0)
     assert not caplog.messages

@@ -174,7 +174,7 @@ def work(n):
         await rig.until(lambda: (first.number, 0) in rig.done)
         pid = rig.done[first.number, 0]
         jobs.write(source + "\n# changed\n")
-        rig.supervisor.crew._lacks.versions.forget("trial")
+        rig.supervisor.pool._eligibility.versions.forget("trial")
         second = jobs.lease([0])
         rig.give(second)
         await rig.until(lambda: (second.number, 0) in rig.done)

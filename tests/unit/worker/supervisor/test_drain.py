@@ -93,7 +93,7 @@ def test_a_drain_ends_in_time_though_a_slot_cannot_be_killed(
         monkeypatch.undo()
 
     run_worker(scenario, drain_s=0.5)
-    wait_until(lambda: not alive(pids[0]))  # the warden has better eyes
+    wait_until(lambda: not alive(pids[0]))  # the guardian has better eyes
 
 
 def test_an_idle_worker_with_a_stopped_slot_ends(jobs: Any, run_worker: Any) -> None:
@@ -114,18 +114,18 @@ def test_a_sigterm_for_worker_and_slots_together_charges_nobody(
     gated(jobs, tmp_path)
 
     async def scenario(rig: Any) -> None:
-        lease, crew = jobs.lease(["wait", "b"]), rig.supervisor.crew
+        lease, pool = jobs.lease(["wait", "b"]), rig.supervisor.pool
         rig.give(lease)
         pid = await rig.until(lambda: started(tmp_path, "wait"))
         if first == "worker":
             rig.supervisor.drain()
         os.kill(pid, signal.SIGTERM)
-        slot = crew.holdings.slots[0]
+        slot = pool.inventory.slots[0]
         await rig.until(lambda: slot.over)
         if first == "slots":
             assert not rig.outcomes
-            assert not crew.ended  # it is claimed, should there be a new session now
-            assert [held.number for held in crew.claimed()] == [lease.number]
+            assert not pool.ended  # it is claimed, should there be a new session now
+            assert [lease.number for lease in pool.claimed()] == [lease.number]
             rig.supervisor.drain()
         await rig.until(lambda: rig.supervisor._done.is_set())
         assert sorted(rig.released[lease.number]) == [0, 1]
@@ -170,7 +170,9 @@ def test_a_task_that_timed_out_at_the_end_of_a_drain_is_charged(
     async def scenario(rig: Any) -> None:
         rig.give(jobs.lease([0], timeout_s=0.2))
         await rig.until(flag.exists)
-        await rig.until(lambda: rig.slots[0].doom is not None)  # told to end, which it ignores
+        await rig.until(
+            lambda: rig.slots[0].kill_reason is not None
+        )  # told to end, which it ignores
         rig.supervisor.drain()
         await rig.until(lambda: rig.supervisor._done.is_set())
         assert [f.error for f in rig.failed] == ["timed out after 0.2 s"]

@@ -6,34 +6,34 @@ from typing import Any
 
 import pytest
 
-from worker.supervisor.lease import Held
+from worker.supervisor.lease import OpenLease
 
 
 @pytest.fixture
-def held(jobs: Any) -> Held:
-    return Held(jobs.lease(list(range(10))), 0.0)
+def lease(jobs: Any) -> OpenLease:
+    return OpenLease(jobs.lease(list(range(10))), 0.0)
 
 
-def test_a_range_is_settled_once(held: Held) -> None:
+def test_a_range_is_settled_once(lease: OpenLease) -> None:
     """The second time it is not left any more, nor is a range that overlaps it."""
-    assert held.settle(2, 5)
-    assert not held.settle(2, 5)
-    assert not held.settle(4, 6)
-    assert held.left == [(0, 2), (5, 10)]
-    assert held.count == 7
+    assert lease.settle(2, 5)
+    assert not lease.settle(2, 5)
+    assert not lease.settle(4, 6)
+    assert lease.left == [(0, 2), (5, 10)]
+    assert lease.count == 7
 
 
-def test_a_cut_takes_all_behind_it(held: Held) -> None:
+def test_a_cut_takes_all_behind_it(lease: OpenLease) -> None:
     """Also when there are holes already."""
-    held.settle(4, 6)
-    assert held.cut(3) == [(3, 4), (6, 10)]
-    assert held.left == [(0, 3)]
-    assert held.has(2)
-    assert not held.has(3)
+    lease.settle(4, 6)
+    assert lease.cut(3) == [(3, 4), (6, 10)]
+    assert lease.left == [(0, 3)]
+    assert lease.has(2)
+    assert not lease.has(3)
 
 
-def test_what_was_cut_can_go_to_another_slot(held: Held) -> None:
+def test_what_was_cut_can_go_to_another_slot(lease: OpenLease) -> None:
     """With the same number and its range only."""
-    (other,) = held.afresh(held.cut(8), 1.0)
-    assert (other.lease.number, other.left) == (held.lease.number, [(8, 10)])
-    assert (other.lease.start, other.lease.stop) == (8, 10)
+    (other,) = lease.afresh(lease.cut(8), 1.0)
+    assert (other.given.number, other.left) == (lease.given.number, [(8, 10)])
+    assert (other.given.start, other.given.stop) == (8, 10)

@@ -47,7 +47,7 @@ def test_a_limited_task_without_a_free_slot_goes_back(
         await rig.until(lambda: started(tmp_path, "wait"))
         late = jobs.lease(["b"], limited=True)
         rig.give(late)
-        assert [held.lease for held in rig.slots[0].held] == [running]
+        assert [lease.given for lease in rig.slots[0].held] == [running]
         await rig.until(lambda: rig.released)
         assert rig.released == {late.number: [0]}
         (tmp_path / "wait").touch()
@@ -74,7 +74,7 @@ def test_a_long_setup_does_not_keep_a_limited_task(
         lease = jobs.lease([0], limited=True)
         rig.give(lease)
         await rig.until(lambda: rig.released)
-        assert rig.supervisor.crew.free == 0
+        assert rig.supervisor.pool.free == 0
         (tmp_path / "go").touch()
         await rig.until(lambda: rig.exchanges[-1].free == 1)
         again = jobs.lease([5], limited=True)
@@ -94,7 +94,7 @@ def test_free_is_told_whenever_it_has_grown(jobs: Any, run_worker: Any, tmp_path
         assert (rig.exchanges[0].free, rig.exchanges[0].got) == (2, 0)
         rig.give(jobs.lease(["wait1"]), jobs.lease(["wait2"]))
         await rig.until(lambda: started(tmp_path, "wait1") and started(tmp_path, "wait2"))
-        assert rig.supervisor.crew.free == 0
+        assert rig.supervisor.pool.free == 0
         (tmp_path / "wait1").touch()
         await rig.until(lambda: (rig.exchanges[-1].free, rig.exchanges[-1].got) == (1, 2))
         (tmp_path / "wait2").touch()
@@ -162,15 +162,15 @@ def test_a_worker_that_gave_a_limited_task_back_has_no_room_until_something_ends
         rig.give(jobs.lease([0]))
         await rig.until(lambda: rig.done and not rig.slots[0].held)
         rig.give(jobs.lease([1]))
-        await rig.until(lambda: rig.slots[0].held and rig.supervisor.crew.free > 0)
+        await rig.until(lambda: rig.slots[0].held and rig.supervisor.pool.free > 0)
         late = jobs.lease([7], limited=True, job="other")
         rig.give(late)
         await rig.until(lambda: rig.released)
         assert rig.released == {late.number: [0]}
         assert rig.outcomes[-1].unstarted
-        assert rig.supervisor.crew.free == 0
+        assert rig.supervisor.pool.free == 0
         (tmp_path / "go").touch()
-        await rig.until(lambda: rig.supervisor.crew.free > 0)
+        await rig.until(lambda: rig.supervisor.pool.free > 0)
 
     run_worker(scenario)
 
@@ -192,12 +192,12 @@ def test_an_async_slot_starts_as_many_limited_tasks_at_once_as_it_keeps_in_fligh
 
     async def scenario(rig: Any) -> None:
         rig.give(jobs.lease([0]))
-        await rig.until(lambda: rig.done and rig.supervisor.crew.free == 40)
+        await rig.until(lambda: rig.done and rig.supervisor.pool.free == 40)
         leases = [jobs.lease([1], limited=True) for _ in range(41)]
         rig.give(*leases)
         await rig.until(lambda: rig.released)
         assert rig.released == {leases[-1].number: [0]}
-        assert rig.supervisor.crew.free == 0
+        assert rig.supervisor.pool.free == 0
         (tmp_path / "go").touch()
         await rig.until(lambda: len(rig.done) == 41)
 

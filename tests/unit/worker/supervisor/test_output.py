@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from worker.ipc.shared_page import ERR, OUT, Board
-from worker.slot.stdio import Printed, Tail
-from worker.supervisor.output import BUFFER_BYTES, Ends, Relay, Relays, Stream
+from worker.ipc.shared_page import ERR, OUT, SharedPage
+from worker.slot.stdio import Stdio, TaskOutput
+from worker.supervisor.output import BUFFER_BYTES, OutputTail, Relay, Relays, Stream
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_nobody_waits_for_a_reader_that_does_not_read(pipe: Any) -> None:
 
 def test_the_end_of_both_streams_is_kept_in_order() -> None:
     """4 KiB of both together, and 4 KiB of stderr, whatever the other stream does."""
-    ends = Ends()
+    ends = OutputTail()
     ends.add(ERR, b"error\n")
     for _ in range(100):
         ends.add(OUT, b"o" * 999 + b"\n")
@@ -71,7 +71,7 @@ def test_the_end_of_both_streams_is_kept_in_order() -> None:
 
 
 async def pieces_are_read(relays: Relays, pipes: list[tuple[int, int]]) -> str:
-    ends = Ends()
+    ends = OutputTail()
     streams = [
         Stream(os.fdopen(pipes[number][0], "rb"), number, relay, ends)
         for number, relay in ((OUT, relays.out), (ERR, relays.err))
@@ -99,21 +99,21 @@ def test_a_line_is_whole_though_it_was_written_in_pieces() -> None:
 
 def test_the_board_says_where_a_task_began_to_print() -> None:
     """Behind all that was written, for a task that wrote nothing."""
-    board = Board.create()
-    board.output.wrote(1, 0, OUT, 10)
-    board.output.wrote(1, 0, ERR, 5)
-    board.output.wrote(1, 1, OUT, 7)
-    board.output.wrote(1, 1, OUT, 7)
-    theirs = Board(board.descriptor)
+    shared_page = SharedPage.create()
+    shared_page.output.wrote(1, 0, OUT, 10)
+    shared_page.output.wrote(1, 0, ERR, 5)
+    shared_page.output.wrote(1, 1, OUT, 7)
+    shared_page.output.wrote(1, 1, OUT, 7)
+    theirs = SharedPage(shared_page.descriptor)
     assert theirs.output.starts(1, 1) == (10, 5)
     assert theirs.output.starts(1, 2) == (24, 5)
     assert theirs.output.starts(2, 1) == (24, 5)
-    assert theirs.pages[0].look().position == 0
+    assert theirs.rows[0].look().position == 0
 
 
 def test_a_tail_keeps_the_last_4_kib() -> None:
     """In bytes, whatever is written in however many pieces."""
-    tail = Tail(1, 0)
+    tail = TaskOutput(1, 0)
     for n in range(3_000):
         tail.add(f"line {n}\n")
     tail.add("ä" * 3_000)
@@ -124,20 +124,20 @@ def test_a_tail_keeps_the_last_4_kib() -> None:
 
 def test_output_of_one_task_is_not_that_of_the_next() -> None:
     """Neither is what is printed before the first one."""
-    board = Board.create()
-    printed = Printed(board)
+    shared_page = SharedPage.create()
+    printed = Stdio(shared_page)
     printed.note(OUT, "import\n", 7)
-    page = board.pages[0]
-    page.reset(0, 3)
-    printed.begin(5, page)
-    page.numbers[2] = 0
+    row = shared_page.rows[0]
+    row.reset(0, 3)
+    printed.begin(5, row)
+    row.numbers[2] = 0
     printed.note(OUT, "zero\n", 5)
-    page.numbers[2] = 1
+    row.numbers[2] = 1
     assert printed.of(1) == ""
     printed.note(OUT, "one", 3)
     printed.note(ERR, " more\n", 6)
     assert printed.of(1) == "one more\n"
-    assert board.output.starts(5, 1) == (12, 0)
+    assert shared_page.output.starts(5, 1) == (12, 0)
 
 
 def test_a_failure_carries_what_its_try_printed(jobs: Any, run_worker: Any) -> None:

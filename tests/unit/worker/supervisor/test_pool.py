@@ -249,16 +249,16 @@ def test_a_lease_behind_a_long_task_goes_to_an_idle_slot(
     gated(jobs, tmp_path)
 
     async def scenario(rig: Any) -> None:
-        crew = rig.supervisor.crew
+        pool = rig.supervisor.pool
         first, second = jobs.lease(["a"]), jobs.lease(["b"])
         rig.give(first, second)
         await rig.until(lambda: len(rig.done) == 2)
         long, other, behind = jobs.lease(["wait1"]), jobs.lease(["wait2"]), jobs.lease(["c"])
         rig.give(long, other, behind)
         await rig.until(lambda: started(tmp_path, "wait1") and started(tmp_path, "wait2"))
-        full = next(slot for slot in crew.holdings.slots if len(slot.held) == 2)
-        empty = next(slot for slot in crew.holdings.slots if len(slot.held) == 1)
-        word = "wait2" if full.held[0].lease is long else "wait1"
+        full = next(slot for slot in pool.inventory.slots if len(slot.held) == 2)
+        empty = next(slot for slot in pool.inventory.slots if len(slot.held) == 1)
+        word = "wait2" if full.held[0].given is long else "wait1"
         (tmp_path / word).touch()
         await rig.until(lambda: (behind.number, 0) in rig.done)
         assert started(tmp_path, "c") == empty.pid
@@ -297,7 +297,7 @@ def test_a_changed_job_runs_afresh(jobs: Any, run_worker: Any) -> None:
         rig.give(first)
         await rig.until(lambda: rig.done)
         jobs.write("def work(n): return 'new one'")
-        rig.supervisor.crew._lacks.versions._known.clear()  # as a second later
+        rig.supervisor.pool._eligibility.versions._known.clear()  # as a second later
         rig.give(second)
         await rig.until(lambda: len(rig.done) == 2)
         assert rig.done == {(first.number, 0): "old", (second.number, 0): "new one"}
@@ -329,7 +329,7 @@ def test_a_mended_job_runs(jobs: Any, run_worker: Any) -> None:
         await rig.until(lambda: rig.outcomes)
         assert "no model" in rig.outcomes[0].lacks
         jobs.write("def work(n): return 'mended'")
-        rig.supervisor.crew._lacks.versions._known.clear()  # as a second later
+        rig.supervisor.pool._eligibility.versions._known.clear()  # as a second later
         second = jobs.lease([0])
         rig.give(second)
         await rig.until(lambda: rig.done)
@@ -478,12 +478,12 @@ ORPHAN = """
 import asyncio, os, pathlib, sys
 from queue_manager import codec
 from queue_manager.wire.records import Lease
-from worker.supervisor.lease import Held
+from worker.supervisor.lease import OpenLease
 from worker.supervisor.output import Relays
 from worker.supervisor.slot_process import Slot
 async def main(folder, pid):
     slot = Slot(folder, Relays.standard(), lambda *_: None, lambda *_: None)
-    slot.give(Held(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
+    slot.give(OpenLease(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
     while not pid.exists():
         await asyncio.sleep(0.005)
     os.kill(os.getpid(), 9)
@@ -561,7 +561,7 @@ def test_a_file_that_changes_before_it_is_imported_is_looked_at_anew(
     old = job_version("trial", jobs.folder)
 
     async def scenario(rig: Any) -> None:
-        assert rig.supervisor.crew._lacks.versions.of("trial", 1) == old
+        assert rig.supervisor.pool._eligibility.versions.of("trial", 1) == old
         jobs.write("def work(n): return 'new'")  # the supervisor will know in a second
         lease, (pid,) = jobs.lease([0], version=old), rig.pids
         rig.give(lease)

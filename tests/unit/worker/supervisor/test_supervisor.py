@@ -127,7 +127,7 @@ def test_a_worker_that_drains_asks_for_nothing(jobs: Any, run_worker: Any, tmp_p
         wanted = rig.wanted
         rig.supervisor.drain()
         await rig.until(lambda: rig.exchanges[-1].draining and rig.released)
-        assert rig.supervisor.crew.want > 0
+        assert rig.supervisor.pool.want > 0
         (tmp_path / "wait").touch()
         await rig.until(lambda: rig.supervisor._done.is_set())
         assert rig.wanted == wanted
@@ -187,14 +187,14 @@ def test_a_worker_gives_signs_of_life(
 
 
 def test_an_outcome_of_a_task_that_went_back_is_not_reported(jobs: Any, run_worker: Any) -> None:
-    """If the two sides of the board missed each other, its result is dropped."""
+    """If the two sides of the shared page missed each other, its result is dropped."""
     jobs.write("def work(n): return n")
 
     async def scenario(rig: Any) -> None:
         lease = jobs.lease([0, 1])
         rig.give(lease)
-        held = next(slot.held[0] for slot in rig.supervisor.crew.holdings.slots if slot.held)
-        rig.supervisor.crew.holdings.release(held, held.cut(1))
+        held = next(slot.held[0] for slot in rig.supervisor.pool.inventory.slots if slot.held)
+        rig.supervisor.pool.inventory.release(held, held.cut(1))
         await rig.until(lambda: rig.released.get(lease.number) == [1, 0])
         assert rig.done == {}
 
