@@ -79,7 +79,8 @@ async def _begin(service: Service, job: str, words: list[str]) -> Run:
     """The unfinished run of the same command, or a new one."""
     for run in service.broker.runs.values():
         unfinished = run.active or uncollected(run)
-        if unfinished and run.id and run.job == job and run.words == words:
+        ours = run.id and run.options.feeder == "runner"
+        if unfinished and ours and run.job == job and run.words == words:
             log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
             return run
     run, _ = await service.submit(job, words, None)

@@ -68,7 +68,8 @@ def stop_event() -> asyncio.Event:
 def closing_line(run: Run, settings: Settings) -> str:
     """What a run has done, and what to do next."""
     see = f" See them: {_inside(settings)}qm failed {run.id}." if run.dead else ""
-    return f"{ended_line(run.id, run)}.{see} Submit another: {another(run, settings)}"
+    again = f" Submit another: {another(run, settings)}" if run.options.feeder == "runner" else ""
+    return f"{ended_line(run.id, run)}.{see}{again}"
 
 
 def another(run: Run, settings: Settings) -> str:

@@ -21,7 +21,7 @@ import msgspec
 
 from queue_manager.errors import QueueError, RefusedError
 from queue_manager.job.loading import job_version
-from queue_manager.wire.records import RunOptions
+from queue_manager.wire.records import Feeder, RunOptions
 
 from ..broker.run import Run
 from ..changes import QUEUE_RUN
@@ -82,17 +82,21 @@ class Versions:
 
     # --- when somebody asks for it ---
 
-    async def first(self, job: str, words: list[str]) -> tuple[str, RunOptions]:
+    async def first(
+        self, job: str, words: list[str], feeder: Feeder = "runner"
+    ) -> tuple[str, RunOptions]:
         """The version and the options of a job that a run is asked of.
+
+        Nothing is known of the words of a run that a client feeds: `tasks()` is not called.
 
         Raises a QueueError with one line when the job or its arguments are wrong.
         """
         # In this order: a file that changes meanwhile has another version at the next look.
         version = await self._files.version(job)
-        options = await self._files.options(job, words)
+        options = await self._files.options(job, words if feeder == "runner" else None)
         self._is_fine(job)
         self._start(job)
-        return version, options
+        return version, _fed_by(feeder, options)
 
     async def renew(self, run: Run) -> None:
         """Look at the job of a run that is to be retried; the change is on disk when it returns.
@@ -242,4 +246,11 @@ def _options_of(run: Run, found: RunOptions | None) -> RunOptions:
         return run.options
     if run.id == QUEUE_RUN:
         return msgspec.structs.replace(run.options, needs=found.needs)
-    return found
+    return _fed_by(run.options.feeder, found)
+
+
+def _fed_by(feeder: Feeder, options: RunOptions) -> RunOptions:
+    """The options for a run of that feeder. Only a runner calls `finish()`."""
+    if feeder == "runner":
+        return options
+    return msgspec.structs.replace(options, feeder=feeder, finish=False)

@@ -58,6 +58,9 @@ class Sources(Protocol):
     def runner(self, run: int) -> Runner | None:
         """The runner of a run."""
 
+    def fed(self, run: Run) -> bool:
+        """Whether the client that gives the tasks of a run is connected."""
+
     def job_trouble(self, job: str) -> str:
         """Why the file of a job can't be used as it is; empty when it can."""
 
@@ -183,6 +186,18 @@ def hindered(run: Run, runner: Runner | None) -> str:
     if since is not None and time.monotonic() - since > PATIENCE_S and not runner.trouble:
         return f"its runner waits behind others, of which {STARTING} start at a time: nothing to do"
     return runner.trouble
+
+
+def unfed(run: Run, connected: bool) -> str:
+    """What a run that a client feeds waits for; empty when all its tasks are there."""
+    if run.options.feeder != "client" or not run.active or run.exhausted:
+        return ""
+    if not connected:
+        return (
+            "its program has not given all its inputs; none is connected:"
+            f" start it again, or `qm cancel {run.id}`"
+        )
+    return "" if run.unended else "its program is connected, and has not given its next input"
 
 
 def stock_note(client: StockSession, puts_elsewhere: bool, now: float) -> str:

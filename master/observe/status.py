@@ -28,7 +28,7 @@ from ..broker.run import Run
 from ..processes.runners import uncollected
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Turn
-from .diagnosis import Reasons, Sources, Waits, hindered, stalled, stock_note
+from .diagnosis import Reasons, Sources, Waits, hindered, stalled, stock_note, unfed
 
 if TYPE_CHECKING:  # the service asks this room, which knows the service by its types only
     from ..server.dispatch import OurSession
@@ -141,7 +141,7 @@ class StatusBook:
         """One run, with reasons where it does not move. alone: also what its quotas count."""
         runner = self._sources.runner(run.id)
         given_up = stalled(run, runner)
-        trouble = given_up or hindered(run, runner)
+        trouble = given_up or hindered(run, runner) or unfed(run, self._sources.fed(run))
         return RunStatus(
             run.id,
             run.job,

@@ -65,8 +65,11 @@ class Runners:
     def start(self, run: Run, *, urgent: bool = True) -> None:
         """Keep a runner for this run until it has ended well. One that was given up tries again.
 
+        A run that a client feeds has none.
         urgent: it comes before those that go on after a restart of the master.
         """
+        if run.options.feeder == "client":
+            return
         present = self.all.get(run.id)
         if present is not None and not (present.stalled or present.over):
             if present.state is RunnerState.KEPT:
@@ -126,6 +129,8 @@ class Runners:
             if run.state == "cancelled":
                 self._stop_one(runner)
             self._finish(runner)
+        elif run.options.feeder == "client":
+            self._tell_finished(run)
 
     def _replace(self, run: Run, runner: Runner | None) -> None:
         if runner is None or runner.stalled or runner.over:
@@ -240,8 +245,11 @@ class Runners:
         present = self.all.get(runner.run.id) is runner  # else its run was forgotten
         if present and runner.over and not runner.run.active:
             del self.all[runner.run.id]  # of an ended run nothing stays
-            for listener in self.on_finished:
-                listener(runner.run)
+            self._tell_finished(runner.run)
+
+    def _tell_finished(self, run: Run) -> None:
+        for listener in self.on_finished:
+            listener(run)
 
     def _stall(self, runner: Runner, code: int) -> None:
         run = runner.run

@@ -16,7 +16,7 @@ from queue_manager.server.connection import Peer
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.limits import KEY_BYTES, WORDS, WORDS_BYTES
 from queue_manager.wire.messages import OpenRun, RunOpened
-from queue_manager.wire.records import RunOptions
+from queue_manager.wire.records import Feeder, RunOptions
 
 from ..broker.run import Run
 from ..changes import Changes
@@ -24,6 +24,7 @@ from ..turn.answers import refuse, send
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Answer, Step, Turn
 from .dispatch import OurSession
+from .feeders import Feeders
 
 log = logging.getLogger("quartermaster.master")
 
@@ -38,8 +39,9 @@ class Runs:
     takes up a run, and of each whose session has ended.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, feeders: Feeders) -> None:
         self._turn = turn
+        self._feeders = feeders
         self.on_started: list[RunListener] = []
         self.on_ended: list[RunListener] = []
         self.on_gone: list[Callable[[int], None]] = []
@@ -49,7 +51,9 @@ class Runs:
 
     # --- a run begins ---
 
-    def find(self, key: str | None, job: str, words: list[str]) -> Run | None:
+    def find(
+        self, key: str | None, job: str, words: list[str], feeder: Feeder = "runner"
+    ) -> Run | None:
         """The run with a key.
 
         Raises RefusedError when that is a run of something else, or is just being forgotten, or
@@ -65,6 +69,11 @@ class Runs:
             asked = shlex.join([found.job, *found.words])
             raise RefusedError(
                 f"the key {key!r} is that of run {found.id} ({asked}): take another one"
+            )
+        if found.options.feeder != feeder:
+            who = f"a {found.options.feeder} gives its tasks"
+            raise RefusedError(
+                f"the key {key!r} is that of run {found.id}, and {who}: take another one"
             )
         if found.id in self._turn.broker.changes.forgotten:
             raise RefusedError(f"run {found.id} is just being forgotten: ask again")
@@ -83,7 +92,7 @@ class Runs:
         """Begin a run, or find the one with that key; its job and words were checked before."""
 
         def stage(now: float, wall: float) -> Answer:
-            found = self.find(key, job, words)
+            found = self.find(key, job, words, options.feeder)
             if found is not None:
                 return partial(answer, found, False)
             run = self._turn.broker.start_run(job, words, key, options, wall, version)
@@ -103,11 +112,12 @@ class Runs:
         for listener in self.on_started:
             listener(run)
 
-    # --- its runner ---
+    # --- who feeds it ---
 
     def open(self, peer: Peer, message: OpenRun) -> None:
-        """A runner takes up its run; the answer stands behind what its forerunner submitted."""
+        """A runner or a client takes up its run. The answer counts what was submitted before."""
         run = find_run(self._turn, message.run)
+        self._feeders.take_up(run, peer)
         session = peer.session
         if isinstance(session, OurSession) and session.hello.role == "runner":
             number, pid = self._opened[peer] = run.id, session.hello.pid

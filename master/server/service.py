@@ -37,6 +37,7 @@ from queue_manager.wire.messages import (
     TasksEnded,
     encode,
 )
+from queue_manager.wire.records import Feeder
 from queue_manager.wire.tls import master_mode
 
 from ..broker import Broker
@@ -57,6 +58,7 @@ from ..turn.turn import Turn, guarded
 from .admission import FollowUps
 from .clock import ClockWatch, boot_number
 from .dispatch import ExchangeFace, OurSession, Rooms
+from .feeders import Feeders
 from .pages import Pages
 from .pruning import Pruning
 from .run_control import Endings
@@ -104,8 +106,9 @@ class Service:
         failures = FailureLog()
         follow_ups = FollowUps(turn)
         self._workers = Workers(turn, follow_ups, failures, settings.queue_max_bytes)
-        self.runs = Runs(turn)
-        self._submits, self._pages = Submits(turn, follow_ups), Pages(turn)
+        self._feeders = Feeders()
+        self.runs = Runs(turn, self._feeders)
+        self._submits, self._pages = Submits(turn, follow_ups, self._feeders), Pages(turn)
         self._stock = StockSessions(turn, next_id)
         most = settings.queue_max_bytes
         delivery = Delivery(turn)
@@ -122,7 +125,7 @@ class Service:
         self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self._closed, most)
         # Stock clients before our workers: they take one task each and would get none behind them.
         turn.followers += [tasks, self._workers, results, self._pages, self._submits]
-        turn.followers += [self.runs, self._pruning]
+        turn.followers += [self._feeders, self.runs, self._pruning]
         manager = serving(tasks, results, self._exchange, settings.queue_names)
         where = (settings.queue_bind, settings.queue_port)
         try:
@@ -182,7 +185,7 @@ class Service:
 
     def _closed(self, peer: Peer) -> None:
         """A session of ours has ended."""
-        for room in (self._pages, self._submits, self.runs):
+        for room in (self._pages, self._submits, self._feeders, self.runs):
             room.closed(peer)
 
     def _restore(self, job: str) -> None:
@@ -227,15 +230,17 @@ class Service:
         self.turn.write_rest()
         self.store.close()
 
-    async def submit(self, job: str, words: list[str], key: str | None) -> tuple[Run, bool]:
+    async def submit(
+        self, job: str, words: list[str], key: str | None, feeder: Feeder = "runner"
+    ) -> tuple[Run, bool]:
         """A run of a job, or the one with that key; tells whether it is new.
 
         Raises RefusedError with one line when the job or its arguments are wrong.
         """
-        found = self.runs.find(key, job, words)
+        found = self.runs.find(key, job, words, feeder)
         if found is not None:
             return found, False
-        version, options = await self.versions.first(job, words)
+        version, options = await self.versions.first(job, words, feeder)
         answer: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
         self.runs.start(
             job,
@@ -256,7 +261,9 @@ class Service:
 
     async def _answer_start(self, peer: Peer, message: StartRun) -> None:
         try:
-            run, created = await self.submit(message.job, message.words, message.key)
+            run, created = await self.submit(
+                message.job, message.words, message.key, message.feeder
+            )
         except QueueError as error:
             refuse(peer, message.seq, str(error))
         else:
@@ -300,6 +307,9 @@ class Service:
 
     def runner(self, run: int) -> Runner | None:
         return self.runners.all.get(run)
+
+    def fed(self, run: Run) -> bool:
+        return self._feeders.connected(run)
 
     def job_trouble(self, job: str) -> str:
         return self.versions.trouble.get(job, "")

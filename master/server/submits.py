@@ -1,4 +1,4 @@
-"""Tasks that a runner submits: their admission, and the pause of a runner that is far ahead.
+"""Tasks that a runner or a client submits: their admission, and the pause of who is far ahead.
 
 Knows nothing of keys and quotas (`admission`), nor of outcomes (`pages`).
 """
@@ -20,6 +20,7 @@ from ..turn.answers import refuse, send
 from ..turn.run_lookup import find_run
 from ..turn.turn import Answer, Step, Turn
 from .admission import FollowUps, check
+from .feeders import Feeders
 
 AHEAD_TASKS = 100_000
 AHEAD_BYTES = 64 * 1024 * 1024
@@ -39,9 +40,10 @@ class _Paused:
 class Submits:
     """Answers `SubmitTasks` and `TasksEnded`."""
 
-    def __init__(self, turn: Turn, follow_ups: FollowUps) -> None:
+    def __init__(self, turn: Turn, follow_ups: FollowUps, feeders: Feeders) -> None:
         self._turn = turn
         self._follow_ups = follow_ups
+        self._feeders = feeders
         self._paused: dict[int, list[_Paused]] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
 
@@ -54,6 +56,7 @@ class Submits:
         def stage(now: float, wall: float) -> Answer:
             if not run.active or run.exhausted or run.id == QUEUE_RUN:
                 raise RefusedError(f"run {run.id} takes no more tasks")
+            self._feeders.check(run, peer)
             for block in message.blocks:
                 check(block)
             fresh = self._follow_ups.fresh(run, message.blocks)
@@ -67,12 +70,14 @@ class Submits:
         self._post(peer, message.seq, stage)
 
     def tasks_ended(self, peer: Peer, message: TasksEnded) -> None:
-        """`tasks()` has no more to give."""
+        """The run gets no more tasks of its feeder."""
         run = find_run(self._turn, message.run)
 
         def stage(now: float, wall: float) -> Answer:
             if run.id == QUEUE_RUN:
                 raise RefusedError("the queue run never ends")
+            if not run.exhausted:  # a client that did not hear the answer says it again
+                self._feeders.check(run, peer)
             self._turn.broker.exhaust(run)
             return partial(send, peer, Accepted(message.seq, 0))
 

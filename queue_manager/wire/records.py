@@ -7,7 +7,7 @@ numbers count from 1 in a run.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,8 @@ Name = Annotated[str, Meta(max_length=NAME_CHARS)]
 Key = Annotated[str, Meta(max_length=KEY_BYTES)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
 
+
+Feeder = Literal["runner", "client"]
 
 NOBODY_COLLECTS = 2**62
 """How far a run has been collected when its runner has no more to do: all was, or nothing is."""
@@ -55,7 +57,8 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     timeout_s: hard limit of one try, counted from its start; None is no limit.
     per_group: the limit of each group of its tasks; None is no limit.
     needs: tags that a worker must have, in order. finish: the job has a `finish()`, which is called
-    when its run has ended.
+    when its run has ended. feeder: who gives the tasks of the run and collects: a runner, which
+    the master starts, or a client.
     """
 
     attempts: int = 3
@@ -64,6 +67,7 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     per_group: GroupLimit | None = None
     needs: list[str] = []
     finish: bool = False
+    feeder: Feeder = "runner"
 
 
 class RunQuota(msgspec.Struct, frozen=True, array_like=True):

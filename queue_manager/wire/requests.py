@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from .limits import EXCHANGE_OUTCOMES, HELD_LEASES, MOST_BLOCKS, TAGS
-from .records import HeldLease, Message, Name, NewBlock, Outcome
+from .records import Feeder, HeldLease, Message, Name, NewBlock, Outcome
 
 
 class Hello(Message, frozen=True, array_like=True, tag="hello"):
@@ -57,23 +57,31 @@ class Beat(Message, frozen=True, array_like=True, tag="beat"):
 
 
 class StartRun(Message, frozen=True, array_like=True, tag="start"):
-    """Ask for a run of a job. The same key gives the same run. Answer: `RunStarted`."""
+    """Ask for a run of a job. The same key gives the same run. Answer: `RunStarted`.
+
+    feeder: who gives the run its tasks and collects: a runner that the master starts, or a client,
+    which opens the run. `words` are not fitted to `tasks()` then.
+    """
 
     seq: int
     job: Name
     words: list[str]
     key: str | None = None
+    feeder: Feeder = "runner"
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):
-    """A runner takes up its run. Answer: `RunOpened`."""
+    """A runner, or a client that feeds the run, takes it up. Answer: `RunOpened`.
+
+    A client may open its run again. From then on the master refuses tasks of the session before.
+    """
 
     seq: int
     run: int
 
 
 class SubmitTasks(Message, frozen=True, array_like=True, tag="submit"):
-    """New tasks of a run; answered by `Accepted` after they are on disk.
+    """New tasks of a run, from the session that opened it. Answer: `Accepted`, after the commit.
 
     The answer is held back while the run is too far ahead of its workers.
     """
@@ -84,7 +92,7 @@ class SubmitTasks(Message, frozen=True, array_like=True, tag="submit"):
 
 
 class TasksEnded(Message, frozen=True, array_like=True, tag="ended"):
-    """`tasks()` of the run has no more to give. Answer: `Accepted`."""
+    """The run gets no more tasks of its feeder. Answer: `Accepted`."""
 
     seq: int
     run: int
@@ -115,7 +123,9 @@ class Collected(Message, frozen=True, array_like=True, tag="collected"):
 
 
 class Finished(Message, frozen=True, array_like=True, tag="finished"):
-    """A runner has done all for a run that ended at `ended_at`, `finish()` too. Answer: `Accepted`.
+    """Its feeder has done all for a run that ended at `ended_at`, `finish()` too.
+
+    Answer: `Accepted`.
 
     It counts for that end alone: a run that was retried meanwhile has another.
     """

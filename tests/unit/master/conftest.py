@@ -14,6 +14,7 @@ import pytest
 from master.broker import Broker
 from master.observe.failures import FailureLog
 from master.server.admission import FollowUps
+from master.server.feeders import Feeders
 from master.server.pages import Pages
 from master.server.runs import Runs
 from master.server.submits import Submits
@@ -152,15 +153,16 @@ class World:
         self._ids = iter(range(1, 10_000))
         failures, follow_ups = FailureLog(), FollowUps(turn)
         self.workers = Workers(turn, follow_ups, failures)
-        self.runs, self.pages = Runs(turn), Pages(turn)
-        self.submits = Submits(turn, follow_ups)
+        self.feeders = Feeders()
+        self.runs, self.pages = Runs(turn, self.feeders), Pages(turn)
+        self.submits = Submits(turn, follow_ups, self.feeders)
         self.stock = StockSessions(turn, lambda: next(self._ids))
         self.delivery = Delivery(turn)
         rounds = Rounds(turn, self.stock, failures, ack)
         self.tasks = TaskQueue(turn, self.stock, self.delivery, 1_000, rounds)
         self.results = ResultQueue(turn, self.stock, self.delivery, 1_000, rounds)
         turn.followers += [self.tasks, self.workers, self.results, self.pages]
-        turn.followers += [self.submits, self.runs]
+        turn.followers += [self.submits, self.feeders, self.runs]
         turn.wake()
 
     async def turns(self, count: int = 3) -> None:

@@ -33,6 +33,7 @@ class Rig:
         self._stock: list[Any] = []
         self.runners: dict[int, Runner] = {}
         self.troubles: dict[str, str] = {}
+        self.feeding: set[int] = set()
         self.broker = SimpleNamespace(runs={}, holding=False)
         self.turn: Any = SimpleNamespace(broker=self.broker, trouble="", wall=5_000.0)
         self.reasons = Reasons(self.turn, self)
@@ -46,6 +47,9 @@ class Rig:
 
     def runner(self, run: int) -> Runner | None:
         return self.runners.get(run)
+
+    def fed(self, run: Run) -> bool:
+        return run.id in self.feeding
 
     def job_trouble(self, job: str) -> str:
         return self.troubles.get(job, "")

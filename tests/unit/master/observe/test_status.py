@@ -44,6 +44,9 @@ class Sources:
     def runner(self, run: int) -> None:
         return None
 
+    def fed(self, run: object) -> bool:
+        return False
+
     def job_trouble(self, job: str) -> str:
         return ""
 

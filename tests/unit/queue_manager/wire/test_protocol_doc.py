@@ -67,15 +67,14 @@ def documented() -> dict[str, str]:
 
 def written(kind: Any) -> str:
     """The fields of a message as the document writes them."""
-    names = {"None": "nil", "False": "false", "''": '""', "set()": "[]"}
+    names = {"None": "nil", "False": "false", "set()": "[]"}
     parts = []
     for field in msgspec.structs.fields(kind):
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
-        text = (
-            "" if default is msgspec.NODEFAULT else f" = {names.get(repr(default), repr(default))}"
-        )
+        shown = f'"{default}"' if isinstance(default, str) else repr(default)
+        text = "" if default is msgspec.NODEFAULT else f" = {names.get(shown, shown)}"
         parts.append(field.encode_name + text)
     return ", ".join(parts)
 

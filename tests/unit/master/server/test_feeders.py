@@ -1,0 +1,118 @@
+"""Who may give tasks to a run: its runner, or the session of a client that opened it last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from master.server.dispatch import OurSession
+from queue_manager.wire.messages import (
+    Accepted,
+    Hello,
+    OpenRun,
+    Refused,
+    RunOpened,
+    SubmitTasks,
+    TasksEnded,
+)
+from queue_manager.wire.records import RunOptions
+from tests.unit.master.conftest import FakePeer, World, block
+
+Play = Callable[..., None]
+CLIENT = RunOptions(feeder="client")
+
+
+def a_client() -> FakePeer:
+    return FakePeer(session=OurSession(Hello("client", "host", 1), 0.0, "a"))
+
+
+def answer(peer: FakePeer) -> object:
+    return peer.sent[-1]
+
+
+def test_a_client_feeds_the_run_that_it_opened(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run, peer = await world.start_run(options=CLIENT), a_client()
+        world.submits.submit(peer.peer, SubmitTasks(1, run.id, [block(3)]))
+        await world.turns()
+        assert answer(peer) == Refused(1, f"run {run.id}: open it first")
+        assert not world.feeders.connected(run)
+        world.runs.open(peer.peer, OpenRun(2, run.id))
+        world.submits.submit(peer.peer, SubmitTasks(3, run.id, [block(3)]))
+        await world.turns()
+        assert answer(peer) == Accepted(3, 3)
+        assert world.feeders.connected(run)
+        world.submits.tasks_ended(peer.peer, TasksEnded(4, run.id))
+        await world.turns()
+        assert run.exhausted
+
+    play(scene)
+
+
+def test_a_client_that_comes_back_shuts_out_its_old_session(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run, old, new = await world.start_run(options=CLIENT), a_client(), a_client()
+        world.runs.open(old.peer, OpenRun(1, run.id))
+        world.submits.submit(old.peer, SubmitTasks(2, run.id, [block(3)]))
+        await world.turns()
+        world.submits.submit(old.peer, SubmitTasks(3, run.id, [block(2)]))
+        world.runs.open(new.peer, OpenRun(1, run.id))
+        world.submits.submit(old.peer, SubmitTasks(4, run.id, [block(2)]))
+        await world.turns()
+        (opened,) = new.of(RunOpened)
+        refused = [message.seq for message in old.of(Refused)]
+        assert (opened.accepted, run.tasks, refused) == (3, 3, [3, 4])
+        assert "another session has opened it since" in old.of(Refused)[0].error
+        world.feeders.closed(old.peer)
+        assert world.feeders.connected(run)
+        world.feeders.closed(new.peer)
+        assert not world.feeders.connected(run)
+
+    play(scene)
+
+
+def test_the_end_of_the_tasks_may_be_said_again_by_a_client_that_came_back(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run, old, new = await world.start_run(options=CLIENT), a_client(), a_client()
+        world.runs.open(old.peer, OpenRun(1, run.id))
+        world.submits.tasks_ended(old.peer, TasksEnded(2, run.id))
+        await world.turns()
+        world.runs.open(new.peer, OpenRun(1, run.id))
+        world.submits.tasks_ended(new.peer, TasksEnded(2, run.id))
+        await world.turns()
+        assert (new.of(RunOpened)[0].ended, answer(new)) == (True, Accepted(2, 0))
+
+    play(scene)
+
+
+def test_a_client_gives_no_tasks_to_a_run_that_has_a_runner(play: Play) -> None:
+    """The runner skips by the count of its tasks, which would be wrong then."""
+
+    async def scene(world: World) -> None:
+        run, peer = await world.start_run(), a_client()
+        world.runs.open(peer.peer, OpenRun(1, run.id))
+        await world.turns()
+        for ask in (SubmitTasks(2, run.id, [block(3)]), TasksEnded(3, run.id)):
+            if isinstance(ask, SubmitTasks):
+                world.submits.submit(peer.peer, ask)
+            else:
+                world.submits.tasks_ended(peer.peer, ask)
+            await world.turns()
+            expected = f"run {run.id} has a runner, which gives its tasks"
+            assert answer(peer) == Refused(ask.seq, expected)
+        assert (run.tasks, run.exhausted) == (0, False)
+
+    play(scene)
+
+
+def test_nothing_stays_of_a_run_that_has_ended(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run, peer = await world.start_run(options=CLIENT), a_client()
+        world.runs.open(peer.peer, OpenRun(1, run.id))
+        await world.turns()
+        world.submits.tasks_ended(peer.peer, TasksEnded(2, run.id))
+        await world.turns()
+        assert run.state == "done"
+        assert not world.feeders.connected(run)
+        assert not world.feeders._runs
+
+    play(scene)
