@@ -19,17 +19,18 @@ from master.changes import (
     QUEUE_RUN,
     BlockRecord,
     Changes,
+    CollectCursor,
     GroupRecord,
     OutcomeRecord,
     RunCounts,
     RunRecord,
+    RunState,
 )
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
 from queue_manager.wire.messages import AskStatus, Status
 from queue_manager.wire.records import (
     BLOCK_TASKS,
-    NOBODY_COLLECTS,
     GroupLimit,
     RunOptions,
     RunStatus,
@@ -130,9 +131,7 @@ def _fill(data: Path, until: str) -> None:
 def _groups(until: str) -> Iterator[Changes]:
     """A run with a task in each group, which has a limit of its own."""
     options = RunOptions(per_group=GroupLimit(at_once=1))
-    run = RunRecord(
-        1, "limited", [f"until={until}"], None, options, "active", False, time.time(), None
-    )
+    run = RunRecord(1, "limited", [f"until={until}"], options=options, started_at=time.time())
     body = codec.encode_batch([7])
     own = GroupRecord(GroupLimit(at_once=2))
     for first, stop in _slices(1, GROUPS + 1):
@@ -171,12 +170,18 @@ def _results() -> Iterator[Changes]:
 def _ended() -> Iterator[Changes]:
     """Runs that ended a day ago, with nothing left to collect."""
     at = time.time() - _DAY_S
-    options = RunOptions()
     for first, stop in _slices(2, ENDED + 2):
         yield Changes(
             runs={
                 n: RunRecord(
-                    n, "squares", ["count=1"], None, options, "done", True, at, at, NOBODY_COLLECTS
+                    n,
+                    "squares",
+                    ["count=1"],
+                    state=RunState.DONE,
+                    exhausted=True,
+                    started_at=at,
+                    ended_at=at,
+                    collect_cursor=CollectCursor(closed=True),
                 )
                 for n in range(first, stop)
             }

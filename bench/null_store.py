@@ -16,15 +16,13 @@ from master.changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
-    Pruned,
     QuotaCounts,
     RunCounts,
     RunRecord,
-    StrayRecord,
-    TaskRecord,
+    TrackedRecord,
     WaitingBlock,
 )
-from master.reads import ReadAnswer, ReadRequest
+from master.reads import PruneStep, ReadAnswer, ReadRequest, TaskRecord
 from queue_manager.wire.records import ResultBlock
 
 _Lane = tuple[int, str | None]
@@ -108,9 +106,9 @@ class NullStore:
             tasks -= b.count
         return found, None
 
-    def read_strays(
+    def read_tracked(
         self, run: int, group: str | None, after: tuple[float, int] | None, most: int
-    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+    ) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
         return [], None
 
     def next_groups(
@@ -190,8 +188,8 @@ class NullStore:
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         return 0
 
-    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
-        return Pruned({}, [], after, True)
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
+        return PruneStep({}, [], after, True)
 
     prune_letters = prune_queue
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from queue_manager.codec import NOTHING
-from queue_manager.wire.records import GroupLimit, RunOptions
+from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
 
 QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
@@ -16,15 +17,30 @@ QUEUE_RUN = 0
 OWN_GROUPS = 4_096
 """What so many groups of a run have of their own is loaded with it; of more, none at first."""
 
-RunState = Literal["active", "done", "failed", "cancelled", "pruned"]
-StrayState = Literal["waiting", "done", "dead"]
+
+class RunState(StrEnum):
+    """How a run stands. PRUNED: only its row is left, so that its key stays taken."""
+
+    ACTIVE = "active"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PRUNED = "pruned"
+
+
+class TrackedState(StrEnum):
+    """How a tracked task stands. DEAD: it is a dead letter."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    DEAD = "dead"
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRecord:
-    """Consecutive tasks of one run and priority. first: number of its first task.
+    """Consecutive tasks of one run and priority. first: the number of the first task.
 
-    from_tasks: `tasks()` gave it (a restarted runner skips as many as were accepted).
+    from_tasks: `tasks()` gave them. A restarted runner skips as many tasks as were accepted.
     """
 
     id: int
@@ -40,7 +56,7 @@ class BlockRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecord:
-    """Results of the tasks at `start` to `stop` of a block; seq only grows."""
+    """Results of the tasks at the positions `start` to `stop` of a block. seq only grows."""
 
     seq: int
     run: int
@@ -52,24 +68,25 @@ class OutcomeRecord:
 
     @property
     def readable(self) -> int:
-        """How many results there are to read: none of a task that is done without one."""
+        """How many results there are to read. A task that is done without a result has none."""
         return 0 if self.results == NOTHING else self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)
-class StrayRecord:
-    """How a task stands that left the plain way: retried, delayed, lost, or dead.
+class TrackedRecord:
+    """How a task stands that has a row of its own: it was retried, delayed or lost, or it is dead.
 
-    delay_s, due_at: not before that delay is over, counted from when it was recorded.
-    lease: the one that it was recorded for, 0 if for none: what a worker still holds of that lease
-    or an older one was settled. worker: who reported it. printed: the end of what it printed.
+    delay_s, due_at: the task waits for this delay, which is counted from when it was recorded.
+    lease: the lease that it was recorded for, 0 if there was none. Whatever a worker still holds
+    of that lease or an older one was settled. worker: who reported it. printed: the end of what
+    the task printed.
     """
 
     run: int
     task: int
     block: int
     position: int
-    state: StrayState
+    state: TrackedState
     attempts: int
     losses: int
     delay_s: float = 0.0
@@ -83,70 +100,78 @@ class StrayRecord:
     printed: str = ""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class CollectCursor:
+    """How far `collect()` has come in the results of a run. The one that is farther is greater.
+
+    sequence: all results of the outcomes up to this one were collected. offset: so many results
+    of the outcome behind it were, too. closed: nobody collects any more. Either every result was
+    collected, or none is.
+    """
+
+    closed: bool = field(default=False, kw_only=True)
+    sequence: int = 0
+    offset: int = 0
+
+    @classmethod
+    def at(cls, number: int, offset: int = 0) -> CollectCursor:
+        """The cursor that the wire and the disk write as two numbers."""
+        if number >= NOBODY_COLLECTS:
+            return cls(closed=True)
+        return cls(number, offset)
+
+    @property
+    def number(self) -> int:
+        """The sequence number as the wire and the disk have it: NOBODY_COLLECTS if closed."""
+        return NOBODY_COLLECTS if self.closed else self.sequence
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One execution of a job.
 
-    collected: the outcome that `collect()` has reached; collected_into: and how many results of
-    the one behind it. version: of the job's code. cancelled: tasks that had not ended when it was.
-
-    A pruned one is what is left of a run with a key: the key is never given a second run.
+    args: its arguments as they were given. version: of the job's code. cancelled: how many tasks
+    had not ended when the run was cancelled.
     """
 
     id: int
     job: str
-    words: list[str]
+    args: list[str]
     key: str | None = None
     options: RunOptions = field(default_factory=RunOptions)
-    state: RunState = "active"
+    state: RunState = RunState.ACTIVE
     exhausted: bool = False
     started_at: float = 0.0
     ended_at: float | None = None
-    collected: int = 0
+    collect_cursor: CollectCursor = field(default_factory=CollectCursor)
     collect_errors: int = 0
-    collected_into: int = 0
     version: str = ""
     cancelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """How many tasks of a run there are. accepted: from `tasks()`, without a key.
+    """How many tasks of a run there are. accepted: those from `tasks()`, without a key.
 
-    last_seq: its newest outcome. strays: those that wait (delayed, to be retried, lost). pruned:
-    dead letters of the queue run that are gone.
+    tracked: the tracked tasks that wait. last_seq: the newest outcome. pruned: how many dead
+    letters of the queue run are gone.
     """
 
     tasks: int = 0
     accepted: int = 0
     done: int = 0
     dead: int = 0
-    strays: int = 0
+    tracked: int = 0
     last_seq: int = 0
     pruned: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What a step of pruning the queue run has deleted.
-
-    results: how many results, by the sequence number of their outcome. letters: the numbers
-    of the tasks that were dead letters.
-    last: where the next step goes on; over: there is nothing behind it.
-    """
-
-    results: dict[int, int]
-    letters: list[int]
-    last: int
-    over: bool
 
 
 @dataclass(frozen=True, slots=True)
 class GroupRecord:
     """What a group of a run has of its own.
 
-    limit: in the place of the run's. delay_s, due_at: nothing of it starts before that delay is
-    over, which a task asked for, counted from when it was recorded.
+    limit: takes the place of the run's limit. delay_s, due_at: no task of the group starts before
+    this delay is over. A task asked for it, and it is counted from when it was recorded.
     """
 
     limit: GroupLimit | None = None
@@ -166,8 +191,8 @@ class Delivered(NamedTuple):
     """How far stock clients have read the queue run's results.
 
     seq, place: the next result that nobody was ever given, as its outcome and the place in it.
-    behind: those before it that nobody has for certain: they were on their way, or came back.
-    left: how many results there are from that next one on, without those of the same commit.
+    behind: earlier results that no client has for certain: they were on their way, or came back.
+    left: how many results there are from the next one on, without those of the same commit.
     """
 
     seq: int = 0
@@ -180,17 +205,17 @@ class Delivered(NamedTuple):
 class Changes:
     """All that one turn makes durable, in one transaction.
 
-    runs, counts, strays, quotas and groups replace what was recorded of the same one before.
-    keys: of the new tasks, by run. delivered: how far stock clients have read the queue run's
-    results. workers: ids of workers that came (True) or left (False).
+    runs, counts, tracked, quotas and groups replace what was recorded of the same one before.
+    keys: the keys of the new tasks, by run. delivered: how far stock clients have read the queue
+    run's results. workers: ids of workers that came (True) or left (False).
     revived: runs whose dead letters of before this turn wait again, from that wall time on, with
-    no attempts and losses. forgotten: runs that are no more; their rows go in `drop_some`.
-    ended: runs that ended in this turn, which their records say, too.
+    no attempts and losses. forgotten: runs that are no more; `drop_some` deletes their rows.
+    ended: runs that ended in this turn, as their records say, too.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
     outcomes: list[OutcomeRecord] = field(default_factory=list)
-    strays: dict[tuple[int, int], StrayRecord] = field(default_factory=dict)
+    tracked: dict[tuple[int, int], TrackedRecord] = field(default_factory=dict)
     runs: dict[int, RunRecord] = field(default_factory=dict)
     keys: dict[int, set[str]] = field(default_factory=dict)
     delivered: Delivered | None = None
@@ -208,7 +233,7 @@ class Changes:
         return bool(
             self.blocks
             or self.outcomes
-            or self.strays
+            or self.tracked
             or self.runs
             or self.revived
             or self.forgotten
@@ -222,8 +247,8 @@ class Changes:
 class LoadedRun:
     """A run as the store has it.
 
-    own: what groups have of their own, of an active run with few of those. more_own: groups may
-    have something that is not in `own`; they are asked for one by one.
+    own: what groups have of their own, if the run is active and has few of those. more_own: groups
+    may have something that is not in `own`; the broker asks for them one by one.
     """
 
     record: RunRecord
@@ -244,9 +269,9 @@ class Place(NamedTuple):
 
 
 class WaitingBlock(msgspec.Struct, frozen=True, gc=False):
-    """A block read ahead from the store: the ranges of it that neither ended nor strayed.
+    """A block read ahead from the store. ranges: its tasks that neither ended nor are tracked.
 
-    Thousands are made at a time: Python's cyclic collector need not look at each (`gc`).
+    gc: thousands are made at a time, and Python's cyclic collector need not look at each of them.
     """
 
     id: int
@@ -256,9 +281,9 @@ class WaitingBlock(msgspec.Struct, frozen=True, gc=False):
 
 
 class BlockState(msgspec.Struct, frozen=True, gc=False):
-    """How the tasks of one block stand. waiting: as in `WaitingBlock`. strays: those that wait.
+    """How the tasks of one block stand. tracked: the tracked ones that wait.
 
-    gc: as in `WaitingBlock`.
+    waiting: ranges as in `WaitingBlock`. gc: as there.
     """
 
     id: int
@@ -268,19 +293,4 @@ class BlockState(msgspec.Struct, frozen=True, gc=False):
     priority: int
     group: str | None
     waiting: list[tuple[int, int]]
-    strays: list[StrayRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
-    """One task with all that the store has of it. outcome: the one that holds its result."""
-
-    run: int
-    block: int
-    position: int
-    body: bytes
-    key: str | None
-    group: str | None
-    priority: int
-    outcome: OutcomeRecord | None
-    stray: StrayRecord | None
+    tracked: list[TrackedRecord]

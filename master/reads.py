@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from .changes import BlockState, GroupRecord, LoadedRun, QuotaCounts
+from .changes import (
+    BlockState,
+    GroupRecord,
+    LoadedRun,
+    OutcomeRecord,
+    QuotaCounts,
+    TrackedRecord,
+)
 
 
 @dataclass(slots=True)
@@ -83,3 +90,36 @@ class ReadAnswer:
     bodies: dict[int, bytes] = field(default_factory=dict)
     runs: dict[int, LoadedRun] = field(default_factory=dict)
     run_keys: dict[str, LoadedRun] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task with all that the store has of it.
+
+    outcome: holds its result. tracked: how it stands, if it has a row of its own.
+    """
+
+    run: int
+    block: int
+    position: int
+    body: bytes
+    key: str | None
+    group: str | None
+    priority: int
+    outcome: OutcomeRecord | None
+    tracked: TrackedRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class PruneStep:
+    """What a step of pruning the queue run has deleted.
+
+    results: how many results, by the sequence number of their outcome. letters: the numbers of
+    the tasks that were dead letters. last: where the next step goes on. complete: there is
+    nothing behind it.
+    """
+
+    results: dict[int, int]
+    letters: list[int]
+    last: int
+    complete: bool

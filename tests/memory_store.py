@@ -20,22 +20,21 @@ from master.changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
-    Pruned,
     QuotaCounts,
     RunCounts,
     RunRecord,
-    StrayRecord,
-    TaskRecord,
+    RunState,
+    TrackedRecord,
+    TrackedState,
     WaitingBlock,
 )
-from master.reads import ReadAnswer, ReadRequest
+from master.reads import PruneStep, ReadAnswer, ReadRequest, TaskRecord
 from master.store.contract import Store
 from master.store.sqlite.clock import LEAST_SET_S, SLACK_S
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import both
 from queue_manager.wire.records import (
     BLOCK_TASKS,
-    NOBODY_COLLECTS,
     DeadLetter,
     Ended,
     ResultBlock,
@@ -63,7 +62,7 @@ class Kept:
     counts: dict[int, RunCounts] = field(default_factory=dict)
     blocks: dict[int, BlockRecord] = field(default_factory=dict)
     outcomes: dict[int, OutcomeRecord] = field(default_factory=dict)
-    strays: dict[tuple[int, int], StrayRecord] = field(default_factory=dict)
+    tracked: dict[tuple[int, int], TrackedRecord] = field(default_factory=dict)
     keys: set[tuple[int, str]] = field(default_factory=set)
     dropping: set[int] = field(default_factory=set)
     quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
@@ -133,14 +132,13 @@ class MemoryStore:
         self._check(changes)
         kept = self._kept
         self._write_tasks(changes)
-        for key, stray in kept.strays.items():
+        for key, stray in kept.tracked.items():
             if stray.state == "dead" and stray.run in changes.revived:
                 due_at = changes.revived[stray.run]
-                kept.strays[key] = replace(
-                    stray, state="waiting", attempts=0, losses=0, delay_s=0.0, due_at=due_at
-                )
-        for stray in changes.strays.values():
-            kept.strays[stray.run, stray.task] = stray
+                again = replace(stray, state=TrackedState.WAITING, attempts=0, losses=0)
+                kept.tracked[key] = replace(again, delay_s=0.0, due_at=due_at)
+        for stray in changes.tracked.values():
+            kept.tracked[stray.run, stray.task] = stray
             kept.tasks_of_block.setdefault(stray.block, set()).add(stray.task)
         self._write_runs(changes)
         for worker, is_here in changes.workers.items():
@@ -228,12 +226,12 @@ class MemoryStore:
             count += sum(stop - start for start, stop in r)
         return found, None
 
-    def read_strays(
+    def read_tracked(
         self, run: int, group: str | None, after: tuple[float, int] | None, most: int
-    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+    ) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
         behind = sorted(
             ((s.due_at, s.task), s)
-            for s in self._waiting_strays(run)
+            for s in self._waiting_tracked(run)
             if s.group == group and (after is None or (s.due_at, s.task) > after)
         )
         found = [replace(stray, evidence="", printed="") for _, stray in behind[:most]]
@@ -252,7 +250,7 @@ class MemoryStore:
     def due_groups(
         self, run: int, after: tuple[float, int], due_by: float, most: int
     ) -> tuple[list[str], tuple[float, int], float | None]:
-        strays = [s for s in self._waiting_strays(run) if s.group is not None]
+        strays = [s for s in self._waiting_tracked(run) if s.group is not None]
         behind = sorted((s.due_at, s.task, s.group or "") for s in strays)
         behind = [one for one in behind if one[:2] > after]
         due = [one for one in behind[:most] if one[0] <= due_by]
@@ -260,8 +258,8 @@ class MemoryStore:
         later = behind[len(due)][0] if len(due) < len(behind) else None
         return [one[2] for one in due], last, later
 
-    def _waiting_strays(self, run: int) -> list[StrayRecord]:
-        strays = self._kept.strays.values()
+    def _waiting_tracked(self, run: int) -> list[TrackedRecord]:
+        strays = self._kept.tracked.values()
         return [s for s in strays if s.run == run and s.state == "waiting"]
 
     def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
@@ -289,9 +287,9 @@ class MemoryStore:
         self._kept.clock_seen, self._kept.clock_off = wall, off_s
 
     def _move_delays(self, set_s: float) -> None:
-        for key, stray in self._kept.strays.items():
+        for key, stray in self._kept.tracked.items():
             if stray.state == "waiting":
-                self._kept.strays[key] = replace(stray, due_at=stray.due_at + set_s)
+                self._kept.tracked[key] = replace(stray, due_at=stray.due_at + set_s)
         for (run, group), own in self._kept.own.items():
             due_at = own.due_at + set_s * (own.delay_s > 0)
             self._kept.own[run, group] = replace(own, due_at=due_at)
@@ -310,15 +308,15 @@ class MemoryStore:
                 self._kept.runs[number] = replace(
                     run, started_at=started_at, ended_at=moved(run.ended_at)
                 )
-        for key, stray in self._kept.strays.items():
+        for key, stray in self._kept.tracked.items():
             if stray.run == QUEUE_RUN and stray.state == "dead":
-                self._kept.strays[key] = replace(stray, due_at=moved(stray.due_at) or 0.0)
+                self._kept.tracked[key] = replace(stray, due_at=moved(stray.due_at) or 0.0)
 
     def cap_delays(self, wall: float) -> None:
-        for key, stray in self._kept.strays.items():
+        for key, stray in self._kept.tracked.items():
             if stray.state == "waiting":
                 due_at = min(stray.due_at, max(wall, wall + stray.delay_s))
-                self._kept.strays[key] = replace(stray, due_at=due_at)
+                self._kept.tracked[key] = replace(stray, due_at=due_at)
         for (run, group), own in list(self._kept.own.items()):
             due_at = min(own.due_at, wall + own.delay_s)
             self._kept.own[run, group] = replace(own, due_at=due_at)
@@ -333,7 +331,7 @@ class MemoryStore:
         b = self._kept.blocks[block]
         strays = [
             replace(s, evidence="", printed="")
-            for s in self._strays_of(b)
+            for s in self._tracked_of(b)
             if s.state == "waiting" and part[0] <= s.position < part[1]
         ]
         waiting = both(self._ranges(b), [part])
@@ -422,7 +420,7 @@ class MemoryStore:
             ended.append(Ended(o.seq, o.first, o.start, o.stop, o.results))
             most_bytes -= len(o.results) + ROW_BYTES
         tasks = range(block.first + into, block.first + (stop or block.count))
-        told = [s for s in self._strays_of(block) if s.state == "dead" or not only_dead]
+        told = [s for s in self._tracked_of(block) if s.state == "dead" or not only_dead]
         dead = [letter for letter in self._dead(block) if letter.task in tasks]
         attempts = {s.task: s.attempts for s in told if s.task in tasks}
         found = ResultBlock(block.first, block.count, block.body, block.keys, ended, dead, attempts)
@@ -434,7 +432,7 @@ class MemoryStore:
                 at = task - b.first
                 key = None if b.keys is None else b.keys[at]
                 outcome = next((o for o in self._ended(b) if o.start <= at < o.stop), None)
-                stray = self._kept.strays.get((run, task))
+                stray = self._kept.tracked.get((run, task))
                 return TaskRecord(run, b.id, at, b.body, key, b.group, b.priority, outcome, stray)
         return None
 
@@ -451,7 +449,7 @@ class MemoryStore:
             for seq in self._kept.seqs_of_block.pop(number, []):
                 del self._kept.outcomes[seq]
             for task in self._kept.tasks_of_block.pop(number, ()):
-                del self._kept.strays[run, task]
+                del self._kept.tracked[run, task]
         del self._kept.by_run.get(run, [])[:rows]
         if not self._kept.by_run.get(run):
             self._kept.own = {k: g for k, g in self._kept.own.items() if k[0] != run}
@@ -463,8 +461,8 @@ class MemoryStore:
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         return 0
 
-    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
-        return Pruned({}, [], after, True)
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
+        return PruneStep({}, [], after, True)
 
     prune_letters = prune_queue
 
@@ -480,14 +478,14 @@ class MemoryStore:
         numbers = self._kept.by_run.get(run, [])
         return [self._kept.blocks[number] for number in sorted(numbers)]
 
-    def _strays_of(self, block: BlockRecord) -> list[StrayRecord]:
+    def _tracked_of(self, block: BlockRecord) -> list[TrackedRecord]:
         tasks = sorted(self._kept.tasks_of_block.get(block.id, ()))
-        return [self._kept.strays[block.run, task] for task in tasks]
+        return [self._kept.tracked[block.run, task] for task in tasks]
 
     def _dead(self, block: BlockRecord) -> list[DeadLetter]:
         return [
             DeadLetter(s.task, s.attempts, s.losses, s.error, s.evidence, s.worker, s.printed)
-            for s in self._strays_of(block)
+            for s in self._tracked_of(block)
             if s.state == "dead"
         ]
 
@@ -502,7 +500,7 @@ class MemoryStore:
 
     def _ranges(self, block: BlockRecord) -> list[tuple[int, int]]:
         ended = [(o.start, o.stop) for o in self._ended(block)]
-        ended += [(s.position, s.position + 1) for s in self._strays_of(block)]
+        ended += [(s.position, s.position + 1) for s in self._tracked_of(block)]
         ranges, at = [], 0
         for start, stop in [*sorted(ended), (block.count, block.count)]:
             if start > at:
@@ -518,7 +516,7 @@ def _no_doubles(new: Sequence[object], taken: Iterable[object]) -> None:
 
 def _is_open(run: RunRecord) -> bool:
     """Whether somebody has still something to do for an ended run."""
-    return run.state != "pruned" and run.collected < NOBODY_COLLECTS
+    return run.state is not RunState.PRUNED and not run.collect_cursor.closed
 
 
 def all_runs(store: Store) -> list[LoadedRun]:

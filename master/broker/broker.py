@@ -13,7 +13,7 @@ from functools import partial
 
 from queue_manager.wire.records import NewBlock
 
-from ..changes import QUEUE_RUN, BlockRecord, QuotaCounts
+from ..changes import QUEUE_RUN, BlockRecord, QuotaCounts, TrackedState
 from .lease import Lease, Session
 from .lifecycle import Lifecycle
 from .run import Run
@@ -88,7 +88,7 @@ class Broker(Lifecycle):
             for at in range(block.count)
         ]
         for stray in strays:
-            self._stray(run, stray, "waiting", delay_s=delay_s)
+            self._stray(run, stray, TrackedState.WAITING, delay_s=delay_s)
         run.strays += block.count
         self.undo.when_committed(partial(self._wait_all, run, strays, now + delay_s))
 
@@ -115,7 +115,7 @@ class Broker(Lifecycle):
         if lease.stray is not None:
             run.strays -= 1
             run.strays_out -= 1
-            self._stray(run, lease.stray, "done", number)
+            self._stray(run, lease.stray, TrackedState.DONE, number)
         run.learn(count, took_s)
         return True
 
@@ -150,19 +150,19 @@ class Broker(Lifecycle):
         tell = partial(self._stray, error=error, evidence=evidence, printed=printed)
         if reject or stray.attempts >= run.options.attempts:
             self._bury(run)
-            tell(run, stray, "dead", number, worker=session.name)
+            tell(run, stray, TrackedState.DEAD, number, worker=session.name)
             return True
         if delay_s is None:
             ceiling = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (stray.attempts - 1))
             delay_s = self._rng.uniform(0, ceiling)
         stray.due_at = wall + delay_s
-        tell(run, stray, "waiting", number, worker=session.name, delay_s=delay_s)
+        tell(run, stray, TrackedState.WAITING, number, worker=session.name, delay_s=delay_s)
         self.undo.when_committed(partial(self._wait, run, stray, now + delay_s))
         return True
 
     def staged_attempts(self, lease: Lease, position: int) -> int:
         """How many attempts of a task were charged, with the one that this turn has staged."""
-        staged = self.changes.strays.get((lease.run.id, lease.first + position))
+        staged = self.changes.tracked.get((lease.run.id, lease.first + position))
         return 0 if staged is None else staged.attempts
 
     def release(
@@ -214,10 +214,10 @@ class Broker(Lifecycle):
         if stray.losses >= run.options.losses:
             self._bury(run)
             error = f"its lease was lost {stray.losses} times (worker, host or connection ended)"
-            self._stray(run, stray, "dead", lease.number, error=error, worker=who)
+            self._stray(run, stray, TrackedState.DEAD, lease.number, error=error, worker=who)
             return
         error = f"its lease was lost: {who} ended"
-        self._stray(run, stray, "waiting", lease.number, error=error, worker=who)
+        self._stray(run, stray, TrackedState.WAITING, lease.number, error=error, worker=who)
         self.undo.when_committed(partial(self._wait, run, stray, now))
 
     def _stray_of(self, lease: Lease, position: int) -> Stray:

@@ -8,7 +8,7 @@ from functools import partial
 from queue_manager.ranges import Ranges, both, within, without
 from queue_manager.wire.records import HeldLease
 
-from ..changes import BlockState, StrayRecord
+from ..changes import BlockState, TrackedRecord
 from .lane import Lane
 from .lease import Lease, Session, positions
 from .leasing import Leasing
@@ -142,7 +142,7 @@ class Claims(Leasing):
         ground: Ground,
         number: int,
         ranges: Ranges,
-        record: StrayRecord | None,
+        record: TrackedRecord | None,
         now: float,
     ) -> Lease:
         run, state = ground.run, ground.state
@@ -199,7 +199,7 @@ class Ground:
         self.state = state
         self.moved = moved
         self.waiting = without(state.waiting, moved)
-        self._strays = {stray.position: stray for stray in state.strays} if state.strays else None
+        self._strays = {stray.position: stray for stray in state.tracked} if state.tracked else None
         self._stray_ranges = [(at, at + 1) for at in sorted(self._strays or ())]
 
     def waiting_of(self, ranges: Ranges) -> Ranges:
@@ -210,7 +210,7 @@ class Ground:
                 return ranges
         return within(ranges, self.waiting)
 
-    def stray_of(self, held: HeldLease) -> StrayRecord | None:
+    def stray_of(self, held: HeldLease) -> TrackedRecord | None:
         """The stray that a lease is of: of what strayed later, it was settled."""
         strays = self._strays
         if strays is None:

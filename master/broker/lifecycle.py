@@ -9,7 +9,7 @@ import msgspec
 from queue_manager.errors import RefusedError
 from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
 
-from ..changes import QUEUE_RUN, LoadedRun
+from ..changes import QUEUE_RUN, LoadedRun, RunState
 from .claims import Claims
 from .lane import Groups
 from .lease import Session
@@ -82,7 +82,7 @@ class Lifecycle(Claims):
             raise RefusedError(f"run {run.id} was forgotten: submit it again")
         if run.state in ("cancelled", "pruned"):
             raise RefusedError(f"run {run.id} was {run.state}: submit it again")
-        staged = [s for s in self.changes.strays.values() if s.run == run.id and s.state == "dead"]
+        staged = [s for s in self.changes.tracked.values() if s.run == run.id and s.state == "dead"]
         count = run.dead - len(staged)
         if count:
             self.changes.revived[run.id] = wall
@@ -90,7 +90,7 @@ class Lifecycle(Claims):
             run.dead = len(staged)
             run.strays += count
             if not run.active:
-                run.state, run.ended_at = "active", None
+                run.state, run.ended_at = RunState.ACTIVE, None
                 if run.collected == NOBODY_COLLECTS:  # its runner has what it brings to do again
                     self._collects(run, run.last_seq)
                 self._turns.append(run)
@@ -115,7 +115,7 @@ class Lifecycle(Claims):
         self.undo.keep(run)
         run.cancelled = run.unended
         run.leased = run.strays = run.strays_out = 0
-        run.state, run.ended_at = "cancelled", wall
+        run.state, run.ended_at = RunState.CANCELLED, wall
         if not run.options.finish:
             self._collects(run, NOBODY_COLLECTS)
         self.changes.ended.add(run.id)
@@ -152,7 +152,7 @@ class Lifecycle(Claims):
             self.forget(run)
         elif run.state != "pruned":
             self.undo.keep(run)
-            run.state = "pruned"
+            run.state = RunState.PRUNED
             self._record(run)
 
     def finish_runs(self, wall: float) -> None:
@@ -160,14 +160,15 @@ class Lifecycle(Claims):
         changes = self.changes
         seqs = {o.run: o.seq for o in changes.outcomes}
         ids = {b.run for b in changes.blocks}
-        ids.update(run for run, _ in (*changes.strays, *changes.quotas))
+        ids.update(run for run, _ in (*changes.tracked, *changes.quotas))
         for run_id in ids.union(seqs, changes.runs, changes.revived):
             run = self.recall(run_id)
             assert run is not None  # who staged it has it
             ended = run.exhausted and not run.unended and run.id != QUEUE_RUN
             if ended and run.active:
                 self.undo.keep(run)
-                run.state, run.ended_at = "failed" if run.dead else "done", wall
+                run.state = RunState.FAILED if run.dead else RunState.DONE
+                run.ended_at = wall
                 changes.ended.add(run.id)
                 self._record(run)
             changes.counts[run_id] = run.counts(seqs.get(run_id, 0))

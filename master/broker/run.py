@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from queue_manager.wire.records import BLOCK_TASKS, RunOptions
 
-from ..changes import LoadedRun, RunCounts, RunRecord, RunState
+from ..changes import CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
 from .lane import Groups, Lane
 from .strays import Stray
 from .window import Range
@@ -45,7 +45,7 @@ class Run:
     options: RunOptions
     started_at: float
     version: str = ""
-    state: RunState = "active"
+    state: RunState = RunState.ACTIVE
     exhausted: bool = False
     ended_at: float | None = None
     collected: int = 0
@@ -222,7 +222,7 @@ class Run:
         run = cls(
             record.id,
             record.job,
-            record.words,
+            record.args,
             record.key,
             record.options,
             record.started_at,
@@ -230,15 +230,15 @@ class Run:
             record.state,
             record.exhausted,
             record.ended_at,
-            record.collected,
-            record.collected_into,
+            record.collect_cursor.number,
+            record.collect_cursor.offset,
             record.collect_errors,
             counts.tasks,
             counts.accepted,
             counts.done,
             counts.dead,
             record.cancelled,
-            strays=counts.strays,
+            strays=counts.tracked,
             last_seq=counts.last_seq,
             pruned=counts.pruned,
         )
@@ -260,9 +260,8 @@ class Run:
             self.exhausted,
             self.started_at,
             self.ended_at,
-            self.collected,
+            CollectCursor.at(self.collected, self.collected_into),
             self.collect_errors,
-            self.collected_into,
             self.version,
             self.cancelled,
         )

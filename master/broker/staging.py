@@ -10,7 +10,7 @@ from functools import partial
 
 from queue_manager.ranges import Ranges
 
-from ..changes import Changes, Delivered, OutcomeRecord, StrayRecord, StrayState
+from ..changes import Changes, Delivered, OutcomeRecord, TrackedRecord, TrackedState
 from .run import Run
 from .strays import Stray
 from .undo import UndoLog
@@ -49,7 +49,7 @@ class Staging:
     def mark(self) -> tuple[int, ...]:
         """How much is staged: equal as long as nothing is added."""
         c = self.changes
-        kinds: tuple[Sized, ...] = (c.blocks, c.outcomes, c.strays, c.runs, c.keys, c.workers)
+        kinds: tuple[Sized, ...] = (c.blocks, c.outcomes, c.tracked, c.runs, c.keys, c.workers)
         more: tuple[Sized, ...] = (c.revived, c.forgotten, c.quotas, c.groups, self._moved)
         return (self.undo.mark, *map(len, (*kinds, *more)))
 
@@ -115,7 +115,7 @@ class Staging:
         self,
         run: Run,
         stray: Stray,
-        state: StrayState,
+        state: TrackedState,
         lease: int = 0,
         *,
         delay_s: float = 0.0,
@@ -124,7 +124,7 @@ class Staging:
         worker: str = "",
         printed: str = "",
     ) -> None:
-        self.changes.strays[run.id, stray.task] = StrayRecord(
+        self.changes.tracked[run.id, stray.task] = TrackedRecord(
             run.id,
             stray.task,
             stray.block,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..changes import StrayRecord
+from ..changes import TrackedRecord
 from .window import WINDOW_TASKS, Range
 
 Due = tuple[float, int]
@@ -62,7 +62,7 @@ class Stray:
         return self.due_at, self.task
 
     @classmethod
-    def recorded(cls, record: StrayRecord) -> Stray:
+    def recorded(cls, record: TrackedRecord) -> Stray:
         """As the store has it."""
         return cls(
             record.task,
@@ -167,7 +167,7 @@ class Strays:
         return min(len(self.apart), max(self.most, _APART))
 
     def refill(
-        self, records: Iterable[StrayRecord], last: Due | None, leased: Collection[int]
+        self, records: Iterable[TrackedRecord], last: Due | None, leased: Collection[int]
     ) -> list[Stray]:
         """Take strays from disk; those that are new here, delayed or not."""
         found = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from weakref import WeakValueDictionary
 
-from ..changes import GroupRecord, Place, StrayRecord, WaitingBlock
+from ..changes import GroupRecord, Place, TrackedRecord, WaitingBlock
 from .lane import Groups, Lane
 from .lease import Lease, Session, positions
 from .run import Run
@@ -255,7 +255,7 @@ class Waiting(Staging):
         self,
         run: Run,
         lane: Lane,
-        records: Sequence[StrayRecord],
+        records: Sequence[TrackedRecord],
         last: Due | None,
         wall: float,
     ) -> None:

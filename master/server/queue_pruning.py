@@ -54,7 +54,7 @@ class QueuePruning:
             return False
         found = self._todo[0](self._seq, self._died_by, self._after, rows)
         self._after = found.last
-        if found.over:
+        if found.complete:
             self._after = 0
             del self._todo[0]
         if found.letters:

@@ -14,8 +14,9 @@ from queue_manager.wire.records import NOBODY_COLLECTS, DeadLetter, ResultBlock,
 
 from ..broker.lease import Lease
 from ..broker.run import Run
-from ..changes import OutcomeRecord, StrayRecord, TaskRecord
+from ..changes import OutcomeRecord, TrackedRecord
 from ..observe.diagnosis import Sources
+from ..reads import TaskRecord
 from ..turn.answers import send
 from ..turn.run_lookup import find_run
 from ..turn.turn import Turn
@@ -57,7 +58,7 @@ class Letters:
         send(peer, TaskShown(message.seq, self._status(run, message.task, record)))
 
     def _status(self, run: Run, task: int, record: TaskRecord) -> TaskStatus:
-        stray, outcome = record.stray, record.outcome
+        stray, outcome = record.tracked, record.outcome
         lease, holder = self._holder(run, record)
         now, wall = time.monotonic(), self._turn.wall
         state = _state(run, record, lease, wall)
@@ -134,7 +135,7 @@ def _holds(lease: Lease, run: Run, record: TaskRecord) -> bool:
 
 
 def _state(run: Run, record: TaskRecord, lease: Lease | None, wall: float) -> str:
-    stray = record.stray
+    stray = record.tracked
     if record.outcome is not None:
         return "done"
     if stray is not None and stray.state == "dead":
@@ -146,7 +147,7 @@ def _state(run: Run, record: TaskRecord, lease: Lease | None, wall: float) -> st
     return "delayed" if stray is not None and stray.due_at > wall else "waiting"
 
 
-def _with_stray(status: TaskStatus, stray: StrayRecord, wall: float) -> TaskStatus:
+def _with_stray(status: TaskStatus, stray: TrackedRecord, wall: float) -> TaskStatus:
     """With what is known of a task that left the plain way."""
     due_s = min(stray.due_at - wall, stray.delay_s) if status.state == "delayed" else None
     return msgspec.structs.replace(

@@ -113,7 +113,7 @@ class Joining:
                 self.open -= max(0, last + 1 - (outcome.first + outcome.start))
         died = sum(
             stray.run == QUEUE_RUN and stray.state == "dead" and stray.task <= self.last_task
-            for stray in changes.strays.values()
+            for stray in changes.tracked.values()
         )
         self.open, self.dead = self.open - died, self.dead + died
         return self.open <= 0 or not unended

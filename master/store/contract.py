@@ -15,13 +15,11 @@ from ..changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
-    Pruned,
     QuotaCounts,
-    StrayRecord,
-    TaskRecord,
+    TrackedRecord,
     WaitingBlock,
 )
-from ..reads import ReadAnswer, ReadRequest
+from ..reads import PruneStep, ReadAnswer, ReadRequest, TaskRecord
 
 
 class Store(Protocol):
@@ -97,9 +95,9 @@ class Store(Protocol):
         there is nothing behind what is returned.
         """
 
-    def read_strays(
+    def read_tracked(
         self, run: int, group: str | None, after: tuple[float, int] | None, most: int
-    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
+    ) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
         """Strays of a group that wait, in the order of (due_at, task), behind `after`.
 
         group: None is the tasks without one. Without evidence. Returns also (due_at, task) of the
@@ -207,14 +205,14 @@ class Store(Protocol):
         Returns up to which sequence number they are older than `keep_s`; 0 for none.
         """
 
-    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
         """Look at about so many outcomes of the queue run behind `after` and up to `seq`.
 
         Their blocks are deleted, with results, dead letters and keys, where all tasks have ended
         and nothing of it is younger: no outcome above `seq`, no death after `died_by` (UTC epoch).
         """
 
-    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
         """As `prune_queue` of about so many blocks behind the number `after` with dead letters."""
 
     def shrink(self, pages: int) -> bool:

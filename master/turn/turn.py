@@ -400,7 +400,7 @@ class Turn:
             blocks, place = store.read_waiting(run.id, lane.group, window.end, window.room)
             broker.refill(run, lane, blocks, place)
         if strays.low:
-            records, due = store.read_strays(run.id, lane.group, strays.end, strays.most)
+            records, due = store.read_tracked(run.id, lane.group, strays.end, strays.most)
             broker.refill_strays(run, lane, records, due, self.wall)
 
     def read_later(self, error: str) -> None:

@@ -6,7 +6,7 @@ from master.broker import window as window_room
 from master.broker.lease import Session
 from master.broker.run import Run
 from master.broker.window import Window
-from master.changes import QUEUE_RUN, GroupRecord, StrayRecord
+from master.changes import QUEUE_RUN, GroupRecord, TrackedRecord
 from queue_manager.wire.records import BLOCK_TASKS
 from tests.memory_store import all_runs
 
@@ -212,7 +212,7 @@ def _block(driver: Driver, tasks: list[Task], block: int) -> None:
                 _stray(strays[task.position], task)
 
 
-def _stray(record: StrayRecord, task: Task) -> None:
+def _stray(record: TrackedRecord, task: Task) -> None:
     told = (record.attempts, record.losses, record.lease)
     check(told == (task.attempts, task.losses, task.settled), "{} is {} on disk", task, told)
     check(abs(record.due_at - task.due_wall) < SOON, "{} is due at another time", task)

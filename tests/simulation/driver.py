@@ -213,7 +213,7 @@ class Driver:
                 blocks, place = store.read_waiting(run.id, lane.group, window.end, window.room)
                 broker.refill(run, lane, blocks, place)
             if strays.low:
-                records, due = store.read_strays(run.id, lane.group, strays.end, strays.most)
+                records, due = store.read_tracked(run.id, lane.group, strays.end, strays.most)
                 broker.refill_strays(run, lane, records, due, self.wall(broker._now))
 
     def wall(self, now: float) -> float:
@@ -466,7 +466,7 @@ class Driver:
                 self.judge.paused(task, asked, now, wall)
             state = self.judge.bad_end(task, now, wall, False, reject)
             if said and state == "waiting":
-                record = self.broker.changes.strays[task.run, task.number]
+                record = self.broker.changes.tracked[task.run, task.number]
                 delay_s = record.delay_s
                 ceiling = min(300.0, 2.0 ** (task.attempts - 1))
                 right = delay_s == asked if asked is not None else 0 <= delay_s <= ceiling

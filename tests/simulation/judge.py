@@ -392,7 +392,7 @@ class Judge(Truth):
 
     def recorded(self, changes: Changes) -> None:
         """What a turn makes durable of strays is what is true."""
-        for (number, task_number), record in changes.strays.items():
+        for (number, task_number), record in changes.tracked.items():
             run = self.runs.get(number)
             if run is None:
                 continue

@@ -457,7 +457,7 @@ class World:
             driver = self.driver
             if self.judge.runs.get(one.id) is not one:
                 raise RefusedError("it is no more")
-            strays = driver.broker.changes.strays.items()
+            strays = driver.broker.changes.tracked.items()
             staged = {task for (run, task), s in strays if run == one.id and s.state == "dead"}
             count = driver.broker.retry(driver.broker.runs[one.id], wall)
             right = self.judge.retried(one, now, wall, staged)

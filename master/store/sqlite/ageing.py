@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ...changes import QUEUE_RUN, Pruned
+from ...changes import QUEUE_RUN
+from ...reads import PruneStep
 from .keys import hash_key
 from .results import READABLE
 from .rows import get_meta, one, set_meta
@@ -32,7 +33,7 @@ def mark(db: sqlite3.Connection, at: float, seq: int, keep_s: float) -> int:
 
 def prune_results(
     db: sqlite3.Connection, seq: int, died_by: float, after: int, most: int
-) -> Pruned:
+) -> PruneStep:
     """As `Store.prune_queue`, in the transaction that is open."""
     rows = db.execute(
         f"SELECT seq, block, {READABLE} FROM outcomes"
@@ -47,7 +48,7 @@ def prune_results(
 
 def prune_letters(
     db: sqlite3.Connection, seq: int, died_by: float, after: int, most: int
-) -> Pruned:
+) -> PruneStep:
     """As `Store.prune_letters`, in the transaction that is open."""
     blocks = [
         block
@@ -68,7 +69,7 @@ def _prune(
     seq: int,
     died_by: float,
     end: tuple[int, bool],
-) -> Pruned:
+) -> PruneStep:
     letters: list[int] = []
     for block in blocks:
         if _is_old(db, block, seq, died_by):
@@ -80,7 +81,7 @@ def _prune(
             letters += [task for (task,) in db.execute(dead, (block,))]
             _delete(db, block)
     if not results and not letters:
-        return Pruned({}, [], *end)
+        return PruneStep({}, [], *end)
     seqs = json.dumps(list(results))
     db.execute("DELETE FROM outcomes WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
     db.execute(
@@ -88,7 +89,7 @@ def _prune(
         (len(letters), QUEUE_RUN),
     )
     set_meta(db, UNREAD, max(0, get_meta(db, UNREAD) - _unread(db, results)))
-    return Pruned(results, letters, *end)
+    return PruneStep(results, letters, *end)
 
 
 def _is_old(db: sqlite3.Connection, block: int, seq: int, died_by: float) -> bool:

@@ -23,13 +23,11 @@ from ...changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
-    Pruned,
     QuotaCounts,
-    StrayRecord,
-    TaskRecord,
+    TrackedRecord,
     WaitingBlock,
 )
-from ...reads import ReadAnswer, ReadRequest
+from ...reads import PruneStep, ReadAnswer, ReadRequest, TaskRecord
 from . import ageing, clock, dropping, loading, reading, results, waiting
 from .dropping import NUMBERS, next_number
 from .file import lock, open_database
@@ -130,7 +128,7 @@ class SqliteStore:
     def commit(self, changes: Changes) -> None:
         touched = self._touched.union(
             (outcome.block for outcome in changes.outcomes),
-            (stray.block for stray in changes.strays.values()),
+            (stray.block for stray in changes.tracked.values()),
         )
         is_due = len(touched) >= _CLOSE_AT
         step = self._write(changes, touched if is_due else set())
@@ -192,10 +190,10 @@ class SqliteStore:
         return found, last
 
     @_reads
-    def read_strays(
+    def read_tracked(
         self, run: int, group: str | None, after: tuple[float, int] | None, most: int
-    ) -> tuple[list[StrayRecord], tuple[float, int] | None]:
-        return waiting.read_strays(self._db, run, group, after, most)
+    ) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
+        return waiting.read_tracked(self._db, run, group, after, most)
 
     @_reads
     def next_groups(
@@ -284,11 +282,11 @@ class SqliteStore:
         with self._transaction():
             return ageing.mark(self._db, at, seq, keep_s)
 
-    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
         with self._transaction():
             return ageing.prune_results(self._db, seq, died_by, after, most)
 
-    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> Pruned:
+    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
         with self._transaction():
             return ageing.prune_letters(self._db, seq, died_by, after, most)
 

@@ -11,9 +11,10 @@ from queue_manager.codec import NOTHING
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock
 
-from ...changes import OutcomeRecord, TaskRecord
+from ...changes import OutcomeRecord
+from ...reads import TaskRecord
 from .rows import one
-from .tables import OUTCOMES, STRAYS
+from .tables import OUTCOMES, TRACKED
 
 READABLE = f"(stop - start) * (results != x'{NOTHING.hex()}')"
 """As `OutcomeRecord.readable`."""
@@ -201,7 +202,7 @@ def read_task(db: sqlite3.Connection, run: int, task: int) -> TaskRecord | None:
         (block, position, position),
     ).fetchone()
     stray = db.execute(
-        f"SELECT {STRAYS.columns} FROM strays WHERE run = ? AND task = ?", (run, task)
+        f"SELECT {TRACKED.columns} FROM strays WHERE run = ? AND task = ?", (run, task)
     ).fetchone()
     return TaskRecord(
         run,
@@ -212,5 +213,5 @@ def read_task(db: sqlite3.Connection, run: int, task: int) -> TaskRecord | None:
         group,
         priority,
         None if outcome is None else OUTCOMES.load(outcome),
-        None if stray is None else STRAYS.load(stray),
+        None if stray is None else TRACKED.load(stray),
     )

@@ -19,12 +19,13 @@ from queue_manager.wire.records import GroupLimit, RunOptions
 
 from ...changes import (
     BlockRecord,
+    CollectCursor,
     GroupRecord,
     OutcomeRecord,
     QuotaCounts,
     RunCounts,
     RunRecord,
-    StrayRecord,
+    TrackedRecord,
 )
 from .rows import insert
 
@@ -124,9 +125,13 @@ def _call(functions: dict[str, Any], function: Callable[..., Any], *values: str)
     return f"{name}({', '.join(values)})"
 
 
+_COLUMNS = {"group": "grp", "args": "words", "tracked": "strays"}
+"""Columns with other names than their fields: GROUP is a word of SQL, the others are older."""
+
+
 def _kept_as(name: str, hint: Any) -> Kept:
     """How a field of this type is kept, in one column."""
-    column = {"group": "grp"}.get(name, name)  # GROUP is a word of SQL
+    column = _COLUMNS.get(name, name)
     if hint is bool:
         return Kept({column: int}, bool)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
@@ -159,11 +164,18 @@ BLOCKS = Table(
     constants={"open": "1"},
 )
 OUTCOMES = Table("outcomes", OutcomeRecord)
-STRAYS = Table("strays", StrayRecord)
+TRACKED = Table("strays", TrackedRecord)
 RUNS = Table(
     "runs",
     RunRecord,
-    {"words": packed("words", list[str]), "options": packed("options", RunOptions)},
+    {
+        "args": packed("words", list[str]),
+        "options": packed("options", RunOptions),
+        "collect_cursor": Kept(
+            {"collected": attrgetter("number"), "collected_into": attrgetter("offset")},
+            CollectCursor.at,
+        ),
+    },
 )
 COUNTS = Table("runs", RunCounts)
 """The other columns of a run's row, which are written by themselves."""

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from queue_manager.ranges import Ranges, without
 from queue_manager.wire.records import NOBODY_COLLECTS
 
-from ...changes import BlockState, GroupRecord, Place, QuotaCounts, StrayRecord, WaitingBlock
+from ...changes import BlockState, GroupRecord, Place, QuotaCounts, TrackedRecord, WaitingBlock
 from .rows import look_up
-from .tables import OWN_GROUPS, QUOTAS, STRAYS
+from .tables import OWN_GROUPS, QUOTAS, TRACKED
 
 # Strays of ended runs wait for nothing; there may be a hundred thousand such runs.
 ACTIVE = (
@@ -24,7 +24,7 @@ ACTIVE = (
 )
 _TEXTS = ("evidence", "printed")
 """What is long and not needed of a task that waits."""
-_STRAY_COLUMNS = STRAYS.select(without=_TEXTS)
+_STRAY_COLUMNS = TRACKED.select(without=_TEXTS)
 
 _BLOCK_ROWS = """
 SELECT b.id, run, first, count, priority, grp,
@@ -47,7 +47,7 @@ SELECT s.block, s.position, s.position + 1 FROM wanted w JOIN strays s
     ON s.block = w.block AND s.position >= w.low AND s.position < w.high
 """
 _STRAY_ROWS = f"""{_WANTED}
-SELECT {STRAYS.select("s", _TEXTS)} FROM wanted w JOIN strays s
+SELECT {TRACKED.select("s", _TEXTS)} FROM wanted w JOIN strays s
     ON s.block = w.block AND s.position >= w.low AND s.position < w.high
     WHERE state = 'waiting'
 """
@@ -128,20 +128,20 @@ def close_blocks(db: sqlite3.Connection, blocks: Collection[int]) -> None:
     db.execute(f"{CLOSE} AND id IN (SELECT value FROM json_each(?))", (json.dumps(list(blocks)),))
 
 
-def read_strays(
+def read_tracked(
     db: sqlite3.Connection,
     run: int,
     group: str | None,
     after: tuple[float, int] | None,
     most: int,
-) -> tuple[list[StrayRecord], tuple[float, int] | None]:
-    """As `Store.read_strays`."""
+) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
+    """As `Store.read_tracked`."""
     rows = db.execute(
         f"SELECT {_STRAY_COLUMNS} FROM strays WHERE run = ? AND grp IS ? AND state = 'waiting'"
         " AND (due_at, task) > (?, ?) ORDER BY due_at, task LIMIT ?",
         (run, group, *(after or (float("-inf"), 0)), most + 1),
     ).fetchall()
-    found = [STRAYS.load(row) for row in rows[:most]]
+    found = [TRACKED.load(row) for row in rows[:most]]
     more = len(rows) > most and bool(found)
     return found, (found[-1].due_at, found[-1].task) if more else None
 
@@ -266,6 +266,6 @@ def _take_out_touched(
     for block, ranges in ended.items():
         state = found[block]
         found[block] = replace(state, waiting=without(state.waiting, ranges))
-    strays = [STRAYS.load(row) for row in db.execute(_STRAY_ROWS, (some,))]
+    strays = [TRACKED.load(row) for row in db.execute(_STRAY_ROWS, (some,))]
     for stray in sorted(strays, key=lambda stray: stray.position):
-        found[stray.block].strays.append(stray)
+        found[stray.block].tracked.append(stray)

@@ -10,7 +10,7 @@ from ...changes import QUEUE_RUN, Changes, Delivered
 from .dropping import drop_later, forget
 from .results import count_results
 from .rows import get_meta, insert, one, set_meta
-from .tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, STRAYS
+from .tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, TRACKED
 
 UNREAD = "unread_results"
 """Where it is kept how many results of the queue run nobody was ever given."""
@@ -27,7 +27,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     BLOCKS.insert(db, changes.blocks)
     OUTCOMES.insert(db, changes.outcomes)
     _revive(db, changes.revived)
-    STRAYS.insert(db, changes.strays.values(), "INSERT OR REPLACE")
+    TRACKED.insert(db, changes.tracked.values(), "INSERT OR REPLACE")
     _write_runs(db, changes)
     _write_workers(db, changes.workers)
     QUOTAS.replace(db, changes.quotas)

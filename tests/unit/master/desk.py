@@ -66,7 +66,7 @@ class Desk:
                 found = self.store.read_waiting(run.id, lane.group, window.end, window.room)
                 self.broker.refill(run, lane, *found)
             if strays.low:
-                some = self.store.read_strays(run.id, lane.group, strays.end, strays.most)
+                some = self.store.read_tracked(run.id, lane.group, strays.end, strays.most)
                 self.broker.refill_strays(run, lane, *some, self.wall)
 
     def later(self, wait_s: float) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 from master.changes import (
     BlockRecord,
     Changes,
+    CollectCursor,
     LoadedRun,
     OutcomeRecord,
     Place,
     RunRecord,
-    StrayRecord,
-    StrayState,
+    RunState,
+    TrackedRecord,
+    TrackedState,
 )
 from master.store.contract import Store
 from master.store.sqlite.engine import SqliteStore
@@ -70,18 +72,22 @@ Engine = SqliteEngine | MemoryEngine
 LIMITED = RunOptions(per_group=GroupLimit(1))
 
 
-def run_record(id: int = 1, **fields: Any) -> RunRecord:
+def run_record(
+    id: int = 1,
+    *,
+    state: str = "active",
+    collected: int = 0,
+    collected_into: int = 0,
+    **fields: Any,
+) -> RunRecord:
     values: dict[str, Any] = {
         "job": "job",
-        "words": ["a=1", "痛点"],
-        "key": None,
+        "args": ["a=1", "痛点"],
         "options": RunOptions(7, 8, 9.5),
-        "state": "active",
-        "exhausted": False,
         "started_at": 1.5,
-        "ended_at": None,
+        "collect_cursor": CollectCursor.at(collected, collected_into),
     }
-    return RunRecord(id, **(values | fields))
+    return RunRecord(id, state=RunState(state), **(values | fields))
 
 
 def body(first: int, count: int) -> bytes:
@@ -98,11 +104,12 @@ def outcome(seq: int, of: BlockRecord, start: int, stop: int) -> OutcomeRecord:
 
 
 def stray(
-    of: BlockRecord, position: int, state: StrayState = "waiting", **fields: Any
-) -> dict[tuple[int, int], StrayRecord]:
+    of: BlockRecord, position: int, state: str = "waiting", **fields: Any
+) -> dict[tuple[int, int], TrackedRecord]:
     values: dict[str, Any] = {"attempts": 1, "losses": 0, "priority": of.priority}
     values |= {"group": of.group, **fields}
-    record = StrayRecord(of.run, of.first + position, of.id, position, state, **values)
+    task = of.first + position
+    record = TrackedRecord(of.run, task, of.id, position, TrackedState(state), **values)
     return {(of.run, record.task): record}
 
 
@@ -117,8 +124,8 @@ def ranges(
     return [(b.id, b.ranges) for b in found]
 
 
-def strays_of(store: Store, run: int = 1, group: str | None = None) -> list[StrayRecord]:
-    return store.read_strays(run, group, None, 10**6)[0]
+def strays_of(store: Store, run: int = 1, group: str | None = None) -> list[TrackedRecord]:
+    return store.read_tracked(run, group, None, 10**6)[0]
 
 
 def loaded(store: Store, run: int = 1) -> LoadedRun | None:

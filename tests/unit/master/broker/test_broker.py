@@ -6,7 +6,7 @@ import pytest
 
 from master.broker.broker import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from master.broker.lease import Session
-from master.changes import QUEUE_RUN, Changes, Delivered
+from master.changes import QUEUE_RUN, Changes, CollectCursor, Delivered
 from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.unit.master.desk import NOW, WALL, Desk, block, counts, tasks
 
@@ -55,7 +55,7 @@ def test_a_delayed_task_waits_for_its_time() -> None:
     session = desk.session()
     desk.submit(2, delay_s=5.0, priority=3)
     assert counts(desk.run) == {"tasks": 2, "delayed": 2}
-    record = desk.store.read_strays(1, None, None, 9)[0][1]
+    record = desk.store.read_tracked(1, None, None, 9)[0][1]
     assert (record.task, record.delay_s, record.due_at, record.lease) == (2, 5.0, WALL + 5.0, 0)
     assert desk.broker.next_due == NOW + 5.0
     desk.later(4.9)
@@ -150,7 +150,7 @@ def test_back_off_is_a_random_time_below_a_ceiling_that_doubles_up_to_a_longest(
         session = desk.session()
         for attempt in range(1, 13):
             desk.fail(desk.lease(session))
-            delay_s = desk.broker.changes.strays[1, 1].delay_s
+            delay_s = desk.broker.changes.tracked[1, 1].delay_s
             longest[attempt] = max(longest.get(attempt, 0.0), delay_s)
             desk.later(LONGEST_BACKOFF_S)
     ceilings = {n: min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (n - 1)) for n in longest}
@@ -164,13 +164,13 @@ def test_a_task_is_a_dead_letter_after_its_last_attempt_and_at_once_when_rejecte
     session.name = "host/1"
     desk.submit(2)
     desk.fail(desk.lease(session), reject=True, evidence="why", printed="before", delay_s=9.0)
-    record = desk.broker.changes.strays[1, 1]
+    record = desk.broker.changes.tracked[1, 1]
     assert (record.state, record.evidence, record.printed) == ("dead", "why", "before")
     assert (record.worker, record.attempts, record.error) == ("host/1", 1, "bad")
     for _ in range(2):
         lease = desk.lease(session)
         desk.fail(lease, delay_s=0.0)
-        assert desk.broker.changes.strays[1, 2].lease == lease.number
+        assert desk.broker.changes.tracked[1, 2].lease == lease.number
         desk.later(0.0)
     assert counts(desk.run) == {"tasks": 2, "dead": 2}
     assert desk.broker.next_due is None
@@ -185,7 +185,7 @@ def test_the_last_attempt_that_succeeds_is_a_result_and_not_a_stray_any_more() -
     desk.done(desk.lease(session))
     desk.commit()
     assert (counts(desk.run), desk.run.strays) == ({"tasks": 1, "done": 1}, 0)
-    assert desk.store.read_strays(1, None, None, 9) == ([], None)
+    assert desk.store.read_tracked(1, None, None, 9) == ([], None)
     assert counts(desk.restarted().run) == {"tasks": 1, "done": 1}
 
 
@@ -222,7 +222,7 @@ def test_a_dropped_sessions_tasks_are_offered_at_once_alone_and_not_charged() ->
     lease = desk.lease(session)
     lost = tasks(lease)
     desk.drop(session)
-    record = desk.broker.changes.strays[1, 1]
+    record = desk.broker.changes.tracked[1, 1]
     assert (record.attempts, record.losses, record.worker) == (0, 1, "host/1")
     desk.commit()
     assert desk.run.leased == 0
@@ -248,7 +248,7 @@ def test_the_last_loss_makes_a_dead_letter_that_says_so() -> None:
         session = desk.session()
         desk.lease(session)
         desk.drop(session)
-        record = desk.broker.changes.strays[1, 1]
+        record = desk.broker.changes.tracked[1, 1]
         desk.commit()
     assert record.state == "dead"
     assert "2 times" in record.error
@@ -319,7 +319,7 @@ def test_progress_is_kept_until_it_was_written() -> None:
     desk.broker.add_progress()
     desk.broker.rolled_back()
     desk.broker.add_progress()
-    assert desk.broker.changes.runs[desk.run.id].collected == 7
+    assert desk.broker.changes.runs[desk.run.id].collect_cursor == CollectCursor(7)
     assert desk.broker.changes.delivered == Delivered(3, 0)
     desk.broker.committed()
     assert not desk.broker.progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from master.broker import window as window_module
-from master.changes import StrayRecord
+from master.changes import TrackedRecord, TrackedState
 from queue_manager.wire.records import BLOCK_TASKS, GroupLimit
 from tests.unit.master.desk import Desk, counts, tasks
 
@@ -131,7 +131,7 @@ def test_what_is_due_now_by_the_wall_clock_is_ready_now_and_not_by_a_rounding_la
         now, wall = 11_912.762 + tick / 1000, 1_700_011_912.762 + tick / 1000
         desk.broker.wake(now)
         desk.run.clear()
-        record = StrayRecord(1, 1, 1, 0, "waiting", 0, 0, due_at=wall)
+        record = TrackedRecord(1, 1, 1, 0, TrackedState.WAITING, 0, 0, due_at=wall)
         desk.broker.refill_strays(desk.run, desk.run.lane, [record], None, wall)
         assert desk.run.lane.strays.ready_count == 1
         assert desk.broker.next_due is None

@@ -203,7 +203,7 @@ def test_a_changed_job_counts_for_what_is_tried_from_then_on() -> None:
     desk.broker.set_code(desk.run, "v2", RunOptions(attempts=5))
     desk.commit()
     desk.fail(desk.lease(session), delay_s=0.0)
-    assert desk.broker.changes.strays[1, 1].state == "waiting"
+    assert desk.broker.changes.tracked[1, 1].state == "waiting"
     desk.commit()
     after = desk.restarted().run
     assert (after.version, after.options.attempts) == ("v2", 5)

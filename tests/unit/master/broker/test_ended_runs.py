@@ -16,7 +16,7 @@ import pytest
 
 from master.broker import Broker
 from master.broker.run import Run
-from master.changes import Changes
+from master.changes import Changes, CollectCursor
 from master.observe.status import ENDED_RUNS, PAGE_BYTES, StatusBook
 from master.processes.runner import Runner, RunnerState
 from master.processes.runners import Runners
@@ -158,7 +158,7 @@ def test_a_retired_run_is_retried_like_any_other(master: Master) -> None:
     master.broker.retire(run)
     master.broker.finished(run, run.ended_at or 0.0, run.ended_at or 0.0)
     master.broker.finish_runs(1.0)  # who staged this had it: it is found
-    assert master.broker.changes.runs[7].collected == NOBODY_COLLECTS
+    assert master.broker.changes.runs[7].collect_cursor == CollectCursor(closed=True)
 
 
 # --- status ---

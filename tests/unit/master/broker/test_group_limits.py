@@ -332,7 +332,7 @@ def test_limits_in_a_run_without_groups_are_a_failed_attempt_with_one_clear_line
         world.report(worker, Done(lease.number, 0, 1, ONE, 0.1, [], {"a": ONE_A_MINUTE}))
         await world.turns()
         assert (run.done, run.dead) == (0, 1)
-        stray = world.store.read_task(1, 1).stray  # type: ignore[union-attr]
+        stray = world.store.read_task(1, 1).tracked  # type: ignore[union-attr]
         assert stray is not None
         assert stray.error.startswith("Result(limits=...) needs OPTIONS = Options(per_group=")
 
@@ -344,7 +344,7 @@ def test_a_whole_group_that_is_none_is_said_beside_the_retry(play: Any) -> None:
         _, _, worker, lease = await leased(world)
         world.report(worker, Failed(lease.number, 0, "Retry", delay_s=9.0, whole_group=True))
         await world.turns()
-        stray = world.store.read_task(1, 1).stray  # type: ignore[union-attr]
+        stray = world.store.read_task(1, 1).tracked  # type: ignore[union-attr]
         assert stray is not None
         assert stray.error == (
             "Retry; its group goes on, for this run began without OPTIONS.per_group"

@@ -7,7 +7,7 @@ import pytest
 from master.broker.run import Run
 from master.broker.strays import Stray
 from master.broker.window import Range
-from master.changes import LoadedRun, RunCounts, RunRecord
+from master.changes import CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
 from queue_manager.wire.records import BLOCK_TASKS, GroupLimit, RunOptions
 
 NOW = 100.0
@@ -95,8 +95,8 @@ def test_a_cleared_run_has_nothing_in_any_lane() -> None:
 
 def test_a_run_goes_to_disk_and_comes_back_as_it_was() -> None:
     record = RunRecord(
-        3, "job", ["a=1"], "key", RunOptions(per_group=GroupLimit(2)), "active", True, 5.0, None,
-        7, 2, 9, "version", 0,
+        3, "job", ["a=1"], "key", RunOptions(per_group=GroupLimit(2)), RunState.ACTIVE, True, 5.0,
+        None, CollectCursor(7, 9), 2, "version", 0,
     )  # fmt: skip
     counts = RunCounts(100, 90, 50, 3, 8, 40)
     run = Run.loaded(LoadedRun(record, counts))
@@ -112,7 +112,8 @@ def test_a_run_goes_to_disk_and_comes_back_as_it_was() -> None:
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled", "pruned"])
 def test_nothing_is_read_of_a_run_that_has_ended(state: str) -> None:
-    record = RunRecord(3, "job", [], None, RunOptions(), state, True, 5.0, 6.0, cancelled=4)  # type: ignore[arg-type]
+    ended = RunState(state)
+    record = RunRecord(3, "job", [], None, RunOptions(), ended, True, 5.0, 6.0, cancelled=4)
     run = Run.loaded(LoadedRun(record, RunCounts(10, 0, 6)))
     assert not run.active
     assert not run.lane.low

@@ -6,15 +6,15 @@ from typing import Any
 
 from master.broker.strays import Stray, Strays
 from master.broker.window import Range
-from master.changes import StrayRecord
+from master.changes import TrackedRecord, TrackedState
 
 
 def stray(task: int, due_at: float = 0.0, priority: int = 0) -> Stray:
     return Stray(task, 1, task - 1, priority, due_at=due_at)
 
 
-def record(task: int, due_at: float = 0.0, **fields: Any) -> StrayRecord:
-    return StrayRecord(1, task, 1, task - 1, "waiting", 1, 0, due_at=due_at, **fields)
+def record(task: int, due_at: float = 0.0, **fields: Any) -> TrackedRecord:
+    return TrackedRecord(1, task, 1, task - 1, TrackedState.WAITING, 1, 0, due_at=due_at, **fields)
 
 
 def taken(strays: Strays) -> list[int]:
@@ -105,7 +105,7 @@ def test_a_refill_brings_what_is_neither_leased_nor_here() -> None:
 
 def test_a_stray_from_disk_has_all_that_was_recorded() -> None:
     found = Stray.recorded(
-        StrayRecord(1, 12, 3, 2, "waiting", 1, 4, 2.0, 77.0, "e", "v", 5, "g", 9)
+        TrackedRecord(1, 12, 3, 2, TrackedState.WAITING, 1, 4, 2.0, 77.0, "e", "v", 5, "g", 9)
     )
     assert found == Stray(12, 3, 2, 5, "g", 1, 4, 77.0)
 

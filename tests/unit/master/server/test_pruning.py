@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from master.changes import Changes, Pruned
+from master.changes import Changes
+from master.reads import PruneStep
 from master.server import pruning
 from master.server.pruning import DAY_S, LEAST_S, RETIRE_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
 from queue_manager.errors import StoreError
@@ -44,7 +45,7 @@ class FakeStore:
     steps: list[tuple[str, int]] = field(default_factory=list)
     full: str = ""
     old: list[int] = field(default_factory=list)
-    prune_queue = prune_letters = staticmethod(lambda *_: Pruned({}, [], 0, True))
+    prune_queue = prune_letters = staticmethod(lambda *_: PruneStep({}, [], 0, True))
 
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         return 0

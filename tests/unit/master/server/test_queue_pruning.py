@@ -176,13 +176,13 @@ def test_a_block_goes_when_the_youngest_of_its_tasks_is_too_old(rig: Rig) -> Non
     rig.turn.broker.next_seq = 8
     rig.later(0.0)
     rig.later(KEEP_S)
-    commit(rig.store, strays=stray(wide, 2, "waiting"))
+    commit(rig.store, tracked=stray(wide, 2, "waiting"))
     commit(rig.store, outcomes=[outcome(8, wide, 1, 2)])
     rig.turn.broker.next_seq = 9
     rig.later(KEEP_S)
     rig.later(KEEP_S)
     assert rig.store.read_task(0, 50) is not None, "one of them waits"
-    commit(rig.store, strays=stray(wide, 2, "dead", due_at=rig.wall))
+    commit(rig.store, tracked=stray(wide, 2, "dead", due_at=rig.wall))
     rig.later(KEEP_S - 1)
     assert (len(strays_of(rig.store, 0)), rig.run.pruned) == (0, 0)
     rig.later(KEEP_S / 64)
@@ -191,7 +191,7 @@ def test_a_block_goes_when_the_youngest_of_its_tasks_is_too_old(rig: Rig) -> Non
 
 def test_dead_letters_go_and_the_counts_say_so(rig: Rig) -> None:
     dead = stray(rig.blocks[9], 0, "dead", due_at=rig.wall)
-    commit(rig.store, strays=dead, counts={0: RunCounts(16, dead=1)})
+    commit(rig.store, tracked=dead, counts={0: RunCounts(16, dead=1)})
     gone: list[int] = []
     rig.run.dead = 1
     rig.pruning.on_letters = gone.extend

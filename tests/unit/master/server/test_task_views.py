@@ -10,7 +10,8 @@ import pytest
 
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
-from master.changes import OutcomeRecord, StrayRecord, TaskRecord
+from master.changes import OutcomeRecord, TrackedRecord
+from master.reads import TaskRecord
 from master.server.task_views import TASK_BYTES, Letters, cut_back, cut_front, trimmed
 from queue_manager import codec
 from queue_manager.errors import RefusedError
@@ -61,7 +62,7 @@ class Rig:
     def __init__(self) -> None:
         self.run = Run(7, "job", [], None, RunOptions(), 0.0, tasks=5)
         self.outcome: OutcomeRecord | None = None
-        self.stray: StrayRecord | None = None
+        self.stray: TrackedRecord | None = None
         self.session = Session(1, 1, name="host/6")
         store = SimpleNamespace(read_task=self._read)
         broker = SimpleNamespace(runs={7: self.run}, recall={7: self.run}.get, next_run=8)
@@ -75,7 +76,7 @@ class Rig:
         return TaskRecord(run, 3, task - 1, body, "k", "g", 4, self.outcome, self.stray)
 
     def strays(self, state: Any, **fields: Any) -> None:
-        self.stray = StrayRecord(7, 2, 3, 1, state, 2, 1, worker="host/9", **fields)
+        self.stray = TrackedRecord(7, 2, 3, 1, state, 2, 1, worker="host/9", **fields)
 
     def lend(self, *ranges: tuple[int, int], block: int = 3) -> None:
         since = time.monotonic() - 2.0

@@ -348,9 +348,9 @@ def test_all_that_a_failed_try_tells_is_stored(play: Any) -> None:
         await world.turns()
         task = world.store.read_task(run.id, 1)
         assert task is not None
-        assert task.stray is not None
-        assert (task.stray.error, task.stray.evidence) == ("bad", "traceback")
-        assert (task.stray.printed, task.stray.worker) == ("hello", "host/1")
+        assert task.tracked is not None
+        assert (task.tracked.error, task.tracked.evidence) == ("bad", "traceback")
+        assert (task.tracked.printed, task.tracked.worker) == ("hello", "host/1")
 
     play(scene)
 

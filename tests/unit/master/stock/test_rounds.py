@@ -33,7 +33,7 @@ async def readable(world: World) -> list[Any]:
 
 def attempts(world: World) -> dict[int, int]:
     """Charged attempts by task."""
-    return {s.task: s.attempts for s in world.store._kept.strays.values() if s.attempts}
+    return {s.task: s.attempts for s in world.store._kept.tracked.values() if s.attempts}
 
 
 # --- rounds that come out even ---
@@ -261,7 +261,7 @@ def test_who_asks_in_vain_for_long_and_owes_a_result_will_not_put_it(play: Any) 
             worker.send(world.tasks, "get")
             await world.later(room.PATIENCE_S + 10)
         assert queue_run(world).dead == 1
-        assert next(iter(world.store._kept.strays.values())).error == SKIPPED
+        assert next(iter(world.store._kept.tracked.values())).error == SKIPPED
 
     play(scene)
 

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from master.changes import QUEUE_RUN, Changes, Delivered, GroupRecord, Place, QuotaCounts, RunCounts
+from master.changes import (
+    QUEUE_RUN,
+    Changes,
+    CollectCursor,
+    Delivered,
+    GroupRecord,
+    Place,
+    QuotaCounts,
+    RunCounts,
+    RunState,
+)
 from master.store.contract import Store
 from queue_manager import codec
 from queue_manager.errors import StoreError
@@ -68,7 +78,8 @@ def test_a_run_comes_back_as_it_was_written_last(engine: Engine) -> None:
     store = engine.open()
     commit(store, runs={1: run_record(key="k")})
     last = run_record(key="k", state="cancelled", exhausted=True, ended_at=2.5, collected=3)
-    last = replace(last, collect_errors=4, collected_into=2, version="v", cancelled=5)
+    last = replace(last, collect_cursor=CollectCursor(3, 2))
+    last = replace(last, collect_errors=4, version="v", cancelled=5)
     commit(store, runs={1: replace(last, options=LIMITED)})
     assert [found.record for found in engine.crash().load()][1:] == [replace(last, options=LIMITED)]
 
@@ -192,16 +203,16 @@ def test_a_run_is_found_by_its_key(store: Store) -> None:
 def test_waiting_ranges_leave_out_what_ended_or_strayed(store: Store) -> None:
     one, two = block(1, 1, 10), block(2, 11, 4)
     commit(store, one, two, outcomes=[outcome(1, one, 0, 2), outcome(2, one, 4, 6)])
-    commit(store, strays=stray(one, 7) | stray(one, 4, "done") | stray(one, 9, "dead"))
+    commit(store, tracked=stray(one, 7) | stray(one, 4, "done") | stray(one, 9, "dead"))
     assert ranges(store) == [(1, [(2, 4), (6, 7), (8, 9)]), (2, [(0, 4)])]
 
 
 def test_blocks_that_have_ended_are_passed_over(store: Store) -> None:
     one, two, three = block(1, 1, 2), block(2, 3, 2), block(3, 5, 2)
     commit(store, one, two, three)
-    commit(store, outcomes=[outcome(1, one, 0, 2)], strays=stray(two, 0) | stray(two, 1, "dead"))
+    commit(store, outcomes=[outcome(1, one, 0, 2)], tracked=stray(two, 0) | stray(two, 1, "dead"))
     assert ranges(store) == [(3, [(0, 2)])]
-    commit(store, outcomes=[outcome(2, three, 0, 2)], strays=stray(two, 0, "dead"))
+    commit(store, outcomes=[outcome(2, three, 0, 2)], tracked=stray(two, 0, "dead"))
     assert store.read_waiting(1, None, Place(0, 2), 1_000) == ([], None)
 
 
@@ -211,7 +222,7 @@ def test_a_task_waits_however_many_others_have_ended(store: Store) -> None:
     commit(store, *blocks)
     ended = [outcome(b.id, b, 0, 2) for b in blocks]
     strays = {key: value for b in blocks for key, value in stray(b, 1).items()}
-    commit(store, outcomes=ended, strays=strays)
+    commit(store, outcomes=ended, tracked=strays)
     commit(store, outcomes=[outcome(1_000 + b.id, b, 2, 3) for b in blocks[:300]])
     assert ranges(store) == [(b.id, [(2, 3)]) for b in blocks[300:]]
 
@@ -272,7 +283,7 @@ def test_groups_come_with_those_of_their_strays_that_are_due(engine: Engine) -> 
     blocks = [block(n, n, 1, group=g) for n, g in enumerate(("x", "y", None, "x", "z"), 1)]
     commit(store, *blocks)
     for one, due_at in zip(blocks, (5.0, 3.0, 1.0, 5.0, 9.0), strict=True):
-        commit(store, strays=stray(one, 0, due_at=due_at))
+        commit(store, tracked=stray(one, 0, due_at=due_at))
     store = engine.crash()
     first = (float("-inf"), 0)
     assert store.due_groups(1, first, 5.0, 9) == (["y", "x", "x"], (5.0, 4), 9.0)
@@ -320,18 +331,18 @@ def test_pauses_of_groups_are_capped_moved_along_and_forgotten_when_they_are_ove
 def test_a_stray_comes_back_as_it_was_recorded_last(engine: Engine) -> None:
     store = engine.open()
     one = block(1, 1, 2, priority=4, group="g")
-    commit(store, one, strays=stray(one, 1))
+    commit(store, one, tracked=stray(one, 1))
     fields = {"attempts": 2, "losses": 1, "delay_s": 5.0, "due_at": 77.0, "lease": 2**33}
     last = stray(one, 1, **fields, error="bad", worker="w", evidence="trace", printed="out")
-    commit(store, strays=last)
+    commit(store, tracked=last)
     store = engine.crash()
     found = store.read_task(1, 2)
     assert found is not None
-    assert found.stray == last[1, 2]
+    assert found.tracked == last[1, 2]
     bare = replace(last[1, 2], evidence="", printed="")
     assert strays_of(store, group="g") == [bare]
     (state,) = store.read_blocks({1: (0, 9), 2: (0, 9)}).values()
-    assert (state.strays, state.waiting) == ([bare], [(0, 1)])
+    assert (state.tracked, state.waiting) == ([bare], [(0, 1)])
     assert (state.run, state.first, state.count, state.priority, state.group) == (1, 1, 2, 4, "g")
 
 
@@ -339,17 +350,17 @@ def test_many_blocks_are_read_at_once_each_as_it_stands(store: Store) -> None:
     blocks = [block(n, 1 + 4 * (n - 1), 4, priority=n % 3) for n in range(1, 1_201)]
     ended = [outcome(n, blocks[n - 1], n % 4, n % 4 + 1) for n in range(1, 1_201, 2)]
     strayed = stray(blocks[1], 3, "dead") | stray(blocks[1], 0) | stray(blocks[700], 1)
-    commit(store, *blocks, outcomes=ended, strays=strayed)
+    commit(store, *blocks, outcomes=ended, tracked=strayed)
     found = store.read_blocks({n: (0, 2**70) for n in (*range(-3, 1_300), 2**63)})
     assert sorted(found) == list(range(1, 1_201))
     assert found[2].waiting == [(1, 3)]
-    assert [s.position for s in found[2].strays] == [0]
+    assert [s.position for s in found[2].tracked] == [0]
     assert found[701].waiting == [(0, 1), (2, 4)]
     assert found[1_199].waiting == [(0, 3)]
     assert found[1_200].waiting == [(0, 4)]
     assert {state.id: state for state in found.values()} == found
     part = store.read_blocks({1: (0, 1), 2: (1, 2), 3: (3, 9), 701: (1, 3), 1_200: (9, 12)})
-    waits = {n: (state.waiting, len(state.strays)) for n, state in part.items()}
+    waits = {n: (state.waiting, len(state.tracked)) for n, state in part.items()}
     assert waits == {
         1: ([(0, 1)], 0),
         2: ([(1, 2)], 0),
@@ -364,12 +375,12 @@ def test_strays_come_as_they_are_due_in_pages_of_their_group(store: Store) -> No
     due = {0: 5.0, 1: 3.0, 2: 5.0, 3: 1.0}
     strays = {k: s for p, at in due.items() for k, s in stray(one, p, due_at=at).items()}
     dead, grouped = stray(one, 4, "dead"), stray(one, 5, due_at=2.0, group="g")
-    commit(store, one, other, strays=strays | dead | grouped | stray(other, 0))
-    found, last = store.read_strays(1, None, None, 3)
+    commit(store, one, other, tracked=strays | dead | grouped | stray(other, 0))
+    found, last = store.read_tracked(1, None, None, 3)
     assert ([s.task for s in found], last) == ([4, 2, 1], (5.0, 1))
-    found, last = store.read_strays(1, None, last, 3)
+    found, last = store.read_tracked(1, None, last, 3)
     assert ([s.task for s in found], last) == ([3], None)
-    assert store.read_strays(1, None, None, 4)[1] is None
+    assert store.read_tracked(1, None, None, 4)[1] is None
     assert [s.task for s in strays_of(store, group="g")] == [6]
 
 
@@ -378,7 +389,7 @@ def test_no_delay_is_longer_than_it_was_when_the_clock_is_set_back(store: Store)
     strays = stray(one, 0, delay_s=5.0, due_at=3_605.0) | stray(one, 1, delay_s=9.0, due_at=7.0)
     strays |= stray(one, 2, delay_s=0.0, due_at=3_600.0)
     strays |= stray(one, 3, "dead", delay_s=0.0, due_at=3_600.0)
-    commit(store, one, strays=strays, runs={1: run_record()})
+    commit(store, one, tracked=strays, runs={1: run_record()})
     store.cap_delays(10.0)
     assert [(s.task, s.due_at) for s in strays_of(store)] == [(2, 7.0), (3, 10.0), (1, 15.0)]
 
@@ -388,7 +399,7 @@ def test_the_end_of_a_delay_moves_along_when_the_wall_clock_is_set_within_a_boot
 ) -> None:
     one = block(1, 1, 2)
     strays = stray(one, 0, delay_s=12.0, due_at=5_012.0) | stray(one, 1, "dead", due_at=5_000.0)
-    commit(store, one, strays=strays, runs={1: run_record()})
+    commit(store, one, tracked=strays, runs={1: run_record()})
     dues = []
     for boot, behind_s in [(7, 100.0), (7, 100.9), (7, -3_500.0), (8, 900.0), (0, 0.0), (0, 50.0)]:
         store.set_clock(boot, behind_s)
@@ -401,17 +412,17 @@ def test_dead_letters_wait_again_when_their_run_is_revived(store: Store) -> None
     fields = {"attempts": 3, "losses": 2, "delay_s": 4.0, "due_at": 1.0, "evidence": "trace"}
     dead = stray(one, 0, "dead", **fields) | stray(one, 1, "dead", **fields)
     rest = stray(one, 2, "done") | stray(one, 3, due_at=9.0) | stray(other, 0, "dead")
-    commit(store, one, other, strays=dead | rest, runs={1: run_record(), 2: run_record(2)})
+    commit(store, one, other, tracked=dead | rest, runs={1: run_record(), 2: run_record(2)})
     again = stray(one, 1, "dead", error="again")
-    commit(store, revived={1: 50.0}, strays=again)
+    commit(store, revived={1: 50.0}, tracked=again)
     found = {s.task: s for s in strays_of(store)}
     assert found.keys() == {1, 4}
     assert (found[1].attempts, found[1].losses, found[1].delay_s, found[1].due_at) == (0, 0, 0, 50)
     assert found[4].due_at == 9.0
     task = store.read_task(1, 1)
     assert task is not None
-    assert task.stray is not None
-    assert task.stray.evidence == "trace"
+    assert task.tracked is not None
+    assert task.tracked.evidence == "trace"
     (letters,) = store.read_results(1, 0, 10**6, dead=True)[0]
     assert [letter.task for letter in letters.dead] == [2]
     assert strays_of(store, run=2) == []
@@ -427,11 +438,11 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
     runs = {1: run_record(key="k", state="done"), 2: run_record(2)}
     commit(store, gone, kept, block(3, 11, 1), runs=runs, outcomes=[outcome(1, kept, 0, 1)])
     commit(store, outcomes=[outcome(n + 2, gone, n, n + 1) for n in range(9)])
-    commit(store, strays=stray(gone, 9, "dead") | stray(kept, 1))
+    commit(store, tracked=stray(gone, 9, "dead") | stray(kept, 1))
     commit(store, quotas={(n, "q"): QuotaCounts(1, 1) for n in (1, 2)})
     commit(store, groups={(n, "g"): GroupRecord(GroupLimit(1)) for n in (1, 2)})
     if pruned:
-        commit(store, runs={1: replace(runs[1], state="pruned")})
+        commit(store, runs={1: replace(runs[1], state=RunState.PRUNED)})
     else:
         commit(store, forgotten={1}, counts={1: RunCounts(1)})
     found = loaded(store)

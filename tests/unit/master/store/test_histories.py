@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from master.changes import BlockRecord, Changes, RunCounts, StrayState
+from master.changes import BlockRecord, Changes, RunCounts, TrackedState
 from master.store.contract import Store
 from tests.unit.master.store_records import (
     LIMITED,
@@ -32,7 +32,7 @@ class History:
         self.rng = random.Random(seed)
         self.blocks: dict[int, BlockRecord] = {}
         self.open: dict[int, set[int]] = {}
-        self.strays: dict[tuple[int, int], tuple[int, StrayState]] = {}
+        self.strays: dict[tuple[int, int], tuple[int, TrackedState]] = {}
         self.runs = {n: run_record(n, options=LIMITED) for n in (1, 2)}
         self.tasks = {1: 0, 2: 0}
         self.done = {1: 0, 2: 0}
@@ -87,8 +87,8 @@ class History:
             run, task = self.rng.choice(waiting)
             of = self.blocks[self.strays[run, task][0]]
             start, stop = task - of.first, task - of.first + 1
-            changes.strays.update(stray(of, start, "done", attempts=self.seq % 3))
-            self.strays[run, task] = (of.id, "done")
+            changes.tracked.update(stray(of, start, "done", attempts=self.seq % 3))
+            self.strays[run, task] = (of.id, TrackedState.DONE)
         elif some := [number for number, left in self.open.items() if left]:
             of = self.blocks[self.rng.choice(some)]
             left = self.open[of.id]
@@ -108,10 +108,10 @@ class History:
             of = self.blocks[self.rng.choice(some)]
             position = self.rng.choice(sorted(self.open[of.id]))
             self.open[of.id].discard(position)
-            state: StrayState = self.rng.choice(["waiting", "waiting", "dead"])
+            state: TrackedState = TrackedState(self.rng.choice(["waiting", "waiting", "dead"]))
             delay_s = self.rng.choice([0.0, 5.0, 500.0])
             fields: dict[str, Any] = {"delay_s": delay_s, "due_at": 100.0 + delay_s}
-            changes.strays.update(
+            changes.tracked.update(
                 stray(of, position, state, **fields, lease=self.seq, evidence=f"e{self.seq}")
             )
             self.strays[of.run, of.first + position] = (of.id, state)
@@ -120,8 +120,8 @@ class History:
         run = self.rng.choice([1, 2])
         changes.revived[run] = 1_000.0 + self.seq
         for key, (of, state) in self.strays.items():
-            if key[0] == run and state == "dead" and key not in changes.strays:
-                self.strays[key] = (of, "waiting")
+            if key[0] == run and state == "dead" and key not in changes.tracked:
+                self.strays[key] = (of, TrackedState.WAITING)
 
 
 def pages(read: Callable[[Any], tuple[list[Any], Any]], after: Any = None) -> list[Any]:
@@ -160,7 +160,7 @@ def every_answer(store: Store, blocks: int) -> dict[str, Any]:
                     lambda after, r=run, g=group, m=most: store.read_waiting(r, g, after, m)
                 )
                 answers[f"strays {run} {group} {most}"] = pages(
-                    lambda after, r=run, g=group, m=most: store.read_strays(r, g, after, m)
+                    lambda after, r=run, g=group, m=most: store.read_tracked(r, g, after, m)
                 )
     return answers
 
@@ -175,11 +175,11 @@ def check_counts(store: Store, history: History) -> None:
             for found in store.read_waiting(run, group, None, 10**9)[0]
             for start, stop in found.ranges
         ]
-        strays = [s for g in groups for s in store.read_strays(run, g, None, 10**9)[0]]
+        strays = [s for g in groups for s in store.read_tracked(run, g, None, 10**9)[0]]
         dead = [d for b in store.read_results(run, 0, 10**9, dead=True)[0] for d in b.dead]
         counts = store.load()[run].counts
         assert counts == history.counts(run)
-        assert (len(strays), len(dead)) == (counts.strays, counts.dead)
+        assert (len(strays), len(dead)) == (counts.tracked, counts.dead)
         assert sum(plain) + len(strays) + len(dead) + counts.done == counts.tasks
         waiting_groups = {g for g in ("g", "h") if store.read_waiting(run, g, None, 1)[0]}
         waiting_groups |= {s.group for s in strays if s.group is not None}

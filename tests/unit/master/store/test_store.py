@@ -129,7 +129,7 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "commit": lambda s: commit(s, block(10, 6, 1, run=2, keys=["f"])),
     "read_waiting": lambda s: s.read_waiting(1, None, Place(0, 0), 10),
     "read_waiting of a group": lambda s: s.read_waiting(1, "g", Place(0, 0), 10),
-    "read_strays": lambda s: s.read_strays(1, None, (0.0, 0), 10),
+    "read_tracked": lambda s: s.read_tracked(1, None, (0.0, 0), 10),
     "next_groups": lambda s: s.next_groups(1, None, 9),
     "due_groups": lambda s: s.due_groups(1, (0.0, 0), 5.0, 9),
     "set_clock": lambda s: s.set_clock(1, 5.0),
@@ -159,7 +159,7 @@ def fill(store: SqliteStore) -> None:
     outcomes = [outcome(b.id, b, 0, 5) for b in blocks[:6]]
     strays = stray(blocks[0], 6, "dead") | stray(blocks[1], 7)
     runs = {1: run_record(key="k"), 2: run_record(2, options=LIMITED)}
-    commit(store, *blocks, outcomes=outcomes, strays=strays, runs=runs)
+    commit(store, *blocks, outcomes=outcomes, tracked=strays, runs=runs)
     store._keys.most = 0  # have the keys of before in the tree
     commit(store, block(9, 5, 1, run=2, keys=["e"]))
 
@@ -208,7 +208,7 @@ def test_a_full_disk_refuses_a_commit_whole_and_takes_it_when_there_is_space(
     big = [block(n, 1_000 * n, 1_000) for n in range(2, 30)]
     fields: dict[str, Any] = {
         "outcomes": [outcome(1, one, 0, 2)],
-        "strays": stray(one, 3),
+        "tracked": stray(one, 3),
         "runs": {1: run_record(exhausted=True), 2: run_record(2)},
         "counts": {1: RunCounts(9)},
         "workers": {"w": True},

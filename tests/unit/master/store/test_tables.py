@@ -24,7 +24,7 @@ def db() -> sqlite3.Connection:
         ("runs", [tables.RUNS, tables.COUNTS], set()),
         ("blocks", [tables.BLOCKS], {"open"}),
         ("outcomes", [tables.OUTCOMES], set()),
-        ("strays", [tables.STRAYS], set()),
+        ("strays", [tables.TRACKED], set()),
         ("quotas", [tables.QUOTAS], {"run", "name"}),
         ("own_groups", [tables.OWN_GROUPS], {"run", "grp"}),
     ],

@@ -32,7 +32,7 @@ def second(store: SqliteStore) -> None:
         SECOND,
         THIRD,
         outcomes=[outcome(2, FIRST, 10, 500)],
-        strays=stray(FIRST, 700, losses=1),
+        tracked=stray(FIRST, 700, losses=1),
         runs={1: run_record(exhausted=True), 2: run_record(2)},
         counts={1: RunCounts(3_000, 500)},
         workers={"w": True},

@@ -85,7 +85,7 @@ def test_a_new_run_a_cancel_and_a_retry_are_looked_up(
     """Each is refused if it did not take place: it must not turn up at the next start."""
     there = when == "behind"
     one = block(1, 1, 1)
-    commit(store, one, runs={1: run_record(1)}, strays=stray(one, 0, "dead"))
+    commit(store, one, runs={1: run_record(1)}, tracked=stray(one, 0, "dead"))
     breaks(when)
     try_to(store, when, runs={2: run_record(2)}, counts={2: RunCounts()})
     assert (loaded(store, 2) is not None) is there

@@ -82,8 +82,8 @@ def test_an_outcome_whose_follow_ups_cannot_be_looked_up_fails_its_task_alone(
         assert [message.seq for message in peer.of(Leases)] == [1, 2]
         letter = world.store.read_task(bad.id, 1)
         assert letter is not None
-        assert letter.stray is not None
-        assert "can't be recorded: can't read queue.sqlite3" in letter.stray.error
+        assert letter.tracked is not None
+        assert "can't be recorded: can't read queue.sqlite3" in letter.tracked.error
 
     play(scene)
 
@@ -198,7 +198,7 @@ def test_the_end_of_a_session_is_never_refused(play: Any, monkeypatch: pytest.Mo
         world.report(worker, want=1)
         await world.turns()
         with monkeypatch.context() as patched:
-            fails(world, patched, lambda changes: bool(changes.strays))
+            fails(world, patched, lambda changes: bool(changes.tracked))
             world.workers.closed(worker)
             await world.later(2 * HELD_S)
             assert run.leased == 1
