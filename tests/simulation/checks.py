@@ -203,7 +203,7 @@ def _block(driver: Driver, tasks: list[Task], block: int) -> None:
     cancelled = driver.judge.runs[state.run].state == "cancelled"
     right = {t.position for t in tasks if t.state in ("waiting", "cancelled") and not t.stray}
     check(plain == right, "of block {} {} wait on disk, not {}", block, plain, right)
-    strays = {s.position: s for s in state.strays}
+    strays = {s.position: s for s in state.tracked}
     waiting = {t.position for t in tasks if t.state in ("waiting", "cancelled") and t.stray}
     check(set(strays) == waiting, "strays {} on disk, not {}", set(strays), waiting)
     if not cancelled:
