@@ -7,39 +7,34 @@ What the registered objects do is theirs (`Served`). Source of the protocol: `Se
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import socket
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ..errors import QueueError, TooLargeError
 from ..names import EXCHANGE
 from ..wire import handshake, pickles
-from ..wire.framing import FrameProtocol
-from ..wire.limits import NAME_CHARS, REQUEST_BYTES, WALK_BYTES, is_name
+from ..wire.framing import FrameProtocol, acknowledge
+from ..wire.limits import REQUEST_BYTES, WALK_BYTES
 from ..wire.records import FRAME_BYTES
 from ..wire.transport import HANDSHAKE_S
-
-if TYPE_CHECKING:
-    from .server import LoopServer
+from .key_check import KeyCheck
+from .large_frames import LargeFrames
+from .stock_request import built_in, checked_name, manage, parse
 
 log = logging.getLogger("quartermaster.server")
 
 _PICKLE = 0x80
 UNREAD_BYTES = 2 * 1024 * 1024
-"""With more answers than this on their way, nothing more is heard of who does not read them."""
+"""While more bytes of answers wait for a client, the server reads nothing more from it."""
 
 _NOT_OURS = (
     "sessions of Quartermaster begin encrypted, or with a proof of their own: see 'Handshake' in"
     " docs/protocol.md"
 )
-
-
 _OWED = 16
-"""With so many answers that take a while under way, nothing more is heard of who asks for more."""
+"""While so many slow answers to a client are under way, the server reads nothing more from it."""
 
 
 class Served(Protocol):
@@ -61,34 +56,24 @@ class Served(Protocol):
         """A session is over. reset: it did not end in a clean EOF."""
 
 
-class LargeFrames:
-    """The large frames of stock clients, read one after the other and each in portions.
+class Host(Protocol):
+    """What a connection needs of the server that it belongs to."""
 
-    So one of them costs the others a few milliseconds, and all together the memory of one.
-    """
+    authkey: bytes
+    keys: handshake.Keys
+    stock_frame_bytes: int
+    large: LargeFrames
+    peers: set[Peer]
+    is_late: Callable[[], bool]
 
-    def __init__(self) -> None:
-        self._waiting: deque[Callable[[], bool]] = deque()
+    def served(self, typeid: str) -> Served:
+        """The object of a name. Raises KeyError for a name that is not on offer."""
 
-    def add(self, read: Callable[[], bool]) -> None:
-        """Stand in line. read: reads the next portion, and says whether it was the last."""
-        self._waiting.append(read)
-        if len(self._waiting) == 1:
-            self._go_on()
+    def log_unknown(self, host: str, typeid: str) -> None:
+        """A client has asked for a name that is not on offer."""
 
-    def _go_on(self) -> None:
-        asyncio.get_running_loop().call_soon(self._read)
-
-    def _read(self) -> None:
-        over = True
-        try:
-            over = self._waiting[0]()
-        except Exception:
-            log.exception("a large frame could not be carried out")
-        if over:
-            self._waiting.popleft()
-        if self._waiting:
-            self._go_on()
+    def reject(self, where: str, why: str) -> None:
+        """A connection is turned away."""
 
 
 class Peer(FrameProtocol):
@@ -104,14 +89,14 @@ class Peer(FrameProtocol):
         encrypted: nobody on the way can read or change what is said.
         ours: the key was proved in a way that can't be had of a client of the standard library, so
             this may be one of our own sessions.
-        on_read: called when it has read on, after more than a little had been left unread.
+        on_read: called when the other side has read much of what waited for it.
     """
 
     in_a_row_s = 0.005
 
     def __init__(
         self,
-        server: LoopServer,
+        server: Host,
         where: str,
         greeting: bytes = b"",
         arrived: Callable[[], None] = lambda: None,
@@ -123,10 +108,13 @@ class Peer(FrameProtocol):
         self.name = where
         self.on_read: Callable[[], None] = lambda: None
         self.session: Any = None  # whatever the served objects keep with this connection
-        self._greeting, self._arrived = greeting, arrived
-        self._receive: Callable[[bytes], None] = self._answer_received
+        self._arrived = arrived
+        self._receive: Callable[[bytes], None]
         if self.encrypted:
             self._await_request()
+        else:
+            check = KeyCheck(self, server.authkey, server.keys.proof, greeting)
+            self._receive = check.frame_received
         self._deadline: asyncio.TimerHandle | None = None
         self._talks_to: set[Served] = set()
         self._eof = False
@@ -151,7 +139,7 @@ class Peer(FrameProtocol):
             served.ended(self, exc is not None and not self._eof)
 
     def pause_writing(self) -> None:
-        """It asks faster than it reads: what it asks for next waits in its kernel."""
+        """The other side asks faster than it reads: its next requests wait in its kernel."""
         self.hold()
 
     def resume_writing(self) -> None:
@@ -160,20 +148,20 @@ class Peer(FrameProtocol):
 
     @property
     def unread_bytes(self) -> int:
-        """What was sent to it and is still in this process: its end does not take it."""
+        """How much of what was sent is still here, because the other side does not read."""
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def is_late(self) -> bool:
         return self.server.is_late() and self._receive == self._call_received
 
     def owe(self) -> None:
-        """An answer takes a while, and memory meanwhile."""
+        """A request begins whose answer takes a while, and memory meanwhile."""
         self._owed += 1
         if self._owed == _OWED:
             self.hold()
 
     def settled(self) -> None:
-        """One that was owed was given."""
+        """Such an answer was given."""
         self._owed -= 1
         if self._owed == _OWED - 1:
             self.go_on()
@@ -194,20 +182,12 @@ class Peer(FrameProtocol):
             self._acknowledge()
 
     def _acknowledge(self) -> None:
-        """Have the kernel send its ACK now.
-
-        A stock client writes a message over 16 KiB, and its last word of the handshake with its
-        request, in two parts; its Nagle holds the second back until the first is acknowledged.
-        """
-        if self.transport is not None and hasattr(socket, "TCP_QUICKACK"):
-            with contextlib.suppress(OSError):
-                self.transport.get_extra_info("socket").setsockopt(
-                    socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1
-                )
+        if self.transport is not None:
+            acknowledge(self.transport.get_extra_info("socket"))
 
     def too_long(self, size_bytes: int) -> None:
         if self._receive != self._call_received:
-            self._turn_away(f"a frame over {self.max_bytes:,} bytes")
+            self.turn_away(f"a frame over {self.max_bytes:,} bytes")
 
     def oversized(self, size_bytes: int) -> None:
         self.fail(
@@ -236,68 +216,32 @@ class Peer(FrameProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _turn_away(self, why: str) -> None:
+    def turn_away(self, why: str) -> None:
+        """Close after what was written has been sent, and count the connection as refused."""
         self.server.reject(self.where, why)
         self.close()
 
-    # --- the handshake, a state a frame ---
+    # --- requests: one of every manager's, then calls ---
 
-    def _answer_received(self, body: bytes) -> None:
-        if handshake.is_hello(body):
-            self._prove(body)
-            return
-        challenge = self._greeting.removeprefix(handshake.CHALLENGE)
-        if not handshake.is_answer(self.server.authkey, challenge, body):
-            self.send_frame(handshake.FAILURE)
-            self._turn_away("wrong authkey")
-            return
-        self.send_frame(handshake.WELCOME)
-        self._receive = self._challenge_received
-
-    def _prove(self, hello: bytes) -> None:
-        """Our own client, in clear, checks our proof before it gives its own."""
-        key, greeting = self.server.keys.proof, self._greeting
-        self.send_frame(handshake.proof(key, "server", greeting, hello))
-
-        def proof_received(body: bytes) -> None:
-            if not handshake.is_proof(body, key, "client", greeting, hello):
-                self.send_frame(handshake.FAILURE)
-                self._turn_away("wrong authkey")
-                return
-            self.send_frame(handshake.WELCOME)
-            self.ours = True
-            self._await_request()
-
-        self._receive = proof_received
-
-    def _challenge_received(self, body: bytes) -> None:
-        try:
-            self.send_frame(handshake.answer_to(self.server.authkey, body))
-        except QueueError as error:
-            self._turn_away(str(error))
-            return
-        self._receive = self._welcome_received
-
-    def _welcome_received(self, body: bytes) -> None:
-        if body != handshake.WELCOME:
-            self._turn_away("it does not take our answer to its challenge")
-            return
+    def let_in(self, *, ours: bool) -> None:
+        """The handshake in clear has shown that the other side has the key."""
+        self.ours = ours
         self._await_request()
-        self._acknowledge()
+        if not ours:
+            self._acknowledge()
 
     def _await_request(self) -> None:
         self._arrived()
         self.max_bytes = REQUEST_BYTES
         self._receive = self._request_received
 
-    # --- requests: one of every manager's, then calls ---
-
     def _request_received(self, body: bytes) -> None:
         self._cancel_deadline()
         try:
-            result = self._request(*_asked(pickles.loads(body))[1:3])
+            request = parse(pickles.loads(body))
+            result = self._request(request.name, request.args)
         except (QueueError, ValueError, TypeError, LookupError, AttributeError) as error:
-            self._reply("#ERROR", _built_in(error))
+            self._reply("#ERROR", built_in(error))
             self.close()
             return
         self._reply("#RETURN", result)
@@ -306,37 +250,29 @@ class Peer(FrameProtocol):
 
     def _request(self, name: str, args: tuple[Any, ...]) -> Any:
         if name == "accept_connection":
-            said = _name(args[0], "the name of a session") if args else ""
+            said = checked_name(args[0], "the name of a session") if args else ""
             self.name = f"{said} ({self.where})" if said else self.where
             self._receive = self._call_received
             self.max_bytes = self.server.stock_frame_bytes
             self._stock = True
             return None
-        if name == "create":
-            return args[0], self._served(args[0]).exposed
-        if name == "get_methods":
-            if type(args[0]) is not pickles.Token:
-                raise TypeError("get_methods is asked with a Token")
-            return self._served(args[0].id).exposed
-        if name in ("dummy", "incref", "decref"):
-            return None
-        raise ValueError(f"{name!r} is not on this network")
+        return manage(name, args, lambda typeid: self._served(typeid).exposed)
 
     def _served(self, typeid: object) -> Served:
-        name = _name(typeid, "a name")
+        name = checked_name(typeid, "a name")
         if name == EXCHANGE and not self.ours:
             raise ValueError(_NOT_OURS)
         try:
             return self.server.served(name)
         except KeyError as error:
-            self.server.asked_in_vain(self.where.rpartition(":")[0], name)
+            self.server.log_unknown(self.where.rpartition(":")[0], name)
             raise ValueError(error.args[0]) from None
 
     def _call_received(self, body: bytes) -> None:
         if body and body[0] != _PICKLE:
             if not self.ours:
                 self.fail(ValueError(_NOT_OURS))
-                self._turn_away("a session of ours by the handshake of the standard library")
+                self.turn_away("a session of ours by the handshake of the standard library")
                 return
             self._stock = False
             self.max_bytes = 2 * FRAME_BYTES
@@ -347,7 +283,7 @@ class Peer(FrameProtocol):
         reading = pickles.reading(body)
         if len(body) <= WALK_BYTES:
             self._read_call(reading)
-        else:  # while it is read, in portions, others are served; of this client nothing more is
+        else:  # other clients are served between two portions; this one waits behind its frame
             self.hold()
             self.server.large.add(partial(self._read_large, reading))
 
@@ -370,14 +306,14 @@ class Peer(FrameProtocol):
             call = next(reading, ())
             if call is None:
                 return False
-            ident, method, args, kwargs = _asked(call)
+            ident, method, args, kwargs = parse(call)
             served = self._served(ident)
             if method not in served.exposed:
                 raise AttributeError(
                     f"{ident} has no {method!r} on this network, only {', '.join(served.exposed)}"
                 )
         except (QueueError, ValueError, TypeError, AttributeError) as error:
-            self.fail(_built_in(error))
+            self.fail(built_in(error))
             return True
         self._talks_to.add(served)
         served.call(self, method, args, kwargs)
@@ -395,39 +331,5 @@ class Peer(FrameProtocol):
         try:
             body = pickles.dumps((kind, value))
         except TooLargeError as error:
-            body = pickles.dumps(("#ERROR", _built_in(error)))
+            body = pickles.dumps(("#ERROR", built_in(error)))
         self.send_frame(body)
-
-
-def _name(value: object, what: str) -> str:
-    """A name of a stranger, which may be hashed and shown from here on. Raises ValueError."""
-    if not isinstance(value, str) or not is_name(value):
-        raise ValueError(f"{what} is a text of at most {NAME_CHARS} printable characters")
-    return value
-
-
-def _asked(request: object) -> tuple[Any, str, tuple[Any, ...], Mapping[str, Any]]:
-    """What is asked for: an ident, a name, arguments. Nothing of it was looked at before.
-
-    Raises TypeError, and ValueError for a name that is none.
-    """
-    if type(request) is not tuple or len(request) != 4:
-        raise TypeError("a request is a tuple of four: ident, name, args, kwargs")
-    ident, name, args, kwargs = request
-    if type(args) not in (tuple, list) or type(kwargs) is not dict:
-        raise TypeError("a request has a tuple of arguments and a dict of named ones")
-    for key in kwargs:
-        _name(key, "the name of an argument")
-    return ident, _name(name, "the name of a method"), tuple(args), kwargs
-
-
-def _built_in(error: Exception) -> Exception:
-    """An exception that a client with nothing but the standard library can unpickle."""
-    if isinstance(error, QueueError):
-        kind: type[Exception] = next(
-            (k for k in (TypeError, ValueError) if isinstance(error, k)), RuntimeError
-        )
-        return kind(str(error))
-    if isinstance(error, LookupError):
-        return ValueError(str(error))
-    return error

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from queue_manager.server.connection import LargeFrames, Peer
+from queue_manager.server.connection import Peer
+from queue_manager.server.large_frames import LargeFrames
 from queue_manager.wire.limits import WALK_BYTES
 
 
