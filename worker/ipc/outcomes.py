@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -139,14 +140,41 @@ def done(
     lease: int, first: int, results: Sequence[Any], took_s: float, max_bytes: int
 ) -> list[Outcome]:
     """Records of consecutive tasks that returned; results too large are failures."""
-    try:
-        data = codec.encode_batch(results)
-        if len(data) <= max_bytes:  # then so is each of them
-            return [Done(lease, first, first + len(results), data, took_s)]
-    except QueueError:
-        pass
+    data = _batch(results, max_bytes)
+    if data is not None:
+        return [Done(lease, first, first + len(results), data, took_s)]
     share_s = took_s / len(results)
     return [_one(lease, first + i, r, share_s, max_bytes) for i, r in enumerate(results)]
+
+
+def results_of(lease: int, ended: list[tuple[int, Any, float]], max_bytes: int) -> list[Outcome]:
+    """Records of tasks that returned, in any order: position, result and seconds of each.
+
+    Consecutive results are one record, as many as fit in `max_bytes` together.
+    """
+    ended.sort(key=itemgetter(0))
+    records: list[Outcome] = []
+    start = 0
+    for stop in range(1, len(ended) + 1):
+        if stop < len(ended) and ended[stop][0] == ended[stop - 1][0] + 1:
+            continue
+        some, start = ended[start:stop], stop
+        first, data = some[0][0], _batch([result for _, result, _ in some], max_bytes)
+        if data is not None:
+            took_s = sum(took_s for _, _, took_s in some)
+            records.append(Done(lease, first, first + len(some), data, took_s))
+        else:
+            records += merged([_one(lease, *one, max_bytes) for one in some], max_bytes)
+    return records
+
+
+def _batch(results: Sequence[Any], max_bytes: int) -> bytes | None:
+    """Results as one batch; None where that is too large, or one of them can't be encoded."""
+    try:
+        data = codec.encode_batch(results)
+    except QueueError:
+        return None
+    return data if len(data) <= max_bytes else None  # each of them is smaller than the batch
 
 
 def _one(lease: int, position: int, result: Any, took_s: float, max_bytes: int) -> Outcome:
@@ -178,16 +206,19 @@ def _item(value: Any, max_bytes: int, what: str) -> bytes:
     return data
 
 
-def merged(found: list[Outcome]) -> list[Outcome]:
-    """Neighbouring ranges that are done as one record each."""
-    rest = [o for o in found if not isinstance(o, Done) or o.follow or o.limits]
-    plain = [o for o in found if isinstance(o, Done) and not (o.follow or o.limits)]
+def merged(records: list[Outcome], max_bytes: int) -> list[Outcome]:
+    """Neighbouring ranges that are done as one record each, of `max_bytes` at most."""
+    rest = [o for o in records if not isinstance(o, Done) or o.follow or o.limits]
+    plain = [o for o in records if isinstance(o, Done) and not (o.follow or o.limits)]
     whole: list[list[Done]] = []
+    size_bytes = 0
     for done in sorted(plain, key=lambda o: o.start):
-        if whole and whole[-1][-1].stop == done.start:
+        size_bytes += len(done.results)
+        if whole and whole[-1][-1].stop == done.start and size_bytes <= max_bytes:
             whole[-1].append(done)
         else:
             whole.append([done])
+            size_bytes = len(done.results)
     return [_joined(some) for some in whole] + rest
 
 

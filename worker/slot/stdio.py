@@ -43,7 +43,7 @@ class TaskOutput:
         return data[-TAIL_BYTES:].decode("utf-8", "ignore")
 
 
-running: ContextVar[TaskOutput | None] = ContextVar("running", default=None)
+running_output: ContextVar[TaskOutput | None] = ContextVar("running_output", default=None)
 """In an async slot: the try that this coroutine, and what it starts, belongs to."""
 
 
@@ -62,7 +62,7 @@ class Stdio:
 
     def note(self, stream: int, text: str, size_bytes: int) -> None:
         """Somebody has written this."""
-        tail = running.get() or self._plain()
+        tail = running_output.get() or self._plain()
         self._output.wrote(tail.lease, tail.position, stream, size_bytes)
         tail.add(text)
 

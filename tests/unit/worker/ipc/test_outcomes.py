@@ -14,7 +14,7 @@ from queue_manager.job.batching import blocks_of
 from queue_manager.wire.limits import EXCHANGE_BYTES
 from queue_manager.wire.messages import encode
 from queue_manager.wire.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, GroupLimit, NewBlock
-from worker.ipc.outcomes import EVIDENCE_CHARS, branch, done, failed, one_line
+from worker.ipc.outcomes import EVIDENCE_CHARS, branch, done, failed, one_line, results_of
 from worker.slot.stdio import _Tee
 from worker.supervisor.outbox import Entry, portions
 
@@ -221,3 +221,24 @@ def test_follow_ups_that_change_their_kind_too_often_say_so() -> None:
     found = branch(1, 2, Result(0, [Task(n, priority=n) for n in range(17_000)]), 0.1, MAX)
     assert isinstance(found, Failed)
     assert "17,000 times, and may 16,384 times: sort them" in found.error
+
+
+def test_consecutive_results_are_one_record_whatever_their_order() -> None:
+    """Each has the time that its own tasks took."""
+    ended = [(p, p, 0.5) for p in (3, 1, 2, 5)]
+    first, second = results_of(1, ended, 1_000)
+    assert isinstance(first, Done)
+    assert isinstance(second, Done)
+    assert (first.start, first.stop, first.took_s) == (1, 4, 1.5)
+    assert codec.decode_batch(first.results) == [1, 2, 3]
+    assert (second.start, second.stop, second.took_s) == (5, 6, 0.5)
+
+
+def test_large_results_that_come_together_stay_apart() -> None:
+    """As one record they would be more than a frame holds, and all of them would fail."""
+    ended = [(p, "x" * 400, 0.5) for p in range(4)] + [(4, "x" * 1_500, 0.25)]
+    records = results_of(1, ended, 1_000)
+    whole = [one for one in records if isinstance(one, Done)]
+    assert [(one.start, one.stop) for one in whole] == [(0, 2), (2, 4)]
+    (too_large,) = (one for one in records if isinstance(one, Failed))
+    assert (too_large.position, too_large.took_s) == (4, 0.25)

@@ -15,7 +15,7 @@ from queue_manager.wire.records import Done, Failed, GroupLimit, HeldLease
 from worker.ipc.outcomes import merged
 from worker.ipc.pipe import Cancel, Give, frame
 from worker.ipc.shared_page import SharedPage
-from worker.slot.async_slot import Steps
+from worker.slot.steps import Steps
 from worker.supervisor import deadlines
 
 HEAD = """
@@ -257,7 +257,7 @@ def test_neighbouring_results_are_one_record() -> None:
     """Whatever the order in which they landed; failures and gaps stay apart."""
     found = [Done(1, p, p + 1, codec.encode_batch([p]), 0.5) for p in (3, 1, 2, 5)]
     failed = Failed(1, 4, "error")
-    first, second, third = merged([*found, failed])
+    first, second, third = merged([*found, failed], 1_000)
     assert isinstance(first, Done)
     assert (first.start, first.stop, first.took_s) == (1, 4, 1.5)
     assert codec.decode_batch(first.results) == [1, 2, 3]
@@ -268,7 +268,7 @@ def test_a_result_that_sets_limits_stays_by_itself() -> None:
     limits = {"a": GroupLimit(1)}
     first = Done(1, 1, 2, codec.encode_batch([1]), 0.5, [], limits)
     second, third = (Done(1, p, p + 1, codec.encode_batch([p]), 0.5) for p in (2, 3))
-    joined, alone = merged([first, second, third])
+    joined, alone = merged([first, second, third], 1_000)
     assert isinstance(joined, Done)
     assert (joined.start, joined.stop, alone) == (2, 4, first)
 
