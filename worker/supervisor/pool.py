@@ -26,6 +26,7 @@ from ..processes.orphans import Orphans
 from . import claims
 from .blame import Blame
 from .deadlines import LONG_S, Deadlines
+from .flow_control import FlowControl
 from .inventory import Inventory
 from .lease import OpenLease
 from .outbox import Outbox
@@ -57,6 +58,7 @@ class Pool:
         outbox: where outcomes go.
         orphans: what is done with processes that slots leave behind.
         relays: where goes what slots print.
+        flow: is told when a lease had to be refused, and when that may have changed.
         on_change: called when there are new outcomes, or more leases could be taken.
     """
 
@@ -67,18 +69,18 @@ class Pool:
         outbox: Outbox,
         orphans: Orphans,
         relays: Relays,
+        flow: FlowControl,
         on_change: Callable[[], None],
         fetched: CodeFolders | None = None,
     ) -> None:
         self.max_bytes = 1024 * 1024
         self.inventory = Inventory(outbox)
         self._folder, self._count, self._on_change = folder, count, on_change
-        self._orphans, self._relays = orphans, relays
+        self._orphans, self._relays, self._flow = orphans, relays, flow
         self._eligibility = Eligibility(folder, fetched, self.code_came)
         self._blame = Blame(self.inventory, self._eligibility)
         self._deadlines = Deadlines(self.inventory)
         self._ticking = False
-        self._full = False
         if fetched is not None:
             fetched.in_use = self._folders_in_use
 
@@ -96,7 +98,7 @@ class Pool:
     @property
     def free(self) -> int:
         """How many leases of one task would start at once, as far as is known here."""
-        if self.inventory.stopping or self._full:
+        if self.inventory.stopping or self._flow.refused:
             return 0
         places = sum(slot.places for slot in self.inventory.slots)
         return max(0, places - len(self.inventory.queue))
@@ -131,11 +133,7 @@ class Pool:
         return claims.claimed(self.inventory)
 
     def recognize(self, leases: Iterable[HeldLease]) -> None:
-        """A new session: go on with these, end the rest.
-
-        What was full for the old one need not be: code that was on its way comes no more.
-        """
-        self._full = False
+        """A new session: go on with these, end the rest."""
         claims.recognize(self.inventory, leases)
         self._feed()
 
@@ -145,7 +143,7 @@ class Pool:
 
     def code_came(self) -> None:
         """Code of a job has come, or does not come: what waits for it can go on."""
-        self._full = False
+        self._flow.refused = False
         self._feed()
 
     def revoke(self, numbers: Iterable[int], why: str) -> None:
@@ -208,7 +206,7 @@ class Pool:
         rooms = [slot for slot in self.inventory.slots if can_run and slot.starts_now(lease)]
         slot = min(rooms, key=lambda s: (not s.is_warm(lease), len(s.held)), default=None)
         if slot is None or self.inventory.stopping:
-            self._full = True  # else it would be offered again at once, and again
+            self._flow.refused = True  # else it would be offered again at once, and again
             self.inventory.release(lease, lease.cut(0), unstarted=True)
         else:
             self._give(slot, lease)
@@ -225,7 +223,8 @@ class Pool:
         if lease is None:
             return
         slot.concurrency = report.concurrency
-        self._full = self._full and not (report.outcomes or report.over)
+        if report.outcomes or report.over:
+            self._flow.refused = False
         for outcome in report.outcomes:
             self._settle(slot, lease, outcome)
         if report.leaving and not slot.leaving:  # an async slot says so of each of its leases
@@ -308,7 +307,7 @@ class Pool:
 
     def _return(self, deaths: int) -> None:
         if not self.inventory.stopping:
-            self._full = False
+            self._flow.refused = False
             self._hire(deaths)
             self._feed()
 

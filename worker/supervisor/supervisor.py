@@ -11,69 +11,35 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable
-from typing import Protocol
 
-from queue_manager import __version__, health
+from queue_manager import __version__
 from queue_manager.client.link import Link
-from queue_manager.errors import JobError
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
-    AskCode,
     Beat,
-    Code,
     Exchange,
     Hello,
     Leases,
-    Refused,
     Reply,
-    Request,
     Revoked,
     Welcome,
 )
-from queue_manager.wire.tls import CODE_IN_CLEAR, Mode, client_mode
+from queue_manager.wire.tls import client_mode
 
-from ..jobs.code_folder import CodeFolders
 from ..processes.orphans import Orphans
+from .code_requests import CodeRequests
+from .flow_control import FlowControl, Room
+from .link_protocol import LinkMaker
 from .outbox import Entry, Outbox
 from .output import Relays
 from .pool import Pool
+from .pulse import keep_pulse
 
 log = logging.getLogger("quartermaster.worker")
 
-BEAT_S = 5.0
-PULSE_S = 1.0
 GOODBYE_S = 0.3
 """How long killed slots, and then the link's last bytes, are waited for at the end."""
-
-
-class AnyLink(Protocol):
-    """What the supervisor needs of a link."""
-
-    @property
-    def up(self) -> bool: ...
-    @property
-    def encrypted(self) -> bool: ...
-    async def run(self) -> None: ...
-    def send(self, message: Request) -> None: ...
-    def close(self) -> None: ...
-
-
-class LinkMaker(Protocol):
-    """How a link is made; tests give one that connects to nothing."""
-
-    def __call__(
-        self,
-        address: tuple[str, int],
-        authkey: bytes,
-        hello: Callable[[], Hello],
-        *,
-        on_message: Callable[[Reply], None],
-        on_up: Callable[[Welcome], None],
-        on_down: Callable[[str], None],
-        mode: Mode,
-    ) -> AnyLink: ...
 
 
 class Supervisor:
@@ -110,21 +76,26 @@ class Supervisor:
             mode=client_mode(settings),
         )
         self._outbox = Outbox()
+        self._flow = FlowControl()
         self._orphans = Orphans(adopts)
         relays = relays or Relays.standard()
         folder, slots = settings.jobs_folder, settings.worker_slots
-        self._code = CodeFolders(self._ask_code) if settings.worker_jobs == "master" else None
+        self._code: CodeRequests | None = None
+        if settings.worker_jobs == "master":
+            self._code = CodeRequests(self.link, self._next_seq)
         self.pool = Pool(
-            folder, slots, self._outbox, self._orphans, relays, self._changed, self._code
+            folder,
+            slots,
+            self._outbox,
+            self._orphans,
+            relays,
+            self._flow,
+            self._changed,
+            self._code.folders if self._code is not None else None,
         )
         self._seq = 0
-        self._codes: dict[int, str] = {}
-        self._wanted = 0
-        self._got = 0
-        self._free_told = 0
-        self._planned = False
+        self._next_flush: asyncio.Handle | None = None
         self._draining = False
-        self._told = False
         self._done = asyncio.Event()
 
     async def run(self) -> None:
@@ -141,7 +112,9 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 link = group.create_task(self._keep_link())
-                pulse = group.create_task(self._pulse())
+                pulse = group.create_task(
+                    keep_pulse(self._settings.health_file, self._orphans.sweep, self._beat)
+                )
                 await self._done.wait()
                 self._flush()
                 self.link.close()
@@ -200,11 +173,9 @@ class Supervisor:
         plural = "" if slots == 1 else "s"
         log.info("worker %s: connected to %s:%d, %d slot%s", self._name, host, port, slots, plural)
         self.pool.max_bytes = welcome.max_bytes
-        self._wanted = self._got = self._free_told = 0
-        self._told = False
-        self._codes.clear()  # they were asked of another connection
+        self._flow.begin_session()
         if self._code is not None:
-            self._code.forget_asked()
+            self._code.begin_session()
         self.pool.recognize(welcome.held)
         self._changed()
 
@@ -219,88 +190,52 @@ class Supervisor:
             self.pool.revoke(message.leases, message.why)
         elif isinstance(message, Leases):
             self._answered(message)
-        elif isinstance(message, Code | Refused) and message.seq in self._codes:
-            self._code_answered(message)
+        elif self._code is not None and self._code.takes(message):
+            self.pool.code_came()
         else:
             log.warning("worker %s: the master says %s", self._name, message)
-
-    # --- code of jobs ---
-
-    def _ask_code(self, job: str, version: str) -> None:
-        if not self.link.encrypted:
-            raise JobError(f"its jobs/{job}.py is not the master's, and {CODE_IN_CLEAR}")
-        self._seq += 1
-        self._codes[self._seq] = version
-        self.link.send(AskCode(self._seq, job, version))
-
-    def _code_answered(self, message: Code | Refused) -> None:
-        version = self._codes.pop(message.seq)
-        if self._code is not None and isinstance(message, Code) and self.link.encrypted:
-            self._code.came(message.job, version, message.files)
-        elif self._code is not None and isinstance(message, Refused):
-            self._code.refused(version, message.error)
-        self.pool.code_came()
 
     def _answered(self, message: Leases) -> None:
         self._outbox.acknowledged(message.seq)
         if message.refused:
             log.info("worker %s: %d outcomes of old leases refused", self._name, message.refused)
-        self._got += len(message.leases)
-        self._free_told = max(0, self._free_told - len(message.leases))
-        self._wanted = max(0, self._wanted - len(message.leases))
+        self._flow.received(len(message.leases))
         if message.leases:
             self.pool.add(message.leases)
         elif self._draining:
             self._changed()
 
     def _changed(self) -> None:
-        """Report and ask at the end of this turn of the loop: once for all that happens in it."""
-        if not self._planned:
-            self._planned = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        """Report and ask at the end of this turn of the loop, once for all that happens in it."""
+        if self._next_flush is None:
+            self._next_flush = asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._planned = False
+        self._next_flush = None
         if self.link.up:
             for entries in self._outbox.take():
                 self._exchange(entries)
-            if self._want() or self._told != self._draining or self.pool.free > self._free_told:
+            if self._flow.has_news(self._room):
                 self._exchange([])
         if self._draining and self.pool.ended and not self._owes:
             self._done.set()
 
+    @property
+    def _room(self) -> Room:
+        return Room(self.pool.want, self.pool.free, self._draining)
+
     def _exchange(self, entries: list[Entry]) -> None:
-        want = self._want()
-        self._wanted += want
+        seq, demand = self._next_seq(), self._flow.tell(self._room)
+        self._outbox.sent(seq, entries)
+        self.link.send(Exchange(seq, [entry.outcome for entry in entries], *demand))
+
+    def _next_seq(self) -> int:
         self._seq += 1
-        self._told = self._draining
-        self._free_told = self.pool.free
-        self._outbox.sent(self._seq, entries)
-        outcomes = [entry.outcome for entry in entries]
-        self.link.send(
-            Exchange(self._seq, outcomes, want, self._draining, self._free_told, self._got)
-        )
+        return self._seq
 
-    def _want(self) -> int:
-        return 0 if self._draining else max(0, self.pool.want - self._wanted)
-
-    async def _pulse(self) -> None:
-        """Signs of life: a file for the health check, a message for the master."""
-        beat_s, complaint = 0.0, ""
-        while True:
-            try:
-                health.touch(self._settings.health_file)
-            except OSError as error:
-                if str(error) != complaint:
-                    complaint = str(error)
-                    log.warning("can't touch HEALTH_FILE: %s", error)
-            await asyncio.sleep(PULSE_S)
-            self._orphans.sweep()
-            beat_s += PULSE_S
-            if beat_s >= BEAT_S:
-                beat_s = 0.0
-                if self.link.up:
-                    self.link.send(Beat())
+    def _beat(self) -> None:
+        if self.link.up:
+            self.link.send(Beat())
 
 
 def _name(given: str) -> str:

@@ -221,7 +221,7 @@ sys.exit(main())
         ("pass", "link.Link.run = ends", "RuntimeError: the link to the master has ended"),
         (
             "raise KeyError('of the pulse')",
-            "supervisor.Supervisor._pulse = ends",
+            "supervisor.keep_pulse = ends",
             "KeyError: 'of the pulse'",
         ),
     ],

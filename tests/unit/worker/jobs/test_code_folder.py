@@ -156,7 +156,7 @@ def test_other_code_than_the_masters_is_replaced_by_it(jobs: Any, run_worker: An
         await fetched(rig)
         await rig.until(lambda: rig.done)
         assert rig.done == {(lease.number, 0): 3}
-        code = rig.supervisor._code
+        code = rig.supervisor._code.folders
         assert str(code.folder("times", VERSION)) in code.in_use()
 
     run_worker(scenario)

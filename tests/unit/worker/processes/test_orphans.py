@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.worker.supervisor.test_pool import alive
-from worker.supervisor import supervisor
+from worker.supervisor import pulse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 
@@ -26,7 +26,7 @@ def test_a_daemon_of_a_dead_slot_is_killed_with_its_children(
     jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any, wait_until: Any
 ) -> None:
     """Though it is in a session of its own and its parent is gone; one of a living slot stays."""
-    monkeypatch.setattr(supervisor, "PULSE_S", 60.0)  # not only when it is looked for by the way
+    monkeypatch.setattr(pulse, "PULSE_S", 60.0)  # not only when it is looked for by the way
     jobs.write(
         f"""
         import os, pathlib, subprocess, time
@@ -78,7 +78,7 @@ def test_what_has_neither_group_nor_mark_of_its_slot_is_gone_with_it(
     jobs: Any, run_worker: Any, tmp_path: Path, how: str, monkeypatch: Any, wait_until: Any
 ) -> None:
     """A child with an environment and a session of its own, and its child; others stay."""
-    monkeypatch.setattr(supervisor, "PULSE_S", 60.0)
+    monkeypatch.setattr(pulse, "PULSE_S", 60.0)
     jobs.write(CLEAN.format(folder=str(tmp_path)))
 
     async def scenario(rig: Any) -> None:

@@ -113,8 +113,8 @@ def test_free_that_grows_without_an_outcome_is_told(jobs: Any, run_worker: Any) 
 
     async def scenario(rig: Any) -> None:
         count = len(rig.exchanges)
-        rig.supervisor._free_told = 0  # as if it had been told when all were busy
-        rig.supervisor._wanted = 1
+        flow = rig.supervisor._flow
+        flow._told = flow._told._replace(free=0)  # as if it had been told when all were busy
         rig.supervisor._changed()
         await rig.until(lambda: len(rig.exchanges) > count)
         assert (rig.exchanges[-1].free, rig.exchanges[-1].want) == (1, 0)

@@ -11,7 +11,7 @@ from queue_manager import __version__
 from queue_manager.wire.limits import EXCHANGE_BYTES
 from queue_manager.wire.messages import Beat
 from queue_manager.wire.records import Done, Failed, Released
-from worker.supervisor import supervisor
+from worker.supervisor import pulse
 from worker.supervisor.outbox import Entry, portions
 
 from .test_pool import gated, started
@@ -173,8 +173,8 @@ def test_a_worker_gives_signs_of_life(
     jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """A file for the health check, a message for the master, while a task holds the GIL."""
-    monkeypatch.setattr(supervisor, "BEAT_S", 0.02)
-    monkeypatch.setattr(supervisor, "PULSE_S", 0.01)
+    monkeypatch.setattr(pulse, "BEAT_S", 0.02)
+    monkeypatch.setattr(pulse, "PULSE_S", 0.01)
     jobs.write("def work(n): return sum(range(n))")
 
     async def scenario(rig: Any) -> None:

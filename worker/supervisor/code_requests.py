@@ -1,0 +1,57 @@
+"""Code of jobs that is asked of the master, and its answers.
+
+Owns which request is for which version, in one session. What is done with the files is not known
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from queue_manager.errors import JobError
+from queue_manager.wire.messages import AskCode, Code, Refused, Reply
+from queue_manager.wire.tls import CODE_IN_CLEAR
+
+from ..jobs.code_folder import CodeFolders
+from .link_protocol import AnyLink
+
+
+class CodeRequests:
+    """Asks for code, over encrypted links only.
+
+    Args:
+        link: to the master.
+        next_seq: gives the number of a new request.
+    """
+
+    def __init__(self, link: AnyLink, next_seq: Callable[[], int]) -> None:
+        self.folders = CodeFolders(self._ask)
+        self._link, self._next_seq = link, next_seq
+        self._versions: dict[int, str] = {}
+
+    def begin_session(self) -> None:
+        """What was asked over another connection gets no answer any more."""
+        self._versions.clear()
+        self.folders.forget_asked()
+
+    def _ask(self, job: str, version: str) -> None:
+        if not self._link.encrypted:
+            raise JobError(f"its jobs/{job}.py is not the master's, and {CODE_IN_CLEAR}")
+        seq = self._next_seq()
+        self._versions[seq] = version
+        self._link.send(AskCode(seq, job, version))
+
+    def takes(self, message: Reply) -> bool:
+        """Take a message, if it answers a request from here."""
+        if not isinstance(message, Code | Refused) or message.seq not in self._versions:
+            return False
+        version = self._versions.pop(message.seq)
+        if isinstance(message, Refused):
+            self.folders.refused(version, message.error)
+        elif self._link.encrypted:
+            self.folders.came(message.job, version, message.files)
+        return True
+
+    def close(self) -> None:
+        """The worker ends."""
+        self.folders.close()

@@ -1,0 +1,37 @@
+"""What the supervisor needs of a link to the master, so that tests can give it another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from queue_manager.wire.messages import Hello, Reply, Request, Welcome
+from queue_manager.wire.tls import Mode
+
+
+class AnyLink(Protocol):
+    """A session that reconnects. up: it is connected now."""
+
+    @property
+    def up(self) -> bool: ...
+    @property
+    def encrypted(self) -> bool: ...
+    async def run(self) -> None: ...
+    def send(self, message: Request) -> None: ...
+    def close(self) -> None: ...
+
+
+class LinkMaker(Protocol):
+    """How a link is made; tests give one that connects to nothing."""
+
+    def __call__(
+        self,
+        address: tuple[str, int],
+        authkey: bytes,
+        hello: Callable[[], Hello],
+        *,
+        on_message: Callable[[Reply], None],
+        on_up: Callable[[Welcome], None],
+        on_down: Callable[[str], None],
+        mode: Mode,
+    ) -> AnyLink: ...
