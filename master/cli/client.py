@@ -6,14 +6,22 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import partial
 from typing import TypeVar
 
 from queue_manager import __version__
 from queue_manager.client.link import Link
-from queue_manager.errors import ConnectionLostError, QueueError, TlsError, WrongKeyError
+from queue_manager.errors import (
+    ConnectionLostError,
+    QueueError,
+    RefusedError,
+    TlsError,
+    WrongKeyError,
+)
 from queue_manager.settings import Settings
-from queue_manager.wire.messages import Hello, Request
+from queue_manager.wire.messages import Hello, Refused, Reply, Request, RunShown, WatchRun
+from queue_manager.wire.records import RunStatus
 from queue_manager.wire.tls import client_mode
 
 from .printing import tell
@@ -26,31 +34,68 @@ _TRIES = 10
 R = TypeVar("R")
 
 
-class Asking:
-    """Requests to the master over one link."""
+class News:
+    """The newest that the master has said of each watched run; what was said before is dropped."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self) -> None:
+        self._newest: dict[int, Reply] = {}
+        self._came = asyncio.Event()
+        self.losses = 0
+
+    def heard(self, message: Reply) -> None:
+        """A message that answers no request."""
+        if isinstance(message, RunShown | Refused):
+            self._newest[message.seq] = message
+            self._came.set()
+
+    def lost(self, reason: str) -> None:
+        """The session has ended: of what was watched in it nothing more comes."""
+        self.losses += 1
+        self._newest.clear()
+        self._came.set()
+
+    async def of(self, seq: int, losses: int) -> AsyncIterator[RunStatus]:
+        """What comes for a watched run, until the session is lost. losses: before it was watched.
+
+        Raises RefusedError when the run is no more.
+        """
+        while self.losses == losses:
+            message = self._newest.pop(seq, None)
+            if isinstance(message, Refused):
+                raise RefusedError(message.error)
+            if isinstance(message, RunShown):
+                yield message.run
+            else:
+                self._came.clear()
+                await self._came.wait()
+
+
+class MasterClient:
+    """Requests to the master over one link. news: what the link hears without having asked."""
+
+    def __init__(self, link: Link, news: News | None = None) -> None:
         self._link = link
-        self._complaint = ""
+        self._news = news or News()
+        self._trouble = ""
 
-    async def once(self, make: Callable[[int], Request], answer: type[R], what: str) -> R:
+    async def call(self, make: Callable[[int], Request], answer: type[R], what: str) -> R:
         """A request that must not be repeated. what: what is unknown when no answer comes.
 
         Raises:
             RefusedError: the master's own line.
-            ConnectionLostError: it was lost before it answered.
+            ConnectionLostError: the session was lost before the answer.
         """
         try:
             return await self._link.request(make, answer)
         except ConnectionLostError as error:
             raise ConnectionLostError(f"{error}; {what} is unknown: see `qm status`") from None
 
-    async def again(self, make: Callable[[int], Request], answer: type[R]) -> R:
-        """A request that may be repeated: while the master is away it waits for it.
+    async def call_idempotent(self, make: Callable[[int], Request], answer: type[R]) -> R:
+        """A request that may be repeated. While the master is away, this waits for it.
 
         Raises:
             RefusedError: the master's own line.
-            ConnectionLostError: it is lost at this request again and again.
+            ConnectionLostError: the session is lost at this request again and again.
         """
         for _ in range(_TRIES):
             try:
@@ -60,6 +105,24 @@ class Asking:
                 await self._come_back()
         raise ConnectionLostError(f"{lost}; {_TRIES} times at the same request")
 
+    async def watch(self, run: int) -> AsyncGenerator[RunStatus, None]:
+        """How a run is: now, whenever its counts have changed, and last when it has ended.
+
+        Raises:
+            RefusedError: there is no such run, or it is no more.
+            ConnectionLostError: as `call_idempotent`.
+        """
+        while True:
+            losses = self._news.losses
+            shown = await self.call_idempotent(partial(WatchRun, run=run), RunShown)
+            yield shown.run
+            if is_over(shown.run):
+                return
+            async for status in self._news.of(shown.seq, losses):
+                yield status
+                if is_over(status):
+                    return
+
     async def _come_back(self) -> None:
         if self._link.up:
             return
@@ -68,14 +131,19 @@ class Asking:
             try:
                 await wait_up(self._link)
             except QueueError as error:  # it may get the old key, or its encryption, back
-                if str(error) != self._complaint:
-                    self._complaint = str(error)
+                if str(error) != self._trouble:
+                    self._trouble = str(error)
                     tell(f"qm: {error}; trying again")
                 await asyncio.sleep(_POLL_S)
 
 
+def is_over(run: RunStatus) -> bool:
+    """Whether a run has ended, so nobody who watches it is told any more."""
+    return run.state not in ("active", "finishing", "stalled")
+
+
 @contextlib.asynccontextmanager
-async def connected(settings: Settings, authkey: bytes) -> AsyncIterator[Asking]:
+async def connected(settings: Settings, authkey: bytes) -> AsyncIterator[MasterClient]:
     """A session with the master.
 
     Raises:
@@ -85,11 +153,20 @@ async def connected(settings: Settings, authkey: bytes) -> AsyncIterator[Asking]
     """
     hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__)
     address = (settings.queue_host, settings.queue_port)
-    link = Link(address, authkey, lambda: hello, mode=client_mode(settings), quiet=True)
+    news = News()
+    link = Link(
+        address,
+        authkey,
+        lambda: hello,
+        on_message=news.heard,
+        on_down=news.lost,
+        mode=client_mode(settings),
+        quiet=True,
+    )
     running = asyncio.create_task(link.run())
     try:
         await _reach(link)
-        yield Asking(link)
+        yield MasterClient(link, news)
     finally:
         link.close()
         await running
@@ -105,7 +182,7 @@ async def _reach(link: Link) -> None:
 
 
 async def wait_up(link: Link) -> None:
-    """Wait until the session is up; what no waiting will mend is raised."""
+    """Wait until the session is up. What no waiting will mend is raised."""
     while not link.up:
         if isinstance(link.failure, WrongKeyError | TlsError):
             raise link.failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -11,6 +12,7 @@ from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
     Accepted,
+    AskRun,
     AskRuns,
     AskSessions,
     AskStatus,
@@ -19,6 +21,7 @@ from queue_manager.wire.messages import (
     Request,
     RetryRun,
     RunList,
+    RunShown,
     RunStarted,
     SessionList,
     StartRun,
@@ -27,12 +30,10 @@ from queue_manager.wire.messages import (
 from queue_manager.wire.records import RunStatus
 
 from ..observe.run_line import ended_line
-from .client import Asking, connected
+from .client import MasterClient, connected, is_over
 from .printing import say, tell, write
-from .progress import Progress
+from .progress import progress_of
 from .status_text import foot_lines, head_lines, run_lines, session_lines, status_lines
-
-POLL_S = 0.3
 
 
 async def submit_run(
@@ -40,8 +41,8 @@ async def submit_run(
 ) -> int:
     """Ask for a run; prints its id. An empty key is none. Returns the exit code."""
     key = key or None
-    async with connected(settings, authkey) as asking:
-        started = await _start(asking, partial(StartRun, job=job, words=words, key=key), key)
+    async with connected(settings, authkey) as client:
+        started = await _start(client, partial(StartRun, job=job, words=words, key=key), key)
         try:
             say(str(started.run))
         except ReaderGoneError:
@@ -51,7 +52,7 @@ async def submit_run(
         if not wait:
             return 0
         try:
-            run = await _followed(asking, started.run, job)
+            run = await _followed(client, started.run, job)
         except asyncio.CancelledError:  # Ctrl-C: it ends this command, and not the run
             tell(f"run {started.run} goes on: qm status {started.run}, or qm cancel {started.run}")
             raise
@@ -59,56 +60,57 @@ async def submit_run(
     return 0 if run.state == "done" else 1
 
 
-async def _followed(asking: Asking, number: int, label: str) -> RunStatus:
+async def _followed(client: MasterClient, number: int, label: str) -> RunStatus:
     """How a run has ended, with its progress until then."""
-    with Progress(label) as progress:
-        run = await run_status(asking, number)
-        while run.state in ("active", "finishing"):
+    async with progress_of(label) as progress, contextlib.aclosing(client.watch(number)) as news:
+        async for run in news:
             progress.show(run.done + run.dead, run.tasks, run.dead)
-            await asyncio.sleep(POLL_S)
-            run = await run_status(asking, number)
+            if is_over(run) or run.state == "stalled":
+                break
     return run
 
 
-async def _start(asking: Asking, make: Callable[[int], StartRun], key: str | None) -> RunStarted:
+async def _start(
+    client: MasterClient, make: Callable[[int], StartRun], key: str | None
+) -> RunStarted:
     if key is not None:  # asked twice it gives the same run
-        return await asking.again(make, RunStarted)
-    return await asking.once(make, RunStarted, "whether the run was started (--key helps)")
+        return await client.call_idempotent(make, RunStarted)
+    return await client.call(make, RunStarted, "whether the run was started (--key helps)")
 
 
-async def run_status(asking: Asking, run: int) -> RunStatus:
+async def run_status(client: MasterClient, run: int) -> RunStatus:
     """How one run is."""
-    status = await asking.again(partial(AskStatus, run=run), Status)
-    return status.runs[0]
+    shown = await client.call_idempotent(partial(AskRun, run=run), RunShown)
+    return shown.run
 
 
 async def show_status(
     settings: Settings, authkey: bytes, run: int | None, everything: bool = False
 ) -> int:
     """Print how the master is. everything: also all ended runs. Returns the exit code."""
-    async with connected(settings, authkey) as asking:
-        status = await asking.again(partial(AskStatus, run=run), Status)
+    async with connected(settings, authkey) as client:
+        status = await client.call_idempotent(partial(AskStatus, run=run), Status)
         if everything:
-            await _show_all(asking, status)
+            await _show_all(client, status)
             return 0
     say(*status_lines(status))
     return 0
 
 
-async def _show_all(asking: Asking, status: Status) -> None:
+async def _show_all(client: MasterClient, status: Status) -> None:
     """Page by page: any number of runs and sessions, and no more than a page of them at a time."""
     write(head_lines(status))
     write(run_lines(status.runs))
     last, over = status.last_run, not status.more_runs
     while not over:
-        runs = await asking.again(partial(AskRuns, after=last), RunList)
+        runs = await client.call_idempotent(partial(AskRuns, after=last), RunList)
         write(islice(run_lines(runs.runs), 1, None))
         last, over = runs.last, runs.over or not runs.runs
     write([""])
     write(session_lines(status.sessions))
     last, over = status.last_session, not status.more_sessions
     while not over:
-        sessions = await asking.again(partial(AskSessions, after=last), SessionList)
+        sessions = await client.call_idempotent(partial(AskSessions, after=last), SessionList)
         write(session_lines(sessions.sessions))
         last, over = sessions.last, sessions.over or not sessions.sessions
     write(foot_lines(status))
@@ -139,6 +141,6 @@ async def forget_run(settings: Settings, authkey: bytes, run: int) -> int:
 async def _change(
     settings: Settings, authkey: bytes, make: Callable[[int], Request], done: str
 ) -> int:
-    async with connected(settings, authkey) as asking:
-        accepted = await asking.once(make, Accepted, f"whether the run was {done}")
+    async with connected(settings, authkey) as client:
+        accepted = await client.call(make, Accepted, f"whether the run was {done}")
     return accepted.tasks

@@ -11,7 +11,7 @@ from queue_manager.settings import Settings
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import ResultBlock
 
-from .client import Asking, connected
+from .client import MasterClient, connected
 from .commands import run_status
 from .plain_json import FIELDS, letters_of, lines_of
 from .printing import exactly, write
@@ -24,8 +24,8 @@ async def show_results(settings: Settings, authkey: bytes, run: int, form: str) 
     writer = csv.writer(sys.stdout)
     if form == "csv":
         writer.writerow(FIELDS)
-    async with connected(settings, authkey) as asking:
-        async for block in _blocks(asking, run, dead=False):
+    async with connected(settings, authkey) as client:
+        async for block in _blocks(client, run, dead=False):
             for line in lines_of(run, block):
                 if form == "csv":
                     writer.writerow(line.cells())
@@ -38,9 +38,9 @@ async def show_failed(settings: Settings, authkey: bytes, run: int, form: str) -
     """Print the dead letters of a run. Returns the exit code."""
     if form == "jsonl":
         exactly()
-    async with connected(settings, authkey) as asking:
-        status = await run_status(asking, run) if form == "text" else None
-        async for block in _blocks(asking, run, dead=True):
+    async with connected(settings, authkey) as client:
+        status = await run_status(client, run) if form == "text" else None
+        async for block in _blocks(client, run, dead=True):
             letters = list(letters_of(run, block))
             if status is not None:  # the title says what the first page shows
                 raised = any(letter.letter.evidence for letter in letters)
@@ -58,18 +58,18 @@ async def show_failed(settings: Settings, authkey: bytes, run: int, form: str) -
 
 async def show_task(settings: Settings, authkey: bytes, run: int, task: int) -> int:
     """Print all that is known of one task. Returns the exit code."""
-    async with connected(settings, authkey) as asking:
-        shown = await asking.again(partial(AskTask, run=run, task=task), TaskShown)
+    async with connected(settings, authkey) as client:
+        shown = await client.call_idempotent(partial(AskTask, run=run, task=task), TaskShown)
     write(task_lines(shown.task))
     return 0
 
 
-async def _blocks(asking: Asking, run: int, *, dead: bool) -> AsyncIterator[ResultBlock]:
+async def _blocks(client: MasterClient, run: int, *, dead: bool) -> AsyncIterator[ResultBlock]:
     """Page by page: no more than one is in memory, and after a lost master the next is asked."""
     after, over = 0, False
     while not over:
         ask = partial(AskResults, run=run, after=after, dead=dead)
-        page = await asking.again(ask, Results)
+        page = await client.call_idempotent(ask, Results)
         for block in page.blocks:
             yield block
         after, over = page.last, page.over

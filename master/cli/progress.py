@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
+from collections.abc import AsyncIterator
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar
 
 from ..processes.relay import Relay
+
+FRESH_S = 1.0
 
 
 class Progress:
@@ -50,3 +55,20 @@ class Progress:
             self._dead = dead
             self._bar.set_postfix_str(f"{dead:,} dead" if dead else "")
         self._bar.update(ended - self._bar.n)
+
+    async def keep_fresh(self) -> None:
+        """Have the bar's time go on while nothing ends."""
+        while self._bar is not None:
+            await asyncio.sleep(FRESH_S)
+            self._bar.refresh()
+
+
+@contextlib.asynccontextmanager
+async def progress_of(label: str) -> AsyncIterator[Progress]:
+    """A progress bar whose time goes on."""
+    with Progress(label) as progress:
+        fresh = asyncio.create_task(progress.keep_fresh())
+        try:
+            yield progress
+        finally:
+            fresh.cancel()

@@ -19,18 +19,18 @@ import msgspec
 from queue_manager.errors import RefusedError, StoreBusyError
 from queue_manager.lifeline import die_with, stop_signals
 from queue_manager.settings import Settings
+from queue_manager.wire.records import RunStatus
 
 from ..broker.run import Run
 from ..observe.run_line import ended_line
 from ..processes.relay import Relay
 from ..processes.runners import uncollected
 from ..server.service import Service
-from .progress import Progress
+from .progress import progress_of
 
 log = logging.getLogger("quartermaster.master")
 
 WAIT_FOR_WORKER_S = 5.0
-POLL_S = 0.1
 _WORKER_END_S = 2.0
 """How long a worker takes to end beside its tasks."""
 
@@ -52,15 +52,15 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     except StoreBusyError as error:
         again = shlex.join(["qm", "submit", job, *words, "--wait"])
         raise RefusedError(f"{error}: ask that master instead, with `{again}`") from error
-    over: set[int] = set()
-    service.runners.on_finished.append(lambda run: over.add(run.id))
-    service.runners.on_stalled.append(lambda run, _: over.add(run.id))
+    ended = _Ended()
+    service.runners.on_finished.append(lambda run: ended.note(run.id))
+    service.runners.on_stalled.append(lambda run, _: ended.note(run.id))
     service.start()
     worker = None
     try:
         run = await _begin(service, job, words)
         worker = await _start_worker(service)
-        stopped = await _watch(service, run, over, stop)
+        stopped = not await _watch(service, run, ended, stop)
     finally:
         if worker is not None:
             await _stop_worker(worker, hurry, settings.worker_drain_s + _WORKER_END_S)
@@ -87,21 +87,45 @@ async def _begin(service: Service, job: str, words: list[str]) -> Run:
     return run
 
 
-async def _watch(service: Service, run: Run, over: set[int], stop: asyncio.Event) -> bool:
-    """Wait for the run's end with progress on a terminal; True when it was interrupted.
+class _Ended:
+    """The runs that have ended or stalled. The store may have others, unfinished, too."""
 
-    over: ids of the runs that ended or stalled; the store may have others, unfinished, too.
-    """
+    def __init__(self) -> None:
+        self._runs: set[int] = set()
+        self._noted = asyncio.Event()
+
+    def note(self, run: int) -> None:
+        """A run has ended or stalled."""
+        self._runs.add(run)
+        self._noted.set()
+
+    def __contains__(self, run: int) -> bool:
+        return run in self._runs
+
+    async def wait(self, run: int) -> None:
+        """Wait until this run is one of them."""
+        while run not in self._runs:
+            self._noted.clear()
+            await self._noted.wait()
+
+
+async def _watch(service: Service, run: Run, ended: _Ended, stop: asyncio.Event) -> bool:
+    """Wait for the run's end with progress on a terminal; False when it was interrupted."""
     loop = asyncio.get_running_loop()
     late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service)
-    with Progress(run.job) as progress:
-        while run.id not in over and not stop.is_set():
-            progress.show(run.done + run.dead, run.tasks, run.dead)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), POLL_S)
-        progress.show(run.done + run.dead, run.tasks, run.dead)
+    async with progress_of(run.job) as progress:
+
+        def show(status: Run | RunStatus) -> None:
+            progress.show(status.done + status.dead, status.tasks, status.dead)
+
+        service.subscriptions.follow(run, show)
+        waits = {asyncio.create_task(ended.wait(run.id)), asyncio.create_task(stop.wait())}
+        _, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        show(run)
     late.cancel()
-    return run.id not in over
+    return run.id in ended
 
 
 def _say_waiting(service: Service) -> None:

@@ -13,10 +13,12 @@ import msgspec
 from queue_manager import __version__
 from queue_manager.errors import StoreError
 from queue_manager.wire.messages import (
+    AskRun,
     AskRuns,
     AskSessions,
     AskStatus,
     RunList,
+    RunShown,
     SessionList,
     Status,
     encode,
@@ -110,6 +112,15 @@ class StatusBook:
         """The answer to `AskSessions`."""
         page = self._page_of_sessions(message.after, time.monotonic())
         return SessionList(message.seq, page.told, page.last, not page.more)
+
+    def run(self, message: AskRun) -> RunShown:
+        """The answer to `AskRun`. Raises RefusedError for a run that is not there."""
+        run = recall(self._turn, message.run) or find_run(self._turn, message.run)
+        return RunShown(message.seq, self.run_status(run, time.monotonic(), True))
+
+    def watched(self, run: Run) -> RunStatus:
+        """One run as those who watch it are told."""
+        return _brief(self.run_status(run, time.monotonic()))
 
     # --- runs ---
 

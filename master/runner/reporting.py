@@ -12,7 +12,7 @@ from typing import Any
 
 from queue_manager.job.contract import Counts
 from queue_manager.terminal import harmless
-from queue_manager.wire.messages import AskStatus, Page, Status
+from queue_manager.wire.messages import AskRun, Page, RunShown
 
 from .job_errors import JOB_ERRORS, JobErrors
 from .session import RunnerSession
@@ -89,9 +89,8 @@ class Reporter:
 
     def _counts(self) -> Counts:
         """How the run is now."""
-        status = self._session.request(lambda seq: AskStatus(seq, self._run), Status).result()
+        run = self._session.request(lambda seq: AskRun(seq, self._run), RunShown).result().run
         self._due = time.monotonic() + EVERY_S
-        run = status.runs[0]
         left = run.waiting + run.leased + run.delayed
         per_s = self._pace.per_s(time.monotonic(), run.done + run.dead)
         left_s = 0.0 if left == 0 else left / per_s if per_s else None

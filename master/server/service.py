@@ -20,6 +20,7 @@ from queue_manager.settings import Settings, others_reach
 from queue_manager.wire.messages import (
     AskCode,
     AskResults,
+    AskRun,
     AskRuns,
     AskSessions,
     AskStatus,
@@ -35,6 +36,7 @@ from queue_manager.wire.messages import (
     StartRun,
     SubmitTasks,
     TasksEnded,
+    WatchRun,
     encode,
 )
 from queue_manager.wire.records import Feeder
@@ -64,6 +66,7 @@ from .pruning import Pruning
 from .run_control import Endings
 from .runs import Runs
 from .submits import Submits
+from .subscriptions import Subscriptions
 from .task_views import Letters
 from .workers import Workers, WorkerSession
 
@@ -121,11 +124,12 @@ class Service:
         self._pruning = Pruning(turn, settings.queue_keep_days, delivery)
         self._pruning.queue.on_letters = tasks.letters_pruned
         self.book = StatusBook(turn, self)
+        self.subscriptions = Subscriptions(turn, self.book.watched)
         self._rooms: dict[type, Callable[[Peer, Any], None]] = {}
         self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self._closed, most)
         # Stock clients before our workers: they take one task each and would get none behind them.
         turn.followers += [tasks, self._workers, results, self._pages, self._submits]
-        turn.followers += [self._feeders, self.runs, self._pruning]
+        turn.followers += [self._feeders, self.runs, self._pruning, self.subscriptions]
         manager = serving(tasks, results, self._exchange, settings.queue_names)
         where = (settings.queue_bind, settings.queue_port)
         try:
@@ -150,6 +154,7 @@ class Service:
             "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
         }
         self.runners = Runners(self.client_environment, self._pages.idle)
+        self.runners.on_stalled.append(lambda run, _: self.subscriptions.changed(run))
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)
         self.runs.on_gone.append(self.runners.gone)
@@ -175,6 +180,8 @@ class Service:
             AskResults: letters.results,
             AskTask: letters.show,
             AskStatus: lambda peer, ask: send(peer, self.book.status(ask)),
+            AskRun: lambda peer, ask: send(peer, self.book.run(ask)),
+            WatchRun: self.subscriptions.watch,
             AskRuns: lambda peer, ask: send(peer, self.book.runs(ask)),
             AskSessions: lambda peer, ask: send(peer, self.book.sessions(ask)),
             RetryRun: endings.retry,
@@ -185,7 +192,8 @@ class Service:
 
     def _closed(self, peer: Peer) -> None:
         """A session of ours has ended."""
-        for room in (self._pages, self._submits, self._feeders, self.runs):
+        rooms = (self._pages, self._submits, self._feeders, self.runs, self.subscriptions)
+        for room in rooms:
             room.closed(peer)
 
     def _restore(self, job: str) -> None:
@@ -222,6 +230,7 @@ class Service:
         """Close in good order; nothing that was acknowledged is lost."""
         self._ticking.cancel()
         self.versions.stop()
+        self.subscriptions.stop()
         self._pruning.stop()
         await self.runners.stop()
         self.turn.stop()

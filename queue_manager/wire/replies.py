@@ -144,6 +144,13 @@ class Status(Message, frozen=True, array_like=True, tag="status"):
     last_session: int = 0
 
 
+class RunShown(Message, frozen=True, array_like=True, tag="run"):
+    """One run as it stands. The last one that a watcher gets has a run that has ended."""
+
+    seq: int
+    run: RunStatus
+
+
 class RunList(Message, frozen=True, array_like=True, tag="runs"):
     """A page of runs: active ones in their order, then ended ones, the newest first.
 
@@ -178,6 +185,7 @@ Reply = (
     | Page
     | Results
     | Status
+    | RunShown
     | RunList
     | SessionList
 )

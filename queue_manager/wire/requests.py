@@ -142,6 +142,25 @@ class AskStatus(Message, frozen=True, array_like=True, tag="status?"):
     run: int | None = None
 
 
+class AskRun(Message, frozen=True, array_like=True, tag="run?"):
+    """Ask how one run is. Answer: `RunShown`."""
+
+    seq: int
+    run: int
+
+
+class WatchRun(Message, frozen=True, array_like=True, tag="watch"):
+    """Be told how a run is: now, whenever its counts have changed, and when it has ended.
+
+    Answer: `RunShown` with this seq, each time. A new one of the same run takes the place of the
+    one before. on: False ends it, after one answer.
+    """
+
+    seq: int
+    run: int
+    on: bool = True
+
+
 class AskRuns(Message, frozen=True, array_like=True, tag="runs?"):
     """Ask for more runs than a `Status` has, behind its `last_run`. Answer: `RunList`."""
 
@@ -220,6 +239,8 @@ Request = (
     | Collected
     | Finished
     | AskStatus
+    | AskRun
+    | WatchRun
     | AskRuns
     | AskSessions
     | AskResults

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from master.cli import client as asking_module
-from master.cli.client import Asking
-from queue_manager.errors import ConnectionLostError, WrongKeyError
-from queue_manager.wire.messages import Accepted, RetryRun
+from master.cli import client as client_module
+from master.cli.client import MasterClient, News
+from queue_manager.client.link import Link
+from queue_manager.errors import ConnectionLostError, RefusedError, WrongKeyError
+from queue_manager.wire.messages import Accepted, Refused, RetryRun, RunShown, WatchRun
+from queue_manager.wire.records import RunStatus
 
 
 class FakeLink:
@@ -36,14 +38,14 @@ class FakeLink:
 
 
 def ask(link: Any, *, again: bool) -> Any:
-    asking = Asking(link)
+    client = MasterClient(link)
 
     def make(seq: int) -> RetryRun:
         return RetryRun(seq, 1)
 
     if again:
-        return asyncio.run(asking.again(make, Accepted))
-    return asyncio.run(asking.once(make, Accepted, "whether it was done"))
+        return asyncio.run(client.call_idempotent(make, Accepted))
+    return asyncio.run(client.call(make, Accepted, "whether it was done"))
 
 
 def test_what_may_be_repeated_is_and_each_loss_is_said(
@@ -73,7 +75,7 @@ def test_a_master_that_comes_back_with_another_key_is_said_once_and_waited_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may get the old one back."""
-    monkeypatch.setattr(asking_module, "_POLL_S", 0.001)
+    monkeypatch.setattr(client_module, "_POLL_S", 0.001)
     link = FakeLink(1, WrongKeyError("wrong authkey for h:1"))
     looks = iter([link.failure] * 3)
 
@@ -83,10 +85,66 @@ def test_a_master_that_comes_back_with_another_key_is_said_once_and_waited_for(
             raise link.failure
         link.up = True
 
-    monkeypatch.setattr(asking_module, "wait_up", wait_up)
+    monkeypatch.setattr(client_module, "wait_up", wait_up)
     assert ask(link, again=True) == Accepted(1, 5)
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "qm: lost the master; waiting for it",
         "qm: wrong authkey for h:1; trying again",
     ]
+
+
+class WatchedLink:
+    """A master that shows one run: `script` has what it says after each `watch`, or a loss."""
+
+    def __init__(self, news: News, *scripts: list[Any]) -> None:
+        self.news, self.scripts = news, list(scripts)
+        self.up, self.seq = True, 0
+
+    async def request(self, make: Any, answer: Any) -> Any:
+        self.seq += 1
+        assert isinstance(make(self.seq), WatchRun)
+        first, *others = self.scripts.pop(0)
+        asyncio.get_running_loop().call_soon(self._say, others, self.seq)
+        return RunShown(self.seq, first)
+
+    def _say(self, others: list[Any], seq: int) -> None:
+        for other in others:
+            if other is None:
+                self.news.lost("reset")
+            elif isinstance(other, str):
+                self.news.heard(Refused(seq, other))
+            else:
+                self.news.heard(RunShown(seq, other))
+
+
+def shown(state: str, done: int) -> RunStatus:
+    return RunStatus(3, "job", [], state, 9, 0, 0, 0, done, 0, True, 0, 0.0, None)
+
+
+def watched(*scripts: list[Any]) -> list[tuple[str, int]]:
+    async def scene() -> None:
+        news = News()
+        client = MasterClient(cast(Link, WatchedLink(news, *scripts)), news)
+        async for run in client.watch(3):
+            found.append((run.state, run.done))
+
+    found: list[tuple[str, int]] = []
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    return found
+
+
+def test_a_watched_run_is_told_until_its_end() -> None:
+    assert watched([shown("done", 9)]) == [("done", 9)]
+    script = [shown("active", 1), shown("active", 2), shown("done", 9)]
+    assert watched(script) == [("active", 1), ("done", 9)], "the newest, and no queue"
+
+
+def test_a_run_is_watched_again_when_the_master_was_lost() -> None:
+    scripts = [shown("active", 1), None], [shown("active", 5), shown("failed", 9)]
+    assert watched(*scripts) == [("active", 1), ("active", 5), ("failed", 9)]
+
+
+def test_a_watched_run_that_is_forgotten_is_the_masters_line() -> None:
+    with pytest.raises(RefusedError, match="run 3 was forgotten"):
+        watched([shown("active", 1), "run 3 was forgotten"])

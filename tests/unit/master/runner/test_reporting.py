@@ -15,7 +15,7 @@ from master.runner.job_errors import JobErrors
 from master.runner.reporting import EVERY_S, PACE_S, Pace, Reporter
 from master.runner.session import RunnerSession
 from queue_manager import Counts, codec
-from queue_manager.wire.messages import AskStatus, Page, Status
+from queue_manager.wire.messages import AskRun, Page, RunShown
 from queue_manager.wire.records import Ended, RunStatus
 
 
@@ -28,14 +28,14 @@ class FakeWire:
 
     def request(self, make: Any, answer: type[Any]) -> Future[Any]:
         future: Future[Any] = Future()
-        if isinstance(make(1), AskStatus):
+        if isinstance(make(1), AskRun):
             self.asked += 1
             waiting = self.tasks - self.done - self.dead - 5
             run = RunStatus(
                 3, "job", [], "active", self.tasks, waiting, 3, 2, self.done, self.dead,
                 False, 0, 0.0, None,
             )  # fmt: skip
-            future.set_result(Status(1, "", "", 0.0, [run], [], 0, []))
+            future.set_result(RunShown(1, run))
         else:
             future.set_result(Page(1, [], {}, 9, True, 1.0))
         return future
@@ -205,10 +205,10 @@ def over(request: Any) -> Any:
     """As if nothing were left."""
 
     def answer(make: Any, kind: type[Any]) -> Future[Any]:
-        status = request(make, kind).result()
-        run = msgspec.structs.replace(status.runs[0], waiting=0, leased=0, delayed=0)
+        shown = request(make, kind).result()
+        run = msgspec.structs.replace(shown.run, waiting=0, leased=0, delayed=0)
         future: Future[Any] = Future()
-        future.set_result(msgspec.structs.replace(status, runs=[run]))
+        future.set_result(msgspec.structs.replace(shown, run=run))
         return future
 
     return answer

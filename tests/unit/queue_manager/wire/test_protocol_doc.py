@@ -67,7 +67,7 @@ def documented() -> dict[str, str]:
 
 def written(kind: Any) -> str:
     """The fields of a message as the document writes them."""
-    names = {"None": "nil", "False": "false", "set()": "[]"}
+    names = {"None": "nil", "False": "false", "True": "true", "set()": "[]"}
     parts = []
     for field in msgspec.structs.fields(kind):
         default = field.default
