@@ -1,7 +1,7 @@
 """One request and its answer (aiohttp): pooled connections, limits of size and time.
 
-Owns what can go wrong on the way, in words; knows nothing of what is in a body. Redirects are not
-followed here, since each is an address of its own.
+Owns what can go wrong on the way, in words. Knows nothing of what is in a body. Does not follow
+redirects, since each leads to an address of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class FetchError(Exception):
-    """It could not be fetched now; it may be another time."""
+    """An address could not be fetched now. It may be fetched another time."""
 
 
 class TooLargeError(Exception):
@@ -37,12 +37,12 @@ class TooLargeError(Exception):
 
 
 class Answer:
-    """The head of an answer, and its body as it comes. A context: behind it no more comes.
+    """The head of an answer, and its body as it comes. No more comes after its `with` block.
 
     Attributes:
         status: the code, such as 200.
-        headers: case does not matter.
-        type: the media type that it claims, in lower case.
+        headers: by names whose case does not matter.
+        type: the media type that the answer claims, in lower case.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, address: str, max_bytes: int) -> None:
@@ -56,7 +56,7 @@ class Answer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A body that was not read ends its connection; one that was gives it back.
+        # A body that was read gives its connection back. Any other body ends its connection.
         if self._response.content.at_eof():
             self._response.release()
         else:
@@ -64,20 +64,20 @@ class Answer:
 
     @property
     def charset(self) -> str | None:
-        """The charset that it claims."""
+        """The charset that the answer claims."""
         return self._response.charset
 
     @property
     def is_framed(self) -> bool:
         """Whether the end of the body can be told from the end of the connection.
 
-        A packed body may end early inside its frame. It is known when the body has come.
+        A packed body may end early inside its frame, so ask when the whole body has come.
         """
         headers = self._response.headers
         framed = "Content-Length" in headers or "Transfer-Encoding" in headers
         return framed and all(layer.whole for layer in self._layers)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body, unpacked.
 
         Raises:
@@ -88,15 +88,10 @@ class Answer:
         length = self._response.content_length
         if length is not None and length > most:
             raise TooLargeError(f"{length:,} bytes, more than max_bytes={most}")
-        came = 0
-        async for piece in self._pieces():
-            came += len(piece)
-            if came > most:
-                raise TooLargeError(f"more than max_bytes={most}, unpacked")
-            yield piece
+        return self._pieces(most)
 
     async def first(self, most: int) -> bytes:
-        """The first `most` bytes of it, unpacked. Raises FetchError."""
+        """The first `most` bytes of the body, unpacked. Raises FetchError."""
         parts, came = [], 0
         async for piece in self._pieces():
             parts.append(piece)
@@ -105,20 +100,22 @@ class Answer:
                 break
         return b"".join(parts)[:most]
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        content, packed = self._response.content, 0
+    async def _pieces(self, most: int | None = None) -> AsyncIterator[bytes]:
+        """The body as it comes. most: bytes that may come, unpacked."""
+        content, packed, came = self._response.content, 0, 0
         with _in_words(self._address):
             self._layers = layers = layers_of(header(self.headers, "Content-Encoding"))
             while chunk := await content.read(CHUNK_BYTES):
-                if not layers:
-                    yield chunk
-                    continue
                 packed += len(chunk)
-                if packed > self._max_bytes:
+                if layers and packed > self._max_bytes:
                     raise TooLargeError(f"more than max_bytes={self._max_bytes}")
-                for piece in through(layers, chunk):
+                for piece in through(layers, chunk) if layers else (chunk,):
+                    came += len(piece)
+                    if most is not None and came > most:
+                        raise TooLargeError(f"more than max_bytes={most}, unpacked")
                     yield piece
-                    await asyncio.sleep(0)  # a small chunk may hold very much
+                    if layers:
+                        await asyncio.sleep(0)  # a small chunk may hold very much
 
 
 class Client:
@@ -135,14 +132,14 @@ class Client:
         take_what_browsers_take(connector)
         self._session = aiohttp.ClientSession(
             connector=connector,
-            # All of it together has the limit of its task: a second timer would say no more.
+            # The task's own limit holds for the whole request.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
             headers={
                 "User-Agent": user_agent,
                 "Accept-Language": "*",
                 "Accept-Encoding": ACCEPTED,
             },
-            auto_decompress=False,  # what browsers take is more; unpacking.py
+            auto_decompress=False,  # browsers take more than aiohttp does: unpacking.py
             cookie_jar=aiohttp.DummyCookieJar(),
             max_line_size=16 * 1024,
             max_field_size=16 * 1024,
@@ -154,10 +151,10 @@ class Client:
         """Ask for a normalized address.
 
         Raises:
-            ForbiddenAddressError: it is in a network that must not be reached.
+            ForbiddenAddressError: the address is in a network that must not be reached.
             FetchError: no answer came.
         """
-        # aiohttp takes addresses of yarl only. `encoded` leaves each letter as it is.
+        # aiohttp takes no addresses but yarl's. `encoded` leaves each letter as it is.
         url = URL(address, encoded=True)
         if not self._private:
             check_host(url.raw_host or "")  # the very host that is connected to
@@ -170,13 +167,13 @@ class Client:
         await self._session.close()
 
     def abandon(self) -> None:
-        """The process ends, and its event loop stands still: end all connections."""
+        """End all connections when the process ends and its event loop stands still."""
         if not (self._loop.is_closed() or self._loop.is_running()):
             self._loop.run_until_complete(self.close())
 
 
 class _in_words:
-    """Turns the client's errors into ours."""
+    """Turns aiohttp's errors into ours."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -184,6 +181,8 @@ class _in_words:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
         if isinstance(error, TimeoutError):
             raise FetchError(f"no answer in time from {self._address}") from None
         if isinstance(error, aiohttp.ClientPayloadError | UnpackingError):

@@ -1,7 +1,7 @@
 """Bodies that are packed (`Content-Encoding`), unpacked in pieces of bounded size.
 
-Takes what browsers take: any case, `x-gzip`, deflate with and without its zlib head, several
-codings on top of each other, a body that says it is packed and is not, bytes behind its end.
+The module takes what browsers take: any case, `x-gzip`, deflate with and without its zlib head,
+several codings on top of each other, a body that says it is packed and is not, bytes after the end.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ class Layer(Protocol):
     whole: bool
 
     def feed(self, packed: bytes) -> Iterator[bytes]:
-        """What comes out of the next bytes, in pieces. Raises UnpackingError."""
+        """Yields what the next bytes are, unpacked, in pieces. Raises UnpackingError."""
 
 
 def layers_of(content_encoding: str) -> list[Layer]:
-    """What unpacks a body, in the order in which it is done; of none if it is not packed.
+    """What unpacks a body, layer by layer from the outermost one. No layers if it is not packed.
 
     Raises:
-        UnpackingError: it is packed in a way that was not asked for.
+        UnpackingError: the body is packed in a way that was not asked for.
     """
+    if not content_encoding:
+        return []
     names = [name.strip().lower() for name in content_encoding.split(",")]
     for name in names:
         if name in _UNKNOWN:
@@ -50,7 +52,7 @@ def layers_of(content_encoding: str) -> list[Layer]:
 
 
 def through(layers: list[Layer], packed: bytes) -> Iterator[bytes]:
-    """What the next bytes of a body are behind all layers."""
+    """Yields what the next bytes of a body are, unpacked by all layers."""
     if not layers:
         yield packed
         return
@@ -59,7 +61,7 @@ def through(layers: list[Layer], packed: bytes) -> Iterator[bytes]:
 
 
 class _Zlib:
-    """gzip and deflate. What does not begin as such is passed on as it is."""
+    """gzip and deflate. A body that does not begin as such passes unchanged."""
 
     def __init__(self, name: str) -> None:
         self.whole = False
@@ -78,7 +80,7 @@ class _Zlib:
                 if len(packed) < 2:
                     return
                 if self._name == "gzip" and not packed.startswith(_GZIP):
-                    # What is behind the end is let go; several parts are one (RFC 1952, 2.2).
+                    # Bytes after the end are dropped. Several parts are one (RFC 1952, 2.2).
                     if not self.whole:
                         self._as_it_is = self.whole = True
                         yield packed
@@ -99,7 +101,7 @@ class _Zlib:
     def _begin(self, head: bytes) -> None:
         bits = 16 + zlib.MAX_WBITS
         if self._name == "deflate":
-            # RFC 1950, 2.2: else it has none of that head.
+            # RFC 1950, 2.2, says how the head looks. Some servers send deflate without it.
             headed = head[0] & 0x0F == 8 and (head[0] << 8 | head[1]) % 31 == 0
             bits = zlib.MAX_WBITS if headed else -zlib.MAX_WBITS
         self.whole, self._head = False, b""
@@ -121,6 +123,6 @@ class _Brotli:
                 yield piece
             self.whole = self._unpack.is_finished()
             packed = b""
-            # It may have taken all and still hold more than one piece of what comes out.
+            # It may have taken all of its input and still hold more than one piece.
             if not piece and self._unpack.can_accept_more_data():
                 return

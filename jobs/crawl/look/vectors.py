@@ -1,15 +1,21 @@
 """Whether an SVG may be opened as a file: no script, no code in attributes, nothing from elsewhere.
 
-What is not known to be harmless is not: it is kept under a name that browsers show as text.
+The module knows what is harmless. Any other file gets a name by which browsers show it as text.
 """
 
 from __future__ import annotations
 
+import enum
+import functools
 import re
 from xml.parsers import expat
 
 MOST_BYTES = 1024 * 1024
-"""Larger ones are not looked through, and so not known to be harmless."""
+"""Nobody looks through a larger file, so it is not known to be harmless."""
+
+LONGEST_NAME = 1024
+"""Characters of a name with its namespace. A file with a longer one is not known to be harmless:
+the process remembers what it has found out about names."""
 
 _SVG = "http://www.w3.org/2000/svg"
 _INERT = (
@@ -35,8 +41,17 @@ _STYLE_ELSEWHERE = re.compile(
 )
 
 
+class _Kind(enum.Enum):
+    """What a value of an attribute may do, by the attribute's name."""
+
+    CODE = enum.auto()
+    ADDRESS = enum.auto()
+    NAME = enum.auto()
+    TEXT = enum.auto()
+
+
 class _ActiveError(Exception):
-    """It holds something that may run, or comes from elsewhere."""
+    """The file holds something that may run, or comes from elsewhere."""
 
 
 def is_inert(body: bytes) -> bool:
@@ -47,7 +62,7 @@ def is_inert(body: bytes) -> bool:
     parser.buffer_text = True
     parser.StartElementHandler = _element
     parser.CharacterDataHandler = _text
-    parser.ProcessingInstructionHandler = _refuse  # a style sheet, which may be XSLT
+    parser.ProcessingInstructionHandler = _refuse  # it may name a style sheet, even an XSLT
     parser.EntityDeclHandler = _refuse
     parser.AttlistDeclHandler = _refuse
     parser.XmlDeclHandler = _declaration
@@ -63,25 +78,45 @@ def _refuse(*_: object) -> None:
 
 
 def _declaration(_: str, encoding: str | None, __: int) -> None:
-    # Read by another encoding than a browser's, a script would look like text.
+    # A script would look like text to a reader of another encoding than the browser's.
     if encoding is not None and encoding.lower() not in _ENCODINGS:
         raise _ActiveError
 
 
 def _element(name: str, attributes: dict[str, str]) -> None:
-    space, _, local = name.rpartition(" ")
-    if space in (*_LIVE, _EVENTS) or (space in (_SVG, "") and local.lower() not in _ELEMENTS):
+    if len(name) > LONGEST_NAME or _is_live(name):
         raise _ActiveError
     for called, value in attributes.items():
-        of, _, plain = called.rpartition(" ")
-        plain = plain.lower()
-        if of == _EVENTS or plain.startswith("on"):
+        if len(called) > LONGEST_NAME:
             raise _ActiveError
-        if plain in _ADDRESSES and _OWN.match(value) is None:
-            raise _ActiveError
-        if plain == "attributename" and not _may_change(value):
+        kind = _kind_of(called)
+        if kind is not _Kind.TEXT and (
+            kind is _Kind.CODE
+            or (kind is _Kind.ADDRESS and _OWN.match(value) is None)
+            or (kind is _Kind.NAME and not _may_change(value))
+        ):
             raise _ActiveError
         _text(value)
+
+
+@functools.lru_cache(maxsize=256)  # an SVG has thousands of elements, with few names
+def _is_live(name: str) -> bool:
+    """Whether elements of that name may run something."""
+    space, _, local = name.rpartition(" ")
+    if space in (_SVG, ""):
+        return local.lower() not in _ELEMENTS
+    return space in (*_LIVE, _EVENTS)
+
+
+@functools.lru_cache(maxsize=256)
+def _kind_of(attribute: str) -> _Kind:
+    space, _, name = attribute.rpartition(" ")
+    name = name.lower()
+    if space == _EVENTS or name.startswith("on"):
+        return _Kind.CODE
+    if name in _ADDRESSES:
+        return _Kind.ADDRESS
+    return _Kind.NAME if name == "attributename" else _Kind.TEXT
 
 
 def _may_change(attribute: str) -> bool:
@@ -90,7 +125,8 @@ def _may_change(attribute: str) -> bool:
 
 
 def _text(text: str) -> None:
-    # Each alternative has one of these. The pattern reads long paths, most of an SVG, slowly.
+    # Each alternative of the pattern has one of these characters. The pattern reads long paths,
+    # which are most of an SVG, slowly.
     if not ("(" in text or "@" in text or "\\" in text):
         return
     if _STYLE_ELSEWHERE.search(text) is not None:

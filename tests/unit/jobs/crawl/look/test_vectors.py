@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.crawl.look.vectors import MOST_BYTES, is_inert
+from jobs.crawl.look.vectors import LONGEST_NAME, MOST_BYTES, is_inert
 
 OPEN = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
 
@@ -71,3 +71,12 @@ def test_nor_is_what_a_head_can_do(head: str) -> None:
 
 def test_what_is_too_large_to_be_looked_through_is_not_known_to_be_inert() -> None:
     assert not is_inert(f"{OPEN}{' ' * MOST_BYTES}</svg>".encode())
+
+
+@pytest.mark.parametrize("inside", ['<x:{} xmlns:x="urn:x"/>', '<g {}="1"/>'])
+def test_what_has_a_very_long_name_is_not_known_to_be_inert(inside: str) -> None:
+    short, long = (
+        f"{OPEN}{inside.format('n' * n)}</svg>".encode() for n in (100, LONGEST_NAME + 1)
+    )
+    assert is_inert(short)
+    assert not is_inert(long)
