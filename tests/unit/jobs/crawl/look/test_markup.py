@@ -8,7 +8,13 @@ import pytest
 
 from jobs.crawl.fetch.client import TooLargeError
 from jobs.crawl.look.links import links_of
-from jobs.crawl.look.markup import MOST_ATTRIBUTES, MOST_TAGS, UNCHECKED_BYTES, bounded
+from jobs.crawl.look.markup import (
+    MOST_ATTRIBUTES,
+    MOST_ELEMENTS,
+    MOST_TAGS,
+    UNCHECKED_BYTES,
+    bounded,
+)
 
 PAGE = "http://site.test/"
 TEXT = b" text" * (UNCHECKED_BYTES // 5)
@@ -93,3 +99,17 @@ def test_a_page_that_somebody_wrote_is_read(page: bytes) -> None:
 def test_a_short_page_is_not_looked_at() -> None:
     page = b"<q " + names(MOST_ATTRIBUTES * 2) + b"><b>"
     assert bounded(page) is page
+
+
+@pytest.mark.parametrize("tag", [b"<div>", b"<q>", b"<x/>", b"<ul><li>"])
+def test_a_page_that_may_be_nested_very_deep_is_too_large_before_it_is_parsed(tag: bytes) -> None:
+    opened = tag * (MOST_ELEMENTS // tag.count(b"<"))
+    assert bounded(opened)
+    with pytest.raises(TooLargeError, match="a page of more than 60,000 elements"):
+        bounded(opened + tag)
+
+
+def test_tags_that_close_and_comments_are_no_elements() -> None:
+    page = b"<i>" + b"<li><!-- x --></li>" * ((MOST_TAGS - 1) // 3)
+    assert page.count(b"<") > MOST_ELEMENTS
+    assert b"</li>" in bounded(page)
