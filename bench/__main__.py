@@ -14,26 +14,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from . import (
-    crawling,
-    delayed,
-    encryption,
-    growth,
-    idle,
-    keys,
-    limits,
-    listing,
-    machine,
-    many,
-    messages,
-    reconnect,
-    rerun,
-    sessions,
-    throughput,
-)
+from . import crawling, machine
 from .brief import BRIEF
 from .figure import Figure, table
-from .processes import CACHE, RESULTS
+from .rig.processes import CACHE, RESULTS
+from .scale import delayed, growth, many, reconnect, rerun, sessions
+from .speed import encryption, idle, keys, limits, listing, messages, throughput
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "throughput": ("Durable throughput: submit, work, result on disk, collect", throughput.measure),

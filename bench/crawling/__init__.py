@@ -14,9 +14,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from .. import processes
 from ..brief import sized
 from ..figure import Figure, ratio
+from ..rig import processes
 from . import ours, website
 from .crawl import Crawl
 

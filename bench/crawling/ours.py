@@ -10,9 +10,9 @@ from pathlib import Path
 
 from queue_manager.wire.messages import AskStatus, RunStarted, StartRun, Status
 
-from .. import processes
-from ..containers import build, docker
-from ..session import client
+from ..rig import processes
+from ..rig.containers import build, docker
+from ..rig.session import client
 from .crawl import Crawl
 
 MEMORY = Path("/dev/shm")

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .. import processes
-from ..containers import build, docker
+from ..rig import processes
+from ..rig.containers import build, docker
 
 IMAGE = "quartermaster-bench-site"
 PAUSE_S = 0.3

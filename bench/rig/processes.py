@@ -17,9 +17,9 @@ from types import MappingProxyType
 
 from queue_manager.wire.tls import Mode
 
-from .brief import sized
+from ..brief import sized
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parent
 CACHE = ROOT / ".cache" / "bench"
 RESULTS = sized("results.json", "brief.json")
@@ -76,7 +76,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self.process.pid
 
     def wait_line(self, pattern: str) -> re.Match[str]:
@@ -141,7 +141,7 @@ def master(
         "JOB": job,
         **more,
     }
-    module = "master" if store else "bench.null_master"
+    module = "master" if store else "bench.rig.null_master"
     process = Process([module, "serve"], folder / "master.log", environment)
     with process:
         taken = process.wait_line(r"listening on 127\.0\.0\.1:(\d+)")[1]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import processes, run, tutorial
-from .brief import sized
-from .figure import Figure, ratio
+from ..brief import sized
+from ..figure import Figure, ratio
+from ..rig import processes, run, tutorial
 
 ROUNDS = sized(3, 1)
 TASKS = sized(2_000_000, 200_000)

@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import processes, run
-from .brief import sized
-from .figure import Figure
+from ..brief import sized
+from ..figure import Figure
+from ..rig import processes, run
 
 FEW, MANY = sized((100_000, 1_000_000), (10_000, 100_000))
 MOST_GROWN_MB = 10

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from ..brief import sized
+from ..figure import Figure
 from . import processes, session
 from .backlog import Backlog
-from .brief import sized
-from .figure import Figure
 
 STARTS = sized(3, 1)
 MOST_MB, MOST_START_S = 60, 2

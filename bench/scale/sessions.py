@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import processes, run, tutorial
-from .brief import sized
-from .figure import Figure, ratio
+from ..brief import sized
+from ..figure import Figure, ratio
+from ..rig import processes, run, tutorial
 
 ROUNDS = sized(3, 1)
 SESSIONS = 1_000
@@ -61,7 +61,7 @@ def _round() -> _Round:
 @contextlib.contextmanager
 def _load(port: int) -> Iterator[float]:
     """All sessions, and the seconds that it took until the last one was welcomed."""
-    command = [sys.executable, "-m", "bench.load", str(port), str(SESSIONS // PROCESSES)]
+    command = [sys.executable, "-m", "bench.rig.load", str(port), str(SESSIONS // PROCESSES)]
     pipe = subprocess.PIPE
     clients = [
         subprocess.Popen(command, cwd=processes.ROOT, stdin=pipe, stdout=pipe, text=True)

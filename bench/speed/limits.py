@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from . import processes
-from .brief import sized
-from .figure import Figure
-from .stored import Stored
+from ..brief import sized
+from ..figure import Figure
+from ..rig import processes
+from ..rig.stored import Stored
 
 WARM_UP_S, MEASURE_S = sized((2.0, 8.0), (0.2, 1.0))  # nobody knows how many tasks that will be
 KINDS = sized(((1_000, 100, 1), (100_000, 10, 10)), ((100, 10, 1), (1_000, 10, 10)))

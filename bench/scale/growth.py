@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from . import processes
-from .brief import sized
-from .figure import Figure, ratio
-from .stored import Stored
+from ..brief import sized
+from ..figure import Figure, ratio
+from ..rig import processes
+from ..rig.stored import Stored
 
 ROUNDS = sized(3, 1)
 FEW, MANY, LEFT = sized((10_000, 1_000_000, 1_000), (10_000, 50_000, 1_000))

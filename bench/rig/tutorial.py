@@ -65,7 +65,7 @@ def connected(port: int, authkey: bytes = AUTHKEY) -> QueueManager:
 def master(count: int) -> float:
     """Put every task, then get every result; tasks per second."""
     manager = started()
-    command = [sys.executable, "-m", "bench.tutorial", "worker", str(port_of(manager))]
+    command = [sys.executable, "-m", "bench.rig.tutorial", "worker", str(port_of(manager))]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(WORKERS)]
     for process in workers:
         assert process.stdout is not None
@@ -104,7 +104,7 @@ def serve() -> None:
 
 def measure(count: int) -> float:
     """Tasks per second of the tutorial, in processes of its own."""
-    command = [sys.executable, "-m", "bench.tutorial", "master", str(count)]
+    command = [sys.executable, "-m", "bench.rig.tutorial", "master", str(count)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return float(done.stdout)
 
@@ -112,7 +112,7 @@ def measure(count: int) -> float:
 @contextlib.contextmanager
 def plain_server() -> Iterator[int]:
     """The port of a plain server that nobody else uses."""
-    command = [sys.executable, "-m", "bench.tutorial", "serve"]
+    command = [sys.executable, "-m", "bench.rig.tutorial", "serve"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
@@ -126,7 +126,7 @@ def plain_server() -> Iterator[int]:
 @contextlib.contextmanager
 def idle_worker(port: int) -> Iterator[None]:
     """One worker of a plain server, which waits for a task."""
-    command = [sys.executable, "-m", "bench.tutorial", "worker", str(port)]
+    command = [sys.executable, "-m", "bench.rig.tutorial", "worker", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

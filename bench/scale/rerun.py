@@ -9,9 +9,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import processes, run
-from .brief import sized
-from .figure import Figure
+from ..brief import sized
+from ..figure import Figure
+from ..rig import processes, run
 
 WORKERS, SLOTS, TASKS = 4, 2, 4
 KILLS, FREEZES = sized((100, 3), (3, 1))

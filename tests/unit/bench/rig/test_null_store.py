@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.null_store import NullStore
+from bench.rig.null_store import NullStore
 from master.store.contract import Store
 
 VERBS = sorted(name for name in vars(Store) if name[0] != "_" and callable(vars(Store)[name]))

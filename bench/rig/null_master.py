@@ -1,4 +1,4 @@
-"""`python -m bench.null_master serve`: the same master with the store left out."""
+"""`python -m bench.rig.null_master serve`: the same master with the store left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m bench.load PORT COUNT`: so many worker sessions in one process, work done inline.
+"""`python -m bench.rig.load PORT COUNT`: so many worker sessions in one process, work done inline.
 
 Says `ready`, connects all when told `go`, says `up COUNT`, and ends with its standard input.
 """

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from queue_manager.server.manager import QueueManager
 
-from . import processes, tutorial
-from .brief import sized
-from .figure import Figure, ratio
+from ..brief import sized
+from ..figure import Figure, ratio
+from ..rig import processes, tutorial
 
 ROUNDS = sized(3, 1)
 SAMPLES = sized(40, 10)

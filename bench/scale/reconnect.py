@@ -23,11 +23,11 @@ from queue_manager.client.link import Link
 from queue_manager.wire.messages import AskStatus, Hello, Status, Welcome
 from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
 
-from . import processes
-from .brief import sized
-from .figure import Figure
-from .processes import AUTHKEY
-from .session import CONNECT_S, client
+from ..brief import sized
+from ..figure import Figure
+from ..rig import processes
+from ..rig.processes import AUTHKEY
+from ..rig.session import CONNECT_S, client
 
 ROUNDS = sized(5, 1)
 LEASES = sized(20_000, 2_000)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import processes, run
-from .brief import sized
-from .figure import Figure, ratio
+from ..brief import sized
+from ..figure import Figure, ratio
+from ..rig import processes, run
 
 ROUNDS = sized(3, 1)
 TASKS = sized(1_000_000, 50_000)

@@ -36,10 +36,10 @@ from queue_manager.wire.records import (
     RunStatus,
 )
 
-from . import processes
-from .brief import sized
-from .figure import Figure
-from .session import client
+from ..brief import sized
+from ..figure import Figure
+from ..rig import processes
+from ..rig.session import client
 
 GROUPS, RESULTS, ENDED = sized((1_000_000, 10_000_000, 100_000), (5_000, 100_000, 1_000))
 WORK, PRUNED_S = sized((20_000, 15.0), (500, 1.0))

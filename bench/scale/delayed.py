@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from .brief import sized
-from .figure import Figure
-from .stored import Stored
+from ..brief import sized
+from ..figure import Figure
+from ..rig.stored import Stored
 
 TASKS = sized(1_000_000, 50_000)
 DELAY_S = 3600.0

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 from queue_manager.wire import tls
 
-from . import processes, run
-from .brief import BRIEF, sized
-from .containers import build, docker
-from .figure import Figure, ratio
+from ..brief import BRIEF, sized
+from ..figure import Figure, ratio
+from ..rig import processes, run
+from ..rig.containers import build, docker
 
 ROUNDS = sized(5, 1)
 TASKS = sized(1_000_000, 100_000)

@@ -23,9 +23,9 @@ from queue_manager.client.link import Link
 from queue_manager.wire.messages import Accepted, Collect, Hello, Page, Reply, SubmitTasks
 from queue_manager.wire.records import NewBlock
 
-from . import processes, run, tutorial
-from .brief import sized
-from .figure import Figure, ratio
+from ..brief import sized
+from ..figure import Figure, ratio
+from ..rig import processes, run, tutorial
 
 ROUNDS = sized(3, 1)
 SLICES, SAMPLES = sized((7, 10), (2, 5))
@@ -57,22 +57,17 @@ def measure() -> list[Figure]:
         ours = tutorial.connected(port, processes.AUTHKEY)
         tasks, results = ours.get_task_queue(), ours.get_result_queue()
 
-        def put_and_get(tasks: Any, results: Any, n: int) -> None:
-            tasks.put(n)
-            if results.get(timeout=10) != n * n:
-                raise RuntimeError("another task's result")
-
         kinds: list[tuple[str, Sample]] = [
             (
                 "tutorial: a task, put to result of get",
-                _timed(partial(put_and_get, their_tasks, their_results)),
+                _timed(partial(_put_and_get, their_tasks, their_results)),
             ),
             ("tutorial: a bare call (qsize)", _timed(lambda n: empty.qsize())),
             ("SQLite: a commit with fsync", _timed(commits.commit)),
             ("a task: our client, submit to page of results", own.task),
             (
                 "a task: stock client, put to result of get",
-                _timed(partial(put_and_get, tasks, results)),
+                _timed(partial(_put_and_get, tasks, results)),
             ),
         ]
         for _, sample in kinds:
@@ -80,6 +75,12 @@ def measure() -> list[Figure]:
                 sample(n)
         rounds = [_round([sample for _, sample in kinds]) for _ in range(ROUNDS)]
     return _figures([name for name, _ in kinds], rounds)
+
+
+def _put_and_get(tasks: Any, results: Any, n: int) -> None:
+    tasks.put(n)
+    if results.get(timeout=10) != n * n:
+        raise RuntimeError("another task's result")
 
 
 def _figures(names: list[str], rounds: list[list[float]]) -> list[Figure]:

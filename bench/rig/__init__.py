@@ -1,0 +1,1 @@
+"""What benchmarks stand on: processes, containers, sessions, runs, and rivals of ours."""

@@ -1,0 +1,1 @@
+"""How much: a million of something, a thousand sessions, and how soon what is lost comes back."""

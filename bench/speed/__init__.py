@@ -1,0 +1,1 @@
+"""How fast: tasks, messages and results a second, and one task alone."""
