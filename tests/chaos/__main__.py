@@ -7,8 +7,8 @@ import signal
 import sys
 
 from .driver import run_chaos
-from .evidence import Story
-from .table import again, percentile, rerun_gaps
+from .verdict.evidence import Story
+from .verdict.table import again, percentile, rerun_gaps
 
 RERUN_S = 1.0
 SAMPLES, MANY_KILLS = 10, 100

@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import table
-from .canary import Canary
-from .cluster import Cluster
-from .evidence import RunStory, Story, count_collected, match_hits, poison_hits, read_diary
 from .faults import Faults
-from .growth import Growth, spare_descriptors
-from .invariants import violations
+from .ground.canary import Canary
+from .ground.cluster import Cluster
+from .ground.processes import HERE, Ground, vitals, wait_for
 from .load import Load, numbered
 from .plan import Fault, kills, poisson
-from .processes import HERE, Ground, vitals, wait_for
-from .watch import Watch
+from .verdict import table
+from .verdict.evidence import RunStory, Story, count_collected, match_hits, poison_hits, read_diary
+from .verdict.growth import Growth, spare_descriptors
+from .verdict.invariants import violations
+from .verdict.watch import Watch
 
 EVERY_S = 0.6
 """Mean time between two faults."""

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .cluster import Cluster
-from .evidence import Expected, RunStory
-from .processes import PRODUCT, Program
+from .ground.cluster import Cluster
+from .ground.processes import PRODUCT, Program
+from .verdict.evidence import Expected, RunStory
 
 AT_ONCE = 5
 """Runs that are active at a time: as many as keep all slots busy and still end."""

@@ -17,7 +17,7 @@ import pytest
 
 from queue_manager.wire.framing import frame
 from queue_manager.wire.messages import AskResults, AskStatus, Collect, StartRun, encode
-from tests.chaos.processes import vitals
+from tests.chaos.ground.processes import vitals
 from tests.integration.processes import HERE, KEY, REPO, Master, Place, eventually
 
 MIB = 1024 * 1024

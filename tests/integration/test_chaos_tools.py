@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from tests.chaos.faults import FROZEN_MASTER_TOUCHES, Faults
-from tests.chaos.growth import Growth
+from tests.chaos.ground.processes import Ground, limit_files, runs, vitals, wait_for
+from tests.chaos.ground.proxy import Proxy
 from tests.chaos.plan import Fault, poisson
-from tests.chaos.processes import Ground, limit_files, runs, vitals, wait_for
-from tests.chaos.proxy import Proxy
-from tests.chaos.watch import Watch
+from tests.chaos.verdict.growth import Growth
+from tests.chaos.verdict.watch import Watch
 from tests.integration.processes import eventually
 
 
@@ -203,7 +203,7 @@ def test_a_stopped_master_goes_on_and_touches_workers_only_if_it_may_give_them_u
     eventually(lambda: state(sleeper.pid) == "S")
     assert not faults.master_frozen
     stopped_at = faults.hits[-1].begin
-    faults._hit("kill slot")
+    faults._hits.note("kill slot")
     assert faults.hits[-1].since == pytest.approx(stopped_at, abs=0.1)  # nothing was recorded
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.canary import slowness
+from tests.chaos.ground.canary import slowness
 from tests.integration.processes import Master, Place, Process, eventually
 
 SQUARE = re.compile(r"^(\d+) \* (\d+) = (\d+)$")

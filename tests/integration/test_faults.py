@@ -13,7 +13,7 @@ from queue_manager.names import EXCHANGE
 from queue_manager.wire import pickles
 from queue_manager.wire.messages import AskResults, Collect, Exchange, Hello, encode
 from queue_manager.wire.transport import open_socket
-from tests.chaos.processes import children, limit_files
+from tests.chaos.ground.processes import children, limit_files
 from tests.integration.clocks import WallClock
 from tests.integration.processes import KEY, Master, eventually
 from tests.torn import WAL, last_transaction, torn_copy

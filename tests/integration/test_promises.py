@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.canary import Canary, slowness
-from tests.chaos.processes import children
-from tests.chaos.proxy import Proxy
+from tests.chaos.ground.canary import Canary, slowness
+from tests.chaos.ground.processes import children
+from tests.chaos.ground.proxy import Proxy
 from tests.integration.processes import PATIENCE_S, Master, Process, eventually
 
 pytestmark = pytest.mark.alone

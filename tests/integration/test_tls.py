@@ -25,7 +25,7 @@ from queue_manager.wire import handshake, tls
 from queue_manager.wire.framing import frame
 from queue_manager.wire.messages import AskStatus, Hello, Status
 from queue_manager.wire.transport import SecureConnection, open_socket
-from tests.chaos.processes import wait_for
+from tests.chaos.ground.processes import wait_for
 from tests.integration.processes import KEY, Master, Place
 
 pytestmark = pytest.mark.skipif(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.driver import Chaos
-from tests.chaos.evidence import RunStory
+from tests.chaos.verdict.evidence import RunStory
 
 
 class Rig:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from tests.chaos.__main__ import few_reruns, quick_reruns
-from tests.chaos.evidence import (
+from tests.chaos.load import answer
+from tests.chaos.plan import KILLS, WEIGHTS, kills, poisson
+from tests.chaos.verdict.evidence import (
     Call,
     Execution,
     Expected,
@@ -21,10 +23,8 @@ from tests.chaos.evidence import (
     poison_hits,
     read_diary,
 )
-from tests.chaos.invariants import violations
-from tests.chaos.load import answer
-from tests.chaos.plan import KILLS, WEIGHTS, kills, poisson
-from tests.chaos.table import again, kill_count, lines, percentile, rerun_gaps, reruns
+from tests.chaos.verdict.invariants import violations
+from tests.chaos.verdict.table import again, kill_count, lines, percentile, rerun_gaps, reruns
 
 WORKER, SLOT = 10, 11
 

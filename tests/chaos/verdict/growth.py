@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from .cluster import Cluster, Worker
-from .processes import vitals
+from ..ground.cluster import Cluster, Worker
+from ..ground.processes import vitals
 
 _POOL = min(32, (os.cpu_count() or 1) + 4)
 MASTER = {"memory": 24 * 1024 * 1024, "descriptors": 8, "threads": _POOL}

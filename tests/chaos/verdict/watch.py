@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .cluster import Cluster
-from .processes import HERE, KEY
+from ..ground.cluster import Cluster
+from ..ground.processes import HERE, KEY
 
 IDLE_S = 10.0
 EVERY_S = 0.3
@@ -18,7 +18,7 @@ class Watch:
     """Reads the answers that `watcher.py` prints."""
 
     def __init__(self, cluster: Cluster) -> None:
-        script = str(HERE / "watcher.py")
+        script = str(HERE / "verdict" / "watcher.py")
         words = [script, str(cluster.front.port), KEY, str(EVERY_S)]
         self._program = cluster.ground.start("watch.log", *words)
         self._read = 0

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 REPO = HERE.parents[1]
 PRODUCT = Path(os.environ.get("CHAOS_PRODUCT", REPO))
 """Whose master and worker: another checkout, to try the chaos itself on."""
@@ -210,3 +210,15 @@ def wait_for(condition: Callable[[], object], within_s: float) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def thaw(pids: list[int]) -> None:
+    """Let stopped processes go on."""
+    for pid in pids:
+        send(pid, signal.SIGCONT)
+
+
+def give_space(master: int) -> None:
+    """The files of a master and of its runners may grow again."""
+    for pid in [master, *children(master, "master.runner.main")]:
+        limit_files(pid, None)

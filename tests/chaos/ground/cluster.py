@@ -7,6 +7,7 @@ is a trouble.
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .processes import HERE, KEY, Ground, Program, children, limit_files, send, wait_for
@@ -118,7 +119,7 @@ class Cluster:
     def start_client(self, name: str, role: str, tag: str = "-") -> Program:
         """A client with the standard library only; it goes on until it is ended."""
         words = [role, str(self.front.port), KEY.encode().hex(), tag]
-        script, jobs = str(HERE / "stock.py"), str(self.ground.jobs)
+        script, jobs = str(HERE / "ground" / "stock.py"), str(self.ground.jobs)
         program = self.ground.start("clients.log", "-S", script, *words, PYTHONPATH=jobs)
         self.clients[name] = program
         return program
@@ -129,6 +130,19 @@ class Cluster:
         self.start_client("producer", "put", f"put{self.producers}")
 
     # --- all of them ---
+
+    def try_second_master(self) -> None:
+        """Start another master on the same folder. It is a trouble if that is not refused."""
+        settings = {"QUEUE_PORT": "0", "HEALTH_FILE": str(self.ground.folder / "health-second")}
+        second = self.ground.start("second.log", "-m", "master", "serve", **settings)
+        with suppress(Exception):
+            second.popen.wait(15.0)
+        if second.alive:
+            second.kill()
+        second._copier.join(2.0)
+        code, lines = second.popen.returncode, second.lines
+        if code != 2 or len(lines) != 1:
+            self.troubles.append(f"a second master: exit code {code}, {lines[-5:]}")
 
     def tend(self) -> None:
         """See who has ended though nobody did anything to it."""

@@ -1,0 +1,1 @@
+"""Where a chaos takes place: processes, their connections, and strangers on the port."""

@@ -1,0 +1,1 @@
+"""What happened in a chaos, and whether it kept every promise."""
