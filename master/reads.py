@@ -1,17 +1,22 @@
-"""What a turn asks the store for, all at once, and what the store answers. No rows, no SQL."""
+"""What the master asks the store for, and the records that the store answers. No rows, no SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from queue_manager.wire.records import ResultBlock
 
 from .changes import (
     BlockState,
     GroupRecord,
     LoadedRun,
     OutcomeRecord,
+    Place,
     QuotaCounts,
     TrackedRecord,
+    WaitingBlock,
 )
 
 
@@ -122,4 +127,68 @@ class PruneStep:
     results: dict[int, int]
     letters: list[int]
     last: int
+    complete: bool
+
+
+class WaitingPage(NamedTuple):
+    """Blocks that have waiting tasks, in the order of their places.
+
+    next_place: the next page begins behind it. None: there is nothing behind these blocks.
+    """
+
+    blocks: list[WaitingBlock]
+    next_place: Place | None
+
+
+class TrackedPage(NamedTuple):
+    """Tracked tasks that wait, in the order in which they are due.
+
+    next_place: (due_at, task), behind which the next page begins. None: there is nothing behind
+    these tasks.
+    """
+
+    tasks: list[TrackedRecord]
+    next_place: tuple[float, int] | None
+
+
+class GroupPage(NamedTuple):
+    """Groups that may have waiting blocks, as (priority, group).
+
+    complete: there is nothing behind them.
+    """
+
+    groups: list[tuple[int, str]]
+    complete: bool
+
+
+class DuePage(NamedTuple):
+    """Groups of tracked tasks whose delay is over.
+
+    place: (due_at, task) of the last of these tasks, behind which the next page begins.
+    next_due_at: when the task behind it is due. None: there is no such task.
+    """
+
+    groups: list[str]
+    place: tuple[float, int]
+    next_due_at: float | None
+
+
+class OutcomePage(NamedTuple):
+    """Outcomes, the oldest first.
+
+    bodies: the payloads of their blocks, by the number of each block's first task.
+    """
+
+    outcomes: list[OutcomeRecord]
+    bodies: dict[int, bytes]
+
+
+class ResultPage(NamedTuple):
+    """What has ended, in the order of the tasks.
+
+    place: the next page begins behind it. complete: there is nothing behind it.
+    """
+
+    blocks: list[ResultBlock]
+    place: int
     complete: bool

@@ -28,7 +28,18 @@ from master.changes import (
     TrackedState,
     WaitingBlock,
 )
-from master.reads import PruneStep, ReadAnswer, ReadRequest, TaskRecord
+from master.reads import (
+    DuePage,
+    GroupPage,
+    OutcomePage,
+    PruneStep,
+    ReadAnswer,
+    ReadRequest,
+    ResultPage,
+    TaskRecord,
+    TrackedPage,
+    WaitingPage,
+)
 from master.store.contract import Store
 from master.store.sqlite.clock import LEAST_SET_S, SLACK_S
 from queue_manager.errors import StoreError, UnstorableError
@@ -112,16 +123,16 @@ class MemoryStore:
         found = self._kept.runs.get(run)
         return None if found is None else self._loaded(found)
 
-    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
+    def ended_runs(self, before: int, limit: int) -> list[LoadedRun]:
         ended = sorted(self._ended_runs(), key=lambda run: -run.id)
-        return [self._loaded(run) for run in ended if run.id < before][:most]
+        return [self._loaded(run) for run in ended if run.id < before][:limit]
 
     def count_ended(self, before: int) -> int:
         return sum(run.id < before for run in self._ended_runs())
 
-    def old_runs(self, ended_by: float, most: int) -> list[int]:
+    def old_runs(self, ended_by: float, limit: int) -> list[int]:
         ends = [(run.ended_at or 0.0, run.id) for run in self._ended_runs() if not _is_open(run)]
-        return [run for ended_at, run in sorted(ends) if ended_at <= ended_by][:most]
+        return [run for ended_at, run in sorted(ends) if ended_at <= ended_by][:limit]
 
     def _ended_runs(self) -> list[RunRecord]:
         return [r for r in self._kept.runs.values() if r.state not in ("active", "pruned")]
@@ -212,7 +223,7 @@ class MemoryStore:
 
     def read_waiting(
         self, run: int, group: str | None, after: Place | None, tasks: int
-    ) -> tuple[list[WaitingBlock], Place | None]:
+    ) -> WaitingPage:
         found: list[WaitingBlock] = []
         count = 0
         blocks = [b for b in self._blocks_of(run) if b.group == group]
@@ -221,42 +232,39 @@ class MemoryStore:
             if (after is not None and not after.before(place)) or not (r := self._ranges(block)):
                 continue
             if found and count >= tasks:
-                return found, Place(found[-1].priority, found[-1].id)
+                return WaitingPage(found, Place(found[-1].priority, found[-1].id))
             found.append(WaitingBlock(block.id, block.first, block.priority, r))
             count += sum(stop - start for start, stop in r)
-        return found, None
+        return WaitingPage(found, None)
 
     def read_tracked(
-        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
-    ) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
+        self, run: int, group: str | None, after: tuple[float, int] | None, limit: int
+    ) -> TrackedPage:
         behind = sorted(
             ((s.due_at, s.task), s)
             for s in self._waiting_tracked(run)
             if s.group == group and (after is None or (s.due_at, s.task) > after)
         )
-        found = [replace(stray, evidence="", printed="") for _, stray in behind[:most]]
-        return found, behind[most - 1][0] if found and len(behind) > most else None
+        found = [replace(stray, evidence="", printed="") for _, stray in behind[:limit]]
+        has_more = found and len(behind) > limit
+        return TrackedPage(found, behind[limit - 1][0] if has_more else None)
 
-    def next_groups(
-        self, run: int, after: tuple[int, str] | None, most: int
-    ) -> tuple[list[tuple[int, str]], bool]:
+    def next_groups(self, run: int, after: tuple[int, str] | None, limit: int) -> GroupPage:
         blocks = [b for b in self._blocks_of(run) if b.group is not None and self._ranges(b)]
         order = sorted({(-b.priority, str(b.group)) for b in blocks})
         if after is not None:
             order = [one for one in order if one > (-after[0], after[1])]
-        found = [(-priority, group) for priority, group in order[:most]]
-        return found, len(found) < most
+        found = [(-priority, group) for priority, group in order[:limit]]
+        return GroupPage(found, len(found) < limit)
 
-    def due_groups(
-        self, run: int, after: tuple[float, int], due_by: float, most: int
-    ) -> tuple[list[str], tuple[float, int], float | None]:
+    def due_groups(self, run: int, after: tuple[float, int], due_by: float, limit: int) -> DuePage:
         strays = [s for s in self._waiting_tracked(run) if s.group is not None]
         behind = sorted((s.due_at, s.task, s.group or "") for s in strays)
         behind = [one for one in behind if one[:2] > after]
-        due = [one for one in behind[:most] if one[0] <= due_by]
+        due = [one for one in behind[:limit] if one[0] <= due_by]
         last = due[-1][:2] if due else after
         later = behind[len(due)][0] if len(due) < len(behind) else None
-        return [one[2] for one in due], last, later
+        return DuePage([one[2] for one in due], last, later)
 
     def _waiting_tracked(self, run: int) -> list[TrackedRecord]:
         strays = self._kept.tracked.values()
@@ -348,18 +356,16 @@ class MemoryStore:
     def quota(self, run: int, name: str) -> QuotaCounts:
         return self._kept.quotas.get((run, name), QuotaCounts())
 
-    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+    def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
         found = {name: q for (r, name), q in sorted(self._kept.quotas.items()) if r == run}
-        return dict(list(found.items())[:most])
+        return dict(list(found.items())[:limit])
 
     def find_run(self, key: str) -> int | None:
         return next((run.id for run in self._kept.runs.values() if run.key == key), None)
 
     # --- what has ended ---
 
-    def read_outcomes(
-        self, run: int, after: int, most_bytes: int
-    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
+    def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         found: list[OutcomeRecord] = []
         bodies: dict[int, bytes] = {}
         size = 0
@@ -369,19 +375,17 @@ class MemoryStore:
             if outcome.block and outcome.first not in bodies:
                 bodies[outcome.first] = self.read_body(outcome.block)
                 size += len(bodies[outcome.first])
-            if size >= most_bytes:
+            if size >= limit_bytes:
                 break
-        return found, bodies
+        return OutcomePage(found, bodies)
 
-    def read_last_outcomes(
-        self, run: int, most: int
-    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        found = self._outcomes_of(run, -1)[-most:]
-        return found, {o.first: self.read_body(o.block) for o in found if o.block}
+    def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
+        found = self._outcomes_of(run, -1)[-limit:]
+        return OutcomePage(found, {o.first: self.read_body(o.block) for o in found if o.block})
 
     def read_results(
-        self, run: int, after: int, most_bytes: int, dead: bool = False
-    ) -> tuple[list[ResultBlock], int, bool]:
+        self, run: int, after: int, limit_bytes: int, dead: bool = False
+    ) -> ResultPage:
         found: list[ResultBlock] = []
         last, size = after, 0
         number, into = divmod(after, PLACES)
@@ -391,10 +395,10 @@ class MemoryStore:
                 continue
             if dead and not self._dead(block):
                 continue
-            if size >= most_bytes:
-                return found, last, False
-            result, stop = self._result_block(block, start, most_bytes - size, dead)
-            last = block.id * PLACES + stop
+            if size >= limit_bytes:
+                return ResultPage(found, last, complete=False)
+            result, stop = self._result_block(block, start, limit_bytes - size, dead)
+            last = block.id * PLACES + (stop or 0)
             size += ROW_BYTES
             if result.ended or result.dead:
                 found.append(result)
@@ -402,24 +406,24 @@ class MemoryStore:
                 size += sum(len(e.results) + ROW_BYTES for e in result.ended)
                 texts = [d.error + d.evidence + d.printed for d in result.dead]
                 size += sum(len(text) + ROW_BYTES for text in texts)
-            if stop:
-                return found, last, False
-        return found, last, True
+            if stop is not None:
+                return ResultPage(found, last, complete=False)
+        return ResultPage(found, last, complete=True)
 
     def _result_block(
-        self, block: BlockRecord, into: int, most_bytes: int, only_dead: bool
-    ) -> tuple[ResultBlock, int]:
-        stop = 0
+        self, block: BlockRecord, into: int, limit_bytes: int, only_dead: bool
+    ) -> tuple[ResultBlock, int | None]:
+        stop = None
         ended: list[Ended] = []
         for o in [] if only_dead else self._ended(block):
             if o.start < into:
                 continue
-            if ended and most_bytes <= 0:
+            if ended and limit_bytes <= 0:
                 stop = o.start
                 break
             ended.append(Ended(o.seq, o.first, o.start, o.stop, o.results))
-            most_bytes -= len(o.results) + ROW_BYTES
-        tasks = range(block.first + into, block.first + (stop or block.count))
+            limit_bytes -= len(o.results) + ROW_BYTES
+        tasks = range(block.first + into, block.first + (block.count if stop is None else stop))
         told = [s for s in self._tracked_of(block) if s.state == "dead" or not only_dead]
         dead = [letter for letter in self._dead(block) if letter.task in tasks]
         attempts = {s.task: s.attempts for s in told if s.task in tasks}
@@ -461,7 +465,7 @@ class MemoryStore:
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         return 0
 
-    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
+    def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
         return PruneStep({}, [], after, True)
 
     prune_letters = prune_queue

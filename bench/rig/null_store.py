@@ -19,11 +19,20 @@ from master.changes import (
     QuotaCounts,
     RunCounts,
     RunRecord,
-    TrackedRecord,
     WaitingBlock,
 )
-from master.reads import PruneStep, ReadAnswer, ReadRequest, TaskRecord
-from queue_manager.wire.records import ResultBlock
+from master.reads import (
+    DuePage,
+    GroupPage,
+    OutcomePage,
+    PruneStep,
+    ReadAnswer,
+    ReadRequest,
+    ResultPage,
+    TaskRecord,
+    TrackedPage,
+    WaitingPage,
+)
 
 _Lane = tuple[int, str | None]
 
@@ -55,13 +64,13 @@ class NullStore:
         record = self._runs.get(run)
         return None if record is None else LoadedRun(record, self._counts[run])
 
-    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
+    def ended_runs(self, before: int, limit: int) -> list[LoadedRun]:
         return []
 
     def count_ended(self, before: int) -> int:
         return 0
 
-    def old_runs(self, ended_by: float, most: int) -> list[int]:
+    def old_runs(self, ended_by: float, limit: int) -> list[int]:
         return []
 
     def commit(self, changes: Changes) -> None:
@@ -94,32 +103,28 @@ class NullStore:
 
     def read_waiting(
         self, run: int, group: str | None, after: Place | None, tasks: int
-    ) -> tuple[list[WaitingBlock], Place | None]:
+    ) -> WaitingPage:
         lane = self._lanes.get((run, group), [])
         begin = 0 if after is None else bisect_right(lane, (-after.priority, after.block))
         found: list[WaitingBlock] = []
         for at in range(begin, len(lane)):
             if tasks <= 0:
-                return found, Place(found[-1].priority, found[-1].id)
+                return WaitingPage(found, Place(found[-1].priority, found[-1].id))
             b = self._blocks[lane[at][1]]
             found.append(WaitingBlock(b.id, b.first, b.priority, [(0, b.count)]))
             tasks -= b.count
-        return found, None
+        return WaitingPage(found, None)
 
     def read_tracked(
-        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
-    ) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
-        return [], None
+        self, run: int, group: str | None, after: tuple[float, int] | None, limit: int
+    ) -> TrackedPage:
+        return TrackedPage([], None)
 
-    def next_groups(
-        self, run: int, after: tuple[int, str] | None, most: int
-    ) -> tuple[list[tuple[int, str]], bool]:
-        return [], True
+    def next_groups(self, run: int, after: tuple[int, str] | None, limit: int) -> GroupPage:
+        return GroupPage([], complete=True)
 
-    def due_groups(
-        self, run: int, after: tuple[float, int], due_by: float, most: int
-    ) -> tuple[list[str], tuple[float, int], float | None]:
-        return [], after, None
+    def due_groups(self, run: int, after: tuple[float, int], due_by: float, limit: int) -> DuePage:
+        return DuePage([], after, None)
 
     def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
         return {}
@@ -145,39 +150,35 @@ class NullStore:
     def quota(self, run: int, name: str) -> QuotaCounts:
         return QuotaCounts()
 
-    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
+    def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
         return {}
 
     def find_run(self, key: str) -> int | None:
         return next((run.id for run in self._runs.values() if run.key == key), None)
 
-    def read_outcomes(
-        self, run: int, after: int, most_bytes: int
-    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
+    def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         outcomes = self._outcomes.get(run, [])
         found: list[OutcomeRecord] = []
         bodies: dict[int, bytes] = {}
         for index in range(bisect_right(self._seqs.get(run, []), after), len(outcomes)):
             outcome = outcomes[index]
             found.append(outcome)
-            most_bytes -= len(outcome.results)
+            limit_bytes -= len(outcome.results)
             if outcome.first not in bodies:
                 body = bodies[outcome.first] = self._blocks[outcome.block].body
-                most_bytes -= len(body)
-            if most_bytes <= 0:
+                limit_bytes -= len(body)
+            if limit_bytes <= 0:
                 break
-        return found, bodies
+        return OutcomePage(found, bodies)
 
-    def read_last_outcomes(
-        self, run: int, most: int
-    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        found = self._outcomes.get(run, [])[-most:]
-        return found, {o.first: self._blocks[o.block].body for o in found}
+    def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
+        found = self._outcomes.get(run, [])[-limit:]
+        return OutcomePage(found, {o.first: self._blocks[o.block].body for o in found})
 
     def read_results(
-        self, run: int, after: int, most_bytes: int, dead: bool = False
-    ) -> tuple[list[ResultBlock], int, bool]:
-        return [], after, True
+        self, run: int, after: int, limit_bytes: int, dead: bool = False
+    ) -> ResultPage:
+        return ResultPage([], after, complete=True)
 
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         return None
@@ -188,7 +189,7 @@ class NullStore:
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         return 0
 
-    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
+    def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
         return PruneStep({}, [], after, True)
 
     prune_letters = prune_queue

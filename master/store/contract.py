@@ -1,11 +1,9 @@
-"""Durable state behind a small set of verbs that hand out records, never rows or SQL."""
+"""Durable state behind a small set of verbs. They hand out records, never rows or SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Protocol
-
-from queue_manager.wire.records import ResultBlock
 
 from ..changes import (
     BlockState,
@@ -13,27 +11,35 @@ from ..changes import (
     Delivered,
     GroupRecord,
     LoadedRun,
-    OutcomeRecord,
     Place,
     QuotaCounts,
-    TrackedRecord,
-    WaitingBlock,
 )
-from ..reads import PruneStep, ReadAnswer, ReadRequest, TaskRecord
+from ..reads import (
+    DuePage,
+    GroupPage,
+    OutcomePage,
+    PruneStep,
+    ReadAnswer,
+    ReadRequest,
+    ResultPage,
+    TaskRecord,
+    TrackedPage,
+    WaitingPage,
+)
 
 
 class Store(Protocol):
-    """What the master needs of a store. Used from one thread.
+    """What the master needs of a store. The master uses it from one thread.
 
     The master's loop must not wait for a store that is on another machine. So `commit` and `read`
-    may return an awaitable, which does the work while the loop goes on; every other verb is
-    carried out when it returns. Nobody calls a verb that writes before the awaitable of a commit
-    has ended.
+    may return an awaitable, which does the work while the loop goes on. Every other verb has done
+    its work when it returns. Nobody calls a verb that writes before the awaitable of a commit has
+    ended.
 
     epoch: one more than at the last opening. delivered: how far stock clients have read the queue
-    run's results. next_run, next_block, next_seq: above
-    every number that was ever given, also to what has been forgotten since. workers: ids of those
-    that were connected at the last commit. clock_seen: the newest time that was noted, 0 if none.
+    run's results. next_run, next_block, next_seq: above every number that was ever given, also to
+    what has been forgotten since. workers: ids of the workers that were connected at the last
+    commit. clock_seen: the newest time that was noted, 0 if there is none.
     """
 
     epoch: int
@@ -47,108 +53,83 @@ class Store(Protocol):
     # --- the state ---
 
     def load(self) -> list[LoadedRun]:
-        """The runs that somebody has something to do for, the queue run first.
+        """The runs for which there is something to do, the queue run first.
 
-        Those that are active, and ended ones whose `collected` is below NOBODY_COLLECTS. The queue
-        run is made at the first opening. Takes no longer for many tasks or ended runs.
+        These are the active runs, and ended runs whose collect cursor is not closed. The first
+        opening makes the queue run. Many tasks or many ended runs don't make loading slower.
         """
 
     def load_run(self, run: int) -> LoadedRun | None:
-        """One run as it stands, also when it was pruned; None when there is none, or no more."""
+        """One run as it stands, also if it was pruned. None: there is no such run any more."""
 
-    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
-        """So many ended runs with numbers below `before`, newest first, without pruned ones."""
+    def ended_runs(self, before: int, limit: int) -> list[LoadedRun]:
+        """Ended runs with numbers below `before`, the newest first, without pruned ones."""
 
     def count_ended(self, before: int) -> int:
-        """How many ended runs there are with numbers below `before`, without pruned ones."""
+        """How many ended runs have numbers below `before`, without pruned ones."""
 
-    def old_runs(self, ended_by: float, most: int) -> list[int]:
-        """So many runs, oldest end first, that had ended by then and nobody collects any more.
+    def old_runs(self, ended_by: float, limit: int) -> list[int]:
+        """Runs that had ended by then and that nobody collects any more, the oldest end first.
 
-        ended_by: UTC epoch in seconds. Pruned ones are not among them.
+        ended_by: UTC epoch in seconds. Pruned runs are not among them.
         """
 
     def commit(self, changes: Changes) -> Awaitable[None] | None:
         """Make changes durable in one transaction.
 
         They are on disk when this returns None, or else when what it returns has been awaited.
-        Nobody changes them before that. `revived` counts before `strays` do. Raises StoreError,
-        at once or when awaited, with nothing of them kept, when that is not possible.
+        Nobody changes them before that. `revived` takes effect before `tracked` does.
+
+        Raises StoreError, at once or when awaited, and keeps nothing of the changes then.
         """
 
     def read(self, request: ReadRequest) -> ReadAnswer | Awaitable[ReadAnswer]:
         """Read all that a turn needs, in few statements, however much it asks for.
 
-        Raises StoreError, at once or when awaited, when any of it can't be read. Whoever must know
-        which part it is asks again for each by itself.
+        Raises StoreError, at once or when awaited, if any part of it can't be read. Whoever must
+        know which part asks again for each part by itself.
         """
 
     # --- what waits ---
 
     def read_waiting(
         self, run: int, group: str | None, after: Place | None, tasks: int
-    ) -> tuple[list[WaitingBlock], Place | None]:
-        """Blocks of a group (None: of tasks without one) that have waiting tasks.
+    ) -> WaitingPage:
+        """Blocks of a group that have waiting tasks, until they hold so many tasks.
 
-        In the order of their places, those behind `after` (None: from the first on), until so many
-        tasks are found. Returns also the place of the last block that was looked at, None when
-        there is nothing behind what is returned.
+        group: None means the tasks without a group. after: the page begins behind this place, or
+        with the first block if it is None.
         """
 
     def read_tracked(
-        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
-    ) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
-        """Strays of a group that wait, in the order of (due_at, task), behind `after`.
+        self, run: int, group: str | None, after: tuple[float, int] | None, limit: int
+    ) -> TrackedPage:
+        """Tracked tasks of a group that wait, without evidence, behind `after` as (due_at, task).
 
-        group: None is the tasks without one. Without evidence. Returns also (due_at, task) of the
-        last one, None when there is nothing behind what is returned.
+        group: None means the tasks without a group.
         """
 
-    def next_groups(
-        self, run: int, after: tuple[int, str] | None, most: int
-    ) -> tuple[list[tuple[int, str]], bool]:
-        """So many groups with blocks that may have waiting tasks, as (priority, group).
+    def next_groups(self, run: int, after: tuple[int, str] | None, limit: int) -> GroupPage:
+        """Groups with blocks that may have waiting tasks, behind `after` as (priority, group).
 
-        The highest priority first, within it by name; those behind `after`. One that waits in
-        several priorities comes in each. True: there is nothing behind them.
+        The highest priority comes first, and within it the groups by name. A group that waits in
+        several priorities comes in each of them.
         """
 
-    def due_groups(
-        self, run: int, after: tuple[float, int], due_by: float, most: int
-    ) -> tuple[list[str], tuple[float, int], float | None]:
-        """Groups of so many strays whose delay is over by then, behind `after`, as (due_at, task).
+    def due_groups(self, run: int, after: tuple[float, int], due_by: float, limit: int) -> DuePage:
+        """Groups of tracked tasks whose delay is over by `due_by`, of at most `limit` tasks.
 
-        Returns also the place of the last of these strays, and when the one behind it is due; None:
-        there is none.
+        after: the page begins behind this (due_at, task).
         """
 
     def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
-        """What these groups of a run have of their own (None: all), also pauses that are over."""
-
-    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
-        """Note how far the monotonic clock is behind the wall clock, in this boot of the machine.
-
-        boot: a number that no other boot has; 0 is unknown. If the wall clock was set since this
-        was noted last, in the same boot, the times at which delays end move along, of groups too.
-        wall: the time of this start (UTC epoch, s): the runs that began or ended since the start
-        before it, by a clock that was set meanwhile, have the times of the clock as it is now, in
-        another boot by what `note_clock` noted.
-        """
-
-    def note_clock(self, wall: float, off_s: float) -> None:
-        """Note the newest time that was recorded, and how far the machine's clock is before it.
-
-        wall: UTC epoch in seconds as it goes on from the start, whatever the clock was set to.
-        """
-
-    def cap_delays(self, wall: float) -> None:
-        """No stray or group waits longer than its delay from `wall` on: the clock may be set."""
+        """What these groups of a run have of their own, also pauses that are over. None: all."""
 
     def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
-        """How tasks of blocks stand: of those blocks that there are, by the block's number.
+        """How the tasks of blocks stand, by the number of the block, of those that exist.
 
-        parts: of each block the first position, and the one behind the last. It takes no longer
-        for what is beside them.
+        parts: of each block the first position, and the one behind the last. What is beside these
+        parts doesn't make reading slower.
         """
 
     def read_body(self, block: int) -> bytes:
@@ -160,63 +141,76 @@ class Store(Protocol):
     def quota(self, run: int, name: str) -> QuotaCounts:
         """What one quota of a run has counted."""
 
-    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
-        """What the quotas of a run have counted, so many of them at most, in the order of names."""
+    def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
+        """What the first quotas of a run have counted, in the order of their names."""
 
     def find_run(self, key: str) -> int | None:
-        """The run with this key, also when it was pruned."""
+        """The run with this key, also if it was pruned."""
+
+    # --- the clock ---
+
+    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
+        """Note how far the monotonic clock is behind the wall clock, in this boot of the machine.
+
+        boot: a number that no other boot has; 0 means unknown. If the wall clock was set since
+        this was noted last, in the same boot, the ends of delays move along, also of groups.
+        wall: the time of this start (UTC epoch, s). Runs that began or ended since the start
+        before it may have times of a clock that was set meanwhile. They get the times of the
+        clock as it is now. In another boot, what `note_clock` noted says by how much.
+        """
+
+    def note_clock(self, wall: float, off_s: float) -> None:
+        """Note the newest time that was recorded, and how far the machine's clock is before it.
+
+        wall: UTC epoch in seconds as it goes on from the start, whatever the clock was set to.
+        """
+
+    def cap_delays(self, wall: float) -> None:
+        """Let no task or group wait longer than its delay from `wall` on: the clock may be set."""
 
     # --- what has ended ---
 
-    def read_outcomes(
-        self, run: int, after: int, most_bytes: int
-    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        """Outcomes behind sequence number `after`, oldest first, about so many bytes of them.
+    def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
+        """Outcomes behind the sequence number `after`, about so many bytes of them."""
 
-        Returns also the payloads of their blocks, by the number of each block's first task.
-        """
-
-    def read_last_outcomes(
-        self, run: int, most: int
-    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        """The newest outcomes, oldest of them first, and payloads as in `read_outcomes`."""
+    def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
+        """The newest outcomes."""
 
     def read_results(
-        self, run: int, after: int, most_bytes: int, dead: bool = False
-    ) -> tuple[list[ResultBlock], int, bool]:
-        """Ended tasks in task order behind the place `after`, and the place of the last of them.
+        self, run: int, after: int, limit_bytes: int, dead: bool = False
+    ) -> ResultPage:
+        """Ended tasks in the order of tasks, behind the place `after`.
 
-        0 is before the first; what other places mean is the store's own business. A page ends
-        within a block where that has many large results. dead: the dead letters only. The last of
-        the three tells whether there is nothing behind it.
+        Place 0 is before the first; what other places mean is the store's own business. A page
+        ends within a block if the block has many large results. dead: the dead letters only.
         """
 
     def read_task(self, run: int, task: int) -> TaskRecord | None:
-        """All that there is of one task; None when there is no such task."""
+        """All that there is of one task. None: there is no such task."""
 
     # --- what goes ---
 
     def drop_some(self, rows: int) -> bool:
-        """Delete about so many rows of runs that were forgotten or pruned; False: none is left."""
+        """Delete about so many rows of runs that were forgotten or pruned. False: none is left."""
 
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         """Note that results up to `seq` are there at a time (UTC epoch in seconds).
 
-        Returns up to which sequence number they are older than `keep_s`; 0 for none.
+        Returns up to which sequence number results are older than `keep_s`, 0 if none are.
         """
 
-    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
+    def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
         """Look at about so many outcomes of the queue run behind `after` and up to `seq`.
 
         Their blocks are deleted, with results, dead letters and keys, where all tasks have ended
-        and nothing of it is younger: no outcome above `seq`, no death after `died_by` (UTC epoch).
+        and nothing is younger: no outcome above `seq`, no death after `died_by` (UTC epoch).
         """
 
-    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
-        """As `prune_queue` of about so many blocks behind the number `after` with dead letters."""
+    def prune_letters(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
+        """Do the same for about so many blocks with dead letters, behind the number `after`."""
 
     def shrink(self, pages: int) -> bool:
-        """Give about so many free pages back to the disk; False: there was none to give."""
+        """Give about so many free pages back to the disk. False: there was none to give."""
 
     def close(self) -> None:
         """Give up the store, for another master to open."""

@@ -32,22 +32,22 @@ def mark(db: sqlite3.Connection, at: float, seq: int, keep_s: float) -> int:
 
 
 def prune_results(
-    db: sqlite3.Connection, seq: int, died_by: float, after: int, most: int
+    db: sqlite3.Connection, seq: int, died_by: float, after: int, limit: int
 ) -> PruneStep:
     """As `Store.prune_queue`, in the transaction that is open."""
     rows = db.execute(
         f"SELECT seq, block, {READABLE} FROM outcomes"
         " WHERE run = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-        (QUEUE_RUN, after, seq, most),
+        (QUEUE_RUN, after, seq, limit),
     ).fetchall()
     loose = {number: count for number, block, count in rows if not block}
     blocks = {block for _, block, _ in rows if block}
     last = rows[-1][0] if rows else after
-    return _prune(db, blocks, loose, seq, died_by, (last, len(rows) < most))
+    return _prune(db, blocks, loose, seq, died_by, (last, len(rows) < limit))
 
 
 def prune_letters(
-    db: sqlite3.Connection, seq: int, died_by: float, after: int, most: int
+    db: sqlite3.Connection, seq: int, died_by: float, after: int, limit: int
 ) -> PruneStep:
     """As `Store.prune_letters`, in the transaction that is open."""
     blocks = [
@@ -55,11 +55,11 @@ def prune_letters(
         for (block,) in db.execute(
             "SELECT DISTINCT block FROM strays WHERE run = ? AND state = 'dead' AND block > ?"
             " ORDER BY block LIMIT ?",
-            (QUEUE_RUN, after, most),
+            (QUEUE_RUN, after, limit),
         )
     ]
     last = blocks[-1] if blocks else after
-    return _prune(db, blocks, {}, seq, died_by, (last, len(blocks) < most))
+    return _prune(db, blocks, {}, seq, died_by, (last, len(blocks) < limit))
 
 
 def _prune(

@@ -10,7 +10,7 @@ import sqlite3
 
 from ...changes import QUEUE_RUN
 from .rows import get_meta, insert, one, set_meta
-from .waiting import ACTIVE
+from .waiting import active_runs
 
 LEAST_SET_S = 1.0
 """A clock that drifts by less is not one that was set."""
@@ -54,7 +54,7 @@ def note_clock(db: sqlite3.Connection, wall: float, off_s: float) -> None:
 
 
 def _move_delays(db: sqlite3.Connection, set_s: float) -> None:
-    for (run,) in db.execute(ACTIVE).fetchall():
+    for run in active_runs(db):
         db.execute(
             "UPDATE strays SET due_at = due_at + ? WHERE run = ? AND state = 'waiting'",
             (set_s, run),

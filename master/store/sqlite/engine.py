@@ -14,23 +14,24 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from queue_manager.errors import StoreError, UnstorableError
-from queue_manager.wire.records import ResultBlock
 
-from ...changes import (
-    BlockState,
-    Changes,
-    GroupRecord,
-    LoadedRun,
-    OutcomeRecord,
-    Place,
-    QuotaCounts,
-    TrackedRecord,
-    WaitingBlock,
+from ...changes import BlockState, Changes, GroupRecord, LoadedRun, Place, QuotaCounts, RunState
+from ...reads import (
+    DuePage,
+    GroupPage,
+    OutcomePage,
+    PruneStep,
+    ReadAnswer,
+    ReadRequest,
+    ResultPage,
+    TaskRecord,
+    TrackedPage,
+    WaitingPage,
 )
-from ...reads import PruneStep, ReadAnswer, ReadRequest, TaskRecord
-from . import ageing, clock, dropping, loading, reading, results, waiting
+from . import ageing, block_states, clock, dropping, groups, loading, reading, results, waiting
 from .dropping import NUMBERS, next_number
 from .file import lock, open_database
+from .groups import own_groups
 from .keys import Keys, Step
 from .rows import get_meta, set_meta
 from .writing import read_delivered, write
@@ -114,16 +115,16 @@ class SqliteStore:
         return loading.load_run(self._db, run)
 
     @_reads
-    def ended_runs(self, before: int, most: int) -> list[LoadedRun]:
-        return loading.ended_runs(self._db, before, most)
+    def ended_runs(self, before: int, limit: int) -> list[LoadedRun]:
+        return loading.ended_runs(self._db, before, limit)
 
     @_reads
     def count_ended(self, before: int) -> int:
         return loading.count_ended(self._db, before)
 
     @_reads
-    def old_runs(self, ended_by: float, most: int) -> list[int]:
-        return loading.old_runs(self._db, ended_by, most)
+    def old_runs(self, ended_by: float, limit: int) -> list[int]:
+        return loading.old_runs(self._db, ended_by, limit)
 
     def commit(self, changes: Changes) -> None:
         touched = self._touched.union(
@@ -132,7 +133,7 @@ class SqliteStore:
         )
         is_due = len(touched) >= _CLOSE_AT
         step = self._write(changes, touched if is_due else set())
-        pruned = {run.id for run in changes.runs.values() if run.state == "pruned"}
+        pruned = {run.id for run in changes.runs.values() if run.state is RunState.PRUNED}
         self._touched = set() if is_due else touched
         try:
             if step is None:
@@ -184,32 +185,28 @@ class SqliteStore:
     @_reads
     def read_waiting(
         self, run: int, group: str | None, after: Place | None, tasks: int
-    ) -> tuple[list[WaitingBlock], Place | None]:
-        found, last, ended = waiting.read_waiting(self._db, run, group, after, tasks)
+    ) -> WaitingPage:
+        page, ended = waiting.read_waiting(self._db, run, group, after, tasks)
         self._touched.update(ended)
-        return found, last
+        return page
 
     @_reads
     def read_tracked(
-        self, run: int, group: str | None, after: tuple[float, int] | None, most: int
-    ) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
-        return waiting.read_tracked(self._db, run, group, after, most)
+        self, run: int, group: str | None, after: tuple[float, int] | None, limit: int
+    ) -> TrackedPage:
+        return waiting.read_tracked(self._db, run, group, after, limit)
 
     @_reads
-    def next_groups(
-        self, run: int, after: tuple[int, str] | None, most: int
-    ) -> tuple[list[tuple[int, str]], bool]:
-        return waiting.next_groups(self._db, run, after, most)
+    def next_groups(self, run: int, after: tuple[int, str] | None, limit: int) -> GroupPage:
+        return waiting.next_groups(self._db, run, after, limit)
 
     @_reads
-    def due_groups(
-        self, run: int, after: tuple[float, int], due_by: float, most: int
-    ) -> tuple[list[str], tuple[float, int], float | None]:
-        return waiting.due_groups(self._db, run, after, due_by, most)
+    def due_groups(self, run: int, after: tuple[float, int], due_by: float, limit: int) -> DuePage:
+        return waiting.due_groups(self._db, run, after, due_by, limit)
 
     @_reads
     def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
-        return waiting.own_groups(self._db, run, groups)
+        return own_groups(self._db, run, groups)
 
     def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
         with self._transaction():
@@ -225,7 +222,7 @@ class SqliteStore:
 
     @_reads
     def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
-        return waiting.read_blocks(self._db, parts)
+        return block_states.read_blocks(self._db, parts)
 
     @_reads
     def read_body(self, block: int) -> bytes:
@@ -237,36 +234,31 @@ class SqliteStore:
 
     @_reads
     def quota(self, run: int, name: str) -> QuotaCounts:
-        return waiting.quota(self._db, run, name)
+        return groups.quota(self._db, run, name)
 
     @_reads
-    def quotas(self, run: int, most: int) -> dict[str, QuotaCounts]:
-        return waiting.quotas(self._db, run, most)
+    def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
+        return groups.quotas(self._db, run, limit)
 
     @_reads
     def find_run(self, key: str) -> int | None:
-        row = self._db.execute("SELECT id FROM runs WHERE key = ?", (key,)).fetchone()
-        return None if row is None else row[0]
+        return loading.find_run(self._db, key)
 
     # --- what has ended ---
 
     @_reads
-    def read_outcomes(
-        self, run: int, after: int, most_bytes: int
-    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        return results.read_outcomes(self._db, run, after, most_bytes)
+    def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
+        return results.read_outcomes(self._db, run, after, limit_bytes)
 
     @_reads
-    def read_last_outcomes(
-        self, run: int, most: int
-    ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        return results.read_last_outcomes(self._db, run, most)
+    def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
+        return results.read_last_outcomes(self._db, run, limit)
 
     @_reads
     def read_results(
-        self, run: int, after: int, most_bytes: int, dead: bool = False
-    ) -> tuple[list[ResultBlock], int, bool]:
-        return results.read_results(self._db, run, after, most_bytes, dead)
+        self, run: int, after: int, limit_bytes: int, dead: bool = False
+    ) -> ResultPage:
+        return results.read_results(self._db, run, after, limit_bytes, dead)
 
     @_reads
     def read_task(self, run: int, task: int) -> TaskRecord | None:
@@ -282,13 +274,13 @@ class SqliteStore:
         with self._transaction():
             return ageing.mark(self._db, at, seq, keep_s)
 
-    def prune_queue(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
+    def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
         with self._transaction():
-            return ageing.prune_results(self._db, seq, died_by, after, most)
+            return ageing.prune_results(self._db, seq, died_by, after, limit)
 
-    def prune_letters(self, seq: int, died_by: float, after: int, most: int) -> PruneStep:
+    def prune_letters(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
         with self._transaction():
-            return ageing.prune_letters(self._db, seq, died_by, after, most)
+            return ageing.prune_letters(self._db, seq, died_by, after, limit)
 
     def shrink(self, pages: int) -> bool:
         try:

@@ -1,81 +1,58 @@
-"""What waits: blocks in the order of their places, strays in the order of their delays."""
+"""What waits: blocks in the order of their places, tracked tasks in the order of their delays."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Any
 
-from msgspec.structs import replace
-
-from queue_manager.ranges import Ranges, without
 from queue_manager.wire.records import NOBODY_COLLECTS
 
-from ...changes import BlockState, GroupRecord, Place, QuotaCounts, TrackedRecord, WaitingBlock
-from .rows import look_up
-from .tables import OWN_GROUPS, QUOTAS, TRACKED
+from ...changes import Place, WaitingBlock
+from ...reads import DuePage, GroupPage, TrackedPage, WaitingPage
+from .tables import TRACKED
 
-# Strays of ended runs wait for nothing; there may be a hundred thousand such runs.
-ACTIVE = (
+# Tracked tasks of ended runs wait for nothing, and there may be a hundred thousand such runs. The
+# condition is that of the index `runs_open`.
+_ACTIVE = (
     "SELECT id FROM runs WHERE state = 'active'"
     f" AND (state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
 )
-_TEXTS = ("evidence", "printed")
-"""What is long and not needed of a task that waits."""
-_STRAY_COLUMNS = TRACKED.select(without=_TEXTS)
+TEXTS = ("evidence", "printed")
+"""The columns of a tracked task that are long, and not needed while it waits."""
+_TRACKED_COLUMNS = TRACKED.select(without=TEXTS)
 
-_BLOCK_ROWS = """
-SELECT b.id, run, first, count, priority, grp,
-    EXISTS (SELECT 1 FROM outcomes WHERE block = b.id)
-    OR EXISTS (SELECT 1 FROM strays WHERE block = b.id)
-FROM json_each(?1) w CROSS JOIN blocks b ON b.id = w.value
-"""
-"""The last column: whether something of it has left the plain way or ended. Of very many blocks
-nothing has, and their rows are all that is read of them."""
-_WANTED = """
-WITH wanted (block, low, high) AS (
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
-    FROM json_each(?1)
-)"""
-_ENDED_ROWS = f"""{_WANTED}
-SELECT o.block, o.start, o.stop FROM wanted w JOIN outcomes o
-    ON o.block = w.block AND o.start < w.high AND o.stop > w.low
-UNION ALL
-SELECT s.block, s.position, s.position + 1 FROM wanted w JOIN strays s
-    ON s.block = w.block AND s.position >= w.low AND s.position < w.high
-"""
-_STRAY_ROWS = f"""{_WANTED}
-SELECT {TRACKED.select("s", _TEXTS)} FROM wanted w JOIN strays s
-    ON s.block = w.block AND s.position >= w.low AND s.position < w.high
-    WHERE state = 'waiting'
-"""
+
+def active_runs(db: sqlite3.Connection) -> list[int]:
+    """The numbers of the active runs."""
+    return [run for (run,) in db.execute(_ACTIVE)]
 
 
 def read_waiting(
     db: sqlite3.Connection, run: int, group: str | None, after: Place | None, tasks: int
-) -> tuple[list[WaitingBlock], Place | None, list[int]]:
-    """As `Store.read_waiting`; also the blocks that were looked at in vain."""
-    found: list[WaitingBlock] = []
+) -> tuple[WaitingPage, list[int]]:
+    """As `Store.read_waiting`; also the blocks of which nothing waits any more."""
+    blocks: list[WaitingBlock] = []
     ended: list[int] = []
     count = 0
     for block, first, size, priority, is_touched in _open_blocks(db, run, group, after):
         ranges = waiting_ranges(db, block, size) if is_touched else [(0, size)]
         if not ranges:
             ended.append(block)
-        elif found and count >= tasks:
-            return found, Place(found[-1].priority, found[-1].id), ended
+        elif blocks and count >= tasks:
+            return WaitingPage(blocks, Place(blocks[-1].priority, blocks[-1].id)), ended
         else:
-            found.append(WaitingBlock(block, first, priority, ranges))
+            blocks.append(WaitingBlock(block, first, priority, ranges))
             count += sum(stop - start for start, stop in ranges)
-    return found, None, ended
+    return WaitingPage(blocks, None), ended
 
 
 def _open_blocks(
     db: sqlite3.Connection, run: int, group: str | None, after: Place | None
 ) -> Iterator[tuple[Any, ...]]:
-    """Those of the same priority behind `after`, then those of lower ones."""
+    """The open blocks of the same priority behind `after`, then those of lower priorities."""
     query = (
         "SELECT id, first, count, priority,"
         " EXISTS (SELECT 1 FROM outcomes WHERE block = b.id)"
@@ -94,7 +71,7 @@ def _open_blocks(
 
 
 def waiting_ranges(db: sqlite3.Connection, block: int, count: int) -> list[tuple[int, int]]:
-    """The ranges of a block that neither ended nor strayed."""
+    """The ranges of a block whose tasks neither ended nor are tracked."""
     ended = db.execute(
         "SELECT start, stop FROM outcomes WHERE block = ?1"
         " UNION SELECT position, position + 1 FROM strays WHERE block = ?1"
@@ -111,7 +88,7 @@ def waiting_ranges(db: sqlite3.Connection, block: int, count: int) -> list[tuple
     return ranges
 
 
-# A stray that has an outcome, too, is counted once. Outcomes of a block don't overlap.
+# A tracked task that has an outcome, too, is counted once. Outcomes of a block don't overlap.
 CLOSE = (
     "UPDATE blocks SET open = 0 WHERE open = 1"
     " AND count <= (SELECT TOTAL(stop - start) FROM outcomes WHERE block = blocks.id)"
@@ -119,12 +96,12 @@ CLOSE = (
     "  COALESCE((SELECT stop FROM outcomes WHERE block = s.block AND start <= s.position"
     "   ORDER BY start DESC LIMIT 1), 0))"
 )
-"""Take blocks that have no task left on the plain way out of what waits."""
+"""Take blocks all of whose tasks have ended or are tracked out of what waits."""
 
 
 def close_blocks(db: sqlite3.Connection, blocks: Collection[int]) -> None:
-    """Look which of these have no task left on the plain way, in the transaction that is open."""
-    # One text, however many there are: it is compiled once.
+    """Close those of these blocks of which nothing waits, in the transaction that is open."""
+    # One text, however many blocks there are: SQLite compiles it once.
     db.execute(f"{CLOSE} AND id IN (SELECT value FROM json_each(?))", (json.dumps(list(blocks)),))
 
 
@@ -133,17 +110,17 @@ def read_tracked(
     run: int,
     group: str | None,
     after: tuple[float, int] | None,
-    most: int,
-) -> tuple[list[TrackedRecord], tuple[float, int] | None]:
+    limit: int,
+) -> TrackedPage:
     """As `Store.read_tracked`."""
     rows = db.execute(
-        f"SELECT {_STRAY_COLUMNS} FROM strays WHERE run = ? AND grp IS ? AND state = 'waiting'"
+        f"SELECT {_TRACKED_COLUMNS} FROM strays WHERE run = ? AND grp IS ? AND state = 'waiting'"
         " AND (due_at, task) > (?, ?) ORDER BY due_at, task LIMIT ?",
-        (run, group, *(after or (float("-inf"), 0)), most + 1),
+        (run, group, *(after or (float("-inf"), 0)), limit + 1),
     ).fetchall()
-    found = [TRACKED.load(row) for row in rows[:most]]
-    more = len(rows) > most and bool(found)
-    return found, (found[-1].due_at, found[-1].task) if more else None
+    tasks = [TRACKED.load(row) for row in rows[:limit]]
+    has_more = len(rows) > limit and bool(tasks)
+    return TrackedPage(tasks, (tasks[-1].due_at, tasks[-1].task) if has_more else None)
 
 
 _GROUP_OF = (
@@ -153,12 +130,12 @@ _GROUP_OF = (
 
 
 def next_groups(
-    db: sqlite3.Connection, run: int, after: tuple[int, str] | None, most: int
-) -> tuple[list[tuple[int, str]], bool]:
+    db: sqlite3.Connection, run: int, after: tuple[int, str] | None, limit: int
+) -> GroupPage:
     """As `Store.next_groups`: one step down an index for each, however many tasks it has."""
-    found: list[tuple[int, str]] = []
+    groups: list[tuple[int, str]] = []
     place = after
-    while len(found) < most:
+    while len(groups) < limit:
         row: tuple[int, str] | None = None
         if place is not None:
             same = f"{_GROUP_OF} priority = ? AND grp > ? ORDER BY grp LIMIT 1"
@@ -170,60 +147,31 @@ def next_groups(
                 f"{_GROUP_OF} priority {compare} ? ORDER BY priority DESC, grp LIMIT 1", below
             ).fetchone()
         if row is None:
-            return found, True
+            return GroupPage(groups, complete=True)
         place = row[0], row[1]
-        found.append(place)
-    return found, False
+        groups.append(place)
+    return GroupPage(groups, complete=False)
 
 
 def due_groups(
-    db: sqlite3.Connection, run: int, after: tuple[float, int], due_by: float, most: int
-) -> tuple[list[str], tuple[float, int], float | None]:
+    db: sqlite3.Connection, run: int, after: tuple[float, int], due_by: float, limit: int
+) -> DuePage:
     """As `Store.due_groups`."""
     rows = db.execute(
         "SELECT due_at, task, grp FROM strays INDEXED BY strays_due WHERE run = ?"
         " AND state = 'waiting' AND grp IS NOT NULL AND (due_at, task) > (?, ?)"
         " ORDER BY due_at, task LIMIT ?",
-        (run, *after, most + 1),
+        (run, *after, limit + 1),
     ).fetchall()
-    due = [row for row in rows[:most] if row[0] <= due_by]
-    last = (due[-1][0], due[-1][1]) if due else after
-    return [row[2] for row in due], last, rows[len(due)][0] if len(due) < len(rows) else None
-
-
-def quota(db: sqlite3.Connection, run: int, name: str) -> QuotaCounts:
-    """As `Store.quota`."""
-    query = f"SELECT {QUOTAS.columns} FROM quotas WHERE run = ? AND name = ?"
-    row = db.execute(query, (run, name)).fetchone()
-    return QuotaCounts() if row is None else QUOTAS.load(row)
-
-
-def quotas(db: sqlite3.Connection, run: int, most: int) -> dict[str, QuotaCounts]:
-    """As `Store.quotas`."""
-    rows = db.execute(
-        f"SELECT name, {QUOTAS.columns} FROM quotas WHERE run = ? ORDER BY name LIMIT ?",
-        (run, most),
-    )
-    return {name: QUOTAS.load(counts) for name, *counts in rows}
-
-
-_OWN = f"SELECT grp, {OWN_GROUPS.columns} FROM own_groups WHERE run = ?"
-
-
-def own_groups(
-    db: sqlite3.Connection, run: int, groups: Collection[str] | None = None, most: int = -1
-) -> dict[str, GroupRecord]:
-    """As `Store.own_groups`; so many of them at most, -1: all."""
-    if groups is None:
-        rows: Iterator[tuple[Any, ...]] = db.execute(f"{_OWN} LIMIT ?", (run, most))
-    else:  # not as JSON, where a name ends at its first NUL
-        rows = look_up(db, f"{_OWN} AND grp IN ({{}})", [(group,) for group in groups], (run,))
-    return {group: OWN_GROUPS.load(own) for group, *own in rows}
+    due = [row for row in rows[:limit] if row[0] <= due_by]
+    place = (due[-1][0], due[-1][1]) if due else after
+    next_due_at = rows[len(due)][0] if len(due) < len(rows) else None
+    return DuePage([row[2] for row in due], place, next_due_at)
 
 
 def cap_delays(db: sqlite3.Connection, wall: float) -> None:
     """As `Store.cap_delays`, in the transaction that is open."""
-    for (run,) in db.execute(ACTIVE).fetchall():
+    for run in active_runs(db):
         db.execute(
             "UPDATE strays SET due_at = ?1 + delay_s WHERE run = ?2 AND state = 'waiting'"
             " AND due_at > ?1 AND due_at > ?1 + delay_s",
@@ -231,41 +179,3 @@ def cap_delays(db: sqlite3.Connection, wall: float) -> None:
         )
     db.execute("DELETE FROM own_groups WHERE every_s IS NULL AND due_at <= ?", (wall,))
     db.execute("UPDATE own_groups SET due_at = ?1 + delay_s WHERE due_at > ?1 + delay_s", (wall,))
-
-
-def read_blocks(
-    db: sqlite3.Connection, parts: Mapping[int, tuple[int, int]]
-) -> dict[int, BlockState]:
-    """As `Store.read_blocks`: three statements, however many they are."""
-    most = 2**62  # numbers that no block and no position has are none that SQL takes
-    wanted = sorted(block for block, (low, _) in parts.items() if 0 < block < most and low < most)
-    found: dict[int, BlockState] = {}
-    touched: list[tuple[int, int, int]] = []
-    for block, run, first, count, priority, group, is_touched in db.execute(
-        _BLOCK_ROWS, (json.dumps(wanted),)
-    ):
-        low, high = parts[block]
-        part = (max(0, low), min(high, count))
-        waiting = [part] if part[0] < part[1] else []
-        found[block] = BlockState(block, run, first, count, priority, group, waiting, [])
-        if is_touched and waiting:
-            touched.append((block, *part))
-    if touched:
-        _take_out_touched(db, found, touched)
-    return found
-
-
-def _take_out_touched(
-    db: sqlite3.Connection, found: dict[int, BlockState], parts: list[tuple[int, int, int]]
-) -> None:
-    """What of these parts of blocks has ended does not wait, what has strayed does so by itself."""
-    some = json.dumps(parts)
-    ended: dict[int, Ranges] = {}
-    for block, start, stop in db.execute(_ENDED_ROWS, (some,)):
-        ended.setdefault(block, []).append((start, stop))
-    for block, ranges in ended.items():
-        state = found[block]
-        found[block] = replace(state, waiting=without(state.waiting, ranges))
-    strays = [TRACKED.load(row) for row in db.execute(_STRAY_ROWS, (some,))]
-    for stray in sorted(strays, key=lambda stray: stray.position):
-        found[stray.block].tracked.append(stray)

@@ -6,7 +6,7 @@ import sqlite3
 
 import msgspec
 
-from ...changes import QUEUE_RUN, Changes, Delivered
+from ...changes import QUEUE_RUN, Changes, Delivered, RunState
 from .dropping import drop_later, forget
 from .results import count_results
 from .rows import get_meta, insert, one, set_meta
@@ -81,7 +81,7 @@ def _write_runs(db: sqlite3.Connection, changes: Changes) -> None:
     RUNS.insert(db, runs, end=_REPLACE_RUN)
     for run, counts in changes.counts.items():
         db.execute(_SET_COUNTS, (*COUNTS.row(counts), run))
-    drop_later(db, [run.id for run in runs if run.state == "pruned"])
+    drop_later(db, [run.id for run in runs if run.state is RunState.PRUNED])
 
 
 def _write_workers(db: sqlite3.Connection, workers: dict[str, bool]) -> None:
