@@ -8,7 +8,7 @@ from queue_manager.ranges import Ranges
 
 from .lane import Lane
 from .run import Run
-from .strays import Stray
+from .tracked import Tracked
 
 
 @dataclass(slots=True, eq=False)
@@ -16,8 +16,9 @@ class Session:
     """Who may hold leases. wanted: leases that it would take now; free: of these start at once.
 
     stock: a client of the standard library, one task at a time. worker: the id of a worker's
-    process, name: as people call it. tags: what its runs may need. alone: the lease of a task that
-    should have no neighbours, 0 if it never had one; alone_until: so long at most (monotonic).
+    process, name: as people call it. tags: what its runs may need. exclusive: the lease of a task
+    in quarantine, which has no neighbours, 0 if it never had one; exclusive_until: until then at
+    most (monotonic).
     """
 
     id: int
@@ -29,13 +30,13 @@ class Session:
     free: int = 0
     lacks: dict[str, str] = field(default_factory=dict)
     leases: dict[int, Lease] = field(default_factory=dict)
-    alone: int = 0
-    alone_until: float = 0.0
+    exclusive: int = 0
+    exclusive_until: float = 0.0
     tags: frozenset[str] = frozenset()
 
-    def is_alone(self, now: float) -> bool:
+    def is_exclusive(self, now: float) -> bool:
         """Whether it gets nothing beside the task that it holds."""
-        return now < self.alone_until and self.alone in self.leases
+        return now < self.exclusive_until and self.exclusive in self.leases
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +55,7 @@ class Lease:
     first: int
     open: list[tuple[int, int]]
     priority: int
-    stray: Stray | None
+    tracked: Tracked | None
     since: float
     paused_from: float = 0.0
     paused_to: float = 0.0

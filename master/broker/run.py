@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 from queue_manager.wire.records import BLOCK_TASKS, RunOptions
 
 from ..changes import CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
-from .lane import Groups, Lane
-from .strays import Stray
+from .groups import Groups
+from .lane import Lane
+from .tracked import Tracked
 from .window import Range
 
 if TYPE_CHECKING:
     from .lease import BlockLeases
 
 AIM_S = 0.075
-"""A lease should last about that long: 50 to 100 ms of work."""
+"""How long a lease should last, about: 50 to 100 ms of work."""
 
 LEAST_S = 0.001
-"""A fair share that takes less than that costs more to hand out than to work on."""
+"""A share of tasks that takes less than that costs more to hand out than to work on."""
 
 _LEAST_TASKS = 64
 _GROWTH = 4
@@ -32,10 +33,10 @@ class Run:
     """One execution of a job, as the broker knows it.
 
     tasks, done, dead, leased, cancelled: counts of tasks. staged: those that are not on disk yet.
-    strays: those that left the plain way and wait or are leased; strays_out: the leased ones.
+    tracked: tracked tasks that wait or are leased; tracked_leased: the leased ones of them.
     last_seq: newest outcome on disk. pruned: dead letters of the queue run that are gone.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
-    leases: of its tasks, by block: who looks for some must not look at all of them.
+    leases: of its tasks, by block, so that those of one block are found at once.
     """
 
     id: int
@@ -58,8 +59,8 @@ class Run:
     cancelled: int = 0
     leased: int = 0
     staged: int = 0
-    strays: int = 0
-    strays_out: int = 0
+    tracked: int = 0
+    tracked_leased: int = 0
     last_seq: int = 0
     pruned: int = 0
     lane: Lane = field(default_factory=Lane)
@@ -73,7 +74,7 @@ class Run:
             self.groups = Groups(self.options.per_group)
 
     def saved(self) -> Callable[[], None]:
-        """What restores all that a turn changes of it, but how far collecting has come."""
+        """Returns what restores all that a turn changes, but how far collecting has come."""
         return partial(
             self._restore,
             self.state,
@@ -88,8 +89,8 @@ class Run:
             self.cancelled,
             self.leased,
             self.staged,
-            self.strays,
-            self.strays_out,
+            self.tracked,
+            self.tracked_leased,
         )
 
     def _restore(
@@ -106,15 +107,15 @@ class Run:
         cancelled: int,
         leased: int,
         staged: int,
-        strays: int,
-        strays_out: int,
+        tracked: int,
+        tracked_leased: int,
     ) -> None:
         self.state, self.ended_at, self.exhausted = state, ended_at, exhausted
         self.version, self.options = version, options
         self.tasks, self.accepted = tasks, accepted
         self.done, self.dead, self.cancelled = done, dead, cancelled
         self.leased, self.staged = leased, staged
-        self.strays, self.strays_out = strays, strays_out
+        self.tracked, self.tracked_leased = tracked, tracked_leased
 
     def put_collected(self, reached: int, into: int) -> None:
         """Set how far collecting has come."""
@@ -128,10 +129,10 @@ class Run:
     @property
     def delayed(self) -> int:
         """Tasks whose delay is not over, or that wait on disk behind such."""
-        ready = self.lane.strays.ready_count
+        ready = self.lane.tracked.ready_count
         if self.groups is not None:
-            ready += self.groups.ready_strays
-        return self.strays - self.strays_out - ready
+            ready += self.groups.ready_tracked
+        return self.tracked - self.tracked_leased - ready
 
     @property
     def waiting(self) -> int:
@@ -171,12 +172,12 @@ class Run:
         elif self.groups.takes(group, priority):
             self.groups.admit(self.groups.lane(group), priority, found, now)
         else:
-            self.groups.leave(group, priority)
+            self.groups.absent.leave(group, priority)
 
     def next_lane(self, limited: bool) -> Lane | None:
-        """Where the next task is. limited: one of a limited group may be given.
+        """Where the next task is. limited: a task of a limited group may be given.
 
-        Within a priority those go first: there are never many that may start.
+        Within a priority these tasks go first: there are never many that may start.
         """
         best = self.groups.best if limited and self.groups is not None else None
         if not self.lane.ready:
@@ -184,16 +185,16 @@ class Run:
         return self.lane if best is None or self.lane.priority > best.priority else best
 
     @property
-    def next_is_plain(self) -> bool:
-        """Whether the next task is one of the plain way."""
+    def next_is_block(self) -> bool:
+        """Whether the next task is one of a block, and of no group."""
         return (
             bool(self.lane.window.loaded)
-            and self.lane.strays.first is None
+            and self.lane.tracked.first is None
             and (self.next_lane(True) is self.lane)
         )
 
-    def take(self, lane: Lane, most: int) -> tuple[Range, int, Stray | None]:
-        """Take ready tasks of a lane: (range, priority, the stray if it is one)."""
+    def take(self, lane: Lane, most: int) -> tuple[Range, int, Tracked | None]:
+        """Take ready tasks of a lane: (range, priority, the tracked task if it is one)."""
         return lane.take(most if lane is self.lane else 1)
 
     def clear(self) -> None:
@@ -238,12 +239,12 @@ class Run:
             counts.done,
             counts.dead,
             record.cancelled,
-            strays=counts.tracked,
+            tracked=counts.tracked,
             last_seq=counts.last_seq,
             pruned=counts.pruned,
         )
         if run.active:
-            run.lane.window.more = run.lane.strays.more = True
+            run.lane.window.more_on_disk = run.lane.tracked.more_on_disk = True
             if run.groups is not None:
                 run.groups.hidden.everything()
         return run
@@ -273,7 +274,7 @@ class Run:
             self.accepted,
             self.done,
             self.dead,
-            self.strays,
+            self.tracked,
             max(last_seq, self.last_seq),
             self.pruned,
         )

@@ -29,17 +29,17 @@ class Range(NamedTuple):
 class Window:
     """Ready ranges in the order of their places: the highest priority first, then the oldest.
 
-    most: so many tasks at most. ready: by priority; order: these priorities, lowest first.
-    loaded: tasks in it. more: whether others wait on disk, all of them behind the place `end`
-    (None: from the first one on).
+    most: how many tasks it holds at most. ready: by priority; order: these priorities, lowest
+    first. loaded: how many tasks are in it. more_on_disk: whether others wait on disk, all of them
+    behind the place `disk_cursor` (None: from the first one on).
     """
 
     most: int = WINDOW_TASKS
     ready: dict[int, deque[Range]] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     loaded: int = 0
-    more: bool = False
-    end: Place | None = None
+    more_on_disk: bool = False
+    disk_cursor: Place | None = None
 
     @property
     def priority(self) -> int:
@@ -47,8 +47,10 @@ class Window:
         return self.order[-1]
 
     def admit(self, priority: int, found: Range) -> None:
-        """Tasks of a new block wait: here, if their place is within the window."""
-        if self.more and (self.end is None or not Place(priority, found.block).before(self.end)):
+        """Tasks of a new block wait; in memory, if their place is within the window."""
+        if self.more_on_disk and (
+            self.disk_cursor is None or not Place(priority, found.block).before(self.disk_cursor)
+        ):
             return
         self._deque(priority).append(found)
         self.loaded += found.stop - found.start
@@ -89,30 +91,30 @@ class Window:
     @property
     def low(self) -> bool:
         """Whether tasks on disk should be read ahead."""
-        return self.more and self.loaded <= self.most // 2
+        return self.more_on_disk and self.loaded <= self.most // 2
 
     def refill(self, blocks: Iterable[WaitingBlock], last: Place | None, busy: Busy) -> None:
         """Take blocks from disk. last: the place of the newest one; None: nothing is behind it.
 
         busy: ranges of blocks that are leased.
         """
-        here = self._blocks()
+        loaded = self._blocks()
         for block in blocks:
-            taken = [*busy.get(block.id, ()), *here.get(block.id, ())]
+            taken = [*busy.get(block.id, ()), *loaded.get(block.id, ())]
             for start, stop in without(block.ranges, taken):
                 found = Range(block.id, block.first, start, stop)
                 self._deque(block.priority).append(found)
                 self.loaded += stop - start
-        self.more = last is not None
-        self.end = last
+        self.more_on_disk = last is not None
+        self.disk_cursor = last
 
     def remove(self, gone: Busy) -> None:
-        """Some tasks do not wait any more: ranges of blocks. All at once: it looks at all here."""
+        """Some tasks do not wait any more: ranges of blocks. It goes through all that is ready."""
         for priority, ready in list(self.ready.items()):
-            here = {found.block for found in ready if found.block in gone}
-            if not here:
+            touched = {found.block for found in ready if found.block in gone}
+            if not touched:
                 continue
-            taken = {block: joined(gone[block]) for block in here}
+            taken = {block: joined(gone[block]) for block in touched}
             kept: list[Range] = []
             for found in ready:
                 if found.block in taken:
@@ -124,21 +126,26 @@ class Window:
             self._keep(priority, kept)
 
     def unload(self) -> None:
-        """What is ready waits on disk alone."""
+        """Leave all that is ready on disk alone."""
         while self.order:
             found = min(self.ready[self.order[-1]])
             self._go_on_from(Place(self.order[-1], found.block - 1))
             self._drop(self.order[-1])
         self.loaded = 0
 
+    def restart(self) -> None:
+        """All tasks are read from disk anew."""
+        self.unload()
+        self.more_on_disk, self.disk_cursor = True, None
+
     def clear(self) -> None:
         """Nothing waits any more."""
         self.ready.clear()
         self.order.clear()
-        self.loaded, self.more, self.end = 0, False, None
+        self.loaded, self.more_on_disk, self.disk_cursor = 0, False, None
 
     def _blocks(self) -> Busy:
-        """What is here, by block."""
+        """The ready ranges by block."""
         found: Busy = {}
         for ready in self.ready.values():
             for one in ready:
@@ -164,7 +171,7 @@ class Window:
         del self.order[bisect_left(self.order, priority)]
 
     def _trim(self) -> None:
-        """The last ranges wait on disk alone while there are too many; one always stays."""
+        """Leave the last ranges on disk alone while there are too many; one always stays."""
         while self.loaded > self.most and (
             len(self.order) > 1 or len(self.ready[self.order[0]]) > 1
         ):
@@ -177,9 +184,11 @@ class Window:
                 self._drop(priority)
 
     def _go_on_from(self, place: Place) -> None:
-        """Behind that place there is something on disk that is not here."""
-        if not self.more or (self.end is not None and place.before(self.end)):
-            self.more, self.end = True, place
+        """Something behind that place is on disk alone."""
+        if not self.more_on_disk or (
+            self.disk_cursor is not None and place.before(self.disk_cursor)
+        ):
+            self.more_on_disk, self.disk_cursor = True, place
 
 
 Busy = dict[int, Ranges]

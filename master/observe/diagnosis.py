@@ -14,8 +14,8 @@ from queue_manager.job.contract import LONGEST_S
 from queue_manager.job.tags import as_setting, in_words
 from queue_manager.wire.records import GroupLimit
 
+from ..broker.group_limits import Limits
 from ..broker.lease import Session
-from ..broker.limits import Limits
 from ..broker.run import Run
 from ..changes import QUEUE_RUN
 from ..processes.runner import Runner
@@ -107,7 +107,7 @@ class Reasons:
 
     def of(self, run: Run) -> list[Reason]:
         """Why none of its tasks runs in a slot, as things are now."""
-        if self._turn.trouble or self._turn.broker.holding:
+        if self._turn.trouble or self._turn.broker.recovering:
             return []  # said of the whole master
         found = list(self._stock(run))
         if run.waiting:
@@ -305,7 +305,7 @@ def _clock(due: float, wall: float) -> str:
 def next_due(run: Run) -> float | None:
     """When the next delay of a run is over (wall seconds); those in memory are due first."""
     due: Mapping[int, float] = {
-        stray.task: stray.due_at for lane in run.lanes for stray in lane.strays.here.values()
+        stray.task: stray.due_at for lane in run.lanes for stray in lane.tracked.in_memory.values()
     }
     return min(due.values(), default=None)
 

@@ -193,7 +193,7 @@ class StatusBook:
             yield f"{self._turn.trouble}; nothing is lost: make room, and it goes on by itself"
         if self._turn.held:
             yield f"{self._turn.held.trouble}; what needs it waits, all else goes on"
-        if self._turn.broker.holding:
+        if self._turn.broker.recovering:
             yield (
                 "it has just started again and waits for the workers that it knew, 5 s at most:"
                 " nothing to do"

@@ -221,7 +221,7 @@ class Service:
         for run in list(self.broker.runs.values()):
             if run.id != QUEUE_RUN and (run.active or uncollected(run)):
                 self.runners.start(run, urgent=False)
-        self.broker.expect(self.store.workers, KNOWN_WORKERS_S)
+        self.broker.await_known_workers(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
         self._ticking.add_done_callback(told)  # the health file grows old then

@@ -18,8 +18,8 @@ from queue_manager.wire.messages import Beat, Exchange, Hello, Leases, Revoked, 
 from queue_manager.wire.records import FRAME_BYTES, Done, Failed, HeldLease, Outcome, Released
 from queue_manager.wire.records import Lease as LeaseMessage
 
-from ..broker.claims import parts_of
 from ..broker.lease import Session
+from ..broker.recovery import parts_of
 from ..broker.run import Run
 from ..changes import BlockState, Changes
 from ..observe.failures import FailureLog, cannot
@@ -151,7 +151,7 @@ class Workers:
         states = self._states(parts_of(hello.held), wall)
         broker.enter(session)
         old = self._newest(worker)
-        found = {} if old is None else broker.take_over(old.session, session, hello.held)
+        found = {} if old is None else broker.resume(old.session, session, hello.held)
         rest = [one for one in hello.held if one.number not in found]
         found |= broker.claim(session, rest, states, now)
         held = [found[one.number] for one in hello.held if one.number in found]
@@ -299,9 +299,9 @@ class Workers:
     def turned(self, changes: Changes, now: float) -> None:
         """Hand out leases: one to each that waits, round after round."""
         broker = self._turn.broker
-        for session, number in broker.outranked:
+        for session, number in broker.superseded:
             self.revoke(session, [number], "another worker holds a newer lease of the same tasks")
-        broker.outranked.clear()
+        broker.superseded.clear()
         until = time.monotonic() + GIVE_S
         while self._hungry and broker.any_ready:
             given = self._give_round(now, until)

@@ -19,7 +19,8 @@ from queue_manager.errors import QueueError, StoreError, UnstorableError
 from queue_manager.wire.records import Lease as LeaseMessage
 
 from ..broker import Broker
-from ..broker.lane import Groups, Lane
+from ..broker.groups import Groups
+from ..broker.lane import Lane
 from ..broker.lease import Lease
 from ..broker.run import Run
 from ..broker.undo import UndoLog
@@ -395,13 +396,13 @@ class Turn:
 
     def _refill(self, run: Run, lane: Lane) -> None:
         broker, store = self.broker, self.store
-        window, strays = lane.window, lane.strays
+        window, strays = lane.window, lane.tracked
         if window.low:
-            blocks, place = store.read_waiting(run.id, lane.group, window.end, window.room)
+            blocks, place = store.read_waiting(run.id, lane.group, window.disk_cursor, window.room)
             broker.refill(run, lane, blocks, place)
         if strays.low:
-            records, due = store.read_tracked(run.id, lane.group, strays.end, strays.most)
-            broker.refill_strays(run, lane, records, due, self.wall)
+            records, due = store.read_tracked(run.id, lane.group, strays.disk_cursor, strays.most)
+            broker.refill_tracked(run, lane, records, due, self.wall)
 
     def read_later(self, error: str) -> None:
         """The store can't be read: have another turn after a while, in which it is tried again."""
@@ -472,7 +473,7 @@ def look_for(broker: Broker, store: Store, run: Run, groups: Groups, wall: float
         found, over = store.next_groups(run.id, hidden.place, SOUGHT)
         know(broker, store, run, [group for _, group in found], wall)
         broker.found_groups(run, found, over)
-    if broker.strays_due(groups):
+    if broker.tracked_due(groups):
         due = store.due_groups(run.id, hidden.due_from, wall + EARLY_S, SOUGHT)
         know(broker, store, run, due[0], wall)
         broker.found_due(run, *due, wall)

@@ -36,11 +36,12 @@ def _counts(run: Run, true: TrueRun, now: float) -> None:
     check(run.waiting >= 0, "run {} has {} waiting", run.id, run.waiting)
     check(run.delayed >= 0, "run {} has {} delayed", run.id, run.delayed)
     for lane in run.lanes:
-        window, strays = lane.window, lane.strays
+        window, tracked = lane.window, lane.tracked
         block: int = vars(window_room)["BLOCK_TASKS"]
         most = window.most if window.most >= 3 * block else window.most + 2 * block
         check(window.loaded <= most, "{} tasks in a window of {}", window.loaded, window.most)
-        check(len(strays.here) <= 2 * strays.most + true.held + 40, "{} strays", len(strays.here))
+        count = len(tracked.in_memory)
+        check(count <= 2 * tracked.most + true.held + 40, "{} tracked", count)
     if run.groups is not None:
         check(len(run.groups.lanes) <= len(true.tasks), "too many lanes")
 
@@ -52,30 +53,33 @@ def nobody_idle(driver: Driver, now: float) -> None:
     for connection in driver.hungry.values():
         session = connection.session
         assert session is not None
-        if session.wanted <= 0 or judge.is_alone(session.id, now + 2 * SOON):
+        if session.wanted <= 0 or judge.is_exclusive(session.id, now + 2 * SOON):
             continue
         for run in judge.runs.values():
-            # With something in its hands it may have to wait for a suspect, or until it is free.
+            # While it holds something it may have to wait for a quarantined task.
             held = bool(session.leases)
             task = judge.ready_for(session, run, now, not held)
             if task is None:
-                check(not held or not _late(driver, session, run, now), "a suspect waits too long")
+                check(
+                    not held or not _late(driver, session, run, now),
+                    "a quarantined task waits too long",
+                )
                 continue
-            if judge.suspects(now, session):
+            if judge.quarantined(now, session):
                 reserved += 1
-                if reserved <= judge.suspects(now):
+                if reserved <= judge.quarantined(now):
                     break
             check(False, "session {} is idle, {} waits", session.id, task)
 
 
 def _late(driver: Driver, session: Session, run: TrueRun, now: float) -> bool:
-    """Whether a suspect of the run, the only one, has waited enough for a worker with no lease."""
-    waiting = list(driver.broker._suspects)
+    """Whether the only quarantined task is of the run, and has not waited for RESERVE_S yet."""
+    waiting = list(driver.broker.quarantine.waiting)
     task = driver.judge.ready_for(session, run, now, True)
-    if len(waiting) != 1 or task is None or waiting[0].stray.gone:
+    if len(waiting) != 1 or task is None or waiting[0].task.gone:
         return False
-    suspect = waiting[0]
-    return (suspect.run.id, suspect.stray.task) == (run.id, task.number) and suspect.until < now
+    found = waiting[0]
+    return (found.run.id, found.task.task) == (run.id, task.number) and found.until < now
 
 
 def in_full(driver: Driver) -> None:
@@ -88,7 +92,7 @@ def in_full(driver: Driver) -> None:
         check(right == (true.held, true.done, true.dead, true.cancelled), "the model is wrong")
         run = broker.runs[number]
         if run.active:
-            _delays(run, true, broker._now)
+            _delays(run, true, broker.journal.now)
             _memory(run, true)
     leases = {
         (number, position): session.id
@@ -102,7 +106,7 @@ def in_full(driver: Driver) -> None:
 
 
 def _delays(run: Run, true: TrueRun, now: float) -> None:
-    if not any(lane.strays.more for lane in run.lanes) and not _hidden(run):
+    if not any(lane.tracked.more_on_disk for lane in run.lanes) and not _hidden(run):
         late = sum(task.due > now + SOON for task in true.free.values())
         soon = sum(task.due > now - SOON for task in true.free.values())
         check(late <= run.delayed <= soon, "run {}: {} delayed, not {}", run.id, run.delayed, late)
@@ -119,22 +123,22 @@ def _memory(run: Run, true: TrueRun) -> None:
         for found in _ranges(window):
             check(found not in seen, "{} is in memory twice", found)
             seen.add(found)
-        strays = lane.strays
-        for task in strays.here:
+        tracked = lane.tracked
+        for task in tracked.in_memory:
             check(task in true.free, "task {} waits in memory, and not in truth", task)
-            check(true.tasks[task - 1].stray, "task {} is no stray", task)
-    waiting = {(t.block, t.position) for t in true.free.values() if not t.stray}
+            check(true.tasks[task - 1].tracked, "task {} is not tracked", task)
+    waiting = {(t.block, t.position) for t in true.free.values() if not t.tracked}
     for block, position in seen:
         check((block, position) in waiting, "position {} of {} does not wait", position, block)
-    if not any(lane.window.more for lane in run.lanes) and not _hidden(run):
-        plain = sum(not task.stray for task in true.free.values())
+    if not any(lane.window.more_on_disk for lane in run.lanes) and not _hidden(run):
+        plain = sum(not task.tracked for task in true.free.values())
         check(len(seen) == plain, "run {}: {} tasks in memory, not {}", run.id, len(seen), plain)
 
 
 def _hidden(run: Run) -> bool:
     """Whether groups without a lane may have something on disk."""
     groups = run.groups
-    return groups is not None and (groups.hidden.anything or bool(groups._wait))
+    return groups is not None and (groups.hidden.anything or bool(groups.absent.waiting))
 
 
 def _ranges(window: Window) -> list[tuple[int, int]]:
@@ -201,18 +205,18 @@ def _block(driver: Driver, tasks: list[Task], block: int) -> None:
     assert state is not None
     plain = {p for a, b in state.waiting for p in range(a, b)}
     cancelled = driver.judge.runs[state.run].state == "cancelled"
-    right = {t.position for t in tasks if t.state in ("waiting", "cancelled") and not t.stray}
+    right = {t.position for t in tasks if t.state in ("waiting", "cancelled") and not t.tracked}
     check(plain == right, "of block {} {} wait on disk, not {}", block, plain, right)
-    strays = {s.position: s for s in state.tracked}
-    waiting = {t.position for t in tasks if t.state in ("waiting", "cancelled") and t.stray}
-    check(set(strays) == waiting, "strays {} on disk, not {}", set(strays), waiting)
+    tracked = {s.position: s for s in state.tracked}
+    waiting = {t.position for t in tasks if t.state in ("waiting", "cancelled") and t.tracked}
+    check(set(tracked) == waiting, "tracked {} on disk, not {}", set(tracked), waiting)
     if not cancelled:
         for task in tasks:
-            if task.position in strays:
-                _stray(strays[task.position], task)
+            if task.position in tracked:
+                _tracked(tracked[task.position], task)
 
 
-def _stray(record: TrackedRecord, task: Task) -> None:
+def _tracked(record: TrackedRecord, task: Task) -> None:
     told = (record.attempts, record.losses, record.lease)
     check(told == (task.attempts, task.losses, task.settled), "{} is {} on disk", task, told)
     check(abs(record.due_at - task.due_wall) < SOON, "{} is due at another time", task)

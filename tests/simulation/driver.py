@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from master.broker import Broker
-from master.broker.claims import parts_of
 from master.broker.lease import Lease, Session
+from master.broker.recovery import parts_of
 from master.broker.run import Run
 from master.broker.undo import UndoLog
 from master.changes import QUEUE_RUN
@@ -112,7 +112,7 @@ class Driver:
         broker.next_run, broker.next_block = store.next_run, store.next_block
         broker.next_seq = store.next_seq
         broker.committed()
-        broker.expect(store.workers, KNOWN_WORKERS_S)
+        broker.await_known_workers(store.workers, KNOWN_WORKERS_S)
         self.hold_until: float | None = None
         self.expected = set(store.workers)
         self.connections: list[Connection] = []
@@ -206,15 +206,19 @@ class Driver:
     def refill(self) -> None:
         """As `Turn.refill`."""
         broker, store = self.broker, self.store
-        seek(cast(Broker, broker), store, self.wall(broker._now))
+        seek(cast(Broker, broker), store, self.wall(broker.journal.now))
         for run, lane in broker.low_lanes():
-            window, strays = lane.window, lane.strays
+            window, tracked = lane.window, lane.tracked
             if window.low:
-                blocks, place = store.read_waiting(run.id, lane.group, window.end, window.room)
+                blocks, place = store.read_waiting(
+                    run.id, lane.group, window.disk_cursor, window.room
+                )
                 broker.refill(run, lane, blocks, place)
-            if strays.low:
-                records, due = store.read_tracked(run.id, lane.group, strays.end, strays.most)
-                broker.refill_strays(run, lane, records, due, self.wall(broker._now))
+            if tracked.low:
+                records, due = store.read_tracked(
+                    run.id, lane.group, tracked.disk_cursor, tracked.most
+                )
+                broker.refill_tracked(run, lane, records, due, self.wall(broker.journal.now))
 
     def wall(self, now: float) -> float:
         return now + self.wall_behind
@@ -224,10 +228,10 @@ class Driver:
         lane = run.lane if run.groups is None else run.groups.lanes.get(task.group, run.lane)
         if task.group is not None and run.groups is not None and lane is run.lane:
             return False  # the group waits on disk alone
-        if task.stray:
-            return not lane.strays.more or task.number in lane.strays.here
+        if task.tracked:
+            return not lane.tracked.more_on_disk or task.number in lane.tracked.in_memory
         window = lane.window
-        return not window.more or any(
+        return not window.more_on_disk or any(
             r.block == task.block and r.start <= task.position < r.stop
             for ready in window.ready.values()
             for r in ready
@@ -238,9 +242,9 @@ class Driver:
     def _hand_out(self, now: float) -> None:
         broker = self.broker
         by_session = {c.session.id: c for c in self.connections if c.session is not None}
-        for session, number in broker.outranked:
+        for session, number in broker.superseded:
             self.revoke(by_session.get(session.id), [number])
-        broker.outranked.clear()
+        broker.superseded.clear()
         # Stock clients first, as their queue follows first.
         for connection in sorted(self.hungry.values(), key=lambda c: not _session(c).stock):
             if _session(connection).stock:
@@ -292,9 +296,10 @@ class Driver:
         return True
 
     def _fair(self, session: Session, lease: Lease, now: float) -> None:
-        """Runs take turns; suspects go before all of them."""
+        """Runs take turns; quarantined tasks go before all of them."""
         judge = self.judge
-        if lease.stray is not None and lease.stray.losses >= max(1, lease.run.options.losses - 2):
+        task = lease.tracked
+        if task is not None and task.losses >= max(1, lease.run.options.losses - 2):
             return
         active = [run for run in judge.runs.values() if run.active]
         for run in active:
@@ -357,7 +362,7 @@ class Driver:
         old = self._newest(connection, hello.worker)
         kept: dict[int, HeldLease] = {}
         if old is not None and old.session is not None:
-            kept = broker.take_over(old.session, session, hello.held)
+            kept = broker.resume(old.session, session, hello.held)
             true = judge.taken_over(old.session.id, session.id, hello.held)
             check(_positions(kept) == true, "took over {}, not {}", kept, true)
         rest = [one for one in hello.held if one.number not in kept]

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from master.broker.lease import Lease, Session
-from master.broker.leasing import ALONE_S
-from master.broker.waiting import RESERVE_S
+from master.broker.quarantine import EXCLUSIVE_S, RESERVE_S
 from master.changes import QUEUE_RUN, Changes
 from queue_manager.wire.records import GroupLimit, HeldLease, NewBlock, RunOptions, RunQuota
 
@@ -18,9 +17,9 @@ from .truth import SOON, Pause, Task, TrueRun, Truth, check
 class Judge(Truth):
     """Truth that follows along.
 
-    stock_job: see `Broker`. epoch: of the master that is up. alone: suspects and until when they
-    have no neighbours, by session. lies: how many leases workers made up. tags: of the workers, by
-    session, as they said in their hello.
+    stock_job: see `Broker`. epoch: of the master that is up. exclusive: quarantined tasks and until
+    when they have no neighbours, by session. lies: how many leases workers made up. tags: of the
+    workers, by session, as they said in their hello.
     """
 
     def __init__(self, stock_job: str) -> None:
@@ -28,7 +27,7 @@ class Judge(Truth):
         self.stock_job = stock_job
         self.epoch = 0
         self.newest_lease = self.lies = 0
-        self.alone: dict[int, tuple[Task, int, float]] = {}
+        self.exclusive: dict[int, tuple[Task, int, float]] = {}
         self.tags: dict[int, frozenset[str]] = {}
 
     # --- runs ---
@@ -112,7 +111,7 @@ class Judge(Truth):
             task.group = new.group if run.limited else None
             task.due = task.ready_at = now + new.delay_s
             if new.delay_s > 0:
-                task.stray, task.delay_s, task.due_wall = True, new.delay_s, wall + new.delay_s
+                task.tracked, task.delay_s, task.due_wall = True, new.delay_s, wall + new.delay_s
             run.tasks.append(task)
             tasks.append(task)
             if key is not None:
@@ -164,7 +163,7 @@ class Judge(Truth):
         for task in tasks:
             self.let_go(task)
             task.state = "done"
-            if task.stray:
+            if task.tracked:
                 task.settled = number
             self.runs[task.run].done += 1
             self.index(task)
@@ -201,7 +200,7 @@ class Judge(Truth):
         """A failed try or a loss; the state that the task has now."""
         run, number = self.runs[task.run], task.holder
         self.let_go(task)
-        task.stray, task.settled = True, number
+        task.tracked, task.settled = True, number
         task.losses += is_loss
         task.attempts += not is_loss
         task.due, task.due_wall, task.delay_s = now, wall, 0.0
@@ -224,8 +223,8 @@ class Judge(Truth):
         """Positions that go on, by lease."""
         said = {one.number: one.ranges for one in held}
         kept: dict[int, set[int]] = {}
-        if old in self.alone:
-            self.alone[new] = self.alone[old]
+        if old in self.exclusive:
+            self.exclusive[new] = self.exclusive[old]
         for task in self.of_session(old):
             ranges = said.get(task.holder, [])
             if any(a <= task.position < b for a, b in ranges):
@@ -248,7 +247,7 @@ class Judge(Truth):
                 continue
             if task.state != "waiting" or not (task.visible or task.holder):
                 continue
-            if (task.stray and task.settled >= held.number) or task.holder >= held.number:
+            if (task.tracked and task.settled >= held.number) or task.holder >= held.number:
                 continue
             self.touch_run(run)
             self.touch(task)
@@ -279,7 +278,7 @@ class Judge(Truth):
         for task in tasks:
             self._grantable(task, lease, now)
         self._in_order(session, run, tasks[0], now)
-        self._alone(session, run, tasks[0], lease.number, now)
+        self._exclusive(session, run, tasks[0], lease.number, now)
         if run.is_limited(tasks[0]):
             self._within_limit(session, run, tasks, lease, now)
         for task in tasks:
@@ -290,10 +289,10 @@ class Judge(Truth):
         check(not task.holder, "{} was leased, and {} holds it", task, task.session)
         check(task.visible, "{} was leased before it was on disk", task)
         check(task.due <= now + SOON, "{} was leased {} s early", task, task.due - now)
-        is_stray = lease.stray is not None
-        check(is_stray == task.stray, "{} is a stray, or leased as one, not both", task)
-        if lease.stray is not None:
-            counts = (lease.stray.attempts, lease.stray.losses)
+        is_tracked = lease.tracked is not None
+        check(is_tracked == task.tracked, "{} is a tracked task, or leased as one, not both", task)
+        if lease.tracked is not None:
+            counts = (lease.tracked.attempts, lease.tracked.losses)
             check(counts == (task.attempts, task.losses), "{} counts {}", task, counts)
 
     def _within_limit(
@@ -309,13 +308,13 @@ class Judge(Truth):
 
     def _in_order(self, session: Session, run: TrueRun, task: Task, now: float) -> None:
         """No task of a higher priority could have been given."""
-        if run.is_suspect(task):
+        if run.in_quarantine(task):
             return
         free = session.stock or session.free >= 0
         for other in run.free.values():
             if other.priority > task.priority and other.due <= now - SOON:
                 limited = run.is_limited(other)
-                if run.is_suspect(other) or (limited and not free):
+                if run.in_quarantine(other) or (limited and not free):
                     continue
                 if limited and not self._startable(run, other, now):
                     continue
@@ -339,18 +338,22 @@ class Judge(Truth):
         """Whether the broker has read it; set by the driver."""
         raise NotImplementedError
 
-    def _alone(self, session: Session, run: TrueRun, task: Task, number: int, now: float) -> None:
-        """Who has a suspect has nothing else."""
+    def _exclusive(
+        self, session: Session, run: TrueRun, task: Task, number: int, now: float
+    ) -> None:
+        """Who has a quarantined task has nothing else."""
         before = self.of_session(session.id)
-        check(not self.is_alone(session.id, now), "a suspect got {} as a neighbour", task)
-        if run.is_suspect(task):
+        check(
+            not self.is_exclusive(session.id, now), "a quarantined task got {} as a neighbour", task
+        )
+        if run.in_quarantine(task):
             late = now >= task.ready_at + RESERVE_S - SOON
-            check(late or not before, "{} is a suspect, and has neighbours", task)
-            self.alone[session.id] = (task, number, now + ALONE_S)
+            check(late or not before, "{} is a quarantined task, and has neighbours", task)
+            self.exclusive[session.id] = (task, number, now + EXCLUSIVE_S)
 
-    def is_alone(self, session: int, now: float) -> bool:
-        """Whether it holds a suspect, and may hold nothing beside it."""
-        task, number, until = self.alone.get(session, (None, 0, 0.0))
+    def is_exclusive(self, session: int, now: float) -> bool:
+        """Whether it holds a quarantined task, and may hold nothing beside it."""
+        task, number, until = self.exclusive.get(session, (None, 0, 0.0))
         if task is None or (task.holder, task.session) != (number, session):
             return False
         return now < until - SOON
@@ -368,30 +371,32 @@ class Judge(Truth):
 
     # --- whoever waits ---
 
-    def ready_for(self, session: Session, run: TrueRun, now: float, suspects: bool) -> Task | None:
+    def ready_for(
+        self, session: Session, run: TrueRun, now: float, quarantined: bool
+    ) -> Task | None:
         """A task of a run that a session could have right now."""
         if not run.active or not self.may_take(session, run):
             return None
         free = session.stock or session.free > 0
         for task in run.free.values():
-            if task.due > now - SOON or (run.is_suspect(task) and not suspects):
+            if task.due > now - SOON or (run.in_quarantine(task) and not quarantined):
                 continue
             if run.is_limited(task) and not (free and self._startable(run, task, now)):
                 continue
             return task
         return None
 
-    def suspects(self, now: float, session: Session | None = None) -> int:
+    def quarantined(self, now: float, session: Session | None = None) -> int:
         """How many wait. session: of those, how many it may take."""
         return sum(
-            run.is_suspect(task) and task.due <= now + SOON
+            run.in_quarantine(task) and task.due <= now + SOON
             for run in self.runs.values()
             if run.active and (session is None or self.may_take(session, run))
             for task in run.free.values()
         )
 
     def recorded(self, changes: Changes) -> None:
-        """What a turn makes durable of strays is what is true."""
+        """What a turn makes durable of tracked is what is true."""
         for (number, task_number), record in changes.tracked.items():
             run = self.runs.get(number)
             if run is None:

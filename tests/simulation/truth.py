@@ -31,7 +31,7 @@ class Task:
     """One task. due: not before (monotonic); due_wall: as the store should have it.
 
     holder: number of the lease that is valid, 0 if none; session: whose that is. settled: the lease
-    that its stray was recorded for. visible: a commit has gone by since it last changed hands.
+    that its tracked was recorded for. visible: a commit has gone by since it last changed hands.
     """
 
     run: int
@@ -47,7 +47,7 @@ class Task:
     session: int = 0
     attempts: int = 0
     losses: int = 0
-    stray: bool = False
+    tracked: bool = False
     settled: int = 0
     due: float = 0.0
     due_wall: float = 0.0
@@ -119,7 +119,7 @@ class TrueRun:
     def is_limited(self, task: Task) -> bool:
         return self.limited and task.group is not None
 
-    def is_suspect(self, task: Task) -> bool:
+    def in_quarantine(self, task: Task) -> bool:
         """Whether it lost its worker so often that it gets one without neighbours."""
         return task.losses >= max(1, self.options.losses - 2)
 

@@ -189,7 +189,7 @@ class Worker(Person):
         task = rng.choice(tasks)
         position = task.position
         found = HeldLease((1 << 32) - judge.lies, task.run, task.block, [(position, position + 1)])
-        return [] if task.stray else [found]
+        return [] if task.tracked else [found]
 
     def got_message(self, message: Any) -> None:
         if isinstance(message, Welcome):
@@ -397,4 +397,4 @@ class StockClient(Person):
         if not connection.gone and connection.session is not None:
             connection.session.wanted = 1
             master.hungry[connection.session.id] = connection
-            master.retry_at = master.broker._now
+            master.retry_at = master.broker.journal.now

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from master.broker import lane, leasing, run, window
+from master.broker import absent, groups, leasing, quarantine, run, window
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
 from master.store.sqlite.engine import SqliteStore
@@ -72,7 +72,7 @@ class World:
 
     def _shrink(self, one: Run) -> None:
         one.lane.window.most = self.window
-        one.lane.strays.most = max(1, self.window // 2)
+        one.lane.tracked.most = max(1, self.window // 2)
 
     def tell(self, text: str, *args: object) -> None:
         self.story.append((self.steps, self.now, text, args))
@@ -101,17 +101,17 @@ class World:
     def _small(self) -> Iterator[None]:
         """All that is counted in thousands is counted in ones."""
         small = [
-            (lane, "WINDOW_TASKS", self.window),
-            (lane, "GROUP_TASKS", max(1, self.window // 4)),
-            (lane, "_REFILLS", 2),
-            (lane, "LANES", self.lanes),
-            (lane, "OWN", self.lanes),
+            (groups, "WINDOW_TASKS", self.window),
+            (groups, "GROUP_TASKS", max(1, self.window // 4)),
+            (groups, "_REFILLS", 2),
+            (groups, "LANES", self.lanes),
+            (absent, "OWN", self.lanes),
             (memory_store, "OWN_GROUPS", 1),
-            (lane, "_FEW", 2),
+            (groups, "_FEW", 2),
             (turn, "SOUGHT", 4),
             (window, "BLOCK_TASKS", self.block),
             (leasing, "BLOCK_TASKS", self.block),
-            (leasing, "_LOOKED_AT", 4),
+            (quarantine, "_LOOKED_AT", 4),
             (run, "BLOCK_TASKS", self.block),
         ]
         before = [(module, name, getattr(module, name)) for module, name, _ in small]
@@ -222,7 +222,7 @@ class World:
         rng, driver = self.rng, self.driver
         self.tell("the master dies {} a commit" if when else "the master dies{}", when)
         self.judge.crashed(self.now)
-        self.judge.alone.clear()
+        self.judge.exclusive.clear()
         self.judge.tags.clear()
         for person in self.people:
             connection = person.connection
@@ -251,7 +251,7 @@ class World:
                 one.paused_at = self.now
             one.pauses = {group: self._capped(pause, wall) for group, pause in one.pauses.items()}
             for task in one.tasks:
-                if task.stray and task.state == "waiting":
+                if task.tracked and task.state == "waiting":
                     task.due_wall = min(task.due_wall, wall + task.delay_s)
                     task.due = self.now + task.due_wall - wall
                     task.ready_at = max(task.due, self.now)
@@ -413,7 +413,7 @@ class World:
         if one is None or one.id == QUEUE_RUN:
             return
         new = self._options(one.limited)
-        # Who is a suspect is said when its delay ends: losses stay as they are.
+        # Who is a quarantined task is said when its delay ends: losses stay as they are.
         options = RunOptions(new.attempts, one.options.losses, None, new.per_group, new.needs)
         self.tell("the code of run {} changes: {}", one.id, options)
 
@@ -457,8 +457,8 @@ class World:
             driver = self.driver
             if self.judge.runs.get(one.id) is not one:
                 raise RefusedError("it is no more")
-            strays = driver.broker.changes.tracked.items()
-            staged = {task for (run, task), s in strays if run == one.id and s.state == "dead"}
+            tracked = driver.broker.changes.tracked.items()
+            staged = {task for (run, task), s in tracked if run == one.id and s.state == "dead"}
             count = driver.broker.retry(driver.broker.runs[one.id], wall)
             right = self.judge.retried(one, now, wall, staged)
             check(count == right, "{} letters are tried again, not {}", count, right)

@@ -6,8 +6,8 @@ import random
 from typing import Any
 
 from master.broker import Broker
-from master.broker.claims import parts_of
 from master.broker.lease import Lease, Session
+from master.broker.recovery import parts_of
 from master.broker.run import Run
 from master.changes import Changes
 from master.turn.turn import seek
@@ -61,13 +61,13 @@ class Desk:
         """As the turn does it."""
         seek(self.broker, self.store, self.wall)
         for run, lane in self.broker.low_lanes():
-            window, strays = lane.window, lane.strays
+            window, strays = lane.window, lane.tracked
             if window.low:
-                found = self.store.read_waiting(run.id, lane.group, window.end, window.room)
+                found = self.store.read_waiting(run.id, lane.group, window.disk_cursor, window.room)
                 self.broker.refill(run, lane, *found)
             if strays.low:
-                some = self.store.read_tracked(run.id, lane.group, strays.end, strays.most)
-                self.broker.refill_strays(run, lane, *some, self.wall)
+                some = self.store.read_tracked(run.id, lane.group, strays.disk_cursor, strays.most)
+                self.broker.refill_tracked(run, lane, *some, self.wall)
 
     def later(self, wait_s: float) -> None:
         """Time passes, and a turn is taken."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from master.broker.broker import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from master.broker.lease import Session
+from master.broker.tasks import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from master.changes import QUEUE_RUN, Changes, CollectCursor, Delivered
 from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.unit.master.desk import NOW, WALL, Desk, block, counts, tasks
@@ -117,7 +117,7 @@ def test_an_outcome_outside_of_its_lease_is_refused_and_what_it_covers_goes_back
     assert counts(desk.run) == {"tasks": 8, "waiting": 7 - held, "done": 1} | (
         {"leased": held} if held else {}
     )
-    assert desk.run.strays == 0
+    assert desk.run.tracked == 0
 
 
 def test_a_failed_task_is_retried_alone_after_a_delay_and_its_neighbours_are_not_charged() -> None:
@@ -137,15 +137,15 @@ def test_a_failed_task_is_retried_alone_after_a_delay_and_its_neighbours_are_not
     desk.later(due - NOW)
     again = desk.lease(session)
     assert tasks(again) == [2]
-    assert again.stray is not None
-    assert again.stray.attempts == 1
+    assert again.tracked is not None
+    assert again.tracked.attempts == 1
 
 
 def test_back_off_is_a_random_time_below_a_ceiling_that_doubles_up_to_a_longest() -> None:
     longest: dict[int, float] = {}
     for seed in range(40):
         desk = Desk(attempts=14)
-        desk.broker._rng.seed(seed)
+        desk.broker.tasks._rng.seed(seed)
         desk.submit(1)
         session = desk.session()
         for attempt in range(1, 13):
@@ -176,7 +176,7 @@ def test_a_task_is_a_dead_letter_after_its_last_attempt_and_at_once_when_rejecte
     assert desk.broker.next_due is None
 
 
-def test_the_last_attempt_that_succeeds_is_a_result_and_not_a_stray_any_more() -> None:
+def test_the_last_attempt_that_succeeds_is_a_result_and_not_a_tracked_task_any_more() -> None:
     desk = Desk(attempts=2)
     session = desk.session()
     desk.submit(1)
@@ -184,7 +184,7 @@ def test_the_last_attempt_that_succeeds_is_a_result_and_not_a_stray_any_more() -
     desk.later(0.0)
     desk.done(desk.lease(session))
     desk.commit()
-    assert (counts(desk.run), desk.run.strays) == ({"tasks": 1, "done": 1}, 0)
+    assert (counts(desk.run), desk.run.tracked) == ({"tasks": 1, "done": 1}, 0)
     assert desk.store.read_tracked(1, None, None, 9) == ([], None)
     assert counts(desk.restarted().run) == {"tasks": 1, "done": 1}
 
@@ -265,14 +265,14 @@ def test_a_roll_back_restores_counts_leases_runs_and_sessions() -> None:
     desk.submit(1, delay_s=0.5)
     desk.later(0.5)
     desk.run.size = 4
-    stray, lease, lost = desk.lease(session), desk.lease(session), desk.lease(dropped)
-    assert stray.stray is not None
-    before = counts(desk.run), desk.run.strays, desk.run.strays_out, set(desk.broker.sessions)
-    slots = desk.broker._slots
+    tracked, lease, lost = desk.lease(session), desk.lease(session), desk.lease(dropped)
+    assert tracked.tracked is not None
+    before = counts(desk.run), desk.run.tracked, desk.run.tracked_leased, set(desk.broker.sessions)
+    slots = desk.broker.attendance._slots
     desk.done(lease, 0, 1)
     desk.fail(lease, 2)
     desk.broker.release(session, lease.number, 1, 2, "")
-    desk.fail(stray)
+    desk.fail(tracked)
     desk.drop(dropped)
     desk.stage(2)
     desk.stage(2, delay_s=1.0)
@@ -284,28 +284,28 @@ def test_a_roll_back_restores_counts_leases_runs_and_sessions() -> None:
     desk.broker.cancel(desk.run, WALL)
     desk.broker.finish_runs(WALL)
     desk.broker.rolled_back()
-    after = counts(desk.run), desk.run.strays, desk.run.strays_out, set(desk.broker.sessions)
+    after = counts(desk.run), desk.run.tracked, desk.run.tracked_leased, set(desk.broker.sessions)
     assert after == before
-    assert desk.broker._slots == slots
+    assert desk.broker.attendance._slots == slots
     assert other.id not in desk.broker.runs
-    assert other not in desk.broker._turns
+    assert other not in desk.broker.roster.rotation
     assert (desk.run.exhausted, desk.run.version, desk.run.options.attempts) == (False, "", 3)
     assert (desk.run.state, desk.run.accepted) == ("active", 17)
-    assert (stray.stray.attempts, stray.stray.due_at) == (0, WALL + 0.5)
+    assert (tracked.tracked.attempts, tracked.tracked.due_at) == (0, WALL + 0.5)
     assert desk.broker.next_due is None
     assert desk.broker.changes == Changes()
     assert not desk.broker.progress
     assert desk.done(lease, 0, 4)
     assert desk.done(lost)
-    assert desk.done(stray)
+    assert desk.done(tracked)
 
 
 def test_what_was_asked_for_after_the_commit_is_not_done_after_a_roll_back() -> None:
     broker = Desk().broker
     acts: list[str] = []
-    broker.undo.when_committed(lambda: acts.append("rolled back"))
+    broker.journal.when_committed(lambda: acts.append("rolled back"))
     broker.rolled_back()
-    broker.undo.when_committed(lambda: acts.append("committed"))
+    broker.journal.when_committed(lambda: acts.append("committed"))
     broker.committed()
     assert acts == ["committed"]
 

@@ -61,13 +61,13 @@ def test_what_goes_back_is_had_once_though_its_block_is_read_from_disk_again() -
     assert sorted(found) == list(range(1, 17))
 
 
-def test_strays_that_do_not_fit_the_memory_come_from_disk_when_they_are_due() -> None:
+def test_tracked_tasks_that_do_not_fit_the_memory_come_from_disk_when_they_are_due() -> None:
     desk = Desk()
-    desk.run.lane.strays.most = 2
+    desk.run.lane.tracked.most = 2
     session = desk.session()
     for number in range(12):
         desk.submit(1, delay_s=float(12 - number))
-    assert len(desk.run.lane.strays.here) <= 4
+    assert len(desk.run.lane.tracked.in_memory) <= 4
     assert counts(desk.run) == {"tasks": 12, "delayed": 12}
     found = []
     for _ in range(12):
@@ -92,33 +92,33 @@ def test_groups_that_do_not_fit_the_memory_all_have_their_turn() -> None:
     assert counts(desk.run) == {"tasks": 1_200, "waiting": 600, "leased": 600}
 
 
-def test_strays_in_memory_stay_few_however_many_are_lost_at_once() -> None:
+def test_tracked_tasks_in_memory_stay_few_however_many_are_lost_at_once() -> None:
     desk = Desk()
-    desk.run.lane.strays.most = 4
+    desk.run.lane.tracked.most = 4
     sessions = [desk.session() for _ in range(4)]
     for _ in sessions:
         desk.submit(16)
     for session in sessions:
         desk.run.size = 16
-        desk.broker._slots = 1
+        desk.broker.attendance._slots = 1
         assert len(tasks(desk.lease(session))) == 16
     for session in sessions:
         desk.drop(session)
     desk.commit()
-    strays = desk.run.lane.strays
-    assert len(strays.here) <= 2 * strays.most
-    assert len(strays.ready) <= 2 * strays.most
+    tracked = desk.run.lane.tracked
+    assert len(tracked.in_memory) <= 2 * tracked.most
+    assert len(tracked.ready) <= 2 * tracked.most
     assert sorted(desk.drain(desk.session())) == list(range(1, 65))
 
 
 def test_delays_of_what_waits_on_disk_alone_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("master.broker.waiting._DELAYS", 8)
     desk = Desk()
-    desk.broker._most_delayed = 8
-    desk.run.lane.strays.most = 2
+    desk.broker.waiting._most_delayed = 8
+    desk.run.lane.tracked.most = 2
     for number in range(100):
         desk.submit(1, delay_s=float(100 - number))
-    assert len(desk.broker._delayed) <= 8
+    assert len(desk.broker.waiting._delayed) <= 8
     desk.later(101.0)
     assert sorted(desk.drain(desk.session())) == list(range(1, 101))
 
@@ -132,6 +132,6 @@ def test_what_is_due_now_by_the_wall_clock_is_ready_now_and_not_by_a_rounding_la
         desk.broker.wake(now)
         desk.run.clear()
         record = TrackedRecord(1, 1, 1, 0, TrackedState.WAITING, 0, 0, due_at=wall)
-        desk.broker.refill_strays(desk.run, desk.run.lane, [record], None, wall)
-        assert desk.run.lane.strays.ready_count == 1
+        desk.broker.refill_tracked(desk.run, desk.run.lane, [record], None, wall)
+        assert desk.run.lane.tracked.ready_count == 1
         assert desk.broker.next_due is None

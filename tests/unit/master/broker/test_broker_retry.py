@@ -27,8 +27,8 @@ def test_dead_letters_are_tried_again_as_if_for_the_first_time() -> None:
     assert counts(run) == {"tasks": 3, "waiting": 2, "done": 1}
     assert desk.restarted().broker.runs[run.id].active
     lease = desk.lease(session)
-    assert lease.stray is not None
-    assert (lease.stray.attempts, lease.stray.losses) == (0, 0)
+    assert lease.tracked is not None
+    assert (lease.tracked.attempts, lease.tracked.losses) == (0, 0)
     desk.done(lease)
     desk.done(desk.lease(session))
     desk.commit()
@@ -69,11 +69,11 @@ def test_a_retry_is_there_only_when_it_is_on_disk() -> None:
     assert desk.leases(session) == []
     desk.broker.rolled_back()
     assert (run.state, counts(run)) == ("failed", {"tasks": 1, "dead": 1})
-    assert run not in desk.broker._turns
-    assert (run.ended_at, run.strays) == (WALL, 0)
+    assert run not in desk.broker.roster.rotation
+    assert (run.ended_at, run.tracked) == (WALL, 0)
 
 
-def test_a_retry_of_an_active_run_leaves_its_other_strays_as_they_are() -> None:
+def test_a_retry_of_an_active_run_leaves_its_other_tracked_tasks_as_they_are() -> None:
     desk = Desk(attempts=2)
     session = desk.session()
     desk.submit(3)

@@ -53,7 +53,7 @@ def test_a_run_with_a_dead_letter_has_failed_and_one_without_tasks_is_done() -> 
 def test_an_ended_run_takes_no_turns_and_is_not_read_after_a_restart() -> None:
     desk = Desk()
     run = ended(desk, done=1)
-    assert run not in desk.broker._turns
+    assert run not in desk.broker.roster.rotation
     assert [r.id for r, _ in desk.restarted().broker.low_lanes()] == []
     assert desk.restarted().broker.runs[run.id].state == "done"
 
@@ -272,7 +272,7 @@ def test_a_run_that_is_just_being_forgotten_is_not_retried() -> None:
     with pytest.raises(RefusedError, match=f"run {run.id} was forgotten"):
         desk.broker.retry(run, WALL)
     desk.commit()
-    assert run not in desk.broker._turns
+    assert run not in desk.broker.roster.rotation
     assert run.id not in desk.broker.runs
 
 

@@ -55,7 +55,7 @@ def test_the_share_of_the_others_is_left_to_them() -> None:
     assert sum(held(desk, with_size(desk, 1_000))) < 10
 
 
-def test_a_stray_is_given_alone_though_plain_tasks_wait_behind_it() -> None:
+def test_a_tracked_task_is_given_alone_though_plain_tasks_wait_behind_it() -> None:
     """It may be what ends its worker: nobody is to be lost beside it in its lease's bundle."""
     desk = Desk()
     desk.submit(1)
@@ -66,8 +66,8 @@ def test_a_stray_is_given_alone_though_plain_tasks_wait_behind_it() -> None:
     for _ in range(9):
         desk.submit(1)
     session = with_size(desk, 100)
-    (stray,) = desk.broker.leases(session, desk.now)
-    assert stray.stray is not None
+    (tracked,) = desk.broker.leases(session, desk.now)
+    assert tracked.tracked is not None
     assert sum(held(desk, session)) > 1
 
 

@@ -73,6 +73,7 @@ class Master:
             stock=list,
             others=lambda: self.commands,
             runner=lambda run: None,
+            fed=lambda run: False,
             job_trouble=lambda job: "",
         )
         self.book = StatusBook(self.turn, sources)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from master.broker.lane import _COOLING
+from master.broker.groups import _SPARE
 from master.broker.lease import Lease, Session
 from master.changes import GroupRecord
 from queue_manager.wire.records import Done, Failed, GroupLimit, RunOptions
@@ -183,7 +183,7 @@ def test_pauses_that_become_shorter_again_and_again_leave_nothing() -> None:
         set_limits(desk, a=GroupLimit(None, 59.0 - n / 10))
     groups = desk.run.groups
     assert groups is not None
-    assert len(groups._cooling) <= _COOLING + 3
+    assert len(groups._paused) <= _SPARE + 3
 
 
 # --- pauses ---
@@ -332,9 +332,9 @@ def test_limits_in_a_run_without_groups_are_a_failed_attempt_with_one_clear_line
         world.report(worker, Done(lease.number, 0, 1, ONE, 0.1, [], {"a": ONE_A_MINUTE}))
         await world.turns()
         assert (run.done, run.dead) == (0, 1)
-        stray = world.store.read_task(1, 1).tracked  # type: ignore[union-attr]
-        assert stray is not None
-        assert stray.error.startswith("Result(limits=...) needs OPTIONS = Options(per_group=")
+        tracked = world.store.read_task(1, 1).tracked  # type: ignore[union-attr]
+        assert tracked is not None
+        assert tracked.error.startswith("Result(limits=...) needs OPTIONS = Options(per_group=")
 
     play(scene)
 
@@ -344,9 +344,9 @@ def test_a_whole_group_that_is_none_is_said_beside_the_retry(play: Any) -> None:
         _, _, worker, lease = await leased(world)
         world.report(worker, Failed(lease.number, 0, "Retry", delay_s=9.0, whole_group=True))
         await world.turns()
-        stray = world.store.read_task(1, 1).tracked  # type: ignore[union-attr]
-        assert stray is not None
-        assert stray.error == (
+        tracked = world.store.read_task(1, 1).tracked  # type: ignore[union-attr]
+        assert tracked is not None
+        assert tracked.error == (
             "Retry; its group goes on, for this run began without OPTIONS.per_group"
         )
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from master.broker import lane as lane_room
-from master.broker import limits as limits_room
+from master.broker import group_limits as limits_room
+from master.broker import groups as groups_room
 from master.broker import past as past_room
+from master.broker.groups import Groups
 from master.broker.hidden import Hidden
-from master.broker.lane import Groups
 from master.broker.lease import Session
 from master.broker.past import Past
 from queue_manager.wire.records import GroupLimit
@@ -23,8 +23,8 @@ LANES = 16
 
 @pytest.fixture(autouse=True)
 def few_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_room, "LANES", LANES)
-    monkeypatch.setattr(lane_room, "_FEW", 4)
+    monkeypatch.setattr(groups_room, "LANES", LANES)
+    monkeypatch.setattr(groups_room, "_FEW", 4)
     monkeypatch.setattr("master.turn.turn.SOUGHT", 4)
 
 
@@ -116,10 +116,10 @@ def test_pauses_of_any_number_of_groups_take_bounded_memory_and_all_of_them_hold
             started.setdefault(group, []).append(desk.now)
             known = groups(desk)
             most = max(most, len(known.limits.starts), len(known.limits.past._sets))
-            pauses = max(pauses, len(known._pauses), len(known._wait))
+            pauses = max(pauses, len(known.absent.pauses), len(known.absent.waiting))
         desk.later(1.0)
     assert most <= 16 + 2 * LANES
-    assert pauses <= 3 * (16 + 2 * LANES) + lane_room._COOLING
+    assert pauses <= 3 * (16 + 2 * LANES) + groups_room._SPARE
     assert len(started) == MANY
     assert all(len(times) == 2 for times in started.values())
     gaps = [second - first for first, second in started.values()]

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from master.broker import lane as lane_module
-from master.broker.lane import GROUP_TASKS, Groups, Lane
-from master.broker.strays import Stray
+from master.broker import groups as groups_module
+from master.broker.groups import GROUP_TASKS, Groups
+from master.broker.lane import Lane
+from master.broker.tracked import Tracked
 from master.broker.window import WINDOW_TASKS, Range
 from master.changes import Place, WaitingBlock
 from queue_manager.wire.records import GroupLimit
@@ -48,27 +49,27 @@ def starts(groups: Groups, count: int, now: float = NOW) -> str:
 # --- one lane ---
 
 
-def test_a_stray_goes_first_among_its_priority_and_alone() -> None:
+def test_a_tracked_task_goes_first_among_its_priority_and_alone() -> None:
     lane = Lane()
     lane.window.admit(1, Range(1, 1, 0, 5))
     for task, priority in ((8, 1), (9, 0), (7, 2)):
-        stray = Stray(task, 2, 0, priority)
-        lane.strays.admit(stray)
-        lane.strays.make_ready(stray)
+        tracked = Tracked(task, 2, 0, priority)
+        lane.tracked.admit(tracked)
+        lane.tracked.make_ready(tracked)
     found = []
     while lane.ready:
         before = lane.priority
-        taken, priority, stray = lane.take(4)
+        taken, priority, tracked = lane.take(4)
         assert priority == before
-        found.append((taken.stop - taken.start, priority, stray and stray.task))
+        found.append((taken.stop - taken.start, priority, tracked and tracked.task))
     assert found == [(1, 2, 7), (1, 1, 8), (4, 1, None), (1, 1, None), (1, 0, 9)]
 
 
-def test_a_lane_is_low_when_its_window_or_its_strays_are() -> None:
-    for part in ("window", "strays"):
+def test_a_lane_is_low_when_its_window_or_its_tracked_tasks_are() -> None:
+    for part in ("window", "tracked"):
         lane = Lane()
         assert not lane.low
-        getattr(lane, part).more = True
+        getattr(lane, part).more_on_disk = True
         assert lane.low
 
 
@@ -162,19 +163,19 @@ def test_a_group_has_a_small_window() -> None:
     for block in range(1, GROUP_TASKS + 20):
         some.admit(some.lane("a"), 0, one(block), NOW)
     assert some.lane("a").window.loaded == GROUP_TASKS
-    assert some.lane("a").window.end == Place(0, GROUP_TASKS)
+    assert some.lane("a").window.disk_cursor == Place(0, GROUP_TASKS)
 
 
 def test_a_group_that_has_nothing_is_forgotten_and_one_with_tasks_anywhere_is_not() -> None:
     some = groups(at_once=5)
-    for name in ("empty", "leased", "disk", "stray"):
+    for name in ("empty", "leased", "disk", "tracked"):
         some.lane(name)
     some.lane("leased").leased = 1
-    some.lane("disk").window.more = True
-    some.lane("stray").strays.admit(Stray(1, 1, 0, 0))
+    some.lane("disk").window.more_on_disk = True
+    some.lane("tracked").tracked.admit(Tracked(1, 1, 0, 0))
     for lane in list(some.lanes.values()):
         some.look(lane, NOW)
-    assert sorted(some.lanes) == ["disk", "leased", "stray"]
+    assert sorted(some.lanes) == ["disk", "leased", "tracked"]
 
 
 def test_a_group_that_pauses_is_not_forgotten() -> None:
@@ -203,7 +204,7 @@ def test_an_old_lane_does_not_take_the_new_one_of_its_group_along() -> None:
 def test_a_lane_that_may_not_start_gives_room_when_much_is_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lane_module, "WINDOW_TASKS", 10)
+    monkeypatch.setattr(groups_module, "WINDOW_TASKS", 10)
     some = groups(at_once=1)
     filled(some, "a", tasks=4)
     starts(some, 1)
@@ -211,27 +212,27 @@ def test_a_lane_that_may_not_start_gives_room_when_much_is_in_memory(
     filled(some, "b", tasks=4)
     some.look(some.lane("a"), NOW)
     assert (some.lane("a").window.loaded, some.loaded) == (0, 4)
-    assert some.lane("a").window.end == Place(0, 0)
+    assert some.lane("a").window.disk_cursor == Place(0, 0)
 
 
 def test_new_tasks_stay_on_disk_while_others_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lane_module, "WINDOW_TASKS", 4)
+    monkeypatch.setattr(groups_module, "WINDOW_TASKS", 4)
     some = groups()
     filled(some, "a", tasks=4)
     filled(some, "b", tasks=4)
-    assert (some.lane("b").window.loaded, some.lane("b").window.more) == (0, True)
-    assert list(some.hungry()) == []
+    assert (some.lane("b").window.loaded, some.lane("b").window.more_on_disk) == (0, True)
+    assert list(some.lanes_to_refill()) == []
     starts(some, 4)
-    assert [lane.group for lane in some.hungry()] == ["b"]
+    assert [lane.group for lane in some.lanes_to_refill()] == ["b"]
 
 
-def test_strays_that_wait_for_their_time_take_no_room_of_other_groups() -> None:
+def test_tracked_tasks_that_wait_for_their_time_take_no_room_of_other_groups() -> None:
     some = groups()
     lane = some.lane("late")
     for task in range(9):
-        lane.strays.admit(Stray(task, 1, task, 0))
+        lane.tracked.admit(Tracked(task, 1, task, 0))
     some.look(lane, NOW)
     assert some.loaded == 0
 
@@ -239,43 +240,43 @@ def test_strays_that_wait_for_their_time_take_no_room_of_other_groups() -> None:
 def test_a_lane_is_read_ahead_once_it_may_start(monkeypatch: pytest.MonkeyPatch) -> None:
     some = groups(every_s=5.0)
     lane = some.lane("a")
-    lane.window.more, lane.started_at = True, NOW
+    lane.window.more_on_disk, lane.started_at = True, NOW
     some.look(lane, NOW)
-    assert list(some.hungry()) == []
+    assert list(some.lanes_to_refill()) == []
     some.wake(NOW + 5.0)
     some.look(lane, NOW + 5.0)
-    assert list(some.hungry()) == [lane]
-    assert list(some.hungry()) == []
+    assert list(some.lanes_to_refill()) == [lane]
+    assert list(some.lanes_to_refill()) == []
     some.look(lane, NOW + 5.0)
-    assert list(some.hungry()) == [lane]
+    assert list(some.lanes_to_refill()) == [lane]
 
 
 def test_only_so_many_lanes_are_read_ahead_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "_REFILLS", 3)
+    monkeypatch.setattr(groups_module, "_REFILLS", 3)
     some = groups()
     for name in "abcde":
-        some.lane(name).window.more = True
+        some.lane(name).window.more_on_disk = True
         some.look(some.lane(name), NOW)
-    assert [lane.group for lane in some.hungry()] == ["a", "b", "c"]
-    assert [lane.group for lane in some.hungry()] == ["d", "e"]
+    assert [lane.group for lane in some.lanes_to_refill()] == ["a", "b", "c"]
+    assert [lane.group for lane in some.lanes_to_refill()] == ["d", "e"]
 
 
 def test_counts_of_what_is_in_memory_follow_the_lanes() -> None:
     some = groups()
     filled(some, "a", "b")
     lane = some.lane("a")
-    stray = Stray(7, 9, 0, 0)
-    lane.strays.admit(stray)
-    lane.strays.make_ready(stray)
+    tracked = Tracked(7, 9, 0, 0)
+    lane.tracked.admit(tracked)
+    lane.tracked.make_ready(tracked)
     some.look(lane, NOW)
-    assert (some.loaded, some.ready_strays) == (6, 1)
+    assert (some.loaded, some.ready_tracked) == (6, 1)
     assert starts(some, 3) == "aba"
-    assert (some.loaded, some.ready_strays) == (4, 0)
+    assert (some.loaded, some.ready_tracked) == (4, 0)
     lane.window.refill([WaitingBlock(30, 30, 0, [(0, 2)])], None, {30: []})
     some.look(lane, NOW)
     assert some.loaded == 6
     some.clear()
-    assert (some.loaded, some.ready_strays, some.best, some.next_due) == (0, 0, None, None)
+    assert (some.loaded, some.ready_tracked, some.best, some.next_due) == (0, 0, None, None)
     assert not some.lanes
 
 
@@ -322,21 +323,21 @@ def test_the_most_urgent_groups_come_into_memory_though_it_is_full() -> None:
     assert some.loaded >= WINDOW_TASKS
     some.admit(some.lane("low"), 0, one(901), NOW)
     some.admit(some.lane("high"), 7, one(902), NOW)
-    assert some.lane("low").here == 0
+    assert some.lane("low").in_memory == 0
     assert start(some) == "high"
 
 
 def test_lanes_on_disk_are_read_with_the_most_urgent_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "_REFILLS", 2)
+    monkeypatch.setattr(groups_module, "_REFILLS", 2)
     some = groups()
     for name, priority in {"a": 0, "b": 3, "c": -1, "d": 9, "e": 3}.items():
         lane = some.lane(name)
-        lane.window.more, lane.window.end = True, Place(priority, 0)
+        lane.window.more_on_disk, lane.window.disk_cursor = True, Place(priority, 0)
         some.look(lane, NOW)
-    assert [lane.group for lane in some.hungry()] == ["d", "b"]
-    some.lane("c").window.end = Place(11, 0)
+    assert [lane.group for lane in some.lanes_to_refill()] == ["d", "b"]
+    some.lane("c").window.disk_cursor = Place(11, 0)
     some.look(some.lane("c"), NOW)
-    assert [lane.group for lane in some.hungry()] == ["c", "e"]
+    assert [lane.group for lane in some.lanes_to_refill()] == ["c", "e"]
 
 
 def test_a_lane_on_disk_that_is_more_urgent_than_all_in_memory_is_read_though_it_is_full() -> None:
@@ -344,8 +345,8 @@ def test_a_lane_on_disk_that_is_more_urgent_than_all_in_memory_is_read_though_it
     filled(some, *(f"g{n}" for n in range(200)), tasks=GROUP_TASKS)
     for name, priority in {"same": 0, "high": 1}.items():
         lane = some.lane(name)
-        lane.window.more, lane.window.end = True, Place(priority, 0)
+        lane.window.more_on_disk, lane.window.disk_cursor = True, Place(priority, 0)
         some.look(lane, NOW)
-    assert some.more_hungry
-    assert [lane.group for lane in some.hungry()] == ["high"]
-    assert not some.more_hungry
+    assert some.more_to_refill
+    assert [lane.group for lane in some.lanes_to_refill()] == ["high"]
+    assert not some.more_to_refill

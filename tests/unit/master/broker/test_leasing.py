@@ -266,13 +266,13 @@ def test_nothing_is_given_until_the_known_workers_have_come_and_it_is_on_disk() 
     desk = Desk()
     desk.submit(2)
     other = desk.session(worker="new")
-    desk.broker.expect({"x", "y"}, 5.0)
+    desk.broker.await_known_workers({"x", "y"}, 5.0)
     desk.session(worker="x")
-    assert desk.broker.holding
+    assert desk.broker.recovering
     assert not desk.broker.any_ready
     assert desk.broker.lease(other, desk.now) is None
     last = desk.session(worker="y")
-    assert not desk.broker.holding
+    assert not desk.broker.recovering
     assert desk.leases(last) == [[1], [2]]
 
 
@@ -281,19 +281,19 @@ def test_a_worker_has_not_come_before_that_is_on_disk() -> None:
     desk.submit(1)
     desk.session()
     session = desk.session()
-    desk.broker.expect({"x"}, 5.0)
+    desk.broker.await_known_workers({"x"}, 5.0)
     session.worker = "x"
     desk.broker.enter(session)
-    assert desk.broker.holding
+    assert desk.broker.recovering
     desk.broker.rolled_back()
-    assert desk.broker.holding
+    assert desk.broker.recovering
 
 
 def test_the_pause_is_over_after_its_time_by_itself() -> None:
     desk = Desk()
     desk.submit(1)
     session = desk.session()
-    desk.broker.expect({"x"}, 5.0)
+    desk.broker.await_known_workers({"x"}, 5.0)
     desk.later(0.0)
     assert desk.broker.next_due == desk.now + 5.0
     desk.later(4.9)
@@ -307,15 +307,15 @@ def test_the_pause_begins_when_the_first_has_come() -> None:
     """Where the master's name is not there yet, nobody comes, and then all do at once."""
     desk = Desk()
     desk.submit(1)
-    desk.broker.expect({"x", "y"}, 5.0)
-    assert not desk.broker.holding
+    desk.broker.await_known_workers({"x", "y"}, 5.0)
+    assert not desk.broker.recovering
     desk.later(60.0)
     assert desk.broker.next_due is None
     first = desk.session(worker="x")
     assert desk.broker.next_due is not None
     assert desk.broker.next_due <= desk.now
     desk.later(0.0)
-    assert desk.broker.holding
+    assert desk.broker.recovering
     assert desk.leases(first) == []
     desk.later(4.9)
     assert desk.leases(first) == []
@@ -326,8 +326,8 @@ def test_the_pause_begins_when_the_first_has_come() -> None:
 def test_nobody_is_expected_where_nobody_was_known() -> None:
     desk = Desk()
     desk.submit(1)
-    desk.broker.expect(set(), 5.0)
-    assert not desk.broker.holding
+    desk.broker.await_known_workers(set(), 5.0)
+    assert not desk.broker.recovering
     assert desk.leases(desk.session()) == [[1]]
 
 
@@ -335,7 +335,7 @@ def test_a_worker_that_did_not_come_is_not_waited_for_at_the_next_start() -> Non
     before = Desk()
     before.session(worker="x")
     desk = before.restarted()
-    desk.broker.expect(desk.store.workers, 5.0)
+    desk.broker.await_known_workers(desk.store.workers, 5.0)
     desk.session(worker="y")
     desk.later(0.0)
     desk.later(5.0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from master.broker.lease import Session
-from master.broker.waiting import RESERVE_S
+from master.broker.quarantine import RESERVE_S
 from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.unit.master.desk import Desk, block, held, tasks
 
@@ -26,8 +26,8 @@ def lose(desk: Desk, times: int) -> None:
         desk.commit()
 
 
-def suspect() -> Desk:
-    """A run that needs a gpu, whose one task is a suspect."""
+def quarantined() -> Desk:
+    """A run that needs a gpu, whose one task is a quarantined task."""
     desk = Desk(needs=["gpu"], losses=3)
     desk.submit(1)
     lose(desk, 1)
@@ -102,23 +102,23 @@ def test_what_left_the_plain_way_keeps_to_the_tags() -> None:
     assert sorted(desk.leases(desk.session(tags=GPU))) == [[1], [2], [3], [4]]
 
 
-def test_a_suspect_goes_only_to_one_that_has_the_tags() -> None:
-    desk = suspect()
+def test_a_quarantined_task_goes_only_to_one_that_has_the_tags() -> None:
+    desk = quarantined()
     untagged, tagged = desk.session(), desk.session(tags=GPU)
     assert desk.leases(untagged) == []
     assert desk.leases(tagged) == [[1]]
 
 
-def test_after_any_time_a_suspect_does_not_go_where_the_tags_are_not() -> None:
-    desk = suspect()
+def test_after_any_time_a_quarantined_task_does_not_go_where_the_tags_are_not() -> None:
+    desk = quarantined()
     busy = busy_session(desk)
     desk.later(RESERVE_S)
     assert desk.leases(busy) == []
     assert desk.leases(busy_session(desk, tags=GPU)) == [[1]]
 
 
-def test_none_is_kept_free_for_a_suspect_that_it_may_not_have() -> None:
-    desk = suspect()
+def test_none_is_kept_free_for_a_quarantined_task_that_it_may_not_have() -> None:
+    desk = quarantined()
     other = desk.new_run("other")
     desk.submit(2, other)
     assert desk.leases(busy_session(desk)) == [[1], [2]]
@@ -126,14 +126,14 @@ def test_none_is_kept_free_for_a_suspect_that_it_may_not_have() -> None:
 
 
 def test_an_idle_one_without_the_tags_does_not_keep_another_from_being_kept_free() -> None:
-    desk = suspect()
+    desk = quarantined()
     desk.submit(1, desk.new_run("other"))
     desk.session()
     assert desk.leases(busy_session(desk, tags=GPU)) == []
 
 
 def test_one_that_is_kept_free_goes_on_when_the_run_comes_to_need_more() -> None:
-    desk = suspect()
+    desk = quarantined()
     other = desk.new_run("other")
     desk.submit(1, other)
     kept = busy_session(desk, tags=GPU)
@@ -152,7 +152,7 @@ def test_what_a_worker_holds_goes_on_whatever_its_run_needs_by_now() -> None:
     desk.commit()
     again = Session(77, 1, worker="w")
     desk.broker.enter(again)
-    assert len(desk.broker.take_over(worker, again, [held(one) for one in leases])) == 2
+    assert len(desk.broker.resume(worker, again, [held(one) for one in leases])) == 2
     desk.commit()
     desk = desk.restarted()
     back = desk.session(worker="w")
@@ -201,7 +201,7 @@ def test_a_share_grows_when_slots_with_the_tags_go_but_not_when_that_is_rolled_b
     assert len(tasks(desk.lease(stays))) == 60
     desk.drop(stays)
     desk.commit()
-    assert not desk.broker._tagged_slots
+    assert not desk.broker.attendance._tagged_slots
 
 
 @pytest.mark.parametrize("needs", [[], ["gpu"]])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from master.broker import lane as lane_room
-from master.broker.lane import Groups
+from master.broker import absent as absent_room
+from master.broker import groups as groups_room
+from master.broker.groups import Groups
 from master.observe import diagnosis
 from queue_manager.wire.records import GroupLimit
 from tests import memory_store
@@ -17,9 +18,9 @@ FEW = 8
 
 @pytest.fixture(autouse=True)
 def few_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_room, "LANES", FEW)
-    monkeypatch.setattr(lane_room, "OWN", FEW)
-    monkeypatch.setattr(lane_room, "_FEW", 4)
+    monkeypatch.setattr(groups_room, "LANES", FEW)
+    monkeypatch.setattr(absent_room, "OWN", FEW)
+    monkeypatch.setattr(groups_room, "_FEW", 4)
     monkeypatch.setattr(memory_store, "OWN_GROUPS", FEW)
     monkeypatch.setattr("master.turn.turn.SOUGHT", 4)
 
@@ -37,7 +38,7 @@ def settle(desk: Desk) -> None:
     """Turns, while one follows the other at once."""
     for _ in range(10 * MANY):
         desk.refill()
-        if not (desk.broker.more_low or groups(desk).seeks_strays(desk.now)):
+        if not (desk.broker.more_low or groups(desk).seeks_tracked(desk.now)):
             return
     raise AssertionError("turns without end")
 
@@ -87,7 +88,9 @@ def test_a_pause_that_a_task_asked_for_is_kept_on_disk() -> None:
         desk.commit()
     settle(desk)
     known = groups(desk)
-    assert max(len(known.limits.own), len(known.limits.starts), len(known._pauses)) <= 10 * FEW
+    assert (
+        max(len(known.limits.own), len(known.limits.starts), len(known.absent.pauses)) <= 10 * FEW
+    )
     session = desk.session(free=10**6)
     desk.later(59.0)
     settle(desk)
@@ -103,7 +106,7 @@ def test_a_pause_that_a_task_asked_for_is_kept_on_disk() -> None:
     assert len(given) == MANY
 
 
-def test_strays_of_groups_that_pause_wait_and_are_found_when_that_is_over() -> None:
+def test_tracked_tasks_of_groups_that_pause_wait_and_are_found_when_that_is_over() -> None:
     desk = Desk(per_group=GroupLimit(at_once=1))
     for number in range(MANY):
         desk.broker.pause(desk.run, name(number), 60.0, desk.now, desk.wall)

@@ -122,10 +122,10 @@ def test_what_was_given_back_in_this_very_turn_is_not_claimed() -> None:
     assert rest(desk, other) == [1, 2, 5, 6, 7, 8]
 
 
-# --- strays ---
+# --- tracked ---
 
 
-def test_a_stray_that_is_held_goes_on_with_its_attempts() -> None:
+def test_a_tracked_task_that_is_held_goes_on_with_its_attempts() -> None:
     before, lease = leased(size=1)
     before.fail(lease, delay_s=0.0)
     before.commit()
@@ -141,7 +141,7 @@ def test_a_stray_that_is_held_goes_on_with_its_attempts() -> None:
     assert desk.run.dead == 1
 
 
-def test_a_stray_that_was_recorded_for_a_lease_or_a_newer_one_is_not_claimed_by_it() -> None:
+def test_a_tracked_task_that_was_recorded_for_a_lease_or_a_newer_one_is_not_claimed_by_it() -> None:
     before, lease = leased(size=1)
     claim = held(lease)
     before.fail(lease, delay_s=0.0)
@@ -165,7 +165,7 @@ def test_a_delayed_task_that_is_held_does_not_wait_for_its_delay_again() -> None
     assert rest(desk, desk.session()) == [2]
 
 
-def test_of_two_strays_that_one_claim_holds_neither_is_lost() -> None:
+def test_of_two_tracked_tasks_that_one_claim_holds_neither_is_lost() -> None:
     before = Desk()
     before.submit(2, delay_s=1.0)
     before.later(1.0)
@@ -212,13 +212,13 @@ def test_a_newer_lease_takes_its_tasks_from_an_older_one_that_came_first() -> No
     desk.commit()
     assert desk.claim(right, held(new)) == [held(new)]
     desk.commit()
-    assert desk.broker.outranked == []
+    assert desk.broker.superseded == []
     assert stale.leases[old.number].open == [(2, 4)]
     assert counts(desk.run)["leased"] == 4
     newest = HeldLease(new.number + 5, 1, 1, [(0, 4)])
     assert desk.claim(desk.session(), newest) == [newest]
     desk.commit()
-    assert desk.broker.outranked == [(stale, old.number), (right, new.number)]
+    assert desk.broker.superseded == [(stale, old.number), (right, new.number)]
     assert counts(desk.run)["leased"] == 4
 
 
@@ -242,10 +242,10 @@ def test_a_limited_lease_that_goes_on_counts_for_its_group() -> None:
 # --- a claim that can't be made durable ---
 
 
-@pytest.mark.parametrize("stray", [False, True])
-def test_a_claim_that_is_rolled_back_leaves_its_tasks_to_all(stray: bool) -> None:
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_claim_that_is_rolled_back_leaves_its_tasks_to_all(tracked: bool) -> None:
     before, lease = leased(size=1)
-    if stray:
+    if tracked:
         before.fail(lease, delay_s=0.0)
         before.commit()
         lease = before.lease(before.session())
@@ -297,11 +297,11 @@ def test_very_many_leases_of_a_hello_have_one_undo_together() -> None:
         held = [HeldLease(number + n, 1, n, [(0, 1)]) for n in range(1, count + 1)]
         desk.broker.enter(old)
         assert desk.claim(old, *held) == held
-        claimed = len(desk.broker.undo._undo)
+        claimed = len(desk.broker.journal._undo)
         desk.commit()
         desk.broker.enter(new)
-        assert list(desk.broker.take_over(old, new, held).values()) == held
-        undos.add((claimed, len(desk.broker.undo._undo)))
+        assert list(desk.broker.resume(old, new, held).values()) == held
+        undos.add((claimed, len(desk.broker.journal._undo)))
     assert len(undos) == 1
 
 
@@ -312,11 +312,11 @@ def test_a_worker_goes_on_in_a_new_session_with_what_it_holds() -> None:
     desk, lease = leased()
     old, session = lease.session, Session(77, 1, worker="x")
     desk.broker.enter(session)
-    kept = desk.broker.take_over(lease.session, session, [held(lease, (1, 3))])
+    kept = desk.broker.resume(lease.session, session, [held(lease, (1, 3))])
     assert kept == {lease.number: held(lease, (1, 3))}
     desk.commit()
     assert set(desk.broker.sessions) == {77}
-    assert (lease.session, old.leases, desk.run.strays) == (session, {}, 0)
+    assert (lease.session, old.leases, desk.run.tracked) == (session, {}, 0)
     assert counts(desk.run) == {"tasks": 8, "waiting": 6, "leased": 2}
     assert not desk.broker.done(old, lease.number, 1, 2, b"", 0.0)
     assert rest(desk, desk.session()) == [1, 4, 5, 6, 7, 8]
@@ -330,11 +330,11 @@ def test_what_a_worker_never_got_is_offered_again_uncharged() -> None:
     again = desk.lease(lease.session)
     session = Session(77, 1, worker="x")
     desk.broker.enter(session)
-    assert desk.broker.take_over(again.session, session, []) == {}
+    assert desk.broker.resume(again.session, session, []) == {}
     desk.commit()
     found = desk.lease(session)
-    assert found.stray is not None
-    assert (tasks(found), found.stray.attempts, found.stray.losses) == ([1], 1, 0)
+    assert found.tracked is not None
+    assert (tasks(found), found.tracked.attempts, found.tracked.losses) == ([1], 1, 0)
 
 
 def test_a_new_session_that_is_rolled_back_leaves_the_old_one_as_it_was() -> None:
@@ -342,7 +342,7 @@ def test_a_new_session_that_is_rolled_back_leaves_the_old_one_as_it_was() -> Non
     old, session = lease.session, Session(77, 1, worker="x")
     before = counts(desk.run)
     desk.broker.enter(session)
-    desk.broker.take_over(old, session, [held(lease, (0, 2))])
+    desk.broker.resume(old, session, [held(lease, (0, 2))])
     desk.broker.rolled_back()
     assert (lease.session, session.leases, list(desk.broker.sessions)) == (old, {}, [old.id])
     assert counts(desk.run) == before
@@ -360,7 +360,7 @@ def test_a_new_session_has_no_neighbours_for_its_suspect_either() -> None:
     lease = desk.lease(desk.session(worker="x"))
     session = Session(77, 1, worker="x", wanted=9)
     desk.broker.enter(session)
-    desk.broker.take_over(lease.session, session, [held(lease)])
+    desk.broker.resume(lease.session, session, [held(lease)])
     desk.commit()
     assert desk.leases(session) == []
     desk.done(lease)

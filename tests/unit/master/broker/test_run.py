@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from master.broker.run import Run
-from master.broker.strays import Stray
+from master.broker.tracked import Tracked
 from master.broker.window import Range
 from master.changes import CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
 from queue_manager.wire.records import BLOCK_TASKS, GroupLimit, RunOptions
@@ -18,11 +18,11 @@ def new_run(*, limited: bool = False) -> Run:
     return Run(1, "job", [], None, RunOptions(per_group=limit), 0.0)
 
 
-def ready_stray(run: Run, task: int, group: str | None = None, priority: int = 0) -> None:
+def ready_tracked(run: Run, task: int, group: str | None = None, priority: int = 0) -> None:
     lane = run.lane_of(group)
-    stray = Stray(task, task, 0, priority, group)
-    lane.strays.admit(stray)
-    lane.strays.make_ready(stray)
+    tracked = Tracked(task, task, 0, priority, group)
+    lane.tracked.admit(tracked)
+    lane.tracked.make_ready(tracked)
     run.look(lane, NOW)
 
 
@@ -32,18 +32,18 @@ def ready_stray(run: Run, task: int, group: str | None = None, priority: int = 0
 def test_waiting_is_what_is_in_no_other_place() -> None:
     run = new_run(limited=True)
     run.tasks, run.done, run.dead, run.leased, run.staged = 100, 10, 1, 5, 7
-    run.strays, run.strays_out = 9, 2
-    ready_stray(run, 50)
-    ready_stray(run, 51, "a")
+    run.tracked, run.tracked_leased = 9, 2
+    ready_tracked(run, 50)
+    ready_tracked(run, 51, "a")
     assert (run.unended, run.delayed, run.waiting) == (89, 5, 72)
 
 
 def test_a_run_is_ready_with_a_task_in_memory_but_not_with_tasks_on_disk() -> None:
     run = new_run(limited=True)
-    run.lane.window.more = True
+    run.lane.window.more_on_disk = True
     assert not run.ready
     for group in (None, "a"):
-        run.lane.window.more = False
+        run.lane.window.more_on_disk = False
         run.admit(group, 0, Range(5, 9, 0, 1), NOW)
         assert run.ready
         lane = run.next_lane(True)
@@ -107,7 +107,7 @@ def test_a_run_goes_to_disk_and_comes_back_as_it_was() -> None:
     assert [lane.group for lane in run.lanes] == [None]
     assert run.groups is not None
     assert run.groups.hidden.anything
-    assert all(lane.window.more and lane.strays.more for lane in run.lanes)
+    assert all(lane.window.more_on_disk and lane.tracked.more_on_disk for lane in run.lanes)
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled", "pruned"])

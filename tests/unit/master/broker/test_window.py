@@ -69,7 +69,7 @@ def test_the_last_ranges_stay_on_disk_when_there_are_too_many_and_so_do_all_behi
     window = Window(most=3)
     for block in range(1, 6):
         window.admit(0, one(block))
-    assert (window.loaded, window.more, window.end) == (3, True, Place(0, 3))
+    assert (window.loaded, window.more_on_disk, window.disk_cursor) == (3, True, Place(0, 3))
     assert blocks(window) == [1, 2, 3]
     window.admit(0, one(6))
     assert window.loaded == 0
@@ -81,7 +81,7 @@ def test_a_new_block_of_a_higher_priority_enters_a_full_window_and_the_lowest_le
         window.admit(0, one(block))
     window.admit(5, one(9))
     window.admit(-1, one(10))
-    assert window.end == Place(0, 2)
+    assert window.disk_cursor == Place(0, 2)
     assert blocks(window) == [9, 1, 2]
 
 
@@ -91,7 +91,7 @@ def test_a_higher_priority_that_does_not_fit_moves_the_end_before_all_lower_ones
         window.admit(0, one(block))
     for block in range(5, 8):
         window.admit(5, one(block))
-    assert window.end == Place(5, 6)
+    assert window.disk_cursor == Place(5, 6)
     assert blocks(window) == [5, 6]
     window.admit(0, one(8))
     assert window.loaded == 0
@@ -100,11 +100,11 @@ def test_a_higher_priority_that_does_not_fit_moves_the_end_before_all_lower_ones
 def test_one_range_always_stays_however_long_it_is() -> None:
     window = Window(most=2)
     window.admit(0, Range(1, 1, 0, 100))
-    assert (window.loaded, window.more) == (100, False)
+    assert (window.loaded, window.more_on_disk) == (100, False)
     window.admit(0, one(2))
-    assert (window.loaded, window.end) == (100, Place(0, 1))
+    assert (window.loaded, window.disk_cursor) == (100, Place(0, 1))
     window.admit(1, one(3))
-    assert (window.loaded, window.end) == (1, Place(0, 0))
+    assert (window.loaded, window.disk_cursor) == (1, Place(0, 0))
 
 
 def test_what_is_put_back_into_a_full_window_drives_out_the_last() -> None:
@@ -114,7 +114,7 @@ def test_what_is_put_back_into_a_full_window_drives_out_the_last() -> None:
     window.admit(0, one(2))
     window.admit(0, one(3))
     window.put_back(0, one(1))
-    assert window.end == Place(0, 2)
+    assert window.disk_cursor == Place(0, 2)
     assert blocks(window) == [1, 2]
 
 
@@ -122,9 +122,9 @@ def test_new_tasks_that_are_left_on_disk_are_found_there_later() -> None:
     window = Window()
     window.admit(0, one(1))
     window.leave(0, one(4))
-    assert (window.more, window.end) == (True, Place(0, 3))
+    assert (window.more_on_disk, window.disk_cursor) == (True, Place(0, 3))
     window.leave(0, one(5))
-    assert window.end == Place(0, 3)
+    assert window.disk_cursor == Place(0, 3)
 
 
 def test_what_is_left_on_disk_before_the_end_moves_it() -> None:
@@ -132,15 +132,15 @@ def test_what_is_left_on_disk_before_the_end_moves_it() -> None:
     window = Window()
     window.leave(0, one(4))
     window.leave(5, one(7))
-    assert window.end == Place(5, 6)
+    assert window.disk_cursor == Place(5, 6)
 
 
 def test_nothing_enters_a_window_whose_disk_was_not_read_yet() -> None:
-    window = Window(more=True)
+    window = Window(more_on_disk=True)
     window.admit(9, one(3))
     assert window.loaded == 0
     window.leave(9, one(3))
-    assert window.end is None
+    assert window.disk_cursor is None
 
 
 # --- reading ahead ---
@@ -150,11 +150,11 @@ def test_it_is_read_ahead_when_it_is_half_empty_and_disk_has_more() -> None:
     window = Window()
     window.admit(0, Range(1, 1, 0, WINDOW_TASKS))
     window.take(WINDOW_TASKS // 2 - 1)
-    window.more = True
+    window.more_on_disk = True
     assert not window.low
     window.take(1)
     assert window.low
-    window.more = False
+    window.more_on_disk = False
     assert not window.low
 
 
@@ -165,19 +165,23 @@ def test_reading_ahead_leaves_room_for_the_last_block_to_be_a_whole_one() -> Non
 
 
 def test_a_refill_takes_what_is_neither_leased_nor_here_and_remembers_where_it_ended() -> None:
-    window = Window(more=True)
+    window = Window(more_on_disk=True)
     window.put_back(0, Range(2, 11, 4, 6))
     found = [WaitingBlock(2, 11, 0, [(0, 8)]), WaitingBlock(3, 21, 0, [(2, 4)])]
     window.refill(found, Place(0, 3), {2: [(6, 7)], 3: []})
-    assert (window.loaded, window.more, window.end) == (2 + 5 + 2, True, Place(0, 3))
+    assert (window.loaded, window.more_on_disk, window.disk_cursor) == (
+        2 + 5 + 2,
+        True,
+        Place(0, 3),
+    )
     taken = [window.take(9)[0] for _ in range(4)]
     assert taken == [Range(2, 11, 4, 6), Range(2, 11, 0, 4), Range(2, 11, 7, 8), Range(3, 21, 2, 4)]
 
 
 def test_a_refill_that_reaches_the_end_of_the_disk_says_so() -> None:
-    window = Window(more=True)
+    window = Window(more_on_disk=True)
     window.refill(on_disk(1), None, {1: []})
-    assert not window.more
+    assert not window.more_on_disk
     window.admit(0, one(2))
     assert blocks(window) == [1, 2]
 
@@ -194,7 +198,9 @@ def test_every_task_comes_once_and_in_order_however_small_the_window_is(most: in
                 (Place(p, n) for n, p in disk.items() if n not in found),
                 key=lambda place: (-place.priority, place.block),
             )
-            behind = [p for p in behind if window.end is None or window.end.before(p)]
+            behind = [
+                p for p in behind if window.disk_cursor is None or window.disk_cursor.before(p)
+            ]
             some = [WaitingBlock(p.block, p.block, p.priority, [(0, 1)]) for p in behind[:2]]
             last = behind[1] if len(behind) > 2 else None
             window.refill(some, last, {b.id: [] for b in some})
@@ -227,18 +233,23 @@ def test_an_unloaded_window_is_read_from_its_first_place_on() -> None:
     for block, priority in [(1, 0), (2, 4), (3, 4)]:
         window.admit(priority, one(block))
     window.unload()
-    assert (window.loaded, window.order, window.more, window.end) == (0, [], True, Place(4, 1))
+    assert (window.loaded, window.order, window.more_on_disk, window.disk_cursor) == (
+        0,
+        [],
+        True,
+        Place(4, 1),
+    )
 
 
 def test_unloading_never_moves_the_end_forward() -> None:
-    window = Window(more=True)
+    window = Window(more_on_disk=True)
     window.put_back(0, one(5))
     window.unload()
-    assert window.end is None
-    window.end = Place(0, 2)
+    assert window.disk_cursor is None
+    window.disk_cursor = Place(0, 2)
     window.put_back(0, one(5))
     window.unload()
-    assert window.end == Place(0, 2)
+    assert window.disk_cursor == Place(0, 2)
 
 
 def test_a_cleared_window_has_nothing_and_expects_nothing() -> None:
@@ -246,7 +257,12 @@ def test_a_cleared_window_has_nothing_and_expects_nothing() -> None:
     for block in (1, 2):
         window.admit(0, one(block))
     window.clear()
-    assert (window.loaded, window.order, window.more, window.end) == (0, [], False, None)
+    assert (window.loaded, window.order, window.more_on_disk, window.disk_cursor) == (
+        0,
+        [],
+        False,
+        None,
+    )
 
 
 # --- ranges ---

@@ -10,7 +10,7 @@ import pytest
 
 from master.broker.lease import Lease, Session
 from master.broker.run import Run
-from master.broker.strays import Stray
+from master.broker.tracked import Tracked
 from master.changes import GroupRecord
 from master.observe import diagnosis
 from master.observe.diagnosis import OLD_LEASE_S, PATIENCE_S, Reasons, Waits, next_due, stalled
@@ -34,7 +34,7 @@ class Rig:
         self.runners: dict[int, Runner] = {}
         self.troubles: dict[str, str] = {}
         self.feeding: set[int] = set()
-        self.broker = SimpleNamespace(runs={}, holding=False)
+        self.broker = SimpleNamespace(runs={}, recovering=False)
         self.turn: Any = SimpleNamespace(broker=self.broker, trouble="", wall=5_000.0)
         self.reasons = Reasons(self.turn, self)
         self.waits = Waits(self.turn, self, self.reasons.of)
@@ -166,10 +166,10 @@ def test_code_that_does_not_import_is_said_in_the_place_of_what_workers_say(rig:
 
 def test_a_back_off_says_until_when(rig: Rig) -> None:
     run = rig.run(tasks=2)
-    run.strays = 2
+    run.tracked = 2
     for task, due_at in ((1, 5_042.0), (2, 5_010.0)):
-        stray = Stray(task, 1, task - 1, 0, due_at=due_at)
-        run.lane.strays.admit(stray)
+        stray = Tracked(task, 1, task - 1, 0, due_at=due_at)
+        run.lane.tracked.admit(stray)
     assert (run.delayed, run.waiting) == (2, 0)
     assert next_due(run) == 5_010.0
     (line,) = rig.why(run)
@@ -349,9 +349,9 @@ def test_what_holds_up_the_whole_master_is_not_said_of_each_run(rig: Rig) -> Non
     run = rig.run()
     rig.turn.trouble = "can't write: disk full"
     assert rig.why(run) == []
-    rig.turn.trouble, rig.broker.holding = "", True
+    rig.turn.trouble, rig.broker.recovering = "", True
     assert rig.why(run) == []
-    rig.broker.holding = False
+    rig.broker.recovering = False
     assert len(rig.why(run)) == 1
 
 

@@ -160,7 +160,7 @@ def test_what_a_worker_holds_goes_on_after_a_restart_and_is_recorded(play: Any) 
 
     async def after(world: World) -> None:
         (lease,) = leases
-        world.broker.expect(world.store.workers, 5.0)
+        world.broker.await_known_workers(world.store.workers, 5.0)
         peer, worker = world.worker(name="x", held=[held(lease, (0, 4))])
         await world.turns()
         assert peer.welcomed == [held(lease, (1, 4))]
@@ -222,7 +222,7 @@ def test_a_master_that_starts_again_gives_nothing_until_the_known_workers_came(p
 
     async def after(world: World) -> None:
         assert world.store.workers == {"x"}
-        world.broker.expect(world.store.workers, 5.0)
+        world.broker.await_known_workers(world.store.workers, 5.0)
         early, worker = world.worker(name="y")
         await world.turns()
         world.report(worker, want=1)
@@ -240,7 +240,7 @@ def test_after_5_s_it_does_not_wait_for_a_known_worker_any_more(play: Any) -> No
         await leased(world)
 
     async def after(world: World) -> None:
-        world.broker.expect(world.store.workers, 5.0)
+        world.broker.await_known_workers(world.store.workers, 5.0)
         peer, worker = world.worker(name="y")
         world.report(worker, want=1)
         await world.later(4.9)
@@ -325,7 +325,7 @@ def test_a_worker_takes_over_its_own_old_session(play: Any) -> None:
         world.report(old, done(lease, 1, 2), seq=3)
         world.report(worker, done(lease, 1, 4), seq=4)
         await world.turns()
-        assert (run.done, run.waiting, run.leased, run.strays) == (3, 3, 0, 0)
+        assert (run.done, run.waiting, run.leased, run.tracked) == (3, 3, 0, 0)
         assert world.broker.refused == 1
 
     play(scene)
@@ -340,7 +340,7 @@ def test_two_hellos_of_a_worker_in_one_turn_leave_the_last_one(play: Any) -> Non
         assert first.closed
         assert second.welcomed == [held(lease)]
         assert list(world.workers.sessions.values()) == [last]
-        assert (run.leased, run.strays) == (1, 0)
+        assert (run.leased, run.tracked) == (1, 0)
         world.report(last, done(lease))
         await world.turns()
         assert run.done == 1
@@ -387,7 +387,7 @@ def test_the_tasks_of_a_worker_that_falls_silent_go_to_the_next_one(play: Any) -
         world.workers.closed(worker)
         await world.turns()
         assert len(other_peer.leases) == 1
-        assert (run.leased, run.strays) == (1, 1)
+        assert (run.leased, run.tracked) == (1, 1)
 
     play(scene)
 

@@ -411,7 +411,7 @@ def test_what_was_read_when_nobody_could_be_given_anything_is_given_at_once(
         run = await world.start_run()
         run.lane.window.most, run.size = 1, 1
         await submit(world, run, block(1), block(1))
-        assert (run.lane.window.loaded, run.lane.window.more) == (1, True)
+        assert (run.lane.window.loaded, run.lane.window.more_on_disk) == (1, True)
         read, reads = world.store.read_waiting, iter([True])
 
         def read_waiting(number: int, group: str | None, after: Any, room: int) -> Any:

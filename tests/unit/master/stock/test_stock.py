@@ -123,7 +123,7 @@ def test_a_get_after_fewer_puts_than_takes_fails_the_first_and_records_nothing(p
         assert await client.call(world.results, "qsize") == 0
         assert queue_run(world).leased == 2
         assert await worker.take() == 2  # uncharged, first in line
-        stray = world.broker._delayed[0][2]
+        stray = world.broker.waiting._delayed[0][2]
         assert (stray.task, stray.attempts, queue_run(world).delayed) == (1, 1, 1)
         assert world.stock.all[worker.peer.peer].note == UNEVEN
         await worker.put_result(4)
@@ -276,7 +276,7 @@ def test_a_task_skipped_while_the_store_refuses_is_charged_once_and_not_stuck(pl
         await world.later(RETRY_S)
         assert worker.peer.answers == [1, 2, None, 2]
         assert (queue_run(world).leased, queue_run(world).delayed) == (1, 1)
-        stray = world.broker._delayed[0][2]
+        stray = world.broker.waiting._delayed[0][2]
         assert (stray.task, stray.attempts) == (1, 1)
 
     play(scene)
@@ -313,7 +313,7 @@ def test_a_task_whose_payload_cannot_be_read_fails_the_get_and_waits_for_the_nex
         world.tasks.call(other.peer, "get", (), {})
         await world.later(UNREAD_S)
         assert other.answers == [5]
-        assert world.broker.runs[0].lane.strays.here == {}
+        assert world.broker.runs[0].lane.tracked.in_memory == {}
 
     play(scene)
 

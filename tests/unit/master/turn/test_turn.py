@@ -229,7 +229,7 @@ def test_stopping_carries_out_what_came_and_then_takes_nothing_more(play: Any) -
     async def after(world: World) -> None:
         run = world.broker.runs[1]
         assert (run.done, run.waiting, run.delayed, run.collected) == (1, 1, 0, 1)
-        assert run.strays == 0
+        assert run.tracked == 0
 
     play(scene, after)
 

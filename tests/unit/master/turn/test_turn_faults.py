@@ -250,7 +250,7 @@ def test_an_error_in_an_undo_leaves_nobody_unanswered(
 
         def stage(now: float, wall: float) -> None:
             if failures:
-                world.broker.undo.undo_by(lambda: 1 / 0)
+                world.broker.journal.undo_by(lambda: 1 / 0)
 
         monkeypatch.setattr(world.store, "commit", broken)
         run, runner = world.broker.runs[0], FakePeer()
@@ -269,7 +269,7 @@ def test_an_error_in_an_undo_leaves_nobody_unanswered(
 def test_an_error_behind_the_commit_leaves_no_answer_out(play: Any) -> None:
     async def scene(world: World) -> None:
         def stage(now: float, wall: float) -> None:
-            world.broker.undo.when_committed(lambda: 1 / 0)
+            world.broker.journal.when_committed(lambda: 1 / 0)
 
         client = FakePeer()
         world.turn.post(Step(stage))

@@ -44,7 +44,7 @@ def test_no_delay_gets_longer_or_shorter_when_the_clock_is_set(
     async def scene(world: World) -> None:
         run = await world.start_run()
         if not in_memory:
-            run.lane.strays.most = 1
+            run.lane.tracked.most = 1
         peer, _ = await waits(world)
         for delay_s in (40.0, 20.0, 60.0):
             await submit(world, run, block(1, delay_s=delay_s))
@@ -161,14 +161,14 @@ def test_leases_of_one_turn_are_given_beyond_the_window(play: Any) -> None:
 def test_retries_that_wait_on_disk_come_when_they_are_due(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
-        run.lane.strays.most = 2
+        run.lane.tracked.most = 2
         await submit(world, run, *[block(1, n) for n in range(1, 21)])
         peer, worker = await waits(world)
         for lease in list(peer.leases):
             failed = Failed(lease.number, lease.start, "bad", delay_s=float(21 - lease.first))
             world.report(worker, failed, want=9)
             await world.turns()
-        assert len(run.lane.strays.here) <= 4
+        assert len(run.lane.tracked.in_memory) <= 4
         assert run.delayed == 20
         await world.later(25.0)
         assert taken(peer)[20:] == list(range(20, 0, -1))

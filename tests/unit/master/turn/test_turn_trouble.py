@@ -186,7 +186,7 @@ def test_a_read_that_fails_is_told_once_and_does_not_stop_the_answers(
 ) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
-        run.lane.window.more = True
+        run.lane.window.more_on_disk = True
 
         def broken(*args: Any) -> Any:
             raise StoreError("can't read: disk on fire")

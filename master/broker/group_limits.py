@@ -57,7 +57,7 @@ class Limits:
         self.past = Past()
 
     def saved(self) -> Callable[[], None]:
-        """What restores the run's limit."""
+        """Returns what restores the run's limit."""
         return partial(self._restore, self.limit)
 
     def _restore(self, limit: GroupLimit) -> None:

@@ -1,0 +1,104 @@
+"""The journal of a turn: the records that become durable at its end, and the way back.
+
+Each part of the broker stages here what it changes. The journal decides nothing.
+"""
+
+from __future__ import annotations
+
+from queue_manager.ranges import Ranges
+
+from ..changes import BlockRecord, Changes, OutcomeRecord, TrackedRecord, TrackedState
+from .run import Run
+from .tracked import Tracked
+from .undo import UndoLog
+
+
+class Journal(UndoLog):
+    """What a turn has changed so far. mark: grows with every change.
+
+    changes: what the store is to make durable.
+    moved: ranges of blocks whose state on disk changes with this turn, by block.
+    next_block, next_seq: the number of the next block, and of the next outcome.
+    now: when the turn began (monotonic seconds).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes = Changes()
+        self.moved: dict[int, Ranges] = {}
+        self.next_block = self.next_seq = 1
+        self.now = 0.0
+
+    def take_changes(self) -> Changes:
+        """The changes, which are on disk now; `committed` does what waited for that."""
+        changes, self.changes = self.changes, Changes()
+        self.moved.clear()
+        return changes
+
+    def rolled_back(self) -> None:
+        """The staged changes could not be made durable: all is as before the turn."""
+        self.changes = Changes()
+        self.moved.clear()
+        super().rolled_back()
+
+    # --- records ---
+
+    def record_block(self, record: BlockRecord) -> None:
+        """Stage a new block."""
+        self.mark += 1
+        self.next_block = record.id + 1
+        self.changes.blocks.append(record)
+
+    def record_outcome(
+        self, run: Run, block: int, first: int, start: int, stop: int, results: bytes
+    ) -> None:
+        """Stage results of the tasks at `start` to `stop` of a block."""
+        self.changes.outcomes.append(
+            OutcomeRecord(self.next_seq, run.id, block, first, start, stop, results)
+        )
+        self.next_seq += 1
+        self.note_moved(block, start, stop)
+
+    def record_run(self, run: Run) -> None:
+        """Stage a run as it is now, without its counts."""
+        self.mark += 1
+        self.changes.runs[run.id] = run.record()
+
+    def record_task(
+        self,
+        run: Run,
+        task: Tracked,
+        state: TrackedState,
+        lease: int = 0,
+        *,
+        delay_s: float = 0.0,
+        error: str = "",
+        evidence: str = "",
+        worker: str = "",
+        printed: str = "",
+    ) -> None:
+        """Stage how a tracked task stands. lease: the lease that was settled, 0 for none."""
+        self.changes.tracked[run.id, task.task] = TrackedRecord(
+            run.id,
+            task.task,
+            task.block,
+            task.position,
+            state,
+            task.attempts,
+            task.losses,
+            delay_s,
+            task.due_at,
+            error,
+            evidence,
+            task.priority,
+            task.group,
+            lease,
+            worker,
+            printed,
+        )
+        self.note_moved(task.block, task.position, task.position + 1)
+
+    def note_moved(self, block: int, start: int, stop: int) -> None:
+        """Note that the disk has tasks of a block otherwise once this turn is on it."""
+        self.mark += 1
+        self.moved.setdefault(block, []).append((start, stop))

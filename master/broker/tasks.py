@@ -1,0 +1,260 @@
+"""What becomes of a task: it is submitted, done, failed, released, lost, and at last perhaps dead.
+
+Each is an arrow of "A task" in docs/design.md. `Leasing` leases a task, `Waiting` ends its delay,
+and `Lifecycle.retry` has dead letters wait again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from functools import partial
+
+from queue_manager.wire.records import NewBlock
+
+from ..changes import QUEUE_RUN, BlockRecord, QuotaCounts, TrackedState
+from .group_control import GroupControl
+from .journal import Journal
+from .lease import Lease, Session
+from .leasing import Leasing
+from .roster import Roster
+from .run import Run
+from .tracked import Tracked
+from .waiting import Waiting
+
+FIRST_BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 300.0
+
+
+class Tasks:
+    """Stages what becomes of tasks. rng: for the jitter of pauses."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        roster: Roster,
+        leasing: Leasing,
+        waiting: Waiting,
+        groups: GroupControl,
+        rng: random.Random,
+    ) -> None:
+        self._journal = journal
+        self._roster = roster
+        self._leasing = leasing
+        self._waiting = waiting
+        self._groups = groups
+        self._rng = rng
+
+    # --- submitted ---
+
+    def submit(self, run: Run, block: NewBlock, now: float, wall: float, from_tasks: bool) -> None:
+        """Stage new tasks of a run. The caller has dropped those whose key is taken."""
+        record = BlockRecord(
+            self._journal.next_block,
+            run.id,
+            run.tasks + 1,
+            block.count,
+            block.body,
+            block.keys,
+            block.group if run.groups is not None else None,
+            block.priority,
+            from_tasks,
+        )
+        self._journal.keep(run)
+        run.tasks += block.count
+        run.accepted += block.count if from_tasks and block.keys is None else 0
+        self._journal.record_block(record)
+        if block.keys is not None:
+            self._journal.changes.keys.setdefault(run.id, set()).update(block.keys)
+        if block.delay_s > 0:
+            self._submit_delayed(run, record, block.delay_s, now, wall)
+        else:  # nobody may lease it until it is on disk
+            run.staged += block.count
+            self._journal.when_committed(partial(self._waiting.admit, run, record))
+
+    def _submit_delayed(
+        self, run: Run, block: BlockRecord, delay_s: float, now: float, wall: float
+    ) -> None:
+        tasks = [
+            Tracked(
+                block.first + at, block.id, at, block.priority, block.group, due_at=wall + delay_s
+            )
+            for at in range(block.count)
+        ]
+        for task in tasks:
+            self._journal.record_task(run, task, TrackedState.WAITING, delay_s=delay_s)
+        run.tracked += block.count
+        self._journal.when_committed(partial(self._waiting.track_all, run, tasks, now + delay_s))
+
+    def count_quotas(self, run: Run, counts: Mapping[str, QuotaCounts], passed: int) -> None:
+        """Stage how quotas of a run stand now.
+
+        passed: tasks of `tasks()` without a key that were dropped: a restarted runner skips them.
+        """
+        self._journal.keep(run)
+        run.accepted += passed
+        for name, found in counts.items():
+            self._journal.changes.quotas[run.id, name] = found
+
+    # --- done ---
+
+    def done(
+        self, session: Session, number: int, start: int, stop: int, results: bytes, took_s: float
+    ) -> bool:
+        """Stage results. False: not this session's lease (any more); counted as refused."""
+        lease = self._leasing.settle(session, number, start, stop)
+        if lease is None:
+            return False
+        run, count = lease.run, stop - start
+        self._journal.keep(run)
+        run.leased -= count
+        run.done += count
+        self._journal.record_outcome(run, lease.block, lease.first, start, stop, results)
+        if lease.tracked is not None:
+            run.tracked -= 1
+            run.tracked_leased -= 1
+            self._journal.record_task(run, lease.tracked, TrackedState.DONE, number)
+        run.learn(count, took_s)
+        return True
+
+    def deliver(self, results: bytes) -> None:
+        """Stage a result that a stock client put without a lease, for whoever reads."""
+        self._journal.record_outcome(self._roster.runs[QUEUE_RUN], 0, 0, 0, 1, results)
+
+    # --- failed ---
+
+    def fail(
+        self,
+        session: Session,
+        number: int,
+        position: int,
+        error: str,
+        now: float,
+        wall: float,
+        *,
+        evidence: str = "",
+        printed: str = "",
+        reject: bool = False,
+        delay_s: float | None = None,
+        whole_group: bool = False,
+    ) -> bool:
+        """Stage a charged attempt of one task. False as in `done`.
+
+        whole_group: nothing of its limited group starts for `delay_s` either.
+        """
+        lease = self._leasing.settle(session, number, position, position + 1)
+        if lease is None:
+            return False
+        run, task = lease.run, self._tracked_of(lease, position)
+        task.attempts += 1
+        task.due_at = wall
+        run.leased -= 1
+        if whole_group and delay_s is not None and task.group is not None:
+            self._groups.pause(run, task.group, delay_s, now, wall)
+        record = partial(self._journal.record_task, error=error, evidence=evidence, printed=printed)
+        if reject or task.attempts >= run.options.attempts:
+            _count_dead(run)
+            record(run, task, TrackedState.DEAD, number, worker=session.name)
+            return True
+        if delay_s is None:
+            delay_s = self._backoff_s(task.attempts)
+        task.due_at = wall + delay_s
+        record(run, task, TrackedState.WAITING, number, worker=session.name, delay_s=delay_s)
+        self._journal.when_committed(partial(self._waiting.track, run, task, now + delay_s))
+        return True
+
+    def _backoff_s(self, attempts: int) -> float:
+        """Exponential back-off with full jitter.
+
+        Source: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog 2015.
+        """
+        ceiling = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (attempts - 1))
+        return self._rng.uniform(0, ceiling)
+
+    def staged_attempts(self, lease: Lease, position: int) -> int:
+        """How many attempts of a task were charged, with the one that this turn has staged."""
+        staged = self._journal.changes.tracked.get((lease.run.id, lease.first + position))
+        return 0 if staged is None else staged.attempts
+
+    # --- released ---
+
+    def release(
+        self,
+        session: Session,
+        number: int,
+        start: int,
+        stop: int,
+        lacks: str,
+        *,
+        unstarted: bool = False,
+    ) -> bool:
+        """Stage that tasks go back uncharged. False as in `done`.
+
+        lacks: why the session can't run the job. unstarted: none of them has begun, so a limited
+        group does not pause for them.
+        """
+        lease = self._leasing.settle(session, number, start, stop)
+        if lease is None:
+            return False
+        if lacks:
+            session.lacks[lease.run.job] = lacks
+        if unstarted and lease.limited:
+            self._journal.when_committed(partial(self._leasing.never_started, lease))
+        self._waiting.give_back(lease, start, stop)
+        return True
+
+    # --- lost ---
+
+    def drop_session(self, session: Session, now: float, wall: float) -> None:
+        """Stage that a session has ended: what it held is lost, and offered again at once."""
+        if not self._leasing.leave(session):
+            return
+        for lease in list(session.leases.values()):
+            for start, stop in list(lease.open):
+                self._leasing.cut(lease, start, stop)
+                for position in range(start, stop):
+                    self._lose(lease, position, now, wall)
+
+    def _lose(self, lease: Lease, position: int, now: float, wall: float) -> None:
+        """Stage that a lease of a task ended with its session: uncharged, but counted."""
+        run, task = lease.run, self._tracked_of(lease, position)
+        task.losses += 1
+        task.due_at = wall
+        run.leased -= 1
+        who = lease.session.name or "its client"
+        if task.losses >= run.options.losses:
+            _count_dead(run)
+            error = f"its lease was lost {task.losses} times (worker, host or connection ended)"
+            self._journal.record_task(
+                run, task, TrackedState.DEAD, lease.number, error=error, worker=who
+            )
+            return
+        error = f"its lease was lost: {who} ended"
+        self._journal.record_task(
+            run, task, TrackedState.WAITING, lease.number, error=error, worker=who
+        )
+        self._journal.when_committed(partial(self._waiting.track, run, task, now))
+
+    # --- off the block path ---
+
+    def _tracked_of(self, lease: Lease, position: int) -> Tracked:
+        """The task at a position of a lease, which is tracked by itself from now on.
+
+        The caller may change it and its run: a roll-back restores both.
+        """
+        run, task = lease.run, lease.tracked
+        self._journal.keep(run)
+        if task is None:
+            group = lease.lane.group if lease.limited else None
+            number = lease.first + position
+            task = Tracked(number, lease.block, position, lease.priority, group)
+            run.tracked += 1
+        else:
+            run.tracked_leased -= 1
+        self._journal.keep(task)
+        return task
+
+
+def _count_dead(run: Run) -> None:
+    run.dead += 1
+    run.tracked -= 1
