@@ -1,6 +1,7 @@
-"""How old what has ended of the queue run is, and what of it goes. The run itself never ends.
+"""What has ended of the queue run: how old it is, and what is deleted of it.
 
-A result has no time of its own: marks say which results were there at which time.
+The queue run itself never ends. A result has no time of its own; marks say which results were
+there at which time.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def mark(db: sqlite3.Connection, at: float, seq: int, keep_s: float) -> int:
     if old is None:
         return 0
     db.execute("DELETE FROM marks WHERE at < ?", (old,))
-    found: int = one(db, "SELECT seq FROM marks WHERE at = ?", old)
-    return found
+    old_seq: int = one(db, "SELECT seq FROM marks WHERE at = ?", old)
+    return old_seq
 
 
 def prune_results(
@@ -73,10 +74,8 @@ def _prune(
     letters: list[int] = []
     for block in blocks:
         if _is_old(db, block, seq, died_by):
-            found = db.execute(
-                f"SELECT seq, {READABLE} FROM outcomes WHERE block = ?", (block,)
-            ).fetchall()
-            results.update(found)
+            of_block = f"SELECT seq, {READABLE} FROM outcomes WHERE block = ?"
+            results.update(db.execute(of_block, (block,)).fetchall())
             dead = "SELECT task FROM strays WHERE block = ? AND state = 'dead'"
             letters += [task for (task,) in db.execute(dead, (block,))]
             _delete(db, block)
@@ -93,7 +92,7 @@ def _prune(
 
 
 def _is_old(db: sqlite3.Connection, block: int, seq: int, died_by: float) -> bool:
-    """Whether all of a block has ended, and long ago."""
+    """Whether all tasks of a block have ended, long ago."""
     count = one(db, "SELECT count FROM blocks WHERE id = ?", block)
     if count is None or waiting_ranges(db, block, count):
         return False
@@ -110,7 +109,7 @@ def _is_old(db: sqlite3.Connection, block: int, seq: int, died_by: float) -> boo
 
 
 def _delete(db: sqlite3.Connection, block: int) -> None:
-    """All of a block but its outcomes; keys that are not in the tree yet stay taken."""
+    """Delete a block, but for its outcomes. Keys that are not in the tree yet stay taken."""
     keys = one(db, "SELECT keys FROM blocks WHERE id = ?", block)
     for key in [] if keys is None else msgspec.msgpack.decode(keys, type=list[str]):
         db.execute("DELETE FROM keys WHERE run = ? AND hash = ?", (QUEUE_RUN, hash_key(key)))
@@ -119,7 +118,7 @@ def _delete(db: sqlite3.Connection, block: int) -> None:
 
 
 def _unread(db: sqlite3.Connection, results: dict[int, int]) -> int:
-    """How many of these nobody was ever given, as far as the disk knows."""
+    """How many of these results nobody was ever given, as far as the disk knows."""
     next_seq, place = get_meta(db, "delivered_seq"), get_meta(db, "delivered_index")
     behind = sum(count for seq, count in results.items() if seq > next_seq)
     return behind + max(0, results.get(next_seq, place) - place)

@@ -1,7 +1,7 @@
-"""The wall clock of the machine, as the store's times were made by it, and when it was set.
+"""The wall clock of the machine, by which the store's times were made, and when it was set.
 
-A master counts the time from its start by the monotonic clock. So all that it records is wrong by
-the same, if the clock was: it is put right at the next start.
+A master counts the time from its start by the monotonic clock. If the wall clock was wrong at the
+start, all that the master records is wrong by as much. The next start puts it right.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from .rows import get_meta, insert, one, set_meta
 from .waiting import active_runs
 
 LEAST_SET_S = 1.0
-"""A clock that drifts by less is not one that was set."""
+"""A clock that is off by less has drifted; nobody has set it."""
 
 SLACK_S = 7_200.0
-"""So much later than it was noted last a master may have recorded something."""
+"""How long after the time that was noted last a master may have recorded something."""
 
 
 def seen(db: sqlite3.Connection) -> float:
@@ -64,8 +64,10 @@ def _move_delays(db: sqlite3.Connection, set_s: float) -> None:
 
 
 def _move_marks(db: sqlite3.Connection, set_s: float) -> None:
-    """All at once: SQLite looks after each row of an UPDATE whether its key is another row's, and
-    the next mark may be where this one goes.
+    """Move all marks at once.
+
+    After each row of an UPDATE, SQLite checks whether another row has its key, and the next mark
+    may be where this one goes.
     """
     marks = db.execute("SELECT at, seq FROM marks ORDER BY at").fetchall()
     db.execute("DELETE FROM marks")
@@ -74,10 +76,10 @@ def _move_marks(db: sqlite3.Connection, set_s: float) -> None:
 
 
 def _move_ends(db: sqlite3.Connection, set_s: float, until: float, wall: float) -> float:
-    """Move what was recorded since the clock was last believed; what is older was right.
+    """Move what was recorded since the clock was last believed. What is older was right.
 
-    Returns since when what is recorded is in the time of the clock as it is now: a clock that was
-    set in vain is set back later, and what was moved goes back with it.
+    Returns since when the recorded times are those of the clock as it is now. If somebody set the
+    clock by mistake and sets it back later, what was moved goes back with it.
     """
     since_us = one(db, "SELECT value FROM meta WHERE name = 'clock_since_us'")
     if since_us is None:

@@ -1,4 +1,4 @@
-"""Runs that go: their rows in small steps, and the space of the file given back."""
+"""Runs that go: their rows are deleted in small steps, and the file gives its space back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PAGE_BYTES = 4_096
 
 
 def next_number(db: sqlite3.Connection, name: str, table: str, column: str) -> int:
-    """Above every number that was ever given, also to what has gone since."""
+    """A number above every one that was ever given, also to what has gone since."""
     highest = one(db, f"SELECT MAX({column}) FROM {table}")
     return max(get_meta(db, name), 1, (highest or 0) + 1)
 
@@ -55,13 +55,13 @@ def drop_some(db: sqlite3.Connection, rows: int) -> bool:
         ("outcomes", "seq", "LENGTH(results)"),
         ("blocks", "first", "LENGTH(body)"),
     ):
-        found = db.execute(
+        sizes = db.execute(
             f"SELECT {column}, {size} FROM {table} WHERE run = ? ORDER BY {column} LIMIT ?",
             (run, rows),
         )
-        last, some = _first(found, rows)
+        last, some = _first(sizes, rows)
         if some:
-            # Up to there, as one range of the index: a step is a statement.
+            # One range of the index up to there, so a step is one statement.
             db.execute(f"DELETE FROM {table} WHERE run = ? AND {column} <= ?", (run, last))
             rows -= some
         if rows <= 0:
@@ -70,11 +70,14 @@ def drop_some(db: sqlite3.Connection, rows: int) -> bool:
     return True
 
 
-def _first(found: Iterable[tuple[object, int]], rows: int) -> tuple[object, int]:
-    """The last of the first rows that are as much work as so many small ones, and how much."""
+def _first(sizes: Iterable[tuple[object, int]], rows: int) -> tuple[object, int]:
+    """The last of the first rows that are as much work as so many small ones, and how much.
+
+    sizes: the key of each row, and how many bytes it has beside its short columns.
+    """
     last: object = None
     work = 0
-    for value, size in found:
+    for value, size in sizes:
         last = value
         work += 1 + size // _PAGE_BYTES
         if work >= rows:
@@ -83,11 +86,11 @@ def _first(found: Iterable[tuple[object, int]], rows: int) -> tuple[object, int]
 
 
 def shrink(db: sqlite3.Connection, pages: int) -> bool:
-    """Give about so many free pages back; the file gets shorter with the last of them."""
+    """Give about so many free pages back. The file gets shorter with the last of them."""
     free = one(db, "PRAGMA freelist_count")
     if not free:
         return False
-    # As a script: it is stepped once for each page, and `execute` takes one step.
+    # As a script, because the statement has a step for each page, and `execute` takes one step.
     db.executescript(f"PRAGMA incremental_vacuum({max(1, pages)});")
     if not one(db, "PRAGMA freelist_count"):
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

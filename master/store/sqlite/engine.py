@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file (WAL, synchronous=FULL), written by one thread.
 
-Owns the connection, transactions, and the one line for whatever goes wrong in it. Why rows are
-blocks, and statements insert many of them at once: docs/design.md, "The store".
+Owns the connection, its transactions, and the one line that says what went wrong in it.
+docs/design.md, "The store", says why rows are blocks, and why a statement inserts many of them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from .writing import read_delivered, write
 F = TypeVar("F", bound=Callable[..., Any])
 
 _CLOSE_AT = 256
-"""How many blocks are touched before it is looked which of them have ended: once for all outcomes
-of a block that come close together."""
+"""How many blocks are touched before the store looks which of them have ended. Outcomes of a block
+that come close together are looked at once."""
 
 _NUMBERED = "commit"
-"""Where the number of the last commit is kept that has no block and no outcome."""
+"""The name of the number of the last commit that has no block and no outcome."""
 
 _UNSTORABLE = (
     sqlite3.IntegrityError,
@@ -53,11 +53,11 @@ _UNSTORABLE = (
     OverflowError,
     ValueError,
 )
-"""It is the fault of what is to be written, not of the disk."""
+"""Errors that are the fault of what is to be written, not of the disk."""
 
 
 def _reads(verb: F) -> F:
-    """A verb that reads; it raises StoreError, too, when the file can't be read."""
+    """Make a verb that reads raise StoreError if the file can't be read."""
 
     @functools.wraps(verb)
     def reading(self: SqliteStore, *args: Any, **kwargs: Any) -> Any:
@@ -72,8 +72,8 @@ def _reads(verb: F) -> F:
 class SqliteStore:
     """A `Store` in a folder of its own.
 
-    epoch, delivered, workers and the next numbers are as of the opening. Every verb raises
-    StoreError; opening also StoreBusyError, when another master has the folder.
+    epoch, delivered, workers and the next numbers are as of the opening. Every verb may raise
+    StoreError. Opening may also raise StoreBusyError: another master has the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -137,15 +137,15 @@ class SqliteStore:
         self._touched = set() if is_due else touched
         try:
             if step is None:
-                raise MemoryError  # what came of the keys is on disk alone
+                raise MemoryError  # nobody knows what the commit did to the keys
             self._keys.written(step, changes.forgotten | pruned)
-        except Exception:  # it is on disk: what is known of the keys is read from there again
+        except Exception:  # the commit is on disk, and so the keys are read from there again
             self._keys = Keys(self._db)
 
     def _write(self, changes: Changes, ended: set[int]) -> Step | None:
-        """The transaction of a commit; None: it took place, and something failed behind it."""
+        """The transaction of a commit. None: it took place, and something failed behind it."""
         step = None
-        self._numbered += 1  # never used again, whatever becomes of this
+        self._numbered += 1  # never used again, whatever becomes of this commit
         try:
             with self._transaction():
                 write(self._db, changes)
@@ -156,7 +156,7 @@ class SqliteStore:
                     waiting.close_blocks(self._db, ended)
         except StoreError:
             raise
-        except Exception:  # of which nobody knows whether it came before or behind the commit
+        except Exception:  # nobody knows whether it came before or behind the commit
             if not self._has(changes):
                 raise
             return None
@@ -164,7 +164,7 @@ class SqliteStore:
 
     @_reads
     def _has(self, changes: Changes) -> bool:
-        """Whether changes are on disk: blocks and outcomes have numbers, all else is given one.
+        """Whether changes are on disk. Blocks and outcomes have numbers; other changes get one.
 
         It matters for what is refused: a run that nobody was told of would begin at the next start.
         """
@@ -297,7 +297,7 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All or nothing, on disk when it ends."""
+        """What is done in it takes place whole or not at all, and is on disk when it ends."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield

@@ -1,4 +1,4 @@
-"""The file of the embedded store: held by one master, opened, given its schema."""
+"""The file of the embedded store: one master holds it, opens it and gives it its schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHECKPOINT_PAGES = 4_000
 
 
 def lock(folder: Path) -> IO[str]:
-    """Hold the folder for this process; the kernel lets go of it however the process ends."""
+    """Hold the folder for this process. The kernel lets go of it however the process ends."""
     lock = open(folder / "lock", "a+")  # noqa: SIM115 - held as long as the store
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,12 +37,12 @@ def lock(folder: Path) -> IO[str]:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the file, made or brought to this release's schema if need be.
+    """Open the file; make it, or bring it to this release's schema, if need be.
 
     Raises:
         OSError: the file can't be made or opened.
     """
-    # Payloads are nobody else's to read. SQLite gives its other files the mode of this one.
+    # Nobody else may read payloads. SQLite gives its other files the mode of this one.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
     try:
@@ -54,7 +54,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    # Before the first page: later it takes a VACUUM.
+    # Before the first page is written: a later change takes a VACUUM.
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")

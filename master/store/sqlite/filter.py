@@ -8,7 +8,7 @@ from collections.abc import Iterable
 SLICES = 256
 """A slice has the hashes with the same first byte. The file's format depends on it."""
 PART_BYTES = 16_384
-"""Of each slice: with ten million keys, every fourth that is free is looked up in vain."""
+"""The size of a slice's part. With ten million keys, every fourth free key is looked up in vain."""
 
 _NAME = struct.Struct(">QI12x")
 _SPREAD = 2_654_435_761
@@ -22,13 +22,13 @@ class Filter:
         self._bits = bytearray(SLICES * PART_BYTES)
 
     def select(self, names: list[bytes]) -> list[bytes]:
-        """Those of these names that may be there; the others are not."""
+        """Those of these names that may be there. The others are not there."""
         bits = self._bits
         places = _places(names)
         return [n for n, at in zip(names, places, strict=True) if bits[at >> 10] >> (at & 7) & 1]
 
     def add(self, part: int, names: Iterable[bytes]) -> bytes:
-        """The part of a slice as it is with these names; here it changes with `set`."""
+        """The part of a slice as it is with these names. The filter has it only after `set`."""
         begin = part * PART_BYTES
         bits = self._bits[begin : begin + PART_BYTES]
         for at in _places(names):
@@ -41,9 +41,10 @@ class Filter:
 
 
 def _places(names: Iterable[bytes]) -> list[int]:
-    """22 bits for the byte, of which the first 8 are the slice, and the last 3 for the bit in it.
+    """The place of each name: 22 bits name a byte, the last 3 of them also the bit in it.
 
-    The run is mixed in: runs one after the other often have the same keys.
+    The first 8 bits are the slice. The run is mixed in, because runs that follow one another often
+    have the same keys.
     """
     fields = _NAME.iter_unpack(b"".join(names))
     return [at ^ (run * _SPREAD & _BEHIND_SLICE) for run, at in fields]

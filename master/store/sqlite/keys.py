@@ -1,8 +1,8 @@
-"""The keys of tasks, which are each taken once in their run.
+"""The keys of tasks. Each key is taken once in its run.
 
-New ones are fresh: in memory, and in a row of their commit. Once there are many, commits move some
-of them into the tree `keys`, a slice of it at a time: what is moved together lies side by side
-there, while keys in the order of their coming would spoil a page of it each.
+New keys are fresh: they are in memory, and in a row of their commit. Once there are many, commits
+move some of them into the tree `keys`, a slice of the tree at a time. Keys of a slice lie side by
+side there. Moved in the order of their coming, each key would change another page.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from .filter import SLICES, Filter
 from .rows import insert, look_up, one
 
 FRESH_KEYS = 65_536
-"""How many may be fresh, at 140 bytes of memory each. The more, the fewer pages are spoiled."""
+"""How many keys may be fresh, at 140 bytes of memory each. More of them change fewer pages."""
 REMEMBERED_KEYS = 32_768
-"""How many that were found to be free are remembered until the commit, hashed as they are."""
+"""How many keys that were found to be free are remembered until the commit, with their hashes."""
 
 _HASH_BYTES = 16
 _RUN_BYTES = 8
 
 
 def hash_key(key: str) -> bytes:
-    """What stands for a key: 128 bits, of which no two keys will ever have the same."""
+    """What stands for a key: 128 bits. No two keys will ever have the same."""
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
 
 
 @dataclass(slots=True)
 class Step:
-    """What a commit does to the keys, which is so once that is on disk.
+    """What a commit does to the keys. It takes effect in memory once the commit is on disk.
 
     row: the last one of fresh keys. moved: the slices that went into the tree, and what their
     parts of the filter are then.
@@ -43,27 +43,27 @@ class Step:
 
 
 class Keys:
-    """The keys of all runs. A key's name, in memory, is the number of its run and its hash.
+    """The keys of all runs. In memory, a key's name is the number of its run and its hash.
 
-    fresh: how many are in memory. most: how many may be before some of them are moved.
+    fresh: how many are in memory. limit: how many may be before some of them are moved.
     """
 
-    def __init__(self, db: sqlite3.Connection, most: int = FRESH_KEYS) -> None:
+    def __init__(self, db: sqlite3.Connection, limit: int = FRESH_KEYS) -> None:
         self._db = db
-        self.most = most
+        self.limit = limit
         self._free: dict[int, dict[str, bytes]] = {}
         self._moved = [0] * SLICES  # up to which row each slice is in the tree
         self._filter = Filter()
         for number, row, bits in db.execute("SELECT slice, row, filter FROM moved_keys"):
             self._moved[number] = row
             self._filter.set(number, bits)
-        # Above those that were moved, also when what was fresh behind them has been dropped.
+        # It is above the moved rows, also if the fresh rows behind them have been dropped.
         self._row = max(*self._moved, one(db, "SELECT MAX(id) FROM fresh_keys") or 0)
         self._slices = self._load()
         self.fresh = sum(map(len, self._slices))
 
     def _load(self) -> list[set[bytes]]:
-        """A row stays until the last of its keys was moved: those that were are left out."""
+        """The fresh keys by slice, without those that were moved: their row may still be there."""
         slices: list[set[bytes]] = [set() for _ in range(SLICES)]
         rows = self._db.execute(
             "SELECT id, run, hashes FROM fresh_keys WHERE run NOT IN (SELECT run FROM dropping)"
@@ -80,8 +80,8 @@ class Keys:
         names = _names(run, keys)
         free = self._free.setdefault(run, {})
         free.update(zip(keys, names, strict=True))
-        found = self._find(run, names)
-        taken = {key for key in keys if free[key] in found} if found else set()
+        present = self._find(run, names)
+        taken = {key for key in keys if free[key] in present} if present else set()
         for key in taken:
             del free[key]
         if sum(map(len, self._free.values())) > REMEMBERED_KEYS:
@@ -112,7 +112,7 @@ class Keys:
         return step
 
     def written(self, step: Step, gone: Collection[int]) -> None:
-        """The commit of a step is on disk; with it these runs went."""
+        """The commit of a step is on disk, and these runs went with it."""
         if not step.names and not gone:
             return
         slices = self._slices
@@ -131,8 +131,8 @@ class Keys:
         self.fresh = sum(map(len, slices))
 
     def _move(self, step: Step) -> None:
-        """Move slices in turn, so many that no more are fresh than may be."""
-        over = self.fresh + len(step.names) - self.most
+        """Move slices in turn, until no more keys are fresh than may be."""
+        over = self.fresh + len(step.names) - self.limit
         if over <= 0:
             return
         oldest = self._moved.index(min(self._moved))
@@ -152,11 +152,11 @@ class Keys:
             "INSERT OR REPLACE INTO moved_keys (slice, row, filter)",
             ((number, self._row, bits) for number, bits in step.moved.items()),
         )
-        # One step behind: the slices of this one are so far only when it is on disk.
+        # One step behind: the slices of this step have got so far only when it is on disk.
         self._db.execute("DELETE FROM fresh_keys WHERE id <= ?", (min(self._moved),))
 
     def _names_of_free(self, run: int, keys: list[str]) -> list[bytes]:
-        """Who has just looked them up knows that they are free; of others it is looked now."""
+        """The names of keys that must be free. Those that nobody looked up are looked up now."""
         free = self._free.get(run, {})
         try:
             return [free[key] for key in keys]
@@ -166,13 +166,13 @@ class Keys:
             return _names(run, keys)
 
     def _find(self, run: int, names: list[bytes]) -> set[bytes]:
-        """Those of these names that are there: in memory, or else in the tree."""
+        """Those of these names that exist, in memory or else in the tree."""
         slices = self._slices
-        found = {name for name in names if name in slices[name[_RUN_BYTES]]}
-        rest = [name for name in names if name not in found] if found else names
+        present = {name for name in names if name in slices[name[_RUN_BYTES]]}
+        rest = [name for name in names if name not in present] if present else names
         rest = self._filter.select(rest)
-        found.update(self._find_in_tree(run, rest))
-        return found
+        present.update(self._find_in_tree(run, rest))
+        return present
 
     def _find_in_tree(self, run: int, names: list[bytes]) -> Iterator[bytes]:
         head = _head(run)
@@ -188,7 +188,7 @@ def _head(run: int) -> bytes:
 
 def _names(run: int, keys: Iterable[str]) -> list[bytes]:
     head, size = _head(run), _HASH_BYTES
-    # As `hash_key`, which would take a third longer.
+    # The same as `hash_key`, whose calls would take a third longer.
     return [
         head + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=size).digest()
         for key in keys
@@ -207,5 +207,5 @@ class FilterPart:
         self._names.append(_head(run) + value)
 
     def finalize(self) -> bytes:
-        """The part with all of them."""
+        """The part with all keys."""
         return Filter().add(self._slice, self._names)

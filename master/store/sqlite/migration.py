@@ -1,8 +1,9 @@
-"""Files of earlier releases, brought to this one's schema.
+"""Files of earlier releases are brought to this release's schema.
 
-Tables that have changed get other names, those of `schema.sql` are made and filled from them: one
-transaction, so that a file is never half of each. What a version lacks is made beside what it has.
-Whoever changes the schema writes how version 4 becomes his own, and looks at what is here.
+Tables that have changed get other names. Then those of `schema.sql` are made, and filled from them.
+All this is one transaction, so that a file is never half of each version. Tables that a version
+lacks are made beside what it has. Whoever changes the schema adds here how version 4 becomes the
+new one, and checks the earlier steps against the new tables.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ log = logging.getLogger("quartermaster.master")
 
 _INCREMENTAL = 2
 
-# A group was kept for tasks of any run, but no run had a limit: what has none waits without one.
+# Version 1 kept the group of every task, but no run had a limit: its tasks wait without a group.
 _FROM_1 = """
 INSERT INTO meta SELECT * FROM old_meta;
 INSERT INTO runs (id, job, key, state, exhausted, started_at, ended_at, collected, collect_errors,
@@ -59,7 +60,7 @@ UPDATE runs SET (dead, strays) = (c.dead, c.strays) FROM
   WHERE c.run = runs.id;
 """
 
-# Of an ended run nobody has anything more to do for, that is said in one way from now on.
+# Closes the collect cursor of ended runs for which nobody has anything more to do.
 _SETTLED = """
 UPDATE runs SET collected = 4611686018427387904, collected_into = 0
   WHERE state NOT IN ('active', 'pruned') AND NOT finishes(options)
@@ -70,10 +71,10 @@ _PRUNED = "ALTER TABLE runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;"
 
 _STEPS: dict[int, tuple[tuple[str, ...], str]] = {
     1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1 + _SETTLED),
-    2: ((), _PRUNED + _SETTLED),  # it lacks tables, which the schema makes
+    2: ((), _PRUNED + _SETTLED),  # the schema makes the tables that it lacks
     3: ((), _PRUNED + _SETTLED),
 }
-"""By version: the tables that have changed since, and how the new ones are filled."""
+"""By version: the tables that have changed since, and the SQL that fills the new ones."""
 
 
 def can_migrate(version: int) -> bool:
@@ -117,9 +118,9 @@ def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, targe
 
 
 def give_space_back(db: sqlite3.Connection, path: Path) -> None:
-    """See to it that the file can shrink: one of schema 1 has to be written anew for that, once.
+    """Make the file able to shrink. A file of schema 1 has to be written anew for that, once.
 
-    It is done in a step of its own, at this opening or a later one: it takes as much space again.
+    It takes as much space again. So it is a step by itself, at this opening or at a later one.
     """
     if db.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
         return

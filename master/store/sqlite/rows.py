@@ -1,4 +1,4 @@
-"""Rows in and out, as the other rooms of this store want them."""
+"""Few statements for many rows, and numbers under a name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import chain
 from typing import Any
 
 _SIZES = (256, 64, 16, 4, 1)
-"""Rows of one statement: few different texts, so that each of them is compiled once."""
+"""How many rows a statement has: few different texts, so that SQLite compiles each once."""
 
 _LOOKED_UP = (1, 8, 64, 512)
-"""Values that one statement looks for: few different texts here as well."""
+"""How many values a statement looks for: few different texts here as well."""
 
 
 def insert(
@@ -21,7 +21,7 @@ def insert(
     end: str = "",
     group: str = "",
 ) -> None:
-    """One statement for many rows: executemany gives the GIL away at each of them.
+    """Write many rows with one statement: `executemany` gives up the GIL at each row.
 
     group: what stands for the values of a row, if it is more than placeholders.
     """
@@ -44,10 +44,10 @@ def look_up(
     values: Sequence[tuple[Any, ...]],
     before: tuple[Any, ...] = (),
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of a query with many values in the place of its `{}`; a row may come twice.
+    """The rows of a query with many values in the place of its `{}`. A row may come twice.
 
-    values: of the same width; those of width 1 are for `IN ({})`, others for `VALUES {}`.
-    before: what stands for the placeholders in front of them.
+    values: all of the same width. Those of width 1 are for `IN ({})`, others for `VALUES {}`.
+    before: the values of the placeholders in front of them.
     """
     largest = _LOOKED_UP[-1]
     for at in range(0, len(values), largest):
@@ -60,7 +60,7 @@ def look_up(
 
 
 def one(db: sqlite3.Connection, query: str, *values: object) -> Any:
-    """The first value of the first row; None when there is no row."""
+    """The first value of the first row. None: there is no row."""
     row = db.execute(query, values).fetchone()
     return None if row is None else row[0]
 

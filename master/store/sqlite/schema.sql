@@ -1,6 +1,7 @@
--- Insert only, but for small columns: a row a block and a row the outcomes of a lease's range. What
--- each of these choices gains is in docs/design.md. The wide columns stand last, so that what
--- reads the others reads none of them. A change here is a migration, too (`migration.py`).
+-- Rows are inserted and not changed, but for small columns. A block is a row, and the outcomes of a
+-- lease's range are one. docs/design.md says what each of these choices gains. Wide columns stand
+-- last, so that whoever reads the others reads none of them. The columns are the fields of records
+-- (`tables.py`). A change here is a migration, too (`migration.py`).
 
 -- Numbers; and under `delivered_behind` MessagePack of [[seq, place], ...].
 CREATE TABLE meta (
@@ -8,7 +9,7 @@ CREATE TABLE meta (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- The counts from `tasks` to `last_seq` are kept with each commit: opening counts nothing.
+-- Each commit keeps the counts from `tasks` to `last_seq`, so opening counts nothing.
 CREATE TABLE runs (
     id             INTEGER PRIMARY KEY,
     job            TEXT NOT NULL,
@@ -33,15 +34,16 @@ CREATE TABLE runs (
     pruned         INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
--- What a start reads: with it a hundred thousand ended runs cost nothing. 2^62: NOBODY_COLLECTS.
+-- What a start reads. With this index a hundred thousand ended runs cost nothing. 2^62 is a closed
+-- collect cursor (NOBODY_COLLECTS).
 CREATE INDEX runs_open ON runs (id)
     WHERE state = 'active' OR (state != 'pruned' AND collected < 4611686018427387904);
 CREATE INDEX runs_ended ON runs (id) WHERE state NOT IN ('active', 'pruned');
 CREATE INDEX runs_old ON runs (ended_at)
     WHERE state NOT IN ('active', 'pruned') AND collected = 4611686018427387904;
 
--- open: 0 once every task has ended or strayed, which is for good. It is set some commits later, so
--- 1 promises nothing; but what has ended soon leaves the indexes of what waits.
+-- open: 0 once every task has ended or is tracked, which is for good. It is set some commits later,
+-- so 1 promises nothing. But what has ended soon leaves the indexes of what waits.
 CREATE TABLE blocks (
     id       INTEGER PRIMARY KEY,
     run      INTEGER NOT NULL,
@@ -63,7 +65,7 @@ CREATE INDEX blocks_grouped ON blocks (run, grp, priority DESC, id, first, count
 CREATE INDEX blocks_groups ON blocks (run, priority DESC, grp)
     WHERE open = 1 AND grp IS NOT NULL;
 
--- block 0: a result that a stock client put without a lease.
+-- block 0: the outcome is a result that a stock client put without a lease.
 CREATE TABLE outcomes (
     seq     INTEGER PRIMARY KEY,
     run     INTEGER NOT NULL,
@@ -76,7 +78,8 @@ CREATE TABLE outcomes (
 CREATE INDEX outcomes_block ON outcomes (block, start, stop);
 CREATE INDEX outcomes_run ON outcomes (run);
 
--- Only tasks that left the plain way: retried, delayed, lost, dead.
+-- Tracked tasks: those that were retried, delayed or lost, or that are dead letters. Most tasks have
+-- no row here.
 CREATE TABLE strays (
     run      INTEGER NOT NULL,
     task     INTEGER NOT NULL,
@@ -102,7 +105,8 @@ CREATE INDEX strays_due ON strays (run, due_at, task, grp)
     WHERE state = 'waiting' AND grp IS NOT NULL;
 CREATE INDEX strays_dead ON strays (run, block, grp) WHERE state = 'dead';
 
--- The keys of tasks as 16 bytes of a hash, first those of a commit in a row, one after the other.
+-- The keys of tasks as 16 bytes of a hash. At first the keys of a commit are in one row, one after
+-- the other.
 CREATE TABLE fresh_keys (
     id     INTEGER PRIMARY KEY,
     run    INTEGER NOT NULL,
@@ -111,21 +115,22 @@ CREATE TABLE fresh_keys (
 CREATE INDEX fresh_keys_run ON fresh_keys (run);
 
 -- Up to which of those rows the keys of each slice have been moved into `keys`, and a filter of all
--- that are there. A row goes when all slices have got so far.
+-- keys there. A fresh row is deleted when all slices have got so far.
 CREATE TABLE moved_keys (
     slice  INTEGER PRIMARY KEY,
     row    INTEGER NOT NULL,
     filter BLOB NOT NULL
 );
 
--- The shorter the row, the fewer pages it spoils.
+-- Short rows change few pages.
 CREATE TABLE keys (
     run  INTEGER NOT NULL,
     hash BLOB NOT NULL,
     PRIMARY KEY (run, hash)
 ) WITHOUT ROWID;
 
--- What a group of a run has of its own: a limit (every_s NULL: none), a pause that a task asked for.
+-- What a group of a run has of its own: a limit (none if every_s is NULL), and a pause that a task
+-- asked for.
 CREATE TABLE own_groups (
     run     INTEGER NOT NULL,
     grp     TEXT NOT NULL,
@@ -136,7 +141,7 @@ CREATE TABLE own_groups (
     PRIMARY KEY (run, grp)
 ) WITHOUT ROWID;
 
--- What came of the tasks of a run that name a quota.
+-- How many tasks of a run that name a quota were accepted and dropped.
 CREATE TABLE quotas (
     run      INTEGER NOT NULL,
     name     TEXT NOT NULL,
@@ -145,7 +150,8 @@ CREATE TABLE quotas (
     PRIMARY KEY (run, name)
 ) WITHOUT ROWID;
 
--- How old the queue run's results are: those up to `seq` were there at `at`. One for each day or so.
+-- How old results of the queue run are: those up to `seq` were there at `at`. There is a mark for each
+-- day or so.
 CREATE TABLE marks (
     at  REAL PRIMARY KEY,
     seq INTEGER NOT NULL
@@ -156,7 +162,7 @@ CREATE TABLE workers (
     id TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 
--- Runs that were forgotten or pruned, and whose rows are not all gone.
+-- Runs that were forgotten or pruned, and some of whose rows are still there.
 CREATE TABLE dropping (
     run INTEGER PRIMARY KEY
 );

@@ -1,4 +1,4 @@
-"""What a turn has changed, as rows: few statements for the rows of each kind."""
+"""A turn's changes as rows: a few statements write the rows of each kind."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .rows import get_meta, insert, one, set_meta
 from .tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, TRACKED
 
 UNREAD = "unread_results"
-"""Where it is kept how many results of the queue run nobody was ever given."""
+"""The name of the number of results of the queue run that nobody was ever given."""
 
 _SELECT_BEHIND = "SELECT value FROM meta WHERE name = 'delivered_behind'"
 
-# Never REPLACE: it would take another run with the same key away, and the counts with the row.
+# No REPLACE: it would delete another run that has the same key, and the counts with the row.
 _REPLACE_RUN = f"ON CONFLICT (id) DO UPDATE SET {RUNS.assignments('excluded.{}')}"
 _SET_COUNTS = f"UPDATE runs SET {COUNTS.assignments()} WHERE id = ?"
 
@@ -41,7 +41,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
 
 
 def _write_delivered(db: sqlite3.Connection, delivered: Delivered) -> None:
-    """Two numbers, and one value for the few results behind them, where those have changed."""
+    """Write two numbers, and the few results behind them if those have changed."""
     set_meta(db, "delivered_seq", delivered.seq)
     set_meta(db, "delivered_index", delivered.place)
     behind = msgspec.msgpack.encode(delivered.behind)
@@ -50,7 +50,7 @@ def _write_delivered(db: sqlite3.Connection, delivered: Delivered) -> None:
 
 
 def read_delivered(db: sqlite3.Connection) -> Delivered:
-    """How far readers have come, as it was written last. Counts once, in an older file."""
+    """How far readers have come, as it was written last. In an older file it counts once."""
     if one(db, "SELECT 1 FROM meta WHERE name = ?", UNREAD) is None:
         before = get_meta(db, "delivered_seq") - 1
         unread = count_results(db, QUEUE_RUN, before) - get_meta(db, "delivered_index")
@@ -65,7 +65,7 @@ def read_delivered(db: sqlite3.Connection) -> Delivered:
 
 
 def _revive(db: sqlite3.Connection, revived: dict[int, float]) -> None:
-    """Dead letters wait again; their evidence stays until the next try."""
+    """Let dead letters wait again. Their evidence stays until the next try."""
     for run, wall in revived.items():
         db.execute(
             "UPDATE strays SET state = 'waiting', attempts = 0, losses = 0, delay_s = 0,"
@@ -75,7 +75,7 @@ def _revive(db: sqlite3.Connection, revived: dict[int, float]) -> None:
 
 
 def _write_runs(db: sqlite3.Connection, changes: Changes) -> None:
-    """Forgotten ones first: the key of one may be given to a new run in the same turn."""
+    """Forgotten runs go first: the same turn may give the key of one to a new run."""
     forget(db, changes.forgotten)
     runs = [run for run in changes.runs.values() if run.id not in changes.forgotten]
     RUNS.insert(db, runs, end=_REPLACE_RUN)

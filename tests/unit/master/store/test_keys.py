@@ -160,7 +160,7 @@ def test_lookups_without_a_commit_are_not_all_remembered(
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 64, 511, 512, 513, 1_500])
 def test_any_number_of_keys_is_found_in_the_tree(store: SqliteStore, count: int) -> None:
     commit(store, keyed(1, 1_500))
-    store._keys.most = 0
+    store._keys.limit = 0
     commit(store, keyed(2, 1))
     assert one(store, "SELECT COUNT(*) FROM keys") == 1_500
     keys = [f"1/{n}" for n in range(count)]

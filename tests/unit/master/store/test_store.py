@@ -160,7 +160,7 @@ def fill(store: SqliteStore) -> None:
     strays = stray(blocks[0], 6, "dead") | stray(blocks[1], 7)
     runs = {1: run_record(key="k"), 2: run_record(2, options=LIMITED)}
     commit(store, *blocks, outcomes=outcomes, tracked=strays, runs=runs)
-    store._keys.most = 0  # have the keys of before in the tree
+    store._keys.limit = 0  # have the keys of before in the tree
     commit(store, block(9, 5, 1, run=2, keys=["e"]))
 
 
