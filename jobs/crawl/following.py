@@ -13,7 +13,7 @@ from queue_manager import Quota, Task
 
 from .address import host_of
 from .handed import Handed, Link
-from .look.links import Found
+from .look.found import Found
 from .look.pictures import TYPES
 from .look.sitemaps import MOST_SITEMAPS
 from .site import Site

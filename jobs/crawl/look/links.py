@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from ..address import joiner, normalized, too_long
+from ..address import joiner, normalized
 from ..fetch.outside import LONGEST_ALT, decoded, one_line
+from .attributes import candidates, refreshed
+from .found import Found
 from .markup import bounded
 from .styles import pictures_of_style, references_of_sheet
 
@@ -22,20 +21,14 @@ _WANTED = (
 _LAZY = ("data-src", "data-original", "data-lazy-src", "data-lazy")
 _BACKGROUNDS = ("data-bg", "data-background", "data-background-image")
 _SETS = ("srcset", "data-srcset", "data-lazy-srcset")
-MOST_CANDIDATES = 1000
-"""Addresses of one `srcset`."""
-
-MOST_LONG = 20
-"""Addresses of one page that are too long, and are told."""
-
 SOON_S = 10.0
-"""A page that leads elsewhere so soon is a redirect; later it is a page with a link."""
+"""A page that leads elsewhere so soon is a redirect. Any other is a page with a link."""
 
 FOUND_CHARACTERS = 16 * 1024 * 1024
-"""So much have the addresses of a page together: `base` makes long ones of short ones."""
+"""The most characters that the addresses of a page have together: `base` makes short ones long."""
 
 STYLE_CHARACTERS = 512 * 1024
-"""So much of the styles of a page is looked through: the tokenizer takes its time and memory."""
+"""The most characters of style in a page that are looked through: that takes time and memory."""
 
 _ICONS = {"icon", "apple-touch-icon", "apple-touch-icon-precomposed", "image_src", "mask-icon"}
 _METAS = {"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"}
@@ -43,28 +36,8 @@ _METAS = {"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "t
 _Attributes = dict[str, str | None]
 
 
-@dataclass
-class Found:
-    """Normalized addresses, each once, in the order of the page. pictures: with their alt text."""
-
-    pages: dict[str, None] = field(default_factory=dict)
-    sheets: dict[str, None] = field(default_factory=dict)
-    pictures: dict[str, str] = field(default_factory=dict)
-    refresh: str | None = None
-    """What the page leads to by itself (`meta http-equiv=refresh`), soon and for everybody."""
-    left_out: int = 0
-    """So many more addresses there are: together they are too long."""
-    long: dict[str, str] = field(default_factory=dict)
-    """Addresses that are too long to be asked for, and their kinds."""
-
-    def missed(self, kind: str, reference: str, base: str) -> None:
-        """A reference that can't be fetched: remember it if its length is why."""
-        if len(self.long) < MOST_LONG and (whole := too_long(reference, base)) is not None:
-            self.long.setdefault(whole, kind)
-
-
 def links_of(body: bytes, charset: str | None, address: str) -> Found:
-    """All that a page refers to. charset: of the answer's header, which goes before the page's.
+    """All that a page refers to. charset: of the answer's header; it outranks the page's own.
 
     Raises:
         TooLargeError: it has too many tags, or attributes of a tag (`markup`).
@@ -81,7 +54,7 @@ def links_of(body: bytes, charset: str | None, address: str) -> Found:
 def _hiding_charset(body: bytes) -> str | None:
     """A charset that a page names and in which the bytes of `<` or `>` may be something else.
 
-    The parser reads any other one by itself; the bounds of a page are checked before that.
+    The parser reads any other charset by itself, after the bounds of the page were checked.
     """
     for mark, charset in _MARKS.items():
         if body.startswith(mark):
@@ -91,7 +64,7 @@ def _hiding_charset(body: bytes) -> str | None:
 
 _MARKS = {b"\xff\xfe": "utf-16le", b"\xfe\xff": "utf-16be"}
 _HEAD_BYTES = 1024
-"""So far a parser looks for the charset that a page names (HTML Living Standard, 13.2.3.2)."""
+"""How far a parser looks for the charset that a page names (HTML Living Standard, 13.2.3.2)."""
 
 
 def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
@@ -115,7 +88,7 @@ def found_in_sheet(body: bytes, charset: str | None, address: str) -> Found:
 
 
 class _Page:
-    """One page while it is read. What is in here is done for every link of a crawl."""
+    """One page while it is read. This code runs for every link of a crawl."""
 
     def __init__(self, tree: LexborHTMLParser, address: str) -> None:
         self.found = Found()
@@ -143,7 +116,7 @@ class _Page:
                 if (of.get("property") or of.get("name") or "").lower() in _METAS:
                     self._picture(of.get("content"))
             case "base":
-                pass  # it was looked at before all others
+                pass  # the page's base is known already
             case "iframe" | "frame":
                 self._page(of.get("src"))
             case "video":
@@ -182,7 +155,7 @@ class _Page:
 
     def _picture_of(self, node: LexborNode, of: _Attributes) -> None:
         if node.tag == "source" and node.parent is not None and node.parent.tag != "picture":
-            return  # of a video or an audio
+            return  # the source of a video or an audio
         alt = of.get("alt") or ""
         if alt:
             alt = one_line(alt, LONGEST_ALT)
@@ -253,57 +226,6 @@ class _Page:
             return
         if not self.found.pictures.get(joined):
             self.found.pictures[joined] = alt
-
-
-def refreshed(content: str) -> tuple[float, str] | None:
-    """Seconds and address of a refresh (HTML Living Standard, "shared declarative refresh steps").
-
-    None if it is none, or one of the page itself.
-    """
-    found = _REFRESH.match(content[:LONGEST_REFRESH])
-    if found is None or (found[1] == "" and found[2] == ""):
-        return None
-    text = found[3] or ""
-    if text[:1] in ("'", '"'):
-        text = text[1:].partition(text[0])[0]
-    return (float(found[1][:9] or 0), text.strip()) if text.strip() else None
-
-
-LONGEST_REFRESH = 8192
-_REFRESH = re.compile(
-    r"\s*([0-9]*)(\.?)[0-9.]*(?:(?:\s*[;,]\s*|\s+)(?:url\s*=\s*)?(.*))?$", re.I | re.S | re.A
-)
-
-
-def candidates(srcset: str | None) -> list[str]:
-    """The addresses of a `srcset` (HTML Living Standard, 4.8.4.2.2, "parse a srcset attribute").
-
-    An address ends at white space, or at a comma behind it; commas inside it belong to it.
-    """
-    found: list[str] = []
-    text, place = srcset or "", 0
-    while len(found) < MOST_CANDIDATES and (address := _CANDIDATE.match(text, place)) is not None:
-        place = address.end()
-        found.append(address[1].rstrip(","))
-        if not address[1].endswith(","):
-            place = _behind_descriptors(text, place)
-    return found
-
-
-_CANDIDATE = re.compile("[ \t\n\f\r,]*([^ \t\n\f\r,][^ \t\n\f\r]*)")
-
-
-def _behind_descriptors(text: str, place: int) -> int:
-    depth = 0
-    for at in range(place, len(text)):
-        character = text[at]
-        if character == "(":
-            depth += 1
-        elif character == ")":
-            depth = max(0, depth - 1)
-        elif character == "," and not depth:
-            return at + 1
-    return len(text)
 
 
 def _base_of(nodes: list[tuple[str, _Attributes]], address: str) -> str:

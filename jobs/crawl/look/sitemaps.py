@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from ..address import normalized
 from ..fetch.unpacking import UnpackingError, layers_of, through
-from .links import Found
+from .found import Found
 
 MOST_BYTES = 4 * 1024 * 1024
 """Of one, packed and unpacked."""

@@ -12,7 +12,8 @@ from ..fetch.client import Answer, TooLargeError
 from ..fetch.outside import validators
 from ..following import Follower
 from ..handed import Handed
-from ..look.links import Found, found_in_sheet, links_of
+from ..look.found import Found
+from ..look.links import found_in_sheet, links_of
 from ..look.sitemaps import MOST_BYTES as SITEMAP_BYTES
 from ..look.sitemaps import NoSitemapError, named_by
 from .payload import Outcome, Skip, Visit

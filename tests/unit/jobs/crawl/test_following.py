@@ -9,7 +9,7 @@ import pytest
 
 from jobs.crawl.following import AGAIN, IMAGE, PAGE, SHEET, Follower, key_of, task_of
 from jobs.crawl.handed import Handed
-from jobs.crawl.look.links import Found
+from jobs.crawl.look.found import Found
 from jobs.crawl.site import Site, unpacked
 from queue_manager import Quota, Result, Task
 from queue_manager.wire.records import Done

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
 from jobs.crawl.fetch.client import TooLargeError
 from jobs.crawl.look import links
-from jobs.crawl.look.links import MOST_CANDIDATES, candidates, found_in_sheet, links_of, refreshed
+from jobs.crawl.look.links import found_in_sheet, links_of
 from jobs.crawl.look.markup import MOST_TAGS
 
 PAGE = "http://site.test/x/page"
@@ -133,29 +132,6 @@ def test_an_alt_text_of_megabytes_is_cut() -> None:
     assert len(alt) <= 1000
 
 
-@pytest.mark.parametrize(
-    ("srcset", "addresses"),
-    [
-        ("a.png", ["a.png"]),
-        ("a.png 1x, b.png 2x", ["a.png", "b.png"]),
-        ("a.png 100w,b.png 200w", ["a.png", "b.png"]),
-        ("a.png, b.png", ["a.png", "b.png"]),
-        ("a.png,b.png", ["a.png,b.png"]),
-        ("/w_1,h_2/a.png 1x, /w_3,h_4/b.png 2x", ["/w_1,h_2/a.png", "/w_3,h_4/b.png"]),
-        ("data:image/png;base64,AAA= 1x, b.png 2x", ["data:image/png;base64,AAA=", "b.png"]),
-        ("\n  a.png\t1x ,\n b.png 1.5x,\n", ["a.png", "b.png"]),
-        (",,a.png 1x,,b.png", ["a.png", "b.png"]),
-        ("a.png 1x x(1, 2), b.png", ["a.png", "b.png"]),
-        ("a.png 400w 300h, b.png", ["a.png", "b.png"]),
-        ("", []),
-        (" , ", []),
-        (None, []),
-    ],
-)
-def test_srcset_is_read_as_browsers_do(srcset: str | None, addresses: list[str]) -> None:
-    assert candidates(srcset) == addresses
-
-
 def test_the_charset_of_the_header_goes_before_that_of_the_page() -> None:
     body = '<meta charset="utf-8"><img src="ж.png">'.encode("windows-1251")
     found = links_of(body, "windows-1251", PAGE)
@@ -198,13 +174,6 @@ def test_tags_nested_five_thousand_deep_are_read() -> None:
     assert pictures("<div>" * 5_000 + '<img src="p">') == [AT + "p"]
 
 
-def test_a_srcset_of_very_many_is_read_in_one_pass() -> None:
-    began = time.process_time()
-    assert len(candidates("a, " * 1_000_000)) == MOST_CANDIDATES
-    assert candidates("a.png (" + "(" * 1_000_000) == ["a.png"]
-    assert time.process_time() - began < 5.0
-
-
 def test_pictures_that_scripts_would_load_later_are_found() -> None:
     html = b"""<picture><source data-srcset="/a.png 2x"></picture><div data-bg="/b.png"></div>
     <div data-background="url('/c.png')"></div><p data-background-image="/d.png">
@@ -230,27 +199,6 @@ def test_styles_of_a_page_are_looked_through_to_a_bound() -> None:
 def test_an_alt_text_has_no_control_characters() -> None:
     found = links_of(b'<img src="/a.png" alt="a\x1b[31m&#7;\n b">', None, "http://site.test/")
     assert found.pictures == {"http://site.test/a.png": "a [31m b"}
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("0; url=/b", (0.0, "/b")),
-        (" 5;URL = '/b c' ignored", (5.0, "/b c")),
-        ('3.7, url="/b', (3.0, "/b")),
-        (".5 /b", (0.0, "/b")),
-        ("0;/b", (0.0, "/b")),
-        ("0;urls", (0.0, "urls")),
-        ("30", None),
-        ("0; url=", None),
-        ("0; url=''", None),
-        ("soon; url=/b", None),
-        ("; url=/b", None),
-        ("0url=/b", None),
-    ],
-)
-def test_a_refresh_is_read_as_browsers_do(content: str, said: tuple[float, str] | None) -> None:
-    assert refreshed(content) == said
 
 
 def test_a_refresh_that_comes_late_or_without_scripts_only_is_a_link() -> None:

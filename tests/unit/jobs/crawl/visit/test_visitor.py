@@ -14,7 +14,7 @@ import pytest
 
 from jobs.crawl.following import task_of
 from jobs.crawl.keep.files import Store
-from jobs.crawl.look.links import Found
+from jobs.crawl.look.found import Found
 from jobs.crawl.look.pictures import picture_of
 from jobs.crawl.rules import Rules, RulesOfHosts
 from jobs.crawl.site import Site, unpacked
