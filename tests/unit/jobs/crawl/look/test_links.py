@@ -257,10 +257,10 @@ _WORST = r"""
 import sys
 from pathlib import Path
 from jobs.crawl.look.links import links_of
-from jobs.crawl.look.markup import MOST_TAGS
+from jobs.crawl.look.markup import MOST_ELEMENTS
 from jobs.crawl.visit.texts import PAGE_BYTES
 def filled(piece):
-    return piece * min(PAGE_BYTES // len(piece), MOST_TAGS // piece.count(b"<"))
+    return piece * min(PAGE_BYTES // len(piece), MOST_ELEMENTS // piece.count(b"<"))
 pages = {
     "links": filled(b"<a href=x>"),
     "formatting": filled(b"<b><p>"),
@@ -269,7 +269,7 @@ pages = {
     "closed by others": b"<p><table><td>" + b"".join(b"<I\0id=%d></b>" % n for n in range(2000))
     + b"<p>x" * 2000,
     "long base": b"<base href=http://site.test/" + b"y" * 3000 + b"/>"
-    + b"".join(b"<a href=%d>" % n for n in range(90_000)),
+    + b"".join(b"<a href=%d>" % n for n in range(MOST_ELEMENTS - 1)),
 }
 links_of(pages[sys.argv[1]], "utf-8", "http://site.test/")
 links_of(pages["unclosed"].decode().encode("utf-16"), "utf-16", "http://site.test/")
