@@ -53,13 +53,13 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
 class Report(msgspec.Struct, frozen=True, array_like=True):
     """From a slot: outcomes of one lease.
 
-    over: nothing more comes of this lease. leaving: the slot ends itself now, and what it still
+    finished: nothing more comes of this lease. leaving: the slot ends itself now, and what it still
     holds belongs to its successor. concurrency: tasks that it can have in flight.
     """
 
     lease: int
     outcomes: list[Outcome]
-    over: bool = False
+    finished: bool = False
     leaving: bool = False
     concurrency: int = 1
 

@@ -79,14 +79,14 @@ class Reporter:
     def finish(self, now: float) -> None:
         """Send the rest and that the lease is over."""
         with self._lock:
-            self._send(Report(self._lease.number, self._take(now), over=True))
+            self._send(Report(self._lease.number, self._take(now), finished=True))
 
     def release(self, lacks: str = "") -> None:
         """All of this lease goes back; if the job can't run here (lacks: why), the slot ends."""
         lease = self._lease
         self._row.close(lease.start)
         back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, lacks[:TEXT_CHARS])]
-        self._send(Report(lease.number, back, over=True, leaving=bool(lacks)))
+        self._send(Report(lease.number, back, finished=True, leaving=bool(lacks)))
 
     def watch(self) -> None:
         """From another thread: send what a long task holds up."""

@@ -15,7 +15,7 @@ from ..ipc.shared_page import PREPARING
 from ..jobs.eligibility import Eligibility
 from .inventory import Inventory
 from .lease import OpenLease
-from .slot_process import Slot
+from .slot_process import SlotProcess
 
 log = logging.getLogger("quartermaster.worker")
 
@@ -34,7 +34,7 @@ class Blame:
         """Whether tasks of a job should run and be reported one at a time for now."""
         return time.monotonic() < self._alone_until.get(job, 0.0)
 
-    def of(self, slot: Slot) -> None:
+    def assign(self, slot: SlotProcess) -> None:
         """Charge a dead slot's running task, if it had one; the rest goes back."""
         found = self._guilty(slot)
         charged = len(found) == 1 and self._charge(slot, *found[0])
@@ -50,14 +50,14 @@ class Blame:
                 told = f"one of {len(found)} tasks did it: they run one at a time now"
             log.warning("slot %d died: %s; %s", slot.pid, slot.cause, told)
 
-    def _lacks_of(self, slot: Slot, lease: OpenLease) -> str:
+    def _lacks_of(self, slot: SlotProcess, lease: OpenLease) -> str:
         """Why the job is not tried here again, if its import or `setup()` was the end of it."""
         look = slot.page.rows[lease.row].look()
         if look.position != PREPARING or slot.kill_reason or slot.leaving:
             return ""
         return self._eligibility.killed(lease, slot.cause)
 
-    def _guilty(self, slot: Slot) -> list[tuple[OpenLease, int]]:
+    def _guilty(self, slot: SlotProcess) -> list[tuple[OpenLease, int]]:
         """The tasks that the end may be due to; the one that was running, if that is known.
 
         Between two tasks, or two steps of an async slot, or when the pipe was found broken, it is
@@ -80,7 +80,7 @@ class Blame:
         kill_reason = slot.kill_reason
         return found if kill_reason is None else [one for one in found if kill_reason.charges(*one)]
 
-    def _charge(self, slot: Slot, lease: OpenLease, position: int) -> bool:
+    def _charge(self, slot: SlotProcess, lease: OpenLease, position: int) -> bool:
         """Whether this task was still to be answered for."""
         kill_reason = slot.kill_reason
         if not lease.settle(position, position + 1):

@@ -19,7 +19,7 @@ from .slot_process import KillReason
 
 if TYPE_CHECKING:
     from .inventory import Inventory
-    from .slot_process import Slot
+    from .slot_process import SlotProcess
 
 
 def claimed(inventory: Inventory) -> list[HeldLease]:
@@ -60,7 +60,7 @@ def _confine(inventory: Inventory, kept: Mapping[int, Ranges], why: str) -> None
         inventory.queue.clear()
         inventory.queue.extend(lease for lease in waiting if id(lease) not in left)
     for lease in gone:
-        inventory.again(lease, both(lease.left, kept[lease.given.number]))
+        inventory.requeue(lease, both(lease.left, kept[lease.given.number]))
     for slot in inventory.slots:
         for lease in list(slot.held):
             if has_too_much(lease):
@@ -68,10 +68,10 @@ def _confine(inventory: Inventory, kept: Mapping[int, Ranges], why: str) -> None
 
 
 def _confine_in_slot(
-    inventory: Inventory, slot: Slot, lease: OpenLease, ranges: Ranges, why: str
+    inventory: Inventory, slot: SlotProcess, lease: OpenLease, ranges: Ranges, why: str
 ) -> None:
     preparing = slot.page.rows[lease.row].look().position == PREPARING
-    inventory.again(lease, both(slot.take_back(lease), ranges))
+    inventory.requeue(lease, both(slot.take_back(lease), ranges))
     if preparing and not lease.left:  # import or `setup()`, which may never end, for nobody now
         if slot.alive:
             inventory.vacate(slot, KillReason(why))
@@ -89,7 +89,7 @@ def _confine_in_slot(
         asyncio.get_running_loop().call_later(CANCEL_S, _end_deaf, slot, lease, why)
 
 
-def _end_deaf(slot: Slot, lease: OpenLease, why: str) -> None:
+def _end_deaf(slot: SlotProcess, lease: OpenLease, why: str) -> None:
     """Its loop did not let go of the tasks in time: neighbours go back when it has ended."""
     with contextlib.suppress(ProcessLookupError):
         if lease in slot.held and lease.ending and slot.alive:

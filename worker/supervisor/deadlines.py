@@ -11,7 +11,7 @@ import logging
 from ..ipc.shared_page import CANCEL_S, PREPARING, Look
 from .inventory import Inventory
 from .lease import OpenLease
-from .slot_process import KillReason, Slot
+from .slot_process import KillReason, SlotProcess
 
 log = logging.getLogger("quartermaster.worker")
 
@@ -60,7 +60,7 @@ class Deadlines:
                 slot.kill_reason = slot.kill_reason or self._too_late(slot, lease, now)
 
     @staticmethod
-    def _too_late(slot: Slot, lease: OpenLease, now: float) -> KillReason | None:
+    def _too_late(slot: SlotProcess, lease: OpenLease, now: float) -> KillReason | None:
         """For the one task of an async slot's lease that flies: which of several is not known."""
         look, limit_s = slot.page.rows[lease.row].look(), lease.given.timeout_s
         if limit_s is None or not look.step or now - look.since <= limit_s:
@@ -68,19 +68,19 @@ class Deadlines:
         flying = [p for a, b in lease.left for p in range(a, min(b, look.unstarted))]
         return KillReason(_told(limit_s), lease, flying[0]) if len(flying) == 1 else None
 
-    def _check(self, slot: Slot, lease: OpenLease, now: float) -> None:
+    def _check(self, slot: SlotProcess, lease: OpenLease, now: float) -> None:
         look = slot.page.rows[lease.row].look()
         if look.position >= 0 and self._is_late(lease, look, now) and not slot.kill_reason:
             kill_reason = KillReason(_told(lease.given.timeout_s), lease, look.position)
             self._inventory.vacate(slot, kill_reason)
         first = lease is slot.held[0]
-        if (first or slot.concurrency > 1) and now - (look.since or lease.since) > LONG_S:
+        if (first or slot.load.concurrency > 1) and now - (look.since or lease.since) > LONG_S:
             self._trim(slot, lease, first)
         if look.position == PREPARING:
             self._hint(slot, lease, now)
 
     @staticmethod
-    def _hint(slot: Slot, lease: OpenLease, now: float) -> None:
+    def _hint(slot: SlotProcess, lease: OpenLease, now: float) -> None:
         if now >= max(lease.since + HINT_S, lease.hinted_at + HINT_AGAIN_S):
             lease.hinted_at = now
             told = (lease.given.job, now - lease.since, slot.pid)
@@ -95,25 +95,25 @@ class Deadlines:
         since = look.step or look.since
         return bool(since) and now - since > limit_s + (CANCEL_S if look.step else 0.0)
 
-    def _trim(self, slot: Slot, lease: OpenLease, first: bool) -> None:
+    def _trim(self, slot: SlotProcess, lease: OpenLease, first: bool) -> None:
         """A task (or import, or `setup`) takes long: what waits behind it goes back.
 
         A lease that waits in the pipe goes to another slot of ours, if one has nothing to do.
         """
         least = 1 if first and not lease.given.limited else 0
         self._inventory.release(lease, slot.take_back(lease, least=least), unstarted=True)
-        if slot.concurrency > 1:
+        if slot.load.concurrency > 1:
             return
-        slot.quick = False
+        slot.load.quick = False
         for other in slot.held[1:]:
             ranges = slot.take_back(other)
             if any(s.fit and not s.held for s in self._inventory.slots):
-                self._inventory.again(other, ranges)
+                self._inventory.requeue(other, ranges)
             else:
                 self._inventory.release(other, ranges)
 
     @staticmethod
-    def _check_stopped(slot: Slot, turned_s: float) -> None:
+    def _check_stopped(slot: SlotProcess, turned_s: float) -> None:
         slot.stopped_s = slot.stopped_s + turned_s if slot.held and slot.stopped else 0.0
         if slot.stopped_s < STOPPED_S or slot.kill_reason:
             return

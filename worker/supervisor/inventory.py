@@ -14,7 +14,7 @@ from queue_manager.ranges import Ranges
 
 from .lease import OpenLease
 from .outbox import Outbox
-from .slot_process import KillReason, Slot
+from .slot_process import KillReason, SlotProcess
 
 
 class Inventory:
@@ -22,7 +22,7 @@ class Inventory:
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
-        self.slots: list[Slot] = []
+        self.slots: list[SlotProcess] = []
         self.queue: deque[OpenLease] = deque()
         self.stopping = False
 
@@ -38,16 +38,16 @@ class Inventory:
         """Give tasks back to the master, uncharged."""
         self.outbox.release(lease.given, ranges, lacks, unstarted=unstarted)
 
-    def again(self, lease: OpenLease, ranges: Ranges, *, first: bool = False) -> None:
+    def requeue(self, lease: OpenLease, ranges: Ranges, *, first: bool = False) -> None:
         """Give tasks to another slot; back to the master if they can't wait for one."""
         if self.stopping or lease.given.limited:
             self.release(lease, ranges, unstarted=True)
             return
-        found = lease.afresh(ranges, time.monotonic())
+        leases = lease.split(ranges, time.monotonic())
         if first:
-            self.queue.extendleft(reversed(found))
+            self.queue.extendleft(reversed(leases))
         else:
-            self.queue.extend(found)
+            self.queue.extend(leases)
 
     def give_back(self) -> None:
         """Everything that has not started goes back, also what waits behind a running task."""
@@ -57,11 +57,11 @@ class Inventory:
             for lease in slot.held:
                 self.release(lease, slot.take_back(lease))
 
-    def vacate(self, slot: Slot, kill_reason: KillReason) -> None:
+    def vacate(self, slot: SlotProcess, kill_reason: KillReason) -> None:
         """End a slot on account of one of its leases; what waits in it goes to another."""
         slot.terminate(kill_reason)
         for lease in slot.held:
             if lease is not kill_reason.lease:
-                self.again(lease, slot.take_back(lease))
+                self.requeue(lease, slot.take_back(lease))
             else:
                 self.release(lease, slot.take_back(lease))

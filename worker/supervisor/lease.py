@@ -39,8 +39,8 @@ class OpenLease:
     def __post_init__(self) -> None:
         self.left = [(self.given.start, self.given.stop)]
 
-    def afresh(self, ranges: Ranges, now: float) -> list[OpenLease]:
-        """The same right, for those ranges, in hands that are free."""
+    def split(self, ranges: Ranges, now: float) -> list[OpenLease]:
+        """A lease with the same number for each of these ranges, as if it had come now."""
         lease = self.given
         return [
             OpenLease(msgspec.structs.replace(lease, start=start, stop=stop), now)

@@ -15,22 +15,24 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from typing import IO
-
-import msgspec
 
 from queue_manager.authkey import without_key
 from queue_manager.ranges import Ranges
 
-from ..ipc.pipe import BROKEN, Cancel, Frames, Give, Report, decode_report, frame
-from ..ipc.shared_page import ERR, OUT, ROWS, SharedPage
+from ..ipc.pipe import BROKEN, Cancel, Give, Report
+from ..ipc.shared_page import ERR, OUT, SharedPage
 from ..processes.death import has_ended, watch
 from ..processes.guardian import Process, below, kill, kill_below
 from ..processes.hunter import hunter
 from ..processes.orphans import MARK
 from .lease import OpenLease
 from .output import OutputTail, Relays, Stream
+from .slot_load import SlotLoad
+from .slot_pipe import SlotPipe
 
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL, in seconds."""
@@ -39,9 +41,6 @@ EOF_S = 0.5
 """A slot whose pipe has ended is about to end itself; one that does not is ended by us."""
 
 _CLOSED = "its pipe to the worker was closed"
-_GARBLED = "something else than reports came through its pipe to the worker"
-
-_READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
 
 @dataclass(frozen=True)
@@ -57,61 +56,60 @@ class KillReason:
         return lease is self.lease and self.position in (None, position)
 
 
-class Slot:
+class State(Enum):
+    """Where a slot is in its life."""
+
+    WORKING = auto()
+    LEAVING = auto()
+    """It ends by itself: it was told to, or it has said so."""
+    DIED = auto()
+    """It has ended, and has not said that it would."""
+    LEFT = auto()
+    """It has ended as it should."""
+
+
+class SlotProcess:
     """One process that runs `work`, from its start to its end; then another takes its place.
 
-    held: its leases, the oldest first. job, version: of the last lease. warm: versions of the
-    jobs that it has imported and set up. folder: of code that came from the master, which it
-    may import more from. quick: its last lease was short, so the next may wait in
-    its pipe. deaths: how many slots in its place died in a row without finishing a task.
-    kill_reason: why it is being killed. stopped_s: for how long it has been seen stopped.
+    deaths: how many slots in its place died in a row without finishing a task. kill_reason: why it
+    is being killed. stopped_s: for how long it has been seen stopped.
     """
 
     def __init__(
         self,
         folder: Path,
         relays: Relays,
-        on_report: Callable[[Slot, Report], None],
-        on_end: Callable[[Slot], None],
+        on_report: Callable[[SlotProcess, Report], None],
+        on_end: Callable[[SlotProcess], None],
         deaths: int = 0,
         mark: str = "",
     ) -> None:
-        self._on_report, self._on_end = on_report, on_end
-        self.mark = mark
-        self.held: list[OpenLease] = []
-        self.job, self.version = "", ""
-        self.warm: dict[str, str] = {}
-        self.folder = ""
-        self.quick = False
-        self.concurrency = 1
-        self.deaths = deaths
+        self._on_end, self.deaths, self.mark = on_end, deaths, mark
+        self.load = SlotLoad()
         self.kill_reason: KillReason | None = None
         self.stopped_s = 0.0
-        self._broke = ""
-        self.leaving = False
-        self.over = False
-        self._below: list[Process] = []  # the hunter's alone, as is the next
+        self._state = State.WORKING
+        self._broken_by = ""
+        self._below: list[Process] = []  # only the hunter uses this and the next one
         self._reapable = False
         self.page = SharedPage.create()
         self._loop = asyncio.get_running_loop()
-        self._frames = Frames()
-        self._unsent = bytearray()
-        self._pipe, theirs = socket.socketpair()
-        self._pipe.setblocking(False)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
         try:
             self._process = _start(theirs, self.page, folder, mark)
         except OSError:
-            self._pipe.close()
+            ours.close()
             self.page.free()
             raise
         finally:
             theirs.close()
+        self._pipe = SlotPipe(ours, partial(on_report, self), self._pipe_closed, self._break)
         self._tail = OutputTail()
         self._streams = [
-            Stream(_pipe(self._process.stdout), OUT, relays.out, self._tail),
-            Stream(_pipe(self._process.stderr), ERR, relays.err, self._tail),
+            Stream(_asked_for(self._process.stdout), OUT, relays.out, self._tail),
+            Stream(_asked_for(self._process.stderr), ERR, relays.err, self._tail),
         ]
-        self._loop.add_reader(self._pipe, self._read_pipe)
         self._watch()
 
     @property
@@ -120,13 +118,28 @@ class Slot:
         return self._process.pid
 
     @property
+    def held(self) -> list[OpenLease]:
+        """Its leases, the oldest first."""
+        return self.load.held
+
+    @property
+    def alive(self) -> bool:
+        """Whether its end has not been seen yet."""
+        return self._state in (State.WORKING, State.LEAVING)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it ends by itself, or has ended so."""
+        return self._state in (State.LEAVING, State.LEFT)
+
+    @property
     def fit(self) -> bool:
         """Whether it can take another lease at all."""
-        return not (self.kill_reason or self.leaving or self.over)
+        return self._state is State.WORKING and not self.kill_reason
 
     def evidence(self, lease: OpenLease, position: int) -> str:
         """The end of stderr: of the running task alone, where one runs at a time."""
-        if self.concurrency > 1:
+        if self.load.concurrency > 1:
             return self._tail.errors
         return self._tail.errors_since(self.page.output.starts(lease.given.number, position)[ERR])
 
@@ -143,74 +156,32 @@ class Slot:
             return False
         return stat.rpartition(b") ")[2][:1] in (b"T", b"t")
 
-    def room(self, lease: OpenLease) -> bool:
+    # --- its leases ---
+
+    def takes(self, lease: OpenLease) -> bool:
         """Whether this lease may be given to it now."""
-        if not self.fit or not self.held:
-            return self.fit
-        return self._joins(lease) and self._takes_more
+        return self.fit and self.load.takes(lease)
 
     def starts_now(self, lease: OpenLease) -> bool:
         """Whether this lease would start at once, as far as can be told."""
-        if not self.fit or not self.held:
-            return self.fit
-        return self._joins(lease) and self.concurrency > 1 and self.places > 0
-
-    def _joins(self, lease: OpenLease) -> bool:
-        """Whether it can be held beside the others: a slot runs one job at a time."""
-        numbers = {other.given.number for other in self.held}
-        same = (lease.given.job, lease.version) == (self.job, self.version)
-        return same and len(self.held) < ROWS and lease.given.number not in numbers
+        return self.fit and self.load.starts_now(lease)
 
     @property
     def places(self) -> int:
         """How many leases of one task would start in it at once."""
-        if not self.fit:
-            return 0
-        if self.concurrency > 1:
-            flying = sum(lease.weight for lease in self.held)
-            return max(0, min(self.concurrency - flying, ROWS - len(self.held)))
-        return 0 if self.held else 1
-
-    def is_warm(self, lease: OpenLease) -> bool:
-        """Whether it has this lease's job imported and set up."""
-        return self.warm.get(lease.given.job) == lease.version
+        return self.load.places if self.fit else 0
 
     @property
-    def load(self) -> int:
-        """How many leases it holds that were not taken back."""
-        return sum(1 for lease in self.held if lease.left)
-
-    @property
-    def appetite(self) -> int:
-        """How many leases it should have, held and on their way."""
-        if not self.fit:
-            return 0
-        if self.concurrency > 1:
-            return self.load + (2 if self._takes_more and len(self.held) < ROWS else 0)
-        return 2 if self.quick else 1
-
-    @property
-    def _takes_more(self) -> bool:
-        if self.concurrency > 1:
-            # As many again wait in it: what takes a hundredth of a second is over long before
-            # more could come from the master.
-            return sum(lease.weight for lease in self.held) < 2 * self.concurrency
-        return self.quick and len(self.held) < 2
+    def room(self) -> int:
+        """How many more leases it should have, here or on their way."""
+        return self.load.room if self.fit else 0
 
     def give(self, lease: OpenLease, max_bytes: int) -> None:
         """Hand a lease to the process; it waits in the pipe behind those before it."""
-        taken = {other.row for other in self.held}
-        lease.row = next(row for row in range(ROWS) if row not in taken)
+        self.load.add(lease)
         given = lease.given
         self.page.rows[lease.row].reset(given.start, given.stop)
-        if (given.job, lease.version) != (self.job, self.version):
-            self.concurrency = 1  # until it says how many it runs at a time
-        self.job, self.version = given.job, lease.version
-        self.folder = lease.folder or self.folder
-        self.held.append(lease)
-        self._send(
-            frame(Give(given, lease.row, lease.version, max_bytes, lease.alone, lease.folder))
-        )
+        self._pipe.send(Give(given, lease.row, lease.version, max_bytes, lease.alone, lease.folder))
 
     def take_back(self, lease: OpenLease, least: int = 0) -> list[tuple[int, int]]:
         """The ranges behind what has started, which now never will.
@@ -223,20 +194,18 @@ class Slot:
 
     def cancel(self, lease: OpenLease, ranges: Ranges) -> None:
         """Have an async slot let go of tasks; what becomes of them is reported as ever."""
-        self._send(frame(Cancel(lease.given.number, ranges)))
+        self._pipe.send(Cancel(lease.given.number, ranges))
 
     # --- its end ---
 
-    @property
-    def alive(self) -> bool:
-        """Whether its end has not been seen yet."""
-        return not self.over
+    def leave(self) -> None:
+        """It has said that it ends by itself, perhaps in a report that was read after its end."""
+        self._state = State.LEAVING if self.alive else State.LEFT
 
     def close(self) -> None:
         """Let it end by itself, as soon as it has nothing to do."""
-        self.leaving = True
-        with contextlib.suppress(OSError):
-            self._pipe.shutdown(socket.SHUT_WR)
+        self.leave()
+        self._pipe.end_writing()
         self._loop.call_later(GRACE_S, self.kill)
 
     def terminate(self, kill_reason: KillReason) -> None:
@@ -285,12 +254,10 @@ class Slot:
             raise
 
     def _ended(self) -> None:
-        self.over = True
-        self._read_pipe()
+        self._state = State.LEFT if self.leaving else State.DIED
+        self._pipe.read(to_end=True)  # what it finished before its end counts
         for stream in self._streams:
             stream.close()
-        self._loop.remove_reader(self._pipe)
-        self._loop.remove_writer(self._pipe)
         self._pipe.close()
         self._process.wait()
         self.page.free()
@@ -304,15 +271,15 @@ class Slot:
 
     @property
     def broken(self) -> bool:
-        """Whether it has ended because its pipe was found broken, which is no moment too soon."""
-        return bool(self._broke) or self._process.returncode == BROKEN
+        """Whether it has ended because its pipe was found broken."""
+        return bool(self._broken_by) or self._process.returncode == BROKEN
 
     @property
     def cause(self) -> str:
         """How the process ended: exit code or signal."""
         code = self._process.returncode
         if self.broken:
-            return self._broke or _CLOSED
+            return self._broken_by or _CLOSED
         if code is None or code >= 0:
             return f"exit code {code}"
         try:
@@ -322,69 +289,26 @@ class Slot:
 
     # --- the pipe ---
 
-    def _send(self, data: bytes) -> None:
-        self._unsent += data
-        self._write()
-
-    def _write(self) -> None:
-        try:
-            sent = self._pipe.send(self._unsent)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # it has died; `_ended` comes
-            sent = len(self._unsent)
-        del self._unsent[:sent]
-        if self._unsent:
-            self._loop.add_writer(self._pipe, self._write)
-        else:
-            self._loop.remove_writer(self._pipe)
-
-    def _read_pipe(self) -> None:
-        """Read all that is there: at its end, what it finished before counts."""
-        while True:
-            try:
-                data = self._pipe.recv(_READ_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._loop.remove_reader(self._pipe)
-                self._loop.call_later(EOF_S, self._end_mute)
-                return
-            self._take_in(data)
-            if len(data) < _READ_BYTES and not self.over:
-                return  # the loop calls again if there is more
-
-    def _take_in(self, data: bytes) -> None:
-        """Handle each report by itself: one that can't be read loses none of the others."""
-        for body in self._frames.feed(data):
-            try:
-                report = decode_report(body)
-            except msgspec.MsgspecError as error:
-                self._break(f"{_GARBLED}: {error}")
-            else:
-                self._on_report(self, report)
-        if self._frames.garbled:
-            self._break(_GARBLED)
+    def _pipe_closed(self) -> None:
+        """A slot that ends closes its pipe; one that goes on after that can't report any more."""
+        self._loop.call_later(EOF_S, self._end_mute)
 
     def _end_mute(self) -> None:
-        """Its pipe has ended: a process that goes on, or another in its place, can't report."""
-        if not (self.over or has_ended(self.pid)):
+        if self.alive and not has_ended(self.pid):
             self._break(_CLOSED)
 
     def _break(self, why: str) -> None:
         """End it on account of the task that did this to its pipe."""
-        if not self._broke and not self.leaving:
-            self._broke = why
+        if not self._broken_by and not self.leaving:
+            self._broken_by = why
             self.kill()
 
 
-def _nobody(_: Slot) -> None:
+def _nobody(_: SlotProcess) -> None:
     pass
 
 
-def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+def _asked_for(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None  # a pipe was asked for
     return stream
 
@@ -393,9 +317,9 @@ def _start(
     theirs: socket.socket, shared_page: SharedPage, folder: Path, mark: str
 ) -> subprocess.Popen[bytes]:
     """Start the process in a session of its own: a terminal's Ctrl-C is the supervisor's."""
-    words = [theirs.fileno(), shared_page.descriptor, os.getpid(), folder.absolute()]
+    args = [theirs.fileno(), shared_page.descriptor, os.getpid(), folder.absolute()]
     return subprocess.Popen(
-        [sys.executable, "-m", "worker.slot.main", *map(str, words)],
+        [sys.executable, "-m", "worker.slot.main", *map(str, args)],
         # No bytecode: on a full disk Python 3.11 leaves half a file, which no later slot can read.
         env={**without_key(os.environ), MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,

@@ -172,11 +172,10 @@ class Supervisor:
         slots = self._settings.worker_slots
         plural = "" if slots == 1 else "s"
         log.info("worker %s: connected to %s:%d, %d slot%s", self._name, host, port, slots, plural)
-        self.pool.max_bytes = welcome.max_bytes
         self._flow.begin_session()
         if self._code is not None:
             self._code.begin_session()
-        self.pool.recognize(welcome.held)
+        self.pool.recognize(welcome.held, welcome.max_bytes)
         self._changed()
 
     def _down(self, reason: str) -> None:

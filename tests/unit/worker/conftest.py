@@ -131,7 +131,7 @@ class SlotThread:
         while True:
             report = self.report()
             found += report.outcomes
-            if report.over:
+            if report.finished:
                 return found
 
     def run(self, payloads: list[Any], **how: Any) -> list[Any]:

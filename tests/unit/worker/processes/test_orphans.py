@@ -170,11 +170,11 @@ from queue_manager.wire.records import Lease
 from worker.supervisor.lease import OpenLease
 from worker.processes.orphans import Orphans
 from worker.supervisor.output import Relays
-from worker.supervisor.slot_process import Slot
+from worker.supervisor.slot_process import SlotProcess
 async def main(folder, pids):
     orphans = Orphans()
     mark = orphans.new_mark()
-    slot = Slot(folder, Relays.standard(), lambda *_: None, lambda *_: None, 0, mark)
+    slot = SlotProcess(folder, Relays.standard(), lambda *_: None, lambda *_: None, 0, mark)
     orphans.started(slot.pid, mark)
     slot.give(OpenLease(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
     while len(list(pids.glob("[0-9]*"))) < 5:

@@ -384,7 +384,7 @@ def test_free_places_of_an_async_slot_are_told(jobs: Any, run_worker: Any, tmp_p
 
     async def scenario(rig: Any) -> None:
         rig.give(jobs.lease(["a"]))
-        await rig.until(lambda: on(tmp_path, "a") and rig.slots[0].concurrency == 3)
+        await rig.until(lambda: on(tmp_path, "a") and rig.slots[0].load.concurrency == 3)
         assert rig.supervisor.pool.free == 2
         leases = [jobs.lease([word], limited=True) for word in "bcd"]
         rig.give(*leases)
@@ -499,7 +499,7 @@ def test_a_lease_that_was_taken_back_starts_nothing_on_the_page_of_the_next(
     wait_until(lambda: on(tmp_path, "a") and on(tmp_path, "b"))
     slot.page.rows[1].lower(0)
     (tmp_path / "a").touch()
-    while not (report := slot.report()).over:
+    while not (report := slot.report()).finished:
         pass
     assert (report.lease, report.outcomes) == (taken_back.number, [])
     slot.give(jobs.lease(["f", "g"]), row=1)

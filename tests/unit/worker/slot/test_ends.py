@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from queue_manager.wire.records import Done, Failed
-from worker.ipc.pipe import Frames, Report, frame
-from worker.supervisor.slot_process import Slot
+from worker.ipc.pipe import Report, frame
+from worker.supervisor.slot_pipe import SlotPipe
 
 HEAD = """
 import ctypes, os, pathlib, signal, sys, threading, time
@@ -210,16 +212,20 @@ def work(n):
     run_worker(scenario)
 
 
-def test_a_report_that_cannot_be_read_loses_none_of_the_others(monkeypatch: Any) -> None:
+def test_a_report_that_cannot_be_read_loses_none_of_the_others() -> None:
     """What is behind it counts; its slot ends, for what it said may have been the end."""
     seen: list[int] = []
     broken: list[str] = []
-    slot = Slot.__new__(Slot)
-    slot._frames = Frames()
-    slot._on_report = lambda _, report: seen.append(report.lease)
-    monkeypatch.setattr(slot, "_break", broken.append)
-    slot._take_in(frame(Report(1, [])) + b"\xc1QM\xc1\0\0\0\1\0" + frame(Report(2, [])))
-    assert seen == [1, 2]
-    assert len(broken) == 1
-    slot._take_in(b"other words" + frame(Report(3, [])))
-    assert (seen, len(broken)) == ([1, 2], 2)
+
+    async def body() -> None:
+        ours, theirs = socket.socketpair()
+        pipe = SlotPipe(ours, lambda report: seen.append(report.lease), int, broken.append)
+        pipe.take_in(frame(Report(1, [])) + b"\xc1QM\xc1\0\0\0\1\0" + frame(Report(2, [])))
+        assert seen == [1, 2]
+        assert len(broken) == 1
+        pipe.take_in(b"other words" + frame(Report(3, [])))
+        assert (seen, len(broken)) == ([1, 2], 2)
+        pipe.close()
+        theirs.close()
+
+    asyncio.run(body())

@@ -165,7 +165,7 @@ def test_finished_results_do_not_wait_for_a_long_task(jobs: Any, slot: Any, tmp_
     slot.give(jobs.lease([0, 1, 2]))
     report = slot.report()
     assert [(o.start, o.stop) for o in report.outcomes] == [(0, 2)]
-    assert not report.over
+    assert not report.finished
     gate.touch()
     (last,) = slot.outcomes()
     assert (last.start, last.stop) == (2, 3)
@@ -246,7 +246,7 @@ def test_a_job_that_has_changed_needs_a_fresh_slot(jobs: Any, slot: Any) -> None
     report = slot.report()
     assert report.leaving
     assert report.outcomes == []
-    assert not report.over
+    assert not report.finished
 
 
 def test_tasks_behind_the_limit_do_not_start(jobs: Any, slot: Any) -> None:

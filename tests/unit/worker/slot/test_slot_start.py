@@ -85,7 +85,7 @@ def test_the_end_of_a_slot_is_seen_whether_the_system_tells_of_it_or_not(
         for _ in range(4):
             (old,) = rig.slots
             os.kill(old.pid, signal.SIGKILL)
-            await rig.until(lambda old=old: old.over and rig.slots and rig.slots[0] is not old)
+            await rig.until(lambda old=old: not old.alive and rig.slots and rig.slots[0] is not old)
         watched = [one for one in descriptors() if place(one) == "anon_inode:[pidfd]"]
         assert len(watched) <= 1, "nothing of one that has ended stays open"
         assert threading.active_count() <= threads + 1  # the hunter's

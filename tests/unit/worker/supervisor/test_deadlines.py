@@ -13,6 +13,7 @@ import pytest
 from worker.ipc.shared_page import POSITION, PREPARING
 from worker.supervisor import deadlines
 from worker.supervisor.deadlines import LOOK_S, STOPPED_S, Deadlines
+from worker.supervisor.slot_load import SlotLoad
 
 from .test_pool import gated, started
 
@@ -46,9 +47,9 @@ class StoppedSlot:
     """A slot that is always seen stopped."""
 
     def __init__(self) -> None:
-        self.held: list[Any] = []
         self.stopped_s, self.kill_reason, self.killed = 0.0, None, 0
-        self.stopped, self.alive, self.concurrency = True, True, 1
+        self.stopped, self.alive, self.load = True, True, SlotLoad()
+        self.held = self.load.held
         self.pid = 7
 
     def take_back(self, lease: Any, least: int = 0) -> list[tuple[int, int]]:

@@ -85,7 +85,7 @@ def test_a_drain_ends_in_time_though_a_slot_cannot_be_killed(
         rig.give(jobs.lease([0]))
         await rig.until(flag.exists)
         pids.extend(rig.pids)
-        monkeypatch.setattr("worker.supervisor.slot_process.Slot._signal", lambda *_: None)
+        monkeypatch.setattr("worker.supervisor.slot_process.SlotProcess._signal", lambda *_: None)
         began = time.monotonic()
         rig.supervisor.drain()
         await rig.until(lambda: rig.supervisor._done.is_set())
@@ -121,7 +121,7 @@ def test_a_sigterm_for_worker_and_slots_together_charges_nobody(
             rig.supervisor.drain()
         os.kill(pid, signal.SIGTERM)
         slot = pool.inventory.slots[0]
-        await rig.until(lambda: slot.over)
+        await rig.until(lambda: not slot.alive)
         if first == "slots":
             assert not rig.outcomes
             assert not pool.ended  # it is claimed, should there be a new session now

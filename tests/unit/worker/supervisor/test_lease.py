@@ -34,6 +34,6 @@ def test_a_cut_takes_all_behind_it(lease: OpenLease) -> None:
 
 def test_what_was_cut_can_go_to_another_slot(lease: OpenLease) -> None:
     """With the same number and its range only."""
-    (other,) = lease.afresh(lease.cut(8), 1.0)
+    (other,) = lease.split(lease.cut(8), 1.0)
     assert (other.given.number, other.left) == (lease.given.number, [(8, 10)])
     assert (other.given.start, other.given.stop) == (8, 10)

@@ -41,7 +41,7 @@ def test_a_limited_task_without_a_free_slot_goes_back(
 
     async def scenario(rig: Any) -> None:
         rig.give(jobs.lease(["a"]))
-        await rig.until(lambda: rig.done and rig.slots[0].quick)
+        await rig.until(lambda: rig.done and rig.slots[0].load.quick)
         running = jobs.lease(["wait"])
         rig.give(running)
         await rig.until(lambda: started(tmp_path, "wait"))

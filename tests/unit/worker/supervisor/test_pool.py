@@ -480,9 +480,9 @@ from queue_manager import codec
 from queue_manager.wire.records import Lease
 from worker.supervisor.lease import OpenLease
 from worker.supervisor.output import Relays
-from worker.supervisor.slot_process import Slot
+from worker.supervisor.slot_process import SlotProcess
 async def main(folder, pid):
-    slot = Slot(folder, Relays.standard(), lambda *_: None, lambda *_: None)
+    slot = SlotProcess(folder, Relays.standard(), lambda *_: None, lambda *_: None)
     slot.give(OpenLease(Lease(1, 1, "trial", 1, 0, 1, codec.encode_batch([0])), 0.0), 1000)
     while not pid.exists():
         await asyncio.sleep(0.005)
