@@ -61,7 +61,6 @@ def _work(relays: Relays) -> int:
     try:
         asyncio.run(_run(settings, authkey, relays))
     except* Exception as errors:
-        # Its end is for whoever restarts it to see.
         log.critical("worker: %s: it ends, to be started again", _line(errors))
         relays.drain(LAST_WORDS_S)
         os._exit(ERROR)
@@ -69,7 +68,7 @@ def _work(relays: Relays) -> int:
 
 
 def _line(errors: BaseException) -> str:
-    """The first of them, and where it came from."""
+    """The first of these errors, and the line it came from."""
     while isinstance(errors, BaseExceptionGroup):
         errors = errors.exceptions[0]
     frames = traceback.extract_tb(errors.__traceback__)
@@ -78,10 +77,10 @@ def _line(errors: BaseException) -> str:
 
 
 def _check(settings: Settings) -> None:
-    """What is a sound setting for others and none for a worker.
+    """Check settings that are sound for other programs, and not for a worker.
 
     Raises:
-        SettingsError: it could never work.
+        SettingsError: the worker could never work.
     """
     if settings.queue_port == 0:
         raise SettingsError("QUEUE_PORT=0: a worker needs the port of its master")
@@ -97,7 +96,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _authkey(settings: Settings) -> bytes:
-    """The key; where its file is not there yet, wait: compose starts the master meanwhile."""
+    """The key. If its file is not there yet, wait: the master makes it when it starts."""
     said = False
     while True:
         try:
@@ -114,7 +113,7 @@ def _authkey(settings: Settings) -> bytes:
 async def _run(settings: Settings, authkey: bytes, relays: Relays) -> None:
     await Supervisor(settings, authkey, relays=relays, adopts=True).run()
     relays.drain(LAST_WORDS_S)
-    # A thread that is still connecting to a master that does not answer would hold the end up.
+    # A thread that is still connecting to a master that does not answer would delay the end.
     os._exit(0)
 
 

@@ -22,7 +22,7 @@ LINE_CHARS = 500
 OURS_CHARS = 2_000
 EVIDENCE_CHARS = 8 * 1024
 MESSAGE_CHARS = 2 * 1024
-"""Of one frame or of one exception's own text: else a long one leaves no room for the others."""
+"""Of one frame, or of one exception's own text, so that a long one leaves room for the others."""
 
 _HERE = f"{Path(__file__).parents[1]}{os.sep}"
 
@@ -30,7 +30,7 @@ _OURS = (NotPlainDataError, ProtocolError, TooLargeError)
 
 
 _name_of = type.__dict__["__name__"].__get__
-"""The name of a class; a metaclass of the job's may have another idea of `__name__`."""
+"""The name of a class, also where its metaclass overrides `__name__`."""
 
 
 def one_line(error: BaseException) -> str:
@@ -42,19 +42,19 @@ def one_line(error: BaseException) -> str:
 
 
 def _text_of(value: object) -> str:
-    """Any object of a job's, as one line."""
+    """Any object of a job, as one line."""
     try:
         return " ".join(str(value).split())
     except BaseException:
         return "(its text cannot be read)"
 
 
-def middle_out(text: str, most: int) -> str:
-    """A text of so many characters at most: what begins and ends it tells more than its middle."""
-    if len(text) <= most:
+def middle_out(text: str, limit: int) -> str:
+    """A text of at most `limit` characters, without its middle, which tells least."""
+    if len(text) <= limit:
         return text
     cut = f" ... (of {len(text):,} characters) ... "
-    kept = most - len(cut)
+    kept = limit - len(cut)
     end = kept // 2
     return text[: kept - end] + cut + text[len(text) - end :]
 
@@ -126,7 +126,7 @@ def _both_ends(text: str) -> str:
 
 
 def _leave_ours_out(told: traceback.TracebackException) -> None:
-    """What called `work`, and what stands between `print` and the pipes: it is no news of a job."""
+    """Leave out our own frames around `work` and in `print`, which say nothing about the job."""
     todo: list[traceback.TracebackException | None] = [told]
     while todo:
         one = todo.pop()
@@ -192,12 +192,12 @@ def branch(lease: int, position: int, result: Result, took_s: float, max_bytes: 
         blocks = blocks_of(result.follow, max_bytes, "the payload of a follow-up")
         limits = {g: GroupLimit(one.at_once, one.every_s) for g, one in result.limits.items()}
         items = codec.encode_items([data])
-        found = Done(lease, position, position + 1, items, took_s, blocks, limits)
-        if why := cannot_travel(found):
+        record = Done(lease, position, position + 1, items, took_s, blocks, limits)
+        if why := cannot_travel(record):
             raise TooLargeError(why)
     except QueueError as error:
         return failed(lease, position, error, took_s)
-    return found
+    return record
 
 
 def _item(value: Any, max_bytes: int, what: str) -> bytes:

@@ -1,8 +1,8 @@
-"""What the supervisor and a slot say to each other, and how it is framed.
+"""The messages between a supervisor and a slot, and their framing.
 
-Owns the shape of these messages: a mark and a length of four bytes each, then MessagePack. The
-mark tells a report from what a task has written to the descriptor by mistake. Outcomes are made in
-the slot as the master takes them, so the supervisor forwards them without a look inside.
+A frame is a mark and a length of four bytes each, then MessagePack. The mark tells a report from
+what a task has written to the descriptor by mistake. The slot makes outcomes in the form that the
+master takes, so the supervisor forwards them as they are.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from queue_manager.wire.records import Lease, Outcome
 
 _MARK = b"\xc1QM\xc1"  # no MessagePack and no UTF-8 has this byte
 _HEAD_BYTES = len(_MARK) + 4
-_MOST_BYTES = 256 * 1024 * 1024  # far above any message of ours: who waits for more waits for ever
+_LIMIT_BYTES = 256 * 1024 * 1024  # far above any message: a longer frame would never be complete
 _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
 BROKEN = 74
-"""Exit code of a slot that can't report any more (EX_IOERR): a task has closed its pipe."""
+"""Exit code of a slot that can't report any more (EX_IOERR), because a task has closed its pipe."""
 
 STRAY = 70
-"""Exit code of a copy of a slot: a task's `fork` came back out of `work` in the child, too."""
+"""Exit code of a forked copy of a slot, in which `work` has returned as well."""
 
 
 class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
@@ -94,7 +94,7 @@ class Frames:
         while not self.garbled and len(rest) - at >= _HEAD_BYTES:
             size_at, body_at = at + len(_MARK), at + _HEAD_BYTES
             size_bytes = int.from_bytes(rest[size_at:body_at], "big")
-            self.garbled = rest[at:size_at] != _MARK or size_bytes > _MOST_BYTES
+            self.garbled = rest[at:size_at] != _MARK or size_bytes > _LIMIT_BYTES
             stop = body_at + size_bytes
             if self.garbled or len(rest) < stop:
                 break
@@ -130,7 +130,7 @@ class SlotEnd:
                 if not self.read():
                     return None
             order = self._waiting.popleft()
-            if isinstance(order, Give):  # what else there is comes too late for a lease that ended
+            if isinstance(order, Give):  # a cancellation comes too late for a lease that has ended
                 return order
 
     def read(self) -> bool:
@@ -166,10 +166,10 @@ class SlotEnd:
 
     @staticmethod
     def _break() -> None:
-        """At once, whichever thread this is: results that can't be told are of no use."""
+        """End the process at once, from any thread: what can't be reported is of no use."""
         os._exit(BROKEN)
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino
+    stat = os.fstat(descriptor)
+    return stat.st_dev, stat.st_ino

@@ -1,6 +1,6 @@
-"""Shared memory between the supervisor and one slot: what runs, since when, how far it may go.
+"""Memory that the supervisor and one slot share: what runs, since when, how far it may go.
 
-Owns the layout of the shared page and the order in which it is read and written; knows nothing of
+Owns the layout of the shared page and the order in which it is read and written. Knows nothing of
 leases. A shared page has `ROWS` rows, one for each lease that a slot can hold at a time.
 
 A slot before each task: write `position`, then read `limit`, stop if it is reached.
@@ -27,7 +27,7 @@ CANCEL_S = 2.0
 
 OUT, ERR = 0, 1
 TAIL_BYTES = 4 * 1024
-"""So much of the end of what was printed is kept."""
+"""How much is kept of the end of what was printed."""
 
 NONE = -1
 PREPARING = -2
@@ -64,7 +64,7 @@ class Row:
         self.times = times[base : base + _CELLS]
 
     def reset(self, start: int, stop: int) -> None:
-        """Prepare the row for a lease; before the slot hears of it."""
+        """Prepare the row for a lease, before the slot gets the lease."""
         numbers = self.numbers
         numbers[LIMIT], numbers[OPENED], numbers[POSITION] = stop, start, NONE
         self.times[STARTED] = self.times[STEP] = 0.0
@@ -90,10 +90,10 @@ class Row:
 
 
 class Output:
-    """Who printed last, and where in the slot's two pipes that began and ended.
+    """Which task printed last, and where in the slot's two pipes its output began and ended.
 
-    If the slot dies, this tells which part of what came through them is the running task's.
-    Written by the slot alone, after each write.
+    If the slot dies, this tells which part of what came through the pipes is the running task's.
+    Only the slot writes it, after each write to a pipe.
     """
 
     def __init__(self, numbers: memoryview[int]) -> None:
@@ -136,7 +136,7 @@ class SharedPage:
             with tempfile.TemporaryFile() as file:
                 descriptor = os.dup(file.fileno())
         os.ftruncate(descriptor, _SIZE_BYTES)
-        # A task that shortens it would end the supervisor, too, by SIGBUS at its next look.
+        # If a task shortened it, the supervisor's next look would end by SIGBUS.
         with contextlib.suppress(AttributeError, OSError):  # no memory of that kind
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         return cls(descriptor)

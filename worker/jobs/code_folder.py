@@ -1,7 +1,7 @@
 """Code of jobs that came from the master, for versions that this worker's own folder lacks.
 
-Owns a folder for each version, and the asking; a version is the hash of its files, so what came is
-what was named. How it travels, and whether that may be trusted, is not known here.
+Owns a folder for each version, and when one is asked for. A version is the hash of its files, so
+it is checked that what came is what was named. How code travels is not known here.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ASK_AGAIN_S = 5.0
 REFUSED_S = 60.0
 
 KEPT = 32
-"""So many versions that no slot uses stay on this disk: going back to one is usual."""
+"""How many versions that no slot uses stay on this disk: people often go back to one."""
 
 KEPT_REFUSALS = 256
-"""So many refusals are remembered; a version that was refused before those is asked for again."""
+"""How many refusals are remembered; a version that was refused earlier is asked for again."""
 
 _VERSION = re.compile("[0-9a-f]{64}")
 """A SHA-256 in hex; a version is the name of a folder here."""
@@ -34,11 +34,11 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-def remember(kept: dict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
-    """Keep a value as the newest, and no more than so many: the oldest is forgotten."""
+def remember(kept: dict[_Key, _Value], key: _Key, value: _Value, limit: int) -> None:
+    """Keep a value as the newest of at most `limit`; the oldest is forgotten."""
     kept.pop(key, None)
     kept[key] = value
-    while len(kept) > most:
+    while len(kept) > limit:
         del kept[next(iter(kept))]
 
 
@@ -93,14 +93,14 @@ class CodeFolders:
             self.refused(version, f"its code from the master can't be used: {error}")
 
     def _make_room(self) -> None:
-        """Delete versions that nobody uses, the longest unused first, until few are left."""
+        """Delete unused versions, the longest unused first, until few are left."""
         used = self.in_use()
         idle = [version for version, folder in self._folders.items() if str(folder) not in used]
         for version in idle[: max(0, len(idle) - KEPT + 1)]:
             shutil.rmtree(self._folders.pop(version).parent, ignore_errors=True)
 
     def _store(self, job: str, version: str, files: Mapping[str, bytes]) -> Path:
-        """Write files that were checked; nothing stays of what can't be used."""
+        """Write files that were checked; if they can't be used, none of them stays."""
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="quartermaster-code-"))
         folder = self._root / version / "jobs"
@@ -119,7 +119,7 @@ class CodeFolders:
         remember(self._refused, version, (time.monotonic() + REFUSED_S, why), KEPT_REFUSALS)
 
     def forget_asked(self) -> None:
-        """The connection is another one: what was asked for must be asked for again."""
+        """Another connection begins: what was asked for must be asked for once more."""
         self._asked.clear()
         self._refused.clear()
 
@@ -130,7 +130,7 @@ class CodeFolders:
 
 
 def _check(version: str, files: Mapping[str, bytes]) -> None:
-    """In memory, before a path is made of anything that came.
+    """Check the files in memory, before any of their names becomes a path.
 
     Raises:
         JobError: it is not what was named.

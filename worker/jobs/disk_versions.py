@@ -1,6 +1,6 @@
 """The version of each job's code as it is on disk, read once a second, and for each new run.
 
-A disk may take seconds, and whoever asks must not: files are read in threads.
+Files are read in threads, because a disk may take seconds and the supervisor must not wait for it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from queue_manager.job.loading import job_version
 FRESH_S = 1.0
 
 WAIT_S = 0.02
-"""So long the supervisor waits for a disk, which takes well under a thousandth as a rule."""
+"""How long the supervisor waits for a disk, which usually takes well under a millisecond."""
 
 
 class Reading:
-    """Files that are being read. read_for: the newest run that had asked when that began."""
+    """One reading of a job's files. read_for: the newest run that had asked when it began."""
 
     def __init__(self, read_for: int) -> None:
         self.read_for = read_for
@@ -30,7 +30,7 @@ class Reading:
 
     @property
     def old(self) -> bool:
-        """Whether what it has found is too old for anybody."""
+        """Whether the version that it has read is too old for any run."""
         return self.version.done() and time.monotonic() - self.done_at > FRESH_S
 
 

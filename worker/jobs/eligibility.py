@@ -1,6 +1,6 @@
 """Why this worker can't run a job: no file, another version, a setup that fails or kills.
 
-Owns what is remembered of that; a lease that is refused goes back with the line.
+Owns which troubles are remembered. A lease that is refused goes back with the line that says why.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from ..supervisor.lease import OpenLease
 
 LOADING_DEATHS = 3
-"""A job whose import or setup kills so many slots in a row can't run here."""
+"""A job whose import or setup kills this many slots in a row can't run here."""
 
 KEPT = 256
-"""So many jobs, and versions, with a trouble are remembered."""
+"""How many jobs, and versions, with a trouble are remembered."""
 
 UNFIT_S = 60.0
-"""After a failed import or `setup()` the same code is not tried again for so long."""
+"""How long the same code is not tried again after a failed import or `setup()`."""
 
 
 class Eligibility:
-    """What stands in the way of jobs.
+    """Says whether this worker can run a lease.
 
     Args:
         folder: of this worker's own jobs.
         fetched: code that comes from the master; None where that is not wanted.
-        on_read: called when files are read that were not when they were asked for.
+        on_read: called when files are read that took too long when they were asked for.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Eligibility:
         self._deaths: Counter[tuple[str, str]] = Counter()
 
     def check(self, lease: OpenLease) -> bool:
-        """Note which version of its job's code is here, and where. False: it is on its way.
+        """Note which version of its job's code is here, and where.
 
-        From the master, or from a disk that is slow.
+        False: it is on its way, from the master or from a slow disk.
 
         Raises:
             JobError: the lease can't be run here; the line is for the person who reads it.
@@ -115,7 +115,7 @@ class Eligibility:
         remember(self._unfit, lease.given.job, unfit, KEPT)
 
     def killed(self, lease: OpenLease, cause: str) -> str:
-        """Import or `setup()` has killed its slot; why no more is tried, if that is enough."""
+        """Import or `setup()` has killed its slot. The reason if that was too often; else empty."""
         key = (lease.given.job, lease.version)
         remember(self._deaths, key, self._deaths[key] + 1, KEPT)
         if self._deaths[key] < LOADING_DEATHS:

@@ -1,6 +1,6 @@
 """Tells the loop when a child process has ended, without a thread for each.
 
-The child stays unreaped, so its number, and that of its group, is still its own.
+The child stays unreaped, so its number and that of its group still mean this child.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 
 POLL_S = 0.02
-"""So often it is looked for where the system does not tell of it."""
+"""How often a child is looked at where the system has no descriptors of processes."""
 
 
 def watch(pid: int, died: Callable[[], None]) -> None:
@@ -38,7 +38,7 @@ def watch(pid: int, died: Callable[[], None]) -> None:
 def pidfd(pid: int) -> int | None:
     """A descriptor that is readable once a process has ended (pidfd_open(2)).
 
-    None: there are none here: on macOS, before Linux 5.3, under a seccomp filter older than that.
+    None where there are none: on macOS, before Linux 5.3, under a seccomp filter older than that.
 
     Raises:
         OSError: there is no room for one.

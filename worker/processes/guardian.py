@@ -1,10 +1,10 @@
-"""OutputTail what a worker's slots leave behind when their supervisor is killed without a word.
+"""Ends what a worker's slots leave behind when their supervisor is killed.
 
-A process of its own that waits for the end of its stdin. Lines `+PID BORN` and `-PID BORN` say
-which slots there are, `*PID BORN` and `/PID BORN` what has left the group of one. The kernel kills
-the slots themselves (PR_SET_PDEATHSIG), not their children. Imports nothing of ours, so that it is
-small; `python -I -S guardian.py MARK`, by the supervisor, which finds processes with
-the same functions. Linux only; elsewhere nothing is found.
+It is a process of its own, which waits for the end of its stdin. Lines `+PID BORN` and `-PID BORN`
+say which slots there are, `*PID BORN` and `/PID BORN` what has left the group of one. The kernel
+kills the slots themselves (PR_SET_PDEATHSIG), not their children. The supervisor starts it as
+`python -I -S guardian.py MARK`, and finds processes with the same functions. It imports no other
+module of ours, so it is small. Linux only; elsewhere nothing is found.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 ROUNDS = 50
-"""How often it is looked for more: who forks while he is being killed leaves a child."""
+"""How often more is looked for: a process that forks while it is being killed leaves a child."""
 
-MOST = 4_096
-"""How many processes are looked at below one: a fork bomb must not hold up the supervisor."""
+LIMIT = 4_096
+"""How many processes below one are looked at: a fork bomb must not hold up the supervisor."""
 
 _GROUP, _SESSION, _BORN = 2, 3, 19  # fields of proc_pid_stat(5), counted from the state
 
 
 class Process(NamedTuple):
-    """A process. born: ticks since the machine's start; its number may be another's later."""
+    """A process. born: ticks since the machine's start, because its number may be reused later."""
 
     pid: int
     born: int
@@ -34,7 +34,8 @@ class Process(NamedTuple):
 
 def main(mark: bytes) -> None:
     """Wait for the supervisor's end, then kill all that is left of its slots."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a whole control group's: the pipe's end is near
+    # A SIGTERM is for the whole control group, so the pipe will end soon.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     slots: set[Process] = set()
     strayed: set[Process] = set()
     for line in sys.stdin:
@@ -42,7 +43,7 @@ def main(mark: bytes) -> None:
         one = Process(*map(int, line[1:].split()))
         told.add(one) if line[0] in "+*" else told.discard(one)
     for slot in slots:
-        if process(slot.pid) == slot:  # the kernel is not there yet
+        if process(slot.pid) == slot:  # the kernel has not killed it yet
             kill_below(slot.pid)
         with contextlib.suppress(OSError):
             os.killpg(slot.pid, signal.SIGKILL)
@@ -53,7 +54,7 @@ def main(mark: bytes) -> None:
 
 
 def kill_marked(mark: bytes) -> int:
-    """Kill all processes with this in their environment; how many there were."""
+    """Kill all processes with this in their environment, and return how many there were."""
     count = 0
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
         with contextlib.suppress(OSError):  # it has ended, or is not ours
@@ -107,19 +108,19 @@ def children(pid: int) -> Iterator[int]:
 
 
 def below(pid: int) -> list[Process]:
-    """The children of a process, their children, and so on; so many as make sense."""
-    found: list[Process] = []
+    """The children of a process, their children, and so on, up to `LIMIT`."""
+    below_it: list[Process] = []
     parents = [pid]
-    while parents and len(found) < MOST:
+    while parents and len(below_it) < LIMIT:
         for child in map(process, children(parents.pop())):
             if child is not None:
-                found.append(child)
+                below_it.append(child)
                 parents.append(child.pid)
-    return found
+    return below_it
 
 
 def kill_below(pid: int) -> None:
-    """Stop a process and all that is below it, so that none can fork; kill all but itself."""
+    """Stop a process and all that is below it, so that none can fork; then kill all but itself."""
     stopped: set[Process] = set()
     _stop(pid)
     for _ in range(ROUNDS):

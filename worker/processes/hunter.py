@@ -1,6 +1,6 @@
 """A thread that looks at trees of processes and kills them, in the order in which it is told.
 
-A fork bomb has thousands of processes, each of which is a file or two to read: the supervisor's
+A fork bomb has thousands of processes, and for each of them a file or two is read. The supervisor's
 loop must not wait for that.
 """
 
@@ -16,14 +16,14 @@ log = logging.getLogger("quartermaster.worker")
 
 
 class Hunter:
-    """The thread, which starts with the first thing to do and is there until the process ends."""
+    """The thread. It starts with the first order and stays until the process ends."""
 
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._runs = False
 
     def do(self, act: Callable[[], None]) -> None:
-        """Have this done soon, behind what was told before; without room for a thread, now."""
+        """Have this done soon, after earlier orders; now, if no thread can be started."""
         self._orders.put(act)
         if not self._runs:
             try:
@@ -42,7 +42,7 @@ class Hunter:
     def _try(act: Callable[[], None]) -> None:
         try:
             act()
-        except Exception:  # else nothing would ever be killed again
+        except Exception:  # without this, nothing would ever be killed after it
             log.exception("an error of ours while processes were looked at")
 
 

@@ -1,8 +1,8 @@
 """Processes that a slot's tasks have left behind: found by a mark, killed when the slot has ended.
 
-A slot's process group is killed with it, and what is below it then. The rest is found otherwise: it
-comes to the supervisor when its own parent ends (a subreaper, prctl(2)), and has the slot's mark in
-its environment, or was seen below it. Linux only; elsewhere nothing is found.
+A slot's process group is killed with it, and so is what is below it then. The rest comes to the
+supervisor when its own parent ends (a subreaper, prctl(2)). It is known by the slot's mark in its
+environment, or because it was seen below the slot. Linux only; elsewhere nothing is found.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .hunter import hunter
 log = logging.getLogger("quartermaster.worker")
 
 MARK = "QUARTERMASTER_SLOT"
-"""A variable in the environment of a slot, by which its children are known when it has ended."""
+"""A variable in a slot's environment, by which its children are known when it has ended."""
 
-AGAIN_S = 0.05
+LOOK_AGAIN_S = 0.05
 TURN_S = 0.02
-"""So long what has come to the supervisor is looked at in one turn of its loop."""
+"""How long the supervisor looks at what has come to it, in one turn of its loop."""
 
 CLOSE_S = 0.1
 
@@ -83,7 +83,7 @@ class Orphans:
         self._reap({pid})
 
     def sweep(self) -> None:
-        """Now and then: see what is below the slots, and end what belongs to none any more."""
+        """Each second: look at what is below the slots, and end what belongs to none any more."""
         if not self._looking:
             self._looking = True
             slots, known = list(self._marks), list(self._owners)
@@ -94,7 +94,7 @@ class Orphans:
     def _look(
         self, loop: asyncio.AbstractEventLoop, slots: list[int], known: list[Process]
     ) -> None:
-        """In a thread: there may be thousands."""
+        """In a thread, because there may be thousands of processes."""
         alive = {one for one in known if process(one.pid) == one}
         strayed = {
             one: slot for slot in slots for one in below(slot) if group(one.pid) not in (slot, 0)
@@ -103,7 +103,7 @@ class Orphans:
             loop.call_soon_threadsafe(self._note, set(known) - alive, strayed)
 
     def _note(self, gone: set[Process], strayed: dict[Process, int]) -> None:
-        """Remember what has left the group of its slot: the mark may be gone from it, too."""
+        """Remember what has left the group of its slot, because it may have lost the mark too."""
         self._looking = False
         known = {one: slots for one, slots in self._owners.items() if one not in gone}
         known |= {one: {slot} for one, slot in strayed.items() if slot in self._marks}
@@ -114,22 +114,22 @@ class Orphans:
         self._owners = known
 
     def _reap(self, slots: set[int]) -> None:
-        """Reap what is dead, kill what belongs to no slot any more; again for its children.
+        """Reap what has ended, kill what belongs to no slot, and look again for its children.
 
-        slots: whose it may be if it has come just now and nobody knows better.
+        slots: those that a process of unknown origin may belong to.
         """
         if not self._adopts:
             return
         if self._guardian is not None and self._guardian.poll() is not None:
             self._watch()
-        again = False
+        look_again = False
         until = time.monotonic() + TURN_S
         known = {*self._marks, self._guardian.pid if self._guardian is not None else 0}
         for pid in children(os.getpid()):
             if pid in known:
                 continue
             if time.monotonic() > until:
-                again = True
+                look_again = True
                 break
             with contextlib.suppress(OSError):
                 ended = os.waitpid(pid, os.WNOHANG)[0] != 0
@@ -137,9 +137,9 @@ class Orphans:
                 left = one is not None and self._left(one, slots)
                 if one is not None and left:
                     self._hunt(one)
-                again = again or ended or left
-        if again:
-            asyncio.get_running_loop().call_later(AGAIN_S, self._reap, slots)
+                look_again = look_again or ended or left
+        if look_again:
+            asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._reap, slots)
 
     def _hunt(self, one: Process) -> None:
         if one not in self._hunted:
@@ -186,10 +186,10 @@ class Orphans:
 
     def _watch(self) -> None:
         """Start the process that kills what the slots leave if this one is killed."""
-        words = [sys.executable, "-I", "-S", str(_GUARDIAN), f"{MARK}={self._worker}."]
+        args = [sys.executable, "-I", "-S", str(_GUARDIAN), f"{MARK}={self._worker}."]
         try:
             self._guardian = subprocess.Popen(
-                words,
+                args,
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """One slot: the process that runs `work` (`python -m worker.slot.main`, started by the supervisor).
 
-Owns the user's modules and their `setup`, and which leases need a fresh process. It never
+Owns the user's modules and their `setup`, and which leases need a fresh process. A slot never
 outlives its supervisor and never talks to the master.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 OOM_SCORE = 500
-"""As if a slot had half of all memory more than it has."""
+"""What the kernel adds to a slot's own score: as much as half of all memory would."""
 
 
 class Slot:
@@ -62,12 +62,12 @@ class Slot:
         self._home = folder
 
     def serve(self) -> None:
-        """Until the pipe is closed, or a lease comes that needs a fresh process."""
+        """Run leases until the pipe is closed, or a lease comes that needs a fresh process."""
         try:
             give = self._end.receive()
             while give is not None and self._run(give):
                 give = self._end.receive()
-        except OSError:  # such as an event loop's, whose own descriptors are closed
+        except OSError:  # for example from an event loop whose descriptors a task has closed
             self._end.check()
             raise
 
@@ -84,7 +84,7 @@ class Slot:
             return False
         if give.lease.version not in ("", job.version):  # the file has just changed
             return self._leave(give)
-        if cold and give.lease.limited:  # its start would be late: the next one's is not
+        if cold and give.lease.limited:  # it would start late, and the next one will not
             reporter.release()
             return True
         self._stdio.begin(give.lease.number, row)
@@ -93,7 +93,7 @@ class Slot:
         payloads, fine = payloads_of(give.lease)
         work = job.work if fine else careful(job.work)
         self._watch.reporter = reporter
-        # Alone: each is reported before the next starts, so that a broken pipe tells who broke it.
+        # Alone: each is reported before the next starts, so it is known which one broke a pipe.
         run_lease(give.lease, payloads, work, row, reporter, 0.0 if give.alone else FLUSH_S)
         self._watch.reporter = None
         return True
@@ -108,13 +108,13 @@ class Slot:
             return False
         folder = Path(give.folder) if give.folder else self._home
         if folder != self._folder:
-            if self._jobs:  # their later imports would find the files of another folder
+            if self._jobs:  # later imports of these jobs would find files of another folder
                 return False
             self._folder = folder
         return self._versions.get(name, give.version) == give.version
 
     def _is_in_order(self, give: Give) -> bool:
-        """Put back what tasks of another run have changed. False: it takes another process."""
+        """Put back what tasks of another run have changed. False: only a fresh process will do."""
         last, self._last = self._last, (give.lease.job, give.lease.run)
         if self._around is None or self._pristine is None or last in (None, self._last):
             return True
@@ -131,9 +131,9 @@ class Slot:
                 sys.stderr.flush()
                 reporter.release(_why(name, error))
                 return None
-            self._end.check()  # here it is not yet the first task's
+            self._end.check()  # what import and `setup()` did to the pipe is no task's fault
             self._jobs[name], self._versions[name] = job, job.version
-            if self._around is not None:  # what import and `setup()` have made is for all runs
+            if self._around is not None:  # what import and `setup()` have made stays for all runs
                 self._kept[name] = self._around.take()
         return job
 
@@ -171,10 +171,10 @@ def _lacks(cause: BaseException | None) -> str:
 
 
 def _limit_memory(memory_bytes: int) -> None:
-    """What the process may write to and has to itself (getrlimit(2), since Linux 4.7).
+    """Limit the private writable memory of this process (RLIMIT_DATA, since Linux 4.7).
 
-    Not its addresses (RLIMIT_AS): CUDA reserves more of them than any machine has memory, and files
-    that are mapped, such as a model's weights, take none that the kernel could not have back.
+    RLIMIT_AS would limit addresses: CUDA reserves more of them than any machine has memory, and
+    files that are mapped, such as a model's weights, take only memory that the kernel can reclaim.
     """
     import resource
 
@@ -186,17 +186,17 @@ def _limit_memory(memory_bytes: int) -> None:
 
 
 def _go_first() -> None:
-    """Where memory runs out the kernel shall end a slot, whose task is charged for it.
+    """Have the kernel end a slot when memory runs out; the slot's task is charged then.
 
-    By size alone it may take the supervisor, and with it all slots (proc_pid_oom_score_adj(5)).
+    By size alone it may end the supervisor, and all slots with it (proc_pid_oom_score_adj(5)).
     """
     with contextlib.suppress(OSError):  # not on macOS
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
 
 
-def main(words: list[str]) -> int:
+def main(args: list[str]) -> int:
     """`python -m worker.slot.main PIPE PAGE SUPERVISOR FOLDER`; the first two are descriptors."""
-    pipe, shared_page, supervisor = (int(word) for word in words[:3])
+    pipe, shared_page, supervisor = (int(arg) for arg in args[:3])
     die_with(supervisor)
     _go_first()
     os.set_inheritable(pipe, False)
@@ -207,8 +207,8 @@ def main(words: list[str]) -> int:
     watch.start()
     memory = SharedPage(shared_page)
     printed = Stdio(memory)
-    printed.install()  # what `work` prints shows at once
-    end, folder = SlotEnd(socket.socket(fileno=pipe)), Path(words[3])
+    printed.install()  # so that output of `work` shows at once
+    end, folder = SlotEnd(socket.socket(fileno=pipe)), Path(args[3])
     Slot(end, memory, folder, watch, printed, Surroundings(printed)).serve()
     return 0
 

@@ -1,7 +1,7 @@
 """Collects the results of a lease and sends them in good time.
 
-Owns when outcomes leave the slot: at 20 ms of work, before a failure, with the end of the lease,
-and by a thread when a long task holds up finished results.
+Owns when outcomes leave the slot: after 20 ms of work, before a failure, at the end of the lease,
+and from a thread when a long task holds up finished results.
 """
 
 from __future__ import annotations
@@ -44,37 +44,37 @@ class Reporter:
         self._lock = threading.Lock()
 
     def begin(self, now: float) -> None:
-        """The first task starts now: import and setup are no part of what it takes."""
+        """The first task starts now: import and setup do not count as its time."""
         self._since = now
 
     def add_large(self, value: Any, size_bytes: int) -> None:
-        """Add a result that takes some room; sent soon if many do."""
+        """Add a result that takes some room; many of them are sent soon."""
         self.results.append(value)
         self._bytes += size_bytes
         if self._bytes >= FLUSH_BYTES:
             self.flush(time.monotonic())
 
     def flush(self, now: float) -> None:
-        """Send what is finished; the last of it ended at `now`."""
+        """Send what is finished; the last task ended at `now`."""
         with self._lock:
             self._send_all(self._take(now))
 
     def failed(self, error: BaseException, started: float, now: float) -> None:
-        """Send what came before and the failure of the task behind it."""
+        """Send the results so far, and the failure of the task behind them."""
         with self._lock:
-            found = self._take(started)
+            records = self._take(started)
             position, printed = self._next, self._stdio.of(self._next)
             number, took_s = self._lease.number, now - started
-            found.append(outcomes.failed(number, position, error, took_s, printed))
-            self._step(found, now)
+            records.append(outcomes.failed(number, position, error, took_s, printed))
+            self._step(records, now)
 
     def branch(self, result: Result, started: float, now: float) -> None:
-        """Send what came before, and a task with its follow-ups by itself."""
+        """Send the results so far, and a task with its follow-ups by itself."""
         with self._lock:
-            found = self._take(started)
+            records = self._take(started)
             number, took_s = self._lease.number, now - started
-            found.append(outcomes.branch(number, self._next, result, took_s, self.max_bytes))
-            self._step(found, now)
+            records.append(outcomes.branch(number, self._next, result, took_s, self.max_bytes))
+            self._step(records, now)
 
     def finish(self, now: float) -> None:
         """Send the rest and that the lease is over."""
@@ -82,14 +82,14 @@ class Reporter:
             self._send(Report(self._lease.number, self._take(now), finished=True))
 
     def release(self, lacks: str = "") -> None:
-        """All of this lease goes back; if the job can't run here (lacks: why), the slot ends."""
+        """Give all of this lease back. lacks: why the job can't run here; then the slot ends."""
         lease = self._lease
         self._row.close(lease.start)
         back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, lacks[:TEXT_CHARS])]
         self._send(Report(lease.number, back, finished=True, leaving=bool(lacks)))
 
     def watch(self) -> None:
-        """From another thread: send what a long task holds up."""
+        """Called from another thread: send what a long task holds up."""
         row = self._row.look()
         if row.position != PREPARING and time.monotonic() - row.since > FLUSH_S:
             self.flush(row.since)
@@ -104,18 +104,18 @@ class Reporter:
         took_s, self._since, self._bytes = max(0.0, now - self._since), now, 0
         return outcomes.done(self._lease.number, first, values, took_s, self.max_bytes)
 
-    def _step(self, found: list[Outcome], now: float) -> None:
+    def _step(self, records: list[Outcome], now: float) -> None:
         self._next += 1
         self._since = now
-        self._send_all(found)
+        self._send_all(records)
 
-    def _send_all(self, found: list[Outcome]) -> None:
-        if found:
-            self._send(Report(self._lease.number, found))
+    def _send_all(self, records: list[Outcome]) -> None:
+        if records:
+            self._send(Report(self._lease.number, records))
 
 
 class Watch:
-    """The thread that looks after the present reporter, and after the supervisor's life."""
+    """The thread that has results sent in time, and ends the slot when its supervisor has ended."""
 
     def __init__(self, orphaned: Callable[[], bool], leave: Callable[[], None]) -> None:
         self.reporter: Reporter | None = None

@@ -1,8 +1,8 @@
 """Inside a slot: what each try prints, so that its failure can show it.
 
-Owns `sys.stdout` and `sys.stderr` of the slot. A task that prints nothing pays nothing: who runs
-is asked when something is written. What does not go through the two (a child's output, C code)
-is not seen here; the supervisor sees it in the pipes.
+Owns `sys.stdout` and `sys.stderr` of the slot. Which task runs is looked up when something is
+written, so a task that prints nothing pays nothing. Output of children and of C code does not pass
+here; the supervisor sees it in the pipes.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class TaskOutput:
 
 
 running_output: ContextVar[TaskOutput | None] = ContextVar("running_output", default=None)
-"""In an async slot: the try that this coroutine, and what it starts, belongs to."""
+"""In an async slot: the output of the try that this coroutine, and what it starts, belongs to."""
 
 
 class Stdio:
-    """Who prints: asks the shared page in a plain slot, the context in an async one."""
+    """Tells which try prints: by the shared page in a plain slot, else by the context."""
 
     def __init__(self, shared_page: SharedPage) -> None:
         self._output = shared_page.output
@@ -61,7 +61,7 @@ class Stdio:
         self._lease, self._row = lease, row
 
     def note(self, stream: int, text: str, size_bytes: int) -> None:
-        """Somebody has written this."""
+        """This was written."""
         tail = running_output.get() or self._plain()
         self._output.wrote(tail.lease, tail.position, stream, size_bytes)
         tail.add(text)
@@ -79,11 +79,11 @@ class Stdio:
         return self._tail
 
     def install(self) -> None:
-        """Stand between `print` and the two pipes, for as long as the process lives."""
+        """Put itself between `print` and the two pipes, for as long as the process lives."""
         for name, number in (("stdout", OUT), ("stderr", ERR)):
             tee = self.tee(getattr(sys, name), number)
             setattr(sys, name, tee)
-            setattr(sys, f"__{name}__", tee)  # the old one has lost its buffer
+            setattr(sys, f"__{name}__", tee)  # the old stream has lost its buffer
 
     def tee(self, stream: TextIO, number: int) -> TextIO:
         """A stream in the place of another, whose buffer it takes."""
@@ -91,10 +91,10 @@ class Stdio:
 
 
 class _Tee(io.TextIOWrapper):
-    """A text stream that tells what is written to it; a line shows at once."""
+    """A text stream that reports what is written to it, and passes on each line at once."""
 
     def __init__(self, stream: Any, number: int, printed: Stdio) -> None:
-        # What the locale can't write is written out, as on any stderr: it fails no task.
+        # A character that the locale lacks is escaped, as on any stderr, and fails no task.
         encoding, errors = stream.encoding, "backslashreplace"
         super().__init__(
             stream.detach(),

@@ -1,7 +1,7 @@
-"""What the tasks of one run have changed of a slot's process, put back before those of another.
+"""Puts back what tasks of one run have changed in a slot's process, before tasks of another run.
 
 Owns the working directory, environment, signals, umask, limits, timeout of new sockets and the
-three standard streams. What is a module's own (caches, loggers, seeds) and threads stay.
+three standard streams. Threads, and state of modules (caches, loggers, seeds), stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STREAMS = ("stdin", "stdout", "stderr")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"})
 _OUT_OF_WAY = 64
-"""Copies of the standard streams get numbers from here on; nobody closes those one by one."""
+"""Copies of the standard streams get numbers from here on, where tasks hardly close any."""
 
 
 class Snapshot(NamedTuple):
@@ -70,7 +70,7 @@ class Surroundings:
     def put_back(self, snapshot: Snapshot) -> bool:
         """Make the process as it was; False where that can't be done."""
         try:
-            _put_limits_back(snapshot.limits)  # without descriptors nothing else can be put back
+            _put_limits_back(snapshot.limits)  # first: the rest takes free descriptors
             self._put_streams_back()
             if _folder() != snapshot.folder and snapshot.folder is not None:
                 os.chdir(snapshot.folder)
@@ -83,7 +83,7 @@ class Surroundings:
         return True
 
     def _put_environ_back(self, environ: dict[str, str]) -> None:
-        os.environ = self._environ  # noqa: B003 - what it was, if a task has replaced it
+        os.environ = self._environ  # noqa: B003 - a task may have replaced it
         if dict(self._environ) != environ:
             self._environ.clear()
             self._environ.update(environ)
@@ -115,10 +115,10 @@ def _folder() -> str | None:
 
 def _identity(descriptor: int) -> tuple[int, int] | None:
     try:
-        found = os.fstat(descriptor)
+        stat = os.fstat(descriptor)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return stat.st_dev, stat.st_ino
 
 
 def _is_closed(stream: io.TextIOWrapper) -> bool:

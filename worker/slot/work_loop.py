@@ -1,7 +1,7 @@
 """The innermost loop of a slot: one payload after the other through a plain `work`.
 
-Owns the order of shared page, work and clock for each task. Everything that is not needed for every
-task is elsewhere: what stands in this loop is paid a million times.
+Owns the order of shared page, work and clock for each task. What is not needed for every task is
+elsewhere: whatever stands in this loop is paid a million times.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SMALL = frozenset({int, float, bool, type(None)})
 _TEXT = frozenset({str, bytes})
 
 copies: list[int] = []
-"""Not empty in a process that a task has forked: it may do what it likes, but not go on here."""
+"""Not empty in a process that a task has forked. Such a copy must not go on with the lease."""
 
 os.register_at_fork(after_in_child=lambda: copies.append(1))
 
@@ -31,7 +31,7 @@ os.register_at_fork(after_in_child=lambda: copies.append(1))
 def payloads_of(lease: Lease) -> tuple[Sequence[Any], bool]:
     """The payloads of a lease, and whether all of them could be decoded.
 
-    Whoever submitted them is a stranger here too: the master does not open what it passes on.
+    The master does not open what it passes on, so a stranger's payloads come here unchecked.
     """
     start, stop = lease.start, lease.stop
     try:
@@ -59,10 +59,7 @@ def run_lease(
     reporter: Reporter,
     flush_s: float = FLUSH_S,
 ) -> None:
-    """Run a lease up to its end or the limit on its row, and report all of it.
-
-    flush_s: how long results may wait for others.
-    """
+    """Run a lease up to its end or the limit on its row. Results wait for others for `flush_s`."""
     numbers, times, clock = row.numbers, row.times, time.monotonic
     append, small = reporter.results.append, _SMALL
     position = lease.start
@@ -81,7 +78,7 @@ def run_lease(
             reporter.failed(error, started, now)
             due = now + flush_s
         else:
-            if copies:  # the shared page is still its parent's
+            if copies:  # the shared page still belongs to the parent
                 os._exit(STRAY)
             if type(result) in small:
                 append(result)

@@ -1,6 +1,6 @@
-"""What a slot's end means for its tasks: exactly the one that it was running is charged.
+"""What the end of a slot means for its tasks: exactly the task that was running is charged.
 
-Owns who is charged, with what evidence, and what is done when nobody can tell.
+Owns which task is charged, with what evidence, and what is done when that is not known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .slot_process import SlotProcess
 log = logging.getLogger("quartermaster.worker")
 
 ALONE_S = 60.0
-"""How long a job's tasks run one at a time when nobody knows which of several ended a slot."""
+"""How long a job's tasks run one at a time after one of several has ended a slot."""
 
 
 class Blame:
@@ -36,49 +36,51 @@ class Blame:
 
     def assign(self, slot: SlotProcess) -> None:
         """Charge a dead slot's running task, if it had one; the rest goes back."""
-        found = self._guilty(slot)
-        charged = len(found) == 1 and self._charge(slot, *found[0])
-        if len(found) > 1:
-            for lease, _ in found:
+        suspects = self._suspects(slot)
+        charged = len(suspects) == 1 and self._charge(slot, *suspects[0])
+        if len(suspects) > 1:
+            for lease, _ in suspects:
                 self._alone_until[lease.given.job] = time.monotonic() + ALONE_S
         for lease in slot.held:
             lacks = self._lacks_of(slot, lease)
             self._inventory.release(lease, lease.cut(0), lacks, unstarted=bool(lacks))
         if not (slot.leaving or slot.kill_reason or charged):
-            told = "no task is charged"
-            if len(found) > 1:
-                told = f"one of {len(found)} tasks did it: they run one at a time now"
-            log.warning("slot %d died: %s; %s", slot.pid, slot.cause, told)
+            verdict = "no task is charged"
+            if len(suspects) > 1:
+                verdict = f"one of {len(suspects)} tasks did it: they run one at a time now"
+            log.warning("slot %d died: %s; %s", slot.pid, slot.cause, verdict)
 
     def _lacks_of(self, slot: SlotProcess, lease: OpenLease) -> str:
-        """Why the job is not tried here again, if its import or `setup()` was the end of it."""
+        """Why the job is not tried here again, if its import or `setup()` has ended the slot."""
         look = slot.page.rows[lease.row].look()
         if look.position != PREPARING or slot.kill_reason or slot.leaving:
             return ""
         return self._eligibility.killed(lease, slot.cause)
 
-    def _guilty(self, slot: SlotProcess) -> list[tuple[OpenLease, int]]:
-        """The tasks that the end may be due to; the one that was running, if that is known.
+    def _suspects(self, slot: SlotProcess) -> list[tuple[OpenLease, int]]:
+        """The tasks that may have ended the slot: the one that was running, if that is known.
 
-        Between two tasks, or two steps of an async slot, or when the pipe was found broken, it is
-        one of those that have started and were not reported.
+        Between two tasks, or two steps of an async slot, or when the pipe was found broken, it may
+        be any task that has started and was not reported.
         """
         if slot.leaving:
             return []
         looks = [(lease, slot.page.rows[lease.row].look()) for lease in slot.held]
-        found = [(lease, look.position) for lease, look in looks if look.position >= 0]
-        if slot.broken or not found:
-            found = [
+        suspects = [(lease, look.position) for lease, look in looks if look.position >= 0]
+        if slot.broken or not suspects:
+            suspects = [
                 (lease, position)
                 for lease, look in looks
                 for start, stop in lease.left
                 for position in range(start, min(stop, look.unstarted))
                 if look.position != PREPARING
             ]
-            if found and found[0][0].alone:  # the first whose report did not come
-                del found[1:]
+            if suspects and suspects[0][0].alone:  # it is the first whose report did not come
+                del suspects[1:]
         kill_reason = slot.kill_reason
-        return found if kill_reason is None else [one for one in found if kill_reason.charges(*one)]
+        if kill_reason is None:
+            return suspects
+        return [one for one in suspects if kill_reason.charges(*one)]
 
     def _charge(self, slot: SlotProcess, lease: OpenLease, position: int) -> bool:
         """Whether this task was still to be answered for."""

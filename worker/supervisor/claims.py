@@ -1,4 +1,4 @@
-"""What the worker claims to hold in a new session, and what it gives up on the master's word.
+"""What the worker claims to hold in a new session, and what it gives up when the master says so.
 
 Owns the list in the hello, what is done with the answer, and revoked leases.
 """
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 def claimed(inventory: Inventory) -> list[HeldLease]:
     """The leases with what is left of them and what has not been acknowledged."""
-    found: dict[tuple[int, int, int], Ranges] = {}
+    ranges_of: dict[tuple[int, int, int], Ranges] = {}
     for lease in inventory.all():
         given = lease.given
-        found.setdefault((given.number, given.run, given.block), []).extend(lease.left)
+        ranges_of.setdefault((given.number, given.run, given.block), []).extend(lease.left)
     for number, run, block, span in inventory.outbox.claims():
-        found.setdefault((number, run, block), []).append(span)
-    return [HeldLease(*key, joined(ranges)) for key, ranges in found.items() if ranges]
+        ranges_of.setdefault((number, run, block), []).append(span)
+    return [HeldLease(*key, joined(ranges)) for key, ranges in ranges_of.items() if ranges]
 
 
 def recognize(inventory: Inventory, leases: Iterable[HeldLease]) -> None:
-    """Go on with what the master recognizes, and end the rest without a word."""
+    """Go on with what the master recognizes, and end the rest without an outcome."""
     allowed = {lease.number: list(lease.ranges) for lease in leases}
     inventory.outbox.keep_released(allowed)
     kept = {lease.given.number: allowed.get(lease.given.number, []) for lease in inventory.all()}
@@ -47,7 +47,7 @@ def revoke(inventory: Inventory, numbers: Iterable[int], why: str) -> None:
 
 
 def _confine(inventory: Inventory, kept: Mapping[int, Ranges], why: str) -> None:
-    """Keep only these ranges of some leases, however many: all that is held is looked at once."""
+    """Keep only these ranges of some leases, in one pass over all that is held."""
 
     def has_too_much(lease: OpenLease) -> bool:
         ranges = kept.get(lease.given.number)
@@ -72,7 +72,7 @@ def _confine_in_slot(
 ) -> None:
     preparing = slot.page.rows[lease.row].look().position == PREPARING
     inventory.requeue(lease, both(slot.take_back(lease), ranges))
-    if preparing and not lease.left:  # import or `setup()`, which may never end, for nobody now
+    if preparing and not lease.left:  # import or `setup()` may never end, and nobody needs it now
         if slot.alive:
             inventory.vacate(slot, KillReason(why))
         return
@@ -90,7 +90,7 @@ def _confine_in_slot(
 
 
 def _end_deaf(slot: SlotProcess, lease: OpenLease, why: str) -> None:
-    """Its loop did not let go of the tasks in time: neighbours go back when it has ended."""
+    """End a slot whose loop did not end the tasks in time; their neighbours go back then."""
     with contextlib.suppress(ProcessLookupError):
         if lease in slot.held and lease.ending and slot.alive:
             slot.kill_reason = slot.kill_reason or KillReason(why)

@@ -1,7 +1,7 @@
 """Deadlines of time: tasks that take too long, those that wait behind them, slots that are stopped.
 
-Owns when it is enough. Time passes here only while the supervisor itself turns, where that makes
-a difference: a worker that was frozen as a whole must not find its slots guilty of it.
+Owns when something has taken too long. How long a slot is stopped is counted only while the
+supervisor itself runs: a worker that was frozen as a whole must not kill its slots for it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from .slot_process import KillReason, SlotProcess
 log = logging.getLogger("quartermaster.worker")
 
 LONG_S = 1.0
-"""When a task has run so long, those behind it go back."""
+"""When a task has run this long, those behind it go back."""
 
 STOPPED_S = 5.0
-"""A slot that is stopped for so long is killed."""
+"""A slot that is stopped for this long is killed."""
 
 HINT_S, HINT_AGAIN_S = 30.0, 300.0
-"""An import or `setup` that takes so long is told of, and again: nothing else ever ends it."""
+"""When the log tells of a long import or `setup`, first and later: nothing ever ends it."""
 
 LOOK_S = 0.25
-"""How often it is looked whether a slot is stopped; a longer pause of ours is not counted."""
+"""How often slots are looked at; of a longer pause of the supervisor, twice this is counted."""
 
 
 class Deadlines:
-    """Looks at all slots, as often as it is told the time."""
+    """Looks at all slots whenever it is told the time."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
@@ -53,7 +53,7 @@ class Deadlines:
             self._inventory.release(lease, lease.cut(0))
 
     def close(self, now: float) -> None:
-        """All slots end now: what is late is charged, though it had time to be cancelled left."""
+        """All slots end now: a task over its limit is charged, though it has `CANCEL_S` left."""
         self.check(now)
         for slot in self._inventory.slots:
             for lease in slot.held:
@@ -61,12 +61,12 @@ class Deadlines:
 
     @staticmethod
     def _too_late(slot: SlotProcess, lease: OpenLease, now: float) -> KillReason | None:
-        """For the one task of an async slot's lease that flies: which of several is not known."""
+        """Only if one task alone runs of an async slot's lease: of several, which is not known."""
         look, limit_s = slot.page.rows[lease.row].look(), lease.given.timeout_s
         if limit_s is None or not look.step or now - look.since <= limit_s:
             return None
-        flying = [p for a, b in lease.left for p in range(a, min(b, look.unstarted))]
-        return KillReason(_told(limit_s), lease, flying[0]) if len(flying) == 1 else None
+        running = [p for a, b in lease.left for p in range(a, min(b, look.unstarted))]
+        return KillReason(_told(limit_s), lease, running[0]) if len(running) == 1 else None
 
     def _check(self, slot: SlotProcess, lease: OpenLease, now: float) -> None:
         look = slot.page.rows[lease.row].look()
@@ -88,7 +88,7 @@ class Deadlines:
 
     @staticmethod
     def _is_late(lease: OpenLease, look: Look, now: float) -> bool:
-        """An async slot ends its tasks itself; here only one that does not let go is late."""
+        """An async slot ends its tasks itself; here only a task that goes on then is late."""
         limit_s = lease.given.timeout_s
         if limit_s is None:
             return False

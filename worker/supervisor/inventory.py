@@ -1,7 +1,7 @@
 """All that one worker holds: its slots, the leases that wait for one, and what goes back.
 
-Owns the ways in which a task leaves a slot without an outcome. Which slot gets what, when it is
-time and who is charged is decided in other rooms.
+Owns the ways in which a task leaves a slot without an outcome. Which slot gets which lease, what
+takes too long, and which task is charged is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Inventory:
         self.outbox.release(lease.given, ranges, lacks, unstarted=unstarted)
 
     def requeue(self, lease: OpenLease, ranges: Ranges, *, first: bool = False) -> None:
-        """Give tasks to another slot; back to the master if they can't wait for one."""
+        """Have tasks wait for another slot; if they can't wait, give them back to the master."""
         if self.stopping or lease.given.limited:
             self.release(lease, ranges, unstarted=True)
             return
@@ -50,7 +50,7 @@ class Inventory:
             self.queue.extend(leases)
 
     def give_back(self) -> None:
-        """Everything that has not started goes back, also what waits behind a running task."""
+        """Give back everything that has not started, also what waits behind a running task."""
         while self.queue:
             self.release(self.queue[0], self.queue.popleft().cut(0))
         for slot in self.slots:
@@ -58,7 +58,7 @@ class Inventory:
                 self.release(lease, slot.take_back(lease))
 
     def vacate(self, slot: SlotProcess, kill_reason: KillReason) -> None:
-        """End a slot on account of one of its leases; what waits in it goes to another."""
+        """End a slot on account of one of its leases; its other leases go to other slots."""
         slot.terminate(kill_reason)
         for lease in slot.held:
             if lease is not kill_reason.lease:

@@ -1,4 +1,4 @@
-"""A lease in the supervisor's hands: which of its tasks are still to be answered for.
+"""A lease in the supervisor: which of its tasks still need an outcome.
 
 Knows nothing of slots or the network.
 """
@@ -18,11 +18,12 @@ from queue_manager.wire.records import Lease
 class OpenLease:
     """One lease and what is left of it.
 
-    since: monotonic time when it came, later when a slot got it. took_s: sum of what its
-    outcomes took. version: of the job's code, known when a slot gets it; folder: where that code
-    is, if not in the worker's own folder of jobs. ending: tasks that an async slot was told to
-    cancel and that have not ended yet. hinted_at: when the log last said that its import or `setup`
-    takes long. alone: its tasks run, and are reported, one at a time.
+    given: as it came from the master. since: monotonic time when it came, later when a slot got
+    it. took_s: sum of what its outcomes took. version: of the job's code, known when a slot
+    gets it; folder: where that code is, if not in the worker's own folder of jobs. ending:
+    tasks that an async slot was told to cancel and that have not ended yet. hinted_at: when the
+    log last said that its import or `setup` takes long. alone: its tasks run, and are reported,
+    one at a time.
     """
 
     given: Lease
@@ -54,15 +55,15 @@ class OpenLease:
 
     @property
     def weight(self) -> int:
-        """How many tasks are left or have not let go yet."""
+        """How many tasks are left, or were cancelled and have not ended yet."""
         return self.count + sum(stop - start for start, stop in self.ending)
 
     def has(self, position: int) -> bool:
-        """Whether a task is still to be answered for."""
+        """Whether a task still needs an outcome."""
         return any(start <= position < stop for start, stop in self.left)
 
     def settle(self, start: int, stop: int) -> bool:
-        """Take a range out. False (and nothing is taken): not all of it is left."""
+        """Take a range out. False, and nothing is taken, if not all of it is left."""
         for index, (low, high) in enumerate(self.left):
             if low <= start < stop <= high:
                 rest = [(low, start), (stop, high)]
@@ -71,7 +72,7 @@ class OpenLease:
         return False
 
     def cut(self, position: int) -> Ranges:
-        """Take out everything at or behind `position`; the ranges that it was."""
+        """Take out everything at or behind `position`, and return it."""
         gone = [(max(a, position), b) for a, b in self.left if b > position]
         self.left = [(a, min(b, position)) for a, b in self.left if a < position]
         return gone

@@ -1,7 +1,7 @@
 """Outcomes on their way to the master, kept until it has acknowledged them.
 
-Owns their order over sessions and how they are cut into exchanges. Knows nothing of slots; what
-is on disk at the master is what it has answered.
+Owns their order over sessions and how they are cut into exchanges. Knows nothing of slots. What the
+master has answered is on its disk.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from queue_manager.wire.weight import Weight, cannot_travel, weigh
 
 
 class Entry(NamedTuple):
-    """One outcome, and whose it is."""
+    """One outcome, and the block that its tasks are from."""
 
     run: int
     block: int
@@ -49,11 +49,11 @@ class Outbox:
 
     @property
     def owes(self) -> bool:
-        """Whether there is anything that was worked for: a result or a failure."""
+        """Whether there is a result or a failure, for which somebody has worked."""
         return any(not isinstance(e.outcome, Released) for e in self._entries())
 
     def add(self, lease: Lease, outcome: Outcome) -> None:
-        """Send this soon; what cannot travel is a failed try of its task, which says so."""
+        """Send this soon; an outcome that cannot travel becomes a failed try that says why."""
         for one in _fit(outcome):
             self._waiting.append(Entry(lease.run, lease.block, one))
 
@@ -65,7 +65,7 @@ class Outbox:
             self.add(lease, Released(lease.number, start, stop, lacks, unstarted))
 
     def take(self) -> list[list[Entry]]:
-        """All that waits, cut so that each portion fits in a frame."""
+        """Take all that waits, cut so that each portion fits in a frame."""
         taken, self._waiting = self._waiting, []
         return portions(taken)
 
@@ -75,17 +75,17 @@ class Outbox:
             self._sent[seq] = entries
 
     def acknowledged(self, seq: int) -> None:
-        """It is on the master's disk."""
+        """Forget a portion: it is on the master's disk."""
         self._sent.pop(seq, None)
 
     def recall(self) -> None:
-        """The session has ended: what has no answer is sent again first, in its order."""
+        """The session has ended: send what has no answer once more, first, in its order."""
         sent = [entry for entries in self._sent.values() for entry in entries]
         self._sent.clear()
         self._waiting = sent + self._waiting
 
     def keep_released(self, numbers: Iterable[int] = ()) -> None:
-        """Drop what goes back, but of these leases: the master has it back already."""
+        """Drop released tasks, except those of these leases: the master has the others already."""
         kept = set(numbers)
         self._waiting = [
             entry
@@ -106,7 +106,7 @@ class Outbox:
 
 
 def _fit(outcome: Outcome) -> list[Outcome]:
-    """An outcome as it can travel: the master would end the session at it, again and again."""
+    """An outcome as it can travel: the master would end each session in which it came otherwise."""
     if isinstance(outcome, Released):
         return [msgspec.structs.replace(outcome, lacks=outcome.lacks[:TEXT_CHARS])]
     if not 0 <= outcome.took_s < math.inf:  # a job has changed the clock of its process
@@ -127,7 +127,7 @@ def _fit(outcome: Outcome) -> list[Outcome]:
 
 
 def _wrong_limit(named: tuple[str, GroupLimit]) -> str:
-    """Why a limit of a group can't be set. A job may have changed its Result after making it."""
+    """Why a limit of a group can't be set. A job may have changed its Result after it made it."""
     group, limit = named
     at_once = 1 if limit.at_once is None else limit.at_once
     if group and 1 <= at_once <= LARGEST and 0 <= limit.every_s <= LONGEST_S:
@@ -139,7 +139,7 @@ def _wrong_limit(named: tuple[str, GroupLimit]) -> str:
 def _cut(failed: Failed) -> Failed:
     """A failure whose delay and texts the master takes.
 
-    Of a text that is too long the line keeps its beginning, the others keep their end.
+    Of texts that are too long, the line keeps its beginning, the others keep their end.
     """
     if not 0 <= (failed.delay_s or 0.0) <= LONGEST_S:
         error = f"{failed.error}; its delay of {failed.delay_s} s is out of range"
@@ -158,13 +158,13 @@ def _cut(failed: Failed) -> Failed:
 
 def portions(entries: list[Entry]) -> list[list[Entry]]:
     """Cut outcomes so that each exchange fits in a frame."""
-    found: list[list[Entry]] = []
+    cut: list[list[Entry]] = []
     taken = Weight()
     for entry in entries:
         weight = weigh(entry.outcome)
         taken = taken.with_(weight)
-        if not found or not taken.fits() or len(found[-1]) >= EXCHANGE_OUTCOMES:
-            found.append([])
+        if not cut or not taken.fits() or len(cut[-1]) >= EXCHANGE_OUTCOMES:
+            cut.append([])
             taken = weight
-        found[-1].append(entry)
-    return found
+        cut[-1].append(entry)
+    return cut

@@ -1,7 +1,8 @@
 """What slots print, on its way to the worker's own stdout and stderr.
 
-Owns the rule that nobody who reads slowly, or not at all, holds up the supervisor: lines that
-find no room are dropped and counted. Keeps the end of what each slot printed, for evidence.
+Owns the rule that a reader who is slow, or does not read at all, never holds up the supervisor:
+lines for which there is no room are dropped and counted. Keeps the end of what each slot printed,
+as evidence.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ LINE_BYTES = 8 * 1024
 """A line longer than this is passed on in pieces."""
 
 _READ_BYTES = 32 * 1024
-_LAST_READS = 64  # of a dead slot's pipe: a process that it left may write for ever
+_LAST_READS = 64  # of a dead slot's pipe: a process that it has left behind may write for ever
 
 
 class Relay:
-    """Writes to a descriptor from a thread of its own; whoever calls `write` never waits."""
+    """Writes to a descriptor from a thread of its own, so that `write` never waits."""
 
-    def __init__(self, descriptor: int, most_bytes: int = BUFFER_BYTES) -> None:
-        self._descriptor, self._most_bytes = descriptor, most_bytes
+    def __init__(self, descriptor: int, limit_bytes: int = BUFFER_BYTES) -> None:
+        self._descriptor, self._limit_bytes = descriptor, limit_bytes
         self._waiting: list[bytes] = []
         self._size_bytes = self._dropped = 0
         self._busy = False
@@ -40,7 +41,7 @@ class Relay:
     def write(self, data: bytes) -> None:
         """Pass this on soon; without room it is dropped and counted."""
         with self._change:
-            if self._dropped or self._size_bytes + len(data) > self._most_bytes:
+            if self._dropped or self._size_bytes + len(data) > self._limit_bytes:
                 self._dropped += max(1, data.count(b"\n"))
             else:
                 self._waiting.append(data)
@@ -48,7 +49,7 @@ class Relay:
             self._change.notify_all()
 
     def drain(self, wait_s: float) -> None:
-        """Wait until all is written, so long at most."""
+        """Wait until all is written, at most this long."""
         until = time.monotonic() + wait_s
         with self._change:
             while self._waiting or self._dropped or self._busy:
@@ -68,7 +69,7 @@ class Relay:
                 self._busy = True
             if dropped:
                 data += b"(%d line(s) dropped: nobody read the worker's output)\n" % dropped
-            with contextlib.suppress(OSError):  # nobody will ever read it
+            with contextlib.suppress(OSError):  # nobody reads it any more
                 self._write(data)
 
     def _write(self, data: bytes) -> None:
@@ -76,7 +77,7 @@ class Relay:
         while view:
             try:
                 view = view[os.write(self._descriptor, view) :]
-            except BlockingIOError:  # somebody has made the shared descriptor non-blocking
+            except BlockingIOError:  # another process has made the shared descriptor non-blocking
                 select.select([], [self._descriptor], [], 1.0)
 
 
@@ -92,13 +93,13 @@ class Relays(NamedTuple):
         return cls(Relay(1), Relay(2))
 
     def drain(self, wait_s: float) -> None:
-        """Wait until all is written, so long at most."""
+        """Wait until all is written, at most this long."""
         self.err.drain(wait_s)
         self.out.drain(wait_s)
 
 
 class RelayHandler(logging.Handler):
-    """Log lines on the same way: the supervisor's own must not hold it up either."""
+    """Passes log lines on the same way, because they must not hold up the supervisor either."""
 
     def __init__(self, relay: Relay) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class RelayHandler(logging.Handler):
 
 
 class OutputTail:
-    """The end of what one slot printed, and how much it was."""
+    """The end of what one slot printed, and how many bytes it printed in all."""
 
     def __init__(self) -> None:
         self._chunks: deque[tuple[int, int, bytes]] = deque()
@@ -148,14 +149,14 @@ class OutputTail:
 
     def since(self, starts: tuple[int, int]) -> str:
         """The end of both together, without what came before these offsets of each."""
-        found = b"".join(
+        data = b"".join(
             data[max(0, starts[stream] - offset) :] for stream, offset, data in self._chunks
         )
-        return found[-TAIL_BYTES:].decode("utf-8", "replace")
+        return data[-TAIL_BYTES:].decode("utf-8", "replace")
 
 
 class Stream:
-    """One of a slot's two pipes: whole lines are passed on, so that nobody's cuts another's.
+    """One of a slot's two pipes. It passes on whole lines, so that lines of two writers do not mix.
 
     An unbuffered `print` is four writes, and the other pipe may be read in between.
     """
@@ -168,7 +169,7 @@ class Stream:
         self._loop.add_reader(pipe, self.read)
 
     def read(self) -> bool:
-        """Read once, so that one who prints without end leaves the loop to others."""
+        """Read once, so that a slot that prints without end leaves the loop to others."""
         if self._pipe.closed:
             return False
         try:
@@ -192,7 +193,7 @@ class Stream:
         self._relay.write(lines)
 
     def close(self) -> None:
-        """The slot is dead: what is in the pipe is the last of it."""
+        """The slot has ended: read what is left in the pipe."""
         for _ in range(_LAST_READS):
             if not self.read():
                 break

@@ -37,7 +37,7 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 
 TOGETHER_S = 0.2
-"""Who ends a whole control group sends SIGTERM to worker and slots within this, in any order."""
+"""A SIGTERM for a whole control group reaches worker and slots within this, in any order."""
 
 STOPPED = KillReason("stopped")
 
@@ -51,7 +51,7 @@ class Pool:
         count: how many slots.
         outbox: where outcomes go.
         orphans: what is done with processes that slots leave behind.
-        relays: where goes what slots print.
+        relays: where the output of slots goes.
         flow: is told when a lease had to be refused, and when that may have changed.
         on_change: called when there are new outcomes, or more leases could be taken.
     """
@@ -91,7 +91,7 @@ class Pool:
 
     @property
     def free(self) -> int:
-        """How many leases of one task would start at once, as far as is known here."""
+        """How many leases of one task would start at once, as far as this side knows."""
         if self.inventory.stopping or self._flow.refused:
             return 0
         places = sum(slot.places for slot in self.inventory.slots)
@@ -129,12 +129,12 @@ class Pool:
         return given | {slot.load.folder for slot in self.inventory.slots}
 
     def code_came(self) -> None:
-        """Code of a job has come, or does not come: what waits for it can go on."""
+        """Code of a job has come, or will not come: leases that wait for it can go on."""
         self._flow.refused = False
         self._feed()
 
     def revoke(self, numbers: Iterable[int], why: str) -> None:
-        """These leases have ended by the master's word."""
+        """The master has ended these leases."""
         claims.revoke(self.inventory, numbers, why or "revoked")
         self._feed()
 
@@ -147,7 +147,7 @@ class Pool:
                 slot.close()
 
     def kill(self) -> None:
-        """End all slots now; what they were running goes back uncharged, but what is too late."""
+        """End all slots now; what they run goes back uncharged, except a task over its limit."""
         self.inventory.stopping = True
         self._deadlines.close(time.monotonic())
         for slot in self.inventory.slots:
@@ -180,7 +180,7 @@ class Pool:
         self._orphans.started(slot.pid, mark)
 
     def _replace(self, slot: SlotProcess) -> None:
-        """Put another slot in its place; at once, unless slots there die one after the other."""
+        """Put another slot in its place, at once unless slots there die one after the other."""
         if self.inventory.stopping:
             return
         pause_s = 0.0
@@ -195,7 +195,7 @@ class Pool:
             self._feed()
 
     def _gone(self, slot: SlotProcess) -> None:
-        """A slot's process has ended. By a SIGTERM that was perhaps the whole worker's: wait."""
+        """A slot's process has ended. After a SIGTERM, wait: perhaps the whole worker got one."""
         self._orphans.ended(slot.pid)
         if slot.terminated and not self.inventory.stopping:
             asyncio.get_running_loop().call_later(TOGETHER_S, self._bury, slot)

@@ -99,3 +99,9 @@ class SlotPipe:
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         self._sock.close()
+        # The callbacks lead back to the slot. Without that circle its shared memory goes at once.
+        self._on_report = self._on_closed = self._on_broken = _nothing
+
+
+def _nothing(*_: object) -> None:
+    pass

@@ -1,7 +1,7 @@
-"""The supervisor's handle of one slot: its process, its pipe, its shared page, what it prints.
+"""One slot from outside: its process, from the start to the end.
 
-Owns how a slot is started, listened to and killed. What to give to it and what its end means
-for the tasks is decided by the supervisor.
+Owns how a slot is started, watched and killed. What it gets, and what its end means for its
+tasks, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ GRACE_S = 2.0
 """Between SIGTERM and SIGKILL, in seconds."""
 
 EOF_S = 0.5
-"""A slot whose pipe has ended is about to end itself; one that does not is ended by us."""
+"""How long a slot whose pipe has ended has to end by itself; then it is killed."""
 
 _CLOSED = "its pipe to the worker was closed"
 
 
 @dataclass(frozen=True)
 class KillReason:
-    """Why a slot is being ended, and on account of which task; None of one is nobody's fault."""
+    """Why a slot is being ended, and on account of which task; without one, no task is charged."""
 
     why: str
     lease: OpenLease | None = None
     position: int | None = None
 
     def charges(self, lease: OpenLease, position: int) -> bool:
-        """Whether it is this task that has to answer for it."""
+        """Whether this task is charged."""
         return lease is self.lease and self.position in (None, position)
 
 
@@ -144,7 +144,7 @@ class SlotProcess:
         return self._tail.errors_since(self.page.output.starts(lease.given.number, position)[ERR])
 
     def printed(self, lease: OpenLease, position: int) -> str:
-        """The end of what a task printed, both streams together, as far as it can be told."""
+        """The end of what a task printed, both streams together, as far as it is known."""
         return self._tail.since(self.page.output.starts(lease.given.number, position))
 
     @property
@@ -193,7 +193,7 @@ class SlotProcess:
         return lease.cut(row.lower(first))
 
     def cancel(self, lease: OpenLease, ranges: Ranges) -> None:
-        """Have an async slot let go of tasks; what becomes of them is reported as ever."""
+        """Have an async slot cancel tasks; it reports as usual what becomes of them."""
         self._pipe.send(Cancel(lease.given.number, ranges))
 
     # --- its end ---
@@ -215,12 +215,13 @@ class SlotProcess:
         self._loop.call_later(GRACE_S, self.kill)
 
     def kill(self) -> None:
-        """SIGKILL, soon, for the process and all that is below it, whatever group that is in."""
+        """SIGKILL, soon, for the process and all that is below it, in any process group."""
         hunter.do(self._hunt_down)
 
     def _ask(self) -> None:
         if not self._reapable:
-            self._below += below(self.pid)  # what is in no group of ours dies when this has ended
+            # What is in another process group is killed when the slot has ended.
+            self._below += below(self.pid)
             self._signal(signal.SIGTERM)
 
     def _hunt_down(self) -> None:
@@ -231,19 +232,19 @@ class SlotProcess:
             self._below.clear()
 
     def _last_hunt(self) -> None:
-        """It has ended: its children, if it left any; then its number may be another's."""
+        """The process has ended: kill the children that it left, then let its number go."""
         self._hunt_down()
         self._reapable = True
         with contextlib.suppress(RuntimeError):  # the loop has ended before the slot
             self._loop.call_soon_threadsafe(self._ended)
 
     def _signal(self, number: int) -> None:
-        if not self._reapable:  # so the number is still this group's
+        if not self._reapable:  # so the number still means this group
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def _watch(self) -> None:
-        """Notice its end; without room for a descriptor it is given up, another is tried later."""
+        """Have the loop notice its end. Without room for a descriptor the slot is given up."""
         try:
             watch(self.pid, lambda: hunter.do(self._last_hunt))
         except OSError:

@@ -1,7 +1,7 @@
 """The worker's one session with the master.
 
-Owns the link, what is asked for and reported over it, signals, and the end of the worker. Runs
-no code of the user's, so it answers whatever the slots do.
+Owns the link, what is sent over it and when, signals, and the end of the worker. Runs no code of
+the user, so it answers whatever the slots do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from queue_manager.wire.tls import client_mode
 from ..processes.orphans import Orphans
 from .code_requests import CodeRequests
 from .flow_control import FlowControl, Room
-from .link_protocol import LinkMaker
+from .link_protocol import AnyLink, LinkMaker
 from .outbox import Entry, Outbox
 from .output import Relays
 from .pool import Pool
@@ -39,7 +39,7 @@ from .pulse import keep_pulse
 log = logging.getLogger("quartermaster.worker")
 
 GOODBYE_S = 0.3
-"""How long killed slots, and then the link's last bytes, are waited for at the end."""
+"""How long the end waits for killed slots, and then for the last bytes of the link."""
 
 
 class Supervisor:
@@ -49,7 +49,7 @@ class Supervisor:
         settings: of the worker.
         authkey: what master and worker have.
         make_link: how the link is made.
-        relays: where goes what slots print; None is the process's own stdout and stderr.
+        relays: where the output of slots goes; None is this process's own stdout and stderr.
         adopts: whether this process becomes the parent of what slots leave behind.
     """
 
@@ -65,9 +65,23 @@ class Supervisor:
         self._settings = settings
         self._name = _name(settings.worker_name)
         self._worker = uuid.uuid4().hex
-        address = (settings.queue_host, settings.queue_port)
-        self.link = make_link(
-            address,
+        self.link = self._made_link(authkey, make_link)
+        self._outbox = Outbox()
+        self._flow = FlowControl()
+        self._orphans = Orphans(adopts)
+        self._code: CodeRequests | None = None
+        if settings.worker_jobs == "master":
+            self._code = CodeRequests(self.link, self._next_seq)
+        self.pool = self._made_pool(relays or Relays.standard())
+        self._seq = 0
+        self._next_flush: asyncio.Handle | None = None
+        self._draining = False
+        self._done = asyncio.Event()
+
+    def _made_link(self, authkey: bytes, make_link: LinkMaker) -> AnyLink:
+        settings = self._settings
+        return make_link(
+            (settings.queue_host, settings.queue_port),
             authkey,
             self._hello,
             on_message=self._received,
@@ -75,17 +89,11 @@ class Supervisor:
             on_down=self._down,
             mode=client_mode(settings),
         )
-        self._outbox = Outbox()
-        self._flow = FlowControl()
-        self._orphans = Orphans(adopts)
-        relays = relays or Relays.standard()
-        folder, slots = settings.jobs_folder, settings.worker_slots
-        self._code: CodeRequests | None = None
-        if settings.worker_jobs == "master":
-            self._code = CodeRequests(self.link, self._next_seq)
-        self.pool = Pool(
-            folder,
-            slots,
+
+    def _made_pool(self, relays: Relays) -> Pool:
+        return Pool(
+            self._settings.jobs_folder,
+            self._settings.worker_slots,
             self._outbox,
             self._orphans,
             relays,
@@ -93,17 +101,13 @@ class Supervisor:
             self._changed,
             self._code.folders if self._code is not None else None,
         )
-        self._seq = 0
-        self._next_flush: asyncio.Handle | None = None
-        self._draining = False
-        self._done = asyncio.Event()
 
     async def run(self) -> None:
         """Work until a signal, or `drain`, ends it.
 
         Raises:
-            ExceptionGroup: the session or the signs of life have ended by an error; without them
-                the worker looked well and did nothing.
+            ExceptionGroup: the session or the signs of life have ended by an error. Without them
+                the worker would look well and do nothing.
         """
         loop = asyncio.get_running_loop()
         for number in stop_signals():
@@ -134,7 +138,7 @@ class Supervisor:
             raise RuntimeError("the link to the master has ended by itself")
 
     def drain(self) -> None:
-        """Take nothing more, let running tasks end for a while, then end. Again: end now."""
+        """Take nothing more, give running tasks some time, then end. A second call ends at once."""
         if self._draining:
             self._end()
             return
@@ -147,14 +151,14 @@ class Supervisor:
         self._changed()
 
     def _end(self) -> None:
-        """The time is over; slots that do not die, or a master without answer, get no more."""
+        """The time is up, also for slots that do not die and for a master that does not answer."""
         self.pool.kill()
         asyncio.get_running_loop().call_later(GOODBYE_S, self._done.set)
         self._changed()
 
     @property
     def _owes(self) -> bool:
-        """Whether there is something to hand in that is worth waiting for."""
+        """Whether there are outcomes that are worth waiting for."""
         return not self._outbox.empty if self.link.up else self._outbox.owes
 
     # --- the session ---
@@ -179,7 +183,7 @@ class Supervisor:
         self._changed()
 
     def _down(self, reason: str) -> None:
-        """Nothing is given up: slots go on with what they hold."""
+        """The session is lost, and nothing is given up: slots go on with what they hold."""
         log.warning("worker %s: lost the master: %s", self._name, reason)
         self._outbox.recall()
         self._changed()
@@ -238,6 +242,6 @@ class Supervisor:
 
 
 def _name(given: str) -> str:
-    """What `status` calls the host; a container's own name tells nobody where it is."""
+    """What `status` calls the host. A container's own name does not say where it is."""
     own = socket.gethostname()
     return own if given in ("", own) else f"{given}:{own}"
