@@ -10,9 +10,9 @@ from functools import partial
 import msgspec
 
 from queue_manager.errors import RefusedError
-from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
+from queue_manager.wire.records import GroupLimit, RunOptions
 
-from ..changes import QUEUE_RUN, LoadedRun, RunState, TrackedState
+from ..changes import QUEUE_RUN, CollectCursor, LoadedRun, RunState, TrackedState
 from .group_control import GroupControl
 from .journal import Journal
 from .lease import Session
@@ -134,7 +134,7 @@ class Lifecycle:
         run.leased = run.tracked = run.tracked_leased = 0
         run.state, run.ended_at = RunState.CANCELLED, wall
         if not run.options.finish:
-            self._collects(run, NOBODY_COLLECTS)
+            self._collects(run, CollectCursor(closed=True))
         self._journal.changes.ended.add(run.id)
         self._journal.record_run(run)
         return ended
@@ -148,7 +148,7 @@ class Lifecycle:
         if run.ended_at == ended_at and run.id not in self._journal.changes.forgotten:
             self._journal.keep(run)
             run.ended_at = max(ended_at, wall)
-            self._collects(run, NOBODY_COLLECTS)
+            self._collects(run, CollectCursor(closed=True))
             self._journal.record_run(run)
 
     def leave_memory(self, run: Run) -> None:
@@ -185,8 +185,8 @@ class Lifecycle:
 
     def _activate(self, run: Run) -> None:
         run.state, run.ended_at = RunState.ACTIVE, None
-        if run.collected == NOBODY_COLLECTS:  # its runner has what it brings to do again
-            self._collects(run, run.last_seq)
+        if run.collect_cursor.closed:  # its runner has what it brings to do again
+            self._collects(run, CollectCursor(run.last_seq))
         self._roster.rotation.append(run)
         self._journal.undo_by(partial(self._roster.rotation.remove, run))
         self._journal.record_run(run)
@@ -211,7 +211,7 @@ class Lifecycle:
         self._journal.changes.forgotten.add(run.id)
         self._journal.when_committed(partial(self._roster.forget, run.id))
 
-    def _collects(self, run: Run, reached: int) -> None:
+    def _collects(self, run: Run, cursor: CollectCursor) -> None:
         """Stage where collecting begins anew, or that nobody collects."""
-        self._journal.undo_by(partial(run.put_collected, run.collected, run.collected_into))
-        run.put_collected(reached, 0)
+        self._journal.undo_by(partial(run.put_cursor, run.collect_cursor))
+        run.put_cursor(cursor)

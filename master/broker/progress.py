@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..changes import Changes, Delivered
+from ..changes import Changes, CollectCursor, Delivered
 from .journal import Journal
 from .run import Run
 
@@ -22,11 +22,11 @@ class Progress:
         self._delivered: Callable[[], Delivered] | None = None
         self.left: set[str] = set()
 
-    def collected(self, run: Run, seq: int, errors: int, into: int = 0) -> None:
+    def collected(self, run: Run, cursor: CollectCursor, errors: int) -> None:
         """Note how far `collect()` of a run has come, and how many more calls have failed."""
-        before = (run.collected, run.collected_into)
-        if (seq, into) > before or errors:
-            run.put_collected(*max((seq, into), before))
+        before = run.collect_cursor
+        if cursor > before or errors:
+            run.put_cursor(max(cursor, before))
             run.collect_errors += errors
             self._collected[run.id] = run
 

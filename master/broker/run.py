@@ -49,8 +49,7 @@ class Run:
     state: RunState = RunState.ACTIVE
     exhausted: bool = False
     ended_at: float | None = None
-    collected: int = 0
-    collected_into: int = 0
+    collect_cursor: CollectCursor = field(default_factory=CollectCursor)
     collect_errors: int = 0
     tasks: int = 0
     accepted: int = 0
@@ -117,9 +116,9 @@ class Run:
         self.leased, self.staged = leased, staged
         self.tracked, self.tracked_leased = tracked, tracked_leased
 
-    def put_collected(self, reached: int, into: int) -> None:
+    def put_cursor(self, cursor: CollectCursor) -> None:
         """Set how far collecting has come."""
-        self.collected, self.collected_into = reached, into
+        self.collect_cursor = cursor
 
     @property
     def unended(self) -> int:
@@ -231,8 +230,7 @@ class Run:
             record.state,
             record.exhausted,
             record.ended_at,
-            record.collect_cursor.number,
-            record.collect_cursor.offset,
+            record.collect_cursor,
             record.collect_errors,
             counts.tasks,
             counts.accepted,
@@ -261,7 +259,7 @@ class Run:
             self.exhausted,
             self.started_at,
             self.ended_at,
-            CollectCursor.at(self.collected, self.collected_into),
+            self.collect_cursor,
             self.collect_errors,
             self.version,
             self.cancelled,

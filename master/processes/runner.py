@@ -16,6 +16,7 @@ from pathlib import Path
 from queue_manager.lifeline import die_with
 
 from ..broker.run import Run
+from ..changes import CollectCursor
 from ..runner.crash import BAD_ARGUMENTS
 from .child_output import end_group, output_of
 from .gate import Ticket
@@ -65,7 +66,7 @@ class Runner:
     exit_code: int = 0
     stderr: bytes = b""
     why_stalled: str = ""
-    progress: tuple[int, ...] = ()
+    progress: tuple[int, CollectCursor, int] | None = None
     trouble: str = ""
     ticket: Ticket | None = None
     urgent: bool = True

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 
 from queue_manager.authkey import without_key
-from queue_manager.wire.records import NOBODY_COLLECTS
 
 from ..broker.run import Run
 from ..turn.answers import told
@@ -218,7 +217,7 @@ class Runners:
         """Whether its run has come further since its last death."""
         run, before = runner.run, runner.progress
         idle = self._idle.get(run.id, 0)
-        runner.progress = (run.tasks, run.collected, run.collected_into, idle)
+        runner.progress = (run.tasks, run.collect_cursor, idle)
         return runner.progress != before
 
     async def _try(self, runner: Runner) -> int | None:
@@ -267,7 +266,7 @@ class Runners:
 def is_through(run: Run) -> bool:
     """Whether a run needs no runner any more: it gave all its tasks, and said that it is done."""
     if run.active:
-        return run.exhausted and run.collected >= NOBODY_COLLECTS
+        return run.exhausted and run.collect_cursor.closed
     return not uncollected(run)
 
 
@@ -276,5 +275,5 @@ def uncollected(run: Run) -> bool:
     if run.state == "pruned":
         return False
     if run.options.finish:
-        return run.collected < NOBODY_COLLECTS
-    return run.state != "cancelled" and run.collected < run.last_seq
+        return not run.collect_cursor.closed
+    return run.state != "cancelled" and run.collect_cursor.number < run.last_seq

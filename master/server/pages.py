@@ -15,7 +15,7 @@ from queue_manager.wire.messages import Accepted, Collect, Collected, Finished, 
 from queue_manager.wire.records import BLOCK_TASKS, NOBODY_COLLECTS, UNTIL_END, Ended
 
 from ..broker.run import Run
-from ..changes import Changes
+from ..changes import Changes, CollectCursor
 from ..turn.answers import refuse, send
 from ..turn.run_lookup import find_run
 from ..turn.turn import Answer, Step, Turn
@@ -65,9 +65,8 @@ class Pages:
     def collected(self, peer: Peer, message: Collected) -> None:
         """A runner's `collect()` has come so far."""
         run = find_run(self._turn, message.run)
-        seq = min(message.collected, NOBODY_COLLECTS)
-        into = min(max(message.into, 0), BLOCK_TASKS)
-        self._turn.broker.collected(run, seq, min(max(message.errors, 0), _ERRORS), into)
+        cursor = CollectCursor.at(message.collected, min(max(message.into, 0), BLOCK_TASKS))
+        self._turn.broker.collected(run, cursor, min(max(message.errors, 0), _ERRORS))
         self._note_idle(run)
         self._turn.wake()
 
@@ -153,4 +152,4 @@ class Pages:
 
 def _only_waits(run: Run, after: int) -> bool:
     """Whether who asks for what is behind `after` has collected all that is there."""
-    return run.last_seq <= after and (after <= run.collected or after == UNTIL_END)
+    return run.last_seq <= after and (after <= run.collect_cursor.number or after == UNTIL_END)

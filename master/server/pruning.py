@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import partial
 
 from queue_manager.errors import StoreError
-from queue_manager.wire.records import NOBODY_COLLECTS
 
 from ..broker.run import Run
 from ..changes import QUEUE_RUN, Changes
@@ -116,7 +115,7 @@ class Pruning:
             self._turn.post(Step(partial(self._prune, run.id), log.debug))
         elif uncollected(run) or wall < (run.ended_at or 0.0) + RETIRE_S:
             return
-        elif run.collected < NOBODY_COLLECTS and run.state != "pruned":
+        elif not run.collect_cursor.closed and run.state != "pruned":
             ended_at = run.ended_at or 0.0
             finished = self._turn.broker.finished
             self._turn.post(Step(lambda now, wall: finished(run, ended_at, ended_at), log.debug))

@@ -131,8 +131,8 @@ class Runs:
                 run.words,
                 run.accepted,
                 run.exhausted or not run.active,
-                run.collected,
-                run.collected_into,
+                run.collect_cursor.number,
+                run.collect_cursor.offset,
             )
             send(peer, opened)
 

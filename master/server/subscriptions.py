@@ -15,7 +15,7 @@ from functools import partial
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import RunShown, WatchRun
-from queue_manager.wire.records import NOBODY_COLLECTS, RunStatus
+from queue_manager.wire.records import RunStatus
 
 from ..broker.run import Run
 from ..changes import Changes
@@ -194,5 +194,5 @@ def _counts(run: Run) -> tuple[object, ...]:
         run.cancelled,
         run.collect_errors,
         run.ended_at,
-        run.collected >= NOBODY_COLLECTS,
+        run.collect_cursor.closed,
     )

@@ -312,7 +312,7 @@ def test_what_was_asked_for_after_the_commit_is_not_done_after_a_roll_back() -> 
 
 def test_progress_is_kept_until_it_was_written() -> None:
     desk = Desk()
-    desk.broker.collected(desk.run, 7, 1)
+    desk.broker.collected(desk.run, CollectCursor(7), 1)
     desk.broker.delivered(lambda: Delivered(3, 0))
     desk.broker.committed()  # a turn that had nothing to write
     assert not desk.broker.changes.urgent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from master.broker.run import Run
-from master.changes import QUEUE_RUN
+from master.changes import QUEUE_RUN, CollectCursor
 from queue_manager.errors import RefusedError
 from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.unit.master.desk import NOW, WALL, Desk, counts
@@ -173,7 +173,7 @@ def test_a_run_that_has_not_ended_is_not_forgotten_or_pruned() -> None:
 def test_progress_of_a_run_that_is_forgotten_does_not_bring_it_back() -> None:
     desk = Desk()
     run = ended(desk, done=1)
-    desk.broker.collected(run, 1, 0)
+    desk.broker.collected(run, CollectCursor(1), 0)
     desk.broker.forget(run)
     assert run.id not in desk.commit().runs
     assert not desk.broker.progress

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from master.broker.run import Run
+from master.changes import CollectCursor
 from master.observe import diagnosis
 from master.observe.diagnosis import hindered, stalled
 from master.processes import runners as room
 from master.processes.runner import Runner, RunnerState
 from master.processes.runners import STARTING, Runners
-from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
+from queue_manager.wire.records import RunOptions
 
 DEADLINE_S = 10.0
 
@@ -88,7 +89,7 @@ def test_a_process_that_ends_before_its_run_is_through_is_a_death(processes: Pro
         await until(lambda: runner.stalled)
         assert "had not said that it is done 5 times" in runner.why_stalled
         assert not runners.lives(run)
-        run.exhausted, run.collected = True, NOBODY_COLLECTS
+        run.exhausted, run.collect_cursor = True, CollectCursor(closed=True)
         runners.start(run)
         await until(lambda: len(processes.started) == room.DEATHS + 1)
         processes.alive[1].set_result(0)

@@ -26,7 +26,7 @@ from queue_manager.wire.messages import (
     RetryRun,
     TasksEnded,
 )
-from queue_manager.wire.records import NOBODY_COLLECTS, UNTIL_END, Ended, Failed, RunOptions
+from queue_manager.wire.records import UNTIL_END, Ended, Failed, RunOptions
 from tests.unit.master.conftest import FakePeer, World, block
 from tests.unit.master.server.test_run_control import Desk
 from tests.unit.master.server.test_runs import submit, work
@@ -179,7 +179,7 @@ def test_that_finish_returned_is_on_disk_when_it_is_acknowledged(play: Any) -> N
         assert await finished(world, run, ended_at or 0.0) == [Accepted(9, 0)]
 
     async def after(world: World) -> None:
-        assert world.broker.runs[1].collected == NOBODY_COLLECTS
+        assert world.broker.runs[1].collect_cursor.closed
 
     play(scene, after)
 
@@ -215,7 +215,7 @@ def test_that_finish_returned_for_an_earlier_end_says_nothing_of_this_one(play: 
         await world.later(1.0)
         await Desk(world).ask(RetryRun(7, run.id))
         await finished(world, run, before)
-        assert run.collected == run.last_seq
+        assert run.collect_cursor.number == run.last_seq
         _, worker = world.worker()
         await world.turns()
         world.report(worker, want=1)
@@ -224,9 +224,9 @@ def test_that_finish_returned_for_an_earlier_end_says_nothing_of_this_one(play: 
         await world.turns()
         assert run.state == "failed"
         await finished(world, run, before)
-        assert run.collected == run.last_seq
+        assert run.collect_cursor.number == run.last_seq
         await finished(world, run, run.ended_at)
-        assert run.collected == NOBODY_COLLECTS
+        assert run.collect_cursor.closed
 
     play(scene)
 
@@ -272,7 +272,7 @@ def test_runs_that_had_ended_before_a_start_are_no_news(play: Any) -> None:
         world.runs.on_ended.append(told.append)
         run = world.broker.runs[1]
         await finished(world, run, run.ended_at)  # type: ignore[arg-type]
-        assert (run.collected, told) == (NOBODY_COLLECTS, [])
+        assert (run.collect_cursor.closed, told) == (True, [])
 
     play(scene, after)
 

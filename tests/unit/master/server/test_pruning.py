@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from master.changes import Changes
+from master.changes import Changes, CollectCursor
 from master.reads import PruneStep
 from master.server import pruning
 from master.server.pruning import DAY_S, LEAST_S, RETIRE_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
 from queue_manager.errors import StoreError
-from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
+from queue_manager.wire.records import RunOptions
 
 
 @dataclass(eq=False)
@@ -25,7 +25,7 @@ class FakeRun:
     job: str = "job"
     state: str = "done"
     ended_at: float | None = 0.0
-    collected: int = NOBODY_COLLECTS
+    collect_cursor: CollectCursor = field(default_factory=lambda: CollectCursor(closed=True))
     last_seq: int = 5
     options: RunOptions = field(default_factory=RunOptions)
 
@@ -141,7 +141,7 @@ def test_active_runs_and_the_queue_run_stay(rig: Any) -> None:
 
 def test_a_run_stays_while_its_runner_is_at_work(rig: Any) -> None:
     """It collects, or is in `finish()`, for longer than runs are kept."""
-    world = rig(30, FakeRun(), FakeRun(2, collected=0))
+    world = rig(30, FakeRun(), FakeRun(2, collect_cursor=CollectCursor(0)))
     world.pruning.lives = lambda run: True
     world.tick(wall=1_000 * DAY_S)
     assert (world.pruned, world.store.old) == ([], [])
@@ -160,7 +160,7 @@ def test_keeping_for_no_time_still_lets_whoever_waits_see_the_end(rig: Any) -> N
 
 def test_what_is_not_collected_stays_twice_as_long_and_a_day_at_least(rig: Any) -> None:
     for keep_days, stays_s in ((30, 60 * DAY_S), (0, UNCOLLECTED_S)):
-        world = rig(keep_days, FakeRun(collected=4))
+        world = rig(keep_days, FakeRun(collect_cursor=CollectCursor(4)))
         world.tick(wall=stays_s - 1)
         assert world.pruned == []
         world.tick(wall=stays_s)
@@ -168,7 +168,7 @@ def test_what_is_not_collected_stays_twice_as_long_and_a_day_at_least(rig: Any) 
 
 
 def test_a_cancelled_run_waits_for_no_collector(rig: Any) -> None:
-    world = rig(1, FakeRun(state="cancelled", collected=0))
+    world = rig(1, FakeRun(state="cancelled", collect_cursor=CollectCursor(0)))
     world.tick(wall=DAY_S)
     assert world.pruned == [1]
 
@@ -251,11 +251,11 @@ def test_nothing_is_pruned_while_the_store_takes_nothing(rig: Any) -> None:
 
 def test_a_run_whose_finish_has_not_returned_stays_as_long_also_a_cancelled_one(rig: Any) -> None:
     for state in ("done", "cancelled"):
-        run = FakeRun(state=state, collected=5, options=RunOptions(finish=True))
+        run = FakeRun(state=state, collect_cursor=CollectCursor(5), options=RunOptions(finish=True))
         world = rig(30, run)
         world.tick(wall=59 * DAY_S)
         assert world.pruned == []
-        run.collected = NOBODY_COLLECTS
+        run.collect_cursor = CollectCursor(closed=True)
         world.tick(wall=59 * DAY_S)
         assert world.pruned == [1]
 
@@ -269,15 +269,15 @@ def test_an_ended_run_leaves_the_memory_soon(rig: Any) -> None:
 
 
 def test_a_run_that_somebody_has_something_to_do_for_stays_in_memory(rig: Any) -> None:
-    waits = FakeRun(1, collected=4)
-    finishes = FakeRun(2, collected=5, options=RunOptions(finish=True))
+    waits = FakeRun(1, collect_cursor=CollectCursor(4))
+    finishes = FakeRun(2, collect_cursor=CollectCursor(5), options=RunOptions(finish=True))
     world = rig(30, waits, finishes)
     world.tick(wall=DAY_S)
     assert list(world.runs) == [1, 2]
 
 
 def test_a_run_that_was_collected_is_said_to_be_so_before_it_leaves_the_memory(rig: Any) -> None:
-    world = rig(30, FakeRun(collected=5))
+    world = rig(30, FakeRun(collect_cursor=CollectCursor(5)))
     world.tick(wall=DAY_S)
     assert (world.settled, list(world.runs)) == ([1], [1])
 

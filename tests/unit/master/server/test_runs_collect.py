@@ -19,7 +19,6 @@ from queue_manager.wire.messages import (
     Results,
     TasksEnded,
 )
-from queue_manager.wire.records import NOBODY_COLLECTS
 from tests.unit.master.conftest import FakePeer, World, block
 
 from .test_runs import submit, work
@@ -81,8 +80,8 @@ def test_a_run_that_ended_uncollected_is_collected_after_a_restart(play: Any) ->
 
     async def after(world: World) -> None:
         run = world.broker.runs[1]
-        assert (run.state, run.collected, run.last_seq) == ("done", 1, 2)
-        (page,) = (await collect(world, run, run.collected)).sent
+        assert (run.state, run.collect_cursor.number, run.last_seq) == ("done", 1, 2)
+        (page,) = (await collect(world, run, run.collect_cursor.number)).sent
         assert isinstance(page, Page)
         assert ([o.seq for o in page.outcomes], page.over) == ([2], True)
 
@@ -94,11 +93,11 @@ def test_a_receipt_never_goes_back_and_fits_the_store(play: Any) -> None:
         run = await world.start_run()
         await collect(world, run, 0, collected=5)
         await collect(world, run, 0, collected=3)
-        assert run.collected == 5
+        assert run.collect_cursor.number == 5
         await collect(world, run, 0, collected=2**64 - 1)
         await world.later(1.0)
         assert not world.turn.trouble
-        assert run.collected == NOBODY_COLLECTS
+        assert run.collect_cursor.closed
 
     play(scene)
 

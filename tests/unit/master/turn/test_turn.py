@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from master.changes import Changes
+from master.changes import Changes, CollectCursor
 from master.turn import turn as turn_module
 from master.turn.turn import PROGRESS_S, RETRY_S, Bodies, Step
 from queue_manager import codec
@@ -184,7 +184,7 @@ def test_progress_of_collecting_waits_a_moment_for_a_commit_and_then_makes_one(p
     async def scene(world: World) -> None:
         run = await world.start_run()
         commits = world.store.commits
-        world.broker.collected(run, 5, 0)
+        world.broker.collected(run, CollectCursor(5), 0)
         world.turn.wake()
         await world.turns()
         assert world.store.commits == commits
@@ -192,7 +192,7 @@ def test_progress_of_collecting_waits_a_moment_for_a_commit_and_then_makes_one(p
         assert world.store.commits == commits + 1
 
     async def after(world: World) -> None:
-        assert world.broker.runs[1].collected == 5
+        assert world.broker.runs[1].collect_cursor == CollectCursor(5)
 
     play(scene, after)
 
@@ -200,12 +200,15 @@ def test_progress_of_collecting_waits_a_moment_for_a_commit_and_then_makes_one(p
 def test_progress_goes_along_with_any_commit(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
-        world.broker.collected(run, 5, 2)
+        world.broker.collected(run, CollectCursor(5), 2)
         world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
         await world.turns()
 
     async def after(world: World) -> None:
-        assert (world.broker.runs[1].collected, world.broker.runs[1].collect_errors) == (5, 2)
+        assert (
+            world.broker.runs[1].collect_cursor.number,
+            world.broker.runs[1].collect_errors,
+        ) == (5, 2)
 
     play(scene, after)
 
@@ -222,13 +225,13 @@ def test_stopping_carries_out_what_came_and_then_takes_nothing_more(play: Any) -
         world.turn.stop()
         assert run.done == 1
         world.workers.closed(worker)  # by the master itself: no loss
-        world.broker.collected(run, 1, 0)
+        world.broker.collected(run, CollectCursor(1), 0)
         await world.turns()
         world.turn.write_rest()
 
     async def after(world: World) -> None:
         run = world.broker.runs[1]
-        assert (run.done, run.waiting, run.delayed, run.collected) == (1, 1, 0, 1)
+        assert (run.done, run.waiting, run.delayed, run.collect_cursor.number) == (1, 1, 0, 1)
         assert run.tracked == 0
 
     play(scene, after)
