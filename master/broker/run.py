@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from queue_manager.wire.records import BLOCK_TASKS, RunOptions
 
@@ -41,7 +42,7 @@ class Run:
 
     id: int
     job: str
-    words: list[str]
+    args: list[str]
     key: str | None
     options: RunOptions
     started_at: float
@@ -119,6 +120,11 @@ class Run:
     def put_cursor(self, cursor: CollectCursor) -> None:
         """Set how far collecting has come."""
         self.collect_cursor = cursor
+
+    @property
+    def words(self) -> list[str]:
+        """Its arguments, as the wire names them."""
+        return self.args
 
     @property
     def unended(self) -> int:
@@ -218,29 +224,9 @@ class Run:
     @classmethod
     def loaded(cls, loaded: LoadedRun) -> Run:
         """A run as the store has it; its tasks wait on disk."""
-        record, counts = loaded.record, loaded.counts
-        run = cls(
-            record.id,
-            record.job,
-            record.args,
-            record.key,
-            record.options,
-            record.started_at,
-            record.version,
-            record.state,
-            record.exhausted,
-            record.ended_at,
-            record.collect_cursor,
-            record.collect_errors,
-            counts.tasks,
-            counts.accepted,
-            counts.done,
-            counts.dead,
-            record.cancelled,
-            tracked=counts.tracked,
-            last_seq=counts.last_seq,
-            pruned=counts.pruned,
-        )
+        record = zip(_RECORD, _record_of(loaded.record), strict=True)
+        counts = zip(_COUNTS, _counts_of(loaded.counts), strict=True)
+        run = cls(**dict(record), **dict(counts))
         if run.active:
             run.lane.window.more_on_disk = run.lane.tracked.more_on_disk = True
             if run.groups is not None:
@@ -249,30 +235,15 @@ class Run:
 
     def record(self) -> RunRecord:
         """What is durable of it, besides its counts."""
-        return RunRecord(
-            self.id,
-            self.job,
-            self.words,
-            self.key,
-            self.options,
-            self.state,
-            self.exhausted,
-            self.started_at,
-            self.ended_at,
-            self.collect_cursor,
-            self.collect_errors,
-            self.version,
-            self.cancelled,
-        )
+        return RunRecord(*_record_of(self))
 
     def counts(self, last_seq: int) -> RunCounts:
         """What is durable of its counts. last_seq: newest outcome, also a staged one."""
-        return RunCounts(
-            self.tasks,
-            self.accepted,
-            self.done,
-            self.dead,
-            self.tracked,
-            max(last_seq, self.last_seq),
-            self.pruned,
-        )
+        return replace(RunCounts(*_counts_of(self)), last_seq=max(last_seq, self.last_seq))
+
+
+# A run has a field for each field of its records. A new one is copied without another line.
+_RECORD = [field.name for field in fields(RunRecord)]
+_COUNTS = [field.name for field in fields(RunCounts)]
+_record_of: Callable[[Run | RunRecord], tuple[Any, ...]] = attrgetter(*_RECORD)
+_counts_of: Callable[[Run | RunCounts], tuple[Any, ...]] = attrgetter(*_COUNTS)
