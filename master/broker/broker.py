@@ -51,43 +51,48 @@ class Broker:
         self._leasing = leasing = Leasing(
             epoch, journal, roster, attendance, known, quarantine, waiting, progress
         )
-        self._recovery = recovery = Recovery(journal, roster, leasing, waiting, quarantine)
         control = GroupControl(journal)
-        self.tasks = tasks = Tasks(journal, roster, leasing, waiting, control, rng)
-        self._lifecycle = runs = Lifecycle(
-            journal, roster, leasing, quarantine, read_ahead, control
-        )
+        self.tasks = Tasks(journal, roster, leasing, waiting, control, rng)
+        self._lifecycle = Lifecycle(journal, roster, leasing, quarantine, read_ahead, control)
+        self.set_limits, self.pause = control.set_limits, control.pause
+        self.await_known_workers = known.wait_for
+        self._offer_runs()
+        self._offer_tasks()
+        self._offer_leases(Recovery(journal, roster, leasing, waiting, quarantine))
+        self._offer_reads()
 
-        # Runs.
+    # --- the verbs, each a method of the part that owns the state ---
+
+    def _offer_runs(self) -> None:
+        roster, runs = self.roster, self._lifecycle
         self.runs, self.recall, self.retire = roster.runs, roster.recall, roster.retire
-        self.start_run, self.restore, self.set_code = runs.start_run, runs.restore, runs.set_code
+        self.restore, self.start_run, self.set_code = runs.restore, runs.start_run, runs.set_code
         self.exhaust, self.finish_runs = runs.exhaust, runs.finish_runs
         self.finished, self.cancel, self.retry = runs.finished, runs.cancel, runs.retry
         self.prune, self.forget = runs.prune, runs.forget
 
-        # Tasks.
+    def _offer_tasks(self) -> None:
+        tasks = self.tasks
         self.submit, self.deliver = tasks.submit, tasks.deliver
         self.count_quotas = tasks.count_quotas
         self.done, self.fail, self.release = tasks.done, tasks.fail, tasks.release
         self.staged_attempts = tasks.staged_attempts
-        self.set_limits, self.pause = control.set_limits, control.pause
 
-        # Sessions and their leases.
+    def _offer_leases(self, recovery: Recovery) -> None:
+        attendance, leasing = self.attendance, self._leasing
         self.sessions, self.add_session = attendance.all, attendance.add
-        self.enter, self.drop_session = leasing.enter, tasks.drop_session
+        self.enter, self.drop_session = leasing.enter, self.tasks.drop_session
         self.lease, self.leases = leasing.lease, leasing.leases
-        self.await_known_workers = known.wait_for
         self.resume, self.claim = recovery.resume, recovery.claim
         self.superseded = recovery.superseded
 
-        # What waits on disk.
-        self.low_lanes, self.seeking = read_ahead.low_lanes, read_ahead.seeking
-        self.tracked_due = read_ahead.tracked_due
-        self.refill, self.refill_tracked = read_ahead.refill, read_ahead.refill_tracked
-        self.know_groups = read_ahead.know_groups
-        self.found_groups, self.found_due = read_ahead.found_groups, read_ahead.found_due
-
-        # Progress, which waits for a later commit.
+    def _offer_reads(self) -> None:
+        reads, progress = self._read_ahead, self._progress
+        self.low_lanes, self.seeking = reads.low_lanes, reads.seeking
+        self.tracked_due = reads.tracked_due
+        self.refill, self.refill_tracked = reads.refill, reads.refill_tracked
+        self.know_groups = reads.know_groups
+        self.found_groups, self.found_due = reads.found_groups, reads.found_due
         self.collected, self.delivered = progress.collected, progress.delivered
         self.add_progress = progress.add
 

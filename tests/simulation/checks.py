@@ -20,7 +20,7 @@ def after_step(driver: Driver, now: float) -> None:
     check(set(broker.runs) == set(judge.runs), "runs {}, not {}", broker.runs, judge.runs)
     for number, run in broker.runs.items():
         _counts(run, judge.runs[number], now)
-    if driver.hungry and not driver.stuck and not driver.expected:
+    if driver.idle and not driver.stuck and not driver.expected:
         nobody_idle(driver, now)
 
 
@@ -50,7 +50,7 @@ def nobody_idle(driver: Driver, now: float) -> None:
     """Whoever may take something, and wants to, has it."""
     judge = driver.judge
     reserved = 0
-    for connection in driver.hungry.values():
+    for connection in driver.idle.values():
         session = connection.session
         assert session is not None
         if session.wanted <= 0 or judge.is_exclusive(session.id, now + 2 * SOON):

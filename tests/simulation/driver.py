@@ -117,7 +117,7 @@ class Driver:
         self.expected = set(store.workers)
         self.connections: list[Connection] = []
         self.by_worker: dict[str, Connection] = {}
-        self.hungry: dict[int, Connection] = {}
+        self.idle: dict[int, Connection] = {}
         self.again: list[Step] = []
         self.requests: list[Step] = []
         self.retry_at: float | None = now
@@ -142,41 +142,17 @@ class Driver:
         broker, judge = self.broker, self.judge
         self.retry_at, self.stuck = None, False
         broker.wake(now)
-        if self.hold_until is None:
-            if broker.sessions:
-                self.hold_until = now + KNOWN_WORKERS_S
-        elif now >= self.hold_until:
-            judge.workers -= self.expected
-            self.expected.clear()
-        steps, self.again = self.again + self.requests, []
-        self.requests = []
-        for connection in self.rng.sample(self.connections, len(self.connections)):
-            if connection.late and self.rng.random() < 0.9:
-                continue
-            for _ in range(min(most and self.rng.randint(1, most), len(connection.to_master))):
-                steps.append(self._step(connection, connection.to_master.popleft()))
+        self._give_up_waiting(now)
+        steps = self._heard(most)
         answers = self._stage(steps, now, wall)
         judge.finish()
         broker.finish_runs(wall)
-        changes = broker.changes
-        judge.recorded(changes)
-        if changes.urgent:
-            if self.crash == "before":
-                raise Crashed
-            broker.add_progress()
-            try:
-                if self.full:
-                    raise StoreError("can't write: full")
-                self.store.commit(changes)
-                judge.saved_workers = judge.workers
-            except StoreError:
-                broker.rolled_back()
-                self.undo.rolled_back()
-                judge.rolled_back()
-                self.again = [step for step in steps if step.waits]
-                self.retry_at = now + RETRY_S
-                self.stuck = True
-                return
+        judge.recorded(broker.changes)
+        if broker.changes.urgent and not self._commit():
+            self.again = [step for step in steps if step.waits]
+            self.retry_at = now + RETRY_S
+            self.stuck = True
+            return
         judge.committed(now)
         if self.crash == "after":
             raise Crashed
@@ -188,6 +164,43 @@ class Driver:
             answer()
         if broker.more_low:
             self.retry_at = now
+
+    def _give_up_waiting(self, now: float) -> None:
+        """Known workers have had time to come."""
+        if self.hold_until is None:
+            if self.broker.sessions:
+                self.hold_until = now + KNOWN_WORKERS_S
+        elif now >= self.hold_until:
+            self.judge.workers -= self.expected
+            self.expected.clear()
+
+    def _heard(self, most: int) -> list[Step]:
+        """What is held from before, what was asked for, and some of what has come."""
+        steps, self.again = self.again + self.requests, []
+        self.requests = []
+        for connection in self.rng.sample(self.connections, len(self.connections)):
+            if connection.late and self.rng.random() < 0.9:
+                continue
+            for _ in range(min(most and self.rng.randint(1, most), len(connection.to_master))):
+                steps.append(self._step(connection, connection.to_master.popleft()))
+        return steps
+
+    def _commit(self) -> bool:
+        """Returns False when the disk was full, and all is as before the turn."""
+        if self.crash == "before":
+            raise Crashed
+        self.broker.add_progress()
+        try:
+            if self.full:
+                raise StoreError("can't write: full")
+            self.store.commit(self.broker.changes)
+        except StoreError:
+            self.broker.rolled_back()
+            self.undo.rolled_back()
+            self.judge.rolled_back()
+            return False
+        self.judge.saved_workers = self.judge.workers
+        return True
 
     def _stage(self, steps: list[Step], now: float, wall: float) -> list[Answer]:
         answers = []
@@ -246,18 +259,16 @@ class Driver:
             self.revoke(by_session.get(session.id), [number])
         broker.superseded.clear()
         # Stock clients first, as their queue follows first.
-        for connection in sorted(self.hungry.values(), key=lambda c: not _session(c).stock):
+        for connection in sorted(self.idle.values(), key=lambda c: not _session(c).stock):
             if _session(connection).stock:
                 self._give(connection, now)
                 self.refill()
-        while self.hungry and broker.any_ready:
-            given = [
-                c for c in list(self.hungry.values()) if broker.any_ready and self._give(c, now)
-            ]
-            starved = broker.more_low
+        while self.idle and broker.any_ready:
+            given = [c for c in list(self.idle.values()) if broker.any_ready and self._give(c, now)]
+            was_low = broker.more_low
             self.refill()
             if not given:
-                if starved and not broker.more_low:
+                if was_low and not broker.more_low:
                     self.retry_at = now
                 break
         for connection in self.connections:
@@ -290,9 +301,9 @@ class Driver:
                 lease.limited,
             )
         )
-        del self.hungry[session.id]
+        del self.idle[session.id]
         if session.wanted > 0:
-            self.hungry[session.id] = connection
+            self.idle[session.id] = connection
         return True
 
     def _fair(self, session: Session, lease: Lease, now: float) -> None:
@@ -335,7 +346,7 @@ class Driver:
             if self.by_worker.get(connection.worker) is connection:
                 del self.by_worker[connection.worker]
             if connection.session is not None:
-                self.hungry.pop(connection.session.id, None)
+                self.idle.pop(connection.session.id, None)
             return Step(partial(self._drop, connection))
         if isinstance(message, Exchange):
             return Step(partial(self._exchange, connection, message))
@@ -390,7 +401,7 @@ class Driver:
     ) -> None:
         if old is not None and old.session is not None:
             old.gone = True
-            self.hungry.pop(old.session.id, None)
+            self.idle.pop(old.session.id, None)
             if old in self.connections:
                 self.connections.remove(old)
             old.to_person.append(DOWN)
@@ -422,9 +433,9 @@ class Driver:
         session.wanted = 0 if connection.draining else session.wanted + message.want
         session.free = message.free - (connection.sent - message.got)
         if session.wanted and not connection.gone:
-            self.hungry[session.id] = connection
+            self.idle[session.id] = connection
         else:
-            self.hungry.pop(session.id, None)
+            self.idle.pop(session.id, None)
 
     def outcome(self, connection: Connection, outcome: Outcome, now: float, wall: float) -> bool:
         """One outcome: what the broker says of it is what is true."""

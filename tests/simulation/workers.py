@@ -396,5 +396,5 @@ class StockClient(Person):
     def _ask(self, master: Driver, connection: Connection) -> None:
         if not connection.gone and connection.session is not None:
             connection.session.wanted = 1
-            master.hungry[connection.session.id] = connection
+            master.idle[connection.session.id] = connection
             master.retry_at = master.broker.journal.now
