@@ -1,8 +1,8 @@
 """Addresses: one form for each, so that each is fetched once.
 
-Parsed and joined as browsers do (WHATWG URL, by ada-url), escapes in the one form of RFC 3986
-section 6.2.2; no fragment, no name and password. The form is what goes on the wire, letter by
-letter: it is plain ASCII, and nothing that has a meaning in an address (`%2F`) is decoded.
+Addresses are parsed and joined as browsers do (WHATWG URL, by ada-url). Escapes have the one form
+of RFC 3986, 6.2.2. There is no fragment, no name and no password. The form goes on the wire letter
+by letter: it is plain ASCII, and what has a meaning in an address (`%2F`) is not decoded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from ada_url import URL, join_url
 
 LONGEST = 4096
-"""Longer addresses are no pictures but tricks; RFC 9110 asks for 8,000 bytes of a request line."""
+"""A longer address is a trick and no picture. RFC 9110 asks for 8,000 bytes of a request line."""
 
 LONGEST_KEPT = 512
 """Longer references, with their folders, are not remembered: 8,192 of them could take much room."""
@@ -24,7 +24,7 @@ LONGEST_LABEL = 63
 """Characters between two dots of a host's name (RFC 1035, 2.3.4)."""
 
 _UNRESERVED = frozenset(f"{string.ascii_letters}{string.digits}-._~")
-"""RFC 3986, 2.3: an address is the same with these escaped or not, and with no others."""
+"""RFC 3986, 2.3: an address is the same whether these are escaped or not. No others are."""
 
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -32,9 +32,9 @@ _OF_THE_FOLDER = frozenset(f"{string.ascii_letters}{string.digits}/._-~%")
 
 
 def normalized(address: str, base: str | None = None) -> str | None:
-    """The one form of an address, joined to `base`; None if it is none that can be fetched."""
+    """The one form of an address, joined to `base`. None if it can't be fetched."""
     if len(address) > LONGEST:
-        address = address.partition("#")[0]  # what is behind it is not sent
+        address = address.partition("#")[0]  # a fragment is not sent
         if len(address) > LONGEST:
             return None
     try:
@@ -62,7 +62,7 @@ def normalized(address: str, base: str | None = None) -> str | None:
 
 
 def too_long(reference: str, base: str) -> str | None:
-    """The whole address of a reference that could be fetched were it not so long; else None."""
+    """The whole address of a reference that only its length keeps from being fetched; else None."""
     if len(reference) * _MOST_GROWTH + len(base) <= LONGEST or reference[:5].lower() == "data:":
         return None
     try:
@@ -74,7 +74,7 @@ def too_long(reference: str, base: str) -> str | None:
 
 
 _MOST_GROWTH = 12
-"""Characters that one of a reference takes at most in an address: four bytes, each escaped."""
+"""How many characters one character takes in an address, at most: four bytes, each escaped."""
 
 
 def _escapes_in_one_form(address: str) -> str:
@@ -90,7 +90,7 @@ def _escapes_in_one_form(address: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _by_one_name(authority: str) -> str | None:
-    """`site.test.` is the host `site.test`; None for a name that no host can have."""
+    """The host `site.test.` by its name `site.test`. None for a name that no host can have."""
     name = authority.partition(":")[0]
     if not name.startswith("["):
         name = name.removesuffix(".")
@@ -101,11 +101,11 @@ def _by_one_name(authority: str) -> str | None:
 
 
 def joiner(base: str) -> Callable[[str], str | None]:
-    """What joins the references of one page: as `normalized` does, and remembers what it found.
+    """A function that joins the references of one page as `normalized` does, and remembers them.
 
     Most links of a page are those of the page before. A reference that begins with a name or a
-    slash is joined to the base's folder, whatever the page is called; the others (`?query`,
-    `http:?query`, white space) may need all of the base. A `#fragment` and `data:` lead nowhere.
+    slash depends on the folder of the base alone. Other references (`?query`, `http:?query`, white
+    space) may depend on the whole base. A `#fragment` and `data:` lead nowhere.
     """
     folder = base[: base.partition("?")[0].rfind("/") + 1]
 

@@ -1,6 +1,6 @@
-"""What a user asks a crawl for: types of arguments, so that `submit` refuses what is wrong.
+"""The types of a crawl's arguments: `submit` refuses a wrong value.
 
-Each is a text that raises ValueError when it is none of its kind.
+Each type is a text that raises ValueError for a wrong value.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Hosts(str):
         return made
 
     def names(self) -> list[str]:
-        """As they are in normalized addresses. Raises ValueError."""
+        """The names as they are in normalized addresses. Raises ValueError."""
         return [word if word == ALL_HOSTS else _host(word) for word in _words(self)]
 
 
@@ -60,7 +60,7 @@ class Types(str):
         return made
 
     def names(self) -> list[str]:
-        """As the endings of their files are."""
+        """The types by the endings of their files."""
         return [_OTHER_NAMES.get(word, word) for word in _words(self.lower())]
 
 

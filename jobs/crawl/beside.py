@@ -1,6 +1,6 @@
-"""What takes long runs beside the event loop: in one thread for the process, one after the other.
+"""Runs what takes long beside the event loop: one thread a process, one call after the other.
 
-The worst page takes far more memory than others. There is never more than one at a time.
+The worst page takes far more memory than others, so there is never more than one at a time.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Made = TypeVar("Made")
 
 
 async def beside(make: Callable[..., Made], *of: object) -> Made:
-    """What `make(*of)` returns, or raises; the event loop goes on meanwhile.
+    """Return or raise what `make(*of)` does. The event loop goes on meanwhile.
 
-    A call that is waited for no longer is not begun, or ends by itself.
+    A call for which nobody waits any longer does not begin, or ends by itself.
     """
     return await asyncio.get_running_loop().run_in_executor(_thread(os.getpid()), make, *of)
 
 
 @cache
 def _thread(process: int) -> ThreadPoolExecutor:
-    """A fork has no thread of its parent's, but one of its own."""
+    """The thread of a process. A fork has a thread of its own."""
     return ThreadPoolExecutor(1, f"beside-{process}")

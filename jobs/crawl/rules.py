@@ -1,6 +1,6 @@
 """robots.txt of the hosts (RFC 9309, read by protego), once for a run and an `out` folder.
 
-What was read is kept beside the files, so that the workers that share them need not ask again.
+It is kept beside the files, so that workers that share the folder need not ask again.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ FRESH_S = 24 * 3600.0
 
 MOST_HOSTS = 1000
 MOST_TEXT_BYTES = 4 * 1024 * 1024
-"""So much of the rules is in memory; what is not there any more is read from the folder again."""
+"""How much of the rules is in memory. The others are read from the folder again."""
 
 
 class UnreachableRulesError(FetchError):
-    """robots.txt can't be had, so nothing of its host may be asked for (RFC 9309, 2.3.1.4).
+    """robots.txt can't be read, so nothing of its host may be asked for (RFC 9309, 2.3.1.4).
 
     Attributes:
-        delay_s: what the host asked to wait, if it did.
+        delay_s: how long the host asked to wait, if it did.
     """
 
     def __init__(self, text: str, delay_s: float | None = None) -> None:
@@ -61,9 +61,9 @@ class Rules:
 
     @property
     def every_s(self) -> float:
-        """The pause that is asked for between two requests, in seconds; 0.0 if none is.
+        """The pause between two requests that it asks for, in seconds; 0.0 if it asks for none.
 
-        At most as long as the rules may be used.
+        The pause is at most as long as the rules may be used.
         """
         delay_s = self._parsed.crawl_delay(self._agent) or 0.0
         rate = self._parsed.request_rate(self._agent)
@@ -96,11 +96,11 @@ class RulesOfHosts:
         if found is None:
             found = self._load(origin)
         else:
-            self._known[origin] = found  # the last one: the first is the one that waited longest
+            self._known[origin] = found  # now the last one; the first was used the longest ago
         return found if found is not None and found.is_fresh() else None
 
     def _keep(self, origin: str, rules: Rules) -> None:
-        """Pages may show pictures of any number of hosts."""
+        """Keep rules in memory, within bounds: pages may show pictures of any number of hosts."""
         self._forget(origin)
         self._known[origin] = rules
         self._bytes += rules.size_bytes
@@ -114,11 +114,11 @@ class RulesOfHosts:
         self._bytes -= gone.size_bytes if gone is not None else 0
 
     async def fetch(self, client: Client, origin: str) -> Rules:
-        """Ask for them.
+        """Ask a host for its rules.
 
         Raises:
-            UnreachableRulesError: the host does not say.
-            ForbiddenAddressError: it is in a network that must not be reached.
+            UnreachableRulesError: the host does not tell them.
+            ForbiddenAddressError: the host is in a network that must not be reached.
         """
         try:
             text = await _text(client, f"{origin}/robots.txt")
@@ -155,7 +155,7 @@ class RulesOfHosts:
 
 
 async def _text(client: Client, address: str) -> str:
-    """What robots.txt says; nothing where there is none (RFC 9309, 2.3.1.3)."""
+    """The text of robots.txt, empty where there is none (RFC 9309, 2.3.1.3)."""
     for _ in range(MOST_REDIRECTS + 1):
         with await client.get(address, MOST_BYTES) as answer:
             status = answer.status
@@ -172,6 +172,6 @@ async def _text(client: Client, address: str) -> str:
                 )
             if not 200 <= status < 300:
                 return ""
-            # What is behind the first half megabyte does not count.
+            # Only the first half megabyte counts.
             return (await answer.first(MOST_BYTES)).decode("utf-8-sig", "replace")
-    return ""  # RFC 9309: too many redirects are as none there
+    return ""  # RFC 9309: too many redirects mean that there is none

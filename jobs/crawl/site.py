@@ -12,14 +12,14 @@ ALL_HOSTS = "*"
 class Site(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one run was asked for.
 
-    start: the normalized first address. run: made anew for each run; what is remembered of hosts
-    (robots.txt) is remembered for that run only. hosts: those whose pages are crawled; `*` is all.
-    pages, images: at most so many are asked for; 0 images is any number. megabytes: of pictures
-    that one folder takes, in units of 1,000,000 bytes; 0 is any number. depth: links away from the
-    start. out: the folder of the files. at_once: most requests of a host at a time, 0 is any.
-    per_second: most starts of requests of a host, 0 is any. types: of the images that are kept,
-    empty is all. max_bytes: of one body, unpacked. private: whether addresses of the user's own
-    network may be asked.
+    start: the normalized first address. run: a new name for each run; what a worker remembers of a
+    host (robots.txt) holds for that run only. hosts: the hosts whose pages are crawled; `*` is all.
+    pages, images: how many are asked for, at most; 0 images is any number. megabytes: how much the
+    folder takes in pictures, in units of 1,000,000 bytes; 0 is any number. depth: links away from
+    the start, at most. out: the folder of the files. at_once: requests of a host at a time, at
+    most; 0 is any. per_second: starts of requests of a host, at most; 0 is any. types: the images
+    that are kept; empty is all. max_bytes: the size of one body, unpacked, at most. private:
+    whether the crawl may reach the user's own network.
     """
 
     start: str
@@ -45,7 +45,7 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def every_s(self) -> float:
-        """Least time between the starts of two requests of one host, in seconds."""
+        """The least time between the starts of two requests of one host, in seconds."""
         return 1.0 / self.per_second if self.per_second else 0.0
 
     def covers(self, host: str) -> bool:
@@ -53,11 +53,11 @@ class Site(msgspec.Struct, frozen=True, omit_defaults=True):
         return host in self.hosts or ALL_HOSTS in self.hosts
 
     def packed(self) -> str:
-        """As JSON text, for payloads: one small value, however many of them there are."""
+        """The settings as JSON text, one small value of a payload."""
         return msgspec.json.encode(self).decode()
 
 
 @functools.lru_cache(maxsize=64)
 def unpacked(packed: str) -> Site:
-    """From what `Site.packed` gave."""
+    """The settings from what `Site.packed` gave."""
     return msgspec.json.decode(packed, type=Site)

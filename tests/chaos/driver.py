@@ -272,8 +272,7 @@ def run_chaos(
     for what, found in broken.items():
         said.append(f"{'ok  ' if not found else 'FAIL'} {what}")
         said += [f"       {line}" for line in found[:8]]
-    fine = not any(broken.values())
-    if fine:
+    if fine := not any(broken.values()):
         shutil.rmtree(chaos.ground.folder, ignore_errors=True)
     else:
         said += [f"the folder is kept: {chaos.ground.folder}", f"again: {replay}"]

@@ -1,7 +1,7 @@
-"""Which addresses of the network a crawl may reach: a page must not send it into the user's own.
+"""Which addresses of the network a crawl may reach. A page must not send it into the user's own.
 
-Names are looked at where they become addresses, and just those are connected to: whatever a name
-resolves to a moment later, or a redirect leads to, comes by here again.
+The guard checks the addresses that a name resolves to, and the crawl connects to these addresses
+only. It checks again what a name resolves to a moment later, and where a redirect leads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MORE = tuple(
         ),
     )
 )
-"""What is not for the public, and Python's tables, or those of older Pythons, do not know."""
+"""Networks that are not public and that Python's tables, or those of older Pythons, lack."""
 
 _ISATAP = 0x5EFE
 """RFC 5214: bits 32 to 47 of an address whose last 32 bits are an IPv4 address of one's own."""
@@ -52,7 +52,7 @@ def is_public(text: str) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None and not is_public(str(inner)):
             return False
-        # Reserved is all that was never given out: also ::127.0.0.1, and NAT64 of one's own.
+        # Reserved is what was never given out, such as ::127.0.0.1, and private NAT64.
         if inner is None and (address.is_site_local or address.is_reserved):
             return False
     elif address in _PROTOCOLS:

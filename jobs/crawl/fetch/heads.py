@@ -1,8 +1,8 @@
 """Answers that browsers take and aiohttp's parser refuses, though what they hold is clear.
 
-Two equal Content-Length headers are one; beside `Transfer-Encoding: chunked` it does not count (RFC
-9112, 6.3); bytes behind a body are let go, with their connection. Nothing else is mended: two
-different lengths are an error. Only an answer that was refused costs time here.
+Two equal Content-Length headers are one. Beside `Transfer-Encoding: chunked` the header does not
+count (RFC 9112, 6.3). Bytes after a body are dropped with their connection. Nothing else is mended:
+two different lengths are an error. Only an answer that aiohttp refused costs time here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aiohttp.http import HttpResponseParser
 from aiohttp.http_exceptions import HttpProcessingError
 
 MOST_BYTES = 256 * 1024
-"""So much may come before the end of a head that was refused."""
+"""How much may come before the end of a head that was refused."""
 
 _END = re.compile(rb"\n\r?\n")
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d\b.*?\n\r?\n", re.S)
@@ -30,7 +30,7 @@ _NOTHING: _Fed = ((), False, b"")
 
 
 class _Connection(ResponseHandler):
-    """A connection whose answers each begin with a parser of ours."""
+    """A connection that reads the head of each answer with a parser of ours."""
 
     def set_response_params(self, **options: Any) -> None:
         super().set_response_params(**options)
@@ -44,7 +44,7 @@ class _Connection(ResponseHandler):
         return HttpResponseParser(self, self._loop, self._read_bufsize, **of_parser)
 
     def is_connected(self) -> bool:
-        # An answer that nobody asked for: the next request would take it for its own.
+        # Nobody asked for what is in the buffer. The next request would take it for its answer.
         return not self._buffer and super().is_connected()
 
 
@@ -59,7 +59,7 @@ _OF_PARSER = {
 
 
 class _Beginning:
-    """Parses until the head of an answer has come, and leaves the rest to aiohttp's parser."""
+    """Parses the head of an answer, and leaves the rest to aiohttp's parser."""
 
     def __init__(self, connection: _Connection, parser: Any, options: Mapping[str, Any]) -> None:
         self._connection, self._parser, self._options = connection, parser, options
@@ -67,7 +67,7 @@ class _Beginning:
         self._refused: HttpProcessingError | None = None
 
     def feed_data(self, data: bytes) -> _Fed:
-        """What came next. Raises HttpProcessingError for what no browser would take."""
+        """Parse what came next. Raises HttpProcessingError for what no browser would take."""
         self._came += data
         if self._refused is None:
             try:
@@ -95,7 +95,7 @@ class _Beginning:
         self._parser = connection._parser = connection.parser_of(self._options)
         connection.force_close()
         fed: _Fed = self._parser.feed_data(head)
-        # The head has been taken, so what is wrong behind it can't undo it.
+        # The head is accepted, so an error after it can't undo it.
         _, payload = fed[0][-1]
         try:
             self._parser.feed_data(self._came[end.end() :])
@@ -116,13 +116,13 @@ class _Beginning:
 
 
 def take_what_browsers_take(connector: TCPConnector) -> None:
-    """Let the connections of a connector read answers by this module."""
+    """Let the connections of a connector read answers with this module."""
     made: functools.partial[Any] = functools.partial(_Connection, loop=connector._loop)
     connector._factory = made
 
 
 def mended(head: bytes) -> bytes | None:
-    """A head with one length; None if it says two."""
+    """The head with one length. None if it has two different ones."""
     lines = head.splitlines(keepends=True)
     lengths = [found[1] for line in lines if (found := _LENGTH.match(line)) is not None]
     said = {part.strip() for value in lengths for part in value.split(b",")}

@@ -1,6 +1,6 @@
-"""What comes from outside, cleaned once, where it comes in: headers, alt texts, texts of errors.
+"""Cleans what comes from outside, where it comes in: headers, alt texts, texts of errors.
 
-Behind here each text can be written as UTF-8, is one line, and is not longer than it may be.
+A text that has passed here can be written as UTF-8, is one line, and has a bounded length.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from collections.abc import Mapping
 import webencodings
 
 LONGEST_HEADER = 8192
-"""Characters of a header; an address may be as long as that, and nothing else is."""
+"""Characters of a header. Only an address may be as long as that."""
 
 LONGEST_VALIDATOR = 512
 LONGEST_SAID = 300
-"""Characters of what a server, or the client about it, says in an error."""
+"""Characters of what a server says in an error, or aiohttp says about it."""
 
 LONGEST_ALT = 1000
-"""Characters of an alt text; more is no description but ballast in the tasks that carry it."""
+"""Characters of an alt text. A longer one is ballast in the tasks that carry it."""
 
 _NOT_TEXT = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]+")
 _NOT_ASCII = re.compile(rb"[^\x21-\x7e]")
 
 
 def one_line(text: str, most: int) -> str:
-    """Without control characters and half characters, white space as single spaces, cut."""
+    """The text without control and half characters, with single spaces, cut."""
     if not (text.isascii() and text.isprintable()):
         text = _NOT_TEXT.sub(" ", text[: most * 4])
     return " ".join(text[: most * 4].split())[:most]
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
-    """One header, empty if it is not there."""
+    """A header; empty if it is not there."""
     text = headers.get(name)
     return one_line(text, LONGEST_HEADER) if text else ""
 
 
 def address_in(headers: Mapping[str, str], name: str) -> str:
-    """A header that holds an address; bytes that are no UTF-8 as the escapes that they are."""
+    """A header that holds an address. Bytes that are no UTF-8 become escapes."""
     text = headers.get(name) or ""
     if text.isascii():
         return text
@@ -50,7 +50,7 @@ def address_in(headers: Mapping[str, str], name: str) -> str:
 
 
 def validator(headers: Mapping[str, str], name: str) -> str:
-    """An ETag or a date, which is sent back letter by letter; empty if it can't be."""
+    """An ETag or a date, which is sent back letter by letter. Empty if that can't be done."""
     text = headers.get(name) or ""
     fits = len(text) <= LONGEST_VALIDATOR and text.isascii() and text.isprintable()
     return text if fits else ""
@@ -63,7 +63,7 @@ def validators(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def decoded(body: bytes, charset: str | None) -> str | None:
-    """A body as text; None if its charset is none that browsers know (WHATWG Encoding)."""
+    """A body as text. None if browsers don't know its charset (WHATWG Encoding)."""
     encoding = webencodings.lookup(charset) if charset and charset.isascii() else None
     if encoding is None:
         return None

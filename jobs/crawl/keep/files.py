@@ -1,7 +1,7 @@
 """The files of a crawl, stored by content: `out/ab/cdef….png`, the SHA-256 of what is in them.
 
-A file has its name only when it is whole: it is written under another one and renamed. What is
-lost in a power cut is fetched again by the next run, which looks at the sizes.
+A file is written under another name, and renamed when it is whole. The next run looks at the sizes,
+and fetches again what a power cut has lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 PART = ".part"
 IN_MEMORY_BYTES = 1024 * 1024
 OLD_S = 3600.0
-"""So old an unfinished file is one that somebody left: no task of a crawl lasts that long."""
+"""Nobody works on an unfinished file that is older: no task of a crawl lasts that long."""
 
 
 class Store:
@@ -28,12 +28,12 @@ class Store:
         self._parts = folder / PART
         self._root = f"{folder}{os.sep}"
         self._made: set[str] = set()
-        # Unlike that of any other process, on whatever machine; a fork would write with ours.
+        # No other process on any machine has this name, not even a fork.
         self._mine = f"{uuid.uuid4().hex}-{os.getpid()}"
-        self._numbers = count()  # of threads, too: each gets another one
+        self._numbers = count()  # also unique among threads
 
     def has(self, name: str, size_bytes: int) -> bool:
-        """Whether a file is there, as large as it should be."""
+        """Whether a file is there and has the right size."""
         try:
             return os.stat(f"{self._root}{name}").st_size == size_bytes
         except OSError:
@@ -48,14 +48,14 @@ class Store:
         return Path(self.part_name())
 
     def part_name(self) -> str:
-        """The same, as text."""
+        """`part`, as text."""
         if PART not in self._made:
             self._parts.mkdir(parents=True, exist_ok=True)
             self._made.add(PART)
         return f"{self._root}{PART}{os.sep}{self._mine}-{next(self._numbers)}"
 
     def place(self, name: str) -> str:
-        """Where the file of a name is; its folder is there afterwards."""
+        """The path of the file with that name. Its folder is made if it is missing."""
         parent = name.partition("/")[0]
         if parent not in self._made:
             (self.folder / parent).mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class Incoming:
     """The body of one picture while it comes: in memory, or in an unfinished file if it is large.
 
     Attributes:
-        size_bytes: so much has come.
+        size_bytes: how much has come.
     """
 
     def __init__(self, store: Store) -> None:
@@ -86,7 +86,7 @@ class Incoming:
         self.size_bytes = 0
 
     def write(self, chunk: bytes) -> None:
-        """The next bytes. Raises OSError when the disk is full."""
+        """Take the next bytes. Raises OSError when the disk is full."""
         self.size_bytes += len(chunk)
         self._digest.update(chunk)
         self._chunks.append(chunk)
@@ -109,17 +109,17 @@ class Incoming:
         return Path(self._path).read_bytes()
 
     def name(self, ending: str) -> str:
-        """What it is stored as: `ab/cdef….ending`."""
+        """The name in the store: `ab/cdef….ending`."""
         digest = self._digest.hexdigest()
         return f"{digest[:2]}/{digest[2:]}.{ending}"
 
     def keep(self, ending: str) -> str:
-        """Store it; returns its name. Once for all who bring the same."""
+        """Store the file, unless it is there already. Returns its name."""
         name = self.name(ending)
         try:
             if not self._store.has(name, self.size_bytes):
                 self._spill()
-                assert self._path is not None  # it has spilled
+                assert self._path is not None  # spilled
                 os.replace(self._path, self._store.place(name))
                 self._path = None
         finally:
@@ -127,7 +127,7 @@ class Incoming:
         return name
 
     def drop(self) -> None:
-        """It is not wanted."""
+        """Forget what came."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

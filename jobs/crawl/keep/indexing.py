@@ -1,8 +1,8 @@
 """The index of a crawl: a row for each address, in a database of its own beside the files.
 
-It is written anew from the results of a run, each of which the queue gives exactly once, and what
-earlier runs have found in the same folder; then exported as index.jsonl, index.csv or index.sqlite.
-Knows nothing of how something was fetched.
+Each run writes it anew, from what earlier runs have found in the same folder and from its results,
+which the queue gives exactly once. Then it is exported as index.jsonl, index.csv or index.sqlite.
+This module knows nothing of how something was fetched.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _BAD_ROW = (
     sqlite3.ProgrammingError,
     sqlite3.DataError,
 )
-"""What is wrong with one row. A full disk, which is OperationalError, is raised."""
+"""Errors of one row. A full disk (OperationalError) is raised."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS fetched (
@@ -89,11 +89,11 @@ FROM (SELECT DISTINCT file, bytes FROM fetched WHERE file IS NOT NULL)
 def known(site: Site) -> Iterator[dict[str, Any]]:
     """Payloads of what an earlier run from the same start has found.
 
-    The start is first, so that the quota of pages leaves it. Where it leads to another host, that
-    one's pages belong to the crawl from the beginning.
+    The start is first, so that the quota of pages leaves room for it. Where the start leads to
+    another host, the pages of that host belong to the crawl from the beginning.
 
-    Pages are asked for only if they changed when nothing else has: their links are not looked at
-    then, so all of them must have been fetched, by the same settings.
+    A run with the same settings asks for a page only if the page has changed. Nobody sees the links
+    of an unchanged page, so an earlier run must have fetched all of them.
     """
     path = Path(site.out) / DATABASE
     if not path.is_file():
@@ -131,11 +131,11 @@ def _payload(row: tuple[Any, ...], *, conditional: bool) -> dict[str, Any]:
 
 
 def write_index(folder: str, results: Iterable[tuple[Any, Any]], form: str, *, whole: bool) -> str:
-    """Put the results of a run into the index and export it; returns a line that sums up.
+    """Put the results of a run into the index and export it. Returns a line that sums up.
 
     Args:
         form: jsonl, csv or sqlite.
-        whole: nothing of the run has failed or was left, so that the links of its pages are known.
+        whole: nothing of the run has failed or was left, so the links of its pages are known.
     """
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
@@ -190,13 +190,13 @@ def opened(folder: Path) -> sqlite3.Connection:
 def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path)
     db.text_factory = lambda text: text.decode("utf-8", "replace")
-    # Nobody else has it: it is moved to its place when it is whole.
+    # Nobody else opens it: it is moved to its place when it is whole.
     db.executescript("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;" + _SCHEMA)
     return db
 
 
 def _add(db: sqlite3.Connection, results: Iterable[tuple[Any, Any]], *, whole: bool) -> int:
-    """Returns how many could not be written: one bad row never costs the others."""
+    """Returns how many results could not be written. One bad row never costs the others."""
     left_out = 0
     for payload, result in results:
         try:
@@ -223,7 +223,7 @@ def _row(site: Site, payload: dict[str, Any], result: dict[str, Any]) -> tuple[A
 
 
 def _wanted(site: Site) -> str:
-    """What decides which addresses a page leads to, besides the page."""
+    """The settings that decide which addresses a page leads to."""
     return json.dumps(
         [site.pages, site.images, site.depth, site.hosts, site.robots, site.types, site.max_bytes]
     )
@@ -249,7 +249,7 @@ def _csv(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula has `'` before it (OWASP)."""
+    """The value of a cell: `'` goes before what a spreadsheet would take for a formula (OWASP)."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 

@@ -1,8 +1,8 @@
 """The contact sheet: the pictures of an index on pages of HTML, because people would rather look.
 
-Large pictures are shown by their thumbnails, where workers have left some here; others as they are,
-when the browser comes to them, so the sheet works also where their files are gathered later. No
-picture is opened here.
+The sheet shows large pictures by their thumbnails, where workers have left some here, and others as
+they are, when the browser comes to them. So it also works where the files are gathered later. This
+module opens no picture.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def write_sheet(folder: str) -> Path:
 
 
 def _shown(out: Path, row: dict[str, Any]) -> str:
-    """The name of what is to be shown for a picture: its thumbnail, or itself."""
+    """The name of the file to show for a picture: its thumbnail or the picture."""
     file: str = row["file"]
     if not thumbnails.is_wanted(row["type"], row["bytes"], row["width"], row["height"]):
         return file
@@ -68,7 +68,7 @@ def _name(number: int) -> str:
 
 
 def _remove_from(out: Path, number: int) -> None:
-    """Pages of an earlier, longer sheet."""
+    """Remove the pages of an earlier, longer sheet."""
     while (path := out / _name(number)).is_file():
         path.unlink()
         number += 1

@@ -1,6 +1,6 @@
-"""How many bytes one run has stored in one folder: a number in a file that all who share it add to.
+"""How many bytes one run has stored in one folder: a number in a file, to which all workers add.
 
-The queue can't count them, since they are known only when a picture has come.
+The queue can't count them: the size is known when a picture has come.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Taken:
             return False
 
     def add(self, size_bytes: int) -> bool:
-        """Count a picture that is about to be stored; False, and not counted, if it is full.
+        """Count a picture that is about to be stored. False, and not counted, if there is no room.
 
-        The one that fills it is stored whole. Raises OSError.
+        The picture that fills the folder is stored whole. Raises OSError.
         """
         if not self._most:
             return True
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # for microseconds; closing lets go
+            fcntl.flock(file, fcntl.LOCK_EX)  # for microseconds, until the file is closed
             before = _number(os.pread(file, 32, 0))
             if before >= self._most:
                 return False
@@ -54,5 +54,5 @@ class Taken:
 
 
 def _number(text: bytes) -> int:
-    """Nothing is in it before the first one, or where a power cut has emptied it."""
+    """The number in the file, 0 if the file is new or a power cut has emptied it."""
     return int(text) if text.isdigit() else 0

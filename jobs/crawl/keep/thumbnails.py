@@ -1,6 +1,6 @@
 """Small copies of large pictures (Pillow), made where a picture is stored, in a worker's slot.
 
-The contact sheet only names those that are there: whoever writes it decodes no stranger's picture.
+The contact sheet names the thumbnails that are there, so its writer decodes no stranger's picture.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ FOLDER = "thumbs"
 
 
 def is_wanted(kind: str, size_bytes: int, width: int | None, height: int | None) -> bool:
-    """Whether a picture of that type has a thumbnail; a small one is shown as it is."""
+    """Whether a picture of that type has a thumbnail. A small picture is shown as it is."""
     pixels = (width or 0) * (height or 0)
     large = size_bytes > LARGE_BYTES or pixels > LARGE_PIXELS
     return kind != "svg" and large and pixels <= most_pixels(kind)
 
 
 def name_of(file: str) -> str:
-    """The thumbnail of a file, by what is in the file; both names are within the folder."""
+    """The name of a file's thumbnail. Both names are within the folder."""
     return f"{FOLDER}/{file.rpartition('.')[0]}.webp"
 
 
 def make(store: Store, file: str) -> bool:
-    """Make the thumbnail of a file that is stored, unless it is there; returns whether it is.
+    """Make the thumbnail of a stored file, unless it is there. Returns whether there is one.
 
-    What can't be decoded has none, which is no failure.
+    A picture that can't be decoded has none, which is no failure.
     """
     place = store.folder / name_of(file)
     if place.is_file():

@@ -1,6 +1,6 @@
-"""How far a crawl is: what its results add up to, in one line.
+"""How far a crawl is: the sums of its results, in one line.
 
-Of what has come since the run, or its runner, was started; the index at the end counts all.
+The sums begin when the runner starts. The index at the end counts everything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class Totals:
     """The sums, while the crawl goes on.
 
     Attributes:
-        whole: nothing has failed and nothing waits, as far as was told last.
+        whole: by the last counts, nothing has failed and nothing waits.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Totals:
         self.whole = True
 
     def add(self, result: dict[str, Any]) -> None:
-        """One result more."""
+        """Add one result."""
         self.skipped += result.get("left_out", 0)
         if "skip" in result:
             self.skipped += 1

@@ -1,6 +1,6 @@
 """What a body really is, whatever its name and header say: type and size of a picture.
 
-Raster pictures by Pillow, which reads their heads only; SVG by the standard library's XML parser.
+Pillow reads the heads of raster pictures, the standard library's XML parser reads SVG.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from PIL import Image, UnidentifiedImageError
 
 HEAD_BYTES = 64 * 1024
 MOST_PIXELS = 25_000_000
-"""Larger pictures are kept as they are, but not decoded: a small file may hold very many."""
+"""Larger pictures are stored, but not decoded: a small file may hold very many pixels."""
 
 _TAKES_MORE = {"avif": 2, "jp2": 4, "webp": 2}
 """Their decoders take 12 to 24 bytes for each pixel, where others take 4 to 8."""
 
 MOST_CLAIMED = 10**9
-"""More pixels than that has no picture: its head is made up."""
+"""No picture has more pixels: such a head is made up."""
 
 _ENDINGS = {
     "AVIF": "avif",
@@ -35,14 +35,14 @@ _ENDINGS = {
     "WEBP": "webp",
 }
 TYPES = tuple(sorted({*_ENDINGS.values(), "svg"}))
-"""The types that can be told, by their endings."""
+"""The types that are known, by the endings of their files."""
 
 Image.init()
 # Above twice as many Pillow raises an error; also for pictures inside of others, such as in an ICO.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
-# Of pictures too large to be shown, or damaged: here they are not shown.
+# Pillow warns of large and damaged pictures. Nobody looks at them here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-# They are tried in this order. MPO is opened as JPEG.
+# Pillow tries them in this order. It opens MPO as JPEG.
 _OFTEN = ("PNG", "JPEG", "GIF", "WEBP")
 FORMATS = tuple(dict.fromkeys(name for name in (*_OFTEN, *_ENDINGS) if name in Image.OPEN))
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -52,7 +52,7 @@ _SVG = "{http://www.w3.org/2000/svg}svg"
 
 @dataclass(frozen=True)
 class Picture:
-    """type: the ending of its files. width, height: in pixels; None where it has none."""
+    """type: the ending of its files. width, height: in pixels; None where there is none."""
 
     type: str
     width: int | None
@@ -60,7 +60,7 @@ class Picture:
 
 
 def picture_of(body: bytes) -> Picture | None:
-    """What the picture is; None if it is none. The head of a body (`HEAD_BYTES`) is enough."""
+    """The picture that a body is, or None. The head of a body (`HEAD_BYTES`) is enough."""
     if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return _svg(body[:HEAD_BYTES])
     try:
@@ -69,12 +69,12 @@ def picture_of(body: bytes) -> Picture | None:
             return Picture(_ENDINGS[image.format or ""], width, height)
     except Image.DecompressionBombError:
         return _very_large(body)
-    except Exception:  # it is none: Pillow's decoders raise what they like
+    except Exception:  # no picture: Pillow's decoders raise what they like
         return None
 
 
 def _very_large(body: bytes) -> Picture | None:
-    """A picture that Pillow does not open for its size. Its head is read, nothing is decoded."""
+    """A picture that Pillow does not open because of its size. Only its head is read."""
     for name in FORMATS:
         make, accepts = Image.OPEN[name]
         if accepts is None or accepts(body[:16]) is not True:
@@ -90,17 +90,17 @@ def _very_large(body: bytes) -> Picture | None:
 
 
 def most_pixels(kind: str) -> int:
-    """A picture of that type (`Picture.type`) that has more is not decoded. In pixels."""
+    """The most pixels with which a picture of that type (`Picture.type`) is decoded."""
     return MOST_PIXELS // _TAKES_MORE.get(kind, 1)
 
 
 def says_it_late(head: bytes) -> bool:
-    """Whether what it is may stand behind its pixels, as a TIFF's directory often does."""
+    """Whether what a picture is may stand after its pixels, as a TIFF's directory often does."""
     return head.startswith(_TIFF)
 
 
 def is_whole(body: bytes) -> bool:
-    """Whether a raster picture can be decoded to its end; one that is too large is not tried."""
+    """Whether a raster picture can be decoded to its end. A very large one is not tried."""
     try:
         with (
             warnings.catch_warnings(action="ignore"),
@@ -110,9 +110,9 @@ def is_whole(body: bytes) -> bool:
             if width * height <= most_pixels(_ENDINGS[image.format or ""]):
                 image.load()
     except UnidentifiedImageError:
-        return True  # an SVG: it has been read as far as it is needed
+        return True  # an SVG, which has been read as far as needed
     except Image.DecompressionBombError:
-        return picture_of(body) is not None  # it is not decoded, so it is taken as it is
+        return picture_of(body) is not None  # too large to be decoded, and taken as it is
     except Exception:  # Pillow's decoders raise what they like
         return False
     return True
@@ -124,7 +124,7 @@ def _svg(head: bytes) -> Picture | None:
     try:
         for start in range(0, len(head), _FEED_BYTES):
             parser.feed(head[start : start + _FEED_BYTES])
-            # What is wrong with it is raised here, and not before what came ahead of it.
+            # This raises an error in the piece, after the events before it.
             root = next((event[-1] for event in parser.read_events()), None)
             if root is not None:
                 break

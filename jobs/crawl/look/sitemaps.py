@@ -1,7 +1,7 @@
 """What a sitemap names: pages, pictures, other sitemaps (sitemaps.org; XML, also packed by gzip).
 
-Whoever runs the site writes it, or somebody who means ill: its size is bounded, and a document that
-declares entities is refused, since few bytes of them can stand for very many.
+The author may mean ill. So the size is bounded, and a document that declares entities is refused,
+since few bytes of them can stand for very many.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from ..fetch.unpacking import UnpackingError, layers_of, through
 from .found import Found
 
 MOST_BYTES = 4 * 1024 * 1024
-"""Of one, packed and unpacked."""
+"""The size of a sitemap, packed and unpacked, at most."""
 
 MOST_ADDRESSES = 50_000
-"""Of one (sitemaps.org allows no more): what is behind them is not looked at."""
+"""Of one sitemap (sitemaps.org allows no more). The addresses after these are not read."""
 
 MOST_SITEMAPS = 50
-"""Of a run, and of one index."""
+"""How many sitemaps of a run, and of one index, are read."""
 
 MOST_NESTED = 20
-"""Elements within each other; a sitemap has four."""
+"""Elements within each other, at most. A sitemap has four."""
 
 MOST_TAG_BYTES = 256 * 1024
-"""Of one tag or comment: expat looks through it in one call, during which nobody else goes on."""
+"""The size of a tag or comment, at most: expat reads it in one call, and all others wait."""
 
 _ROOTS = ("urlset", "sitemapindex")
 _FEED_BYTES = 16 * 1024
-"""What is behind the end of a part of gzip is copied for each part: so it is never much."""
+"""What follows a part of gzip is copied for each part, so it must never be much."""
 
 
 class NoSitemapError(Exception):
-    """It can't be read; its text says why."""
+    """A sitemap can't be read. The text says why."""
 
 
 class _EnoughError(Exception):
@@ -44,7 +44,7 @@ def named_by(body: bytes, address: str) -> tuple[Found, list[str]]:
     """The pages and pictures that a sitemap names, and the other sitemaps.
 
     Raises:
-        NoSitemapError: it is none, or too large unpacked, or declares entities.
+        NoSitemapError: the body is none, or too large unpacked, or declares entities.
     """
     reader = _Reader(address)
     parser = expat.ParserCreate()
@@ -88,7 +88,7 @@ def _unpacked(body: bytes) -> bytes:
 
 
 class _Reader:
-    """One document while it is read. Prefixes do not count, as not everybody declares them."""
+    """One document while it is read. Prefixes do not count: some sites do not declare them."""
 
     def __init__(self, address: str) -> None:
         self.found, self.sitemaps = Found(), dict[str, None]()

@@ -12,7 +12,7 @@ _NESTING = ("{} block", "[] block", "() block")
 _OF_TEXT = ("url", "src")
 _SETS = ("image-set", "-webkit-image-set")
 _REFERRING = re.compile(r"url\(|src\(|image-set\(|@import|\\", re.IGNORECASE)
-"""Most styles have none of these, and the tokenizer takes its time. A backslash may hide one."""
+"""Most styles have none of these, and the tokenizer is slow. A backslash may hide one."""
 
 
 def pictures_of_style(text: str) -> list[str]:
@@ -25,7 +25,7 @@ def pictures_of_style(text: str) -> list[str]:
 def references_of_sheet(text: str) -> tuple[list[str], list[str]]:
     """(pictures, sheets) that a style sheet refers to, as they are written in it.
 
-    Fonts are references too; what they are is told when they are fetched.
+    Fonts are among them: only the answer tells that a file is a font.
     """
     if not _REFERRING.search(text):
         return [], []
@@ -52,7 +52,7 @@ def _imported(prelude: Iterable[Any]) -> list[str]:
 
 
 def _urls(tokens: Iterable[Any]) -> Iterator[str]:
-    """In their order; however deep they are nested, for a page may do that on purpose."""
+    """The addresses in their order. No recursion: a page may nest tokens deep on purpose."""
     nested = [iter(tokens)]
     while nested:
         token = next(nested[-1], None)
