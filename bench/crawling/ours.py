@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from queue_manager.wire.messages import AskStatus, RunStarted, StartRun, Status
+from queue_manager.wire.messages import AskRun, RunShown, RunStarted, StartRun
 
 from ..rig import processes
 from ..rig.containers import build, docker
@@ -107,8 +107,7 @@ async def _crawl(port: int, words: list[str]) -> tuple[float, int]:
         started = await link.request(lambda seq: StartRun(seq, "images", words), RunStarted)
         while True:
             await asyncio.sleep(_LOOK_S)
-            status = await link.request(lambda seq: AskStatus(seq, started.run), Status)
-            run = status.runs[0]
+            run = (await link.request(lambda seq: AskRun(seq, started.run), RunShown)).run
             if run.state not in ("active", "finishing"):
                 break
     if run.state != "done" or run.ended_at is None or run.collect_errors:

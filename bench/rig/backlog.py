@@ -15,7 +15,7 @@ from pathlib import Path
 
 from queue_manager import codec
 from queue_manager.client.link import Link
-from queue_manager.wire.messages import AskStatus, Collect, Page, Status, SubmitTasks
+from queue_manager.wire.messages import AskRun, Collect, Page, RunShown, SubmitTasks
 from queue_manager.wire.records import BLOCK_TASKS, NewBlock, RunStatus
 
 from . import run
@@ -153,7 +153,7 @@ class Backlog:
         return await link.request(lambda seq: Collect(seq, self.run, behind), Page)
 
     async def _status(self, link: Link) -> RunStatus:
-        return (await link.request(lambda seq: AskStatus(seq, self.run), Status)).runs[0]
+        return (await link.request(lambda seq: AskRun(seq, self.run), RunShown)).run
 
     def _check(self, page: Page) -> None:
         for ended in page.outcomes:

@@ -15,14 +15,14 @@ from queue_manager import codec
 from queue_manager.client.link import Link
 from queue_manager.wire.limits import EXCHANGE_OUTCOMES
 from queue_manager.wire.messages import (
-    AskStatus,
+    AskRun,
     Exchange,
     Hello,
     Leases,
     Reply,
+    RunShown,
     RunStarted,
     StartRun,
-    Status,
 )
 from queue_manager.wire.records import Done, Lease, Released, RunStatus
 
@@ -59,8 +59,7 @@ async def start_run(port: int, words: list[str]) -> int:
 async def run_status(port: int, run: int) -> RunStatus:
     """How one run is."""
     async with client(port) as link:
-        status = await link.request(lambda seq: AskStatus(seq, run), Status)
-        return status.runs[0]
+        return (await link.request(lambda seq: AskRun(seq, run), RunShown)).run
 
 
 async def first_lease(port: int, worker: str) -> None:

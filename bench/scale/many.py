@@ -28,7 +28,7 @@ from master.changes import (
 )
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
-from queue_manager.wire.messages import AskStatus, Status
+from queue_manager.wire.messages import AskRun, AskRuns, RunList, RunShown
 from queue_manager.wire.records import (
     BLOCK_TASKS,
     GroupLimit,
@@ -99,7 +99,7 @@ def _status(port: int) -> list[Figure]:
 async def _asked(port: int) -> float:
     async with client(port) as link:
         began = time.monotonic()
-        await link.request(AskStatus, Status)
+        await link.request(AskRuns, RunList)
         return time.monotonic() - began
 
 
@@ -109,9 +109,9 @@ async def _probe(port: int, run: int, until: Callable[[RunStatus], bool]) -> flo
     async with client(port) as link:
         while True:
             began = time.monotonic()
-            status = await link.request(lambda seq: AskStatus(seq, run), Status)
+            shown = await link.request(lambda seq: AskRun(seq, run), RunShown)
             longest_s = max(longest_s, time.monotonic() - began)
-            if until(status.runs[0]):
+            if until(shown.run):
                 return longest_s
             await asyncio.sleep(_PROBE_S)
 

@@ -20,7 +20,7 @@ from master.broker.lease import Session
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
 from queue_manager.client.link import Link
-from queue_manager.wire.messages import AskStatus, Hello, Status, Welcome
+from queue_manager.wire.messages import AskRun, AskSessions, Hello, RunShown, SessionList, Welcome
 from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
 
 from ..brief import sized
@@ -113,8 +113,8 @@ async def _settled(pid: int, port: int) -> float:
     """Wait until the run has its runner; the memory of the master then, in MB."""
     async with client(port) as link, asyncio.timeout(CONNECT_S):
         while True:
-            status = await link.request(AskStatus, Status)
-            if any(session.role == "runner" for session in status.sessions):
+            page = await link.request(AskSessions, SessionList)
+            if any(session.role == "runner" for session in page.sessions):
                 return processes.memory_mb(pid)
             await asyncio.sleep(_POLL_S)
 
@@ -137,7 +137,7 @@ async def _come_back(port: int, held: list[HeldLease]) -> tuple[float, float]:
         waits = []
         while not welcomed.done():
             asked = time.perf_counter()
-            await other.request(lambda seq: AskStatus(seq, 1), Status)
+            await other.request(lambda seq: AskRun(seq, 1), RunShown)
             waits.append(time.perf_counter() - asked)
             await asyncio.sleep(_PING_S)
         ended, welcome = await welcomed

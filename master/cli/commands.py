@@ -1,4 +1,4 @@
-"""The commands that ask a serving master to do something, or how it is."""
+"""The commands that ask a serving master to do something."""
 
 from __future__ import annotations
 
@@ -6,34 +6,24 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 
 from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
     Accepted,
-    AskRun,
-    AskRuns,
-    AskSessions,
-    AskStatus,
     CancelRun,
     ForgetRun,
     Request,
     RetryRun,
-    RunList,
-    RunShown,
     RunStarted,
-    SessionList,
     StartRun,
-    Status,
 )
 from queue_manager.wire.records import RunStatus
 
 from ..observe.run_line import ended_line
 from .client import MasterClient, connected, is_over
-from .printing import say, tell, write
+from .printing import say, tell
 from .progress import progress_of
-from .status_text import foot_lines, head_lines, run_lines, session_lines, status_lines
 
 
 async def submit_run(
@@ -76,44 +66,6 @@ async def _start(
     if key is not None:  # asked twice it gives the same run
         return await client.call_idempotent(make, RunStarted)
     return await client.call(make, RunStarted, "whether the run was started (--key helps)")
-
-
-async def run_status(client: MasterClient, run: int) -> RunStatus:
-    """How one run is."""
-    shown = await client.call_idempotent(partial(AskRun, run=run), RunShown)
-    return shown.run
-
-
-async def show_status(
-    settings: Settings, authkey: bytes, run: int | None, everything: bool = False
-) -> int:
-    """Print how the master is. everything: also all ended runs. Returns the exit code."""
-    async with connected(settings, authkey) as client:
-        status = await client.call_idempotent(partial(AskStatus, run=run), Status)
-        if everything:
-            await _show_all(client, status)
-            return 0
-    say(*status_lines(status))
-    return 0
-
-
-async def _show_all(client: MasterClient, status: Status) -> None:
-    """Page by page: any number of runs and sessions, and no more than a page of them at a time."""
-    write(head_lines(status))
-    write(run_lines(status.runs))
-    last, over = status.last_run, not status.more_runs
-    while not over:
-        runs = await client.call_idempotent(partial(AskRuns, after=last), RunList)
-        write(islice(run_lines(runs.runs), 1, None))
-        last, over = runs.last, runs.over or not runs.runs
-    write([""])
-    write(session_lines(status.sessions))
-    last, over = status.last_session, not status.more_sessions
-    while not over:
-        sessions = await client.call_idempotent(partial(AskSessions, after=last), SessionList)
-        write(session_lines(sessions.sessions))
-        last, over = sessions.last, sessions.over or not sessions.sessions
-    write(foot_lines(status))
 
 
 async def retry_run(settings: Settings, authkey: bytes, run: int) -> int:

@@ -12,9 +12,9 @@ from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import ResultBlock
 
 from .client import MasterClient, connected
-from .commands import run_status
 from .plain_json import FIELDS, letters_of, lines_of
 from .printing import exactly, write
+from .status import run_status
 from .task_text import letter_lines, letters_title, task_lines
 
 

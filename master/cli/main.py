@@ -33,6 +33,7 @@ class _Number(click.ParamType[int]):
         return int(text)
 
 
+STATES = ("active", "finishing", "stalled", "done", "failed", "cancelled")
 NUMBER = _Number()
 _MOST_DIGITS = 18  # below 2**62
 
@@ -119,13 +120,17 @@ def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) ->
 
 @commands.command()
 @click.argument("run", type=NUMBER, required=False)
+@click.option("--state", type=click.Choice(STATES), help="Only runs in that state.")
+@click.option("--job", help="Only runs of that job.")
 @click.option("--all", "everything", is_flag=True, help="Also all ended runs, not the newest only.")
-def status(run: int | None, everything: bool) -> int:
+def status(run: int | None, state: str | None, job: str | None, everything: bool) -> int:
     """Show runs, workers and clients, and why nothing moves."""
-    from .commands import show_status
+    from .status import show_status
 
-    everything = everything and run is None
-    return _code(lambda s: show_status(s, find_authkey(s), run, everything))
+    if run is not None and (state or job):
+        raise click.UsageError("RUN is one run: --state and --job choose among all of them")
+    choice = {"state": state or "", "job": job or ""}
+    return _code(lambda s: show_status(s, find_authkey(s), run, everything=everything, **choice))
 
 
 @commands.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from queue_manager.wire.messages import Status
+from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 
 _COUNTS = ("tasks", "waiting", "leased", "delayed", "done", "dead")
@@ -15,17 +15,17 @@ _SHOWN = 4
 _TENTHS_S = 60.0
 
 
-def status_lines(status: Status) -> Iterator[str]:
-    """The lines of a status. What it leaves out is counted."""
+def status_lines(status: Status, runs: RunList, sessions: SessionList) -> Iterator[str]:
+    """The lines of a status. Runs and sessions behind the given ones are counted."""
     yield from head_lines(status)
-    yield from run_lines(status.runs)
-    if status.more_runs:
-        yield f"       ... and {status.more_runs:,} more: qm status --all"
-    if status.sessions:
+    yield from run_lines(runs.runs)
+    if runs.more:
+        yield f"       ... and {runs.more:,} more: qm status --all"
+    if sessions.sessions:
         yield ""
-        yield from session_lines(status.sessions)
-    if status.more_sessions:
-        yield f"... and {status.more_sessions:,} more: qm status --all"
+        yield from session_lines(sessions.sessions)
+    if sessions.more:
+        yield f"... and {sessions.more:,} more: qm status --all"
     yield from foot_lines(status)
 
 
@@ -37,7 +37,7 @@ def head_lines(status: Status) -> Iterator[str]:
 
 
 def foot_lines(status: Status) -> Iterator[str]:
-    """What stands behind all else."""
+    """The lines behind all else."""
     if status.refused_outcomes:
         yield ""
         yield f"{status.refused_outcomes:,} outcomes of old leases were refused"

@@ -48,7 +48,7 @@ from ..changes import QUEUE_RUN
 from ..jobs.code_server import CodeDesk
 from ..jobs.versions import JobFiles, Versions
 from ..observe.failures import FailureLog
-from ..observe.status import StatusBook
+from ..observe.status import StatusBuilder
 from ..processes.child_watcher import watch_children_by_pidfd
 from ..processes.runner import Runner
 from ..processes.runners import Runners, uncollected
@@ -123,8 +123,8 @@ class Service:
         self._workers.on_lacks.append(lambda run: self.versions.complained(run.job))
         self._pruning = Pruning(turn, settings.queue_keep_days, delivery)
         self._pruning.queue.on_letters = tasks.letters_pruned
-        self.book = StatusBook(turn, self)
-        self.subscriptions = Subscriptions(turn, self.book.watched)
+        self.status = StatusBuilder(turn, self)
+        self.subscriptions = Subscriptions(turn, self.status.watched)
         self._rooms: dict[type, Callable[[Peer, Any], None]] = {}
         self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self._closed, most)
         # Stock clients before our workers: they take one task each and would get none behind them.
@@ -179,11 +179,11 @@ class Service:
             Finished: self._pages.finished,
             AskResults: letters.results,
             AskTask: letters.show,
-            AskStatus: lambda peer, ask: send(peer, self.book.status(ask)),
-            AskRun: lambda peer, ask: send(peer, self.book.run(ask)),
+            AskStatus: lambda peer, ask: send(peer, self.status.summary(ask)),
+            AskRun: lambda peer, ask: send(peer, self.status.run(ask)),
             WatchRun: self.subscriptions.watch,
-            AskRuns: lambda peer, ask: send(peer, self.book.runs(ask)),
-            AskSessions: lambda peer, ask: send(peer, self.book.sessions(ask)),
+            AskRuns: lambda peer, ask: send(peer, self.status.runs(ask)),
+            AskSessions: lambda peer, ask: send(peer, self.status.sessions(ask)),
             RetryRun: endings.retry,
             CancelRun: endings.cancel,
             ForgetRun: endings.forget,
@@ -288,7 +288,7 @@ class Service:
                     complaint = str(error)
                     log.warning("can't touch HEALTH_FILE: %s", error)
             now = time.monotonic()
-            for act in (self._workers.tick, self.versions.tick, self.book.waits.tick):
+            for act in (self._workers.tick, self.versions.tick, self.status.waits.tick):
                 guarded(functools.partial(act, now))
             guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))

@@ -124,24 +124,20 @@ class Results(Message, frozen=True, array_like=True, tag="results"):
 
 
 class Status(Message, frozen=True, array_like=True, tag="status"):
-    """How the master is: runs (the queue run is number 0), sessions, counters, and why.
+    """How the master is, without its runs and sessions, which are counted.
 
-    The runs are the active ones and the newest ended ones. more_runs, more_sessions: so many others
-    there are; ask for those behind last_run, last_session.
+    refused_outcomes: those of an old lease. why: what holds up everything.
     """
 
     seq: int
     version: str
     address: str
     up_s: float
-    runs: list[RunStatus]
-    sessions: list[SessionStatus]
     refused_outcomes: int
     why: list[str]
-    more_runs: int = 0
-    last_run: int = 0
-    more_sessions: int = 0
-    last_session: int = 0
+    active_runs: int
+    ended_runs: int
+    sessions: int
 
 
 class RunShown(Message, frozen=True, array_like=True, tag="run"):
@@ -154,22 +150,25 @@ class RunShown(Message, frozen=True, array_like=True, tag="run"):
 class RunList(Message, frozen=True, array_like=True, tag="runs"):
     """A page of runs: active ones in their order, then ended ones, the newest first.
 
-    last: ask behind it next. over: nothing behind it.
+    The queue run is number 0. last: ask behind it next. over: nothing is behind it. more: how many
+    runs are, those that were not asked for, too.
     """
 
     seq: int
     runs: list[RunStatus]
     last: int
     over: bool
+    more: int = 0
 
 
 class SessionList(Message, frozen=True, array_like=True, tag="sessions"):
-    """A page of sessions. last: ask behind it next. over: nothing behind it."""
+    """A page of sessions. last: ask behind it next. over: nothing is behind it. more: how many."""
 
     seq: int
     sessions: list[SessionStatus]
     last: int
     over: bool
+    more: int = 0
 
 
 Reply = (

@@ -136,10 +136,9 @@ class Finished(Message, frozen=True, array_like=True, tag="finished"):
 
 
 class AskStatus(Message, frozen=True, array_like=True, tag="status?"):
-    """Ask how the master, or one run, is. Answer: `Status`; of one run, without sessions."""
+    """Ask how the master is. Answer: `Status`."""
 
     seq: int
-    run: int | None = None
 
 
 class AskRun(Message, frozen=True, array_like=True, tag="run?"):
@@ -162,17 +161,21 @@ class WatchRun(Message, frozen=True, array_like=True, tag="watch"):
 
 
 class AskRuns(Message, frozen=True, array_like=True, tag="runs?"):
-    """Ask for more runs than a `Status` has, behind its `last_run`. Answer: `RunList`."""
+    """Ask for a page of runs, behind the `last` of the page before. Answer: `RunList`.
+
+    state, job: only runs in that state, or of that job; empty is any. ended: look at so many ended
+    runs at most.
+    """
 
     seq: int
     after: int = 0
+    state: Name = ""
+    job: Name = ""
+    ended: int = 500
 
 
 class AskSessions(Message, frozen=True, array_like=True, tag="sessions?"):
-    """Ask for more sessions than a `Status` has, behind its `last_session`.
-
-    Answer: `SessionList`.
-    """
+    """Ask for a page of sessions, behind the `last` of the page before. Answer: `SessionList`."""
 
     seq: int
     after: int = 0

@@ -21,7 +21,8 @@ import msgspec
 
 from queue_manager.names import EXCHANGE
 from queue_manager.wire import pickles
-from queue_manager.wire.messages import AskStatus, Hello, Status, decode_reply, encode
+from queue_manager.wire.messages import AskRuns, Hello, Request, RunList, decode_reply, encode
+from queue_manager.wire.records import RunStatus
 from queue_manager.wire.tls import Mode
 from queue_manager.wire.transport import connect
 
@@ -242,7 +243,7 @@ class Master(Place):
 
     def run_line(self, run: int) -> dict[str, str]:
         """What `status` shows of a run, by column; asked here, since many tests wait for it."""
-        found = [status for status in self.asked().runs if status.run == run]
+        found = [status for status in self.runs() if status.run == run]
         assert found, f"no run {run} in the status"
         return {name: str(value) for name, value in msgspec.structs.asdict(found[0]).items()}
 
@@ -255,15 +256,19 @@ class Master(Place):
         connection.send_bytes(encode(Hello("client", "tests", os.getpid())))
         return connection
 
-    def asked(self) -> Status:
-        """What `status` is made of."""
+    def runs(self) -> list[RunStatus]:
+        """The runs that `status` shows."""
+        return self.asked(AskRuns(1), RunList).runs
+
+    def asked(self, request: Request, answer: type[T]) -> T:
+        """What a client of ours is answered."""
         with contextlib.closing(self.session()) as connection:
-            connection.send_bytes(encode(AskStatus(1)))
+            connection.send_bytes(encode(request))
             connection.recv_bytes()  # the answer to `accept_connection`
             while True:
                 assert connection.poll(10.0), "the master does not answer"
                 message = decode_reply(connection.recv_bytes())
-                if isinstance(message, Status):
+                if isinstance(message, answer):
                     return message
 
     def children(self, module: str) -> list[int]:

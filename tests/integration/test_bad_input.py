@@ -362,7 +362,7 @@ def test_a_job_that_would_stall_later_is_one_line_when_it_is_submitted(master: M
         "no job 'dangling': jobs/dangling.py is a link to /nowhere/dangling.py, which is not there"
     )
     assert master.command("submit", "dangling").refusal == f"qm: {line}"
-    assert len(master.asked().runs) == 1  # the queue run
+    assert len(master.runs()) == 1  # the queue run
 
 
 def test_a_seed_that_is_wrong_is_one_line_in_the_log(start_master: Callable[..., Master]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from queue_manager.wire.messages import AskStatus, Status
 from tests.integration.clocks import WallClock
 from tests.integration.processes import Master, eventually
 
@@ -36,7 +37,10 @@ def ended_at(master: Master, run: int) -> float:
 
 def all_there(master: Master, run: int) -> bool:
     """Whether all is there when the master has had time to prune: it looks every second."""
-    eventually(lambda: master.asked().up_s > 3.5, what="the master has looked for what is old")
+    eventually(
+        lambda: master.asked(AskStatus(1), Status).up_s > 3.5,
+        what="the master has looked for what is old",
+    )
     client = master.client()
     unread = client("results.qsize()")
     client.kill()

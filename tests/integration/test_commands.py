@@ -314,3 +314,21 @@ def test_a_master_whose_terminal_ends_stops_in_good_order(
     master.process.popen.send_signal(signal.SIGHUP)
     assert master.process.wait() == 0
     assert master.process.lines("^stopped")
+
+
+def test_status_shows_the_runs_of_a_state_and_of_a_job(master: Master) -> None:
+    active, cancelled = master.submit("square", "count=1"), master.submit("count_up", "count=1")
+    assert master.command("cancel", str(cancelled)).code == 0
+
+    def shown(*words: str) -> list[int]:
+        ended = master.command("status", *words)
+        assert ended.code == 0, repr(ended)
+        assert "session " not in ended.out
+        rows = [line.split() for line in ended.out.splitlines()]
+        return [int(row[0]) for row in rows if row and row[0].isdecimal()]
+
+    assert shown("--state", "cancelled") == [cancelled]
+    assert shown("--job", "square", "--all") == [active]
+    assert shown("--state", "done", "--job", "square") == []
+    refused = master.command("status", str(active), "--state", "done")
+    assert (refused.code, "RUN is one run" in refused.err) == (2, True)

@@ -55,7 +55,7 @@ def test_a_closed_output_is_one_line_and_nothing_is_done(ended: Master) -> None:
         assert shell(ended, f"qm {command} >&-").refusal == (
             "qm: standard output is closed: give it a file, or > /dev/null"
         )
-    assert len(ended.asked().runs) == 2  # the queue run and ours: `submit` has not submitted
+    assert len(ended.runs()) == 2  # the queue run and ours: `submit` has not submitted
 
 
 def test_a_reader_who_has_had_enough_and_closed_streams_beside_are_no_error(

@@ -15,7 +15,16 @@ import msgspec
 
 from queue_manager.client.link import Link
 from queue_manager.errors import QueueError
-from queue_manager.wire.messages import AskRuns, AskStatus, Hello, RunList, Status
+from queue_manager.wire.messages import (
+    AskRuns,
+    AskSessions,
+    AskStatus,
+    Hello,
+    RunList,
+    SessionList,
+    Status,
+)
+from queue_manager.wire.records import RunStatus
 
 
 async def main(port: int, key: bytes, every_s: float) -> None:
@@ -26,32 +35,29 @@ async def main(port: int, key: bytes, every_s: float) -> None:
     while not running.done():
         await link.wait_up()
         try:
-            status = await asyncio.wait_for(_whole(link), 10.0)
+            answer = await asyncio.wait_for(_asked(link), 10.0)
         except (QueueError, TimeoutError, OSError):
             await asyncio.sleep(every_s)
             continue
-        answer = {"at": time.monotonic(), **msgspec.to_builtins(_plain(status))}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps({"at": time.monotonic(), **msgspec.to_builtins(answer)}), flush=True)
         await asyncio.sleep(every_s)
 
 
-async def _whole(link: Link) -> Status:
-    """The status with all its runs: the first answer has the newest ended ones only."""
-    status: Status = await link.request(lambda seq: AskStatus(seq), Status)
-    after, over = status.last_run, not status.more_runs
+async def _asked(link: Link) -> dict[str, object]:
+    """The parts of a status, with all runs and the first sessions."""
+    status = await link.request(AskStatus, Status)
+    sessions = await link.request(AskSessions, SessionList)
+    runs: list[RunStatus] = []
+    after, over = 0, False
     while not over:
         page = await link.request(lambda seq, after=after: AskRuns(seq, after), RunList)
-        status.runs.extend(page.runs)
+        runs.extend(page.runs)
         after, over = page.last, page.over
-    return status
-
-
-def _plain(status: Status) -> dict[str, object]:
     return {
         "refused": status.refused_outcomes,
         "up_s": status.up_s,
-        "runs": [msgspec.structs.asdict(run) for run in status.runs],
-        "sessions": [msgspec.structs.asdict(session) for session in status.sessions],
+        "runs": [msgspec.structs.asdict(run) for run in runs],
+        "sessions": [msgspec.structs.asdict(session) for session in sessions.sessions],
         "why": status.why,
     }
 

@@ -17,14 +17,15 @@ import pytest
 from master.broker import Broker
 from master.broker.run import Run
 from master.changes import Changes, CollectCursor
-from master.observe.status import ENDED_RUNS, PAGE_BYTES, StatusBook
+from master.observe.paging import PAGE_BYTES
+from master.observe.status import StatusBuilder
 from master.processes.runner import Runner, RunnerState
 from master.processes.runners import Runners
 from master.store.sqlite.engine import SqliteStore
 from master.turn.run_lookup import find_run, recall
 from master.turn.turn import Turn
 from queue_manager.errors import RefusedError
-from queue_manager.wire.messages import AskRuns, AskSessions, AskStatus, Hello, encode
+from queue_manager.wire.messages import AskRun, AskRuns, AskSessions, AskStatus, Hello, encode
 from queue_manager.wire.records import FRAME_BYTES, NOBODY_COLLECTS, RunOptions
 from tests.unit.master.store_records import run_record
 
@@ -76,7 +77,7 @@ class Master:
             fed=lambda run: False,
             job_trouble=lambda job: "",
         )
-        self.book = StatusBook(self.turn, sources)
+        self.status = StatusBuilder(self.turn, sources)
 
     def run(self, number: int) -> Run:
         found = recall(self.turn, number)
@@ -165,27 +166,49 @@ def test_a_retired_run_is_retried_like_any_other(master: Master) -> None:
 # --- status ---
 
 
-def test_a_status_has_the_active_runs_and_the_newest_ended_ones(master: Master) -> None:
-    status = master.book.status(AskStatus(1))
-    newest = [32, *range(30, 30 - ENDED_RUNS + 1, -1)]
-    assert [run.run for run in status.runs] == [0, 31, *newest]
-    assert status.more_runs == 31 - ENDED_RUNS
+def test_a_page_has_the_active_runs_and_the_newest_ended_ones(master: Master) -> None:
+    page = master.status.runs(AskRuns(1, ended=20))
+    newest = [32, *range(30, 30 - 20 + 1, -1)]
+    assert [run.run for run in page.runs] == [0, 31, *newest]
+    assert page.more == 31 - 20
 
 
-def test_a_status_of_one_run_has_nothing_else(master: Master) -> None:
+def test_a_summary_counts_what_it_leaves_out(master: Master) -> None:
     master.commands = [SimpleNamespace(hello=Hello("client", "h", 1), since=0.0, address="a")]
-    status = master.book.status(AskStatus(1, 7))
-    assert ([run.run for run in status.runs], status.sessions) == ([7], [])
-    assert len(master.book.status(AskStatus(1)).sessions) == 1
+    summary = master.status.summary(AskStatus(1))
+    assert (summary.active_runs, summary.ended_runs, summary.sessions) == (2, 31, 1)
+    assert master.status.run(AskRun(1, 7)).run.run == 7
+
+
+def test_runs_are_chosen_by_state_and_job(master: Master) -> None:
+    def chosen(**choice: Any) -> list[int]:
+        return [run.run for run in master.status.runs(AskRuns(1, **choice)).runs]
+
+    other = master.broker.start_run("other", [], None, RunOptions(), 1.0)
+    assert chosen(state="active") == [0, 31, other.id]
+    assert chosen(job="other") == [other.id]
+    assert chosen(state="done", job="other") == []
+    assert chosen(state="done", ended=3) == [32, 30, 29]
+
+
+def test_a_page_without_a_run_that_was_asked_for_leads_on(master: Master) -> None:
+    found, after, over, pages = [], 0, False, 0
+    while not over:
+        page = master.status.runs(AskRuns(1, after, state="done", ended=7))
+        found += [run.run for run in page.runs]
+        after, over, pages = page.last, page.over, pages + 1
+    assert found == [32, *range(30, 0, -1)]
+    assert pages == 5
+    page = master.status.runs(AskRuns(1, state="cancelled", ended=7))
+    assert (page.runs, page.last, page.over, page.more) == ([], -25, False, 31 - 7)
 
 
 def listed(master: Master) -> list[int]:
     """The runs of all pages, each of which fits into a frame."""
-    status = master.book.status(AskStatus(1))
-    assert len(encode(status)) < FRAME_BYTES // 2
-    found, last, over = [run.run for run in status.runs], status.last_run, not status.more_runs
+    found: list[int] = []
+    last, over = 0, False
     while not over:
-        page = master.book.runs(AskRuns(1, last))
+        page = master.status.runs(AskRuns(1, last))
         assert page.runs
         assert len(encode(page)) < FRAME_BYTES // 2
         found += [run.run for run in page.runs]
@@ -195,13 +218,13 @@ def listed(master: Master) -> list[int]:
 
 def test_all_runs_are_in_pages(master: Master) -> None:
     assert listed(master) == [0, 31, 32, *range(30, 0, -1)]
-    everything = master.book.runs(AskRuns(1))
+    everything = master.status.runs(AskRuns(1))
     assert [run.run for run in everything.runs] == listed(master)
     assert everything.over
 
 
 def test_many_active_runs_are_in_pages_too(master: Master, monkeypatch: Any) -> None:
-    monkeypatch.setattr("master.observe.status.PAGE_ENTRIES", 3)
+    monkeypatch.setattr("master.observe.paging.PAGE_ENTRIES", 3)
     for _ in range(4):
         master.broker.start_run("job", [], None, RunOptions(), 1.0)
     assert listed(master) == [0, 31, 33, 34, 35, 36, 32, *range(30, 0, -1)]
@@ -221,23 +244,23 @@ def test_very_long_arguments_are_cut_in_lists_alone(tmp_path: Path) -> None:
     fill(tmp_path, 12, words)
     master = Master(tmp_path)
     assert len(listed(master)) == 15
-    assert len(encode(master.book.runs(AskRuns(1)))) < 2 * PAGE_BYTES
-    assert master.book.status(AskStatus(1, 7)).runs[0].words == words
+    assert len(encode(master.status.runs(AskRuns(1)))) < 2 * PAGE_BYTES
+    assert master.status.run(AskRun(1, 7)).run.words == words
     master.store.close()
 
 
 def test_sessions_are_in_pages(master: Master, monkeypatch: Any) -> None:
-    monkeypatch.setattr("master.observe.status.PAGE_ENTRIES", 3)
+    monkeypatch.setattr("master.observe.paging.PAGE_ENTRIES", 3)
     master.commands = [
         SimpleNamespace(hello=Hello("client", "host", n), since=0.0, address="a") for n in range(8)
     ]
-    status = master.book.status(AskStatus(1))
-    assert ([one.name for one in status.sessions], status.more_sessions) == (
+    first = master.status.sessions(AskSessions(1))
+    assert ([one.name for one in first.sessions], first.more) == (
         ["host/0", "host/1", "host/2"],
         5,
     )
-    page = master.book.sessions(AskSessions(1, status.last_session))
-    rest = master.book.sessions(AskSessions(1, page.last))
+    page = master.status.sessions(AskSessions(1, first.last))
+    rest = master.status.sessions(AskSessions(1, page.last))
     assert [one.name for one in page.sessions + rest.sessions] == [f"host/{n}" for n in range(3, 8)]
     assert (page.over, rest.over) == (False, True)
 

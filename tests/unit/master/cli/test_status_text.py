@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from master.cli.status_text import duration, status_lines
-from queue_manager.wire.messages import Status
+from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 
 
@@ -21,8 +21,12 @@ def run(number: int, words: list[str], **fields: Any) -> RunStatus:
 
 
 def lines(*runs: RunStatus, sessions: Any = (), why: Any = ()) -> list[str]:
-    status = Status(1, "9.9", "here:5", 61.0, list(runs), list(sessions), 0, list(why))
-    return list(status_lines(status))
+    status = Status(1, "9.9", "here:5", 61.0, 0, list(why), 0, 0, 0)
+    return list(
+        status_lines(
+            status, RunList(1, list(runs), 0, True), SessionList(1, list(sessions), 0, True)
+        )
+    )
 
 
 DOCUMENTED = Path(__file__).parents[4] / "docs" / "operations.md"
@@ -55,8 +59,9 @@ def test_the_example_in_the_documents_is_what_is_printed() -> None:
         worker("a953667bd63a/7", "172.18.0.4:46128", 1, 3, 5, 6, 8, 9, tags=["bigmem", "gpu"]),
         SessionStatus("client", "50f8dd334c90/162", 0, 0, 0.0, 0.0, *where),
     ]
-    status = Status(1, "0.1.0", "0.0.0.0:5000", 66.0, runs, sessions, 8, [])
-    assert text.partition("\n```")[0].splitlines() == list(status_lines(status))
+    status = Status(1, "0.1.0", "0.0.0.0:5000", 66.0, 8, [], 2, 2, 3)
+    parts = RunList(1, runs, 0, True), SessionList(1, sessions, 0, True)
+    assert text.partition("\n```")[0].splitlines() == list(status_lines(status, *parts))
 
 
 def test_arguments_are_never_cut() -> None:
@@ -159,5 +164,7 @@ def test_durations_are_short(seconds: float, text: str) -> None:
 
 
 def test_what_is_left_out_is_counted() -> None:
-    status = Status(1, "9.9", "here:5", 61.0, [run(1, [])], [], 0, [], more_runs=65_000)
-    assert list(status_lines(status))[-1] == "       ... and 65,000 more: qm status --all"
+    status = Status(1, "9.9", "here:5", 61.0, 0, [], 0, 0, 0)
+    runs, sessions = RunList(1, [run(1, [])], 0, False, 65_000), SessionList(1, [], 0, True)
+    line = list(status_lines(status, runs, sessions))[-1]
+    assert line == "       ... and 65,000 more: qm status --all"

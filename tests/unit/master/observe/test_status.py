@@ -7,11 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from master.broker.lease import Session
-from master.observe.status import StatusBook
+from master.observe.status import StatusBuilder
 from master.server.dispatch import OurSession
 from master.stock.sessions import StockSession
 from master.turn.steps import HeldSteps
-from queue_manager.wire.messages import AskStatus, Hello
+from queue_manager.wire.messages import AskSessions, Hello
 from queue_manager.wire.records import Running, SessionStatus
 from tests.unit.master.desk import Desk
 
@@ -30,7 +30,7 @@ class Sources:
         turn: Any = SimpleNamespace(
             broker=desk.broker, store=desk.store, trouble="", held=HeldSteps(), wall=desk.wall
         )
-        self._book = StatusBook(turn, self)
+        self._status = StatusBuilder(turn, self)
 
     def workers(self) -> Any:
         return self._workers
@@ -64,7 +64,7 @@ class Sources:
 
     def session(self) -> SessionStatus:
         """The only one."""
-        (found,) = self._book.status(AskStatus(1)).sessions
+        (found,) = self._status.sessions(AskSessions(1)).sessions
         return found
 
 

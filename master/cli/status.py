@@ -1,0 +1,111 @@
+"""The command `status`: asks for the parts of it, and prints them page by page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from itertools import islice
+
+from queue_manager.settings import Settings
+from queue_manager.wire.messages import (
+    AskRun,
+    AskRuns,
+    AskSessions,
+    AskStatus,
+    RunList,
+    RunShown,
+    SessionList,
+    Status,
+)
+from queue_manager.wire.records import RunStatus
+
+from .client import MasterClient, connected
+from .printing import say, write
+from .status_text import foot_lines, head_lines, run_lines, session_lines, status_lines
+
+ENDED_RUNS = 20
+"""So many of the ended runs are shown without `--all`, the newest."""
+
+
+async def show_status(
+    settings: Settings,
+    authkey: bytes,
+    run: int | None = None,
+    *,
+    state: str = "",
+    job: str = "",
+    everything: bool = False,
+) -> int:
+    """Print how the master is, or one run, or the runs of a state or job. Returns the exit code.
+
+    everything: also all ended runs.
+    """
+    async with connected(settings, authkey) as client:
+        status = await client.call_idempotent(AskStatus, Status)
+        if run is not None:
+            write(head_lines(status))
+            write(run_lines([await run_status(client, run)]))
+            write(foot_lines(status))
+        elif state or job:
+            write(head_lines(status))
+            await _show_runs(_pages(client, state, job), None if everything else ENDED_RUNS)
+        elif everything:
+            write(head_lines(status))
+            await _show_runs(_pages(client), None)
+            write([""])
+            await _show_sessions(client)
+            write(foot_lines(status))
+        else:
+            runs = await client.call_idempotent(partial(AskRuns, ended=ENDED_RUNS), RunList)
+            sessions = await client.call_idempotent(AskSessions, SessionList)
+            say(*status_lines(status, runs, sessions))
+    return 0
+
+
+async def run_status(client: MasterClient, run: int) -> RunStatus:
+    """How one run is."""
+    shown = await client.call_idempotent(partial(AskRun, run=run), RunShown)
+    return shown.run
+
+
+async def _pages(client: MasterClient, state: str = "", job: str = "") -> AsyncIterator[RunList]:
+    """The runs of a state and a job, a page in memory at a time. A page may be empty."""
+    after, over = 0, False
+    while not over:
+        ask = partial(AskRuns, after=after, state=state, job=job)
+        page = await client.call_idempotent(ask, RunList)
+        yield page
+        after, over = page.last, page.over or page.last == after
+
+
+async def _show_runs(pages: AsyncIterator[RunList], ended: int | None) -> None:
+    """Print runs. ended: so many ended ones at most; None is all."""
+    titled = False
+    async for page in pages:
+        runs = page.runs if ended is None else list(_cut(page.runs, ended))
+        write(islice(run_lines(runs), 1 if titled else 0, None) if runs or not titled else [])
+        titled = True
+        if ended is None:
+            continue
+        ended -= sum(run.ended_at is not None for run in runs)
+        if len(runs) < len(page.runs) or (not ended and not page.over):
+            write(["       ... and perhaps more: add --all"])
+            return
+
+
+def _cut(runs: Iterable[RunStatus], ended: int) -> Iterable[RunStatus]:
+    """The active runs, and so many ended ones."""
+    for run in runs:
+        if run.ended_at is not None:
+            if not ended:
+                return
+            ended -= 1
+        yield run
+
+
+async def _show_sessions(client: MasterClient) -> None:
+    after, over = 0, False
+    while not over:
+        page = await client.call_idempotent(partial(AskSessions, after=after), SessionList)
+        write(session_lines(page.sessions))
+        after, over = page.last, page.over or not page.sessions

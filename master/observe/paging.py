@@ -1,0 +1,42 @@
+"""Pages of what is told: so much of a long list as fits into one answer."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from queue_manager.wire.messages import encode
+
+PAGE_ENTRIES = 500
+PAGE_BYTES = 1024 * 1024
+"""The most that is told at a time: a frame holds 8 MiB."""
+
+T = TypeVar("T")
+
+
+class Page(Generic[T]):
+    """What fits into one answer, measured as it travels.
+
+    told: the entries. last: the place of the last one that was looked at. more: how many are behind
+    that.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.told: list[T] = []
+        self.last = after
+        self.more = 0
+        self._bytes = 0
+
+    def add(self, entry: T, place: int) -> bool:
+        """Take an entry, at that place, while there is room. One always fits."""
+        size_bytes = len(encode(entry))
+        full = self._bytes + size_bytes > PAGE_BYTES or len(self.told) >= PAGE_ENTRIES
+        if self.told and full:
+            return False
+        self.told.append(entry)
+        self._bytes += size_bytes
+        self.last = place
+        return True
+
+    def skip(self, place: int) -> None:
+        """Pass over the entry at that place."""
+        self.last = place
