@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 BRIEF = os.environ.get("BENCH_BRIEF", "") == "1"
-"""Read when the bench starts, before any benchmark makes its sizes of it."""
+"""Whether this is a brief look. Read once, before any benchmark computes its sizes."""
 
 
 def sized(full: T, brief: T) -> T:

@@ -28,7 +28,7 @@ _LIMIT_S = 300.0
 
 
 def measure() -> list[Figure]:
-    """Rounds of all three, in turn; then one worker and two, each with half a processor.
+    """Measure all three in turn, then one worker and two, each with half a processor.
 
     Raises RuntimeError where there is no engine for the web server.
     """

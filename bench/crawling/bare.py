@@ -32,7 +32,7 @@ class Bare:
         self.pages = self.images = 0
 
     async def run(self) -> None:
-        """Until there is nothing more to ask for."""
+        """Crawl until there is nothing more to ask for."""
         connector = aiohttp.TCPConnector(limit=0)
         jar = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:

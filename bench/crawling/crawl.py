@@ -20,7 +20,7 @@ class Crawl:
     parts_s: list[float] = field(default_factory=list)
 
     def lasting(self, s: float) -> Crawl:
-        """The same with another time."""
+        """The same crawl with another time."""
         return dataclasses.replace(self, s=s)
 
     @property
@@ -35,7 +35,7 @@ class Crawl:
 
     @property
     def parts_ms(self) -> list[float]:
-        """The same by process."""
+        """CPU time of a page or an image by process, in ms."""
         return [self._each_ms(part) for part in self.parts_s]
 
     def _each_ms(self, cpu_s: float) -> float:

@@ -43,7 +43,7 @@ class Site:
     address: str
 
     def requests(self, since: float) -> list[Request]:
-        """Those that began since then. The log is a second late."""
+        """The requests that began since then. The log is a second late."""
         time.sleep(FLUSH_S)
         return requests_in(docker("exec", self.container, "cat", LOG), since)
 

@@ -62,15 +62,15 @@ class Backlog:
         asyncio.run(self._fill(waiting))
 
     def hold(self, waiting: int, warm_up: int, count: int) -> float:
-        """With a worker there: collect, and submit as much anew; tasks per second of `count`."""
+        """With a worker there: collect, and submit as much again. Returns tasks per second."""
         return asyncio.run(self._hold(waiting, warm_up, count))
 
     def catch_up(self) -> None:
-        """Collect what was done since, so that the next `hold` begins with what is new."""
+        """Collect what is done, so that the next `hold` begins with new tasks."""
         asyncio.run(self._catch_up())
 
     def status(self) -> RunStatus:
-        """How the run is."""
+        """The status of the run."""
         return asyncio.run(run_status(self._port, self.run))
 
     def watch_rate(self, warm_up_s: float, measure_s: float) -> float:
@@ -137,7 +137,7 @@ class Backlog:
                 await asyncio.sleep(_LOOK_S)
 
     def _submit(self, link: Link, tasks: int) -> None:
-        """Send so many, in blocks; the last one may be short."""
+        """Send so many tasks in blocks. The last block may be short."""
         blocks = []
         for first in range(self._submitted, self._submitted + tasks, self._block):
             count = min(self._block, self._submitted + tasks - first)

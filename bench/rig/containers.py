@@ -10,7 +10,7 @@ _LIMIT_S = 600.0
 
 
 def docker(*words: str) -> str:
-    """A command of Docker's; what it says. Raises CalledProcessError; why is on stderr."""
+    """Run a command of Docker's. Returns its output. Raises CalledProcessError."""
     done = subprocess.run(
         ["docker", *words], check=True, stdout=subprocess.PIPE, text=True, timeout=_LIMIT_S
     )

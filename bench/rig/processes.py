@@ -29,7 +29,7 @@ AUTHKEY = b"benchmark"
 DEADLINE_S = 120.0
 
 tls_mode: Mode = "off"
-"""Of every process that is measured, and of the clients in this one."""
+"""The mode of every process that is measured, and of the clients in this process."""
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _STOP_S = 15.0
@@ -38,7 +38,7 @@ _LOG_CHARACTERS = 4_000
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Poll until it holds. Raises TimeoutError with `what` after the deadline."""
+    """Poll until a condition holds. Raises TimeoutError with `what` after the deadline."""
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
@@ -80,7 +80,7 @@ class Process:
         return self.process.pid
 
     def wait_line(self, pattern: str) -> re.Match[str]:
-        """Wait for a line in the log; how long it took since the start is `start_s`."""
+        """Wait for a line in the log. `start_s` is then the time since the start, in seconds."""
         found: list[re.Match[str]] = []
 
         def look() -> bool:
@@ -98,7 +98,7 @@ class Process:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """SIGTERM, then SIGKILL; after an error, what it had to say."""
+        """End the process by SIGTERM, else by SIGKILL. Print its log after an error."""
         if kind is not None:
             print(f"{self.log.name}:\n{self.log.read_text()[-_LOG_CHARACTERS:]}", file=sys.stderr)
         self.process.send_signal(signal.SIGTERM)
@@ -110,7 +110,7 @@ class Process:
 
 
 def environment_of(more: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without any setting of Quartermaster's that happens to be there."""
+    """Our environment without the settings of Quartermaster that are in it, and `more`."""
     ours = ("QUEUE_", "JOB", "MASTER_", "WORKER_", "HEALTH_FILE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     environment |= {"QUEUE_AUTHKEY": AUTHKEY.decode(), "QUEUE_TLS": tls_mode, **more}

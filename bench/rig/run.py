@@ -1,4 +1,4 @@
-"""One measured run of the job `squares`: asked for over the wire, its report awaited."""
+"""One measured run of the job `squares`, which a client asks for over the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions of ours with the master under measurement, for what no command of `qm` does."""
+"""Our own sessions with the master under measurement, for what no command of `qm` does."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def start_run(port: int, words: list[str]) -> int:
 
 
 async def run_status(port: int, run: int) -> RunStatus:
-    """How one run is."""
+    """The status of one run."""
     async with client(port) as link:
         return (await link.request(lambda seq: AskRun(seq, run), RunShown)).run
 
@@ -94,7 +94,7 @@ def squared(lease: Lease) -> Done:
 
 @functools.lru_cache(maxsize=64)
 def _payloads(body: bytes) -> list[Any]:
-    """Decoded once a process, not once a lease: a load generator must not be the limit."""
+    """Decode payloads once a process, not once a lease: the load must not be the limit."""
     return codec.decode_batch(body)
 
 
@@ -128,7 +128,7 @@ class _WorkerSession:
                 return found
 
     async def answered(self) -> None:
-        """Until what was reported last is on disk."""
+        """Wait until the last report is on disk."""
         async with asyncio.timeout(LEASE_S):
             while (await self._came.get()).seq != self._seq:
                 pass

@@ -40,18 +40,18 @@ class Stored:
         self.backlog = Backlog(self.folder, self.port, **kind)
 
     def memory(self, where: str) -> list[Figure]:
-        """Of the master, now and at its peak."""
+        """The memory of the master, now and at its peak."""
         return _memory(where, [self._mb("VmRSS")], [self._mb("VmHWM")])
 
     def fill(self, where: str, waiting: int) -> list[Figure]:
-        """Let so many wait; how fast that was, and what it takes of the master's memory."""
+        """Let so many tasks wait. Tells how fast that was, and what memory the master took."""
         began = time.monotonic()
         self.backlog.fill(waiting)
         rate = waiting / (time.monotonic() - began)
         return [Figure(f"{where}: submitted", "tasks/s", (rate,)), *self.memory(where)]
 
     def work_off(self, left: int) -> None:
-        """Do all that waits here, and submit so many anew."""
+        """Do here all tasks that wait, and submit as many again."""
         asyncio.run(session.work_off(self.port, self._worker, self.backlog.status().waiting))
         self.backlog.catch_up()
         self.backlog.fill(left)

@@ -25,14 +25,14 @@ result_queue: queue.Queue[int] = queue.Queue()
 
 
 class QueueManager(BaseManager):
-    """Its side of a worker."""
+    """The worker's side of the tutorial's manager."""
 
     get_task_queue: Any
     get_result_queue: Any
 
 
 class ServingManager(QueueManager):
-    """Its side of the master."""
+    """The master's side of the tutorial's manager."""
 
 
 ServingManager.register("get_task_queue", callable=lambda: task_queue)
@@ -50,7 +50,7 @@ def started() -> ServingManager:
 
 
 def port_of(manager: BaseManager) -> int:
-    """The port that it serves on."""
+    """The port on which a manager serves."""
     address: Any = manager.address
     return int(address[1])
 
@@ -63,7 +63,7 @@ def connected(port: int, authkey: bytes = AUTHKEY) -> QueueManager:
 
 
 def master(count: int) -> float:
-    """Put every task, then get every result; tasks per second."""
+    """Put every task, then get every result. Returns tasks per second."""
     manager = started()
     command = [sys.executable, "-m", "bench.rig.tutorial", "worker", str(port_of(manager))]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(WORKERS)]
@@ -95,7 +95,7 @@ def worker(port: int) -> None:
 
 
 def serve() -> None:
-    """Serve for as long as somebody holds our standard input."""
+    """Serve until standard input ends."""
     manager = started()
     print(port_of(manager), flush=True)
     sys.stdin.read()

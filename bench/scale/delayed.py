@@ -13,7 +13,7 @@ DELAY_S = 3600.0
 
 
 def measure() -> list[Figure]:
-    """Submitted, and started again on what is on disk."""
+    """Measure submitting, and a start on what is on disk."""
     where = f"{TASKS:,} delayed"
     with ExitStack() as stack:
         stored = Stored(stack, delay_s=DELAY_S)

@@ -46,7 +46,7 @@ def _done(few: Stored, many: Stored) -> list[Figure]:
 
 
 def _singles(singles: Stored) -> list[Figure]:
-    """Follow-ups and puts of stock clients come like this."""
+    """Blocks of one task, as follow-ups and puts of stock clients make them."""
     where = f"{MANY:,} blocks of one waiting"
     found = [*singles.fill(where, MANY), *singles.starts(where)]
     with processes.worker(singles.folder, singles.port):

@@ -104,7 +104,7 @@ async def _asked(port: int) -> float:
 
 
 async def _probe(port: int, run: int, until: Callable[[RunStatus], bool]) -> float:
-    """The longest that a small answer takes, in seconds, until it says so."""
+    """The longest wait for a small answer, in seconds, until the caller ends it."""
     longest_s = 0.0
     async with client(port) as link:
         while True:

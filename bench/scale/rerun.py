@@ -20,7 +20,7 @@ _GIVE_UP_S = 40.0
 
 
 def measure() -> list[Figure]:
-    """Half of the slots are idle: what is timed is the way back and out again."""
+    """Measure with half of the slots idle: only the way back and out again takes time."""
     with ExitStack() as stack:
         folder = stack.enter_context(processes.scratch())
         _, port = stack.enter_context(processes.master(folder))
@@ -51,7 +51,7 @@ class _Crew:
         processes.wait_until(lambda: len(self._latest()) == TASKS, "the first start of all")
 
     def end_one(self, how: signal.Signals) -> list[float]:
-        """Kill or freeze the worker with most tasks; seconds until each has started elsewhere."""
+        """Kill or freeze the busiest worker. Returns seconds until each task runs elsewhere."""
         before = self._latest()
         where = [worker for worker, _ in before.values()]
         victim = max(set(where), key=where.count)

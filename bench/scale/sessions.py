@@ -30,7 +30,7 @@ class _Round:
 
 
 def measure() -> list[Figure]:
-    """Rounds of tutorial and sessions, in turn."""
+    """Measure the tutorial and the sessions in turn."""
     rounds = [_round() for _ in range(ROUNDS)]
     stock = Figure("tutorial, two workers", "tasks/s", tuple(r.stock for r in rounds))
     rate = Figure(f"{SESSIONS:,} sessions, durable", "tasks/s", tuple(r.rate for r in rounds))

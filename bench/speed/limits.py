@@ -1,4 +1,4 @@
-"""Runs with a limit of one task at a time in each of many groups: no bound, to be known."""
+"""Runs with a limit of one task at a time in each of many groups. They have no bound."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = sized(((1_000, 100, 1), (100_000, 10, 10)), ((100, 10, 1), (1_000, 10, 1
 
 
 def measure() -> list[Figure]:
-    """One run after the other."""
+    """Measure one run after the other."""
     return [figure for kind in KINDS for figure in _measure(*kind)]
 
 

@@ -26,7 +26,7 @@ class _Listed:
 
 
 def measure() -> list[Figure]:
-    """A run of a tenth first: whatever memory a listing needs anyhow is taken then."""
+    """Measure after a run of a tenth, which takes the memory that any listing needs."""
     with processes.scratch() as folder, processes.master(folder) as (master, port):
         with processes.worker(folder, port):
             runs = [run.measure(port, count, folder).run for count in (FEW, MANY)]

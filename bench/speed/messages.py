@@ -20,7 +20,7 @@ Put = Callable[[bytes], object]
 
 
 def measure() -> list[Figure]:
-    """Puts of both sizes from each kind of client, in turn."""
+    """Measure puts of both sizes from each kind of client, in turn."""
     with (
         processes.scratch() as folder,
         processes.master(folder) as (_, port),
