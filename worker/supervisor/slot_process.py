@@ -26,9 +26,8 @@ from queue_manager.ranges import Ranges
 from ..ipc.pipe import BROKEN, Cancel, Give, Report
 from ..ipc.shared_page import ERR, OUT, SharedPage
 from ..processes.death import has_ended, watch
-from ..processes.guardian import Process, below, kill, kill_below
-from ..processes.hunter import hunter
 from ..processes.orphans import MARK
+from ..processes.tree import ProcessTree
 from .lease import OpenLease
 from .output import OutputTail, Relays, Stream
 from .slot_load import SlotLoad
@@ -90,8 +89,6 @@ class SlotProcess:
         self.stopped_s = 0.0
         self._state = State.WORKING
         self._broken_by = ""
-        self._below: list[Process] = []  # only the hunter uses this and the next one
-        self._reapable = False
         self.page = SharedPage.create()
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
@@ -104,6 +101,7 @@ class SlotProcess:
             raise
         finally:
             theirs.close()
+        self._tree = ProcessTree(self._process.pid)
         self._pipe = SlotPipe(ours, partial(on_report, self), self._pipe_closed, self._break)
         self._tail = OutputTail()
         self._streams = [
@@ -209,50 +207,29 @@ class SlotProcess:
         self._loop.call_later(GRACE_S, self.kill)
 
     def terminate(self, kill_reason: KillReason) -> None:
-        """SIGTERM, after 2 s SIGKILL, for the process and its children. reason: why."""
+        """SIGTERM, after 2 s SIGKILL, for the process and its children."""
         self.kill_reason = self.kill_reason or kill_reason
-        hunter.do(self._ask)
+        self._tree.terminate()
         self._loop.call_later(GRACE_S, self.kill)
 
     def kill(self) -> None:
-        """SIGKILL, soon, for the process and all that is below it, in any process group."""
-        hunter.do(self._hunt_down)
-
-    def _ask(self) -> None:
-        if not self._reapable:
-            # What is in another process group is killed when the slot has ended.
-            self._below += below(self.pid)
-            self._signal(signal.SIGTERM)
-
-    def _hunt_down(self) -> None:
-        if not self._reapable:
-            kill_below(self.pid)
-            self._signal(signal.SIGKILL)
-            kill(self._below)
-            self._below.clear()
-
-    def _last_hunt(self) -> None:
-        """The process has ended: kill the children that it left, then let its number go."""
-        self._hunt_down()
-        self._reapable = True
-        with contextlib.suppress(RuntimeError):  # the loop has ended before the slot
-            self._loop.call_soon_threadsafe(self._ended)
-
-    def _signal(self, number: int) -> None:
-        if not self._reapable:  # so the number still means this group
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+        """SIGKILL, soon, for the process and all that is below it."""
+        self._tree.kill()
 
     def _watch(self) -> None:
         """Have the loop notice its end. Without room for a descriptor the slot is given up."""
         try:
-            watch(self.pid, lambda: hunter.do(self._last_hunt))
+            watch(self.pid, lambda: self._tree.kill_rest(self._tell_of_end))
         except OSError:
-            self._hunt_down()
-            self._reapable = True
+            self._tree.kill_now()
             self._on_end = _nobody
             self._ended()
             raise
+
+    def _tell_of_end(self) -> None:
+        """In another thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended before the slot
+            self._loop.call_soon_threadsafe(self._ended)
 
     def _ended(self) -> None:
         self._state = State.LEFT if self.leaving else State.DIED

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from worker.processes import orphans
+from worker.processes import orphans, tree
 from worker.processes.guardian import Process
 from worker.processes.hunter import Hunter
-from worker.supervisor import slot_process
 
 
 def test_what_it_is_told_is_done_in_that_order_and_an_error_ends_nothing() -> None:
@@ -43,7 +42,7 @@ def test_the_supervisor_goes_on_while_a_slot_s_processes_are_killed(
 ) -> None:
     """However long that takes; the task is charged when it is done."""
     may, hunts = threading.Event(), threading.Event()
-    kill_below = slot_process.kill_below
+    kill_below = tree.kill_below
 
     def slowly(pid: int) -> None:
         hunts.set()
@@ -59,7 +58,7 @@ def test_the_supervisor_goes_on_while_a_slot_s_processes_are_killed(
         bad = jobs.lease([0], timeout_s=0.1)
         rig.give(bad)
         await rig.until((tmp_path / "on").exists)
-        monkeypatch.setattr(slot_process, "kill_below", slowly)
+        monkeypatch.setattr(tree, "kill_below", slowly)
         await rig.until(hunts.is_set)
         for number in (1, 2, 3):
             lease = jobs.lease([number])

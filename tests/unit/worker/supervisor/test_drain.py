@@ -85,7 +85,7 @@ def test_a_drain_ends_in_time_though_a_slot_cannot_be_killed(
         rig.give(jobs.lease([0]))
         await rig.until(flag.exists)
         pids.extend(rig.pids)
-        monkeypatch.setattr("worker.supervisor.slot_process.SlotProcess._signal", lambda *_: None)
+        monkeypatch.setattr("worker.processes.tree.ProcessTree._signal", lambda *_: None)
         began = time.monotonic()
         rig.supervisor.drain()
         await rig.until(lambda: rig.supervisor._done.is_set())
