@@ -228,7 +228,7 @@ class Changes:
     ended: set[int] = field(default_factory=set)
 
     @property
-    def urgent(self) -> bool:
+    def must_commit(self) -> bool:
         """Whether somebody waits for it."""
         return bool(
             self.blocks

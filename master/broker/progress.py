@@ -20,6 +20,7 @@ class Progress:
         self._journal = journal
         self._collected: dict[int, Run] = {}
         self._delivered: Callable[[], Delivered] | None = None
+        self._delivering: Callable[[], Delivered] | None = None
         self.left: set[str] = set()
 
     def collected(self, run: Run, cursor: CollectCursor, errors: int) -> None:
@@ -63,13 +64,18 @@ class Progress:
         for run in self._collected.values():
             if run.id not in changes.forgotten:
                 self._journal.record_run(run)
+        self._delivering = self._delivered
         changes.delivered = self._delivered() if self._delivered is not None else None
         changes.workers.update(dict.fromkeys(self.left, False))
 
     def written(self, changes: Changes) -> None:
-        """Forget what is on disk with these changes."""
-        for run in (*changes.runs, *changes.forgotten):
-            self._collected.pop(run, None)
-        if changes.delivered is not None:
+        """Forget what is on disk with these changes. What was noted since `add` stays."""
+        for number in changes.forgotten:
+            self._collected.pop(number, None)
+        for number, record in changes.runs.items():
+            run = self._collected.get(number)
+            if run is not None and run.record() == record:
+                del self._collected[number]
+        if self._delivered is self._delivering:
             self._delivered = None
         self.left.difference_update(changes.workers)

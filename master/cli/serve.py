@@ -21,7 +21,7 @@ from ..jobs.versions import without_seed
 from ..observe.run_line import ended_line
 from ..processes.runners import uncollected
 from ..server.service import Service
-from ..turn.answers import told
+from ..turn.answer import log_failure
 from .plain_json import shown
 
 log = logging.getLogger("quartermaster.master")
@@ -38,7 +38,7 @@ async def serve(settings: Settings, authkey: bytes) -> int:
     service.runners.on_finished.append(lambda run: _close(run, settings))
     service.start()
     seeding = asyncio.create_task(_seed(service))
-    seeding.add_done_callback(told)
+    seeding.add_done_callback(log_failure)
     await stop.wait()
     seeding.cancel()
     await service.stop()

@@ -26,8 +26,9 @@ from queue_manager.wire.records import Feeder, RunOptions
 from ..broker.run import Run
 from ..changes import QUEUE_RUN
 from ..processes.gate import Gate
-from ..turn.answers import told
-from ..turn.turn import Answer, Step, Turn
+from ..turn.answer import log_failure
+from ..turn.steps import Publish
+from ..turn.turn import Turn
 from .check import check_job
 
 log = logging.getLogger("quartermaster.master")
@@ -82,7 +83,7 @@ class Versions:
 
     # --- when somebody asks for it ---
 
-    async def first(
+    async def check_for_submit(
         self, job: str, words: list[str], feeder: Feeder = "runner"
     ) -> tuple[str, RunOptions]:
         """The version and the options of a job that a run is asked of.
@@ -98,7 +99,7 @@ class Versions:
         self._start(job)
         return version, _fed_by(feeder, options)
 
-    async def renew(self, run: Run) -> None:
+    async def recheck(self, run: Run) -> None:
         """Look at the job of a run that is to be retried; the change is on disk when it returns.
 
         Raises a QueueError with one line when the file can't be used.
@@ -112,7 +113,7 @@ class Versions:
 
     # --- when nobody asks ---
 
-    def complained(self, job: str) -> None:
+    def worker_mismatch(self, job: str) -> None:
         """A worker has another version of a job: look at once, it may be the newer one."""
         self._start_after(job, COMPLAINT_S, time.monotonic())
 
@@ -137,12 +138,12 @@ class Versions:
             self._start(job)
 
     def _start(self, job: str) -> None:
-        task = asyncio.get_running_loop().create_task(self.look(job))
+        task = asyncio.get_running_loop().create_task(self.poll(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(told)
+        task.add_done_callback(log_failure)
 
-    async def look(self, job: str) -> None:
+    async def poll(self, job: str) -> None:
         """Compare a job's file with what its active runs have; take what is new."""
         async with self._locks.setdefault(job, asyncio.Lock()):
             try:
@@ -179,34 +180,24 @@ class Versions:
         self, job: str, version: str, options: RunOptions | None, runs: list[Run]
     ) -> None:
         """Stage the new version of runs; returns when it is on disk."""
-        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def stage(now: float, wall: float) -> Answer:
+        def stage(now: float, wall: float) -> Publish:
             present = [r for r in runs if self._turn.broker.recall(r.id) is r]
             before = [(run, run.version) for run in present]
             for run in present:
                 ours = _options_of(run, options)
                 if (run.version, run.options) != (version, ours):
                     self._turn.broker.set_code(run, version, ours)
-            return partial(self._taken, job, version, before, taken)
+            return partial(self._taken, job, version, before)
 
-        def refuse(error: str) -> None:
-            if not taken.done():
-                taken.set_exception(RefusedError(error))
+        await self._turn.carry_out(stage)
 
-        self._turn.post(Step(stage, refuse))
-        await taken
-
-    def _taken(
-        self, job: str, version: str, before: list[tuple[Run, str]], taken: asyncio.Future[None]
-    ) -> None:
+    def _taken(self, job: str, version: str, before: list[tuple[Run, str]]) -> None:
         changed = [(run, old) for run, old in before if old != version]
         for run, old in changed:
             if old and run.id != QUEUE_RUN:
                 what = f"{old[:8]} -> {version[:8]}"
                 log.info("run %d (%s): its code has changed (%s)", run.id, job, what)
-        if not taken.done():
-            taken.set_result(None)
         if changed:
             for listener in self.on_changed:
                 listener(job, [run for run, _ in changed])

@@ -24,7 +24,7 @@ from ..turn.turn import Turn
 from .failures import cannot
 
 if TYPE_CHECKING:
-    from ..server.workers import WorkerSession
+    from ..server.worker_session import WorkerSession
     from ..stock import StockSession
 
 log = logging.getLogger("quartermaster.master")

@@ -13,7 +13,7 @@ from .diagnosis import stock_note
 
 if TYPE_CHECKING:  # the server's rooms are above this one
     from ..server.dispatch import OurSession
-    from ..server.workers import WorkerSession
+    from ..server.worker_session import WorkerSession
     from ..stock import StockSession
 
 

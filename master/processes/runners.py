@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from queue_manager.authkey import without_key
 
 from ..broker.run import Run
-from ..turn.answers import told
+from ..turn.answer import log_failure
 from .gate import Gate
 from .runner import STOP_S, Runner, RunnerState, how_it_ended, signal_group
 
@@ -78,7 +78,7 @@ class Runners:
         task = asyncio.get_running_loop().create_task(self._keep(runner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(told)
+        task.add_done_callback(log_failure)
 
     def lives(self, run: Run) -> bool:
         """Whether a runner still has to do with a run."""

@@ -1,4 +1,7 @@
-"""New tasks: those whose key the run has, or above a quota, are dropped, payloads unopened."""
+"""New tasks: those whose key the run has are dropped, and those above a quota.
+
+Payloads stay unopened. What a run has already is read in the first step of the turn.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,16 @@ from queue_manager.wire.records import BLOCK_TASKS, NewBlock
 
 from ..broker.run import Run
 from ..changes import QuotaCounts
+from ..reads import ReadRequest
 from ..turn.turn import Turn
 
 
 @dataclass(slots=True)
-class Fresh:
+class Admitted:
     """What is new of some blocks.
 
-    quotas: how those that the blocks name stand with them, by name. passed: tasks without a key
-    that were dropped.
+    quotas: how the quotas that the blocks name stand with these tasks, by name. passed: how many
+    tasks without a key were dropped.
     """
 
     blocks: list[NewBlock] = field(default_factory=list)
@@ -31,62 +35,77 @@ class Fresh:
     passed: int = 0
 
 
-class FollowUps:
+class Admission:
     """Stages new blocks of a run, from `tasks()` or behind a result."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
 
-    def fresh(self, run: Run, blocks: list[NewBlock]) -> Fresh:
-        """What is new of these blocks, which were looked at before; nothing is staged yet."""
+    @staticmethod
+    def needs(request: ReadRequest, run: int, blocks: list[NewBlock]) -> None:
+        """Ask for what must be known of a run before blocks of it are admitted."""
+        for block in blocks:
+            request.add_task_keys(run, block.keys or ())
+            if block.quota is not None:
+                request.quotas.add((run, block.quota.name))
+
+    def admit(self, run: Run, blocks: list[NewBlock]) -> Admitted:
+        """What is new of these blocks, which were looked at before; nothing is staged yet.
+
+        Raises StoreError when what `needs` asks for can't be read.
+        """
         taken = self._taken(run, [key for block in blocks for key in block.keys or ()])
-        fresh = Fresh()
+        admitted = Admitted()
         for block in blocks:
             if block.quota is not None:
-                block = self._within_quota(run, block, taken, fresh)
+                block = self._within_quota(run, block, taken, admitted)
             elif block.keys is not None:
                 block = _only(block, _new(block.keys, taken, block.count)[0])
             if block.count:
-                fresh.blocks.append(block)
-        return fresh
+                admitted.blocks.append(block)
+        return admitted
 
-    def stage(self, run: Run, fresh: Fresh, now: float, wall: float, *, from_tasks: bool) -> int:
-        """Stage what `fresh` gave in the same step; returns how many tasks that is."""
+    def stage(
+        self, run: Run, admitted: Admitted, now: float, wall: float, *, from_tasks: bool
+    ) -> int:
+        """Stage what `admit` gave in the same step; returns how many tasks that is."""
         broker = self._turn.broker
-        for block in fresh.blocks:
+        for block in admitted.blocks:
             broker.submit(run, block, now, wall, from_tasks)
-        if fresh.quotas:
-            broker.count_quotas(run, fresh.quotas, fresh.passed if from_tasks else 0)
-        return sum(block.count for block in fresh.blocks)
+        if admitted.quotas:
+            broker.count_quotas(run, admitted.quotas, admitted.passed if from_tasks else 0)
+        return sum(block.count for block in admitted.blocks)
 
-    def _within_quota(self, run: Run, block: NewBlock, taken: set[str], fresh: Fresh) -> NewBlock:
+    def _within_quota(
+        self, run: Run, block: NewBlock, taken: set[str], admitted: Admitted
+    ) -> NewBlock:
         """What is left of a block whose tasks name a quota."""
         quota = block.quota
         assert quota is not None
-        counts = fresh.quotas.get(quota.name) or self._counts(run, quota.name)
+        counts = admitted.quotas.get(quota.name) or self._counts(run, quota.name)
         room = max(0, quota.most - counts.accepted)
         if block.keys is not None:
             kept, dropped = _new(block.keys, taken, room)
         else:
             kept = list(range(min(block.count, room)))
             dropped = block.count - len(kept)
-            fresh.passed += dropped
+            admitted.passed += dropped
         if kept or dropped:
             accepted, above = counts.accepted + len(kept), counts.dropped + dropped
-            fresh.quotas[quota.name] = QuotaCounts(accepted, above)
+            admitted.quotas[quota.name] = QuotaCounts(accepted, above)
         return _only(block, kept)
 
     def _counts(self, run: Run, name: str) -> QuotaCounts:
         """As staged, else as on disk."""
         staged = self._turn.broker.changes.quotas.get((run.id, name))
-        return self._turn.store.quota(run.id, name) if staged is None else staged
+        return self._turn.known.quota(run.id, name) if staged is None else staged
 
     def _taken(self, run: Run, keys: list[str]) -> set[str]:
-        """Those on disk, and those staged for it. All at once: they are looked up in order."""
+        """The keys that the run has on disk, and those that are staged for it."""
         if not keys:
             return set()
         staged = self._turn.broker.changes.keys.get(run.id, set())
-        return self._turn.store.taken_keys(run.id, keys) | staged.intersection(keys)
+        return self._turn.known.taken_keys(run.id).union(staged.intersection(keys))
 
 
 def _new(keys: list[str], taken: set[str], room: int) -> tuple[list[int], int]:

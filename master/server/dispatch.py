@@ -1,4 +1,4 @@
-"""Our own sessions on the wire: who says hello, and which room each of its messages belongs to."""
+"""Our own sessions on the wire: who says hello, and which handler each of its messages has."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ from queue_manager.wire.messages import (
     encode,
 )
 
-from ..turn.answers import refuse
+from ..turn.answer import PeerReply
 from .validation import check_names
-from .workers import Workers, WorkerSession
+from .worker_session import WorkerSession
+from .workers import Workers
 
 log = logging.getLogger("quartermaster.master")
 
-Rooms = Mapping[type, Callable[[Peer, Any], None]]
-"""Who answers which message of a session that has said hello."""
+Handlers = Mapping[type, Callable[[PeerReply, Any], None]]
+"""Who answers which message of a session that has said hello.
+
+A handler sends the reply, has a turn or a task send it, or raises a QueueError.
+"""
 
 
 @dataclass(slots=True)
@@ -44,7 +48,7 @@ class ExchangeFace:
     """The registered object behind our own frames.
 
     Args:
-        rooms: who answers what, beside hello and what only workers say.
+        handlers: who answers what, beside hello and what only workers say.
         on_closed: told of each session that has ended.
     """
 
@@ -54,13 +58,13 @@ class ExchangeFace:
         self,
         workers: Workers,
         next_id: Callable[[], int],
-        rooms: Rooms,
+        handlers: Handlers,
         on_closed: Callable[[Peer], None],
         max_bytes: int,
     ) -> None:
         self._workers = workers
         self._next_id = next_id
-        self._rooms = rooms
+        self._handlers = handlers
         self._on_closed = on_closed
         self._max_bytes = max_bytes
         self.others: dict[Peer, OurSession] = {}
@@ -73,15 +77,18 @@ class ExchangeFace:
 
     def frame(self, peer: Peer, body: bytes) -> None:
         """One message of a session of ours."""
+        reply = PeerReply(peer, 0)
         try:
             message = decode_request(body)
-            self._dispatch(peer, message)
+            reply.seq = getattr(message, "seq", 0)
+            self._dispatch(reply, message)
         except ProtocolError as error:
             log.warning("%s: closed: %s", peer.name, error)
-            refuse(peer, 0, f"closed: {error}")  # the last words; whoever asked reads them
+            reply.seq = 0  # it is of the session; whoever asked reads it
+            reply.refuse(f"closed: {error}")
             peer.close()
         except QueueError as error:
-            refuse(peer, getattr(message, "seq", 0), str(error))
+            reply.refuse(str(error))
 
     def ended(self, peer: Peer, reset: bool) -> None:
         """The connection is gone."""
@@ -90,7 +97,8 @@ class ExchangeFace:
             self._workers.closed(peer.session)
         self._on_closed(peer)
 
-    def _dispatch(self, peer: Peer, message: Request) -> None:
+    def _dispatch(self, reply: PeerReply, message: Request) -> None:
+        peer = reply.peer
         if isinstance(message, Hello):
             self._hello(peer, message)
         elif peer.session is None:
@@ -100,7 +108,7 @@ class ExchangeFace:
                 raise ProtocolError("only a worker takes and reports")
             self._workers.message(peer.session, message)
         else:
-            self._rooms[type(message)](peer, message)
+            self._handlers[type(message)](reply, message)
 
     def _hello(self, peer: Peer, hello: Hello) -> None:
         if peer.session is not None:

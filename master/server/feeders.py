@@ -46,7 +46,7 @@ class Feeders:
         for run in self._runs.pop(peer, ()):
             del self._peers[run]
 
-    def turned(self, changes: Changes, now: float) -> None:
+    def after_commit(self, changes: Changes, now: float) -> None:
         """Forget the runs that this turn has ended or removed."""
         for run in changes.ended | changes.forgotten:
             self._leave(run)

@@ -16,9 +16,10 @@ from queue_manager.wire.records import BLOCK_TASKS, NOBODY_COLLECTS, UNTIL_END, 
 
 from ..broker.run import Run
 from ..changes import Changes, CollectCursor
-from ..turn.answers import refuse, send
+from ..turn.answer import PeerReply
 from ..turn.run_lookup import find_run
-from ..turn.turn import Answer, Step, Turn
+from ..turn.steps import Publish, Step
+from ..turn.turn import Turn
 
 PAGE_BYTES = 1024 * 1024
 PAGES_S = 0.02
@@ -34,8 +35,7 @@ _ERRORS = 2**31
 class _Waiting:
     """A runner that waits for the outcomes behind a sequence number."""
 
-    peer: Peer
-    seq: int
+    reply: PeerReply
     run: Run
     after: int
 
@@ -52,17 +52,17 @@ class Pages:
         self._waiting: dict[int, list[_Waiting]] = {}
         self.idle: dict[int, int] = {}
 
-    def collect(self, peer: Peer, message: Collect) -> None:
+    def collect(self, reply: PeerReply, message: Collect) -> None:
         """A runner asks for outcomes; the answer waits until there are some."""
         run = find_run(self._turn, message.run)
         waiting = self._waiting.setdefault(run.id, [])
-        if sum(one.peer is peer for one in waiting) >= _ASKED_AT_ONCE:
+        if sum(one.reply.peer is reply.peer for one in waiting) >= _ASKED_AT_ONCE:
             raise RefusedError(f"{_ASKED_AT_ONCE} pages of run {run.id} are asked for already")
-        waiting.append(_Waiting(peer, message.seq, run, message.after))
+        waiting.append(_Waiting(reply, run, message.after))
         self._note_idle(run)
         self._turn.wake()
 
-    def collected(self, peer: Peer, message: Collected) -> None:
+    def collected(self, reply: PeerReply, message: Collected) -> None:
         """A runner's `collect()` has come so far."""
         run = find_run(self._turn, message.run)
         cursor = CollectCursor.at(message.collected, min(max(message.into, 0), BLOCK_TASKS))
@@ -70,15 +70,15 @@ class Pages:
         self._note_idle(run)
         self._turn.wake()
 
-    def finished(self, peer: Peer, message: Finished) -> None:
+    def finished(self, reply: PeerReply, message: Finished) -> None:
         """A runner has done all that an ended run needs of it; the answer says: on disk."""
         run = find_run(self._turn, message.run)
 
-        def stage(now: float, wall: float) -> Answer:
+        def stage(now: float, wall: float) -> Publish:
             self._turn.broker.finished(run, message.ended_at, wall)
-            return partial(send, peer, Accepted(message.seq, 0))
+            return partial(Accepted, message.seq, 0)
 
-        step = Step(stage, partial(refuse, peer, message.seq), waits=True, of=peer)
+        step = Step(stage, reply, retry_on_store_error=True, of=reply.peer)
         self._turn.post(step)
 
     def _note_idle(self, run: Run) -> None:
@@ -90,15 +90,15 @@ class Pages:
     def closed(self, peer: Peer) -> None:
         """A session has ended: nobody waits there any more."""
         for run, waiting in list(self._waiting.items()):
-            self._waiting[run] = [one for one in waiting if one.peer is not peer]
+            self._waiting[run] = [one for one in waiting if one.reply.peer is not peer]
             if not self._waiting[run]:
                 del self._waiting[run]
 
-    def turned(self, changes: Changes, now: float) -> None:
+    def after_commit(self, changes: Changes, now: float) -> None:
         """Answer the runners that wait for what this turn brought."""
         for run_id in changes.forgotten:
             for one in self._waiting.pop(run_id, []):
-                refuse(one.peer, one.seq, f"run {run_id} was forgotten")
+                one.reply.refuse(f"run {run_id} was forgotten")
         self._give_pages()
         for run_id in changes.ended | changes.forgotten:
             self.idle.pop(run_id, None)
@@ -113,7 +113,8 @@ class Pages:
             for one in waiting:
                 if given and time.monotonic() > until:
                     late.append(one)
-                elif self._try_page(one):
+                elif (page := self._try_page(one)) is not None:
+                    one.reply.send(page)
                     given += 1
                 else:
                     empty.append(one)
@@ -125,29 +126,25 @@ class Pages:
         if left:
             self._turn.wake()
 
-    def _try_page(self, one: _Waiting) -> bool:
-        """Answer if there is something. A read that fails holds up this one answer alone."""
+    def _try_page(self, one: _Waiting) -> Page | None:
+        """The page, if there is something. A read that fails holds up this one answer alone."""
         try:
-            return self._page(one.run, one)
+            return self._page(one.reply.seq, one.run, one.after)
         except StoreError as error:
             self._turn.read_later(str(error))
-            return False
+            return None
 
-    def _page(self, run: Run, one: _Waiting) -> bool:
-        """Answer a collector if there is something, or nothing will come any more."""
-        if one.after >= NOBODY_COLLECTS:
-            send(one.peer, Page(one.seq, [], {}, one.after, True))
-            return True
-        is_last = not run.active and run.last_seq <= one.after
-        if run.last_seq <= one.after and not is_last:
-            return False
-        found, bodies = self._turn.read_outcomes(run, one.after, PAGE_BYTES)
+    def _page(self, seq: int, run: Run, after: int) -> Page | None:
+        """What is behind `after`. None: nothing yet, and something will come."""
+        if after >= NOBODY_COLLECTS:
+            return Page(seq, [], {}, after, True)
+        if run.last_seq <= after and run.active:
+            return None
+        found, bodies = self._turn.read_outcomes(run, after, PAGE_BYTES)
         outcomes = [Ended(o.seq, o.first, o.start, o.stop, o.results) for o in found]
-        last = found[-1].seq if found else min(one.after, run.last_seq)
+        last = found[-1].seq if found else min(after, run.last_seq)
         is_last = not run.active and run.last_seq <= last
-        ended_at = run.ended_at if is_last else None
-        send(one.peer, Page(one.seq, outcomes, bodies, last, is_last, ended_at))
-        return True
+        return Page(seq, outcomes, bodies, last, is_last, run.ended_at if is_last else None)
 
 
 def _only_waits(run: Run, after: int) -> bool:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from queue_manager.errors import StoreError
@@ -17,10 +17,13 @@ from queue_manager.errors import StoreError
 from ..broker.run import Run
 from ..changes import QUEUE_RUN, Changes
 from ..processes.runners import uncollected
+from ..reads import ReadRequest
 from ..stock.delivery import Delivery
-from ..turn.answers import told
-from ..turn.run_lookup import recall
-from ..turn.turn import Step, Turn
+from ..turn.answer import Unasked, log_failure
+from ..turn.known import Known
+from ..turn.run_lookup import restored
+from ..turn.steps import Publish, Step
+from ..turn.turn import Turn
 from .clock import ClockWatch
 from .queue_pruning import QueuePruning
 
@@ -84,12 +87,14 @@ class Pruning:
         self._again_at = 0.0
         self._trouble = ""
 
-    def turned(self, changes: Changes, now: float) -> None:
+    def after_commit(self, changes: Changes, now: float) -> None:
         """Something else was done."""
         self._turns += 1
 
     def tick(self, now: float, wall: float) -> None:
         """Prune what is old enough, and go on with what is to be deleted."""
+        if self._turn.is_waiting:  # for the store, which writes
+            return
         if not self._turn.trouble and (self.clock is None or self.clock.may_prune(now)):
             for run in [run for run in self._turn.broker.runs.values() if not run.active]:
                 self._retire(run, wall)
@@ -97,10 +102,10 @@ class Pruning:
                 if self._by(wall) > wall - DAY_S:  # else its marks are in a time of their own
                     self.queue.tick(now, wall)
                 for number in self._turn.store.old_runs(self._by(wall) - self._least_s, _RUNS):
-                    self._turn.post(Step(partial(self._prune, number), log.debug))
+                    self._post_pruning(number)
         if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
             self._cleaning = asyncio.get_running_loop().create_task(self._clean(now))
-            self._cleaning.add_done_callback(told)
+            self._cleaning.add_done_callback(log_failure)
 
     def stop(self) -> None:
         """Leave the rest for the next start."""
@@ -112,13 +117,13 @@ class Pruning:
         if self.lives(run):
             return
         if self._is_old(run, wall):
-            self._turn.post(Step(partial(self._prune, run.id), log.debug))
+            self._post_pruning(run.id)
         elif uncollected(run) or wall < (run.ended_at or 0.0) + RETIRE_S:
             return
         elif not run.collect_cursor.closed and run.state != "pruned":
             ended_at = run.ended_at or 0.0
             finished = self._turn.broker.finished
-            self._turn.post(Step(lambda now, wall: finished(run, ended_at, ended_at), log.debug))
+            self._turn.post(Step(lambda now, wall: finished(run, ended_at, ended_at), Unasked()))
         else:
             self._turn.broker.retire(run)
 
@@ -135,8 +140,16 @@ class Pruning:
     def _by(self, wall: float) -> float:
         return wall if self.clock is None else self.clock.oldest(wall)
 
-    def _prune(self, number: int, now: float, wall: float) -> Callable[[], None] | None:
-        broker, run = self._turn.broker, recall(self._turn, number)
+    def _post_pruning(self, number: int) -> None:
+        def needs(known: Known) -> Iterator[ReadRequest]:
+            if self._turn.broker.recall(number) is None:
+                yield ReadRequest(runs={number})
+
+        self._turn.post(Step(partial(self._prune, number), Unasked(), needs))
+
+    def _prune(self, number: int, now: float, wall: float) -> Publish | None:
+        broker = self._turn.broker
+        run = broker.recall(number) or restored(self._turn, self._turn.known.run(number))
         if run is None or not self._is_old(run, wall):
             return None  # it was retried or forgotten in the same turn
         broker.prune(run)
@@ -145,7 +158,12 @@ class Pruning:
     async def _clean(self, now: float) -> None:
         turns, end = self._turns, time.monotonic() + BUDGET_S
         try:
-            while self._step() and self._turns == turns and time.monotonic() < end:
+            while (
+                not self._turn.is_waiting
+                and self._step()
+                and self._turns == turns
+                and time.monotonic() < end
+            ):
                 await asyncio.sleep(0)
         except StoreError as error:
             self._again_at = now + RETRY_S

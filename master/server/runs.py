@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from queue_manager.errors import RefusedError
@@ -20,9 +20,12 @@ from queue_manager.wire.records import Feeder, RunOptions
 
 from ..broker.run import Run
 from ..changes import Changes
-from ..turn.answers import refuse, send
-from ..turn.run_lookup import find_run, recall
-from ..turn.turn import Answer, Step, Turn
+from ..reads import ReadRequest
+from ..turn.answer import Awaited, PeerReply
+from ..turn.known import Known
+from ..turn.run_lookup import find_run, restored
+from ..turn.steps import Publish, Step
+from ..turn.turn import Turn
 from .dispatch import OurSession
 from .feeders import Feeders
 
@@ -51,7 +54,7 @@ class Runs:
 
     # --- a run begins ---
 
-    def find(
+    async def find(
         self, key: str | None, job: str, words: list[str], feeder: Feeder = "runner"
     ) -> Run | None:
         """The run with a key.
@@ -60,9 +63,47 @@ class Runs:
         when the key or the words are more than a run may have.
         """
         _check_asked(words, key)
-        number = None if key is None else self._turn.store.find_run(key)
-        found = None if number is None else recall(self._turn, number)
-        found = found or self._staged(key)
+        if key is None:
+            return None
+        known = await self._turn.read(ReadRequest(run_keys={key}))
+        return self._with_key(known, key, job, words, feeder)
+
+    async def start(
+        self,
+        job: str,
+        words: list[str],
+        key: str | None,
+        options: RunOptions,
+        version: str = "",
+    ) -> tuple[Run, bool]:
+        """Begin a run, or find the one with that key; its job and words were checked before.
+
+        Returns the run, and whether it is new. Raises RefusedError as `find` does, or when the
+        store can't take it.
+        """
+
+        def needs(known: Known) -> Iterator[ReadRequest]:
+            if key is not None:
+                yield ReadRequest(run_keys={key})
+
+        def stage(now: float, wall: float) -> Publish:
+            found = self._with_key(self._turn.known, key, job, words, options.feeder)
+            if found is not None:
+                return lambda: (found, False)
+            run = self._turn.broker.start_run(job, words, key, options, wall, version)
+            return partial(self._started, run)
+
+        reply: Awaited[tuple[Run, bool]] = Awaited()
+        self._turn.post(Step(stage, reply, needs))
+        return await reply.answer
+
+    def _with_key(
+        self, known: Known, key: str | None, job: str, words: list[str], feeder: Feeder
+    ) -> Run | None:
+        """The run with a key, on disk or staged. Raises RefusedError as `find` does."""
+        if key is None:
+            return None
+        found = restored(self._turn, known.run_of_key(key)) or self._staged(key)
         if found is None:
             return None
         if (found.job, sorted(found.words)) != (job, sorted(words)):
@@ -79,53 +120,31 @@ class Runs:
             raise RefusedError(f"run {found.id} is just being forgotten: ask again")
         return found
 
-    def start(
-        self,
-        job: str,
-        words: list[str],
-        key: str | None,
-        options: RunOptions,
-        answer: Callable[[Run, bool], None],
-        refuse: Callable[[str], None],
-        version: str = "",
-    ) -> None:
-        """Begin a run, or find the one with that key; its job and words were checked before."""
+    def _staged(self, key: str) -> Run | None:
+        staged = (run.id for run in self._turn.broker.changes.runs.values() if run.key == key)
+        return next((self._turn.broker.recall(run) for run in staged), None)
 
-        def stage(now: float, wall: float) -> Answer:
-            found = self.find(key, job, words, options.feeder)
-            if found is not None:
-                return partial(answer, found, False)
-            run = self._turn.broker.start_run(job, words, key, options, wall, version)
-            return partial(self._started, run, answer)
-
-        self._turn.post(Step(stage, refuse))
-
-    def _staged(self, key: str | None) -> Run | None:
-        staged = self._turn.broker.changes.runs.values()
-        same = (r.id for r in staged if key is not None and r.key == key)
-        return next((recall(self._turn, run) for run in same), None)
-
-    def _started(self, run: Run, answer: Callable[[Run, bool], None]) -> None:
+    def _started(self, run: Run) -> tuple[Run, bool]:
         what = harmless_line(" ".join([run.job, *run.words]))
         log.info("run %d (%s) started", run.id, what)
-        answer(run, True)
         for listener in self.on_started:
             listener(run)
+        return run, True
 
     # --- who feeds it ---
 
-    def open(self, peer: Peer, message: OpenRun) -> None:
+    def open(self, reply: PeerReply, message: OpenRun) -> None:
         """A runner or a client takes up its run. The answer counts what was submitted before."""
         run = find_run(self._turn, message.run)
-        self._feeders.take_up(run, peer)
-        session = peer.session
+        self._feeders.take_up(run, reply.peer)
+        session = reply.peer.session
         if isinstance(session, OurSession) and session.hello.role == "runner":
-            number, pid = self._opened[peer] = run.id, session.hello.pid
+            number, pid = self._opened[reply.peer] = run.id, session.hello.pid
             for listener in self.on_opened:
                 listener(number, pid)
 
-        def answer() -> None:
-            opened = RunOpened(
+        def opened() -> RunOpened:
+            return RunOpened(
                 message.seq,
                 run.job,
                 run.words,
@@ -134,15 +153,9 @@ class Runs:
                 run.collect_cursor.number,
                 run.collect_cursor.offset,
             )
-            send(peer, opened)
 
         self._turn.post(
-            Step(
-                lambda now, wall: answer,
-                partial(refuse, peer, message.seq),
-                waits=True,
-                of=peer,
-            )
+            Step(lambda now, wall: opened, reply, retry_on_store_error=True, of=reply.peer)
         )
 
     def closed(self, peer: Peer) -> None:
@@ -152,7 +165,7 @@ class Runs:
             for listener in self.on_lost:
                 listener(*opened)
 
-    def turned(self, changes: Changes, now: float) -> None:
+    def after_commit(self, changes: Changes, now: float) -> None:
         """Tell of the runs that this turn has ended or removed."""
         pruned = {run_id for run_id, record in changes.runs.items() if record.state == "pruned"}
         for run_id in changes.forgotten | pruned:

@@ -13,9 +13,9 @@ from typing import Any
 
 from queue_manager import health
 from queue_manager.authkey import installation_salt
-from queue_manager.errors import QueueError, SettingsError
+from queue_manager.errors import SettingsError
 from queue_manager.server.connection import Peer
-from queue_manager.server.manager import serving
+from queue_manager.server.manager import QueueManager, serving
 from queue_manager.settings import Settings, others_reach
 from queue_manager.wire.messages import (
     AskCode,
@@ -37,7 +37,6 @@ from queue_manager.wire.messages import (
     SubmitTasks,
     TasksEnded,
     WatchRun,
-    encode,
 )
 from queue_manager.wire.records import Feeder
 from queue_manager.wire.tls import master_mode
@@ -45,7 +44,7 @@ from queue_manager.wire.tls import master_mode
 from ..broker import Broker
 from ..broker.run import Run
 from ..changes import QUEUE_RUN
-from ..jobs.code_server import CodeDesk
+from ..jobs.code_server import JobCodeServer
 from ..jobs.versions import JobFiles, Versions
 from ..observe.failures import FailureLog
 from ..observe.status import StatusBuilder
@@ -55,28 +54,30 @@ from ..processes.runners import Runners, uncollected
 from ..stock import ResultQueue, Rounds, StockSession, StockSessions, TaskQueue
 from ..stock.delivery import Delivery
 from ..store.sqlite.engine import SqliteStore
-from ..turn.answers import or_refuse, refuse, send, told
-from ..turn.turn import Turn, guarded
-from .admission import FollowUps
+from ..turn.answer import PeerReply, Replying, guarded, log_failure
+from ..turn.turn import Turn
+from .admission import Admission
 from .clock import ClockWatch, boot_number
-from .dispatch import ExchangeFace, OurSession, Rooms
+from .dispatch import ExchangeFace, Handlers, OurSession
 from .feeders import Feeders
+from .outcomes import Outcomes
 from .pages import Pages
 from .pruning import Pruning
-from .run_control import Endings
+from .run_control import RunControl
 from .runs import Runs
 from .submits import Submits
 from .subscriptions import Subscriptions
-from .task_views import Letters
-from .workers import Workers, WorkerSession
+from .task_views import TaskViews
+from .worker_session import WorkerSession
+from .workers import Workers
 
 log = logging.getLogger("quartermaster.master")
 
 TICK_S = 1.0
 KNOWN_WORKERS_S = 5.0
-"""So long a master that has started again waits for the workers that it knew: they hold leases.
+"""How long a restarted master waits for the workers that it knew: they hold leases.
 
-From the first that comes; a worker tries again after 4 s at most."""
+It counts from the first worker that comes. A worker tries again after 4 s at most."""
 
 
 class Service:
@@ -92,7 +93,7 @@ class Service:
     def __init__(self, settings: Settings, authkey: bytes) -> None:
         self.settings = settings
         self.started = time.monotonic()
-        self._starting: set[asyncio.Task[None]] = set()
+        self._replying = Replying()
         self.store = SqliteStore(settings.master_data)
         try:
             self._assemble(settings, authkey)
@@ -101,40 +102,60 @@ class Service:
             raise
 
     def _assemble(self, settings: Settings, authkey: bytes) -> None:
-        job = settings.job or ""
-        self.broker = Broker(self.store.epoch, job, random.Random())
-        self._restore(job)
-        turn = self.turn = Turn(self.broker, self.store)
-        next_id = functools.partial(next, itertools.count(1))
-        failures = FailureLog()
-        follow_ups = FollowUps(turn)
-        self._workers = Workers(turn, follow_ups, failures, settings.queue_max_bytes)
+        self.broker = Broker(self.store.epoch, settings.job or "", random.Random())
+        self._restore()
+        self.turn = Turn(self.broker, self.store)
+        self._next_id = functools.partial(next, itertools.count(1))
+        self._failures = FailureLog()
+        self._make_sessions()
+        tasks, results = self._make_queues()
+        self._handlers: dict[type, Callable[[PeerReply, Any], None]] = {}
+        self._exchange = ExchangeFace(
+            self._workers, self._next_id, self._handlers, self._closed, settings.queue_max_bytes
+        )
+        # Stock clients before our workers: they take one task each and would get none behind them.
+        self.turn.followers += [tasks, self._workers, results, self._pages, self._submits]
+        self.turn.followers += [self._feeders, self.runs, self._pruning, self.subscriptions]
+        self._listen(serving(tasks, results, self._exchange, settings.queue_names), authkey)
+        self._make_runners(authkey)
+        self._handlers.update(self._all_handlers())
+
+    def _make_sessions(self) -> None:
+        """What our own sessions speak to."""
+        turn, settings = self.turn, self.settings
+        admission = Admission(turn)
+        outcomes = Outcomes(turn, admission, self._failures)
+        self._workers = Workers(turn, outcomes, settings.queue_max_bytes)
         self._feeders = Feeders()
         self.runs = Runs(turn, self._feeders)
-        self._submits, self._pages = Submits(turn, follow_ups, self._feeders), Pages(turn)
-        self._stock = StockSessions(turn, next_id)
-        most = settings.queue_max_bytes
-        delivery = Delivery(turn)
-        rounds = Rounds(turn, self._stock, failures, settings.queue_stock_ack)
-        tasks = TaskQueue(turn, self._stock, delivery, most, rounds)
-        results = ResultQueue(turn, self._stock, delivery, most, rounds)
+        self._submits, self._pages = Submits(turn, admission, self._feeders), Pages(turn)
         self.versions = Versions(turn, JobFiles(settings.jobs_folder))
         self.versions.on_changed.append(self._code_changed)
-        self._workers.on_lacks.append(lambda run: self.versions.complained(run.job))
-        self._pruning = Pruning(turn, settings.queue_keep_days, delivery)
-        self._pruning.queue.on_letters = tasks.letters_pruned
+        outcomes.on_lacks.append(lambda run: self.versions.worker_mismatch(run.job))
         self.status = StatusBuilder(turn, self)
         self.subscriptions = Subscriptions(turn, self.status.watched)
-        self._rooms: dict[type, Callable[[Peer, Any], None]] = {}
-        self._exchange = ExchangeFace(self._workers, next_id, self._rooms, self._closed, most)
-        # Stock clients before our workers: they take one task each and would get none behind them.
-        turn.followers += [tasks, self._workers, results, self._pages, self._submits]
-        turn.followers += [self._feeders, self.runs, self._pruning, self.subscriptions]
-        manager = serving(tasks, results, self._exchange, settings.queue_names)
+
+    def _make_queues(self) -> tuple[TaskQueue, ResultQueue]:
+        """The two queues as stock clients see them, and what goes of them with its age."""
+        turn, settings = self.turn, self.settings
+        self._stock = StockSessions(turn, self._next_id)
+        delivery = Delivery(turn)
+        rounds = Rounds(turn, self._stock, self._failures, settings.queue_stock_ack)
+        shared = (turn, self._stock, delivery, settings.queue_max_bytes, rounds)
+        tasks, results = TaskQueue(*shared), ResultQueue(*shared)
+        self._pruning = Pruning(turn, settings.queue_keep_days, delivery)
+        self._pruning.clock = self._clock
+        self._pruning.queue.on_letters = tasks.letters_pruned
+        return tasks, results
+
+    def _listen(self, manager: type[QueueManager], authkey: bytes) -> None:
+        """Bind the address. Raises SettingsError when it can't be listened on."""
+        settings = self.settings
         where = (settings.queue_bind, settings.queue_port)
         try:
             mode = master_mode(settings)
             salt = installation_salt(settings)
+            most = settings.queue_max_bytes
             made = manager(where, authkey, max_bytes=most, tls=mode, salt=salt)
             self.server = made.get_server()
         except OSError as error:
@@ -142,7 +163,10 @@ class Service:
                 f"QUEUE_BIND={where[0]}, QUEUE_PORT={where[1]}: can't listen there:"
                 f" {error.strerror or error}"
             ) from error
-        self.server.is_late = lambda: turn.behind
+        self.server.is_late = lambda: self.turn.behind
+
+    def _make_runners(self, authkey: bytes) -> None:
+        """What keeps the runners of runs alive, and is told of runs."""
         host, port = self.server.address
         self.address = f"{host}:{port}"
         self.client_environment = {
@@ -161,14 +185,12 @@ class Service:
         self.runs.on_opened.append(self.runners.opened)
         self.runs.on_lost.append(self.runners.lost)
         self._pruning.lives = self.runners.lives
-        self._pruning.clock = self._clock
-        self._rooms.update(self._furnish())
 
-    def _furnish(self) -> Rooms:
-        """Which room each message of our own sessions belongs to."""
-        turn, letters = self.turn, Letters(self.turn, self)
-        code = CodeDesk(self.settings.jobs_folder)
-        endings = Endings(turn, self._workers, self.runners, self.versions)
+    def _all_handlers(self) -> Handlers:
+        """Which handler each message of our own sessions has."""
+        views = TaskViews(self.turn, self)
+        code = JobCodeServer(self.settings.jobs_folder)
+        control = RunControl(self.turn, self._workers, self.runners, self.versions)
         return {
             StartRun: self._start_run,
             OpenRun: self.runs.open,
@@ -177,16 +199,16 @@ class Service:
             Collect: self._pages.collect,
             Collected: self._pages.collected,
             Finished: self._pages.finished,
-            AskResults: letters.results,
-            AskTask: letters.show,
-            AskStatus: lambda peer, ask: send(peer, self.status.summary(ask)),
-            AskRun: lambda peer, ask: send(peer, self.status.run(ask)),
+            AskResults: views.results,
+            AskTask: views.show,
+            AskStatus: lambda reply, ask: reply.send(self.status.summary(ask)),
+            AskRun: lambda reply, ask: reply.send(self.status.run(ask)),
             WatchRun: self.subscriptions.watch,
-            AskRuns: lambda peer, ask: send(peer, self.status.runs(ask)),
-            AskSessions: lambda peer, ask: send(peer, self.status.sessions(ask)),
-            RetryRun: endings.retry,
-            CancelRun: endings.cancel,
-            ForgetRun: endings.forget,
+            AskRuns: lambda reply, ask: reply.send(self.status.runs(ask)),
+            AskSessions: lambda reply, ask: reply.send(self.status.sessions(ask)),
+            RetryRun: control.retry,
+            CancelRun: control.cancel,
+            ForgetRun: control.forget,
             AskCode: code.ask,
         }
 
@@ -196,7 +218,7 @@ class Service:
         for room in rooms:
             room.closed(peer)
 
-    def _restore(self, job: str) -> None:
+    def _restore(self) -> None:
         now, wall = time.monotonic(), time.time()
         self._clock = ClockWatch(self.store, now, wall, self.store.clock_seen)
         self.store.set_clock(boot_number(), wall - now, wall)
@@ -204,7 +226,7 @@ class Service:
         for loaded in self.store.load():
             run = self.broker.restore(loaded, now, wall)
             if run.id == QUEUE_RUN:
-                run.job = job
+                run.job = self.settings.job or ""
         self.broker.next_run = self.store.next_run
         self.broker.next_block = self.store.next_block
         self.broker.next_seq = self.store.next_seq
@@ -224,7 +246,7 @@ class Service:
         self.broker.await_known_workers(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
-        self._ticking.add_done_callback(told)  # the health file grows old then
+        self._ticking.add_done_callback(log_failure)  # the health file grows old then
 
     async def stop(self) -> None:
         """Close in good order; nothing that was acknowledged is lost."""
@@ -233,10 +255,10 @@ class Service:
         self.subscriptions.stop()
         self._pruning.stop()
         await self.runners.stop()
-        self.turn.stop()
+        await self.turn.stop()
         self.server.stop()
         await asyncio.sleep(0)  # sessions end, which confirms the results that were sent to them
-        self.turn.write_rest()
+        await self.turn.write_rest()
         self.store.close()
 
     async def submit(
@@ -246,37 +268,18 @@ class Service:
 
         Raises RefusedError with one line when the job or its arguments are wrong.
         """
-        found = self.runs.find(key, job, words, feeder)
+        found = await self.runs.find(key, job, words, feeder)
         if found is not None:
             return found, False
-        version, options = await self.versions.first(job, words, feeder)
-        answer: asyncio.Future[tuple[Run, bool]] = asyncio.get_running_loop().create_future()
-        self.runs.start(
-            job,
-            words,
-            key,
-            options,
-            lambda run, created: answer.set_result((run, created)),
-            lambda error: answer.set_exception(QueueError(error)),
-            version,
-        )
-        return await answer
+        version, options = await self.versions.check_for_submit(job, words, feeder)
+        return await self.runs.start(job, words, key, options, version)
 
-    def _start_run(self, peer: Peer, message: StartRun) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer_start(peer, message))
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
-        task.add_done_callback(or_refuse(peer, message.seq))
+    def _start_run(self, reply: PeerReply, message: StartRun) -> None:
+        self._replying.begin(reply, self._started(message))
 
-    async def _answer_start(self, peer: Peer, message: StartRun) -> None:
-        try:
-            run, created = await self.submit(
-                message.job, message.words, message.key, message.feeder
-            )
-        except QueueError as error:
-            refuse(peer, message.seq, str(error))
-        else:
-            peer.send_frame(encode(RunStarted(message.seq, run.id, created)))
+    async def _started(self, message: StartRun) -> RunStarted:
+        run, is_new = await self.submit(message.job, message.words, message.key, message.feeder)
+        return RunStarted(message.seq, run.id, is_new)
 
     async def _tick(self) -> None:
         complaint = ""
@@ -290,7 +293,8 @@ class Service:
             now = time.monotonic()
             for act in (self._workers.tick, self.versions.tick, self.status.waits.tick):
                 guarded(functools.partial(act, now))
-            guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
+            if not self.turn.is_waiting:  # for the store, which writes
+                guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
             guarded(self.server.relieve)
             await asyncio.sleep(TICK_S)

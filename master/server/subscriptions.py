@@ -14,12 +14,12 @@ from functools import partial
 
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
-from queue_manager.wire.messages import RunShown, WatchRun
+from queue_manager.wire.messages import Refused, RunShown, WatchRun
 from queue_manager.wire.records import RunStatus
 
 from ..broker.run import Run
 from ..changes import Changes
-from ..turn.answers import refuse, send
+from ..turn.answer import PeerReply, send
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Turn
 
@@ -60,18 +60,22 @@ class Subscriptions:
         self._timer: asyncio.TimerHandle | None = None
         self._told_at = 0.0
 
-    def watch(self, peer: Peer, message: WatchRun) -> None:
-        """Tell a session how a run is, now and whenever it has changed."""
+    def watch(self, reply: PeerReply, message: WatchRun) -> None:
+        """Tell a session how a run is, now and whenever it has changed.
+
+        It is the one request whose answer goes on: each word has its seq.
+        """
+        peer = reply.peer
         run = recall(self._turn, message.run) or find_run(self._turn, message.run)
         before = self._peers.get(peer, {}).get(run.id)
         if before is not None:
             self._drop(before)
         if not message.on:
-            send(peer, RunShown(message.seq, self._describe(run)))
+            reply.send(RunShown(message.seq, self._describe(run)))
             return
         if len(self._peers.get(peer, ())) >= WATCHES:
             raise RefusedError(f"a session watches at most {WATCHES:,} runs")
-        tell, refused = partial(_tell, peer, message.seq), partial(refuse, peer, message.seq)
+        tell, refused = partial(_tell, peer, message.seq), partial(_refuse, peer, message.seq)
         self._follow(_Watch(run, tell, refused, peer))
 
     def follow(self, run: Run, tell: Callable[[RunStatus], None]) -> None:
@@ -94,7 +98,7 @@ class Subscriptions:
         for watch in list(self._peers.get(peer, {}).values()):
             self._drop(watch)
 
-    def turned(self, changes: Changes, now: float) -> None:
+    def after_commit(self, changes: Changes, now: float) -> None:
         """Have watchers told of what this turn has changed."""
         if not self._watches:
             return
@@ -174,6 +178,10 @@ def _tell(peer: Peer, seq: int, status: RunStatus) -> bool:
         return False
     send(peer, RunShown(seq, status))
     return True
+
+
+def _refuse(peer: Peer, seq: int, error: str) -> None:
+    send(peer, Refused(seq, error))
 
 
 def _is_over(status: RunStatus) -> bool:

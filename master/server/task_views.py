@@ -8,7 +8,6 @@ import msgspec
 
 from queue_manager import codec
 from queue_manager.errors import RefusedError
-from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import NOBODY_COLLECTS, DeadLetter, ResultBlock, TaskStatus
 
@@ -17,7 +16,7 @@ from ..broker.run import Run
 from ..changes import OutcomeRecord, TrackedRecord
 from ..observe.diagnosis import Sources
 from ..reads import TaskRecord
-from ..turn.answers import send
+from ..turn.answer import PeerReply
 from ..turn.run_lookup import find_run
 from ..turn.turn import Turn
 from .pages import PAGE_BYTES
@@ -31,23 +30,23 @@ TASK_BYTES = 512 * 1024
 _CUT = "[cut]"
 
 
-class Letters:
+class TaskViews:
     """Answers `AskResults` and `AskTask`."""
 
     def __init__(self, turn: Turn, sources: Sources) -> None:
         self._turn = turn
         self._sources = sources
 
-    def results(self, peer: Peer, message: AskResults) -> None:
+    def results(self, reply: PeerReply, message: AskResults) -> None:
         """A page of ended tasks, or of dead letters, in task order."""
         run = find_run(self._turn, message.run)
         after = min(max(message.after, 0), NOBODY_COLLECTS)
         read = self._turn.store.read_results
         blocks, last, over = read(run.id, after, PAGE_BYTES, message.dead)
         told = trimmed(blocks, message.dead)
-        send(peer, Results(message.seq, told, last, over))
+        reply.send(Results(message.seq, told, last, over))
 
-    def show(self, peer: Peer, message: AskTask) -> None:
+    def show(self, reply: PeerReply, message: AskTask) -> None:
         """All that is known of one task."""
         run = find_run(self._turn, message.run)
         known = 0 < message.task <= run.tasks
@@ -55,7 +54,7 @@ class Letters:
         if record is None:
             has = f"it has 1 to {run.tasks}" if run.tasks else "it has none yet"
             raise RefusedError(f"run {run.id} has no task {message.task}; {has}")
-        send(peer, TaskShown(message.seq, self._status(run, message.task, record)))
+        reply.send(TaskShown(message.seq, self._status(run, message.task, record)))
 
     def _status(self, run: Run, task: int, record: TaskRecord) -> TaskStatus:
         stray, outcome = record.tracked, record.outcome

@@ -14,6 +14,7 @@ from queue_manager.errors import QueueError
 from queue_manager.names import QUEUE_METHODS
 from queue_manager.server.connection import Peer
 
+from ..turn.answer import StockReply
 from ..turn.turn import Turn
 from .delivery import Delivery
 from .rounds import Rounds
@@ -94,10 +95,7 @@ class QueueFace:
             answer()
         except Exception as error:
             log.exception("an error of ours")
-            self._refuse(peer, f"the master failed at this: {error!r}")
-
-    def _refuse(self, peer: Peer, error: str) -> None:
-        peer.fail(RuntimeError(error))
+            StockReply(peer).refuse(f"the master failed at this: {error!r}")
 
     def _get_nowait(self, stock: StockSession) -> None:
         self._get(stock, False)

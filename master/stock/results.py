@@ -10,15 +10,17 @@ from queue_manager.errors import QueueError, StoreError
 from queue_manager.server.connection import Peer
 
 from ..changes import QUEUE_RUN, Changes
-from ..turn.turn import Answer, Step
+from ..turn.answer import LATER, Later, StockReply
+from ..turn.steps import Publish, Step
 from .calls import QueueFace, log
+from .rounds import Rounds
 from .sessions import StockSession
 
 
 class ResultQueue(QueueFace):
     """The queue of results: `put` is of the task that was taken, `get` reads the queue run's."""
 
-    def turned(self, changes: Changes, now: float) -> None:
+    def after_commit(self, changes: Changes, now: float) -> None:
         """Give new results to those who wait."""
         for outcome in changes.outcomes:
             if outcome.run == QUEUE_RUN:
@@ -49,17 +51,13 @@ class ResultQueue(QueueFace):
             self._rounds.refused(stock, "value")
             raise
 
-        def stage(now: float, wall: float) -> Answer:
+        reply = PutReply(stock, self._rounds)
+
+        def stage(now: float, wall: float) -> Publish:
             error = self._rounds.put(stock, results, now, wall)
-            if error:
-                return partial(self._refuse, stock.peer, error)
-            return partial(stock.peer.answer, None)
+            return partial(_answer_put, reply, error)
 
-        def refuse(error: str) -> None:
-            self._rounds.refused(stock, "store")
-            self._refuse(stock.peer, error)
-
-        self._turn.post(Step(stage, refuse, of=stock.peer))
+        self._turn.post(Step(stage, reply, of=stock.peer))
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)
@@ -74,6 +72,32 @@ class ResultQueue(QueueFace):
         stock.peer.answer(None)  # reading a result has settled it
 
     _join = _task_done
+
+
+class PutReply(StockReply):
+    """The answer to the put of a result. A put that the store refuses may be tried again."""
+
+    def __init__(self, stock: StockSession, rounds: Rounds) -> None:
+        super().__init__(stock.peer)
+        self._stock = stock
+        self._rounds = rounds
+
+    def give_up(self, error: str) -> None:
+        """The round is given up: there is nothing to try again."""
+        if self._is_first():
+            super()._refuse(error)
+
+    def _refuse(self, error: str) -> None:
+        self._rounds.refused(self._stock, "store")
+        super()._refuse(error)
+
+
+def _answer_put(reply: PutReply, error: str) -> Later | None:
+    """error: why the round of the result was given up, which is on disk."""
+    if not error:
+        return None
+    reply.give_up(error)
+    return LATER
 
 
 def _hand_over(peer: Peer, value: Any) -> None:

@@ -13,7 +13,9 @@ from queue_manager.server.connection import Peer
 
 from ..broker.lease import Lease, Session
 from ..changes import QUEUE_RUN, Changes
-from ..turn.turn import Step, Turn
+from ..turn.answer import StockReply
+from ..turn.steps import Step
+from ..turn.turn import Turn
 
 
 class Taken(NamedTuple):
@@ -93,9 +95,11 @@ class Waiting:
 class Joining:
     """A client that waits in `join` until the tasks up to `last_task` have ended.
 
-    open: how many have not. dead: how many are dead letters: they wait again when they are retried.
+    reply: its answer. open: how many have not. dead: how many are dead letters; those wait again
+    when they are retried.
     """
 
+    reply: StockReply
     last_task: int
     open: int
     dead: int
@@ -155,7 +159,9 @@ class StockSessions:
         """A connection has ended: its tasks are offered again at once."""
         stock = self.all.pop(peer, None)
         if stock is not None:
-            step = Step(partial(self._drop, stock), waits=True, of=peer, lasting=True)
+            step = Step(
+                partial(self._drop, stock), retry_on_store_error=True, of=peer, lasting=True
+            )
             self._turn.post(step)
 
     def set_round(self, stock: StockSession, of: Round) -> None:

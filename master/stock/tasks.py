@@ -17,7 +17,8 @@ from queue_manager.wire.records import NewBlock
 
 from ..broker.lease import Lease
 from ..changes import QUEUE_RUN, Changes
-from ..turn.turn import Answer, Step
+from ..turn.answer import LATER, Later, Reply, StockReply
+from ..turn.steps import Publish, Step
 from .calls import QueueFace
 from .sessions import Joining, StockSession, Waiting
 
@@ -31,8 +32,9 @@ class TaskQueue(QueueFace):
     """The queue of tasks: `put` adds one to the queue run, `get` leases one."""
 
     _joining: dict[Peer, Joining] = field(default_factory=dict, init=False)
+    _new_joins: list[StockReply] = field(default_factory=list, init=False)
 
-    def turned(self, changes: Changes, now: float) -> None:
+    def after_commit(self, changes: Changes, now: float) -> None:
         """Give what is ready to those who wait; end the joins whose tasks have all ended."""
         for peer, waiting in list(self._waiting.items()):
             if not self._turn.broker.any_ready:
@@ -48,6 +50,9 @@ class TaskQueue(QueueFace):
             self._guard(peer, partial(self._hand_out, waiting.stock, lease))
         if self._joining:
             self._join_on(changes)
+        joins, self._new_joins = self._new_joins, []
+        for reply in joins:  # what this turn has changed does not count for them
+            self._begin_join(reply)
 
     def letters_pruned(self, tasks: Sequence[int]) -> None:
         """Dead letters of the queue run are no more: no retry brings them back to a join."""
@@ -61,12 +66,11 @@ class TaskQueue(QueueFace):
     def _put(self, stock: StockSession, item: Any, block: Any = True, timeout: Any = None) -> None:
         body = self._encode(item, "the task")
 
-        def stage(now: float, wall: float) -> Answer:
+        def stage(now: float, wall: float) -> None:
             broker = self._turn.broker
             broker.submit(broker.runs[QUEUE_RUN], NewBlock(1, body), now, wall, False)
-            return partial(stock.peer.answer, None)
 
-        self._turn.post(Step(stage, partial(self._refuse, stock.peer), of=stock.peer))
+        self._turn.post(Step(stage, StockReply(stock.peer), of=stock.peer))
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)
@@ -87,16 +91,15 @@ class TaskQueue(QueueFace):
             self._rounds.next(stock, now, wall)
             self._turn.undo.when_committed(waiting.has_asked)
 
-        self._turn.post(
-            Step(stage, partial(self._refuse_get, stock.peer), waits=True, of=stock.peer)
-        )
+        reply = AskReply(self, stock.peer)
+        self._turn.post(Step(stage, reply, retry_on_store_error=True, of=stock.peer))
 
-    def _refuse_get(self, peer: Peer, error: str) -> None:
-        """Answer a `get` that still waits for one."""
+    def refuse_get(self, peer: Peer, error: str) -> None:
+        """Answer a `get` that still waits for an answer."""
         waiting = self._waiting.pop(peer, None)
         if waiting is not None:
             waiting.stop()
-            self._refuse(peer, error)
+            StockReply(peer).refuse(error)
 
     def _hand_out(self, stock: StockSession, lease: Lease) -> None:
         ((position, _),) = lease.open
@@ -104,7 +107,7 @@ class TaskQueue(QueueFace):
             body = self._turn.bodies.get(lease.block)
         except StoreError as error:  # it waits again, for whoever asks next
             self._turn.unread([lease], error)
-            self._refuse(stock.peer, str(error))
+            StockReply(stock.peer).refuse(str(error))
             return
         try:
             (value,) = codec.decode_batch(body, position, position + 1, SERVED_ITEM)
@@ -114,17 +117,21 @@ class TaskQueue(QueueFace):
             stock.peer.fail(ValueError(str(error)))
             return
         if value is None and lease.run.id == QUEUE_RUN:
-            refuse = partial(self._refuse, stock.peer)
-            step = Step(partial(self._consume, stock, lease), refuse, waits=True, of=stock.peer)
-            self._turn.post(step)
+            self._turn.post(
+                Step(
+                    partial(self._consume, stock, lease),
+                    StockReply(stock.peer),
+                    retry_on_store_error=True,
+                    of=stock.peer,
+                )
+            )
             return
         self._rounds.took(stock, lease)
         stock.peer.answer(value)
 
-    def _consume(self, stock: StockSession, lease: Lease, now: float, wall: float) -> Answer:
+    def _consume(self, stock: StockSession, lease: Lease, now: float, wall: float) -> None:
         """A stop value is done when it is taken: who takes it leaves, and puts nothing."""
         self._rounds.consume(stock, lease, now)
-        return partial(stock.peer.answer, None)
 
     def _empty(self, stock: StockSession) -> None:
         runs = self._turn.stock_runs()
@@ -137,28 +144,47 @@ class TaskQueue(QueueFace):
         stock.peer.answer(sum(run.waiting for run in self._turn.stock_runs()))
 
     def _task_done(self, stock: StockSession) -> None:
-        def stage(now: float, wall: float) -> Answer:
+        def stage(now: float, wall: float) -> None:
             self._rounds.task_done(stock, now, wall)
-            return partial(stock.peer.answer, None)
 
-        self._turn.post(Step(stage, partial(self._refuse, stock.peer), of=stock.peer))
+        self._turn.post(Step(stage, StockReply(stock.peer), of=stock.peer))
 
     def _join(self, stock: StockSession) -> None:
-        def stage(now: float, wall: float) -> Answer:
-            return partial(self._begin_join, stock)
+        reply = StockReply(stock.peer)
 
-        self._turn.post(Step(stage, waits=True))
+        def publish() -> Later:
+            self._new_joins.append(reply)
+            return LATER
 
-    def _begin_join(self, stock: StockSession) -> None:
+        def stage(now: float, wall: float) -> Publish:
+            return publish
+
+        self._turn.post(Step(stage, reply, retry_on_store_error=True))
+
+    def _begin_join(self, reply: StockReply) -> None:
         run = self._turn.broker.runs[QUEUE_RUN]
         if not run.unended:
-            stock.peer.answer(None)
+            reply.send(None)
         else:
-            self._joining[stock.peer] = Joining(run.tasks, run.unended, run.dead)
+            self._joining[reply.peer] = Joining(reply, run.tasks, run.unended, run.dead)
 
     def _join_on(self, changes: Changes) -> None:
         unended = self._turn.broker.runs[QUEUE_RUN].unended
         for peer, joining in list(self._joining.items()):
             if joining.look(changes, unended):
                 del self._joining[peer]
-                peer.answer(None)
+                joining.reply.send(None)
+
+
+class AskReply(Reply):
+    """The answer to a `get` while it is staged what the asking means: only a refusal is one.
+
+    Else the client gets its task, by another reply, when there is one.
+    """
+
+    def __init__(self, queue: TaskQueue, peer: Peer) -> None:
+        self._queue = queue
+        self._peer = peer
+
+    def _refuse(self, error: str) -> None:
+        self._queue.refuse_get(self._peer, error)

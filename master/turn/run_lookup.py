@@ -1,4 +1,7 @@
-"""Runs by their number, from memory or from disk."""
+"""Runs by their number, from memory or from disk.
+
+A step that is staged does not read: it checks a run that was found before, or yields what it needs.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import time
 from queue_manager.errors import RefusedError
 
 from ..broker.run import Run
-from ..changes import QUEUE_RUN
+from ..changes import QUEUE_RUN, LoadedRun
 from .turn import Turn
 
 _NAMED = 5
-"""So many runs are named where somebody asks for one that is not there."""
+"""How many runs are named where somebody asks for a run that is not there."""
 
 
 def recall(turn: Turn, number: int) -> Run | None:
@@ -19,12 +22,19 @@ def recall(turn: Turn, number: int) -> Run | None:
 
     Raises StoreError when it can't be read.
     """
-    broker = turn.broker
-    run = broker.recall(number)
-    if run is None and 0 < number < broker.next_run:
-        loaded = turn.store.load_run(number)
-        if loaded is not None and number not in broker.changes.forgotten:
-            run = broker.restore(loaded, time.monotonic(), turn.wall)
+    run = turn.broker.recall(number)
+    if run is None and 0 < number < turn.broker.next_run:
+        run = restored(turn, turn.store.load_run(number))
+    return run
+
+
+def restored(turn: Turn, loaded: LoadedRun | None) -> Run | None:
+    """A run as the store has it; the object of that run in memory if there is one."""
+    if loaded is None:
+        return None
+    run = turn.broker.recall(loaded.record.id)
+    if run is None and loaded.record.id not in turn.broker.changes.forgotten:
+        run = turn.broker.restore(loaded, time.monotonic(), turn.wall)
     return run
 
 
@@ -36,12 +46,26 @@ def find_run(turn: Turn, number: int, *, pruned: bool = False) -> Run:
     run = recall(turn, number)
     if run is None:
         raise RefusedError(f"no run {number}; {_newest(turn)}")
+    _check_state(run, pruned)
+    return run
+
+
+def check_run(turn: Turn, run: Run, *, pruned: bool = False) -> None:
+    """Look again, while a step is staged, at a run that was found before.
+
+    Raises RefusedError when it was forgotten meanwhile, or nothing is left of it.
+    """
+    if turn.broker.recall(run.id) is not run or run.id in turn.broker.changes.forgotten:
+        raise RefusedError(f"no run {run.id}; it was forgotten")
+    _check_state(run, pruned)
+
+
+def _check_state(run: Run, pruned: bool) -> None:
     if run.state == "pruned" and not pruned:
         raise RefusedError(
-            f"run {number} ({run.job}) ended long ago and was pruned (QUEUE_KEEP_DAYS):"
-            f" its tasks and results are gone; `qm forget {number}` frees its key"
+            f"run {run.id} ({run.job}) ended long ago and was pruned (QUEUE_KEEP_DAYS):"
+            f" its tasks and results are gone; `qm forget {run.id}` frees its key"
         )
-    return run
 
 
 def _newest(turn: Turn) -> str:

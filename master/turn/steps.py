@@ -6,35 +6,53 @@ Knows nothing of the broker; what becomes of a step is the turn's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..reads import ReadRequest
+from .answer import Reply
+from .known import Known
 
 log = logging.getLogger("quartermaster.master")
 
 HELD_S = 15.0
-"""So long a step waits for what can't be read, if it does not say itself what to do about that."""
+"""How long a step waits for a store that can't be read, unless it says `in_part_after_s`."""
 
 RETRY_S = 0.5
 
-Answer = Callable[[], None]
+Publish = Callable[[], Any]
+"""Makes visible what a step has changed, once that is on disk. Returns the answer, or LATER."""
+
+
+class UnpreparedError(Exception):
+    """A step is about to be staged, and what it has to know was not read: the next turn has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One message's part in a turn.
 
-    stage: changes the broker and returns what to answer once that is on disk; it may raise a
-        QueueError. refuse: answers with one line when it can't be carried out. waits: it is no
-        fault of the sender's that the store can't take it, or be read: it is staged again, in its
-        order, until the store does. of: the sender, whose steps keep their order. lasting: nobody
-        can be told that it was refused, such as the end of a session: it is tried for ever.
+    stage: changes what is in memory, the broker first of all, and waits for nothing. It raises a
+        QueueError before it has changed anything, or not at all. It is given the time, monotonic
+        and UTC epoch, in seconds.
+    reply: is sent what `stage` returned a `Publish` for; None when there is nothing to publish.
+    needs: yields what must be read before the step is staged; each request is answered in `Known`
+        when the next one is made.
+    retry_on_store_error: it is no fault of the sender's that the store can't be read or written.
+        The step is staged again, in its order, until the store works.
+    of: the sender, whose steps keep their order.
+    lasting: the step is never refused, for nobody could be told, as at the end of a session.
+    in_part_after_s: after so long the step is staged without what can't be read. None: never.
     """
 
-    stage: Callable[[float, float], Answer | None]
-    refuse: Callable[[str], None] = log.error
-    waits: bool = False
+    stage: Callable[[float, float], Publish | None]
+    reply: Reply = field(default_factory=Reply)
+    needs: Callable[[Known], Iterator[ReadRequest]] | None = None
+    retry_on_store_error: bool = False
     of: object = None
     lasting: bool = False
+    in_part_after_s: float | None = None
 
 
 class HeldSteps:
@@ -53,7 +71,7 @@ class HeldSteps:
         if error != self.trouble:
             self.trouble = error
             log.error("%s; what needs it waits, all else goes on", error)
-        if now >= self._due:  # else whoever comes later would put it off for all
+        if now >= self._due:  # else each step that comes would put off all others
             self._due = now + RETRY_S
         late = []
         for step in steps:
@@ -63,21 +81,25 @@ class HeldSteps:
                 del self._steps[step]
         return late
 
+    def held_s(self, step: Step, now: float) -> float:
+        """How long a step has been held; 0 for one that is not."""
+        return now - self._steps.get(step, now)
+
     def take(self, new: list[Step], now: float) -> list[Step]:
         """What a turn is to stage: those that are held when they are due, and what is new.
 
-        What is new of a sender of whom something is held waits behind that.
+        A new step waits behind a held one of the same sender.
         """
         if not self._steps:
             return new
-        if now >= self._due:  # what was rolled back is among both
+        if now >= self._due:  # a step that was rolled back is among both
             return list({**self._steps, **dict.fromkeys(new, now)})
         senders = {id(step.of) for step in self._steps if step.of is not None}
         behind = [step for step in new if step.of is not None and id(step.of) in senders]
         self._steps.update(dict.fromkeys(behind, now))
         return [step for step in new if step not in self._steps]
 
-    def staged(self, step: Step) -> bool:
+    def release(self, step: Step) -> bool:
         """A step is held no more; False: it was not."""
         if self._steps.pop(step, None) is None:
             return False
@@ -91,11 +113,3 @@ class HeldSteps:
 
     def __bool__(self) -> bool:
         return bool(self._steps)
-
-
-def guarded(act: Callable[[], object]) -> None:
-    """An error in one part must not take the others along: what is on disk is so, time goes on."""
-    try:
-        act()
-    except Exception:
-        log.exception("an error of ours")

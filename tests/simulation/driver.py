@@ -15,9 +15,12 @@ from master.broker.recovery import parts_of
 from master.broker.run import Run
 from master.broker.undo import UndoLog
 from master.changes import QUEUE_RUN
-from master.server.admission import FollowUps, Fresh
+from master.reads import ReadAnswer, ReadRequest
+from master.server.admission import Admission, Admitted
 from master.store.contract import Store
-from master.turn.turn import Turn, know, know_all, seek
+from master.turn.known import Known
+from master.turn.read_ahead import know, know_all, seek
+from master.turn.turn import Turn
 from queue_manager.errors import QueueError, StoreError
 from queue_manager.wire.messages import Exchange, Hello, Leases, Revoked, Welcome
 from queue_manager.wire.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
@@ -100,7 +103,8 @@ class Driver:
         self.wall_behind, self.began_at = wall - now, wall
         self.broker = broker = Broker(store.epoch, STOCK_JOB, random.Random(rng.random()))
         self.undo = UndoLog()
-        self.follow_ups = FollowUps(cast(Turn, self))  # it needs no more than broker and store
+        self.known = Known()
+        self.admission = Admission(cast(Turn, self))  # it needs no more than broker and known
         judge.epoch = store.epoch
         judge.in_memory = self._in_memory  # type: ignore[method-assign]
         store.cap_delays(wall)
@@ -148,7 +152,7 @@ class Driver:
         judge.finish()
         broker.finish_runs(wall)
         judge.recorded(broker.changes)
-        if broker.changes.urgent and not self._commit():
+        if broker.changes.must_commit and not self._commit():
             self.again = [step for step in steps if step.waits]
             self.retry_at = now + RETRY_S
             self.stuck = True
@@ -444,13 +448,13 @@ class Driver:
             start, stop = outcome.start, outcome.stop
             lease = session.leases.get(outcome.lease)
             follow = outcome.follow
-            fresh = Fresh() if lease is None else self.follow_ups.fresh(lease.run, follow)
+            admitted = Admitted() if lease is None else self.admit(lease.run, follow)
             if lease is not None and outcome.limits:
                 know(broker, self.store, lease.run, outcome.limits, wall)
             said = broker.done(session, outcome.lease, start, stop, b"", outcome.took_s)
             tasks = judge.done(session.id, outcome.lease, start, stop)
             if said and lease is not None:
-                self.accept(lease.run, follow, fresh, now, wall, tasks[0].number)
+                self.accept(lease.run, follow, admitted, now, wall, tasks[0].number)
                 if lease.run.groups is not None and outcome.limits:  # as `Workers._done`
                     broker.set_limits(lease.run, outcome.limits)
                     judge.limits_set(judge.runs[lease.run.id], outcome.limits)
@@ -490,20 +494,29 @@ class Driver:
                 self.judge.delayed(task, delay_s, now, wall)
         return said, tasks
 
+    def admit(self, run: Run, blocks: list[NewBlock]) -> Admitted:
+        """What is new of some blocks, as the turn prepares it."""
+        request, self.known = ReadRequest(), Known()
+        self.admission.needs(request, run.id, blocks)
+        answer = self.store.read(request)
+        assert isinstance(answer, ReadAnswer)
+        self.known.add(answer)
+        return self.admission.admit(run, blocks)
+
     def accept(
         self,
         run: Run,
         blocks: list[NewBlock],
-        fresh: Fresh,
+        admitted: Admitted,
         now: float,
         wall: float,
         parent: int = 0,
     ) -> None:
-        """New tasks, of which `fresh` is what is new. parent: the task that they follow, if any."""
+        """New tasks; admitted: what is new of them. parent: the task that they follow, if any."""
         true, broker = self.judge.runs[run.id], self.broker
-        self.follow_ups.stage(run, fresh, now, wall, from_tasks=not parent)
+        self.admission.stage(run, admitted, now, wall, from_tasks=not parent)
         right = self.judge.offered(true, blocks, not parent)
-        told = [(b.count, b.keys) for b in fresh.blocks]
+        told = [(b.count, b.keys) for b in admitted.blocks]
         check(told == [(b.count, b.keys) for b in right], "{} are new, not {}", told, right)
         numbers = [b.id for b in broker.changes.blocks[len(broker.changes.blocks) - len(right) :]]
         for number, block in zip(numbers, right, strict=True):

@@ -13,7 +13,7 @@ from master.broker import absent, groups, leasing, quarantine, run, window
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
 from master.store.sqlite.engine import SqliteStore
-from master.turn import turn
+from master.turn import read_ahead
 from queue_manager.errors import RefusedError
 from queue_manager.wire.records import GroupLimit, NewBlock, RunOptions
 from tests import memory_store
@@ -108,7 +108,7 @@ class World:
             (absent, "OWN", self.lanes),
             (memory_store, "OWN_GROUPS", 1),
             (groups, "_FEW", 2),
-            (turn, "SOUGHT", 4),
+            (read_ahead, "SOUGHT", 4),
             (window, "BLOCK_TASKS", self.block),
             (leasing, "BLOCK_TASKS", self.block),
             (quarantine, "_LOOKED_AT", 4),
@@ -379,8 +379,8 @@ class World:
             if self.judge.runs.get(one.id) is not one or not one.active or one.exhausted:
                 raise RefusedError("it has ended")
             run = self.driver.broker.runs[one.id]
-            fresh = self.driver.follow_ups.fresh(run, blocks)
-            self.driver.accept(run, blocks, fresh, now, wall)
+            admitted = self.driver.admit(run, blocks)
+            self.driver.accept(run, blocks, admitted, now, wall)
 
         self.ask(stage)
 

@@ -13,31 +13,39 @@ import pytest
 
 from master.broker import Broker
 from master.observe.failures import FailureLog
-from master.server.admission import FollowUps
+from master.server.admission import Admission
 from master.server.feeders import Feeders
+from master.server.outcomes import Outcomes
 from master.server.pages import Pages
 from master.server.runs import Runs
 from master.server.submits import Submits
 from master.server.workers import Workers
 from master.stock import ResultQueue, Rounds, StockSessions, TaskQueue
 from master.stock.delivery import Delivery
+from master.turn.answer import PeerReply, Reply
 from master.turn.turn import Turn
 from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import (
+    Collect,
+    Collected,
     Exchange,
+    Finished,
     Hello,
     Leases,
-    Reply,
+    OpenRun,
     Revoked,
+    SubmitTasks,
+    TasksEnded,
     Welcome,
     decode_reply,
 )
+from queue_manager.wire.messages import Reply as Sent
 from queue_manager.wire.records import HeldLease, Lease, Outcome, RunOptions
 from tests.memory_store import MemoryStore, all_runs
 
 from .desk import block
 
-__all__ = ["FakePeer", "JumpingLoop", "World", "block"]
+__all__ = ["FakePeer", "JumpingLoop", "OnRefusal", "World", "block", "reply_to"]
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
@@ -84,7 +92,7 @@ class FakePeer:
     on_read: Callable[[], None] = lambda: None
     answers: list[Any] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
-    sent: list[Reply] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
 
     def answer(self, value: Any) -> None:
         self.answers.append(value)
@@ -132,6 +140,21 @@ class FakePeer:
         return [number for m in self.of(Revoked) for number in m.leases]
 
 
+def reply_to(peer: FakePeer, message: Any) -> PeerReply:
+    """The reply to a message of a session of ours."""
+    return PeerReply(peer.peer, getattr(message, "seq", 0))
+
+
+class OnRefusal(Reply):
+    """The reply to a step that nobody asked for. act: what a refusal does."""
+
+    def __init__(self, act: Callable[[str], object]) -> None:
+        self._act = act
+
+    def _refuse(self, error: str) -> None:
+        self._act(error)
+
+
 class World:
     """Broker, store, turn and rooms as the service puts them together, without a server."""
 
@@ -151,11 +174,12 @@ class World:
         self.broker.committed()
         self.turn = turn = Turn(self.broker, self.store)
         self._ids = iter(range(1, 10_000))
-        failures, follow_ups = FailureLog(), FollowUps(turn)
-        self.workers = Workers(turn, follow_ups, failures)
+        failures, admission = FailureLog(), Admission(turn)
+        self.outcomes = Outcomes(turn, admission, failures)
+        self.workers = Workers(turn, self.outcomes)
         self.feeders = Feeders()
         self.runs, self.pages = Runs(turn, self.feeders), Pages(turn)
-        self.submits = Submits(turn, follow_ups, self.feeders)
+        self.submits = Submits(turn, admission, self.feeders)
         self.stock = StockSessions(turn, lambda: next(self._ids))
         self.delivery = Delivery(turn)
         rounds = Rounds(turn, self.stock, failures, ack)
@@ -179,17 +203,21 @@ class World:
         self, job: str = "job", key: str | None = None, options: RunOptions | None = None
     ) -> Any:
         """A new run, on disk."""
-        started: list[Any] = []
-        self.runs.start(
-            job,
-            [],
-            key,
-            options or RunOptions(),
-            lambda run, created: started.append(run),
-            lambda error: started.append(error),
-        )
+        run, _ = await self.runs.start(job, [], key, options or RunOptions())
         await self.turns()
-        return started[0]
+        return run
+
+    def ask(self, peer: FakePeer, message: Any) -> None:
+        """A runner says something; it is told at once what is refused at once."""
+        handlers: dict[type, Callable[[PeerReply, Any], None]] = {
+            OpenRun: self.runs.open,
+            SubmitTasks: self.submits.submit,
+            TasksEnded: self.submits.tasks_ended,
+            Collect: self.pages.collect,
+            Collected: self.pages.collected,
+            Finished: self.pages.finished,
+        }
+        handlers[type(message)](reply_to(peer, message), message)
 
     def worker(
         self,
@@ -211,6 +239,17 @@ class World:
         self.workers.message(worker, Exchange(seq, list(outcomes), want, **fields))
 
 
+CLOCKED = (
+    "turn.turn",
+    "turn.stage",
+    "turn.read_ahead",
+    "turn.run_lookup",
+    "server.workers",
+    "server.grants",
+    "stock.sessions",
+)
+"""The modules that ask what time it is."""
+
 Scenario = Callable[[World], Coroutine[Any, Any, None]]
 
 
@@ -219,7 +258,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[JumpingLoop]:
     """A loop whose time is the time of all modules of the master."""
     made = JumpingLoop()
     clock = SimpleNamespace(monotonic=made.time, time=made.clock)
-    for module in ("turn.turn", "server.workers", "stock.sessions"):
+    for module in CLOCKED:
         monkeypatch.setattr(f"master.{module}.time", clock)
     yield made
     made.close()

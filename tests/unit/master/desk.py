@@ -10,7 +10,7 @@ from master.broker.lease import Lease, Session
 from master.broker.recovery import parts_of
 from master.broker.run import Run
 from master.changes import Changes
-from master.turn.turn import seek
+from master.turn.read_ahead import seek
 from queue_manager import codec
 from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
 from tests.memory_store import MemoryStore, all_runs

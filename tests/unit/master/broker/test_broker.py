@@ -238,7 +238,7 @@ def test_a_session_is_dropped_once() -> None:
     desk.drop(session)
     desk.commit()
     desk.drop(session)
-    assert not desk.broker.changes.urgent
+    assert not desk.broker.changes.must_commit
 
 
 def test_the_last_loss_makes_a_dead_letter_that_says_so() -> None:
@@ -315,7 +315,7 @@ def test_progress_is_kept_until_it_was_written() -> None:
     desk.broker.collected(desk.run, CollectCursor(7), 1)
     desk.broker.delivered(lambda: Delivered(3, 0))
     desk.broker.committed()  # a turn that had nothing to write
-    assert not desk.broker.changes.urgent
+    assert not desk.broker.changes.must_commit
     desk.broker.add_progress()
     desk.broker.rolled_back()
     desk.broker.add_progress()

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from master.server.run_control import Endings
+from master.server.run_control import RunControl
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import RetryRun, SubmitTasks
 from queue_manager.wire.records import Failed, GroupLimit, RunOptions
-from tests.unit.master.conftest import FakePeer, World
+from tests.unit.master.conftest import FakePeer, World, reply_to
 from tests.unit.master.desk import WALL, Desk, block, counts, tasks
 
 from .test_broker_runs import ended
@@ -41,16 +41,17 @@ def test_a_retry_over_the_wire_finds_dead_letters_of_groups_that_nobody_remember
     async def scene(world: World) -> None:
         options = RunOptions(attempts=1, per_group=GroupLimit(at_once=1))
         run = await world.start_run(options=options)
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1, group="a")]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1, group="a")]))
         peer, worker = world.worker()
         world.report(worker, want=2)
         await world.turns()
         world.report(worker, Failed(peer.leases[0].number, 0, "bad"))
         await world.turns()
         assert not run.groups.lanes
-        nobody: Any = SimpleNamespace(start=print, renew=lambda run: asyncio.sleep(0))
-        endings = Endings(world.turn, world.workers, nobody, nobody)
-        endings.retry(FakePeer().peer, RetryRun(2, run.id))
+        nobody: Any = SimpleNamespace(start=print, recheck=lambda run: asyncio.sleep(0))
+        control = RunControl(world.turn, world.workers, nobody, nobody)
+        message = RetryRun(2, run.id)
+        control.retry(reply_to(FakePeer(), message), message)
         await world.turns(5)
         assert len(peer.leases) == 2
 
@@ -112,7 +113,7 @@ def test_a_retry_without_dead_letters_changes_nothing() -> None:
     desk = Desk()
     run = ended(desk, done=1)
     assert desk.broker.retry(run, desk.wall) == 0
-    assert not desk.broker.changes.urgent
+    assert not desk.broker.changes.must_commit
     assert run.state == "done"
 
 

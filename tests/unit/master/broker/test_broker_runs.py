@@ -189,7 +189,7 @@ def test_a_pruned_run_keeps_its_key_and_one_without_goes() -> None:
     assert (keyed.state, other.id in desk.broker.runs) == ("pruned", False)
     assert desk.store.find_run("k") == keyed.id
     desk.broker.prune(keyed)
-    assert not desk.broker.changes.urgent
+    assert not desk.broker.changes.must_commit
     assert desk.restarted().broker.runs[keyed.id].state == "pruned"
 
 

@@ -25,7 +25,7 @@ LANES = 16
 def few_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups_room, "LANES", LANES)
     monkeypatch.setattr(groups_room, "_FEW", 4)
-    monkeypatch.setattr("master.turn.turn.SOUGHT", 4)
+    monkeypatch.setattr("master.turn.read_ahead.SOUGHT", 4)
 
 
 def filled(count: int, limit: GroupLimit, each: int = 1, priority: int = 0) -> Desk:

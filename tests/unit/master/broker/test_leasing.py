@@ -140,7 +140,7 @@ def test_what_goes_back_is_not_charged_and_comes_first() -> None:
     session = desk.session()
     desk.submit(4)
     desk.release(desk.lease(session))
-    assert not desk.broker.changes.urgent
+    assert not desk.broker.changes.must_commit
     assert desk.broker.lease(session, desk.now)
     desk.commit()
     assert tasks(desk.lease(session)) == [1]
@@ -359,7 +359,7 @@ def test_a_worker_is_known_on_disk_from_its_coming_to_its_going() -> None:
     desk.session(worker="y")
     assert desk.store.reopen().workers == {"x", "y"}
     desk.drop(session)
-    assert desk.broker.changes.urgent is False
+    assert desk.broker.changes.must_commit is False
     desk.broker.committed()  # a turn that had nothing to write
     assert desk.broker.progress
     desk.commit()

@@ -22,7 +22,7 @@ def few_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(absent_room, "OWN", FEW)
     monkeypatch.setattr(groups_room, "_FEW", 4)
     monkeypatch.setattr(memory_store, "OWN_GROUPS", FEW)
-    monkeypatch.setattr("master.turn.turn.SOUGHT", 4)
+    monkeypatch.setattr("master.turn.read_ahead.SOUGHT", 4)
 
 
 def name(number: int) -> str:

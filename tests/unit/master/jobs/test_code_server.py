@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from master.jobs import code_server as code_module
-from master.jobs.code_server import CodeDesk
+from master.jobs.code_server import JobCodeServer
+from master.turn.answer import PeerReply
 from queue_manager.errors import RefusedError
 from queue_manager.job.loading import job_version
 from queue_manager.wire.messages import AskCode, Code, Refused
@@ -34,7 +35,7 @@ def asked(folder: Path, job: str, version: str, encrypted: bool = True) -> Any:
     async def ask() -> Any:
         peer = LinkedPeer()
         peer.encrypted = encrypted
-        CodeDesk(folder).ask(peer.peer, AskCode(7, job, version))
+        JobCodeServer(folder).ask(PeerReply(peer.peer, 7), AskCode(7, job, version))
         async with asyncio.timeout(10.0):
             while not peer.sent:
                 await asyncio.sleep(0.001)
@@ -83,7 +84,7 @@ def test_an_error_of_ours_is_an_answer_too(folder: Path, monkeypatch: Any, caplo
 
     async def ask() -> None:
         peer = LinkedPeer()
-        CodeDesk(folder).ask(peer, AskCode(3, "times", "0" * 64))
+        JobCodeServer(folder).ask(PeerReply(peer, 3), AskCode(3, "times", "0" * 64))
         async with asyncio.timeout(20):
             while not peer.sent:
                 await asyncio.sleep(0)

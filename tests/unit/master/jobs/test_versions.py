@@ -57,7 +57,7 @@ class Rig:
         self.full = False
         self.broker = SimpleNamespace(runs={}, set_code=self._set_code)
         self.broker.recall = self.broker.runs.get
-        turn: Any = SimpleNamespace(broker=self.broker, post=self._post)
+        turn: Any = SimpleNamespace(broker=self.broker, carry_out=self._carry_out)
         self.versions = Versions(turn, self.files)
         self.versions.on_changed.append(
             lambda job, runs: self.changed.append((job, [run.id for run in runs]))
@@ -73,11 +73,10 @@ class Rig:
         self.staged.append(run.id)
         run.version, run.options = version, options
 
-    def _post(self, step: Any) -> None:
+    async def _carry_out(self, stage: Any) -> Any:
         if self.full:
-            step.refuse("can't write: disk full")
-        else:
-            step.stage(0.0, 0.0)()
+            raise RefusedError("can't write: disk full")
+        return stage(0.0, 0.0)()
 
     async def tick(self, wait_s: float = EVERY_S) -> None:
         """Time goes by, and everything that is looked at is seen."""
@@ -148,11 +147,11 @@ def test_a_worker_that_complains_makes_it_look_at_once_but_not_all_the_time(play
         rig.files.now = NEW
         rig.now += COMPLAINT_S
         for _ in range(10):
-            rig.versions.complained("job")
+            rig.versions.worker_mismatch("job")
         await rig.settle()
         assert (run.version, rig.files.reads) == (NEW, 2)
         rig.now += COMPLAINT_S - 0.1
-        rig.versions.complained("job")
+        rig.versions.worker_mismatch("job")
         await rig.settle()
         assert rig.files.reads == 2
 
@@ -218,7 +217,7 @@ def test_a_retry_takes_the_file_as_it_is_also_for_a_run_that_has_ended(play: Pla
     async def scene(rig: Rig) -> None:
         run = rig.run(1, state="failed")
         rig.files.now = NEW
-        await rig.versions.renew(run)
+        await rig.versions.recheck(run)
         assert (run.version, run.options) == (NEW, MORE)
         assert rig.changed == [("job", [1])]
 
@@ -230,11 +229,11 @@ def test_a_retry_with_code_that_does_not_import_is_refused(play: Play) -> None:
         run = rig.run(1, state="failed")
         rig.files.now, rig.files.wrong = NEW, "jobs/job.py line 3: no"
         with pytest.raises(RefusedError, match="line 3"):
-            await rig.versions.renew(run)
+            await rig.versions.recheck(run)
         assert run.version == OLD
         rig.files.wrong, rig.full = "", True
         with pytest.raises(RefusedError, match="disk full"):
-            await rig.versions.renew(run)
+            await rig.versions.recheck(run)
 
     play(scene)
 
@@ -243,7 +242,7 @@ def test_a_submit_has_older_runs_of_the_job_follow_at_once(play: Play) -> None:
     async def scene(rig: Rig) -> None:
         run = rig.run(1)
         rig.files.now = NEW
-        assert await rig.versions.first("job", []) == (NEW, MORE)
+        assert await rig.versions.check_for_submit("job", []) == (NEW, MORE)
         await rig.settle()
         assert run.version == NEW
 
@@ -299,7 +298,7 @@ def test_a_job_that_is_not_there_is_said_once_by_whoever_finds_it_first(
 
     async def seed(rig: Rig) -> None:
         with pytest.raises(UnknownJobError) as raised:
-            await rig.versions.first("nojob", [])
+            await rig.versions.check_for_submit("nojob", [])
         if rig.versions.is_news("nojob", raised.value):
             logging.getLogger().error("%s", without_seed("nojob", raised.value))
 

@@ -43,8 +43,8 @@ class FakeWire:
         message: Collect = make(7)
         self.asked.append(message.after)
         peer = FakePeer("runner")
-        self.world.pages.collect(peer.peer, message)
-        self.world.turn._run()
+        self.world.ask(peer, message)
+        self.world.turn._begin()
         future: Future[Any] = Future()
         for page in peer.sent:
             future.set_result(page)
@@ -55,7 +55,7 @@ async def ended_run(world: World, tasks: int, last_bad: bool = False) -> Any:
     """A run of tasks that were done one by one, so each is an outcome."""
     run = await world.start_run(options=RunOptions(attempts=1))
     await submit(world, run, block(tasks))
-    world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+    world.ask(FakePeer(), TasksEnded(1, run.id))
     await work(world, tasks - last_bad)
     if last_bad:
         _, worker = world.worker()
@@ -139,7 +139,7 @@ def test_what_a_retry_brings_meanwhile_is_left_to_the_next_end(play: Any) -> Non
 
 async def finished(world: World, run: Any, ended_at: float) -> list[Any]:
     peer = FakePeer("runner")
-    world.pages.finished(peer.peer, Finished(9, run.id, ended_at))
+    world.ask(peer, Finished(9, run.id, ended_at))
     await world.turns()
     return peer.sent
 
@@ -147,7 +147,7 @@ async def finished(world: World, run: Any, ended_at: float) -> list[Any]:
 async def end_of(world: World, run: Any) -> Page:
     """The last page, for a runner that waits for nothing else."""
     peer = FakePeer("runner")
-    world.pages.collect(peer.peer, Collect(5, run.id, UNTIL_END))
+    world.ask(peer, Collect(5, run.id, UNTIL_END))
     await world.turns()
     (page,) = peer.sent
     assert isinstance(page, Page)
@@ -161,10 +161,10 @@ def test_whoever_waits_for_the_end_alone_gets_no_outcomes_and_is_told_when_and_t
         run = await world.start_run()
         await submit(world, run, block(2))
         peer = FakePeer("runner")
-        world.pages.collect(peer.peer, Collect(5, run.id, UNTIL_END))
+        world.ask(peer, Collect(5, run.id, UNTIL_END))
         await work(world, 2)
         assert peer.sent == []
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.ask(FakePeer(), TasksEnded(1, run.id))
         await world.turns()
         assert peer.sent == [Page(5, [], {}, run.last_seq, True, run.ended_at)]
         assert run.last_seq > 0
@@ -210,7 +210,7 @@ def test_what_finish_takes_is_part_of_the_run(play: Any) -> None:
 def test_that_finish_returned_for_an_earlier_end_says_nothing_of_this_one(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await ended_run(world, 2, last_bad=True)
-        world.pages.collected(FakePeer().peer, Collected(run.id, run.last_seq))
+        world.ask(FakePeer(), Collected(run.id, run.last_seq))
         before = run.ended_at
         await world.later(1.0)
         await Desk(world).ask(RetryRun(7, run.id))
@@ -240,7 +240,7 @@ def test_a_retried_run_is_collected_from_where_it_had_ended(play: Any) -> None:
     async def after(world: World) -> None:
         run = world.broker.runs[1]
         peer = FakePeer("runner")
-        world.runs.open(peer.peer, OpenRun(7, 1))
+        world.ask(peer, OpenRun(7, 1))
         await world.turns()
         (opened,) = peer.sent
         assert (opened.collected, opened.into) == (run.last_seq, 0)  # type: ignore[union-attr]
@@ -254,7 +254,7 @@ def test_a_runner_of_a_cancelled_run_gives_no_more_tasks(play: Any) -> None:
         run = await world.start_run()
         world.broker.cancel(run, 1.0)
         peer = FakePeer("runner")
-        world.runs.open(peer.peer, OpenRun(7, run.id))
+        world.ask(peer, OpenRun(7, run.id))
         await world.turns()
         assert (run.exhausted, peer.sent[0].ended) == (False, True)  # type: ignore[union-attr]
 
@@ -281,12 +281,12 @@ def test_who_dies_with_results_to_collect_does_not_only_wait(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
         await submit(world, run, block(2))
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.ask(FakePeer(), TasksEnded(1, run.id))
         await work(world, 1)
         peer = FakePeer("runner")
-        world.pages.collect(peer.peer, Collect(5, run.id, 0))
+        world.ask(peer, Collect(5, run.id, 0))
         assert world.pages.idle.get(run.id, 0) == 0
-        world.pages.collect(peer.peer, Collect(6, run.id, UNTIL_END))
+        world.ask(peer, Collect(6, run.id, UNTIL_END))
         assert world.pages.idle[run.id] == 1
 
     play(scene)

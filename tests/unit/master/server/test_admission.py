@@ -9,7 +9,8 @@ import pytest
 
 from master.broker import Broker
 from master.broker.run import Run
-from master.server.admission import FollowUps, check
+from master.reads import ReadRequest
+from master.server.admission import Admission, Admitted, check
 from master.turn.turn import Turn
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
@@ -25,14 +26,22 @@ class Place:
         self.broker = Broker(self.store.epoch, "", random.Random(1))
         for found in self.store.load():
             self.broker.restore(found, 0.0, 1.0)
-        self.follow_ups = FollowUps(Turn(self.broker, self.store))
+        self.turn = Turn(self.broker, self.store)
+        self.admission = Admission(self.turn)
         self.run: Run = self.broker.start_run("job", [], None, RunOptions(), 1.0)
 
     def take(self, *blocks: NewBlock) -> list[Any]:
         """Stage what is new of these blocks: the keys and payloads of each that is left."""
-        fresh = self.follow_ups.fresh(self.run, list(blocks))
-        self.follow_ups.stage(self.run, fresh, 0.0, 1.0, from_tasks=True)
-        return [(block.keys, codec.decode_batch(block.body)) for block in fresh.blocks]
+        admitted = self.admit(*blocks)
+        self.admission.stage(self.run, admitted, 0.0, 1.0, from_tasks=True)
+        return [(block.keys, codec.decode_batch(block.body)) for block in admitted.blocks]
+
+    def admit(self, *blocks: NewBlock) -> Admitted:
+        """What is new of these blocks, after what must be known was read."""
+        request = ReadRequest()
+        self.admission.needs(request, self.run.id, list(blocks))
+        self.turn.known.add(self.store.read(request))
+        return self.admission.admit(self.run, list(blocks))
 
     def commit(self) -> None:
         self.store.commit(self.broker.changes)
@@ -51,8 +60,8 @@ def keyed(keys: str, first: int = 0) -> NewBlock:
 
 def test_a_block_whose_keys_are_all_free_is_taken_as_it_came(place: Place) -> None:
     block = keyed("abc")
-    (fresh,) = place.follow_ups.fresh(place.run, [block]).blocks
-    assert fresh is block
+    (new,) = place.admit(block).blocks
+    assert new is block
 
 
 def test_the_first_task_of_a_key_counts_and_the_others_are_dropped(place: Place) -> None:
@@ -75,7 +84,7 @@ def test_keys_of_messages_before_are_taken(place: Place, committed: bool) -> Non
 
 def test_what_is_left_of_a_block_keeps_its_group_and_priority(place: Place) -> None:
     place.take(keyed("a"))
-    (left,) = place.follow_ups.fresh(place.run, [keyed("ab")]).blocks
+    (left,) = place.admit(keyed("ab")).blocks
     assert (left.count, left.group, left.priority) == (1, "g", 3)
 
 
@@ -144,8 +153,8 @@ def test_tasks_above_a_quota_count_as_given_by_tasks_unless_they_have_keys(place
     place.take(within(2, 5), within(2, 1), within(2, keys="a"))
     assert (place.run.accepted, place.run.tasks) == (6, 2)
     place.commit()
-    fresh = place.follow_ups.fresh(place.run, [within(2, 3)])
-    place.follow_ups.stage(place.run, fresh, 0.0, 1.0, from_tasks=False)
+    admitted = place.admit(within(2, 3))
+    place.admission.stage(place.run, admitted, 0.0, 1.0, from_tasks=False)
     assert place.run.accepted == 6, "what follows a result was given by no tasks()"
 
 
@@ -153,7 +162,7 @@ def test_what_a_quota_dropped_is_on_disk_though_no_task_is_new(place: Place) -> 
     place.take(within(1, 1))
     place.commit()
     place.take(within(1, 4))
-    assert place.broker.changes.urgent
+    assert place.broker.changes.must_commit
     place.broker.finish_runs(1.0)
     place.commit()
     (_, loaded) = place.store.load()

@@ -13,6 +13,7 @@ from master.changes import QUEUE_RUN
 from master.server.clock import HOLD_S, RELEASED_AT, ClockWatch, is_plausible
 from master.server.pruning import DAY_S, Pruning
 from master.store.contract import Store
+from master.turn.known import Known
 from queue_manager.wire.records import NOBODY_COLLECTS
 from tests.unit.master.store_records import (
     ENGINES,
@@ -151,7 +152,9 @@ class Rig:
         self.watch = ClockWatch(self, self.now, wall, seen_at)
         store = SimpleNamespace(old_runs=self._old_runs, mark=lambda *_: 0)
         broker = SimpleNamespace(runs={}, next_seq=1)
-        turn: Any = SimpleNamespace(broker=broker, store=store, trouble="")
+        turn: Any = SimpleNamespace(
+            broker=broker, store=store, trouble="", is_waiting=False, known=Known()
+        )
         store.prune_queue = store.prune_letters = None
         turn.post = lambda step: None
         self.pruning = Pruning(turn, 30, Any)

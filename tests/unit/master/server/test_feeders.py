@@ -32,16 +32,16 @@ def answer(peer: FakePeer) -> object:
 def test_a_client_feeds_the_run_that_it_opened(play: Play) -> None:
     async def scene(world: World) -> None:
         run, peer = await world.start_run(options=CLIENT), a_client()
-        world.submits.submit(peer.peer, SubmitTasks(1, run.id, [block(3)]))
+        world.ask(peer, SubmitTasks(1, run.id, [block(3)]))
         await world.turns()
         assert answer(peer) == Refused(1, f"run {run.id}: open it first")
         assert not world.feeders.connected(run)
-        world.runs.open(peer.peer, OpenRun(2, run.id))
-        world.submits.submit(peer.peer, SubmitTasks(3, run.id, [block(3)]))
+        world.ask(peer, OpenRun(2, run.id))
+        world.ask(peer, SubmitTasks(3, run.id, [block(3)]))
         await world.turns()
         assert answer(peer) == Accepted(3, 3)
         assert world.feeders.connected(run)
-        world.submits.tasks_ended(peer.peer, TasksEnded(4, run.id))
+        world.ask(peer, TasksEnded(4, run.id))
         await world.turns()
         assert run.exhausted
 
@@ -51,12 +51,12 @@ def test_a_client_feeds_the_run_that_it_opened(play: Play) -> None:
 def test_a_client_that_comes_back_shuts_out_its_old_session(play: Play) -> None:
     async def scene(world: World) -> None:
         run, old, new = await world.start_run(options=CLIENT), a_client(), a_client()
-        world.runs.open(old.peer, OpenRun(1, run.id))
-        world.submits.submit(old.peer, SubmitTasks(2, run.id, [block(3)]))
+        world.ask(old, OpenRun(1, run.id))
+        world.ask(old, SubmitTasks(2, run.id, [block(3)]))
         await world.turns()
-        world.submits.submit(old.peer, SubmitTasks(3, run.id, [block(2)]))
-        world.runs.open(new.peer, OpenRun(1, run.id))
-        world.submits.submit(old.peer, SubmitTasks(4, run.id, [block(2)]))
+        world.ask(old, SubmitTasks(3, run.id, [block(2)]))
+        world.ask(new, OpenRun(1, run.id))
+        world.ask(old, SubmitTasks(4, run.id, [block(2)]))
         await world.turns()
         (opened,) = new.of(RunOpened)
         refused = [message.seq for message in old.of(Refused)]
@@ -73,11 +73,11 @@ def test_a_client_that_comes_back_shuts_out_its_old_session(play: Play) -> None:
 def test_the_end_of_the_tasks_may_be_said_again_by_a_client_that_came_back(play: Play) -> None:
     async def scene(world: World) -> None:
         run, old, new = await world.start_run(options=CLIENT), a_client(), a_client()
-        world.runs.open(old.peer, OpenRun(1, run.id))
-        world.submits.tasks_ended(old.peer, TasksEnded(2, run.id))
+        world.ask(old, OpenRun(1, run.id))
+        world.ask(old, TasksEnded(2, run.id))
         await world.turns()
-        world.runs.open(new.peer, OpenRun(1, run.id))
-        world.submits.tasks_ended(new.peer, TasksEnded(2, run.id))
+        world.ask(new, OpenRun(1, run.id))
+        world.ask(new, TasksEnded(2, run.id))
         await world.turns()
         assert (new.of(RunOpened)[0].ended, answer(new)) == (True, Accepted(2, 0))
 
@@ -89,13 +89,13 @@ def test_a_client_gives_no_tasks_to_a_run_that_has_a_runner(play: Play) -> None:
 
     async def scene(world: World) -> None:
         run, peer = await world.start_run(), a_client()
-        world.runs.open(peer.peer, OpenRun(1, run.id))
+        world.ask(peer, OpenRun(1, run.id))
         await world.turns()
         for ask in (SubmitTasks(2, run.id, [block(3)]), TasksEnded(3, run.id)):
             if isinstance(ask, SubmitTasks):
-                world.submits.submit(peer.peer, ask)
+                world.ask(peer, ask)
             else:
-                world.submits.tasks_ended(peer.peer, ask)
+                world.ask(peer, ask)
             await world.turns()
             expected = f"run {run.id} has a runner, which gives its tasks"
             assert answer(peer) == Refused(ask.seq, expected)
@@ -107,9 +107,9 @@ def test_a_client_gives_no_tasks_to_a_run_that_has_a_runner(play: Play) -> None:
 def test_nothing_stays_of_a_run_that_has_ended(play: Play) -> None:
     async def scene(world: World) -> None:
         run, peer = await world.start_run(options=CLIENT), a_client()
-        world.runs.open(peer.peer, OpenRun(1, run.id))
+        world.ask(peer, OpenRun(1, run.id))
         await world.turns()
-        world.submits.tasks_ended(peer.peer, TasksEnded(2, run.id))
+        world.ask(peer, TasksEnded(2, run.id))
         await world.turns()
         assert run.state == "done"
         assert not world.feeders.connected(run)

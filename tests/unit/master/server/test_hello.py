@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from master.server.workers import SILENT_S
-from master.turn.turn import RETRY_S
+from master.turn.steps import RETRY_S
 from queue_manager import codec
 from queue_manager.errors import ProtocolError, StoreError
 from queue_manager.wire.messages import Leases, SubmitTasks, Welcome
@@ -17,7 +17,7 @@ from tests.unit.master.conftest import FakePeer, World, block
 
 
 async def submit(world: World, run: Any, *blocks: NewBlock) -> None:
-    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, list(blocks)))
+    world.ask(FakePeer(), SubmitTasks(1, run.id, list(blocks)))
     await world.turns()
 
 

@@ -13,6 +13,7 @@ from master.changes import Changes, CollectCursor
 from master.reads import PruneStep
 from master.server import pruning
 from master.server.pruning import DAY_S, LEAST_S, RETIRE_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
+from master.turn.known import Known
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import RunOptions
 
@@ -89,7 +90,10 @@ class Rig:
             retire=lambda run: self.store.old.append(self.runs.pop(run.id).id),
             finished=lambda run, ended_at, wall: self.settled.append(run.id),
         )
-        turn: Any = SimpleNamespace(broker=broker, store=self.store, trouble="", post=self._post)
+        turn: Any = SimpleNamespace(
+            broker=broker, store=self.store, trouble="", post=self._post, is_waiting=False
+        )
+        turn.known = Known()
         self.turn = turn
         self.pruning = Pruning(turn, keep_days, SimpleNamespace(pruned=lambda results: None))
 
@@ -195,7 +199,7 @@ def test_beside_other_work_it_does_one_step_a_tick(rig: Any) -> None:
     take = world.store._take
 
     def and_a_turn(what: str, count: int) -> bool:
-        world.pruning.turned(Changes(), 0.0)
+        world.pruning.after_commit(Changes(), 0.0)
         return bool(take(what, count))
 
     world.store._take = and_a_turn

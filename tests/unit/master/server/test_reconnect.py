@@ -27,7 +27,7 @@ async def fill(world: World, in_a_block: int, **fields: Any) -> None:
 
 
 def submit(world: World, run: Any, blocks: list[NewBlock]) -> None:
-    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+    world.ask(FakePeer(), SubmitTasks(1, run.id, blocks))
 
 
 def held(epoch: int, in_a_block: int) -> list[HeldLease]:

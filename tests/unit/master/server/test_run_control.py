@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from master.server.run_control import Endings
+from master.server.run_control import RunControl
 from master.server.submits import AHEAD_TASKS
 from master.turn.run_lookup import find_run
-from master.turn.turn import Step
+from master.turn.steps import Step
 from queue_manager import codec
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import (
@@ -27,7 +27,7 @@ from queue_manager.wire.messages import (
     TasksEnded,
 )
 from queue_manager.wire.records import Done, Failed, RunOptions
-from tests.unit.master.conftest import FakePeer, World, block
+from tests.unit.master.conftest import FakePeer, World, block, reply_to
 
 
 class FakeRunners:
@@ -57,25 +57,25 @@ class FakeVersions:
 
     wrong = ""
 
-    async def renew(self, run: Any) -> None:
+    async def recheck(self, run: Any) -> None:
         if self.wrong:
             raise RefusedError(self.wrong)
 
 
 class Desk:
-    """The endings of a world, and one client that asks for them."""
+    """Run control in a world, and one client that asks for them."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.runners: Any = FakeRunners()
         self.versions: Any = FakeVersions()
-        self.endings = Endings(world.turn, world.workers, self.runners, self.versions)
+        self.control = RunControl(world.turn, world.workers, self.runners, self.versions)
         self.peer = FakePeer("client")
 
     async def ask(self, message: Any) -> Any:
         """The answer to a request."""
         asked = {RetryRun: "retry", CancelRun: "cancel", ForgetRun: "forget"}[type(message)]
-        getattr(self.endings, asked)(self.peer.peer, message)
+        getattr(self.control, asked)(reply_to(self.peer, message), message)
         await self.world.turns(4)
         return self.peer.sent[-1] if self.peer.sent else None
 
@@ -83,9 +83,9 @@ class Desk:
 async def filled(world: World, tasks: int, *, ended: bool = True, **options: Any) -> Any:
     """A run with so many tasks; ended: its tasks() has no more to give."""
     run = await world.start_run(options=RunOptions(attempts=1, **options))
-    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(tasks)]))
+    world.ask(FakePeer(), SubmitTasks(1, run.id, [block(tasks)]))
     if ended:
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(2, run.id))
+        world.ask(FakePeer(), TasksEnded(2, run.id))
     await world.turns()
     return run
 
@@ -135,7 +135,7 @@ def test_a_retry_without_dead_letters_starts_a_runner_only_of_a_run_that_goes_on
         assert await desk.ask(RetryRun(7, active.id)) == Accepted(7, 0)
         assert desk.runners.started == [active.id]
         over = await world.start_run()
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(2, over.id))
+        world.ask(FakePeer(), TasksEnded(2, over.id))
         await world.turns()
         assert await desk.ask(RetryRun(8, over.id)) == Accepted(8, 0)
         assert desk.runners.started == [active.id]
@@ -185,14 +185,14 @@ def test_whoever_waits_for_a_run_that_is_cancelled_is_answered(
         desk = Desk(world)
         run = await filled(world, 3, ended=False)
         submits, collects = FakePeer(), FakePeer()
-        world.submits.submit(submits.peer, SubmitTasks(3, run.id, [block(3, first=4)]))
-        world.pages.collect(collects.peer, Collect(4, run.id, 0))
+        world.ask(submits, SubmitTasks(3, run.id, [block(3, first=4)]))
+        world.ask(collects, Collect(4, run.id, 0))
         await world.turns()
         assert (submits.sent, collects.sent) == ([], [])
         await desk.ask(CancelRun(7, run.id))
         assert submits.sent == [Accepted(3, 3)]
         assert collects.sent == [Page(4, [], {}, 0, True, run.ended_at)]
-        world.submits.submit(submits.peer, SubmitTasks(5, run.id, [block(1)]))
+        world.ask(submits, SubmitTasks(5, run.id, [block(1)]))
         await world.turns()
         assert isinstance(submits.sent[-1], Refused)
 
@@ -205,13 +205,14 @@ def test_a_forgotten_run_is_gone_also_for_whoever_waits_for_it(play: Any) -> Non
         run = await filled(world, 2)
         await desk.ask(CancelRun(7, run.id))
         collects = FakePeer()
-        world.pages.collect(collects.peer, Collect(4, run.id, 0))
+        world.ask(collects, Collect(4, run.id, 0))
         assert await desk.ask(ForgetRun(8, run.id)) == Accepted(8, 2)
         assert desk.runners.dropped == [run.id]
         assert collects.sent == [Refused(4, f"run {run.id} was forgotten")]
         assert run.id not in world.broker.runs
+        message = ForgetRun(9, run.id)
         with pytest.raises(RefusedError, match=f"no run {run.id}"):
-            desk.endings.forget(desk.peer.peer, ForgetRun(9, run.id))
+            desk.control.forget(reply_to(desk.peer, message), message)
         fresh = await world.start_run()
         assert fresh.id > run.id
 
@@ -229,7 +230,8 @@ def test_a_run_is_forgotten_once_its_runner_has_ended(play: Any) -> None:
         run = await filled(world, 2)
         await desk.ask(CancelRun(7, run.id))
         desk.runners.living.add(run.id)
-        desk.endings.forget(desk.peer.peer, ForgetRun(8, run.id))
+        message = ForgetRun(8, run.id)
+        desk.control.forget(reply_to(desk.peer, message), message)
         await world.turns()
         assert run.id in world.broker.runs
         await world.later(1.0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from master.server import submits as submits_module
-from master.turn.turn import RETRY_S
+from master.turn.steps import RETRY_S
 from queue_manager import codec
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import (
@@ -24,7 +25,7 @@ from tests.unit.master.conftest import FakePeer, World, block
 
 async def submit(world: World, run: Any, *blocks: NewBlock, seq: int = 1) -> FakePeer:
     peer = FakePeer("runner")
-    world.submits.submit(peer.peer, SubmitTasks(seq, run.id, list(blocks)))
+    world.ask(peer, SubmitTasks(seq, run.id, list(blocks)))
     await world.turns()
     return peer
 
@@ -49,12 +50,8 @@ def test_the_same_key_gives_the_same_run_within_a_turn_later_and_after_a_restart
     play: Any,
 ) -> None:
     async def scene(world: World) -> None:
-        started: list[Any] = []
-        for _ in range(2):
-            world.runs.start(
-                "job", [], "k", None or run_options(), lambda *found: started.append(found), print
-            )
-        await world.turns()
+        start = world.runs.start
+        started = await asyncio.gather(*(start("job", [], "k", run_options()) for _ in range(2)))
         assert [(run.id, created) for run, created in started] == [(1, True), (1, False)]
         assert (await world.start_run(key="k")).id == 1
         assert (await world.start_run(key="other")).id == 2
@@ -79,13 +76,14 @@ def test_listeners_hear_of_a_run_after_it_is_on_disk_and_once_when_it_ends(play:
         world.runs.on_started.append(lambda run: heard.append(("started", run.id)))
         world.runs.on_ended.append(lambda run: heard.append(("ended", run.id)))
         world.store.full = True
-        assert isinstance(await world.start_run(), str)
+        with pytest.raises(RefusedError, match="full"):
+            await world.start_run()
         assert heard == []
         world.store.full = False
         run = await world.start_run()
         await submit(world, run, block(1))
         for seq in (2, 3):
-            world.submits.tasks_ended(FakePeer().peer, TasksEnded(seq, run.id))
+            world.ask(FakePeer(), TasksEnded(seq, run.id))
         await work(world, 1)
         assert heard == [("started", run.id), ("ended", run.id)]
 
@@ -96,7 +94,7 @@ def test_an_unknown_run_is_refused_with_the_ones_there_are(play: Any) -> None:
     async def scene(world: World) -> None:
         await world.start_run()
         with pytest.raises(RefusedError, match="no run 9; there is 1"):
-            world.runs.open(FakePeer().peer, OpenRun(1, 9))
+            world.ask(FakePeer(), OpenRun(1, 9))
 
     play(scene)
 
@@ -122,7 +120,7 @@ def test_a_key_is_taken_once_within_a_block_a_submit_a_turn_and_for_ever(play: A
         peers = [FakePeer() for _ in range(3)]
         blocks = [block(3, keys=["a", "b", "a"]), block(2, first=10, keys=["b", "c"])]
         for seq, peer in enumerate(peers):
-            world.submits.submit(peer.peer, SubmitTasks(seq, run.id, blocks))
+            world.ask(peer, SubmitTasks(seq, run.id, blocks))
         await world.turns()
         assert [peer.sent for peer in peers] == [
             [Accepted(0, 3)],
@@ -148,7 +146,7 @@ def test_keys_of_a_commit_that_failed_are_free(play: Any) -> None:
         run = await world.start_run()
         world.store.full = True
         peer = FakePeer()
-        world.submits.submit(peer.peer, SubmitTasks(1, run.id, [block(1, keys=["a"])]))
+        world.ask(peer, SubmitTasks(1, run.id, [block(1, keys=["a"])]))
         await world.turns()
         world.store.full = False
         await world.later(RETRY_S)
@@ -165,7 +163,7 @@ def test_a_runner_waits_while_the_store_takes_nothing(play: Any) -> None:
         run = await world.start_run()
         world.store.full = True
         peer = await submit(world, run, block(1))
-        world.submits.tasks_ended(peer.peer, TasksEnded(2, run.id))
+        world.ask(peer, TasksEnded(2, run.id))
         await world.later(5 * RETRY_S)
         assert peer.sent == []
         world.store.full = False
@@ -184,7 +182,7 @@ def test_a_new_runner_is_told_of_what_its_forerunner_submitted_last(play: Any) -
         dead = await submit(world, run, block(4), block(2, keys=["a", "b"]))
         world.runs.closed(dead.peer)
         peer = FakePeer()
-        world.runs.open(peer.peer, OpenRun(7, run.id))
+        world.ask(peer, OpenRun(7, run.id))
         await world.turns()
         world.store.full = False
         await world.later(RETRY_S)
@@ -221,7 +219,7 @@ def test_a_block_that_is_not_what_it_says_is_refused_with_all_of_its_submit(
 def test_a_run_that_said_that_it_has_no_more_takes_no_more(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.ask(FakePeer(), TasksEnded(1, run.id))
         await world.turns()
         assert not run.active
         assert isinstance((await submit(world, run, block(1))).sent[0], Refused)
@@ -232,8 +230,8 @@ def test_a_run_that_said_that_it_has_no_more_takes_no_more(play: Any) -> None:
 def test_nobody_can_end_or_fill_the_queue_run_from_the_network(play: Any) -> None:
     async def scene(world: World) -> None:
         peer = FakePeer()
-        world.submits.tasks_ended(peer.peer, TasksEnded(1, 0))
-        world.submits.submit(peer.peer, SubmitTasks(2, 0, [block(1)]))
+        world.ask(peer, TasksEnded(1, 0))
+        world.ask(peer, SubmitTasks(2, 0, [block(1)]))
         await world.turns()
         assert [type(message) for message in peer.sent] == [Refused, Refused]
         assert world.broker.runs[0].active

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from master.server.task_views import Letters
-from master.turn.turn import RETRY_S
+from master.server.task_views import TaskViews
+from master.turn.answer import PeerReply
+from master.turn.steps import RETRY_S
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.wire.messages import (
@@ -26,8 +27,8 @@ from .test_runs import submit, work
 
 async def collect(world: World, run: Any, after: int, collected: int = 0) -> FakePeer:
     peer = FakePeer("runner")
-    world.pages.collected(FakePeer().peer, Collected(run.id, collected))
-    world.pages.collect(peer.peer, Collect(5, run.id, after))
+    world.ask(FakePeer(), Collected(run.id, collected))
+    world.ask(peer, Collect(5, run.id, after))
     await world.turns()
     return peer
 
@@ -60,7 +61,7 @@ def test_the_last_page_says_so_when_the_run_has_ended(play: Any) -> None:
         assert isinstance(page, Page)
         waits = await collect(world, run, page.last)
         assert waits.sent == []
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.ask(FakePeer(), TasksEnded(1, run.id))
         await world.turns()
         (end,) = waits.sent
         assert end == Page(5, [], {}, page.last, True, run.ended_at)
@@ -73,7 +74,7 @@ def test_a_run_that_ended_uncollected_is_collected_after_a_restart(play: Any) ->
         run = await world.start_run()
         await submit(world, run, block(2))
         await work(world, 2)
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.ask(FakePeer(), TasksEnded(1, run.id))
         await world.turns()
         await collect(world, run, 1, collected=1)
         await world.later(1.0)
@@ -125,7 +126,7 @@ def test_results_are_read_in_task_order_while_the_run_goes_on(play: Any) -> None
         await work(world, 2)
         peer = FakePeer()
         no_sources: Any = None
-        Letters(world.turn, no_sources).results(peer.peer, AskResults(4, run.id))
+        TaskViews(world.turn, no_sources).results(PeerReply(peer.peer, 4), AskResults(4, run.id))
         (page,) = peer.sent
         assert isinstance(page, Results)
         assert [e.start for e in page.blocks[0].ended] == [0, 1]
@@ -139,15 +140,13 @@ def test_a_new_runner_is_told_how_far_into_an_outcome_its_forerunner_has_collect
 ) -> None:
     async def before(world: World) -> None:
         run = await world.start_run()
-        world.pages.collected(FakePeer().peer, Collected(run.id, 3, into=5))
-        world.pages.collected(
-            FakePeer().peer, Collected(run.id, 3, into=2)
-        )  # an older word changes nothing
+        world.ask(FakePeer(), Collected(run.id, 3, into=5))
+        world.ask(FakePeer(), Collected(run.id, 3, into=2))  # an older word changes nothing
         await world.later(1.0)
 
     async def after(world: World) -> None:
         peer = FakePeer()
-        world.runs.open(peer.peer, OpenRun(7, 1))
+        world.ask(peer, OpenRun(7, 1))
         await world.turns()
         (opened,) = peer.sent
         assert (opened.collected, opened.into) == (3, 5)
@@ -166,7 +165,7 @@ def test_a_page_that_cannot_be_read_waits_and_holds_up_nobody_else(
         one, other = await world.start_run(), await world.start_run()
         await submit(world, one, block(1))
         await submit(world, other, block(1))
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(2, other.id))
+        world.ask(FakePeer(), TasksEnded(2, other.id))
         peer = await collect(world, one, 0)
         with monkeypatch.context() as patched:
             patched.setattr(world.turn, "read_outcomes", _unreadable)

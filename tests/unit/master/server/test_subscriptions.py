@@ -12,6 +12,7 @@ from master.broker.run import Run
 from master.changes import Changes
 from master.server import subscriptions
 from master.server.subscriptions import TELL_S, UNREAD_BYTES, Subscriptions
+from master.turn.answer import PeerReply
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import Refused, RunShown, SubmitTasks, TasksEnded, WatchRun
 from queue_manager.wire.records import RunStatus
@@ -37,14 +38,14 @@ def told(peer: FakePeer) -> list[tuple[int, str, int]]:
 
 
 async def submit(world: World, run: Run, seq: int) -> None:
-    world.submits.submit(FakePeer().peer, SubmitTasks(seq, run.id, [block(1, first=seq)]))
+    world.ask(FakePeer(), SubmitTasks(seq, run.id, [block(1, first=seq)]))
     await world.turns()
 
 
 def test_a_watcher_is_told_at_once_at_changes_and_at_the_end(play: Play) -> None:
     async def scene(world: World) -> None:
         watching, run, peer = made(world), await world.start_run(), FakePeer()
-        watching.watch(peer.peer, WatchRun(7, run.id))
+        watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
         assert told(peer) == [(7, "active", 0)]
         await world.later(10 * TELL_S)
         assert len(told(peer)) == 1, "nothing has changed"
@@ -52,7 +53,7 @@ def test_a_watcher_is_told_at_once_at_changes_and_at_the_end(play: Play) -> None
         await world.later(TELL_S)
         assert told(peer)[1:] == [(7, "active", 1)]
         other = await world.start_run()
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, other.id))
+        world.ask(FakePeer(), TasksEnded(1, other.id))
         await world.later(TELL_S)
         assert len(told(peer)) == 2, "that is another run"
         world.broker.cancel(run, 1.0)
@@ -68,7 +69,7 @@ def test_a_watcher_is_told_at_once_at_changes_and_at_the_end(play: Play) -> None
 def test_many_changes_are_told_together(play: Play) -> None:
     async def scene(world: World) -> None:
         watching, run, peer = made(world), await world.start_run(), FakePeer()
-        watching.watch(peer.peer, WatchRun(7, run.id))
+        watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
         for seq in range(1, 50):
             await submit(world, run, seq)
         await world.later(TELL_S)
@@ -81,7 +82,7 @@ def test_many_changes_are_told_together(play: Play) -> None:
 def test_a_watcher_that_does_not_read_gets_the_newest_later(play: Play) -> None:
     async def scene(world: World) -> None:
         watching, run, peer = made(world), await world.start_run(), FakePeer()
-        watching.watch(peer.peer, WatchRun(7, run.id))
+        watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
         peer.unread_bytes = UNREAD_BYTES + 1
         for seq in range(1, 6):
             await submit(world, run, seq)
@@ -97,8 +98,8 @@ def test_a_watcher_that_does_not_read_gets_the_newest_later(play: Play) -> None:
 def test_the_end_waits_too_for_a_watcher_that_does_not_read(play: Play) -> None:
     async def scene(world: World) -> None:
         watching, run, peer = made(world), await world.start_run(), FakePeer(unread_bytes=10**6)
-        watching.watch(peer.peer, WatchRun(7, run.id))
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
+        world.ask(FakePeer(), TasksEnded(1, run.id))
         await world.later(2 * TELL_S)
         assert told(peer) == []
         peer.unread_bytes = 0
@@ -112,9 +113,9 @@ def test_the_end_waits_too_for_a_watcher_that_does_not_read(play: Play) -> None:
 def test_a_run_that_has_ended_is_told_once(play: Play) -> None:
     async def scene(world: World) -> None:
         watching, run, peer = made(world), await world.start_run(), FakePeer()
-        world.submits.tasks_ended(FakePeer().peer, TasksEnded(1, run.id))
+        world.ask(FakePeer(), TasksEnded(1, run.id))
         await world.turns()
-        watching.watch(peer.peer, WatchRun(7, run.id))
+        watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
         assert told(peer) == [(7, "done", 0)]
         assert not watching._watches
 
@@ -125,11 +126,11 @@ def test_a_watch_is_replaced_and_ended(play: Play) -> None:
     async def scene(world: World) -> None:
         watching, run, peer = made(world), await world.start_run(), FakePeer()
         for seq in (7, 8):
-            watching.watch(peer.peer, WatchRun(seq, run.id))
+            watching.watch(PeerReply(peer.peer, seq), WatchRun(seq, run.id))
         await submit(world, run, 1)
         await world.later(TELL_S)
         assert [seq for seq, *_ in told(peer)] == [7, 8, 8]
-        watching.watch(peer.peer, WatchRun(9, run.id, on=False))
+        watching.watch(PeerReply(peer.peer, 9), WatchRun(9, run.id, on=False))
         assert told(peer)[-1] == (9, "active", 1)
         await submit(world, run, 2)
         await world.later(2 * TELL_S)
@@ -142,10 +143,10 @@ def test_a_watch_is_replaced_and_ended(play: Play) -> None:
 def test_who_watches_a_run_that_is_forgotten_is_told_so(play: Play) -> None:
     async def scene(world: World) -> None:
         watching, run, peer = made(world), await world.start_run(), FakePeer()
-        watching.watch(peer.peer, WatchRun(7, run.id))
+        watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
         changes: Any = Changes()
         changes.forgotten.add(run.id)
-        watching.turned(changes, 0.0)
+        watching.after_commit(changes, 0.0)
         assert peer.of(Refused) == [Refused(7, f"run {run.id} was forgotten")]
         assert not watching._watches
 
@@ -155,7 +156,7 @@ def test_who_watches_a_run_that_is_forgotten_is_told_so(play: Play) -> None:
 def test_nothing_stays_of_a_session_that_has_ended(play: Play) -> None:
     async def scene(world: World) -> None:
         watching, run, peer = made(world), await world.start_run(), FakePeer()
-        watching.watch(peer.peer, WatchRun(7, run.id))
+        watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
         watching.closed(peer.peer)
         assert (watching._watches, watching._peers) == ({}, {})
 
@@ -169,9 +170,9 @@ def test_a_session_watches_so_many_runs(play: Play, monkeypatch: pytest.MonkeyPa
         watching, peer = made(world), FakePeer()
         runs = [await world.start_run() for _ in range(3)]
         for run in (runs[0], runs[1], runs[1]):
-            watching.watch(peer.peer, WatchRun(7, run.id))
+            watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
         with pytest.raises(RefusedError, match="at most 2 runs"):
-            watching.watch(peer.peer, WatchRun(7, runs[2].id))
+            watching.watch(PeerReply(peer.peer, 7), WatchRun(7, runs[2].id))
 
     play(scene)
 

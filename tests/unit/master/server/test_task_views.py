@@ -12,7 +12,8 @@ from master.broker.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import OutcomeRecord, TrackedRecord
 from master.reads import TaskRecord
-from master.server.task_views import TASK_BYTES, Letters, cut_back, cut_front, trimmed
+from master.server.task_views import TASK_BYTES, TaskViews, cut_back, cut_front, trimmed
+from master.turn.answer import PeerReply
 from queue_manager import codec
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
@@ -69,7 +70,7 @@ class Rig:
         turn: Any = SimpleNamespace(broker=broker, store=store, wall=WALL)
         worker = SimpleNamespace(session=self.session, name="host/6")
         sources: Any = SimpleNamespace(workers=lambda: [worker], stock=lambda: [])
-        self.letters = Letters(turn, sources)
+        self.views = TaskViews(turn, sources)
 
     def _read(self, run: int, task: int) -> TaskRecord:
         body = codec.encode_batch([10, 11, 12, 13, 14])
@@ -87,7 +88,7 @@ class Rig:
     def show(self, task: int = 2) -> TaskStatus:
         sent: list[Any] = []
         peer = SimpleNamespace(send_frame=lambda body: sent.append(decode_reply(body)))
-        self.letters.show(cast(Peer, peer), AskTask(1, 7, task))
+        self.views.show(PeerReply(cast(Peer, peer), 1), AskTask(1, 7, task))
         assert isinstance(sent[0], TaskShown)
         return sent[0].task
 

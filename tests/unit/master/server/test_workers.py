@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from master.server.workers import LACKS_S, MOST_SLOTS, MOST_WANTED, SILENT_S, TURNED_S
+from master.server.grants import MOST_SLOTS, MOST_WANTED
+from master.server.workers import LACKS_S, SILENT_S, TURNED_S
 from master.turn import turn
 from queue_manager import codec
 from queue_manager.errors import StoreError
@@ -28,7 +29,7 @@ ONE = codec.encode_batch([1])
 
 
 async def submit(world: World, run: Any, *blocks: NewBlock) -> None:
-    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, list(blocks)))
+    world.ask(FakePeer(), SubmitTasks(1, run.id, list(blocks)))
     await world.turns()
 
 
@@ -360,7 +361,7 @@ def test_who_lacks_something_is_told_of_once_and_to_those_who_listen(
 ) -> None:
     async def scene(world: World) -> None:
         heard: list[Any] = []
-        world.workers.on_lacks.append(heard.append)
+        world.outcomes.on_lacks.append(heard.append)
         run, peer, worker, lease = await leased(world)
         world.report(worker, Released(lease.number, 0, 1, "no numpy"), want=1)
         await world.turns()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from master.changes import BlockRecord, Changes, OutcomeRecord, RunCounts
-from master.turn.turn import RETRY_S
+from master.turn.steps import RETRY_S
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from tests.unit.master.conftest import World

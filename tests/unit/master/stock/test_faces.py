@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from master.broker.lease import Lease, Session
-from master.turn.turn import Step
+from master.turn.steps import Step
 from queue_manager import codec
 from queue_manager.names import QUEUE_METHODS
 from queue_manager.wire.messages import SubmitTasks
@@ -306,7 +306,7 @@ def test_a_payload_that_cannot_be_read_is_an_error_at_whoever_takes_it(play: Any
     async def scene(world: World) -> None:
         run = await world.start_run("square")
         garbage = NewBlock(1, b"S\x91\xc4\x02\x80\x04")
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [garbage]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [garbage]))
         await world.turns()
         worker = Client(world)
         with pytest.raises(ValueError, match="pickle"):

@@ -128,7 +128,7 @@ def test_puts_after_a_whole_round_are_delivered_and_settle_nothing(play: Any) ->
 def test_rounds_of_runs_of_the_job_settle_too(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run("square")
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(4)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(4)]))
         await world.turns()
         worker = Client(world)
         taken = [await worker.take() for _ in range(4)]
@@ -372,7 +372,7 @@ def test_results_of_a_run_that_was_cancelled_in_the_round_are_refused_and_no_oth
 ) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run("square")
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1, first=70)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1, first=70)]))
         await fill(world, 7)
         worker = Client(world)
         taken = [await worker.take(), await worker.take()]
@@ -610,7 +610,7 @@ def test_none_of_a_run_of_the_job_is_a_task(play: Any) -> None:
         from queue_manager.wire.records import NewBlock
 
         nothing = NewBlock(1, codec.encode_batch([None]))
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [nothing]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [nothing]))
         await world.turns()
         worker = Client(world)
         assert await worker.take() is None

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from master.stock import UNEVEN
-from master.turn.turn import RETRY_S, UNREAD_S
+from master.turn.steps import RETRY_S
+from master.turn.turn import UNREAD_S
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.wire.messages import SubmitTasks
@@ -215,7 +216,7 @@ def test_stock_clients_work_for_runs_of_the_stock_job_and_for_no_other(play: Any
         for name in ("other", "square"):
             run = await world.start_run(name)
             message = SubmitTasks(1, run.id, [block(1, first=10 * run.id)])
-            world.submits.submit(FakePeer().peer, message)
+            world.ask(FakePeer(), message)
         await world.turns()
         worker = Client(world)
         assert await worker.take() == 20
@@ -327,7 +328,7 @@ def test_runs_of_the_job_that_need_a_tag_are_not_for_stock_clients(play: Any) ->
 
     async def scene(world: World) -> None:
         run = await world.start_run("square", options=RunOptions(needs=["gpu"]))
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(3)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(3)]))
         await world.turns()
         client = Client(world)
         assert await client.call(world.tasks, "qsize") == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,18 +115,13 @@ def test_a_run_whose_commit_is_known_late_is_begun_and_told(
     store: SqliteStore, breaks: Break, loop: JumpingLoop
 ) -> None:
     """As `qm submit` asks for it: it is answered, and there is no second one at the next start."""
-    told: list[Any] = []
 
     async def scene() -> None:
         world = World(store, loop, "")  # type: ignore[arg-type]
         await world.turns()
         breaks("behind")
-        world.runs.start(
-            "job", [], None, RunOptions(), lambda run, _: told.append(run.id), told.append
-        )
-        await asyncio.sleep(0)
-        await world.turns()
+        run, is_new = await world.runs.start("job", [], None, RunOptions())
+        assert (run.id, is_new) == (1, True)
 
     loop.run_until_complete(scene())
-    assert told == [1]
     assert [run.record.id for run in store.load() if run.record.id != QUEUE_RUN] == [1]

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from master.changes import Changes, CollectCursor
-from master.turn import turn as turn_module
-from master.turn.turn import PROGRESS_S, RETRY_S, Bodies, Step
+from master.turn import payloads as payloads_module
+from master.turn.payloads import Bodies
+from master.turn.steps import RETRY_S, Step
+from master.turn.turn import PROGRESS_S
 from queue_manager import codec
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import Accepted, Leases, SubmitTasks
 from queue_manager.wire.records import Done, Released
-from tests.unit.master.conftest import FakePeer, World, block
+from tests.unit.master.conftest import FakePeer, OnRefusal, World, block
 
 
 def done(lease: Any, count: int = 1) -> Done:
@@ -29,7 +31,7 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: list[Changes] = []
 
-    def turned(self, changes: Changes, now: float) -> None:
+    def after_commit(self, changes: Changes, now: float) -> None:
         self.seen.append(changes)
 
 
@@ -86,7 +88,7 @@ def test_followers_see_a_turn_before_its_answers_are_sent(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
         worker_peer, worker = world.worker()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
         world.report(worker, want=1, seq=9)
         await world.turns()
         (answer,) = worker_peer.of(Leases)
@@ -99,7 +101,7 @@ def test_a_turn_without_anything_to_write_does_not_touch_the_disk(play: Any) -> 
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
         world.report(worker, want=1)
         await world.turns()
         commits = world.store.commits
@@ -121,8 +123,8 @@ def test_a_refused_step_is_answered_once_and_takes_no_other_along(play: Any) -> 
 
         world.store.full = True
         peer = FakePeer()
-        world.turn.post(Step(refused, errors.append, waits=True))
-        world.submits.submit(peer.peer, SubmitTasks(1, run.id, [block(1)]))
+        world.turn.post(Step(refused, OnRefusal(errors.append), retry_on_store_error=True))
+        world.ask(peer, SubmitTasks(1, run.id, [block(1)]))
         await world.turns()
         world.store.full = False
         await world.later(2 * RETRY_S)
@@ -146,7 +148,7 @@ def test_a_step_that_breaks_halfway_leaves_nothing_and_the_others_are_carried_ou
             world.broker.submit(run, block(2), now, wall, True)
             return lambda: answers.append("sound")
 
-        for step in (Step(sound), Step(broken, errors.append), Step(sound)):
+        for step in (Step(sound), Step(broken, OnRefusal(errors.append)), Step(sound)):
             world.turn.post(step)
         await world.turns()
         assert (run.tasks, run.waiting) == (4, 4)
@@ -162,7 +164,7 @@ def test_an_error_in_one_answer_or_follower_does_not_take_the_others_along(play:
         told: list[str] = []
 
         class Broken:
-            def turned(self, changes: Changes, now: float) -> None:
+            def after_commit(self, changes: Changes, now: float) -> None:
                 raise ZeroDivisionError
 
         recorder = Recorder()
@@ -201,7 +203,7 @@ def test_progress_goes_along_with_any_commit(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
         world.broker.collected(run, CollectCursor(5), 2)
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
         await world.turns()
 
     async def after(world: World) -> None:
@@ -217,17 +219,17 @@ def test_stopping_carries_out_what_came_and_then_takes_nothing_more(play: Any) -
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(2)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(2)]))
         world.report(worker, want=2)
         await world.turns()
         one, _ = peer.leases
         world.report(worker, done(one))
-        world.turn.stop()
+        await world.turn.stop()
         assert run.done == 1
         world.workers.closed(worker)  # by the master itself: no loss
         world.broker.collected(run, CollectCursor(1), 0)
         await world.turns()
-        world.turn.write_rest()
+        await world.turn.write_rest()
 
     async def after(world: World) -> None:
         run = world.broker.runs[1]
@@ -243,18 +245,18 @@ def test_stopping_carries_out_what_came_and_then_takes_nothing_more(play: Any) -
 def test_payloads_in_memory_are_bounded_and_the_rest_is_read_again(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "BODIES_BYTES", 100 + 3 * turn_module._BODY_BYTES)
+    monkeypatch.setattr(payloads_module, "BODIES_BYTES", 100 + 3 * payloads_module._BODY_BYTES)
 
     async def scene(world: World) -> None:
         run = await world.start_run()
         for seq in range(5):
-            world.submits.submit(FakePeer().peer, SubmitTasks(seq, run.id, [block(30)]))
+            world.ask(FakePeer(), SubmitTasks(seq, run.id, [block(30)]))
         await world.turns()
         bodies = Bodies(world.store)
         for number in (1, 2, 3, 1, 4, 5):
             assert bodies.get(number) == block(30).body
-        size = sum(len(body) + turn_module._BODY_BYTES for body in bodies._bodies.values())
-        assert size == bodies._bytes <= turn_module.BODIES_BYTES
+        size = sum(len(body) + payloads_module._BODY_BYTES for body in bodies._bodies.values())
+        assert size == bodies._bytes <= payloads_module.BODIES_BYTES
         assert set(bodies._bodies) == {1, 4, 5} or len(bodies._bodies) >= 2
         big = b"x" * 1_000
         bodies.add(99, big)

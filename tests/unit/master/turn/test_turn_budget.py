@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from master.server.workers import GIVE_S, MOST_SLOTS, SILENT_S
-from master.turn.steps import RETRY_S
-from master.turn.turn import STAGE_S, STEPS, Step
+from master.server.grants import GIVE_S, MOST_SLOTS
+from master.server.workers import SILENT_S
+from master.turn.stage import STAGE_S, STEPS
+from master.turn.steps import RETRY_S, Step
 from queue_manager import codec
 from queue_manager.wire.messages import SubmitTasks
 from queue_manager.wire.records import FRAME_BYTES, NewBlock
-from tests.unit.master.conftest import FakePeer, World, block
+from tests.unit.master.conftest import FakePeer, OnRefusal, World, block
 
 MIB = 1024 * 1024
 
@@ -72,7 +73,7 @@ def test_the_last_turns_carry_out_all_that_has_come(play: Any) -> None:
     async def scene(world: World) -> None:
         await world.turns()
         staged = counting(world, 2 * STEPS + 1)
-        world.turn.stop()
+        await world.turn.stop()
         assert len(staged) == 2 * STEPS + 1
 
     play(scene)
@@ -95,9 +96,9 @@ def test_behind_a_full_disk_nobody_waits_for_a_turn_that_does_not_come(play: Any
 
         world.store.full = True
         for _ in range(STEPS):
-            world.turn.post(Step(late, waits=True))
+            world.turn.post(Step(late, retry_on_store_error=True))
         for _ in range(STEPS):
-            world.turn.post(Step(stage, refused.append))
+            world.turn.post(Step(stage, OnRefusal(refused.append)))
         await a_turn(world)
         assert (len(refused), waited, world.turn.behind) == (STEPS, [0], False)
         world.store.full = False
@@ -133,7 +134,7 @@ def test_one_bad_step_among_many_costs_few_turns(
 
         for number in range(1_000):
             body = bad if number == 700 else codec.encode_batch([1])
-            world.turn.post(Step(put(body), errors.append))
+            world.turn.post(Step(put(body), OnRefusal(errors.append)))
         await world.turns(60)
         assert (run.tasks, len(errors)) == (999, 1)
         assert commits[0] < 80
@@ -148,7 +149,7 @@ async def forty(world: World) -> None:
     """A run with forty tasks, each a block of its own."""
     run = await world.start_run()
     blocks = [block(1) for _ in range(40)]
-    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+    world.ask(FakePeer(), SubmitTasks(1, run.id, blocks))
 
 
 def give_slowly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +205,7 @@ async def large(world: World, count: int) -> Any:
     run = await world.start_run()
     body = codec.encode_batch([b"x" * (MIB - 100)])
     for seq in range(count):
-        world.submits.submit(FakePeer().peer, SubmitTasks(seq, run.id, [NewBlock(1, body)]))
+        world.ask(FakePeer(), SubmitTasks(seq, run.id, [NewBlock(1, body)]))
     await world.turns()
     return run
 

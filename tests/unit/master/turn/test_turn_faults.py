@@ -12,8 +12,7 @@ import pytest
 
 from master.changes import Changes
 from master.server.workers import UNREAD_S
-from master.turn.steps import HELD_S, HeldSteps
-from master.turn.turn import RETRY_S, Step
+from master.turn.steps import HELD_S, RETRY_S, HeldSteps, Step
 from queue_manager import codec
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.wire.messages import Accepted, Leases, Refused, SubmitTasks
@@ -44,9 +43,9 @@ def test_a_run_whose_keys_cannot_be_read_holds_up_no_other_run(
         bad, good = await world.start_run(), await world.start_run()
         monkeypatch.setattr(world.store, "taken_keys", only(bad.id, world.store.taken_keys))
         runner, other = FakePeer(), FakePeer()
-        world.submits.submit(runner.peer, SubmitTasks(1, bad.id, [KEYED]))
-        world.submits.submit(runner.peer, SubmitTasks(2, bad.id, [block(1)]))
-        world.submits.submit(other.peer, SubmitTasks(1, good.id, [KEYED]))
+        world.ask(runner, SubmitTasks(1, bad.id, [KEYED]))
+        world.ask(runner, SubmitTasks(2, bad.id, [block(1)]))
+        world.ask(other, SubmitTasks(1, good.id, [KEYED]))
         await world.turns()
         assert other.sent == [Accepted(1, 1)]
         await world.later(HELD_S / 2)
@@ -66,7 +65,7 @@ def test_an_outcome_whose_follow_ups_cannot_be_looked_up_fails_its_task_alone(
         options = RunOptions(attempts=1)
         bad, good = await world.start_run(options=options), await world.start_run()
         for run in (bad, good):
-            world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+            world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
         peer, worker = world.worker()
         world.report(worker, want=2)
         await world.turns()
@@ -94,7 +93,7 @@ def test_a_lane_that_cannot_be_read_ahead_holds_up_no_other(
     async def before(world: World) -> None:
         for _ in range(2):
             run = await world.start_run()
-            world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+            world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
             await world.turns()
 
     async def after(world: World) -> None:
@@ -116,7 +115,7 @@ def test_tasks_whose_payload_cannot_be_read_keep_no_worker_from_others(
     async def scene(world: World) -> None:
         bad, good = await world.start_run(), await world.start_run()
         for run in (bad, good):
-            world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)] * 2))
+            world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)] * 2))
         await world.turns()
         get = world.turn.bodies.get
         with monkeypatch.context() as patched:
@@ -179,7 +178,7 @@ def test_a_step_whose_commit_fails_by_itself_is_refused_and_no_other(
         world.tasks.call(one.peer, "put", (13,), {})
         world.tasks.call(other.peer, "put", (1,), {})
         runner = FakePeer()
-        world.submits.submit(runner.peer, SubmitTasks(1, run.id, [NewBlock(1, bad)]))
+        world.ask(runner, SubmitTasks(1, run.id, [NewBlock(1, bad)]))
         await world.turns()
         assert (len(one.errors), other.answers) == (1, [None])
         assert "MemoryError" in str(one.errors[0])
@@ -193,7 +192,7 @@ def test_a_step_whose_commit_fails_by_itself_is_refused_and_no_other(
 def test_the_end_of_a_session_is_never_refused(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
         _, worker = world.worker()
         world.report(worker, want=1)
         await world.turns()
@@ -223,7 +222,7 @@ def test_what_can_never_be_stored_is_refused_at_once_and_waits_for_no_disk(
 
         monkeypatch.setattr(world.store, "commit", picky)
         runner, client = FakePeer(), FakePeer()
-        world.submits.submit(runner.peer, SubmitTasks(1, run.id, [NewBlock(1, bad)]))
+        world.ask(runner, SubmitTasks(1, run.id, [NewBlock(1, bad)]))
         world.tasks.call(client.peer, "put", (1,), {})
         await world.turns()
         assert [type(answer) for answer in runner.sent] == [Refused]
@@ -255,7 +254,7 @@ def test_an_error_in_an_undo_leaves_nobody_unanswered(
         monkeypatch.setattr(world.store, "commit", broken)
         run, runner = world.broker.runs[0], FakePeer()
         world.turn.post(Step(stage))
-        world.submits.submit(runner.peer, SubmitTasks(1, job.id, [block(1)]))
+        world.ask(runner, SubmitTasks(1, job.id, [block(1)]))
         client = FakePeer()
         world.tasks.call(client.peer, "put", (1,), {})
         await world.later(2 * RETRY_S)
@@ -313,7 +312,7 @@ def test_what_a_worker_says_behind_an_outcome_that_is_held_does_not_overtake_it(
 
     async def scene(world: World) -> None:
         run = await world.start_run()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1), block(1)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1), block(1)]))
         peer, worker = world.worker()
         world.report(worker, want=2)
         await world.turns()
@@ -364,7 +363,10 @@ def test_what_came_of_a_step_stays_when_the_disk_fails_at_the_next_one(
 
 
 def test_a_step_that_is_held_puts_off_no_other() -> None:
-    held, first, late = HeldSteps(), *(Step(lambda now, wall: None, waits=True) for _ in range(2))
+    held, first, late = (
+        HeldSteps(),
+        *(Step(lambda now, wall: None, retry_on_store_error=True) for _ in range(2)),
+    )
     held.hold([first], "can't be read", 0.0)
     held.hold([late], "can't be read", RETRY_S / 2)
     assert held.take([], RETRY_S) == [first, late]
@@ -377,7 +379,7 @@ def test_what_could_not_be_read_and_then_not_be_written_is_carried_out_once(
         run, runner = await world.start_run(), FakePeer()
         with monkeypatch.context() as patched:
             patched.setattr(world.store, "taken_keys", unreadable)
-            world.submits.submit(runner.peer, SubmitTasks(1, run.id, [KEYED, block(1)]))
+            world.ask(runner, SubmitTasks(1, run.id, [KEYED, block(1)]))
             await world.turns()
         world.store.full = True
         await world.later(2 * RETRY_S)

@@ -17,7 +17,7 @@ HOUR = 3_600.0
 
 
 async def submit(world: World, run: Any, *blocks: NewBlock) -> None:
-    world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, list(blocks)))
+    world.ask(FakePeer(), SubmitTasks(1, run.id, list(blocks)))
     await world.turns()
 
 
@@ -191,7 +191,7 @@ def test_the_pause_of_a_group_counts_from_the_start_behind_a_slow_commit(play: A
             world.store.commit = commit  # type: ignore[method-assign]
 
         world.store.commit = slow  # type: ignore[method-assign]
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(2, group="g")]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(2, group="g")]))
         await world.turns()
         assert len(peer.leases) == 1
         await world.later(0.9)

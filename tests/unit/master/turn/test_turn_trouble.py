@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from master.changes import Changes
-from master.turn.turn import RETRY_S, Step
+from master.turn.steps import RETRY_S, Step
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.wire.messages import Accepted, Leases, SubmitTasks
 from queue_manager.wire.records import Done, Failed, GroupLimit, NewBlock, RunOptions
-from tests.unit.master.conftest import FakePeer, World, block
+from tests.unit.master.conftest import FakePeer, OnRefusal, World, block
 
 from .test_turn import done
 
@@ -21,7 +21,7 @@ def test_an_outcome_that_the_store_cannot_take_is_recorded_when_it_can(play: Any
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(3)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(3)]))
         world.report(worker, want=2)
         await world.turns()
         one, two = peer.leases
@@ -45,7 +45,7 @@ def test_leases_are_asked_for_once_however_often_the_store_refuses(play: Any) ->
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(20)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(20)]))
         world.report(worker, want=1)
         await world.turns()
         world.store.full = True
@@ -68,7 +68,7 @@ def test_steps_that_wait_keep_their_order_with_those_that_come_later(play: Any) 
                 world.broker.deliver(codec.encode_batch([number]))
                 return lambda: order.append(number)
 
-            return Step(stage, waits=True)
+            return Step(stage, retry_on_store_error=True)
 
         world.store.full = True
         world.turn.post(step(1))
@@ -89,7 +89,7 @@ def test_a_step_that_does_not_wait_is_refused_with_the_stores_words(play: Any) -
             world.broker.deliver(codec.encode_batch([1]))
 
         world.store.full = True
-        world.turn.post(Step(stage, errors.append))
+        world.turn.post(Step(stage, OnRefusal(errors.append)))
         await world.turns()
         world.store.full = False
         await world.later(2 * RETRY_S)
@@ -102,7 +102,7 @@ def test_a_step_that_does_not_wait_is_refused_with_the_stores_words(play: Any) -
 def test_a_delay_ends_in_time_though_the_store_refused_meanwhile(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1, delay_s=1.0)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1, delay_s=1.0)]))
         await world.turns()
         world.store.full = True
         world.broker.deliver(codec.encode_batch([1]))
@@ -129,7 +129,7 @@ def test_nothing_is_lost_or_doubled_when_every_second_commit_fails(
         monkeypatch.setattr(world.store, "commit", flaky)
         runner = FakePeer()
         for seq in range(1, 11):
-            world.submits.submit(runner.peer, SubmitTasks(seq, run.id, [block(10)]))
+            world.ask(runner, SubmitTasks(seq, run.id, [block(10)]))
             await world.turns()
         await world.later(30 * RETRY_S)
         assert sorted(m.seq for m in runner.sent) == list(range(1, 11))  # type: ignore[union-attr]
@@ -160,7 +160,7 @@ def test_tasks_behind_a_read_that_failed_come_when_it_can(
     async def before(world: World) -> None:
         run = await world.start_run(options=RunOptions(per_group=GroupLimit(9)))
         blocks = [block(2, group=group), block(1, group=group and "b")]
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, blocks))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, blocks))
         await world.turns()
 
     async def scene(world: World) -> None:
@@ -194,7 +194,7 @@ def test_a_read_that_fails_is_told_once_and_does_not_stop_the_answers(
         monkeypatch.setattr(world.store, "read_waiting", broken)
         peer = FakePeer()
         for seq in range(5):
-            world.submits.submit(peer.peer, SubmitTasks(seq, run.id, [block(1)]))
+            world.ask(peer, SubmitTasks(seq, run.id, [block(1)]))
             await world.later(RETRY_S)
         assert len(peer.sent) == 5
         assert caplog.text.count("disk on fire") == 1
@@ -208,7 +208,7 @@ def test_a_run_may_end_be_cancelled_and_be_forgotten_in_one_turn(play: Any) -> N
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
         world.report(worker, want=1)
         await world.turns()
         told: list[str] = []
@@ -235,7 +235,7 @@ def test_an_old_outcome_is_counted_once_however_often_the_store_refuses(play: An
     async def scene(world: World) -> None:
         run = await world.start_run()
         peer, worker = world.worker()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
         world.report(worker, want=1)
         await world.turns()
         world.store.full = True
@@ -256,7 +256,7 @@ def test_a_read_that_fails_costs_no_session_and_no_runner(
         run = await world.start_run()
         peer, worker = world.worker()
         runner = FakePeer()
-        world.submits.submit(FakePeer().peer, SubmitTasks(1, run.id, [block(1), block(1)]))
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1), block(1)]))
         world.report(worker, want=2)
         await world.turns()
         one, two = peer.leases
@@ -265,7 +265,7 @@ def test_a_read_that_fails_costs_no_session_and_no_runner(
             patched.setattr(world.store, "taken_keys", _unreadable)
             last = Done(two.number, two.start, two.stop, codec.encode_batch([1]), 0.0, [follow])
             world.report(worker, done(one), last, seq=2)
-            world.submits.submit(runner.peer, SubmitTasks(7, run.id, [follow]))
+            world.ask(runner, SubmitTasks(7, run.id, [follow]))
             await world.later(3 * RETRY_S)
             assert (peer.closed, runner.sent, run.done) == (False, [], 0)
         await world.later(2 * RETRY_S)
