@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from master.changes import (
     OWN_GROUPS,
     QUEUE_RUN,
-    BlockRecord,
     BlockState,
     Changes,
-    Delivered,
     GroupRecord,
     LoadedRun,
-    OutcomeRecord,
     Place,
     QuotaCounts,
     RunCounts,
@@ -41,47 +38,10 @@ from master.reads import (
     WaitingPage,
 )
 from master.store.contract import Store
-from master.store.sqlite.clock import LEAST_SET_S, SLACK_S
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import both
-from queue_manager.wire.records import (
-    BLOCK_TASKS,
-    DeadLetter,
-    Ended,
-    ResultBlock,
-)
-
-ROW_BYTES = 256
-PLACES = 2 * BLOCK_TASKS
-
-
-@dataclass(slots=True)
-class Kept:
-    """All that is on the disk that there is not. Order of insertion is that of numbers."""
-
-    epoch: int = 0
-    delivered: Delivered = field(default_factory=Delivered)
-    next_run: int = 1
-    next_block: int = 1
-    next_seq: int = 1
-    workers: set[str] = field(default_factory=set)
-    clock: tuple[int, float] = (0, 0.0)
-    clock_since: float | None = None
-    clock_seen: float = 0.0
-    clock_off: float = 0.0
-    runs: dict[int, RunRecord] = field(default_factory=dict)
-    counts: dict[int, RunCounts] = field(default_factory=dict)
-    blocks: dict[int, BlockRecord] = field(default_factory=dict)
-    outcomes: dict[int, OutcomeRecord] = field(default_factory=dict)
-    tracked: dict[tuple[int, int], TrackedRecord] = field(default_factory=dict)
-    keys: set[tuple[int, str]] = field(default_factory=set)
-    dropping: set[int] = field(default_factory=set)
-    quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
-    own: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
-    by_run: dict[int, list[int]] = field(default_factory=dict)
-    seqs_of_run: dict[int, list[int]] = field(default_factory=dict)
-    seqs_of_block: dict[int, list[int]] = field(default_factory=dict)
-    tasks_of_block: dict[int, set[int]] = field(default_factory=dict)
+from tests import memory_clock, memory_results
+from tests.memory_kept import Kept
 
 
 class MemoryStore:
@@ -142,7 +102,7 @@ class MemoryStore:
             raise StoreError("can't write: database or disk is full")
         self._check(changes)
         kept = self._kept
-        self._write_tasks(changes)
+        kept.add_tasks(changes)
         for key, stray in kept.tracked.items():
             if stray.state == "dead" and stray.run in changes.revived:
                 due_at = changes.revived[stray.run]
@@ -179,19 +139,6 @@ class MemoryStore:
         if QUEUE_RUN in changes.forgotten:
             raise UnstorableError("can't write: the queue run can't be forgotten")
 
-    def _write_tasks(self, changes: Changes) -> None:
-        kept = self._kept
-        for block in changes.blocks:
-            kept.blocks[block.id] = block
-            kept.by_run.setdefault(block.run, []).append(block.id)
-            kept.keys.update((block.run, key) for key in block.keys or ())
-            kept.next_block = max(kept.next_block, block.id + 1)
-        for outcome in changes.outcomes:
-            kept.outcomes[outcome.seq] = outcome
-            kept.seqs_of_run.setdefault(outcome.run, []).append(outcome.seq)
-            kept.seqs_of_block.setdefault(outcome.block, []).append(outcome.seq)
-            kept.next_seq = max(kept.next_seq, outcome.seq + 1)
-
     def _write_runs(self, changes: Changes) -> None:
         kept = self._kept
         for run in changes.forgotten:
@@ -226,15 +173,16 @@ class MemoryStore:
     ) -> WaitingPage:
         found: list[WaitingBlock] = []
         count = 0
-        blocks = [b for b in self._blocks_of(run) if b.group == group]
+        blocks = [b for b in self._kept.blocks_of(run) if b.group == group]
         for block in sorted(blocks, key=lambda b: (-b.priority, b.id)):
             place = Place(block.priority, block.id)
-            if (after is not None and not after.before(place)) or not (r := self._ranges(block)):
+            ranges = self._kept.waiting_ranges(block)
+            if (after is not None and not after.before(place)) or not ranges:
                 continue
             if found and count >= tasks:
                 return WaitingPage(found, Place(found[-1].priority, found[-1].id))
-            found.append(WaitingBlock(block.id, block.first, block.priority, r))
-            count += sum(stop - start for start, stop in r)
+            found.append(WaitingBlock(block.id, block.first, block.priority, ranges))
+            count += sum(stop - start for start, stop in ranges)
         return WaitingPage(found, None)
 
     def read_tracked(
@@ -250,7 +198,11 @@ class MemoryStore:
         return TrackedPage(found, behind[limit - 1][0] if has_more else None)
 
     def next_groups(self, run: int, after: tuple[int, str] | None, limit: int) -> GroupPage:
-        blocks = [b for b in self._blocks_of(run) if b.group is not None and self._ranges(b)]
+        blocks = [
+            b
+            for b in self._kept.blocks_of(run)
+            if b.group is not None and self._kept.waiting_ranges(b)
+        ]
         order = sorted({(-b.priority, str(b.group)) for b in blocks})
         if after is not None:
             order = [one for one in order if one > (-after[0], after[1])]
@@ -274,63 +226,6 @@ class MemoryStore:
         own = {group: g for (r, group), g in self._kept.own.items() if r == run}
         return {group: g for group, g in own.items() if groups is None or group in groups}
 
-    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
-        kept = self._kept
-        before, was_s = kept.clock
-        same = bool(boot) and boot == before
-        set_s = behind_s - was_s if same else kept.clock_off
-        if same and abs(set_s) < LEAST_SET_S:
-            return
-        if same:
-            self._move_delays(set_s)
-        since = wall
-        if wall is not None and abs(set_s) >= LEAST_SET_S and kept.clock_since is not None:
-            self._move_ends(set_s, wall - set_s if same else kept.clock_seen + SLACK_S)
-            since = kept.clock_since + set_s
-        kept.clock, kept.clock_off = (boot, behind_s), 0.0
-        if wall is not None:
-            kept.clock_since, kept.clock_seen = since, wall
-
-    def note_clock(self, wall: float, off_s: float) -> None:
-        self._kept.clock_seen, self._kept.clock_off = wall, off_s
-
-    def _move_delays(self, set_s: float) -> None:
-        for key, stray in self._kept.tracked.items():
-            if stray.state == "waiting":
-                self._kept.tracked[key] = replace(stray, due_at=stray.due_at + set_s)
-        for (run, group), own in self._kept.own.items():
-            due_at = own.due_at + set_s * (own.delay_s > 0)
-            self._kept.own[run, group] = replace(own, due_at=due_at)
-
-    def _move_ends(self, set_s: float, until: float) -> None:
-        since = self._kept.clock_since
-        if since is None:
-            return
-
-        def moved(at: float | None) -> float | None:
-            return at + set_s if at is not None and since <= at <= until else at
-
-        for number, run in self._kept.runs.items():
-            if number != QUEUE_RUN:
-                started_at = moved(run.started_at) or 0.0
-                self._kept.runs[number] = replace(
-                    run, started_at=started_at, ended_at=moved(run.ended_at)
-                )
-        for key, stray in self._kept.tracked.items():
-            if stray.run == QUEUE_RUN and stray.state == "dead":
-                self._kept.tracked[key] = replace(stray, due_at=moved(stray.due_at) or 0.0)
-
-    def cap_delays(self, wall: float) -> None:
-        for key, stray in self._kept.tracked.items():
-            if stray.state == "waiting":
-                due_at = min(stray.due_at, max(wall, wall + stray.delay_s))
-                self._kept.tracked[key] = replace(stray, due_at=due_at)
-        for (run, group), own in list(self._kept.own.items()):
-            due_at = min(own.due_at, wall + own.delay_s)
-            self._kept.own[run, group] = replace(own, due_at=due_at)
-            if own.limit is None and own.due_at <= wall:
-                del self._kept.own[run, group]
-
     def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
         there = {block: part for block, part in parts.items() if block in self._kept.blocks}
         return {block: self._state(block, part) for block, part in there.items()}
@@ -339,16 +234,14 @@ class MemoryStore:
         b = self._kept.blocks[block]
         strays = [
             replace(s, evidence="", printed="")
-            for s in self._tracked_of(b)
+            for s in self._kept.tracked_of(b)
             if s.state == "waiting" and part[0] <= s.position < part[1]
         ]
-        waiting = both(self._ranges(b), [part])
+        waiting = both(self._kept.waiting_ranges(b), [part])
         return BlockState(b.id, b.run, b.first, b.count, b.priority, b.group, waiting, strays)
 
     def read_body(self, block: int) -> bytes:
-        if block not in self._kept.blocks:
-            raise StoreError(f"there is no block {block} in the store")
-        return self._kept.blocks[block].body
+        return self._kept.body(block)
 
     def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
         return {key for key in keys if (run, key) in self._kept.keys}
@@ -363,82 +256,32 @@ class MemoryStore:
     def find_run(self, key: str) -> int | None:
         return next((run.id for run in self._kept.runs.values() if run.key == key), None)
 
+    # --- the clock ---
+
+    def set_clock(self, boot: int, behind_s: float, wall: float | None = None) -> None:
+        memory_clock.set_clock(self._kept, boot, behind_s, wall)
+
+    def note_clock(self, wall: float, off_s: float) -> None:
+        memory_clock.note_clock(self._kept, wall, off_s)
+
+    def cap_delays(self, wall: float) -> None:
+        memory_clock.cap_delays(self._kept, wall)
+
     # --- what has ended ---
 
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
-        found: list[OutcomeRecord] = []
-        bodies: dict[int, bytes] = {}
-        size = 0
-        for outcome in self._outcomes_of(run, after):
-            found.append(outcome)
-            size += len(outcome.results) + ROW_BYTES
-            if outcome.block and outcome.first not in bodies:
-                bodies[outcome.first] = self.read_body(outcome.block)
-                size += len(bodies[outcome.first])
-            if size >= limit_bytes:
-                break
-        return OutcomePage(found, bodies)
+        return memory_results.read_outcomes(self._kept, run, after, limit_bytes)
 
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
-        found = self._outcomes_of(run, -1)[-limit:]
-        return OutcomePage(found, {o.first: self.read_body(o.block) for o in found if o.block})
+        return memory_results.read_last_outcomes(self._kept, run, limit)
 
     def read_results(
         self, run: int, after: int, limit_bytes: int, dead: bool = False
     ) -> ResultPage:
-        found: list[ResultBlock] = []
-        last, size = after, 0
-        number, into = divmod(after, PLACES)
-        for block in self._blocks_of(run):
-            start = into if block.id == number else 0
-            if block.id < number or (block.id == number and not into):
-                continue
-            if dead and not self._dead(block):
-                continue
-            if size >= limit_bytes:
-                return ResultPage(found, last, complete=False)
-            result, stop = self._result_block(block, start, limit_bytes - size, dead)
-            last = block.id * PLACES + (stop or 0)
-            size += ROW_BYTES
-            if result.ended or result.dead:
-                found.append(result)
-                size += len(result.body) + sum(len(key) for key in result.keys or ())
-                size += sum(len(e.results) + ROW_BYTES for e in result.ended)
-                texts = [d.error + d.evidence + d.printed for d in result.dead]
-                size += sum(len(text) + ROW_BYTES for text in texts)
-            if stop is not None:
-                return ResultPage(found, last, complete=False)
-        return ResultPage(found, last, complete=True)
-
-    def _result_block(
-        self, block: BlockRecord, into: int, limit_bytes: int, only_dead: bool
-    ) -> tuple[ResultBlock, int | None]:
-        stop = None
-        ended: list[Ended] = []
-        for o in [] if only_dead else self._ended(block):
-            if o.start < into:
-                continue
-            if ended and limit_bytes <= 0:
-                stop = o.start
-                break
-            ended.append(Ended(o.seq, o.first, o.start, o.stop, o.results))
-            limit_bytes -= len(o.results) + ROW_BYTES
-        tasks = range(block.first + into, block.first + (block.count if stop is None else stop))
-        told = [s for s in self._tracked_of(block) if s.state == "dead" or not only_dead]
-        dead = [letter for letter in self._dead(block) if letter.task in tasks]
-        attempts = {s.task: s.attempts for s in told if s.task in tasks}
-        found = ResultBlock(block.first, block.count, block.body, block.keys, ended, dead, attempts)
-        return found, stop
+        return memory_results.read_results(self._kept, run, after, limit_bytes, dead)
 
     def read_task(self, run: int, task: int) -> TaskRecord | None:
-        for b in self._blocks_of(run):
-            if b.first <= task < b.first + b.count:
-                at = task - b.first
-                key = None if b.keys is None else b.keys[at]
-                outcome = next((o for o in self._ended(b) if o.start <= at < o.stop), None)
-                stray = self._kept.tracked.get((run, task))
-                return TaskRecord(run, b.id, at, b.body, key, b.group, b.priority, outcome, stray)
-        return None
+        return memory_results.read_task(self._kept, run, task)
 
     # --- what goes ---
 
@@ -475,42 +318,6 @@ class MemoryStore:
 
     def close(self) -> None:
         pass
-
-    # --- inside ---
-
-    def _blocks_of(self, run: int) -> list[BlockRecord]:
-        numbers = self._kept.by_run.get(run, [])
-        return [self._kept.blocks[number] for number in sorted(numbers)]
-
-    def _tracked_of(self, block: BlockRecord) -> list[TrackedRecord]:
-        tasks = sorted(self._kept.tasks_of_block.get(block.id, ()))
-        return [self._kept.tracked[block.run, task] for task in tasks]
-
-    def _dead(self, block: BlockRecord) -> list[DeadLetter]:
-        return [
-            DeadLetter(s.task, s.attempts, s.losses, s.error, s.evidence, s.worker, s.printed)
-            for s in self._tracked_of(block)
-            if s.state == "dead"
-        ]
-
-    def _ended(self, block: BlockRecord) -> list[OutcomeRecord]:
-        seqs = self._kept.seqs_of_block.get(block.id, [])
-        return sorted((self._kept.outcomes[seq] for seq in seqs), key=lambda o: o.start)
-
-    def _outcomes_of(self, run: int, after: int) -> list[OutcomeRecord]:
-        seqs = sorted(self._kept.seqs_of_run.get(run, []))
-        found = (self._kept.outcomes.get(seq) for seq in seqs if seq > after)
-        return [outcome for outcome in found if outcome is not None]
-
-    def _ranges(self, block: BlockRecord) -> list[tuple[int, int]]:
-        ended = [(o.start, o.stop) for o in self._ended(block)]
-        ended += [(s.position, s.position + 1) for s in self._tracked_of(block)]
-        ranges, at = [], 0
-        for start, stop in [*sorted(ended), (block.count, block.count)]:
-            if start > at:
-                ranges.append((at, start))
-            at = max(at, stop)
-        return ranges
 
 
 def _no_doubles(new: Sequence[object], taken: Iterable[object]) -> None:
