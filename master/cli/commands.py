@@ -27,12 +27,12 @@ from .progress import progress_of
 
 
 async def submit_run(
-    settings: Settings, authkey: bytes, job: str, words: list[str], key: str | None, wait: bool
+    settings: Settings, authkey: bytes, job: str, args: list[str], key: str | None, wait: bool
 ) -> int:
     """Ask for a run; prints its id. An empty key is none. Returns the exit code."""
     key = key or None
     async with connected(settings, authkey) as client:
-        started = await _start(client, partial(StartRun, job=job, words=words, key=key), key)
+        started = await _start(client, partial(StartRun, job=job, words=args, key=key), key)
         try:
             say(str(started.run))
         except ReaderGoneError:

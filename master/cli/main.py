@@ -101,8 +101,8 @@ def run(job: str, arguments: tuple[str, ...]) -> int:
     """Run JOB from start to end by itself, with a local worker. ARGUMENTS: NAME=VALUE ..."""
     from .run_local import run_alone
 
-    words = list(arguments)
-    return _code(lambda s: run_alone(s, master_authkey(s), job, words), prints=False)
+    args = list(arguments)
+    return _code(lambda s: run_alone(s, master_authkey(s), job, args), prints=False)
 
 
 @commands.command()
@@ -114,8 +114,8 @@ def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) ->
     """Ask a serving master for a run of JOB; prints its id."""
     from .commands import submit_run
 
-    words = list(arguments)
-    return _code(lambda s: submit_run(s, find_authkey(s), job, words, key, wait))
+    args = list(arguments)
+    return _code(lambda s: submit_run(s, find_authkey(s), job, args, key, wait))
 
 
 @commands.command()

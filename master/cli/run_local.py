@@ -35,7 +35,7 @@ _WORKER_END_S = 2.0
 """How long a worker takes to end beside its tasks."""
 
 
-async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[str]) -> int:
+async def run_alone(settings: Settings, authkey: bytes, job: str, args: list[str]) -> int:
     """Serve, work and collect until the run has ended.
 
     Returns 0 when every task is done, 1 if any is a dead letter or the run is stalled.
@@ -50,7 +50,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     try:
         service = Service(settings, authkey)
     except StoreBusyError as error:
-        again = shlex.join(["qm", "submit", job, *words, "--wait"])
+        again = shlex.join(["qm", "submit", job, *args, "--wait"])
         raise RefusedError(f"{error}: ask that master instead, with `{again}`") from error
     ended = _Ended()
     service.runners.on_finished.append(lambda run: ended.note(run.id))
@@ -58,7 +58,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     service.start()
     worker = None
     try:
-        run = await _begin(service, job, words)
+        run = await _begin(service, job, args)
         worker = await _start_worker(service)
         stopped = not await _watch(service, run, ended, stop)
     finally:
@@ -75,15 +75,15 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, words: list[st
     return 0 if run.state == "done" else 1
 
 
-async def _begin(service: Service, job: str, words: list[str]) -> Run:
+async def _begin(service: Service, job: str, args: list[str]) -> Run:
     """The unfinished run of the same command, or a new one."""
     for run in service.broker.runs.values():
         unfinished = run.active or uncollected(run)
         ours = run.id and run.options.feeder == "runner"
-        if unfinished and ours and run.job == job and run.words == words:
+        if unfinished and ours and run.job == job and run.words == args:
             log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
             return run
-    run, _ = await service.submit(job, words, None)
+    run, _ = await service.submit(job, args, None)
     return run
 
 

@@ -98,7 +98,7 @@ class Waits:
                 log.warning("run %d (%s) waits: %s", run.id, run.job or "queue", reason.text)
 
 
-class Reasons:
+class Diagnosis:
     """Finds the reasons for one run, the likeliest alone where one explains all."""
 
     def __init__(self, turn: Turn, sources: Sources) -> None:
@@ -109,12 +109,12 @@ class Reasons:
         """Why none of its tasks runs in a slot, as things are now."""
         if self._turn.trouble or self._turn.broker.recovering:
             return []  # said of the whole master
-        found = list(self._stock(run))
+        reasons = list(self._stock(run))
         if run.waiting:
-            found += self._code(run) or self._workers(run)
+            reasons += self._code(run) or self._workers(run)
         elif run.delayed:
-            found.append(_delayed(run, self._turn.wall))
-        return found
+            reasons.append(_delayed(run, self._turn.wall))
+        return reasons
 
     def _code(self, run: Run) -> list[Reason]:
         trouble = self._sources.job_trouble(run.job) if run.job else ""
@@ -136,10 +136,10 @@ class Reasons:
             missing = f"no worker has {in_words(needs)}: start one with {as_setting(needs)}"
             return [Reason("no tags", missing)]
         able = [w for w in tagged if run.job not in w.session.lacks]
-        found = list(_lacking(run, tagged))
+        reasons = list(_lacking(run, tagged))
         if able:
-            found += self._busy(run, able)
-        return found
+            reasons += self._busy(run, able)
+        return reasons
 
     def _busy(self, run: Run, able: list[WorkerSession]) -> Iterator[Reason]:
         """These could run it. Either nothing of it may start yet, or all are busy."""

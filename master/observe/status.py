@@ -28,7 +28,7 @@ from ..processes.runners import uncollected
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Turn
 from . import paging
-from .diagnosis import Reasons, Sources, Waits, hindered, stalled, unfed
+from .diagnosis import Diagnosis, Sources, Waits, hindered, stalled, unfed
 from .paging import Page
 from .session_status import other_status, stock_status, worker_status
 
@@ -55,8 +55,8 @@ class StatusBuilder:
     def __init__(self, turn: Turn, sources: AllSources) -> None:
         self._turn = turn
         self._sources = sources
-        self._reasons = Reasons(turn, sources)
-        self.waits = Waits(turn, sources, self._reasons.of)
+        self._diagnosis = Diagnosis(turn, sources)
+        self.waits = Waits(turn, sources, self._diagnosis.of)
 
     def summary(self, message: AskStatus) -> Status:
         """The answer to `AskStatus`."""
@@ -133,7 +133,7 @@ class StatusBuilder:
     def _why(self, run: Run, now: float) -> list[str]:
         if not (run.active and self.waits.lasts(run, now)):
             return []
-        return [reason.text for reason in self._reasons.of(run)]
+        return [reason.text for reason in self._diagnosis.of(run)]
 
     # --- pages ---
 
@@ -207,14 +207,14 @@ class StatusBuilder:
 
 def _brief(run: RunStatus) -> RunStatus:
     """A run as it stands in a list: very long arguments are cut."""
-    size, words = 0, []
+    size, args = 0, []
     for word in run.words:
         room = max(0, _ARGUMENTS_CHARS - size)
-        words.append(word if len(word) <= room else f"{word[:room]}...")
+        args.append(word if len(word) <= room else f"{word[:room]}...")
         size += len(word)
         if size > _ARGUMENTS_CHARS:
             break
-    return run if size <= _ARGUMENTS_CHARS else msgspec.structs.replace(run, words=words)
+    return run if size <= _ARGUMENTS_CHARS else msgspec.structs.replace(run, words=args)
 
 
 def _state(run: Run) -> str:

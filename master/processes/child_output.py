@@ -1,4 +1,4 @@
-"""What a child process writes to a pipe, until the child has ended."""
+"""Reads what a child process writes to a pipe, until the child has ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READ_BYTES = 4096
 async def output_of(
     process: asyncio.subprocess.Process, stream: asyncio.StreamReader | None
 ) -> AsyncIterator[bytes]:
-    """Part after part. A process that the child has left may hold the pipe open for ever."""
+    """The output, in parts. A process that the child has left may hold the pipe open for ever."""
     assert stream is not None  # a pipe was asked for
     ended = False
     while True:
@@ -24,7 +24,7 @@ async def output_of(
         except TimeoutError:
             if ended:
                 return
-            # Its end may be known before its last words: they are in the pipe, so look once more.
+            # The process may be reaped before its output is drained; read once more.
             ended = process.returncode is not None
             continue
         if not part:
@@ -33,6 +33,6 @@ async def output_of(
 
 
 def end_group(process: asyncio.subprocess.Process) -> None:
-    """Kill a child that leads a group of its own, and what it has left there."""
+    """Kill a child that leads a group of its own, and all that is left of the group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A gate for a few at a time: after a restart of the master many processes are to start at once."""
+"""Lets a few processes start at a time: a restarted master has many to start."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ import itertools
 
 
 class Gate:
-    """Lets so many in. Those that are urgent come first, else who came first."""
+    """Lets `limit` in at a time. Urgent ones go first, others in the order in which they came."""
 
-    def __init__(self, most: int) -> None:
-        self._free = most
+    def __init__(self, limit: int) -> None:
+        self._free = limit
         self._count = itertools.count()
         self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
 
     async def enter(self, *, urgent: bool = True) -> Ticket:
-        """Wait to be let in; the ticket lets the next one in when it is given back."""
+        """Wait to be let in. The ticket lets the next one in when it is given back."""
         if self._free:
             self._free -= 1
         else:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (not urgent, next(self._count), turn))
+            admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (not urgent, next(self._count), admitted))
             try:
-                await turn
+                await admitted
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
+                if admitted.done() and not admitted.cancelled():
                     self._leave()
                 raise
         return Ticket(self)
 
     def _leave(self) -> None:
         while self._waiting:
-            *_, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                turn.set_result(None)
+            *_, admitted = heapq.heappop(self._waiting)
+            if not admitted.done():
+                admitted.set_result(None)
                 return
         self._free += 1
 
 
 class Ticket:
-    """The right to be behind the gate, which is given back once."""
+    """The right to start. It is given back once."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate: Gate | None = gate

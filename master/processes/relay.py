@@ -1,4 +1,4 @@
-"""What a child process writes to stderr, on its way to the stderr of this process."""
+"""Passes what a child process writes to stderr on to the stderr of this process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import ClassVar
 
 
 class Relay:
-    """What one child writes: passed on, above a progress bar if there is one.
+    """Passes on what one child writes, above a progress bar if there is one.
 
     Attributes:
-        aside: makes room for lines above a bar while they are written. Whoever shows a bar sets it,
-            since this module knows no bar. None: there is no bar.
+        aside: makes room for lines above a bar while they are written. The code that shows a bar
+            sets it, since this module knows no bar. None: there is no bar.
     """
 
     aside: ClassVar[Callable[[], AbstractContextManager[object]] | None] = None
@@ -22,7 +22,7 @@ class Relay:
         self._begun = b""
 
     def write(self, part: bytes) -> None:
-        """Pass it on. While there is a bar, a line waits until it is whole."""
+        """Pass a part on. While there is a bar, a line waits until it is whole."""
         aside = Relay.aside
         if aside is None:
             self._pass_on(self._begun + part)
@@ -34,7 +34,7 @@ class Relay:
                 self._pass_on(whole + newline)
 
     def end(self) -> None:
-        """The child has no more to say."""
+        """The child writes nothing more: pass on the rest."""
         if self._begun:
             self.write(b"\n")
 

@@ -41,14 +41,14 @@ from .reporting import Reporter
 from .session import RunnerSession
 
 
-def _inputs(job: Job, words: list[str]) -> Iterator[Any]:
+def _inputs(job: Job, args: list[str]) -> Iterator[Any]:
     """What `tasks()` gives.
 
     Raises:
         BadArgumentsError: `tasks()` raised a ValueError.
         BadJobError: it gives nothing that can be iterated over.
     """
-    arguments = parse_arguments(words, job.tasks)
+    arguments = parse_arguments(args, job.tasks)
     inputs = () if job.tasks is None else blame_arguments(partial(job.tasks, **arguments))
     try:
         return iter(inputs)

@@ -13,7 +13,7 @@ from master.broker.run import Run
 from master.broker.tracked import Tracked
 from master.changes import GroupRecord
 from master.observe import diagnosis
-from master.observe.diagnosis import OLD_LEASE_S, PATIENCE_S, Reasons, Waits, next_due, stalled
+from master.observe.diagnosis import OLD_LEASE_S, PATIENCE_S, Diagnosis, Waits, next_due, stalled
 from master.processes.runner import Runner, RunnerState
 from master.runner.crash import BAD_ARGUMENTS
 from master.stock.sessions import Round, StockSession, Taken
@@ -36,8 +36,8 @@ class Rig:
         self.feeding: set[int] = set()
         self.broker = SimpleNamespace(runs={}, recovering=False)
         self.turn: Any = SimpleNamespace(broker=self.broker, trouble="", wall=5_000.0)
-        self.reasons = Reasons(self.turn, self)
-        self.waits = Waits(self.turn, self, self.reasons.of)
+        self.diagnosis = Diagnosis(self.turn, self)
+        self.waits = Waits(self.turn, self, self.diagnosis.of)
 
     def workers(self) -> Any:
         return self._workers
@@ -90,7 +90,7 @@ class Rig:
         self.waits.tick(self.now)
         if not self.waits.lasts(run, self.now):
             return []
-        return [reason.text for reason in self.reasons.of(run)]
+        return [reason.text for reason in self.diagnosis.of(run)]
 
 
 @pytest.fixture
