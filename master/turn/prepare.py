@@ -193,6 +193,6 @@ async def ended(value: T | Awaitable[T]) -> T:
 
 @coroutine
 def _result_of(future: asyncio.Future[T]) -> Generator[asyncio.Future[T], None, T]:
-    """Hand the future to whoever drives the turn (`Turn._go_on`), and return its result."""
+    """Hand the future to whoever drives the turn (`Driver`), and return its result."""
     yield future
     return future.result()

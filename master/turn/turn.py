@@ -8,13 +8,11 @@ no race between commit and admission.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from queue_manager.errors import StoreError, UnstorableError
 
@@ -27,6 +25,7 @@ from ..reads import ReadAnswer, ReadRequest
 from ..store.contract import Store
 from .answer import Awaited, guarded
 from .commit import Commit
+from .driver import Driver
 from .known import Known
 from .payloads import Payloads
 from .prepare import Prepared, prepare
@@ -87,10 +86,8 @@ class Turn:
         self._in_turn: list[Step] = []
         self._limit = STEPS
         self._is_left = False
-        self._scheduled = False
-        self._current: Coroutine[asyncio.Future[Any], None, None] | None = None
-        self._idle: asyncio.Event = asyncio.Event()
-        self._closed = False
+        self._driver = Driver(self._take_turn)
+        self.wake = self._driver.wake
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._wall_behind = time.time() - time.monotonic()
 
@@ -110,7 +107,7 @@ class Turn:
     @property
     def is_waiting(self) -> bool:
         """Whether a turn waits for the store, which may write: nobody else may do so meanwhile."""
-        return self._current is not None
+        return self._driver.is_waiting
 
     # --- what is posted ---
 
@@ -140,13 +137,6 @@ class Turn:
             return True
         return step not in self._in_turn and self.held.release(step)
 
-    def wake(self) -> None:
-        """Have a turn soon, with or without a step."""
-        if not self._scheduled and not self._closed:
-            self._scheduled = True
-            if self._current is None:  # else the next turn begins when this one has ended
-                asyncio.get_running_loop().call_soon(self._begin)
-
     async def stop(self) -> None:
         """Carry out what has come, in the last turns.
 
@@ -154,18 +144,18 @@ class Turn:
         """
         self.held.due_now()
         for _ in range(1 + _LAST_TURNS):
-            await self._wait_until_idle()
-            self._begin()
-            await self._wait_until_idle()
+            await self._driver.wait_until_idle()
+            self._driver.begin()
+            await self._driver.wait_until_idle()
             if not self._steps or self.trouble:
                 break
-        self._closed = True
+        self._driver.close()
         for timer in self._timers.values():
             timer.cancel()
 
     async def write_rest(self) -> None:
         """Save the progress that was made since, before the store closes."""
-        await self._wait_until_idle()
+        await self._driver.wait_until_idle()
         if self.broker.progress:
             try:
                 await self._commit.commit()
@@ -173,38 +163,6 @@ class Turn:
                 log.error("%s; some results will be collected or delivered again", error)
 
     # --- one turn ---
-
-    def _begin(self) -> None:
-        if self._closed or self._current is not None:
-            return
-        self._scheduled = False
-        self._current = self._take_turn()
-        self._go_on()
-
-    def _go_on(self, _: object = None) -> None:
-        """Go on with the turn, to its end or to where it waits for the store.
-
-        No task drives it, so a turn costs the loop nothing more, and nobody can cancel it.
-        """
-        turn = self._current
-        assert turn is not None
-        try:
-            with collector_paused():
-                waits_for = turn.send(None)
-        except BaseException as error:
-            self._current = None
-            self._idle.set()
-            if self._scheduled and not self._closed:
-                asyncio.get_running_loop().call_soon(self._begin)
-            if not isinstance(error, StopIteration):
-                raise
-        else:
-            self._idle.clear()
-            waits_for.add_done_callback(self._go_on)
-
-    async def _wait_until_idle(self) -> None:
-        while self._current is not None:
-            await self._idle.wait()
 
     async def _take_turn(self) -> None:
         now = time.monotonic()
@@ -395,20 +353,3 @@ class Turn:
 def _line(error: BaseException) -> str:
     """What whoever asked is told."""
     return f"the master failed at this: {error!r}" if is_ours(error) else str(error)
-
-
-@contextlib.contextmanager
-def collector_paused() -> Iterator[None]:
-    """Python's cyclic garbage collector waits.
-
-    What a turn makes stays, mostly: each collection in it would look at all of that again, in
-    vain. Between turns it goes on, so cycles such as those of closed connections do not pile up.
-    Source: https://docs.python.org/3/library/gc.html#gc.set_threshold
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()

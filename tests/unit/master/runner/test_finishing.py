@@ -44,7 +44,7 @@ class FakeWire:
         self.asked.append(message.after)
         peer = FakePeer("runner")
         self.world.ask(peer, message)
-        self.world.turn._begin()
+        self.world.turn._driver.begin()
         future: Future[Any] = Future()
         for page in peer.sent:
             future.set_result(page)

@@ -1,0 +1,91 @@
+"""What runs the turns, one at a time: from the loop's next call, to where a turn waits or ends.
+
+No task does it. So a turn costs the loop nothing more than a call, and nobody can cancel it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+Running = Coroutine[asyncio.Future[Any], None, None]
+
+
+class Driver:
+    """Begins turns when they are wanted.
+
+    take_turn: makes the coroutine of one turn, which yields each future that it waits for.
+    """
+
+    def __init__(self, take_turn: Callable[[], Running]) -> None:
+        self._take_turn = take_turn
+        self._current: Running | None = None
+        self._is_wanted = False
+        self._closed = False
+        self._idle = asyncio.Event()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a turn has begun and has not ended."""
+        return self._current is not None
+
+    def wake(self) -> None:
+        """Have a turn when the loop has read what is there, and no other turn waits."""
+        if not self._is_wanted and not self._closed:
+            self._is_wanted = True
+            if self._current is None:
+                asyncio.get_running_loop().call_soon(self.begin)
+
+    def begin(self) -> None:
+        """Have a turn now, unless one waits."""
+        if self._closed or self._current is not None:
+            return
+        self._is_wanted = False
+        self._current = self._take_turn()
+        self._go_on()
+
+    async def wait_until_idle(self) -> None:
+        """Return when no turn waits."""
+        while self._current is not None:
+            await self._idle.wait()
+
+    def close(self) -> None:
+        """Have no more turns."""
+        self._closed = True
+
+    def _go_on(self, _: object = None) -> None:
+        turn = self._current
+        assert turn is not None
+        try:
+            with collector_paused():
+                waits_for = turn.send(None)
+        except BaseException as error:
+            self._current = None
+            self._idle.set()
+            if self._is_wanted and not self._closed:
+                asyncio.get_running_loop().call_soon(self.begin)
+            if not isinstance(error, StopIteration):
+                raise
+        else:
+            self._idle.clear()
+            waits_for.add_done_callback(self._go_on)
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Python's cyclic garbage collector waits.
+
+    What a turn makes stays, mostly: each collection in it would look at all of that again, in
+    vain. Between turns it goes on, so cycles such as those of closed connections do not pile up.
+    Source: https://docs.python.org/3/library/gc.html#gc.set_threshold
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
