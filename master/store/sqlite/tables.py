@@ -7,7 +7,7 @@ column of its name, unless it is said here how it is kept.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
@@ -72,22 +72,20 @@ class Table(Generic[R]):
             for dump in how.columns.values():
                 value = f"record.{field.name}"
                 dumped.append(_call(functions, dump, value) if dump else value)
-            values = [f"_{column}" for column in how.columns]
+            start = len(self.names)
+            values = [f"row[{start + at}]" for at in range(len(how.columns))]
             loaded.append(_call(functions, how.load, *values) if how.load else values[0])
             self.names += how.columns
         self.columns = ", ".join(self.names)
         # Written as source, as dataclasses write `__init__`: a commit has thousands of rows.
-        row, arguments = ", ".join(dumped), ", ".join(f"_{name}" for name in self.names)
+        row = ", ".join(dumped)
         self.row: Callable[[R], tuple[Any, ...]] = eval(f"lambda record: ({row},)", functions)
         """What the columns hold for a record."""
         self._keyed_row = eval(f"lambda key, record: (*key, {row})", functions)
-        self._load: Callable[..., R] = record
-        if arguments != ", ".join(loaded):
-            self._load = eval(f"lambda {arguments}: record({', '.join(loaded)})", functions)
-
-    def load(self, row: Iterable[Any]) -> R:
+        self.load: Callable[[Sequence[Any]], R] = eval(
+            f"lambda row: record({', '.join(loaded)})", functions
+        )
         """The record of a row that has the columns in their order."""
-        return self._load(*row)
 
     def select(self, of: str = "", without: Collection[str] = ()) -> str:
         """The columns as SQL reads them: those of the table alias `of`; empty text for some."""
