@@ -1,9 +1,10 @@
 """Payloads and results as bytes: plain data in, plain data out, a batch at a time.
 
 A batch is `L` (all values are atoms: one MessagePack array, 0.01 µs a value) or `S` (a
-MessagePack array of items, each the bytes of one value). An item is a MessagePack atom, or a
-pickle of protocol 4 if it begins with 0x80, which no atom does. So items can be counted, kept
-and dropped without decoding them. Knows nothing of tasks, runs or sizes of blocks.
+MessagePack array of items, each the bytes of one value). An item is a MessagePack atom, a small
+MessagePack map of texts to atoms, or a pickle of protocol 4 if it begins with 0x80, which no atom
+and no such map does. Knows nothing of tasks, runs or sizes of blocks; `batches` has what needs no
+value decoded.
 """
 
 from __future__ import annotations
@@ -14,24 +15,35 @@ import io
 import pickle
 import uuid
 import zoneinfo
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
 from .errors import NotPlainDataError, ProtocolError, TooLargeError
+from .wire.batches import NOTHING as NOTHING
+from .wire.batches import batch_items as batch_items
+from .wire.batches import batch_length as batch_length
+from .wire.batches import encode_items as encode_items
+from .wire.batches import load_batch
+from .wire.batches import pick as pick
+from .wire.inspection import inspect
 from .wire.limits import ENCODED_BYTES, printable
-from .wire.opcodes import ITEM, Bounds, inspect
+from .wire.opcodes import ITEM, Bounds
 from .wire.pickles import Allowance, Bounded, NamedZone, not_plain
 
 ATOMS = frozenset({int, str, bytes, float, bool, type(None)})
-_PICKLE = 0x80
+FLAT_BYTES = 16 * 1024
+"""A map is no longer than this: decoding one takes up to fifty times its bytes."""
+
+_PICKLE = 0x80  # also the empty map, which is therefore pickled
+_MAPS = frozenset({*range(0x81, 0x90), 0xDE, 0xDF})
+_TEXTS = frozenset({str})
 
 _encoder = msgspec.msgpack.Encoder()
 _anything = msgspec.msgpack.Decoder()
-_raws = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_bins = msgspec.msgpack.Decoder(list[bytes])
+_maps = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 class Encoded(NamedTuple):
@@ -162,9 +174,12 @@ def encode(value: Any, most: int = ENCODED_BYTES) -> bytes:
         NotPlainDataError: it is or holds something that is no plain data.
         TooLargeError: it takes more.
     """
-    if type(value) in ATOMS:
+    kind = type(value)
+    if kind in ATOMS or (kind is dict and _is_flat(value)):
         try:
-            return _encoder.encode(value)
+            data = _encoder.encode(value)
+            if kind is not dict or len(data) <= min(FLAT_BYTES, most):
+                return data
         except (OverflowError, UnicodeEncodeError):
             pass  # ints above 64 bits and lone surrogates: pickle has them
     buffer = Bounded(most)
@@ -190,7 +205,10 @@ def decode(data: bytes, bounds: Bounds = ITEM) -> Any:
         ProtocolError: it is not what `encode` writes.
     """
     try:
-        if data[0] != _PICKLE:
+        first = data[0]
+        if first in _MAPS:
+            return _flat_map(data)
+        if first != _PICKLE:
             return _atom(_anything.decode(data))
         inspect(data, bounds)
         unpickler = _Unpickler(io.BytesIO(data))
@@ -210,8 +228,22 @@ def _atom(value: Any) -> Any:
     return value
 
 
-NOTHING = b"S\x91\xc4\x00"
-"""The results of one task that is done and has none: its item is empty, and read as None."""
+def _is_flat(value: dict[Any, Any]) -> bool:
+    """Whether a dict has texts and atoms alone, and is not empty."""
+    return (
+        bool(value)
+        and _TEXTS.issuperset(map(type, value))
+        and ATOMS.issuperset(map(type, value.values()))
+    )
+
+
+def _flat_map(data: bytes) -> Any:
+    if len(data) > FLAT_BYTES:
+        raise ProtocolError(f"an item is a map of {len(data):,} bytes, above {FLAT_BYTES:,}")
+    value = _maps.decode(data)
+    if not ATOMS.issuperset(map(type, value.values())):
+        raise ProtocolError("an item is a map that holds something else than atoms")
+    return value
 
 
 # --- batches ---------------------------------------------------------------------------------
@@ -240,11 +272,6 @@ def encode_batch(values: Sequence[Any]) -> bytes:
     return encode_items(value.data if type(value) is Encoded else encode(value) for value in values)
 
 
-def encode_items(items: Iterable[bytes]) -> bytes:
-    """A batch of items that are encoded already."""
-    return b"S" + _encoder.encode(list(items))
-
-
 def decode_batch(
     data: bytes, start: int = 0, stop: int | None = None, bounds: Bounds = ITEM
 ) -> list[Any]:
@@ -257,7 +284,7 @@ def decode_batch(
         return [None][start:stop]
     if data[:1] == b"S":
         return [decode(item, bounds) for item in batch_items(data)[start:stop]]
-    values = _load(_anything, data, b"L")
+    values = load_batch(_anything, data, b"L")
     if type(values) is not list or not set(map(type, values)) <= ATOMS:
         raise ProtocolError("a batch holds something else than atoms")
     return values if start == 0 and stop is None else values[start:stop]
@@ -289,48 +316,6 @@ def decode_each(data: bytes, start: int, stop: int, bounds: Bounds = ITEM) -> li
     return found + [Undecodable(whole)] * (stop - start - len(found))
 
 
-def batch_items(data: bytes) -> list[bytes]:
-    """The items of a batch, none of them decoded.
-
-    Raises:
-        ProtocolError: it is not a batch.
-    """
-    if data[:1] == b"S":
-        items: list[bytes] = _load(_bins, data, b"S")
-        return items
-    return [bytes(raw) for raw in _load(_raws, data, b"L")]
-
-
-def batch_length(data: bytes) -> int:
-    """How many values a batch says that it has, read from its first bytes.
-
-    Raises:
-        ProtocolError: it is not a batch.
-    """
-    head = data[1:6]
-    if data[:1] in (b"L", b"S") and head:
-        if 0x90 <= head[0] <= 0x9F:
-            return head[0] - 0x90
-        if head[0] == 0xDC and len(head) >= 3:
-            return int.from_bytes(head[1:3], "big")
-        if head[0] == 0xDD and len(head) == 5:
-            return int.from_bytes(head[1:5], "big")
-    raise ProtocolError("not a batch of values")
-
-
-def pick(data: bytes, kept: Iterable[int]) -> bytes:
-    """The batch of only the values at the indices `kept`, none of them decoded.
-
-    Raises:
-        ProtocolError: it is not a batch, or has fewer values.
-    """
-    items = batch_items(data)
-    try:
-        return encode_items([items[index] for index in kept])
-    except IndexError:
-        raise ProtocolError("a batch has fewer values than was said") from None
-
-
 def check_size(data: bytes, max_bytes: int, what: str) -> None:
     """Raise TooLargeError if `data`, the bytes of `what`, are more than `max_bytes`."""
     if len(data) > max_bytes:
@@ -338,12 +323,3 @@ def check_size(data: bytes, max_bytes: int, what: str) -> None:
             f"{what} takes {len(data):,} bytes, above QUEUE_MAX_BYTES={max_bytes:,}: "
             "put it in a file on the shared disk and pass its path instead"
         )
-
-
-def _load(decoder: msgspec.msgpack.Decoder[Any], data: bytes, tag: bytes) -> Any:
-    if data[:1] != tag:
-        raise ProtocolError("not a batch of values")
-    try:
-        return decoder.decode(memoryview(data)[1:])
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise ProtocolError(f"a batch cannot be decoded: {printable(str(error))}") from error

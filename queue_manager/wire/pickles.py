@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import NotPlainDataError, ProtocolError, TooLargeError
+from .inspection import inspecting
 from .limits import (
     ENCODED_BYTES,
     HASHED_ENTRIES,
@@ -25,7 +26,7 @@ from .limits import (
     is_name,
     printable,
 )
-from .opcodes import ITEM, inspecting
+from .opcodes import ITEM
 
 PLAIN = (
     "plain data is None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, "

@@ -10,6 +10,7 @@ import tracemalloc
 import uuid
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -285,3 +286,41 @@ def test_a_value_above_the_limit_is_told_to_use_the_shared_disk() -> None:
 def test_decimals_keep_their_digits() -> None:
     again = codec.decode(codec.encode(decimal.Decimal("1.500")))
     assert str(again) == "1.500"
+
+
+FLAT = {
+    "url": "https://example.org/",
+    "depth": 3,
+    "took_s": 0.5,
+    "last": None,
+    "raw": b"x",
+    "ok": True,
+}
+
+
+def test_a_small_dict_of_texts_and_atoms_is_a_map_that_others_can_read() -> None:
+    data = codec.encode(FLAT)
+    assert msgspec.msgpack.decode(data) == FLAT
+    assert shape(codec.decode(data)) == shape(FLAT)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{}, {1: "a"}, {"a": [1]}, {"a": {}}, {"a": 2**64}, {"a": "\ud800"}, {"a": "x" * 20_000}],
+    ids=["empty", "a key", "a list", "a dict", "a large int", "a surrogate", "long"],
+)
+def test_another_dict_is_a_pickle_and_comes_back_whole(value: dict[Any, Any]) -> None:
+    data = codec.encode(value)
+    assert data[0] == 0x80
+    assert len(data) < codec.FLAT_BYTES or len(value["a"]) == 20_000
+    assert shape(codec.decode(data)) == shape(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"a": [1]}, {"a": {"b": 1}}, {1: "a"}, {"a": "x" * codec.FLAT_BYTES}],
+    ids=["a list", "a map", "a key", "long"],
+)
+def test_a_map_that_encode_does_not_write_is_no_item(value: dict[Any, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        codec.decode(msgspec.msgpack.encode(value))

@@ -209,7 +209,7 @@ def test_an_error_does_not_show_what_a_stranger_sent() -> None:
     assert len(str(caught.value)) < 500
 
 
-TAKEN = bytes(code for code, op in enumerate(opcodes._OPS) if op is not None and code != ord("."))
+TAKEN = bytes(code for code, op in enumerate(opcodes.OPS) if op is not None and code != ord("."))
 
 
 def stream(seed: int, size: int) -> bytes:
@@ -220,14 +220,14 @@ def stream(seed: int, size: int) -> bytes:
     length = 0
     while length < size:
         code = rng.choice(few)
-        fixed, prefix, kind, _ = opcodes._OPS[code]  # type: ignore[misc]
+        fixed, prefix, kind, _ = opcodes.OPS[code]  # type: ignore[misc]
         body = bytes(rng.randint(0, 3) for _ in range(fixed))
         if prefix:
             some = rng.randint(0, 5)
             body = some.to_bytes(prefix, "little") + b"a" * some
-        if kind == opcodes._GLOBAL:
+        if kind == opcodes.GLOBAL:
             body = b"builtins\nset\n"
-        if kind == opcodes._GET:
+        if kind == opcodes.GET:
             body = bytes(fixed)
         parts.append(bytes([code]) + body)
         length += len(parts[-1])
