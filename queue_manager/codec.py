@@ -163,12 +163,12 @@ def _not_plain(value: Any) -> NotPlainDataError:
     return not_plain(name)
 
 
-def encode(value: Any, most: int = ENCODED_BYTES) -> bytes:
+def encode(value: Any, limit_bytes: int = ENCODED_BYTES) -> bytes:
     """Encode one value.
 
     Args:
         value: plain data.
-        most: bytes that it may take; a value that holds one large int often takes many.
+        limit_bytes: what it may take; a value that holds one large int often takes many.
 
     Raises:
         NotPlainDataError: it is or holds something that is no plain data.
@@ -178,11 +178,11 @@ def encode(value: Any, most: int = ENCODED_BYTES) -> bytes:
     if kind in ATOMS or (kind is dict and _is_flat(value)):
         try:
             data = _encoder.encode(value)
-            if kind is not dict or len(data) <= min(FLAT_BYTES, most):
+            if kind is not dict or len(data) <= min(FLAT_BYTES, limit_bytes):
                 return data
         except (OverflowError, UnicodeEncodeError):
             pass  # ints above 64 bits and lone surrogates: pickle has them
-    buffer = Bounded(most)
+    buffer = Bounded(limit_bytes)
     try:
         _Pickler(buffer, 4).dump(value)
     except (NotPlainDataError, TooLargeError):
@@ -307,13 +307,13 @@ def decode_each(data: bytes, start: int, stop: int, bounds: Bounds = ITEM) -> li
         items = batch_items(data)[start:stop]
     except ProtocolError:
         items = []
-    found: list[Any] = []
+    values: list[Any] = []
     for item in items:
         try:
-            found.append(decode(item, bounds))
+            values.append(decode(item, bounds))
         except ProtocolError as error:
-            found.append(Undecodable(error))
-    return found + [Undecodable(whole)] * (stop - start - len(found))
+            values.append(Undecodable(error))
+    return values + [Undecodable(whole)] * (stop - start - len(values))
 
 
 def check_size(data: bytes, max_bytes: int, what: str) -> None:

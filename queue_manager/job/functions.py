@@ -21,16 +21,16 @@ def functions_trouble(functions: dict[str, Function | None]) -> str:
     """
     work, tasks, finish = functions["work"], functions.get("tasks"), functions.get("finish")
     assert work is not None
-    found = [_work(work), _tasks(tasks) if tasks is not None else ""]
+    troubles = [_work(work), _tasks(tasks) if tasks is not None else ""]
     if (setup := functions.get("setup")) is not None:
-        found.append(_setup(setup, work))
+        troubles.append(_setup(setup, work))
     if (collect := functions.get("collect")) is not None:
-        found.append(_collect(collect))
+        troubles.append(_collect(collect))
     if finish is not None:
-        found.append(finish_trouble(finish, tasks))
+        troubles.append(finish_trouble(finish, tasks))
     if (report := functions.get("report")) is not None:
-        found.append(report_trouble(report))
-    return next(filter(None, found), "")
+        troubles.append(report_trouble(report))
+    return next(filter(None, troubles), "")
 
 
 def _work(work: Function) -> str:

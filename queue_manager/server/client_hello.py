@@ -19,7 +19,7 @@ _HASH_BYTES = 32
 
 
 def proves(record: bytes, psk: bytes, identity: bytes) -> bool:
-    """Whether a whole record is a ClientHello that offers this key alone, and has it."""
+    """Whether a whole record is a ClientHello that offers this key alone, and proves it."""
     hello = record[RECORD_HEADER_BYTES:]
     if hello[:1] != bytes([_CLIENT_HELLO]) or _number(hello, 1, 3) != len(hello) - 4:
         return False
@@ -39,8 +39,8 @@ def proves(record: bytes, psk: bytes, identity: bytes) -> bool:
         return False
     if hello[binders:-_HASH_BYTES] != binders_follow or len(hello) != binders + 3 + _HASH_BYTES:
         return False
-    found = hmac.digest(_finished_key(psk), hashlib.sha256(hello[:binders]).digest(), "sha256")
-    return hmac.compare_digest(found, hello[-_HASH_BYTES:])
+    binder = hmac.digest(_finished_key(psk), hashlib.sha256(hello[:binders]).digest(), "sha256")
+    return hmac.compare_digest(binder, hello[-_HASH_BYTES:])
 
 
 def _number(data: bytes, at: int, size: int) -> int:

@@ -1,7 +1,7 @@
 """Connections that have not proved the key: how many there may be, and who makes room.
 
 Owns the counts; knows nothing of sockets and handshakes. Nobody is turned away for coming late: a
-newcomer takes the place of who has been silent longest.
+newcomer takes the place of the visitor that has been silent longest.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Callable
 
 from ..settings import is_loopback
 
-MOST = 1_024
-"""Of all together; in a burst more of them wait in the kernel's backlog for `GRACE_S`."""
+MOST_VISITORS = 1_024
+"""Of all addresses together. In a burst more of them wait in the kernel's backlog for `GRACE_S`."""
 
 MOST_OF_AN_ADDRESS = 64
-"""Of one address off loopback, once they are older than `GRACE_S`."""
+"""Of one address off loopback, once the oldest is older than `GRACE_S`."""
 
 GRACE_S = 0.25
-"""So much time everybody has: a host that connects a thousand sessions at once loses none."""
+"""How long a visitor keeps its place: a host that opens a thousand sessions at once loses none."""
 
 
 class Visitor:
-    """One of them. send_away: ends the connection; who makes it sets that."""
+    """One such connection. send_away: ends it; whoever makes the connection sets that."""
 
     def __init__(self, address: str, since: float) -> None:
         self.address, self.since = address, since
@@ -30,10 +30,10 @@ class Visitor:
 
 
 class Door:
-    """Counts visitors. most: of all together, fewer where this process may open few files."""
+    """Counts visitors. limit: of all together, fewer where this process may open few files."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, limit: int = MOST_VISITORS) -> None:
+        self._limit = limit
         self._all: dict[Visitor, None] = {}  # in the order of coming
         self._of: dict[str, dict[Visitor, None]] = {}
 
@@ -41,25 +41,25 @@ class Door:
         return len(self._all)
 
     def wait_s(self, now: float) -> float:
-        """How long nobody may be let in, in seconds; 0 if there is room, or somebody makes it."""
-        if len(self._all) < self._most:
+        """For how many seconds nobody may be let in; 0 if there is room or the oldest can go."""
+        if len(self._all) < self._limit:
             return 0.0
         oldest = next(iter(self._all))
         return max(0.0, oldest.since + GRACE_S - now)
 
     def enter(self, address: str, now: float) -> Visitor:
-        """Let somebody in. now: in seconds, monotonic."""
-        visitor = Visitor(_kin(address), now)
+        """Let a visitor in. now: in seconds, monotonic."""
+        visitor = Visitor(_counted_as(address), now)
         crowd = self._of.setdefault(visitor.address, {})
         if visitor.address and len(crowd) >= MOST_OF_AN_ADDRESS:
             self._make_room(crowd, now)
-        if len(self._all) >= self._most:
+        if len(self._all) >= self._limit:
             self._make_room(self._all, now)
         self._all[visitor] = self._of.setdefault(visitor.address, {})[visitor] = None
         return visitor
 
     def leave(self, visitor: Visitor) -> None:
-        """It has proved the key, or is gone. Once more is nothing."""
+        """A visitor has proved the key, or is gone. A second call does nothing."""
         if self._all.pop(visitor, visitor) is visitor:
             return
         crowd = self._of[visitor.address]
@@ -74,11 +74,11 @@ class Door:
             oldest.send_away()
 
 
-def _kin(address: str) -> str:
-    """Whom an address is counted with: nobody on loopback, its /64 in IPv6."""
+def _counted_as(address: str) -> str:
+    """What an address is counted as: nothing on loopback, its /64 in IPv6."""
     if is_loopback(address):
         return ""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
-        return str(ipaddress.ip_network((found, 64), strict=False))
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address

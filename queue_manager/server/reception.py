@@ -24,7 +24,7 @@ from ..wire.framing import frame, tune
 from ..wire.transport import HANDSHAKE_S
 from .client_hello import proves
 from .connection import Peer
-from .door import MOST, Door, Visitor
+from .door import MOST_VISITORS, Door, Visitor
 from .first_bytes import CLIENT_HELLO, close_with_alert, first_bytes
 
 _ACCEPT_AT_ONCE = 64
@@ -87,7 +87,7 @@ class Reception:
     ) -> None:
         self._listening, self._security = listening, security
         self._make_peer, self._reject = make_peer, reject
-        self._door = Door(min(MOST, _raise_file_limit() // _FILES_A_VISITOR))
+        self._door = Door(min(MOST_VISITORS, _raise_file_limit() // _FILES_A_VISITOR))
         self._handshakes: set[asyncio.Task[None]] = set()
         self._encrypting = asyncio.Semaphore(_HANDSHAKES_AT_ONCE)
 

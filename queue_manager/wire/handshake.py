@@ -87,9 +87,9 @@ def read_greeting(frame: bytes) -> Greeting:
     Raises:
         ProtocolError: it is none of ours.
     """
-    shown = _SALT_AND_NONCE.search(frame)
-    if shown:
-        return Greeting(bytes.fromhex(shown[1].decode()), encrypts=True, clear=False)
+    words = _SALT_AND_NONCE.search(frame)
+    if words:
+        return Greeting(bytes.fromhex(words[1].decode()), encrypts=True, clear=False)
     message = frame.removeprefix(CHALLENGE)
     start = len(_PREFIX + _OURS)
     if message[:start] != _PREFIX + _OURS or len(message) != _MESSAGE_BYTES or message == frame:
@@ -150,9 +150,9 @@ def proof(key: bytes, role: Role, greeting: bytes, hello: bytes) -> bytes:
     return hmac.digest(key, text, "sha256")
 
 
-def is_proof(found: bytes, key: bytes, role: Role, greeting: bytes, hello: bytes) -> bool:
+def is_proof(shown: bytes, key: bytes, role: Role, greeting: bytes, hello: bytes) -> bool:
     """Tell whether it is the proof of that role on this connection."""
-    return hmac.compare_digest(found, proof(key, role, greeting, hello))
+    return hmac.compare_digest(shown, proof(key, role, greeting, hello))
 
 
 # --- the standard library's, for its clients: the server's side ---

@@ -99,12 +99,12 @@ NAME_CHARS = 256
 _SHOWN_CHARS = 200
 
 
-def printable(text: str, most: int = _SHOWN_CHARS) -> str:
+def printable(text: str, limit_chars: int = _SHOWN_CHARS) -> str:
     """A stranger's text as a log or a terminal may show it: on one line, bounded.
 
     What is not printable is escaped, as in a Python literal.
     """
-    shown = text if len(text) <= most else text[:most] + "..."
+    shown = text if len(text) <= limit_chars else text[:limit_chars] + "..."
     return shown if shown.isprintable() else shown.translate(_ESCAPED)
 
 

@@ -273,15 +273,15 @@ def _load(data: bytes, unpickler: type[_Unpickler]) -> Any:
 
 
 class Bounded(io.BytesIO):
-    """Takes so many bytes and no more: a value can hold one large int so often that none do."""
+    """A buffer that takes at most so many bytes: a value can hold one large int very often."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         super().__init__()
-        self._most = most
+        self._limit_bytes = limit_bytes
 
     def write(self, data: Any) -> int:
-        if self.tell() + len(data) > self._most:
-            raise TooLargeError(f"a value takes more than {self._most:,} bytes")
+        if self.tell() + len(data) > self._limit_bytes:
+            raise TooLargeError(f"a value takes more than {self._limit_bytes:,} bytes")
         return super().write(data)
 
 

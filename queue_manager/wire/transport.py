@@ -53,15 +53,15 @@ class SecureConnection(Connection):
         self._sock.sendall(buf)
 
     def _recv(self, size: int, read: Any = None) -> io.BytesIO:
-        found = io.BytesIO()
-        while found.tell() < size:
-            part = self._sock.recv(min(size - found.tell(), _PART_BYTES))
+        received = io.BytesIO()
+        while received.tell() < size:
+            part = self._sock.recv(min(size - received.tell(), _PART_BYTES))
             if not part:
-                if found.tell():
+                if received.tell():
                     raise OSError("got end of file during message")
                 raise EOFError
-            found.write(part)
-        return found
+            received.write(part)
+        return received
 
     def _poll(self, timeout: float | None) -> bool:
         # What was decrypted with the frame before is not seen by select.
@@ -77,11 +77,11 @@ class Listener:
 
     def __init__(self, address: Address, family: str | None = None, backlog: int = BACKLOG) -> None:
         host, port = address
-        found = socket.getaddrinfo(
+        addresses = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         # An empty host means all addresses; IPv4 first, as the tutorials' ('', 5000) does it.
-        kind, _, _, _, where = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        kind, _, _, _, where = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
         self.socket = socket.socket(kind, socket.SOCK_STREAM)
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -125,7 +125,7 @@ def open_socket(
     try:
         sock.settimeout(HANDSHAKE_S)
         tune(sock)
-        context = _first_words(sock, authkey, mode, f"{address[0]}:{address[1]}")
+        context = _first_frames(sock, authkey, mode, f"{address[0]}:{address[1]}")
         if context is None:
             sock.settimeout(None)
     except BaseException:
@@ -134,7 +134,7 @@ def open_socket(
     return sock, context
 
 
-def _first_words(
+def _first_frames(
     sock: socket.socket, authkey: bytes, mode: tls.Mode, where: str
 ) -> ssl.SSLContext | None:
     """Read the greeting; prove the key in clear, or say with what to encrypt."""

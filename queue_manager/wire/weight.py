@@ -40,11 +40,11 @@ class Weight(NamedTuple):
         """Both together."""
         return Weight(*(a + b for a, b in zip(self, other, strict=True)))
 
-    def fits(self, most_bytes: int = EXCHANGE_BYTES) -> bool:
+    def fits(self, limit_bytes: int = EXCHANGE_BYTES) -> bool:
         """Whether a message of at most so many bytes can have it."""
         free = VALUE_FREE_BYTES - _SPARE
         return (
-            self.size_bytes <= most_bytes
+            self.size_bytes <= limit_bytes
             and self.parts <= MESSAGE_PARTS - _SPARE
             and self.memory_bytes <= VALUE_FACTOR * self.size_bytes + free
         )
@@ -88,11 +88,12 @@ def cannot_travel(outcome: Done) -> str:
     weight, results_bytes = weigh(outcome), len(outcome.results)
     if results_bytes > PART_BYTES:
         return f"the result takes {results_bytes:,} bytes, and may take {PART_BYTES:,}"
-    size_bytes, most = weight.size_bytes - results_bytes, PART_BYTES - results_bytes
-    if size_bytes > min(FOLLOW_BYTES, most):
+    size_bytes = weight.size_bytes - results_bytes
+    limit_bytes = min(FOLLOW_BYTES, PART_BYTES - results_bytes)
+    if size_bytes > limit_bytes:
         return (
             f"the follow-ups of one task, with their keys, take {size_bytes:,} bytes, and may take"
-            f" {min(FOLLOW_BYTES, most):,}: let one of them submit the rest"
+            f" {limit_bytes:,}: let one of them submit the rest"
         )
     if not weight.fits(PART_BYTES):
         count = sum(block.count for block in outcome.follow)
