@@ -1,7 +1,7 @@
 """How the groups of one run are held back: limits, pauses, and when a group started last.
 
-A group has the run's limit or one of its own. It knows no lanes: whoever asks says how many tasks
-of a group are leased, and when one of them started last.
+A group has the run's limit or one of its own. This module knows no lanes: the caller says how many
+tasks of a group are leased, and when one of them started last.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ..changes import GroupRecord
 from .past import Past
 
 STARTS = 32_768
-"""Of so many groups of a run without a lane it is known by name when they started, 0.3 kB each."""
+"""How many groups of a run without a lane have their last start kept by name, 0.3 kB each."""
 
 
 @dataclass(slots=True)
 class Own:
     """What one group has of its own.
 
-    record: as the store has it. paused_until: nothing of it starts before (monotonic). started_at:
-    when a task of it started last, of a group without a lane.
+    record: as the store has it. paused_until: none of its tasks starts before (monotonic).
+    started_at: when one of its tasks started last, if the group has no lane (monotonic).
     """
 
     record: GroupRecord
@@ -34,17 +34,17 @@ class Own:
 
 
 class Limits:
-    """The limits of one run. limit: of the groups that have none of their own.
+    """The limits of one run. All times are monotonic seconds.
 
-    starts: when a group without a lane started last, while its pause goes on (monotonic). past: the
-    same of those that are too many to have by name.
-    started_before: of a group without a lane and without anything of its own nobody knows when it
-    started last, but not later than then (monotonic).
+    limit: holds for the groups that have none of their own.
+    starts: the last start of each group without a lane whose pause goes on. past: the same of the
+    groups that are too many to be kept by name.
+    started_before: a group without a lane and without anything of its own has not started later.
 
-    own: what groups have of their own, of those in use. more: others may have something, which is
-    on disk alone. left_at: when the last of these left the memory (monotonic); its pause was over
-    then, or goes on as the disk says. forgotten_at: none that never was in memory since started
-    later than then (monotonic).
+    own: what the groups in use have of their own. more: other groups may have something, which is
+    on disk alone. left_at: when a group last left the memory with something of its own; its pause
+    was over then, or goes on as the disk says. forgotten_at: a group that has not been in memory
+    since then has not started later.
     """
 
     def __init__(self, limit: GroupLimit) -> None:
@@ -82,7 +82,7 @@ class Limits:
         return -math.inf if own is None else own.paused_until
 
     def record(self, group: str) -> GroupRecord:
-        """What a group has of its own, as the store has it."""
+        """The store's record of what a group has of its own."""
         own = self.own.get(group)
         return GroupRecord() if own is None else own.record
 
@@ -100,7 +100,7 @@ class Limits:
             self.own[group] = before
 
     def load(self, records: Mapping[str, GroupRecord], now: float, wall: float) -> None:
-        """Take over what groups have of their own, as the store has it, but what is known here."""
+        """Take over the store's records of groups, except of groups that are known already."""
         for group, record in records.items():
             if group not in self.own and (record.limit is not None or record.due_at > wall):
                 until = now + (record.due_at - wall)
@@ -119,13 +119,13 @@ class Limits:
         return self.more and group not in self.own and group not in self.starts
 
     def leave(self, group: str, now: float) -> None:
-        """What a group without a lane has of its own is on disk alone from now on."""
+        """Leave on disk alone what a group without a lane has of its own."""
         del self.own[group]
         self.starts.pop(group, None)
         self.more, self.left_at = True, now
 
     def may_leave(self, group: str) -> bool:
-        """Whether the disk knows all there is to know of a group without a lane."""
+        """Whether the disk has all that is known of a group without a lane."""
         started_at = self.starts.get(group)
         own = self.own[group]
         every_s = (own.record.limit or self.limit).every_s
@@ -144,9 +144,9 @@ class Limits:
         return max(self.started_before, self.past.started_at(group))
 
     def forget_starts(self, now: float) -> list[str]:
-        """Have the newer half of the starts no longer by name where they are too many; whose.
+        """Drop the newer half of the starts from `starts` where they are too many; returns whose.
 
-        What a group has of its own says how long it pauses: such a group stays.
+        A group with something of its own stays, for that says how long it pauses.
         """
         over = self.past.forget(now - self.limit.every_s)
         self.started_before = max(self.started_before, over)
@@ -160,7 +160,7 @@ class Limits:
         return list(gone)
 
     def keep(self, group: str, started_at: float) -> None:
-        """The lane of a group goes, which may start a task: its pauses are over."""
+        """The lane of a group goes, and its pauses are over."""
         own = self.own.get(group)
         if own is not None and own.record.limit is not None:
             own.started_at = started_at
@@ -169,7 +169,7 @@ class Limits:
         self.started_before = max(self.started_before, started_at)
 
     def clear(self) -> None:
-        """The run has ended. What groups have of their own is on disk, should it go on."""
+        """The run has ended. The disk has what groups have of their own, in case of a retry."""
         starts = (own.started_at for own in self.own.values())
         past = self.past.forget(math.inf)
         self.started_before = max([self.started_before, past, *starts, *self.starts.values()])

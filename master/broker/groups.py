@@ -21,7 +21,7 @@ LANES = 4_096
 """How many lanes of a run stay in memory, about 1.3 kB each, beside those with tasks leased."""
 
 _REFILLS = 256
-"""How many lanes are read ahead in one go: each is a question to the disk."""
+"""How many lanes are read ahead in one go. Each takes a read from disk."""
 
 _FEW = 256
 """While fewer lanes may start a task, others are sought on disk."""
@@ -67,13 +67,13 @@ class Groups:
     # --- groups without a lane ---
 
     def known(self) -> list[str]:
-        """The groups that have a lane, or wait for a pause to be over: the others may start."""
+        """The groups that have a lane, or wait for a pause to end. All other groups may start."""
         return [*self.lanes, *self.absent.waiting]
 
     def takes(self, group: str, priority: int) -> bool:
-        """Whether tasks of a group may come into memory: while there is room, or they are urgent.
+        """Whether tasks of a group may come into memory: there is room, or they are urgent.
 
-        Those of a group without a lane may always wait on disk alone.
+        If not, they wait on disk alone.
         """
         if group in self.lanes:
             return True
@@ -85,7 +85,7 @@ class Groups:
         return best is None or priority > best.priority
 
     def unknown(self, groups: Iterable[str]) -> list[str]:
-        """Those of these that may have something of their own on disk alone."""
+        """The groups among these that may have something of their own on disk alone."""
         unknown = self.limits.unknown
         return [group for group in groups if group not in self.lanes and unknown(group)]
 
@@ -186,14 +186,14 @@ class Groups:
         return self.limits.next_at(lane.group or "", lane.started_at)
 
     def next_start(self, group: str) -> float:
-        """The same of a group that may have no lane."""
+        """When the next task of a group may start, whether it has a lane or not (monotonic)."""
         lane = self.lanes.get(group)
         if lane is not None:
             return self.next_at(lane)
         return self.limits.next_at(group, self.limits.started_at(group))
 
     def may_start(self, lane: Lane, now: float) -> bool:
-        """Whether its limit allows one more."""
+        """Whether the limit of a lane lets one more task start."""
         at_once = self.limits.of(lane.group or "").at_once
         return self.next_at(lane) <= now and (at_once is None or lane.leased < at_once)
 
@@ -205,7 +205,7 @@ class Groups:
         self.look(lane, now)
 
     def admit(self, lane: Lane, priority: int, found: Range, now: float) -> None:
-        """Tasks of a new block wait; on disk alone when many of other groups are in memory."""
+        """Tasks of a new block wait; on disk alone when there is no room in memory."""
         if self._has_room(priority):
             lane.window.admit(priority, found)
         else:
@@ -213,11 +213,11 @@ class Groups:
         self.look(lane, now)
 
     def look(self, lane: Lane, now: float) -> None:
-        """Something about a lane has changed: find its place anew, or leave it where it is."""
+        """Something about a lane has changed: enter it where it belongs now."""
         may_start = self.may_start(lane, now)
         others = self.loaded - lane.counted[0]
         if not may_start and others + lane.window.loaded > WINDOW_TASKS // 2:
-            lane.window.unload()  # others need the room meanwhile
+            lane.window.unload()  # other groups need the room meanwhile
         self._count(lane)
         if not may_start:
             lane.entry = 0
@@ -250,7 +250,7 @@ class Groups:
         return self._entries
 
     def look_at(self, group: str, now: float) -> None:
-        """Something about a group has changed, which may have no lane."""
+        """A limit or pause of a group has changed. The group may have no lane."""
         lane = self.lanes.get(group)
         if lane is not None:
             self.look(lane, now)
@@ -258,7 +258,7 @@ class Groups:
             self.hidden.look_again(0.0)
 
     def _pause(self, lane: Lane, now: float) -> None:
-        """Look again when its pause is over, or earlier: then it has become longer meanwhile."""
+        """Look at a lane when its pause is over; once more then, if the pause has become longer."""
         next_at = self.next_at(lane)
         if next_at <= now or (lane.pause_entry and lane.paused_until <= next_at):
             return
@@ -283,7 +283,7 @@ class Groups:
                 self.look(lane, now)
 
     def limit_changed(self, now: float) -> None:
-        """The run's limit is another one: every pause is as long as that says, also a begun one."""
+        """The run has another limit. It also sets the length of the pauses that have begun."""
         for lane in list(self.lanes.values()):
             self.look(lane, now)
         self.absent.sort_pauses()
@@ -318,7 +318,7 @@ class Groups:
         return bool(self._to_refill) and self._has_room(-self._to_refill[0][0])
 
     def _has_room(self, priority: int) -> bool:
-        """Whether tasks of a priority may come into memory: the highest one always, a little."""
+        """Whether tasks of a priority may come into memory: there is room, or they go first."""
         if self.loaded < WINDOW_TASKS:
             return True
         best = self.best

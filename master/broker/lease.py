@@ -13,7 +13,9 @@ from .tracked import Tracked
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """Who may hold leases. wanted: leases that it would take now; free: of these start at once.
+    """Who may hold leases.
+
+    wanted: how many leases it would take now; free: how many of these would start at once.
 
     stock: a client of the standard library, one task at a time. worker: the id of a worker's
     process, name: as people call it. tags: what its runs may need. exclusive: the lease of a task
@@ -35,13 +37,13 @@ class Session:
     tags: frozenset[str] = frozenset()
 
     def is_exclusive(self, now: float) -> bool:
-        """Whether it gets nothing beside the task that it holds."""
+        """Whether it is given nothing beside the quarantined task that it holds."""
         return now < self.exclusive_until and self.exclusive in self.leases
 
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """The right of a session to try some tasks of one block once. open: what it has not settled.
+    """The right of a session to try some tasks of one block once. open: the ranges not settled yet.
 
     paused_from, paused_to: of its limited group, `started_at` before and after this lease.
     begun: when the first task that is open was begun, as far as is known (monotonic).
@@ -95,7 +97,7 @@ class Lease:
         return self.lane is not self.run.lane
 
     def cut(self, start: int, stop: int) -> bool:
-        """Take a range out of what is not settled. False: it is not in there."""
+        """Take a range out of what is open. False: it is not open as a whole."""
         within = next((r for r in self.open if r[0] <= start < stop <= r[1]), None)
         if within is None:
             return False
@@ -108,21 +110,21 @@ class Lease:
         return True
 
     def reopen(self, ranges: list[tuple[int, int]], begun: float) -> None:
-        """It is as it was when these ranges were not settled."""
+        """Undo `cut` and `leave`: these ranges are open again."""
         self.open, self.begun = ranges, begun
         self.enter()
 
 
 @dataclass(slots=True)
 class BlockLeases:
-    """All leases of one block. positions: what they hold, a bit each, so that a look is quick."""
+    """All leases of one block. positions: what they hold, one bit a task, to compare it quickly."""
 
     leases: dict[Lease, None] = field(default_factory=dict)
     positions: int = 0
 
 
 def positions(ranges: Ranges) -> int:
-    """Ranges of a block as bits. Its tasks are at most 1,024."""
+    """Ranges of a block as bits. A block has at most 1,024 tasks."""
     found = 0
     for start, stop in ranges:
         found |= ((1 << (stop - start)) - 1) << start

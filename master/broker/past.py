@@ -1,8 +1,8 @@
-"""When groups started last that nobody has by name: not forgotten, told a little later than it was.
+"""When groups started last that are too many to be kept by name; the time told is a little late.
 
-Owns the sets of names, as Bloom filters (Bloom 1970), each with the newest start of all in it. A
-group that is in none has not started since. One in some hundred of those is found nevertheless, and
-pauses once more. So no group ever starts too early.
+It owns sets of names, as Bloom filters (Bloom 1970), each with the newest start of its groups. A
+group in no set has not started since. One in some hundred of these groups is found nevertheless,
+and pauses once more. So no group ever starts too early.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MOST = 64
-"""So many sets of a run stay, 64 KiB each; with more, the two oldest become one."""
+"""How many sets of a run stay, 64 KiB each. When there are more, the two oldest become one."""
 
 _BITS = 19
 _HASHES = 8
@@ -47,7 +47,7 @@ class Past:
         self._sets: list[_Names] = []
 
     def add(self, starts: Mapping[str, float]) -> None:
-        """Take these over: the group's name, and when it started last (monotonic)."""
+        """Take over starts: the name of a group, and when it started last (monotonic)."""
         names = _Names(max(starts.values()))
         for name in starts:
             names.add(name)
@@ -59,12 +59,12 @@ class Past:
             self._sets[0].bits = bytearray(merged)
 
     def started_at(self, name: str) -> float:
-        """When a group started last, or later; -inf: not as far as is known here."""
+        """When a group started last, or later than that. -inf: it is in no set."""
         found = (one.newest for one in reversed(self._sets) if one.may_have(name))
         return next(found, -math.inf)
 
     def forget(self, until: float) -> float:
-        """Forget the sets without a start behind a time; returns the newest start in them."""
+        """Forget the sets whose starts are all before a time; returns the newest of these."""
         newest = -math.inf
         while self._sets and self._sets[0].newest <= until:
             newest = self._sets.pop(0).newest

@@ -74,7 +74,7 @@ class Run:
             self.groups = Groups(self.options.per_group)
 
     def saved(self) -> Callable[[], None]:
-        """Returns what restores all that a turn changes, but how far collecting has come."""
+        """Returns what restores all fields that a turn changes, except the collect cursor."""
         return partial(
             self._restore,
             self.state,
@@ -133,7 +133,7 @@ class Run:
 
     @property
     def delayed(self) -> int:
-        """Tasks whose delay is not over, or that wait on disk behind such."""
+        """Tasks whose delay is not over, and tracked tasks that wait on disk behind these."""
         ready = self.lane.tracked.ready_count
         if self.groups is not None:
             ready += self.groups.ready_tracked
@@ -141,7 +141,7 @@ class Run:
 
     @property
     def waiting(self) -> int:
-        """Tasks that could be leased now, on disk too."""
+        """Tasks that could be leased now, in memory or on disk."""
         return self.unended - self.leased - self.staged - self.delayed
 
     @property
@@ -166,7 +166,7 @@ class Run:
         return self.lane if group is None or self.groups is None else self.groups.lane(group)
 
     def look(self, lane: Lane, now: float) -> None:
-        """What waits in a lane, or runs of it, has changed."""
+        """What waits in a lane, or is leased of it, has changed."""
         if self.groups is not None and lane is not self.lane:
             self.groups.look(lane, now)
 
@@ -210,7 +210,7 @@ class Run:
 
     @property
     def least(self) -> int:
-        """How many tasks a fair share is never cut below."""
+        """The fewest tasks of a fair share."""
         return int(min(_LEAST_TASKS, LEAST_S / self.pace_s)) if self.pace_s else 0
 
     def learn(self, tasks: int, took_s: float) -> None:
@@ -234,11 +234,11 @@ class Run:
         return run
 
     def record(self) -> RunRecord:
-        """What is durable of it, besides its counts."""
+        """The durable part of the run, without its counts."""
         return RunRecord(*_record_of(self))
 
     def counts(self, last_seq: int) -> RunCounts:
-        """What is durable of its counts. last_seq: newest outcome, also a staged one."""
+        """The durable part of its counts. last_seq: the newest outcome, also a staged one."""
         return replace(RunCounts(*_counts_of(self)), last_seq=max(last_seq, self.last_seq))
 
 

@@ -166,7 +166,7 @@ class Tasks:
     def _backoff_s(self, attempts: int) -> float:
         """Exponential back-off with full jitter.
 
-        Source: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog 2015.
+        Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
         ceiling = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (attempts - 1))
         return self._rng.uniform(0, ceiling)
