@@ -154,7 +154,7 @@ class _OwnClient:
         os.mkfifo(self._fifo)
         self._run = run.start(port, ["patient", f"until={self._fifo}"])
         self._loop = asyncio.new_event_loop()
-        hello = Hello("client", socket.gethostname(), os.getpid())
+        hello = Hello("runner", socket.gethostname(), os.getpid())
         self._link = Link(
             ("127.0.0.1", port),
             processes.AUTHKEY,

@@ -43,8 +43,9 @@ async def show_status(
     async with connected(settings, authkey) as client:
         status = await client.call_idempotent(AskStatus, Status)
         if run is not None:
+            shown = await run_status(client, run)  # a run that is not there is all that is told
             write(head_lines(status))
-            write(run_lines([await run_status(client, run)]))
+            write(run_lines([shown]))
             write(foot_lines(status))
         elif state or job:
             write(head_lines(status))
