@@ -99,7 +99,7 @@ class Backlog:
         while self._submitted < goal:
             # As many at a time as a runner has on the way. A session for each: with it the master
             # forgets what it would have answered, which else were most of its memory.
-            async with client(self._port) as link:
+            async with client(self._port, "runner") as link:
                 paced = min(goal, self._submitted + PACE_TASKS)
                 while self._submitted < paced:
                     self._submit(link, min(paced - self._submitted, SUBMIT_TASKS))
@@ -108,7 +108,7 @@ class Backlog:
     async def _hold(self, waiting: int, warm_up: int, count: int) -> float:
         began_at = end = 0.0
         begin = self._done + warm_up
-        async with client(self._port) as link, asyncio.timeout(DEADLINE_S):
+        async with client(self._port, "runner") as link, asyncio.timeout(DEADLINE_S):
             self._submitted = (await self._status(link)).tasks
             page = await self._page(link)
             while True:
@@ -127,7 +127,7 @@ class Backlog:
 
     async def _catch_up(self) -> None:
         status = await run_status(self._port, self.run)
-        async with client(self._port) as link:
+        async with client(self._port, "runner") as link:
             while self._done < status.done:
                 self._check(await self._page(link))
 

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from queue_manager import codec
 from queue_manager.client.link import Link
@@ -35,9 +35,9 @@ _MANY_LEASES = 1_000
 
 
 @contextlib.asynccontextmanager
-async def client(port: int) -> AsyncIterator[Link]:
-    """A client that is connected."""
-    hello = Hello("client", socket.gethostname(), os.getpid())
+async def client(port: int, role: Literal["client", "runner"] = "client") -> AsyncIterator[Link]:
+    """A client that is connected. role: a runner's tasks are taken for any run."""
+    hello = Hello(role, socket.gethostname(), os.getpid())
     link = Link(("127.0.0.1", port), AUTHKEY, lambda: hello, mode=processes.tls_mode)
     running = asyncio.create_task(link.run())
     try:
