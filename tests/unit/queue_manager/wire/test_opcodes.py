@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import decimal
+import io
 import pickle
 import random
 import struct
@@ -13,8 +14,9 @@ import sys
 import time
 import tracemalloc
 import uuid
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -29,15 +31,67 @@ MIB = 1024 * 1024
 MODULUS = 2**61 - 1
 """Of the hashes of numbers: multiples of it have the hash 0."""
 
+MULTIPLES = [k * MODULUS for k in range(32_000)]
+
 # Each tuple holds the one before it twelve times: 12^15 parts written out, 452 bytes.
 NESTED = b"\x80\x04})" + b"".join(
     b"\x94(" + bytes([ord("h"), i]) * 12 + b"t" for i in range(15)
 ) + b"Ns."  # fmt: skip
 
 
+class Unhashed:
+    """Stands for a set, a frozenset or the keys of a dict in a pickle that `request` writes.
+
+    Python itself takes minutes to hash members of one hash, so no such set is made here.
+    """
+
+    def __init__(self, kind: type, members: Iterable[Any]) -> None:
+        self.kind, self.members = kind, list(members)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As protocol 2 has a set."""
+        return self.kind, (self.members,)
+
+
+class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]
+    """Writes what the standard library's pickler writes for the real thing (Lib/pickle.py)."""
+
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+
+    def save_unhashed(self, value: Unhashed) -> None:
+        if value.kind is not frozenset:
+            self.write(pickle.EMPTY_SET if value.kind is set else pickle.EMPTY_DICT)
+            self.memoize(value)
+        size = len(value.members) if value.kind is frozenset else 1_000
+        for first in range(0, len(value.members), size):
+            self.write(pickle.MARK)
+            for member in value.members[first : first + size]:
+                self.save(member)
+                if value.kind is dict:
+                    self.save(None)
+            ends = {set: pickle.ADDITEMS, dict: pickle.SETITEMS, frozenset: pickle.FROZENSET}
+            self.write(ends[value.kind])
+        if value.kind is frozenset:
+            self.memoize(value)
+
+    dispatch[Unhashed] = save_unhashed
+
+
 def request(value: Any) -> bytes:
     """As a stock client puts it."""
-    return pickle.dumps(("get_task_queue", "put", (value,), {}), 4)
+    call = ("get_task_queue", "put", (value,), {})
+    if not isinstance(value, Unhashed):
+        return pickle.dumps(call, 4)
+    buffer = io.BytesIO()
+    _Pickler(buffer, 4).dump(call)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", [set, frozenset, dict])
+def test_what_stands_for_a_set_is_written_as_one(kind: type) -> None:
+    members = range(2_500) if kind is not frozenset else range(10)
+    real = dict.fromkeys(members) if kind is dict else kind(members)
+    assert request(Unhashed(kind, real)) == request(real)
 
 
 def peak_bytes(data: bytes) -> int:
@@ -55,13 +109,13 @@ HARMFUL = {
     "tuples that hold one another": NESTED,
     "the same behind much else": NESTED[:2] + b"X" + struct.pack("<I", MIB) + b"x" * MIB + b"0"
     + NESTED[2:],
-    "32,000 keys of one hash": request({k * MODULUS: None for k in range(32_000)}),
-    "32,000 members of one hash": request({k * MODULUS for k in range(32_000)}),
-    "a frozenset of them": request(frozenset(k * MODULUS for k in range(32_000))),
-    "tuples of one hash": request({(k * MODULUS, 1) for k in range(32_000)}),
-    "fractions of one hash": request({decimal.Decimal(k * MODULUS) for k in range(32_000)}),
+    "32,000 keys of one hash": request(Unhashed(dict, MULTIPLES)),
+    "32,000 members of one hash": request(Unhashed(set, MULTIPLES)),
+    "a frozenset of them": request(Unhashed(frozenset, MULTIPLES)),
+    "tuples of one hash": request(Unhashed(set, ((k, 1) for k in MULTIPLES))),
+    "fractions of one hash": request(Unhashed(set, map(decimal.Decimal, MULTIPLES))),
     "durations": request({datetime.timedelta(days=k) for k in range(32_000)}),
-    "the same of protocol 2": pickle.dumps({k * MODULUS for k in range(32_000)}, 2),
+    "the same of protocol 2": pickle.dumps(Unhashed(set, MULTIPLES), 2),
     "a megabyte of empty sets": b"\x80\x04(" + b"\x8f" * MIB + b"l.",
     "a megabyte of empty dicts": b"\x80\x04(" + b"}" * MIB + b"l.",
     "a megabyte of memo": b"\x80\x04N" + b"\x94" * MIB + b".",
