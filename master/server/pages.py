@@ -17,7 +17,7 @@ from queue_manager.wire.records import BLOCK_TASKS, NOBODY_COLLECTS, UNTIL_END, 
 from ..broker.run import Run
 from ..changes import Changes, CollectCursor
 from ..turn.answer import PeerReply
-from ..turn.run_lookup import find_run
+from ..turn.run_lookup import check_run, find_run
 from ..turn.steps import Publish, Step
 from ..turn.turn import Turn
 
@@ -75,6 +75,7 @@ class Pages:
         run = find_run(self._turn, message.run)
 
         def stage(now: float, wall: float) -> Publish:
+            check_run(self._turn, run)
             self._turn.broker.finished(run, message.ended_at, wall)
             return partial(Accepted, message.seq, 0)
 

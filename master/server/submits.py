@@ -19,7 +19,7 @@ from ..changes import QUEUE_RUN, Changes
 from ..reads import ReadRequest
 from ..turn.answer import LATER, Later, PeerReply
 from ..turn.known import Known
-from ..turn.run_lookup import find_run
+from ..turn.run_lookup import check_run, find_run
 from ..turn.steps import Publish, Step
 from ..turn.turn import Turn
 from .admission import Admission, check
@@ -82,6 +82,7 @@ class Submits:
         run = find_run(self._turn, message.run)
 
         def stage(now: float, wall: float) -> Publish:
+            check_run(self._turn, run)
             if run.id == QUEUE_RUN:
                 raise RefusedError("the queue run never ends")
             if not run.exhausted:  # a client that did not hear the answer says it again

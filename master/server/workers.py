@@ -164,7 +164,9 @@ class Workers:
         if old is not None:
             self._remove(old)
             old.peer.abort()
+        worker.coming = None  # it keeps what the worker said that it holds
         if worker.gone:
+            self._remove(worker)  # it left while this was committed
             return LATER
         self.sessions[worker.session.id] = worker
         count = sum(b - a for one in held for a, b in one.ranges)

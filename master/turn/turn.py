@@ -147,7 +147,7 @@ class Turn:
             await self._driver.wait_until_idle()
             self._driver.begin()
             await self._driver.wait_until_idle()
-            if not self._steps or self.trouble:
+            if not self._is_left:
                 break
         self._driver.close()
         for timer in self._timers.values():
@@ -170,18 +170,19 @@ class Turn:
         steps, self._steps = steps[: self._limit], steps[self._limit :]
         self._in_turn = steps
         self.broker.wake(now)
+        is_put_off = False
         try:
             await self._carry_out(steps, now)
         except GeneratorExit:  # the loop is gone
             raise
         except BaseException as error:
-            self._fail(steps, error)
+            is_put_off = self._fail(steps, error)
         else:
             self._limit = min(2 * self._limit, STEPS)
         finally:
             self._in_turn = []
             self.known = Known()
-        self._is_left = bool(self._steps) and not self.trouble
+        self._is_left = bool(self._steps) and not is_put_off
         if self._is_left:
             self.wake()
 
@@ -234,19 +235,25 @@ class Turn:
 
     # --- when a turn fails ---
 
-    def _fail(self, steps: list[Step], error: BaseException) -> None:
-        """Nothing of the turn stays. What failed is answered or tried again, and so is the rest."""
+    def _fail(self, steps: list[Step], error: BaseException) -> bool:
+        """Nothing of the turn stays. What failed is answered or tried again, and so is the rest.
+
+        True: all of it has to wait, because nothing can be written.
+        """
+        is_put_off = False
         guarded(self.undo.rolled_back)
         guarded(self.broker.rolled_back)
         if isinstance(error, BrokenStepError):
             self._give_up(error.step, error.error)
         elif isinstance(error, StoreError) and not isinstance(error, UnstorableError):
             self._put_off(steps, str(error))
+            is_put_off = True
         else:
             log.error("a turn failed", exc_info=error)
             self._narrow_down(steps, error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
+        return is_put_off
 
     def _put_off(self, steps: list[Step], error: str) -> None:
         """Nothing can be written: requests are refused, all else is tried again by and by."""

@@ -36,6 +36,7 @@ class AsyncSlot:
         self._factory = self._loop.get_task_factory()
         self._leases: list[RunningLease] = []
         self._startable: deque[tuple[RunningLease, TimeLimit | None]] = deque()
+        self._limits: dict[int, TimeLimit] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._concurrency = 1
         self._alone = False
@@ -101,7 +102,9 @@ class AsyncSlot:
         if lease.given.timeout_s is None:
             return None
         hangs = partial(self._or_end, self._hangs, lease)
-        return TimeLimit(lease.given.timeout_s, lease.running, hangs)
+        limit = TimeLimit(lease.given.timeout_s, lease.running, hangs)
+        self._limits[lease.given.number] = limit
+        return limit
 
     def _cancel(self, order: Cancel) -> None:
         for lease in self._leases:
@@ -202,6 +205,9 @@ class AsyncSlot:
             found, finished = lease.take(), lease.finished
             if finished:
                 self._leases.remove(lease)
+                limit = self._limits.pop(lease.given.number, None)
+                if limit is not None:
+                    limit.close()
                 # Its row is another lease's from now on.
                 self._startable = deque(one for one in self._startable if one[0] is not lease)
             if found or finished:

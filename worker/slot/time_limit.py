@@ -40,8 +40,17 @@ class TimeLimit:
     def begin(self, running: RunningTask) -> None:
         """A task takes its first step now."""
         running.begun = time.monotonic()
-        if self._timer is None:
-            self._set(self._limit_s)
+        late_at = asyncio.get_running_loop().time() + self._limit_s
+        if self._timer is not None and self._timer.when() <= late_at:
+            return
+        self.close()  # the timer waits for a cancelled task, which has more time than this one
+        self._set(self._limit_s)
+
+    def close(self) -> None:
+        """No task runs any more. The timer would keep the lease in memory until it fires."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _set(self, wait_s: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)

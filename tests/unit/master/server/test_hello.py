@@ -63,6 +63,7 @@ def test_a_worker_is_welcomed_and_gets_leases_once_it_is_known_on_disk(play: Any
         assert [type(message) for message in peer.sent] == [Welcome, Leases]
         assert world.store.reopen().workers == {"x"}
         assert len(peer.leases) == 1
+        assert worker.coming is None  # it would keep all that the hello held
 
     play(scene)
 

@@ -7,10 +7,19 @@ from typing import Any
 import pytest
 
 from master.changes import Changes
+from master.turn.answer import Awaited
+from master.turn.stage import STEPS
 from master.turn.steps import RETRY_S, Step
 from queue_manager import codec
 from queue_manager.errors import StoreError
-from queue_manager.wire.messages import Accepted, Leases, SubmitTasks
+from queue_manager.wire.messages import (
+    Accepted,
+    Finished,
+    Leases,
+    Refused,
+    SubmitTasks,
+    TasksEnded,
+)
 from queue_manager.wire.records import Done, Failed, GroupLimit, NewBlock, RunOptions
 from tests.unit.master.conftest import FakePeer, OnRefusal, World, block
 
@@ -272,6 +281,40 @@ def test_a_read_that_fails_costs_no_session_and_no_runner(
         assert (run.done, run.tasks) == (2, 3)
         assert runner.sent == [Accepted(7, 0)]
         assert [message.seq for message in peer.of(Leases)] == [1, 2]
+
+    play(scene)
+
+
+def test_what_is_said_of_a_run_that_is_just_being_forgotten_is_refused(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        world.turn.post(Step(lambda now, wall: bool(world.broker.cancel(run, wall)) or None))
+        world.turn.post(Step(lambda now, wall: world.broker.forget(run)))
+        peer = FakePeer()
+        world.ask(peer, TasksEnded(1, run.id))
+        world.ask(peer, Finished(2, run.id, 1.0))
+        await world.turns()
+        assert [(one.seq, one.error) for one in peer.of(Refused)] == [
+            (seq, f"no run {run.id}; it was forgotten") for seq in (1, 2)
+        ]
+
+    play(scene)
+
+
+def test_steps_left_over_are_carried_out_though_the_last_commit_failed(play: Any) -> None:
+    """The trouble stays until something is written again: it holds up nothing else."""
+
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        world.store.full = True
+        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
+        await world.later(RETRY_S)
+        replies = [Awaited[None]() for _ in range(2 * STEPS + 1)]
+        for reply in replies:
+            world.turn.post(Step(lambda now, wall: lambda: None, reply))
+        await world.turns(6)
+        assert world.turn.trouble
+        assert all(reply.is_sent for reply in replies)
 
     play(scene)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from queue_manager import codec
-from queue_manager.job.loading import job_version
-from queue_manager.wire.records import Done, Failed, GroupLimit, HeldLease
+from queue_manager import Options, codec
+from queue_manager.job.loading import Job, job_version
+from queue_manager.wire.records import Done, Failed, GroupLimit, HeldLease, Lease
 from worker.ipc.outcomes import merged
-from worker.ipc.pipe import Cancel, Give, frame
+from worker.ipc.pipe import Cancel, Give, SlotEnd, frame
 from worker.ipc.shared_page import SharedPage
+from worker.slot.async_slot import AsyncSlot
 from worker.slot.steps import Steps
 from worker.supervisor import deadlines
 
@@ -511,3 +514,23 @@ def test_a_lease_that_was_taken_back_starts_nothing_on_the_page_of_the_next(
     slot.outcomes()
     assert not on(tmp_path, "d")
     assert not on(tmp_path, "e")
+
+
+def test_a_lease_that_has_ended_keeps_no_timer() -> None:
+    """Its payloads would stay in memory for `timeout_s`."""
+
+    async def work(payload: str) -> int:
+        return len(payload)
+
+    page = SharedPage.create()
+    near, far = socket.socketpair()
+    with near, far:
+        end = SimpleNamespace(sock=near, send=lambda *_: None, read=lambda: True, taken=lambda: [])
+        job = SimpleNamespace(work=work, setup=None, options=Options(concurrency=4))
+        slot = AsyncSlot(cast(Job, job), cast(SlotEnd, end), page)
+        body = codec.encode_batch(["x"])
+        for number in (1, 2, 3):
+            page.rows[0].reset(0, 1)
+            lease = Lease(number, 1, "sleepy", 0, 0, 1, body, 300.0)
+            assert slot.run(Give(lease, 0, "", 1 << 20))
+        assert not [timer for timer in slot._loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -111,5 +113,33 @@ def test_a_task_that_goes_on_after_it_was_cancelled_hangs(monkeypatch: pytest.Mo
         assert time.monotonic() - one.late_at >= 0.2
         over.set()
         await _wait(one, other)
+
+    asyncio.run(body())
+
+
+def test_a_task_that_begins_behind_a_late_one_has_the_same_limit() -> None:
+    """The timer waited for the end of the late one, which is given 2 s."""
+
+    async def body() -> None:
+        tasks = Tasks(0.2)
+        await _wait(tasks.begin(0, lambda: asyncio.sleep(60)))
+        began = time.monotonic()
+        second = tasks.begin(1, lambda: asyncio.sleep(60))
+        await _wait(second)
+        assert second.is_late
+        assert tasks.ended_at[1] - began < time_limit.CANCEL_S / 2
+
+    asyncio.run(body())
+
+
+def test_a_closed_limit_keeps_nothing_in_memory() -> None:
+    async def body() -> None:
+        tasks = Tasks(300.0)
+        await _wait(tasks.begin(0, lambda: asyncio.sleep(0)))
+        kept = weakref.ref(tasks.limit)
+        tasks.limit.close()
+        del tasks
+        gc.collect()
+        assert kept() is None
 
     asyncio.run(body())
