@@ -305,10 +305,10 @@ def test_steps_left_over_are_carried_out_though_the_last_commit_failed(play: Any
     """The trouble stays until something is written again: it holds up nothing else."""
 
     async def scene(world: World) -> None:
-        run = await world.start_run()
         world.store.full = True
-        world.ask(FakePeer(), SubmitTasks(1, run.id, [block(1)]))
-        await world.later(RETRY_S)
+        world.tasks.call(FakePeer(), "put", ("a task",), {})
+        await world.later(2 * RETRY_S)
+        world.store.full = False
         replies = [Awaited[None]() for _ in range(2 * STEPS + 1)]
         for reply in replies:
             world.turn.post(Step(lambda now, wall: lambda: None, reply))
