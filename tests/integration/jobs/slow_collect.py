@@ -13,4 +13,5 @@ def work(n):
 
 def collect(n, result):
     time.sleep(0.005)
-    print("collected", n, flush=True)
+    # One write: with PYTHONUNBUFFERED a `print` of two words is four, and a kill may come between.
+    print(f"collected {n}\n", end="", flush=True)
