@@ -374,8 +374,9 @@ def test_a_host_that_is_cut_off_loses_its_tasks_and_is_back_soon_after(
     b.host.cut()
     cut_at = time.monotonic()
     eventually(lambda: held <= held_by(a, number, "hostA", "hostC"), 20.0, "they run again")
+    # B's workers beat at different moments, so those without a task may be given up later.
+    eventually(lambda: "hostB" not in workers(a), 20.0, "all workers of B are given up")
     assert time.monotonic() - cut_at < GIVEN_UP_S
-    assert "hostB" not in workers(a)
     eventually(lambda: time.monotonic() - cut_at > 30.0, 35.0, "30 s")  # B's tasks end meanwhile
     b.host.heal()
     healed_at = time.monotonic()
