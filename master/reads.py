@@ -26,8 +26,8 @@ class ReadRequest:
 
     task_keys: of each run, keys that may be taken. groups: of each run, groups that may have
     something of their own. quotas: as (run, name). blocks: of each block, the first position and
-    the one behind the last, as in `Store.read_blocks`. bodies: blocks whose payloads are needed.
-    runs: by number. run_keys: runs by key.
+    the one behind the last; what is beside that part doesn't make reading slower. bodies: blocks
+    whose payloads are needed. runs: by number. run_keys: runs by key.
     """
 
     task_keys: dict[int, list[str]] = field(default_factory=dict)

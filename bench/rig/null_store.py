@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from master.changes import (
     QUEUE_RUN,
     BlockRecord,
-    BlockState,
     Changes,
     Delivered,
     GroupRecord,
@@ -138,23 +137,11 @@ class NullStore:
     def cap_delays(self, wall: float) -> None:
         pass
 
-    def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
-        return {}
-
     def read_body(self, block: int) -> bytes:
         return self._blocks[block].body
 
-    def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
-        return set()
-
-    def quota(self, run: int, name: str) -> QuotaCounts:
-        return QuotaCounts()
-
     def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
         return {}
-
-    def find_run(self, key: str) -> int | None:
-        return next((run.id for run in self._runs.values() if run.key == key), None)
 
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         outcomes = self._outcomes.get(run, [])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection
 from typing import Protocol
 
 from ..changes import (
-    BlockState,
     Changes,
     Delivered,
     GroupRecord,
@@ -125,27 +124,11 @@ class Store(Protocol):
     def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
         """What these groups of a run have of their own, also pauses that are over. None: all."""
 
-    def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
-        """How the tasks of blocks stand, by the number of the block, of those that exist.
-
-        parts: of each block the first position, and the one behind the last. What is beside these
-        parts doesn't make reading slower.
-        """
-
     def read_body(self, block: int) -> bytes:
         """The payloads of a block."""
 
-    def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
-        """Which of these keys the run has already."""
-
-    def quota(self, run: int, name: str) -> QuotaCounts:
-        """What one quota of a run has counted."""
-
     def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
         """What the first quotas of a run have counted, in the order of their names."""
-
-    def find_run(self, key: str) -> int | None:
-        """The run with this key, also if it was pruned."""
 
     # --- the clock ---
 

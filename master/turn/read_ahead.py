@@ -118,12 +118,6 @@ def know(broker: Broker, store: Store, run: Run, groups: Collection[str], wall: 
         broker.know_groups(run, store.own_groups(run.id, unknown), wall)
 
 
-def know_all(broker: Broker, store: Store, blocks: Iterable[BlockState], wall: float) -> None:
-    """The same of the groups of blocks whose tasks are claimed."""
-    for run, groups in groups_of(broker, blocks).items():
-        know(broker, store, run, groups, wall)
-
-
 def groups_of(broker: Broker, blocks: Iterable[BlockState]) -> dict[Run, set[str]]:
     """The limited groups that blocks are of, by run."""
     groups: dict[Run, set[str]] = {}

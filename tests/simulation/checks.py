@@ -8,6 +8,7 @@ from master.broker.run import Run
 from master.broker.window import Window
 from master.changes import QUEUE_RUN, GroupRecord, TrackedRecord
 from queue_manager.wire.records import BLOCK_TASKS
+from tests.asked import block_states, taken_keys
 from tests.memory_store import all_runs
 
 from .driver import Driver
@@ -174,7 +175,7 @@ def on_disk(driver: Driver) -> None:
         check(quotas == true.quotas, "quotas {} on disk, not {}", quotas, true.quotas)
         _own(store.own_groups(number), true, driver.began_at)
         keys = [f"k{n}" for n in range(60)]
-        check(store.taken_keys(number, keys) == set(keys) & true.keys, "keys of run {}", number)
+        check(taken_keys(store, number, keys) == set(keys) & true.keys, "keys of run {}", number)
 
 
 def _own(own: dict[str, GroupRecord], true: TrueRun, wall: float) -> None:
@@ -200,7 +201,7 @@ def _outcomes(driver: Driver, true: TrueRun) -> None:
 
 
 def _block(driver: Driver, tasks: list[Task], block: int) -> None:
-    state = driver.store.read_blocks({block: (0, BLOCK_TASKS)}).get(block)
+    state = block_states(driver.store, {block: (0, BLOCK_TASKS)}).get(block)
     check(state is not None, "block {} is not on disk", block)
     assert state is not None
     plain = {p for a, b in state.waiting for p in range(a, b)}

@@ -19,12 +19,13 @@ from master.reads import ReadAnswer, ReadRequest
 from master.server.admission import Admission, Admitted
 from master.store.contract import Store
 from master.turn.known import Known
-from master.turn.read_ahead import know, know_all, seek
+from master.turn.read_ahead import groups_of, know, seek
 from master.turn.turn import Turn
 from queue_manager.errors import QueueError, StoreError
 from queue_manager.wire.messages import Exchange, Hello, Leases, Revoked, Welcome
 from queue_manager.wire.records import Done, Failed, HeldLease, NewBlock, Outcome, RunOptions
 from queue_manager.wire.records import Lease as LeaseMessage
+from tests.asked import block_states
 from tests.memory_store import all_runs
 
 from .judge import Judge
@@ -368,8 +369,9 @@ class Driver:
 
     def _enter(self, connection: Connection, hello: Hello, now: float, wall: float) -> Answer:
         broker, judge = self.broker, self.judge
-        states = self.store.read_blocks(parts_of(hello.held))
-        know_all(broker, self.store, states.values(), wall)
+        states = block_states(self.store, parts_of(hello.held))
+        for run, groups in groups_of(broker, states.values()).items():
+            know(broker, self.store, run, groups, wall)
         session = self.new_session(connection, hello.slots, hello.worker, hello.tags)
         broker.enter(session)
         self.undo.when_committed(partial(self.expected.discard, hello.worker))

@@ -47,7 +47,7 @@ SELECT {TRACKED.select("s", TEXTS)} FROM wanted w JOIN strays s
 def read_blocks(
     db: sqlite3.Connection, parts: Mapping[int, tuple[int, int]]
 ) -> dict[int, BlockState]:
-    """As `Store.read_blocks`: three statements, however many blocks there are."""
+    """How parts of blocks stand: three statements, however many blocks there are."""
     wanted = sorted(
         block for block, (low, _) in parts.items() if 0 < block < _LARGEST and low < _LARGEST
     )

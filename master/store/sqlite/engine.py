@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from queue_manager.errors import StoreError, UnstorableError
 
-from ...changes import BlockState, Changes, GroupRecord, LoadedRun, Place, QuotaCounts, RunState
+from ...changes import Changes, GroupRecord, LoadedRun, Place, QuotaCounts, RunState
 from ...reads import (
     DuePage,
     GroupPage,
@@ -28,7 +28,7 @@ from ...reads import (
     TrackedPage,
     WaitingPage,
 )
-from . import ageing, block_states, clock, dropping, groups, loading, reading, results, waiting
+from . import ageing, clock, dropping, groups, loading, reading, results, waiting
 from .dropping import NUMBERS, next_number
 from .file import lock, open_database
 from .groups import own_groups
@@ -221,28 +221,12 @@ class SqliteStore:
             waiting.cap_delays(self._db, wall)
 
     @_reads
-    def read_blocks(self, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
-        return block_states.read_blocks(self._db, parts)
-
-    @_reads
     def read_body(self, block: int) -> bytes:
         return results.read_body(self._db, block)
 
     @_reads
-    def taken_keys(self, run: int, keys: Sequence[str]) -> set[str]:
-        return self._keys.taken(run, keys)
-
-    @_reads
-    def quota(self, run: int, name: str) -> QuotaCounts:
-        return groups.quota(self._db, run, name)
-
-    @_reads
     def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
         return groups.quotas(self._db, run, limit)
-
-    @_reads
-    def find_run(self, key: str) -> int | None:
-        return loading.find_run(self._db, key)
 
     # --- what has ended ---
 

@@ -39,13 +39,6 @@ def read_quotas(
     return counts
 
 
-def quota(db: sqlite3.Connection, run: int, name: str) -> QuotaCounts:
-    """As `Store.quota`."""
-    query = f"SELECT {QUOTAS.columns} FROM quotas WHERE run = ? AND name = ?"
-    row = db.execute(query, (run, name)).fetchone()
-    return QuotaCounts() if row is None else QUOTAS.load(row)
-
-
 def quotas(db: sqlite3.Connection, run: int, limit: int) -> dict[str, QuotaCounts]:
     """As `Store.quotas`."""
     rows = db.execute(

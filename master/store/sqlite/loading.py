@@ -40,12 +40,6 @@ def load_runs_of_keys(db: sqlite3.Connection, keys: Collection[str]) -> list[Loa
     return _loaded(db, look_up(db, f"{_SELECT} WHERE key IN ({{}})", [(key,) for key in keys]))
 
 
-def find_run(db: sqlite3.Connection, key: str) -> int | None:
-    """As `Store.find_run`."""
-    run: int | None = one(db, "SELECT id FROM runs WHERE key = ?", key)
-    return run
-
-
 def ended_runs(db: sqlite3.Connection, before: int, limit: int) -> list[LoadedRun]:
     """As `Store.ended_runs`."""
     query = f"{_SELECT} WHERE {_ENDED} AND id < ? ORDER BY id DESC LIMIT ?"

@@ -13,6 +13,7 @@ from master.changes import Changes
 from master.turn.read_ahead import seek
 from queue_manager import codec
 from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
+from tests.asked import block_states
 from tests.memory_store import MemoryStore, all_runs
 
 NOW, WALL = 100.0, 1_000_000.0
@@ -145,7 +146,7 @@ class Desk:
 
     def claim(self, session: Session, *held: HeldLease) -> list[HeldLease]:
         """What is recognized of what a new session says that it holds."""
-        states = self.store.read_blocks(parts_of(held))
+        states = block_states(self.store, parts_of(held))
         return list(self.broker.claim(session, held, states, self.now).values())
 
 

@@ -8,6 +8,7 @@ from master.broker.run import Run
 from master.changes import QUEUE_RUN, CollectCursor
 from queue_manager.errors import RefusedError
 from queue_manager.wire.records import GroupLimit, RunOptions
+from tests.asked import run_of_key
 from tests.unit.master.desk import NOW, WALL, Desk, counts
 
 
@@ -157,7 +158,7 @@ def test_a_forgotten_run_is_no_more_once_that_is_on_disk() -> None:
     desk.broker.forget(run)
     desk.commit()
     assert run.id not in desk.broker.runs
-    assert desk.store.find_run("k") is None
+    assert run_of_key(desk.store, "k") is None
     after = desk.restarted()
     assert run.id not in after.broker.runs
     assert after.new_run().id > run.id
@@ -187,7 +188,7 @@ def test_a_pruned_run_keeps_its_key_and_one_without_goes() -> None:
     desk.broker.prune(other)
     desk.commit()
     assert (keyed.state, other.id in desk.broker.runs) == ("pruned", False)
-    assert desk.store.find_run("k") == keyed.id
+    assert run_of_key(desk.store, "k") == keyed.id
     desk.broker.prune(keyed)
     assert not desk.broker.changes.must_commit
     assert desk.restarted().broker.runs[keyed.id].state == "pruned"

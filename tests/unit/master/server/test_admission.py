@@ -15,6 +15,7 @@ from master.turn.turn import Turn
 from queue_manager import codec
 from queue_manager.errors import ProtocolError
 from queue_manager.wire.records import NewBlock, RunOptions, RunQuota
+from tests.asked import quota_of
 from tests.memory_store import MemoryStore
 
 
@@ -108,7 +109,7 @@ def within(most: int, count: int = 0, keys: str = "", name: str = "q", first: in
 
 
 def counts(place: Place, name: str = "q") -> tuple[int, int]:
-    found = place.store.quota(place.run.id, name)
+    found = quota_of(place.store, place.run.id, name)
     return found.accepted, found.dropped
 
 

@@ -23,6 +23,7 @@ from master.store.contract import Store
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import GroupLimit, RunOptions
+from tests.asked import block_states, quota_of, run_of_key, taken_keys
 from tests.memory_store import MemoryStore
 from tests.unit.master.store_records import (
     ENGINES,
@@ -146,7 +147,7 @@ def test_a_commit_that_fails_leaves_nothing_and_the_next_one_works(
         store.commit(bad)
     assert ranges(store) == [(1, [(0, 2)])]
     assert store.read_outcomes(1, 0, 10**6) == ([], {})
-    assert (store.find_run("k"), loaded(store, 2)) == (1, None)
+    assert (run_of_key(store, "k"), loaded(store, 2)) == (1, None)
     commit(store, block(3, 3, 1))
     assert ranges(store) == [(1, [(0, 2)]), (3, [(0, 1)])]
     assert engine.crash().workers == set()
@@ -155,46 +156,46 @@ def test_a_commit_that_fails_leaves_nothing_and_the_next_one_works(
 def test_more_rows_than_one_statement_takes_are_all_there(store: Store) -> None:
     commit(store, *[block(n, n, 1, keys=[f"k{n}"]) for n in range(1, 2_001)])
     assert len(ranges(store)) == 2_000
-    assert store.taken_keys(1, [f"k{n}" for n in range(2_002)]) == {
+    assert taken_keys(store, 1, [f"k{n}" for n in range(2_002)]) == {
         f"k{n}" for n in range(1, 2_001)
     }
 
 
 def test_keys_are_taken_in_their_run_only(store: Store) -> None:
     commit(store, block(1, 1, 2, keys=["a", "b"]))
-    assert store.taken_keys(1, ["a", "c", "a"]) == {"a"}
-    assert store.taken_keys(2, ["a"]) == set()
-    assert store.taken_keys(1, []) == set()
+    assert taken_keys(store, 1, ["a", "c", "a"]) == {"a"}
+    assert taken_keys(store, 2, ["a"]) == set()
+    assert taken_keys(store, 1, []) == set()
 
 
 def test_keys_of_a_commit_that_failed_are_free(engine: Engine) -> None:
     store = engine.open()
     commit(store, block(1, 1, 1, keys=["a"]))
-    assert store.taken_keys(1, ["a", "b", "c"]) == {"a"}
+    assert taken_keys(store, 1, ["a", "b", "c"]) == {"a"}
     with pytest.raises(StoreError):
         commit(store, block(1, 2, 2, keys=["b", "c"]))
-    assert store.taken_keys(1, ["a", "b", "c"]) == {"a"}
+    assert taken_keys(store, 1, ["a", "b", "c"]) == {"a"}
     commit(store, block(2, 2, 1, keys=["b"]))
     with pytest.raises(StoreError):
         commit(store, block(3, 3, 2, keys=["b", "c"]))
-    assert engine.crash().taken_keys(1, ["a", "b", "c"]) == {"a", "b"}
+    assert taken_keys(engine.crash(), 1, ["a", "b", "c"]) == {"a", "b"}
 
 
 def test_quotas_of_a_run_are_as_they_were_counted_last(engine: Engine) -> None:
     store = engine.open()
-    assert (store.quota(1, "b"), store.quotas(1, 9)) == (QuotaCounts(), {})
+    assert (quota_of(store, 1, "b"), store.quotas(1, 9)) == (QuotaCounts(), {})
     commit(store, quotas={(1, "b"): QuotaCounts(1, 0), (1, "a"): QuotaCounts(9, 1)})
     commit(store, quotas={(1, "b"): QuotaCounts(5, 2), (2, "b"): QuotaCounts(3, 4)})
-    assert store.quota(1, "b") == engine.crash().quota(1, "b") == QuotaCounts(5, 2)
+    assert quota_of(store, 1, "b") == quota_of(engine.crash(), 1, "b") == QuotaCounts(5, 2)
     store = engine.open()
     assert store.quotas(1, 9) == {"a": QuotaCounts(9, 1), "b": QuotaCounts(5, 2)}
     assert list(store.quotas(1, 1)) == ["a"]
-    assert store.quota(2, "b") == QuotaCounts(3, 4)
+    assert quota_of(store, 2, "b") == QuotaCounts(3, 4)
 
 
 def test_a_run_is_found_by_its_key(store: Store) -> None:
     commit(store, runs={1: run_record(), 2: run_record(2, key="k")})
-    assert (store.find_run("k"), store.find_run("other")) == (2, None)
+    assert (run_of_key(store, "k"), run_of_key(store, "other")) == (2, None)
 
 
 # --- the window ---
@@ -341,7 +342,7 @@ def test_a_stray_comes_back_as_it_was_recorded_last(engine: Engine) -> None:
     assert found.tracked == last[1, 2]
     bare = replace(last[1, 2], evidence="", printed="")
     assert strays_of(store, group="g") == [bare]
-    (state,) = store.read_blocks({1: (0, 9), 2: (0, 9)}).values()
+    (state,) = block_states(store, {1: (0, 9), 2: (0, 9)}).values()
     assert (state.tracked, state.waiting) == ([bare], [(0, 1)])
     assert (state.run, state.first, state.count, state.priority, state.group) == (1, 1, 2, 4, "g")
 
@@ -351,7 +352,7 @@ def test_many_blocks_are_read_at_once_each_as_it_stands(store: Store) -> None:
     ended = [outcome(n, blocks[n - 1], n % 4, n % 4 + 1) for n in range(1, 1_201, 2)]
     strayed = stray(blocks[1], 3, "dead") | stray(blocks[1], 0) | stray(blocks[700], 1)
     commit(store, *blocks, outcomes=ended, tracked=strayed)
-    found = store.read_blocks({n: (0, 2**70) for n in (*range(-3, 1_300), 2**63)})
+    found = block_states(store, {n: (0, 2**70) for n in (*range(-3, 1_300), 2**63)})
     assert sorted(found) == list(range(1, 1_201))
     assert found[2].waiting == [(1, 3)]
     assert [s.position for s in found[2].tracked] == [0]
@@ -359,7 +360,7 @@ def test_many_blocks_are_read_at_once_each_as_it_stands(store: Store) -> None:
     assert found[1_199].waiting == [(0, 3)]
     assert found[1_200].waiting == [(0, 4)]
     assert {state.id: state for state in found.values()} == found
-    part = store.read_blocks({1: (0, 1), 2: (1, 2), 3: (3, 9), 701: (1, 3), 1_200: (9, 12)})
+    part = block_states(store, {1: (0, 1), 2: (1, 2), 3: (3, 9), 701: (1, 3), 1_200: (9, 12)})
     waits = {n: (state.waiting, len(state.tracked)) for n, state in part.items()}
     assert waits == {
         1: ([(0, 1)], 0),
@@ -447,7 +448,7 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
         commit(store, forgotten={1}, counts={1: RunCounts(1)})
     found = loaded(store)
     assert (found.record.state if found else "gone") == ("pruned" if pruned else "gone")
-    assert store.find_run("k") == (1 if pruned else None)
+    assert run_of_key(store, "k") == (1 if pruned else None)
     assert store.drop_some(1)
     store = engine.crash()
     assert store.drop_some(1)  # it goes on after a restart
@@ -456,10 +457,10 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
     assert (store.read_body(2), ranges(store)) == (kept.body, [])
     assert store.read_results(1, 0, 10**6) == ([], 0, True)
     assert store.read_outcomes(1, 0, 10**6) == ([], {})
-    assert (store.quotas(1, 9), store.quota(2, "q")) == ({}, QuotaCounts(1, 1))
+    assert (store.quotas(1, 9), quota_of(store, 2, "q")) == ({}, QuotaCounts(1, 1))
     assert (store.own_groups(1), len(store.own_groups(2))) == ({}, 1)
-    assert (store.read_task(1, 1), store.taken_keys(1, ["a"])) == (None, set())
-    assert (len(strays_of(store, 2)), store.taken_keys(2, ["a"])) == (1, {"a"})
+    assert (store.read_task(1, 1), taken_keys(store, 1, ["a"])) == (None, set())
+    assert (len(strays_of(store, 2)), taken_keys(store, 2, ["a"])) == (1, {"a"})
     assert len(store.read_outcomes(2, 0, 10**6)[0]) == 1
     store = engine.open()
     assert (store.next_run, store.next_block, store.next_seq) == (3, 4, 11)
@@ -469,7 +470,7 @@ def test_the_key_of_a_forgotten_run_can_be_given_in_the_same_turn(store: Store) 
     commit(store, runs={1: run_record(key="k", state="done")})
     last = run_record(key="k", state="done", collected=1)
     commit(store, forgotten={1}, runs={1: last, 2: run_record(2, key="k")})
-    assert (store.find_run("k"), loaded(store)) == (2, None)
+    assert (run_of_key(store, "k"), loaded(store)) == (2, None)
 
 
 def test_a_full_memory_store_keeps_nothing_of_a_commit() -> None:

@@ -13,6 +13,7 @@ from master.reads import ReadAnswer, ReadRequest
 from master.store.contract import Store
 from master.store.sqlite.engine import SqliteStore
 from queue_manager.wire.records import GroupLimit
+from tests.asked import block_states
 from tests.unit.master.store_records import (
     ENGINES,
     LIMITED,
@@ -77,7 +78,7 @@ def test_a_turn_reads_all_that_its_steps_need_at_once(engine: Engine) -> None:
         (2, "q"): QuotaCounts(),
         (9, ""): QuotaCounts(),
     }
-    assert answer.blocks == store.read_blocks({1: (0, 3)})
+    assert answer.blocks == block_states(store, {1: (0, 3)})
     assert answer.bodies == {1: one.body, 2: two.body}
     assert answer.runs == {number: store.load_run(number) for number in (0, 2)}
     assert answer.run_keys == {"k": store.load_run(1)}

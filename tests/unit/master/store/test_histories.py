@@ -11,6 +11,7 @@ import pytest
 
 from master.changes import BlockRecord, Changes, RunCounts, TrackedState
 from master.store.contract import Store
+from tests.asked import block_states, taken_keys
 from tests.unit.master.store_records import (
     LIMITED,
     Engine,
@@ -138,7 +139,7 @@ def every_answer(store: Store, blocks: int) -> dict[str, Any]:
     """What each verb says of the runs 1 and 2."""
     answers: dict[str, Any] = {
         "runs": [(found.record, found.counts) for found in store.load()],
-        "blocks": store.read_blocks({n: (0, 2_000) for n in range(1, blocks + 2)}),
+        "blocks": block_states(store, {n: (0, 2_000) for n in range(1, blocks + 2)}),
     }
     for run in (1, 2):
         tasks = answers["runs"][run][1].tasks if len(answers["runs"]) > run else 0
@@ -147,7 +148,7 @@ def every_answer(store: Store, blocks: int) -> dict[str, Any]:
             f"outcomes {run}": [store.read_outcomes(run, after, 700) for after in (0, 5, 20)],
             f"last {run}": store.read_last_outcomes(run, 7),
             f"tasks {run}": [store.read_task(run, task) for task in range(tasks + 2)],
-            f"keys {run}": store.taken_keys(run, keys),
+            f"keys {run}": taken_keys(store, run, keys),
         }
         for dead in (False, True):
             answers[f"results {run} {dead}"] = [

@@ -16,6 +16,7 @@ from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.filter import PART_BYTES, SLICES, Filter
 from master.store.sqlite.keys import hash_key
 from queue_manager.errors import StoreError
+from tests.asked import taken_keys
 from tests.unit.master.store_records import (
     Engine,
     MemoryEngine,
@@ -67,7 +68,7 @@ def test_few_are_fresh_and_a_commit_moves_few(store: SqliteStore) -> None:
         assert moved - before <= 20 + 15  # as many as came, and the rest of a slice
         assert moved + store._keys.fresh == 20 * number
         assert fresh_on_disk(store) <= 4 * MOST
-    assert store.taken_keys(1, [f"{n}/7" for n in range(101)]) == {f"{n}/7" for n in range(1, 100)}
+    assert taken_keys(store, 1, [f"{n}/7" for n in range(101)]) == {f"{n}/7" for n in range(1, 100)}
 
 
 def test_what_is_fresh_is_so_after_a_restart_and_nothing_else_is(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_rows_are_numbered_on_when_all_of_them_have_gone(tmp_path: Path) -> None
     assert isinstance(store, SqliteStore)
     assert fresh_on_disk(store) == 0
     commit(store, keyed(9, 10, run=2))
-    assert len(engine.open().taken_keys(2, [f"9/{n}" for n in range(10)])) == 10
+    assert len(taken_keys(engine.open(), 2, [f"9/{n}" for n in range(10)])) == 10
     engine.close()
 
 
@@ -118,7 +119,7 @@ def test_a_run_that_goes_has_no_fresh_keys_either(tmp_path: Path, pruned: bool) 
     for again in (store, engine.crash(), engine.open()):
         assert isinstance(again, SqliteStore)
         assert again._keys.fresh == 30
-        assert again.taken_keys(1, ["1/0"]) == set()
+        assert taken_keys(again, 1, ["1/0"]) == set()
     assert isinstance(again, SqliteStore)
     drop_all(again, 1)
     assert fresh_on_disk(again) == 30
@@ -139,7 +140,7 @@ def test_a_key_is_hashed_once_from_its_lookup_to_its_commit(
 
     monkeypatch.setattr("master.store.sqlite.keys.blake2b", counting)
     keys = [f"1/{n}" for n in range(10)]
-    assert store.taken_keys(1, keys) == set()
+    assert taken_keys(store, 1, keys) == set()
     commit(store, keyed(1, 10))
     assert len(hashed) == 10
     with pytest.raises(StoreError, match="taken"):  # and what was free is so no more
@@ -151,10 +152,10 @@ def test_lookups_without_a_commit_are_not_all_remembered(
 ) -> None:
     monkeypatch.setattr("master.store.sqlite.keys.REMEMBERED_KEYS", 25)
     for number in range(20):
-        assert store.taken_keys(number, [f"{number}/{n}" for n in range(10)]) == set()
+        assert taken_keys(store, number, [f"{number}/{n}" for n in range(10)]) == set()
         assert sum(map(len, store._keys._free.values())) <= 25
     commit(store, keyed(1, 10))
-    assert len(store.taken_keys(1, [f"1/{n}" for n in range(10)])) == 10
+    assert len(taken_keys(store, 1, [f"1/{n}" for n in range(10)])) == 10
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 64, 511, 512, 513, 1_500])
@@ -164,8 +165,8 @@ def test_any_number_of_keys_is_found_in_the_tree(store: SqliteStore, count: int)
     commit(store, keyed(2, 1))
     assert one(store, "SELECT COUNT(*) FROM keys") == 1_500
     keys = [f"1/{n}" for n in range(count)]
-    assert store.taken_keys(1, [*keys, "other"]) == set(keys)
-    assert store.taken_keys(2, keys) == set()
+    assert taken_keys(store, 1, [*keys, "other"]) == set(keys)
+    assert taken_keys(store, 2, keys) == set()
 
 
 def test_the_tree_is_seldom_asked_for_keys_that_are_free(store: SqliteStore) -> None:
@@ -174,8 +175,8 @@ def test_the_tree_is_seldom_asked_for_keys_that_are_free(store: SqliteStore) -> 
     statements: list[str] = []
     store._db.set_trace_callback(statements.append)
     for n in range(1_000):
-        store.taken_keys(1, [f"other {n}"])
-        store.taken_keys(2, [f"1/{n}"])  # another run has it
+        taken_keys(store, 1, [f"other {n}"])
+        taken_keys(store, 2, [f"1/{n}"])  # another run has it
     assert len(statements) < 20
 
 
@@ -220,7 +221,7 @@ class Model:
             keys = self.keys(run)
             if self.rng.random() < 0.7:
                 for store in stores:
-                    assert store.taken_keys(run, keys) == {
+                    assert taken_keys(store, run, keys) == {
                         k for k in keys if (run, k) in self.taken
                     }
             if self.rng.random() < 0.9:
@@ -256,7 +257,7 @@ class Model:
         keys = [f"{n}" for n in range(900)]
         for run in self.active:
             for store in stores:
-                assert store.taken_keys(run, keys) == {key for of, key in self.taken if of == run}
+                assert taken_keys(store, run, keys) == {key for of, key in self.taken if of == run}
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -16,6 +16,7 @@ from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.file import SCHEMA_VERSION
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import RunOptions
+from tests.asked import run_of_key, taken_keys
 from tests.unit.master.store_records import block, outcome, ranges, run_record, strays_of
 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
@@ -84,7 +85,7 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     assert (store.next_run, store.next_block, store.next_seq) == (2, 5, 8)
     assert ranges(store) == [(1, [(4, 5), (8, 10)]), (2, [(0, 2)]), (4, [(0, 1)])]
     assert [s.task for s in strays_of(store)] == [7, 8]
-    assert (store.taken_keys(1, ["a", "c"]), store.find_run("k")) == ({"a"}, 1)
+    assert (taken_keys(store, 1, ["a", "c"]), run_of_key(store, "k")) == ({"a"}, 1)
     (letters,) = store.read_results(1, 0, 10**6, dead=True)[0]
     assert [(d.task, d.evidence) for d in letters.dead] == [(6, "trace")]
     assert pragma(store, "auto_vacuum") == 2

@@ -16,6 +16,7 @@ from master.changes import QUEUE_RUN, Place, RunCounts
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.file import SCHEMA_VERSION
 from queue_manager.errors import StoreBusyError, StoreError
+from tests.asked import block_states, run_of_key, taken_keys
 from tests.unit.master.store_records import (
     LIMITED,
     block,
@@ -134,10 +135,10 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "due_groups": lambda s: s.due_groups(1, (0.0, 0), 5.0, 9),
     "set_clock": lambda s: s.set_clock(1, 5.0),
     "cap_delays": lambda s: s.cap_delays(5.0),
-    "read_blocks": lambda s: s.read_blocks({1: (0, 2), 2: (0, 2)}),
+    "read_blocks": lambda s: block_states(s, {1: (0, 2), 2: (0, 2)}),
     "read_body": lambda s: s.read_body(1),
-    "taken_keys": lambda s: s.taken_keys(2, ["a"]),
-    "find_run": lambda s: s.find_run("k"),
+    "taken_keys": lambda s: taken_keys(s, 2, ["a"]),
+    "find_run": lambda s: run_of_key(s, "k"),
     "read_outcomes": lambda s: s.read_outcomes(1, 0, 10),
     "read_last_outcomes": lambda s: s.read_last_outcomes(1, 10),
     "mark": lambda s: s.mark(9.0, 1, 5.0),
@@ -296,11 +297,11 @@ def test_very_many_blocks_are_read_by_one_statement_where_all_of_them_wait(
     parts = {n: (0, 1) for n in range(1, 2_001)}
     statements: list[str] = []
     store._db.set_trace_callback(statements.append)
-    assert all(state.waiting == [(0, 1)] for state in store.read_blocks(parts).values())
+    assert all(state.waiting == [(0, 1)] for state in block_states(store, parts).values())
     assert len(statements) == 1
     commit(store, outcomes=[outcome(1, blocks[0], 0, 1)])
     statements.clear()
-    waiting = {n for n, state in store.read_blocks(parts).items() if state.waiting}
+    waiting = {n for n, state in block_states(store, parts).items() if state.waiting}
     store._db.set_trace_callback(None)
     assert waiting == parts.keys() - {1}
     assert len(statements) == 3

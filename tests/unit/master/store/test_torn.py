@@ -10,6 +10,7 @@ import pytest
 
 from master.changes import RunCounts
 from master.store.sqlite.engine import SqliteStore
+from tests.asked import taken_keys
 from tests.torn import WAL, last_transaction, tears, torn_copy
 from tests.unit.master.store_records import (
     block,
@@ -47,7 +48,7 @@ def told(store: SqliteStore) -> dict[str, Any]:
         "outcomes": store.read_outcomes(1, 0, 10**9)[0],
         "strays": strays_of(store),
         "workers": store.workers,
-        "keys": store.taken_keys(1, ["k5", "l5"]),
+        "keys": taken_keys(store, 1, ["k5", "l5"]),
         "next": (store.next_run, store.next_block, store.next_seq),
         "body": store.read_results(1, 0, 10**9)[0],
     }

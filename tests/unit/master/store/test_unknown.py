@@ -11,6 +11,7 @@ import pytest
 from master.changes import QUEUE_RUN, RunCounts
 from master.store.sqlite.engine import SqliteStore
 from queue_manager.wire.records import RunOptions
+from tests.asked import block_states, taken_keys
 from tests.unit.master.conftest import JumpingLoop, World
 from tests.unit.master.store_records import (
     block,
@@ -72,8 +73,8 @@ def test_new_tasks_and_outcomes_are_looked_up(store: SqliteStore, breaks: Break,
     breaks(when)
     try_to(store, when, two, outcomes=[outcome(1, one, 0, 1)])
     there = when == "behind"
-    assert (2 in store.read_blocks({2: (0, 1)})) is there
-    assert store.taken_keys(1, ["a", "b", "c", "d"]) == ({"a", "b", "c"} if there else {"a", "b"})
+    assert (2 in block_states(store, {2: (0, 1)})) is there
+    assert taken_keys(store, 1, ["a", "b", "c", "d"]) == ({"a", "b", "c"} if there else {"a", "b"})
     commit(store, block(3, 4, 1, keys=["e"]))
 
 

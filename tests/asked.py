@@ -1,0 +1,36 @@
+"""Single questions to a store, which `Store.read` answers many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from master.changes import BlockState, QuotaCounts
+from master.reads import ReadAnswer, ReadRequest
+from master.store.contract import Store
+
+
+def _read(store: Store, request: ReadRequest) -> ReadAnswer:
+    answer = store.read(request)
+    assert isinstance(answer, ReadAnswer)  # these stores answer at once
+    return answer
+
+
+def taken_keys(store: Store, run: int, keys: Sequence[str]) -> set[str]:
+    """Which of these keys the run has."""
+    return _read(store, ReadRequest(task_keys={run: list(keys)})).taken_keys[run]
+
+
+def quota_of(store: Store, run: int, name: str) -> QuotaCounts:
+    """What one quota of a run has counted."""
+    return _read(store, ReadRequest(quotas={(run, name)})).quotas[run, name]
+
+
+def block_states(store: Store, parts: Mapping[int, tuple[int, int]]) -> dict[int, BlockState]:
+    """How these parts of blocks stand."""
+    return _read(store, ReadRequest(blocks=dict(parts))).blocks
+
+
+def run_of_key(store: Store, key: str) -> int | None:
+    """The number of the run with this key."""
+    found = _read(store, ReadRequest(run_keys={key})).run_keys.get(key)
+    return None if found is None else found.record.id
