@@ -28,10 +28,10 @@ from .wire.batches import batch_length as batch_length
 from .wire.batches import encode_items as encode_items
 from .wire.batches import load_batch
 from .wire.batches import pick as pick
-from .wire.inspection import inspect
 from .wire.limits import ENCODED_BYTES, printable
-from .wire.opcodes import ITEM, Bounds
-from .wire.pickles import Allowance, Bounded, NamedZone, not_plain
+from .wire.stock.inspection import inspect
+from .wire.stock.opcodes import ITEM, Bounds
+from .wire.stock.pickles import Allowance, Bounded, NamedZone, not_plain
 
 ATOMS = frozenset({int, str, bytes, float, bool, type(None)})
 FLAT_BYTES = 16 * 1024

@@ -20,7 +20,7 @@ from queue_manager.terminal import log_to
 from queue_manager.wire.tls import client_mode
 
 from .ipc.outcomes import one_line
-from .supervisor.output import RelayHandler, Relays
+from .supervisor.slots.output import RelayHandler, Relays
 from .supervisor.supervisor import Supervisor
 
 log = logging.getLogger("quartermaster.worker")

@@ -11,10 +11,11 @@ import socket
 import sys
 
 from queue_manager.names import EXCHANGE
-from queue_manager.wire import handshake, pickles
+from queue_manager.wire import handshake
 from queue_manager.wire.framing import FrameProtocol, tune
 from queue_manager.wire.messages import Beat, Exchange, Hello, Leases, Welcome, decode_reply, encode
 from queue_manager.wire.records import FRAME_BYTES, Done
+from queue_manager.wire.stock import pickles
 
 from .processes import AUTHKEY
 from .session import squared

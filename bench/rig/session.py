@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from queue_manager import codec
 from queue_manager.client.link import Link
-from queue_manager.wire.limits import EXCHANGE_OUTCOMES
 from queue_manager.wire.messages import (
     AskRun,
     Exchange,
@@ -24,7 +23,8 @@ from queue_manager.wire.messages import (
     RunStarted,
     StartRun,
 )
-from queue_manager.wire.records import Done, Lease, Released, RunStatus
+from queue_manager.wire.records import Done, Lease, Outcome, Released, RunStatus
+from worker.supervisor.outbox import Entry, portions
 
 from . import processes
 from .processes import AUTHKEY
@@ -78,9 +78,9 @@ async def work_off(port: int, worker: str, tasks: int) -> None:
         while tasks > 0:
             leases = await session.leases()
             tasks -= sum(lease.stop - lease.start for lease in leases)
-            for at in range(0, len(leases), EXCHANGE_OUTCOMES):  # as many as one message takes
-                part = leases[at : at + EXCHANGE_OUTCOMES]
-                session.exchange([squared(lease) for lease in part], len(part))
+            entries = [Entry(lease.run, lease.block, squared(lease)) for lease in leases]
+            for part in portions(entries):  # messages as a worker cuts them
+                session.exchange([entry.outcome for entry in part], len(part))
         await session.answered()
 
 
@@ -113,7 +113,7 @@ class _WorkerSession:
         )
         self._seq = self._got = 0
 
-    def exchange(self, outcomes: Sequence[Done | Released], want: int) -> None:
+    def exchange(self, outcomes: Sequence[Outcome], want: int) -> None:
         """Report, and ask for more leases."""
         self._seq += 1
         self.link.send(Exchange(self._seq, list(outcomes), want, free=want, got=self._got))

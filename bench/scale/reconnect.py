@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from master.broker import Broker
-from master.broker.lease import Session
+from master.broker.leases.lease import Session
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
 from queue_manager.client.link import Link

@@ -12,14 +12,14 @@ import random
 from ..changes import Changes
 from .group_control import GroupControl
 from .journal import Journal
-from .leasing import Leasing
+from .leases.leasing import Leasing
+from .leases.quarantine import Quarantine
+from .leases.recovery import Recovery
+from .leases.sessions import KnownWorkers, Sessions
 from .lifecycle import Lifecycle
 from .progress import Progress
-from .quarantine import Quarantine
 from .read_ahead import ReadAhead
-from .recovery import Recovery
 from .roster import Roster
-from .sessions import KnownWorkers, Sessions
 from .tasks import Tasks
 from .waiting import Waiting
 

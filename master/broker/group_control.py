@@ -13,8 +13,8 @@ from functools import partial
 from queue_manager.wire.records import GroupLimit
 
 from ..changes import GroupRecord
-from .groups import Groups
 from .journal import Journal
+from .lanes.groups import Groups
 from .run import Run
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from queue_manager.ranges import Ranges
 
 from ..changes import BlockRecord, Changes, OutcomeRecord, TrackedRecord, TrackedState
+from .lanes.tracked import Tracked
 from .run import Run
-from .tracked import Tracked
 from .undo import UndoLog
 
 

@@ -15,9 +15,9 @@ from queue_manager.wire.records import GroupLimit, RunOptions
 from ..changes import QUEUE_RUN, CollectCursor, LoadedRun, RunState, TrackedState
 from .group_control import GroupControl
 from .journal import Journal
-from .lease import Session
-from .leasing import Leasing
-from .quarantine import Quarantine
+from .leases.lease import Session
+from .leases.leasing import Leasing
+from .leases.quarantine import Quarantine
 from .read_ahead import ReadAhead
 from .roster import Roster
 from .run import Run

@@ -9,16 +9,16 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..changes import GroupRecord, Place, TrackedRecord, WaitingBlock
-from .groups import Groups
 from .journal import Journal
-from .lane import Lane
-from .lease import positions
+from .lanes.groups import Groups
+from .lanes.lane import Lane
+from .lanes.tracked import Due
+from .lanes.window import Busy
+from .leases.lease import positions
+from .leases.sessions import KnownWorkers
 from .roster import Roster
 from .run import Run
-from .sessions import KnownWorkers
-from .tracked import Due
 from .waiting import Waiting
-from .window import Busy
 
 
 class ReadAhead:

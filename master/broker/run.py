@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from queue_manager.wire.records import BLOCK_TASKS, RunOptions
 
 from ..changes import CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
-from .groups import Groups
-from .lane import Lane
-from .tracked import Tracked
-from .window import Range
+from .lanes.groups import Groups
+from .lanes.lane import Lane
+from .lanes.tracked import Tracked
+from .lanes.window import Range
 
 if TYPE_CHECKING:
-    from .lease import BlockLeases
+    from .leases.lease import BlockLeases
 
 AIM_S = 0.075
 """How long a lease should last, about: 50 to 100 ms of work."""

@@ -15,11 +15,11 @@ from queue_manager.wire.records import NewBlock
 from ..changes import QUEUE_RUN, BlockRecord, QuotaCounts, TrackedState
 from .group_control import GroupControl
 from .journal import Journal
-from .lease import Lease, Session
-from .leasing import Leasing
+from .lanes.tracked import Tracked
+from .leases.lease import Lease, Session
+from .leases.leasing import Leasing
 from .roster import Roster
 from .run import Run
-from .tracked import Tracked
 from .waiting import Waiting
 
 FIRST_BACKOFF_S = 1.0

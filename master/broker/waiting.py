@@ -7,12 +7,12 @@ from functools import partial
 
 from ..changes import BlockRecord
 from .journal import Journal
-from .lease import Lease
-from .quarantine import Quarantine
+from .lanes.tracked import Tracked
+from .lanes.window import Range
+from .leases.lease import Lease
+from .leases.quarantine import Quarantine
 from .roster import Roster
 from .run import Run
-from .tracked import Tracked
-from .window import Range
 
 _DELAYS = 10_000
 

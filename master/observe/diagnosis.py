@@ -14,8 +14,8 @@ from queue_manager.job.contract import LONGEST_S
 from queue_manager.job.tags import as_setting, in_words
 from queue_manager.wire.records import GroupLimit
 
-from ..broker.group_limits import Limits
-from ..broker.lease import Session
+from ..broker.lanes.group_limits import Limits
+from ..broker.leases.lease import Session
 from ..broker.run import Run
 from ..changes import QUEUE_RUN
 from ..processes.runner import Runner
@@ -24,7 +24,7 @@ from ..turn.turn import Turn
 from .failures import cannot
 
 if TYPE_CHECKING:
-    from ..server.worker_session import WorkerSession
+    from ..server.workers.session import WorkerSession
     from ..stock import StockSession
 
 log = logging.getLogger("quartermaster.master")

@@ -7,7 +7,7 @@ import re
 
 from queue_manager.terminal import harmless_line
 
-from ..broker.lease import Lease
+from ..broker.leases.lease import Lease
 
 log = logging.getLogger("quartermaster.master")
 

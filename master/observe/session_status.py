@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from queue_manager.wire.records import Running, SessionStatus
 
-from ..broker.lease import Lease, Session
+from ..broker.leases.lease import Lease, Session
 from .diagnosis import stock_note
 
 if TYPE_CHECKING:  # the server's rooms are above this one
     from ..server.dispatch import OurSession
-    from ..server.worker_session import WorkerSession
+    from ..server.workers.session import WorkerSession
     from ..stock import StockSession
 
 

@@ -22,9 +22,9 @@ from queue_manager.wire.messages import (
 )
 
 from ..turn.answer import PeerReply
-from .validation import check_names
-from .worker_session import WorkerSession
-from .workers import Workers
+from .workers.session import WorkerSession
+from .workers.validation import check_names
+from .workers.workers import Workers
 
 log = logging.getLogger("quartermaster.master")
 

@@ -56,20 +56,20 @@ from ..stock.delivery import Delivery
 from ..store.sqlite.engine import SqliteStore
 from ..turn.answer import PeerReply, Replying, guarded, log_failure
 from ..turn.turn import Turn
-from .admission import Admission
 from .clock import ClockWatch, boot_number
 from .dispatch import ExchangeFace, Handlers, OurSession
-from .feeders import Feeders
-from .outcomes import Outcomes
 from .pages import Pages
 from .pruning import Pruning
-from .run_control import RunControl
-from .runs import Runs
-from .submits import Submits
+from .runs.admission import Admission
+from .runs.feeders import Feeders
+from .runs.run_control import RunControl
+from .runs.runs import Runs
+from .runs.submits import Submits
 from .subscriptions import Subscriptions
 from .task_views import TaskViews
-from .worker_session import WorkerSession
-from .workers import Workers
+from .workers.outcomes import Outcomes
+from .workers.session import WorkerSession
+from .workers.workers import Workers
 
 log = logging.getLogger("quartermaster.master")
 

@@ -11,7 +11,7 @@ from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import NOBODY_COLLECTS, DeadLetter, ResultBlock, TaskStatus
 
-from ..broker.lease import Lease
+from ..broker.leases.lease import Lease
 from ..broker.run import Run
 from ..changes import OutcomeRecord, TrackedRecord
 from ..observe.diagnosis import Sources

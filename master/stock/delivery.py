@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from queue_manager import codec
-from queue_manager.wire.opcodes import SERVED_ITEM
+from queue_manager.wire.stock.opcodes import SERVED_ITEM
 
 from ..broker.run import Run
 from ..changes import QUEUE_RUN, Delivered, OutcomeRecord

@@ -14,7 +14,7 @@ from typing import Literal
 
 from queue_manager import codec
 
-from ..broker.lease import Lease
+from ..broker.leases.lease import Lease
 from ..observe.failures import FailureLog
 from ..turn.turn import Turn
 from .sessions import Round, StockSession, StockSessions, Taken

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from queue_manager.server.connection import Peer
 
-from ..broker.lease import Lease, Session
+from ..broker.leases.lease import Lease, Session
 from ..changes import QUEUE_RUN, Changes
 from ..turn.answer import StockReply
 from ..turn.steps import Step

@@ -12,10 +12,10 @@ from typing import Any
 from queue_manager import codec
 from queue_manager.errors import QueueError, StoreError
 from queue_manager.server.connection import Peer
-from queue_manager.wire.opcodes import SERVED_ITEM
 from queue_manager.wire.records import NewBlock
+from queue_manager.wire.stock.opcodes import SERVED_ITEM
 
-from ..broker.lease import Lease
+from ..broker.leases.lease import Lease
 from ..changes import QUEUE_RUN, Changes
 from ..turn.answer import LATER, Later, Reply, StockReply
 from ..turn.steps import Publish, Step

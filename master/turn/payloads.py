@@ -7,7 +7,7 @@ from collections import OrderedDict
 from queue_manager.wire.records import Lease as LeaseMessage
 
 from ..broker import Broker
-from ..broker.lease import Lease
+from ..broker.leases.lease import Lease
 from ..broker.run import Run
 from ..changes import Changes, OutcomeRecord
 from ..store.contract import Store

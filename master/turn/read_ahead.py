@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable
 from queue_manager.errors import StoreError
 
 from ..broker import Broker
-from ..broker.groups import Groups
-from ..broker.lane import Lane
+from ..broker.lanes.groups import Groups
+from ..broker.lanes.lane import Lane
 from ..broker.run import Run
 from ..changes import BlockState
 from ..store.contract import Store

@@ -17,7 +17,7 @@ from typing import TypeVar
 from queue_manager.errors import StoreError, UnstorableError
 
 from ..broker import Broker
-from ..broker.lease import Lease
+from ..broker.leases.lease import Lease
 from ..broker.run import Run
 from ..broker.undo import UndoLog
 from ..changes import QUEUE_RUN

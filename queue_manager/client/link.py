@@ -25,10 +25,11 @@ from ..errors import (
     WrongKeyError,
 )
 from ..names import EXCHANGE
-from ..wire import pickles, tls
+from ..wire import tls
 from ..wire.framing import FrameProtocol
 from ..wire.messages import Hello, Refused, Reply, Request, Welcome, decode_reply, encode
 from ..wire.records import FRAME_BYTES
+from ..wire.stock import pickles
 from ..wire.transport import HANDSHAKE_S, Address, open_socket
 
 log = logging.getLogger("quartermaster.link")

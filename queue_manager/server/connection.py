@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 from ..errors import QueueError, TooLargeError
 from ..names import EXCHANGE
-from ..wire import handshake, pickles
+from ..wire import handshake
 from ..wire.framing import FrameProtocol, acknowledge
 from ..wire.limits import REQUEST_BYTES, WALK_BYTES
 from ..wire.records import FRAME_BYTES
+from ..wire.stock import pickles
 from ..wire.transport import HANDSHAKE_S
 from .key_check import KeyCheck
 from .large_frames import LargeFrames

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import QueueError
 from ..wire.limits import NAME_CHARS, is_name
-from ..wire.pickles import Token
+from ..wire.stock.pickles import Token
 
 
 class StockRequest(NamedTuple):

@@ -18,9 +18,10 @@ from typing import Any
 
 from ..errors import ConnectionLostError, ProtocolError, TlsError, WrongKeyError
 from ..names import SERIALIZERS
-from . import handshake, pickles, tls
+from . import handshake, tls
 from .framing import tune
 from .records import FRAME_BYTES
+from .stock import pickles
 
 BACKLOG = 1_024
 HANDSHAKE_S = 5.0

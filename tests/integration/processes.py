@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from queue_manager.names import EXCHANGE
-from queue_manager.wire import pickles
 from queue_manager.wire.messages import AskRuns, Hello, Request, RunList, decode_reply, encode
 from queue_manager.wire.records import RunStatus
+from queue_manager.wire.stock import pickles
 from queue_manager.wire.tls import Mode
 from queue_manager.wire.transport import connect
 

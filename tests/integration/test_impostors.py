@@ -16,9 +16,10 @@ from multiprocessing import connection
 import pytest
 
 from queue_manager.names import EXCHANGE
-from queue_manager.wire import handshake, pickles
+from queue_manager.wire import handshake
 from queue_manager.wire.framing import frame
 from queue_manager.wire.messages import Hello, encode
+from queue_manager.wire.stock import pickles
 from tests.integration.processes import KEY, Master, Place, eventually, stock_pythons
 
 CHALLENGES = {

@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from master.broker import Broker
-from master.broker.lease import Lease, Session
-from master.broker.recovery import parts_of
+from master.broker.leases.lease import Lease, Session
+from master.broker.leases.recovery import parts_of
 from master.broker.run import Run
 from master.broker.undo import UndoLog
 from master.changes import QUEUE_RUN
 from master.reads import ReadAnswer, ReadRequest
-from master.server.admission import Admission, Admitted
+from master.server.runs.admission import Admission, Admitted
 from master.store.contract import Store
 from master.turn.known import Known
 from master.turn.read_ahead import groups_of, know, seek

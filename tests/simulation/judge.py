@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from master.broker.lease import Lease, Session
-from master.broker.quarantine import EXCLUSIVE_S, RESERVE_S
+from master.broker.leases.lease import Lease, Session
+from master.broker.leases.quarantine import EXCLUSIVE_S, RESERVE_S
 from master.changes import QUEUE_RUN, Changes
 from queue_manager.wire.records import GroupLimit, HeldLease, NewBlock, RunOptions, RunQuota
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from master.broker import absent, groups, leasing, quarantine, run, window
+from master.broker import run
+from master.broker.lanes import absent, groups, window
+from master.broker.leases import leasing, quarantine
 from master.broker.run import Run
 from master.changes import QUEUE_RUN
 from master.store.sqlite.engine import SqliteStore

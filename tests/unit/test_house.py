@@ -100,7 +100,7 @@ def _imports(path: Path, nodes: Iterator[ast.AST]) -> Iterator[str]:
 
 
 def room_of(module: str) -> str:
-    """`master.broker` of `master.broker.lane`; a module at the top of a package is its own room."""
+    """`master.broker` of `master.broker.run`; a module at the top of a package is its own room."""
     return ".".join(module.split(".")[:2])
 
 
@@ -175,7 +175,7 @@ def test_jobs_use_only_the_public_names_of_the_queue_manager() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*(REPO / "master/broker").glob("*.py"), REPO / "master/changes.py"]
+    "path", [*(REPO / "master/broker").rglob("*.py"), REPO / "master/changes.py"]
 )
 def test_the_broker_knows_no_sockets_sql_threads_or_clock(path: Path) -> None:
     forbidden = {"socket", "sqlite3", "threading", "time", "asyncio", "datetime", "os", "selectors"}

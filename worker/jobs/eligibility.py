@@ -19,7 +19,7 @@ from .code_folder import CodeFolders, remember
 from .disk_versions import DiskVersions
 
 if TYPE_CHECKING:
-    from ..supervisor.lease import OpenLease
+    from ..supervisor.slots.lease import OpenLease
 
 LOADING_DEATHS = 3
 """A job whose import or setup kills this many slots in a row can't run here."""

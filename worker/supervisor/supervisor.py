@@ -32,9 +32,9 @@ from .code_requests import CodeRequests
 from .flow_control import FlowControl, Room
 from .link_protocol import AnyLink, LinkMaker
 from .outbox import Entry, Outbox
-from .output import Relays
-from .pool import Pool
+from .pool.pool import Pool
 from .pulse import keep_pulse
+from .slots.output import Relays
 
 log = logging.getLogger("quartermaster.worker")
 

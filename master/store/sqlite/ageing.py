@@ -15,9 +15,9 @@ import msgspec
 from ...changes import QUEUE_RUN
 from ...reads import PruneStep
 from .keys import hash_key
-from .results import READABLE
-from .rows import get_meta, one, set_meta
-from .waiting import waiting_ranges
+from .read.results import READABLE
+from .read.waiting import waiting_ranges
+from .schema.rows import get_meta, one, set_meta
 from .writing import UNREAD
 
 

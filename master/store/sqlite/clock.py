@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 
 from ...changes import QUEUE_RUN
-from .rows import get_meta, insert, one, set_meta
-from .waiting import active_runs
+from .read.waiting import active_runs
+from .schema.rows import get_meta, insert, one, set_meta
 
 LEAST_SET_S = 1.0
 """A clock that is off by less has drifted; nobody has set it."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 
 from ...changes import QUEUE_RUN
-from .rows import get_meta, insert, one, set_meta
+from .schema.rows import get_meta, insert, one, set_meta
 
 _PAGE_BYTES = 4_096
 

@@ -28,12 +28,14 @@ from ...reads import (
     TrackedPage,
     WaitingPage,
 )
-from . import ageing, clock, dropping, groups, loading, reading, results, waiting
+from . import ageing, clock, dropping
 from .dropping import NUMBERS, next_number
-from .file import lock, open_database
-from .groups import own_groups
 from .keys import Keys, Step
-from .rows import get_meta, set_meta
+from .read import batch as reading
+from .read import groups, loading, results, waiting
+from .read.groups import own_groups
+from .schema.file import lock, open_database
+from .schema.rows import get_meta, set_meta
 from .writing import read_delivered, write
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from .filter import SLICES, Filter
-from .rows import insert, look_up, one
+from .schema.rows import insert, look_up, one
 
 FRESH_KEYS = 65_536
 """How many keys may be fresh, at 140 bytes of memory each. More of them change fewer pages."""

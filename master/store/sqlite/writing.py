@@ -8,9 +8,9 @@ import msgspec
 
 from ...changes import QUEUE_RUN, Changes, Delivered, RunState
 from .dropping import drop_later, forget
-from .results import count_results
-from .rows import get_meta, insert, one, set_meta
-from .tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, TRACKED
+from .read.results import count_results
+from .schema.rows import get_meta, insert, one, set_meta
+from .schema.tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, TRACKED
 
 UNREAD = "unread_results"
 """The name of the number of results of the queue run that nobody was ever given."""

@@ -13,13 +13,13 @@ import pytest
 
 from master.broker import Broker
 from master.observe.failures import FailureLog
-from master.server.admission import Admission
-from master.server.feeders import Feeders
-from master.server.outcomes import Outcomes
 from master.server.pages import Pages
-from master.server.runs import Runs
-from master.server.submits import Submits
-from master.server.workers import Workers
+from master.server.runs.admission import Admission
+from master.server.runs.feeders import Feeders
+from master.server.runs.runs import Runs
+from master.server.runs.submits import Submits
+from master.server.workers.outcomes import Outcomes
+from master.server.workers.workers import Workers
 from master.stock import ResultQueue, Rounds, StockSessions, TaskQueue
 from master.stock.delivery import Delivery
 from master.turn.answer import PeerReply, Reply

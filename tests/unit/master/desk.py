@@ -6,8 +6,8 @@ import random
 from typing import Any
 
 from master.broker import Broker
-from master.broker.lease import Lease, Session
-from master.broker.recovery import parts_of
+from master.broker.leases.lease import Lease, Session
+from master.broker.leases.recovery import parts_of
 from master.broker.run import Run
 from master.changes import Changes
 from master.turn.read_ahead import seek

@@ -34,13 +34,13 @@ DEADLINE_S = 20.0
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ignores SIGTERM is killed after 0.3 s; one test waits for the real 2 s."""
-    monkeypatch.setattr("worker.supervisor.slot_process.GRACE_S", 0.3)
+    monkeypatch.setattr("worker.supervisor.slots.slot_process.GRACE_S", 0.3)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits behind a task stays there: on a busy machine a start alone may take the 1 s."""
-    monkeypatch.setattr("worker.supervisor.deadlines.LONG_S", 60.0)
+    monkeypatch.setattr("worker.supervisor.pool.deadlines.LONG_S", 60.0)
 
 
 class Jobs:

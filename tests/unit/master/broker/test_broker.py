@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from master.broker.lease import Session
+from master.broker.leases.lease import Session
 from master.broker.tasks import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from master.changes import QUEUE_RUN, Changes, CollectCursor, Delivered
 from queue_manager.wire.records import GroupLimit, RunOptions

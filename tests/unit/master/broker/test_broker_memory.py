@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from master.broker import window as window_module
+from master.broker.lanes import window as window_module
 from master.changes import TrackedRecord, TrackedState
 from queue_manager.wire.records import BLOCK_TASKS, GroupLimit
 from tests.unit.master.desk import Desk, counts, tasks

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from master.server.run_control import RunControl
+from master.server.runs.run_control import RunControl
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import RetryRun, SubmitTasks
 from queue_manager.wire.records import Failed, GroupLimit, RunOptions

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from master.broker.lease import Session
-from master.broker.leasing import BUNDLE
+from master.broker.leases.lease import Session
+from master.broker.leases.leasing import BUNDLE
 from queue_manager.wire.records import GroupLimit
 from tests.unit.master.desk import Desk
 

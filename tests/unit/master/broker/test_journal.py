@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from master.broker.lease import Lease, Session
+from master.broker.leases.lease import Lease, Session
 from master.changes import Changes, QuotaCounts
 from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.unit.master.desk import NOW, WALL, Desk, held

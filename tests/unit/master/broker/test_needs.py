@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from master.broker.lease import Session
-from master.broker.quarantine import RESERVE_S
+from master.broker.leases.lease import Session
+from master.broker.leases.quarantine import RESERVE_S
 from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.unit.master.desk import Desk, block, held, tasks
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from master.broker.lanes.tracked import Tracked
+from master.broker.lanes.window import Range
 from master.broker.run import Run
-from master.broker.tracked import Tracked
-from master.broker.window import Range
 from master.changes import CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
 from queue_manager.wire.records import BLOCK_TASKS, GroupLimit, RunOptions
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from master.broker.lease import Lease, Session
+from master.broker.lanes.tracked import Tracked
+from master.broker.leases.lease import Lease, Session
 from master.broker.run import Run
-from master.broker.tracked import Tracked
 from master.changes import GroupRecord
 from master.observe import diagnosis
 from master.observe.diagnosis import OLD_LEASE_S, PATIENCE_S, Diagnosis, Waits, next_due, stalled

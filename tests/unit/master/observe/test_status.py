@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from master.broker.lease import Session
+from master.broker.leases.lease import Session
 from master.observe.status import StatusBuilder
 from master.server.dispatch import OurSession
 from master.stock.sessions import StockSession

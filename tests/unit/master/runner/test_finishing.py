@@ -28,8 +28,8 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.records import UNTIL_END, Ended, Failed, RunOptions
 from tests.unit.master.conftest import FakePeer, World, block
-from tests.unit.master.server.test_run_control import Desk
-from tests.unit.master.server.test_runs import submit, work
+from tests.unit.master.server.runs.test_run_control import Desk
+from tests.unit.master.server.runs.test_runs import submit, work
 
 
 class FakeWire:

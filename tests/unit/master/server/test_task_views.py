@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from master.broker.lease import Lease, Session
+from master.broker.leases.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import OutcomeRecord, TrackedRecord
 from master.reads import TaskRecord

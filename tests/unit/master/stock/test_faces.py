@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from master.broker.lease import Lease, Session
+from master.broker.leases.lease import Lease, Session
 from master.turn.steps import Step
 from queue_manager import codec
 from queue_manager.names import QUEUE_METHODS

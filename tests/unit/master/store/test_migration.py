@@ -13,7 +13,7 @@ import pytest
 
 from master.changes import Changes, Delivered, QuotaCounts, RunCounts
 from master.store.sqlite.engine import SqliteStore
-from master.store.sqlite.file import SCHEMA_VERSION
+from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import RunOptions
 from tests.asked import run_of_key, taken_keys
@@ -118,7 +118,7 @@ def test_a_migration_that_is_broken_off_leaves_the_old_file_and_is_done_again(
     old_file(tmp_path / "old")
     before = schema(tmp_path / "old")
     monkeypatch.setattr(
-        "master.store.sqlite.migration.CLOSE", "SELECT * FROM a_table_that_is_not_there"
+        "master.store.sqlite.schema.migration.CLOSE", "SELECT * FROM a_table_that_is_not_there"
     )
     with pytest.raises(StoreError, match=r"can't use \S+queue\.sqlite3: [^\n]+$"):
         SqliteStore(tmp_path / "old")
@@ -133,7 +133,7 @@ def test_a_file_that_could_not_be_written_anew_is_at_the_next_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old_file(tmp_path / "old")
-    monkeypatch.setattr("master.store.sqlite.file.give_space_back", lambda db, path: None)
+    monkeypatch.setattr("master.store.sqlite.schema.file.give_space_back", lambda db, path: None)
     store = SqliteStore(tmp_path / "old")
     assert pragma(store, "auto_vacuum") == 0
     store.close()

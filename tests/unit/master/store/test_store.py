@@ -14,7 +14,7 @@ import pytest
 
 from master.changes import QUEUE_RUN, Place, RunCounts
 from master.store.sqlite.engine import SqliteStore
-from master.store.sqlite.file import SCHEMA_VERSION
+from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreBusyError, StoreError
 from tests.asked import block_states, run_of_key, taken_keys
 from tests.unit.master.store_records import (

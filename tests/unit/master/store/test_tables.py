@@ -8,9 +8,9 @@ from enum import StrEnum
 
 import pytest
 
-from master.store.sqlite import tables
-from master.store.sqlite.file import read_schema
-from master.store.sqlite.tables import Kept, Table, packed
+from master.store.sqlite.schema import tables
+from master.store.sqlite.schema.file import read_schema
+from master.store.sqlite.schema.tables import Kept, Table, packed
 
 
 @pytest.fixture

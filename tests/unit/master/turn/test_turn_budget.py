@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from master.server.grants import GIVE_S, MOST_SLOTS
-from master.server.workers import SILENT_S
+from master.server.workers.grants import GIVE_S, MOST_SLOTS
+from master.server.workers.workers import SILENT_S
 from master.turn.stage import STAGE_S, STEPS
 from master.turn.steps import RETRY_S, Step
 from queue_manager import codec

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from master.changes import Changes
-from master.server.workers import UNREAD_S
+from master.server.workers.workers import UNREAD_S
 from master.turn.steps import HELD_S, RETRY_S, HeldSteps, Step
 from queue_manager import codec
 from queue_manager.errors import StoreError, UnstorableError

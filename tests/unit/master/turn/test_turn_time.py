@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from master.changes import Changes
-from master.server.workers import SILENT_S
+from master.server.workers.workers import SILENT_S
 from queue_manager import codec
 from queue_manager.wire.messages import Beat, SubmitTasks
 from queue_manager.wire.records import Done, Failed, GroupLimit, NewBlock, RunOptions

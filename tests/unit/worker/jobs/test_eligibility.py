@@ -9,7 +9,7 @@ import pytest
 from queue_manager.wire.records import Lease
 from worker.jobs import eligibility as lacks_module
 from worker.jobs.eligibility import LOADING_DEATHS, Eligibility
-from worker.supervisor.lease import OpenLease
+from worker.supervisor.slots.lease import OpenLease
 
 
 def lease(job: str) -> OpenLease:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker.supervisor.test_pool import alive
+from tests.unit.worker.supervisor.pool.test_pool import alive
 from worker.supervisor import pulse
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
@@ -167,10 +167,10 @@ SUPERVISOR = """
 import asyncio, os, pathlib, sys
 from queue_manager import codec
 from queue_manager.wire.records import Lease
-from worker.supervisor.lease import OpenLease
+from worker.supervisor.slots.lease import OpenLease
 from worker.processes.orphans import Orphans
-from worker.supervisor.output import Relays
-from worker.supervisor.slot_process import SlotProcess
+from worker.supervisor.slots.output import Relays
+from worker.supervisor.slots.slot_process import SlotProcess
 async def main(folder, pids):
     orphans = Orphans()
     mark = orphans.new_mark()

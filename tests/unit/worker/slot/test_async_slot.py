@@ -19,7 +19,7 @@ from worker.ipc.pipe import Cancel, Give, SlotEnd, frame
 from worker.ipc.shared_page import SharedPage
 from worker.slot.async_slot import AsyncSlot
 from worker.slot.steps import Steps
-from worker.supervisor import deadlines
+from worker.supervisor.pool import deadlines
 
 HEAD = """
 import asyncio, os, pathlib, sys, time

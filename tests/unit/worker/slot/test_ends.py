@@ -14,7 +14,7 @@ import pytest
 
 from queue_manager.wire.records import Done, Failed
 from worker.ipc.pipe import Report, frame
-from worker.supervisor.slot_pipe import SlotPipe
+from worker.supervisor.slots.slot_pipe import SlotPipe
 
 HEAD = """
 import ctypes, os, pathlib, signal, sys, threading, time

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from worker.processes import death
-from worker.supervisor import pool, slot_process
+from worker.supervisor.pool import pool
+from worker.supervisor.slots import slot_process
 
 
 def descriptors() -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .test_pool import alive, gated, started
+from .pool.test_pool import alive, gated, started
 
 IN_WAY = {
     "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
@@ -159,7 +159,7 @@ def test_a_task_that_timed_out_at_the_end_of_a_drain_is_charged(
     jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Also when it is about to be killed for that, or when nobody has looked since."""
-    monkeypatch.setattr("worker.supervisor.slot_process.GRACE_S", 60.0)
+    monkeypatch.setattr("worker.supervisor.slots.slot_process.GRACE_S", 60.0)
     flag = tmp_path / "started"
     jobs.write(
         f"import pathlib, signal\ndef work(n):\n"

@@ -14,7 +14,7 @@ from queue_manager.wire.records import Done, Failed, Released
 from worker.supervisor import pulse
 from worker.supervisor.outbox import Entry, portions
 
-from .test_pool import gated, started
+from .pool.test_pool import gated, started
 
 
 def test_a_worker_asks_for_a_lease_for_each_slot(jobs: Any, run_worker: Any) -> None:

@@ -1,0 +1,1 @@
+"""Who holds which tasks: sessions, their leases, and what becomes of both."""

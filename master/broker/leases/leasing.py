@@ -1,0 +1,226 @@
+"""Leases: which session gets which task, and what becomes of a lease.
+
+Runs take turns; within a run the highest priority goes first.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from queue_manager.ranges import both
+from queue_manager.wire.records import BLOCK_TASKS
+
+from ..journal import Journal
+from ..lanes.lane import Lane
+from ..lanes.tracked import Tracked
+from ..lanes.window import Range
+from ..progress import Progress
+from ..roster import Roster
+from ..run import Run
+from ..waiting import Waiting
+from .lease import Lease, Session
+from .quarantine import Quarantine
+from .sessions import KnownWorkers, Sessions
+
+BUNDLE = 32
+"""How many leases of small blocks a slot holds at most, however much it asks for."""
+
+
+class Leasing:
+    """Gives leases, and ends them.
+
+    epoch: grows with each start of the master; the number of a lease carries it.
+    refused: outcomes of leases that were not the sender's any more.
+    """
+
+    def __init__(
+        self,
+        epoch: int,
+        journal: Journal,
+        roster: Roster,
+        sessions: Sessions,
+        known_workers: KnownWorkers,
+        quarantine: Quarantine,
+        waiting: Waiting,
+        progress: Progress,
+    ) -> None:
+        self.epoch = epoch
+        self.refused = 0
+        self._journal = journal
+        self._roster = roster
+        self._sessions = sessions
+        self._known_workers = known_workers
+        self._quarantine = quarantine
+        self._waiting = waiting
+        self._progress = progress
+        self._next_lease = (epoch << 32) + 1
+
+    # --- sessions ---
+
+    def enter(self, session: Session) -> None:
+        """Stage that a session has come: its worker is known on disk before it holds a lease."""
+        self._sessions.add(session)
+        self._journal.undo_by(partial(self._remove, session))
+        if session.worker:
+            self._progress.worker_came(session.worker)
+            self._journal.changes.workers[session.worker] = True
+            missing = self._known_workers.missing
+            self._journal.when_committed(partial(missing.discard, session.worker))
+
+    def leave(self, session: Session) -> bool:
+        """Stage that a session is gone. Returns False when it was not there."""
+        if not self._remove(session):
+            return False
+        self._journal.undo_by(partial(self._sessions.add, session))
+        if session.worker and not self._sessions.has_worker(session.worker):
+            self._progress.worker_left(session.worker)
+        return True
+
+    def _remove(self, session: Session) -> bool:
+        if not self._sessions.remove(session):
+            return False
+        self._quarantine.session_left(session)
+        return True
+
+    # --- a lease is given ---
+
+    @property
+    def any_ready(self) -> bool:
+        """Whether some lease could be given."""
+        if self._known_workers.missing:
+            return False
+        return bool(self._quarantine.waiting) or any(run.ready for run in self._roster.rotation)
+
+    def lease(self, session: Session, now: float) -> Lease | None:
+        """Give one lease to a session, or None when nothing is ready for it."""
+        if (
+            session.id not in self._sessions.all
+            or self._known_workers.missing
+            or session.is_exclusive(now)
+        ):
+            return None
+        if self._quarantine.waiting:
+            found = self._quarantine.take(session, now)
+            if found is not None:
+                task = found.task
+                lease = self._grant(
+                    session, found.run, found.lane, task.range, task.priority, task, now
+                )
+                self._quarantine.give_exclusive(session, lease, now)
+                return lease
+            if self._quarantine.reserves(session):
+                return None
+        limited = session.stock or session.free > 0
+        for run in self._roster.rotation:
+            able = self._sessions.may_take(session, run)
+            lane = run.next_lane(limited) if able else None
+            if lane is not None:
+                # Runs that were passed over keep their places: another session may take them.
+                self._roster.to_the_end(run)
+                return self._give(session, run, lane, now, self._most(session, run))
+        return None
+
+    def leases(self, session: Session, now: float) -> list[Lease]:
+        """Give what one lease may be, of several blocks where they are small; may be empty."""
+        first = self.lease(session, now)
+        if first is None:
+            return []
+        found, run, count = [first], first.run, first.held
+        if session.stock or first.tracked is not None or first.limited:
+            return found
+        most = self._most(session, run)
+        most_leases = BUNDLE * session.slots
+        while 2 * count <= most and len(session.leases) < most_leases and run.next_is_block:
+            found.append(self._give(session, run, run.lane, now, most - count))
+            count += found[-1].held
+        return found
+
+    def _most(self, session: Session, run: Run) -> int:
+        """How many tasks a session should have at a time."""
+        if session.stock:
+            return 1
+        share = max(-(-run.waiting // max(1, self._sessions.slots_for(run))), run.least)
+        return max(1, min(run.size, share, BLOCK_TASKS))
+
+    def _give(self, session: Session, run: Run, lane: Lane, now: float, most: int) -> Lease:
+        found, priority, task = run.take(lane, most)
+        return self._grant(session, run, lane, found, priority, task, now)
+
+    def _grant(
+        self,
+        session: Session,
+        run: Run,
+        lane: Lane,
+        found: Range,
+        priority: int,
+        task: Tracked | None,
+        now: float,
+    ) -> Lease:
+        ranges = [(found.start, found.stop)]
+        number, self._next_lease = self._next_lease, self._next_lease + 1
+        lease = Lease(
+            number, session, run, lane, found.block, found.first, ranges, priority, task, now
+        )
+        lease.paused_from = lane.started_at
+        session.free -= 1
+        run.leased += found.stop - found.start
+        run.tracked_leased += task is not None
+        if lease.limited and run.groups is not None:
+            run.groups.started(lane, now)
+            lease.paused_to = lane.started_at
+        return lease
+
+    # --- what becomes of a lease ---
+
+    def settle(self, session: Session, number: int, start: int, stop: int) -> Lease | None:
+        """Stage that a part of a lease is settled; the lease, which is open no more at its end.
+
+        None: it is not this session's (any more), so the outcome is refused.
+        """
+        lease = session.leases.get(number)
+        if lease is not None:
+            is_next = start == lease.open[0][0]
+            if self.cut(lease, start, stop):
+                if is_next:  # the task behind it has begun
+                    lease.begun = self._journal.now
+                return lease
+        self._refuse(lease, start, stop)
+        return None
+
+    def _refuse(self, lease: Lease | None, start: int, stop: int) -> None:
+        self._journal.undo_by(partial(self._put_refused, self.refused))
+        self.refused += 1
+        if lease is not None:
+            # Part of it went on in a new session, and was reported together with the rest.
+            for low, high in both(lease.open, [(start, stop)]):
+                self.cut(lease, low, high)
+                self._waiting.give_back(lease, low, high)
+
+    def _put_refused(self, refused: int) -> None:
+        self.refused = refused
+
+    def cut(self, lease: Lease, start: int, stop: int) -> bool:
+        """Stage that a range is no part of a lease any more. False: it was none."""
+        before = list(lease.open)
+        if not lease.cut(start, stop):
+            return False
+        self._journal.undo_by(partial(lease.reopen, before, lease.begun))
+        if lease.limited and not lease.open:
+            self._journal.when_committed(partial(self._makes_room, lease))
+        return True
+
+    def revoke(self, lease: Lease) -> None:
+        """Stage that a lease is no more, whatever of it is open."""
+        lease.leave()
+        self._journal.undo_by(partial(lease.reopen, list(lease.open), lease.begun))
+
+    def never_started(self, lease: Lease) -> None:
+        """End the pause of a group that began with this lease, unless another has begun since."""
+        lane = lease.run.lane_of(lease.lane.group)
+        if lane.started_at == lease.paused_to:
+            lane.started_at = lease.paused_from
+            lease.run.look(lane, self._journal.now)
+
+    def _makes_room(self, lease: Lease) -> None:
+        lease.lane.leased -= 1
+        lease.run.look(lease.lane, self._journal.now)

@@ -1,0 +1,1 @@
+"""Runs over the wire: they are started, fed, cancelled, retried and forgotten."""

@@ -1,0 +1,115 @@
+"""What ends a run before its time, gives it another, or deletes it: cancel, retry, forget."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from queue_manager.errors import QueueError
+from queue_manager.wire.messages import Accepted, CancelRun, ForgetRun, RetryRun
+
+from ...broker.leases.lease import Session
+from ...broker.run import Run
+from ...changes import QUEUE_RUN
+from ...jobs.versions import Versions
+from ...observe.run_line import ended_line
+from ...processes.runners import Runners, uncollected
+from ...turn.answer import PeerReply, Replying
+from ...turn.run_lookup import check_run, find_run
+from ...turn.steps import Publish, Step
+from ...turn.turn import Turn
+from ..workers.workers import Workers
+
+log = logging.getLogger("quartermaster.master")
+
+
+class RunControl:
+    """Requests that change what becomes of a whole run."""
+
+    def __init__(self, turn: Turn, workers: Workers, runners: Runners, versions: Versions) -> None:
+        self._turn = turn
+        self._workers = workers
+        self._runners = runners
+        self._versions = versions
+        self._replying = Replying()
+
+    # --- retry ---
+
+    def retry(self, reply: PeerReply, message: RetryRun) -> None:
+        """Dead letters wait again. The job is looked at first: it was probably mended."""
+        run = find_run(self._turn, message.run)
+        self._replying.begin(reply, self._look_and_retry(message, run))
+
+    async def _look_and_retry(self, message: RetryRun, run: Run) -> Accepted:
+        try:
+            await self._versions.recheck(run)
+        except QueueError:
+            if run.id != QUEUE_RUN:  # its tasks may be run by stock clients, which have the code
+                raise
+
+        def stage(now: float, wall: float) -> Publish:
+            check_run(self._turn, run)  # it may have been forgotten meanwhile
+            # Of a cancelled one only its `finish()` can be tried again.
+            finishes = run.state == "cancelled" and uncollected(run)
+            count = 0 if finishes else self._turn.broker.retry(run, wall)
+            return partial(self._retried, message.seq, run, count)
+
+        return await self._turn.carry_out(stage)
+
+    def _retried(self, seq: int, run: Run, count: int) -> Accepted:
+        if count:
+            log.info("run %d (%s): %s tried again", run.id, run.job or "queue", _letters(count))
+        if (run.active or uncollected(run)) and run.id != QUEUE_RUN:
+            self._runners.start(run)  # also one that was given up, with no dead letter at all
+        return Accepted(seq, count)
+
+    # --- cancel ---
+
+    def cancel(self, reply: PeerReply, message: CancelRun) -> None:
+        """The run ends now. Its runner is stopped when the end is told of (`Runners.run_ended`)."""
+        run = find_run(self._turn, message.run)
+
+        def stage(now: float, wall: float) -> Publish:
+            revoked = self._turn.broker.cancel(run, wall)
+            return partial(self._cancelled, message.seq, run, revoked)
+
+        self._turn.post(Step(stage, reply))
+
+    def _cancelled(self, seq: int, run: Run, revoked: dict[Session, list[int]]) -> Accepted:
+        for session, numbers in revoked.items():
+            self._workers.revoke(session, numbers, f"run {run.id} was cancelled")
+        log.info("%s", ended_line(run.id, run))
+        return Accepted(seq, run.cancelled)
+
+    # --- forget ---
+
+    def forget(self, reply: PeerReply, message: ForgetRun) -> None:
+        """The run is no more; what it had on disk goes in small steps later."""
+        run = find_run(self._turn, message.run, pruned=True)
+        if run.active or not self._runners.lives(run):
+            self._turn.post(Step(self._forgetting(message, run), reply))
+        else:
+            self._replying.begin(reply, self._end_and_forget(message, run))
+
+    async def _end_and_forget(self, message: ForgetRun, run: Run) -> Accepted:
+        """Its runner collects, or is in `finish()`: nothing is taken from under it."""
+        await self._runners.end(run)
+        return await self._turn.carry_out(self._forgetting(message, run))
+
+    def _forgetting(self, message: ForgetRun, run: Run) -> Callable[[float, float], Publish]:
+        def stage(now: float, wall: float) -> Publish:
+            check_run(self._turn, run, pruned=True)
+            self._turn.broker.forget(run)
+            return partial(self._forgotten, message.seq, run)
+
+        return stage
+
+    def _forgotten(self, seq: int, run: Run) -> Accepted:
+        self._runners.drop(run)
+        log.info("run %d (%s) was forgotten", run.id, run.job)
+        return Accepted(seq, run.tasks)
+
+
+def _letters(count: int) -> str:
+    return f"{count:,} dead letter{'s are' if count != 1 else ' is'}"

@@ -1,0 +1,136 @@
+"""Tasks that a runner or a client submits: their admission, and the pause of who is far ahead.
+
+Knows nothing of keys and quotas (`admission`), nor of outcomes (`pages`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from queue_manager.errors import RefusedError
+from queue_manager.server.connection import Peer
+from queue_manager.wire.limits import SUBMIT_KEYS
+from queue_manager.wire.messages import Accepted, SubmitTasks, TasksEnded
+
+from ...broker.run import Run
+from ...changes import QUEUE_RUN, Changes
+from ...reads import ReadRequest
+from ...turn.answer import LATER, Later, PeerReply
+from ...turn.known import Known
+from ...turn.run_lookup import check_run, find_run
+from ...turn.steps import Publish, Step
+from ...turn.turn import Turn
+from .admission import Admission, check
+from .feeders import Feeders
+
+AHEAD_TASKS = 100_000
+AHEAD_BYTES = 64 * 1024 * 1024
+"""A runner pauses while more tasks than this wait in its run, or more bytes of payloads."""
+
+
+@dataclass(slots=True)
+class _Paused:
+    """A runner that waits for the workers to catch up. tasks: how many its answer accepts."""
+
+    reply: PeerReply
+    run: Run
+    tasks: int
+
+
+class Submits:
+    """Answers `SubmitTasks` and `TasksEnded`."""
+
+    def __init__(self, turn: Turn, admission: Admission, feeders: Feeders) -> None:
+        self._turn = turn
+        self._feeders = feeders
+        self._admission = admission
+        self._paused: dict[int, list[_Paused]] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def submit(self, reply: PeerReply, message: SubmitTasks) -> None:
+        """New tasks. The answer waits while the run is too far ahead."""
+        run = find_run(self._turn, message.run)
+        if sum(len(block.keys or ()) for block in message.blocks) > SUBMIT_KEYS:
+            raise RefusedError(f"a submit has at most {SUBMIT_KEYS:,} keys")
+
+        def needs(known: Known) -> Iterator[ReadRequest]:
+            request = ReadRequest()
+            self._admission.needs(request, run.id, message.blocks)
+            yield request
+
+        def stage(now: float, wall: float) -> Publish:
+            if not run.active or run.exhausted or run.id == QUEUE_RUN:
+                raise RefusedError(f"run {run.id} takes no more tasks")
+            self._feeders.check(run, reply.peer)
+            for block in message.blocks:
+                check(block)
+            admitted = self._admission.admit(run, message.blocks)
+            count = self._admission.stage(run, admitted, now, wall, from_tasks=True)
+            # The answer may wait for long. It does not keep the message: its payloads are on disk.
+            tasks = sum(block.count for block in message.blocks)
+            size = sum(len(block.body) for block in message.blocks)
+            paused = _Paused(reply, run, count)
+            return partial(self._accepted, run, paused, tasks, size)
+
+        has_needs = any(block.keys or block.quota for block in message.blocks)
+        self._post(reply, stage, needs if has_needs else None)
+
+    def tasks_ended(self, reply: PeerReply, message: TasksEnded) -> None:
+        """The run gets no more tasks of its feeder."""
+        run = find_run(self._turn, message.run)
+
+        def stage(now: float, wall: float) -> Publish:
+            check_run(self._turn, run)
+            if run.id == QUEUE_RUN:
+                raise RefusedError("the queue run never ends")
+            if not run.exhausted:  # a client that did not hear the answer says it again
+                self._feeders.check(run, reply.peer)
+            self._turn.broker.exhaust(run)
+            return partial(Accepted, message.seq, 0)
+
+        self._post(reply, stage)
+
+    def _post(
+        self,
+        reply: PeerReply,
+        stage: Callable[[float, float], Publish],
+        needs: Callable[[Known], Iterator[ReadRequest]] | None = None,
+    ) -> None:
+        """Post a runner's request, which waits for a store that fails: a refusal ends a runner."""
+        self._turn.post(Step(stage, reply, needs, retry_on_store_error=True, of=reply.peer))
+
+    def closed(self, peer: Peer) -> None:
+        """A session has ended: nobody waits there any more."""
+        for run, waiting in list(self._paused.items()):
+            self._paused[run] = [paused for paused in waiting if paused.reply.peer is not peer]
+            if not self._paused[run]:
+                del self._paused[run]
+
+    def after_commit(self, changes: Changes, now: float) -> None:
+        """Answer the runners that are no longer too far ahead."""
+        for run_id in changes.forgotten:
+            for paused in self._paused.pop(run_id, []):
+                paused.reply.refuse(f"run {run_id} was forgotten")
+            self._sizes.pop(run_id, None)
+        for run_id, waiting in list(self._paused.items()):
+            if not self._is_ahead(waiting[0].run):
+                del self._paused[run_id]
+                for paused in waiting:
+                    paused.reply.send(Accepted(paused.reply.seq, paused.tasks))
+        for run_id in changes.ended:
+            self._sizes.pop(run_id, None)
+
+    def _accepted(self, run: Run, paused: _Paused, tasks: int, size: int) -> Accepted | Later:
+        before = self._sizes.get(run.id, (0, 0))
+        self._sizes[run.id] = before[0] + tasks, before[1] + size
+        if self._is_ahead(run):
+            self._paused.setdefault(run.id, []).append(paused)
+            return LATER
+        return Accepted(paused.reply.seq, paused.tasks)
+
+    def _is_ahead(self, run: Run) -> bool:
+        waiting = run.waiting + run.delayed
+        tasks, size = self._sizes.get(run.id, (0, 0))
+        return waiting > AHEAD_TASKS or waiting * size > AHEAD_BYTES * max(1, tasks)

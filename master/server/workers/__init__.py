@@ -1,0 +1,1 @@
+"""Our workers' sessions: hello, leases, outcomes, and the silence after which one is given up."""

@@ -1,0 +1,60 @@
+"""A worker's connection: what it said, what it is about to be sent, and whether it is full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from queue_manager.server.connection import Peer
+from queue_manager.wire.messages import Hello
+from queue_manager.wire.records import FRAME_BYTES
+from queue_manager.wire.records import Lease as LeaseMessage
+
+from ...broker.leases.lease import Session
+from ...turn.steps import Step
+
+
+@dataclass(slots=True)
+class WorkerSession:
+    """A worker's connection.
+
+    granted: leases that were not sent yet; granted_bytes: what they take in a frame. replies_due:
+    how many exchanges the end of this turn answers; the first answer takes the leases along.
+    sent: how many leases were given in this session. lacks_at: when it last said that it can't run
+    a job (monotonic). complaint: what it said then, so that the log has it once. unread: bytes that
+    were on their way to it at the last look. gone: its connection has ended. coming: the step that
+    stages that it has come.
+    """
+
+    peer: Peer
+    session: Session
+    hello: Hello
+    since: float
+    heard: float
+    draining: bool = False
+    granted: list[LeaseMessage] = field(default_factory=list)
+    granted_bytes: int = 0
+    unread: int = 0
+    replies_due: int = 0
+    lacks_at: float = 0.0
+    complaint: str = ""
+    sent: int = 0
+    gone: bool = False
+    coming: Step | None = None
+
+    @property
+    def name(self) -> str:
+        """As logs and `status` call it."""
+        return self.session.name
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a frame of leases is on its way: the next one waits until it has read on."""
+        return self.granted_bytes + self.peer.unread_bytes >= FRAME_BYTES
+
+    def has_read(self) -> bool:
+        """Whether it has read something since the last look.
+
+        While much is on its way nothing is heard of it, which is no silence.
+        """
+        before, self.unread = self.unread, self.peer.unread_bytes
+        return self.unread < before

@@ -1,0 +1,288 @@
+"""Our workers' sessions: their coming and going, and the silence after which one is given up.
+
+What a worker reports is staged by `outcomes`, what it gets for that is the business of `grants`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from msgspec.structs import replace
+
+from queue_manager import __version__
+from queue_manager.server.connection import Peer
+from queue_manager.wire.messages import Beat, Exchange, Hello, Refused, Revoked, Welcome, encode
+from queue_manager.wire.records import FRAME_BYTES, HeldLease
+
+from ...broker.leases.lease import Session
+from ...broker.leases.recovery import parts_of
+from ...changes import BlockState, Changes
+from ...reads import ReadRequest
+from ...turn.answer import LATER, Later, Reply, send
+from ...turn.known import Known
+from ...turn.read_ahead import groups_of
+from ...turn.steps import Publish, Step
+from ...turn.turn import Turn
+from .grants import MOST_SLOTS, Grants
+from .outcomes import Outcomes, Report
+from .session import WorkerSession
+from .validation import check_held, check_tags
+
+log = logging.getLogger("quartermaster.master")
+coming_and_going = logging.getLogger("quartermaster.master.workers")
+
+UNREAD_S = 4.0
+"""How long an outcome waits for a store that can't be read; then its task has failed."""
+
+SILENT_S = 12.0
+"""A worker beats every 5 s; one that is frozen is given up after this, so 15 s at most."""
+
+TURNED_S = 2.0
+"""The master looks every second; of a longer pause of its own no more than this is silence."""
+
+LACKS_S = 5.0
+"""After this a worker that could not run a job is offered it again: its file may be mended."""
+
+
+class WorkerReply(Reply):
+    """The answer to what a worker says. A worker that is refused is closed, and comes again."""
+
+    def __init__(self, worker: WorkerSession) -> None:
+        self._worker = worker
+
+    def _refuse(self, error: str) -> None:
+        log.error("%s: closed: %s", self._worker.name, error)
+        send(self._worker.peer, Refused(0, f"closed: {error}"))
+        self._worker.peer.close()
+
+
+class HelloReply(WorkerReply):
+    """The answer to a hello."""
+
+    def _send(self, answer: Welcome) -> None:
+        send(self._worker.peer, answer)
+
+
+class ExchangeReply(WorkerReply):
+    """The answer to an exchange: how many of its outcomes were refused, and leases."""
+
+    def __init__(self, worker: WorkerSession, seq: int, grants: Grants) -> None:
+        super().__init__(worker)
+        self._seq = seq
+        self._grants = grants
+
+    def _send(self, refused: int) -> None:
+        self._grants.answer(self._worker, self._seq, refused)
+
+
+class Workers:
+    """All sessions of our own workers, by their number."""
+
+    def __init__(self, turn: Turn, outcomes: Outcomes, max_bytes: int = FRAME_BYTES // 2) -> None:
+        self._turn = turn
+        self._outcomes = outcomes
+        self._grants = Grants(turn)
+        self._max_bytes = max_bytes
+        self._by_worker: dict[str, WorkerSession] = {}
+        self._ticked: float | None = None
+        self.sessions: dict[int, WorkerSession] = {}
+
+    def open(self, peer: Peer, session_id: int, hello: Hello) -> WorkerSession:
+        """A worker has said hello; it is welcomed once that is on disk.
+
+        Raises ProtocolError when it does not hold what it says.
+        """
+        check_held(hello.held)
+        check_tags(hello.tags)
+        now = time.monotonic()
+        slots = min(max(1, hello.slots), MOST_SLOTS)
+        name = f"{hello.host}/{hello.pid}"
+        tags = frozenset(hello.tags)
+        session = Session(session_id, slots, worker=hello.worker, name=name, tags=tags)
+        worker = WorkerSession(peer, session, hello, now, now)
+        peer.on_read = partial(self._grants.read_on, worker)
+        worker.coming = Step(
+            partial(self._enter, worker),
+            HelloReply(worker),
+            partial(self._needs, hello.held) if hello.held else None,
+            retry_on_store_error=True,
+            of=worker,
+            in_part_after_s=0.0,  # a block that can't be read is not gone on with
+        )
+        self._turn.post(worker.coming)
+        return worker
+
+    def _needs(self, held: list[HeldLease], known: Known) -> Iterator[ReadRequest]:
+        """The blocks of what a worker holds, and then what their groups have of their own."""
+        parts = parts_of(held)
+        yield ReadRequest(blocks=parts)
+        states = (known.blocks[block] for block in parts if block in known.blocks)
+        request = ReadRequest()
+        for run, groups in groups_of(self._turn.broker, states).items():
+            if run.groups is not None:
+                request.add_groups(run.id, run.groups.unknown(groups))
+        yield request
+
+    def _enter(self, worker: WorkerSession, now: float, wall: float) -> Publish:
+        broker = self._turn.broker
+        session, hello = worker.session, worker.hello
+        states = self._states(hello.held, wall)
+        broker.enter(session)
+        old = self._newest(worker)
+        found = {} if old is None else broker.resume(old.session, session, hello.held)
+        rest = [one for one in hello.held if one.number not in found]
+        found |= broker.claim(session, rest, states, now)
+        held = [found[one.number] for one in hello.held if one.number in found]
+        return partial(self._welcome, worker, old, held)
+
+    def _states(self, held: list[HeldLease], wall: float) -> dict[int, BlockState]:
+        """The blocks of what a worker holds, without those that can't be read."""
+        known, broker, parts = self._turn.known, self._turn.broker, parts_of(held)
+        states = {block: known.blocks[block] for block in parts if block in known.blocks}
+        unread = known.unread
+        for run, groups in groups_of(broker, states.values()).items():
+            missing = unread.groups.get(run.id, set())
+            names = [] if run.groups is None else run.groups.unknown(groups - missing)
+            if names:
+                broker.know_groups(run, known.own_groups(run.id, names), wall)
+        found = {
+            block: state
+            for block, state in states.items()
+            if state.group not in unread.groups.get(state.run, ())
+        }
+        count = len(unread.blocks.keys() & parts.keys()) + len(states) - len(found)
+        if count:
+            log.error("%s; what is held of %d block(s) is not recognized", known.error, count)
+        return found
+
+    def _welcome(
+        self, worker: WorkerSession, old: WorkerSession | None, held: list[HeldLease]
+    ) -> Welcome | Later:
+        if old is not None:
+            self._remove(old)
+            old.peer.abort()
+        worker.coming = None  # it keeps what the worker said that it holds
+        if worker.gone:
+            self._remove(worker)  # it left while this was committed
+            return LATER
+        self.sessions[worker.session.id] = worker
+        count = sum(b - a for one in held for a, b in one.ranges)
+        goes_on = f", {count} task(s) go on" * bool(count)
+        slots = worker.session.slots
+        tags = f", tags {','.join(sorted(worker.session.tags))}" * bool(worker.session.tags)
+        has = f"{slots} slot(s){tags}{goes_on}"
+        coming_and_going.info("worker %s connected with %s", worker.name, has)
+        worker.hello = replace(worker.hello, held=[])  # the leases have it from here on
+        return Welcome(__version__, self._max_bytes, held)
+
+    def _newest(self, worker: WorkerSession) -> WorkerSession | None:
+        """Stage that this is the session of its worker; returns the one that was."""
+        known, name = self._by_worker, worker.hello.worker
+        if not name:
+            return None
+        old = known.get(name)
+        known[name] = worker
+        self._turn.undo.undo_by(
+            lambda: known.pop(name, None) if old is None else known.update({name: old})
+        )
+        return old
+
+    def _remove(self, worker: WorkerSession) -> None:
+        worker.gone = True
+        self.sessions.pop(worker.session.id, None)
+        self._grants.remove(worker)
+        if self._by_worker.get(worker.hello.worker) is worker:
+            del self._by_worker[worker.hello.worker]
+
+    def message(self, worker: WorkerSession, message: Exchange | Beat) -> None:
+        """A worker reports, asks, or just beats."""
+        worker.heard = time.monotonic()
+        if isinstance(message, Exchange):
+            report = Report(self._outcomes, worker, message)
+
+            def stage(now: float, wall: float) -> Publish:
+                refused = report.stage(now, wall)
+                self._turn.undo.when_committed(partial(self._grants.ask, worker, message))
+                return lambda: refused
+
+            step = Step(
+                stage,
+                ExchangeReply(worker, message.seq, self._grants),
+                report.needs,
+                retry_on_store_error=True,
+                of=worker,
+                in_part_after_s=UNREAD_S,
+            )
+            self._turn.post(step)
+
+    def closed(self, worker: WorkerSession) -> None:
+        """A worker's connection has ended."""
+        if worker.gone:
+            return
+        self._remove(worker)
+        if worker.coming is not None and self._turn.withdraw(worker.coming):
+            return  # it had not come yet
+        held = sum(lease.held for lease in worker.session.leases.values())
+        offered = f", {held} task(s) offered again" * bool(held)
+        coming_and_going.info("worker %s left%s", worker.name, offered)
+        drop = self._turn.broker.drop_session
+        self._turn.post(
+            Step(
+                lambda now, wall: drop(worker.session, now, wall),
+                retry_on_store_error=True,
+                of=worker,
+                lasting=True,
+            )
+        )
+
+    def tick(self, now: float) -> None:
+        """Give up the workers that said nothing for too long: a frozen host still acknowledges.
+
+        Those that could not run a job are offered it again after a while.
+        """
+        self._forgive(now)
+        for worker in list(self.sessions.values()):
+            if worker.session.lacks and now - worker.lacks_at > LACKS_S:
+                worker.session.lacks.clear()
+                self._turn.wake()
+            self._grants.look_again(worker)
+            if worker.has_read() or self._turn.behind:  # then nobody is heard
+                worker.heard = now
+            if now - worker.heard > SILENT_S:
+                log.warning("worker %s is silent: given up", worker.name)
+                worker.peer.abort()
+
+    def _forgive(self, now: float) -> None:
+        """Nobody was silent while the master itself was frozen: it had no ears.
+
+        What was said meanwhile may be read only after this: epoll_wait, interrupted by SIGCONT
+        behind its deadline, returns nothing (CPython, selectmodule.c).
+        """
+        paused_s = 0.0 if self._ticked is None else now - self._ticked - TURNED_S
+        self._ticked = now
+        if paused_s > 0:
+            for worker in self.sessions.values():
+                worker.heard = min(now, worker.heard + paused_s)
+
+    def revoke(self, session: Session, numbers: list[int], why: str) -> None:
+        """Leases of a session have ended by our word: it stops what runs of them."""
+        worker = self.sessions.get(session.id)
+        if worker is not None and numbers:
+            worker.peer.send_frame(encode(Revoked(0, numbers, why)))
+
+    def code_changed(self, job: str) -> None:
+        """The job's file is another one now: whoever could not run it is offered it again."""
+        for worker in self.sessions.values():
+            worker.session.lacks.pop(job, None)
+        self._turn.wake()
+
+    def after_commit(self, changes: Changes, now: float) -> None:
+        """Revoke what others hold now, and hand out leases."""
+        broker = self._turn.broker
+        for session, number in broker.superseded:
+            self.revoke(session, [number], "another worker holds a newer lease of the same tasks")
+        broker.superseded.clear()
+        self._grants.give(now)

@@ -1,0 +1,228 @@
+"""What has ended: outcomes in their order, results in the order of tasks, all of one task."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import starmap
+
+import msgspec
+
+from queue_manager.codec import NOTHING
+from queue_manager.errors import StoreError
+from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock
+
+from ....changes import TrackedState
+from ....reads import OutcomePage, ResultPage, TaskRecord
+from ..schema.rows import one
+from ..schema.tables import BLOCKS, OUTCOMES, TRACKED
+
+READABLE = f"(stop - start) * (results != x'{NOTHING.hex()}')"
+"""As `OutcomeRecord.readable`."""
+
+_ROW_BYTES = 256
+"""What a row counts for in a page beside its payloads: a page of tiny rows takes time, too."""
+
+_PLACES = 2 * BLOCK_TASKS
+"""How many places a block has: one for each position in it, and some to spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    id: int
+    first: int
+    count: int
+    keys: bytes | None
+
+
+def read_body(db: sqlite3.Connection, block: int) -> bytes:
+    """As `Store.read_body`."""
+    body: bytes | None = one(db, "SELECT body FROM blocks WHERE id = ?", block)
+    if body is None:
+        raise StoreError(f"there is no block {block} in the store")
+    return body
+
+
+def read_outcomes(db: sqlite3.Connection, run: int, after: int, limit_bytes: int) -> OutcomePage:
+    """As `Store.read_outcomes`."""
+    page = OutcomePage([], {})
+    size = 0
+    for row in db.execute(
+        f"SELECT {OUTCOMES.columns} FROM outcomes WHERE run = ? AND seq > ? ORDER BY seq",
+        (run, after),
+    ):
+        outcome = OUTCOMES.load(row)
+        page.outcomes.append(outcome)
+        size += len(outcome.results) + _ROW_BYTES
+        if outcome.block and outcome.first not in page.bodies:
+            body = page.bodies[outcome.first] = read_body(db, outcome.block)
+            size += len(body)
+        if size >= limit_bytes:
+            break
+    return page
+
+
+def read_last_outcomes(db: sqlite3.Connection, run: int, limit: int) -> OutcomePage:
+    """As `Store.read_last_outcomes`."""
+    rows = db.execute(
+        f"SELECT {OUTCOMES.columns} FROM outcomes WHERE run = ? ORDER BY seq DESC LIMIT ?",
+        (run, limit),
+    ).fetchall()
+    outcomes = [OUTCOMES.load(row) for row in reversed(rows)]
+    return OutcomePage(outcomes, {o.first: read_body(db, o.block) for o in outcomes if o.block})
+
+
+def count_results(db: sqlite3.Connection, run: int, after: int) -> int:
+    """How many results the outcomes behind sequence number `after` hold: each of them is read."""
+    count: int = one(
+        db,
+        f"SELECT COALESCE(SUM({READABLE}), 0) FROM outcomes WHERE run = ? AND seq > ?",
+        run,
+        after,
+    )
+    return count
+
+
+def read_results(
+    db: sqlite3.Connection, run: int, after: int, limit_bytes: int, dead: bool
+) -> ResultPage:
+    """As `Store.read_results`. A place is a block and a position in it; position 0 is its end."""
+    blocks: list[ResultBlock] = []
+    place, size = after, 0
+    last_block, position = divmod(after, _PLACES)
+    from_block = last_block if position else last_block + 1
+    for block in (_dead_blocks if dead else _all_blocks)(db, run, from_block):
+        if size >= limit_bytes:
+            return ResultPage(blocks, place, complete=False)
+        start = position if block.id == last_block else 0
+        result, stop = _result_block(db, block, start, limit_bytes - size, dead)
+        place = block.id * _PLACES + (stop or 0)
+        size += _ROW_BYTES
+        if result is not None:
+            blocks.append(result)
+            size += _size(result) + len(block.keys or b"")
+        if stop is not None:
+            return ResultPage(blocks, place, complete=False)
+    return ResultPage(blocks, place, complete=True)
+
+
+def _size(result: ResultBlock) -> int:
+    """How many bytes it counts for in a page, without its keys."""
+    return (
+        len(result.body)
+        + sum(len(e.results) + _ROW_BYTES for e in result.ended)
+        + sum(len(d.error) + len(d.evidence) + len(d.printed) + _ROW_BYTES for d in result.dead)
+    )
+
+
+def _all_blocks(db: sqlite3.Connection, run: int, block: int) -> Iterator[_Block]:
+    """The blocks of a run from a number on, in the order of their tasks."""
+    # `first` says where to begin in the index, `id` what is meant: `block` may be of another run.
+    rows = db.execute(
+        "SELECT id, first, count, keys FROM blocks WHERE run = ?1 AND id >= ?2 AND first >="
+        " COALESCE((SELECT first FROM blocks WHERE run = ?1 AND id = ?2),"
+        "  (SELECT first FROM blocks WHERE run = ?1 AND id = ?2 - 1), 0) ORDER BY first",
+        (run, block),
+    )
+    return starmap(_Block, rows)
+
+
+def _dead_blocks(db: sqlite3.Connection, run: int, block: int) -> Iterator[_Block]:
+    """The blocks with dead letters from a number on."""
+    for (number,) in db.execute(
+        "SELECT DISTINCT block FROM strays WHERE run = ? AND state = 'dead' AND block >= ?"
+        " ORDER BY block",
+        (run, block),
+    ):
+        rows = db.execute("SELECT id, first, count, keys FROM blocks WHERE id = ?", (number,))
+        yield from starmap(_Block, rows)
+
+
+def _result_block(
+    db: sqlite3.Connection, block: _Block, position: int, limit_bytes: int, only_dead: bool
+) -> tuple[ResultBlock | None, int | None]:
+    """What has ended of a block from a position on, None if nothing has.
+
+    Returns also the position at which the next page goes on in the block. None: that was all.
+    """
+    ended, stop = ([], None) if only_dead else _ended_of(db, block, position, limit_bytes)
+    behind = block.count if stop is None else stop
+    letters = _letters_of(db, block.id, block.first + position, block.first + behind)
+    dead = [letter for state, letter in letters if state == TrackedState.DEAD]
+    if not ended and not dead:
+        return None, stop
+    told = dead if only_dead else [letter for _, letter in letters]
+    result = ResultBlock(
+        block.first,
+        block.count,
+        read_body(db, block.id),
+        None if block.keys is None else msgspec.msgpack.decode(block.keys, type=list[str]),
+        ended,
+        dead,
+        {letter.task: letter.attempts for letter in told},
+    )
+    return result, stop
+
+
+def _ended_of(
+    db: sqlite3.Connection, block: _Block, position: int, limit_bytes: int
+) -> tuple[list[Ended], int | None]:
+    """Outcomes from a position on, about so many bytes, and where the rest begins, if any."""
+    ended: list[Ended] = []
+    for seq, start, stop, results in db.execute(
+        "SELECT seq, start, stop, results FROM outcomes WHERE block = ? AND start >= ?"
+        " ORDER BY start",
+        (block.id, position),
+    ):
+        if ended and limit_bytes <= 0:
+            return ended, start
+        ended.append(Ended(seq, block.first, start, stop, results))
+        limit_bytes -= len(results) + _ROW_BYTES
+    return ended, None
+
+
+def _letters_of(
+    db: sqlite3.Connection, block: int, task: int, before: int
+) -> list[tuple[str, DeadLetter]]:
+    """Tracked tasks of a block by their states, each as the dead letter that it would be."""
+    return [
+        (state, DeadLetter(*letter))
+        for state, *letter in db.execute(
+            "SELECT state, task, attempts, losses, error, evidence, worker, printed FROM strays"
+            " WHERE block = ? AND task >= ? AND task < ? ORDER BY position",
+            (block, task, before),
+        )
+    ]
+
+
+def read_task(db: sqlite3.Connection, run: int, task: int) -> TaskRecord | None:
+    """As `Store.read_task`."""
+    row = db.execute(
+        f"SELECT {BLOCKS.columns} FROM blocks WHERE run = ? AND first <= ?"
+        " ORDER BY first DESC LIMIT 1",
+        (run, task),
+    ).fetchone()
+    block = None if row is None else BLOCKS.load(row)
+    if block is None or task >= block.first + block.count:
+        return None
+    position = task - block.first
+    outcome = db.execute(
+        f"SELECT {OUTCOMES.columns} FROM outcomes WHERE block = ? AND start <= ? AND stop > ?"
+        " ORDER BY start DESC LIMIT 1",
+        (block.id, position, position),
+    ).fetchone()
+    tracked = db.execute(
+        f"SELECT {TRACKED.columns} FROM strays WHERE run = ? AND task = ?", (run, task)
+    ).fetchone()
+    return TaskRecord(
+        run,
+        block.id,
+        position,
+        block.body,
+        None if block.keys is None else block.keys[position],
+        block.group,
+        block.priority,
+        None if outcome is None else OUTCOMES.load(outcome),
+        None if tracked is None else TRACKED.load(tracked),
+    )

@@ -1,0 +1,1 @@
+"""The file and its tables: opened, given a schema, brought to this release's schema."""

@@ -1,0 +1,133 @@
+"""Files of earlier releases are brought to this release's schema.
+
+Tables that have changed get other names. Then those of `schema.sql` are made, and filled from them.
+All this is one transaction, so that a file is never half of each version. Tables that a version
+lacks are made beside what it has. Whoever changes the schema adds here how version 4 becomes the
+new one, and checks the earlier steps against the new tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import sqlite3
+import time
+from operator import itemgetter
+from pathlib import Path
+
+import msgspec
+
+from queue_manager.wire.records import RunOptions
+
+from ..keys import FilterPart, hash_key
+from ..read.waiting import CLOSE
+
+log = logging.getLogger("quartermaster.master")
+
+_INCREMENTAL = 2
+
+# Version 1 kept the group of every task, but no run had a limit: its tasks wait without a group.
+_FROM_1 = """
+INSERT INTO meta SELECT * FROM old_meta;
+INSERT INTO runs (id, job, key, state, exhausted, started_at, ended_at, collected, collect_errors,
+    collected_into, version, cancelled, words, options)
+  SELECT id, job, key, state, exhausted, started_at, ended_at, collected, collect_errors,
+    collected_into, '', 0, words, options FROM old_runs;
+INSERT INTO blocks (id, run, priority, first, count, open, grp, keys, body)
+  SELECT id, run, priority, first, count, 1, NULL, keys, body FROM old_blocks ORDER BY id;
+INSERT INTO outcomes SELECT * FROM old_outcomes ORDER BY seq;
+INSERT INTO strays (run, task, block, position, priority, state, attempts, losses, delay_s, due_at,
+    grp, lease, worker, error, evidence, printed)
+  SELECT run, task, block, position, priority, state, attempts, losses, delay_s, due_at,
+    NULL, 0, '', error, evidence, '' FROM old_strays ORDER BY run, task;
+INSERT INTO keys (run, hash) SELECT run, hash_key(key) FROM old_keys ORDER BY 1, 2;
+INSERT INTO moved_keys (slice, row, filter)
+  SELECT slice_of(hash), 0, key_filter(run, hash) FROM keys GROUP BY 1;
+
+UPDATE runs SET (tasks, accepted) = (c.tasks, c.accepted) FROM
+  (SELECT run, SUM(count) AS tasks, SUM(accepted) AS accepted FROM old_blocks GROUP BY run) AS c
+  WHERE c.run = runs.id;
+UPDATE runs SET done = c.done FROM
+  (SELECT run, SUM(stop - start) AS done FROM outcomes WHERE block != 0 GROUP BY run) AS c
+  WHERE c.run = runs.id;
+UPDATE runs SET last_seq = c.last_seq FROM
+  (SELECT run, MAX(seq) AS last_seq FROM outcomes GROUP BY run) AS c
+  WHERE c.run = runs.id;
+UPDATE runs SET (dead, strays) = (c.dead, c.strays) FROM
+  (SELECT run, SUM(state = 'dead') AS dead, SUM(state = 'waiting') AS strays
+   FROM strays GROUP BY run) AS c
+  WHERE c.run = runs.id;
+"""
+
+# Closes the collect cursor of ended runs for which nobody has anything more to do.
+_SETTLED = """
+UPDATE runs SET collected = 4611686018427387904, collected_into = 0
+  WHERE state NOT IN ('active', 'pruned') AND NOT finishes(options)
+  AND (state = 'cancelled' OR collected >= last_seq);
+"""
+
+_PRUNED = "ALTER TABLE runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;"
+
+_STEPS: dict[int, tuple[tuple[str, ...], str]] = {
+    1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1 + _SETTLED),
+    2: ((), _PRUNED + _SETTLED),  # the schema makes the tables that it lacks
+    3: ((), _PRUNED + _SETTLED),
+}
+"""By version: the tables that have changed since, and the SQL that fills the new ones."""
+
+
+def can_migrate(version: int) -> bool:
+    """Whether a file of this version is of an earlier release."""
+    return version in _STEPS
+
+
+def _finishes(options: bytes) -> bool:
+    return msgspec.msgpack.decode(options, type=RunOptions).finish
+
+
+def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, target: int) -> None:
+    """Bring a file from `version` to `target`, whose tables `schema` makes."""
+    log.info("%s has schema %d: bringing it to %d", path, version, target)
+    began = time.monotonic()
+    tables, fill = _STEPS[version]
+    db.create_function("hash_key", 1, hash_key, deterministic=True)
+    db.create_function("slice_of", 1, itemgetter(0), deterministic=True)
+    db.create_aggregate("key_filter", 2, FilterPart)  # type: ignore[arg-type]
+    db.create_function("finishes", 1, _finishes, deterministic=True)
+    indexes = db.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    ).fetchall()
+    script = [
+        "BEGIN IMMEDIATE;",
+        *(f"DROP INDEX {name};" for (name,) in indexes if tables),
+        *(f"ALTER TABLE {table} RENAME TO old_{table};" for table in tables),
+        re.sub(r"^CREATE ((?:UNIQUE )?\w+) ", r"CREATE \1 IF NOT EXISTS ", schema, flags=re.M),
+        fill,
+        f"{CLOSE};" * bool(tables),
+        *(f"DROP TABLE old_{table};" for table in tables),
+        f"PRAGMA user_version = {target}; COMMIT;",
+    ]
+    try:
+        db.executescript("\n".join(script))
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+    log.info("%s has schema %d now, after %.1f s", path, target, time.monotonic() - began)
+
+
+def give_space_back(db: sqlite3.Connection, path: Path) -> None:
+    """Make the file able to shrink. A file of schema 1 has to be written anew for that, once.
+
+    It takes as much space again. So it is a step by itself, at this opening or at a later one.
+    """
+    if db.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
+        return
+    log.info("writing %s anew, so that it can shrink from now on", path)
+    try:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError as error:
+        log.warning("%s can't be written anew (%s) and does not shrink yet", path, error)

@@ -1,0 +1,194 @@
+"""Tables whose rows are records: columns, rows and records follow from the fields of a record.
+
+A new column is a field of the record, a line of `schema.sql` and a migration. A field has the
+column of its name, unless it is said here how it is kept.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, get_type_hints
+
+import msgspec
+
+from queue_manager.wire.records import GroupLimit, RunOptions
+
+from ....changes import (
+    BlockRecord,
+    CollectCursor,
+    GroupRecord,
+    OutcomeRecord,
+    QuotaCounts,
+    RunCounts,
+    RunRecord,
+    TrackedRecord,
+)
+from .rows import insert
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How a field is kept that is not simply the value of its column.
+
+    columns: by name, what of the field each of them holds; None is the field as it is. load: makes
+    the field of their values.
+    """
+
+    columns: Mapping[str, Callable[[Any], Any] | None]
+    load: Callable[..., Any] | None = None
+
+
+class Table(Generic[R]):
+    """A table with a column or more for each field of a record, in the record's order.
+
+    key: columns in front of them, which the record does not hold. constants: columns behind them,
+    by name, with what SQL writes into each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        record: Callable[..., R],
+        kept: Mapping[str, Kept] | None = None,
+        *,
+        key: tuple[str, ...] = (),
+        constants: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self._key = key
+        self._constants = constants or {}
+        self.names: list[str] = []
+        functions: dict[str, Any] = {"record": record}
+        dumped, loaded = [], []
+        hints = get_type_hints(record)
+        for field in fields(record):  # type: ignore[arg-type]
+            how = (kept or {}).get(field.name) or _kept_as(field.name, hints[field.name])
+            for dump in how.columns.values():
+                value = f"record.{field.name}"
+                dumped.append(_call(functions, dump, value) if dump else value)
+            start = len(self.names)
+            values = [f"row[{start + at}]" for at in range(len(how.columns))]
+            loaded.append(_call(functions, how.load, *values) if how.load else values[0])
+            self.names += how.columns
+        self.columns = ", ".join(self.names)
+        # Written as source, as dataclasses write `__init__`: a commit has thousands of rows.
+        row = ", ".join(dumped)
+        self.row: Callable[[R], tuple[Any, ...]] = eval(f"lambda record: ({row},)", functions)
+        """What the columns hold for a record."""
+        self._keyed_row = eval(f"lambda key, record: (*key, {row})", functions)
+        self.load: Callable[[Sequence[Any]], R] = eval(
+            f"lambda row: record({', '.join(loaded)})", functions
+        )
+        """The record of a row that has the columns in their order."""
+
+    def select(self, of: str = "", without: Collection[str] = ()) -> str:
+        """The columns as SQL reads them: those of the table alias `of`; empty text for some."""
+        before = of and f"{of}."
+        return ", ".join("''" if c in without else before + c for c in self.names)
+
+    def assignments(self, values: str = "?") -> str:
+        """What an UPDATE sets, to values in which `{}` is the column's name."""
+        return ", ".join(f"{column} = {values.format(column)}" for column in self.names)
+
+    def insert(
+        self, db: sqlite3.Connection, records: Iterable[R], verb: str = "INSERT", end: str = ""
+    ) -> None:
+        """Write records as new rows, or as `verb` and `end` say where there is one."""
+        self._insert(db, map(self.row, records), verb, end)
+
+    def replace(self, db: sqlite3.Connection, records: Mapping[Any, R]) -> None:
+        """Write records by their keys, in the place of those that are there."""
+        rows = map(self._keyed_row, records, records.values())
+        self._insert(db, rows, "INSERT OR REPLACE")
+
+    def _insert(
+        self, db: sqlite3.Connection, rows: Iterable[Collection[Any]], verb: str, end: str = ""
+    ) -> None:
+        names = [*self._key, *self.names, *self._constants]
+        marks = ["?"] * (len(self._key) + len(self.names))
+        values = ",".join([*marks, *self._constants.values()])
+        insert(db, f"{verb} INTO {self.name} ({', '.join(names)})", rows, end, f"({values})")
+
+
+def _call(functions: dict[str, Any], function: Callable[..., Any], *values: str) -> str:
+    """Source that calls a function, which gets a name for that."""
+    name = f"function_{len(functions)}"
+    functions[name] = function
+    return f"{name}({', '.join(values)})"
+
+
+_COLUMNS = {"group": "grp", "args": "words", "tracked": "strays"}
+"""Columns with other names than their fields: GROUP is a word of SQL, the others are older."""
+
+
+def _kept_as(name: str, hint: Any) -> Kept:
+    """How a field of this type is kept, in one column."""
+    column = _COLUMNS.get(name, name)
+    if hint is bool:
+        return Kept({column: int}, bool)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        states = {state.value: state for state in hint}
+        return Kept({column: attrgetter("_value_")}, states.__getitem__)
+    return Kept({column: None})
+
+
+def packed(column: str, of: Any) -> Kept:
+    """A field of this type as MessagePack; None is NULL."""
+    decode = msgspec.msgpack.Decoder(of).decode
+    encode = msgspec.msgpack.Encoder().encode
+    return Kept(
+        {column: lambda value: None if value is None else encode(value)},
+        lambda data: None if data is None else decode(data),
+    )
+
+
+def _limit(at_once: int | None, every_s: float | None) -> GroupLimit | None:
+    return None if every_s is None else GroupLimit(at_once, every_s)
+
+
+BLOCKS = Table(
+    "blocks",
+    BlockRecord,
+    {
+        "keys": packed("keys", list[str]),
+        "from_tasks": Kept({}, lambda: False),  # its tasks are counted, in the run's row
+    },
+    constants={"open": "1"},
+)
+OUTCOMES = Table("outcomes", OutcomeRecord)
+TRACKED = Table("strays", TrackedRecord)
+RUNS = Table(
+    "runs",
+    RunRecord,
+    {
+        "args": packed("words", list[str]),
+        "options": packed("options", RunOptions),
+        "collect_cursor": Kept(
+            {"collected": attrgetter("number"), "collected_into": attrgetter("offset")},
+            CollectCursor.at,
+        ),
+    },
+)
+COUNTS = Table("runs", RunCounts)
+"""The other columns of a run's row, which are written by themselves."""
+QUOTAS = Table("quotas", QuotaCounts, key=("run", "name"))
+OWN_GROUPS = Table(
+    "own_groups",
+    GroupRecord,
+    {
+        "limit": Kept(
+            {
+                "at_once": lambda limit: limit and limit.at_once,
+                "every_s": lambda limit: limit and limit.every_s,
+            },
+            _limit,
+        )
+    },
+    key=("run", "grp"),
+)

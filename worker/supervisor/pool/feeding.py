@@ -1,0 +1,93 @@
+"""Which slot gets which lease.
+
+Owns the way of a lease from its arrival to a slot. What the slot says of it later is not known
+here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from queue_manager.errors import JobError
+from queue_manager.wire.records import Lease
+
+from ...jobs.eligibility import Eligibility
+from ..flow_control import FlowControl
+from ..slots.lease import OpenLease
+from ..slots.slot_process import SlotProcess
+from .blame import Blame
+from .inventory import Inventory
+
+
+class Feeder:
+    """Gives leases to slots, or back to the master.
+
+    max_bytes: how large a result may be, by the master's word.
+    """
+
+    def __init__(
+        self, inventory: Inventory, eligibility: Eligibility, blame: Blame, flow: FlowControl
+    ) -> None:
+        self.max_bytes = 1024 * 1024
+        self._inventory, self._eligibility = inventory, eligibility
+        self._blame, self._flow = blame, flow
+
+    def add(self, leases: Iterable[Lease]) -> None:
+        """Take leases that the master gave."""
+        now = time.monotonic()
+        for given in leases:
+            lease = OpenLease(given, now)
+            if given.limited:
+                self._start_or_release(lease)
+            else:
+                self._inventory.queue.append(lease)
+        if self._inventory.stopping:
+            self._inventory.give_back()
+
+    def feed(self) -> None:
+        """Hand waiting leases to slots: first to those that have nothing."""
+        queue = self._inventory.queue
+        for lease in list(queue):
+            can_run = self._can_run(lease)
+            if can_run is None:
+                continue
+            slot = self._choose(lease) if can_run else None
+            if can_run and slot is None:
+                break
+            queue.remove(lease)
+            if slot is not None:
+                self._give(slot, lease)
+
+    def _can_run(self, lease: OpenLease) -> bool | None:
+        """Whether this worker can run a lease; if not, it goes back with the reason.
+
+        None: not yet, its code is on its way.
+        """
+        try:
+            return self._eligibility.check(lease) or None
+        except JobError as error:
+            self._inventory.release(lease, lease.cut(0), str(error), unstarted=True)
+            return False
+
+    def _choose(self, lease: OpenLease) -> SlotProcess | None:
+        slots = [slot for slot in self._inventory.slots if slot.takes(lease)]
+        return min(slots, key=lambda s: (len(s.held), s.load.job != lease.given.job), default=None)
+
+    def _start_or_release(self, lease: OpenLease) -> None:
+        """A task of a limited group starts at once, or goes back: the master counts its start."""
+        can_run = self._can_run(lease)
+        if can_run is False:
+            return
+        slots = [slot for slot in self._inventory.slots if can_run and slot.starts_now(lease)]
+        slot = min(slots, key=lambda s: (not s.load.is_warm(lease), len(s.held)), default=None)
+        if slot is None or self._inventory.stopping:
+            self._flow.refused = True
+            self._inventory.release(lease, lease.cut(0), unstarted=True)
+        else:
+            self._give(slot, lease)
+
+    def _give(self, slot: SlotProcess, lease: OpenLease) -> None:
+        lease.since = time.monotonic()
+        lease.alone = self._blame.alone(lease.given.job)
+        slot.give(lease, self.max_bytes)

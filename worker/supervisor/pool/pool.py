@@ -1,0 +1,227 @@
+"""The slots of a worker: started, replaced, ended; and the parts that keep them at work.
+
+Owns when a slot comes and goes. Which lease it gets is in `feeding`, what it says of it in
+`slot_reports`, what its end means in `blame`, what takes too long in `deadlines`. How outcomes get
+to the master is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from queue_manager.wire.records import HeldLease, Lease
+
+from ...ipc.pipe import Report
+from ...jobs.code_folder import CodeFolders
+from ...jobs.eligibility import Eligibility
+from ...processes.orphans import Orphans
+from ..flow_control import FlowControl
+from ..outbox import Outbox
+from ..slots.output import Relays
+from ..slots.slot_process import KillReason, SlotProcess
+from . import claims
+from .blame import Blame
+from .deadlines import LONG_S, Deadlines
+from .feeding import Feeder
+from .inventory import Inventory
+from .slot_reports import SlotReports
+
+log = logging.getLogger("quartermaster.worker")
+
+TICK_S = 0.05
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 1.0
+
+TOGETHER_S = 0.2
+"""A SIGTERM for a whole control group reaches worker and slots within this, in any order."""
+
+STOPPED = KillReason("stopped")
+
+
+class Pool:
+    """Slots and leases of one worker.
+
+    Args:
+        folder: of the jobs.
+        fetched: code of jobs that comes from the master; None where that is not wanted.
+        count: how many slots.
+        outbox: where outcomes go.
+        orphans: what is done with processes that slots leave behind.
+        relays: where the output of slots goes.
+        flow: is told when a lease had to be refused, and when that may have changed.
+        on_change: called when there are new outcomes, or more leases could be taken.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        count: int,
+        outbox: Outbox,
+        orphans: Orphans,
+        relays: Relays,
+        flow: FlowControl,
+        on_change: Callable[[], None],
+        fetched: CodeFolders | None = None,
+    ) -> None:
+        self.inventory = Inventory(outbox)
+        self._folder, self._count, self._on_change = folder, count, on_change
+        self._orphans, self._relays, self._flow = orphans, relays, flow
+        self._eligibility = Eligibility(folder, fetched, self.code_came)
+        self._blame = Blame(self.inventory, self._eligibility)
+        self._deadlines = Deadlines(self.inventory)
+        self._feeder = Feeder(self.inventory, self._eligibility, self._blame, flow)
+        self._reports = SlotReports(self.inventory, self._eligibility, flow)
+        self._ticking = False
+        if fetched is not None:
+            fetched.in_use = self._folders_in_use
+
+    def start(self) -> None:
+        """Start the slots."""
+        for _ in range(self._count):
+            self._hire(0)
+
+    @property
+    def want(self) -> int:
+        """How many leases could be taken besides those that are here; negative: too many."""
+        return sum(slot.room for slot in self.inventory.slots) - len(self.inventory.queue)
+
+    @property
+    def free(self) -> int:
+        """How many leases of one task would start at once, as far as this side knows."""
+        if self.inventory.stopping or self._flow.refused:
+            return 0
+        places = sum(slot.places for slot in self.inventory.slots)
+        return max(0, places - len(self.inventory.queue))
+
+    @property
+    def running(self) -> bool:
+        """Whether a slot has a task in hand."""
+        return any(lease.left for slot in self.inventory.slots for lease in slot.held)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no slot is left."""
+        return not self.inventory.slots
+
+    # --- leases come and go ---
+
+    def add(self, leases: Iterable[Lease]) -> None:
+        """Take leases that the master gave."""
+        self._feeder.add(leases)
+        self._feed()
+
+    def claimed(self) -> list[HeldLease]:
+        """What is held, for the next session's hello."""
+        return claims.claimed(self.inventory)
+
+    def recognize(self, leases: Iterable[HeldLease], max_bytes: int) -> None:
+        """A new session: go on with these, end the rest. max_bytes: of a result."""
+        self._feeder.max_bytes = max_bytes
+        claims.recognize(self.inventory, leases)
+        self._feed()
+
+    def _folders_in_use(self) -> set[str]:
+        given = {lease.folder for lease in self.inventory.all()}
+        return given | {slot.load.folder for slot in self.inventory.slots}
+
+    def code_came(self) -> None:
+        """Code of a job has come, or will not come: leases that wait for it can go on."""
+        self._flow.refused = False
+        self._feed()
+
+    def revoke(self, numbers: Iterable[int], why: str) -> None:
+        """The master has ended these leases."""
+        claims.revoke(self.inventory, numbers, why or "revoked")
+        self._feed()
+
+    def stop(self) -> None:
+        """Take nothing more; slots without a task end."""
+        self.inventory.stopping = True
+        self.inventory.give_back()
+        for slot in self.inventory.slots:
+            if not any(lease.left for lease in slot.held):
+                slot.close()
+
+    def kill(self) -> None:
+        """End all slots now; what they run goes back uncharged, except a task over its limit."""
+        self.inventory.stopping = True
+        self._deadlines.close(time.monotonic())
+        for slot in self.inventory.slots:
+            slot.kill_reason = slot.kill_reason or STOPPED
+            slot.kill()
+
+    def _feed(self) -> None:
+        """Something has changed: hand out what waits, and say so."""
+        self._feeder.feed()
+        self._keep_ticking()
+        self._on_change()
+
+    # --- slots come and go ---
+
+    def _reported(self, slot: SlotProcess, report: Report) -> None:
+        if self._reports.take(slot, report):
+            asyncio.get_running_loop().call_later(LONG_S, slot.kill)
+            self._replace(slot)
+        self._feed()
+
+    def _hire(self, deaths: int) -> None:
+        mark = self._orphans.new_mark()
+        try:
+            slot = SlotProcess(self._folder, self._relays, self._reported, self._gone, deaths, mark)
+        except OSError as error:  # such as too many processes or open files
+            log.error("can't start a slot: %s; trying again", error)
+            asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._return, deaths)
+            return
+        self.inventory.slots.append(slot)
+        self._orphans.started(slot.pid, mark)
+
+    def _replace(self, slot: SlotProcess) -> None:
+        """Put another slot in its place, at once unless slots there die one after the other."""
+        if self.inventory.stopping:
+            return
+        pause_s = 0.0
+        if slot.deaths > 1:
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (slot.deaths - 2))
+        asyncio.get_running_loop().call_later(pause_s, self._return, slot.deaths)
+
+    def _return(self, deaths: int) -> None:
+        if not self.inventory.stopping:
+            self._flow.refused = False
+            self._hire(deaths)
+            self._feed()
+
+    def _gone(self, slot: SlotProcess) -> None:
+        """A slot's process has ended. After a SIGTERM, wait: perhaps the whole worker got one."""
+        self._orphans.ended(slot.pid)
+        if slot.terminated and not self.inventory.stopping:
+            asyncio.get_running_loop().call_later(TOGETHER_S, self._bury, slot)
+        else:
+            self._bury(slot)
+
+    def _bury(self, slot: SlotProcess) -> None:
+        self.inventory.slots.remove(slot)
+        if slot.terminated and self.inventory.stopping:
+            slot.kill_reason = STOPPED
+        if not slot.leaving and not (slot.kill_reason and slot.kill_reason.lease is None):
+            slot.deaths += 1
+        self._blame.assign(slot)
+        if not slot.leaving:
+            self._replace(slot)
+        self._feed()
+
+    # --- time ---
+
+    def _keep_ticking(self) -> None:
+        busy = self.inventory.queue or any(slot.held for slot in self.inventory.slots)
+        if busy and not self._ticking:
+            self._ticking = True
+            asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        self._deadlines.check(time.monotonic())
+        self._feed()
