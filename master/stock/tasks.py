@@ -16,6 +16,7 @@ from queue_manager.wire.records import NewBlock
 from queue_manager.wire.stock.opcodes import SERVED_ITEM
 
 from ..broker.leases.lease import Lease
+from ..broker.run import Run
 from ..changes import QUEUE_RUN, Changes
 from ..turn.answer import LATER, Later, Reply, StockReply
 from ..turn.steps import Publish, Step
@@ -134,14 +135,24 @@ class TaskQueue(QueueFace):
         self._rounds.consume(stock, lease, now)
 
     def _empty(self, stock: StockSession) -> None:
-        runs = self._turn.stock_runs()
+        runs = self._runs()
         more = any(
             run.waiting or run.delayed or not (run.exhausted or run.id == QUEUE_RUN) for run in runs
         )
         stock.peer.answer(not more)
 
     def _qsize(self, stock: StockSession) -> None:
-        stock.peer.answer(sum(run.waiting for run in self._turn.stock_runs()))
+        stock.peer.answer(sum(run.waiting for run in self._runs()))
+
+    def _runs(self) -> list[Run]:
+        """The runs whose tasks stock clients may take."""
+        broker = self._turn.broker
+        return [
+            run
+            for run in broker.runs.values()
+            if run.id == QUEUE_RUN
+            or (run.active and run.job == broker.stock_job and run.job and not run.options.needs)
+        ]
 
     def _task_done(self, stock: StockSession) -> None:
         def stage(now: float, wall: float) -> None:

@@ -26,6 +26,7 @@ class Driver:
         self._is_wanted = False
         self._closed = False
         self._idle = asyncio.Event()
+        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
 
     @property
     def is_waiting(self) -> bool:
@@ -38,6 +39,22 @@ class Driver:
             self._is_wanted = True
             if self._current is None:
                 asyncio.get_running_loop().call_soon(self.begin)
+
+    def after(self, wait_s: float, act: Callable[[], None]) -> None:
+        """Plan an act, such as `wake`. Each act has one timer: a new plan replaces the old one."""
+        planned = self._timers.pop(act, None)
+        if planned is not None:
+            planned.cancel()
+
+        def due() -> None:
+            del self._timers[act]
+            act()
+
+        self._timers[act] = asyncio.get_running_loop().call_later(wait_s, due)
+
+    def is_planned(self, act: Callable[[], None]) -> bool:
+        """Whether an act is planned, and not yet due."""
+        return act in self._timers
 
     def begin(self) -> None:
         """Have a turn now, unless one waits."""
@@ -55,6 +72,8 @@ class Driver:
     def close(self) -> None:
         """Have no more turns."""
         self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
 
     def _go_on(self, _: object = None) -> None:
         turn = self._current

@@ -18,9 +18,7 @@ from queue_manager.errors import StoreError, UnstorableError
 
 from ..broker import Broker
 from ..broker.leases.lease import Lease
-from ..broker.run import Run
 from ..broker.undo import UndoLog
-from ..changes import QUEUE_RUN
 from ..reads import ReadAnswer, ReadRequest
 from ..store.contract import Store
 from .answer import Awaited, guarded
@@ -88,7 +86,7 @@ class Turn:
         self._is_left = False
         self._driver = Driver(self._take_turn)
         self.wake = self._driver.wake
-        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._after = self._driver.after
         self._wall_behind = time.time() - time.monotonic()
 
     @property
@@ -150,8 +148,6 @@ class Turn:
             if not self._is_left:
                 break
         self._driver.close()
-        for timer in self._timers.values():
-            timer.cancel()
 
     async def write_rest(self) -> None:
         """Save the progress that was made since, before the store closes."""
@@ -266,7 +262,7 @@ class Turn:
             if not step.retry_on_store_error:
                 self.held.release(step)
                 guarded(partial(step.reply.refuse, error))
-        self._wake_after(RETRY_S, self.wake)
+        self._after(RETRY_S, self.wake)
 
     def _narrow_down(self, steps: list[Step], error: BaseException) -> None:
         """A turn failed, and not for the disk: find whose step it was, by turns of half as many."""
@@ -276,7 +272,7 @@ class Turn:
         elif steps:
             self._give_up(steps[0], error)
         else:
-            self._wake_after(RETRY_S, self.wake)
+            self._after(RETRY_S, self.wake)
 
     def _give_up(self, step: Step, error: BaseException) -> None:
         """A step can't be carried out even alone: it is held for later, or refused."""
@@ -295,7 +291,7 @@ class Turn:
     def _hold(self, steps: list[Step], error: str) -> None:
         for late in self.held.hold(steps, error, time.monotonic()):
             guarded(partial(late.reply.refuse, error))
-        self._wake_after(RETRY_S, self._try_held)
+        self._after(RETRY_S, self._try_held)
 
     def _try_held(self) -> None:
         self.wake()
@@ -307,24 +303,16 @@ class Turn:
             self.wake()
         due = self.broker.next_due
         if due is not None:
-            self._wake_after(max(0.0, due - now), self.wake)
-        if self.broker.progress and self._progress_due not in self._timers:
-            self._wake_after(PROGRESS_S, self._progress_due)
+            self._after(max(0.0, due - now), self.wake)
+        if self.broker.progress and not self._driver.is_planned(self._progress_due):
+            self._after(PROGRESS_S, self._progress_due)
 
     def _progress_due(self) -> None:
-        self._timers.pop(self._progress_due, None)
         self._commit.progress_due = True
         self.wake()
 
-    def _wake_after(self, wait_s: float, act: Callable[[], None]) -> None:
-        """One timer for each act: a new one takes the place of the old."""
-        timer = self._timers.pop(act, None)
-        if timer is not None:
-            timer.cancel()
-        self._timers[act] = asyncio.get_running_loop().call_later(wait_s, act)
-
     def _read_later(self) -> None:
-        self._wake_after(RETRY_S, self._read_again)
+        self._after(RETRY_S, self._read_again)
 
     def _read_again(self) -> None:
         self.wake()
@@ -345,16 +333,6 @@ class Turn:
 
         step = Step(give_back, retry_on_store_error=True, lasting=True)
         asyncio.get_running_loop().call_later(UNREAD_S, self.post, step)
-
-    def stock_runs(self) -> list[Run]:
-        """The runs whose tasks stock clients may take."""
-        broker = self.broker
-        return [
-            run
-            for run in broker.runs.values()
-            if run.id == QUEUE_RUN
-            or (run.active and run.job == broker.stock_job and run.job and not run.options.needs)
-        ]
 
 
 def _line(error: BaseException) -> str:
