@@ -244,8 +244,8 @@ CLOCKED = (
     "turn.stage",
     "turn.read_ahead",
     "turn.run_lookup",
-    "server.workers",
-    "server.grants",
+    "server.workers.workers",
+    "server.workers.grants",
     "stock.sessions",
 )
 """The modules that ask what time it is."""

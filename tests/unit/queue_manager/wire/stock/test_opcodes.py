@@ -143,7 +143,7 @@ def test_a_frame_made_to_do_harm_takes_little_memory(data: bytes) -> None:
     extra = VALUE_FACTOR * len(data) + 2 * VALUE_FREE_BYTES
     code = (
         "import resource, sys\n"
-        "from queue_manager.wire import pickles\n"
+        "from queue_manager.wire.stock import pickles\n"
         "from queue_manager.errors import ProtocolError\n"
         "data = sys.stdin.buffer.read()\n"
         "has = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
