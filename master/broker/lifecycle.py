@@ -62,14 +62,14 @@ class Lifecycle:
     def start_run(
         self,
         job: str,
-        words: list[str],
+        args: list[str],
         key: str | None,
         options: RunOptions,
         wall: float,
         version: str = "",
     ) -> Run:
         """Stage a new run. wall: UTC epoch in seconds; version: of the job's code."""
-        run = Run(self._roster.next_run, job, words, key, options, wall, version)
+        run = Run(self._roster.next_run, job, args, key, options, wall, version)
         self._roster.add(run)
         self._journal.undo_by(partial(self._roster.remove, run))
         self._journal.record_run(run)

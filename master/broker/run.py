@@ -122,11 +122,6 @@ class Run:
         self.collect_cursor = cursor
 
     @property
-    def words(self) -> list[str]:
-        """Its arguments, as the wire names them."""
-        return self.args
-
-    @property
     def unended(self) -> int:
         """Tasks that have not ended."""
         return self.tasks - self.done - self.dead - self.cancelled - self.pruned

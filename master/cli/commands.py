@@ -32,7 +32,7 @@ async def submit_run(
     """Ask for a run; prints its id. An empty key is none. Returns the exit code."""
     key = key or None
     async with connected(settings, authkey) as client:
-        started = await _start(client, partial(StartRun, job=job, words=args, key=key), key)
+        started = await _start(client, partial(StartRun, job=job, args=args, key=key), key)
         try:
             say(str(started.run))
         except ReaderGoneError:

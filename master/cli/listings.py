@@ -66,10 +66,10 @@ async def show_task(settings: Settings, authkey: bytes, run: int, task: int) -> 
 
 async def _blocks(client: MasterClient, run: int, *, dead: bool) -> AsyncIterator[ResultBlock]:
     """Page by page: no more than one is in memory, and after a lost master the next is asked."""
-    after, over = 0, False
-    while not over:
+    after, complete = 0, False
+    while not complete:
         ask = partial(AskResults, run=run, after=after, dead=dead)
         page = await client.call_idempotent(ask, Results)
         for block in page.blocks:
             yield block
-        after, over = page.last, page.over
+        after, complete = page.last, page.complete

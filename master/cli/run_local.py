@@ -80,7 +80,7 @@ async def _begin(service: Service, job: str, args: list[str]) -> Run:
     for run in service.broker.runs.values():
         unfinished = run.active or uncollected(run)
         ours = run.id and run.options.feeder == "runner"
-        if unfinished and ours and run.job == job and run.words == args:
+        if unfinished and ours and run.job == job and run.args == args:
             log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
             return run
     run, _ = await service.submit(job, args, None)

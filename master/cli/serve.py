@@ -74,8 +74,8 @@ def closing_line(run: Run, settings: Settings) -> str:
 
 def another(run: Run, settings: Settings) -> str:
     """The command that asks for one more run of the same job."""
-    words = harmless_line(shlex.join(run.words)) or ("count=20" if run.job == "square" else "")
-    return f"{_inside(settings)}qm submit {run.job} {words} --wait".replace("  ", " ")
+    args = harmless_line(shlex.join(run.args)) or ("count=20" if run.job == "square" else "")
+    return f"{_inside(settings)}qm submit {run.job} {args} --wait".replace("  ", " ")
 
 
 def _inside(settings: Settings) -> str:

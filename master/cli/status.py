@@ -71,12 +71,12 @@ async def run_status(client: MasterClient, run: int) -> RunStatus:
 
 async def _pages(client: MasterClient, state: str = "", job: str = "") -> AsyncIterator[RunList]:
     """The runs of a state and a job, a page in memory at a time. A page may be empty."""
-    after, over = 0, False
-    while not over:
+    after, complete = 0, False
+    while not complete:
         ask = partial(AskRuns, after=after, state=state, job=job)
         page = await client.call_idempotent(ask, RunList)
         yield page
-        after, over = page.last, page.over or page.last == after
+        after, complete = page.last, page.complete or page.last == after
 
 
 async def _show_runs(pages: AsyncIterator[RunList], ended: int | None) -> None:
@@ -89,7 +89,7 @@ async def _show_runs(pages: AsyncIterator[RunList], ended: int | None) -> None:
         if ended is None:
             continue
         ended -= sum(run.ended_at is not None for run in runs)
-        if len(runs) < len(page.runs) or (not ended and not page.over):
+        if len(runs) < len(page.runs) or (not ended and not page.complete):
             write(["       ... and perhaps more: add --all"])
             return
 
@@ -105,8 +105,8 @@ def _cut(runs: Iterable[RunStatus], ended: int) -> Iterable[RunStatus]:
 
 
 async def _show_sessions(client: MasterClient) -> None:
-    after, over = 0, False
-    while not over:
+    after, complete = 0, False
+    while not complete:
         page = await client.call_idempotent(partial(AskSessions, after=after), SessionList)
         write(session_lines(page.sessions))
-        after, over = page.last, page.over or not page.sessions
+        after, complete = page.last, page.complete or not page.sessions

@@ -51,7 +51,7 @@ def run_lines(runs: Iterable[RunStatus]) -> Iterator[str]:
     yield row.format("run", "state", *columns, "job")
     for run in runs:
         counts = (f"{getattr(run, column):,}" for column in columns)
-        job = shlex.join([run.job, *run.words]) if run.run else f"(queue) {run.job}".rstrip()
+        job = shlex.join([run.job, *run.args]) if run.run else f"(queue) {run.job}".rstrip()
         yield row.format(run.run, run.state, *counts, job)
         yield from (f"       ! {reason}" for reason in run.why)
         yield from (f"       {_quota(one)}" for one in run.quotas)

@@ -105,7 +105,7 @@ class StatusBuilder:
         return RunStatus(
             run.id,
             run.job,
-            run.words,
+            run.args,
             "stalled" if given_up else _state(run),
             run.tasks,
             run.waiting,
@@ -208,13 +208,13 @@ class StatusBuilder:
 def _brief(run: RunStatus) -> RunStatus:
     """A run as it stands in a list: very long arguments are cut."""
     size, args = 0, []
-    for word in run.words:
+    for arg in run.args:
         room = max(0, _ARGUMENTS_CHARS - size)
-        args.append(word if len(word) <= room else f"{word[:room]}...")
-        size += len(word)
+        args.append(arg if len(arg) <= room else f"{arg[:room]}...")
+        size += len(arg)
         if size > _ARGUMENTS_CHARS:
             break
-    return run if size <= _ARGUMENTS_CHARS else msgspec.structs.replace(run, words=args)
+    return run if size <= _ARGUMENTS_CHARS else msgspec.structs.replace(run, args=args)
 
 
 def _state(run: Run) -> str:

@@ -83,11 +83,11 @@ class Collector:
         while True:
             # The next page comes while this one is collected.
             many = len(page.outcomes) >= MANY
-            following = self._ask(page.last) if many and not page.over else None
+            following = self._ask(page.last) if many and not page.complete else None
             for ended in page.outcomes:
                 self._collect_range(ended, page.bodies[ended.first])
             self.tell()
-            if page.over:
+            if page.complete:
                 return page
             if following is None:
                 time.sleep(GATHER_S)

@@ -79,7 +79,7 @@ def run_run(number: int, settings: Settings, authkey: bytes) -> None:
     feeding = threading.Thread(target=lambda: None)
     if not opened.ended:
         feeder = Feeder(session, number, settings.queue_max_bytes)
-        what = (_feed, feeder, _inputs(job, opened.words), opened.accepted)
+        what = (_feed, feeder, _inputs(job, opened.args), opened.accepted)
         feeding = threading.Thread(target=exit_on_error, args=what, daemon=True)
     feeding.start()
     if job.collect is job.finish is job.report is None:
@@ -98,7 +98,7 @@ def _collect_and_finish(session: RunnerSession, run: int, opened: RunOpened, job
     end = collector.collect_all()
     reporter.say_last()
     if job.finish is not None:
-        arguments = finish_arguments(job.finish, job.tasks, opened.words)
+        arguments = finish_arguments(job.finish, job.tasks, opened.args)
         call_finish(job.finish, results(session, run, end.last, errors), arguments, errors)
     collector.tell()
     ended_at = end.ended_at or 0.0

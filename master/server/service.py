@@ -278,7 +278,7 @@ class Service:
         self._replying.begin(reply, self._started(message))
 
     async def _started(self, message: StartRun) -> RunStarted:
-        run, is_new = await self.submit(message.job, message.words, message.key, message.feeder)
+        run, is_new = await self.submit(message.job, message.args, message.key, message.feeder)
         return RunStarted(message.seq, run.id, is_new)
 
     async def _tick(self) -> None:

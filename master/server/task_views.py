@@ -42,9 +42,9 @@ class TaskViews:
         run = find_run(self._turn, message.run)
         after = min(max(message.after, 0), NOBODY_COLLECTS)
         read = self._turn.store.read_results
-        blocks, last, over = read(run.id, after, PAGE_BYTES, message.dead)
+        blocks, last, complete = read(run.id, after, PAGE_BYTES, message.dead)
         told = trimmed(blocks, message.dead)
-        reply.send(Results(message.seq, told, last, over))
+        reply.send(Results(message.seq, told, last, complete))
 
     def show(self, reply: PeerReply, message: AskTask) -> None:
         """All that is known of one task."""

@@ -1,8 +1,7 @@
-"""The arguments of a run: words such as `count=10` become what a job's `tasks()` takes.
+"""The arguments of a run: texts such as `count=10` become what a job's `tasks()` takes.
 
-`finish()` takes those of them that it names.
-
-Owns the splitting and the conversion; knows nothing of runs.
+`finish()` takes those arguments that it names. This module owns the splitting and the conversion.
+It knows nothing of runs.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _PACKED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def split_arguments(text: str) -> list[str]:
-    """Split a line into words as a shell does.
+    """Split a line into arguments as a shell does.
 
     Raises:
         ArgumentError: a quotation mark is not closed.
@@ -38,11 +37,11 @@ def split_arguments(text: str) -> list[str]:
         raise ArgumentError(f"arguments {text!r}: {str(error).lower()}") from None
 
 
-def parse_arguments(words: Sequence[str], tasks: Callable[..., Any] | None) -> dict[str, Any]:
-    """Convert `name=value` words by the annotations of `tasks`, else its defaults' types.
+def parse_arguments(args: Sequence[str], tasks: Callable[..., Any] | None) -> dict[str, Any]:
+    """Convert `name=value` texts by the annotations of `tasks`, else by its defaults' types.
 
     Raises:
-        ArgumentError: a word is not of that form, a name or a value is wrong, or one is
+        ArgumentError: a text is not of that form, a name or a value is wrong, or an argument is
             missing; one line.
     """
     parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
@@ -50,8 +49,8 @@ def parse_arguments(words: Sequence[str], tasks: Callable[..., Any] | None) -> d
     others = [p for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
     hints = _hints(tasks)
     arguments: dict[str, Any] = {}
-    for word in words:
-        name, text = _split(word, arguments)
+    for arg in args:
+        name, text = _split(arg, arguments)
         if name in named:
             arguments[name] = _convert(name, text, _wanted(named[name], hints))
         elif others and name.isidentifier():
@@ -102,7 +101,7 @@ def _plain_function(function: Callable[..., Any]) -> bool:
 
 
 def finish_arguments(
-    finish: Callable[..., Any], tasks: Callable[..., Any] | None, words: Sequence[str]
+    finish: Callable[..., Any], tasks: Callable[..., Any] | None, args: Sequence[str]
 ) -> dict[str, Any]:
     """Those arguments of a run, defaults of `tasks` too, that the parameters of `finish` name.
 
@@ -110,7 +109,7 @@ def finish_arguments(
         ArgumentError: as `parse_arguments`.
     """
     defaults = {name: p.default for name, p in _named(tasks).items() if p.default is not p.empty}
-    arguments = {**defaults, **parse_arguments(words, tasks)}
+    arguments = {**defaults, **parse_arguments(args, tasks)}
     first, others = _finish_parameters(finish)
     if first is not None and first.kind in _KINDS:
         arguments.pop(first.name, None)
@@ -137,10 +136,10 @@ def _named(tasks: Callable[..., Any] | None) -> dict[str, inspect.Parameter]:
     return {name: p for name, p in parameters.items() if p.kind in _KINDS}
 
 
-def _split(word: str, arguments: dict[str, Any]) -> tuple[str, str]:
-    name, equals, text = word.partition("=")
+def _split(arg: str, arguments: dict[str, Any]) -> tuple[str, str]:
+    name, equals, text = arg.partition("=")
     if not equals or not name:
-        raise ArgumentError(f"argument {word!r} is not of the form name=value")
+        raise ArgumentError(f"argument {arg!r} is not of the form name=value")
     if name in arguments:
         raise ArgumentError(f"argument {name!r} is given twice")
     return name, text
@@ -156,8 +155,8 @@ def _unknown(name: str, names: list[str], has_tasks: bool) -> str:
 
 
 def _list(names: list[str]) -> str:
-    word = "argument" if len(names) == 1 else "arguments"
-    return f"{word} {', '.join(map(repr, names))}"
+    noun = "argument" if len(names) == 1 else "arguments"
+    return f"{noun} {', '.join(map(repr, names))}"
 
 
 def _hints(tasks: Callable[..., Any] | None) -> dict[str, Any]:

@@ -79,10 +79,10 @@ KEY_BYTES = 1_024
 TAGS = 256
 """The most tags of a worker, or that a job needs."""
 
-WORDS = 1_024
+ARGS = 1_024
 """The most arguments of a run..."""
 
-WORDS_BYTES = 128 * 1024
+ARGS_BYTES = 128 * 1024
 """... and bytes of them together: `status` has them all."""
 
 HELD_LEASES = 32_768

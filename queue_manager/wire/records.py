@@ -214,7 +214,7 @@ class RunStatus(msgspec.Struct, frozen=True):
 
     run: int
     job: str
-    words: list[str]
+    args: list[str]
     state: str
     tasks: int
     waiting: int

@@ -79,13 +79,13 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
     """Where a run stands. accepted: tasks without a key from `tasks()` that are on disk, or that a
     quota dropped.
 
-    words: its arguments as they were given. collected, into: what `collect()` has
+    args: its arguments as they were given. collected, into: what `collect()` has
     reached, as in `Collected`.
     """
 
     seq: int
     job: str
-    words: list[str]
+    args: list[str]
     accepted: int
     ended: bool
     collected: int
@@ -110,7 +110,7 @@ class Page(Message, frozen=True, array_like=True, tag="page"):
     outcomes: list[Ended]
     bodies: dict[int, bytes]
     last: int
-    over: bool
+    complete: bool
     ended_at: float | None = None
 
 
@@ -120,7 +120,7 @@ class Results(Message, frozen=True, array_like=True, tag="results"):
     seq: int
     blocks: list[ResultBlock]
     last: int
-    over: bool
+    complete: bool
 
 
 class Status(Message, frozen=True, array_like=True, tag="status"):
@@ -157,7 +157,7 @@ class RunList(Message, frozen=True, array_like=True, tag="runs"):
     seq: int
     runs: list[RunStatus]
     last: int
-    over: bool
+    complete: bool
     more: int = 0
 
 
@@ -167,7 +167,7 @@ class SessionList(Message, frozen=True, array_like=True, tag="sessions"):
     seq: int
     sessions: list[SessionStatus]
     last: int
-    over: bool
+    complete: bool
     more: int = 0
 
 

@@ -60,12 +60,12 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     """Ask for a run of a job. The same key gives the same run. Answer: `RunStarted`.
 
     feeder: who gives the run its tasks and collects: a runner that the master starts, or a client,
-    which opens the run. `words` are not fitted to `tasks()` then.
+    which opens the run. `args` are not fitted to `tasks()` then.
     """
 
     seq: int
     job: Name
-    words: list[str]
+    args: list[str]
     key: str | None = None
     feeder: Feeder = "runner"
 

@@ -123,7 +123,7 @@ class Chaos:
         healed, retried = time.monotonic(), False
         while not self._drained(healed):
             if time.monotonic() - healed > within_s:
-                left = [(r["job"], r["words"], r["state"]) for r in self._unfinished()]
+                left = [(r["job"], r["args"], r["state"]) for r in self._unfinished()]
                 unknown = [run.tag for run in self.load.runs if not self.watch.row(run.tag)]
                 owed = f", not collected: {self._uncollected()}, not in status: {unknown}"
                 owed *= not left

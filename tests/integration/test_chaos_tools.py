@@ -235,7 +235,7 @@ def sample(
 ) -> str:
     """An answer of the master's: one run, one worker with two slots."""
     counts = {"waiting": waiting, "leased": leased}
-    run = {"run": 1, "job": job, **counts, "words": ["tag=plain0"], "state": "active"}
+    run = {"run": 1, "job": job, **counts, "args": ["tag=plain0"], "state": "active"}
     session = {"role": "worker", "name": "host/77", "held": held, "slots": 2}
     said = {"at": at, "up_s": up_s, "refused": refused, "runs": [run], "sessions": [session]}
     return json.dumps(said)

@@ -84,7 +84,7 @@ class Program:
                 self.collected += zip(payloads, results, strict=True)
             self.after = page.last
             self.link.send(Collected(self.run, self.after))
-            if page.over:
+            if page.complete:
                 return page
 
 
@@ -162,7 +162,7 @@ def test_a_run_that_a_client_feeds_can_be_cancelled_and_is_no_other_run(master: 
             with pytest.raises(RefusedError, match="takes no more tasks"):
                 await client.submit(500)
             page = await client.link.request(lambda seq: Collect(seq, client.run, 0), Page)
-            assert page.over
+            assert page.complete
 
     asyncio.run(scene())
     assert none_runs(master)

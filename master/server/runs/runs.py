@@ -14,7 +14,7 @@ from functools import partial
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
 from queue_manager.terminal import harmless_line
-from queue_manager.wire.limits import KEY_BYTES, WORDS, WORDS_BYTES
+from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES
 from queue_manager.wire.messages import OpenRun, RunOpened
 from queue_manager.wire.records import Feeder, RunOptions
 
@@ -55,28 +55,28 @@ class Runs:
     # --- a run begins ---
 
     async def find(
-        self, key: str | None, job: str, words: list[str], feeder: Feeder = "runner"
+        self, key: str | None, job: str, args: list[str], feeder: Feeder = "runner"
     ) -> Run | None:
         """The run with a key.
 
         Raises RefusedError when that is a run of something else, or is just being forgotten, or
-        when the key or the words are more than a run may have.
+        when the key or the arguments are more than a run may have.
         """
-        _check_asked(words, key)
+        _check_asked(args, key)
         if key is None:
             return None
         known = await self._turn.read(ReadRequest(run_keys={key}))
-        return self._with_key(known, key, job, words, feeder)
+        return self._with_key(known, key, job, args, feeder)
 
     async def start(
         self,
         job: str,
-        words: list[str],
+        args: list[str],
         key: str | None,
         options: RunOptions,
         version: str = "",
     ) -> tuple[Run, bool]:
-        """Begin a run, or find the one with that key; its job and words were checked before.
+        """Begin a run, or find the one with that key; its job and arguments were checked before.
 
         Returns the run, and whether it is new. Raises RefusedError as `find` does, or when the
         store can't take it.
@@ -87,10 +87,10 @@ class Runs:
                 yield ReadRequest(run_keys={key})
 
         def stage(now: float, wall: float) -> Publish:
-            found = self._with_key(self._turn.known, key, job, words, options.feeder)
+            found = self._with_key(self._turn.known, key, job, args, options.feeder)
             if found is not None:
                 return lambda: (found, False)
-            run = self._turn.broker.start_run(job, words, key, options, wall, version)
+            run = self._turn.broker.start_run(job, args, key, options, wall, version)
             return partial(self._started, run)
 
         reply: Awaited[tuple[Run, bool]] = Awaited()
@@ -98,7 +98,7 @@ class Runs:
         return await reply.answer
 
     def _with_key(
-        self, known: Known, key: str | None, job: str, words: list[str], feeder: Feeder
+        self, known: Known, key: str | None, job: str, args: list[str], feeder: Feeder
     ) -> Run | None:
         """The run with a key, on disk or staged. Raises RefusedError as `find` does."""
         if key is None:
@@ -106,8 +106,8 @@ class Runs:
         found = restored(self._turn, known.run_of_key(key)) or self._staged(key)
         if found is None:
             return None
-        if (found.job, sorted(found.words)) != (job, sorted(words)):
-            asked = shlex.join([found.job, *found.words])
+        if (found.job, sorted(found.args)) != (job, sorted(args)):
+            asked = shlex.join([found.job, *found.args])
             raise RefusedError(
                 f"the key {key!r} is that of run {found.id} ({asked}): take another one"
             )
@@ -125,7 +125,7 @@ class Runs:
         return next((self._turn.broker.recall(run) for run in staged), None)
 
     def _started(self, run: Run) -> tuple[Run, bool]:
-        what = harmless_line(" ".join([run.job, *run.words]))
+        what = harmless_line(" ".join([run.job, *run.args]))
         log.info("run %d (%s) started", run.id, what)
         for listener in self.on_started:
             listener(run)
@@ -147,7 +147,7 @@ class Runs:
             return RunOpened(
                 message.seq,
                 run.job,
-                run.words,
+                run.args,
                 run.accepted,
                 run.exhausted or not run.active,
                 run.collect_cursor.number,
@@ -178,16 +178,16 @@ class Runs:
                     listener(run)
 
 
-def _check_asked(words: list[str], key: str | None) -> None:
+def _check_asked(args: list[str], key: str | None) -> None:
     """Raise RefusedError when a run is asked for with more than it may have."""
     size = len((key or "").encode())
     if size > KEY_BYTES:
         raise RefusedError(f"the key takes {size:,} bytes, and may take {KEY_BYTES:,}: shorten it")
-    many = len(words) > WORDS
-    size = 0 if many else sum(len(word.encode()) for word in words)
-    if many or size > WORDS_BYTES:
+    many = len(args) > ARGS
+    size = 0 if many else sum(len(arg.encode()) for arg in args)
+    if many or size > ARGS_BYTES:
         taken = "" if many else f" take {size:,} bytes, and"
         raise RefusedError(
-            f"the {len(words):,} arguments{taken} may be {WORDS:,} and take"
-            f" {WORDS_BYTES:,} bytes: put them in a file and pass its path"
+            f"the {len(args):,} arguments{taken} may be {ARGS:,} and take"
+            f" {ARGS_BYTES:,} bytes: put them in a file and pass its path"
         )

@@ -77,13 +77,13 @@ class Watch:
 
     def row(self, tag: str) -> dict[str, Any]:
         """The counts of the run with this tag."""
-        found = [r for r in self.last.get("runs", []) if f"tag={tag}" in r["words"]]
+        found = [r for r in self.last.get("runs", []) if f"tag={tag}" in r["args"]]
         return found[0] if len(found) == 1 else {}
 
     @property
     def doubles(self) -> list[str]:
         """Tags that have more than one run: a key that gave a second one."""
-        tags = [w for r in self.last.get("runs", []) for w in r["words"] if w.startswith("tag=")]
+        tags = [w for r in self.last.get("runs", []) for w in r["args"] if w.startswith("tag=")]
         return sorted({tag for tag in tags if tags.count(tag) > 1})
 
     @property
@@ -92,7 +92,7 @@ class Watch:
         return {
             word.removeprefix("tag=")
             for run in self.last.get("runs", [])
-            for word in run["words"]
+            for word in run["args"]
             if word.startswith("tag=") and run["state"] in ("active", "stalled")
         }
 

@@ -48,11 +48,11 @@ async def _asked(link: Link) -> dict[str, object]:
     status = await link.request(AskStatus, Status)
     sessions = await link.request(AskSessions, SessionList)
     runs: list[RunStatus] = []
-    after, over = 0, False
-    while not over:
+    after, complete = 0, False
+    while not complete:
         page = await link.request(lambda seq, after=after: AskRuns(seq, after), RunList)
         runs.extend(page.runs)
-        after, over = page.last, page.over
+        after, complete = page.last, page.complete
     return {
         "refused": status.refused_outcomes,
         "up_s": status.up_s,

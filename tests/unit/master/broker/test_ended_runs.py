@@ -122,7 +122,7 @@ def test_what_is_looked_for_among_many_runs_has_an_index(
 
 def test_an_ended_run_is_read_when_it_is_asked_for(master: Master) -> None:
     run = find_run(master.turn, 7)
-    assert (run.job, run.state, run.done, run.words) == ("square", "done", 7, ["count=7"])
+    assert (run.job, run.state, run.done, run.args) == ("square", "done", 7, ["count=7"])
     with pytest.raises(RefusedError, match=r"no run 99; the newest are 28, 29, 30, 31, 32$"):
         find_run(master.turn, 99)
 
@@ -192,27 +192,27 @@ def test_runs_are_chosen_by_state_and_job(master: Master) -> None:
 
 
 def test_a_page_without_a_run_that_was_asked_for_leads_on(master: Master) -> None:
-    found, after, over, pages = [], 0, False, 0
-    while not over:
+    found, after, complete, pages = [], 0, False, 0
+    while not complete:
         page = master.status.runs(AskRuns(1, after, state="done", ended=7))
         found += [run.run for run in page.runs]
-        after, over, pages = page.last, page.over, pages + 1
+        after, complete, pages = page.last, page.complete, pages + 1
     assert found == [32, *range(30, 0, -1)]
     assert pages == 5
     page = master.status.runs(AskRuns(1, state="cancelled", ended=7))
-    assert (page.runs, page.last, page.over, page.more) == ([], -25, False, 31 - 7)
+    assert (page.runs, page.last, page.complete, page.more) == ([], -25, False, 31 - 7)
 
 
 def listed(master: Master) -> list[int]:
     """The runs of all pages, each of which fits into a frame."""
     found: list[int] = []
-    last, over = 0, False
-    while not over:
+    last, complete = 0, False
+    while not complete:
         page = master.status.runs(AskRuns(1, last))
         assert page.runs
         assert len(encode(page)) < FRAME_BYTES // 2
         found += [run.run for run in page.runs]
-        last, over = page.last, page.over
+        last, complete = page.last, page.complete
     return found
 
 
@@ -220,7 +220,7 @@ def test_all_runs_are_in_pages(master: Master) -> None:
     assert listed(master) == [0, 31, 32, *range(30, 0, -1)]
     everything = master.status.runs(AskRuns(1))
     assert [run.run for run in everything.runs] == listed(master)
-    assert everything.over
+    assert everything.complete
 
 
 def test_many_active_runs_are_in_pages_too(master: Master, monkeypatch: Any) -> None:
@@ -245,7 +245,7 @@ def test_very_long_arguments_are_cut_in_lists_alone(tmp_path: Path) -> None:
     master = Master(tmp_path)
     assert len(listed(master)) == 15
     assert len(encode(master.status.runs(AskRuns(1)))) < 2 * PAGE_BYTES
-    assert master.status.run(AskRun(1, 7)).run.words == words
+    assert master.status.run(AskRun(1, 7)).run.args == words
     master.store.close()
 
 
@@ -262,7 +262,7 @@ def test_sessions_are_in_pages(master: Master, monkeypatch: Any) -> None:
     page = master.status.sessions(AskSessions(1, first.last))
     rest = master.status.sessions(AskSessions(1, page.last))
     assert [one.name for one in page.sessions + rest.sessions] == [f"host/{n}" for n in range(3, 8)]
-    assert (page.over, rest.over) == (False, True)
+    assert (page.complete, rest.complete) == (False, True)
 
 
 # --- runners ---

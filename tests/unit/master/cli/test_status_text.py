@@ -13,8 +13,8 @@ from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 
 
-def run(number: int, words: list[str], **fields: Any) -> RunStatus:
-    values = {"run": number, "job": "job", "words": words, "state": "active", "tasks": 1_234}
+def run(number: int, args: list[str], **fields: Any) -> RunStatus:
+    values = {"run": number, "job": "job", "args": args, "state": "active", "tasks": 1_234}
     values |= {"waiting": 1, "leased": 2, "delayed": 3, "done": 4, "dead": 5, "exhausted": True}
     values |= {"collect_errors": 0, "started_at": 0.0, "ended_at": None}
     return RunStatus(**(values | fields))

@@ -14,7 +14,7 @@ TRACE = 'Traceback (most recent call last):\n  File "crash.py", line 7\nValueErr
 
 
 def run(**fields: Any) -> RunStatus:
-    values = {"run": 5, "job": "crash", "words": [], "state": "failed", "tasks": 9, "waiting": 0}
+    values = {"run": 5, "job": "crash", "args": [], "state": "failed", "tasks": 9, "waiting": 0}
     values |= {"leased": 0, "delayed": 0, "done": 0, "dead": 2, "exhausted": True}
     values |= {"collect_errors": 0, "started_at": 0.0, "ended_at": 1.0}
     return RunStatus(**(values | fields))

@@ -18,13 +18,13 @@ from queue_manager.wire.messages import Page
 from queue_manager.wire.records import Ended
 
 
-def page(first: int, count: int, *, over: bool = False) -> Page:
+def page(first: int, count: int, *, complete: bool = False) -> Page:
     """A page of so many outcomes of one task each."""
     outcomes = [
         Ended(n, n, 0, 1, codec.encode_batch([f"result {n}"])) for n in range(first, first + count)
     ]
     bodies = {one.first: codec.encode_batch([one.first]) for one in outcomes}
-    return Page(1, outcomes, bodies, first + count - 1, over, 1.0 if over else None)
+    return Page(1, outcomes, bodies, first + count - 1, complete, 1.0 if complete else None)
 
 
 def order_of(pages: list[Page], monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -76,7 +76,7 @@ def test_a_result_that_cannot_be_decoded_is_a_complaint_and_the_others_are_colle
 def test_behind_a_page_with_little_on_it_more_is_let_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each commit of the master is a page of its own, with all that this costs both."""
     pause = f"paused {GATHER_S}"
-    pages = [page(1, 2), page(3, 1), page(4, 1, over=True)]
+    pages = [page(1, 2), page(3, 1), page(4, 1, complete=True)]
     assert order_of(pages, monkeypatch) == [
         "asked", "collected 1", "collected 2", pause,
         "asked", "collected 3", pause,
@@ -85,5 +85,5 @@ def test_behind_a_page_with_little_on_it_more_is_let_come(monkeypatch: pytest.Mo
 
 
 def test_the_next_page_comes_while_a_full_one_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
-    order = order_of([page(1, MANY), page(MANY + 1, 0, over=True)], monkeypatch)
+    order = order_of([page(1, MANY), page(MANY + 1, 0, complete=True)], monkeypatch)
     assert order == ["asked", "asked", *(f"collected {n}" for n in range(1, MANY + 1))]

@@ -122,7 +122,7 @@ def test_without_a_report_nobody_is_asked(clock: Any) -> None:
     reporter.say_last()
     page: Future[Page] = Future()
     page.set_result(Page(1, [], {}, 0, True))
-    assert reporter.wait(page).over
+    assert reporter.wait(page).complete
     assert session.asked == 0
 
 

@@ -44,7 +44,7 @@ def test_a_collector_waits_for_outcomes_and_gets_them_in_order_of_completion(pla
         assert isinstance(page, Page)
         assert [(o.first, o.start, o.stop) for o in page.outcomes] == [(1, 0, 1)]
         assert codec.decode_batch(page.bodies[1]) == [1, 2, 3]
-        assert not page.over
+        assert not page.complete
         await work(world, 2)
         (page,) = (await collect(world, run, page.last)).sent
         assert [o.start for o in page.outcomes] == [1, 2]  # type: ignore[union-attr]
@@ -84,7 +84,7 @@ def test_a_run_that_ended_uncollected_is_collected_after_a_restart(play: Any) ->
         assert (run.state, run.collect_cursor.number, run.last_seq) == ("done", 1, 2)
         (page,) = (await collect(world, run, run.collect_cursor.number)).sent
         assert isinstance(page, Page)
-        assert ([o.seq for o in page.outcomes], page.over) == ([2], True)
+        assert ([o.seq for o in page.outcomes], page.complete) == ([2], True)
 
     play(scene, after)
 
@@ -130,7 +130,7 @@ def test_results_are_read_in_task_order_while_the_run_goes_on(play: Any) -> None
         (page,) = peer.sent
         assert isinstance(page, Results)
         assert [e.start for e in page.blocks[0].ended] == [0, 1]
-        assert page.over
+        assert page.complete
 
     play(scene)
 
