@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 from queue_manager.errors import StoreError, UnstorableError
 
 from ...changes import Changes, GroupRecord, LoadedRun, Place, QuotaCounts, RunState
@@ -57,9 +59,16 @@ _UNSTORABLE = (
 )
 """Errors that are the fault of what is to be written, not of the disk."""
 
+_DAMAGE = (KeyError, msgspec.MsgspecError)
+"""What making a record raises when its row has a state or bytes that no release has written."""
+
+
+def _damaged(error: Exception) -> str:
+    return f"a row is damaged: {error!r}"
+
 
 def _reads(verb: F) -> F:
-    """Make a verb that reads raise StoreError if the file can't be read."""
+    """Make a verb that reads raise StoreError if the file can't be read, or has a damaged row."""
 
     @functools.wraps(verb)
     def reading(self: SqliteStore, *args: Any, **kwargs: Any) -> Any:
@@ -67,6 +76,8 @@ def _reads(verb: F) -> F:
             return verb(self, *args, **kwargs)
         except (sqlite3.Error, OverflowError, UnicodeError) as error:
             raise StoreError(f"can't read {self._path}: {error}") from error
+        except _DAMAGE as error:
+            raise StoreError(f"can't read {self._path}: {_damaged(error)}") from error
 
     return cast(F, reading)
 
@@ -91,6 +102,8 @@ class SqliteStore:
             self._begin()
         except BaseException as error:
             self.close()
+            if isinstance(error, _DAMAGE):
+                raise StoreError(f"can't use {self._path}: {_damaged(error)}") from error
             if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
                 raise StoreError(f"can't use {self._path}: {error}") from error
             raise

@@ -175,6 +175,32 @@ def test_every_verb_tells_in_one_line_that_the_file_is_broken(tmp_path: Path, ve
     store.close()
 
 
+DAMAGES: dict[str, Callable[[SqliteStore], Any]] = {
+    "UPDATE runs SET state = 'lost' WHERE id = 1": lambda s: s.load_run(1),
+    "UPDATE runs SET options = x'c1' WHERE id = 1": lambda s: s.load(),
+    "UPDATE runs SET words = x'a0' WHERE id = 1": lambda s: run_of_key(s, "k"),
+    "UPDATE strays SET state = 'lost' WHERE task = 16": lambda s: s.read_task(1, 16),
+    "UPDATE blocks SET keys = x'c1' WHERE id = 8": lambda s: s.read_task(2, 1),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES])
+def test_a_damaged_row_is_told_in_one_line(store: SqliteStore, damage: str) -> None:
+    fill(store)
+    DAMAGES[damage](store)
+    assert store._db.execute(damage).rowcount == 1
+    with pytest.raises(StoreError, match=r"^can't read \S+queue\.sqlite3: a row is damaged: .+$"):
+        DAMAGES[damage](store)
+
+
+def test_a_damaged_row_that_opening_reads_is_told_in_one_line(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store._db.execute("INSERT OR REPLACE INTO meta VALUES ('delivered_behind', x'c1')")
+    store.close()
+    with pytest.raises(StoreError, match=r"^can't use \S+queue\.sqlite3: a row is damaged: .+$"):
+        SqliteStore(tmp_path)
+
+
 @pytest.mark.parametrize("verb", WRITING)
 def test_every_verb_that_writes_tells_that_the_file_is_read_only(
     store: SqliteStore, verb: str
