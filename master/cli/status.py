@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
-from itertools import islice
 
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
@@ -21,7 +20,16 @@ from queue_manager.wire.records import RunStatus
 
 from .client import MasterClient, connected
 from .printing import say, write
-from .status_text import foot_lines, head_lines, run_lines, session_lines, status_lines
+from .status_text import (
+    count_columns,
+    foot_lines,
+    head_lines,
+    run_lines,
+    run_table,
+    run_title,
+    session_lines,
+    status_lines,
+)
 
 ENDED_RUNS = 20
 """So many of the ended runs are shown without `--all`, the newest."""
@@ -45,7 +53,7 @@ async def show_status(
         if run is not None:
             shown = await run_status(client, run)  # a run that is not there is all that is told
             write(head_lines(status))
-            write(run_lines([shown]))
+            write(run_table([shown]))
             write(foot_lines(status))
         elif state or job:
             write(head_lines(status))
@@ -80,12 +88,14 @@ async def _pages(client: MasterClient, state: str = "", job: str = "") -> AsyncI
 
 
 async def _show_runs(pages: AsyncIterator[RunList], ended: int | None) -> None:
-    """Print runs. ended: so many ended ones at most; None is all."""
-    titled = False
+    """Print runs under one title. ended: at most so many ended ones; None is all."""
+    columns: tuple[str, ...] = ()
     async for page in pages:
         runs = page.runs if ended is None else list(_cut(page.runs, ended))
-        write(islice(run_lines(runs), 1 if titled else 0, None) if runs or not titled else [])
-        titled = True
+        if not columns:  # a later page may have cancelled tasks, which the title can't tell
+            columns = count_columns(runs, later_pages=not page.complete)
+            write([run_title(columns)])
+        write(line for run in runs for line in run_lines(run, columns))
         if ended is None:
             continue
         ended -= sum(run.ended_at is not None for run in runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
@@ -18,7 +18,7 @@ _TENTHS_S = 60.0
 def status_lines(status: Status, runs: RunList, sessions: SessionList) -> Iterator[str]:
     """The lines of a status. Runs and sessions behind the given ones are counted."""
     yield from head_lines(status)
-    yield from run_lines(runs.runs)
+    yield from run_table(runs.runs)
     if runs.more:
         yield f"       ... and {runs.more:,} more: qm status --all"
     if sessions.sessions:
@@ -43,23 +43,43 @@ def foot_lines(status: Status) -> Iterator[str]:
         yield f"{status.refused_outcomes:,} outcomes of old leases were refused"
 
 
-def run_lines(runs: Iterable[RunStatus]) -> Iterator[str]:
+def run_table(runs: list[RunStatus]) -> Iterator[str]:
     """A title, and the lines of each run."""
-    # The job is last: its arguments may be long, and are never cut.
-    columns = (*_COUNTS, *(["cancelled"] if any(run.cancelled for run in runs) else []))
-    row = "{:>5}  {:<9}" + " {:>10}" * len(columns) + "  {}"
-    yield row.format("run", "state", *columns, "job")
+    columns = count_columns(runs)
+    yield run_title(columns)
     for run in runs:
-        counts = (f"{getattr(run, column):,}" for column in columns)
-        job = shlex.join([run.job, *run.args]) if run.run else f"(queue) {run.job}".rstrip()
-        yield row.format(run.run, run.state, *counts, job)
-        yield from (f"       ! {reason}" for reason in run.why)
-        yield from (f"       {_quota(one)}" for one in run.quotas)
-        if run.pruned:
-            yield f"       {run.pruned:,} dead letters were pruned (QUEUE_KEEP_DAYS)"
-        if run.collect_errors:
-            times = f"{run.collect_errors:,} time{'s' * (run.collect_errors != 1)}"
-            yield f"       ! collect(), report() or finish() raised {times}: see the master's log"
+        yield from run_lines(run, columns)
+
+
+def count_columns(runs: Iterable[RunStatus], later_pages: bool = False) -> tuple[str, ...]:
+    """The counts that a table of these runs shows. later_pages: the table has more runs."""
+    has_cancelled = later_pages or any(run.cancelled for run in runs)
+    return (*_COUNTS, "cancelled") if has_cancelled else _COUNTS
+
+
+def run_title(columns: Sequence[str]) -> str:
+    """The title of a table of runs."""
+    return _row("run", "state", columns, "job")
+
+
+def run_lines(run: RunStatus, columns: Sequence[str]) -> Iterator[str]:
+    """The lines of one run in a table with these counts."""
+    counts = [f"{getattr(run, column):,}" for column in columns]
+    job = shlex.join([run.job, *run.args]) if run.run else f"(queue) {run.job}".rstrip()
+    yield _row(run.run, run.state, counts, job)
+    yield from (f"       ! {reason}" for reason in run.why)
+    yield from (f"       {_quota(one)}" for one in run.quotas)
+    if run.pruned:
+        yield f"       {run.pruned:,} dead letters were pruned (QUEUE_KEEP_DAYS)"
+    if run.collect_errors:
+        times = f"{run.collect_errors:,} time{'s' * (run.collect_errors != 1)}"
+        yield f"       ! collect(), report() or finish() raised {times}: see the master's log"
+
+
+def _row(number: int | str, state: str, counts: Sequence[str], job: str) -> str:
+    """The job is last: its arguments may be long, and are never cut."""
+    cells = "".join(f" {count:>10}" for count in counts)
+    return f"{number:>5}  {state:<9}{cells}  {job}"
 
 
 def _quota(one: QuotaStatus) -> str:
