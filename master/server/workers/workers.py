@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from functools import partial
 
 from msgspec.structs import replace
@@ -18,15 +17,12 @@ from queue_manager.wire.messages import Beat, Exchange, Hello, Refused, Revoked,
 from queue_manager.wire.records import FRAME_BYTES, HeldLease
 
 from ...broker.leases.lease import Session
-from ...broker.leases.recovery import parts_of
-from ...changes import BlockState, Changes
-from ...reads import ReadRequest
+from ...changes import Changes
 from ...turn.answer import LATER, Later, Reply, send
-from ...turn.known import Known
-from ...turn.read_ahead import groups_of
 from ...turn.steps import Publish, Step
 from ...turn.turn import Turn
 from .grants import MOST_SLOTS, Grants
+from .held_blocks import HeldBlocks
 from .outcomes import Outcomes, Report
 from .session import WorkerSession
 from .validation import check_held, check_tags
@@ -104,10 +100,11 @@ class Workers:
         session = Session(session_id, slots, worker=hello.worker, name=name, tags=tags)
         worker = WorkerSession(peer, session, hello, now, now)
         peer.on_read = partial(self._grants.read_on, worker)
+        blocks = HeldBlocks(self._turn, hello.held)
         worker.coming = Step(
-            partial(self._enter, worker),
+            partial(self._enter, worker, blocks),
             HelloReply(worker),
-            partial(self._needs, hello.held) if hello.held else None,
+            blocks.needs if hello.held else None,
             retry_on_store_error=True,
             of=worker,
             in_part_after_s=0.0,  # a block that can't be read is not gone on with
@@ -115,48 +112,17 @@ class Workers:
         self._turn.post(worker.coming)
         return worker
 
-    def _needs(self, held: list[HeldLease], known: Known) -> Iterator[ReadRequest]:
-        """The blocks of what a worker holds, and then what their groups have of their own."""
-        parts = parts_of(held)
-        yield ReadRequest(blocks=parts)
-        states = (known.blocks[block] for block in parts if block in known.blocks)
-        request = ReadRequest()
-        for run, groups in groups_of(self._turn.broker, states).items():
-            if run.groups is not None:
-                request.add_groups(run.id, run.groups.unknown(groups))
-        yield request
-
-    def _enter(self, worker: WorkerSession, now: float, wall: float) -> Publish:
+    def _enter(self, worker: WorkerSession, blocks: HeldBlocks, now: float, wall: float) -> Publish:
         broker = self._turn.broker
         session, hello = worker.session, worker.hello
-        states = self._states(hello.held, wall)
+        states = blocks.states(wall)
         broker.enter(session)
         old = self._newest(worker)
-        found = {} if old is None else broker.resume(old.session, session, hello.held)
-        rest = [one for one in hello.held if one.number not in found]
-        found |= broker.claim(session, rest, states, now)
-        held = [found[one.number] for one in hello.held if one.number in found]
+        kept = {} if old is None else broker.resume(old.session, session, hello.held)
+        rest = [one for one in hello.held if one.number not in kept]
+        kept |= broker.claim(session, rest, states, now)
+        held = [kept[one.number] for one in hello.held if one.number in kept]
         return partial(self._welcome, worker, old, held)
-
-    def _states(self, held: list[HeldLease], wall: float) -> dict[int, BlockState]:
-        """The blocks of what a worker holds, without those that can't be read."""
-        known, broker, parts = self._turn.known, self._turn.broker, parts_of(held)
-        states = {block: known.blocks[block] for block in parts if block in known.blocks}
-        unread = known.unread
-        for run, groups in groups_of(broker, states.values()).items():
-            missing = unread.groups.get(run.id, set())
-            names = [] if run.groups is None else run.groups.unknown(groups - missing)
-            if names:
-                broker.know_groups(run, known.own_groups(run.id, names), wall)
-        found = {
-            block: state
-            for block, state in states.items()
-            if state.group not in unread.groups.get(state.run, ())
-        }
-        count = len(unread.blocks.keys() & parts.keys()) + len(states) - len(found)
-        if count:
-            log.error("%s; what is held of %d block(s) is not recognized", known.error, count)
-        return found
 
     def _welcome(
         self, worker: WorkerSession, old: WorkerSession | None, held: list[HeldLease]
