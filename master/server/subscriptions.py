@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
+from typing import Any
 
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
@@ -188,19 +190,11 @@ def _is_over(status: RunStatus) -> bool:
     return status.state not in _GOES_ON
 
 
-def _counts(run: Run) -> tuple[object, ...]:
-    """What a watcher is told of when it changes."""
-    return (
-        run.state,
-        run.exhausted,
-        run.tasks,
-        run.waiting,
-        run.leased,
-        run.delayed,
-        run.done,
-        run.dead,
-        run.cancelled,
-        run.collect_errors,
-        run.ended_at,
-        run.collect_cursor.closed,
-    )
+_OTHER_NAMES = {"run", "words", "why", "quotas"}
+"""The fields of a status that a run does not have under the same name."""
+
+_NAMES = [name for name in RunStatus.__struct_fields__ if name not in _OTHER_NAMES]
+
+# The state "finishing" ends when the cursor is closed.
+_counts: Callable[[Run], tuple[Any, ...]] = attrgetter(*_NAMES, "collect_cursor.closed")
+"""What a watcher is told of when it changes. A new field of a status needs no line here."""
