@@ -9,6 +9,7 @@ import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from bench.rig.nothing_ages import NothingAges
 from master.changes import (
     OWN_GROUPS,
     QUEUE_RUN,
@@ -29,7 +30,6 @@ from master.reads import (
     DuePage,
     GroupPage,
     OutcomePage,
-    PruneStep,
     ReadAnswer,
     ReadRequest,
     ResultPage,
@@ -44,7 +44,7 @@ from tests import memory_clock, memory_results
 from tests.memory_kept import Kept
 
 
-class MemoryStore:
+class MemoryStore(NothingAges):
     """The verbs of `master.store.Store`. full: commits fail while it is set.
 
     commits: how many there were since it was opened.
@@ -304,20 +304,6 @@ class MemoryStore:
             self._kept.dropping.discard(run)
             self._kept.seqs_of_run.pop(run, None)
         return True
-
-    def mark(self, at: float, seq: int, keep_s: float) -> int:
-        return 0
-
-    def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
-        return PruneStep({}, [], after, True)
-
-    prune_letters = prune_queue
-
-    def shrink(self, pages: int) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
 
 
 def _no_doubles(new: Sequence[object], taken: Iterable[object]) -> None:

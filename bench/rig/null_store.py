@@ -24,7 +24,6 @@ from master.reads import (
     DuePage,
     GroupPage,
     OutcomePage,
-    PruneStep,
     ReadAnswer,
     ReadRequest,
     ResultPage,
@@ -33,14 +32,15 @@ from master.reads import (
     WaitingPage,
 )
 
+from .nothing_ages import NothingAges
+
 _Lane = tuple[int, str | None]
 
 
-class NullStore:
-    """The verbs of `master.store.Store`, in memory. Its blocks are never half done.
+class NullStore(NothingAges):
+    """The verbs of `master.store.Store`, in memory. A block is whole, or its tasks have all ended.
 
-    Nothing strays, has a key, a quota or a limit, or is asked for when it has ended, in what the
-    bench runs.
+    The benchmarks have no tracked tasks, keys, quotas or limits, and never ask for ended tasks.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,7 +76,6 @@ class NullStore:
         for block in changes.blocks:
             self._blocks[block.id] = block
             lane = self._lanes.setdefault((block.run, block.group), [])
-            # At the end of it, where all have the same priority.
             insort(lane, (-block.priority, block.id))
         for outcome in changes.outcomes:
             self._outcomes.setdefault(outcome.run, []).append(outcome)
@@ -172,17 +171,3 @@ class NullStore:
 
     def drop_some(self, rows: int) -> bool:
         return False
-
-    def mark(self, at: float, seq: int, keep_s: float) -> int:
-        return 0
-
-    def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
-        return PruneStep({}, [], after, True)
-
-    prune_letters = prune_queue
-
-    def shrink(self, pages: int) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass

@@ -1,0 +1,23 @@
+"""The verbs of a `Store` that delete old results, for a store in memory that keeps all of them."""
+
+from __future__ import annotations
+
+from master.reads import PruneStep
+
+
+class NothingAges:
+    """Deletes nothing, and has no file."""
+
+    def mark(self, at: float, seq: int, keep_s: float) -> int:
+        return 0
+
+    def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
+        return PruneStep({}, [], after, True)
+
+    prune_letters = prune_queue
+
+    def shrink(self, pages: int) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
