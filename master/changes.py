@@ -38,10 +38,7 @@ class TrackedState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlockRecord:
-    """Consecutive tasks of one run and priority. first: the number of the first task.
-
-    from_tasks: `tasks()` gave them. A restarted runner skips as many tasks as were accepted.
-    """
+    """Consecutive tasks of one run and priority. first: the number of the first task."""
 
     id: int
     run: int
@@ -51,7 +48,6 @@ class BlockRecord:
     keys: list[str] | None = None
     group: str | None = None
     priority: int = 0
-    from_tasks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,10 @@ class Tasks:
     # --- submitted ---
 
     def submit(self, run: Run, block: NewBlock, now: float, wall: float, from_tasks: bool) -> None:
-        """Stage new tasks of a run. The caller has dropped those whose key is taken."""
+        """Stage new tasks of a run. The caller has dropped those whose key is taken.
+
+        from_tasks: `tasks()` gave them. A restarted runner skips as many as were accepted.
+        """
         record = BlockRecord(
             self._journal.next_block,
             run.id,
@@ -58,7 +61,6 @@ class Tasks:
             block.keys,
             block.group if run.groups is not None else None,
             block.priority,
-            from_tasks,
         )
         self._journal.keep(run)
         run.tasks += block.count

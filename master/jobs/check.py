@@ -26,7 +26,7 @@ from ..processes.child_output import end_group, output_of
 
 IMPORT_S = 30.0
 _ANSWER = "quartermaster-check:"
-_NO_WORDS = ("-",)
+_NO_ARGS = ("-",)
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -36,8 +36,8 @@ class Checked(msgspec.Struct, frozen=True):
     options: RunOptions = RunOptions()
 
 
-async def check_job(job: str, words: list[str] | None, folder: Path) -> RunOptions:
-    """The options of a job whose arguments fit; words None: of a job that imports.
+async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOptions:
+    """The options of a job. args: arguments that must fit; None: the job must only import.
 
     Raises:
         RefusedError: one line that says what is wrong with the job or its arguments.
@@ -49,14 +49,14 @@ async def check_job(job: str, words: list[str] | None, folder: Path) -> RunOptio
             __name__,
             str(folder),
             job,
-            *(_NO_WORDS if words is None else ("--", *words)),
+            *(_NO_ARGS if args is None else ("--", *args)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             env=without_key(os.environ),
             start_new_session=True,
             preexec_fn=partial(die_with, os.getpid()),
         )
-    except (OSError, ValueError) as error:  # such as a zero byte among the words
+    except (OSError, ValueError) as error:  # such as a zero byte in an argument
         raise RefusedError(f"{job}: can't look at it: {error}") from error
     try:
         async with asyncio.timeout(IMPORT_S):
@@ -77,12 +77,12 @@ async def check_job(job: str, words: list[str] | None, folder: Path) -> RunOptio
     return checked.options
 
 
-def look(folder: Path, name: str, words: list[str] | None) -> Checked:
+def look(folder: Path, name: str, args: list[str] | None) -> Checked:
     """Import the job and fit the arguments, in this process."""
     try:
         job = load_job(name, folder)
-        if words is not None:
-            parse_arguments(words, job.tasks)
+        if args is not None:
+            parse_arguments(args, job.tasks)
     except JobError as error:
         return Checked(str(error))
     options, limit = job.options, job.options.per_group
@@ -100,8 +100,8 @@ def look(folder: Path, name: str, words: list[str] | None) -> Checked:
 
 def main() -> None:
     forgive_prints()  # of the job's import
-    folder, name, mark, *words = sys.argv[1:]
-    checked = look(Path(folder), name, None if mark == _NO_WORDS[0] else words)
+    folder, name, mark, *args = sys.argv[1:]
+    checked = look(Path(folder), name, None if mark == _NO_ARGS[0] else args)
     # Below what the job printed while it was imported, on a line of its own.
     with contextlib.suppress(BrokenPipeError):  # the master has ended meanwhile
         sys.stdout.write("\n" + _ANSWER + msgspec.json.encode(checked).decode())

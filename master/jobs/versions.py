@@ -54,11 +54,11 @@ class JobFiles:
         """The version of a job's code. Raises UnknownJobError when there is no such file."""
         return await asyncio.to_thread(job_version, job, self._folder)
 
-    async def options(self, job: str, words: list[str] | None) -> RunOptions:
-        """Its options; words: arguments that must fit. Raises RefusedError when it is wrong."""
+    async def options(self, job: str, args: list[str] | None) -> RunOptions:
+        """Its options; args: arguments that must fit. Raises RefusedError when it is wrong."""
         ticket = await self._gate.enter()
         try:
-            return await check_job(job, words, self._folder)
+            return await check_job(job, args, self._folder)
         finally:
             ticket.leave()
 
@@ -84,17 +84,17 @@ class Versions:
     # --- when somebody asks for it ---
 
     async def check_for_submit(
-        self, job: str, words: list[str], feeder: Feeder = "runner"
+        self, job: str, args: list[str], feeder: Feeder = "runner"
     ) -> tuple[str, RunOptions]:
         """The version and the options of a job that a run is asked of.
 
-        Nothing is known of the words of a run that a client feeds: `tasks()` is not called.
+        Nothing is known of the arguments of a run that a client feeds: `tasks()` is not called.
 
         Raises a QueueError with one line when the job or its arguments are wrong.
         """
         # In this order: a file that changes meanwhile has another version at the next look.
         version = await self._files.version(job)
-        options = await self._files.options(job, words if feeder == "runner" else None)
+        options = await self._files.options(job, args if feeder == "runner" else None)
         self._is_fine(job)
         self._start(job)
         return version, _fed_by(feeder, options)

@@ -262,17 +262,17 @@ class Service:
         self.store.close()
 
     async def submit(
-        self, job: str, words: list[str], key: str | None, feeder: Feeder = "runner"
+        self, job: str, args: list[str], key: str | None, feeder: Feeder = "runner"
     ) -> tuple[Run, bool]:
         """A run of a job, or the one with that key; tells whether it is new.
 
         Raises RefusedError with one line when the job or its arguments are wrong.
         """
-        found = await self.runs.find(key, job, words, feeder)
+        found = await self.runs.find(key, job, args, feeder)
         if found is not None:
             return found, False
-        version, options = await self.versions.check_for_submit(job, words, feeder)
-        return await self.runs.start(job, words, key, options, version)
+        version, options = await self.versions.check_for_submit(job, args, feeder)
+        return await self.runs.start(job, args, key, options, version)
 
     def _start_run(self, reply: PeerReply, message: StartRun) -> None:
         self._replying.begin(reply, self._started(message))

@@ -152,15 +152,7 @@ def _limit(at_once: int | None, every_s: float | None) -> GroupLimit | None:
     return None if every_s is None else GroupLimit(at_once, every_s)
 
 
-BLOCKS = Table(
-    "blocks",
-    BlockRecord,
-    {
-        "keys": packed("keys", list[str]),
-        "from_tasks": Kept({}, lambda: False),  # its tasks are counted, in the run's row
-    },
-    constants={"open": "1"},
-)
+BLOCKS = Table("blocks", BlockRecord, {"keys": packed("keys", list[str])}, constants={"open": "1"})
 OUTCOMES = Table("outcomes", OutcomeRecord)
 TRACKED = Table("strays", TrackedRecord)
 RUNS = Table(

@@ -40,7 +40,6 @@ def test_only_tasks_that_tasks_gave_without_a_key_count_as_accepted() -> None:
     desk.broker.submit(desk.run, block(4), NOW, WALL, False)
     assert desk.run.accepted == 3
     assert desk.broker.changes.keys == {1: {"a", "b"}}
-    assert [b.from_tasks for b in desk.broker.changes.blocks] == [True, True, False]
 
 
 def test_a_group_is_stored_only_where_groups_are_limited() -> None:

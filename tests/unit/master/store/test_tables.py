@@ -54,7 +54,6 @@ class Thing:
     is_new: bool
     names: list[str] | None
     span: tuple[int, int]
-    unkept: int = 7
     last: float = 0.0
 
 
@@ -66,7 +65,6 @@ THINGS = Table(
         "span": Kept(
             {"low": lambda span: span[0], "high": lambda span: span[1]}, lambda *span: span
         ),
-        "unkept": Kept({}, lambda: 7),
     },
     constants={"open": "1"},
 )
