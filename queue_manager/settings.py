@@ -6,11 +6,9 @@ nothing of what the values are used for.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import socket
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,6 +43,8 @@ _EXPECTED = {
 
 
 def _folder_of_user() -> Path:
+    import tempfile  # with what it needs, it takes some milliseconds of each process's start
+
     try:
         temporary = tempfile.gettempdir()
     except FileNotFoundError:  # a read-only container without a mount at /tmp
@@ -118,6 +118,8 @@ def is_loopback(host: str) -> bool:
     host: an address as numbers, with or without brackets and scope, an IPv4 address in IPv6 too; or
         a name, which counts by the addresses that it has, not by what it is called.
     """
+    import ipaddress  # late, as `tempfile`
+
     bare = host.strip("[]").partition("%")[0]
     try:
         address = ipaddress.ip_address(bare)

@@ -58,8 +58,9 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, args: list[str
     service.start()
     worker = None
     try:
-        run = await _begin(service, job, args)
+        # First: it gets ready while the job is looked at.
         worker = await _start_worker(service)
+        run = await _begin(service, job, args)
         stopped = not await _watch(service, run, ended, stop)
     finally:
         if worker is not None:

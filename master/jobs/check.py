@@ -6,7 +6,6 @@ The process that owns the queue never imports code of the user's.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
 from functools import partial
@@ -15,25 +14,15 @@ from pathlib import Path
 import msgspec
 
 from queue_manager.authkey import without_key
-from queue_manager.errors import JobError, RefusedError
-from queue_manager.job.arguments import parse_arguments
-from queue_manager.job.loading import load_job
+from queue_manager.errors import RefusedError
 from queue_manager.lifeline import die_with
-from queue_manager.terminal import forgive_prints
-from queue_manager.wire.records import GroupLimit, RunOptions
+from queue_manager.wire.records import RunOptions
 
 from ..processes.child_output import end_group, output_of
+from . import look
+from .look import ANSWER, NO_ARGS, Checked
 
 IMPORT_S = 30.0
-_ANSWER = "quartermaster-check:"
-_NO_ARGS = ("-",)
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """What the look has shown. error: one line, empty when the job is fine."""
-
-    error: str = ""
-    options: RunOptions = RunOptions()
 
 
 async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOptions:
@@ -46,10 +35,10 @@ async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOption
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            __name__,
+            look.__name__,
             str(folder),
             job,
-            *(_NO_ARGS if args is None else ("--", *args)),
+            *(NO_ARGS if args is None else ("--", *args)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             env=without_key(os.environ),
@@ -66,7 +55,7 @@ async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOption
     finally:
         end_group(process)  # it takes too long, or nobody waits for it, or it left something
         await process.wait()  # else a loop that ends before it is told complains
-    answer = b"".join(parts).decode("utf-8", "replace").rpartition(_ANSWER)[2]
+    answer = b"".join(parts).decode("utf-8", "replace").rpartition(ANSWER)[2]
     try:
         checked = msgspec.json.decode(answer, type=Checked)
     except msgspec.MsgspecError:
@@ -75,39 +64,3 @@ async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOption
     if checked.error:
         raise RefusedError(checked.error)
     return checked.options
-
-
-def look(folder: Path, name: str, args: list[str] | None) -> Checked:
-    """Import the job and fit the arguments, in this process."""
-    try:
-        job = load_job(name, folder)
-        if args is not None:
-            parse_arguments(args, job.tasks)
-    except JobError as error:
-        return Checked(str(error))
-    options, limit = job.options, job.options.per_group
-    return Checked(
-        options=RunOptions(
-            options.attempts,
-            options.losses,
-            options.timeout_s,
-            None if limit is None else GroupLimit(limit.at_once, limit.every_s),
-            sorted(options.needs),
-            job.finish is not None,
-        )
-    )
-
-
-def main() -> None:
-    forgive_prints()  # of the job's import
-    folder, name, mark, *args = sys.argv[1:]
-    checked = look(Path(folder), name, None if mark == _NO_ARGS[0] else args)
-    # Below what the job printed while it was imported, on a line of its own.
-    with contextlib.suppress(BrokenPipeError):  # the master has ended meanwhile
-        sys.stdout.write("\n" + _ANSWER + msgspec.json.encode(checked).decode())
-        sys.stdout.flush()
-    os._exit(0)  # a thread that the job started must not hold the answer back
-
-
-if __name__ == "__main__":
-    main()

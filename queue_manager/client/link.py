@@ -28,9 +28,9 @@ from ..names import EXCHANGE
 from ..wire import tls
 from ..wire.framing import FrameProtocol
 from ..wire.messages import Hello, Refused, Reply, Request, Welcome, decode_reply, encode
+from ..wire.opening import HANDSHAKE_S, Address, open_socket
 from ..wire.records import FRAME_BYTES
 from ..wire.stock import pickles
-from ..wire.transport import HANDSHAKE_S, Address, open_socket
 
 log = logging.getLogger("quartermaster.link")
 

@@ -6,9 +6,7 @@ It knows nothing of runs.
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import shlex
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,6 +29,8 @@ def split_arguments(text: str) -> list[str]:
     Raises:
         ArgumentError: a quotation mark is not closed.
     """
+    import shlex  # late: a slot never splits a line
+
     try:
         return shlex.split(text)
     except ValueError as error:
@@ -149,6 +149,8 @@ def _unknown(name: str, names: list[str], has_tasks: bool) -> str:
     if not names:
         why = "takes no arguments" if has_tasks else "has no tasks() to take arguments"
         return f"unknown argument {name!r}: the job {why}"
+    import difflib  # late: most names are right
+
     near = difflib.get_close_matches(name, names, 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return f"unknown argument {name!r}{hint}: the job takes {', '.join(names)}"

@@ -17,9 +17,9 @@ from ..names import EXCHANGE
 from ..wire import handshake
 from ..wire.framing import FrameProtocol, acknowledge
 from ..wire.limits import REQUEST_BYTES, WALK_BYTES
+from ..wire.opening import HANDSHAKE_S
 from ..wire.records import FRAME_BYTES
 from ..wire.stock import pickles
-from ..wire.transport import HANDSHAKE_S
 from .key_check import KeyCheck
 from .large_frames import LargeFrames
 from .stock_request import built_in, checked_name, manage, parse

@@ -11,9 +11,9 @@ from multiprocessing.managers import BaseManager
 from typing import Any
 
 from .. import names
+from ..wire.opening import Address
 from ..wire.records import FRAME_BYTES
 from ..wire.tls import Mode
-from ..wire.transport import Address
 from .connection import Served
 from .server import LoopServer
 

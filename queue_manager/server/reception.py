@@ -21,7 +21,7 @@ from typing import Protocol
 from ..errors import WrongKeyError
 from ..wire import handshake, tls
 from ..wire.framing import frame, tune
-from ..wire.transport import HANDSHAKE_S
+from ..wire.opening import HANDSHAKE_S
 from .client_hello import proves
 from .connection import Peer
 from .door import MOST_VISITORS, Door, Visitor

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..wire import handshake, tls
+from ..wire.opening import Address
 from ..wire.records import FRAME_BYTES
-from ..wire.transport import Address, Listener
+from ..wire.transport import Listener
 from .connection import Peer, Served
 from .large_frames import LargeFrames
 from .reception import Reception, Security

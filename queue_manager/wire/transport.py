@@ -1,8 +1,8 @@
 """Our Listener and Client, registered behind `multiprocessing.managers.listener_client`.
 
 They speak the standard library's frames, and add what it lacks: TCP_NODELAY, keepalive, a real
-backlog, deadlines, a limit of size, a restricted unpickler, and TLS. The server speaks first; our
-client never answers its challenge, but sends a ClientHello, or the frame that begins our own proof.
+backlog, deadlines, a limit of size, a restricted unpickler, and TLS. How a client opens a
+connection is in `opening`.
 """
 
 from __future__ import annotations
@@ -12,24 +12,20 @@ import io
 import select
 import socket
 import ssl
-import time
 from multiprocessing import connection, managers
 from typing import Any
 
-from ..errors import ConnectionLostError, ProtocolError, TlsError, WrongKeyError
+from ..errors import WrongKeyError
 from ..names import SERIALIZERS
-from . import handshake, tls
+from . import tls
 from .framing import tune
+from .opening import Address, open_socket
 from .records import FRAME_BYTES
 from .stock import pickles
 
 BACKLOG = 1_024
-HANDSHAKE_S = 5.0
 _PART_BYTES = 256 * 1024
 MODES: tuple[tls.Mode, ...] = ("auto", "required", "off")
-CONNECT_S = 5.0
-
-Address = tuple[str, int]
 
 
 class Connection(connection.Connection):
@@ -109,49 +105,6 @@ class Listener:
         self.socket.close()
 
 
-def open_socket(
-    address: Address, authkey: bytes, mode: tls.Mode = "auto"
-) -> tuple[socket.socket, ssl.SSLContext | None]:
-    """Connect; the socket is ready for the first request, or to be wrapped with the context.
-
-    It blocks, for the connection and to stretch the key: not in an event loop.
-
-    Raises:
-        WrongKeyError: the other side refused the key, or does not know it itself.
-        TlsError: one side demands encryption, and the other can't or won't.
-        ProtocolError: the other side is no master of ours.
-        OSError: it cannot be reached, or is silent for `HANDSHAKE_S` seconds.
-    """
-    sock = socket.create_connection(address, timeout=CONNECT_S)
-    try:
-        sock.settimeout(HANDSHAKE_S)
-        tune(sock)
-        context = _first_frames(sock, authkey, mode, f"{address[0]}:{address[1]}")
-        if context is None:
-            sock.settimeout(None)
-    except BaseException:
-        sock.close()
-        raise
-    return sock, context
-
-
-def _first_frames(
-    sock: socket.socket, authkey: bytes, mode: tls.Mode, where: str
-) -> ssl.SSLContext | None:
-    """Read the greeting; prove the key in clear, or say with what to encrypt."""
-    frame = _receive(sock, where)
-    greeting = handshake.read_greeting(frame)
-    if not tls.encrypts(mode, sock.getpeername()[0], greeting.encrypts):
-        if not greeting.clear:
-            what = "unset QUEUE_TLS here" if tls.has_psk() else tls.lacking()
-            raise TlsError(f"{where} takes encrypted connections only (QUEUE_TLS=required): {what}")
-        _prove(sock, handshake.stretched(authkey, greeting.salt).proof, frame, where)
-        return None
-    if not tls.has_psk():
-        raise TlsError(tls.lacking())
-    return tls.client_context(handshake.stretched(authkey, greeting.salt).psk, frame)
-
-
 def connect(
     address: Address,
     family: str | None = None,
@@ -172,44 +125,6 @@ def connect(
         raise tls.meaning(error, f"{address[0]}:{address[1]}") from error
     secure.settimeout(None)
     return SecureConnection(secure)
-
-
-def _prove(sock: socket.socket, key: bytes, greeting: bytes, where: str) -> None:
-    """Our own proof: the server's is checked before ours is given."""
-    hello = handshake.new_hello()
-    _send(sock, hello)
-    if not handshake.is_proof(_receive(sock, where), key, "server", greeting, hello):
-        _send(sock, handshake.FAILURE)  # for the server's log
-        raise WrongKeyError(f"wrong authkey for {where}")
-    _send(sock, handshake.proof(key, "client", greeting, hello))
-    if _receive(sock, where) != handshake.WELCOME:
-        raise WrongKeyError(f"wrong authkey for {where}")
-
-
-def _send(sock: socket.socket, body: bytes) -> None:
-    sock.sendall(len(body).to_bytes(4, "big") + body)
-
-
-def _receive(sock: socket.socket, where: str) -> bytes:
-    size = int.from_bytes(_receive_exactly(sock, 4, where), "big")
-    if size > handshake.HANDSHAKE_BYTES:
-        raise ProtocolError("the other side does not speak multiprocessing's handshake")
-    return _receive_exactly(sock, size, where)
-
-
-def _receive_exactly(sock: socket.socket, size: int, where: str) -> bytes:
-    """Receive so much within the socket's timeout, however slowly the bytes come."""
-    parts = b""
-    limit_s = sock.gettimeout()
-    until = None if limit_s is None else time.monotonic() + limit_s
-    while len(parts) < size:
-        if until is not None and time.monotonic() > until:
-            raise TimeoutError(f"{where} takes longer than {limit_s:g} s for a frame")
-        part = sock.recv(size - len(parts))
-        if not part:
-            raise ConnectionLostError(f"{where} closed the connection during the handshake")
-        parts += part
-    return parts
 
 
 for _mode in MODES:

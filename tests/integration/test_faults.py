@@ -11,8 +11,8 @@ import pytest
 
 from queue_manager.names import EXCHANGE
 from queue_manager.wire.messages import AskResults, Collect, Exchange, Hello, encode
+from queue_manager.wire.opening import open_socket
 from queue_manager.wire.stock import pickles
-from queue_manager.wire.transport import open_socket
 from tests.chaos.ground.processes import children, limit_files
 from tests.integration.clocks import WallClock
 from tests.integration.processes import KEY, Master, eventually

@@ -51,7 +51,8 @@ def test_a_wrong_key_is_one_clear_error(master: Master) -> None:
 
 
 def test_a_server_that_hangs_up_or_sends_a_class_does_no_harm() -> None:
-    from queue_manager.wire.transport import Connection, open_socket
+    from queue_manager.wire.opening import open_socket
+    from queue_manager.wire.transport import Connection
 
     with socket.create_server(("127.0.0.1", 0)) as server:
 

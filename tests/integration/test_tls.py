@@ -24,7 +24,8 @@ from queue_manager.errors import ConnectionLostError, TlsError, WrongKeyError
 from queue_manager.wire import handshake, tls
 from queue_manager.wire.framing import frame
 from queue_manager.wire.messages import AskStatus, Hello, Status
-from queue_manager.wire.transport import SecureConnection, open_socket
+from queue_manager.wire.opening import open_socket
+from queue_manager.wire.transport import SecureConnection
 from tests.chaos.ground.processes import wait_for
 from tests.integration.processes import KEY, Master, Place
 

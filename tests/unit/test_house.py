@@ -56,7 +56,7 @@ ROOMS = {
 
 CHILDREN = {
     "master.runner.main": {"master.runner"},
-    "master.jobs.check": {"master.jobs", "master.processes"},
+    "master.jobs.look": {"master.jobs"},
     "worker.slot.main": {"worker.slot", "worker.ipc"},
     "worker.processes.guardian": {"worker.processes"},
 }
@@ -196,7 +196,7 @@ def test_the_server_imports_no_code_of_the_users() -> None:
             for name in imports(path)
         )
     }
-    assert loaders == {"master.runner.main", "master.jobs.check"}
+    assert loaders == {"master.runner.main", "master.jobs.look"}
 
 
 @pytest.mark.parametrize("room", ["queue_manager", "master", "worker", *ROOMS])

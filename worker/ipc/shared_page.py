@@ -17,7 +17,6 @@ import contextlib
 import fcntl
 import mmap
 import os
-import tempfile
 from typing import NamedTuple
 
 ROWS = 64
@@ -133,6 +132,8 @@ class SharedPage:
                 "quartermaster-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
             )
         else:
+            import tempfile
+
             with tempfile.TemporaryFile() as file:
                 descriptor = os.dup(file.fileno())
         os.ftruncate(descriptor, _SIZE_BYTES)

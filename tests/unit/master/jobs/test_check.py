@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from master.jobs.check import Checked, look
+from master.jobs.look import Checked, look
 from queue_manager.wire.records import GroupLimit, RunOptions
 
 

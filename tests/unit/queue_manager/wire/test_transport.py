@@ -21,8 +21,9 @@ from queue_manager.errors import (
     WrongKeyError,
 )
 from queue_manager.names import SERIALIZERS
-from queue_manager.wire import framing, handshake, transport
-from queue_manager.wire.transport import Connection, Listener, connect, open_socket
+from queue_manager.wire import framing, handshake, opening
+from queue_manager.wire.opening import open_socket
+from queue_manager.wire.transport import Connection, Listener, connect
 
 KEY = "痛点就是起点".encode()
 SALT = bytes(16)
@@ -176,7 +177,7 @@ def test_a_client_in_clear_is_told_that_the_master_encrypts(
 
 
 def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "HANDSHAKE_S", 0.1)
+    monkeypatch.setattr(opening, "HANDSHAKE_S", 0.1)
     over = threading.Event()
     with serving(lambda sock: over.wait(10) and None) as address:
         with pytest.raises(TimeoutError):
@@ -188,7 +189,7 @@ def test_a_server_that_lets_its_greeting_drip_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each byte came in time, and all together took twenty minutes, in which `qm` did not end."""
-    monkeypatch.setattr(transport, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(opening, "HANDSHAKE_S", 0.3)
     gone = threading.Event()
 
     def drip(accepted: socket.socket) -> None:

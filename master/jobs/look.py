@@ -1,0 +1,68 @@
+"""The child process that looks at a job: `python -m master.jobs.look FOLDER JOB ...`.
+
+It imports code of the user's and writes what it has found to standard output, which `check` reads.
+It loads no event loop: whoever submits a run waits for its answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from queue_manager.errors import JobError
+from queue_manager.job.arguments import parse_arguments
+from queue_manager.job.loading import load_job
+from queue_manager.terminal import forgive_prints
+from queue_manager.wire.records import GroupLimit, RunOptions
+
+ANSWER = "quartermaster-check:"
+"""Stands before the answer, which is below what the job printed while it was imported."""
+
+NO_ARGS = ("-",)
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What the look has shown. error: one line, empty when the job is fine."""
+
+    error: str = ""
+    options: RunOptions = RunOptions()
+
+
+def look(folder: Path, name: str, args: list[str] | None) -> Checked:
+    """Import the job and fit the arguments, in this process."""
+    try:
+        job = load_job(name, folder)
+        if args is not None:
+            parse_arguments(args, job.tasks)
+    except JobError as error:
+        return Checked(str(error))
+    options, limit = job.options, job.options.per_group
+    return Checked(
+        options=RunOptions(
+            options.attempts,
+            options.losses,
+            options.timeout_s,
+            None if limit is None else GroupLimit(limit.at_once, limit.every_s),
+            sorted(options.needs),
+            job.finish is not None,
+        )
+    )
+
+
+def main() -> None:
+    forgive_prints()  # of the job's import
+    folder, name, mark, *args = sys.argv[1:]
+    checked = look(Path(folder), name, None if mark == NO_ARGS[0] else args)
+    # Below what the job printed while it was imported, on a line of its own.
+    with contextlib.suppress(BrokenPipeError):  # the master has ended meanwhile
+        sys.stdout.write("\n" + ANSWER + msgspec.json.encode(checked).decode())
+        sys.stdout.flush()
+    os._exit(0)  # a thread that the job started must not hold the answer back
+
+
+if __name__ == "__main__":
+    main()
