@@ -1,6 +1,6 @@
 """`python -m bench [NAME ...]`: measure, print the table, and write .cache/bench/results.json.
 
-One that cannot run is told as such, the others run all the same, and the exit code is 1.
+If a benchmark cannot run, its name is printed at the end, the others run, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -40,29 +40,34 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
 
 
 def main(names: list[str]) -> int:
-    """Measure all, or those named; 2 if a name is unknown, 1 if something can't run."""
+    """Run all benchmarks, or the named ones.
+
+    The exit code is 2 if a name is unknown, and 1 if a benchmark can't run.
+    """
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         print(f"no benchmark {unknown[0]!r}: there is {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with us
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # and `with` blocks end what was started
     described = machine.describe()
     for what, text in described.items():
         print(f"{what}: {text}")
-    found: dict[str, list[dict[str, Any]]] = {}
+    records: dict[str, list[dict[str, Any]]] = {}
     broken: list[str] = []
     for name in names or BENCHMARKS:
         try:
-            found[name] = [figure.record() for figure in _measured(name)]
+            records[name] = [figure.record() for figure in _measured(name)]
         except Exception:
             traceback.print_exc()
             broken.append(name)
     CACHE.mkdir(parents=True, exist_ok=True)
     results = CACHE / RESULTS
-    record = {"at": time.time(), "machine": described, "benchmarks": found}
+    record = {"at": time.time(), "machine": described, "benchmarks": records}
     results.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    missed = sum(figure["met"] is False for figures in found.values() for figure in figures)
-    judged = "a brief look judges no bound" if BRIEF else f"{missed} bound(s) not met"
+    missed = sum(figure["met"] is False for figures in records.values() for figure in figures)
+    judged = "a brief look checks no bound" if BRIEF else f"{missed} bound(s) not met"
     print(f"\n{judged}; all figures in {results}")
     if broken:
         print(f"could not run: {', '.join(broken)}", file=sys.stderr)
@@ -75,7 +80,7 @@ def _measured(name: str) -> list[Figure]:
     began = time.monotonic()
     figures = measure()
     if BRIEF:
-        figures = [dataclasses.replace(figure, least=None, most=None) for figure in figures]
+        figures = [dataclasses.replace(figure, at_least=None, at_most=None) for figure in figures]
     print("\n".join(table(figures)))
     print(f"  (took {time.monotonic() - began:.0f} s)", flush=True)
     return figures

@@ -1,4 +1,4 @@
-"""A measured figure: its rounds, their median, and the bound that it has to keep."""
+"""A measured figure has rounds, their median, and often a bound that the median has to keep."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. least, most: the bound of the median, where there is one."""
+    """One line of the table. at_least, at_most: the bound of the median, if it has one."""
 
     name: str
     unit: str
     rounds: tuple[float, ...]
-    least: float | None = None
-    most: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
 
     @property
     def median(self) -> float:
-        """What the bound is for."""
+        """The value that is compared with the bound."""
         return statistics.median(self.rounds)
 
     @property
     def bound(self) -> str:
-        """The bound in words."""
-        if self.least is not None:
-            return f">= {_short(self.least)}"
-        return "" if self.most is None else f"<= {_short(self.most)}"
+        """The bound as the table shows it; empty without one."""
+        if self.at_least is not None:
+            return f">= {_short(self.at_least)}"
+        return "" if self.at_most is None else f"<= {_short(self.at_most)}"
 
     @property
     def met(self) -> bool | None:
         """Whether the median keeps the bound; None without one."""
-        if self.least is not None:
-            return self.median >= self.least
-        return None if self.most is None else self.median <= self.most
+        if self.at_least is not None:
+            return self.median >= self.at_least
+        return None if self.at_most is None else self.median <= self.at_most
 
     def record(self) -> dict[str, Any]:
-        """As it stands in results.json."""
+        """The figure as results.json has it."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -54,16 +54,16 @@ def ratio(
     above: Figure,
     below: Figure,
     *,
-    least: float | None = None,
-    most: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
 ) -> Figure:
-    """Round by round, one figure through another: what a machine's mood does to both cancels."""
+    """Divide one figure by another, round by round. A slow moment of the machine slows both."""
     quotients = (a / b for a, b in zip(above.rounds, below.rounds, strict=True))
-    return Figure(name, "x", tuple(quotients), least, most)
+    return Figure(name, "x", tuple(quotients), at_least, at_most)
 
 
 def table(figures: Iterable[Figure]) -> list[str]:
-    """Lines of text, a figure each."""
+    """The table as lines of text. Each figure has one line."""
     row = "  {:<58} {:>9} {:>21} {:<8} {:>9}  {}"
     lines = [row.format("", "median", "range", "", "bound", "").rstrip()]
     for figure in figures:

@@ -11,7 +11,7 @@ from queue_manager.settings import usable_cpus
 
 
 def describe() -> dict[str, str]:
-    """What a reader needs to know before comparing."""
+    """Describe the machine for a reader who compares figures."""
     return {
         "CPU": f"{_cpu_model()}, {usable_cpus()} usable core(s)",
         "Python": platform.python_version(),
@@ -22,7 +22,10 @@ def describe() -> dict[str, str]:
 
 
 def _busy() -> float:
-    """The share of CPU time that others used during a second: with much of it, measure again."""
+    """The share of CPU time that other processes used during a second.
+
+    If it is large, the figures say little: measure again.
+    """
     before = _cpu_times()
     time.sleep(1)
     spent = [b - a for a, b in zip(before, _cpu_times(), strict=True)]

@@ -54,8 +54,8 @@ def _side_by_side(scrapys: list[Crawl], bares: list[Crawl], ours: list[Crawl]) -
         mine,
         theirs,
         bare,
-        ratio("ours / Scrapy", mine, theirs, least=LEAST_SCRAPY),
-        ratio("ours / no queue", mine, bare, least=LEAST_BARE),
+        ratio("ours / Scrapy", mine, theirs, at_least=LEAST_SCRAPY),
+        ratio("ours / no queue", mine, bare, at_least=LEAST_BARE),
         _cpu("CPU of one, all our processes", ours),
         Figure("CPU of one, our slot", "ms", tuple(c.parts_ms[-1] for c in ours)),
         _cpu("CPU of one, Scrapy", scrapys),
@@ -66,7 +66,7 @@ def _side_by_side(scrapys: list[Crawl], bares: list[Crawl], ours: list[Crawl]) -
 def _halves(rounds: list[list[Crawl]]) -> list[Figure]:
     one = _rate("one worker with half a processor", [crawls[0] for crawls in rounds])
     two = _rate("two workers with half a processor each", [crawls[1] for crawls in rounds])
-    return [one, two, ratio("two / one", two, one, least=LEAST_TWO)]
+    return [one, two, ratio("two / one", two, one, at_least=LEAST_TWO)]
 
 
 def _rate(name: str, crawls: list[Crawl]) -> Figure:

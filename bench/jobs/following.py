@@ -1,4 +1,4 @@
-"""Every seed is followed by `each` tasks, with keys or without; its clock goes to a file."""
+"""Each seed is followed by `each` tasks, with or without keys. The run's times go to a file."""
 
 import json
 import os
@@ -17,7 +17,7 @@ class State:
 
 
 def tasks(count: int, report: str, each: int, keyed: bool) -> Iterator[tuple[int, int, bool]]:
-    """count: of all tasks, seeds and followers."""
+    """count: how many tasks there are, seeds and follow-ups together."""
     State.left, State.report, State.first_at = count, report, time.monotonic()
     for seed in range(count // (1 + each)):
         yield seed, each, keyed

@@ -1,4 +1,4 @@
-"""As `patient`, with a limit: one task of a group at a time."""
+"""The job `patient` with a limit: one task of each group at a time."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A run that stays open without tasks of its own until the fifo `until` is written to."""
+"""A run that has no tasks of its own, and stays open until somebody writes to the fifo `until`."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The measured job: n*n, every result checked, counted, and its clock in a file at the end."""
+"""The measured job: n*n. `collect` checks and counts every result; the times go to a file."""
 
 import json
 import os

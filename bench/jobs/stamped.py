@@ -1,4 +1,4 @@
-"""Each try notes in the file `starts` what began, where and when, and runs until it is killed."""
+"""Each try writes its task, worker and time to the file `starts`, and runs until it is killed."""
 
 import os
 import time

@@ -1,7 +1,7 @@
-"""Profiles every process under measurement: `BENCH_PROFILE=DIR python -m bench ...`.
+"""Profiles every measured process: `BENCH_PROFILE=DIR python -m bench ...`.
 
-Found by Python at start because `processes` puts this folder on PYTHONPATH. Each thread has a
-profile of its own, written when the process ends, in whichever way Python sees: DIR/NAME-PID-N.
+Python imports this module at start, because `processes` puts its folder on PYTHONPATH. Each thread
+has a profile of its own. The process writes it when it exits, to DIR/NAME-PID-N.
 """
 
 import atexit

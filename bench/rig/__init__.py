@@ -1,1 +1,1 @@
-"""What benchmarks stand on: processes, containers, sessions, runs, and rivals of ours."""
+"""The parts that benchmarks share: processes, containers, sessions, runs, and the tutorial."""

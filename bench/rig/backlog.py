@@ -1,7 +1,7 @@
-"""A run with as many waiting tasks as wanted, which its runner would not submit.
+"""A run with more waiting tasks than its runner would submit.
 
-A runner is held back at 100,000 tasks ahead of its workers. This is a client beside the runner of a
-run that stays open: it submits without waiting for the answers, and collects.
+The master holds a runner back at 100,000 tasks ahead of its workers. So a second session submits
+tasks to the open run without waiting for the answers, and collects their results.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from .session import client, run_status
 SUBMIT_TASKS = 4 * BLOCK_TASKS
 PACE_TASKS = 4 * SUBMIT_TASKS
 _LOOK_S = 0.01
-_OWN_SEQ = 2**32  # the link counts its own from 1
+_OWN_SEQ = 2**32  # above every number of the link, which counts from 1
 
 
 class Backlog:
-    """One such run.
+    """One run with many waiting tasks.
 
     Args:
-        folder: for its fifo.
-        port: of the master.
-        job: one that stays open until the fifo `until` is written to, and squares.
-        block: tasks of a block.
-        delay_s: of each task.
-        groups: how many the blocks are dealt out to; 0 is none.
+        folder: where the fifo `until` is made.
+        port: the port of the master.
+        job: a job that squares numbers, and whose run stays open until somebody writes to `until`.
+        block: how many tasks a block has.
+        delay_s: the delay of each task, in seconds.
+        groups: how many groups the blocks are dealt out to; 0 means no group.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class Backlog:
         self._submitted = self._done = self._after = 0
 
     def fill(self, waiting: int) -> None:
-        """Submit until at least so many wait, on disk. No worker may be there."""
+        """Submit until at least `waiting` tasks wait on disk. No worker may be connected."""
         asyncio.run(self._fill(waiting))
 
     def hold(self, waiting: int, warm_up: int, count: int) -> float:
-        """With a worker there: collect, and submit as much again. Returns tasks per second."""
+        """Collect results and submit as many new tasks, beside a worker. Gives tasks per second."""
         return asyncio.run(self._hold(waiting, warm_up, count))
 
     def catch_up(self) -> None:
-        """Collect what is done, so that the next `hold` begins with new tasks."""
+        """Collect all results that there are, so that the next `hold` begins with new tasks."""
         asyncio.run(self._catch_up())
 
     def status(self) -> RunStatus:
@@ -74,13 +74,13 @@ class Backlog:
         return asyncio.run(run_status(self._port, self.run))
 
     def watch_rate(self, warm_up_s: float, measure_s: float) -> float:
-        """With a worker there: tasks per second in a time, or until nothing waits any more."""
+        """Tasks per second of a worker during `measure_s`, or until no task waits any more."""
         began, before = self._watched(warm_up_s)
         ended, after = self._watched(measure_s)
         return (after - before) / (ended - began)
 
     def _watched(self, longest_s: float) -> tuple[float, int]:
-        """The time when nothing waits any more or that time is over, and tasks done by then."""
+        """Wait until no task waits, at most `longest_s`. Gives the time, and the tasks done."""
         status = asyncio.run(self._watch(time.monotonic() + longest_s))
         return time.monotonic(), status.done
 
@@ -97,8 +97,8 @@ class Backlog:
         self._submitted = status.tasks
         goal = status.tasks + waiting - status.waiting - status.delayed
         while self._submitted < goal:
-            # As many at a time as a runner has on the way. A session for each: with it the master
-            # forgets what it would have answered, which else were most of its memory.
+            # The master keeps an answer for each submit until the session ends. With one session
+            # for all tasks, these answers would be most of its memory.
             async with client(self._port, "runner") as link:
                 paced = min(goal, self._submitted + PACE_TASKS)
                 while self._submitted < paced:
@@ -137,7 +137,7 @@ class Backlog:
                 await asyncio.sleep(_LOOK_S)
 
     def _submit(self, link: Link, tasks: int) -> None:
-        """Send so many tasks in blocks. The last block may be short."""
+        """Send `tasks` tasks in blocks. The last block may be short."""
         blocks = []
         for first in range(self._submitted, self._submitted + tasks, self._block):
             count = min(self._block, self._submitted + tasks - first)

@@ -1,4 +1,4 @@
-"""Docker's own command, for what is measured in containers."""
+"""The `docker` command, for benchmarks that run in containers."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from . import processes
 _LIMIT_S = 600.0
 
 
-def docker(*words: str) -> str:
-    """Run a command of Docker's. Returns its output. Raises CalledProcessError."""
+def docker(*args: str) -> str:
+    """Run `docker` with these arguments. Returns its output. Raises CalledProcessError."""
     done = subprocess.run(
-        ["docker", *words], check=True, stdout=subprocess.PIPE, text=True, timeout=_LIMIT_S
+        ["docker", *args], check=True, stdout=subprocess.PIPE, text=True, timeout=_LIMIT_S
     )
     return done.stdout.strip()
 
 
 def build(folder: str, target: str, image: str) -> None:
-    """Build an image, on the base that `make engine` made ready, or makes now."""
+    """Build an image on the base image of `make engine`, which is made now if it is missing."""
     base = processes.ROOT / ".cache" / "base"
     if not base.exists():
         subprocess.run([str(processes.ROOT / "scripts" / "engine.sh")], check=True)
-    words = ["build", "--quiet", "--target", target, "--tag", image]
-    words += ["--build-arg", f"BASE={base.read_text().strip()}"]
+    args = ["build", "--quiet", "--target", target, "--tag", image]
+    args += ["--build-arg", f"BASE={base.read_text().strip()}"]
     pip = base.with_name("pip.conf")
     if pip.exists():
-        words += ["--secret", f"id=pip,src={pip}"]
-    docker(*words, folder)
+        args += ["--secret", f"id=pip,src={pip}"]
+    docker(*args, folder)

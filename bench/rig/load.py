@@ -1,6 +1,7 @@
-"""`python -m bench.rig.load PORT COUNT`: so many worker sessions in one process, work done inline.
+"""`python -m bench.rig.load PORT COUNT` opens COUNT worker sessions in one process.
 
-Says `ready`, connects all when told `go`, says `up COUNT`, and ends with its standard input.
+Each session works on its leases at once, in the event loop. The process prints `ready`, connects
+all sessions when it reads `go`, prints `up COUNT`, and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ BEAT_S = 5.0
 
 
 class WorkerSession(FrameProtocol):
-    """A worker with one slot, from the challenge to the last lease, a state a frame."""
+    """A worker with one slot, from the challenge to the last lease.
+
+    Each frame of the handshake has a method, and `_receive` is that of the next frame.
+    """
 
     def __init__(self, number: int, up: asyncio.Future[None]) -> None:
         super().__init__(2 * FRAME_BYTES)
         self._number = number
         self._up = up
         self._seq = 0
-        self._words = (b"", b"", b"")
+        self._proof_key = self._greeting = self._hello = b""
         self._receive = self._challenge_received
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -51,12 +55,13 @@ class WorkerSession(FrameProtocol):
 
     def _challenge_received(self, body: bytes) -> None:
         salt = handshake.read_greeting(body).salt
-        self._words = handshake.stretched(AUTHKEY, salt).proof, body, handshake.new_hello()
-        self.send_frame(self._words[2])
+        self._proof_key = handshake.stretched(AUTHKEY, salt).proof
+        self._greeting, self._hello = body, handshake.new_hello()
+        self.send_frame(self._hello)
         self._receive = self._proof_received
 
     def _proof_received(self, body: bytes) -> None:
-        key, greeting, hello = self._words
+        key, greeting, hello = self._proof_key, self._greeting, self._hello
         if not handshake.is_proof(body, key, "server", greeting, hello):
             raise RuntimeError("the master has another key")
         self.send_frame(handshake.proof(key, "client", greeting, hello))
@@ -83,7 +88,7 @@ class WorkerSession(FrameProtocol):
         self.send_frame(encode(Exchange(self._seq, list(outcomes), want)))
 
     def beat(self) -> None:
-        """A sign of life."""
+        """Send a sign of life."""
         self.send_frame(encode(Beat()))
 
 
@@ -104,11 +109,11 @@ async def run(port: int, count: int) -> None:
     )
     await asyncio.wait_for(asyncio.gather(*ups), DEADLINE_S)
     print("up", count, flush=True)
-    over = asyncio.Event()
-    loop.add_reader(sys.stdin.fileno(), over.set)
-    while not over.is_set():
+    stdin_ended = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), stdin_ended.set)
+    while not stdin_ended.is_set():
         try:
-            await asyncio.wait_for(over.wait(), BEAT_S)
+            await asyncio.wait_for(stdin_ended.wait(), BEAT_S)
         except TimeoutError:
             for session in sessions:
                 session.beat()

@@ -1,4 +1,4 @@
-"""`python -m bench.rig.null_master serve`: the same master with the store left out."""
+"""`python -m bench.rig.null_master serve` is the master with a store that keeps nothing on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from master.store.contract import Store
 from .null_store import NullStore
 
 opened: Callable[[Path], Store] = NullStore
-"""mypy looks here whether it has every verb of the contract."""
+"""With this line mypy checks that the store has every verb of the contract."""
 
 setattr(service, "SqliteStore", opened)  # noqa: B010 - a re-export, to mypy
 

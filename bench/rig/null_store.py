@@ -1,4 +1,4 @@
-"""A `Store` that keeps nothing on disk: what is left is our path without the store."""
+"""A `Store` that keeps nothing on disk. It shows what the rest of our path costs."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ class NullStore(NothingAges):
     ) -> WaitingPage:
         lane = self._lanes.get((run, group), [])
         begin = 0 if after is None else bisect_right(lane, (-after.priority, after.block))
-        found: list[WaitingBlock] = []
+        blocks: list[WaitingBlock] = []
         for at in range(begin, len(lane)):
             if tasks <= 0:
-                return WaitingPage(found, Place(found[-1].priority, found[-1].id))
+                return WaitingPage(blocks, Place(blocks[-1].priority, blocks[-1].id))
             b = self._blocks[lane[at][1]]
-            found.append(WaitingBlock(b.id, b.first, b.priority, [(0, b.count)]))
+            blocks.append(WaitingBlock(b.id, b.first, b.priority, [(0, b.count)]))
             tasks -= b.count
-        return WaitingPage(found, None)
+        return WaitingPage(blocks, None)
 
     def read_tracked(
         self, run: int, group: str | None, after: tuple[float, int] | None, limit: int
@@ -144,22 +144,22 @@ class NullStore(NothingAges):
 
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         outcomes = self._outcomes.get(run, [])
-        found: list[OutcomeRecord] = []
+        page: list[OutcomeRecord] = []
         bodies: dict[int, bytes] = {}
         for index in range(bisect_right(self._seqs.get(run, []), after), len(outcomes)):
             outcome = outcomes[index]
-            found.append(outcome)
+            page.append(outcome)
             limit_bytes -= len(outcome.results)
             if outcome.first not in bodies:
                 body = bodies[outcome.first] = self._blocks[outcome.block].body
                 limit_bytes -= len(body)
             if limit_bytes <= 0:
                 break
-        return OutcomePage(found, bodies)
+        return OutcomePage(page, bodies)
 
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
-        found = self._outcomes.get(run, [])[-limit:]
-        return OutcomePage(found, {o.first: self._blocks[o.block].body for o in found})
+        last = self._outcomes.get(run, [])[-limit:]
+        return OutcomePage(last, {o.first: self._blocks[o.block].body for o in last})
 
     def read_results(
         self, run: int, after: int, limit_bytes: int, dead: bool = False

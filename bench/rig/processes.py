@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parent
 CACHE = ROOT / ".cache" / "bench"
 RESULTS = sized("results.json", "brief.json")
-"""In CACHE: a brief look does not replace the figures."""
+"""The file in CACHE. A brief look has a file of its own and does not replace the figures."""
 
 AUTHKEY = b"benchmark"
 DEADLINE_S = 120.0
@@ -48,7 +48,7 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEA
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder on the disk of this repository (not in /tmp, which may be memory)."""
+    """Make a folder on the disk of this repository. /tmp may be in memory."""
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=CACHE))
     try:
@@ -58,15 +58,15 @@ def scratch() -> Iterator[Path]:
 
 
 class Process:
-    """A process that writes its log to a file and ends with SIGTERM."""
+    """A process of Quartermaster. It writes its log to a file and ends on SIGTERM."""
 
-    def __init__(self, words: list[str], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, args: list[str], log: Path, environment: Mapping[str, str]) -> None:
         self.log = log
         self.began = time.monotonic()
         self.start_s = 0.0
         with log.open("w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *words],
+                [sys.executable, "-m", *args],
                 cwd=ROOT,
                 env=environment_of(environment),
                 stdin=subprocess.DEVNULL,
@@ -80,19 +80,19 @@ class Process:
         return self.process.pid
 
     def wait_line(self, pattern: str) -> re.Match[str]:
-        """Wait for a line in the log. `start_s` is then the time since the start, in seconds."""
-        found: list[re.Match[str]] = []
+        """Wait for a line in the log, and note in `start_s` how long that took from the start."""
+        matches: list[re.Match[str]] = []
 
         def look() -> bool:
             if self.process.poll() is not None:
                 raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
             match = re.search(pattern, self.log.read_text())
-            found.extend([match] if match else [])
-            return bool(found)
+            matches.extend([match] if match else [])
+            return bool(matches)
 
         wait_until(look, f"{pattern!r} in {self.log.name}", 60)
         self.start_s = time.monotonic() - self.began
-        return found[0]
+        return matches[0]
 
     def __enter__(self) -> Process:
         return self
@@ -110,11 +110,11 @@ class Process:
 
 
 def environment_of(more: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without the settings of Quartermaster that are in it, and `more`."""
+    """Our environment without its settings of Quartermaster, and with `more`."""
     ours = ("QUEUE_", "JOB", "MASTER_", "WORKER_", "HEALTH_FILE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     environment |= {"QUEUE_AUTHKEY": AUTHKEY.decode(), "QUEUE_TLS": tls_mode, **more}
-    if "BENCH_PROFILE" in environment:  # sitecustomize there profiles every process
+    if "BENCH_PROFILE" in environment:  # the sitecustomize there profiles every process
         environment["PYTHONPATH"] = str(HERE / "profiling")
     return environment
 
@@ -129,9 +129,9 @@ def master(
     jobs: Path = HERE / "jobs",
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[Process, int]]:
-    """A serving master and its port. store: False swaps in the null store. port: 0 is any.
+    """Start a master that serves, and give it and its port.
 
-    more: settings.
+    store: False takes the null store. port: 0 takes any free port. more: further settings.
     """
     environment = {
         "MASTER_DATA": str(folder / "data"),
@@ -152,7 +152,7 @@ def master(
 def worker(
     folder: Path, port: int, slots: int = 2, *, jobs: Path = HERE / "jobs"
 ) -> Iterator[Process]:
-    """A worker that has connected."""
+    """Start a worker, and wait until it has connected."""
     environment = {
         "HEALTH_FILE": str(folder / "worker.health"),
         "JOBS_FOLDER": str(jobs),
@@ -169,19 +169,19 @@ def worker(
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time of a process so far, all its threads, in user and kernel (as getrusage has it)."""
+    """CPU time of a process so far: of all its threads, user and system (as getrusage has it)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
 def children(pid: int) -> list[int]:
     """The processes that a process has started."""
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(path.parent.name))
-    return found
+                pids.append(int(path.parent.name))
+    return pids
 
 
 def memory_mb(pid: int, what: str = "VmRSS") -> float:

@@ -1,4 +1,4 @@
-"""One measured run of the job `squares`, which a client asks for over the wire."""
+"""One measured run of the job `squares`. A client asks the master for it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .session import run_status, start_run
 class RunFigures:
     """rate: tasks per second from the first submit to the last collect.
 
-    runner_s: CPU time of the runner in that time; runner_start_s: before it.
-    start_s: from asking for the run to its first task.
+    runner_s: CPU time of the runner in that time. runner_start_s: its CPU time before that.
+    start_s: time from the request for the run to its first task.
     """
 
     run: int
@@ -28,7 +28,7 @@ class RunFigures:
 
 
 def measure(port: int, count: int, folder: Path, job: str = "squares", *more: str) -> RunFigures:
-    """Run it to its end. more: further words for its `tasks()`.
+    """Run the job to its end. more: further arguments of its `tasks()`.
 
     Raises:
         RuntimeError: not every task is done and was collected.
@@ -38,19 +38,19 @@ def measure(port: int, count: int, folder: Path, job: str = "squares", *more: st
     run = asyncio.run(start_run(port, [job, f"count={count}", f"report={report}", *more]))
     wait_until(report.exists, f"the report of run {run}")
     _check(port, run, count)
-    found = json.loads(report.read_text())
+    told = json.loads(report.read_text())
     return RunFigures(
         run,
-        count / (found["last_at"] - found["first_at"]),
-        found["first_at"] - asked_at,
-        found["runner_cpu_s"],
-        found["runner_start_cpu_s"],
+        count / (told["last_at"] - told["first_at"]),
+        told["first_at"] - asked_at,
+        told["runner_cpu_s"],
+        told["runner_start_cpu_s"],
     )
 
 
-def start(port: int, words: list[str]) -> int:
-    """Ask for a run and return its id."""
-    return asyncio.run(start_run(port, words))
+def start(port: int, args: list[str]) -> int:
+    """Ask for a run and return its id. args: the job, and the arguments of its run."""
+    return asyncio.run(start_run(port, args))
 
 
 def _check(port: int, number: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Our own sessions with the master under measurement, for what no command of `qm` does."""
+"""Our own sessions with the measured master. They do what no command of `qm` does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MANY_LEASES = 1_000
 
 @contextlib.asynccontextmanager
 async def client(port: int, role: Literal["client", "runner"] = "client") -> AsyncIterator[Link]:
-    """A client that is connected. role: a runner's tasks are taken for any run."""
+    """Connect a session. role: the master takes tasks of a `runner` for any run."""
     hello = Hello(role, socket.gethostname(), os.getpid())
     link = Link(("127.0.0.1", port), AUTHKEY, lambda: hello, mode=processes.tls_mode)
     running = asyncio.create_task(link.run())
@@ -48,9 +48,9 @@ async def client(port: int, role: Literal["client", "runner"] = "client") -> Asy
         await running
 
 
-async def start_run(port: int, words: list[str]) -> int:
-    """Ask for a run and return its id."""
-    job, *arguments = words
+async def start_run(port: int, args: list[str]) -> int:
+    """Ask for a run and return its id. args: the job, and the arguments of its run."""
+    job, *arguments = args
     async with client(port) as link:
         started = await link.request(lambda seq: StartRun(seq, job, arguments), RunStarted)
         return started.run
@@ -63,7 +63,7 @@ async def run_status(port: int, run: int) -> RunStatus:
 
 
 async def first_lease(port: int, worker: str) -> None:
-    """Take a lease as that worker, and give it back untouched."""
+    """Take a lease as the worker with this id, and give it back unstarted."""
     async with _worker(port, worker) as session:
         session.exchange([], 1)
         lease = (await session.leases())[0]
@@ -72,7 +72,7 @@ async def first_lease(port: int, worker: str) -> None:
 
 
 async def work_off(port: int, worker: str, tasks: int) -> None:
-    """Do so many tasks of `n * n` here, with as many leases at a time as no worker takes."""
+    """Do `tasks` tasks of `n * n` here, with more leases at a time than a worker takes."""
     async with _worker(port, worker) as session:
         session.exchange([], _MANY_LEASES)
         while tasks > 0:
@@ -85,7 +85,7 @@ async def work_off(port: int, worker: str, tasks: int) -> None:
 
 
 def squared(lease: Lease) -> Done:
-    """The outcome of a lease of `n * n`, worked on here and now."""
+    """Work on a lease of `n * n` now, and return its outcome."""
     began = time.perf_counter()
     payloads = _payloads(lease.body)[lease.start : lease.stop]
     results = codec.encode_batch([n * n for n in payloads])
@@ -94,7 +94,7 @@ def squared(lease: Lease) -> Done:
 
 @functools.lru_cache(maxsize=64)
 def _payloads(body: bytes) -> list[Any]:
-    """Decode payloads once a process, not once a lease: the load must not be the limit."""
+    """Decode the payloads of a block once, not once a lease: this process must not be the limit."""
     return codec.decode_batch(body)
 
 
@@ -114,7 +114,7 @@ class _WorkerSession:
         self._seq = self._got = 0
 
     def exchange(self, outcomes: Sequence[Outcome], want: int) -> None:
-        """Report, and ask for more leases."""
+        """Report outcomes, and ask for `want` more leases."""
         self._seq += 1
         self.link.send(Exchange(self._seq, list(outcomes), want, free=want, got=self._got))
 
@@ -122,10 +122,10 @@ class _WorkerSession:
         """The next leases that come."""
         while True:
             async with asyncio.timeout(LEASE_S):
-                found = (await self._came.get()).leases
-            self._got += len(found)
-            if found:
-                return found
+                leases = (await self._came.get()).leases
+            self._got += len(leases)
+            if leases:
+                return leases
 
     async def answered(self) -> None:
         """Wait until the last report is on disk."""

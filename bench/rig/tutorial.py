@@ -1,7 +1,7 @@
-"""The stock measurement: the tutorial's master and workers, its sleep and prints left out.
+"""The tutorial's master and workers, without the sleep and the prints.
 
-Imports nothing of ours. `master COUNT` prints the tasks per second; `worker PORT` is one of its
-two workers; `serve` keeps a plain server until its standard input ends.
+This module imports nothing of ours. `master COUNT` prints the tasks per second. `worker PORT` is
+one of its two workers. `serve` is a plain server that ends with its standard input.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ QueueManager.register("get_result_queue")
 
 
 def started() -> ServingManager:
-    """A manager that serves in a process of its own, on a free port."""
+    """Start a manager that serves in a process of its own, on a free port."""
     context = multiprocessing.get_context("fork")
     manager = ServingManager(("127.0.0.1", 0), AUTHKEY, ctx=context)
     manager.start()
@@ -56,7 +56,7 @@ def port_of(manager: BaseManager) -> int:
 
 
 def connected(port: int, authkey: bytes = AUTHKEY) -> QueueManager:
-    """A client with nothing but the standard library."""
+    """Connect a client that has nothing but the standard library."""
     manager = QueueManager(("127.0.0.1", port), authkey)
     manager.connect()
     return manager
@@ -74,9 +74,9 @@ def master(count: int) -> float:
     began = time.monotonic()
     for n in range(count):
         tasks.put(n)
-    found = [results.get(timeout=TIMEOUT_S) for _ in range(count)]
+    squares = [results.get(timeout=TIMEOUT_S) for _ in range(count)]
     took_s = time.monotonic() - began
-    assert sorted(found) == [n * n for n in range(count)]
+    assert sorted(squares) == [n * n for n in range(count)]
     for _ in workers:
         tasks.put(None)
     for process in workers:
@@ -86,7 +86,7 @@ def master(count: int) -> float:
 
 
 def worker(port: int) -> None:
-    """Get, work, put, one by one."""
+    """Get a task, work on it and put its result, until the task is None."""
     manager = connected(port)
     tasks, results = manager.get_task_queue(), manager.get_result_queue()
     print("ready", flush=True)
@@ -103,7 +103,7 @@ def serve() -> None:
 
 
 def measure(count: int) -> float:
-    """Tasks per second of the tutorial, in processes of its own."""
+    """Measure the tasks per second of the tutorial, in processes of its own."""
     command = [sys.executable, "-m", "bench.rig.tutorial", "master", str(count)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return float(done.stdout)
@@ -111,7 +111,7 @@ def measure(count: int) -> float:
 
 @contextlib.contextmanager
 def plain_server() -> Iterator[int]:
-    """The port of a plain server that nobody else uses."""
+    """Start a plain server for one user, and give its port."""
     command = [sys.executable, "-m", "bench.rig.tutorial", "serve"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -125,7 +125,7 @@ def plain_server() -> Iterator[int]:
 
 @contextlib.contextmanager
 def idle_worker(port: int) -> Iterator[None]:
-    """One worker of a plain server, which waits for a task."""
+    """Start a worker of a plain server. It waits for a task."""
     command = [sys.executable, "-m", "bench.rig.tutorial", "worker", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

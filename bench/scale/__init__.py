@@ -1,1 +1,1 @@
-"""How much: a million of something, a thousand sessions, and how soon what is lost comes back."""
+"""Benchmarks of size: a million tasks, a thousand sessions, and how soon lost tasks start again."""

@@ -1,4 +1,4 @@
-"""A million tasks that are due in an hour: each is a row of its own, and none is in memory."""
+"""A million tasks are due in an hour. Each is a row of its own, and none is in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DELAY_S = 3600.0
 
 
 def measure() -> list[Figure]:
-    """Measure submitting, and a start on what is on disk."""
+    """Measure the submitting, and starts of a master on these tasks."""
     where = f"{TASKS:,} delayed"
     with ExitStack() as stack:
         stored = Stored(stack, delay_s=DELAY_S)

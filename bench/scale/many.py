@@ -1,7 +1,7 @@
-"""What is there in masses: a million groups, ten million results of the queue run, 100,000 ended
-runs. What the master takes for them, and how long nothing else is answered while it works on them.
+"""A store with a million groups, ten million results of the queue run and 100,000 ended runs.
 
-They are written through the store, as the master would have.
+Measured are the memory of the master, and how long other clients wait while it works on them. The
+store is filled through its verbs, as a master fills it.
 """
 
 from __future__ import annotations
@@ -43,55 +43,55 @@ from ..rig.session import client
 
 GROUPS, RESULTS, ENDED = sized((1_000_000, 10_000_000, 100_000), (5_000, 100_000, 1_000))
 WORK, PRUNED_S = sized((20_000, 15.0), (500, 1.0))
-_A_COMMIT = 10_000
+_PER_COMMIT = 10_000
 _DAY_S = 86_400.0
 _PROBE_S = 0.005
-"""How often something else is asked for meanwhile."""
+"""How often another client asks for something meanwhile."""
 MOST_MB, MOST_START_S, MOST_STATUS_S, MOST_HELD_S = 100.0, 2.0, 0.3, 0.1
 
 
 def measure() -> list[Figure]:
-    """Start, status, work in the groups; then old runs are pruned."""
+    """Measure a start, a status, work in the groups, and then the pruning of old runs."""
     with processes.scratch() as folder:
         until = folder / "until"  # nobody ever writes to it
         os.mkfifo(until)
         _fill(folder / "data", str(until))
         with processes.master(folder) as (master, port):
-            found = [Figure("start", "s", (master.start_s,), most=MOST_START_S)]
-            found += [_memory(master.pid, "after the start"), *_status(port)]
+            figures = [Figure("start", "s", (master.start_s,), at_most=MOST_START_S)]
+            figures += [_memory(master.pid, "after the start"), *_status(port)]
             with processes.worker(folder, port):
                 held_s = asyncio.run(_probe(port, 1, lambda run: run.done >= WORK))
-            found.append(_held(f"{WORK:,} tasks of as many groups are done", held_s))
-            found.append(_memory(master.pid, "at work"))
+            figures.append(_held(f"{WORK:,} tasks of as many groups are done", held_s))
+            figures.append(_memory(master.pid, "at work"))
         with processes.master(folder, more={"QUEUE_KEEP_DAYS": "0.01"}) as (master, port):
             end = time.monotonic() + PRUNED_S
             held_s = asyncio.run(_probe(port, QUEUE_RUN, lambda _: time.monotonic() > end))
             log = master.log.read_text()
-            found.append(_held("old runs are pruned", held_s))
+            figures.append(_held("old runs are pruned", held_s))
             rate = log.count("was pruned") / PRUNED_S
-            found.append(Figure("runs pruned", "runs/s", (rate,)))
-            found.append(_memory(master.pid, "pruning"))
-    return found
+            figures.append(Figure("runs pruned", "runs/s", (rate,)))
+            figures.append(_memory(master.pid, "pruning"))
+    return figures
 
 
 def _memory(pid: int, when: str) -> Figure:
     mb = processes.memory_mb(pid, "VmHWM")
-    return Figure(f"master, {when}, peak", "MB", (mb,), most=MOST_MB)
+    return Figure(f"master, {when}, peak", "MB", (mb,), at_most=MOST_MB)
 
 
 def _held(what: str, held_s: float) -> Figure:
-    return Figure(f"longest answer while {what}", "s", (held_s,), most=MOST_HELD_S)
+    return Figure(f"longest answer while {what}", "s", (held_s,), at_most=MOST_HELD_S)
 
 
 def _status(port: int) -> list[Figure]:
-    words = [sys.executable, "-m", "master", "status"]
+    command = [sys.executable, "-m", "master", "status"]
     environment = processes.environment_of({"QUEUE_PORT": str(port)})
     began = time.monotonic()
-    subprocess.run(words, cwd=processes.ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run(command, cwd=processes.ROOT, env=environment, check=True, capture_output=True)
     command_s = time.monotonic() - began
     answer_s = asyncio.run(_asked(port))
     return [
-        Figure("status, the answer", "s", (answer_s,), most=MOST_STATUS_S),
+        Figure("status, the answer", "s", (answer_s,), at_most=MOST_STATUS_S),
         Figure("status, the command as a whole", "s", (command_s,)),
     ]
 
@@ -104,7 +104,7 @@ async def _asked(port: int) -> float:
 
 
 async def _probe(port: int, run: int, until: Callable[[RunStatus], bool]) -> float:
-    """The longest wait for a small answer, in seconds, until the caller ends it."""
+    """The longest wait for a small answer, in seconds, while `until` is false."""
     longest_s = 0.0
     async with client(port) as link:
         while True:
@@ -129,7 +129,7 @@ def _fill(data: Path, until: str) -> None:
 
 
 def _groups(until: str) -> Iterator[Changes]:
-    """A run with a task in each group, which has a limit of its own."""
+    """A run with one task in each group. Each group has a limit of its own."""
     options = RunOptions(per_group=GroupLimit(at_once=1))
     run = RunRecord(1, "limited", [f"until={until}"], options=options, started_at=time.time())
     body = codec.encode_batch([7])
@@ -148,7 +148,7 @@ def _results() -> Iterator[Changes]:
     """Results of the queue run that nobody has read."""
     body = codec.encode_batch([7] * BLOCK_TASKS)
     blocks = RESULTS // BLOCK_TASKS + 1
-    for first, stop in _slices(0, blocks, _A_COMMIT // 10):
+    for first, stop in _slices(0, blocks, _PER_COMMIT // 10):
         numbers = range(first, stop)
         starts = [1 + n * BLOCK_TASKS for n in numbers]
         ids = [GROUPS + 1 + n for n in numbers]
@@ -188,6 +188,6 @@ def _ended() -> Iterator[Changes]:
         )
 
 
-def _slices(first: int, stop: int, size: int = _A_COMMIT) -> Iterator[tuple[int, int]]:
+def _slices(first: int, stop: int, size: int = _PER_COMMIT) -> Iterator[tuple[int, int]]:
     for at in range(first, stop, size):
         yield at, min(at + size, stop)

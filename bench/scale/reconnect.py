@@ -1,7 +1,7 @@
-"""A master has started again, and one worker comes back with very many leases: how long that takes.
+"""How long a restarted master takes for a worker that comes back with very many leases.
 
-The master is a process of its own, the store a file. Timed is the worker's side: from before it
-encodes its hello until it has decoded the welcome.
+The master is a process of its own, and the store is a file. The time is the worker's: from before
+it encodes its hello until it has decoded the welcome.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _PING_S = 0.002
 
 @dataclass(frozen=True)
 class _Round:
-    """took_s: until the welcome. wait_s: the longest that another client waited for an answer.
+    """took_s: time until the welcome. wait_s: the longest wait of another client for an answer.
 
-    cpu_s, grown_mb: of the master; at its peak.
+    cpu_s: CPU time of the master. grown_mb: how much its memory has grown at its peak.
     """
 
     took_s: float
@@ -50,7 +50,7 @@ class _Round:
 
 
 def measure() -> list[Figure]:
-    """Leases of one task: of large blocks, and of blocks that are one task each."""
+    """Measure leases of one task each, first of large blocks, then of blocks of one task."""
     return [figure for size in (1_000, 1) for figure in _figures(size)]
 
 
@@ -58,7 +58,7 @@ def _figures(size: int) -> list[Figure]:
     rounds = [_round(size) for _ in range(ROUNDS)]
     where = f"{LEASES:,} leases, blocks of {size:,}"
     return [
-        Figure(where, "s", tuple(r.took_s for r in rounds), most=0.5),
+        Figure(where, "s", tuple(r.took_s for r in rounds), at_most=0.5),
         Figure("another client waits meanwhile", "s", tuple(r.wait_s for r in rounds)),
         Figure("CPU of the master meanwhile", "s", tuple(r.cpu_s for r in rounds)),
         Figure("the master grows, at its peak", "MB", tuple(r.grown_mb for r in rounds)),
@@ -78,7 +78,7 @@ def _round(size: int) -> _Round:
 
 
 def _leases(data: Path, size: int) -> list[HeldLease]:
-    """Leave a store as a killed master does, whose worker holds a lease of each task."""
+    """Make a store as a killed master leaves it. Its worker holds a lease of each task."""
     with _store(data) as store:
         broker = Broker(store.epoch, "", random.Random(1))
         for loaded in store.load():

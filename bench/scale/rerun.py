@@ -1,4 +1,4 @@
-"""How soon the tasks of a worker start elsewhere after it was killed, or frozen, slots and all."""
+"""How soon the tasks of a killed or frozen worker start elsewhere. Its slots end with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GIVE_UP_S = 40.0
 
 
 def measure() -> list[Figure]:
-    """Measure with half of the slots idle: only the way back and out again takes time."""
+    """Measure with half of the slots idle, so that no task waits for a slot."""
     with ExitStack() as stack:
         folder = stack.enter_context(processes.scratch())
         _, port = stack.enter_context(processes.master(folder))
@@ -31,10 +31,10 @@ def measure() -> list[Figure]:
     what = f"{KILLS} workers killed"
     return [
         Figure(f"{what}: a task of theirs starts again, p50", "s", (cuts[49],)),
-        Figure(f"{what}: p99", "s", (cuts[98],), most=MOST_KILLED_S),
+        Figure(f"{what}: p99", "s", (cuts[98],), at_most=MOST_KILLED_S),
         Figure(f"{what}: the last one", "s", (max(killed),)),
         Figure("a frozen worker's tasks start again", "s", tuple(frozen)),
-        Figure("the same, the last one", "s", (max(frozen),), most=MOST_FROZEN_S),
+        Figure("the same, the last one", "s", (max(frozen),), at_most=MOST_FROZEN_S),
     ]
 
 
@@ -73,7 +73,7 @@ class _Crew:
         return all(latest[task][0] != victim for task in tasks)
 
     def _latest(self) -> dict[int, tuple[int, float]]:
-        """Where and when each task has begun last."""
+        """The worker and the time of the last start of each task."""
         if not self._starts.exists():
             return {}
         lines = (line.split() for line in self._starts.read_text().splitlines())

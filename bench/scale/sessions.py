@@ -1,4 +1,4 @@
-"""1,000 worker sessions: how fast they connect, what they cost, how fast they share out tasks."""
+"""1,000 worker sessions: how fast they connect, what they cost, how fast they do tasks."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def measure() -> list[Figure]:
     return [
         stock,
         rate,
-        ratio(f"{SESSIONS:,} sessions / tutorial", rate, stock, least=5),
-        Figure(f"until all {SESSIONS:,} are connected, none left out", "s", connect, most=5),
-        Figure("the master grows, at its peak", "MB", grown, most=100),
+        ratio(f"{SESSIONS:,} sessions / tutorial", rate, stock, at_least=5),
+        Figure(f"until all {SESSIONS:,} are connected, none left out", "s", connect, at_most=5),
+        Figure("the master grows, at its peak", "MB", grown, at_most=100),
         Figure("CPU a task: master", "µs", tuple(r.master_us for r in rounds)),
     ]
 
@@ -52,15 +52,15 @@ def _round() -> _Round:
         before_mb = processes.memory_mb(master.pid)
         with _load(port) as connect_s:
             before_s = processes.cpu_s(master.pid)
-            found = run.measure(port, TASKS, folder)
+            figures = run.measure(port, TASKS, folder)
             used_s = processes.cpu_s(master.pid) - before_s
         grown_mb = processes.memory_mb(master.pid, "VmHWM") - before_mb
-    return _Round(stock, found.rate, connect_s, grown_mb, 1e6 * used_s / TASKS)
+    return _Round(stock, figures.rate, connect_s, grown_mb, 1e6 * used_s / TASKS)
 
 
 @contextlib.contextmanager
 def _load(port: int) -> Iterator[float]:
-    """All sessions, and the seconds that it took until the last one was welcomed."""
+    """Connect all sessions, and give the seconds until the last one was welcomed."""
     command = [sys.executable, "-m", "bench.rig.load", str(port), str(SESSIONS // PROCESSES)]
     pipe = subprocess.PIPE
     clients = [

@@ -1,1 +1,1 @@
-"""How fast: tasks, messages and results a second, and one task alone."""
+"""Benchmarks of speed: tasks, messages and results a second, and one task alone."""

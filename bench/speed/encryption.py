@@ -1,7 +1,7 @@
-"""Durable throughput with everything encrypted, beside the same in clear.
+"""Durable throughput with every connection encrypted, beside the same in clear.
 
-It needs pre-shared keys, which Python has from 3.13 on. Where this one lacks them it measures on
-the master's image: both sides of the comparison, in one container.
+Encryption needs pre-shared keys, which Python has from 3.13 on. If this Python lacks them, both
+sides of the comparison are measured in one container of the master's image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IMAGE = "quartermaster-bench"
 
 
 def measure() -> list[Figure]:
-    """Rounds of both, in turn. Raises RuntimeError where no Python with keys can be had."""
+    """Measure both in turn. Raises RuntimeError if no Python with pre-shared keys is at hand."""
     if not tls.has_psk():
         return _in_container()
     clear, encrypted = [], []
@@ -37,7 +37,7 @@ def measure() -> list[Figure]:
         Figure("in clear", "tasks/s", tuple(clear)),
         Figure("TLS 1.3: worker, runner, client", "tasks/s", tuple(encrypted)),
     ]
-    return [*rates, ratio("encrypted / in clear", rates[1], rates[0], least=LEAST)]
+    return [*rates, ratio("encrypted / in clear", rates[1], rates[0], at_least=LEAST)]
 
 
 def _rate(mode: tls.Mode) -> float:
@@ -53,7 +53,7 @@ def _rate(mode: tls.Mode) -> float:
 
 @contextlib.contextmanager
 def _all(mode: tls.Mode) -> Iterator[None]:
-    """Every process, and this one as a client."""
+    """Set the mode of every process, and of this one as a client."""
     before, processes.tls_mode = processes.tls_mode, mode
     try:
         yield
@@ -62,21 +62,21 @@ def _all(mode: tls.Mode) -> Iterator[None]:
 
 
 def _in_container() -> list[Figure]:
-    """The same measurement on the image's Python; its figures as they were written down."""
+    """Measure with the image's Python, and read the figures that it has written."""
     if shutil.which("docker") is None:
         raise RuntimeError(f"{tls.lacking()}; or `make engine`, and it is measured in a container")
     build(str(processes.ROOT), "master", IMAGE)
     with processes.scratch() as folder:
         there = "/src/.cache/bench"
-        words = ["run", "--rm", "--init", "--network", "none", "--user", "0:0"]
-        words += ["--volume", f"{processes.ROOT}:/src:ro", "--volume", f"{folder}:{there}"]
-        words += ["--env", "PYTHONPATH=/src", "--env", f"BENCH_BRIEF={int(BRIEF)}"]
-        words += ["--workdir", "/src", IMAGE]
-        words += ["python", "-m", "bench", "encryption"]
-        docker(*words)
-        found = json.loads((folder / processes.RESULTS).read_text())
-    print(f"  (in a container: Python {found['machine']['Python']})")
+        args = ["run", "--rm", "--init", "--network", "none", "--user", "0:0"]
+        args += ["--volume", f"{processes.ROOT}:/src:ro", "--volume", f"{folder}:{there}"]
+        args += ["--env", "PYTHONPATH=/src", "--env", f"BENCH_BRIEF={int(BRIEF)}"]
+        args += ["--workdir", "/src", IMAGE]
+        args += ["python", "-m", "bench", "encryption"]
+        docker(*args)
+        report = json.loads((folder / processes.RESULTS).read_text())
+    print(f"  (in a container: Python {report['machine']['Python']})")
     return [
         Figure(f["name"], f["unit"], tuple(f["rounds"]), LEAST if f["bound"] else None)
-        for f in found["benchmarks"]["encryption"]
+        for f in report["benchmarks"]["encryption"]
     ]

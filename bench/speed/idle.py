@@ -1,7 +1,7 @@
-"""One idle task, submit to result, beside the tutorial's own idle task and commits with fsync.
+"""One idle task from submit to result, beside the tutorial's own idle task and commits with fsync.
 
-The bound counts round trips of a task through the idle tutorial: put, worked on by its worker, its
-result got. The stricter reading, round trips of a bare call, is shown beside it.
+The bound is in round trips of a task through the idle tutorial: put, work, get. A stricter bound,
+in round trips of a bare call, is shown beside it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ BOUND = f"{COMMITS} commits + {ROUND_TRIPS} round trips"
 STRICT = f"{COMMITS} commits + {ROUND_TRIPS} bare calls"
 
 Sample = Callable[[int], float]
-"""Takes one sample; returns the seconds that it took."""
+"""Does one thing, and returns the seconds that it took."""
 
 
 def measure() -> list[Figure]:
-    """All kinds in turn: slices of a few samples, so that the machine's mood meets each."""
+    """Measure all kinds in turn, a few samples each, so that a slow moment slows every kind."""
     with ExitStack() as stack:
         folder = stack.enter_context(processes.scratch())
         _, port = stack.enter_context(processes.master(folder, job="squares"))
@@ -95,8 +95,8 @@ def _figures(names: list[str], rounds: list[list[float]]) -> list[Figure]:
         bound,
         own,
         stock,
-        ratio(f"our client / ({BOUND})", own, bound, most=1),
-        ratio(f"stock client / ({BOUND})", stock, bound, most=1),
+        ratio(f"our client / ({BOUND})", own, bound, at_most=1),
+        ratio(f"stock client / ({BOUND})", stock, bound, at_most=1),
         strict,
         ratio(f"our client / ({STRICT})", own, strict),
         ratio(f"stock client / ({STRICT})", stock, strict),
@@ -109,14 +109,14 @@ def _sum(name: str, commit: Figure, trip: Figure) -> Figure:
 
 
 def _round(samples: list[Sample]) -> list[float]:
-    """Medians in milliseconds: the table's unit, not the code's."""
+    """Medians in milliseconds, the unit of the table."""
     took_s: list[list[float]] = [[] for _ in samples]
     for _ in range(SLICES):
-        for found, sample in zip(took_s, samples, strict=True):
+        for times_s, sample in zip(took_s, samples, strict=True):
             for n in range(SAMPLES):
                 time.sleep(PAUSE_S)
-                found.append(sample(n))
-    return [1000 * statistics.median(found) for found in took_s]
+                times_s.append(sample(n))
+    return [1000 * statistics.median(times_s) for times_s in took_s]
 
 
 def _timed(action: Callable[[int], object]) -> Sample:
@@ -129,7 +129,7 @@ def _timed(action: Callable[[int], object]) -> Sample:
 
 
 class _Commits:
-    """A file in WAL mode with synchronous=FULL, as the store's, and one row a commit."""
+    """A file in WAL mode with synchronous=FULL, like the store's. Each commit writes one row."""
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -147,7 +147,7 @@ class _Commits:
 
 
 class _OwnClient:
-    """A session of ours in an open run: submits a task, and has asked for its result before."""
+    """A session of ours in an open run. It asks for the result before it submits the task."""
 
     def __init__(self, port: int, folder: Path) -> None:
         self._fifo = folder / "until"
@@ -178,7 +178,7 @@ class _OwnClient:
             pass
 
     def task(self, n: int) -> float:
-        """One task, until its result is here; returns the seconds."""
+        """Submit one task and wait for its result; returns the seconds."""
         return self._loop.run_until_complete(self._task(n))
 
     async def _task(self, n: int) -> float:

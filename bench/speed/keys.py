@@ -15,7 +15,7 @@ LEAST_RATIO = 0.2
 
 
 def measure() -> list[Figure]:
-    """All kinds in turn, each in a store of its own."""
+    """Measure all kinds in turn, each in a store of its own."""
     forms: list[tuple[str, ...]] = [
         ("squares", f"form={form}") for form in ("plain", "task", "keyed")
     ]
@@ -30,20 +30,20 @@ def measure() -> list[Figure]:
     plain, task, keyed, *follow = figures
     return [
         *figures,
-        ratio("with keys / payloads", keyed, plain, least=LEAST_RATIO),
-        ratio("with keys / of Task without", keyed, task, least=LEAST_RATIO),
+        ratio("with keys / payloads", keyed, plain, at_least=LEAST_RATIO),
+        ratio("with keys / of Task without", keyed, task, at_least=LEAST_RATIO),
         *(
-            ratio(f"{with_keys.name} / without", with_keys, without, least=LEAST_RATIO)
+            ratio(f"{with_keys.name} / without", with_keys, without, at_least=LEAST_RATIO)
             for without, with_keys in zip(follow[::2], follow[1::2], strict=True)
         ),
     ]
 
 
-def _rate(job: str, *words: str) -> float:
+def _rate(job: str, *args: str) -> float:
     count = TASKS if job == "squares" else FOLLOWED
     with (
         processes.scratch() as folder,
         processes.master(folder) as (_, port),
         processes.worker(folder, port),
     ):
-        return run.measure(port, count, folder, job, *words).rate
+        return run.measure(port, count, folder, job, *args).rate

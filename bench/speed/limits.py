@@ -9,9 +9,10 @@ from ..figure import Figure
 from ..rig import processes
 from ..rig.stored import Stored
 
-WARM_UP_S, MEASURE_S = sized((2.0, 8.0), (0.2, 1.0))  # nobody knows how many tasks that will be
+# Times, because nobody knows how many tasks a run does in them.
+WARM_UP_S, MEASURE_S = sized((2.0, 8.0), (0.2, 1.0))
 KINDS = sized(((1_000, 100, 1), (100_000, 10, 10)), ((100, 10, 1), (1_000, 10, 10)))
-"""How many groups, tasks in each, and tasks of a block."""
+"""Each kind: how many groups, tasks in each group, and tasks in a block."""
 
 
 def measure() -> list[Figure]:
@@ -23,11 +24,11 @@ def _measure(groups: int, each: int, block: int) -> list[Figure]:
     where = f"{groups:,} groups of {each}, one at a time"
     with ExitStack() as stack:
         stored = Stored(stack, job="limited", block=block, groups=groups)
-        found = stored.fill(where, groups * each)
+        filled = stored.fill(where, groups * each)
         with processes.worker(stored.folder, stored.port):
             rate = stored.backlog.watch_rate(WARM_UP_S, MEASURE_S)
         rates = Figure(f"{where}, two slots", "tasks/s", (rate,))
-        return [_unbound(f) for f in [*found, rates, *stored.memory(f"{where}, at work")]]
+        return [_unbound(f) for f in [*filled, rates, *stored.memory(f"{where}, at work")]]
 
 
 def _unbound(figure: Figure) -> Figure:

@@ -1,4 +1,4 @@
-"""`qm results` of a million tasks: lines per second, and what client and master grow meanwhile."""
+"""`qm results` of a million tasks: lines per second, and how much client and master grow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Listed:
 
 
 def measure() -> list[Figure]:
-    """Measure after a run of a tenth, which takes the memory that any listing needs."""
+    """Measure two listings, so that memory which any listing takes is not counted as growth."""
     with processes.scratch() as folder, processes.master(folder) as (master, port):
         with processes.worker(folder, port):
             runs = [run.measure(port, count, folder).run for count in (FEW, MANY)]
@@ -44,17 +44,17 @@ def measure() -> list[Figure]:
 
 def _grown(who: str, mb: float) -> Figure:
     name = f"results: {who}, {MANY:,} more than {FEW:,}"
-    return Figure(name, "MB", (mb,), most=MOST_GROWN_MB)
+    return Figure(name, "MB", (mb,), at_most=MOST_GROWN_MB)
 
 
 def _list(port: int, number: int, count: int, master: int) -> _Listed:
     out = processes.CACHE / f"results-{port}-{number}.jsonl"
-    words = [sys.executable, "-m", "master", "results", str(number)]
+    command = [sys.executable, "-m", "master", "results", str(number)]
     environment = processes.environment_of({"QUEUE_PORT": str(port)})
     began, peak_mb = time.monotonic(), 0.0
     try:
         with out.open("wb") as file:
-            process = subprocess.Popen(words, cwd=processes.ROOT, env=environment, stdout=file)
+            process = subprocess.Popen(command, cwd=processes.ROOT, env=environment, stdout=file)
             while process.poll() is None:
                 with contextlib.suppress(OSError, StopIteration):  # it has just ended
                     peak_mb = max(peak_mb, processes.memory_mb(process.pid, "VmHWM"))

@@ -1,4 +1,4 @@
-"""Messages on both sides of 16 KiB, where an untuned connection waits 40 ms for an ACK."""
+"""Messages below and above 16 KiB. Above it an untuned connection waits 40 ms for an ACK."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ def measure() -> list[Figure]:
         plain = tutorial.connected(plain_port)
         queues = [own.get_task_queue(), stock.get_task_queue(), plain.get_task_queue()]  # type: ignore[attr-defined]
         rounds = [[_round(queue.put) for queue in queues] for _ in range(ROUNDS)]
-    found: list[Figure] = []
+    figures: list[Figure] = []
     names = ("our client", "stock client", "stock client, plain stock server")
     for index, name in enumerate(names):
         small, large = (
             Figure(f"{name}: put {size:,} bytes", "ms", tuple(r[index][at] for r in rounds))
             for at, size in enumerate(SIZES)
         )
-        most = 2 if index < 2 else None
-        found += [small, large, ratio(f"{name}: 17,000 / 16,000", large, small, most=most)]
-    return found
+        at_most = 2 if index < 2 else None
+        figures += [small, large, ratio(f"{name}: 17,000 / 16,000", large, small, at_most=at_most)]
+    return figures
 
 
 def _round(put: Put) -> list[float]:
-    """Medians in milliseconds: the table's unit, not the code's."""
+    """Medians in milliseconds, the unit of the table."""
     took_s: list[list[float]] = [[] for _ in SIZES]
     bodies = [bytes(size) for size in SIZES]
     put(bodies[0])
     for _ in range(SAMPLES):
-        for found, body in zip(took_s, bodies, strict=True):
+        for times_s, body in zip(took_s, bodies, strict=True):
             began = time.perf_counter()
             put(body)
-            found.append(time.perf_counter() - began)
-    return [1000 * statistics.median(found) for found in took_s]
+            times_s.append(time.perf_counter() - began)
+    return [1000 * statistics.median(times_s) for times_s in took_s]

@@ -1,4 +1,4 @@
-"""Durable throughput, end to end, beside the tutorial and beside our own path without a store."""
+"""Durable throughput, end to end, beside the tutorial and beside our path without a store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Path:
 
 
 def measure() -> list[Figure]:
-    """Rounds of all three, in turn."""
+    """Measure all three in turn."""
     stock, ours, bare = [], [], []
     for _ in range(ROUNDS):
         stock.append(tutorial.measure(TUTORIAL_TASKS))
@@ -44,8 +44,8 @@ def measure() -> list[Figure]:
     ]
     return [
         *rates,
-        ratio("durable / tutorial", rates[1], rates[0], least=15),
-        ratio("durable / without a store", rates[1], rates[2], least=0.3),
+        ratio("durable / tutorial", rates[1], rates[0], at_least=15),
+        ratio("durable / without a store", rates[1], rates[2], at_least=0.3),
         _cpu("CPU a task: master", [p.master_us for p in ours], 4),
         _cpu("CPU a task: runner", [p.runner_us for p in ours]),
         _cpu("CPU a task: supervisor", [p.supervisor_us for p in ours]),
@@ -60,8 +60,8 @@ def measure() -> list[Figure]:
     ]
 
 
-def _cpu(name: str, rounds: list[float], most: float | None = None) -> Figure:
-    return Figure(name, "µs", tuple(rounds), most=most)
+def _cpu(name: str, rounds: list[float], at_most: float | None = None) -> Figure:
+    return Figure(name, "µs", tuple(rounds), at_most=at_most)
 
 
 def _measure(store: bool) -> _Path:
@@ -73,14 +73,14 @@ def _measure(store: bool) -> _Path:
         run.measure(port, WARM_UP_TASKS, folder)
         slots = processes.children(worker.pid)
         before = [processes.cpu_s(pid) for pid in (master.pid, worker.pid, *slots)]
-        found = run.measure(port, TASKS, folder)
+        figures = run.measure(port, TASKS, folder)
         after = [processes.cpu_s(pid) for pid in (master.pid, worker.pid, *slots)]
         used = [1e6 * (b - a) / TASKS for a, b in zip(before, after, strict=True)]
         return _Path(
-            found.rate,
+            figures.rate,
             used[0],
-            1e6 * found.runner_s / TASKS,
+            1e6 * figures.runner_s / TASKS,
             used[1],
             sum(used[2:]),
-            master.start_s + worker.start_s + found.start_s,
+            master.start_s + worker.start_s + figures.start_s,
         )

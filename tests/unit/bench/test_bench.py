@@ -20,7 +20,7 @@ def benchmarks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """One that cannot run before one that can."""
     monkeypatch.setattr(bench, "CACHE", tmp_path)
     monkeypatch.setattr(bench.machine, "describe", dict)
-    fine = [Figure("a rate", "tasks/s", (1.0,), least=2)]
+    fine = [Figure("a rate", "tasks/s", (1.0,), at_least=2)]
     found = {"broken": ("Broken", broken), "fine": ("Fine", lambda: fine)}
     monkeypatch.setattr(bench, "BENCHMARKS", found)
     return tmp_path
