@@ -19,11 +19,12 @@ from .brief import BRIEF
 from .figure import Figure, table
 from .rig.processes import CACHE, RESULTS
 from .scale import delayed, growth, many, reconnect, rerun, sessions
-from .speed import encryption, idle, keys, limits, listing, messages, throughput
+from .speed import encryption, idle, keys, limits, listing, messages, percentiles, throughput
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "throughput": ("Durable throughput: submit, work, result on disk, collect", throughput.measure),
     "idle": ("One idle task, submit to result", idle.measure),
+    "percentiles": ("Submit to result at a steady rate", percentiles.measure),
     "sessions": ("A thousand sessions", sessions.measure),
     "messages": ("A message over 16 KiB", messages.measure),
     "encryption": ("Durable throughput, encrypted and in clear", encryption.measure),

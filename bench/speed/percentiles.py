@@ -1,0 +1,162 @@
+"""Submit to result while tasks are offered at a steady rate: the median, and the slow ones.
+
+The load is open: each task is due at its own time, whatever became of the tasks before it. Its
+latency counts from the time at which it was due, so a queue that falls behind cannot hide it. In
+block submission a task waits for the last one of its block; that counts, too.
+Source: G. Tene, "How NOT to Measure Latency" (coordinated omission), 2013.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from queue_manager import codec
+from queue_manager.client.link import Link
+from queue_manager.wire.messages import Accepted, Collect, Hello, Page, Reply, SubmitTasks
+from queue_manager.wire.records import NewBlock
+
+from ..brief import sized
+from ..figure import Figure
+from ..rig import processes, run
+
+RATES = sized((1, 100, 1_000, 10_000), (100, 1_000))
+"""Tasks offered a second."""
+
+ROUNDS = sized(3, 1)
+ROUND_S = sized(5.0, 0.5)
+SLOW_RATE, SLOW_ROUND_S = 1, 20.0
+BLOCK_S = 0.01
+"""In block submission, the tasks of this time travel together."""
+
+SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+DRAIN_S = 30.0
+CONNECT_S = 5.0
+
+
+def measure() -> list[Figure]:
+    """Each rate, one task a submit and in blocks."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(processes.scratch())
+        _, port = stack.enter_context(processes.master(folder, job="squares"))
+        stack.enter_context(processes.worker(folder, port))
+        offered = stack.enter_context(Offered(port, folder))
+        offered.measure(RATES[0], 1 / RATES[0], 0.0)  # until the worker has the job
+        figures = []
+        for rate in RATES:
+            figures += _figures(f"{rate:,} a second, one by one", offered, rate, 0.0)
+            if rate * BLOCK_S > 1:
+                figures += _figures(f"{rate:,} a second, in blocks", offered, rate, BLOCK_S)
+    return figures
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of all values does not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _figures(name: str, offered: Offered, rate: int, block_s: float) -> list[Figure]:
+    """A round at the slowest rate is long, and there is one: its p99 is its slowest task."""
+    rounds, seconds = (1, SLOW_ROUND_S) if rate == SLOW_RATE else (ROUNDS, ROUND_S)
+    waits = [offered.measure(rate, seconds, block_s) for _ in range(rounds)]
+    return [
+        Figure(f"{name}: {label}", "ms", tuple(1000 * percentile(wait, share) for wait in waits))
+        for label, share in SHARES.items()
+    ]
+
+
+class Offered:
+    """A session of ours that submits to an open run at a rate, and collects its results."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self._fifo = folder / "until"
+        os.mkfifo(self._fifo)
+        self._run = run.start(port, ["patient", f"until={self._fifo}"])
+        self._loop = asyncio.new_event_loop()
+        hello = Hello("runner", socket.gethostname(), os.getpid())
+        self._link = Link(
+            ("127.0.0.1", port),
+            processes.AUTHKEY,
+            lambda: hello,
+            on_message=self._received,
+            mode=processes.tls_mode,
+        )
+        self._seq = 0
+        self._due: dict[int, float] = {}
+        self._waits: list[float] = []
+        self._next = 0
+        self._all_came = asyncio.Event()
+
+    def __enter__(self) -> Offered:
+        self._running = self._loop.create_task(self._link.run())
+        self._loop.run_until_complete(asyncio.wait_for(self._link.wait_up(), CONNECT_S))
+        self._loop.call_soon(self._collect, 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+        self._loop.run_until_complete(self._running)
+        self._loop.close()
+        with open(self._fifo, "w"):  # lets tasks() of the run end
+            pass
+
+    def measure(self, rate: int, seconds: float, block_s: float) -> list[float]:
+        """Seconds from due to result of each task. block_s: how much of the load travels together.
+
+        Raises:
+            TimeoutError: a result did not come.
+        """
+        count = max(1, round(rate * seconds))
+        return self._loop.run_until_complete(self._measure(rate, count, block_s))
+
+    async def _measure(self, rate: int, count: int, block_s: float) -> list[float]:
+        self._waits, self._all_came = [], asyncio.Event()
+        first = self._next
+        began = time.perf_counter() + 1 / rate
+        self._next += count
+        for n in range(count):
+            self._due[first + n] = began + n / rate
+        per_submit = max(1, round(rate * block_s))
+        sent = 0
+        while sent < count:
+            last = min(sent + per_submit, count)
+            wait_s = self._due[first + last - 1] - time.perf_counter()
+            await asyncio.sleep(max(0.0, wait_s))
+            self._submit(list(range(first + sent, first + last)))
+            sent = last
+        async with asyncio.timeout(DRAIN_S):
+            await self._all_came.wait()
+        return self._waits
+
+    def _submit(self, numbers: list[int]) -> None:
+        self._seq += 1
+        block = NewBlock(len(numbers), codec.encode_batch(numbers))
+        self._link.send(SubmitTasks(self._seq, self._run, [block]))
+
+    def _collect(self, after: int) -> None:
+        self._seq += 1
+        self._link.send(Collect(self._seq, self._run, after))
+
+    def _received(self, message: Reply) -> None:
+        if isinstance(message, Page):
+            now = time.perf_counter()
+            self._collect(message.last)
+            self._record(message, now)
+        elif not isinstance(message, Accepted):
+            raise RuntimeError(f"the master says {message}")
+
+    def _record(self, page: Page, now: float) -> None:
+        for ended in page.outcomes:
+            numbers = codec.decode_batch(page.bodies[ended.first], ended.start, ended.stop)
+            if codec.decode_batch(ended.results) != [n * n for n in numbers]:
+                raise RuntimeError(f"wrong results from task {ended.first} on")
+            self._waits += [now - self._due.pop(n) for n in numbers]
+        if not self._due:
+            self._all_came.set()
