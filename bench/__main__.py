@@ -18,7 +18,7 @@ from . import crawling, machine
 from .brief import BRIEF
 from .figure import Figure, table
 from .rig.processes import CACHE, RESULTS
-from .scale import delayed, growth, many, reconnect, rerun, sessions
+from .scale import decades, delayed, growth, many, reconnect, rerun, sessions
 from .speed import encryption, idle, keys, limits, listing, messages, percentiles, throughput
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "messages": ("A message over 16 KiB", messages.measure),
     "encryption": ("Durable throughput, encrypted and in clear", encryption.measure),
     "growth": ("A million tasks, waiting or done", growth.measure),
+    "decades": ("Tasks, runs and workers by decades", decades.measure),
     "many": ("A million groups, ten million results, 100,000 ended runs", many.measure),
     "listing": ("The results of a million tasks", listing.measure),
     "keys": ("A million tasks with keys, and follow-ups", keys.measure),

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Writes the lock files anew from the ranges in pyproject.toml, for Python 3.11 and later:
 # requirements.lock (what both programs need), jobs/images.lock (what the crawler needs too),
-# requirements-dev.lock (everything), and bench/crawling/requirements.txt (another crawler, to compare
-# with). A lock has the hashes of each package's files, so pip and uv install no other files.
+# requirements-dev.lock (everything), bench/crawling/requirements.txt (another crawler, to compare
+# with) and bench/scale/requirements.txt (what draws a chart). A lock has the hashes of each package's files, so pip and uv install no other files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,3 +28,4 @@ lock pyproject.toml requirements.lock
 lock pyproject.toml jobs/images.lock --extra images --constraint requirements.lock
 lock pyproject.toml requirements-dev.lock --extra dev --constraint jobs/images.lock
 lock bench/crawling/requirements.in bench/crawling/requirements.txt
+lock bench/scale/requirements.in bench/scale/requirements.txt

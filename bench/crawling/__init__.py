@@ -17,6 +17,7 @@ from collections.abc import Callable
 from ..brief import sized
 from ..figure import Figure, ratio
 from ..rig import processes
+from ..rig.environment import python_of
 from . import ours, website
 from .crawl import Crawl
 
@@ -34,7 +35,7 @@ def measure() -> list[Figure]:
     """
     if shutil.which("docker") is None:
         raise RuntimeError("the site of this benchmark is served from a container: `make engine`")
-    scrapy = _scrapy_python()
+    scrapy = python_of("scrapy", _HERE / "requirements.txt")
     with website.running() as site:
         scrapys, bares, all_ours = [], [], []
         for _ in range(ROUNDS):
@@ -102,15 +103,3 @@ def _json(words: list[str]) -> Crawl:
         words, cwd=processes.ROOT, check=True, capture_output=True, text=True, timeout=_LIMIT_S
     )
     return Crawl(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def _scrapy_python() -> str:
-    """The Python of an environment that has Scrapy, made when it is not there."""
-    folder, wanted = processes.CACHE / "scrapy", _HERE / "requirements.txt"
-    python, stamp = folder / "bin" / "python", folder / "installed"
-    if not stamp.exists() or stamp.read_text() != wanted.read_text():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(wanted)]
-        subprocess.run(pip, check=True, timeout=_LIMIT_S)
-        stamp.write_text(wanted.read_text())
-    return str(python)

@@ -1,4 +1,4 @@
-"""`python -m bench.rig.load PORT COUNT` opens COUNT worker sessions in one process.
+"""`python -m bench.rig.load PORT COUNT [SLOTS]` opens COUNT worker sessions in one process.
 
 Each session works on its leases at once, in the event loop. The process prints `ready`, connects
 all sessions when it reads `go`, prints `up COUNT`, and ends with its standard input.
@@ -26,15 +26,16 @@ BEAT_S = 5.0
 
 
 class WorkerSession(FrameProtocol):
-    """A worker with one slot, from the challenge to the last lease.
+    """A worker of so many slots, from the challenge to the last lease.
 
     Each frame of the handshake has a method, and `_receive` is that of the next frame.
     """
 
-    def __init__(self, number: int, up: asyncio.Future[None]) -> None:
+    def __init__(self, number: int, up: asyncio.Future[None], slots: int) -> None:
         super().__init__(2 * FRAME_BYTES)
         self._number = number
         self._up = up
+        self._slots = slots
         self._seq = 0
         self._proof_key = self._greeting = self._hello = b""
         self._receive = self._challenge_received
@@ -69,7 +70,7 @@ class WorkerSession(FrameProtocol):
 
     def _welcome_received(self, body: bytes) -> None:
         self.send_frame(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
-        self.send_frame(encode(Hello("worker", socket.gethostname(), self._number, 1)))
+        self.send_frame(encode(Hello("worker", socket.gethostname(), self._number, self._slots)))
         self._receive = self._opened
 
     def _opened(self, body: bytes) -> None:
@@ -79,7 +80,7 @@ class WorkerSession(FrameProtocol):
         message = decode_reply(body)
         if isinstance(message, Welcome):
             self._up.set_result(None)
-            self._exchange([], 1)
+            self._exchange([], self._slots)
         elif isinstance(message, Leases) and message.leases:
             self._exchange([squared(lease) for lease in message.leases], len(message.leases))
 
@@ -92,14 +93,14 @@ class WorkerSession(FrameProtocol):
         self.send_frame(encode(Beat()))
 
 
-async def run(port: int, count: int) -> None:
+async def run(port: int, count: int, slots: int) -> None:
     """Connect all sessions at once, then work until standard input ends."""
     loop = asyncio.get_running_loop()
     ups: list[asyncio.Future[None]] = [loop.create_future() for _ in range(count)]
 
     async def connect(number: int, up: asyncio.Future[None]) -> WorkerSession:
         _, session = await loop.create_connection(
-            lambda: WorkerSession(number, up), "127.0.0.1", port
+            lambda: WorkerSession(number, up, slots), "127.0.0.1", port
         )
         return session
 
@@ -122,4 +123,5 @@ async def run(port: int, count: int) -> None:
 if __name__ == "__main__":
     print("ready", flush=True)
     sys.stdin.readline()
-    asyncio.run(run(int(sys.argv[1]), int(sys.argv[2])))
+    port, count, slots = (int(word) for word in [*sys.argv[1:], "1"][:3])
+    asyncio.run(run(port, count, slots))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..brief import sized
@@ -35,9 +37,14 @@ class _Start:
 class Stored:
     """A store with one run, and the master that serves it. kind: arguments of `Backlog`."""
 
-    def __init__(self, stack: ExitStack, **kind: Any) -> None:
+    def __init__(
+        self, stack: ExitStack, *, before: Callable[[Path], None] | None = None, **kind: Any
+    ) -> None:
+        """before: fills the folder of the data before the master starts. kind: of `Backlog`."""
         self._stack = stack
         self.folder = stack.enter_context(processes.scratch())
+        if before is not None:
+            before(self.folder / "data")
         self.master, self.port = stack.enter_context(processes.master(self.folder))
         # One id for all sessions: a restarted master waits for the workers that it knew.
         self._worker = uuid.uuid4().hex
@@ -78,6 +85,15 @@ class Stored:
         present, peak = [s.present_mb for s in starts], [s.peak_mb for s in starts]
         memory = _memory(f"{where}, restarted", present, peak)
         return [listening, *([lease] if leases else []), *memory]
+
+    def start_again(self) -> float:
+        """Kill the master and start it again; seconds until it listens."""
+        return self._restart(leases=False).listening_s
+
+    @property
+    def peak_mb(self) -> float:
+        """The memory of the master at its peak."""
+        return self._mb("VmHWM")
 
     def _restart(self, leases: bool) -> _Start:
         self.master.process.kill()

@@ -1,0 +1,220 @@
+"""What grows by decades: waiting tasks, done tasks, runs, workers.
+
+Each size has its rate, the master's memory, its start and the answer to `status`. A flat curve
+shows that the size costs nothing. The rate at the largest size is bound by that at the smallest.
+`docs/scale.svg` is drawn from the figures (see `chart`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from master.changes import QUEUE_RUN, BlockRecord, Changes, OutcomeRecord, RunCounts, RunRecord
+from master.store.sqlite.engine import SqliteStore
+from queue_manager import codec
+from queue_manager.client.link import Link
+from queue_manager.wire.messages import AskRuns, RunList
+from queue_manager.wire.records import BLOCK_TASKS, RunOptions
+
+from ..brief import BRIEF, sized
+from ..figure import Figure
+from ..rig import crowd, processes, run
+from ..rig.session import client
+from ..rig.stored import Stored
+from . import chart
+
+WAITING = sized((10_000, 100_000, 1_000_000, 10_000_000), (10_000, 20_000))
+DONE = sized((100_000, 1_000_000, 10_000_000, 100_000_000), (10_000, 100_000))
+RUNS = sized((10, 100, 1_000, 10_000), (10, 100))
+WORKERS = sized((1, 10, 100, 1_000), (1, 10))
+WARM_UP, TASKS = sized((200_000, 1_000_000), (10_000, 50_000))
+BESIDE_DONE = 10_000
+DRAIN_S, SLOTS = sized(2.0, 0.3), 4
+LEAST_RATIO, MOST_MB, MOST_START_S, MOST_STATUS_S = 0.8, 100.0, 2.0, 0.3
+_A_COMMIT_BLOCKS = 1_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One size of one kind. rate: tasks a second. memory_mb: the master's, at its peak.
+
+    start_s: from `kill -9`, or from the start on a full store, until it listens. status_s: until
+    the first page of all runs is here.
+    """
+
+    size: int
+    rate: float
+    memory_mb: float
+    start_s: float
+    status_s: float
+
+
+def measure() -> list[Figure]:
+    """All kinds, from the smallest size to the largest."""
+    kinds: dict[str, list[Point]] = {
+        "waiting tasks": [_waiting(size) for size in WAITING],
+        "done tasks": [_done(size) for size in DONE],
+        "active runs": [_runs(size) for size in RUNS],
+        f"workers of {SLOTS} slots": [_workers(size) for size in WORKERS],
+    }
+    if not BRIEF:
+        record = {kind: [asdict(point) for point in points] for kind, points in kinds.items()}
+        chart.draw(json.dumps(record))
+    return [figure for kind, points in kinds.items() for figure in _figures(kind, points)]
+
+
+def _figures(kind: str, points: list[Point]) -> list[Figure]:
+    figures = []
+    for point in points:
+        name = f"{point.size:,} {kind}"
+        figures += [
+            Figure(f"{name}: rate", "tasks/s", (point.rate,)),
+            Figure(f"{name}: master's memory, peak", "MB", (point.memory_mb,), at_most=MOST_MB),
+            Figure(f"{name}: start", "s", (point.start_s,), at_most=MOST_START_S),
+            Figure(f"{name}: status, the answer", "s", (point.status_s,), at_most=MOST_STATUS_S),
+        ]
+    first, last = points[0], points[-1]
+    name = f"{kind}, rate: {last.size:,} / {first.size:,}"
+    return [*figures, Figure(name, "x", (last.rate / first.rate,), at_least=LEAST_RATIO)]
+
+
+# --- one size ------------------------------------------------------------------------------------
+
+
+def _waiting(size: int) -> Point:
+    with ExitStack() as stack:
+        stored = Stored(stack)
+        stored.backlog.fill(size)
+        return _point(stored, size, size)
+
+
+def _done(size: int) -> Point:
+    """Results that nobody has read, which the master must keep."""
+    with ExitStack() as stack:
+        stored = Stored(stack, before=lambda data: _written(data, _results(size)))
+        stored.backlog.fill(BESIDE_DONE)
+        return _point(stored, size, BESIDE_DONE)
+
+
+def _point(stored: Stored, size: int, waiting: int) -> Point:
+    start_s = stored.start_again()
+    status_s = asyncio.run(_status_s(stored.port))
+    with processes.worker(stored.folder, stored.port):
+        rate = stored.backlog.hold(waiting, WARM_UP, TASKS)
+    return Point(size, rate, stored.peak_mb, start_s, status_s)
+
+
+def _runs(size: int) -> Point:
+    """Runs that are all active, each with tasks of its own, fed by clients that have left."""
+    blocks = max(1, TASKS // BLOCK_TASKS // size)
+    with processes.scratch() as folder:
+        _written(folder / "data", _active(size, blocks))
+        with processes.master(folder) as (master, port):
+            status_s = asyncio.run(_status_s(port))
+            with processes.worker(folder, port):
+                rate = asyncio.run(_drained(port))
+            return Point(
+                size, rate, processes.memory_mb(master.pid, "VmHWM"), master.start_s, status_s
+            )
+
+
+def _workers(size: int) -> Point:
+    """Sessions of workers with nothing but this process's arithmetic behind them."""
+    with processes.scratch() as folder, processes.master(folder) as (master, port):
+        with crowd.connected(port, size, SLOTS) as connect_s:
+            status_s = asyncio.run(_status_s(port))
+            found = run.measure(port, TASKS, folder)
+        memory_mb = processes.memory_mb(master.pid, "VmHWM")
+    return Point(size, found.rate, memory_mb, connect_s, status_s)
+
+
+async def _status_s(port: int) -> float:
+    async with client(port) as link:
+        began = time.monotonic()
+        await link.request(AskRuns, RunList)
+        return time.monotonic() - began
+
+
+async def _drained(port: int) -> float:
+    """Tasks a second, from the first look to the last task or to the end of the time."""
+    async with client(port) as link:
+        began, before = time.monotonic(), await _left(link)
+        left = before
+        while left and time.monotonic() - began < DRAIN_S:
+            await asyncio.sleep(DRAIN_S / 10)
+            left = await _left(link)
+        return (before - left) / (time.monotonic() - began)
+
+
+async def _left(link: Link) -> int:
+    """How many tasks of the active runs are not done."""
+    found, after = 0, 0
+    while True:
+        page = await link.request(partial(_ask_active, after=after), RunList)
+        found += sum(one.tasks - one.done for one in page.runs)
+        after = page.last
+        if page.complete:
+            return found
+
+
+def _ask_active(seq: int, after: int) -> AskRuns:
+    return AskRuns(seq, after, "active")
+
+
+# --- what is in the store before -----------------------------------------------------------------
+
+
+def _written(data: Path, all_changes: Iterator[Changes]) -> None:
+    store = SqliteStore(data)
+    try:
+        for changes in all_changes:
+            store.commit(changes)
+    finally:
+        store.close()
+
+
+def _results(size: int) -> Iterator[Changes]:
+    """So many results of the queue run."""
+    body = codec.encode_batch([7] * BLOCK_TASKS)
+    for first, stop in _slices(size // BLOCK_TASKS):
+        tasks = stop * BLOCK_TASKS
+        yield Changes(
+            blocks=[
+                BlockRecord(1 + n, QUEUE_RUN, 1 + n * BLOCK_TASKS, BLOCK_TASKS, body)
+                for n in range(first, stop)
+            ],
+            outcomes=[
+                OutcomeRecord(1 + n, QUEUE_RUN, 1 + n, 1 + n * BLOCK_TASKS, 0, BLOCK_TASKS, body)
+                for n in range(first, stop)
+            ],
+            counts={QUEUE_RUN: RunCounts(tasks=tasks, done=tasks, last_seq=stop)},
+        )
+
+
+def _active(runs: int, blocks: int) -> Iterator[Changes]:
+    """So many active runs with so many blocks each."""
+    body = codec.encode_batch([7] * BLOCK_TASKS)
+    options, at = RunOptions(feeder="client"), time.time()
+    for first, stop in _slices(runs):
+        numbers = range(1 + first, 1 + stop)
+        yield Changes(
+            runs={n: RunRecord(n, "squares", [], options=options, started_at=at) for n in numbers},
+            blocks=[
+                BlockRecord(n * blocks + k, n, 1 + k * BLOCK_TASKS, BLOCK_TASKS, body)
+                for n in numbers
+                for k in range(blocks)
+            ],
+            counts={n: RunCounts(tasks=blocks * BLOCK_TASKS) for n in numbers},
+        )
+
+
+def _slices(count: int) -> Iterator[tuple[int, int]]:
+    for at in range(0, count, _A_COMMIT_BLOCKS):
+        yield at, min(at + _A_COMMIT_BLOCKS, count)
