@@ -1,7 +1,7 @@
 """Quartermaster's shared module: what a job and both ends of the queue must agree on.
 
-These names are all that a job or a program of the user's needs. The import is light:
-`QueueManager`, which needs the network, is loaded when it is first asked for.
+A job or a user's program needs no other names than these. The import is light: `QueueManager`,
+which needs the network, is loaded on first use.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The authkey: where it comes from, and whether it is strong enough for where it is used.
+"""The authkey: where it comes from, and whether it is strong enough for its use.
 
-Owns the key's text and file; knows nothing of handshakes.
+This module owns the key's text and file. It knows nothing of handshakes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ VARIABLES = ("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE")
 STRONG_BYTES = 16
 STRONG_KEY = "what `python3 -c 'import secrets; print(secrets.token_urlsafe(16))'` prints"
 _TRIAL_BYTES = 8
-_LEAST_DIFFERENT = 8
-_STRONG_BITS = 112  # of 16 raw random bytes at least so many are counted, see `_KINDS`
+_DIFFERENT_BYTES = 8
+_STRONG_BITS = 112  # `_bits` counts at least this for 16 raw random bytes
 
-_BITS_OF_A_LETTER = 2.0  # of words; English has 1 to 1.5 (Shannon 1951)
-_BITS_OF_A_CHARACTER = 6.0  # of text beyond ASCII, Chinese say
+_BITS_OF_A_LETTER = 2.0  # in words; a letter of English has 1 to 1.5 (Shannon 1951)
+_BITS_OF_A_CHARACTER = 6.0  # in text beyond ASCII, such as Chinese
 _WORDS = re.compile(rb"[A-Z]?[a-z]*([ ,.\-_][A-Z]?[a-z]*)*|[A-Z]*([ ,.\-_][A-Z]*)*")
 _HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 _KINDS = tuple(
@@ -43,21 +43,21 @@ _KINDS = tuple(
 )
 
 SALT = "salt"
-"""The file beside the store with the installation's salt, in hex."""
+"""The file beside the store that has the installation's salt, in hex."""
 _POLL_S = 0.1
 
 log = logging.getLogger(__name__)
 
 
 def without_key(environ: Mapping[str, str]) -> dict[str, str]:
-    """An environment for a process that runs code of a job: it has no use for the key."""
+    """The environment without the key, for a process that runs code of a job."""
     return {name: text for name, text in environ.items() if name not in VARIABLES}
 
 
 def hide_key() -> None:
-    """Take the key out of this process's environment, which its children and `/proc` show.
+    """Remove the key from this process's environment, which its children and `/proc` show.
 
-    `unsetenv` alone leaves the text in the memory that `/proc/PID/environ` is read from.
+    `unsetenv` alone would leave the text in the memory that `/proc/PID/environ` shows.
     """
     libc = ctypes.CDLL(None)
     libc.getenv.restype = ctypes.c_void_p
@@ -69,14 +69,14 @@ def hide_key() -> None:
 
 
 def find_authkey(settings: Settings, wait_s: float = 0.0) -> bytes:
-    """The key of a worker or another client.
+    """Find the key of a worker or another client.
 
     Args:
-        settings: names the key, its file, or the master's data folder.
-        wait_s: how long to wait for a key file that is not there yet, in seconds.
+        settings: have the key, its file, or the master's data folder.
+        wait_s: how many seconds to wait for a key file that is not there yet.
 
     Raises:
-        SettingsError: there is no key; one line that says what to set.
+        SettingsError: there is no key. Its one line says what to set.
     """
     if settings.queue_authkey is not None:
         return settings.queue_authkey.encode("utf-8", "surrogateescape")
@@ -93,14 +93,14 @@ def find_authkey(settings: Settings, wait_s: float = 0.0) -> bytes:
 
 
 def master_authkey(settings: Settings) -> bytes:
-    """The key of the master, made at random where it is safe to do so.
+    """Find the key of the master, or make a random one where that is safe.
 
-    Where only this machine or a compose network can reach the queue a weak key will do; one shorter
-    than 8 bytes is logged as a warning.
+    If only this machine or a compose network can reach the queue, a weak key is accepted. One that
+    is shorter than 8 bytes is logged as a warning.
 
     Raises:
-        SettingsError: no key is set and the queue can be reached from other machines, the key
-            is too weak for that, or its file can be neither read nor made.
+        SettingsError: other machines can reach the queue, and no key is set or it is too weak; or
+            the key's file can be neither read nor made.
     """
     key = _key_of_master(settings)
     weak = weakness(key)
@@ -110,12 +110,13 @@ def master_authkey(settings: Settings) -> bytes:
 
 
 def installation_salt(settings: Settings) -> bytes:
-    """The salt of a master's store, made once: guesses at recorded handshakes start anew for each.
+    """The salt of a master's installation, which is made once.
 
-    It is no secret: the server says it in its first frame.
+    It makes guesses at recorded handshakes good for one installation only. It is no secret: the
+    server sends it in its first frame.
 
     Raises:
-        SettingsError: it can be neither read nor made, or is none.
+        SettingsError: the file can be neither read nor made, or has no salt in it.
     """
     path = settings.master_data / SALT
     text = _read(path)
@@ -151,21 +152,21 @@ def _key_of_master(settings: Settings) -> bytes:
 
 
 def _check_weak(settings: Settings, key: bytes, weak: str) -> None:
-    found = f"the authkey is weak: {weak}"
+    complaint = f"the authkey is weak: {weak}"
     if not others_reach(settings):
         if len(key) < _TRIAL_BYTES:
-            log.warning("%s. Fine for a trial on this machine only", found)
+            log.warning("%s. Fine for a trial on this machine only", complaint)
     elif settings.queue_allow_weak_authkey:
-        log.warning("%s. Other machines can try to guess it", found)
+        log.warning("%s. Other machines can try to guess it", complaint)
     else:
         raise SettingsError(
-            f"{found}, and {reached_by(settings)} can be reached from other machines: take"
+            f"{complaint}, and {reached_by(settings)} can be reached from other machines: take"
             f" {STRONG_KEY} {_place(settings)}, or set QUEUE_ALLOW_WEAK_AUTHKEY=1"
         )
 
 
 def _place(settings: Settings) -> str:
-    """Where the key that the settings name belongs, as its line says it."""
+    """Where the key belongs by these settings, as an error says it."""
     if settings.queue_authkey is not None:
         return "as QUEUE_AUTHKEY"
     path = settings.queue_authkey_file or settings.master_data / "authkey"
@@ -174,15 +175,16 @@ def _place(settings: Settings) -> str:
 
 
 def weakness(key: bytes) -> str:
-    """Why a key does not count as 16 random bytes; empty if it may be that.
+    """Why a key counts as weaker than 16 random bytes; empty if it does not.
 
-    Randomness can't be measured, so this is a rule that random keys of that strength pass (in hex,
-    base64 or as raw bytes), and short, repeated, counted up or spoken ones do not.
+    Randomness can't be measured. So this is a rule that random keys of that strength pass, in hex,
+    in base64 or as raw bytes. Keys that are short, repeat themselves, count up or down, or are made
+    of words do not pass.
     """
     if len(key) < STRONG_BYTES:
         return f"it has {len(key)} bytes, fewer than {STRONG_BYTES}"
-    if len(set(key)) < _LEAST_DIFFERENT:
-        return f"it has {len(set(key))} different bytes, fewer than {_LEAST_DIFFERENT}"
+    if len(set(key)) < _DIFFERENT_BYTES:
+        return f"it has {len(set(key))} different bytes, fewer than {_DIFFERENT_BYTES}"
     period = (key + key).find(key, 1)
     steps = sum(abs(one - two) <= 1 for one, two in itertools.pairwise(key))
     if period < len(key) or 2 * steps > len(key):
@@ -193,7 +195,7 @@ def weakness(key: bytes) -> str:
 
 
 def _bits(key: bytes) -> float:
-    """How much the key is worth, by the kinds of bytes that occur in it."""
+    """How many bits the key counts as, by the kinds of bytes in it."""
     if _WORDS.fullmatch(key):
         return _BITS_OF_A_LETTER * len(key)
     if _HEX.fullmatch(key):
@@ -231,17 +233,17 @@ def _make_folder(folder: Path) -> None:
 
 
 def write_file(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
-    """Write a file and sync it; readers find all of it or none.
+    """Write a file and sync it. A reader finds the whole file or none.
 
     Args:
-        path: its name, which it gets once it is whole.
-        data: its bytes.
-        mode: its permissions, whatever the umask is.
-        replace: it takes the place of an older file. False: an older file stays.
+        path: the file's name. The file gets it when it is whole.
+        data: the file's bytes.
+        mode: the file's permissions, whatever the umask is.
+        replace: whether the file replaces an older one. False: an older file stays.
 
     Raises:
-        FileExistsError: there is an older file, which must stay.
-        OSError: it can't be written.
+        FileExistsError: there is an older file, and `replace` is False.
+        OSError: the file can't be written.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -251,14 +253,14 @@ def write_file(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(draft, mode)
-        name = os.replace if replace else os.link  # `link` never takes a name that is taken
-        name(draft, path)
+        give_name = os.replace if replace else os.link  # `link` never replaces a file
+        give_name(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
 
 def _make(path: Path, mode: int, variable: str, text: str) -> bytes:
-    """Write a random text; of several that start at once, one wins and all return its text."""
+    """Write a random text to a file. If several masters do so at once, all return the same text."""
     try:
         write_file(path, f"{text}\n".encode(), mode, replace=False)
     except FileExistsError:

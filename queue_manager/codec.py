@@ -1,10 +1,10 @@
-"""Payloads and results as bytes: plain data in, plain data out, a batch at a time.
+"""Payloads and results as bytes: plain data is encoded and decoded, a batch at a time.
 
-A batch is `L` (all values are atoms: one MessagePack array, 0.01 µs a value) or `S` (a
-MessagePack array of items, each the bytes of one value). An item is a MessagePack atom, a small
-MessagePack map of texts to atoms, or a pickle of protocol 4 if it begins with 0x80, which no atom
-and no such map does. Knows nothing of tasks, runs or sizes of blocks; `batches` has what needs no
-value decoded.
+A batch has one of two forms. `L` is one MessagePack array of atoms, at 0.01 µs a value. `S` is a
+MessagePack array of items, each the bytes of one value. An item is a MessagePack atom, a small
+MessagePack map of texts to atoms, or a pickle of protocol 4. A pickle begins with 0x80, and no atom
+and no such map does. This module knows nothing of tasks, runs or sizes of blocks. `batches` has the
+functions that decode no value.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from .wire.stock.pickles import Allowance, Bounded, NamedZone, not_plain
 
 ATOMS = frozenset({int, str, bytes, float, bool, type(None)})
 FLAT_BYTES = 16 * 1024
-"""A map is no longer than this: decoding one takes up to fifty times its bytes."""
+"""The longest map that is an item. Decoding a map takes up to fifty times its bytes."""
 
-_PICKLE = 0x80  # also the empty map, which is therefore pickled
+_PICKLE = 0x80  # the empty map begins with it, too, and is therefore pickled
 _MAPS = frozenset({*range(0x81, 0x90), 0xDE, 0xDF})
 _TEXTS = frozenset({str})
 
@@ -47,16 +47,16 @@ _maps = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 class Encoded(NamedTuple):
-    """A value that was encoded when it was yielded, so that later changes do not reach it."""
+    """A value that was encoded at once, so that later changes do not reach it."""
 
     data: bytes
 
 
 # --- one value -------------------------------------------------------------------------------
 #
-# Objects are rebuilt by functions of this module, under these names, not by their classes:
-# else a class, which is no plain data, could travel in the place of one of its objects. The
-# names are in stored data: they must stay.
+# A pickle names functions of this module, not classes. If it named classes, a class itself could
+# travel in the place of one of its objects, and a class is no plain data. These names are in stored
+# data, so they must stay.
 
 
 def _datetime(*arguments: Any) -> datetime.datetime:
@@ -88,10 +88,10 @@ def _uuid(data: Any) -> uuid.UUID:
 
 
 def _zone(key: Any) -> datetime.tzinfo:
-    """A time zone by its name, where one is decoded that is worked with."""
+    """A time zone by its name, for code that calculates with it."""
     try:
         return zoneinfo.ZoneInfo(key)
-    except Exception:  # what the files of the system make of a strange name is anybody's guess
+    except Exception:  # a strange name can raise anything, depending on the system's files
         raise ProtocolError(
             f"the time zone {printable(str(key))!r} is not known on this machine: install tzdata"
         ) from None
@@ -113,7 +113,7 @@ _OURS = frozenset(_BUILDERS.values())
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
-        """Called by the C pickler for all but the built-in types (and for our builders)."""
+        """The C pickler calls this for every value of no built-in type, and for our builders."""
         kind = type(value)
         if kind is uuid.UUID:
             return _uuid, (value.bytes,)
@@ -147,7 +147,7 @@ class _Unpickler(pickle.Unpickler):
         return NamedZone if self.served and builder is _zone else builder
 
     def _allowance(self) -> Allowance:
-        """What the Decimals of this item may take together."""
+        """What all Decimals of this item may take together."""
         if self._left is None:
             self._left = Allowance(self.size_bytes)
         return self._left
@@ -155,7 +155,7 @@ class _Unpickler(pickle.Unpickler):
 
 def _not_plain(value: Any) -> NotPlainDataError:
     kind = type(value)
-    if value is bytearray:  # what the C pickler asks about when it meets a bytearray
+    if value is bytearray:  # the C pickler passes the class, not the object
         kind = bytearray
     name = kind.__qualname__
     if kind.__module__ != "builtins":
@@ -168,11 +168,12 @@ def encode(value: Any, limit_bytes: int = ENCODED_BYTES) -> bytes:
 
     Args:
         value: plain data.
-        limit_bytes: what it may take; a value that holds one large int often takes many.
+        limit_bytes: the most bytes of the result. A small value can take very many, if it holds
+            one large int often.
 
     Raises:
-        NotPlainDataError: it is or holds something that is no plain data.
-        TooLargeError: it takes more.
+        NotPlainDataError: the value is or holds something that is no plain data.
+        TooLargeError: the value takes more than `limit_bytes`.
     """
     kind = type(value)
     if kind in ATOMS or (kind is dict and _is_flat(value)):
@@ -181,7 +182,7 @@ def encode(value: Any, limit_bytes: int = ENCODED_BYTES) -> bytes:
             if kind is not dict or len(data) <= min(FLAT_BYTES, limit_bytes):
                 return data
         except (OverflowError, UnicodeEncodeError):
-            pass  # ints above 64 bits and lone surrogates: pickle has them
+            pass  # an int above 64 bits or a lone surrogate: pickle can encode both
     buffer = Bounded(limit_bytes)
     try:
         _Pickler(buffer, 4).dump(value)
@@ -195,14 +196,14 @@ def encode(value: Any, limit_bytes: int = ENCODED_BYTES) -> bytes:
 
 
 def decode(data: bytes, bounds: Bounds = ITEM) -> Any:
-    """Decode one item, whoever wrote it. Nothing is imported.
+    """Decode one item, also one that a stranger wrote. Nothing is imported.
 
     Args:
         data: what `encode` returned.
-        bounds: what it may take, which is looked at before it is decoded.
+        bounds: what decoding may take. This is checked before anything is decoded.
 
     Raises:
-        ProtocolError: it is not what `encode` writes.
+        ProtocolError: `encode` does not write such an item.
     """
     try:
         first = data[0]
@@ -229,7 +230,7 @@ def _atom(value: Any) -> Any:
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:
-    """Whether a dict has texts and atoms alone, and is not empty."""
+    """Whether a dict has only texts as keys and atoms as values, and is not empty."""
     return (
         bool(value)
         and _TEXTS.issuperset(map(type, value))
@@ -250,19 +251,19 @@ def _flat_map(data: bytes) -> Any:
 
 
 def freeze(value: Any) -> Any:
-    """What may wait for its batch: an atom as it is, anything else encoded now.
+    """Return a value that may wait for its batch: an atom as it is, any other value encoded.
 
     Raises:
-        NotPlainDataError: it is or holds something that is no plain data.
+        NotPlainDataError: the value is or holds something that is no plain data.
     """
     return value if type(value) in ATOMS else Encoded(encode(value))
 
 
 def encode_batch(values: Sequence[Any]) -> bytes:
-    """Encode values, among which `Encoded` stands for one that `freeze` has encoded.
+    """Encode values. An `Encoded` among them was encoded by `freeze`.
 
     Raises:
-        NotPlainDataError: one is or holds something that is no plain data.
+        NotPlainDataError: a value is or holds something that is no plain data.
     """
     if set(map(type, values)) <= ATOMS:
         try:
@@ -275,10 +276,16 @@ def encode_batch(values: Sequence[Any]) -> bytes:
 def decode_batch(
     data: bytes, start: int = 0, stop: int | None = None, bounds: Bounds = ITEM
 ) -> list[Any]:
-    """Decode the values at `start` up to `stop` of a batch. bounds: what each of them may take.
+    """Decode the values from `start` up to `stop` of a batch.
+
+    Args:
+        data: the batch.
+        start: the index of the first value.
+        stop: the index behind the last value; None is the end.
+        bounds: what decoding each of them may take.
 
     Raises:
-        ProtocolError: it is not what `encode_batch` writes.
+        ProtocolError: `encode_batch` does not write such a batch.
     """
     if data == NOTHING:
         return [None][start:stop]
@@ -292,7 +299,7 @@ def decode_batch(
 
 @dataclass(frozen=True)
 class Undecodable:
-    """Stands for a value that can't be decoded. error: why."""
+    """Stands for a value that can't be decoded. error: the reason."""
 
     error: ProtocolError
 
@@ -302,7 +309,7 @@ def decode_each(data: bytes, start: int, stop: int, bounds: Bounds = ITEM) -> li
     try:
         return decode_batch(data, start, stop, bounds)
     except ProtocolError as error:
-        whole = error
+        of_batch = error
     try:
         items = batch_items(data)[start:stop]
     except ProtocolError:
@@ -313,7 +320,7 @@ def decode_each(data: bytes, start: int, stop: int, bounds: Bounds = ITEM) -> li
             values.append(decode(item, bounds))
         except ProtocolError as error:
             values.append(Undecodable(error))
-    return values + [Undecodable(whole)] * (stop - start - len(values))
+    return values + [Undecodable(of_batch)] * (stop - start - len(values))
 
 
 def check_size(data: bytes, max_bytes: int, what: str) -> None:

@@ -4,22 +4,22 @@
     ├── ConnectionLostError   (also ConnectionError)  the other side is gone
     ├── WrongKeyError         the authkeys of the two sides differ
     ├── SettingsError         (also ValueError)  a variable has a wrong value; exit code 2
-    │   └── TlsError          this side or the other can't encrypt, or does not want to
-    ├── JobError
+    │   └── TlsError          one side demands encryption, and the other can't or won't
+    ├── JobError              something is wrong with a job, or with how it was asked for
     │   ├── UnknownJobError   there is no such job
     │   ├── BadJobError       its module does not load, or lacks what a job needs
     │   └── ArgumentError     (also TypeError)  its arguments are wrong
-    ├── NotPlainDataError     (also TypeError)  a value that cannot travel
-    ├── TooLargeError         (also ValueError)  a value above QUEUE_MAX_BYTES
-    ├── ProtocolError         bytes that are not what was agreed
+    ├── NotPlainDataError     (also TypeError)  a value can't travel
+    ├── TooLargeError         (also ValueError)  a value is above QUEUE_MAX_BYTES
+    ├── ProtocolError         the other side sent bytes that are not what was agreed
     ├── StoreError            the durable state cannot be read or written
-    │   ├── UnstorableError   what is to be written can't be, however much room there is
+    │   ├── UnstorableError   a change can't be stored, however much room the disk has
     │   └── StoreBusyError    another master holds the data folder
-    ├── OutputError           what a command has to print can't be written
-    │   └── ReaderGoneError   nobody reads it any more
+    ├── OutputError           a command can't write its output
+    │   └── ReaderGoneError   nobody reads the output any more
     └── RefusedError          the master does not grant a request
 
-The text of each is one line for the person who reads it. `Retry` and `Reject`, which a job
+Each error's text is one line for the person who reads it. `Retry` and `Reject`, which a job
 raises on purpose, are part of its contract and live in `job`.
 """
 
@@ -77,7 +77,7 @@ class StoreError(QueueError):
 
 
 class UnstorableError(StoreError):
-    """What is to be written can't be, however much room there is."""
+    """A change can't be stored, however much room the disk has."""
 
 
 class StoreBusyError(StoreError):
@@ -85,11 +85,11 @@ class StoreBusyError(StoreError):
 
 
 class OutputError(QueueError):
-    """What a command has to print can't be written."""
+    """A command can't write its output."""
 
 
 class ReaderGoneError(OutputError):
-    """Whoever read what a command prints has had enough."""
+    """The reader of a command's output has closed it, as `head` does."""
 
 
 class RefusedError(QueueError):

@@ -1,8 +1,8 @@
-"""The health file: a main loop touches it, the container's health check reads its age.
+"""The health file. A main loop touches it, and the container's health check reads its age.
 
-`python -m queue_manager.health [MAX_AGE_S]` exits 0 when it was touched in the last 15 s (or
-MAX_AGE_S), else 1. The file holds the monotonic clock, which a jump of the wall clock does not
-move, and which all processes of one machine share.
+`python -m queue_manager.health [MAX_AGE_S]` exits 0 if the file was touched in the last 15 s (or
+MAX_AGE_S), else 1. The file holds a time of the monotonic clock: a jump of the wall clock does not
+move that clock, and all processes of one machine share it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .errors import SettingsError
 from .settings import load_settings
 
 MAX_AGE_S = 15.0
-_LONGEST = 64
+_FILE_CHARS = 64
 
 
 def touch(path: Path) -> None:
-    """Say that this process is well, now.
+    """Note in the file that this process is well now.
 
     Raises:
         OSError: the file cannot be written.
@@ -40,35 +40,35 @@ def age_s(path: Path) -> float:
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is not a health file, or one from before a reboot.
+        ValueError: the file is no health file, or it is from before a reboot.
     """
     with open(_open(path, os.O_RDONLY)) as file:
-        age = time.monotonic() - float(file.read(_LONGEST))
+        age = time.monotonic() - float(file.read(_FILE_CHARS))
     if age < -1.0:
         raise ValueError("from before a reboot")
     return max(age, 0.0)
 
 
 def _open(path: Path, flags: int) -> int:
-    """Open the health file. The folder is often /tmp, where somebody else may have put something.
+    """Open the health file. Its folder is often /tmp, where another user may put something.
 
-    A symbolic or hard link would lead the writer to another file. A FIFO would hold up the loop for
-    ever, so it is opened without waiting (O_NONBLOCK) and refused. A device such as /dev/null is
-    nothing that somebody else can put there.
+    A symbolic or hard link would lead the writer to another file, so both are refused. A FIFO would
+    hold up the loop for ever, so it is opened without waiting (O_NONBLOCK) and refused. A device
+    such as /dev/null is accepted, because other users can't make one.
     """
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o644)
-    found = os.fstat(descriptor)
-    if stat.S_ISCHR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
+    status = os.fstat(descriptor)
+    if stat.S_ISCHR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1):
         return descriptor
     os.close(descriptor)
     raise OSError(errno.EINVAL, "not a plain file with one name: remove it", str(path))
 
 
-def main(words: Sequence[str] = ()) -> int:
-    """The command: one line, and the exit code."""
+def main(args: Sequence[str] = ()) -> int:
+    """Print one line, and return the exit code."""
     try:
-        max_age_s = float(words[0]) if words else MAX_AGE_S
+        max_age_s = float(args[0]) if args else MAX_AGE_S
         path = load_settings().health_file
         age = age_s(path)
     except OSError as error:

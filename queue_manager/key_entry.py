@@ -1,8 +1,8 @@
-"""`python -m queue_manager.key_entry`: puts an authkey into the file where programs look for it.
+"""`python -m queue_manager.key_entry` writes an authkey into the file where programs look for it.
 
-Reads the key from standard input, from a terminal without showing it, so that it is in no shell's
-history, no environment and no process list. A weak key is kept, and told as such: whether that
-matters is the master's to say.
+The key comes from standard input, and a terminal does not show it. So no shell's history, no
+environment and no process list has it. A weak key is written, too, with a warning: the master
+decides whether it accepts the key.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _MODE = 0o640
 
 
 def read_key() -> bytes:
-    """The key that was typed or piped in, without its line's end.
+    """Read the key that is typed or piped in, without its line end.
 
     Raises:
-        SettingsError: it is empty, longer than `MOST_BYTES`, or has more than one line.
+        SettingsError: the key is empty, longer than `MOST_BYTES`, or has more than one line.
     """
     if sys.stdin.isatty():
         key = getpass.getpass("authkey of the master: ").encode("utf-8", "surrogateescape")
@@ -40,10 +40,10 @@ def read_key() -> bytes:
 
 
 def keep_key(path: Path, key: bytes) -> None:
-    """Write the key into its file, whole or not at all, in the place of an older one.
+    """Write the key into its file, whole or not at all. It replaces an older key.
 
     Raises:
-        SettingsError: the file can't be written; why.
+        SettingsError: the file can't be written; the line says why.
     """
     try:
         write_file(path, key + b"\n", _MODE, replace=True)
@@ -52,7 +52,7 @@ def keep_key(path: Path, key: bytes) -> None:
 
 
 def main() -> int:
-    """Ask for the key and keep it. The exit code is 2 when it can't be taken."""
+    """Read the key and write it to its file. The exit code is 2 if that fails."""
     try:
         settings = load_settings()
         path = settings.queue_authkey_file or settings.master_data / "authkey"

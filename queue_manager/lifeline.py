@@ -1,5 +1,8 @@
-"""How a process ends, and who may look into it: a child never outlives its parent, however that
-ends (Linux; else nothing); which signals ask for an end."""
+"""How a process ends, and who may look into it.
+
+On Linux a child never outlives its parent, however the parent ends. This module also owns which
+signals ask a service to end.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ _PR_SET_DUMPABLE = 4
 
 
 def die_with(parent: int, number: int = signal.SIGKILL) -> None:
-    """Have the kernel send a signal to this process when its parent is gone.
+    """Have the kernel send a signal to this process when its parent has ended (Linux).
 
     Args:
-        parent: the parent's process id; if that has died already, this process ends at once.
+        parent: the parent's process id. If the parent has ended already, this process ends at once.
         number: the signal.
     """
     if sys.platform == "linux":
@@ -26,20 +29,21 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
 
 
 def close_to_others() -> None:
-    """Let no process of the same user read this one's memory, environment or descriptors.
+    """Let no process of the same user read this one's memory, environment or descriptors (Linux).
 
-    It leaves no core dumps either, and a debugger needs root. A program that it starts is as ever.
+    This process leaves no core dump then, and a debugger of it needs root. Programs that it starts
+    are not affected.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
 
 
 def stop_signals() -> list[signal.Signals]:
-    """What asks a service to end in good order: SIGTERM, Ctrl-C, and the end of its terminal.
+    """The signals that ask a service to end in good order: SIGTERM, Ctrl-C, the terminal's end.
 
-    Who starts it with `nohup` has it outlive the terminal.
+    A service that was started with `nohup` outlives its terminal.
     """
-    found = [signal.SIGTERM, signal.SIGINT]
+    asking = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        found.append(signal.SIGHUP)
-    return found
+        asking.append(signal.SIGHUP)
+    return asking

@@ -1,4 +1,4 @@
-"""The names that are on the network, the methods behind each, and what else scripts call them."""
+"""The names on the network, the methods behind them, and other names that scripts use for them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Literal
 QueueName = Literal["task", "result"]
 
 TASK_QUEUE = ("get_task_queue", "getTaskQueue")
-"""Both tutorials' names of the queue of tasks."""
+"""The names of the queue of tasks in the two tutorials."""
 
 RESULT_QUEUE = ("get_result_queue", "getResultQueue")
-"""Both tutorials' names of the queue of results."""
+"""The names of the queue of results in the two tutorials."""
 
-MOST_CHARACTERS = 256
-"""The longest name that is looked at."""
+NAME_CHARACTERS = 256
+"""A name has no more characters than this."""
 
 _TASK_WORDS = (
     *("task", "job", "work", "todo", "in", "input", "request"),
@@ -29,14 +29,15 @@ _WORDS: dict[str, QueueName] = {
     **dict.fromkeys(_TASK_WORDS, "task"),
     **dict.fromkeys(_RESULT_WORDS, "result"),
 }
-"""What public scripts call the two queues, without the parts that say nothing.
+"""The words by which public scripts name the two queues.
 
-Words that name one queue here and the other there (`data`, `url`, `worker`, `queue` alone) are left
-to QUEUE_NAMES: two queues of a script that became one would mix what it keeps apart.
+Some words mean different queues in different scripts: `data`, `url`, `worker`, `queue` alone. They
+are not here, because a script that uses two of them would get one queue for both. QUEUE_NAMES can
+add them.
 """
 
 EXCHANGE = "get_exchange"
-"""Our own batched sessions; their frames are messages of `records`, not pickles."""
+"""The name behind which our own sessions exchange messages instead of pickles."""
 
 QUEUE_METHODS = (
     "put",
@@ -49,41 +50,41 @@ QUEUE_METHODS = (
     "task_done",
     "join",
 )
-"""What a `queue.Queue` offers, in the shape that `BaseManager` exposes it."""
+"""The methods of a `queue.Queue`, as `BaseManager` exposes them."""
 
 SERIALIZERS = {
     "auto": "quartermaster",
     "required": "quartermaster required",
     "off": "quartermaster off",
 }
-"""Our entries in `multiprocessing.managers.listener_client`, by what QUEUE_TLS may be."""
+"""Our entries in `multiprocessing.managers.listener_client`, by the value of QUEUE_TLS."""
 
 
 def queue_named(name: str) -> QueueName | None:
-    """Which queue a script means by a name; None when nobody can tell.
+    """Which queue a script means by a name; None if the name does not tell.
 
-    `get_job_q`, `GetJobQueue`, `job_queue`, `jobs` and `get_jobs` are one name: of its words only
-    those that say which queue it is count.
+    `get_job_q`, `GetJobQueue`, `job_queue`, `jobs` and `get_jobs` count as one name: only the word
+    that says which queue it is counts.
     """
     plain = name.replace("_", "").lower().removeprefix("get")
     for word in (plain, plain.removesuffix("queue"), plain.removesuffix("q")):
-        found = _WORDS.get(word) or _WORDS.get(word.removesuffix("s"))
-        if found is not None:
-            return found
+        queue = _WORDS.get(word) or _WORDS.get(word.removesuffix("s"))
+        if queue is not None:
+            return queue
     return None
 
 
 def parse_names(text: str) -> dict[str, QueueName]:
-    """What QUEUE_NAMES says: `task:get_x,result:get_y`. Raises ValueError when it says nothing."""
-    found: dict[str, QueueName] = {}
+    """Parse QUEUE_NAMES, such as `task:get_x,result:get_y`. Raises ValueError if it is wrong."""
+    names: dict[str, QueueName] = {}
     for part in text.split(","):
         queue, _, name = (word.strip() for word in part.partition(":"))
         which = _QUEUES.get(queue)
         if which is None or not _is_name(name) or name in ALWAYS:
             raise ValueError(part)
-        if found.setdefault(name, which) != which:
+        if names.setdefault(name, which) != which:
             raise ValueError(part)
-    return found
+    return names
 
 
 _QUEUES: dict[str, QueueName] = {"task": "task", "result": "result"}
@@ -92,13 +93,13 @@ ALWAYS = frozenset({*TASK_QUEUE, *RESULT_QUEUE, EXCHANGE})
 
 
 def _is_name(name: str) -> bool:
-    return re.fullmatch(r"[A-Za-z_]\w*", name) is not None and len(name) <= MOST_CHARACTERS
+    return re.fullmatch(r"[A-Za-z_]\w*", name) is not None and len(name) <= NAME_CHARACTERS
 
 
 def unknown(name: str, added: Mapping[str, QueueName]) -> str:
-    """What a script is told that asks for a name that is not here.
+    """The error for a script that asks for a name which is not registered.
 
-    added: the names that QUEUE_NAMES has given so far; what is to be set keeps them.
+    added: the names that QUEUE_NAMES has added so far. The advice keeps them.
     """
     shown = name if _is_name(name) else "NAME"
     before = [f"{queue}:{given}" for given, queue in sorted(added.items())]
@@ -117,4 +118,4 @@ def unknown(name: str, added: Mapping[str, QueueName]) -> str:
 
 
 _NAMED = 8
-"""How many of the added names are told."""
+"""An error lists at most this many of the added names."""

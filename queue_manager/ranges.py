@@ -1,4 +1,4 @@
-"""The arithmetic of ranges of tasks: pairs of a first position and one behind the last."""
+"""The arithmetic of ranges of tasks. A range is the first position and the one behind the last."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ Ranges = list[tuple[int, int]]
 
 
 def both(ranges: Ranges, others: Ranges) -> Ranges:
-    """What is in both, in order."""
+    """The positions that are in both, in order."""
     return sorted(within(ranges, joined(others)))
 
 
 def without(ranges: Ranges, others: Ranges) -> Ranges:
-    """What is in the first and not in the second."""
+    """The positions that are in `ranges` and not in `others`."""
     if not others:
         return ranges
-    found, others = [], joined(others)
+    left, others = [], joined(others)
     for start, stop in ranges:
-        for low, high in _met(start, stop, others):
+        for low, high in _overlapping(start, stop, others):
             if start < low:
-                found.append((start, low))
+                left.append((start, low))
             start = high
         if start < stop:
-            found.append((start, stop))
-    return found
+            left.append((start, stop))
+    return left
 
 
 def within(ranges: Ranges, apart: Ranges) -> Ranges:
-    """What of the ranges is in others, which are in order and apart.
+    """The positions of `ranges` that are in `apart`, whose ranges are in order and do not touch.
 
-    It takes no longer for many others: only those that are met are looked at.
+    Many ranges in `apart` cost nothing: only those that overlap are looked at.
     """
-    return [(max(a, c), min(b, d)) for a, b in ranges for c, d in _met(a, b, apart)]
+    return [(max(a, c), min(b, d)) for a, b in ranges for c, d in _overlapping(a, b, apart)]
 
 
-def _met(start: int, stop: int, apart: Ranges) -> Iterator[tuple[int, int]]:
-    """Those of ranges in order and apart that have something of `start` to `stop`."""
+def _overlapping(start: int, stop: int, apart: Ranges) -> Iterator[tuple[int, int]]:
+    """Those ranges of `apart` that overlap with `start` to `stop`."""
     at = max(0, bisect_right(apart, (start, start)) - 1)
     while at < len(apart) and apart[at][0] < stop:
         if max(start, apart[at][0]) < min(stop, apart[at][1]):
@@ -46,11 +46,11 @@ def _met(start: int, stop: int, apart: Ranges) -> Iterator[tuple[int, int]]:
 
 
 def joined(ranges: Ranges) -> Ranges:
-    """In order, neighbours as one."""
-    found: Ranges = []
+    """The ranges in order. Ranges that touch or overlap become one."""
+    whole: Ranges = []
     for start, stop in sorted(ranges):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(stop, found[-1][1]))
+        if whole and start <= whole[-1][1]:
+            whole[-1] = (whole[-1][0], max(stop, whole[-1][1]))
         else:
-            found.append((start, stop))
-    return found
+            whole.append((start, stop))
+    return whole

@@ -1,7 +1,7 @@
-"""The environment, read in one place, at start.
+"""The settings, which are read from the environment here alone, at start.
 
-Owns the names, defaults and limits of every variable. Empty means unset, everywhere. Knows
-nothing of what the values are used for.
+This module owns the names, defaults and limits of every variable. An empty variable counts as
+unset. This module knows nothing of what the values are used for.
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ def _folder_of_user() -> Path:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the environment says; each attribute is the variable of its name in capitals.
+    """What the environment says. Each attribute is the variable with its name in capitals.
 
-    queue_port_set: QUEUE_PORT was given, so no other port may be taken in its place.
-    queue_publish_known: QUEUE_PUBLISH was passed, even empty: this is a container whose
-        reach beyond its own network is what QUEUE_PUBLISH says.
+    queue_port_set: QUEUE_PORT is set, so no other port may be taken in its place.
+    queue_publish_known: QUEUE_PUBLISH is there, perhaps empty. So this is a container, and
+        QUEUE_PUBLISH says who reaches it from outside its own network.
+    queue_tls_set: QUEUE_TLS is set.
     """
 
     queue_host: str = "127.0.0.1"
@@ -97,7 +98,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings from an environment.
 
     Raises:
-        SettingsError: a value is wrong; one line that names the variable (exit with 2).
+        SettingsError: a value is wrong. Its one line names the variable; exit with 2.
     """
     given: dict[str, Any] = {}
     for name, field in _FIELDS.items():
@@ -113,10 +114,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own, and nobody else's: the one answer to "local".
+    """Whether only this machine itself reaches an address.
 
-    host: an address as numbers, with or without brackets and scope, an IPv4 address in IPv6 too; or
-        a name, which counts by the addresses that it has, not by what it is called.
+    host: an address in numbers, with or without brackets and scope, also IPv4 within IPv6. Or a
+        name: then all addresses that it resolves to have to be loopback.
     """
     import ipaddress  # late, as `tempfile`
 
@@ -124,13 +125,13 @@ def is_loopback(host: str) -> bool:
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
-        found = _addresses(bare)
-        return bool(found) and all(map(is_loopback, found))
+        addresses = _addresses(bare)
+        return bool(addresses) and all(map(is_loopback, addresses))
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _addresses(name: str) -> set[str]:
-    if not name:  # all of this machine's
+    if not name:  # it means all addresses of this machine
         return set()
     try:
         return {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
@@ -139,7 +140,7 @@ def _addresses(name: str) -> set[str]:
 
 
 def publish_host(settings: Settings) -> str | None:
-    """The host's address of `ADDRESS:PORT` in QUEUE_PUBLISH; None if it is unset.
+    """The address in QUEUE_PUBLISH (`ADDRESS:PORT`); None if it is unset.
 
     A port alone is published on every address, which is `0.0.0.0`.
     """
@@ -157,7 +158,7 @@ def others_reach(settings: Settings) -> bool:
 
 
 def reached_by(settings: Settings) -> str:
-    """The setting by which other machines reach the master, as its line names it."""
+    """The setting by which other machines reach the master, as an error names it."""
     if settings.queue_publish is not None:
         return f"QUEUE_PUBLISH={settings.queue_publish}"
     return f"QUEUE_BIND={settings.queue_bind}"
@@ -166,7 +167,7 @@ def reached_by(settings: Settings) -> str:
 def _value(name: str, text: str, kind: Any) -> Any:
     if kind is Path or kind == Path | None:
         return Path(text)
-    if kind is str or kind == str | None:  # not through msgspec, for which "null" is None
+    if kind is str or kind == str | None:  # without msgspec, which reads "null" as None
         if name != "queue_authkey" and not is_text(text):
             raise SettingsError(f"{name.upper()}={text!r}: expected a text in UTF-8")
         return text
@@ -194,7 +195,9 @@ def _wrong(name: str, text: str) -> SettingsError:
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
-    """CPUs by affinity and by the quota of the control groups (v2 and v1), at least 1.
+    """How many CPUs this process may use, by affinity and by quotas of control groups (v2 and v1).
+
+    The result is at least 1.
 
     Source: Linux, Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst.
     """
@@ -225,7 +228,7 @@ def _cgroups(root: Path) -> list[Path]:
 
 
 def _quota(folder: Path) -> float | None:
-    """CPUs that a group may use; None is no limit."""
+    """How many CPUs a control group may use; None is no limit."""
     try:
         if (folder / "cpu.max").exists():
             quota, period = (folder / "cpu.max").read_text().split()

@@ -17,7 +17,7 @@ from ..errors import ArgumentError
 from .conversion import CannotBeGivenError, converted, described, says_all
 
 _SHOWN = 100
-"""Characters of a wrong value."""
+"""An error shows this many characters of a wrong value."""
 
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _PACKED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -64,7 +64,7 @@ def parse_arguments(args: Sequence[str], tasks: Callable[..., Any] | None) -> di
 
 
 def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None) -> str:
-    """What is wrong with how a job's `finish` is written, in one line; empty when nothing is."""
+    """Describe in one line what is wrong with a job's `finish`; empty if nothing is."""
     if not _plain_function(finish):
         return "finish() is a plain function, neither async nor with a yield"
     first, others = _finish_parameters(finish)
@@ -82,7 +82,7 @@ def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None)
 
 
 def report_trouble(report: Callable[..., Any]) -> str:
-    """What is wrong with how a job's `report` is written, in one line; empty when nothing is."""
+    """Describe in one line what is wrong with a job's `report`; empty if nothing is."""
     if not _plain_function(report):
         return "report() is a plain function, neither async nor with a yield"
     try:
@@ -103,7 +103,7 @@ def _plain_function(function: Callable[..., Any]) -> bool:
 def finish_arguments(
     finish: Callable[..., Any], tasks: Callable[..., Any] | None, args: Sequence[str]
 ) -> dict[str, Any]:
-    """Those arguments of a run, defaults of `tasks` too, that the parameters of `finish` name.
+    """The arguments for `finish`: those of the run, and defaults of `tasks`, that it names.
 
     Raises:
         ArgumentError: as `parse_arguments`.
@@ -122,7 +122,7 @@ def finish_arguments(
 def _finish_parameters(
     finish: Callable[..., Any],
 ) -> tuple[inspect.Parameter | None, dict[str, inspect.Parameter]]:
-    """The parameter that takes the results, None if there is none; and the others."""
+    """The parameter that takes the results, or None; and the other parameters."""
     parameters = dict(inspect.signature(finish).parameters)
     first = next(iter(parameters.values()), None)
     if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
@@ -162,7 +162,7 @@ def _list(names: list[str]) -> str:
 
 
 def _hints(tasks: Callable[..., Any] | None) -> dict[str, Any]:
-    """The resolved annotations; one that cannot be resolved counts as none."""
+    """The resolved annotations. One that can't be resolved is left out, or counts as `Any`."""
     if tasks is None:
         return {}
     function = inspect.unwrap(tasks)
@@ -179,7 +179,7 @@ def _resolved(hint: Any, function: Any) -> Any:
     if not isinstance(hint, str):
         return hint
     try:
-        return eval(hint, getattr(function, "__globals__", {}))  # the job's own code, as is
+        return eval(hint, getattr(function, "__globals__", {}))  # the text is the job's own code
     except Exception:
         return Any
 

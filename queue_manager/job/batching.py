@@ -1,6 +1,6 @@
-"""Payloads, one after the other, become blocks: what `tasks()` yields, what follows a result.
+"""Puts payloads together to blocks: those that `tasks()` yields, and follow-ups of results.
 
-A payload that can change is encoded when it is added, so that its owner may go on with it.
+A payload that can change is encoded when it is added, so that its owner may change it then.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Batching:
     """Collects payloads until a block is full or another kind of task begins.
 
     Args:
-        max_bytes: the most that one payload may have.
-        what: what an error calls it.
+        max_bytes: the most bytes that one payload may have.
+        what: how an error calls a payload.
     """
 
     def __init__(self, max_bytes: int, what: str = "a payload") -> None:
@@ -39,11 +39,11 @@ class Batching:
         return len(self._values)
 
     def add(self, item: Any) -> NewBlock | None:
-        """Add a payload or a Task; returns the block that had to end before it.
+        """Add a payload or a Task. Returns the block before it, if that is complete now.
 
         Raises:
             NotPlainDataError: the payload is not plain data.
-            TooLargeError: it has more than `max_bytes`.
+            TooLargeError: the payload has more than `max_bytes`.
         """
         kind, key = _PLAIN, None
         if type(item) is Task:
@@ -57,21 +57,21 @@ class Batching:
             or self._bytes + size > BLOCK_BYTES
             or (kind is not self._kind and kind != self._kind)
         )
-        ended = self.flush() if full else None
+        complete = self.flush() if full else None
         self._kind = kind
         self._values.append(value)
         self._bytes += size
         if key is not None:
             self._keys.append(key)
-        return ended
+        return complete
 
     def flush(self) -> NewBlock | None:
-        """The block of all that was added since the last one; None when that is nothing."""
+        """Return a block of all payloads since the last one; None if there are none."""
         values, keys = self._values, self._keys
         if not values:
             return None
         keyed, group, priority, delay_s, named = self._kind
-        if keyed or named:  # the master drops some of them, without opening them
+        if keyed or named:  # the master may drop some of them, without decoding any
             items = (v.data if type(v) is codec.Encoded else codec.encode(v) for v in values)
             body = codec.encode_items(items)
         else:
@@ -99,7 +99,7 @@ class Batching:
 
 
 def blocks_of(items: Iterable[Any], max_bytes: int, what: str = "a payload") -> list[NewBlock]:
-    """All items as blocks. Raises as `Batching.add` does."""
+    """Put all items into blocks. Raises as `Batching.add` does."""
     batching = Batching(max_bytes, what)
-    ended = [batching.add(item) for item in items]
-    return [block for block in [*ended, batching.flush()] if block is not None]
+    blocks = [batching.add(item) for item in items]
+    return [block for block in [*blocks, batching.flush()] if block is not None]

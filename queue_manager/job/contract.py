@@ -1,6 +1,7 @@
 """The contract between a job and Quartermaster: the names that `jobs/NAME.py` may import.
 
-Owns what a task, a result and a job's options are; knows nothing of queues or networks.
+This module owns what a task, a result and a job's options are. It knows nothing of queues or
+networks.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from ..wire.limits import KEY_BYTES
 from .tags import CHARACTERS, is_tag
 
 LONGEST_S = 10.0**9
-"""Some thirty years: the most that a delay or a limit of time may be, in seconds."""
+"""The longest delay or time limit in seconds, some thirty years."""
 
 LARGEST = 2**31 - 1
-"""The most that any count may be, except of bytes."""
+"""The largest count of anything but bytes."""
 
 
 def _seconds(name: str, value: object, *, above_zero: bool = False) -> None:
@@ -29,17 +30,17 @@ def _seconds(name: str, value: object, *, above_zero: bool = False) -> None:
 
 
 def _shown(value: int | float) -> str:
-    """A number as it was written, or roughly if it is very long."""
+    """A number as it was written, unless it is very long."""
     return repr(value) if abs(value) < 10**21 or isinstance(value, float) else "a far larger number"
 
 
-def _count(name: str, value: object, most: int = LARGEST) -> None:
+def _count(name: str, value: object, limit: int = LARGEST) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is a whole number, not {value!r}")
     if value < 1:
         raise ValueError(f"{name} is 1 or more, not {_shown(value)}")
-    if value > most:
-        raise ValueError(f"{name} is at most {most:,}, not {_shown(value)}")
+    if value > limit:
+        raise ValueError(f"{name} is at most {limit:,}, not {_shown(value)}")
 
 
 def _text(name: str, value: object, other: str = " or None") -> None:
@@ -75,14 +76,14 @@ def _tags(name: str, value: object) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Quota:
-    """The most tasks that a run accepts of those that name it: `Task(quota=Quota("pages", 1000))`.
+    """How many tasks with this quota a run accepts: `Task(quota=Quota("pages", 1000))`.
 
-    What comes above that is dropped and counted, as if it had not been submitted: its key stays
-    free. What was accepted counts for good, whatever becomes of it.
+    The run drops and counts further tasks. Their keys stay free, as if they had not been submitted.
+    An accepted task counts for good, whatever becomes of it.
 
     Args:
-        name: of the quota; each one of a run counts by itself.
-        most: so many tasks, from `tasks()` and behind results together.
+        name: the name of the quota. A run counts the tasks of each name by themselves.
+        most: the most tasks that the run accepts, from `tasks()` and from results together.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -102,13 +103,13 @@ class Task:
     """One input of a run, with more than its payload.
 
     Args:
-        payload: plain data, given to `work`.
-        key: makes the task unique in its run; it stays taken after completion. It takes 1,024
-            bytes at most, as do the names of groups and quotas.
-        group: tasks of one group can be limited together.
-        priority: higher goes first within a run; any whole number of 64 bits.
+        payload: plain data, which `work` gets.
+        key: makes the task unique in its run. A key stays taken when its task is done. It has at
+            most 1,024 bytes; so do the names of groups and quotas.
+        group: the tasks of one group can be limited together.
+        priority: tasks of a higher priority go first within a run. Any whole number of 64 bits.
         delay_s: seconds before the task is offered for the first time.
-        quota: the run drops it if it has accepted enough tasks of that quota.
+        quota: the run drops the task if it has accepted enough tasks with this quota.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -139,14 +140,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """A result with what follows from it, recorded in the same transaction.
+    """A result with its follow-ups. Both are recorded in one transaction.
 
     Args:
-        value: plain data, the task's result.
-        follow: new tasks of the same run, 4 MiB together at most; anything that is not a `Task`
+        value: the task's result, plain data.
+        follow: new tasks of the same run, at most 4 MiB together. Anything that is not a `Task`
             is a payload.
-        limits: groups of the run and the limit that each has from now on, instead of the one of
-            `OPTIONS.per_group`, which there must be.
+        limits: new limits of groups of the run, by group. Each replaces `OPTIONS.per_group` for
+            that group from now on. The job must have `OPTIONS.per_group`.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -174,11 +175,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Limit:
-    """How the tasks of one group are held back, across all workers together.
+    """How the tasks of one group are held back, on all workers together.
 
     Args:
-        at_once: most tasks of a group that run at a time; None is no such limit.
-        every_s: least time in seconds between the starts of two tasks of a group.
+        at_once: how many tasks of a group run at a time, at most. None: any number.
+        every_s: the shortest time in seconds between the starts of two tasks of a group.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -199,14 +200,14 @@ class Options:
     """How a job's tasks are run: `OPTIONS = Options(...)` in its module.
 
     Args:
-        attempts: charged tries of a task before it is a dead letter.
-        losses: lost leases of a task before it is a dead letter.
-        timeout_s: hard limit of one try in seconds, from its start; None is no limit.
-        concurrency: tasks that one slot of an async `work` keeps in flight.
-        memory_bytes: limit of what a slot has to itself in memory, imports included; reserved
-            addresses and mapped files do not count (Linux). None is no limit.
-        per_group: holds back the tasks of each group (`Task(group=)`); None is no limit.
-        needs: tags; only workers that have all of them (`WORKER_TAGS`) get its tasks.
+        attempts: after this many charged tries a task is a dead letter.
+        losses: after this many lost leases a task is a dead letter.
+        timeout_s: the hard limit of one try in seconds, from its start. None: no limit.
+        concurrency: how many tasks one slot of an async `work` runs at a time.
+        memory_bytes: the limit of a slot's private memory, imports included. Reserved addresses
+            and mapped files do not count (Linux). None: no limit.
+        per_group: the limit of each group of tasks (`Task(group=)`). None: no limit.
+        needs: tags. Only workers that have all of them (`WORKER_TAGS`) get tasks of this job.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -236,18 +237,18 @@ class Options:
 
 @dataclass(frozen=True)
 class Counts:
-    """How far a run is, given to `report`: its tasks by what is with them now.
+    """How far a run is: its tasks by state. `report` gets it.
 
     Args:
-        tasks: all that are known by now; more may come.
-        done: those with a result.
+        tasks: all tasks so far; more may come.
+        done: tasks with a result.
         dead: dead letters.
-        waiting: those that a worker could take.
-        leased: those that workers have.
-        delayed: those whose time has not come: retried after a pause, or submitted with a delay.
-        left_s: seconds until those known now have ended, at the rate of the last half minute; None
-            while no rate is known.
-        per_s: that rate: tasks that ended a second; None while it is not known.
+        waiting: tasks that a worker can take.
+        leased: tasks that workers have.
+        delayed: tasks that wait for their time: before a retry, or submitted with a delay.
+        left_s: seconds until all tasks so far have ended, at the rate of the last half minute.
+            None while no rate is known.
+        per_s: that rate, in tasks that end per second. None while it is not known.
     """
 
     tasks: int
@@ -261,20 +262,20 @@ class Counts:
 
 
 class Retry(Exception):
-    """Raised by `work`: try this task again (charged), after `delay_s` seconds if given.
+    """`work` raises this to have its task tried again. The try is charged.
 
     Args:
-        delay_s: seconds; None is back-off.
-        whole_group: nothing of the task's group starts before that either, on no worker. It needs
-            `OPTIONS.per_group`; of a task without a group it means nothing.
-        reason: why, for the one line that is kept of this try.
+        delay_s: seconds until the next try. None: the usual back-off.
+        whole_group: no task of the same group starts before that either, on any worker. It needs
+            `OPTIONS.per_group`, and has no effect for a task without a group.
+        reason: the reason, which the one line of this try shows.
 
     Raises:
         TypeError: `delay_s` is no number.
-        ValueError: it is out of its range, or not given for a whole group.
+        ValueError: `delay_s` is out of its range, or is missing with `whole_group`.
     """
 
-    # A subclass whose `__init__` does not call ours has these.
+    # A subclass whose `__init__` does not call ours has these values.
     delay_s: float | None = None
     whole_group: bool = False
     reason: str = ""
@@ -299,9 +300,9 @@ class Retry(Exception):
 
 
 class Reject(Exception):
-    """Raised by `work`: this task goes straight to the dead letters, for this reason."""
+    """`work` raises this to make its task a dead letter at once, for this reason."""
 
-    reason: str = ""  # of a subclass whose `__init__` does not call ours
+    reason: str = ""  # for a subclass whose `__init__` does not call ours
 
     def __init__(self, reason: str = "rejected by the job") -> None:
         super().__init__(reason)

@@ -1,7 +1,7 @@
-"""The text of one argument becomes a value of the type that a job's `tasks()` names.
+"""Converts the text of one argument to the type that a job's `tasks()` names.
 
-Owns what each annotation takes on a command line, and how that is told to people. It never guesses:
-what can't be converted is refused, and what no command line can give is refused as such.
+This module owns which texts each annotation accepts on a command line, and how an error describes
+them. It never guesses: it refuses a text that can't be converted, and a type that no text can give.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _ISO: dict[Any, Callable[[str], Any]] = {
     datetime.datetime: datetime.datetime.fromisoformat,
     datetime.time: datetime.time.fromisoformat,
 }
-"""Of these msgspec reads fewer forms than Python does."""
+"""Types of which Python reads more forms than msgspec does."""
 
 _LISTS: dict[Any, Callable[[list[Any]], Any]] = {
     list: list, tuple: tuple, set: set, frozenset: frozenset,
     collections.abc.Iterable: list, collections.abc.Sequence: list,
     collections.abc.Collection: list,
 }  # fmt: skip
-_WORDS: dict[Any, str] = {
+_DESCRIPTIONS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     complex: "a number such as 1+2j",
@@ -53,15 +53,15 @@ _WORDS: dict[Any, str] = {
 
 
 class CannotBeGivenError(ValueError):
-    """Nothing on a command line is of that type."""
+    """No text on a command line can give a value of that type."""
 
 
 def converted(text: str, wanted: Any) -> Any:
-    """The value.
+    """Convert a text to the wanted type.
 
     Raises:
-        ValueError, ArithmeticError: the text is none of that type.
-        CannotBeGivenError: no text is.
+        ValueError, ArithmeticError: the text is no value of that type.
+        CannotBeGivenError: no text is a value of that type.
     """
     wanted, metas = _bare(wanted)
     value = _of(text, wanted)
@@ -71,7 +71,7 @@ def converted(text: str, wanted: Any) -> Any:
 
 
 def described(wanted: Any) -> str:
-    """What an argument of that type is, with its article."""
+    """Describe an argument of that type, with an article: `a whole number`."""
     for meta in getattr(wanted, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta) and meta.description:
             article = "an" if meta.description[0].lower() in "aeiou" else "a"
@@ -85,8 +85,8 @@ def described(wanted: Any) -> str:
         return " or ".join(described(member) for member in members)
     if _is_enum(wanted):
         return f"one of {', '.join(wanted.__members__)}"
-    if wanted in _WORDS:
-        return _WORDS[wanted]
+    if wanted in _DESCRIPTIONS:
+        return _DESCRIPTIONS[wanted]
     name = wanted.__name__ if isinstance(wanted, type) and origin is None else str(wanted)
     name = re.sub(r"[\w<>]+\.", "", name)
     if (origin or wanted) in (dict, collections.abc.Mapping):
@@ -97,7 +97,7 @@ def described(wanted: Any) -> str:
 
 
 def says_all(wanted: Any) -> bool:
-    """Whether `described` says all there is to say, and no error of a library adds to it."""
+    """Whether `described` is enough, so that a library's error would add nothing."""
     if any(isinstance(m, msgspec.Meta) and m.description for m in _metas(wanted)):
         return True
     return not any(isinstance(meta, msgspec.Meta) for meta in _metas(wanted))
@@ -116,7 +116,7 @@ def _examples(wanted: Any) -> list[str]:
 
 
 def _bare(wanted: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type behind its names, and what `Annotated` says of it for msgspec."""
+    """The type behind aliases, and the `Meta` of its `Annotated`."""
     metas: tuple[Any, ...] = ()
     while True:
         if hasattr(wanted, "__metadata__"):
@@ -151,7 +151,7 @@ def _of(text: str, wanted: Any) -> Any:
 
 
 def _union(text: str, members: tuple[Any, ...]) -> Any:
-    """Of the first member that takes the text: a text, which takes any, is the last."""
+    """Convert by the first member that accepts the text. `str` accepts any, so it is the last."""
     texts = [member for member in members if _bare(member)[0] in _TEXTS]
     others = [member for member in members if member not in texts]
     if type(None) in members and not texts and text.lower() in _NOTHING:
@@ -169,7 +169,7 @@ def _is_enum(wanted: Any) -> bool:
 
 
 def _member(text: str, wanted: type[enum.Enum]) -> enum.Enum:
-    """By its name, else by its value as text; of flags also several, `A|B`."""
+    """Find a member by its name, else by its value as text. Flags may be several: `A|B`."""
     if text in wanted.__members__:
         return wanted.__members__[text]
     for member in wanted:
@@ -177,25 +177,25 @@ def _member(text: str, wanted: type[enum.Enum]) -> enum.Enum:
             return member
     names = [name.strip() for name in text.split("|")]
     if issubclass(wanted, enum.Flag) and all(name in wanted.__members__ for name in names):
-        found = wanted(0)
+        flags = wanted(0)
         for name in names:
-            found |= wanted[name]
-        return found
+            flags |= wanted[name]
+        return flags
     raise ValueError(text)
 
 
 def _plain(text: str, wanted: Any) -> Any:
-    """What msgspec knows, as text or as JSON."""
+    """Convert by msgspec: the text itself, else the text as JSON."""
     origin = typing.get_origin(wanted) or wanted
     try:
-        return _told(text, wanted)
+        return _by_msgspec(text, wanted)
     except (TypeError, NotImplementedError):
         if origin in _LISTS:
             return _items(text, wanted, origin)
         raise CannotBeGivenError(text) from None
 
 
-def _told(text: str, wanted: Any) -> Any:
+def _by_msgspec(text: str, wanted: Any) -> Any:
     try:
         return msgspec.convert(text, wanted, strict=False, dec_hook=_made)
     except msgspec.ValidationError as error:
@@ -210,34 +210,34 @@ def _told(text: str, wanted: Any) -> Any:
 
 
 def _items(text: str, wanted: Any, origin: Any) -> Any:
-    """A list of what msgspec does not know, such as members of an Enum by their names."""
-    found = json.loads(text)
+    """Convert a list of values that msgspec can't convert, such as names of Enum members."""
+    items = json.loads(text)
     args = [one for one in typing.get_args(wanted) if one is not Ellipsis]
-    if not isinstance(found, list) or (origin is tuple and 1 < len(args) != len(found)):
+    if not isinstance(items, list) or (origin is tuple and 1 < len(args) != len(items)):
         raise ValueError(text)
-    kinds = args if len(args) == len(found) else [args[0] if args else Any] * len(found)
+    kinds = args if len(args) == len(items) else [args[0] if args else Any] * len(items)
     made = [
         converted(item if isinstance(item, str) else json.dumps(item), kind)
-        for item, kind in zip(found, kinds, strict=True)
+        for item, kind in zip(items, kinds, strict=True)
     ]
     return _LISTS[origin](made)
 
 
 def _made(wanted: type, value: Any) -> Any:
-    """An object of a type that msgspec does not know, such as Path."""
+    """Make an object of a type that msgspec does not know, such as Path."""
     if not isinstance(wanted, type) or inspect.isabstract(wanted) or wanted is type:
         raise NotImplementedError
     return wanted(value)
 
 
 def _checked(value: Any, wanted: Any, metas: tuple[Any, ...]) -> Any:
-    """Within the bounds that `Annotated[..., msgspec.Meta(ge=1)]` sets.
+    """Check the bounds of `Annotated[..., msgspec.Meta(ge=1)]`.
 
-    The type is the value's own: of `int | None` no None is left here.
+    The value's own type is checked. For `int | None` that is int, because None has no bounds.
     """
     kind = type(value)
     if kind not in (int, float, str, bytes, list, tuple, set, frozenset, dict):
-        return value  # msgspec knows no bounds of it
+        return value  # msgspec has no bounds for this type
     for meta in metas:
         msgspec.convert(value, typing.Annotated[kind, meta])
     return value

@@ -1,6 +1,7 @@
-"""How the functions of a job must be written: whether they can be called as they will be.
+"""Whether the functions of a job are written so that they can be called.
 
-Looked at when a job is submitted, so that nobody finds out by a stalled run. Calls none of them.
+This is checked when a job is submitted, so that the submit fails and no run stalls. No function is
+called for the check.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ Function = Callable[..., Any]
 
 
 def functions_trouble(functions: dict[str, Function | None]) -> str:
-    """The first thing that is wrong, in one line; empty when nothing is.
+    """Describe the first trouble in one line; empty if there is none.
 
-    functions: `work`, which there must be, and what else there is, by name.
+    functions: by name. `work` must be there; the others may be None or missing.
     """
     work, tasks, finish = functions["work"], functions.get("tasks"), functions.get("finish")
     assert work is not None
@@ -70,7 +71,7 @@ def _collect(collect: Function) -> str:
 
 
 def _called(function: Function) -> Function:
-    """What runs when it is called: of an object the method, of a class the class."""
+    """The function that a call runs. For an object with `__call__` it is that method."""
     plain: Function = inspect.unwrap(function)
     if inspect.isroutine(plain) or isinstance(plain, type) or hasattr(plain, "func"):
         return plain
@@ -93,7 +94,7 @@ def _takes(function: Function, count: int) -> bool:
         inspect.signature(function).bind(*[None] * count)
     except TypeError:
         return False
-    except ValueError:  # one in C that does not tell
+    except ValueError:  # a function in C that has no signature
         pass
     return True
 

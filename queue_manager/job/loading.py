@@ -1,8 +1,8 @@
 """Finds and imports jobs: `NAME.py` in the jobs folder, as the module `jobs.NAME`.
 
-Owns how a job's module becomes a `Job`, and the version of its code. A job imports its
-neighbours as `import helper`, `from jobs.helper import x` or `from .helper import x`.
-Never imported by the process that owns the queue: loading runs the user's code.
+This module owns how a job's module becomes a `Job`, and the version of its code. A job imports its
+neighbours as `import helper`, `from jobs.helper import x` or `from .helper import x`. Loading runs
+the user's code, so the process that owns the queue never imports this module.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .functions import functions_trouble
 
 _PACKAGE = "jobs"
 _OTHERS = ("tasks", "setup", "collect", "finish", "report")
-"""The functions that a job may have beside `work`."""
+"""The functions that a job may have besides `work`."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that was loaded; `version` changes with its code."""
+    """A loaded job. `version` changes with its code."""
 
     name: str
     tasks: Callable[..., Any] | None
@@ -49,7 +49,7 @@ class Job:
 
 
 class _FreshLoader(importlib.machinery.SourceFileLoader):
-    """Compiles the source as it is now: a cached .pyc of the same second may be an old one."""
+    """Compiles the source itself. A cached .pyc of the same second may be out of date."""
 
     def get_code(self, fullname: str) -> types.CodeType:
         path = self.get_filename(fullname)
@@ -57,10 +57,10 @@ class _FreshLoader(importlib.machinery.SourceFileLoader):
 
 
 def load_job(name: str, folder: Path) -> Job:
-    """Import the job `name` from `folder` (this runs its code).
+    """Import the job `name` from `folder`. This runs its code.
 
     Raises:
-        UnknownJobError: there is no such file, or the name is not one of a module.
+        UnknownJobError: there is no such file, or the name can't be that of a module.
         BadJobError: the module does not load, or lacks what a job needs.
     """
     folder = folder.resolve()
@@ -90,7 +90,7 @@ def job_names(folder: Path) -> list[str]:
 
 
 def job_version(name: str, folder: Path) -> str:
-    """The version of a job's code: that of its `job_files`. Raises as that does."""
+    """The version of a job's code, which is that of its `job_files`. Raises as `job_files` does."""
     return version_of(job_files(name, folder))
 
 
@@ -110,18 +110,18 @@ def job_files(name: str, folder: Path) -> dict[str, bytes]:
     """
     folder = folder.resolve()
     todo = [_job_path(name, folder).name]
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     looked_for = set(todo)
     while todo:
         key = todo.pop()
         try:
-            found[key] = (folder / key).read_bytes()
+            files[key] = (folder / key).read_bytes()
         except OSError as error:
             raise UnknownJobError(f"{_shown(folder / key, folder)}: {error.strerror}") from error
-        wanted = _imports(found[key], tuple(key.split("/")[:-1])) - looked_for
+        wanted = _imports(files[key], tuple(key.split("/")[:-1])) - looked_for
         looked_for |= wanted
         todo += [one for one in wanted if os.path.isfile(os.path.join(folder, one))]
-    return found
+    return files
 
 
 def _job_path(name: str, folder: Path) -> Path:
@@ -137,7 +137,7 @@ def _job_path(name: str, folder: Path) -> Path:
 
 
 def _meant(name: str, folder: Path) -> str:
-    """The job that somebody meant with a name that is none."""
+    """The job that the user probably meant, for a name that no job can have."""
     near = re.sub(r"\W", "_", Path(name).name.removesuffix(".py"))
     if near.isidentifier() and (folder / f"{near}.py").is_file():
         return f"; did you mean {near}?"
@@ -147,7 +147,7 @@ def _meant(name: str, folder: Path) -> str:
 
 
 def _no_file(path: Path, shown: str) -> str:
-    """Why the file of a job can't be used; empty when there is one."""
+    """Why the file of a job can't be used; empty if it can."""
     file = f"{shown}/{path.name}"
     try:
         mode = path.stat().st_mode
@@ -167,7 +167,7 @@ def _no_file(path: Path, shown: str) -> str:
 
 
 def _works(path: Path) -> bool:
-    """Whether a file defines `work`; one that does not parse is a job with an error."""
+    """Whether a file defines `work`. A file that does not parse counts as a job with an error."""
     if not path.is_file():  # a folder, or a link to nothing
         return False
     try:
@@ -206,7 +206,7 @@ def _import(name: str, path: Path, folder: Path) -> types.ModuleType:
 
 
 def _enter(folder: Path) -> None:
-    """Make `folder` the package `jobs` and a place to import from, in the place of another."""
+    """Make `folder` the package `jobs` and a place to import from. It replaces another folder."""
     importlib.invalidate_caches()
     package = sys.modules.get(_PACKAGE)
     if package is None or list(getattr(package, "__path__", [])) != [str(folder)]:
@@ -215,8 +215,8 @@ def _enter(folder: Path) -> None:
         package.__path__ = [str(folder)]
         sys.modules[_PACKAGE] = package
     if str(folder) not in sys.path:
-        # Before installed packages, behind the standard library: a job that is called
-        # `queue` or `random` must not take its place.
+        # The folder goes before installed packages and behind the standard library: a job that is
+        # called `queue` or `random` must not replace a module of the standard library.
         installed = ("site-packages", "dist-packages")
         places = [i for i, entry in enumerate(sys.path) if entry.endswith(installed)]
         sys.path.insert(places[0] if places else len(sys.path), str(folder))
@@ -244,7 +244,7 @@ def _shown(path: Path, folder: Path) -> str:
 
 
 def _where(error: BaseException, path: Path, folder: Path) -> str:
-    """One line for an error at import: the last line of the folder's code that was reached."""
+    """One line for an error at import. It names the last line of the folder's code that ran."""
     file, line = str(path), 0
     for frame in traceback.extract_tb(error.__traceback__):
         if Path(frame.filename).is_relative_to(folder):
@@ -258,9 +258,9 @@ def _where(error: BaseException, path: Path, folder: Path) -> str:
     return f"{shown} line {line}: {text}" if line else f"{shown}: {text}"
 
 
-@functools.lru_cache(maxsize=128)  # it is asked for every second, and parsing takes milliseconds
+@functools.lru_cache(maxsize=128)  # it is called every second, and parsing takes milliseconds
 def _imports(source: bytes, package: tuple[str, ...]) -> frozenset[str]:
-    """The files that a module imports where they are in the folder, by their paths below it."""
+    """The files that a module would import from the folder, by their paths below it."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""Tags: what a worker has (`WORKER_TAGS`) and a job needs (`Options(needs=)`).
+"""Tags. A worker has some (`WORKER_TAGS`), and a job may need some (`Options(needs=)`).
 
-Owns what a tag is and how tags are written; knows nothing of who compares them.
+This module owns what a tag is and how tags are written. It compares none.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def is_tag(text: str) -> bool:
 
 
 def split_tags(text: str) -> frozenset[str]:
-    """The tags of a text with commas; blanks around them count for nothing.
+    """Split a text with commas into tags. Blanks around a tag are ignored.
 
-    Raises ValueError when one of them is no tag.
+    Raises ValueError if one of the parts is no tag.
     """
     tags = frozenset(part.strip() for part in text.split(",")) - {""}
     if not all(map(is_tag, tags)):
@@ -32,11 +32,11 @@ def split_tags(text: str) -> frozenset[str]:
 
 
 def in_words(tags: Iterable[str]) -> str:
-    """For people: `the tag gpu`, `the tags bigmem and gpu together`."""
+    """Tags as a sentence names them: `the tag gpu`, `the tags bigmem and gpu together`."""
     *others, last = sorted(tags)
     return f"the tags {', '.join(others)} and {last} together" if others else f"the tag {last}"
 
 
 def as_setting(tags: Iterable[str]) -> str:
-    """As a worker is given them: `WORKER_TAGS=bigmem,gpu`."""
+    """Tags as a worker's setting: `WORKER_TAGS=bigmem,gpu`."""
     return f"WORKER_TAGS={','.join(sorted(tags))}"
