@@ -15,7 +15,8 @@ QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
 
 OWN_GROUPS = 4_096
-"""What so many groups of a run have of their own is loaded with it; of more, none at first."""
+"""A run is loaded with what its groups have of their own if at most this many have something. If
+more have, none of it is loaded at first."""
 
 
 class RunState(StrEnum):
@@ -70,12 +71,12 @@ class OutcomeRecord:
 
 @dataclass(frozen=True, slots=True)
 class TrackedRecord:
-    """How a task stands that has a row of its own: it was retried, delayed or lost, or it is dead.
+    """How a tracked task stands. It was retried, delayed or lost, or it is a dead letter.
 
-    delay_s, due_at: the task waits for this delay, which is counted from when it was recorded.
-    lease: the lease that it was recorded for, 0 if there was none. Whatever a worker still holds
-    of that lease or an older one was settled. worker: who reported it. printed: the end of what
-    the task printed.
+    delay_s, due_at: the task waits for this delay, which counts from when the record was made.
+    lease: the lease whose outcome was recorded, 0 if there was none. The task is settled for this
+    lease and all older ones, also if a worker still holds one of them. worker: who reported the
+    outcome. printed: the end of what the task printed.
     """
 
     run: int
@@ -98,11 +99,11 @@ class TrackedRecord:
 
 @dataclass(frozen=True, slots=True, order=True)
 class CollectCursor:
-    """How far `collect()` has come in the results of a run. The one that is farther is greater.
+    """How far `collect()` has come in the results of a run. A cursor that is farther is greater.
 
-    sequence: all results of the outcomes up to this one were collected. offset: so many results
-    of the outcome behind it were, too. closed: nobody collects any more. Either every result was
-    collected, or none is.
+    sequence: all results of the outcomes up to this one were collected. offset: how many results
+    of the next outcome were collected, too. closed: nobody collects any more: everything
+    was collected, or nothing will be.
     """
 
     closed: bool = field(default=False, kw_only=True)
@@ -166,8 +167,8 @@ class RunCounts:
 class GroupRecord:
     """What a group of a run has of its own.
 
-    limit: takes the place of the run's limit. delay_s, due_at: no task of the group starts before
-    this delay is over. A task asked for it, and it is counted from when it was recorded.
+    limit: takes the place of the run's limit. delay_s, due_at: a task asked for this delay, which
+    counts from when the record was made. No task of the group starts before its end.
     """
 
     limit: GroupLimit | None = None
@@ -186,9 +187,9 @@ class QuotaCounts:
 class Delivered(NamedTuple):
     """How far stock clients have read the queue run's results.
 
-    seq, place: the next result that nobody was ever given, as its outcome and the place in it.
-    behind: earlier results that no client has for certain: they were on their way, or came back.
-    left: how many results there are from the next one on, without those of the same commit.
+    seq, place: the first result that nobody was ever given: its outcome, and its place in that.
+    behind: earlier results that may not have reached a client: they were on their way, or came
+    back. left: how many results there are from that first one on, without those of the same commit.
     """
 
     seq: int = 0
@@ -204,9 +205,10 @@ class Changes:
     runs, counts, tracked, quotas and groups replace what was recorded of the same one before.
     keys: the keys of the new tasks, by run. delivered: how far stock clients have read the queue
     run's results. workers: ids of workers that came (True) or left (False).
-    revived: runs whose dead letters of before this turn wait again, from that wall time on, with
-    no attempts and losses. forgotten: runs that are no more; `drop_some` deletes their rows.
-    ended: runs that ended in this turn, as their records say, too.
+    revived: by run, a time (UTC epoch in seconds). The dead letters that the run had before this
+    turn wait again from that time on, with no attempts and losses. forgotten: runs that are no
+    more; `drop_some` deletes their rows. ended: runs that ended in this turn. Their records say
+    so, too.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
@@ -225,7 +227,7 @@ class Changes:
 
     @property
     def must_commit(self) -> bool:
-        """Whether somebody waits for it."""
+        """Whether somebody waits for the commit."""
         return bool(
             self.blocks
             or self.outcomes

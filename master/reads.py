@@ -1,4 +1,4 @@
-"""What the master asks the store for, and the records that the store answers. No rows, no SQL."""
+"""What the master asks the store for, and the records of the answers. No rows, no SQL."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .changes import (
 class ReadRequest:
     """What some steps of a turn need to know before they are staged.
 
-    task_keys: of each run, keys that may be taken. groups: of each run, groups that may have
-    something of their own. quotas: as (run, name). blocks: of each block, the first position and
-    the one behind the last; what is beside that part doesn't make reading slower. bodies: blocks
-    whose payloads are needed. runs: by number. run_keys: runs by key.
+    task_keys: by run, keys that may be taken. groups: by run, groups that may have something of
+    their own. quotas: as (run, name). blocks: by block, the part that is needed: its first
+    position, and the one behind its last. The rest of a block doesn't make reading slower.
+    bodies: blocks whose payloads are needed. runs: by number. run_keys: runs by key.
     """
 
     task_keys: dict[int, list[str]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class ReadRequest:
             self.groups.setdefault(run, set()).update(groups)
 
     def add_block(self, block: int, low: int, high: int) -> None:
-        """Ask how a part of a block stands; of two parts, the answer holds what is between, too."""
+        """Ask how a part of a block stands. Two parts become one, with all that is between them."""
         known = self.blocks.get(block)
         self.blocks[block] = (
             (low, high) if known is None else (min(low, known[0]), max(high, known[1]))
@@ -84,7 +84,7 @@ class ReadRequest:
 class ReadAnswer:
     """What is on disk of what was asked for. The answer leaves out whatever does not exist.
 
-    taken_keys: by run; a run of which no key is taken is there too. quotas: also those that have
+    taken_keys: by run, also for runs of which no key is taken. quotas: also those that have
     counted nothing. runs: also pruned ones. run_keys: the run of each key.
     """
 

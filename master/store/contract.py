@@ -122,7 +122,7 @@ class Store(Protocol):
         """
 
     def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
-        """What these groups of a run have of their own, also pauses that are over. None: all."""
+        """What groups of a run have of their own, also pauses that are over. None: all groups."""
 
     def read_body(self, block: int) -> bytes:
         """The payloads of a block."""
@@ -137,9 +137,9 @@ class Store(Protocol):
 
         boot: a number that no other boot has; 0 means unknown. If the wall clock was set since
         this was noted last, in the same boot, the ends of delays move along, also of groups.
-        wall: the time of this start (UTC epoch, s). Runs that began or ended since the start
-        before it may have times of a clock that was set meanwhile. They get the times of the
-        clock as it is now. In another boot, what `note_clock` noted says by how much.
+        wall: the time of this start (UTC epoch, s). Runs that began or ended since the last start
+        may have times of a wrong clock. These times move by as much as the clock was set since.
+        After a reboot, `note_clock` has noted by how much.
         """
 
     def note_clock(self, wall: float, off_s: float) -> None:
@@ -149,7 +149,10 @@ class Store(Protocol):
         """
 
     def cap_delays(self, wall: float) -> None:
-        """Let no task or group wait longer than its delay from `wall` on: the clock may be set."""
+        """Let no task or group wait longer than its delay, counted from `wall` (UTC epoch, s).
+
+        Without that, a clock that was set back would make delays longer.
+        """
 
     # --- what has ended ---
 
@@ -185,8 +188,9 @@ class Store(Protocol):
     def prune_queue(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
         """Look at about so many outcomes of the queue run behind `after` and up to `seq`.
 
-        Their blocks are deleted, with results, dead letters and keys, where all tasks have ended
-        and nothing is younger: no outcome above `seq`, no death after `died_by` (UTC epoch).
+        A block of these is deleted, with its results, dead letters and keys, if all its tasks have
+        ended, it has no outcome above `seq`, and none of its tasks died after `died_by` (UTC epoch
+        in seconds).
         """
 
     def prune_letters(self, seq: int, died_by: float, after: int, limit: int) -> PruneStep:
@@ -196,4 +200,4 @@ class Store(Protocol):
         """Give about so many free pages back to the disk. False: there was none to give."""
 
     def close(self) -> None:
-        """Give up the store, for another master to open."""
+        """Close the store. Another master may open it then."""

@@ -1,6 +1,6 @@
-"""The last step of a turn, and the one way to answer a request: a reply is filled, and sent once.
+"""The last step of a turn, and the one way to answer a request: its reply is sent once.
 
-Owns what a reply is for each kind of sender; what it says is the business of whoever fills it.
+Owns the kinds of replies, one for each kind of sender. Whoever fills a reply decides what it says.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Later(enum.Enum):
-    """What a step publishes in the place of an answer when its reply is sent later."""
+    """What a step publishes instead of an answer when its reply is sent later."""
 
     LATER = enum.auto()
 
@@ -35,7 +35,7 @@ LATER: Final = Later.LATER
 class Reply:
     """The answer to one request. It is sent once: an answer, or one line that refuses.
 
-    This one is of a step that nobody asked for: a refusal goes to the log.
+    This class itself is for a step that nobody asked for: a refusal goes to the log.
     """
 
     is_sent = False
@@ -65,7 +65,7 @@ class Reply:
 
 
 class Unasked(Reply):
-    """As `Reply`, of a step that is posted again by itself: its refusal is no news."""
+    """The reply of a step that is posted again by itself: its refusal is no news."""
 
     def _refuse(self, error: str) -> None:
         log.debug("%s", error)
@@ -101,7 +101,7 @@ class StockReply(Reply):
 class Awaited(Reply, Generic[T]):
     """The answer to a step that our own code posts and awaits: `await reply.answer`.
 
-    Raises RefusedError there when the step is refused.
+    Awaiting it raises RefusedError when the step is refused.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class Awaited(Reply, Generic[T]):
 
 
 class Replying:
-    """Tasks that fill a reply: requests that have to wait for something besides a turn."""
+    """Fills the replies of requests that wait for something besides a turn, in asyncio tasks."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,7 +125,7 @@ class Replying:
     def begin(self, reply: PeerReply, answer: Coroutine[Any, Any, Any]) -> None:
         """Answer with what a coroutine returns, or refuse with what it raises.
 
-        Until then the peer is owed an answer: a peer that asks for many at a time is not heard.
+        Until then the peer is owed an answer. A peer that is owed many answers is not read.
         """
         task = asyncio.get_running_loop().create_task(self._fill(reply, answer))
         self._tasks.add(task)
@@ -134,9 +134,9 @@ class Replying:
     async def _fill(self, reply: PeerReply, answer: Coroutine[Any, Any, Any]) -> None:
         reply.peer.owe()
         try:
-            found = await answer
-            if found is not LATER:
-                reply.send(found)
+            content = await answer
+            if content is not LATER:
+                reply.send(content)
         except QueueError as error:
             reply.refuse(str(error))
         except Exception:
@@ -147,7 +147,7 @@ class Replying:
 
 
 def send(peer: Peer, message: Message) -> None:
-    """Send a message of ours; in the place of one that cannot travel, one that says so."""
+    """Send a message of ours. If it is too large to travel, a refusal takes its place."""
     body = encode(message)
     if len(body) > 2 * FRAME_BYTES and not isinstance(message, Refused):
         limit = 2 * FRAME_BYTES
@@ -157,16 +157,16 @@ def send(peer: Peer, message: Message) -> None:
 
 
 def log_failure(task: asyncio.Task[Any]) -> None:
-    """For the end of a task that nobody waits for: an error in it goes to the log."""
+    """A callback for the end of a task that nobody awaits: its error goes to the log."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         log.error("an error of ours", exc_info=error)
 
 
 def guarded(act: Callable[[], object]) -> bool:
-    """Act; an error in one part must not take the others along. False: there was an error.
+    """Act, and log an error, so that one part does not stop the others. False: there was an error.
 
-    What is on disk is there, and time goes on, whatever kind of exception a part ends in.
+    Every kind of exception is logged: changes that are on disk must become visible in any case.
     """
     try:
         act()

@@ -1,7 +1,7 @@
 """The third step of a turn: what was staged becomes durable, in one transaction.
 
-Owns when there is something to write. A store may commit within the call, or later in what it
-returns; the loop goes on meanwhile.
+Owns the decision whether there is something to write. A store may commit within the call, or in an
+awaitable that it returns; then the loop goes on meanwhile.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What runs the turns, one at a time: from the loop's next call, to where a turn waits or ends.
+"""Runs the turns, one at a time. A turn runs within one call of the loop until it waits or ends.
 
-No task does it. So a turn costs the loop nothing more than a call, and nobody can cancel it.
+No asyncio task runs it. So a turn costs the loop no more than a call, and nobody can cancel it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Driver:
         return self._current is not None
 
     def wake(self) -> None:
-        """Have a turn when the loop has read what is there, and no other turn waits."""
+        """Have a turn when the loop has read what is there, and no other turn is on its way."""
         if not self._is_wanted and not self._closed:
             self._is_wanted = True
             if self._current is None:
@@ -95,10 +95,10 @@ class Driver:
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """Python's cyclic garbage collector waits.
+    """Pause Python's cyclic garbage collector.
 
-    What a turn makes stays, mostly: each collection in it would look at all of that again, in
-    vain. Between turns it goes on, so cycles such as those of closed connections do not pile up.
+    Most of what a turn makes stays, and each collection in the turn would look at all of it in
+    vain. Between turns the collector runs, so cycles such as those of closed connections go.
     Source: https://docs.python.org/3/library/gc.html#gc.set_threshold
     """
     collects = gc.isenabled()

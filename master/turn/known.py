@@ -13,8 +13,8 @@ from ..reads import ReadAnswer, ReadRequest
 class Known:
     """The answers to all requests of a turn's steps.
 
-    unread: what could not be read for steps that are staged nevertheless; whoever looks it up here
-    gets a StoreError. error: why, in one line.
+    unread: what could not be read for steps that are staged nevertheless. A look at it raises a
+    StoreError. error: why, in one line.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Known:
         self.error = ""
 
     def add(self, answer: ReadAnswer) -> None:
-        """Learn one answer more."""
+        """Add an answer."""
         known = self._answer
         for run, keys in answer.taken_keys.items():
             known.taken_keys.setdefault(run, set()).update(keys)
@@ -36,7 +36,7 @@ class Known:
         known.run_keys.update(answer.run_keys)
 
     def add_unread(self, request: ReadRequest, error: str) -> None:
-        """Learn that this can't be read."""
+        """Add a request that can't be served. error: why, in one line."""
         self.unread.add(request)
         self.error = error
 

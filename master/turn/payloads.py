@@ -1,4 +1,4 @@
-"""What is read of the store most, kept at hand: payloads of blocks, and the newest outcomes."""
+"""Keeps in memory what is read most: payloads of blocks, and the newest outcomes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..store.contract import Store
 
 BODIES_BYTES = 8 * 1024 * 1024
 _BODY_BYTES = 512
-"""What an entry takes beside its payloads."""
+"""How much memory an entry takes beside its payloads."""
 
 
 class Payloads:
@@ -28,7 +28,7 @@ class Payloads:
         self._fresh_behind: dict[int, int] = {}
 
     def remember(self, changes: Changes) -> None:
-        """Keep at hand what is read next: new payloads, and the outcomes of this turn."""
+        """Keep what is read next: new payloads, and the outcomes of this turn."""
         for block in changes.blocks:
             self.bodies.add(block.id, block.body)
         if changes.outcomes:
@@ -37,19 +37,19 @@ class Payloads:
             self._fresh_behind = {o.run: runs[o.run].last_seq for o in changes.outcomes}
 
     def read_outcomes(
-        self, run: Run, after: int, most_bytes: int
+        self, run: Run, after: int, limit_bytes: int
     ) -> tuple[list[OutcomeRecord], dict[int, bytes]]:
-        """As the store's verb of that name; a reader that is up to date is not sent to the disk."""
+        """As `Store.read_outcomes`. A reader that is up to date needs no look at the disk."""
         if run.last_seq <= after:
             return [], {}
         if after < self._fresh_behind.get(run.id, after + 1):
-            return self._store.read_outcomes(run.id, after, most_bytes)
-        found = [o for o in self._fresh if o.run == run.id and o.seq > after]
-        bodies = {o.first: self.bodies.get(o.block) for o in found if o.block}
-        size = sum(len(o.results) for o in found) + sum(map(len, bodies.values()))
-        if size > most_bytes:
-            return self._store.read_outcomes(run.id, after, most_bytes)
-        return found, bodies
+            return self._store.read_outcomes(run.id, after, limit_bytes)
+        outcomes = [o for o in self._fresh if o.run == run.id and o.seq > after]
+        bodies = {o.first: self.bodies.get(o.block) for o in outcomes if o.block}
+        size = sum(len(o.results) for o in outcomes) + sum(map(len, bodies.values()))
+        if size > limit_bytes:
+            return self._store.read_outcomes(run.id, after, limit_bytes)
+        return outcomes, bodies
 
     def lease_message(self, lease: Lease) -> LeaseMessage:
         """A lease as it travels to a worker. Raises StoreError when its payload can't be read."""
@@ -71,7 +71,7 @@ class Payloads:
 
 
 class Bodies:
-    """Payloads of blocks that are or were lately in use; at most 8 MiB, the rest on disk."""
+    """Payloads of blocks that were in use lately, at most 8 MiB. The others are read from disk."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""The first step of a turn: all that its steps have to know is read, in a few requests for all.
+"""The first step of a turn: it reads all that the steps must know, in a few requests together.
 
 Owns what becomes of a step that the store can't serve; all other steps go on.
 """
@@ -21,16 +21,16 @@ from .steps import HeldSteps, Step
 T = TypeVar("T")
 
 READS = 4_096
-"""About how many things a turn reads for its steps. The other steps have the next turn."""
+"""About how many things a turn reads for its steps. The other steps wait for the next turn."""
 
 
 @dataclass(slots=True)
 class Prepared:
     """What the first step of a turn leaves for the second.
 
-    ready: the steps that may be staged, in their order. unserved: those that wait because
-    the store can't serve them, and those behind them of the same sender. refused: those that are
-    not to wait, or that can't even ask. left: the steps that have to wait for the next turn.
+    ready: the steps that may be staged, in their order. unserved: steps that the store can't
+    serve, and later steps of their senders; they wait. refused: steps that the store can't serve
+    and that must not wait, and steps whose `needs` failed. left: the steps for the next turn.
     """
 
     known: Known = field(default_factory=Known)
@@ -50,50 +50,50 @@ class _Need:
 
 
 async def prepare(store: Store, held: HeldSteps, steps: list[Step], now: float) -> Prepared:
-    """Read what steps need. now: monotonic seconds, by which steps have been held for so long."""
-    found = Prepared()
-    needs = _first_needs(steps, found)
+    """Read what steps need. now: monotonic seconds."""
+    prepared = Prepared()
+    needs = _first_needs(steps, prepared)
     while needs:
-        for need, error in await _read(store, found.known, needs):
+        for need, error in await _read(store, prepared.known, needs):
             if _is_late(held, need.step, now):
-                await _read_in_part(store, found.known, need.request, error)
+                await _read_in_part(store, prepared.known, need.request, error)
             elif need.step.retry_on_store_error:
-                found.unserved[need.step] = error
+                prepared.unserved[need.step] = error
             else:
-                found.refused[need.step] = error
-        needs = [more for need in needs if (more := _next_need(need, found)) is not None]
-    if not found.unserved and not found.refused:
-        found.ready = steps[: len(steps) - len(found.left)]
+                prepared.refused[need.step] = error
+        needs = [more for need in needs if (more := _next_need(need, prepared)) is not None]
+    if not prepared.unserved and not prepared.refused:
+        prepared.ready = steps[: len(steps) - len(prepared.left)]
     else:
-        _sort_out(steps, found)
-    return found
+        _sort_out(steps, prepared)
+    return prepared
 
 
-def _first_needs(steps: list[Step], found: Prepared) -> list[_Need]:
+def _first_needs(steps: list[Step], prepared: Prepared) -> list[_Need]:
     needs: list[_Need] = []
     size = 0
     for place, step in enumerate(steps):
         if step.needs is None:
             continue
-        need = _next_need(_Need(step, step.needs(found.known), ReadRequest()), found)
+        need = _next_need(_Need(step, step.needs(prepared.known), ReadRequest()), prepared)
         if need is None:
             continue
         size += _size(need.request)
         if needs and size > READS:
-            found.left = steps[place:]
+            prepared.left = steps[place:]
             break
         needs.append(need)
     return needs
 
 
-def _next_need(need: _Need, found: Prepared) -> _Need | None:
+def _next_need(need: _Need, prepared: Prepared) -> _Need | None:
     """What a step asks for next; None: nothing more."""
-    if need.step in found.unserved or need.step in found.refused:
+    if need.step in prepared.unserved or need.step in prepared.refused:
         return None
     try:
         request = next((request for request in need.requests if request), None)
     except Exception as error:
-        found.refused[need.step] = error
+        prepared.refused[need.step] = error
         return None
     return None if request is None else _Need(need.step, need.requests, request)
 
@@ -132,39 +132,39 @@ def _is_late(held: HeldSteps, step: Step, now: float) -> bool:
     return step.in_part_after_s is not None and held.held_s(step, now) >= step.in_part_after_s
 
 
-def _sort_out(steps: list[Step], found: Prepared) -> None:
+def _sort_out(steps: list[Step], prepared: Prepared) -> None:
     """Find the steps that may be staged: no step overtakes another one of its sender."""
     senders: dict[int, StoreError] = {}
     unserved: dict[Step, StoreError] = {}
-    for step in steps[: len(steps) - len(found.left)]:
-        if step in found.refused:
+    for step in steps[: len(steps) - len(prepared.left)]:
+        if step in prepared.refused:
             continue
-        error = found.unserved.get(step) or senders.get(id(step.of))
+        error = prepared.unserved.get(step) or senders.get(id(step.of))
         if error is None:
-            found.ready.append(step)
+            prepared.ready.append(step)
             continue
         unserved[step] = error
         if step.of is not None:
             senders[id(step.of)] = error
-    found.unserved = unserved
+    prepared.unserved = unserved
 
 
 def halves(request: ReadRequest) -> list[ReadRequest]:
-    """Two requests that ask for the same together; none of one that can't be divided."""
+    """Two requests that together ask for the same. The list is empty if that is not possible."""
     parts = list(_parts(request))
     if len(parts) <= 1:
         return []
-    found = []
+    divided = []
     for some in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
         half = ReadRequest()
         for part in some:
             half.add(part)
-        found.append(half)
-    return found
+        divided.append(half)
+    return divided
 
 
 def _parts(request: ReadRequest) -> Iterator[ReadRequest]:
-    """The smallest requests that one consists of; keys of one run are not told apart."""
+    """The smallest requests that make up this one. All keys of a run stay together."""
     for run, keys in request.task_keys.items():
         yield ReadRequest(task_keys={run: keys})
     for run, groups in request.groups.items():
@@ -185,7 +185,7 @@ def _size(request: ReadRequest) -> int:
 
 
 async def ended(value: T | Awaitable[T]) -> T:
-    """What a verb of the store returned, once it has: some stores need a while."""
+    """What a verb of the store returns, or what its awaitable returns: some stores need a while."""
     if isinstance(value, Awaitable):
         return await _result_of(asyncio.ensure_future(value))
     return value

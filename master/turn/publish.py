@@ -1,6 +1,6 @@
 """The fourth step of a turn: what is on disk becomes visible, and followers act on it.
 
-Owns the order of that. An error in one part takes no other part along.
+Owns the order of these acts. An error in one of them does not stop the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .steps import Publish, Step
 
 
 class Follower(Protocol):
-    """Who acts at the end of each turn, on what became visible in it."""
+    """Acts at the end of each turn on what became visible in it."""
 
     def after_commit(self, changes: Changes, now: float) -> None:
         """The changes of a turn are visible. now: monotonic seconds."""

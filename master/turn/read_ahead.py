@@ -1,6 +1,6 @@
-"""Waiting tasks are read from disk before they are needed: lanes that run low, groups that wait.
+"""Reads waiting tasks from disk before they are needed: lanes that run low, groups that wait.
 
-Owns when to read; which lanes and groups these are is the broker's.
+Owns when to read. The broker decides which lanes and groups these are.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ..store.contract import Store
 log = logging.getLogger("quartermaster.master")
 
 EARLY_S = 0.01
-"""Two clocks differ by less. A stray that is read early waits for its time in memory."""
+"""The two clocks differ by less. A tracked task that is read early waits in memory."""
 
 AHEAD_S = 0.02
-"""About how long lanes of groups are read ahead in a turn: nothing else is done meanwhile."""
+"""About how long a turn reads lanes of groups ahead. The loop does nothing else meanwhile."""
 
 SOUGHT = 256
 """How many groups are looked for at a time."""
@@ -85,7 +85,7 @@ class ReadAhead:
             broker.refill_tracked(run, lane, records, due, self._wall())
 
     def read_later(self, error: str) -> None:
-        """The store can't be read: have another turn after a while, in which it is tried again."""
+        """The store can't be read: try again in a turn after a while."""
         if error != self.failed:
             self.failed = error
             log.error("%s; what waits behind it waits until it can", error)
@@ -102,12 +102,12 @@ def look_for(broker: Broker, store: Store, run: Run, groups: Groups, wall: float
     """Look for groups of one run, some at a time. Raises StoreError."""
     hidden = groups.hidden
     if groups.seeks():
-        found, over = store.next_groups(run.id, hidden.place, SOUGHT)
-        know(broker, store, run, [group for _, group in found], wall)
-        broker.found_groups(run, found, over)
+        page = store.next_groups(run.id, hidden.place, SOUGHT)
+        know(broker, store, run, [group for _, group in page.groups], wall)
+        broker.found_groups(run, page.groups, page.complete)
     if broker.tracked_due(groups):
         due = store.due_groups(run.id, hidden.due_from, wall + EARLY_S, SOUGHT)
-        know(broker, store, run, due[0], wall)
+        know(broker, store, run, due.groups, wall)
         broker.found_due(run, *due, wall)
 
 

@@ -1,6 +1,7 @@
 """Runs by their number, from memory or from disk.
 
-A step that is staged does not read: it checks a run that was found before, or yields what it needs.
+A step does not read while it is staged. It checks a run that was found before, or one that its
+`needs` has asked for.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def recall(turn: Turn, number: int) -> Run | None:
 
 
 def restored(turn: Turn, loaded: LoadedRun | None) -> Run | None:
-    """A run as the store has it; the object of that run in memory if there is one."""
+    """The run of a record in the store: the object in memory if there is one, or a new one."""
     if loaded is None:
         return None
     run = turn.broker.recall(loaded.record.id)
@@ -41,7 +42,7 @@ def restored(turn: Turn, loaded: LoadedRun | None) -> Run | None:
 def find_run(turn: Turn, number: int, *, pruned: bool = False) -> Run:
     """A run by its number. Raises RefusedError when there is none, or nothing is left of it.
 
-    pruned: one of which only the key is left will do.
+    pruned: a run of which only the key is left is returned, too.
     """
     run = recall(turn, number)
     if run is None:
@@ -69,10 +70,10 @@ def _check_state(run: Run, pruned: bool) -> None:
 
 
 def _newest(turn: Turn) -> str:
-    """Which runs there are, the newest of them, in words."""
+    """A text that names the newest runs."""
     ended = turn.store.ended_runs(turn.broker.next_run, _NAMED + 1)
     numbers = {run.id for run in turn.broker.runs.values() if run.state != "pruned"}
-    numbers |= {found.record.id for found in ended}
+    numbers |= {loaded.record.id for loaded in ended}
     numbers.discard(QUEUE_RUN)
     named = ", ".join(map(str, sorted(numbers)[-_NAMED:]))
     if len(numbers) < 2:

@@ -1,6 +1,6 @@
 """The second step of a turn: each step changes what is in memory, and says what to publish.
 
-It waits for nothing and reads nothing. What came of it is in the broker's changes.
+It waits for nothing and reads nothing. Its result is in the broker's changes.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ class Staged:
 
 
 def stage(steps: list[Step], mark: Callable[[], object], now: float, wall: float) -> Staged:
-    """Stage steps one after the other. mark: equal as long as nothing more is changed."""
-    found = Staged()
+    """Stage steps one after the other. mark: returns equal values while nothing is changed."""
+    staged = Staged()
     unprepared: set[int] = set()
     until = now + STAGE_S
     for place, step in enumerate(steps):
         if place and time.monotonic() > until:
-            found.left += steps[place:]
+            staged.left += steps[place:]
             break
         if unprepared and id(step.of) in unprepared:  # no step overtakes one of its sender
-            found.left.append(step)
+            staged.left.append(step)
             continue
         before = mark()
         try:
-            found.done.append((step, step.stage(now, wall)))
+            staged.done.append((step, step.stage(now, wall)))
         except UnpreparedError:
-            found.left.append(step)
+            staged.left.append(step)
             if step.of is not None:
                 unprepared.add(id(step.of))
         except BaseException as error:
             if before != mark():
-                found.broken = step, error
+                staged.broken = step, error
                 break
-            found.refused.append((step, error))
-    return found
+            staged.refused.append((step, error))
+    return staged
 
 
 def is_ours(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
-"""What came and waits for a turn: the steps, and those that are held until the store can be read.
+"""Steps: what came and waits for a turn, and what is held until the store can be read.
 
-Knows nothing of the broker; what becomes of a step is the turn's.
+Knows nothing of the broker. The turn decides what becomes of a step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Publish = Callable[[], Any]
 
 
 class UnpreparedError(Exception):
-    """A step is about to be staged, and what it has to know was not read: the next turn has it."""
+    """A step that is being staged must know something that was not read: the next turn reads it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,13 +36,14 @@ class Step:
     stage: changes what is in memory, the broker first of all, and waits for nothing. It raises a
         QueueError before it has changed anything, or not at all. It is given the time, monotonic
         and UTC epoch, in seconds.
-    reply: is sent what `stage` returned a `Publish` for; None when there is nothing to publish.
+    reply: is sent the answer that `Publish` returns, or None when there is nothing to publish.
     needs: yields what must be read before the step is staged; each request is answered in `Known`
         when the next one is made.
-    retry_on_store_error: it is no fault of the sender's that the store can't be read or written.
-        The step is staged again, in its order, until the store works.
+    retry_on_store_error: while the store can't be read or written, the step is staged again and
+        again, in its order. The sender is not at fault.
     of: the sender, whose steps keep their order.
-    lasting: the step is never refused, for nobody could be told, as at the end of a session.
+    lasting: the step is never refused, because nobody is there to be told, such as at the end of
+        a session.
     in_part_after_s: after so long the step is staged without what can't be read. None: never.
     """
 
@@ -86,7 +87,7 @@ class HeldSteps:
         return now - self._steps.get(step, now)
 
     def take(self, new: list[Step], now: float) -> list[Step]:
-        """What a turn is to stage: those that are held when they are due, and what is new.
+        """The steps that a turn is to stage: the new ones, and the held ones when they are due.
 
         A new step waits behind a held one of the same sender.
         """
@@ -100,7 +101,7 @@ class HeldSteps:
         return [step for step in new if step not in self._steps]
 
     def release(self, step: Step) -> bool:
-        """A step is held no more; False: it was not."""
+        """Hold a step no more. False: it was not held."""
         if self._steps.pop(step, None) is None:
             return False
         if not self._steps:
@@ -108,7 +109,7 @@ class HeldSteps:
         return True
 
     def due_now(self) -> None:
-        """The next turn is the last one."""
+        """Have the next turn stage what is held: it is the last one."""
         self._due = 0.0
 
     def __bool__(self) -> bool:

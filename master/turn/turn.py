@@ -1,8 +1,8 @@
 """The turn of the master's loop, in five steps: prepare, stage, commit, publish, answer.
 
 Owns their order, when the next turn begins, and what becomes of steps when one of the five fails.
-What a message means is its sender's room (`workers`, `runs`, `stock`). One thread: no locks, and
-no race between commit and admission.
+The rooms of the senders (`workers`, `runs`, `stock`) know what a message means. There is one
+thread, so there are no locks, and no race between commit and admission.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from .steps import RETRY_S, HeldSteps, Step
 log = logging.getLogger("quartermaster.master")
 
 UNREAD_S = 1.0
-"""How long a task stays away whose payload could not be read."""
+"""How long a task is not leased again after its payload could not be read."""
 
 PROGRESS_S = 0.04
-"""How long the progress of collecting may wait for a commit that is due anyway."""
+"""How long the progress of collecting may wait for another reason to commit."""
 
 _LAST_TURNS = 200
 T = TypeVar("T")
@@ -59,9 +59,9 @@ class Turn:
     A turn runs within one call of the loop, as long as the store answers at once. When the store
     needs a while, the turn waits and the loop goes on; what comes meanwhile is for the next turn.
 
-    undo: of what the rooms above keep in memory besides the broker; it goes with the turn.
-    known: what was read for the steps that are being staged. trouble: why nothing can be written.
-    held: the steps that wait for a store that can't be read.
+    undo: the way back for state of the rooms above, which is not the broker's. known: what was
+    read for the steps that are being staged. trouble: why nothing can be written. held: the steps
+    that wait for a store that can't be read.
     """
 
     def __init__(self, broker: Broker, store: Store) -> None:
@@ -99,12 +99,12 @@ class Turn:
 
     @property
     def behind(self) -> bool:
-        """Whether so much waits for the next turn that nothing more is to be heard before it."""
+        """Whether so much waits for the next turn that no client is read before it."""
         return self._is_left or len(self._steps) > STEPS
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a turn waits for the store, which may write: nobody else may do so meanwhile."""
+        """Whether a turn waits for the store. Nobody else may write to the store meanwhile."""
         return self._driver.is_waiting
 
     # --- what is posted ---
@@ -128,7 +128,7 @@ class Turn:
         return known
 
     def withdraw(self, step: Step) -> bool:
-        """A step is not wanted any more; False: it was, or is just being, carried out."""
+        """Take a step back. False: it is too late, it was or is just being carried out."""
         if step in self._steps:
             self._steps.remove(step)
             self.held.release(step)
@@ -138,7 +138,7 @@ class Turn:
     async def stop(self) -> None:
         """Carry out what has come, in the last turns.
 
-        Sessions that end behind them were ended by the master: their leases count for nothing.
+        The master itself ends the sessions that end after that: their leases count for nothing.
         """
         self.held.due_now()
         for _ in range(1 + _LAST_TURNS):
@@ -150,7 +150,7 @@ class Turn:
         self._driver.close()
 
     async def write_rest(self) -> None:
-        """Save the progress that was made since, before the store closes."""
+        """Save the progress of collecting since the last turn, before the store closes."""
         await self._driver.wait_until_idle()
         if self.broker.progress:
             try:
@@ -183,9 +183,9 @@ class Turn:
             self.wake()
 
     async def _carry_out(self, steps: list[Step], now: float) -> None:
-        """The five steps. Raises what kept the turn from being on disk.
+        """Carry out the five steps. Raises the error that kept the turn's changes from the disk.
 
-        steps: those that were refused, are held or are left are taken out of the list.
+        steps: those that are refused, held or left are taken out of the list.
         """
         prepared = await prepare(self.store, self.held, steps, now)
         self._sort_out(steps, prepared)
@@ -204,7 +204,7 @@ class Turn:
         guarded(partial(self._wake_later, now))
 
     def _sort_out(self, steps: list[Step], prepared: Prepared) -> None:
-        """What is prepared may be staged; all else is refused, held or left."""
+        """Leave in `steps` what may be staged; refuse, hold or leave all else."""
         self.known = prepared.known
         self._steps[:0] = prepared.left
         for step, error in prepared.refused.items():
@@ -232,9 +232,9 @@ class Turn:
     # --- when a turn fails ---
 
     def _fail(self, steps: list[Step], error: BaseException) -> bool:
-        """Nothing of the turn stays. What failed is answered or tried again, and so is the rest.
+        """Undo the turn, and have its steps refused or tried again.
 
-        True: all of it has to wait, because nothing can be written.
+        Returns True when all of them must wait, because nothing can be written.
         """
         is_put_off = False
         guarded(self.undo.rolled_back)
@@ -252,7 +252,7 @@ class Turn:
         return is_put_off
 
     def _put_off(self, steps: list[Step], error: str) -> None:
-        """Nothing can be written: requests are refused, all else is tried again by and by."""
+        """Nothing can be written: refuse requests, and try all else again after a while."""
         if error != self.trouble:
             self.trouble = error
             log.error("%s; what came waits or is refused until it can", error)
@@ -265,7 +265,7 @@ class Turn:
         self._after(RETRY_S, self.wake)
 
     def _narrow_down(self, steps: list[Step], error: BaseException) -> None:
-        """A turn failed, and not for the disk: find whose step it was, by turns of half as many."""
+        """A turn failed, and not for the disk: find the step by turns of half as many steps."""
         if len(steps) > 1:
             self._steps[:0] = steps
             self._limit = len(steps) // 2
@@ -320,9 +320,10 @@ class Turn:
     # --- what several rooms need ---
 
     def unread(self, leases: Sequence[Lease], error: StoreError) -> None:
-        """Payloads of leases that were just given can't be read: their tasks wait again, later.
+        """Take back leases that were just given, because their payload can't be read.
 
-        Not at once: they would be given again at once, and nothing else would.
+        Their tasks wait again after a while. If they waited again at once, they would be leased
+        again at once, and no other task would.
         """
         log.error("run %d: a payload can't be read: %s", leases[0].run.id, error)
 
@@ -336,5 +337,5 @@ class Turn:
 
 
 def _line(error: BaseException) -> str:
-    """What whoever asked is told."""
+    """The line for the sender of a step that failed."""
     return f"the master failed at this: {error!r}" if is_ours(error) else str(error)

@@ -1,4 +1,4 @@
-"""What has ended of the queue run: how old it is, and what is deleted of it.
+"""How old the ended tasks of the queue run are, and which of them are deleted.
 
 The queue run itself never ends. A result has no time of its own; marks say which results were
 there at which time.
@@ -22,7 +22,7 @@ from .writing import UNREAD
 
 
 def mark(db: sqlite3.Connection, at: float, seq: int, keep_s: float) -> int:
-    """As `Store.mark`, in the transaction that is open. Marks before the one that counts go."""
+    """As `Store.mark`, in the transaction that is open. Old marks that say no more are deleted."""
     db.execute("INSERT OR REPLACE INTO marks (at, seq) VALUES (?, ?)", (at, seq))
     old = one(db, "SELECT MAX(at) FROM marks WHERE at <= ?", at - keep_s)
     if old is None:
@@ -92,7 +92,7 @@ def _prune(
 
 
 def _is_old(db: sqlite3.Connection, block: int, seq: int, died_by: float) -> bool:
-    """Whether all tasks of a block have ended, long ago."""
+    """Whether all tasks of a block ended long enough ago."""
     count = one(db, "SELECT count FROM blocks WHERE id = ?", block)
     if count is None or waiting_ranges(db, block, count):
         return False
@@ -109,7 +109,7 @@ def _is_old(db: sqlite3.Connection, block: int, seq: int, died_by: float) -> boo
 
 
 def _delete(db: sqlite3.Connection, block: int) -> None:
-    """Delete a block, but for its outcomes. Keys that are not in the tree yet stay taken."""
+    """Delete a block without its outcomes. Keys that are not in the tree yet stay taken."""
     keys = one(db, "SELECT keys FROM blocks WHERE id = ?", block)
     for key in [] if keys is None else msgspec.msgpack.decode(keys, type=list[str]):
         db.execute("DELETE FROM keys WHERE run = ? AND hash = ?", (QUEUE_RUN, hash_key(key)))

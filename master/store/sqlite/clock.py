@@ -1,7 +1,7 @@
-"""The wall clock of the machine, by which the store's times were made, and when it was set.
+"""Corrects the times in the store after the machine's wall clock was set.
 
 A master counts the time from its start by the monotonic clock. If the wall clock was wrong at the
-start, all that the master records is wrong by as much. The next start puts it right.
+start, all times that the master records are wrong by the same amount. The next start corrects them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LEAST_SET_S = 1.0
 """A clock that is off by less has drifted; nobody has set it."""
 
 SLACK_S = 7_200.0
-"""How long after the time that was noted last a master may have recorded something."""
+"""How long after the last noted time a master may have recorded something."""
 
 
 def seen(db: sqlite3.Connection) -> float:
@@ -76,10 +76,10 @@ def _move_marks(db: sqlite3.Connection, set_s: float) -> None:
 
 
 def _move_ends(db: sqlite3.Connection, set_s: float, until: float, wall: float) -> float:
-    """Move what was recorded since the clock was last believed. What is older was right.
+    """Move the times that were recorded since the clock was last believed. Older times were right.
 
-    Returns since when the recorded times are those of the clock as it is now. If somebody set the
-    clock by mistake and sets it back later, what was moved goes back with it.
+    Returns the time from which on the recorded times agree with the clock as it is now. If somebody
+    set the clock by mistake and sets it back later, the moved times go back with it.
     """
     since_us = one(db, "SELECT value FROM meta WHERE name = 'clock_since_us'")
     if since_us is None:

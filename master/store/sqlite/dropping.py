@@ -1,4 +1,4 @@
-"""Runs that go: their rows are deleted in small steps, and the file gives its space back."""
+"""Deletes the rows of removed runs in small steps, and gives the free space of the file back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PAGE_BYTES = 4_096
 
 
 def next_number(db: sqlite3.Connection, name: str, table: str, column: str) -> int:
-    """A number above every one that was ever given, also to what has gone since."""
+    """A number above every one that was ever given, also to rows that are gone."""
     highest = one(db, f"SELECT MAX({column}) FROM {table}")
     return max(get_meta(db, name), 1, (highest or 0) + 1)
 
@@ -71,9 +71,10 @@ def drop_some(db: sqlite3.Connection, rows: int) -> bool:
 
 
 def _first(sizes: Iterable[tuple[object, int]], rows: int) -> tuple[object, int]:
-    """The last of the first rows that are as much work as so many small ones, and how much.
+    """Choose the first rows that are about as much work as so many small ones.
 
-    sizes: the key of each row, and how many bytes it has beside its short columns.
+    sizes: the key of each row, and how many bytes it has beside its short columns. Returns the key
+    of the last of these rows, and how much work they are.
     """
     last: object = None
     work = 0

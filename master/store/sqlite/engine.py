@@ -43,8 +43,8 @@ from .writing import read_delivered, write
 F = TypeVar("F", bound=Callable[..., Any])
 
 _CLOSE_AT = 256
-"""How many blocks are touched before the store looks which of them have ended. Outcomes of a block
-that come close together are looked at once."""
+"""How many blocks are touched before the store looks which of them have ended. So a block whose
+outcomes come close together is looked at once."""
 
 _NUMBERED = "commit"
 """The name of the number of the last commit that has no block and no outcome."""
@@ -144,7 +144,7 @@ class SqliteStore:
     def commit(self, changes: Changes) -> None:
         touched = self._touched.union(
             (outcome.block for outcome in changes.outcomes),
-            (stray.block for stray in changes.tracked.values()),
+            (record.block for record in changes.tracked.values()),
         )
         is_due = len(touched) >= _CLOSE_AT
         step = self._write(changes, touched if is_due else set())
@@ -158,7 +158,7 @@ class SqliteStore:
             self._keys = Keys(self._db)
 
     def _write(self, changes: Changes, ended: set[int]) -> Step | None:
-        """The transaction of a commit. None: it took place, and something failed behind it."""
+        """Commit in one transaction. None: it took place, and something failed after it."""
         step = None
         self._numbered += 1  # never used again, whatever becomes of this commit
         try:
@@ -171,7 +171,7 @@ class SqliteStore:
                     waiting.close_blocks(self._db, ended)
         except StoreError:
             raise
-        except Exception:  # nobody knows whether it came before or behind the commit
+        except Exception:  # it may have come before or after COMMIT
             if not self._has(changes):
                 raise
             return None
@@ -181,7 +181,8 @@ class SqliteStore:
     def _has(self, changes: Changes) -> bool:
         """Whether changes are on disk. Blocks and outcomes have numbers; other changes get one.
 
-        It matters for what is refused: a run that nobody was told of would begin at the next start.
+        If the commit of a new run was taken for failed by mistake, the run would be refused, and
+        would begin at the next start nevertheless.
         """
         if changes.blocks:
             query, number = "SELECT 1 FROM blocks WHERE id = ?", changes.blocks[0].id
@@ -296,7 +297,7 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """What is done in it takes place whole or not at all, and is on disk when it ends."""
+        """All statements in it take effect or none does. Their effect is on disk at the end."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield

@@ -1,4 +1,4 @@
-"""A Bloom filter of one bit a key: most keys that are free are known to be so without the disk."""
+"""A Bloom filter of one bit a key. For most free keys it spares the look at the disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 
 SLICES = 256
-"""A slice has the hashes with the same first byte. The file's format depends on it."""
+"""How many slices there are: one for each first byte of a hash. The file's format depends on it."""
 PART_BYTES = 16_384
 """The size of a slice's part. With ten million keys, every fourth free key is looked up in vain."""
 
@@ -22,13 +22,13 @@ class Filter:
         self._bits = bytearray(SLICES * PART_BYTES)
 
     def select(self, names: list[bytes]) -> list[bytes]:
-        """Those of these names that may be there. The others are not there."""
+        """The names that may be in the tree. The others are not in it."""
         bits = self._bits
         places = _places(names)
         return [n for n, at in zip(names, places, strict=True) if bits[at >> 10] >> (at & 7) & 1]
 
     def add(self, part: int, names: Iterable[bytes]) -> bytes:
-        """The part of a slice as it is with these names. The filter has it only after `set`."""
+        """A slice's part with these names added. The filter itself changes only by `set`."""
         begin = part * PART_BYTES
         bits = self._bits[begin : begin + PART_BYTES]
         for at in _places(names):

@@ -2,7 +2,7 @@
 
 New keys are fresh: they are in memory, and in a row of their commit. Once there are many, commits
 move some of them into the tree `keys`, a slice of the tree at a time. Keys of a slice lie side by
-side there. Moved in the order of their coming, each key would change another page.
+side there. If they were moved in the order in which they came, each key would change another page.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def hash_key(key: str) -> bytes:
 class Step:
     """What a commit does to the keys. It takes effect in memory once the commit is on disk.
 
-    row: the last one of fresh keys. moved: the slices that went into the tree, and what their
-    parts of the filter are then.
+    row: the number of the last row of fresh keys. moved: the slices that went into the tree, each
+    with its new part of the filter.
     """
 
     row: int
@@ -45,7 +45,7 @@ class Step:
 class Keys:
     """The keys of all runs. In memory, a key's name is the number of its run and its hash.
 
-    fresh: how many are in memory. limit: how many may be before some of them are moved.
+    fresh: how many fresh keys there are. limit: when there are more, some of them are moved.
     """
 
     def __init__(self, db: sqlite3.Connection, limit: int = FRESH_KEYS) -> None:
@@ -112,7 +112,7 @@ class Keys:
         return step
 
     def written(self, step: Step, gone: Collection[int]) -> None:
-        """The commit of a step is on disk, and these runs went with it."""
+        """The commit of a step is on disk. gone: runs that the commit has removed."""
         if not step.names and not gone:
             return
         slices = self._slices
@@ -131,13 +131,13 @@ class Keys:
         self.fresh = sum(map(len, slices))
 
     def _move(self, step: Step) -> None:
-        """Move slices in turn, until no more keys are fresh than may be."""
-        over = self.fresh + len(step.names) - self.limit
-        if over <= 0:
+        """Move slices in turn, until at most `limit` keys are fresh."""
+        excess = self.fresh + len(step.names) - self.limit
+        if excess <= 0:
             return
         oldest = self._moved.index(min(self._moved))
         for number in (*range(oldest, SLICES), *range(oldest)):
-            if over <= 0:
+            if excess <= 0:
                 break
             names = sorted(self._slices[number])  # the order of the tree
             insert(
@@ -145,7 +145,7 @@ class Keys:
                 "INSERT OR IGNORE INTO keys (run, hash)",
                 ((int.from_bytes(n[:_RUN_BYTES], "big"), n[_RUN_BYTES:]) for n in names),
             )
-            over -= len(names)
+            excess -= len(names)
             step.moved[number] = self._filter.add(number, names)
         insert(
             self._db,
@@ -166,7 +166,7 @@ class Keys:
             return _names(run, keys)
 
     def _find(self, run: int, names: list[bytes]) -> set[bytes]:
-        """Those of these names that exist, in memory or else in the tree."""
+        """The names that are taken, in memory or in the tree."""
         slices = self._slices
         present = {name for name in names if name in slices[name[_RUN_BYTES]]}
         rest = [name for name in names if name not in present] if present else names

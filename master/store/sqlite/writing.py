@@ -13,7 +13,7 @@ from .schema.rows import get_meta, insert, one, set_meta
 from .schema.tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, TRACKED
 
 UNREAD = "unread_results"
-"""The name of the number of results of the queue run that nobody was ever given."""
+"""The name under which is kept how many results of the queue run nobody was ever given."""
 
 _SELECT_BEHIND = "SELECT value FROM meta WHERE name = 'delivered_behind'"
 
@@ -50,7 +50,7 @@ def _write_delivered(db: sqlite3.Connection, delivered: Delivered) -> None:
 
 
 def read_delivered(db: sqlite3.Connection) -> Delivered:
-    """How far readers have come, as it was written last. In an older file it counts once."""
+    """How far readers have come. A file of an older release has no count yet: it is made here."""
     if one(db, "SELECT 1 FROM meta WHERE name = ?", UNREAD) is None:
         before = get_meta(db, "delivered_seq") - 1
         unread = count_results(db, QUEUE_RUN, before) - get_meta(db, "delivered_index")

@@ -23,8 +23,8 @@ SELECT b.id, run, first, count, priority, grp,
     OR EXISTS (SELECT 1 FROM strays WHERE block = b.id)
 FROM json_each(?1) w CROSS JOIN blocks b ON b.id = w.value
 """
-"""The last column tells whether a task of the block has ended or is tracked. In very many blocks
-none has or is, and their rows are all that is read of them."""
+"""The last column tells whether any task of the block has ended or is tracked. Most blocks have no
+such task, and nothing more is read of them."""
 _WANTED = """
 WITH wanted (block, low, high) AS (
     SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
@@ -70,7 +70,7 @@ def read_blocks(
 def _take_out_touched(
     db: sqlite3.Connection, states: dict[int, BlockState], parts: list[tuple[int, int, int]]
 ) -> None:
-    """Take what has ended of these parts out of what waits, and list the tracked tasks of them."""
+    """Take ended and tracked tasks out of the waiting ranges, and list the tracked ones."""
     some = json.dumps(parts)
     ended: dict[int, Ranges] = {}
     for block, start, stop in db.execute(_ENDED_ROWS, (some,)):

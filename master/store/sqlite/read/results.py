@@ -1,4 +1,4 @@
-"""What has ended: outcomes in their order, results in the order of tasks, all of one task."""
+"""Reads ended tasks: outcomes in their order, results in the order of tasks, all of one task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READABLE = f"(stop - start) * (results != x'{NOTHING.hex()}')"
 """As `OutcomeRecord.readable`."""
 
 _ROW_BYTES = 256
-"""What a row counts for in a page beside its payloads: a page of tiny rows takes time, too."""
+"""How many bytes a row counts for in a page beside its payloads. Tiny rows take time, too."""
 
 _PLACES = 2 * BLOCK_TASKS
 """How many places a block has: one for each position in it, and some to spare."""
@@ -74,7 +74,7 @@ def read_last_outcomes(db: sqlite3.Connection, run: int, limit: int) -> OutcomeP
 
 
 def count_results(db: sqlite3.Connection, run: int, after: int) -> int:
-    """How many results the outcomes behind sequence number `after` hold: each of them is read."""
+    """How many results the outcomes behind sequence number `after` hold. It reads each of them."""
     count: int = one(
         db,
         f"SELECT COALESCE(SUM({READABLE}), 0) FROM outcomes WHERE run = ? AND seq > ?",
@@ -118,7 +118,7 @@ def _size(result: ResultBlock) -> int:
 
 def _all_blocks(db: sqlite3.Connection, run: int, block: int) -> Iterator[_Block]:
     """The blocks of a run from a number on, in the order of their tasks."""
-    # `first` says where to begin in the index, `id` what is meant: `block` may be of another run.
+    # `first` is where the index begins. `id` is compared as well: `block` may be of another run.
     rows = db.execute(
         "SELECT id, first, count, keys FROM blocks WHERE run = ?1 AND id >= ?2 AND first >="
         " COALESCE((SELECT first FROM blocks WHERE run = ?1 AND id = ?2),"
@@ -142,9 +142,9 @@ def _dead_blocks(db: sqlite3.Connection, run: int, block: int) -> Iterator[_Bloc
 def _result_block(
     db: sqlite3.Connection, block: _Block, position: int, limit_bytes: int, only_dead: bool
 ) -> tuple[ResultBlock | None, int | None]:
-    """What has ended of a block from a position on, None if nothing has.
+    """The ended tasks of a block from a position on. None: there are none.
 
-    Returns also the position at which the next page goes on in the block. None: that was all.
+    Also returns the position at which the next page goes on in the block. None: nothing is left.
     """
     ended, stop = ([], None) if only_dead else _ended_of(db, block, position, limit_bytes)
     behind = block.count if stop is None else stop
@@ -168,7 +168,7 @@ def _result_block(
 def _ended_of(
     db: sqlite3.Connection, block: _Block, position: int, limit_bytes: int
 ) -> tuple[list[Ended], int | None]:
-    """Outcomes from a position on, about so many bytes, and where the rest begins, if any."""
+    """About so many bytes of outcomes from a position on, and where the rest begins, if any."""
     ended: list[Ended] = []
     for seq, start, stop, results in db.execute(
         "SELECT seq, start, stop, results FROM outcomes WHERE block = ? AND start >= ?"
@@ -185,7 +185,7 @@ def _ended_of(
 def _letters_of(
     db: sqlite3.Connection, block: int, task: int, before: int
 ) -> list[tuple[str, DeadLetter]]:
-    """Tracked tasks of a block by their states, each as the dead letter that it would be."""
+    """Tracked tasks of a block: the state of each, and its fields in the form of a dead letter."""
     return [
         (state, DeadLetter(*letter))
         for state, *letter in db.execute(

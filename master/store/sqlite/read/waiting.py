@@ -1,4 +1,4 @@
-"""What waits: blocks in the order of their places, tracked tasks in the order of their delays."""
+"""Reads waiting tasks: blocks in the order of their places, tracked tasks as they are due."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ CLOSE = (
     "  COALESCE((SELECT stop FROM outcomes WHERE block = s.block AND start <= s.position"
     "   ORDER BY start DESC LIMIT 1), 0))"
 )
-"""Take blocks all of whose tasks have ended or are tracked out of what waits."""
+"""Closes the blocks in which every task has ended or is tracked: nothing of them waits."""
 
 
 def close_blocks(db: sqlite3.Connection, blocks: Collection[int]) -> None:
@@ -132,7 +132,7 @@ _GROUP_OF = (
 def next_groups(
     db: sqlite3.Connection, run: int, after: tuple[int, str] | None, limit: int
 ) -> GroupPage:
-    """As `Store.next_groups`: one step down an index for each, however many tasks it has."""
+    """As `Store.next_groups`. A group takes one step in an index, however many tasks it has."""
     groups: list[tuple[int, str]] = []
     place = after
     while len(groups) < limit:

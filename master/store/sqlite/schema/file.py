@@ -1,4 +1,4 @@
-"""The file of the embedded store: one master holds it, opens it and gives it its schema."""
+"""Opens the file of the embedded store for one master, and gives it its schema."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    # Before the first page is written: a later change takes a VACUUM.
+    # This comes before the first page is written. A later change takes a VACUUM.
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")

@@ -1,9 +1,9 @@
 """Files of earlier releases are brought to this release's schema.
 
-Tables that have changed get other names. Then those of `schema.sql` are made, and filled from them.
-All this is one transaction, so that a file is never half of each version. Tables that a version
-lacks are made beside what it has. Whoever changes the schema adds here how version 4 becomes the
-new one, and checks the earlier steps against the new tables.
+Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
+renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
+a version lacks are only made. Whoever changes the schema adds here how version 4 becomes the new
+one, and checks the earlier steps against the new tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Few statements for many rows, and numbers under a name."""
+"""Many rows in few statements, and numbers that are kept under names."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
--- Rows are inserted and not changed, but for small columns. A block is a row, and the outcomes of a
--- lease's range are one. docs/design.md says what each of these choices gains. Wide columns stand
--- last, so that whoever reads the others reads none of them. The columns are the fields of records
--- (`tables.py`). A change here is a migration, too (`migration.py`).
+-- Rows are inserted, and only small columns of them are changed. A block is one row, and so are the
+-- outcomes of a range of a lease. docs/design.md says what each of these choices gains. Wide columns
+-- stand last, so a query of the other columns does not read them. The columns are the fields of
+-- records (`tables.py`). A change here needs a migration (`migration.py`).
 
--- Numbers; and under `delivered_behind` MessagePack of [[seq, place], ...].
+-- Each value is a number, except `delivered_behind`: MessagePack of [[seq, place], ...].
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -34,16 +34,16 @@ CREATE TABLE runs (
     pruned         INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
--- What a start reads. With this index a hundred thousand ended runs cost nothing. 2^62 is a closed
--- collect cursor (NOBODY_COLLECTS).
+-- A start reads this index, so a hundred thousand ended runs cost nothing. 2^62 is a closed collect
+-- cursor (NOBODY_COLLECTS).
 CREATE INDEX runs_open ON runs (id)
     WHERE state = 'active' OR (state != 'pruned' AND collected < 4611686018427387904);
 CREATE INDEX runs_ended ON runs (id) WHERE state NOT IN ('active', 'pruned');
 CREATE INDEX runs_old ON runs (ended_at)
     WHERE state NOT IN ('active', 'pruned') AND collected = 4611686018427387904;
 
--- open: 0 once every task has ended or is tracked, which is for good. It is set some commits later,
--- so 1 promises nothing. But what has ended soon leaves the indexes of what waits.
+-- open: 0 once every task has ended or is tracked, for good. It becomes 0 some commits later,
+-- so 1 promises nothing. It makes ended blocks leave the indexes of waiting blocks soon.
 CREATE TABLE blocks (
     id       INTEGER PRIMARY KEY,
     run      INTEGER NOT NULL,
@@ -61,7 +61,7 @@ CREATE INDEX blocks_plain ON blocks (run, priority DESC, id, first, count)
 CREATE INDEX blocks_grouped ON blocks (run, grp, priority DESC, id, first, count)
     WHERE open = 1 AND grp IS NOT NULL;
 
--- Which groups have something waiting, the most urgent first: one step for each group of a priority.
+-- Groups that have waiting tasks, the most urgent first. A search takes one step for each group.
 CREATE INDEX blocks_groups ON blocks (run, priority DESC, grp)
     WHERE open = 1 AND grp IS NOT NULL;
 
@@ -114,8 +114,8 @@ CREATE TABLE fresh_keys (
 );
 CREATE INDEX fresh_keys_run ON fresh_keys (run);
 
--- Up to which of those rows the keys of each slice have been moved into `keys`, and a filter of all
--- keys there. A fresh row is deleted when all slices have got so far.
+-- By slice: up to which fresh row its keys were moved into `keys`, and a filter of its keys there. A
+-- fresh row is deleted once all slices have passed it.
 CREATE TABLE moved_keys (
     slice  INTEGER PRIMARY KEY,
     row    INTEGER NOT NULL,
@@ -150,8 +150,8 @@ CREATE TABLE quotas (
     PRIMARY KEY (run, name)
 ) WITHOUT ROWID;
 
--- How old results of the queue run are: those up to `seq` were there at `at`. There is a mark for each
--- day or so.
+-- Marks tell how old results of the queue run are: at the time `at` there were those up to `seq`.
+-- There is a mark for about each day.
 CREATE TABLE marks (
     at  REAL PRIMARY KEY,
     seq INTEGER NOT NULL
@@ -162,7 +162,7 @@ CREATE TABLE workers (
     id TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 
--- Runs that were forgotten or pruned, and some of whose rows are still there.
+-- Runs that were forgotten or pruned, and that still have rows.
 CREATE TABLE dropping (
     run INTEGER PRIMARY KEY
 );

@@ -1,7 +1,7 @@
 """Tables whose rows are records: columns, rows and records follow from the fields of a record.
 
-A new column is a field of the record, a line of `schema.sql` and a migration. A field has the
-column of its name, unless it is said here how it is kept.
+A new column is a field of the record, a line of `schema.sql` and a migration. A field is the value
+of the column with its name, unless a `Kept` says otherwise.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ R = TypeVar("R")
 class Kept:
     """How a field is kept that is not simply the value of its column.
 
-    columns: by name, what of the field each of them holds; None is the field as it is. load: makes
-    the field of their values.
+    columns: by name, the function that makes the column's value of the field. None: the column
+    holds the field as it is. load: makes the field of the values of the columns.
     """
 
     columns: Mapping[str, Callable[[Any], Any] | None]
@@ -124,7 +124,7 @@ def _call(functions: dict[str, Any], function: Callable[..., Any], *values: str)
 
 
 _COLUMNS = {"group": "grp", "args": "words", "tracked": "strays"}
-"""Columns with other names than their fields: GROUP is a word of SQL, the others are older."""
+"""Columns whose names differ from their fields: GROUP is a word of SQL, the others are older."""
 
 
 def _kept_as(name: str, hint: Any) -> Kept:
