@@ -29,13 +29,13 @@ from .printing import tell
 CONNECT_S = 5.0
 _POLL_S = 0.3
 _TRIES = 10
-"""A request that ends the session each time is at fault itself."""
+"""How often a request is tried. If the session ends each time, the request is at fault."""
 
 R = TypeVar("R")
 
 
 class News:
-    """The newest that the master has said of each watched run; what was said before is dropped."""
+    """The newest answer about each watched run. Older ones are dropped."""
 
     def __init__(self) -> None:
         self._newest: dict[int, Reply] = {}
@@ -49,13 +49,15 @@ class News:
             self._came.set()
 
     def lost(self, reason: str) -> None:
-        """The session has ended: of what was watched in it nothing more comes."""
+        """The session has ended. Nothing more comes of the runs that it watched."""
         self.losses += 1
         self._newest.clear()
         self._came.set()
 
     async def of(self, seq: int, losses: int) -> AsyncIterator[RunStatus]:
-        """What comes for a watched run, until the session is lost. losses: before it was watched.
+        """Each new answer about a watched run, until the session is lost.
+
+        seq: of the request to watch it. losses: how many sessions were lost before that request.
 
         Raises RefusedError when the run is no more.
         """
@@ -71,7 +73,7 @@ class News:
 
 
 class MasterClient:
-    """Requests to the master over one link. news: what the link hears without having asked."""
+    """Requests to the master over one link. news: gets the messages that answer no request."""
 
     def __init__(self, link: Link, news: News | None = None) -> None:
         self._link = link
@@ -106,7 +108,7 @@ class MasterClient:
         raise ConnectionLostError(f"{lost}; {_TRIES} times at the same request")
 
     async def watch(self, run: int) -> AsyncGenerator[RunStatus, None]:
-        """How a run is: now, whenever its counts have changed, and last when it has ended.
+        """The status of a run: now, whenever its counts have changed, and when it has ended.
 
         Raises:
             RefusedError: there is no such run, or it is no more.
@@ -149,7 +151,7 @@ async def connected(settings: Settings, authkey: bytes) -> AsyncIterator[MasterC
     Raises:
         WrongKeyError: the master has another key.
         TlsError: one side demands encryption, and the other can't or won't.
-        ConnectionLostError: there is none within 5 s; one line.
+        ConnectionLostError: there is no session within 5 s; one line.
     """
     hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__)
     address = (settings.queue_host, settings.queue_port)
@@ -182,7 +184,7 @@ async def _reach(link: Link) -> None:
 
 
 async def wait_up(link: Link) -> None:
-    """Wait until the session is up. What no waiting will mend is raised."""
+    """Wait until the session is up. Raises an error that waiting does not mend."""
     while not link.up:
         if isinstance(link.failure, WrongKeyError | TlsError):
             raise link.failure

@@ -51,7 +51,7 @@ async def submit_run(
 
 
 async def _followed(client: MasterClient, number: int, label: str) -> RunStatus:
-    """How a run has ended, with its progress until then."""
+    """Show the progress of a run until it has ended or stalled. Returns its last status."""
     async with progress_of(label) as progress, contextlib.aclosing(client.watch(number)) as news:
         async for run in news:
             progress.show(run.done + run.dead, run.tasks, run.dead)
@@ -63,7 +63,7 @@ async def _followed(client: MasterClient, number: int, label: str) -> RunStatus:
 async def _start(
     client: MasterClient, make: Callable[[int], StartRun], key: str | None
 ) -> RunStarted:
-    if key is not None:  # asked twice it gives the same run
+    if key is not None:  # a second request gives the same run
         return await client.call_idempotent(make, RunStarted)
     return await client.call(make, RunStarted, "whether the run was started (--key helps)")
 

@@ -65,7 +65,7 @@ async def show_task(settings: Settings, authkey: bytes, run: int, task: int) -> 
 
 
 async def _blocks(client: MasterClient, run: int, *, dead: bool) -> AsyncIterator[ResultBlock]:
-    """Page by page: no more than one is in memory, and after a lost master the next is asked."""
+    """The blocks of a run, one page in memory at a time. It goes on after a lost session."""
     after, complete = 0, False
     while not complete:
         ask = partial(AskResults, run=run, after=after, dead=dead)

@@ -39,7 +39,7 @@ _MOST_DIGITS = 18  # below 2**62
 
 
 def main() -> None:
-    """`qm`: run one command and exit with its code; whatever is wrong is one line."""
+    """`qm`: run one command and exit with its code. Each error is one line."""
     take_over()
     log_to(logging.StreamHandler())
     sys.exit(_checked() or _run())
@@ -122,7 +122,7 @@ def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) ->
 @click.argument("run", type=NUMBER, required=False)
 @click.option("--state", type=click.Choice(STATES), help="Only runs in that state.")
 @click.option("--job", help="Only runs of that job.")
-@click.option("--all", "everything", is_flag=True, help="Also all ended runs, not the newest only.")
+@click.option("--all", "everything", is_flag=True, help="Show all ended runs, not only the newest.")
 def status(run: int | None, state: str | None, job: str | None, everything: bool) -> int:
     """Show runs, workers and clients, and why nothing moves."""
     from .status import show_status
@@ -137,7 +137,7 @@ def status(run: int | None, state: str | None, job: str | None, everything: bool
 @click.argument("run", type=NUMBER)
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
 def results(run: int, form: str) -> int:
-    """Print the ended tasks of RUN in task order, while it goes on too."""
+    """Print the ended tasks of RUN in task order, also while it goes on."""
     from .listings import show_results
 
     return _code(lambda s: show_results(s, find_authkey(s), run, form))
@@ -191,7 +191,7 @@ def forget(run: int) -> int:
 
 
 def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bool = True) -> int:
-    """Run a command; its exit code. prints: what it does is told on standard output."""
+    """Run a command and return its exit code. prints: it tells what it did on standard output."""
     if prints:
         check_output()
     settings = load_settings()

@@ -22,10 +22,10 @@ LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed")
 
 _DEEPEST = 400
 _LONG = 10**4300
-"""Python reads no whole number of more digits, unless it is told to (`sys.int_info`).
+"""Python neither reads nor writes whole numbers with more digits, unless told to (`sys.int_info`).
 
-Nor does it write one: for good reason, as a million digits take it seconds. Hexadecimal ones are
-read and written at once, at any size: `int(text, 16)`.
+A million digits would take it seconds. It reads and writes hexadecimal numbers of any size at once:
+`int(text, 16)`.
 """
 
 
@@ -43,13 +43,13 @@ class Line(dict[str, Any]):
 
 
 def _dumped(value: Any) -> str:
-    """What JSON may hold as it is, but steers the terminal of who looks at it, is written out."""
+    """A value as JSON. Characters that would steer a terminal are escaped."""
     text = json.dumps(value, ensure_ascii=False)
-    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def shown(value: Any) -> str:
-    """Plain data as Python writes it, for people; as JSON where a whole number is too long."""
+    """Plain data for people, as Python writes it. If a whole number is too long, it is JSON."""
     if isinstance(value, codec.Undecodable):
         return f"(can't be decoded: {value.error})"
     try:
@@ -61,7 +61,7 @@ def shown(value: Any) -> str:
 def to_json(value: Any) -> Any:
     """The JSON-able form of plain data; ints stay exact at any size.
 
-    What contains itself, or is nested too deeply for JSON, is described only: `{"$repr": text}`.
+    A value that contains itself, or is nested too deeply for JSON, becomes `{"$repr": text}`.
     """
     try:
         return _to_json(value, 0)
@@ -133,7 +133,7 @@ def lines_of(run: int, block: ResultBlock) -> Iterator[Line]:
 
 
 class Letter(NamedTuple):
-    """A dead letter with the task that it is of."""
+    """A dead letter with its task."""
 
     run: int
     letter: DeadLetter
@@ -143,17 +143,17 @@ class Letter(NamedTuple):
     @property
     def line(self) -> Line:
         """With the fields of `LETTER_FIELDS`."""
-        found = self.letter
+        letter = self.letter
         payload = to_json(self.payload)
-        values = (self.run, found.task, self.key, "dead", found.attempts, payload, None)
-        more = (found.error or None, found.losses, found.worker, found.evidence, found.printed)
+        values = (self.run, letter.task, self.key, "dead", letter.attempts, payload, None)
+        more = (letter.error or None, letter.losses, letter.worker, letter.evidence, letter.printed)
         return Line(zip(LETTER_FIELDS, (*values, *more), strict=True))
 
 
 def letters_of(run: int, block: ResultBlock) -> Iterator[Letter]:
     """The dead letters of a block, in task order."""
     payloads = codec.decode_each(block.body, 0, block.count)
-    for letter in sorted(block.dead, key=lambda found: found.task):
+    for letter in sorted(block.dead, key=lambda letter: letter.task):
         position = letter.task - block.first
         key = None if block.keys is None else block.keys[position]
         yield Letter(run, letter, key, payloads[position])

@@ -1,4 +1,4 @@
-"""How commands print: what is for people is harmless, and what can't be written is one line.
+"""Prints for commands: lines for people are harmless, and a failed write is one line.
 
 Owns standard output and standard error of `qm`. A reader who has had enough (`| head`) is no error.
 """
@@ -16,9 +16,9 @@ from queue_manager.terminal import harmless, harmless_line
 
 
 class _Output(io.RawIOBase):
-    """A descriptor to write to. Once that has failed it swallows the rest, which nobody gets.
+    """A descriptor to write to. After a write has failed, all else is dropped: nobody gets it.
 
-    quiet: it swallows also what fails first: where errors go there is nobody else to tell.
+    quiet: the failed write is no error. Nobody could be told of one of standard error.
     """
 
     def __init__(self, number: int, quiet: bool) -> None:
@@ -56,8 +56,8 @@ _closed: set[int] = set()
 def take_over() -> None:
     """Make the standard streams of this process ours, before anything is opened or printed.
 
-    A standard descriptor that is closed is opened on nothing: else the next socket would get its
-    number, and whoever prints would write into that.
+    A standard descriptor that is closed is opened on the null device. Otherwise the next socket
+    would get its number, and printed lines would go into that socket.
     """
     for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
@@ -84,17 +84,17 @@ def _opened(number: int, encoding: str | None) -> io.TextIOWrapper:
 
 
 def check_output() -> None:
-    """Before a command does what it can only tell of on standard output.
+    """Look at standard output before a command does something that it can only tell there.
 
     Raises:
-        OutputError: that is closed.
+        OutputError: it is closed.
     """
     if 1 in _closed:
         raise OutputError("standard output is closed: give it a file, or > /dev/null")
 
 
 def say(*lines: str) -> None:
-    """Lines for people, to standard output, there at once.
+    """Write lines for people to standard output at once.
 
     Raises:
         OutputError: it can't be written.
@@ -105,18 +105,18 @@ def say(*lines: str) -> None:
 
 
 def write(lines: Iterable[str]) -> None:
-    """As `say`, but it may stay in the buffer until more comes."""
+    """As `say`, but lines may stay in the buffer until more come."""
     for line in lines:
         sys.stdout.write(harmless_line(line) + "\n")
 
 
 def tell(line: str) -> None:
-    """A line for people beside the output: to standard error."""
+    """Write a line for people to standard error, beside the output."""
     print(harmless(line), file=sys.stderr, flush=True)
 
 
 def exactly() -> None:
-    """What follows is for programs: UTF-8, whatever the terminal has."""
+    """Make standard output UTF-8, whatever the terminal has: programs read what follows."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A lone surrogate is written as \\udXXX, which is JSON's own form of it.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")

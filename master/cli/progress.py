@@ -47,7 +47,7 @@ class Progress:
             self._bar.close()
 
     def show(self, ended: int, tasks: int, dead: int = 0) -> None:
-        """How far it is. dead: so many of the ended ones are dead letters."""
+        """Show how far the run is. dead: how many of the ended tasks are dead letters."""
         if self._bar is None:
             return
         self._bar.total = tasks
@@ -57,7 +57,7 @@ class Progress:
         self._bar.update(ended - self._bar.n)
 
     async def keep_fresh(self) -> None:
-        """Have the bar's time go on while nothing ends."""
+        """Keep the time of the bar going while no task ends."""
         while self._bar is not None:
             await asyncio.sleep(FRESH_S)
             self._bar.refresh()
@@ -65,7 +65,7 @@ class Progress:
 
 @contextlib.asynccontextmanager
 async def progress_of(label: str) -> AsyncIterator[Progress]:
-    """A progress bar whose time goes on."""
+    """A progress bar whose time keeps going."""
     with Progress(label) as progress:
         fresh = asyncio.create_task(progress.keep_fresh())
         try:

@@ -32,7 +32,7 @@ log = logging.getLogger("quartermaster.master")
 
 WAIT_FOR_WORKER_S = 5.0
 _WORKER_END_S = 2.0
-"""How long a worker takes to end beside its tasks."""
+"""How long a worker takes to end when its tasks have ended."""
 
 
 async def run_alone(settings: Settings, authkey: bytes, job: str, args: list[str]) -> int:
@@ -44,7 +44,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, args: list[str
         RefusedError: a master serves this store, or the job or its arguments are wrong.
     """
     stop, hurry = _asked(settings.worker_drain_s)
-    # Its one worker comes and goes with it: that is no news.
+    # The one worker comes and goes with this command, which is no news.
     logging.getLogger("quartermaster.master.workers").setLevel(logging.WARNING)
     settings = msgspec.structs.replace(settings, job=job, queue_port=_port(settings))
     try:
@@ -70,7 +70,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, args: list[str
         log.info("stopped; the same command goes on where it was")
         return 130
     if run.active or uncollected(run):
-        return 1  # stalled, which was said
+        return 1  # it is stalled, and the log says so
     see = f" See them: qm serve, and beside it qm failed {run.id}." if run.dead else ""
     log.info("%s.%s", ended_line(run.id, run), see)
     return 0 if run.state == "done" else 1
@@ -89,7 +89,7 @@ async def _begin(service: Service, job: str, args: list[str]) -> Run:
 
 
 class _Ended:
-    """The runs that have ended or stalled. The store may have others, unfinished, too."""
+    """The runs that have ended or stalled. The store may also have unfinished runs."""
 
     def __init__(self) -> None:
         self._runs: set[int] = set()
@@ -111,7 +111,7 @@ class _Ended:
 
 
 async def _watch(service: Service, run: Run, ended: _Ended, stop: asyncio.Event) -> bool:
-    """Wait for the run's end with progress on a terminal; False when it was interrupted."""
+    """Show progress until the run has ended. False: the command was interrupted before."""
     loop = asyncio.get_running_loop()
     late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service)
     async with progress_of(run.job) as progress:
@@ -139,7 +139,7 @@ async def _start_worker(service: Service) -> asyncio.subprocess.Process | None:
         return None
     environment = {
         **service.client_environment,
-        # Its own: a worker's beat must not pass for the master's.
+        # The worker has its own file: its beat must not pass for the master's.
         "HEALTH_FILE": str(Path(f"{service.settings.health_file}-worker")),
     }
     return await asyncio.create_subprocess_exec(
@@ -157,14 +157,14 @@ async def _start_worker(service: Service) -> asyncio.subprocess.Process | None:
 async def _stop_worker(
     worker: asyncio.subprocess.Process, hurry: asyncio.Event, longest_s: float
 ) -> None:
-    """End it in good order, also in a hurry: then nobody waits for it at the next start."""
+    """End the worker in good order, also in a hurry: else the next start would wait for it."""
     ended, asked = asyncio.create_task(worker.wait()), asyncio.create_task(hurry.wait())
     with contextlib.suppress(ProcessLookupError):
         worker.send_signal(signal.SIGTERM)
         await asyncio.wait({ended, asked}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         if not ended.done():
-            worker.send_signal(signal.SIGTERM)  # the second: at once
+            worker.send_signal(signal.SIGTERM)  # the second signal ends it at once
             await asyncio.wait({ended}, timeout=_WORKER_END_S)
         if not ended.done():
             worker.kill()
@@ -172,9 +172,10 @@ async def _stop_worker(
 
 
 def _asked(drain_s: float) -> tuple[asyncio.Event, asyncio.Event]:
-    """Events that the first and the second SIGTERM or SIGINT set; a third acts as ever.
+    """Two events: the first SIGTERM or SIGINT sets the first one, the second signal the other.
 
-    What the first one does takes a while, so it is told at once.
+    A third signal acts as it does in any program. The first one says at once what it does, since
+    that takes a while.
     """
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -195,7 +196,7 @@ def _asked(drain_s: float) -> tuple[asyncio.Event, asyncio.Event]:
 
 
 def _port(settings: Settings) -> int:
-    """5000, or a free port when that is taken and none was asked for."""
+    """The port that was set, or 5000, or a free one if 5000 is taken."""
     if settings.queue_port_set:
         return settings.queue_port
     with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""`serve`: the service until it is told to stop, with the seed and what it says of each run."""
+"""`serve`: runs the service until it is told to stop, submits the seed, and logs ended runs."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ async def serve(settings: Settings, authkey: bytes) -> int:
 
 
 def _close(run: Run, settings: Settings) -> None:
-    if run.state != "cancelled":  # which was said when it was
+    if run.state != "cancelled":  # the cancel was logged
         log.info(closing_line(run, settings))
 
 
 def stop_event() -> asyncio.Event:
-    """An event that such a signal sets; the second one acts as if nobody had asked."""
+    """An event that a stop signal sets. A second signal acts as it does in any program."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -83,7 +83,7 @@ def _inside(settings: Settings) -> str:
 
 
 async def _seed(service: Service) -> None:
-    """The seed is a submit with a key of its own: once per store, whatever restarts."""
+    """Submit the seed. It has a key of its own, so a store has it once, whatever restarts."""
     settings = service.settings
     job = settings.job
     if not job:

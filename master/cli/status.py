@@ -32,7 +32,7 @@ from .status_text import (
 )
 
 ENDED_RUNS = 20
-"""So many of the ended runs are shown without `--all`, the newest."""
+"""How many ended runs are shown without `--all`: the newest."""
 
 
 async def show_status(
@@ -51,7 +51,7 @@ async def show_status(
     async with connected(settings, authkey) as client:
         status = await client.call_idempotent(AskStatus, Status)
         if run is not None:
-            shown = await run_status(client, run)  # a run that is not there is all that is told
+            shown = await run_status(client, run)  # raises before anything is printed
             write(head_lines(status))
             write(run_table([shown]))
             write(foot_lines(status))
@@ -78,7 +78,7 @@ async def run_status(client: MasterClient, run: int) -> RunStatus:
 
 
 async def _pages(client: MasterClient, state: str = "", job: str = "") -> AsyncIterator[RunList]:
-    """The runs of a state and a job, a page in memory at a time. A page may be empty."""
+    """The runs of a state and a job, one page in memory at a time. A page may be empty."""
     after, complete = 0, False
     while not complete:
         ask = partial(AskRuns, after=after, state=state, job=job)
@@ -105,7 +105,7 @@ async def _show_runs(pages: AsyncIterator[RunList], ended: int | None) -> None:
 
 
 def _cut(runs: Iterable[RunStatus], ended: int) -> Iterable[RunStatus]:
-    """The active runs, and so many ended ones."""
+    """The active runs, and the first ended ones, so many of them."""
     for run in runs:
         if run.ended_at is not None:
             if not ended:

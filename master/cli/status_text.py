@@ -10,7 +10,7 @@ from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionS
 
 _COUNTS = ("tasks", "waiting", "leased", "delayed", "done", "dead")
 _SHOWN = 4
-"""So many of the tasks that a worker runs are named."""
+"""How many of the tasks that a worker runs are named."""
 
 _TENTHS_S = 60.0
 
@@ -37,7 +37,7 @@ def head_lines(status: Status) -> Iterator[str]:
 
 
 def foot_lines(status: Status) -> Iterator[str]:
-    """The lines behind all else."""
+    """The last lines of a status."""
     if status.refused_outcomes:
         yield ""
         yield f"{status.refused_outcomes:,} outcomes of old leases were refused"
@@ -121,7 +121,7 @@ def _running(tasks: list[Running]) -> str:
 
 
 def _short(seconds: float) -> str:
-    """Tenths of a second while they can be told apart."""
+    """Seconds with their tenths, or a longer time without them."""
     return f"{seconds:.1f} s" if seconds < _TENTHS_S else duration(seconds)
 
 

@@ -1,4 +1,4 @@
-"""How a dead letter, or any one task, reads on a terminal."""
+"""The lines of a dead letter, or of any one task, on a terminal."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def letters_title(run: RunStatus, *, raised: bool) -> str:
 
 def letter_lines(letter: Letter) -> Iterator[str]:
     """One dead letter."""
-    found = letter.letter
-    yield f"task {found.task}: {harmless(found.error)}"
-    yield _field("payload", _short(shown(letter.payload), f"qm show {letter.run} {found.task}"))
+    dead = letter.letter
+    yield f"task {dead.task}: {harmless(dead.error)}"
+    yield _field("payload", _short(shown(letter.payload), f"qm show {letter.run} {dead.task}"))
     if letter.key is not None:
         yield _field("key", repr(letter.key))
-    yield from _tried(found.attempts, found.losses, found.worker)
-    yield from _quoted(found.evidence)
+    yield from _tried(dead.attempts, dead.losses, dead.worker)
+    yield from _quoted(dead.evidence)
 
 
 def task_lines(task: TaskStatus) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _state(task: TaskStatus) -> str:
 
 
 def _tried(attempts: int, losses: int, worker: str) -> Iterator[str]:
-    """Attempts are those that were charged: a task that was done at once has none."""
+    """The tries of a task. Only charged attempts count: a task done at the first try has none."""
     if attempts or losses:
         yield _field("attempts", str(attempts) + f", and lost {_times(losses)}" * bool(losses))
     if worker:

@@ -53,8 +53,8 @@ async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOption
     except TimeoutError:
         raise RefusedError(f"{job}: its import took more than {IMPORT_S:.0f} s") from None
     finally:
-        end_group(process)  # it takes too long, or nobody waits for it, or it left something
-        await process.wait()  # else a loop that ends before it is told complains
+        end_group(process)  # it may take too long, or have left processes behind
+        await process.wait()  # otherwise asyncio complains if the loop ends first
     answer = b"".join(parts).decode("utf-8", "replace").rpartition(ANSWER)[2]
     try:
         checked = msgspec.json.decode(answer, type=Checked)

@@ -1,7 +1,7 @@
-"""The code of jobs on its way to workers that lack it or have another version.
+"""Sends the code of jobs to workers that lack it or have another version.
 
-Owns where it may go: to encrypted sessions, without exception. Whoever is on the way of code in
-clear could replace it, and a worker would run that.
+Owns the rule that code goes to encrypted sessions only, without exception. Code in clear could be
+replaced on its way, and a worker would run the other code.
 """
 
 from __future__ import annotations

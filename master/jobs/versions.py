@@ -1,7 +1,7 @@
-"""Which version of a job's code is the right one: the master's file on disk rules.
+"""Decides which version of a job's code is the right one: that of the master's file on disk.
 
-Files are read and parsed in a thread and imported in a child process; a change goes to the runs of
-that job in a turn. Knows nothing of who runs the code.
+Files are read and parsed in a thread, and imported in a child process. A turn brings a change to
+the runs of that job. Knows nothing of who runs the code.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ EVERY_S = 5.0
 """How often the files of active runs are looked at."""
 
 LOOKS = 4
-"""So many jobs are imported at a time, to look at them."""
+"""How many jobs are imported at a time, to look at them."""
 
 COMPLAINT_S = 1.0
-"""A worker that has other code makes us look at once, a job at most this often."""
+"""A worker with other code makes the master look at once, but at a job no more often than this."""
 
 
 class JobFiles:
-    """The files of jobs as they are now, looked at without holding up the loop."""
+    """Looks at the files of jobs as they are now, without holding up the loop."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,7 +55,7 @@ class JobFiles:
         return await asyncio.to_thread(job_version, job, self._folder)
 
     async def options(self, job: str, args: list[str] | None) -> RunOptions:
-        """Its options; args: arguments that must fit. Raises RefusedError when it is wrong."""
+        """The options of a job. args, errors: as of `check_job`."""
         ticket = await self._gate.enter()
         try:
             return await check_job(job, args, self._folder)
@@ -64,10 +64,10 @@ class JobFiles:
 
 
 class Versions:
-    """Keeps the versions and options of runs what the files say.
+    """Keeps the versions and options of runs as the files have them.
 
-    trouble: by job, one line that says why its file can't be used as it is. on_changed: told of a
-    job whose code has changed, and of those of its runs that took it, when that is on disk.
+    trouble: by job, one line that says why its file can't be used as it is. on_changed: is told of
+    a job whose code has changed, and of the runs that took it, when that is on disk.
     """
 
     def __init__(self, turn: Turn, files: JobFiles) -> None:
@@ -86,9 +86,9 @@ class Versions:
     async def check_for_submit(
         self, job: str, args: list[str], feeder: Feeder = "runner"
     ) -> tuple[str, RunOptions]:
-        """The version and the options of a job that a run is asked of.
+        """The version and the options of a job, for a new run of it.
 
-        Nothing is known of the arguments of a run that a client feeds: `tasks()` is not called.
+        The arguments of a run that a client feeds are not checked: `tasks()` is not called.
 
         Raises a QueueError with one line when the job or its arguments are wrong.
         """
@@ -122,7 +122,7 @@ class Versions:
         jobs = {run.job for run in self._turn.broker.runs.values() if run.active and run.job}
         kept: tuple[dict[str, Any], ...] = (self._looked, self._refused, self._said, self.trouble)
         for known in kept:
-            for job in known.keys() - jobs:  # nobody is left who would have to know
+            for job in known.keys() - jobs:  # no active run of it is left
                 del known[job]
         for job in jobs:
             self._start_after(job, EVERY_S, now)
@@ -144,7 +144,7 @@ class Versions:
         task.add_done_callback(log_failure)
 
     async def poll(self, job: str) -> None:
-        """Compare a job's file with what its active runs have; take what is new."""
+        """Compare a job's file with its active runs, and have them take a new version."""
         async with self._locks.setdefault(job, asyncio.Lock()):
             try:
                 version = await self._files.version(job)
@@ -179,7 +179,7 @@ class Versions:
     async def _take(
         self, job: str, version: str, options: RunOptions | None, runs: list[Run]
     ) -> None:
-        """Stage the new version of runs; returns when it is on disk."""
+        """Stage the new version of runs. Returns when it is on disk."""
 
         def stage(now: float, wall: float) -> Publish:
             present = [r for r in runs if self._turn.broker.recall(r.id) is r]
@@ -203,12 +203,12 @@ class Versions:
                 listener(job, [run for run, _ in changed])
 
     def is_news(self, job: str, error: QueueError) -> bool:
-        """Whether the log does not have this trouble of a job yet; now it is to be there."""
+        """Whether this trouble of a job is new. The caller logs it then."""
         before, self._said[job] = self._said.get(job), str(error)
         return before != str(error)
 
     def _complain(self, job: str, error: QueueError, what: str) -> None:
-        """Say a lasting trouble once, not at each look. what: becomes of the tasks."""
+        """Log a lasting trouble once, not at each look. what: what becomes of the tasks."""
         runs = self._runs_of(job)
         self.trouble[job] = line = f"{error}; {what}"
         if runs and all(run.id == QUEUE_RUN and not run.unended for run in runs):
@@ -227,21 +227,21 @@ def without_seed(job: str, error: QueueError) -> str:
     return f"JOB={job}: {error}; the master serves without it"
 
 
-def _options_of(run: Run, found: RunOptions | None) -> RunOptions:
-    """What a run takes of the options in its job's file; None: that can't be used.
+def _options_of(run: Run, options: RunOptions | None) -> RunOptions:
+    """What a run takes of the options in its job's file. options: None if that can't be used.
 
-    Stock clients' tasks have no submit whose OPTIONS could have been read. But where our workers
-    run them, it is with the job's code, which needs what it needs.
+    The queue run takes `needs` alone: our workers run its tasks with the code of the job. No submit
+    has read the other OPTIONS for it.
     """
-    if found is None:
+    if options is None:
         return run.options
     if run.id == QUEUE_RUN:
-        return msgspec.structs.replace(run.options, needs=found.needs)
-    return _fed_by(run.options.feeder, found)
+        return msgspec.structs.replace(run.options, needs=options.needs)
+    return _fed_by(run.options.feeder, options)
 
 
 def _fed_by(feeder: Feeder, options: RunOptions) -> RunOptions:
-    """The options for a run of that feeder. Only a runner calls `finish()`."""
+    """The options for a run that this feeder feeds. Only a runner calls `finish()`."""
     if feeder == "runner":
         return options
     return msgspec.structs.replace(options, feeder=feeder, finish=False)

@@ -1,6 +1,6 @@
-"""Why tasks of a run wait although no slot runs any of it, in words that say what to do.
+"""Says why no slot runs any task of a run that has some, and what to do.
 
-A reason counts once it has lasted: `Waits` keeps since when. Looks only, changes nothing.
+A reason counts once it has lasted for a while, which `Waits` knows. This module changes nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NAMED = 3
 
 
 class Reason(NamedTuple):
-    """kind: the same for the same reason in other words (other times, other names)."""
+    """Why a run waits. kind: the same for one reason, whatever times and names its text has."""
 
     kind: str
     text: str
@@ -76,11 +76,11 @@ class Waits:
         self._logged: dict[int, set[str]] = {}
 
     def lasts(self, run: Run, now: float) -> bool:
-        """Whether it has been so for long enough to say why."""
+        """Whether a run has waited for long enough to say why."""
         return now - self._since.get(run.id, now) >= PATIENCE_S
 
     def tick(self, now: float) -> None:
-        """Look at all runs; what begins to last is logged, once."""
+        """Look at all runs, and log each lasting reason once."""
         busy = {lease.run.id for s in _sessions(self._sources) for lease in s.leases.values()}
         waiting = [r for r in self._turn.broker.runs.values() if r.active and r.unended]
         stuck = {run.id: run for run in waiting if run.id not in busy}
@@ -99,7 +99,7 @@ class Waits:
 
 
 class Diagnosis:
-    """Finds the reasons for one run, the likeliest alone where one explains all."""
+    """Finds the reasons why one run waits. A reason that explains all is the only one."""
 
     def __init__(self, turn: Turn, sources: Sources) -> None:
         self._turn = turn
@@ -108,7 +108,7 @@ class Diagnosis:
     def of(self, run: Run) -> list[Reason]:
         """Why none of its tasks runs in a slot, as things are now."""
         if self._turn.trouble or self._turn.broker.recovering:
-            return []  # said of the whole master
+            return []  # the summary says it of the whole master
         reasons = list(self._stock(run))
         if run.waiting:
             reasons += self._code(run) or self._workers(run)
@@ -142,7 +142,7 @@ class Diagnosis:
         return reasons
 
     def _busy(self, run: Run, able: list[WorkerSession]) -> Iterator[Reason]:
-        """These could run it. Either nothing of it may start yet, or all are busy."""
+        """Why workers that could run it do not: its tasks may not start yet, or all are busy."""
         idle = [w for w in able if _has_a_free_slot(w) and not w.draining]
         limit, needs = run.options.per_group, run.options.needs
         where = f" with {in_words(needs)}" if needs else ""
@@ -169,15 +169,15 @@ class Diagnosis:
                     yield Reason(f"stock {client.peer.name}", f"{client.peer.name} {note}")
 
 
-def stalled(run: Run, runner: Runner | None) -> str:
-    """Why its runner was given up and what to do; empty while it was not."""
+def why_stalled(run: Run, runner: Runner | None) -> str:
+    """Why the runner of a run was given up and what to do. Empty: it was not."""
     if runner is None or not runner.stalled or not (run.active or uncollected(run)):
         return ""
     return f"{runner.why_stalled}; {runner.remedy()}"
 
 
 def hindered(run: Run, runner: Runner | None) -> str:
-    """What keeps its runner, which was not given up; empty when nothing does."""
+    """What holds up the runner of a run. Empty: nothing does, or it was given up."""
     if runner is None or not runner.lives or not (run.active or uncollected(run)):
         return ""
     if runner.process is not None and runner.frozen:
@@ -189,7 +189,7 @@ def hindered(run: Run, runner: Runner | None) -> str:
 
 
 def unfed(run: Run, connected: bool) -> str:
-    """What a run that a client feeds waits for; empty when all its tasks are there."""
+    """What a run that a client feeds waits for. Empty: all its tasks are there."""
     if run.options.feeder != "client" or not run.active or run.exhausted:
         return ""
     if not connected:
@@ -201,7 +201,7 @@ def unfed(run: Run, connected: bool) -> str:
 
 
 def stock_note(client: StockSession, puts_elsewhere: bool, now: float) -> str:
-    """What is wrong with how a client takes tasks; empty when nothing is."""
+    """What is wrong with how a client takes tasks. Empty: nothing is."""
     lease = client.lease
     if lease is not None and puts_elsewhere and not client.puts_without:
         return (
@@ -229,7 +229,7 @@ def _held_back(run: Run) -> bool:
 
 
 def _held_by_groups(run: Run, limit: GroupLimit, now: float) -> Iterator[Reason]:
-    """What holds its groups back: pauses that tasks asked for, limits of their own, the run's."""
+    """What holds groups back: pauses that tasks asked for, their own limits, the run's limit."""
     limits = run.groups.limits if run.groups is not None else Limits(limit)
     groups = [] if run.groups is None else run.groups.known()
     paused = {g: until for g in groups if (until := limits.paused_until(g)) > now}
@@ -285,7 +285,7 @@ def _lacking(run: Run, workers: list[WorkerSession]) -> Iterator[Reason]:
 
 
 def _delayed(run: Run, wall: float) -> Reason:
-    """All that is left waits for its time."""
+    """All unended tasks of a run wait for their time."""
     due = next_due(run)
     when = ""
     if due is not None:
@@ -295,7 +295,7 @@ def _delayed(run: Run, wall: float) -> Reason:
 
 
 def _clock(due: float, wall: float) -> str:
-    """The time of day, with the date if it is more than half a day off; nothing in far futures."""
+    """The time of day, with the date if it is more than half a day off. Empty in the far future."""
     if due - wall > LONGEST_S:
         return ""
     form = "%H:%M:%S" if due - wall < DAY_S / 2 else "%Y-%m-%d %H:%M:%S"
@@ -303,9 +303,9 @@ def _clock(due: float, wall: float) -> str:
 
 
 def next_due(run: Run) -> float | None:
-    """When the next delay of a run is over (wall seconds); those in memory are due first."""
+    """When the next delay of a run ends (UTC epoch, s). Tasks in memory are due before others."""
     due: Mapping[int, float] = {
-        stray.task: stray.due_at for lane in run.lanes for stray in lane.tracked.in_memory.values()
+        task.task: task.due_at for lane in run.lanes for task in lane.tracked.in_memory.values()
     }
     return min(due.values(), default=None)
 

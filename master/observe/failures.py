@@ -19,7 +19,7 @@ _FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)(?:, in |$)',
 
 
 def cannot(job: str, why: str) -> str:
-    """What a worker that handed a task back has against the job."""
+    """Why a worker can't run a job, in words that follow its name."""
     return why if why.startswith("lacks ") else f"can't run {job}: {why}"
 
 

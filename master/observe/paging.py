@@ -1,4 +1,4 @@
-"""Pages of what is told: so much of a long list as fits into one answer."""
+"""Pages of a long list: the entries that fit into one answer."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from queue_manager.wire.messages import encode
 
 PAGE_ENTRIES = 500
 PAGE_BYTES = 1024 * 1024
-"""The most that is told at a time: a frame holds 8 MiB."""
+"""How much one answer holds. A frame holds 8 MiB."""
 
 T = TypeVar("T")
 
 
 class Page(Generic[T]):
-    """What fits into one answer, measured as it travels.
+    """The entries that fit into one answer, by their encoded size.
 
     told: the entries. last: the place of the last one that was looked at. more: how many are behind
-    that.
+    that place.
     """
 
     def __init__(self, after: int) -> None:
@@ -27,7 +27,7 @@ class Page(Generic[T]):
         self._bytes = 0
 
     def add(self, entry: T, place: int) -> bool:
-        """Take an entry, at that place, while there is room. One always fits."""
+        """Add the entry at that place, if there is room. The first one always fits."""
         size_bytes = len(encode(entry))
         full = self._bytes + size_bytes > PAGE_BYTES or len(self.told) >= PAGE_ENTRIES
         if self.told and full:

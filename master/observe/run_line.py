@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # a command needs no broker
 
 
 def ended_line(number: int, run: Run | RunStatus) -> str:
-    """What a run has done, in the log and behind every command that waits for one."""
+    """What a run has done. Commands that wait for a run end with this line."""
     head = f"run {number} ({run.job})"
     if run.state == "pruned":
         return f"{head} was done before, its results were pruned (QUEUE_KEEP_DAYS)"

@@ -1,4 +1,4 @@
-"""How each kind of session is told: our workers, standard-library clients, runners, commands."""
+"""The status of each kind of session: our workers, standard-library clients, runners, commands."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def _oldest_s(leases: Iterable[Lease], now: float) -> float:
 
 
 def _running(session: Session, now: float) -> list[Running]:
-    """The first open task of each lease that a slot has by now, the oldest first.
+    """The first open task of each lease that a slot has taken, the oldest first.
 
     Slots take leases in the order in which they were given. So with n slots the oldest n leases
-    are in work, and the others wait behind them. Only an async slot may have begun more.
+    are being worked on, and the others wait behind them. Only an async slot may have begun more.
     """
     leases = heapq.nsmallest(session.slots, session.leases.values(), lambda lease: lease.number)
     return [

@@ -28,7 +28,7 @@ from ..processes.runners import uncollected
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Turn
 from . import paging
-from .diagnosis import Diagnosis, Sources, Waits, hindered, stalled, unfed
+from .diagnosis import Diagnosis, Sources, Waits, hindered, unfed, why_stalled
 from .paging import Page
 from .session_status import other_status, stock_status, worker_status
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:  # the service asks this room, which knows the service by its 
     from ..server.dispatch import OurSession
 
 _ARGUMENTS_CHARS = 64 * 1024
-"""So much of a run's arguments is told in a list."""
+"""How many characters of its arguments a run has in a list."""
 
 _QUOTAS = 20
-"""So many of a run's quotas are told: there may be as many as tasks."""
+"""How many quotas of a run are told. It may have as many as tasks."""
 
 
 class AllSources(Sources, Protocol):
@@ -74,7 +74,7 @@ class StatusBuilder:
         )
 
     def _troubles(self) -> Iterator[str]:
-        """What holds up everything."""
+        """What holds up the whole master."""
         if self._turn.trouble:
             yield f"{self._turn.trouble}; nothing is lost: make room, and it goes on by itself"
         if self._turn.held:
@@ -100,7 +100,7 @@ class StatusBuilder:
     def run_status(self, run: Run, now: float) -> RunStatus:
         """One run, with reasons where it does not move, without its quotas."""
         runner = self._sources.runner(run.id)
-        given_up = stalled(run, runner)
+        given_up = why_stalled(run, runner)
         trouble = given_up or hindered(run, runner) or unfed(run, self._sources.fed(run))
         return RunStatus(
             run.id,
@@ -126,7 +126,7 @@ class StatusBuilder:
     def _quotas(self, run: Run) -> list[QuotaStatus]:
         try:
             quotas = self._turn.store.quotas(run.id, _QUOTAS)
-        except StoreError:  # all else is worth knowing then
+        except StoreError:  # the rest of the status is worth knowing nevertheless
             return []
         return [QuotaStatus(name, q.accepted, q.dropped) for name, q in quotas.items()]
 
@@ -184,7 +184,7 @@ class StatusBuilder:
     def sessions(self, message: AskSessions) -> SessionList:
         """The answer to `AskSessions`.
 
-        The place of a session is its index: one that comes or goes meanwhile shifts the others.
+        The place of a session is its index. Sessions that come or go meanwhile shift the others.
         """
         everyone = self._everyone(time.monotonic())
         page, after = Page[SessionStatus](message.after), max(message.after, 0)
@@ -206,7 +206,7 @@ class StatusBuilder:
 
 
 def _brief(run: RunStatus) -> RunStatus:
-    """A run as it stands in a list: very long arguments are cut."""
+    """A run as a list shows it: very long arguments are cut."""
     size, args = 0, []
     for arg in run.args:
         room = max(0, _ARGUMENTS_CHARS - size)
@@ -218,6 +218,6 @@ def _brief(run: RunStatus) -> RunStatus:
 
 
 def _state(run: Run) -> str:
-    """The state as it is told: a run whose `finish()` has not returned is not over."""
+    """The state for people: a run whose `finish()` has not returned is still finishing."""
     finishing = not run.active and run.options.finish and uncollected(run)
     return "finishing" if finishing else run.state

@@ -15,7 +15,10 @@ _READ_BYTES = 4096
 async def output_of(
     process: asyncio.subprocess.Process, stream: asyncio.StreamReader | None
 ) -> AsyncIterator[bytes]:
-    """The output, in parts. A process that the child has left may hold the pipe open for ever."""
+    """The output, in parts, until the child has ended.
+
+    A process that the child left behind may hold the pipe open for ever.
+    """
     assert stream is not None  # a pipe was asked for
     ended = False
     while True:

@@ -1,4 +1,4 @@
-"""How the loop of this process learns that a child process has ended: without a thread for each."""
+"""Lets the loop of this process learn that a child has ended, without a thread for each child."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def watch_children_by_pidfd() -> None:
-    """Have the running loop watch child processes by descriptors (pidfd_open(2)), if there are any.
+    """Have the running loop watch child processes by descriptors (pidfd_open(2)), where it can.
 
     Python does so by itself from 3.12 on. Python 3.11 starts a thread for each child, which lives
     as long as the child. Where there are no such descriptors (macOS, Linux before 5.3, an old

@@ -1,4 +1,4 @@
-"""Lets a few processes start at a time: a restarted master has many to start."""
+"""Lets only a few processes start at a time: a restarted master may have many to start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Gate:
         self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
 
     async def enter(self, *, urgent: bool = True) -> Ticket:
-        """Wait to be let in. The ticket lets the next one in when it is given back."""
+        """Wait to be let in. Giving the ticket back lets the next one in."""
         if self._free:
             self._free -= 1
         else:

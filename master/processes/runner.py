@@ -25,23 +25,23 @@ from .relay import Relay
 STDERR_BYTES = 4096
 
 STOP_S = 3.0
-"""A runner has so long between SIGTERM and SIGKILL."""
+"""How long a runner has between SIGTERM and SIGKILL."""
 
 
 class RunnerState(Enum):
-    """What is to become of a runner when its present process ends, or now."""
+    """What becomes of a runner, now or when its present process ends."""
 
     KEPT = auto()
     """It is at work, or will be again by itself."""
 
     ONCE_MORE = auto()
-    """Its run went on while the process may be ending: another process follows in any case."""
+    """Its run goes on, and its process may be about to end: another one follows in any case."""
 
     REPLACED = auto()
-    """Its process is ended, and one that gives no tasks any more takes over."""
+    """Its process is being ended. Another one takes over, which gives no more tasks."""
 
     STOPPING = auto()
-    """Its run was cancelled or forgotten: its process is ended, and no other follows."""
+    """Its run was cancelled or forgotten. Its process is being ended, and no other follows."""
 
     ENDED = auto()
     """It ended well, or was stopped with its run."""
@@ -54,9 +54,9 @@ class RunnerState(Enum):
 class Runner:
     """The runner of one run.
 
-    why_stalled: one line when it was given up. exit_code: of its last process. trouble: one line
+    why_stalled: one line, if it was given up. exit_code: of its last process. trouble: one line
     while the system can't start it. ticket: of the gate, while it starts. urgent: somebody waits
-    for it. waits_since: since when it waits at the gate (monotonic), None while it does not.
+    for it. waits_since: since when it waits at the gate (monotonic s). None: it does not wait.
     """
 
     run: Run
@@ -104,7 +104,7 @@ class Runner:
         return stat.rpartition(b")")[2].split()[:1] == [b"T"]
 
     def remedy(self) -> str:
-        """What to do when it was given up."""
+        """What the user can do if it was given up."""
         run = self.run
         how = "or" if run.active else "then"  # the files of ended runs are not watched
         mend = f"mend jobs/{run.job}.py, {how} `qm retry {run.id}`"
@@ -138,11 +138,11 @@ class Runner:
         if process.stdin is not None:
             process.stdin.write(authkey)
             process.stdin.close()
-        if self.is_to_end:  # since before there was a process
+        if self.is_to_end:  # since before the process was there
             end_group(process)
         await self._pass_on(process)
         if process.returncode is not None:
-            end_group(process)  # a process that it has left holds its stderr
+            end_group(process)  # a process that it left behind holds its stderr
         self.exit_code = await process.wait() if process.returncode is None else process.returncode
         self.process = None
         return self.exit_code
@@ -162,8 +162,8 @@ class Runner:
             asyncio.get_running_loop().call_later(STOP_S, self.kill, process)
 
     def kill(self, process: asyncio.subprocess.Process) -> None:
-        """Kill this process of it, if it is still there."""
-        # When the process and all that held its stderr are gone, the number may be another's.
+        """Kill this process of the runner, if it is still there."""
+        # Once the process and all that held its stderr are gone, another may have its number.
         if self.process is process:
             signal_group(process.pid, signal.SIGKILL)
 

@@ -1,8 +1,8 @@
 """Keeps a runner for each run that has tasks to give or results to collect.
 
 A runner that dies is started again with back-off. After five deaths without progress its run is
-stalled, which touches no other run. It gets another chance when the code of its job has changed, or
-by `retry`.
+stalled; other runs go on. A stalled run gets another chance when the code of its job has changed,
+or by `retry`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ log = logging.getLogger("quartermaster.master")
 
 DEATHS = 5
 STARTING = 4
-"""So many runners start at a time. After a restart of the master there may be a thousand."""
+"""How many runners start at a time. A restarted master may have a thousand to start."""
 
 START_S = 10.0
-"""A runner that has not taken up its run by then holds up the next one no longer."""
+"""How long the next runner waits for one that does not take up its run."""
 
 LOST_S = 5.0
-"""A runner whose session has ended may live so long."""
+"""How long a runner may live after its session has ended."""
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
@@ -45,8 +45,8 @@ class Runners:
 
     Args:
         environment: what a runner gets beside the master's own environment (address and key).
-        idle: how often the runner of a run came to where it only waits for outcomes. Being killed
-            there is not its fault.
+        idle: by run, how often its runner came to the point where it only waits for outcomes. A
+            death after that is progress, and not the job's fault.
     """
 
     def __init__(self, environment: Mapping[str, str], idle: Mapping[int, int]) -> None:
@@ -62,9 +62,9 @@ class Runners:
         self.on_stalled: list[Callable[[Run, str], None]] = []
 
     def start(self, run: Run, *, urgent: bool = True) -> None:
-        """Keep a runner for this run until it has ended well. One that was given up tries again.
+        """Keep a runner for this run until it has ended well. A stalled runner tries again.
 
-        A run that a client feeds has none.
+        A run that a client feeds has no runner.
         urgent: it comes before those that go on after a restart of the master.
         """
         if run.options.feeder == "client":
@@ -86,13 +86,13 @@ class Runners:
         return runner is not None and runner.lives
 
     def opened(self, number: int, pid: int) -> None:
-        """A runner has taken up its run: it has started, and the next one may."""
+        """A runner has taken up its run. It has started, so the next one may start."""
         runner = self._by_process(number, pid)
         if runner is not None and runner.ticket is not None:
             runner.ticket.leave()
 
     def lost(self, number: int, pid: int) -> None:
-        """The session of a runner has ended. What the runner does without one is of no use."""
+        """The session of a runner has ended. The runner is of no use without it."""
         runner = self._by_process(number, pid)
         if runner is not None and runner.process is not None:
             asyncio.get_running_loop().call_later(LOST_S, runner.kill, runner.process)
@@ -116,7 +116,7 @@ class Runners:
             await asyncio.sleep(_LOOK_S)
 
     def run_ended(self, run: Run) -> None:
-        """All tasks of a run have ended. Its runner may be over before that.
+        """All tasks of a run have ended. Its runner may have ended before them.
 
         The runner of a cancelled run is stopped, since it may be in the midst of `tasks()`. A new
         one does what `finish()` needs.
@@ -139,11 +139,11 @@ class Runners:
             runner.end()
 
     def drop(self, run: Run) -> None:
-        """A run was forgotten or pruned: its runner, if it still collected, ends."""
+        """A run was forgotten or pruned: end its runner, if that still collects."""
         self.gone(run.id)
 
     def gone(self, number: int) -> None:
-        """As `drop`, by the run's number. Nothing stays of a runner whose run is no more."""
+        """As `drop`, by the number of the run."""
         runner = self.all.pop(number, None)
         if runner is not None:
             self._stop_one(runner)
@@ -156,9 +156,9 @@ class Runners:
             runner.end()
 
     async def stop(self) -> None:
-        """End all runners. What they had not handed in comes again after the next start."""
+        """End all runners. What they had not handed in, they make again after the next start."""
         self._stopping = True
-        # Only those that live: the number of one that ended may be another process's by now.
+        # Only processes that live: the number of an ended one may be another process's by now.
         processes = [runner.process for runner in self.all.values()]
         alive = [p.pid for p in processes if p is not None and p.returncode is None]
         for pid in alive:
@@ -179,7 +179,7 @@ class Runners:
                 break
             if runner.state is RunnerState.REPLACED:
                 continue
-            if code is None:  # the system's trouble, not the run's: it is no death
+            if code is None:  # the system could not start it: that is no death
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
                 continue
@@ -201,7 +201,7 @@ class Runners:
         self._finish(runner)
 
     def _wants(self, runner: Runner) -> bool:
-        """Whether another process of it may start."""
+        """Whether another process of the runner may start."""
         return not (self._stopping or runner.over or runner.state is RunnerState.STOPPING)
 
     def _ended_well(self, runner: Runner) -> bool:
@@ -241,9 +241,9 @@ class Runners:
         return await runner.live(self._environment, self._authkey)
 
     def _finish(self, runner: Runner) -> None:
-        present = self.all.get(runner.run.id) is runner  # else its run was forgotten
+        present = self.all.get(runner.run.id) is runner  # otherwise its run was forgotten
         if present and runner.over and not runner.run.active:
-            del self.all[runner.run.id]  # of an ended run nothing stays
+            del self.all[runner.run.id]  # nothing stays of an ended run
             self._tell_finished(runner.run)
 
     def _tell_finished(self, run: Run) -> None:

@@ -20,9 +20,9 @@ TELL_S = 0.04
 0.04 s, so after a crash at most the last 0.1 s of calls repeat."""
 
 MANY, GATHER_S = 16, 0.01
-"""A page of fewer outcomes costs master and runner more than the outcomes do. Behind such a page
-the collector asks for the next one so much later. A result that comes after a pause finds the
-request waiting, and is collected at once."""
+"""A page of fewer than `MANY` outcomes costs master and runner more than the outcomes do. After
+such a page the collector asks for the next one `GATHER_S` later. A result that comes after a pause
+finds the request waiting, and is collected at once."""
 
 
 def ask_page(session: RunnerSession, run: int, after: int) -> Future[Page]:
@@ -31,7 +31,7 @@ def ask_page(session: RunnerSession, run: int, after: int) -> Future[Page]:
 
 
 def pairs(ended: Ended, body: bytes, skip: int = 0) -> Iterator[tuple[Any, Any]]:
-    """(payload, result) of each task of an outcome, behind the first `skip`.
+    """(payload, result) of each task of an outcome, without the first `skip`.
 
     Either may be a `codec.Undecodable`.
     """

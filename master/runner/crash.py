@@ -21,7 +21,7 @@ LOST_MASTER = 75
 """The exit code of a runner whose session has ended (EX_TEMPFAIL of sysexits.h)."""
 
 BAD_ARGUMENTS = 64
-"""The exit code of a runner whose `tasks()` took its arguments for wrong (EX_USAGE)."""
+"""The exit code of a runner whose `tasks()` has rejected its arguments (EX_USAGE)."""
 
 _OURS = str(Path(__file__).parent)
 

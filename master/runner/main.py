@@ -46,7 +46,7 @@ def _inputs(job: Job, args: list[str]) -> Iterator[Any]:
 
     Raises:
         BadArgumentsError: `tasks()` raised a ValueError.
-        BadJobError: it gives nothing that can be iterated over.
+        BadJobError: `tasks()` returned something that is no iterable.
     """
     arguments = parse_arguments(args, job.tasks)
     inputs = () if job.tasks is None else blame_arguments(partial(job.tasks, **arguments))
@@ -58,10 +58,10 @@ def _inputs(job: Job, args: list[str]) -> Iterator[Any]:
 
 
 def _begun(inputs: Iterator[Any]) -> Iterator[Any]:
-    """The same inputs, after the first was made.
+    """The same inputs. The first one is made before this returns.
 
     Raises:
-        BadArgumentsError: a ValueError came instead of the first one.
+        BadArgumentsError: making the first one raised a ValueError.
     """
     first = blame_arguments(lambda: list(islice(inputs, 1)))
     return chain(first, inputs)
@@ -111,7 +111,7 @@ def _nobody_collects(session: RunnerSession, run: int) -> None:
 
 
 def _handed_key() -> bytes:
-    """The key that the master writes to stdin. The job's code can read nothing from stdin then."""
+    """The key that the master writes to stdin. After this the job finds nothing on stdin."""
     key = sys.stdin.buffer.read()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())

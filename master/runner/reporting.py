@@ -33,7 +33,7 @@ class Pace:
 
         Args:
             now: monotonic seconds.
-            ended: how many tasks have ended by now. After a retry that is fewer than before.
+            ended: how many tasks have ended by now. A retry makes it smaller.
         """
         self._seen.append((now, ended))
         while len(self._seen) > 2 and now - self._seen[1][0] >= PACE_S:

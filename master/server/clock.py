@@ -1,7 +1,7 @@
 """The machine's clocks: which boot this is, whether the wall clock can be right, when it was set.
 
-Its monotonic clock begins anew with each boot, and a machine without a battery has a wall clock of
-1970 until the network has told it the time.
+The monotonic clock begins anew with each boot. A machine without a battery has a wall clock of 1970
+until the network has told it the time.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ RELEASED_AT = 1_767_225_600.0
 """2026-01-01: no clock that is right says less."""
 
 JUMP_S = 86_400.0
-"""So far from the newest time that was noted a clock is believed at once, and an hour behind it."""
+"""A clock is believed at once if it is at most this far ahead of the newest noted time, and at most
+an hour behind it."""
 
 HOLD_S = 3_600.0
-"""So long nothing is pruned by a clock that has jumped."""
+"""How long nothing is pruned after a jump of the clock."""
 
 NOTE_S = 3_600.0
 
@@ -42,17 +43,17 @@ def boot_number(path: Path = _BOOT_ID) -> int:
 
 
 class Notes(Protocol):
-    """Where it is noted how the clocks are."""
+    """Keeps notes on the clocks."""
 
     def note_clock(self, wall: float, off_s: float) -> None:
         """As a store's verb of that name."""
 
 
 class ClockWatch:
-    """Whether times may be compared with those that were recorded before.
+    """Tells whether the clock is believed: old things are pruned by it only then.
 
-    wall: UTC epoch as it goes on from the master's start, which is what is recorded. ahead_s: by
-    how much it is before the machine's clock now.
+    wall: UTC epoch in seconds, counted on from the master's start. All recorded times are of this
+    clock. ahead_s: how far it is ahead of the machine's clock now.
     """
 
     def __init__(self, notes: Notes, now: float, wall: float, seen_at: float) -> None:
@@ -64,7 +65,7 @@ class ClockWatch:
             self._hold(now, "the clock is not where it was left, or can't be right")
 
     def tick(self, now: float, wall: float, real: float) -> None:
-        """Look whether somebody has set the clock. real: what it says, UTC epoch in seconds."""
+        """Find out whether the clock was set. real: the machine's clock, UTC epoch in seconds."""
         jumped = abs(wall - real - self.ahead_s)
         self.ahead_s = wall - real
         if jumped > JUMP_S:
@@ -72,16 +73,16 @@ class ClockWatch:
         if abs(self.ahead_s - self._noted_s) >= 1.0 or now - self._noted_at >= NOTE_S:
             try:
                 self._notes.note_clock(wall, -self.ahead_s)
-            except StoreError:  # the disk is full, and others say so
+            except StoreError:  # the disk is full, which other parts of the master say
                 return
             self._noted_at, self._noted_s = now, self.ahead_s
 
     def may_prune(self, now: float) -> bool:
-        """Whether nothing is known against the clock."""
+        """Whether the clock is believed."""
         return now >= self._held_until
 
     def oldest(self, wall: float) -> float:
-        """The earlier of both clocks: what is to be deleted is old by either."""
+        """The earlier of both clocks. What is deleted is old by each of them."""
         return wall - max(0.0, self.ahead_s)
 
     def _hold(self, now: float, why: str) -> None:

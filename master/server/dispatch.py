@@ -1,4 +1,4 @@
-"""Our own sessions on the wire: who says hello, and which handler each of its messages has."""
+"""Our own sessions on the wire: a session says hello, and each of its messages has a handler."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .workers.workers import Workers
 log = logging.getLogger("quartermaster.master")
 
 Handlers = Mapping[type, Callable[[PeerReply, Any], None]]
-"""Who answers which message of a session that has said hello.
+"""By type of message, the function that handles it in a session that has said hello.
 
 A handler sends the reply, has a turn or a task send it, or raises a QueueError.
 """
@@ -37,7 +37,7 @@ A handler sends the reply, has a turn or a task send it, or raises a QueueError.
 
 @dataclass(slots=True)
 class OurSession:
-    """A session of ours that is no worker: a runner or a command. address: of its end."""
+    """A session of a runner or a command. address: of its end of the connection."""
 
     hello: Hello
     since: float
@@ -48,8 +48,8 @@ class ExchangeFace:
     """The registered object behind our own frames.
 
     Args:
-        handlers: who answers what, beside hello and what only workers say.
-        on_closed: told of each session that has ended.
+        handlers: for all messages but hello and those of workers.
+        on_closed: is told of each session that has ended.
     """
 
     exposed = ("exchange",)
@@ -84,7 +84,7 @@ class ExchangeFace:
             self._dispatch(reply, message)
         except ProtocolError as error:
             log.warning("%s: closed: %s", peer.name, error)
-            reply.seq = 0  # it is of the session; whoever asked reads it
+            reply.seq = 0  # the refusal is of the whole session
             reply.refuse(f"closed: {error}")
             peer.close()
         except QueueError as error:
@@ -116,7 +116,7 @@ class ExchangeFace:
         check_names(hello)
         peer.name = f"{hello.role} {hello.host}/{hello.pid}"
         if hello.role == "worker":
-            # Welcomed when what it still holds is settled with the broker.
+            # The welcome follows when the broker has recognized what the worker still holds.
             peer.session = self._workers.open(peer, self._next_id(), hello)
         else:
             peer.session = self.others[peer] = OurSession(hello, time.monotonic(), peer.where)

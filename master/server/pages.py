@@ -1,6 +1,6 @@
-"""Outcomes on their way to a runner: pages for `collect()`, and how far it has come.
+"""Sends outcomes to runners, in pages for `collect()`, and hears how far they have come.
 
-Owns who waits for a page; a page that can't be read holds up nobody else.
+Owns the list of those that wait for a page. A page that can't be read holds up nobody else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..turn.turn import Turn
 
 PAGE_BYTES = 1024 * 1024
 PAGES_S = 0.02
-"""How long a turn reads pages; who is left over gets its page in the next turn."""
+"""How long a turn reads pages. A runner that is left over gets its page in the next turn."""
 
 _ASKED_AT_ONCE = 16
 """How many pages of a run a session may wait for; a runner waits for two."""
@@ -43,8 +43,8 @@ class _Waiting:
 class Pages:
     """Answers `Collect`, `Collected` and `Finished`.
 
-    idle: by run, how often its runner has come to where it only waits for outcomes. Such a runner
-    has done nothing wrong so far.
+    idle: by run, how often its runner has come to the point where it only waits for outcomes. Such
+    a runner has done nothing wrong so far.
     """
 
     def __init__(self, turn: Turn) -> None:
@@ -63,7 +63,7 @@ class Pages:
         self._turn.wake()
 
     def collected(self, reply: PeerReply, message: Collected) -> None:
-        """A runner's `collect()` has come so far."""
+        """A runner says how far its `collect()` has come."""
         run = find_run(self._turn, message.run)
         cursor = CollectCursor.at(message.collected, min(max(message.into, 0), BLOCK_TASKS))
         self._turn.broker.collected(run, cursor, min(max(message.errors, 0), _ERRORS))
@@ -71,7 +71,7 @@ class Pages:
         self._turn.wake()
 
     def finished(self, reply: PeerReply, message: Finished) -> None:
-        """A runner has done all that an ended run needs of it; the answer says: on disk."""
+        """A runner has done all that its ended run needs. The answer says that this is on disk."""
         run = find_run(self._turn, message.run)
 
         def stage(now: float, wall: float) -> Publish:
@@ -83,7 +83,7 @@ class Pages:
         self._turn.post(step)
 
     def _note_idle(self, run: Run) -> None:
-        """Note a runner that waits for nothing but outcomes or the end: it runs no user's code."""
+        """Note a runner that only waits for outcomes or the end: it runs no code of the user."""
         waiting = self._waiting.get(run.id, [])
         if run.exhausted and run.active and any(_only_waits(run, one.after) for one in waiting):
             self.idle[run.id] = self.idle.get(run.id, 0) + 1
@@ -105,7 +105,7 @@ class Pages:
             self.idle.pop(run_id, None)
 
     def _give_pages(self) -> None:
-        """Read pages for a while. Who is left over is the first in the next turn."""
+        """Read pages for a while. Runners that are left over come first in the next turn."""
         until = time.monotonic() + PAGES_S
         given = left = 0
         for run_id, waiting in list(self._waiting.items()):
@@ -136,18 +136,18 @@ class Pages:
             return None
 
     def _page(self, seq: int, run: Run, after: int) -> Page | None:
-        """What is behind `after`. None: nothing yet, and something will come."""
+        """The outcomes behind `after`. None: there are none yet, and some will come."""
         if after >= NOBODY_COLLECTS:
             return Page(seq, [], {}, after, True)
         if run.last_seq <= after and run.active:
             return None
-        found, bodies = self._turn.read_outcomes(run, after, PAGE_BYTES)
-        outcomes = [Ended(o.seq, o.first, o.start, o.stop, o.results) for o in found]
-        last = found[-1].seq if found else min(after, run.last_seq)
+        records, bodies = self._turn.read_outcomes(run, after, PAGE_BYTES)
+        outcomes = [Ended(o.seq, o.first, o.start, o.stop, o.results) for o in records]
+        last = records[-1].seq if records else min(after, run.last_seq)
         is_last = not run.active and run.last_seq <= last
         return Page(seq, outcomes, bodies, last, is_last, run.ended_at if is_last else None)
 
 
 def _only_waits(run: Run, after: int) -> bool:
-    """Whether who asks for what is behind `after` has collected all that is there."""
+    """Whether a runner that asks for outcomes behind `after` has collected all that there are."""
     return run.last_seq <= after and (after <= run.collect_cursor.number or after == UNTIL_END)

@@ -1,6 +1,6 @@
-"""Ended runs go after a while, and the file gives space back: in small steps, when there is time.
+"""Deletes old runs and gives space back to the disk, in small steps, when nothing else is to do.
 
-Owns when that is; what goes with a run is the broker's and the store's.
+Owns when that is. Broker and store know what goes with a run.
 """
 
 from __future__ import annotations
@@ -31,47 +31,46 @@ log = logging.getLogger("quartermaster.master")
 
 DAY_S = 86_400.0
 LEAST_S = 5.0
-"""Whoever waits for a run still sees how it ended, also with QUEUE_KEEP_DAYS=0."""
+"""How long an ended run is kept at least, so that whoever waits for it sees how it ended."""
 
 UNCOLLECTED_S = DAY_S
-"""What `collect()` was not given stays twice as long as the rest, and at least for this."""
+"""Runs with results that `collect()` was not given are kept twice as long, and at least so long."""
 
 RETIRE_S = 10.0
-"""So long after its end a run stays in memory, where it is asked for most."""
+"""How long a run stays in memory after its end: most requests for it come in this time."""
 
 _RUNS = 200
-"""So many old runs are pruned in a second."""
+"""How many old runs are pruned in a second."""
 
 AIM_S = 0.005
-"""About so long one step may hold up the loop."""
+"""About how long one step may hold up the loop."""
 
 BUDGET_S = 0.2
-"""Out of each second, while nothing else is to be done; else one step."""
+"""How long the steps of each second may take. A turn that does something else ends them."""
 
 RETRY_S = 10.0
 
 
 class Pace:
-    """How much one step does: less when the last took too long, more again when it did not."""
+    """How many rows a step takes: fewer after a step that took too long, more after a short one."""
 
-    def __init__(self, most: int, least: int) -> None:
-        self._most, self._least = most, least
-        self.size = most
+    def __init__(self, largest: int, smallest: int) -> None:
+        self._largest, self._smallest = largest, smallest
+        self.size = largest
 
     def took(self, took_s: float) -> None:
         """Learn from the last step."""
         if took_s > AIM_S:
-            self.size = max(self._least, self.size // 2)
+            self.size = max(self._smallest, self.size // 2)
         elif took_s < AIM_S / 2:
-            self.size = min(self._most, self.size * 2)
+            self.size = min(self._largest, self.size * 2)
 
 
 class Pruning:
-    """Follows the turns, to know when there is nothing else to do.
+    """Prunes while no turn does anything else.
 
-    keep_days: for how long an ended run is kept, and what has ended of the queue run. lives:
-    whether a runner still has to do with a run, which is never taken from under it. clock: whether
-    the time can be believed.
+    keep_days: how long an ended run is kept, and ended tasks of the queue run. lives: whether a run
+    has a runner, under which it is never pruned. clock: tells whether the time can be believed.
     """
 
     def __init__(self, turn: Turn, keep_days: float, delivery: Delivery) -> None:
@@ -88,18 +87,18 @@ class Pruning:
         self._trouble = ""
 
     def after_commit(self, changes: Changes, now: float) -> None:
-        """Something else was done."""
+        """A turn did something else."""
         self._turns += 1
 
     def tick(self, now: float, wall: float) -> None:
         """Prune what is old enough, and go on with what is to be deleted."""
-        if self._turn.is_waiting:  # for the store, which writes
+        if self._turn.is_waiting:  # the store may be writing
             return
         if not self._turn.trouble and (self.clock is None or self.clock.may_prune(now)):
             for run in [run for run in self._turn.broker.runs.values() if not run.active]:
                 self._retire(run, wall)
-            with contextlib.suppress(StoreError):  # `_clean` meets it, too, and says so
-                if self._by(wall) > wall - DAY_S:  # else its marks are in a time of their own
+            with contextlib.suppress(StoreError):  # `_clean` has the same error, and says so
+                if self._by(wall) > wall - DAY_S:  # else the clocks are too far apart for its marks
                     self.queue.tick(now, wall)
                 for number in self._turn.store.old_runs(self._by(wall) - self._least_s, _RUNS):
                     self._post_pruning(number)
@@ -113,7 +112,7 @@ class Pruning:
             self._cleaning.cancel()
 
     def _retire(self, run: Run, wall: float) -> None:
-        """An ended run is pruned, or leaves the memory, when nobody has anything to do for it."""
+        """Prune an ended run, or drop it from memory, when nobody has anything to do for it."""
         if self.lives(run):
             return
         if self._is_old(run, wall):
@@ -174,7 +173,7 @@ class Pruning:
             self._trouble = ""
 
     def _step(self) -> bool:
-        """Delete some rows, or give some pages back; False: there is nothing to do."""
+        """Delete some rows, or give some pages back. False: there is nothing to do."""
         store = self._turn.store
         return (
             _timed(self._rows, store.drop_some)

@@ -1,6 +1,6 @@
-"""What has ended of the queue run goes after a while, as ended runs do; the run itself never ends.
+"""Deletes old results and dead letters of the queue run. The run itself never ends.
 
-Owns when that is, by marks of which results were there when; the rows are the store's.
+Owns when they go. Marks tell which results were there at which time. The store owns the rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..stock.delivery import Delivery
 from ..turn.turn import Turn
 
 MARKS = 64
-"""So many marks are kept: results are pruned up to a 64th of their time late."""
+"""How many marks are kept. Results are pruned late by at most a 64th of the time they are kept."""
 
 _EVERY_S = 5.0
 
@@ -21,7 +21,7 @@ _EVERY_S = 5.0
 class QueuePruning:
     """Deletes results and dead letters of the queue run, read or not, after `keep_s` seconds.
 
-    on_letters: is told which tasks were dead letters that are no more.
+    on_letters: is told the tasks whose dead letters were deleted.
     """
 
     def __init__(self, turn: Turn, delivery: Delivery, keep_s: float) -> None:
@@ -36,7 +36,7 @@ class QueuePruning:
         self._todo = list(self._verbs[:0])
 
     def tick(self, now: float, wall: float) -> None:
-        """Note how old the newest result is; find out now and then what is too old."""
+        """Every now and then, mark the newest result, and find out which results are too old."""
         if now < self._mark_at:
             return
         self._mark_at = now + max(_EVERY_S, self._keep_s / MARKS)
@@ -49,18 +49,18 @@ class QueuePruning:
         return verb is self._verbs[1] or self._seq > 0
 
     def step(self, rows: int) -> bool:
-        """Look at about so many rows; False: there is nothing to do before the next mark."""
+        """Look at about so many rows. False: there is nothing to do before the next mark."""
         if not self._todo:
             return False
-        found = self._todo[0](self._seq, self._died_by, self._after, rows)
-        self._after = found.last
-        if found.complete:
+        step = self._todo[0](self._seq, self._died_by, self._after, rows)
+        self._after = step.last
+        if step.complete:
             self._after = 0
             del self._todo[0]
-        if found.letters:
+        if step.letters:
             run = self._turn.broker.runs[QUEUE_RUN]
-            count = len(found.letters)
+            count = len(step.letters)
             run.dead, run.pruned = run.dead - count, run.pruned + count
-            self.on_letters(found.letters)
-        self._delivery.pruned(found.results)
+            self.on_letters(step.letters)
+        self._delivery.pruned(step.results)
         return True

@@ -121,7 +121,7 @@ class Service:
         self._handlers.update(self._all_handlers())
 
     def _make_sessions(self) -> None:
-        """What our own sessions speak to."""
+        """Make the rooms that our own sessions speak to."""
         turn, settings = self.turn, self.settings
         admission = Admission(turn)
         outcomes = Outcomes(turn, admission, self._failures)
@@ -136,7 +136,7 @@ class Service:
         self.subscriptions = Subscriptions(turn, self.status.watched)
 
     def _make_queues(self) -> tuple[TaskQueue, ResultQueue]:
-        """The two queues as stock clients see them, and what goes of them with its age."""
+        """Make the two queues that stock clients see, and the pruning of what is old in them."""
         turn, settings = self.turn, self.settings
         self._stock = StockSessions(turn, self._next_id)
         delivery = Delivery(turn)
@@ -155,8 +155,8 @@ class Service:
         try:
             mode = master_mode(settings)
             salt = installation_salt(settings)
-            most = settings.queue_max_bytes
-            made = manager(where, authkey, max_bytes=most, tls=mode, salt=salt)
+            max_bytes = settings.queue_max_bytes
+            made = manager(where, authkey, max_bytes=max_bytes, tls=mode, salt=salt)
             self.server = made.get_server()
         except OSError as error:
             raise SettingsError(
@@ -166,14 +166,13 @@ class Service:
         self.server.is_late = lambda: self.turn.behind
 
     def _make_runners(self, authkey: bytes) -> None:
-        """What keeps the runners of runs alive, and is told of runs."""
+        """Make what keeps the runners alive, and have it told of runs."""
         host, port = self.server.address
         self.address = f"{host}:{port}"
         self.client_environment = {
             "QUEUE_HOST": "127.0.0.1" if host in ("0.0.0.0", "::") else host,
             "QUEUE_PORT": str(port),
-            # Theirs is a connection within this machine, whatever address it has; and their Python
-            # is this one.
+            # Children connect within this machine, whatever the address is, and have this Python.
             "QUEUE_TLS": "off" if self.server.plain_only else "required",
             "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
         }
@@ -246,7 +245,7 @@ class Service:
         self.broker.await_known_workers(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
-        self._ticking.add_done_callback(log_failure)  # the health file grows old then
+        self._ticking.add_done_callback(log_failure)  # then the health file grows old
 
     async def stop(self) -> None:
         """Close in good order; nothing that was acknowledged is lost."""
@@ -264,13 +263,13 @@ class Service:
     async def submit(
         self, job: str, args: list[str], key: str | None, feeder: Feeder = "runner"
     ) -> tuple[Run, bool]:
-        """A run of a job, or the one with that key; tells whether it is new.
+        """Begin a run of a job, or find the one with that key. Returns it, and whether it is new.
 
         Raises RefusedError with one line when the job or its arguments are wrong.
         """
-        found = await self.runs.find(key, job, args, feeder)
-        if found is not None:
-            return found, False
+        run = await self.runs.find(key, job, args, feeder)
+        if run is not None:
+            return run, False
         version, options = await self.versions.check_for_submit(job, args, feeder)
         return await self.runs.start(job, args, key, options, version)
 
@@ -286,21 +285,21 @@ class Service:
         while True:
             try:
                 health.touch(self.settings.health_file)
-            except OSError as error:  # a full disk must not end this: it grows old
+            except OSError as error:  # a full disk must not end this loop: the file grows old
                 if str(error) != complaint:
                     complaint = str(error)
                     log.warning("can't touch HEALTH_FILE: %s", error)
             now = time.monotonic()
             for act in (self._workers.tick, self.versions.tick, self.status.waits.tick):
                 guarded(functools.partial(act, now))
-            if not self.turn.is_waiting:  # for the store, which writes
+            if not self.turn.is_waiting:  # the store may be writing
                 guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
             guarded(self.server.relieve)
             await asyncio.sleep(TICK_S)
 
     def _code_changed(self, job: str, runs: list[Run]) -> None:
-        """Workers may be asked again, and runners that were given up get another chance."""
+        """Offer the job to workers again, and give stalled runners another chance."""
         self._workers.code_changed(job)
         for run in runs:
             runner = self.runners.all.get(run.id)

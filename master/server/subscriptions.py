@@ -1,4 +1,4 @@
-"""Who is told how a run goes on: sessions that watch it, and the command `run`.
+"""Tells how a run goes on: to sessions that watch it, and to the command `run`.
 
 A watcher is told at most every `TELL_S`. While it does not read, it is told nothing: later it gets
 the newest state, never a queue of older ones. Without watchers a turn pays for one look at an empty
@@ -28,17 +28,20 @@ from ..turn.turn import Turn
 TELL_S = 0.1
 
 WATCHES = 1_000
-"""So many runs a session may watch."""
+"""How many runs a session may watch."""
 
 UNREAD_BYTES = 64 * 1024
-"""A session that has left so much unread is told later."""
+"""A session that has not read so much of what it was sent is told later."""
 
 _GOES_ON = ("active", "finishing", "stalled")
 
 
 @dataclass(slots=True, eq=False)
 class _Watch:
-    """One watcher of one run. counts: as it was told. tell: returns False when it is to wait."""
+    """One watcher of one run.
+
+    counts: as it was last told. tell: returns False when the watcher must be told later.
+    """
 
     run: Run
     tell: Callable[[RunStatus], bool]
@@ -65,7 +68,7 @@ class Subscriptions:
     def watch(self, reply: PeerReply, message: WatchRun) -> None:
         """Tell a session how a run is, now and whenever it has changed.
 
-        It is the one request whose answer goes on: each word has its seq.
+        This is the one request that has many answers. Each of them has its seq.
         """
         peer = reply.peer
         run = recall(self._turn, message.run) or find_run(self._turn, message.run)
@@ -81,7 +84,7 @@ class Subscriptions:
         self._follow(_Watch(run, tell, refused, peer))
 
     def follow(self, run: Run, tell: Callable[[RunStatus], None]) -> None:
-        """The same for a part of this process."""
+        """Tell a part of this process how a run is, now and whenever it has changed."""
 
         def told(status: RunStatus) -> bool:
             tell(status)
@@ -90,7 +93,7 @@ class Subscriptions:
         self._follow(_Watch(run, told, lambda error: None))
 
     def changed(self, run: Run) -> None:
-        """Something of a run has changed that is none of its counts: it was given up."""
+        """A run was given up: its watchers are told, although no count has changed."""
         for watch in self._watches.get(run.id, ()):
             watch.counts = ()
             self._tell_later()

@@ -1,4 +1,4 @@
-"""A look at tasks: results and dead letters page by page, and all that is known of one."""
+"""Shows tasks: results and dead letters page by page, and all that is known of one task."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ..turn.turn import Turn
 from .pages import PAGE_BYTES
 
 LETTERS_BYTES = 4 * 1024 * 1024
-"""The most that a page has of texts of dead letters: a block of them could fill many frames."""
+"""How many bytes of texts a page of dead letters may have: a block could fill many frames."""
 
 TASK_BYTES = 512 * 1024
-"""The most of each text where one task is shown."""
+"""How many bytes of each text are shown of one task."""
 
 _CUT = "[cut]"
 
@@ -57,7 +57,7 @@ class TaskViews:
         reply.send(TaskShown(message.seq, self._status(run, message.task, record)))
 
     def _status(self, run: Run, task: int, record: TaskRecord) -> TaskStatus:
-        stray, outcome = record.tracked, record.outcome
+        tracked, outcome = record.tracked, record.outcome
         lease, holder = self._holder(run, record)
         now, wall = time.monotonic(), self._turn.wall
         state = _state(run, record, lease, wall)
@@ -75,7 +75,7 @@ class TaskViews:
             worker=holder,
             since_s=None if lease is None else now - lease.since,
         )
-        return status if stray is None else _with_stray(status, stray, wall)
+        return status if tracked is None else _with_tracked(status, tracked, wall)
 
     def _holder(self, run: Run, record: TaskRecord) -> tuple[Lease | None, str]:
         """The lease of a task and the name of who has it."""
@@ -91,37 +91,37 @@ class TaskViews:
 
 
 def trimmed(blocks: list[ResultBlock], dead: bool) -> list[ResultBlock]:
-    """With texts that fit in a frame; where results are asked for, evidence is left out."""
+    """Blocks with texts that fit in a frame. dead: keep the evidence, which results do not show."""
     count = sum(len(block.dead) for block in blocks)
-    most = LETTERS_BYTES // 3 // max(1, count)
+    limit_bytes = LETTERS_BYTES // 3 // max(1, count)
     return [
-        msgspec.structs.replace(block, dead=[_short(d, most, dead) for d in block.dead])
+        msgspec.structs.replace(block, dead=[_short(d, limit_bytes, dead) for d in block.dead])
         for block in blocks
     ]
 
 
-def _short(letter: DeadLetter, most: int, evidence: bool) -> DeadLetter:
+def _short(letter: DeadLetter, limit_bytes: int, evidence: bool) -> DeadLetter:
     """A dead letter with at most so many bytes of each text."""
     return msgspec.structs.replace(
         letter,
-        error=cut_back(letter.error, most),
-        evidence=cut_front(letter.evidence, most) if evidence else "",
-        printed=cut_front(letter.printed, most) if evidence else "",
+        error=cut_back(letter.error, limit_bytes),
+        evidence=cut_front(letter.evidence, limit_bytes) if evidence else "",
+        printed=cut_front(letter.printed, limit_bytes) if evidence else "",
     )
 
 
-def cut_front(text: str, most: int) -> str:
+def cut_front(text: str, limit_bytes: int) -> str:
     """The end of a text: a traceback says there what was raised."""
-    if len(text) * 4 <= most or len(data := text.encode()) <= most:
+    if len(text) * 4 <= limit_bytes or len(data := text.encode()) <= limit_bytes:
         return text
-    return f"{_CUT} {data[len(data) - most :].decode(errors='ignore')}"
+    return f"{_CUT} {data[len(data) - limit_bytes :].decode(errors='ignore')}"
 
 
-def cut_back(text: str, most: int) -> str:
+def cut_back(text: str, limit_bytes: int) -> str:
     """The beginning of a text."""
-    if len(text) * 4 <= most or len(data := text.encode()) <= most:
+    if len(text) * 4 <= limit_bytes or len(data := text.encode()) <= limit_bytes:
         return text
-    return f"{data[:most].decode(errors='ignore')} {_CUT}"
+    return f"{data[:limit_bytes].decode(errors='ignore')} {_CUT}"
 
 
 def _result(outcome: OutcomeRecord, position: int) -> bytes:
@@ -134,28 +134,28 @@ def _holds(lease: Lease, run: Run, record: TaskRecord) -> bool:
 
 
 def _state(run: Run, record: TaskRecord, lease: Lease | None, wall: float) -> str:
-    stray = record.tracked
+    tracked = record.tracked
     if record.outcome is not None:
         return "done"
-    if stray is not None and stray.state == "dead":
+    if tracked is not None and tracked.state == "dead":
         return "dead"
     if run.state == "cancelled":
         return "cancelled"
     if lease is not None:
         return "leased"
-    return "delayed" if stray is not None and stray.due_at > wall else "waiting"
+    return "delayed" if tracked is not None and tracked.due_at > wall else "waiting"
 
 
-def _with_stray(status: TaskStatus, stray: TrackedRecord, wall: float) -> TaskStatus:
-    """With what is known of a task that left the plain way."""
-    due_s = min(stray.due_at - wall, stray.delay_s) if status.state == "delayed" else None
+def _with_tracked(status: TaskStatus, tracked: TrackedRecord, wall: float) -> TaskStatus:
+    """A status with what is known of a tracked task."""
+    due_s = min(tracked.due_at - wall, tracked.delay_s) if status.state == "delayed" else None
     return msgspec.structs.replace(
         status,
-        attempts=stray.attempts,
-        losses=stray.losses,
-        worker=status.worker or stray.worker,
+        attempts=tracked.attempts,
+        losses=tracked.losses,
+        worker=status.worker or tracked.worker,
         due_s=due_s,
-        error=cut_back(stray.error, TASK_BYTES),
-        evidence=cut_front(stray.evidence, TASK_BYTES),
-        printed=cut_front(stray.printed, TASK_BYTES),
+        error=cut_back(tracked.error, TASK_BYTES),
+        evidence=cut_front(tracked.evidence, TASK_BYTES),
+        printed=cut_front(tracked.printed, TASK_BYTES),
     )

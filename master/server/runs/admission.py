@@ -1,6 +1,6 @@
-"""New tasks: those whose key the run has are dropped, and those above a quota.
+"""Admits new tasks: it drops those whose key is taken in the run, and those above a quota.
 
-Payloads stay unopened. What a run has already is read in the first step of the turn.
+Payloads stay unopened. Keys and quotas on disk are read in the first step of the turn.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ...turn.turn import Turn
 
 @dataclass(slots=True)
 class Admitted:
-    """What is new of some blocks.
+    """The new tasks of some blocks.
 
-    quotas: how the quotas that the blocks name stand with these tasks, by name. passed: how many
-    tasks without a key were dropped.
+    quotas: the counts of the quotas that the blocks name, with these tasks, by name. passed: how
+    many tasks without a key were dropped.
     """
 
     blocks: list[NewBlock] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Admission:
                 request.quotas.add((run, block.quota.name))
 
     def admit(self, run: Run, blocks: list[NewBlock]) -> Admitted:
-        """What is new of these blocks, which were looked at before; nothing is staged yet.
+        """The new tasks of these blocks, which `check` has passed. Nothing is staged yet.
 
         Raises StoreError when what `needs` asks for can't be read.
         """
@@ -68,7 +68,7 @@ class Admission:
     def stage(
         self, run: Run, admitted: Admitted, now: float, wall: float, *, from_tasks: bool
     ) -> int:
-        """Stage what `admit` gave in the same step; returns how many tasks that is."""
+        """Stage what `admit` returned in the same step. Returns how many tasks that is."""
         broker = self._turn.broker
         for block in admitted.blocks:
             broker.submit(run, block, now, wall, from_tasks)
@@ -96,7 +96,7 @@ class Admission:
         return _only(block, kept)
 
     def _counts(self, run: Run, name: str) -> QuotaCounts:
-        """As staged, else as on disk."""
+        """What a quota has counted: as staged, or else as on disk."""
         staged = self._turn.broker.changes.quotas.get((run.id, name))
         return self._turn.known.quota(run.id, name) if staged is None else staged
 
@@ -109,7 +109,7 @@ class Admission:
 
 
 def _new(keys: list[str], taken: set[str], room: int) -> tuple[list[int], int]:
-    """Which keys are new, and how many of them find no room. The others are taken from now on."""
+    """The places of new keys that find room, and how many find none. The former are taken now."""
     new = set(keys)
     if len(new) == len(keys) <= room and new.isdisjoint(taken):
         taken |= new

@@ -1,7 +1,7 @@
 """Which session gives the tasks of a run: its runner, or the client that took the run up last.
 
-A client that comes back opens its run again and goes on behind the tasks that are accepted. What
-its old session still sends must not be accepted after that, or those tasks would come twice.
+A client that comes back opens its run again and goes on behind the tasks that were accepted. Tasks
+that its old session still sends are refused after that, or they would be accepted twice.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Feeders:
             raise RefusedError(f"run {run.id} has a runner, which gives its tasks")
 
     def connected(self, run: Run) -> bool:
-        """Whether a session is there that may give tasks to a run that a client feeds."""
+        """Whether the client that feeds a run has a session."""
         return run.id in self._peers
 
     def closed(self, peer: Peer) -> None:

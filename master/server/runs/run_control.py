@@ -1,4 +1,4 @@
-"""What ends a run before its time, gives it another, or deletes it: cancel, retry, forget."""
+"""Requests that end a run early, go on with it, or delete it: cancel, retry, forget."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("quartermaster.master")
 
 
 class RunControl:
-    """Requests that change what becomes of a whole run."""
+    """Answers `RetryRun`, `CancelRun` and `ForgetRun`."""
 
     def __init__(self, turn: Turn, workers: Workers, runners: Runners, versions: Versions) -> None:
         self._turn = turn
@@ -37,7 +37,7 @@ class RunControl:
     # --- retry ---
 
     def retry(self, reply: PeerReply, message: RetryRun) -> None:
-        """Dead letters wait again. The job is looked at first: it was probably mended."""
+        """Have the dead letters wait again. The job is looked at first: it was probably mended."""
         run = find_run(self._turn, message.run)
         self._replying.begin(reply, self._look_and_retry(message, run))
 
@@ -45,12 +45,12 @@ class RunControl:
         try:
             await self._versions.recheck(run)
         except QueueError:
-            if run.id != QUEUE_RUN:  # its tasks may be run by stock clients, which have the code
+            if run.id != QUEUE_RUN:  # stock clients, which have their own code, may run its tasks
                 raise
 
         def stage(now: float, wall: float) -> Publish:
             check_run(self._turn, run)  # it may have been forgotten meanwhile
-            # Of a cancelled one only its `finish()` can be tried again.
+            # Of a cancelled run, only `finish()` can be tried again.
             finishes = run.state == "cancelled" and uncollected(run)
             count = 0 if finishes else self._turn.broker.retry(run, wall)
             return partial(self._retried, message.seq, run, count)
@@ -61,13 +61,13 @@ class RunControl:
         if count:
             log.info("run %d (%s): %s tried again", run.id, run.job or "queue", _letters(count))
         if (run.active or uncollected(run)) and run.id != QUEUE_RUN:
-            self._runners.start(run)  # also one that was given up, with no dead letter at all
+            self._runners.start(run)  # also a stalled one, with no dead letter
         return Accepted(seq, count)
 
     # --- cancel ---
 
     def cancel(self, reply: PeerReply, message: CancelRun) -> None:
-        """The run ends now. Its runner is stopped when the end is told of (`Runners.run_ended`)."""
+        """End the run now. Its runner is stopped when it hears of the end (`Runners.run_ended`)."""
         run = find_run(self._turn, message.run)
 
         def stage(now: float, wall: float) -> Publish:
@@ -85,7 +85,7 @@ class RunControl:
     # --- forget ---
 
     def forget(self, reply: PeerReply, message: ForgetRun) -> None:
-        """The run is no more; what it had on disk goes in small steps later."""
+        """Delete the run. Its rows on disk are deleted later, in small steps."""
         run = find_run(self._turn, message.run, pruned=True)
         if run.active or not self._runners.lives(run):
             self._turn.post(Step(self._forgetting(message, run), reply))
@@ -93,7 +93,7 @@ class RunControl:
             self._replying.begin(reply, self._end_and_forget(message, run))
 
     async def _end_and_forget(self, message: ForgetRun, run: Run) -> Accepted:
-        """Its runner collects, or is in `finish()`: nothing is taken from under it."""
+        """The runner still collects, or is in `finish()`: it is ended before its run is deleted."""
         await self._runners.end(run)
         return await self._turn.carry_out(self._forgetting(message, run))
 

@@ -1,7 +1,7 @@
-"""Runs over the wire: a program asks for a run, and a runner takes it up.
+"""Begins the runs that programs ask for, and hands each to its runner.
 
-Owns who is told that a run has begun, has ended or is gone. Tasks come in through `submits`,
-outcomes go out through `pages`.
+Owns the listeners that are told when a run begins, ends or is gone. Tasks come in through
+`submits`, outcomes go out through `pages`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ RunListener = Callable[[Run], None]
 
 
 class Runs:
-    """Requests about whole runs.
+    """Begins runs, finds them by key, and answers `OpenRun`.
 
-    on_started, on_ended: are told of each run. on_gone: is told the number of a run that was
-    forgotten or pruned. on_opened, on_lost: are told the run and the process id of each runner that
-    takes up a run, and of each whose session has ended.
+    on_started, on_ended: are told of each run. on_gone: is told the number of each run that was
+    forgotten or pruned. on_opened: is told the run and the process id of a runner that takes up its
+    run. on_lost: is told the same when the session of that runner has ended.
     """
 
     def __init__(self, turn: Turn, feeders: Feeders) -> None:
@@ -59,8 +59,8 @@ class Runs:
     ) -> Run | None:
         """The run with a key.
 
-        Raises RefusedError when that is a run of something else, or is just being forgotten, or
-        when the key or the arguments are more than a run may have.
+        Raises RefusedError when that run has another job or other arguments, or is just being
+        forgotten, or when the key or the arguments are too large.
         """
         _check_asked(args, key)
         if key is None:
@@ -87,9 +87,9 @@ class Runs:
                 yield ReadRequest(run_keys={key})
 
         def stage(now: float, wall: float) -> Publish:
-            found = self._with_key(self._turn.known, key, job, args, options.feeder)
-            if found is not None:
-                return lambda: (found, False)
+            present = self._with_key(self._turn.known, key, job, args, options.feeder)
+            if present is not None:
+                return lambda: (present, False)
             run = self._turn.broker.start_run(job, args, key, options, wall, version)
             return partial(self._started, run)
 
@@ -103,22 +103,22 @@ class Runs:
         """The run with a key, on disk or staged. Raises RefusedError as `find` does."""
         if key is None:
             return None
-        found = restored(self._turn, known.run_of_key(key)) or self._staged(key)
-        if found is None:
+        run = restored(self._turn, known.run_of_key(key)) or self._staged(key)
+        if run is None:
             return None
-        if (found.job, sorted(found.args)) != (job, sorted(args)):
-            asked = shlex.join([found.job, *found.args])
+        if (run.job, sorted(run.args)) != (job, sorted(args)):
+            asked = shlex.join([run.job, *run.args])
             raise RefusedError(
-                f"the key {key!r} is that of run {found.id} ({asked}): take another one"
+                f"the key {key!r} is that of run {run.id} ({asked}): take another one"
             )
-        if found.options.feeder != feeder:
-            who = f"a {found.options.feeder} gives its tasks"
+        if run.options.feeder != feeder:
+            who = f"a {run.options.feeder} gives its tasks"
             raise RefusedError(
-                f"the key {key!r} is that of run {found.id}, and {who}: take another one"
+                f"the key {key!r} is that of run {run.id}, and {who}: take another one"
             )
-        if found.id in self._turn.broker.changes.forgotten:
-            raise RefusedError(f"run {found.id} is just being forgotten: ask again")
-        return found
+        if run.id in self._turn.broker.changes.forgotten:
+            raise RefusedError(f"run {run.id} is just being forgotten: ask again")
+        return run
 
     def _staged(self, key: str) -> Run | None:
         staged = (run.id for run in self._turn.broker.changes.runs.values() if run.key == key)
@@ -179,7 +179,7 @@ class Runs:
 
 
 def _check_asked(args: list[str], key: str | None) -> None:
-    """Raise RefusedError when a run is asked for with more than it may have."""
+    """Raise RefusedError when the key or the arguments of a run are too large."""
     size = len((key or "").encode())
     if size > KEY_BYTES:
         raise RefusedError(f"the key takes {size:,} bytes, and may take {KEY_BYTES:,}: shorten it")

@@ -1,4 +1,4 @@
-"""Tasks that a runner or a client submits: their admission, and the pause of who is far ahead.
+"""Takes tasks that a runner or a client submits, and pauses a runner that is far ahead.
 
 Knows nothing of keys and quotas (`admission`), nor of outcomes (`pages`).
 """
@@ -50,7 +50,7 @@ class Submits:
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def submit(self, reply: PeerReply, message: SubmitTasks) -> None:
-        """New tasks. The answer waits while the run is too far ahead."""
+        """Take new tasks. The answer waits while the run is too far ahead."""
         run = find_run(self._turn, message.run)
         if sum(len(block.keys or ()) for block in message.blocks) > SUBMIT_KEYS:
             raise RefusedError(f"a submit has at most {SUBMIT_KEYS:,} keys")
@@ -68,7 +68,7 @@ class Submits:
                 check(block)
             admitted = self._admission.admit(run, message.blocks)
             count = self._admission.stage(run, admitted, now, wall, from_tasks=True)
-            # The answer may wait for long. It does not keep the message: its payloads are on disk.
+            # The answer may wait for long. It must not keep the message: its payloads are on disk.
             tasks = sum(block.count for block in message.blocks)
             size = sum(len(block.body) for block in message.blocks)
             paused = _Paused(reply, run, count)
@@ -78,7 +78,7 @@ class Submits:
         self._post(reply, stage, needs if has_needs else None)
 
     def tasks_ended(self, reply: PeerReply, message: TasksEnded) -> None:
-        """The run gets no more tasks of its feeder."""
+        """The feeder has no more tasks for its run."""
         run = find_run(self._turn, message.run)
 
         def stage(now: float, wall: float) -> Publish:
@@ -98,7 +98,7 @@ class Submits:
         stage: Callable[[float, float], Publish],
         needs: Callable[[Known], Iterator[ReadRequest]] | None = None,
     ) -> None:
-        """Post a runner's request, which waits for a store that fails: a refusal ends a runner."""
+        """Post a request that waits while the store fails: a refusal would end a runner."""
         self._turn.post(Step(stage, reply, needs, retry_on_store_error=True, of=reply.peer))
 
     def closed(self, peer: Peer) -> None:

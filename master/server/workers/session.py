@@ -1,4 +1,4 @@
-"""A worker's connection: what it said, what it is about to be sent, and whether it is full."""
+"""A worker's connection: what the worker said, what it will be sent, whether it is full."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class WorkerSession:
 
     @property
     def is_full(self) -> bool:
-        """Whether a frame of leases is on its way: the next one waits until it has read on."""
+        """Whether a frame of leases is on its way. The next one waits until the worker reads on."""
         return self.granted_bytes + self.peer.unread_bytes >= FRAME_BYTES
 
     def has_read(self) -> bool:
         """Whether it has read something since the last look.
 
-        While much is on its way nothing is heard of it, which is no silence.
+        A worker that still reads what it was sent says nothing, and is not silent.
         """
         before, self.unread = self.unread, self.peer.unread_bytes
         return self.unread < before

@@ -1,4 +1,4 @@
-"""What workers report and hold, looked at before anything of it is staged."""
+"""Checks what workers report and hold, before anything of it is staged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..runs.admission import check_keys
 
 
 def check_held(held: list[HeldLease]) -> None:
-    """Raise ProtocolError unless each lease is named once, its ranges in order and apart."""
+    """Raise ProtocolError unless each lease is named once, with ranges in order that are apart."""
     if len({one.number for one in held}) != len(held):
         raise ProtocolError("a lease is held twice")
     for one in held:

@@ -1,6 +1,6 @@
-"""Our workers' sessions: their coming and going, and the silence after which one is given up.
+"""Our workers' sessions: how they come and go, and when a silent worker is given up.
 
-What a worker reports is staged by `outcomes`, what it gets for that is the business of `grants`.
+`outcomes` stages what a worker reports. `grants` gives it leases.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ UNREAD_S = 4.0
 """How long an outcome waits for a store that can't be read; then its task has failed."""
 
 SILENT_S = 12.0
-"""A worker beats every 5 s; one that is frozen is given up after this, so 15 s at most."""
+"""A worker beats every 5 s. It is given up after so much silence: within 15 s of freezing."""
 
 TURNED_S = 2.0
-"""The master looks every second; of a longer pause of its own no more than this is silence."""
+"""The master looks every second. After a longer pause of its own, only so much is silence."""
 
 LACKS_S = 5.0
 """After this a worker that could not run a job is offered it again: its file may be mended."""
@@ -89,7 +89,7 @@ class Workers:
     def open(self, peer: Peer, session_id: int, hello: Hello) -> WorkerSession:
         """A worker has said hello; it is welcomed once that is on disk.
 
-        Raises ProtocolError when it does not hold what it says.
+        Raises ProtocolError when it names leases or tags that make no sense.
         """
         check_held(hello.held)
         check_tags(hello.tags)
@@ -130,7 +130,7 @@ class Workers:
         if old is not None:
             self._remove(old)
             old.peer.abort()
-        worker.coming = None  # it keeps what the worker said that it holds
+        worker.coming = None  # the step keeps the blocks of the hello
         if worker.gone:
             self._remove(worker)  # it left while this was committed
             return LATER
@@ -141,11 +141,11 @@ class Workers:
         tags = f", tags {','.join(sorted(worker.session.tags))}" * bool(worker.session.tags)
         has = f"{slots} slot(s){tags}{goes_on}"
         coming_and_going.info("worker %s connected with %s", worker.name, has)
-        worker.hello = replace(worker.hello, held=[])  # the leases have it from here on
+        worker.hello = replace(worker.hello, held=[])  # the leases have this from here on
         return Welcome(__version__, self._max_bytes, held)
 
     def _newest(self, worker: WorkerSession) -> WorkerSession | None:
-        """Stage that this is the session of its worker; returns the one that was."""
+        """Stage that this is the session of its worker. Returns the session that was before."""
         known, name = self._by_worker, worker.hello.worker
         if not name:
             return None
@@ -215,17 +215,17 @@ class Workers:
                 worker.session.lacks.clear()
                 self._turn.wake()
             self._grants.look_again(worker)
-            if worker.has_read() or self._turn.behind:  # then nobody is heard
+            if worker.has_read() or self._turn.behind:  # when behind, the master reads nobody
                 worker.heard = now
             if now - worker.heard > SILENT_S:
                 log.warning("worker %s is silent: given up", worker.name)
                 worker.peer.abort()
 
     def _forgive(self, now: float) -> None:
-        """Nobody was silent while the master itself was frozen: it had no ears.
+        """Don't count the time in which the master itself was frozen as silence of workers.
 
-        What was said meanwhile may be read only after this: epoll_wait, interrupted by SIGCONT
-        behind its deadline, returns nothing (CPython, selectmodule.c).
+        Messages of that time may be read only after this call: epoll_wait, interrupted by SIGCONT
+        after its deadline, returns nothing (CPython, selectmodule.c).
         """
         paused_s = 0.0 if self._ticked is None else now - self._ticked - TURNED_S
         self._ticked = now
@@ -234,19 +234,19 @@ class Workers:
                 worker.heard = min(now, worker.heard + paused_s)
 
     def revoke(self, session: Session, numbers: list[int], why: str) -> None:
-        """Leases of a session have ended by our word: it stops what runs of them."""
+        """Tell a worker that the master has ended leases of it. It stops the tasks that run."""
         worker = self.sessions.get(session.id)
         if worker is not None and numbers:
             worker.peer.send_frame(encode(Revoked(0, numbers, why)))
 
     def code_changed(self, job: str) -> None:
-        """The job's file is another one now: whoever could not run it is offered it again."""
+        """The file of a job has changed: offer the job to workers that could not run it."""
         for worker in self.sessions.values():
             worker.session.lacks.pop(job, None)
         self._turn.wake()
 
     def after_commit(self, changes: Changes, now: float) -> None:
-        """Revoke what others hold now, and hand out leases."""
+        """Revoke leases whose tasks another worker holds now, and hand out leases."""
         broker = self._turn.broker
         for session, number in broker.superseded:
             self.revoke(session, [number], "another worker holds a newer lease of the same tasks")

@@ -13,7 +13,14 @@ from master.broker.leases.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import GroupRecord
 from master.observe import diagnosis
-from master.observe.diagnosis import OLD_LEASE_S, PATIENCE_S, Diagnosis, Waits, next_due, stalled
+from master.observe.diagnosis import (
+    OLD_LEASE_S,
+    PATIENCE_S,
+    Diagnosis,
+    Waits,
+    next_due,
+    why_stalled,
+)
 from master.processes.runner import Runner, RunnerState
 from master.runner.crash import BAD_ARGUMENTS
 from master.stock.sessions import Round, StockSession, Taken
@@ -359,16 +366,16 @@ def test_a_stalled_run_says_how_to_go_on_without_any_restart(rig: Rig) -> None:
     run = rig.run(4)
     died = "its runner was killed by SIGSEGV 5 times without progress"
     runner = Runner(run, state=RunnerState.STALLED, exit_code=-11, why_stalled=died)
-    assert stalled(run, runner) == f"{died}; mend jobs/job.py, or `qm retry 4`"
-    assert stalled(run, Runner(run)) == ""
+    assert why_stalled(run, runner) == f"{died}; mend jobs/job.py, or `qm retry 4`"
+    assert why_stalled(run, Runner(run)) == ""
     run.state = "cancelled"
-    assert stalled(run, runner) == ""
+    assert why_stalled(run, runner) == ""
 
 
 def test_a_run_whose_tasks_refused_its_arguments_says_both_ways_on(rig: Rig) -> None:
     run = rig.run(4)
     runner = Runner(run, state=RunnerState.STALLED, exit_code=BAD_ARGUMENTS, why_stalled="it died")
-    assert stalled(run, runner) == (
+    assert why_stalled(run, runner) == (
         "it died; if an argument is wrong, `qm cancel 4` and submit it again with another one;"
         " else mend jobs/job.py, or `qm retry 4`"
     )

@@ -12,7 +12,7 @@ import pytest
 from master.broker.run import Run
 from master.changes import CollectCursor
 from master.observe import diagnosis
-from master.observe.diagnosis import hindered, stalled
+from master.observe.diagnosis import hindered, why_stalled
 from master.processes import runners as room
 from master.processes.runner import Runner, RunnerState
 from master.processes.runners import STARTING, Runners
@@ -65,7 +65,7 @@ def test_a_process_that_the_system_refuses_is_no_death(processes: Processes) -> 
         runners.start(run)
         await until(lambda: processes.refusals < 1_000_000 - 20)
         runner = runners.all[1]
-        assert (runner.deaths, stalled(run, runner)) == (0, "")
+        assert (runner.deaths, why_stalled(run, runner)) == (0, "")
         assert "can't be started" in hindered(run, runner)
         processes.refusals = 0
         await until(lambda: processes.started)
