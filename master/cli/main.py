@@ -137,7 +137,7 @@ def status(run: int | None, state: str | None, job: str | None, everything: bool
 @click.argument("run", type=NUMBER)
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
 def results(run: int, form: str) -> int:
-    """Print the ended tasks of RUN in task order, also while it goes on."""
+    """Print the ended tasks of RUN in order, also while it goes on."""
     from .listings import show_results
 
     return _code(lambda s: show_results(s, find_authkey(s), run, form))

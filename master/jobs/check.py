@@ -1,6 +1,6 @@
-"""Look at a job in a process of its own: does it import, do its arguments fit, its options?
+"""Looks at a job in a process of its own: whether it imports, whether arguments fit, its options.
 
-The process that owns the queue never imports code of the user's.
+The process that owns the queue never imports code of the user.
 """
 
 from __future__ import annotations

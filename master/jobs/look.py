@@ -1,7 +1,7 @@
 """The child process that looks at a job: `python -m master.jobs.look FOLDER JOB ...`.
 
-It imports code of the user's and writes what it has found to standard output, which `check` reads.
-It loads no event loop: whoever submits a run waits for its answer.
+It imports code of the user, and writes its answer to standard output, which `check` reads. It loads
+no event loop, because whoever submits a run waits for the answer.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     forgive_prints()  # of the job's import
     folder, name, mark, *args = sys.argv[1:]
     checked = look(Path(folder), name, None if mark == NO_ARGS[0] else args)
-    # Below what the job printed while it was imported, on a line of its own.
+    # The answer has a line of its own, below what the job printed while it was imported.
     with contextlib.suppress(BrokenPipeError):  # the master has ended meanwhile
         sys.stdout.write("\n" + ANSWER + msgspec.json.encode(checked).decode())
         sys.stdout.flush()
