@@ -1,6 +1,6 @@
-"""A session with the master that reconnects: the one client of workers, runners and commands.
+"""A session with the master that reconnects. Workers, runners and commands all use it.
 
-Owns the connection's life; what is said over it belongs to its user. Runs in an event loop.
+This module owns the life of the connection. Its user owns the messages. It runs in an event loop.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ log = logging.getLogger("quartermaster.link")
 
 FIRST_PAUSE_S = 0.05
 LASTED_S = 5.0
-"""After a session that lasted as long the next one is tried at once again: it was no sending of
-something that the master ends the session for."""
+"""After a session of at least this length the pauses begin with the first one again. A shorter
+session may end because of something that this client sends each time."""
 _GOODBYE_S = 1.0
 LONGEST_PAUSE_S = 4.0
-"""A restarted master waits 5 s for the workers that it knew: they must have come by then."""
+"""It is below the 5 s for which a restarted master waits for the workers that it knew."""
 
 R = TypeVar("R")
 
 
 class _Stream(FrameProtocol):
-    """Frames of one connection, handed to the link."""
+    """Receives the frames of one connection and hands them to the link."""
 
     def __init__(self, link: Link) -> None:
         super().__init__(2 * FRAME_BYTES)
         self._link = link
-        self.refused = ""
+        self.refusal = ""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def frame_received(self, body: bytes) -> None:
-        if body[:1] == b"\x80":  # the master's pickled answer to the request that opens a session
+        if body[:1] == b"\x80":  # the pickled answer to `accept_connection`
             kind, value = pickles.loads_reply(body)
             if kind != "#RETURN":
-                self.refused = f"the master refused the session: {value}"
+                self.refusal = f"the master refused the session: {value}"
                 self._link._end(self)
             return
         self._link._received(decode_reply(body))
@@ -80,13 +80,13 @@ class Link:
 
     Args:
         address: host and port of the master.
-        authkey: what both sides have.
+        authkey: the key that both sides have.
         hello: makes the first message of each session.
-        on_message: called with every message that answers no `request`.
-        on_up: called when the master has answered the hello, on each connection anew.
-        on_down: called with a reason when a session that was up has ended.
-        mode: when the connection is encrypted.
-        quiet: keep troubles in `failure` instead of the log.
+        on_message: is called with every message that answers no `request`.
+        on_up: is called on each connection when the master has answered the hello.
+        on_down: is called with a reason when a session that was up has ended.
+        mode: when the connection is encrypted, as QUEUE_TLS says it.
+        quiet: do not log troubles. `failure` has the last one in any case.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Link:
 
     @property
     def encrypted(self) -> bool:
-        """Whether nobody on the way can read or change what is said."""
+        """Whether the present connection is encrypted."""
         return self._encrypted
 
     @property
@@ -127,7 +127,7 @@ class Link:
         return self._up.is_set()
 
     async def run(self) -> None:
-        """Connect, and connect again, until `close`."""
+        """Connect, and reconnect after each end of a session, until `close`."""
         pause_s = FIRST_PAUSE_S
         while not self._closed.is_set():
             since = time.monotonic()
@@ -139,9 +139,9 @@ class Link:
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def send(self, message: Request) -> None:
-        """Send a message; without a connection it is dropped (see `on_up`).
+        """Send a message. Without a connection it is dropped (see `on_up`).
 
-        Raises TooLargeError when it is more than the master takes: it would end the session.
+        Raises TooLargeError if the message is too large: the master would end the session.
         """
         body = encode(message)
         if len(body) > FRAME_BYTES:
@@ -152,12 +152,13 @@ class Link:
             self._stream.send_frame(body)
 
     async def request(self, make: Callable[[int], Request], answer: type[R]) -> R:
-        """Send a message made with a sequence number, and wait for the answer with the same.
+        """Send the message that `make` makes of a new sequence number, and wait for its answer.
 
         Raises:
-            RefusedError: the master's own line.
-            TooLargeError: it is more than the master takes.
-            ConnectionLostError: the connection ended first; whether it was carried out is unknown.
+            RefusedError: the master refuses; the text is its own line.
+            TooLargeError: the message is larger than the master takes.
+            ConnectionLostError: the connection has ended before the answer. Nobody knows whether
+                the master carried the request out.
         """
         self._seq += 1
         seq = self._seq
@@ -181,7 +182,7 @@ class Link:
         await self._up.wait()
 
     def close(self) -> None:
-        """End the session after what was sent, and `run` with it."""
+        """End the session when all that was sent is on its way. `run` ends, too."""
         self._closed.set()
         if self._stream is not None and self._stream.transport is not None:
             self._stream.transport.close()
@@ -198,19 +199,19 @@ class Link:
                 return False
             stream = await self._open(loop, sock, context)
         except (OSError, UnicodeError, QueueError) as error:
-            self._complain(error)  # UnicodeError: what the resolver makes of a strange name
+            self._complain(error)  # the resolver raises UnicodeError for a strange name
             return False
         reason = await stream.lost
-        if stream.refused:
-            reason = stream.refused
+        if stream.refusal:
+            reason = stream.refusal
         was_up = self.up
         self._stream = None
         self._up.clear()
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
-        if not was_up and stream.refused:
-            self._complain(ProtocolError(stream.refused))
+        if not was_up and stream.refusal:
+            self._complain(ProtocolError(stream.refusal))
         if was_up and not self._closed.is_set():
             self._on_down(reason)
         return was_up
@@ -230,7 +231,7 @@ class Link:
         stream.send_frame(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
         stream.send_frame(encode(self._hello()))
         self._stream = stream
-        # A master that accepts and then says nothing must not hold us for ever.
+        # A master may accept a connection and then say nothing.
         loop.call_later(HANDSHAKE_S, self._give_up, stream)
         return stream
 
@@ -263,11 +264,11 @@ class Link:
             stream.transport.abort()
 
     def _complain(self, error: Exception) -> None:
-        """Say a lasting trouble once, not at each try."""
+        """Log a trouble once, not again at each try."""
         self.failure = error
         where = f"{self.address[0]}:{self.address[1]}"
-        told = isinstance(error, WrongKeyError | TlsError)
-        text = str(error) if told else f"can't reach {where}: {error}"
+        clear = isinstance(error, WrongKeyError | TlsError)
+        text = str(error) if clear else f"can't reach {where}: {error}"
         if text != self._complaint:
             self._complaint = text
             if not self._quiet:
@@ -289,6 +290,6 @@ class Link:
             self._on_message(message)
 
     def _refused(self, error: str) -> None:
-        """The master's last words before it closes."""
+        """Note the last message of the master before it closes the connection."""
         if self._stream is not None:
-            self._stream.refused = f"the master says: {error}"
+            self._stream.refusal = f"the master says: {error}"

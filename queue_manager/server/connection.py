@@ -1,6 +1,6 @@
-"""One connection of the server: its handshake, the requests of every manager, then calls.
+"""One connection of the server: its handshake, one request of every manager, then calls.
 
-What the registered objects do is theirs (`Served`). Source of the protocol: `Server` of CPython's
+The registered objects (`Served`) answer the calls. Source of the protocol: `Server` of CPython's
 `Lib/multiprocessing/managers.py`.
 """
 
@@ -28,14 +28,14 @@ log = logging.getLogger("quartermaster.server")
 
 _PICKLE = 0x80
 UNREAD_BYTES = 2 * 1024 * 1024
-"""While more bytes of answers wait for a client, the server reads nothing more from it."""
+"""While more bytes than this wait for a client, the server reads nothing more from it."""
 
 _NOT_OURS = (
     "sessions of Quartermaster begin encrypted, or with a proof of their own: see 'Handshake' in"
     " docs/protocol.md"
 )
 _OWED = 16
-"""While so many slow answers to a client are under way, the server reads nothing more from it."""
+"""While this many slow answers to a client are under way, the server reads nothing more from it."""
 
 
 class Served(Protocol):
@@ -43,18 +43,18 @@ class Served(Protocol):
 
     @property
     def exposed(self) -> tuple[str, ...]:
-        """The methods that are on the network."""
+        """The methods that clients may call."""
 
     def call(
         self, peer: Peer, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
-        """A stock client calls a method; the answer may come later, in another turn."""
+        """A stock client calls a method. The answer may be sent in a later turn."""
 
     def frame(self, peer: Peer, body: bytes) -> None:
         """One of our own sessions sends a message."""
 
     def ended(self, peer: Peer, reset: bool) -> None:
-        """A session is over. reset: it did not end in a clean EOF."""
+        """A connection has ended. reset: it did not end with a clean EOF."""
 
 
 class Host(Protocol):
@@ -68,29 +68,29 @@ class Host(Protocol):
     is_late: Callable[[], bool]
 
     def served(self, typeid: str) -> Served:
-        """The object of a name. Raises KeyError for a name that is not on offer."""
+        """Find the object of a name. Raises KeyError for a name that is not registered."""
 
     def log_unknown(self, host: str, typeid: str) -> None:
-        """A client has asked for a name that is not on offer."""
+        """Log that a client has asked for a name that is not registered."""
 
     def reject(self, where: str, why: str) -> None:
-        """A connection is turned away."""
+        """Count and log a connection that is turned away."""
 
 
 class Peer(FrameProtocol):
     """One connection of the server, from its first byte to its end.
 
     Args:
-        server: what it belongs to.
+        server: the server of this connection.
         where: the other side's address, for people.
-        greeting: what was sent to it first; empty when TLS has proved the key already.
-        arrived: called when it has proved the key, and at its end.
+        greeting: the first frame that was sent to it; empty if TLS has proved the key already.
+        arrived: is called when the other side has proved the key, and at the connection's end.
 
     Attributes:
-        encrypted: nobody on the way can read or change what is said.
-        ours: the key was proved in a way that can't be had of a client of the standard library, so
-            this may be one of our own sessions.
-        on_read: called when the other side has read much of what waited for it.
+        encrypted: whether the connection is encrypted.
+        ours: whether the key was proved by TLS or by our own proof. Only then may this be one of
+            our own sessions.
+        on_read: is called when the other side has read most of what waited for it.
     """
 
     in_a_row_s = 0.005
@@ -108,7 +108,7 @@ class Peer(FrameProtocol):
         self.where = where
         self.name = where
         self.on_read: Callable[[], None] = lambda: None
-        self.session: Any = None  # whatever the served objects keep with this connection
+        self.session: Any = None  # the served objects may keep anything here
         self._arrived = arrived
         self._receive: Callable[[bytes], None]
         if self.encrypted:
@@ -140,7 +140,7 @@ class Peer(FrameProtocol):
             served.ended(self, exc is not None and not self._eof)
 
     def pause_writing(self) -> None:
-        """The other side asks faster than it reads: its next requests wait in its kernel."""
+        """The other side asks faster than it reads. Its next requests wait in the kernel."""
         self.hold()
 
     def resume_writing(self) -> None:
@@ -149,14 +149,14 @@ class Peer(FrameProtocol):
 
     @property
     def unread_bytes(self) -> int:
-        """How much of what was sent is still here, because the other side does not read."""
+        """How many bytes for the other side are still here, because it does not read."""
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def is_late(self) -> bool:
         return self.server.is_late() and self._receive == self._call_received
 
     def owe(self) -> None:
-        """A request begins whose answer takes a while, and memory meanwhile."""
+        """A request begins whose answer takes a while. It takes memory meanwhile."""
         self._owed += 1
         if self._owed == _OWED:
             self.hold()
@@ -222,10 +222,10 @@ class Peer(FrameProtocol):
         self.server.reject(self.where, why)
         self.close()
 
-    # --- requests: one of every manager's, then calls ---
+    # --- one request of every manager, then calls ---
 
     def let_in(self, *, ours: bool) -> None:
-        """The handshake in clear has shown that the other side has the key."""
+        """The other side has proved the key in clear."""
         self.ours = ours
         self._await_request()
         if not ours:
@@ -284,25 +284,25 @@ class Peer(FrameProtocol):
         reading = pickles.reading(body)
         if len(body) <= WALK_BYTES:
             self._read_call(reading)
-        else:  # other clients are served between two portions; this one waits behind its frame
+        else:  # other clients are served between two portions, and this one waits for its frame
             self.hold()
             self.server.large.add(partial(self._read_large, reading))
 
     def _read_large(self, reading: Iterator[Any]) -> bool:
-        """Read the next portion of a call; whether that was the last."""
-        over = True
+        """Read the next portion of a call. Returns whether it was the last."""
+        is_last = True
         try:
-            over = self._closing() or self._read_call(reading)
+            is_last = self._closing() or self._read_call(reading)
         except Exception:
             log.exception("%s: closed after an error of ours", self.name)
             self.close()
         finally:
-            if over:
+            if is_last:
                 self.go_on()
-        return over
+        return is_last
 
     def _read_call(self, reading: Iterator[Any]) -> bool:
-        """Read a portion of a call, and carry it out when it is whole."""
+        """Read a portion of a call. If the call is whole, carry it out and return True."""
         try:
             call = next(reading, ())
             if call is None:
@@ -321,11 +321,11 @@ class Peer(FrameProtocol):
         return True
 
     def answer(self, value: Any) -> None:
-        """The result of a stock client's call."""
+        """Send the result of a stock client's call."""
         self._reply("#RETURN", value)
 
     def fail(self, error: Exception) -> None:
-        """Raise a built-in exception at the stock client's side of its call."""
+        """Answer a stock client's call with a built-in exception, which its side raises."""
         self._reply("#ERROR", error)
 
     def _reply(self, kind: str, value: Any) -> None:

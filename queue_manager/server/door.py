@@ -1,7 +1,7 @@
-"""Connections that have not proved the key: how many there may be, and who makes room.
+"""Connections that have not proved the key: how many there may be, and which one makes room.
 
-Owns the counts; knows nothing of sockets and handshakes. Nobody is turned away for coming late: a
-newcomer takes the place of the visitor that has been silent longest.
+This module owns the counts, and knows nothing of sockets and handshakes. A newcomer is never turned
+away. It takes the place of the visitor that has been silent longest.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from collections.abc import Callable
 from ..settings import is_loopback
 
 MOST_VISITORS = 1_024
-"""Of all addresses together. In a burst more of them wait in the kernel's backlog for `GRACE_S`."""
+"""The most visitors of all addresses. In a burst, others wait in the kernel's backlog for
+`GRACE_S`."""
 
 MOST_OF_AN_ADDRESS = 64
-"""Of one address off loopback, once the oldest is older than `GRACE_S`."""
+"""The most visitors of one address off loopback, once the oldest is older than `GRACE_S`."""
 
 GRACE_S = 0.25
-"""How long a visitor keeps its place: a host that opens a thousand sessions at once loses none."""
+"""How long a visitor keeps its place, so that a host can open a thousand sessions at once."""
 
 
 class Visitor:
-    """One such connection. send_away: ends it; whoever makes the connection sets that."""
+    """One such connection. send_away: ends it. The maker of the connection sets it."""
 
     def __init__(self, address: str, since: float) -> None:
         self.address, self.since = address, since
@@ -30,7 +31,10 @@ class Visitor:
 
 
 class Door:
-    """Counts visitors. limit: of all together, fewer where this process may open few files."""
+    """Counts visitors.
+
+    limit: the most visitors of all addresses. It is lower if this process may open few files.
+    """
 
     def __init__(self, limit: int = MOST_VISITORS) -> None:
         self._limit = limit
@@ -41,7 +45,7 @@ class Door:
         return len(self._all)
 
     def wait_s(self, now: float) -> float:
-        """For how many seconds nobody may be let in; 0 if there is room or the oldest can go."""
+        """How many seconds a newcomer has to wait; 0 if there is room, or the oldest can go."""
         if len(self._all) < self._limit:
             return 0.0
         oldest = next(iter(self._all))
@@ -75,7 +79,7 @@ class Door:
 
 
 def _counted_as(address: str) -> str:
-    """What an address is counted as: nothing on loopback, its /64 in IPv6."""
+    """The address under which a visitor counts: empty on loopback, its /64 in IPv6."""
     if is_loopback(address):
         return ""
     parsed = ipaddress.ip_address(address.partition("%")[0])

@@ -1,6 +1,6 @@
-"""What is read of a connection, and written to it, before it has a transport.
+"""Reads and writes on a connection that has no transport yet.
 
-Knows sockets and the first bytes of TLS, and nothing of who is let in.
+This module knows sockets and the first bytes of TLS. It does not know who is let in.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from ..wire import tls
 from .client_hello import RECORD_HEADER_BYTES
 
 CLIENT_HELLO = bytes([tls.CLIENT_HELLO])
-_LONGEST_HELLO_BYTES = 16 * 1024  # of a TLS record
+_HELLO_LIMIT_BYTES = 16 * 1024  # the largest TLS record
 _UNREAD_BYTES = 64 * 1024
 
 
 async def first_bytes(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
-    """What the other side begins with: a byte, or a whole ClientHello. It stays in the kernel.
+    """Wait for one byte in clear, or for a whole ClientHello. The bytes stay in the kernel.
 
-    The result is empty when the other side closes, or begins as TLS and goes on as something else.
-    SO_RCVLOWAT makes the socket readable when the ClientHello is whole. So an incomplete one costs
-    no SSL object, which is 0.3 MiB with its buffers, before there is something to check.
+    The result is empty if the other side closes, or begins as TLS and goes on as something else.
+    SO_RCVLOWAT makes the socket readable only when the ClientHello is whole. So an incomplete one
+    takes no SSL object, which has 0.3 MiB with its buffers.
     """
     need = 1
     while True:
@@ -35,17 +35,17 @@ async def first_bytes(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> b
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             return seen
         length = int.from_bytes(seen[3:5], "big")  # RFC 8446, 5.1
-        if need == RECORD_HEADER_BYTES and (seen[1] != 3 or not 0 < length <= _LONGEST_HELLO_BYTES):
+        if need == RECORD_HEADER_BYTES and (seen[1] != 3 or not 0 < length <= _HELLO_LIMIT_BYTES):
             return b""
         need = RECORD_HEADER_BYTES if need == 1 else RECORD_HEADER_BYTES + length
 
 
 def close_with_alert(sock: socket.socket, alert: bytes) -> None:
-    """Say with a TLS alert why the connection ends, and end it."""
+    """Send a TLS alert that says why the connection ends, and close it."""
     with contextlib.suppress(OSError):
         sock.send(alert)
         sock.shutdown(socket.SHUT_WR)
-        sock.recv(_UNREAD_BYTES)  # a close with something unread is a reset, which takes the alert
+        sock.recv(_UNREAD_BYTES)  # closing with unread bytes would send a reset, and lose the alert
     sock.close()
 
 

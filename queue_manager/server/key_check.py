@@ -1,7 +1,7 @@
 """The server's side of the two handshakes in clear: the standard library's, and our own.
 
-Owns in which order frames come and what each is answered with. `handshake` makes and checks the
-frames; `connection` has the connection.
+This module owns the order of the frames and the answer to each. `handshake` makes and checks the
+frames. `connection` has the connection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..wire import handshake
 
 
 class Visited(Protocol):
-    """The connection whose other side shows the key."""
+    """A connection whose other side has to prove the key."""
 
     def send_frame(self, body: bytes) -> None:
         """Send one frame."""
@@ -23,11 +23,11 @@ class Visited(Protocol):
         """Close the connection after what was sent, and count it."""
 
     def let_in(self, *, ours: bool) -> None:
-        """The other side has the key. ours: it proved that as our own clients do."""
+        """The other side has the key. ours: it has proved that as our own clients do."""
 
 
 class KeyCheck:
-    """One handshake, a state a frame.
+    """One handshake. Each frame has a method, and `_next` is that of the next frame.
 
     greeting: the server's first frame on this connection.
     """
@@ -39,7 +39,7 @@ class KeyCheck:
         self._next: Callable[[bytes], None] = self._first_received
 
     def frame_received(self, body: bytes) -> None:
-        """The other side's next frame has come."""
+        """Act on the other side's next frame."""
         self._next(body)
 
     def _first_received(self, body: bytes) -> None:
@@ -54,7 +54,7 @@ class KeyCheck:
         self._next = self._challenge_received
 
     def _prove(self, hello: bytes) -> None:
-        """Give our proof: our own client checks it before it gives its own."""
+        """Send our proof. Our own client checks it before it sends its own."""
         proof = handshake.proof(self._proof_key, "server", self._greeting, hello)
         self._visited.send_frame(proof)
         self._hello = hello

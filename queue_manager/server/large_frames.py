@@ -1,7 +1,7 @@
-"""The line in which the large frames of stock clients are read, a portion at a time.
+"""Reads the large frames of stock clients one after the other, a portion at a time.
 
-Knows nothing of what a frame means. A large frame costs other clients a few milliseconds, and all
-large frames together take the memory of one.
+This module knows nothing of what a frame means. A large frame delays other clients by a few
+milliseconds, and all large frames together take the memory of one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ log = logging.getLogger("quartermaster.server")
 
 
 class LargeFrames:
-    """Large frames, read one after the other."""
+    """A queue of large frames."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], bool]] = deque()
 
     def add(self, read: Callable[[], bool]) -> None:
-        """Put a frame at the end. read: reads a portion, and says whether that was the last."""
+        """Add a frame. read: reads a portion of it, and returns whether that was the last."""
         self._waiting.append(read)
         if len(self._waiting) == 1:
             self._read_soon()

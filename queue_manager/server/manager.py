@@ -1,6 +1,6 @@
-"""`QueueManager`: a BaseManager whose serving side is our loop and whose names are the tutorials'.
+"""`QueueManager`, a BaseManager with our server and the tutorials' names.
 
-As a client it works as the tutorials' own class does:
+As a client it works like the tutorials' own class:
 `QueueManager(address=..., authkey=...).connect()`, then `get_task_queue()`.
 """
 
@@ -23,10 +23,10 @@ class QueueManager(BaseManager):
 
     Args:
         address: host and port of the master.
-        authkey: what both sides have, as bytes.
-        max_bytes: serving side only: the most that one payload may have.
-        tls: when the connection is encrypted, as QUEUE_TLS says it: `auto` is wherever it can be.
-        salt: serving side only: of this installation, 16 bytes; None is a new one.
+        authkey: the key that both sides have, as bytes.
+        max_bytes: the most bytes that one payload may have (serving side only).
+        tls: when the connection is encrypted, as QUEUE_TLS says it. `auto`: wherever it can be.
+        salt: this installation's salt, 16 bytes; None makes a new one (serving side only).
     """
 
     _Server = LoopServer
@@ -44,9 +44,9 @@ class QueueManager(BaseManager):
         self._max_bytes, self._tls, self._salt = max_bytes, tls, salt
 
     def get_server(self) -> Any:
-        """The serving side (the stock method has its own Server built in).
+        """Make the serving side. The stock method would make the stock Server.
 
-        Raises OSError when the address is taken.
+        Raises OSError if the address is taken.
         """
         manager: Any = self  # typeshed leaves these attributes of BaseManager out
         return LoopServer(
@@ -66,9 +66,9 @@ def serving(
     exchange: Served,
     added: Mapping[str, names.QueueName] | None = None,
 ) -> type[QueueManager]:
-    """A QueueManager class with the objects behind every name on the network.
+    """Make a QueueManager class with an object behind each name on the network.
 
-    added: what QUEUE_NAMES says. What else scripts call the queues, the server knows by itself.
+    added: the names of QUEUE_NAMES. The server itself knows the other names that scripts use.
     """
     queues: dict[names.QueueName, Served] = {"task": tasks, "result": results}
 

@@ -1,7 +1,7 @@
-"""Accepting connections, and what each has to show before it becomes a `Peer`.
+"""Accepts connections, and makes a `Peer` of each that may go on.
 
-Owns the door, the first frame, and the TLS handshakes. A client in clear shows the key to its
-`Peer` (`key_check`); here its first byte only says that it is one.
+This module owns the door, the first frame and the TLS handshakes. A client in clear proves the key
+to its `Peer` (`key_check`). Its first byte shows here that it is in clear.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _ACCEPT_PAUSE_S = 0.2
 _GOODBYE_S = 1.0
 _HANDSHAKES_AT_ONCE = 32
 _CROWDED_HANDSHAKE_S = 1.0
-_FILES_A_VISITOR = 4  # of all that may be open, no more than a quarter for strangers
+_FILES_A_VISITOR = 4  # strangers get at most a quarter of all files that may be open
 
 
 @dataclass(frozen=True)
 class Security:
-    """What a server has its clients show. context: None if it takes nobody encrypted."""
+    """How a server has its clients prove the key. context: None if it does not encrypt."""
 
     salt: bytes
     keys: handshake.Keys
@@ -45,7 +45,7 @@ class Security:
     encrypted_only: bool
 
     def greeting(self) -> bytes:
-        """The first frame of a connection. No two are the same."""
+        """Make the first frame of a connection. No two are the same."""
         if self.encrypted_only:
             return handshake.refusal(self.salt)
         challenge = handshake.new_challenge(self.salt, encrypts=self.context is not None)
@@ -53,7 +53,7 @@ class Security:
 
 
 class MakePeer(Protocol):
-    """Makes the `Peer` of a connection. See its arguments there."""
+    """Makes the `Peer` of a connection. `Peer` describes the arguments."""
 
     def __call__(
         self, where: str, greeting: bytes = b"", arrived: Callable[[], None] = ...
@@ -62,7 +62,7 @@ class MakePeer(Protocol):
 
 @dataclass
 class _Arrival:
-    """A connection that has shown nothing yet. where: the other side's address, for people."""
+    """A connection that has sent nothing yet. where: the other side's address, for people."""
 
     sock: socket.socket
     where: str
@@ -71,11 +71,13 @@ class _Arrival:
 
 
 class Reception:
-    """Accepts in the running loop.
+    """Accepts connections in the running loop.
 
     Args:
-        listening: the socket.
-        reject: called with an address and a reason for each connection that is turned away.
+        listening: the listening socket.
+        security: how clients prove the key.
+        make_peer: makes the `Peer` of a connection.
+        reject: is called with an address and a reason for each connection that is turned away.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class Reception:
         asyncio.get_running_loop().add_reader(self._listening.fileno(), self._accept)
 
     def close(self) -> None:
-        """Stop accepting, and end the handshakes. The socket is its owner's to close."""
+        """Stop accepting, and end the handshakes. The owner of the socket closes it."""
         if self._listening.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._listening.fileno())
         for task in self._handshakes:
@@ -124,7 +126,7 @@ class Reception:
             self._greet(sock, where[0], f"{where[0]}:{where[1]}")
 
     def _pause(self, pause_s: float) -> None:
-        # The socket stays readable: without a pause this is a busy loop.
+        # The socket stays readable. Without a pause this would be a busy loop.
         if self._listening.fileno() < 0:
             return
         loop = asyncio.get_running_loop()
@@ -156,7 +158,7 @@ class Reception:
         end()
 
     async def _welcome(self, arrival: _Arrival) -> None:
-        """Let the first byte decide between a client in clear and one that speaks TLS."""
+        """Read the first bytes, and go on in clear or with TLS."""
         sock, where = arrival.sock, arrival.where
         peer: Peer | None = None
         try:
@@ -166,7 +168,7 @@ class Reception:
             if first[:1] == CLIENT_HELLO:
                 await self._encrypt(arrival, first)
             elif self._security.encrypted_only:
-                # A client of the standard library has read why, and left without a word.
+                # A client of the standard library has read the reason and closes the connection.
                 self._reject(where, "not encrypted, and QUEUE_TLS=required")
                 sock.close()
             elif first:
@@ -191,9 +193,9 @@ class Reception:
         return peer
 
     async def _encrypt(self, arrival: _Arrival, hello: bytes) -> None:
-        """The TLS handshake, which proves the key by itself; few at a time, each has an SSL object.
+        """Do the TLS handshake, which proves the key. Few run at a time: each has an SSL object.
 
-        Once it has begun the socket is the transport's to close.
+        Once the handshake has begun, the transport closes the socket.
         """
         if self._security.context is None:
             why = "QUEUE_TLS=off" if tls.has_psk() else tls.lacking()
@@ -206,16 +208,16 @@ class Reception:
             close_with_alert(arrival.sock, tls.WRONG_KEY_ALERT)
             return
         async with self._encrypting:
-            # Where others wait nobody may dawdle: somebody who passes on what a client says gets
-            # as far as here, once for each ClientHello of that client.
+            # While others wait the time is short. A man in the middle who passes a client's
+            # ClientHello on gets this far, once for each of them.
             timeout_s = _CROWDED_HANDSHAKE_S if self._encrypting.locked() else HANDSHAKE_S
             await self._finish_tls(arrival, self._security.context, timeout_s)
 
     async def _finish_tls(
         self, arrival: _Arrival, context: ssl.SSLContext, timeout_s: float
     ) -> None:
-        # asyncio closes a failed handshake without sending OpenSSL's alert. A copy of the socket
-        # lets us send one, so that the other side knows why.
+        # asyncio closes a failed handshake without OpenSSL's alert. With a copy of the socket we
+        # can send one, so that the other side knows the reason.
         with arrival.sock.dup() as copy:
             try:
                 await asyncio.get_running_loop().connect_accepted_socket(
@@ -236,7 +238,7 @@ class Reception:
 
 
 def _raise_file_limit() -> int:
-    """Have as many descriptors as this process may have, and say how many."""
+    """Raise the soft limit of descriptors to the hard limit, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

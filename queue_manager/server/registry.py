@@ -1,6 +1,7 @@
 """The names on the network, and the object behind each.
 
-Owns which name means which queue, and what the log says of names that are not on offer.
+This module owns which name means which queue, and what the log says of names that are not
+registered.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ _OF_QUEUES: dict[names.QueueName, str] = {
     "result": names.RESULT_QUEUE[0],
 }
 _HOSTS_LOGGED, _NAMES_LOGGED = 256, 8
-"""For so many hosts, and for so many names of each, the log remembers what it has said."""
+"""For how many hosts, and for how many names of each, this remembers what was logged."""
 
 
 class Registry:
-    """What is registered. entries: typeid to (callable, exposed, ...), as BaseManager has it."""
+    """The registered names. entries: typeid to (callable, exposed, ...), as in BaseManager."""
 
     def __init__(self, entries: Mapping[str, tuple[Any, ...]]) -> None:
         self._entries = entries
@@ -31,9 +32,9 @@ class Registry:
         self._logged: dict[str, set[str]] = {}
 
     def served(self, typeid: str) -> Served:
-        """The one object of a name: a registered one, or another that scripts use for a queue.
+        """Find the object of a registered name, or of another name that scripts use for a queue.
 
-        Raises KeyError, with a line for whoever asked, for a name that is not on offer.
+        Raises KeyError, with a line for the client, if no object has that name.
         """
         entry = self._entries.get(typeid)
         if entry is None:
@@ -47,7 +48,7 @@ class Registry:
         return self._served[typeid]
 
     def log_unknown(self, host: str, typeid: str) -> None:
-        """Log that a client asked for a name that is not on offer, once for each host and name."""
+        """Log that a client asked for an unknown name, once for each host and name."""
         logged = self._logged.setdefault(host, set())
         if typeid in logged or len(logged) >= _NAMES_LOGGED:
             return
@@ -59,7 +60,7 @@ class Registry:
         )
 
     def _added(self) -> dict[str, names.QueueName]:
-        """The names beside those that are always here, and the queue behind each."""
+        """The names that QUEUE_NAMES has added, and the queue behind each."""
         here = {name: self.served(name) for name, entry in self._entries.items() if entry[0]}
         queues = {here[name]: queue for queue, name in _OF_QUEUES.items() if name in here}
         others = {name: served for name, served in here.items() if name not in names.ALWAYS}

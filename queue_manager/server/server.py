@@ -1,7 +1,8 @@
 """The serving side of `QueueManager`: one event loop that speaks BaseManager's protocol.
 
-Owns the listening socket, the connections that were let in, and what is counted of all of them.
-`reception` decides who is let in, a `Peer` is one connection, `registry` has the names.
+This module owns the listening socket, the connections that were let in, and the counts of those
+that were not. `reception` decides who is let in, a `Peer` is one connection, `registry` has the
+names.
 """
 
 from __future__ import annotations
@@ -25,23 +26,26 @@ log = logging.getLogger("quartermaster.server")
 
 _STOCK_EXTRA_BYTES = 64 * 1024
 ALL_UNREAD_BYTES = 128 * 1024 * 1024
-"""What all clients together may leave unread."""
+"""How many bytes all clients together may leave unread."""
 
 
 class LoopServer:
-    """What `QueueManager.get_server()` gives: `serve_forever()`, or `start()` in a running loop.
+    """The server that `QueueManager.get_server()` returns.
+
+    `serve_forever()` runs it in a loop of its own, `start()` in the running loop.
 
     Args:
-        registry: typeid to (callable, exposed, ...), as `BaseManager.register` fills it.
-        address: host and port; port 0 takes a free one, `address` says which.
-        authkey: what both sides have.
-        max_bytes: the most that one payload may have; larger frames of stock clients are answered
-            with an error.
-        mode: `auto` takes plain and encrypted clients, `required` encrypted ones only, `off` plain
-            ones only; `auto` without TLS in this Python is `off`.
-        salt: of this installation, for the keys that are made of the authkey; None is a new one.
+        registry: by typeid (callable, exposed, ...), as `BaseManager.register` fills it.
+        address: host and port. Port 0 takes a free one, and `address` has it then.
+        authkey: the key that both sides have.
+        serializer: BaseManager passes it; it is not used here.
+        max_bytes: the most bytes that one payload may have. A stock client gets an error for a
+            larger frame.
+        mode: `auto` accepts plain and encrypted clients, `required` only encrypted ones, `off` only
+            plain ones. If this Python can't encrypt, `auto` is `off`.
+        salt: the installation's salt, for the keys that are made of the authkey; None makes one.
 
-    Raises TlsError when it is to demand TLS, and this Python has none.
+    Raises TlsError if it has to demand TLS, and this Python can't encrypt.
     """
 
     def __init__(
@@ -93,24 +97,25 @@ class LoopServer:
             peer.close()
 
     def served(self, typeid: str) -> Served:
-        """The one object of a name. Raises KeyError for a name that is not on offer."""
+        """Find the object of a name. Raises KeyError for a name that is not registered."""
         return self._registry.served(typeid)
 
     def log_unknown(self, host: str, typeid: str) -> None:
-        """Log that a client asked for a name that is not on offer, once for each host and name."""
+        """Log that a client asked for an unknown name, once for each host and name."""
         self._registry.log_unknown(host, typeid)
 
     def reject(self, where: str, why: str) -> None:
-        """Count a connection that was turned away, and log the first of each kind and host."""
+        """Count a connection that was turned away. Log three of a reason, then each 100th."""
         seen = self.rejected.get(why, 0)
         self.rejected[why] = seen + 1
         if seen < 3 or seen % 100 == 99:
             log.warning("refused a connection from %s: %s (%d so far)", where, why, seen + 1)
 
     def relieve(self) -> None:
-        """Cut off clients that read nothing, where all that is left unread takes too much memory.
+        """Cut off clients that read nothing, if all unread bytes together take too much memory.
 
-        It is called about once a second. A client that has read something since then stays.
+        The master calls this about once a second. A client that has read something since the last
+        call stays.
         """
         before, self._unread = self._unread, {p: p.unread_bytes for p in self.peers}
         excess = sum(self._unread.values()) - ALL_UNREAD_BYTES

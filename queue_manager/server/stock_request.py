@@ -1,6 +1,6 @@
-"""What a stock client's request says, and the exceptions that such a client can read.
+"""The requests of stock clients, and the exceptions that such clients can read.
 
-Owns the shape `(ident, name, args, kwargs)`; what a name means is `connection`'s.
+This module owns the shape `(ident, name, args, kwargs)`. `connection` knows what a name means.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..wire.stock.pickles import Token
 
 
 class StockRequest(NamedTuple):
-    """A request whose shape and names are checked. Its arguments are not looked at."""
+    """A request whose shape and names are checked. Its arguments are not."""
 
     ident: Any
     name: str
@@ -26,8 +26,8 @@ def parse(request: object) -> StockRequest:
     """Check an unpickled request.
 
     Raises:
-        TypeError: it is no tuple of four, or its arguments are no tuple and no dict.
-        ValueError: a name in it is none.
+        TypeError: the request is no tuple of four, or its arguments are no tuple and no dict.
+        ValueError: a name in it is no name.
     """
     if type(request) is not tuple or len(request) != 4:
         raise TypeError("a request is a tuple of four: ident, name, args, kwargs")
@@ -42,7 +42,7 @@ def parse(request: object) -> StockRequest:
 def manage(name: str, args: tuple[Any, ...], exposed: Callable[[object], tuple[str, ...]]) -> Any:
     """Answer one of the requests that every manager knows and that need no connection.
 
-    exposed: the methods of a name's object, for a name that is not checked yet.
+    exposed: gives the methods of a name's object. It checks the name first.
     """
     if name == "create":
         return args[0], exposed(args[0])
@@ -56,14 +56,14 @@ def manage(name: str, args: tuple[Any, ...], exposed: Callable[[object], tuple[s
 
 
 def checked_name(value: object, what: str) -> str:
-    """A stranger's name, which may be hashed and shown from here on. Raises ValueError."""
+    """Check a stranger's name. After that it may be hashed and shown. Raises ValueError."""
     if not isinstance(value, str) or not is_name(value):
         raise ValueError(f"{what} is a text of at most {NAME_CHARS} printable characters")
     return value
 
 
 def built_in(error: Exception) -> Exception:
-    """The exception that a client with nothing but the standard library can unpickle."""
+    """Make an exception that a client with nothing but the standard library can unpickle."""
     if isinstance(error, QueueError):
         kind: type[Exception] = next(
             (k for k in (TypeError, ValueError) if isinstance(error, k)), RuntimeError

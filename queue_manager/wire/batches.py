@@ -1,6 +1,6 @@
-"""Batches of values as bytes: counted, cut and put together, with no value decoded.
+"""Counts, cuts and puts together batches of values without decoding a value.
 
-What the values are is `codec`'s.
+`codec` knows what the values are.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _raws = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _bins = msgspec.msgpack.Decoder(list[bytes])
 
 NOTHING = b"S\x91\xc4\x00"
-"""The results of one task that is done and has none: its item is empty, and read as None."""
+"""The results of one task that is done without a result. Its item is empty, and read as None."""
 
 
 def encode_items(items: Iterable[bytes]) -> bytes:
-    """A batch of items that are encoded already."""
+    """Make a batch of items that are encoded already."""
     return b"S" + _encoder.encode(list(items))
 
 
@@ -30,7 +30,7 @@ def batch_items(data: bytes) -> list[bytes]:
     """The items of a batch, none of them decoded.
 
     Raises:
-        ProtocolError: it is not a batch.
+        ProtocolError: the data is no batch.
     """
     if data[:1] == b"S":
         items: list[bytes] = load_batch(_bins, data, b"S")
@@ -39,10 +39,10 @@ def batch_items(data: bytes) -> list[bytes]:
 
 
 def batch_length(data: bytes) -> int:
-    """How many values a batch says that it has, read from its first bytes.
+    """How many values a batch has by its header.
 
     Raises:
-        ProtocolError: it is not a batch.
+        ProtocolError: the data is no batch.
     """
     head = data[1:6]
     if data[:1] in (b"L", b"S") and head:
@@ -56,10 +56,10 @@ def batch_length(data: bytes) -> int:
 
 
 def pick(data: bytes, kept: Iterable[int]) -> bytes:
-    """The batch of only the values at the indices `kept`, none of them decoded.
+    """Make a batch of the values at the indices `kept`.
 
     Raises:
-        ProtocolError: it is not a batch, or has fewer values.
+        ProtocolError: the data is no batch, or has fewer values.
     """
     items = batch_items(data)
     try:

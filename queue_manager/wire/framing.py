@@ -1,4 +1,6 @@
-"""Frames of `multiprocessing.connection`: a length, then that many bytes; nothing of their meaning.
+"""Frames of `multiprocessing.connection`: a length, then that many bytes.
+
+This module knows nothing of what a frame means.
 
 Source: `Connection._send_bytes` and `_recv_bytes` of CPython's `Lib/multiprocessing/connection.py`:
 a signed 32-bit length in network order, or -1 and an unsigned 64-bit one.
@@ -28,16 +30,16 @@ UNACKNOWLEDGED_S = 10
 
 
 def frame(body: bytes) -> bytes:
-    """A body with its length in front, as one piece (two writes would wait for Nagle)."""
+    """Put the length in front of a body. It is one piece, because Nagle delays a second write."""
     if len(body) <= _SHORT_MAX:
         return _SHORT.pack(len(body)) + body
     return _LONG.pack(-1, len(body)) + body
 
 
 def tune(sock: socket.socket) -> None:
-    """Set what every connection of ours needs: no Nagle, and an end when the peer vanishes.
+    """Set the options of every connection: no Nagle, and an end when the peer vanishes.
 
-    Keepalive alone never fires while sent data is unacknowledged, hence TCP_USER_TIMEOUT.
+    Keepalive does not fire while sent data is unacknowledged, so TCP_USER_TIMEOUT is set, too.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -47,7 +49,7 @@ def tune(sock: socket.socket) -> None:
         ("TCP_KEEPCNT", KEEPALIVE_PROBES),
         ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_S * 1000),
     ):
-        option = getattr(socket, name, None)  # not every system has each of them
+        option = getattr(socket, name, None)  # some systems lack some of them
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
@@ -55,8 +57,8 @@ def tune(sock: socket.socket) -> None:
 def acknowledge(sock: socket.socket) -> None:
     """Have the kernel send its ACK now.
 
-    A stock client writes a message over 16 KiB, and its last word of the handshake with its
-    request, in two parts. Its Nagle holds the second part back until the first is acknowledged.
+    A stock client writes a message over 16 KiB in two parts. The last frame of its handshake and
+    its request are two parts as well. Nagle holds the second part back until the ACK of the first.
     """
     if hasattr(socket, "TCP_QUICKACK"):
         with contextlib.suppress(OSError):
@@ -64,9 +66,10 @@ def acknowledge(sock: socket.socket) -> None:
 
 
 class _Inbox(threading.local):
-    """Where a thread's loop reads to, for all its connections: each read is taken out at once.
+    """The buffer into which a thread's loop reads for all its connections.
 
-    A buffer for each read, as plain protocols get it, costs 40 µs of page faults.
+    Each read is copied out at once. A new buffer for each read, as asyncio's other protocols have
+    it, costs 40 µs of page faults.
     """
 
     def __init__(self) -> None:
@@ -77,11 +80,11 @@ _inbox = _Inbox()
 
 
 class FrameProtocol(asyncio.BufferedProtocol):
-    """One connection that speaks frames; what they mean is a subclass's.
+    """One connection that speaks frames. A subclass knows what they mean.
 
-    max_bytes: a longer frame is read past and reported to `oversized`, so that the peer, which
-    is still writing it, can be answered. in_a_row_s: so long its frames are received in a row, then
-    others have their turn; a read may bring tens of thousands of small ones.
+    max_bytes: a longer frame is read past, not kept, and `oversized` is called. So the peer, which
+    is still writing it, can get an answer. in_a_row_s: after this time other connections have their
+    turn, because one read may bring tens of thousands of small frames.
     """
 
     in_a_row_s = math.inf
@@ -94,28 +97,28 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self._holds = 0
 
     def frame_received(self, body: bytes) -> None:
-        """A whole frame has come."""
+        """Act on a whole frame."""
         raise NotImplementedError
 
     def too_long(self, size_bytes: int) -> None:
-        """A frame over the limit begins; whoever will not answer it closes here."""
+        """A frame over the limit begins. A subclass that gives no answer closes the connection."""
 
     def is_late(self) -> bool:
-        """Whether what came before is not dealt with yet, so nothing more may be received now."""
+        """Whether earlier work is still to be done, so that no more frames may be received now."""
         return False
 
     def oversized(self, size_bytes: int) -> None:
-        """A frame over the limit has been read past."""
+        """Act on a frame over the limit, which has been read past."""
         raise NotImplementedError
 
     def frame_started(self) -> None:
-        """A part of a frame has come and the rest has not."""
+        """A part of a frame has come, and the rest is still to come."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def send_frame(self, body: bytes) -> None:
-        """Send one frame; a peer that does not read is cut off instead of filling memory."""
+        """Send one frame. A peer that does not read is cut off before it fills the memory."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -124,13 +127,13 @@ class FrameProtocol(asyncio.BufferedProtocol):
             transport.abort()
 
     def hold(self) -> None:
-        """No frame is received until `go_on` was called as often: the present one takes a while."""
+        """Receive no frame until `go_on` was called as often as `hold`."""
         self._holds += 1
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def go_on(self) -> None:
-        """The frames behind the one that took a while."""
+        """Undo one `hold`, and receive the frames that wait if it was the last."""
         self._holds -= 1
         if self._holds == 0 and self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
@@ -143,7 +146,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self.data_received(_inbox.view[:nbytes])
 
     def data_received(self, data: bytes | memoryview) -> None:
-        """Bytes have come."""
+        """Take the bytes that have come, and receive the frames in them."""
         buffer = self._buffer
         buffer += data
         until = time.monotonic() + self.in_a_row_s
@@ -165,7 +168,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
             self.frame_started()
 
     def _go_on_later(self) -> None:
-        """Let others have their turn."""
+        """Go on in the next turn of the loop, so that other connections have their turn."""
         self.hold()
         asyncio.get_running_loop().call_soon(self._try_to_go_on)
 

@@ -1,7 +1,7 @@
-"""Every limit of what travels: what a stranger may send, and what ours keep to.
+"""Every limit of what travels. Strangers may not send more, and our own programs do not.
 
-Owns the numbers, each once, and how a stranger's text is shown. `QUEUE_MAX_BYTES`, the limit of one
-payload or result, is a setting (`settings`). docs/protocol.md has the same numbers.
+This module owns the numbers, and how a stranger's text is shown. `QUEUE_MAX_BYTES`, the limit of
+one payload or result, is a setting (`settings`). docs/protocol.md has the same numbers.
 """
 
 from __future__ import annotations
@@ -9,66 +9,66 @@ from __future__ import annotations
 # --- values, before they are loaded (`opcodes`) ----------------------------------------------
 
 VALUE_FACTOR = 10
-"""A stranger's value may take so many times its bytes in the master's memory..."""
+"""A stranger's value may take this many times its bytes in the master's memory..."""
 
 VALUE_FREE_BYTES = 8 * 1024 * 1024
-"""... and this much beside: lists of many tiny values are plain data too."""
+"""... and this much more, because lists of many tiny values are plain data, too."""
 
 HASHED_ENTRIES = 1_024
-"""Keys of dicts and members of sets in a value, those that are neither texts, bytes nor ints below
-2^20: their hashes are known beforehand, so many of them can be made to collide."""
+"""The most keys of dicts and members of sets in a value that are neither texts, bytes nor ints
+below 2^20. Their hashes are known beforehand, so many of them can be made to collide."""
 
 HASHED_NODES = 8_192
-"""The parts of all these keys and members together, tuples written out."""
+"""The most parts of all these keys and members together, with tuples written out."""
 
 HASHED_ITEM_NODES = 16_000_000
-"""The same where one task is at stake, not everybody: in slots, runners and commands."""
+"""The same in slots, runners and commands, where a slow value delays one task alone."""
 
 HASH_DEPTH = 1_000
-"""Deeper than this, hashing nested tuples can overflow the C stack and kill the process."""
+"""The deepest nesting of a key: hashing deeper tuples can overflow the C stack."""
 
 ENCODED_BYTES = 8 * 1024 * 1024
-"""No value is encoded further than that, whatever QUEUE_MAX_BYTES is."""
+"""Encoding a value ends with an error at this size, whatever QUEUE_MAX_BYTES is."""
 
 WALK_BYTES = 16 * 1024
-"""So much of a pickle is looked at in one go: a few milliseconds, if each byte is an opcode."""
+"""How much of a pickle is looked at in one go. If each byte is an opcode, it takes milliseconds."""
 
 REQUEST_BYTES = 16 * 1024
 """The most bytes of a connection's first request: it has a name and hardly an argument."""
 
-# --- what messages of our own sessions have (`records`, `messages`) ----------------------------
+# --- messages of our own sessions (`records`, `messages`) ----------------------------
 
 BLOCK_TASKS = 1_024
 """The most tasks of a block."""
 
 BLOCK_BYTES = 64 * 1024
-"""Our own writers end a block here: its payloads and keys, or one larger task."""
+"""Our programs end a block at this size of payloads and keys. A larger task has a block alone."""
 
 FRAME_BYTES = 8 * 1024 * 1024
-"""The most bytes of a frame that we send. Twice as many are read, so that a difference between two
-versions of the program is no lost session."""
+"""The most bytes of a frame that we send. We read frames of twice that size, so that another
+version of the program may have a larger limit."""
 
 SMALL_MESSAGE_BYTES = 64 * 1024
-"""A message no longer than this takes less than VALUE_FREE_BYTES, whatever its parts are."""
+"""A message of at most this size takes less than VALUE_FREE_BYTES, whatever is in it."""
 
 MESSAGE_PARTS = 500_000
-"""The most lists, texts and numbers of a message together. 4 MiB of follow-ups, whose keys all
+"""The most lists, texts and numbers of a message together. Follow-ups of 4 MiB, whose keys all
 differ, have fewer."""
 
 SUBMIT_KEYS = 16_384
-"""The most keys of one submit, each of which is looked up; ours have four blocks."""
+"""The most keys of one submit: the master looks each of them up. Ours have four blocks."""
 
 PART_BYTES = FRAME_BYTES - 64 * 1024
-"""The most bytes of one outcome, or of the blocks of one submit, encoded: a frame takes them."""
+"""The most encoded bytes of one outcome, or of the blocks of one submit: a frame takes them."""
 
 FOLLOW_BYTES = 4 * 1024 * 1024
-"""The most bytes of the follow-ups and limits of one result, encoded: payloads, keys and all."""
+"""The most encoded bytes of the follow-ups and limits of one result, keys and all."""
 
 EXCHANGE_BYTES = 4 * 1024 * 1024
-"""Outcomes above this wait for the next exchange..."""
+"""Outcomes above this size wait for the next exchange..."""
 
 EXCHANGE_OUTCOMES = 1_024
-"""... and above this: the master looks at all of an exchange in one go."""
+"""... and above this number, because the master looks at a whole exchange in one go."""
 
 MOST_BLOCKS = 16_384
 """The most blocks of a message, and of follow-ups of a result."""
@@ -83,7 +83,7 @@ ARGS = 1_024
 """The most arguments of a run..."""
 
 ARGS_BYTES = 128 * 1024
-"""... and bytes of them together: `status` has them all."""
+"""... and the most bytes of them together, because `status` shows them all."""
 
 HELD_LEASES = 32_768
 """The most leases that a worker can hold when it comes back."""
@@ -109,7 +109,7 @@ def printable(text: str, limit_chars: int = _SHOWN_CHARS) -> str:
 
 
 class _Escaped(dict[int, str]):
-    """How each character is shown; a text of thousands of odd ones must not take milliseconds."""
+    """How each character is shown, remembered: thousands of odd ones must not take milliseconds."""
 
     def __missing__(self, code: int) -> str:
         one = chr(code)

@@ -1,8 +1,8 @@
-"""What decoding a message of ours would take, told from its headers before anything is decoded.
+"""Estimates what decoding a message would take, from its headers, before anything is decoded.
 
-Owns the walk over MessagePack; knows nothing of what a message means. The types in `records` bound
-each list and text by itself; this bounds all of them together. Source of the format:
-https://github.com/msgpack/msgpack/blob/master/spec.md
+This module owns the walk over MessagePack, and knows nothing of what a message means. The types in
+`records` bound each list and text by itself. This bounds all of them together. Source of the
+format: https://github.com/msgpack/msgpack/blob/master/spec.md
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from ..errors import ProtocolError
 from .limits import MESSAGE_PARTS, SMALL_MESSAGE_BYTES, VALUE_FACTOR, VALUE_FREE_BYTES
 
 _PLACE, _NUMBER, _TEXT, _BYTES, _LIST, _MAP, _ENTRY = 8, 40, 64, 48, 72, 80, 112
-"""Bytes that a part takes in memory, its place in a list with it, and an entry of a map."""
+"""Bytes that each kind of part takes in memory, with its place in a list. _ENTRY: one of a map."""
 
 _TEXT_FACTOR = 4
-"""A text with one character beyond the basic plane has four bytes for each of its characters."""
+"""If one character of a text is beyond the basic plane, each of its characters takes four bytes."""
 
 _HEADERS: list[tuple[int, int, int, int, int]] = [(0, 0, _PLACE, 0, 0)] * 256
-"""By first byte: fixed bytes behind it, bytes of its length, charge, charge a byte, an entry."""
+"""By first byte: fixed bytes behind it, bytes of its length, and charges: fixed, a byte, an
+entry."""
 
 for _byte in range(0x80, 0x90):
     _HEADERS[_byte] = (0, 0, _MAP + _ENTRY * (_byte & 15), 0, 0)
@@ -47,12 +48,12 @@ for _byte, _wide in ((0xDE, 2), (0xDF, 4)):
 def measure(body: bytes) -> None:
     """Raise ProtocolError if decoding a message would take too much memory or time.
 
-    Whether it is whole, and makes sense, is the decoder's to say.
+    The decoder finds out whether the message is whole and makes sense.
     """
     end = len(body)
     if end <= SMALL_MESSAGE_BYTES:
         return
-    most = VALUE_FACTOR * end + VALUE_FREE_BYTES
+    limit_bytes = VALUE_FACTOR * end + VALUE_FREE_BYTES
     headers = _HEADERS
     at = charge = 0
     for _ in range(MESSAGE_PARTS):
@@ -67,6 +68,8 @@ def measure(body: bytes) -> None:
             charge += a_byte * length + an_entry * length
             if not an_entry:
                 at += length
-        if charge > most:
-            raise ProtocolError(f"a message of {end:,} bytes would take more than {most:,}")
+        if charge > limit_bytes:
+            raise ProtocolError(
+                f"a message of {end:,} bytes would take more than {limit_bytes:,} in memory"
+            )
     raise ProtocolError(f"a message has more than {MESSAGE_PARTS:,} parts")

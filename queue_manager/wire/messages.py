@@ -1,7 +1,7 @@
-"""The messages that our own sessions and the master exchange, and their encoding.
+"""The messages between our own sessions and the master, and their encoding.
 
-Has the messages of both directions, `requests` and `replies`, under one name.
-Messages are MessagePack arrays `[tag, field, ...]`; a pickle's first byte, 0x80, never starts one.
+This module offers the messages of both directions (`requests`, `replies`). A message is a
+MessagePack array `[tag, field, ...]`. It never begins with 0x80, the first byte of a pickle.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from ..errors import ProtocolError
 from .limits import printable
 from .measuring import measure
-from .replies import *  # noqa: F403 - a new message is one line in its own module, not in two
+from .replies import *  # noqa: F403 - a new message needs no line here
 from .replies import Reply
 from .requests import *  # noqa: F403
 from .requests import Request
@@ -29,7 +29,7 @@ def encode(message: Any) -> bytes:
 
 
 def decode_request(body: bytes) -> Request:
-    """Decode what a session sent to the master. Raises ProtocolError on anything else."""
+    """Decode a message from a session. Raises ProtocolError if it is none."""
     measure(body)
     try:
         return _requests.decode(body)
@@ -38,7 +38,7 @@ def decode_request(body: bytes) -> Request:
 
 
 def decode_reply(body: bytes) -> Reply:
-    """Decode what the master sent. Raises ProtocolError on anything else."""
+    """Decode a message from the master. Raises ProtocolError if it is none."""
     try:
         return _replies.decode(body)
     except msgspec.MsgspecError as error:

@@ -1,8 +1,9 @@
 """The client's end of a connection, up to the first request: connect, greet, prove the key.
 
-It blocks, so a loop calls it in a thread. The server speaks first. The client never answers the
-server's challenge, but sends a ClientHello, or the frame that begins our own proof. Nothing of
-`multiprocessing` is loaded: a worker or a runner would start later by some milliseconds.
+The functions block, so an event loop calls them in a thread. The server speaks first. The client
+never answers the server's challenge. It sends a ClientHello, or the frame that begins our own
+proof. This module does not load `multiprocessing`, which would delay the start of a worker or a
+runner by some milliseconds.
 """
 
 from __future__ import annotations
@@ -27,15 +28,19 @@ Address = tuple[str, int]
 def open_socket(
     address: Address, authkey: bytes, mode: tls.Mode = "auto"
 ) -> tuple[socket.socket, ssl.SSLContext | None]:
-    """Connect; the socket is ready for the first request, or to be wrapped with the context.
+    """Connect to a master, up to the first request or the TLS handshake.
 
-    It blocks, for the connection and to stretch the key: not in an event loop.
+    The connecting and the stretching of the key block.
+
+    Returns:
+        The socket, and the context to wrap it with. If the context is None, the key is proved and
+        the socket is ready for the first request.
 
     Raises:
-        WrongKeyError: the other side refused the key, or does not know it itself.
+        WrongKeyError: the other side refuses the key, or does not have it.
         TlsError: one side demands encryption, and the other can't or won't.
         ProtocolError: the other side is no master of ours.
-        OSError: it cannot be reached, or is silent for `HANDSHAKE_S` seconds.
+        OSError: the other side can't be reached, or is silent for `HANDSHAKE_S` seconds.
     """
     sock = socket.create_connection(address, timeout=CONNECT_S)
     try:
@@ -53,7 +58,7 @@ def open_socket(
 def _first_frames(
     sock: socket.socket, authkey: bytes, mode: tls.Mode, where: str
 ) -> ssl.SSLContext | None:
-    """Read the greeting; prove the key in clear, or say with what to encrypt."""
+    """Read the greeting. Then prove the key in clear, or return the context to encrypt with."""
     frame = _receive(sock, where)
     greeting = handshake.read_greeting(frame)
     if not tls.encrypts(mode, sock.getpeername()[0], greeting.encrypts):
@@ -68,7 +73,7 @@ def _first_frames(
 
 
 def _prove(sock: socket.socket, key: bytes, greeting: bytes, where: str) -> None:
-    """Our own proof: the server's is checked before ours is given."""
+    """Prove the key in clear. The server's proof is checked before ours is sent."""
     hello = handshake.new_hello()
     _send(sock, hello)
     if not handshake.is_proof(_receive(sock, where), key, "server", greeting, hello):
@@ -91,7 +96,7 @@ def _receive(sock: socket.socket, where: str) -> bytes:
 
 
 def _receive_exactly(sock: socket.socket, size: int, where: str) -> bytes:
-    """Receive so much within the socket's timeout, however slowly the bytes come."""
+    """Receive `size` bytes. All of them have to come within the socket's timeout."""
     parts = b""
     limit_s = sock.gettimeout()
     until = None if limit_s is None else time.monotonic() + limit_s

@@ -1,8 +1,8 @@
-"""What messages are made of: blocks, leases, outcomes, results, and what is told of runs.
+"""The records in messages: blocks, leases, outcomes, results, and the status of runs and sessions.
 
-Payloads and results are opaque batches (`codec`); a block is up to 1,024 consecutive tasks whose
-payloads are one batch. Positions (`start`, `stop`) count from the first task of a block; task
-numbers count from 1 in a run.
+Payloads and results are opaque batches (`codec`). A block is up to 1,024 consecutive tasks whose
+payloads are one batch. Positions (`start`, `stop`) count from 0 in a block. Task numbers count from
+1 in a run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .limits import BLOCK_TASKS as BLOCK_TASKS
 from .limits import FRAME_BYTES as FRAME_BYTES
 from .limits import KEY_BYTES, MOST_BLOCKS, NAME_CHARS, TEXT_CHARS
 
-# What a stranger may send is bounded by the types, so that nothing longer is even decoded.
+# The types bound what a stranger may send, so that nothing longer is decoded.
 Name = Annotated[str, Meta(max_length=NAME_CHARS)]
 Key = Annotated[str, Meta(max_length=KEY_BYTES)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
@@ -26,24 +26,24 @@ Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
 Feeder = Literal["runner", "client"]
 
 NOBODY_COLLECTS = 2**62
-"""How far a run has been collected when its runner has no more to do: all was, or nothing is."""
+"""How far a run counts as collected when its runner has no more to collect."""
 
 UNTIL_END = NOBODY_COLLECTS - 1
-"""`Collect.after` of a runner that waits for nothing but the end of its run."""
+"""`Collect.after` of a session that waits only for the end of its run."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Base of all messages; the class name is the tag on the wire."""
 
 
-# --- what several messages are made of -----------------------------------------------------
+# --- records of several messages -----------------------------------------------------
 
 
 class GroupLimit(msgspec.Struct, frozen=True, array_like=True):
-    """How the tasks of one group of a run are held back, across all workers together.
+    """How the tasks of one group of a run are held back, on all workers together.
 
-    at_once: most of them at a time; None is no such limit. every_s: least time between the starts
-    of two of them.
+    at_once: how many run at a time, at most; None is any number. every_s: the shortest time between
+    the starts of two of them.
     """
 
     at_once: int | None = None
@@ -53,12 +53,12 @@ class GroupLimit(msgspec.Struct, frozen=True, array_like=True):
 class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     """The part of a job's `Options` that the master and the supervisor act on.
 
-    attempts: charged tries before a dead letter. losses: lost leases before one.
-    timeout_s: hard limit of one try, counted from its start; None is no limit.
-    per_group: the limit of each group of its tasks; None is no limit.
-    needs: tags that a worker must have, in order. finish: the job has a `finish()`, which is called
-    when its run has ended. feeder: who gives the tasks of the run and collects: a runner, which
-    the master starts, or a client.
+    attempts: after this many charged tries a task is a dead letter. losses: after this many lost
+    leases it is one. timeout_s: the hard limit of one try from its start; None is no limit.
+    per_group: the limit of each group of its tasks; None is no limit. needs: the tags that a worker
+    must have, sorted. finish: the job has a `finish()`, which is called when its run has ended.
+    feeder: who gives the run its tasks and collects: a runner, which the master starts, or a
+    client.
     """
 
     attempts: int = 3
@@ -71,7 +71,7 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RunQuota(msgspec.Struct, frozen=True, array_like=True):
-    """So many tasks that name it a run accepts."""
+    """A run accepts at most `most` tasks with the quota of this name."""
 
     name: Key
     most: int
@@ -80,9 +80,9 @@ class RunQuota(msgspec.Struct, frozen=True, array_like=True):
 class NewBlock(msgspec.Struct, frozen=True, array_like=True):
     """Consecutive new tasks of one group, priority and quota, not yet numbered.
 
-    body: their payloads, one batch of `count` values. keys: one for each task, or None when
-    none has a key. delay_s: not before that many seconds after it was accepted. quota: those above
-    it are dropped.
+    body: their payloads, one batch of `count` values. keys: one for each task, or None if none has
+    a key. delay_s: how long they are delayed after they were accepted. quota: tasks above it are
+    dropped.
     """
 
     count: int
@@ -97,9 +97,10 @@ class NewBlock(msgspec.Struct, frozen=True, array_like=True):
 class Lease(msgspec.Struct, frozen=True, array_like=True):
     """The right to try the tasks `start` to `stop` of a block once.
 
-    first: number of the block's first task in its run. body: the payloads of the whole block
-    (cutting it costs more than sending it). version: of the job's code that must run it; empty is
-    any. limited: one task of a limited group: it starts at once, or goes back.
+    first: the number of the block's first task in its run. body: the payloads of the whole block
+    (cutting them costs more than sending them). version: which version of the job's code must run
+    it; empty is any. limited: this is one task of a limited group, which starts at once or goes
+    back.
     """
 
     number: int
@@ -116,9 +117,9 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HeldLease(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a worker still holds of a lease: the ranges that it has not been acknowledged for.
+    """The part of a lease that a worker still holds: ranges without an acknowledged outcome.
 
-    A hello has very many, of which Python's cyclic collector need not look at each (`gc`).
+    A hello may have very many of these. `gc=False` keeps Python's cyclic collector away from them.
     """
 
     number: int
@@ -127,7 +128,7 @@ class HeldLease(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ranges: Annotated[list[tuple[int, int]], Meta(max_length=BLOCK_TASKS)]
 
 
-# --- what is told of runs, results and sessions --------------------------------------------
+# --- the status of runs, results and sessions --------------------------------------------
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True):
@@ -143,7 +144,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
 class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
     """A task that will not be tried again, and its evidence.
 
-    worker: who reported the last try. printed: the end of what that try printed.
+    worker: the worker that reported the last try. printed: the end of what that try printed.
     """
 
     task: int
@@ -158,10 +159,10 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
 class TaskStatus(msgspec.Struct, frozen=True):
     """One task with all that is known of it.
 
-    state: waiting, delayed, leased, done, dead or cancelled. body, position: its payload is at
-    that place of that batch. results, result_position: its result, likewise. worker: who runs it,
-    or reported its last try. since_s: for how long it has been leased. due_s: until its delay is
-    over. error, evidence, printed: of its last bad try.
+    state: waiting, delayed, leased, done, dead or cancelled. body, position: the batch that has its
+    payload, and the place in it. results, result_position: the same of its result. worker: the
+    worker that runs it, or that reported its last try. since_s: how long it has been leased. due_s:
+    how long it is still delayed. error, evidence, printed: those of its last failed try.
     """
 
     run: int
@@ -186,7 +187,7 @@ class TaskStatus(msgspec.Struct, frozen=True):
 
 
 class ResultBlock(msgspec.Struct, frozen=True, array_like=True):
-    """The ended tasks of one block. attempts: of the tasks that left the plain way."""
+    """The ended tasks of one block. attempts: those of its tracked tasks, by task."""
 
     first: int
     count: int
@@ -198,7 +199,7 @@ class ResultBlock(msgspec.Struct, frozen=True, array_like=True):
 
 
 class QuotaStatus(msgspec.Struct, frozen=True, array_like=True):
-    """How many tasks that name a quota were accepted, and how many dropped."""
+    """How many tasks with a quota a run has accepted, and how many it has dropped."""
 
     name: str
     accepted: int
@@ -206,10 +207,11 @@ class QuotaStatus(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RunStatus(msgspec.Struct, frozen=True):
-    """Counts of one run. state: active, finishing (it has ended, its `finish()` has not), done,
-    failed (with dead letters), stalled, cancelled. version: of its job's code. quotas: the first
-    of them by name, where one run was asked for. pruned: dead letters of the queue run that are
-    gone.
+    """The counts of one run.
+
+    state: active, finishing (the run has ended, its `finish()` has not), done, failed (with dead
+    letters), stalled or cancelled. version: that of its job's code. quotas: the first ones by name,
+    if one run was asked for. pruned: how many dead letters of the queue run were deleted.
     """
 
     run: int
@@ -234,7 +236,7 @@ class RunStatus(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True):
-    """A task that a worker runs, as far as the master knows, and for how long."""
+    """A task that a worker runs, as far as the master knows. for_s: how long it has run."""
 
     run: int
     task: int
@@ -242,10 +244,11 @@ class Running(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SessionStatus(msgspec.Struct, frozen=True):
-    """One session. held: tasks that it holds leases of. oldest_s: age of the oldest one.
+    """One session.
 
-    address: of its end of the connection. version: of the program. tags: of a worker.
-    running: what a worker runs, the oldest first: no more than it has slots.
+    held: how many tasks it holds in leases. oldest_s: the age of its oldest lease. address: its end
+    of the connection. version: the version of its program. tags: a worker's tags. running: the
+    tasks that a worker runs, the oldest first; no more than it has slots.
     """
 
     role: str
@@ -261,14 +264,14 @@ class SessionStatus(msgspec.Struct, frozen=True):
     running: list[Running] = []
 
 
-# --- what a worker reports of a lease --------------------------------------------------------
+# --- outcomes, which a worker reports --------------------------------------------------------
 
 
 class Done(Message, frozen=True, array_like=True, tag="done"):
     """Tasks `start` to `stop` of a lease are done; `results` is one batch of their values.
 
-    took_s: seconds that they took together. follow: new tasks to record with this result; limits:
-    of groups of the run, from now on; both only together with a range of one task.
+    took_s: how long they took together. follow: new tasks. limits: new limits of groups of the run.
+    Both are recorded with the result, and need a range of one task.
     """
 
     lease: int
@@ -281,12 +284,12 @@ class Done(Message, frozen=True, array_like=True, tag="done"):
 
 
 class Failed(Message, frozen=True, array_like=True, tag="failed"):
-    """One try of one task ended badly and is charged.
+    """One try of one task has failed and is charged.
 
-    error: one line. evidence: traceback, or exit code or signal and the end of stderr.
-    printed: the end of what the try printed, 4 KiB at most. reject: straight to the dead
-    letters. delay_s: when to try again; None is back-off. whole_group: nothing of its limited group
-    starts before that either.
+    error: one line. evidence: a traceback, or the end of stderr. printed: the end of what the try
+    printed, at most 4 KiB. reject: the task is a dead letter at once. delay_s: seconds until the
+    next try; None is the usual back-off. whole_group: no task of its limited group starts before
+    that either.
     """
 
     lease: int
@@ -301,9 +304,10 @@ class Failed(Message, frozen=True, array_like=True, tag="failed"):
 
 
 class Released(Message, frozen=True, array_like=True, tag="released"):
-    """Tasks `start` to `stop` go back uncharged. lacks: why this worker can't run the job.
+    """Tasks `start` to `stop` of a lease go back uncharged.
 
-    unstarted: for certain none of them has begun, so a limited group need not pause for it.
+    lacks: why this worker can't run the job. unstarted: it is certain that none of them has begun,
+    so their limited group need not pause.
     """
 
     lease: int
@@ -320,7 +324,7 @@ _PLAIN_BYTES = 64
 
 
 def encoded_bytes(part: Outcome | NewBlock) -> int:
-    """How many bytes a part of a message takes on the wire: the one measure of sizes."""
+    """How many bytes a part of a message takes on the wire."""
     if type(part) is Done and not (part.follow or part.limits):
-        return len(part.results) + _PLAIN_BYTES  # no need to copy them: the rest is numbers
+        return len(part.results) + _PLAIN_BYTES  # the rest is a few numbers, and a copy is saved
     return len(_encoder.encode(part))

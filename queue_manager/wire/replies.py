@@ -1,7 +1,7 @@
 """The messages from the master to our own sessions.
 
-Owns their shape and nothing else. `requests` has the other direction, `records` what both are made
-of, `messages` their encoding.
+This module owns their fields alone. `requests` has the other direction, `records` the records in
+both, and `messages` their encoding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .records import (
 
 
 class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
-    """The answer to `Hello`. held: what the master recognizes of the leases held, the rest ends."""
+    """The answer to `Hello`. held: the held leases that go on. All others have ended."""
 
     version: str
     max_bytes: int
@@ -29,7 +29,7 @@ class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
 
 
 class Leases(Message, frozen=True, array_like=True, tag="leases"):
-    """Leases given, and how many reported outcomes were refused as those of an old lease."""
+    """New leases. refused: how many outcomes of the exchange were refused, as of an old lease."""
 
     seq: int
     leases: list[Lease]
@@ -37,7 +37,7 @@ class Leases(Message, frozen=True, array_like=True, tag="leases"):
 
 
 class Revoked(Message, frozen=True, array_like=True, tag="revoked"):
-    """To a worker: these leases have ended by the master's word; stop what runs of them."""
+    """The master tells a worker that these leases have ended. The worker stops their tasks."""
 
     seq: int
     leases: list[int]
@@ -45,7 +45,7 @@ class Revoked(Message, frozen=True, array_like=True, tag="revoked"):
 
 
 class Code(Message, frozen=True, array_like=True, tag="code"):
-    """The files of a job in that version, by their paths below the folder of jobs."""
+    """The files of one version of a job, by their paths below the folder of jobs."""
 
     seq: int
     job: str
@@ -54,21 +54,21 @@ class Code(Message, frozen=True, array_like=True, tag="code"):
 
 
 class TaskShown(Message, frozen=True, array_like=True, tag="shown"):
-    """One task as it stands."""
+    """One task as it is now."""
 
     seq: int
     task: TaskStatus
 
 
 class Refused(Message, frozen=True, array_like=True, tag="refused"):
-    """A request that the master does not grant: one clear line."""
+    """The master does not grant a request. error: one line that says why."""
 
     seq: int
     error: str
 
 
 class RunStarted(Message, frozen=True, array_like=True, tag="started"):
-    """The run that was asked for; created is False when the key had one already."""
+    """The run that was asked for. created: False if the key had this run already."""
 
     seq: int
     run: int
@@ -76,11 +76,11 @@ class RunStarted(Message, frozen=True, array_like=True, tag="started"):
 
 
 class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
-    """Where a run stands. accepted: tasks without a key from `tasks()` that are on disk, or that a
-    quota dropped.
+    """How far a run is.
 
-    args: its arguments as they were given. collected, into: what `collect()` has
-    reached, as in `Collected`.
+    args: its arguments as they were given. accepted: how many tasks without a key `tasks()` has
+    given, those too that a quota dropped. ended: the run gets no more tasks. collected, into: how
+    far `collect()` has come, as in `Collected`.
     """
 
     seq: int
@@ -93,7 +93,7 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
 
 
 class Accepted(Message, frozen=True, array_like=True, tag="accepted"):
-    """On disk. tasks: how many of them are new, and not above a quota."""
+    """A request is carried out and on disk. tasks: how many are new, and not above a quota."""
 
     seq: int
     tasks: int
@@ -102,8 +102,8 @@ class Accepted(Message, frozen=True, array_like=True, tag="accepted"):
 class Page(Message, frozen=True, array_like=True, tag="page"):
     """Outcomes of a run in order of completion, and the payloads of their blocks by first task.
 
-    last: ask behind it next. over: the run has ended and this is the last page. ended_at: when it
-    ended (UTC epoch in seconds), in that last page.
+    last: the next request asks behind it. complete: the run has ended, and no outcome is behind
+    this page. ended_at: when it ended (UTC epoch in seconds), in the complete page only.
     """
 
     seq: int
@@ -115,7 +115,10 @@ class Page(Message, frozen=True, array_like=True, tag="page"):
 
 
 class Results(Message, frozen=True, array_like=True, tag="results"):
-    """A page of results in task order. last: ask behind it next. over: nothing behind it."""
+    """A page of results in task order.
+
+    last: the next request asks behind it. complete: nothing is behind this page.
+    """
 
     seq: int
     blocks: list[ResultBlock]
@@ -124,9 +127,9 @@ class Results(Message, frozen=True, array_like=True, tag="results"):
 
 
 class Status(Message, frozen=True, array_like=True, tag="status"):
-    """How the master is, without its runs and sessions, which are counted.
+    """How the master is. Its runs and sessions are only counted.
 
-    refused_outcomes: those of an old lease. why: what holds up everything.
+    refused_outcomes: how many outcomes of old leases it has refused. why: what holds up every run.
     """
 
     seq: int
@@ -141,7 +144,7 @@ class Status(Message, frozen=True, array_like=True, tag="status"):
 
 
 class RunShown(Message, frozen=True, array_like=True, tag="run"):
-    """One run as it stands. The last one that a watcher gets has a run that has ended."""
+    """One run as it is now. In the last one that a watcher gets, the run has ended."""
 
     seq: int
     run: RunStatus
@@ -150,8 +153,8 @@ class RunShown(Message, frozen=True, array_like=True, tag="run"):
 class RunList(Message, frozen=True, array_like=True, tag="runs"):
     """A page of runs: active ones in their order, then ended ones, the newest first.
 
-    The queue run is number 0. last: ask behind it next. over: nothing is behind it. more: how many
-    runs are, those that were not asked for, too.
+    The queue run is number 0. last: the next request asks behind it. complete: nothing is behind
+    this page. more: how many runs are behind it, those too that were not asked for.
     """
 
     seq: int
@@ -162,7 +165,11 @@ class RunList(Message, frozen=True, array_like=True, tag="runs"):
 
 
 class SessionList(Message, frozen=True, array_like=True, tag="sessions"):
-    """A page of sessions. last: ask behind it next. over: nothing is behind it. more: how many."""
+    """A page of sessions.
+
+    last: the next request asks behind it. complete: nothing is behind this page. more: how many
+    are.
+    """
 
     seq: int
     sessions: list[SessionStatus]

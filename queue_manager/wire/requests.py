@@ -1,7 +1,7 @@
 """The messages from our own sessions to the master.
 
-Owns their shape and nothing else. `replies` has the other direction, `records` what both are made
-of, `messages` their encoding.
+This module owns their fields alone. `replies` has the other direction, `records` the records in
+both, and `messages` their encoding.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .records import Feeder, HeldLease, Message, Name, NewBlock, Outcome
 
 
 class Hello(Message, frozen=True, array_like=True, tag="hello"):
-    """The first message of a session. slots: of a worker; 0 for every other role.
+    """The first message of a session.
 
-    worker: an id that lasts as long as the worker's process: a new hello of the same one takes the
-    place of its old session. held: the leases that it still holds from before. tags: of a worker;
-    it is given no task of a run that needs others.
+    slots: how many a worker has; 0 for every other role. worker: an id that lasts as long as the
+    worker's process. A new session with the same id replaces the old one. held: the leases that the
+    worker still holds. tags: a worker gets no task of a run that needs others.
     """
 
     role: Literal["worker", "runner", "client"]
@@ -36,12 +36,13 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
 
 
 class Exchange(Message, frozen=True, array_like=True, tag="exchange"):
-    """A worker's outcomes, and how many more leases it can take now (added to what it asked).
+    """A worker reports outcomes, and asks for more leases.
 
-    Answered at once by `Leases` with the same seq, after the outcomes are on disk; leases that
-    become free later come as `Leases` with seq 0. free: how many leases would start at once, as
-    far as the worker knows; got: how many leases have come in this session, so that the master can
-    count off those on their way.
+    The master answers with `Leases` of the same seq when the outcomes are on disk. Leases that it
+    can give later come as `Leases` with seq 0. want: how many more leases, in addition to those
+    that were asked for before. free: how many leases would start at once, as far as the worker
+    knows. got: how many leases have come in this session, so that the master knows how many are on
+    their way.
     """
 
     seq: int
@@ -53,14 +54,14 @@ class Exchange(Message, frozen=True, array_like=True, tag="exchange"):
 
 
 class Beat(Message, frozen=True, array_like=True, tag="beat"):
-    """Sent every few seconds by a worker, so that a frozen host is told from a busy one."""
+    """A worker sends this every few seconds. It tells a busy worker from a frozen host."""
 
 
 class StartRun(Message, frozen=True, array_like=True, tag="start"):
     """Ask for a run of a job. The same key gives the same run. Answer: `RunStarted`.
 
-    feeder: who gives the run its tasks and collects: a runner that the master starts, or a client,
-    which opens the run. `args` are not fitted to `tasks()` then.
+    feeder: who gives the run its tasks and collects: a runner, which the master starts, or a
+    client, which opens the run. With a client, `args` are not fitted to `tasks()`.
     """
 
     seq: int
@@ -71,9 +72,9 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):
-    """A runner, or a client that feeds the run, takes it up. Answer: `RunOpened`.
+    """The runner of a run, or the client that feeds it, begins or resumes it. Answer: `RunOpened`.
 
-    A client may open its run again. From then on the master refuses tasks of the session before.
+    A client may open its run in a new session. The master refuses tasks of the older session then.
     """
 
     seq: int
@@ -81,9 +82,9 @@ class OpenRun(Message, frozen=True, array_like=True, tag="open"):
 
 
 class SubmitTasks(Message, frozen=True, array_like=True, tag="submit"):
-    """New tasks of a run, from the session that opened it. Answer: `Accepted`, after the commit.
+    """Give a run new tasks, from the session that opened it. Answer: `Accepted`, after the commit.
 
-    The answer is held back while the run is too far ahead of its workers.
+    The master holds the answer back while the run is too far ahead of its workers.
     """
 
     seq: int
@@ -92,7 +93,7 @@ class SubmitTasks(Message, frozen=True, array_like=True, tag="submit"):
 
 
 class TasksEnded(Message, frozen=True, array_like=True, tag="ended"):
-    """The run gets no more tasks of its feeder. Answer: `Accepted`."""
+    """The run gets no more tasks from its feeder. Answer: `Accepted`."""
 
     seq: int
     run: int
@@ -101,7 +102,7 @@ class TasksEnded(Message, frozen=True, array_like=True, tag="ended"):
 class Collect(Message, frozen=True, array_like=True, tag="collect"):
     """Ask for the outcomes of a run behind the sequence number `after`. Answer: `Page`.
 
-    The answer waits until there is one, or the run has ended.
+    The master answers when there is an outcome, or when the run has ended.
     """
 
     seq: int
@@ -110,10 +111,11 @@ class Collect(Message, frozen=True, array_like=True, tag="collect"):
 
 
 class Collected(Message, frozen=True, array_like=True, tag="collected"):
-    """How far `collect()` has come; sent every few hundredths of a second while it works.
+    """How far `collect()` has come. A runner sends this every few hundredths of a second.
 
-    Everything up to the sequence number `collected` was given to it, and `into` results of the
-    outcome behind that. errors: exceptions in it since the last one. Saved soon, not answered.
+    `collect()` got every outcome up to the sequence number `collected`, and `into` results of the
+    next outcome. errors: how many exceptions it has raised since the last message. The master saves
+    all this soon, and does not answer.
     """
 
     run: int
@@ -123,11 +125,10 @@ class Collected(Message, frozen=True, array_like=True, tag="collected"):
 
 
 class Finished(Message, frozen=True, array_like=True, tag="finished"):
-    """Its feeder has done all for a run that ended at `ended_at`, `finish()` too.
+    """The feeder has done everything for a run that ended at `ended_at`, its `finish()` too.
 
-    Answer: `Accepted`.
-
-    It counts for that end alone: a run that was retried meanwhile has another.
+    Answer: `Accepted`. The message counts for this end only. A run that was retried meanwhile gets
+    another one.
     """
 
     seq: int
@@ -149,10 +150,10 @@ class AskRun(Message, frozen=True, array_like=True, tag="run?"):
 
 
 class WatchRun(Message, frozen=True, array_like=True, tag="watch"):
-    """Be told how a run is: now, whenever its counts have changed, and when it has ended.
+    """Ask to be told how a run is: now, whenever its counts have changed, and when it has ended.
 
-    Answer: `RunShown` with this seq, each time. A new one of the same run takes the place of the
-    one before. on: False ends it, after one answer.
+    Answer: `RunShown` with this seq, each time. A later `WatchRun` of the same run replaces this
+    one. on: False ends the watching, after one answer.
     """
 
     seq: int
@@ -163,8 +164,8 @@ class WatchRun(Message, frozen=True, array_like=True, tag="watch"):
 class AskRuns(Message, frozen=True, array_like=True, tag="runs?"):
     """Ask for a page of runs, behind the `last` of the page before. Answer: `RunList`.
 
-    state, job: only runs in that state, or of that job; empty is any. ended: look at so many ended
-    runs at most.
+    state, job: only runs in this state, or of this job; empty is any. ended: the master looks at no
+    more ended runs than this.
     """
 
     seq: int
@@ -184,7 +185,7 @@ class AskSessions(Message, frozen=True, array_like=True, tag="sessions?"):
 class AskResults(Message, frozen=True, array_like=True, tag="results?"):
     """Ask for ended tasks of a run in task order, behind the `last` of the page before.
 
-    after: 0 is from the first on. dead: the dead letters only. Answer: `Results`.
+    after: 0 begins with the first task. dead: only dead letters. Answer: `Results`.
     """
 
     seq: int
@@ -223,7 +224,7 @@ class ForgetRun(Message, frozen=True, array_like=True, tag="forget"):
 
 
 class AskCode(Message, frozen=True, array_like=True, tag="code?"):
-    """A worker lacks a job's code in that version. Answer: `Code`."""
+    """Ask for a version of a job's code, which this worker lacks. Answer: `Code`."""
 
     seq: int
     job: Name

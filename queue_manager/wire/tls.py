@@ -1,7 +1,7 @@
-"""TLS 1.3 from the authkey alone: a pre-shared key on both sides, no certificate anywhere.
+"""TLS 1.3 from the authkey alone. Both sides have a pre-shared key, and neither has a certificate.
 
-Owns when a connection is encrypted, the contexts, and what a failed handshake means. Python has
-pre-shared keys from 3.13 on; without them nothing here can be made, which `TlsError` says.
+This module owns when a connection is encrypted, the contexts, and what a failed handshake means.
+Python has pre-shared keys from 3.13 on. Without them the functions here raise `TlsError`.
 Source: RFC 8446, 4.2.11; `SSLContext.set_psk_client_callback` of CPython's `Modules/_ssl.c`.
 """
 
@@ -20,7 +20,7 @@ Mode = Literal["auto", "required", "off"]
 SERVER_NAME = "quartermaster"
 _IDENTITY = "quartermaster "
 CLIENT_HELLO = 0x16
-"""The first byte of a TLS connection; a stock client's answer to the challenge begins with 0."""
+"""The first byte of a TLS connection. The first byte of a client in clear is 0."""
 
 _ALERT = b"\x15\x03\x03\x00\x02\x02"  # a fatal alert in clear: RFC 8446, 6
 WRONG_KEY_ALERT = _ALERT + bytes([51])  # decrypt_error
@@ -31,7 +31,7 @@ CODE_IN_CLEAR = (
     " worker, or use Python 3.13 or later on both sides, without QUEUE_TLS=off"
 )
 
-# One may be sent by us, the others come from OpenSSL itself.
+# OpenSSL's reasons for a wrong key. The first is also that of our own alert.
 _WRONG_KEY = (
     "DECRYPT_ERROR",
     "ILLEGAL_PARAMETER",
@@ -46,13 +46,13 @@ def has_psk() -> bool:
 
 
 def encrypts(mode: Mode, host: str, server_does: bool) -> bool:
-    """Whether our client encrypts: wherever it can, and always off loopback.
+    """Whether our client encrypts. It does so wherever it can, and always off loopback.
 
     Args:
-        mode: of the client.
-        host: the address that it is connected to, as numbers.
-        server_does: what the server's first frame says. The proof in clear covers that frame, so
-            nobody on the way turns TLS off by changing it.
+        mode: the client's mode.
+        host: the address that it is connected to, in numbers.
+        server_does: whether the server encrypts, by its first frame. The proof in clear covers that
+            frame, so nobody on the way can turn TLS off by changing it.
     """
     if mode == "auto" and is_loopback(host):
         return has_psk() and server_does
@@ -60,15 +60,15 @@ def encrypts(mode: Mode, host: str, server_does: bool) -> bool:
 
 
 def master_mode(settings: Settings) -> Mode:
-    """The mode of a master: one that other machines reach demands TLS unless told otherwise.
+    """The mode of a master. If other machines reach it, it demands TLS unless QUEUE_TLS is set.
 
     Raises:
-        TlsError: it is to demand TLS, and this Python has none.
+        TlsError: the master has to demand TLS, and this Python can't encrypt.
     """
-    told = settings.queue_tls_set
-    mode: Mode = settings.queue_tls if told or not others_reach(settings) else "required"
+    is_set = settings.queue_tls_set
+    mode: Mode = settings.queue_tls if is_set or not others_reach(settings) else "required"
     if mode == "required" and not has_psk():
-        why = "QUEUE_TLS=required" if told else reached_by(settings)
+        why = "QUEUE_TLS=required" if is_set else reached_by(settings)
         raise TlsError(f"{why}: {lacking()}")
     return mode
 
@@ -77,7 +77,7 @@ def client_mode(settings: Settings) -> Mode:
     """The mode of a worker or a command.
 
     Raises:
-        TlsError: it is to encrypt whatever comes, and this Python can't.
+        TlsError: QUEUE_TLS=required, and this Python can't encrypt.
     """
     if settings.queue_tls == "required" and not has_psk():
         raise TlsError(f"QUEUE_TLS=required: {lacking()}")
@@ -85,7 +85,7 @@ def client_mode(settings: Settings) -> Mode:
 
 
 def lacking() -> str:
-    """What to do when this Python has no pre-shared keys."""
+    """Advice for a Python without pre-shared keys."""
     return (
         f"encryption needs Python 3.13 or later, this is {platform.python_version()}: use that,"
         " or set QUEUE_TLS=off on both sides if plain traffic is fine"
@@ -93,14 +93,14 @@ def lacking() -> str:
 
 
 def client_context(psk: bytes, greeting: bytes) -> ssl.SSLContext:
-    """What a client wraps one connection with. Raises TlsError where this Python can't.
+    """The context of one connection of a client. Raises TlsError if this Python can't encrypt.
 
     greeting: the server's first frame on this connection.
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    # Nobody's certificate is trusted: with CERT_NONE a man in the middle who has any certificate,
-    # and no key at all, would be believed.
+    # No certificate is trusted. With CERT_NONE the client would trust a man in the middle who has
+    # any certificate and no key.
     context.verify_mode = ssl.CERT_REQUIRED
     name = identity(greeting)
     context.set_psk_client_callback(lambda hint: (name, psk))
@@ -108,13 +108,13 @@ def client_context(psk: bytes, greeting: bytes) -> ssl.SSLContext:
 
 
 def server_context(psk: bytes) -> ssl.SSLContext:
-    """What the server wraps all its connections with. Raises TlsError where this Python can't.
+    """The context of all connections of a server. Raises TlsError if this Python can't encrypt.
 
-    It takes the identity of any greeting. `client_hello.proves` has checked before that the
+    It accepts the identity of any greeting. `client_hello.proves` has checked before that the
     ClientHello names the greeting of its own connection.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER)
-    context.num_tickets = 0  # nobody resumes: a new connection proves the key anew
+    context.num_tickets = 0  # without tickets each connection proves the key itself
     context.set_psk_server_callback(
         lambda offered: psk if offered and offered.startswith(_IDENTITY) else b""
     )
@@ -122,7 +122,7 @@ def server_context(psk: bytes) -> ssl.SSLContext:
 
 
 def identity(greeting: bytes) -> str:
-    """What the client calls its key in the ClientHello.
+    """The identity of the client's key in the ClientHello.
 
     It names the greeting that the ClientHello answers. So a ClientHello proves the key on one
     connection only: somebody who catches one can't show it to the server on another.
@@ -139,7 +139,7 @@ def _context(protocol: ssl._SSLMethod) -> ssl.SSLContext:
 
 
 def meaning(error: Exception, where: str) -> QueueError:
-    """What a failed handshake means, in our own errors. where: host and port."""
+    """Translate the error of a failed handshake into one of ours. where: host and port."""
     reason = str(getattr(error, "reason", "") or error or type(error).__name__)
     if any(word in reason for word in _WRONG_KEY):
         return WrongKeyError(f"wrong authkey for {where}")

@@ -1,7 +1,7 @@
 """Our Listener and Client, registered behind `multiprocessing.managers.listener_client`.
 
 They speak the standard library's frames, and add what it lacks: TCP_NODELAY, keepalive, a real
-backlog, deadlines, a limit of size, a restricted unpickler, and TLS. How a client opens a
+backlog, deadlines, a size limit, a restricted unpickler, and TLS. How a client opens a
 connection is in `opening`.
 """
 
@@ -29,7 +29,7 @@ MODES: tuple[tls.Mode, ...] = ("auto", "required", "off")
 
 
 class Connection(connection.Connection):
-    """A stock connection whose `recv` builds plain data only, of bounded size."""
+    """A stock connection whose `recv` returns plain data only, of bounded size."""
 
     def recv(self) -> Any:
         """Receive a manager's answer. Raises NotPlainDataError for what is not plain data."""
@@ -37,7 +37,7 @@ class Connection(connection.Connection):
 
 
 class SecureConnection(Connection):
-    """The same over TLS: what the stock class does with a descriptor is done with the socket."""
+    """The same over TLS. It uses the socket where the stock class uses the descriptor."""
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self._sock = sock
@@ -61,7 +61,7 @@ class SecureConnection(Connection):
         return received
 
     def _poll(self, timeout: float | None) -> bool:
-        # What was decrypted with the frame before is not seen by select.
+        # poll does not see bytes that were decrypted together with the frame before.
         if self._sock.pending():
             return True
         waiting = select.poll()  # `select` fails on descriptors from 1,024 on
@@ -70,7 +70,7 @@ class SecureConnection(Connection):
 
 
 class Listener:
-    """A bound socket that the server's loop accepts from; `accept` serves one stock connection."""
+    """A bound socket. The server's loop accepts from it; `accept` is for the stock server."""
 
     def __init__(self, address: Address, family: str | None = None, backlog: int = BACKLOG) -> None:
         host, port = address
@@ -95,7 +95,7 @@ class Listener:
         return host, port
 
     def accept(self) -> Connection:
-        """Accept one connection, not yet authenticated (as the stock listener does without key)."""
+        """Accept one connection without a handshake, as the stock listener does without a key."""
         accepted, _ = self.socket.accept()
         tune(accepted)
         return Connection(accepted.detach())

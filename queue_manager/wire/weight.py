@@ -1,7 +1,7 @@
-"""How much of a message an outcome takes, and whether one can have it: the one rule of both ends.
+"""How much of a message an outcome takes, and whether a message can have it.
 
-What reads a message bounds its bytes, its parts and what decoding it takes (`measuring`). Who sends
-one keeps to the same bounds: an outcome above them would end its session, and the next one.
+The receiver of a message bounds its bytes, its parts and what decoding it takes (`measuring`). The
+sender keeps to the same bounds. An outcome above them would end its session, and the next one, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .limits import (
 )
 from .records import Done, Outcome, encoded_bytes
 
-_SPARE = 1_024  # what a message has beside its outcomes, and more
+_SPARE = 1_024  # more than a message has besides its outcomes
 _PARTS, _MEMORY = 16, 1_024
 _BLOCK_PARTS, _BLOCK_MEMORY = 12, 640
 _LIMIT_PARTS, _LIMIT_MEMORY = 4, 340
@@ -29,7 +29,8 @@ _KEY_MEMORY, _TEXT_FACTOR = 64, 4
 class Weight(NamedTuple):
     """What outcomes take together, or a little more.
 
-    size_bytes: on the wire. parts: lists, texts and numbers. memory_bytes: of who decodes them.
+    size_bytes: their size on the wire. parts: how many lists, texts and numbers they have.
+    memory_bytes: what they take when they are decoded.
     """
 
     size_bytes: int = 0
@@ -37,11 +38,11 @@ class Weight(NamedTuple):
     memory_bytes: int = 0
 
     def with_(self, other: Weight) -> Weight:
-        """Both together."""
+        """The weight of both together."""
         return Weight(*(a + b for a, b in zip(self, other, strict=True)))
 
     def fits(self, limit_bytes: int = EXCHANGE_BYTES) -> bool:
-        """Whether a message of at most so many bytes can have it."""
+        """Whether a message of at most `limit_bytes` can have outcomes of this weight."""
         free = VALUE_FREE_BYTES - _SPARE
         return (
             self.size_bytes <= limit_bytes
@@ -51,7 +52,7 @@ class Weight(NamedTuple):
 
 
 def weigh(outcome: Outcome) -> Weight:
-    """What an outcome takes, counted without decoding it."""
+    """The weight of an outcome. Its batches are not decoded for it."""
     size_bytes = encoded_bytes(outcome)
     if type(outcome) is not Done:
         return Weight(size_bytes, _PARTS, _TEXT_FACTOR * size_bytes + _MEMORY)
@@ -71,9 +72,9 @@ def weigh(outcome: Outcome) -> Weight:
 
 
 def cannot_travel(outcome: Done) -> str:
-    """Why a result is more than the master takes, in words for who wrote the job; empty: it isn't.
+    """Why a result is more than the master takes, for the job's author; empty if it is not.
 
-    That the result itself is at most QUEUE_MAX_BYTES is the slot's to check.
+    The slot checks that the result itself is at most QUEUE_MAX_BYTES.
     """
     if len(outcome.follow) > MOST_BLOCKS:
         return (

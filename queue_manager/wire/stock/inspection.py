@@ -1,7 +1,7 @@
-"""What loading a pickle would take, told before anything is loaded.
+"""Checks what loading a pickle would take, before anything is loaded.
 
-Owns when a fast walk over the opcodes is enough, and when `playing` has to take a closer look.
-Knows nothing of what a pickle means.
+This module owns when a fast walk over the opcodes is enough, and when `playing` has to take a
+closer look. It knows nothing of what a pickle means.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .opcodes import (
 )
 from .playing import play
 
-# A pickle no longer than this takes less than VALUE_FREE_BYTES, whatever its opcodes are.
+# A pickle of at most this size takes less than VALUE_FREE_BYTES, whatever its opcodes are.
 _SMALL_BYTES = VALUE_FREE_BYTES // 256
 _LOOSE_TIMES_GETS = 1_000_000
 _FLAT = frozenset({SOFT, INT32, FLOAT})
@@ -50,15 +50,15 @@ def inspect(data: bytes, bounds: Bounds = FRAME) -> None:
     """Check that loading a pickle takes no more memory and time than the bounds say.
 
     Raises:
-        ProtocolError: it is cut short, nonsense, or made to exhaust memory, stack or time.
-        NotPlainDataError: it has a bytearray.
+        ProtocolError: the pickle is cut short, nonsense, or made to exhaust memory, stack or time.
+        NotPlainDataError: the pickle has a bytearray.
     """
     for _ in inspecting(data, bounds):
         pass
 
 
 def inspecting(data: bytes, bounds: Bounds = FRAME) -> Iterator[None]:
-    """The same in portions of a few milliseconds each. Raises as `inspect` does."""
+    """As `inspect`, in portions of a few milliseconds. Raises as `inspect` does."""
     try:
         small = len(data) <= _SMALL_BYTES or not bounds.served
         if not (small and _counted(data, bounds).is_harmless(bounds)):
@@ -68,10 +68,10 @@ def inspecting(data: bytes, bounds: Bounds = FRAME) -> Iterator[None]:
 
 
 class _Counts(NamedTuple):
-    """How many opcodes of a pickle hash, and what there is that can be hashed for long.
+    """How many opcodes of a pickle hash values, and how many values can take long to hash.
 
-    hashing: opcodes that hash. loose: values that are no texts. nested: those of them that hold
-    others, or are long. gets: values that are taken once more.
+    hashing: opcodes that hash. loose: values that are no texts. nested: loose values that hold
+    other values, or are long. gets: opcodes that take an earlier value a second time.
     """
 
     hashing: int
@@ -80,10 +80,10 @@ class _Counts(NamedTuple):
     gets: int
 
     def is_harmless(self, bounds: Bounds) -> bool:
-        """Whether hashing takes little; False when only a closer look can tell.
+        """Whether hashing takes little time. False: only a closer look can tell.
 
-        What can be hashed for long are many entries that are no texts, and tuples that hold one
-        another more than once.
+        Two things can take long: many entries that are no texts, and tuples that hold one another
+        more than once.
         """
         if not self.hashing:
             return True
@@ -94,7 +94,7 @@ class _Counts(NamedTuple):
 
 
 def _counted(data: bytes, bounds: Bounds) -> _Counts:
-    """A fast walk over a pickle that is too small to take much memory."""
+    """Walk fast over a pickle that is too small to take much memory."""
     at = puts = gets = hashing = loose = nested = 0
     end, ops, flat = len(data), OPS, _FLAT
     while at <= end:

@@ -1,8 +1,8 @@
-"""The opcodes of pickles: which are taken, what each allocates, and what a pickle may take.
+"""The opcodes of pickles: which are accepted, what each allocates, and what a pickle may take.
 
-Owns the table. `inspection` and `playing` walk over a pickle with it. Source of the opcodes and of
-what they take and give: CPython's `Lib/pickletools.py`; of what they allocate: `sys.getsizeof` of
-CPython 3.11 to 3.13.
+This module owns the table. `inspection` and `playing` walk over a pickle with it. Source of the
+opcodes and their arguments: CPython's `Lib/pickletools.py`. Source of what they allocate:
+`sys.getsizeof` of CPython 3.11 to 3.13.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..limits import HASHED_ENTRIES, HASHED_ITEM_NODES, HASHED_NODES
 class Bounds(NamedTuple):
     """What a pickle may take.
 
-    served: in the master, where everybody waits: it may take only `VALUE_FACTOR` times its bytes
-    and `VALUE_FREE_BYTES`.
-    entries: keys of dicts and members of sets, without texts and small ints; None is any number.
-    nodes: of all of them together, written out. puts, builds: whether the opcodes that put
-    something at a place of the memo, and that change an object, are taken.
+    served: it is loaded in the master, where everybody waits. So it may take only `VALUE_FACTOR`
+    times its bytes and `VALUE_FREE_BYTES`. entries: how many keys of dicts and members of sets may
+    be neither texts nor small ints; None is any number. nodes: how many parts all these may have
+    together, with tuples written out. puts: whether opcodes may put a value at a chosen place of
+    the memo. builds: whether opcodes may change an object.
     """
 
     served: bool
@@ -35,10 +35,10 @@ FRAME = Bounds(True, HASHED_ENTRIES, HASHED_NODES, True, True)
 """A frame of a standard-library client."""
 
 ITEM = Bounds(False, None, HASHED_ITEM_NODES, False, False)
-"""What `codec.encode` writes, where one task is at stake: in a slot, a runner, a command."""
+"""An item of `codec.encode` in a slot, a runner or a command, where it delays one task alone."""
 
 SERVED_ITEM = Bounds(True, HASHED_ENTRIES, HASHED_NODES, False, False)
-"""The same in the master, where everybody waits."""
+"""An item in the master, where everybody waits."""
 
 _REFUSED = {
     "PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEWOBJ_EX", "NEXT_BUFFER",
@@ -72,7 +72,7 @@ _KINDS = {
     "REDUCE": CALL, "NEWOBJ": CALL, "BUILD": BUILD, "STOP": STOP,
 }  # fmt: skip
 
-# What an opcode allocates, in bytes, beside a length that it has and the parts that it takes.
+# What an opcode allocates in bytes, besides the bytes of its argument and its parts.
 SLOT = 8
 BATCH = 4_096  # a pickler adds 1,000 to a list at a time
 _CHARGES = {
@@ -82,9 +82,9 @@ _CHARGES = {
     SETITEMS: 160, GLOBAL: 8, CALL: 128, BUILD: 240,
 }  # fmt: skip
 ENTRY = 72
-"""An entry of a dict or a set, with the room that is kept for the next ones..."""
+"""Bytes of an entry of a dict or a set, with the room that is kept for later entries..."""
 FREE_ENTRIES = 5
-"""... but for the first ones, for which there is room from the beginning."""
+"""... except for the first entries, which have room from the beginning."""
 
 HASHING = frozenset({SETITEM, SETITEMS, ADDITEMS, FROZENSET, NEW_DICT})
 
@@ -110,7 +110,7 @@ WIDTHS = {ord(")"): 0, 0x85: 1, 0x86: 2, 0x87: 3}
 """How many parts the tuple of an opcode has."""
 
 PUT_WIDTHS = {ord("q"): 1, ord("r"): 4}
-"""How many bytes the place of an opcode that puts something there has."""
+"""By opcode that puts a value into the memo: how many bytes the number of the place has."""
 
 
 def not_taken(code: int) -> QueueError:
@@ -123,12 +123,12 @@ def not_taken(code: int) -> QueueError:
 
 
 def behind_lines(data: bytes, at: int) -> int:
-    """Where the two lines of a GLOBAL end; behind the end when they don't."""
+    """Where the two lines of a GLOBAL end. If they do not end, it is behind the end of the data."""
     return data.find(b"\n", data.find(b"\n", at) + 1) + 1 or len(data) + 1
 
 
 def check_put(data: bytes, at: int, width: int, puts: int, bounds: Bounds) -> None:
-    """Refuse a place in the memo that picklers do not choose: the memo grows up to there."""
+    """Refuse a place in the memo that no pickler chooses. The memo grows up to that place."""
     if not bounds.puts:
         raise not_taken(data[at - width - 1])
     if int.from_bytes(data[at - width : at], "little") > puts:

@@ -1,7 +1,7 @@
-"""Pickles of strangers, read without running code or taking more memory than they bring.
+"""Reads pickles of strangers. It runs none of their code, and bounds the memory that they take.
 
-Owns the frames of standard-library clients (`loads`, `dumps`); what a frame would take is looked at
-by `opcodes` first. Knows nothing of what a frame means.
+This module owns the frames of standard-library clients (`loads`, `dumps`). `inspection` checks
+first what a frame would take. This module knows nothing of what a frame means.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ _REPLY = ITEM._replace(puts=True, builds=True)
 
 # --- what a pickle may name ------------------------------------------------------------------
 #
-# BUILD changes the object that it is given, and a frame could give it what this process shares.
-# So nothing here may be changed by it: C types, classes with a `__setstate__` of their own (which
-# fails when it is called on the class), and functions made for one frame.
+# BUILD changes an object, and a frame could have it change an object that this process shares. So
+# everything here is safe from it: C types, classes with a `__setstate__` of their own (which fails
+# if it is called on the class), and functions that are made for one frame.
 
 
 def not_plain(name: str) -> NotPlainDataError:
-    """The error that says what cannot travel, by its module and name, and what to send instead."""
+    """The error for a value that can't travel. It says what to send instead. name: with module."""
     if name.startswith("numpy."):
         return NotPlainDataError(f"{printable(name)} cannot travel: {NUMPY}; {PLAIN}")
     return NotPlainDataError(f"{printable(name)} cannot travel: {PLAIN}")
 
 
 class StrangersUuid(uuid.UUID):
-    """A UUID of a pickle: picklers give its number by BUILD, and it must be a number."""
+    """A UUID in a pickle. BUILD sets its number, and this class checks that it is one."""
 
     __slots__ = ()
 
@@ -66,10 +66,10 @@ class StrangersUuid(uuid.UUID):
 
 
 class NamedZone(datetime.tzinfo):
-    """A `zoneinfo.ZoneInfo` on its way through the master, which knows its name and no more.
+    """A `zoneinfo.ZoneInfo` in the master, which knows its name alone.
 
-    A client gets it back as a ZoneInfo, and a slot too. Nobody can tell what time it is there, so a
-    datetime with it is no key of a dict and no member of a set.
+    A client and a slot get it as a ZoneInfo. The master does not know its offset, so a datetime
+    with it can be no key of a dict and no member of a set.
     """
 
     def __init__(self, key: Any) -> None:
@@ -84,7 +84,7 @@ class NamedZone(datetime.tzinfo):
         raise ProtocolError("a frame has a time zone that is none")
 
     def utcoffset(self, _: datetime.datetime | None) -> datetime.timedelta | None:
-        """No answer but an error in words: who asks would take None for no zone at all."""
+        """Raise an error, because None would mean a datetime without a zone."""
         raise NotPlainDataError(
             "a datetime with a ZoneInfo cannot be a key of a dict or a member of a set on its way"
             " to a queue: send it in UTC, as with t.astimezone(timezone.utc)"
@@ -94,7 +94,7 @@ class NamedZone(datetime.tzinfo):
 
 
 class Token:
-    """Stands for `multiprocessing.managers.Token`, with which a proxy says what it is of."""
+    """Stands for `multiprocessing.managers.Token`, by which a proxy names its object."""
 
     __slots__ = ("id",)
 
@@ -115,7 +115,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("multiprocessing.managers", "Token"): Token,
 }
 
-# What a call can raise at its caller: built-in classes only.
+# The exceptions that an answer may have: built-in classes only.
 _RAISED: dict[tuple[str, str], Any] = {
     ("_queue", "Empty"): queue.Empty,
     ("queue", "Empty"): queue.Empty,
@@ -128,10 +128,10 @@ _RAISED: dict[tuple[str, str], Any] = {
 
 
 class Allowance:
-    """What the calls of one pickle may build together: a frame can name one large text often.
+    """What all calls in one pickle may build together. A pickle can use one large text often.
 
     Args:
-        size_bytes: of the pickle.
+        size_bytes: the size of the pickle.
     """
 
     def __init__(self, size_bytes: int) -> None:
@@ -139,13 +139,13 @@ class Allowance:
         self._left_entries = HASHED_ENTRIES
 
     def take(self, size_bytes: int) -> None:
-        """Raise ProtocolError when that is more than is left."""
+        """Count these bytes. Raises ProtocolError if fewer are left."""
         self._left_bytes -= size_bytes
         if self._left_bytes < 0:
             raise ProtocolError("a frame has a pickle made to exhaust memory")
 
     def decimal(self) -> Callable[[Any], decimal.Decimal]:
-        """Makes a Decimal of a text."""
+        """Return a function that makes a Decimal of a text."""
 
         def build(text: Any) -> decimal.Decimal:
             if type(text) is not str:
@@ -156,7 +156,7 @@ class Allowance:
         return build
 
     def encode(self) -> Callable[..., bytes]:
-        """Stands for `_codecs.encode`, with which protocol 2 writes bytes."""
+        """Return a function for `_codecs.encode`, with which protocol 2 writes bytes."""
 
         def encode(text: Any, encoding: Any) -> bytes:
             if type(text) is not str or encoding not in ("latin1", "latin-1"):
@@ -167,7 +167,7 @@ class Allowance:
         return encode
 
     def getattr(self) -> Callable[..., Any]:
-        """Stands for `getattr`, with which picklers name `ZoneInfo._unpickle`."""
+        """Return a function for `getattr`, with which picklers name `ZoneInfo._unpickle`."""
 
         def get(of: Any, name: Any) -> Callable[..., Any]:
             if of not in (NamedZone, zoneinfo.ZoneInfo) or name != "_unpickle":
@@ -177,7 +177,7 @@ class Allowance:
         return get
 
     def set_of(self, kind: type[Any]) -> Callable[..., Any]:
-        """Makes a set or frozenset of a list, as protocols 2 and 3 write it."""
+        """Return a function that makes a set of a list, as protocols 2 and 3 write sets."""
 
         def build(members: Iterable[Any] = ()) -> Any:
             if type(members) not in (list, tuple):
@@ -214,9 +214,9 @@ class _Unpickler(pickle.Unpickler):
     _left: Allowance | None = None
 
     def find_class(self, module: str, name: str) -> Any:
-        found = self.allowed.get((module, name))
-        if found is not None:
-            return found
+        known = self.allowed.get((module, name))
+        if known is not None:
+            return known
         make = _MADE.get((module, name))
         if make is None:
             raise not_plain(f"{module}.{name}")
@@ -233,8 +233,8 @@ def loads(data: bytes) -> Any:
     """Read one frame of a standard-library client (protocol 2 or later).
 
     Raises:
-        NotPlainDataError: it holds an object of a class that is not on the short list.
-        ProtocolError: it is not a pickle, or one made to do harm.
+        NotPlainDataError: the frame has an object of a class that is not allowed.
+        ProtocolError: the frame is no pickle, or its pickle would take too much.
     """
     for _ in inspecting(data):
         pass
@@ -242,7 +242,7 @@ def loads(data: bytes) -> Any:
 
 
 def reading(data: bytes) -> Iterator[Any]:
-    """The same in portions of a few milliseconds: gives None until it gives the value.
+    """As `loads`, in portions of a few milliseconds. It yields None until it yields the value.
 
     Raises as `loads` does.
     """
@@ -273,7 +273,7 @@ def _load(data: bytes, unpickler: type[_Unpickler]) -> Any:
 
 
 class Bounded(io.BytesIO):
-    """A buffer that takes at most so many bytes: a value can hold one large int very often."""
+    """A buffer of at most `limit_bytes`. A small value that repeats a large int can take more."""
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__()
@@ -286,9 +286,9 @@ class Bounded(io.BytesIO):
 
 
 def dumps(reply: Any) -> bytes:
-    """Write a reply that standard-library clients from Python 3.8 on can read.
+    """Pickle a reply for standard-library clients from Python 3.8 on.
 
-    Raises TooLargeError when it takes more than `ENCODED_BYTES`.
+    Raises TooLargeError if it takes more than `ENCODED_BYTES`.
     """
     buffer = Bounded(ENCODED_BYTES)
     pickle.Pickler(buffer, 4).dump(reply)

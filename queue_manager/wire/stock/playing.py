@@ -1,8 +1,11 @@
-"""A closer look at a pickle: its opcodes are played on a stack of ints, one for each value.
+"""A closer look at a pickle: its opcodes are played on a stack that has an int for each value.
 
-An int says how its value hashes. 0 is a text or bytes, whose hashes nobody can foresee; 1 a narrow
-int, of which too few have places that collide; 2 what is hashed at once and foreseeably; more are
-the nodes of a tuple or frozenset when written out, and from bit 32 on how deep it is.
+The int says how its value hashes:
+- 0 is a text or bytes. Nobody can foresee their hashes.
+- 1 is a narrow int. There are too few of them to make many collide.
+- 2 is another value that hashes at once. Its hash can be foreseen.
+- A larger int is a tuple or frozenset. Its low 32 bits are the parts that it has when it is written
+  out, and the bits above are how deep it is.
 """
 
 from __future__ import annotations
@@ -111,7 +114,7 @@ def play(data: bytes, bounds: Bounds) -> Iterator[None]:
 
 
 class _Playing:
-    """What the opcodes have made so far, and what it has taken of its bounds."""
+    """What the opcodes have made so far, and how much of the bounds is used."""
 
     def __init__(self, data: bytes, bounds: Bounds) -> None:
         self.data, self.bounds = data, bounds
@@ -122,7 +125,7 @@ class _Playing:
         self._entries = self._nodes = 0
 
     def check(self, charge: int) -> None:
-        """Raise ProtocolError if that many bytes are more than it may take."""
+        """Raise ProtocolError if the pickle may not take that many bytes."""
         if charge > self.most_bytes:
             raise ProtocolError(
                 f"a value of {len(self.data):,} bytes would take more than {self.most_bytes:,} in"
@@ -130,7 +133,7 @@ class _Playing:
             )
 
     def hashes(self, values: list[int]) -> None:
-        """These become keys of a dict or members of a set."""
+        """Count values that become keys of a dict or members of a set. Raises ProtocolError."""
         if max(values, default=0) < 2:
             return
         for value in values:
@@ -151,7 +154,7 @@ class _Playing:
             )
 
     def step(self, op: tuple[int, int, int, int], at: int, charge: int) -> tuple[int, int]:
-        """Play an opcode whose end is not told by its code. Gives that end, and the charge."""
+        """Play an opcode whose length depends on the data. Returns its end, and the charge."""
         _, prefix, kind, _ = op
         if kind == LONG:
             length = int.from_bytes(self.data[at : at + prefix], "little")
@@ -179,13 +182,13 @@ class _Playing:
         return self.taken(self.marks.pop())
 
     def added(self) -> list[int]:
-        """The same for parts that are added to what is below them, which has to be there."""
+        """The same for parts that are added to the value below them. That value has to be there."""
         parts = self.marked()
         self.stack[-1]
         return parts
 
 
-# --- the rare opcodes: a function plays one, and gives what it charges beside its own cost ---
+# --- the rare opcodes: a function plays one, and returns the charge besides its fixed cost ---
 
 
 def _tuple_of(playing: _Playing, code: int, at: int) -> int:
@@ -304,12 +307,12 @@ _RARE: dict[int, Callable[[_Playing, int, int], int]] = {
 
 
 def _held(count: int) -> int:
-    """Bytes of the places of a list or tuple; of a large one those of the unpickler's stack too."""
+    """Bytes of the places in a list or tuple. A large one has them on the stack, too."""
     return SLOT * count * (2 if count > BATCH else 1)
 
 
 def _written_out(parts: list[int]) -> int:
-    """A tuple, frozenset or object of these parts. Its nodes stop counting where all bounds do."""
+    """The int of a tuple, frozenset or object of these parts. Its nodes have an upper limit."""
     top = max(parts, default=0)
     if top < 3:
         return 2 + len(parts) + (1 << _DEEP)
