@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .errors import NotPlainDataError, ProtocolError, TooLargeError
+from .wire import batches
 from .wire.batches import NOTHING as NOTHING
 from .wire.batches import batch_items as batch_items
 from .wire.batches import batch_length as batch_length
@@ -295,6 +296,21 @@ def decode_batch(
     if type(values) is not list or not set(map(type, values)) <= ATOMS:
         raise ProtocolError("a batch holds something else than atoms")
     return values if start == 0 and stop is None else values[start:stop]
+
+
+def join(bodies: Sequence[bytes]) -> bytes:
+    """One batch of the values of several. What can't be decoded in it spoils no other value.
+
+    Raises:
+        ProtocolError: one of them is not a batch.
+    """
+    joined = batches.join(bodies)
+    if joined[:1] == b"L":
+        try:
+            decode_batch(joined)
+        except ProtocolError:  # among items each stands for itself
+            return encode_items(batch_items(joined))
+    return joined
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ def _leases(data: Path, size: int) -> list[HeldLease]:
         body = codec.encode_batch(list(range(size)))
         for _ in range(LEASES // size):
             broker.submit(run, NewBlock(size, body), 0.0, 0.0, from_tasks=True)
+            broker.journal.close_blocks()  # as if each had come in a turn of its own
         broker.exhaust(run)
         broker.enter(Session(1, 1, worker=WORKER))
         broker.finish_runs(time.time())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from queue_manager.ranges import Ranges
 
 from ..changes import BlockRecord, Changes, OutcomeRecord, TrackedRecord, TrackedState
+from .growing import GrowingBlock
 from .lanes.tracked import Tracked
 from .run import Run
 from .undo import UndoLog
@@ -20,6 +21,7 @@ class Journal(UndoLog):
     moved: ranges of blocks whose state on disk changes with this turn, by block.
     next_block, next_seq: the number of the next block, and of the next outcome.
     now: when the turn began (monotonic seconds).
+    growing: the newest block of each run that may still grow in this turn.
     """
 
     def __init__(self) -> None:
@@ -28,17 +30,20 @@ class Journal(UndoLog):
         self.moved: dict[int, Ranges] = {}
         self.next_block = self.next_seq = 1
         self.now = 0.0
+        self.growing: dict[int, GrowingBlock] = {}
 
     def take_changes(self) -> Changes:
         """The changes, which are on disk now; `committed` does what waited for that."""
         changes, self.changes = self.changes, Changes()
         self.moved.clear()
+        self.growing.clear()
         return changes
 
     def rolled_back(self) -> None:
         """The staged changes could not be made durable: all is as before the turn."""
         self.changes = Changes()
         self.moved.clear()
+        self.growing.clear()
         super().rolled_back()
 
     # --- records ---
@@ -48,6 +53,27 @@ class Journal(UndoLog):
         self.mark += 1
         self.next_block = record.id + 1
         self.changes.blocks.append(record)
+
+    def record_growing(self, record: BlockRecord) -> GrowingBlock | None:
+        """Stage a new block, which small ones behind it may join. None: it has joined another."""
+        before = self.growing.get(record.run)
+        if before is not None and before.take(record):
+            self.mark += 1
+            return None
+        if before is not None:
+            self._close(before)
+        found = self.growing[record.run] = GrowingBlock(record, len(self.changes.blocks))
+        self.record_block(record)
+        return found
+
+    def close_blocks(self) -> None:
+        """Nothing joins the blocks of this turn any more."""
+        for growing in self.growing.values():
+            self._close(growing)
+        self.growing.clear()
+
+    def _close(self, growing: GrowingBlock) -> None:
+        self.changes.blocks[growing.place] = growing.whole()
 
     def record_outcome(
         self, run: Run, block: int, first: int, start: int, stop: int, results: bytes

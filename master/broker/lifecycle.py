@@ -98,6 +98,7 @@ class Lifecycle:
 
     def finish_runs(self, wall: float) -> None:
         """Stage the counts of the runs that this turn touched, and the end of those that ended."""
+        self._journal.close_blocks()
         changes = self._journal.changes
         seqs = {outcome.run: outcome.seq for outcome in changes.outcomes}
         touched = {block.run for block in changes.blocks}

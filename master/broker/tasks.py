@@ -14,6 +14,7 @@ from queue_manager.wire.records import NewBlock
 
 from ..changes import QUEUE_RUN, BlockRecord, QuotaCounts, TrackedState
 from .group_control import GroupControl
+from .growing import GrowingBlock
 from .journal import Journal
 from .lanes.tracked import Tracked
 from .leases.lease import Lease, Session
@@ -65,14 +66,19 @@ class Tasks:
         self._journal.keep(run)
         run.tasks += block.count
         run.accepted += block.count if from_tasks and block.keys is None else 0
-        self._journal.record_block(record)
         if block.keys is not None:
             self._journal.changes.keys.setdefault(run.id, set()).update(block.keys)
         if block.delay_s > 0:
+            self._journal.record_block(record)
             self._submit_delayed(run, record, block.delay_s, now, wall)
-        else:  # nobody may lease it until it is on disk
-            run.staged += block.count
-            self._journal.when_committed(partial(self._waiting.admit, run, record))
+            return
+        run.staged += block.count  # nobody may lease it until it is on disk
+        growing = self._journal.record_growing(record)
+        if growing is not None:
+            self._journal.when_committed(partial(self._admit, run, growing))
+
+    def _admit(self, run: Run, growing: GrowingBlock) -> None:
+        self._waiting.admit(run, growing.record)
 
     def _submit_delayed(
         self, run: Run, block: BlockRecord, delay_s: float, now: float, wall: float

@@ -38,6 +38,19 @@ def batch_items(data: bytes) -> list[bytes]:
     return [bytes(raw) for raw in load_batch(_raws, data, b"L")]
 
 
+def join(bodies: Iterable[bytes]) -> bytes:
+    """One batch of the values of several, none of them decoded.
+
+    Raises:
+        ProtocolError: one of them is not a batch.
+    """
+    bodies = list(bodies)
+    if all(body[:1] == b"L" for body in bodies):
+        raws = [raw for body in bodies for raw in load_batch(_raws, body, b"L")]
+        return b"L" + _encoder.encode(raws)
+    return encode_items(item for body in bodies for item in batch_items(body))
+
+
 def batch_length(data: bytes) -> int:
     """How many values a batch has by its header.
 

@@ -520,9 +520,11 @@ class Driver:
         right = self.judge.offered(true, blocks, not parent)
         told = [(b.count, b.keys) for b in admitted.blocks]
         check(told == [(b.count, b.keys) for b in right], "{} are new, not {}", told, right)
-        numbers = [b.id for b in broker.changes.blocks[len(broker.changes.blocks) - len(right) :]]
-        for number, block in zip(numbers, right, strict=True):
-            self.judge.submitted(true, block, number, now, wall, parent)
+        staged = [block for block in broker.changes.blocks if block.run == run.id]
+        for block in right:  # some were joined to the block before them
+            first = len(true.tasks) + 1
+            there = next(one for one in reversed(staged) if one.first <= first)
+            self.judge.submitted(true, block, there.id, first - there.first, now, wall, parent)
 
     def tick(self, now: float) -> None:
         """As `Workers.tick`: who could not run a job is offered it again."""

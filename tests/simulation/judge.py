@@ -100,14 +100,23 @@ class Judge(Truth):
     # --- tasks ---
 
     def submitted(
-        self, run: TrueRun, new: NewBlock, block: int, now: float, wall: float, parent: int = 0
+        self,
+        run: TrueRun,
+        new: NewBlock,
+        block: int,
+        start: int,
+        now: float,
+        wall: float,
+        parent: int = 0,
     ) -> None:
+        """block, start: from which position of which block on the new tasks are."""
         self.touch_run(run)
-        tasks = []
+        tasks = self.blocks.setdefault(block, [])
+        check(len(tasks) == start, "block {} has {} tasks, not {}", block, len(tasks), start)
         for position in range(new.count):
             key = None if new.keys is None else new.keys[position]
             number = len(run.tasks) + 1
-            task = Task(run.id, number, block, position, new.priority, None, key, parent)
+            task = Task(run.id, number, block, start + position, new.priority, None, key, parent)
             task.group = new.group if run.limited else None
             task.due = task.ready_at = now + new.delay_s
             if new.delay_s > 0:
@@ -119,8 +128,7 @@ class Judge(Truth):
                 run.keys.add(key)
             self.hide(task)
         run.blocks.add(block)
-        self.blocks[block] = tasks
-        self.undo_by(lambda: self.blocks.pop(block))
+        self.undo_by(lambda: self.blocks.pop(block, None))
 
     def offered(self, run: TrueRun, blocks: list[NewBlock], from_tasks: bool) -> list[NewBlock]:
         """What must be accepted of new tasks; counts what quotas drop."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from master.broker import run
+from master.broker import growing, run
 from master.broker.lanes import absent, groups, window
 from master.broker.leases import leasing, quarantine
 from master.broker.run import Run
@@ -111,6 +111,7 @@ class World:
             (memory_store, "OWN_GROUPS", 1),
             (groups, "_FEW", 2),
             (read_ahead, "SOUGHT", 4),
+            (growing, "BLOCK_TASKS", self.block),
             (window, "BLOCK_TASKS", self.block),
             (leasing, "BLOCK_TASKS", self.block),
             (quarantine, "_LOOKED_AT", 4),

@@ -265,6 +265,12 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[JumpingLoop]:
 
 
 @pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small blocks of one turn stay blocks by themselves."""
+    monkeypatch.setattr("master.broker.growing.SMALL_TASKS", 0)
+
+
+@pytest.fixture
 def play(loop: JumpingLoop) -> Callable[..., None]:
     """Play scenes one after the other, each in a new master on the same store.
 

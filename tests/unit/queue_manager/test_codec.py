@@ -324,3 +324,16 @@ def test_another_dict_is_a_pickle_and_comes_back_whole(value: dict[Any, Any]) ->
 def test_a_map_that_encode_does_not_write_is_no_item(value: dict[Any, Any]) -> None:
     with pytest.raises(ProtocolError):
         codec.decode(msgspec.msgpack.encode(value))
+
+
+@pytest.mark.parametrize(
+    "batches", [[[1], ["a", None]], [[(1,)], [{2}, 3]], [[1], [{"a": 1}], [2]]]
+)
+def test_joined_batches_hold_the_values_of_all(batches: list[list[Any]]) -> None:
+    joined = codec.join([codec.encode_batch(values) for values in batches])
+    assert codec.decode_batch(joined) == [value for values in batches for value in values]
+
+
+def test_atoms_joined_are_a_batch_of_atoms() -> None:
+    joined = codec.join([codec.encode_batch([n]) for n in range(100)])
+    assert joined == codec.encode_batch(list(range(100)))

@@ -24,6 +24,7 @@ def test_a_task_is_leased_only_after_its_commit() -> None:
     assert tasks(desk.lease(session)) == [1]
 
 
+@pytest.mark.usefixtures("apart")
 def test_tasks_are_numbered_in_their_run_and_blocks_over_all_runs() -> None:
     desk = Desk()
     other = desk.new_run("other")

@@ -242,6 +242,7 @@ def test_stopping_carries_out_what_came_and_then_takes_nothing_more(play: Any) -
 # --- payloads in memory ---
 
 
+@pytest.mark.usefixtures("apart")
 def test_payloads_in_memory_are_bounded_and_the_rest_is_read_again(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

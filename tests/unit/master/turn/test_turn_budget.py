@@ -108,6 +108,7 @@ def test_behind_a_full_disk_nobody_waits_for_a_turn_that_does_not_come(play: Any
     play(scene)
 
 
+@pytest.mark.usefixtures("apart")
 def test_one_bad_step_among_many_costs_few_turns(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

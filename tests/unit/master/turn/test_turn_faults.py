@@ -109,6 +109,7 @@ def test_a_lane_that_cannot_be_read_ahead_holds_up_no_other(
     play(before, after)
 
 
+@pytest.mark.usefixtures("apart")
 def test_tasks_whose_payload_cannot_be_read_keep_no_worker_from_others(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +156,7 @@ def test_an_error_in_a_commit_is_undone_and_each_step_is_tried_by_itself(
     """A put that was not answered must not be committed by a turn of somebody else."""
 
     async def scene(world: World) -> None:
-        fails(world, monkeypatch, lambda changes: len(changes.blocks) > 1)
+        fails(world, monkeypatch, lambda changes: sum(block.count for block in changes.blocks) > 1)
         clients = [FakePeer() for _ in range(3)]
         for number, client in enumerate(clients):
             world.tasks.call(client.peer, "put", (number,), {})
@@ -305,6 +306,7 @@ def test_nothing_stays_of_hellos_that_were_given_up_on_a_full_disk(play: Any) ->
 # --- what came behind a step that failed ---
 
 
+@pytest.mark.usefixtures("apart")
 def test_what_a_worker_says_behind_an_outcome_that_is_held_does_not_overtake_it(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,6 +158,7 @@ def test_leases_of_one_turn_are_given_beyond_the_window(play: Any) -> None:
     play(scene)
 
 
+@pytest.mark.usefixtures("apart")
 def test_retries_that_wait_on_disk_come_when_they_are_due(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()

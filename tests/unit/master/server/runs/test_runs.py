@@ -114,6 +114,7 @@ def test_a_submit_is_answered_when_it_is_on_disk(play: Any) -> None:
     play(scene, after)
 
 
+@pytest.mark.usefixtures("apart")
 def test_a_key_is_taken_once_within_a_block_a_submit_a_turn_and_for_ever(play: Any) -> None:
     async def scene(world: World) -> None:
         run = await world.start_run()

@@ -189,6 +189,7 @@ def test_what_a_worker_held_is_kept_once_as_its_leases(play: Any) -> None:
     play(before, after)
 
 
+@pytest.mark.usefixtures("apart")
 def test_what_is_held_of_blocks_that_can_t_be_read_is_left_out_in_one_line(
     play: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

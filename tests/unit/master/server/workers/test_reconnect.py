@@ -38,6 +38,7 @@ def held(epoch: int, in_a_block: int) -> list[HeldLease]:
     ]
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("workers", [1, 100])
 @pytest.mark.parametrize("in_a_block", [1, 1_000])
 def test_leases_of_before_a_restart_are_recognized_in_time(

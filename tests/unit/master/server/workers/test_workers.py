@@ -400,6 +400,7 @@ def test_a_payload_that_cannot_be_read_for_a_moment_is_leased_a_moment_later(
     play(scene)
 
 
+@pytest.mark.usefixtures("apart")
 def test_what_was_read_when_nobody_could_be_given_anything_is_given_at_once(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
