@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client join key ship fetch demo-images test test-unit test-local test-integration \
-        test-crawl test-hosts local bench bench-brief chaos lint format engine venv lock clean
+        test-crawl test-hosts local bench bench-brief bench-peers chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -70,6 +70,12 @@ bench: venv ## measure on this machine, compare with the bounds: NAMES="idle key
 
 bench-brief: venv ## run every benchmark for a second or two, to see that it runs; compare nothing
 	@BENCH_BRIEF=1 $(PYTHON_IN_VENV) -m bench $(NAMES)
+	@scripts/peers.sh redis
+	@$(if $(NAMES),,BENCH_BRIEF=1 $(PYTHON_IN_VENV) -m bench.peers)
+
+bench-peers: venv ## measure other queues on the same work, on Debian as root with their servers: NAMES="huey rq"
+	@scripts/peers.sh
+	@$(PYTHON_IN_VENV) -m bench.peers $(NAMES)
 
 lint: venv ## run ruff and mypy, as CI does
 	@.venv/bin/ruff check .

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Writes the lock files anew from the ranges in pyproject.toml, for Python 3.11 and later:
 # requirements.lock (what both programs need), jobs/images.lock (what the crawler needs too),
-# requirements-dev.lock (everything), bench/crawling/requirements.txt (another crawler, to compare
-# with) and bench/scale/requirements.txt (what draws a chart). A lock has the hashes of each package's files, so pip and uv install no other files.
+# requirements-dev.lock (everything), and what benchmarks need: bench/crawling/requirements.txt (another
+# crawler), bench/scale/requirements.txt (what draws a chart) and bench/peers/locks (other queues). A lock
+# has the hashes of each package's files, so pip and uv install no other files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,11 +15,12 @@ fresh=$(mktemp)
 trap 'rm -f "$fresh"' EXIT
 
 lock() {
-    local from=$1 out=$2
+    local from=$1 out=$2 python
     shift 2
+    python=$(sed -n 's/^# Needs Python \([0-9.]*\)\.$/\1/p' "$from")
     echo "# Made by \`make lock\` from $from: do not edit." >"$fresh"
     # uv would keep the versions of an --output-file, so the script does not use one.
-    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes \
+    .venv/bin/uv pip compile --quiet --universal --python-version "${python:-3.11}" --no-header --generate-hashes \
         --no-emit-package quartermaster --annotation-style line "$@" "$from" >>"$fresh"
     # A lock that is as before keeps its time: scripts/venv.sh makes .venv anew for a newer one.
     cmp --quiet "$fresh" "$out" || cat "$fresh" >"$out"
@@ -29,3 +31,6 @@ lock pyproject.toml jobs/images.lock --extra images --constraint requirements.lo
 lock pyproject.toml requirements-dev.lock --extra dev --constraint jobs/images.lock
 lock bench/crawling/requirements.in bench/crawling/requirements.txt
 lock bench/scale/requirements.in bench/scale/requirements.txt
+for peer in bench/peers/locks/*.in; do
+    lock "$peer" "${peer%.in}.txt"
+done

@@ -58,20 +58,37 @@ def scratch() -> Iterator[Path]:
 
 
 class Process:
-    """A process of Quartermaster. It writes its log to a file and ends on SIGTERM."""
+    """A process that is measured. It writes its log to a file and ends on SIGTERM.
 
-    def __init__(self, args: list[str], log: Path, environment: Mapping[str, str]) -> None:
+    Args:
+        args: its command line behind `program`.
+        program: what runs them; this Python's -m by default.
+        own_session: for a program with children of its own. They end with it, and a Ctrl-C on the
+            terminal does not reach them.
+    """
+
+    def __init__(
+        self,
+        args: list[str],
+        log: Path,
+        environment: Mapping[str, str],
+        *,
+        program: tuple[str, ...] = (sys.executable, "-m"),
+        own_session: bool = False,
+    ) -> None:
         self.log = log
+        self._own_session = own_session
         self.began = time.monotonic()
         self.start_s = 0.0
         with log.open("w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *args],
+                [*program, *args],
                 cwd=ROOT,
                 env=environment_of(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
+                start_new_session=own_session,
             )
 
     @property
@@ -107,6 +124,14 @@ class Process:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self._own_session:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it by SIGKILL, with all of its session's first process group where it has its own."""
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if self._own_session else os.kill)(self.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def environment_of(more: Mapping[str, str]) -> dict[str, str]:

@@ -131,6 +131,7 @@ def test_the_key_is_entered_by_a_container_that_can_do_nothing_else(
         "jobs/images.lock",
         "requirements-dev.lock",
         "bench/crawling/requirements.txt",
+        *(str(path.relative_to(REPO)) for path in REPO.glob("bench/peers/locks/*.txt")),
     ],
 )
 def test_a_lock_has_the_hashes_of_each_package(lock: str) -> None:

@@ -1,0 +1,78 @@
+"""A peer's own environment under .cache/peers, made from its lock when it is not there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ..rig import processes
+
+FOLDER = processes.ROOT / ".cache" / "peers"
+LOCKS = processes.HERE / "peers" / "locks"
+_LIMIT_S = 300.0
+
+
+class MissingError(Exception):
+    """This machine cannot run a peer. The text is for its row, a few words."""
+
+
+def python_of(lock: str, least: tuple[int, int] = (3, 11)) -> Path:
+    """The Python of an environment that has what the lock names.
+
+    Raises:
+        MissingError: it cannot be made here.
+    """
+    wanted, folder = LOCKS / f"{lock}.txt", FOLDER / lock
+    python, stamp = folder / "bin" / "python", folder / "installed"
+    if stamp.exists() and stamp.read_text() == wanted.read_text():
+        return python
+    print(f"installing {lock} ...", flush=True)
+    try:
+        _run([_base(least), "-m", "venv", "--clear", str(folder)])
+        _run(
+            [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(wanted)]
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        raise MissingError(f"not installed: {_last_line(said)}") from error
+    stamp.write_text(wanted.read_text())
+    return python
+
+
+def version_of(python: Path, package: str) -> str:
+    """The version of a package in that environment."""
+    code = f"import importlib.metadata as m; print(m.version({package!r}))"
+    return _run([str(python), "-c", code]).strip()
+
+
+def program(*names: str) -> str:
+    """The path of a program, by the first name that is there.
+
+    Raises:
+        MissingError: this machine has none.
+    """
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        raise MissingError(f"not installed: no {names[0]} on this machine")
+    return found
+
+
+def _base(least: tuple[int, int]) -> str:
+    if sys.version_info >= least:
+        return sys.executable
+    for minor in range(least[1], least[1] + 4):
+        found = shutil.which(f"python3.{minor}")
+        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
+            return found
+    raise MissingError(f"not installed: needs Python {least[0]}.{least[1]}")
+
+
+def _run(words: list[str]) -> str:
+    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=_LIMIT_S)
+    return done.stdout
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[-1][:80]

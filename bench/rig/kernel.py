@@ -1,0 +1,71 @@
+"""What the kernel knows of a family of processes: who belongs to it, its CPU time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PARENT, _GROUP = 1, 2
+_USED = slice(11, 15)
+"""Fields of /proc/PID/stat behind the name: parent, group, CPU time with that of ended children."""
+
+
+def family(mark: str) -> set[int]:
+    """The processes with that setting in their environment, and all their descendants.
+
+    Some programs write over their environment when they change their title: they are found as
+    children of those that do not.
+    """
+    words = f"{mark}\0".encode()
+    parents = {pid: int(fields[_PARENT]) for pid, fields in _all().items()}
+    found = {pid for pid in parents if words in _environment(pid)}
+    while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
+        found |= more
+    return found - {os.getpid()}
+
+
+def cpu_with_ended_s(pid: int) -> float:
+    """CPU time of a process and of its children that have ended, in seconds."""
+    return sum(map(int, _stat(pid)[_USED])) * _TICK_S
+
+
+def group(pid: int) -> int:
+    """The process group; 0 for a process that has ended."""
+    return int((_stat(pid) or ["0"] * 3)[_GROUP])
+
+
+def pss_mb(pids: set[int]) -> float:
+    """Proportional memory: what several processes share is divided among them."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _all() -> dict[int, list[str]]:
+    pids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return {pid: fields for pid in pids if (fields := _stat(pid))}
+
+
+def _stat(pid: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []
+
+
+def _environment(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
