@@ -134,7 +134,7 @@ class AbsentGroups:
         limits = self.limits
         stay = len(lanes) + min(self._own_stays, len(limits.starts))
         if len(limits.own) > OWN + stay:
-            free = [g for g in limits.own if g not in lanes and limits.may_leave(g)]
+            free = [g for g in limits.own if g not in lanes and limits.may_leave(g, now)]
             idle = [g for g in free if g not in limits.starts]
             # Of the groups that pause those leave that do so longest: they are sought last.
             pausing = [g for g in free if g in limits.starts]
@@ -144,7 +144,7 @@ class AbsentGroups:
                     self.waiting.remove(group)
                     self._seek_at(limits.paused_until(group))
                 limits.leave(group, now)
-            self._own_stays = sum(not limits.may_leave(g) for g in limits.own)
+            self._own_stays = sum(not limits.may_leave(g, now) for g in limits.own)
         if len(self.pauses) > 2 * len(limits.starts) + _SPARE:
             self.sort_pauses()
 

@@ -124,12 +124,12 @@ class Limits:
         self.starts.pop(group, None)
         self.more, self.left_at = True, now
 
-    def may_leave(self, group: str) -> bool:
+    def may_leave(self, group: str, now: float) -> bool:
         """Whether the disk has all that is known of a group without a lane."""
-        started_at = self.starts.get(group)
         own = self.own[group]
+        started_at = self.starts.get(group, own.started_at)
         every_s = (own.record.limit or self.limit).every_s
-        return started_at is None or started_at + every_s <= own.paused_until
+        return started_at + every_s <= max(now, own.paused_until)
 
     # --- lanes come and go ---
 

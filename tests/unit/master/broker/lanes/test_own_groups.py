@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from master.broker.lanes import absent as absent_room
 from master.broker.lanes import groups as groups_room
+from master.broker.lanes.group_limits import Limits
 from master.broker.lanes.groups import Groups
+from master.changes import GroupRecord
 from master.observe import diagnosis
 from queue_manager.wire.records import GroupLimit
 from tests import memory_store
@@ -173,3 +177,12 @@ def test_what_holds_back_groups_without_a_lane_is_told() -> None:
     limit = GroupLimit(every_s=50.0)
     (told,) = diagnosis._held_by_groups(desk.run, limit, desk.now)
     assert "the next may start in 50.0 s" in str(told)
+
+
+def test_a_group_that_got_a_pause_without_a_lane_stays_in_memory_until_that_is_over() -> None:
+    """On disk its limit would say that it has let the group start."""
+    limits = Limits(GroupLimit(at_once=1))
+    limits.keep("a", 100.0)
+    limits.set("a", GroupRecord(GroupLimit(every_s=60.0)), -math.inf)
+    assert not limits.may_leave("a", 159.0)
+    assert limits.may_leave("a", 160.0)
