@@ -174,24 +174,29 @@ class Run:
         else:
             self.groups.absent.leave(group, priority)
 
-    def next_lane(self, limited: bool) -> Lane | None:
-        """Where the next task is. limited: a task of a limited group may be given.
+    def next_lane(self, at_once: bool) -> Lane | None:
+        """Where the next task is. at_once: a task would start at once, as some groups want.
 
-        Within a priority these tasks go first: there are never many that may start.
+        Within a priority tasks of limited groups go first: there are never many that may start.
         """
-        best = self.groups.best if limited and self.groups is not None else None
+        best = None if self.groups is None else self.groups.best
+        if best is not None and not at_once and not self.may_wait(best):
+            best = None
         if not self.lane.ready:
             return best
         return self.lane if best is None or self.lane.priority > best.priority else best
 
+    def may_wait(self, lane: Lane) -> bool:
+        """Whether a task of a lane may be leased before a slot is free for it."""
+        return lane is self.lane or self.groups is None or self.groups.may_wait(lane)
+
     @property
-    def next_is_block(self) -> bool:
-        """Whether the next task is one of a block, and of no group."""
-        return (
-            bool(self.lane.window.loaded)
-            and self.lane.tracked.first is None
-            and (self.next_lane(True) is self.lane)
-        )
+    def next_to_wait(self) -> Lane | None:
+        """Where the next task is, if it is one of a block and may wait behind others."""
+        lane = self.next_lane(True)
+        if lane is None or lane.tracked.first is not None or not self.may_wait(lane):
+            return None
+        return lane
 
     def take(self, lane: Lane, most: int) -> tuple[Range, int, Tracked | None]:
         """Take ready tasks of a lane: (range, priority, the tracked task if it is one)."""

@@ -66,7 +66,7 @@ class Payloads:
             run.options.timeout_s,
             lease.block,
             run.version,
-            lease.limited,
+            not lease.may_wait,
         )
 
 

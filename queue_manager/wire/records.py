@@ -99,8 +99,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
 
     first: the number of the block's first task in its run. body: the payloads of the whole block
     (cutting them costs more than sending them). version: which version of the job's code must run
-    it; empty is any. limited: this is one task of a limited group, which starts at once or goes
-    back.
+    it; empty is any. limited: this is one task of a limited group that starts at once or goes back.
     """
 
     number: int

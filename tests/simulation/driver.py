@@ -281,14 +281,23 @@ class Driver:
 
     def _give(self, connection: Connection, now: float) -> bool:
         session = _session(connection)
-        lease = self.broker.lease(session, now)
-        if lease is None:
+        leases = self.broker.leases(session, now)
+        if not leases:
             return False
-        self.judge.granted(session, lease, now, bool(self.expected))
-        self._fair(session, lease, now)
+        for lease in leases:
+            self.judge.granted(session, lease, now, bool(self.expected))
+            self._grant(connection, lease)
+        self._fair(session, leases[0], now)
         session.wanted -= 1
+        connection.lease = leases[-1]
+        del self.idle[session.id]
+        if session.wanted > 0:
+            self.idle[session.id] = connection
+        return True
+
+    @staticmethod
+    def _grant(connection: Connection, lease: Lease) -> None:
         connection.sent += 1
-        connection.lease = lease
         ((start, stop),) = lease.open
         run = lease.run
         connection.granted.append(
@@ -303,13 +312,9 @@ class Driver:
                 None,
                 lease.block,
                 "",
-                lease.limited,
+                not lease.may_wait,
             )
         )
-        del self.idle[session.id]
-        if session.wanted > 0:
-            self.idle[session.id] = connection
-        return True
 
     def _fair(self, session: Session, lease: Lease, now: float) -> None:
         """Runs take turns; quarantined tasks go before all of them."""

@@ -310,8 +310,12 @@ class Judge(Truth):
         assert task.group is not None
         check(lease.limited, "{} is of a limited group, its lease is not", task)
         check(run.may_start(task.group, now + SOON), "{} breaks the limit of {}", task, task.group)
-        check(session.stock or session.free >= 0, "{} went to a worker without a place", task)
         assert run.options.per_group is not None
+        limit = run.own.get(task.group, run.options.per_group)
+        may_wait = limit.at_once == 1 and not limit.every_s
+        check(lease.may_wait == may_wait, "{} may wait, or may not: {}", task, limit)
+        place = may_wait or session.stock or session.free >= 0
+        check(place, "{} went to a worker without a place", task)
         run.started_at[task.group] = now
 
     def _in_order(self, session: Session, run: TrueRun, task: Task, now: float) -> None:

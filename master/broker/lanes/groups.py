@@ -37,8 +37,8 @@ class Groups:
     for nothing from disk, so that it never takes the room of the others.
 
     limits: what holds back the groups. absent: the groups without a lane; hidden: where on disk
-    these may be found. loaded: tasks in all windows; ready_tracked: tracked tasks whose delay is
-    over.
+    these may be found. loaded: tasks in all windows; held_back: those of lanes that may not start
+    one; ready_tracked: tracked tasks whose delay is over.
     """
 
     def __init__(self, limit: GroupLimit) -> None:
@@ -46,7 +46,7 @@ class Groups:
         self.absent = AbsentGroups(self.limits)
         self.hidden = self.absent.hidden
         self.lanes: dict[str, Lane] = {}
-        self.loaded = self.ready_tracked = 0
+        self.loaded = self.held_back = self.ready_tracked = 0
         self._stay = 0
         self._rotation: list[tuple[int, int, Lane]] = []
         self._paused: list[tuple[float, int, Lane]] = []
@@ -153,9 +153,8 @@ class Groups:
             if window.more_on_disk or window.loaded:
                 self.hidden.leave(self._priority(lane))
             self._leave_tracked(tracked, now, wall)
-        self.loaded -= lane.counted[0]
-        self.ready_tracked -= lane.counted[1]
         lane.clear()
+        self._count(lane, True)
         lane.entry = lane.pause_entry = 0
         lane.needs_refill = False
         del self.lanes[group]
@@ -197,6 +196,14 @@ class Groups:
         at_once = self.limits.of(lane.group or "").at_once
         return self.next_at(lane) <= now and (at_once is None or lane.leased < at_once)
 
+    def may_wait(self, lane: Lane) -> bool:
+        """Whether a task of a lane may be leased before a slot is free for it.
+
+        Nothing of its group runs meanwhile and asks for a pause; no pause counts from its start.
+        """
+        limit = self.limits.of(lane.group or "")
+        return limit.at_once == 1 and not limit.every_s
+
     def started(self, lane: Lane, now: float) -> None:
         """A task of the lane was leased."""
         lane.leased += 1
@@ -215,10 +222,10 @@ class Groups:
     def look(self, lane: Lane, now: float) -> None:
         """Something about a lane has changed: enter it where it belongs now."""
         may_start = self.may_start(lane, now)
-        others = self.loaded - lane.counted[0]
+        others = self.held_back - lane.held_back
         if not may_start and others + lane.window.loaded > WINDOW_TASKS // 2:
-            lane.window.unload()  # other groups need the room meanwhile
-        self._count(lane)
+            lane.window.unload()  # groups that may start need the room meanwhile
+        self._count(lane, may_start)
         if not may_start:
             lane.entry = 0
             self._pause(lane, now)
@@ -235,8 +242,11 @@ class Groups:
             del self.lanes[lane.group or ""]  # there may be as many groups as tasks
             self.limits.keep(lane.group or "", lane.started_at)
 
-    def _count(self, lane: Lane) -> None:
+    def _count(self, lane: Lane, may_start: bool) -> None:
         loaded, ready = lane.window.loaded, lane.tracked.ready_count
+        held_back = 0 if may_start else loaded
+        self.held_back += held_back - lane.held_back
+        lane.held_back = held_back
         self.loaded += loaded - lane.counted[0]
         self.ready_tracked += ready - lane.counted[1]
         lane.counted = loaded, ready
@@ -303,12 +313,15 @@ class Groups:
     # --- the disk ---
 
     def lanes_to_refill(self) -> Iterator[Lane]:
-        """Lanes that may start and have too little in memory, while there is room."""
-        for _ in range(min(_REFILLS, len(self._to_refill))):
-            if not self.more_to_refill:
-                return
+        """Lanes that may start and have too little in memory, while there is room.
+
+        Entries of lanes that have gone don't count: as many may come as go, again and again.
+        """
+        left = _REFILLS
+        while left and self.more_to_refill:
             *_, lane = heapq.heappop(self._to_refill)
             if lane.needs_refill and self._has(lane) and lane.low:
+                left -= 1
                 yield lane
             lane.needs_refill = False
 
@@ -331,7 +344,7 @@ class Groups:
             lane.clear()
         self.absent.clear()
         self.lanes.clear()
-        self.loaded = self.ready_tracked = 0
+        self.loaded = self.held_back = self.ready_tracked = 0
         self._rotation.clear()
         self._paused.clear()
         self._to_refill.clear()

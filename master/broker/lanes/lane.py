@@ -24,7 +24,7 @@ class Lane:
     needs_refill: whether it is among the lanes to be read ahead; refill_priority: with which
     priority.
     counted: how many of its tasks in the window, and of its ready tracked tasks, `Groups` has
-    counted.
+    counted; held_back: how many of those in the window, as it might not start a task.
     """
 
     group: str | None = None
@@ -39,6 +39,7 @@ class Lane:
     needs_refill: bool = False
     refill_priority: int = 0
     counted: tuple[int, int] = (0, 0)
+    held_back: int = 0
 
     @property
     def ready(self) -> bool:

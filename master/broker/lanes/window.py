@@ -85,8 +85,13 @@ class Window:
 
     @property
     def room(self) -> int:
-        """How many tasks to read ahead; the last block that is found may be a whole one."""
-        return max(1, self.most - BLOCK_TASKS - self.loaded)
+        """How many tasks to read ahead; the last block that is found may be a whole one.
+
+        A window that is smaller than a block may hold one more than it should: one range, however
+        many tasks are in it.
+        """
+        spare = BLOCK_TASKS if self.most > BLOCK_TASKS else 0
+        return max(1, self.most - spare - self.loaded)
 
     @property
     def low(self) -> bool:

@@ -45,6 +45,7 @@ class Session:
 class Lease:
     """The right of a session to try some tasks of one block once. open: the ranges not settled yet.
 
+    may_wait: whether its worker may have it wait; else it starts at once, or is released.
     paused_from, paused_to: of its limited group, `started_at` before and after this lease.
     begun: when the first task that is open was begun, as far as is known (monotonic).
     """
@@ -59,6 +60,7 @@ class Lease:
     priority: int
     tracked: Tracked | None
     since: float
+    may_wait: bool = True
     paused_from: float = 0.0
     paused_to: float = 0.0
     begun: float = field(init=False)

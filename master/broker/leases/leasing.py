@@ -110,10 +110,10 @@ class Leasing:
                 return lease
             if self._quarantine.reserves(session):
                 return None
-        limited = session.stock or session.free > 0
+        at_once = session.stock or session.free > 0
         for run in self._roster.rotation:
             able = self._sessions.may_take(session, run)
-            lane = run.next_lane(limited) if able else None
+            lane = run.next_lane(at_once) if able else None
             if lane is not None:
                 # Runs that were passed over keep their places: another session may take them.
                 self._roster.to_the_end(run)
@@ -126,12 +126,15 @@ class Leasing:
         if first is None:
             return []
         found, run, count = [first], first.run, first.held
-        if session.stock or first.tracked is not None or first.limited:
+        if session.stock or first.tracked is not None or not first.may_wait:
             return found
         most = self._most(session, run)
         most_leases = BUNDLE * session.slots
-        while 2 * count <= most and len(session.leases) < most_leases and run.next_is_block:
-            found.append(self._give(session, run, run.lane, now, most - count))
+        while 2 * count <= most and len(session.leases) < most_leases:
+            lane = run.next_to_wait
+            if lane is None:
+                break
+            found.append(self._give(session, run, lane, now, most - count))
             count += found[-1].held
         return found
 
@@ -162,6 +165,7 @@ class Leasing:
             number, session, run, lane, found.block, found.first, ranges, priority, task, now
         )
         lease.paused_from = lane.started_at
+        lease.may_wait = run.may_wait(lane)
         session.free -= 1
         run.leased += found.stop - found.start
         run.tracked_leased += task is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from master.broker.leases.lease import Session
 from master.broker.leases.leasing import BUNDLE
 from queue_manager.wire.records import GroupLimit
@@ -71,12 +73,47 @@ def test_a_tracked_task_is_given_alone_though_plain_tasks_wait_behind_it() -> No
     assert sum(held(desk, session)) > 1
 
 
-def test_a_limited_task_is_given_alone() -> None:
-    desk = Desk(per_group=GroupLimit(at_once=1))
+@pytest.mark.parametrize("limit", [(2, 0.0), (None, 0.0), (1, 5.0)])
+def test_a_task_that_starts_at_once_is_given_alone(limit: tuple[int | None, float]) -> None:
+    desk = Desk(per_group=GroupLimit(*limit))
     desk.submit(1, group="a")
     for _ in range(9):
         desk.submit(1)
     assert held(desk, with_size(desk, 100)) == [1]
+
+
+def test_tasks_of_groups_with_one_at_a_time_are_given_together() -> None:
+    """One of each group, for the next of a group waits until its first one has ended."""
+    desk = Desk(per_group=GroupLimit(at_once=1))
+    for group in ("a", "a", "b", "c", "c"):
+        desk.submit(1, group=group)
+    for _ in range(3):
+        desk.submit(1)
+    leases = desk.broker.leases(with_size(desk, 100), desk.now)
+    assert [lease.lane.group for lease in leases] == ["a", "b", "c", None]
+    assert all(lease.may_wait for lease in leases)
+
+
+@pytest.mark.parametrize(("at_once", "given"), [(1, 3), (2, 2)])
+def test_only_with_one_at_a_time_a_task_is_given_to_slots_at_work(at_once: int, given: int) -> None:
+    """Of two, the one that waits in its worker might start in a pause that the other asks for."""
+    desk = Desk(per_group=GroupLimit(at_once=at_once))
+    for group in ("a", "b", "c"):
+        desk.submit(1, group=group)
+    session = desk.session(free=2)
+    assert sum(len(held(desk, session)) for _ in range(3)) == given
+
+
+def test_a_lane_that_waits_does_not_hide_one_that_must_start_at_once() -> None:
+    desk = Desk(per_group=GroupLimit(at_once=1))
+    desk.broker.set_limits(desk.run, {"b": GroupLimit(at_once=2)})
+    desk.commit()
+    for group in ("a", "b", "c"):
+        desk.submit(1, group=group)
+    session = with_size(desk, 100)
+    found = [desk.broker.leases(session, desk.now) for _ in range(3)]
+    groups = [[lease.lane.group for lease in leases] for leases in found]
+    assert groups == [["a"], ["b"], ["c"]]
 
 
 def test_a_stock_client_gets_one_task() -> None:

@@ -211,8 +211,28 @@ def test_a_lane_that_may_not_start_gives_room_when_much_is_in_memory(
     assert some.lane("a").window.loaded == 3
     filled(some, "b", tasks=4)
     some.look(some.lane("a"), NOW)
-    assert (some.lane("a").window.loaded, some.loaded) == (0, 4)
-    assert some.lane("a").window.disk_cursor == Place(0, 0)
+    assert some.lane("a").window.loaded == 3  # b may start, and has room of its own
+    starts(some, 1)
+    assert (some.lane("b").window.loaded, some.loaded) == (0, 3)
+    assert some.lane("b").window.disk_cursor == Place(0, 1)
+
+
+def test_the_room_of_lanes_that_may_not_start_is_counted_as_they_come_and_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(groups_module, "WINDOW_TASKS", 10)
+    some = groups(at_once=1)
+    for name in "abcd":  # one after the other is held back, and goes on
+        filled(some, name, tasks=5)
+        starts(some, 1)
+        lane = some.lane(name)
+        assert (lane.window.loaded, some.held_back) == (4, 4)
+        lane.leased -= 1
+        some.look(lane, NOW)
+        assert some.held_back == 0
+        lane.window.clear()
+        some.look(lane, NOW)
+        assert some.loaded == 0
 
 
 def test_new_tasks_stay_on_disk_while_others_fill_the_memory(
@@ -235,6 +255,19 @@ def test_tracked_tasks_that_wait_for_their_time_take_no_room_of_other_groups() -
         lane.tracked.admit(Tracked(task, 1, task, 0))
     some.look(lane, NOW)
     assert some.loaded == 0
+
+
+def test_lanes_that_have_gone_do_not_keep_the_others_from_being_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many may come and go in each turn as are read in it."""
+    monkeypatch.setattr(groups_module, "_REFILLS", 2)
+    some = groups()
+    for name in ("old", "older", "oldest", "new"):
+        some.found(name, NOW, False)
+    for name in ("old", "older", "oldest"):
+        del some.lanes[name]
+    assert [lane.group for lane in some.lanes_to_refill()] == ["new"]
 
 
 def test_a_lane_is_read_ahead_once_it_may_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,11 @@ def test_it_is_read_ahead_when_it_is_half_empty_and_disk_has_more() -> None:
 def test_reading_ahead_leaves_room_for_the_last_block_to_be_a_whole_one() -> None:
     window = Window(loaded=100)
     assert window.loaded + (window.room - 1) + BLOCK_TASKS <= WINDOW_TASKS
-    assert Window(most=5).room >= 1
+
+
+def test_a_small_window_is_filled_by_one_read() -> None:
+    """It may hold one block more than that, as one range."""
+    assert (Window(most=64, loaded=10).room, Window(most=64, loaded=64).room) == (54, 1)
 
 
 def test_a_refill_takes_what_is_neither_leased_nor_here_and_remembers_where_it_ended() -> None:
