@@ -29,7 +29,7 @@ class GroupControl:
         assert run.groups is not None
         self._journal.keep(run.groups.limits)
         run.groups.limits.limit = limit
-        self._journal.when_committed(partial(self._limit_changed, run.groups))
+        self._journal.when_committed(partial(self._limit_changed, run, run.groups))
 
     def set_limits(self, run: Run, limits: Mapping[str, GroupLimit]) -> None:
         """Stage that groups have limits of their own, in the place of the run's."""
@@ -55,10 +55,12 @@ class GroupControl:
         before = groups.limits.set(group, record, paused_until)
         self._journal.undo_by(partial(groups.limits.put_back, group, before))
         self._journal.changes.groups[run.id, group] = record
-        self._journal.when_committed(partial(self._look_at, groups, group))
+        self._journal.when_committed(partial(self._look_at, run, groups, group))
 
-    def _look_at(self, groups: Groups, group: str) -> None:
+    def _look_at(self, run: Run, groups: Groups, group: str) -> None:
         groups.look_at(group, self._journal.now)
+        run.attend()
 
-    def _limit_changed(self, groups: Groups) -> None:
+    def _limit_changed(self, run: Run, groups: Groups) -> None:
         groups.limit_changed(self._journal.now)
+        run.attend()

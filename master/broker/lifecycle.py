@@ -154,7 +154,7 @@ class Lifecycle:
 
     def leave_memory(self, run: Run) -> None:
         """The end of a run is on disk: it waits for nothing."""
-        self._roster.leave_rotation(run)
+        self._roster.deactivate(run)
         self._quarantine.run_ended(run)
         run.clear()
 
@@ -188,8 +188,8 @@ class Lifecycle:
         run.state, run.ended_at = RunState.ACTIVE, None
         if run.collect_cursor.closed:  # its runner has what it brings to do again
             self._collects(run, CollectCursor(run.last_seq))
-        self._roster.rotation.append(run)
-        self._journal.undo_by(partial(self._roster.rotation.remove, run))
+        self._roster.activate(run)
+        self._journal.undo_by(partial(self._roster.deactivate, run))
         self._journal.record_run(run)
 
     def prune(self, run: Run) -> None:

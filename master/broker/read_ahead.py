@@ -39,9 +39,12 @@ class ReadAhead:
         found: list[tuple[Run, Lane]] = []
         if self._known_workers.missing:
             return found
-        for run in self._roster.rotation:
+        for run in list(self._roster.low):
             if run.lane.low:
                 found.append((run, run.lane))
+            else:
+                del self._roster.low[run]
+        for run in self._roster.limited:
             if run.groups is not None:
                 found += [(run, lane) for lane in run.groups.lanes_to_refill()]
         return found
@@ -49,17 +52,18 @@ class ReadAhead:
     @property
     def more_low(self) -> bool:
         """Whether to read again at once: more lanes are low, or all that was found is leased."""
-        return not self._known_workers.missing and any(
-            run.lane.empty_in_memory
-            or (run.groups is not None and (run.groups.more_to_refill or run.groups.seeks()))
-            for run in self._roster.rotation
+        if self._known_workers.missing:
+            return False
+        return any(run.lane.empty_in_memory for run in self._roster.low) or any(
+            run.groups is not None and (run.groups.more_to_refill or run.groups.seeks())
+            for run in self._roster.limited
         )
 
     def seeking(self, wall: float) -> list[tuple[Run, Groups]]:
         """Runs whose groups without a lane should be looked for on disk."""
         now = self._journal.now
         found = []
-        for run in self._roster.rotation:
+        for run in self._roster.limited:
             if run.groups is not None:
                 run.groups.make_room(now, wall)
                 run.groups.hidden.wake(now)

@@ -18,6 +18,7 @@ from .lanes.window import Range
 
 if TYPE_CHECKING:
     from .leases.lease import BlockLeases
+    from .roster import Roster
 
 AIM_S = 0.075
 """How long a lease should last, about: 50 to 100 ms of work."""
@@ -38,6 +39,7 @@ class Run:
     last_seq: newest outcome on disk. pruned: dead letters of the queue run that are gone.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
     leases: of its tasks, by block, so that those of one block are found at once.
+    roster: is told when what waits has changed; None before the run is in one.
     """
 
     id: int
@@ -68,6 +70,7 @@ class Run:
     size: int = 1
     pace_s: float | None = None
     leases: dict[int, BlockLeases] = field(default_factory=dict)
+    roster: Roster | None = None
 
     def __post_init__(self) -> None:
         if self.options.per_group is not None:
@@ -164,6 +167,12 @@ class Run:
         """What waits in a lane, or is leased of it, has changed."""
         if self.groups is not None and lane is not self.lane:
             self.groups.look(lane, now)
+        self.attend()
+
+    def attend(self) -> None:
+        """What waits has changed, whatever lane it is in."""
+        if self.roster is not None:
+            self.roster.attend(self)
 
     def admit(self, group: str | None, priority: int, found: Range, now: float) -> None:
         """Tasks of a new block wait from now on."""
@@ -173,6 +182,7 @@ class Run:
             self.groups.admit(self.groups.lane(group), priority, found, now)
         else:
             self.groups.absent.leave(group, priority)
+        self.attend()
 
     def next_lane(self, at_once: bool) -> Lane | None:
         """Where the next task is. at_once: a task would start at once, as some groups want.
@@ -200,7 +210,9 @@ class Run:
 
     def take(self, lane: Lane, most: int) -> tuple[Range, int, Tracked | None]:
         """Take ready tasks of a lane: (range, priority, the tracked task if it is one)."""
-        return lane.take(most if lane is self.lane else 1)
+        taken = lane.take(most if lane is self.lane else 1)
+        self.attend()
+        return taken
 
     def clear(self) -> None:
         """Nothing of it waits any more."""

@@ -89,14 +89,15 @@ class Waiting:
             if run.active and not task.gone:
                 self._delay_over(run, task)
                 run.look(run.lane_of(task.group), now)
-        for run in self._roster.rotation:
+        for run in self._roster.limited:
             if run.groups is not None:
                 run.groups.wake(now)
+                run.attend()
 
     def dues(self) -> list[float]:
         """When a delay ends, and when pauses of groups do (monotonic seconds)."""
         found = [self._delayed[0][0]] if self._delayed else []
-        for run in self._roster.rotation:
+        for run in self._roster.limited:
             if run.groups is not None and run.groups.next_due is not None:
                 found.append(run.groups.next_due)
         return found

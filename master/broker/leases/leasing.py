@@ -89,7 +89,8 @@ class Leasing:
         """Whether some lease could be given."""
         if self._known_workers.missing:
             return False
-        return bool(self._quarantine.waiting) or any(run.ready for run in self._roster.rotation)
+        self._roster.drop_idle()
+        return bool(self._quarantine.waiting or self._roster.rotation)
 
     def lease(self, session: Session, now: float) -> Lease | None:
         """Give one lease to a session, or None when nothing is ready for it."""
@@ -107,10 +108,12 @@ class Leasing:
                     session, found.run, found.lane, task.range, task.priority, task, now
                 )
                 self._quarantine.give_exclusive(session, lease, now)
+                found.run.attend()
                 return lease
             if self._quarantine.reserves(session):
                 return None
         at_once = session.stock or session.free > 0
+        self._roster.drop_idle()
         for run in self._roster.rotation:
             able = self._sessions.may_take(session, run)
             lane = run.next_lane(at_once) if able else None
