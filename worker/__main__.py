@@ -1,4 +1,4 @@
-"""`python -m worker`: a worker, from the environment's settings to its end."""
+"""`python -m worker` runs a worker, from the environment's settings to its end."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ ERROR = 70
 """Exit code after an error of ours (EX_SOFTWARE)."""
 
 LAST_WORDS_S = 0.1
-"""How long the last lines have until they are written."""
+"""How long the end waits until the last log lines are written."""
 
 
 def main() -> int:
-    """Run a worker; the exit code: 0 after a drain, 2 for a wrong setting, 70 for our error."""
+    """Run a worker. Exit code 0 after a drain, 2 for a wrong setting, 70 for an error of ours."""
     for number in set(stop_signals()) - {signal.SIGINT}:
         signal.signal(number, lambda *_: sys.exit(0))  # until the supervisor takes over
     level = logging.WARNING if _arguments().quiet else logging.INFO
@@ -68,7 +68,7 @@ def _work(relays: Relays) -> int:
 
 
 def _line(errors: BaseException) -> str:
-    """The first of these errors, and the line it came from."""
+    """Describe the first of these errors, and the line that raised it."""
     while isinstance(errors, BaseExceptionGroup):
         errors = errors.exceptions[0]
     frames = traceback.extract_tb(errors.__traceback__)
@@ -77,10 +77,10 @@ def _line(errors: BaseException) -> str:
 
 
 def _check(settings: Settings) -> None:
-    """Check settings that are sound for other programs, and not for a worker.
+    """Check settings that are right for other programs, but wrong for a worker.
 
     Raises:
-        SettingsError: the worker could never work.
+        SettingsError: with these settings the worker could never work.
     """
     if settings.queue_port == 0:
         raise SettingsError("QUEUE_PORT=0: a worker needs the port of its master")
@@ -96,7 +96,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _authkey(settings: Settings) -> bytes:
-    """The key. If its file is not there yet, wait: the master makes it when it starts."""
+    """Find the key. If its file is not there yet, wait: a starting master makes it."""
     said = False
     while True:
         try:
@@ -113,7 +113,7 @@ def _authkey(settings: Settings) -> bytes:
 async def _run(settings: Settings, authkey: bytes, relays: Relays) -> None:
     await Supervisor(settings, authkey, relays=relays, adopts=True).run()
     relays.drain(LAST_WORDS_S)
-    # A thread that is still connecting to a master that does not answer would delay the end.
+    # A thread may still wait for a master that does not answer, and would delay the end.
     os._exit(0)
 
 

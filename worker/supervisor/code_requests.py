@@ -1,7 +1,7 @@
-"""Code of jobs that is asked of the master, and its answers.
+"""Requests for code of jobs, and the master's answers.
 
-Owns which request is for which version, in one session. What is done with the files is not known
-here.
+This module owns which request is for which version, in one session. It does not know what becomes
+of the files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class CodeRequests:
     """Asks for code, over encrypted links only.
 
     Args:
-        link: to the master.
+        link: the session with the master.
         next_seq: gives the number of a new request.
     """
 
@@ -30,7 +30,7 @@ class CodeRequests:
         self._versions: dict[int, str] = {}
 
     def begin_session(self) -> None:
-        """What was asked over another connection gets no answer any more."""
+        """Forget the requests of the session before, which get no answer any more."""
         self._versions.clear()
         self.folders.forget_asked()
 
@@ -42,7 +42,7 @@ class CodeRequests:
         self._link.send(AskCode(seq, job, version))
 
     def takes(self, message: Reply) -> bool:
-        """Take a message, if it answers a request from here."""
+        """Take a message if it answers one of these requests. Returns whether it did."""
         if not isinstance(message, Code | Refused) or message.seq not in self._versions:
             return False
         version = self._versions.pop(message.seq)
@@ -53,5 +53,5 @@ class CodeRequests:
         return True
 
     def close(self) -> None:
-        """The worker ends."""
+        """Delete the fetched code, because the worker ends."""
         self.folders.close()

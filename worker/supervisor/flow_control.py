@@ -1,6 +1,6 @@
-"""Flow control: what the master knows of the room on this worker, and what it should be told.
+"""Flow control: what the master knows of the room on this worker, and what it has to be told.
 
-Owns the accounts of one session. Knows no slots, no connection and no clock.
+This module owns the counts of one session. It knows no slots, no connection and no clock.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import NamedTuple
 class Room(NamedTuple):
     """What this worker could take now.
 
-    leases: besides those that are here; negative: more are here than it wants. places: how many
-    leases of one task would start at once. draining: it takes nothing any more.
+    leases: how many more leases; negative if it has more than it wants. places: how many leases of
+    one task would start at once. draining: whether it takes nothing any more.
     """
 
     leases: int
@@ -21,7 +21,7 @@ class Room(NamedTuple):
 
 
 class Demand(NamedTuple):
-    """What an exchange says of this, in the words of the message: see `Exchange`."""
+    """The fields of the next `Exchange` that tell the master of the room."""
 
     want: int
     draining: bool
@@ -30,30 +30,30 @@ class Demand(NamedTuple):
 
 
 class FlowControl:
-    """Leases that were asked for and leases that came, in one session.
+    """Counts the leases that were asked for and the leases that came, in one session.
 
-    refused: a limited lease went back because nothing here could start it, and nothing has changed
-    since then. Until something does, no place counts as free: the master would offer the same lease
-    again at once.
+    refused: a limited lease went back because no slot could start it, and nothing has changed since
+    then. Until something changes, no place counts as free. Otherwise the master would offer the
+    same lease again at once.
     """
 
     def __init__(self) -> None:
         self.begin_session()
 
     def begin_session(self) -> None:
-        """The master knows nothing of what was asked in the session before."""
+        """Begin a session. The master knows nothing of requests in the session before."""
         self.refused = False
         self._received = 0
         self._outstanding = 0
         self._told = Demand(0, False, 0, 0)
 
     def received(self, count: int) -> None:
-        """Leases have come, perhaps more than were asked for: limited ones only need a place."""
+        """Count leases that have come. Limited ones come even if none was asked for."""
         self._received += count
         self._outstanding = max(0, self._outstanding - count)
 
     def has_news(self, room: Room) -> bool:
-        """Whether the master should hear of this room, even if there is nothing else to say."""
+        """Whether the master has to be told of this room, even without outcomes to report."""
         return (
             self._want(room) > 0
             or room.draining != self._told.draining
@@ -61,14 +61,14 @@ class FlowControl:
         )
 
     def tell(self, room: Room) -> Demand:
-        """What the next exchange says; from here on the master counts as knowing it."""
+        """Return what the next exchange says. From now on the master counts as knowing it."""
         self._told = Demand(self._want(room), room.draining, room.places, self._received)
         self._outstanding += self._told.want
         return self._told
 
     @property
     def _known_places(self) -> int:
-        """How many places the master believes to be free: each lease since then has taken one."""
+        """How many places are free for the master. Each lease since the last exchange took one."""
         return max(0, self._told.free - (self._received - self._told.got))
 
     def _want(self, room: Room) -> int:

@@ -1,4 +1,4 @@
-"""What the supervisor needs of a link to the master, so that tests can give it another."""
+"""The part of a link to the master that the supervisor uses. Tests have a link of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from queue_manager.wire.tls import Mode
 
 
 class AnyLink(Protocol):
-    """A session that reconnects. up: it is connected now."""
+    """A session that reconnects. up: whether it is connected now."""
 
     @property
     def up(self) -> bool: ...
@@ -22,7 +22,7 @@ class AnyLink(Protocol):
 
 
 class LinkMaker(Protocol):
-    """How a link is made; tests give one that connects to nothing."""
+    """Makes a link. Tests make one that connects to nothing."""
 
     def __call__(
         self,

@@ -1,7 +1,7 @@
-"""Outcomes on their way to the master, kept until it has acknowledged them.
+"""Outcomes on their way to the master. They are kept until the master has acknowledged them.
 
-Owns their order over sessions and how they are cut into exchanges. Knows nothing of slots. What the
-master has answered is on its disk.
+This module owns their order over several sessions, and how they are cut into exchanges. It knows
+nothing of slots. An acknowledged outcome is on the master's disk.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from queue_manager.wire.weight import Weight, cannot_travel, weigh
 
 
 class Entry(NamedTuple):
-    """One outcome, and the block that its tasks are from."""
+    """One outcome, and the run and block of its tasks."""
 
     run: int
     block: int
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
     @property
     def range(self) -> tuple[int, int]:
-        """The tasks that it answers for."""
+        """The positions of its tasks."""
         outcome = self.outcome
         if isinstance(outcome, Failed):
             return outcome.position, outcome.position + 1
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 
 class Outbox:
-    """What is to be sent, and what was sent and has no answer yet."""
+    """The outcomes that are to be sent, and those that were sent and have no answer yet."""
 
     def __init__(self) -> None:
         self._waiting: list[Entry] = []
@@ -44,28 +44,28 @@ class Outbox:
 
     @property
     def empty(self) -> bool:
-        """Whether the master has all of it."""
+        """Whether the master has acknowledged all outcomes."""
         return not (self._waiting or self._sent)
 
     @property
     def owes(self) -> bool:
-        """Whether there is a result or a failure, for which somebody has worked."""
+        """Whether it has a result or a failure. Released tasks do not count."""
         return any(not isinstance(e.outcome, Released) for e in self._entries())
 
     def add(self, lease: Lease, outcome: Outcome) -> None:
-        """Send this soon; an outcome that cannot travel becomes a failed try that says why."""
+        """Add an outcome. If it can't travel, it becomes a failed try that says why."""
         for one in _fit(outcome):
             self._waiting.append(Entry(lease.run, lease.block, one))
 
     def release(
         self, lease: Lease, ranges: Ranges, lacks: str = "", *, unstarted: bool = False
     ) -> None:
-        """These tasks go back uncharged."""
+        """Give tasks back uncharged."""
         for start, stop in ranges:
             self.add(lease, Released(lease.number, start, stop, lacks, unstarted))
 
     def take(self) -> list[list[Entry]]:
-        """Take all that waits, cut so that each portion fits in a frame."""
+        """Take all waiting outcomes, in portions that fit in a frame each."""
         taken, self._waiting = self._waiting, []
         return portions(taken)
 
@@ -79,13 +79,13 @@ class Outbox:
         self._sent.pop(seq, None)
 
     def recall(self) -> None:
-        """The session has ended: send what has no answer once more, first, in its order."""
+        """After the end of a session, put all outcomes without an answer at the front again."""
         sent = [entry for entries in self._sent.values() for entry in entries]
         self._sent.clear()
         self._waiting = sent + self._waiting
 
     def keep_released(self, numbers: Iterable[int] = ()) -> None:
-        """Drop released tasks, except those of these leases: the master has the others already."""
+        """Drop released tasks, except those of these leases. The master has the others already."""
         kept = set(numbers)
         self._waiting = [
             entry
@@ -106,7 +106,7 @@ class Outbox:
 
 
 def _fit(outcome: Outcome) -> list[Outcome]:
-    """An outcome as it can travel: the master would end each session in which it came otherwise."""
+    """Make an outcome fit for the wire. The master would end each session with an unfit one."""
     if isinstance(outcome, Released):
         return [msgspec.structs.replace(outcome, lacks=outcome.lacks[:TEXT_CHARS])]
     if not 0 <= outcome.took_s < math.inf:  # a job has changed the clock of its process
@@ -127,7 +127,7 @@ def _fit(outcome: Outcome) -> list[Outcome]:
 
 
 def _wrong_limit(named: tuple[str, GroupLimit]) -> str:
-    """Why a limit of a group can't be set. A job may have changed its Result after it made it."""
+    """Why a group's limit can't be set, or empty. A job may change its Result after the check."""
     group, limit = named
     at_once = 1 if limit.at_once is None else limit.at_once
     if group and 1 <= at_once <= LARGEST and 0 <= limit.every_s <= LONGEST_S:
@@ -137,9 +137,9 @@ def _wrong_limit(named: tuple[str, GroupLimit]) -> str:
 
 
 def _cut(failed: Failed) -> Failed:
-    """A failure whose delay and texts the master takes.
+    """Make the delay and the texts of a failure fit for the wire.
 
-    Of texts that are too long, the line keeps its beginning, the others keep their end.
+    If they are too long, the one line keeps its beginning, and the other texts keep their end.
     """
     if not 0 <= (failed.delay_s or 0.0) <= LONGEST_S:
         error = f"{failed.error}; its delay of {failed.delay_s} s is out of range"

@@ -1,6 +1,7 @@
 """Signs of life: a file for the health check, a message for the master.
 
-Owns how often they are given. A health file that can't be touched does not end the worker.
+This module owns how often they are given. A health file that can't be touched does not end the
+worker.
 """
 
 from __future__ import annotations

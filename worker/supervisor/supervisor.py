@@ -1,7 +1,7 @@
 """The worker's one session with the master.
 
-Owns the link, what is sent over it and when, signals, and the end of the worker. Runs no code of
-the user, so it answers whatever the slots do.
+This module owns the link, what is sent over it and when, signals, and the end of the worker. It
+runs no code of the user, so it answers whatever the slots do.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from .slots.output import Relays
 log = logging.getLogger("quartermaster.worker")
 
 GOODBYE_S = 0.3
-"""How long the end waits for killed slots, and then for the last bytes of the link."""
+"""How long the worker's end waits for killed slots, and then for the last bytes of the link."""
 
 
 class Supervisor:
     """One worker: its session and its pool of slots.
 
     Args:
-        settings: of the worker.
-        authkey: what master and worker have.
-        make_link: how the link is made.
-        relays: where the output of slots goes; None is this process's own stdout and stderr.
-        adopts: whether this process becomes the parent of what slots leave behind.
+        settings: the worker's settings.
+        authkey: the key that master and worker have.
+        make_link: makes the link.
+        relays: where the output of slots goes; None: this process's own stdout and stderr.
+        adopts: whether this process becomes the parent of processes that slots leave behind.
     """
 
     def __init__(
@@ -65,20 +65,20 @@ class Supervisor:
         self._settings = settings
         self._name = _name(settings.worker_name)
         self._worker = uuid.uuid4().hex
-        self.link = self._made_link(authkey, make_link)
+        self.link = self._make_link(authkey, make_link)
         self._outbox = Outbox()
         self._flow = FlowControl()
         self._orphans = Orphans(adopts)
         self._code: CodeRequests | None = None
         if settings.worker_jobs == "master":
             self._code = CodeRequests(self.link, self._next_seq)
-        self.pool = self._made_pool(relays or Relays.standard())
+        self.pool = self._make_pool(relays or Relays.standard())
         self._seq = 0
         self._next_flush: asyncio.Handle | None = None
         self._draining = False
         self._done = asyncio.Event()
 
-    def _made_link(self, authkey: bytes, make_link: LinkMaker) -> AnyLink:
+    def _make_link(self, authkey: bytes, make_link: LinkMaker) -> AnyLink:
         settings = self._settings
         return make_link(
             (settings.queue_host, settings.queue_port),
@@ -90,7 +90,7 @@ class Supervisor:
             mode=client_mode(settings),
         )
 
-    def _made_pool(self, relays: Relays) -> Pool:
+    def _make_pool(self, relays: Relays) -> Pool:
         return Pool(
             self._settings.jobs_folder,
             self._settings.worker_slots,
@@ -106,8 +106,8 @@ class Supervisor:
         """Work until a signal, or `drain`, ends it.
 
         Raises:
-            ExceptionGroup: the session or the signs of life have ended by an error. Without them
-                the worker would look well and do nothing.
+            ExceptionGroup: the session or the signs of life have ended with an error. Without one
+                of them the worker would look well and do nothing.
         """
         loop = asyncio.get_running_loop()
         for number in stop_signals():
@@ -138,7 +138,7 @@ class Supervisor:
             raise RuntimeError("the link to the master has ended by itself")
 
     def drain(self) -> None:
-        """Take nothing more, give running tasks some time, then end. A second call ends at once."""
+        """Take no more leases, give running tasks time, then end. A second call ends at once."""
         if self._draining:
             self._end()
             return
@@ -151,14 +151,14 @@ class Supervisor:
         self._changed()
 
     def _end(self) -> None:
-        """The time is up, also for slots that do not die and for a master that does not answer."""
+        """End now. `GOODBYE_S` later even slots that do not die and a silent master are left."""
         self.pool.kill()
         asyncio.get_running_loop().call_later(GOODBYE_S, self._done.set)
         self._changed()
 
     @property
     def _owes(self) -> bool:
-        """Whether there are outcomes that are worth waiting for."""
+        """Whether there are outcomes for which the end waits."""
         return not self._outbox.empty if self.link.up else self._outbox.owes
 
     # --- the session ---
@@ -183,7 +183,7 @@ class Supervisor:
         self._changed()
 
     def _down(self, reason: str) -> None:
-        """The session is lost, and nothing is given up: slots go on with what they hold."""
+        """The session is lost. Slots go on with the leases that they hold."""
         log.warning("worker %s: lost the master: %s", self._name, reason)
         self._outbox.recall()
         self._changed()
@@ -209,7 +209,7 @@ class Supervisor:
             self._changed()
 
     def _changed(self) -> None:
-        """Report and ask at the end of this turn of the loop, once for all that happens in it."""
+        """Have `_flush` run once at the end of this turn of the loop."""
         if self._next_flush is None:
             self._next_flush = asyncio.get_running_loop().call_soon(self._flush)
 
@@ -242,6 +242,6 @@ class Supervisor:
 
 
 def _name(given: str) -> str:
-    """What `status` calls the host. A container's own name does not say where it is."""
+    """The host's name in `status`. WORKER_NAME says where a container is; its own name does not."""
     own = socket.gethostname()
     return own if given in ("", own) else f"{given}:{own}"

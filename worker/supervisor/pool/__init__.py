@@ -1,1 +1,1 @@
-"""All slots together: which one gets a lease, and which task is charged when one dies."""
+"""The slots of a worker: which one gets a lease, and which task is charged when one dies."""

@@ -1,6 +1,6 @@
-"""What the end of a slot means for its tasks: exactly the task that was running is charged.
+"""Charges the task that was running when a slot died, and no other.
 
-Owns which task is charged, with what evidence, and what is done when that is not known.
+This module owns which task is charged, with what evidence, and what happens if that is not known.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from .inventory import Inventory
 log = logging.getLogger("quartermaster.worker")
 
 ALONE_S = 60.0
-"""How long a job's tasks run one at a time after one of several has ended a slot."""
+"""How long a job's tasks run one at a time after one of several tasks has ended a slot."""
 
 
 class Blame:
     """Charges tasks for the ends of slots."""
 
-    def __init__(self, inventory: Inventory, lacks: Eligibility) -> None:
-        self._inventory, self._eligibility = inventory, lacks
+    def __init__(self, inventory: Inventory, eligibility: Eligibility) -> None:
+        self._inventory, self._eligibility = inventory, eligibility
         self._alone_until: dict[str, float] = {}
 
     def alone(self, job: str) -> bool:
-        """Whether tasks of a job should run and be reported one at a time for now."""
+        """Whether the tasks of a job run, and are reported, one at a time for now."""
         return time.monotonic() < self._alone_until.get(job, 0.0)
 
     def assign(self, slot: SlotProcess) -> None:
-        """Charge a dead slot's running task, if it had one; the rest goes back."""
+        """Charge the running task of a dead slot, if it had one. All other tasks go back."""
         suspects = self._suspects(slot)
         charged = len(suspects) == 1 and self._charge(slot, *suspects[0])
         if len(suspects) > 1:
@@ -51,17 +51,17 @@ class Blame:
             log.warning("slot %d died: %s; %s", slot.pid, slot.cause, verdict)
 
     def _lacks_of(self, slot: SlotProcess, lease: OpenLease) -> str:
-        """Why the job is not tried here again, if its import or `setup()` has ended the slot."""
+        """Why the job does not run here, if its import or `setup()` has ended too many slots."""
         look = slot.page.rows[lease.row].look()
         if look.position != PREPARING or slot.kill_reason or slot.leaving:
             return ""
         return self._eligibility.killed(lease, slot.cause)
 
     def _suspects(self, slot: SlotProcess) -> list[tuple[OpenLease, int]]:
-        """The tasks that may have ended the slot: the one that was running, if that is known.
+        """The tasks that may have ended the slot: the running one, if it is known.
 
-        Between two tasks, or two steps of an async slot, or when the pipe was found broken, it may
-        be any task that has started and was not reported.
+        Otherwise it may be any task that has started and was not reported. This is so if the slot
+        was between two tasks, or between two steps of an async slot, or if its pipe was broken.
         """
         if slot.leaving:
             return []
@@ -75,7 +75,7 @@ class Blame:
                 for position in range(start, min(stop, look.unstarted))
                 if look.position != PREPARING
             ]
-            if suspects and suspects[0][0].alone:  # it is the first whose report did not come
+            if suspects and suspects[0][0].alone:  # it is the first task without a report
                 del suspects[1:]
         kill_reason = slot.kill_reason
         if kill_reason is None:
@@ -83,7 +83,7 @@ class Blame:
         return [one for one in suspects if kill_reason.charges(*one)]
 
     def _charge(self, slot: SlotProcess, lease: OpenLease, position: int) -> bool:
-        """Whether this task was still to be answered for."""
+        """Charge a task. False: it needs no outcome any more."""
         kill_reason = slot.kill_reason
         if not lease.settle(position, position + 1):
             return False

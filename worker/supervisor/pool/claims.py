@@ -1,6 +1,6 @@
-"""What the worker claims to hold in a new session, and what it gives up when the master says so.
+"""What the worker claims to hold in a new session, and what it gives up by the master's answer.
 
-Owns the list in the hello, what is done with the answer, and revoked leases.
+This module owns the list in the hello, what is done with the welcome, and revoked leases.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def claimed(inventory: Inventory) -> list[HeldLease]:
-    """The leases with what is left of them and what has not been acknowledged."""
+    """The held leases: tasks without an outcome, and outcomes without an acknowledgement."""
     ranges_of: dict[tuple[int, int, int], Ranges] = {}
     for lease in inventory.all():
         given = lease.given
@@ -34,7 +34,7 @@ def claimed(inventory: Inventory) -> list[HeldLease]:
 
 
 def recognize(inventory: Inventory, leases: Iterable[HeldLease]) -> None:
-    """Go on with what the master recognizes, and end the rest without an outcome."""
+    """Go on with the leases that the master recognizes. End the others without an outcome."""
     allowed = {lease.number: list(lease.ranges) for lease in leases}
     inventory.outbox.keep_released(allowed)
     kept = {lease.given.number: allowed.get(lease.given.number, []) for lease in inventory.all()}
@@ -42,12 +42,12 @@ def recognize(inventory: Inventory, leases: Iterable[HeldLease]) -> None:
 
 
 def revoke(inventory: Inventory, numbers: Iterable[int], why: str) -> None:
-    """Drop what has not started of these leases, and stop what runs."""
+    """Drop the tasks of these leases that have not started, and stop those that run."""
     _confine(inventory, {number: [] for number in numbers}, why)
 
 
 def _confine(inventory: Inventory, kept: Mapping[int, Ranges], why: str) -> None:
-    """Keep only these ranges of some leases, in one pass over all that is held."""
+    """Keep only these ranges of some leases, in one pass over all leases."""
 
     def has_too_much(lease: OpenLease) -> bool:
         ranges = kept.get(lease.given.number)
@@ -56,9 +56,9 @@ def _confine(inventory: Inventory, kept: Mapping[int, Ranges], why: str) -> None
     waiting = list(inventory.queue)
     gone = [lease for lease in waiting if has_too_much(lease)]
     if gone:
-        left = set(map(id, gone))
+        gone_ids = set(map(id, gone))
         inventory.queue.clear()
-        inventory.queue.extend(lease for lease in waiting if id(lease) not in left)
+        inventory.queue.extend(lease for lease in waiting if id(lease) not in gone_ids)
     for lease in gone:
         inventory.requeue(lease, both(lease.left, kept[lease.given.number]))
     for slot in inventory.slots:
@@ -72,7 +72,7 @@ def _confine_in_slot(
 ) -> None:
     preparing = slot.page.rows[lease.row].look().position == PREPARING
     inventory.requeue(lease, both(slot.take_back(lease), ranges))
-    if preparing and not lease.left:  # import or `setup()` may never end, and nobody needs it now
+    if preparing and not lease.left:  # import or `setup()` may never end
         if slot.alive:
             inventory.vacate(slot, KillReason(why))
         return
@@ -90,7 +90,7 @@ def _confine_in_slot(
 
 
 def _end_deaf(slot: SlotProcess, lease: OpenLease, why: str) -> None:
-    """End a slot whose loop did not end the tasks in time; their neighbours go back then."""
+    """End a slot that did not end the cancelled tasks in time. Its other tasks go back."""
     with contextlib.suppress(ProcessLookupError):
         if lease in slot.held and lease.ending and slot.alive:
             slot.kill_reason = slot.kill_reason or KillReason(why)

@@ -1,7 +1,7 @@
-"""Deadlines of time: tasks that take too long, those that wait behind them, slots that are stopped.
+"""Deadlines: of tasks, of tasks that wait behind a long one, and of suspended slots.
 
-Owns when something has taken too long. How long a slot is stopped is counted only while the
-supervisor itself runs: a worker that was frozen as a whole must not kill its slots for it.
+This module owns when something has taken too long. The time of a suspended slot counts only while
+the supervisor itself runs. Otherwise a worker that was frozen as a whole would kill its slots.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from .inventory import Inventory
 log = logging.getLogger("quartermaster.worker")
 
 LONG_S = 1.0
-"""When a task has run this long, those behind it go back."""
+"""When a task has run this long, the tasks behind it go back."""
 
-STOPPED_S = 5.0
-"""A slot that is stopped for this long is killed."""
+SUSPENDED_S = 5.0
+"""A slot that is suspended for this long is killed."""
 
 HINT_S, HINT_AGAIN_S = 30.0, 300.0
-"""When the log tells of a long import or `setup`, first and later: nothing ever ends it."""
+"""When the log first, and then again, tells of a long import or `setup`. They have no time
+limit."""
 
 LOOK_S = 0.25
-"""How often slots are looked at; of a longer pause of the supervisor, twice this is counted."""
+"""How often slots are looked at. A longer pause of the supervisor counts as twice this."""
 
 
 class Deadlines:
-    """Looks at all slots whenever it is told the time."""
+    """Checks all slots whenever `check` is called with the time."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
@@ -46,14 +47,14 @@ class Deadlines:
             turned_s = min(now - self._looked, 2 * LOOK_S)
             self._looked = now
             for slot in alive:
-                self._check_stopped(slot, turned_s)
+                self._check_suspended(slot, turned_s)
         queue = self._inventory.queue
         if queue and now - queue[0].since > LONG_S:
             lease = queue.popleft()
             self._inventory.release(lease, lease.cut(0))
 
     def close(self, now: float) -> None:
-        """All slots end now: a task over its limit is charged, though it has `CANCEL_S` left."""
+        """All slots end now. A task over its limit is charged, also within its `CANCEL_S`."""
         self.check(now)
         for slot in self._inventory.slots:
             for lease in slot.held:
@@ -61,17 +62,20 @@ class Deadlines:
 
     @staticmethod
     def _too_late(slot: SlotProcess, lease: OpenLease, now: float) -> KillReason | None:
-        """Only if one task alone runs of an async slot's lease: of several, which is not known."""
+        """The reason to end an async slot for a late task, if only one task of the lease runs.
+
+        If several run, it is not known which one is late.
+        """
         look, limit_s = slot.page.rows[lease.row].look(), lease.given.timeout_s
         if limit_s is None or not look.step or now - look.since <= limit_s:
             return None
         running = [p for a, b in lease.left for p in range(a, min(b, look.unstarted))]
-        return KillReason(_told(limit_s), lease, running[0]) if len(running) == 1 else None
+        return KillReason(_timed_out(limit_s), lease, running[0]) if len(running) == 1 else None
 
     def _check(self, slot: SlotProcess, lease: OpenLease, now: float) -> None:
         look = slot.page.rows[lease.row].look()
         if look.position >= 0 and self._is_late(lease, look, now) and not slot.kill_reason:
-            kill_reason = KillReason(_told(lease.given.timeout_s), lease, look.position)
+            kill_reason = KillReason(_timed_out(lease.given.timeout_s), lease, look.position)
             self._inventory.vacate(slot, kill_reason)
         first = lease is slot.held[0]
         if (first or slot.load.concurrency > 1) and now - (look.since or lease.since) > LONG_S:
@@ -83,12 +87,16 @@ class Deadlines:
     def _hint(slot: SlotProcess, lease: OpenLease, now: float) -> None:
         if now >= max(lease.since + HINT_S, lease.hinted_at + HINT_AGAIN_S):
             lease.hinted_at = now
-            told = (lease.given.job, now - lease.since, slot.pid)
-            log.warning("%s: import or setup() has taken %.0f s in slot %d", *told)
+            values = (lease.given.job, now - lease.since, slot.pid)
+            log.warning("%s: import or setup() has taken %.0f s in slot %d", *values)
 
     @staticmethod
     def _is_late(lease: OpenLease, look: Look, now: float) -> bool:
-        """An async slot ends its tasks itself; here only a task that goes on then is late."""
+        """Whether a task is over its limit.
+
+        An async slot cancels a late task itself. Here the task is late only if it goes on after
+        that.
+        """
         limit_s = lease.given.timeout_s
         if limit_s is None:
             return False
@@ -96,9 +104,10 @@ class Deadlines:
         return bool(since) and now - since > limit_s + (CANCEL_S if look.step else 0.0)
 
     def _trim(self, slot: SlotProcess, lease: OpenLease, first: bool) -> None:
-        """A task (or import, or `setup`) takes long: what waits behind it goes back.
+        """Take back what waits behind a long task, import or `setup`.
 
-        A lease that waits in the pipe goes to another slot of ours, if one has nothing to do.
+        A lease that waits in the pipe goes to another slot of this worker, if one has nothing to
+        do.
         """
         least = 1 if first and not lease.given.limited else 0
         self._inventory.release(lease, slot.take_back(lease, least=least), unstarted=True)
@@ -113,16 +122,17 @@ class Deadlines:
                 self._inventory.release(other, ranges)
 
     @staticmethod
-    def _check_stopped(slot: SlotProcess, turned_s: float) -> None:
-        slot.stopped_s = slot.stopped_s + turned_s if slot.held and slot.stopped else 0.0
-        if slot.stopped_s < STOPPED_S or slot.kill_reason:
+    def _check_suspended(slot: SlotProcess, turned_s: float) -> None:
+        counts = slot.held and slot.suspended
+        slot.suspended_s = slot.suspended_s + turned_s if counts else 0.0
+        if slot.suspended_s < SUSPENDED_S or slot.kill_reason:
             return
         lease = next((h for h in slot.held if slot.page.rows[h.row].look().position >= 0), None)
         slot.kill_reason = KillReason(
-            f"its slot was stopped for {STOPPED_S:g} s", lease or slot.held[0]
+            f"its slot was suspended for {SUSPENDED_S:g} s", lease or slot.held[0]
         )
         slot.kill()
 
 
-def _told(limit_s: float | None) -> str:
+def _timed_out(limit_s: float | None) -> str:
     return f"timed out after {limit_s:g} s"

@@ -1,7 +1,7 @@
-"""Which slot gets which lease.
+"""Decides which slot gets which lease.
 
-Owns the way of a lease from its arrival to a slot. What the slot says of it later is not known
-here.
+This module owns the way of a lease from its arrival to a slot. It does not know what the slot
+reports later.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .inventory import Inventory
 class Feeder:
     """Gives leases to slots, or back to the master.
 
-    max_bytes: how large a result may be, by the master's word.
+    max_bytes: the most bytes of one result. The master says it.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Feeder:
             self._inventory.give_back()
 
     def feed(self) -> None:
-        """Hand waiting leases to slots: first to those that have nothing."""
+        """Give waiting leases to slots, first to those without a lease."""
         queue = self._inventory.queue
         for lease in list(queue):
             can_run = self._can_run(lease)
@@ -60,9 +60,9 @@ class Feeder:
                 self._give(slot, lease)
 
     def _can_run(self, lease: OpenLease) -> bool | None:
-        """Whether this worker can run a lease; if not, it goes back with the reason.
+        """Whether this worker can run a lease. If not, it goes back with the reason.
 
-        None: not yet, its code is on its way.
+        None: not yet, because its code is on its way.
         """
         try:
             return self._eligibility.check(lease) or None
@@ -75,7 +75,7 @@ class Feeder:
         return min(slots, key=lambda s: (len(s.held), s.load.job != lease.given.job), default=None)
 
     def _start_or_release(self, lease: OpenLease) -> None:
-        """A task of a limited group starts at once, or goes back: the master counts its start."""
+        """Start a task of a limited group at once, or give it back. The master counts its start."""
         can_run = self._can_run(lease)
         if can_run is False:
             return

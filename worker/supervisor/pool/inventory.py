@@ -1,7 +1,7 @@
-"""All that one worker holds: its slots, the leases that wait for one, and what goes back.
+"""All that one worker holds: its slots, the leases that wait for a slot, and its outbox.
 
-Owns the ways in which a task leaves a slot without an outcome. Which slot gets which lease, what
-takes too long, and which task is charged is decided elsewhere.
+This module owns the ways in which a task leaves a slot without an outcome. Other modules decide
+which slot gets which lease, what takes too long, and which task is charged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Inventory:
         self.stopping = False
 
     def all(self) -> Iterator[OpenLease]:
-        """Every lease that is here."""
+        """Every lease that this worker holds."""
         yield from self.queue
         for slot in self.slots:
             yield from slot.held
@@ -39,7 +39,7 @@ class Inventory:
         self.outbox.release(lease.given, ranges, lacks, unstarted=unstarted)
 
     def requeue(self, lease: OpenLease, ranges: Ranges, *, first: bool = False) -> None:
-        """Have tasks wait for another slot; if they can't wait, give them back to the master."""
+        """Have tasks wait for another slot. If they can't wait, give them back to the master."""
         if self.stopping or lease.given.limited:
             self.release(lease, ranges, unstarted=True)
             return
@@ -50,7 +50,7 @@ class Inventory:
             self.queue.extend(leases)
 
     def give_back(self) -> None:
-        """Give back everything that has not started, also what waits behind a running task."""
+        """Give back all tasks that have not started, also those behind a running task."""
         while self.queue:
             self.release(self.queue[0], self.queue.popleft().cut(0))
         for slot in self.slots:
@@ -58,7 +58,7 @@ class Inventory:
                 self.release(lease, slot.take_back(lease))
 
     def vacate(self, slot: SlotProcess, kill_reason: KillReason) -> None:
-        """End a slot on account of one of its leases; its other leases go to other slots."""
+        """End a slot because of one of its leases. Its other leases go to other slots."""
         slot.terminate(kill_reason)
         for lease in slot.held:
             if lease is not kill_reason.lease:

@@ -1,8 +1,8 @@
-"""The slots of a worker: started, replaced, ended; and the parts that keep them at work.
+"""Starts, replaces and ends the slots of a worker.
 
-Owns when a slot comes and goes. Which lease it gets is in `feeding`, what it says of it in
-`slot_reports`, what its end means in `blame`, what takes too long in `deadlines`. How outcomes get
-to the master is not known here.
+This module owns when a slot comes and goes. `feeding` decides which lease it gets, `slot_reports`
+reads its reports, `blame` knows what its end means, and `deadlines` what takes too long. This
+module does not know how outcomes get to the master.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 
 TOGETHER_S = 0.2
-"""A SIGTERM for a whole control group reaches worker and slots within this, in any order."""
+"""A SIGTERM for a whole control group reaches the worker and its slots within this time."""
 
-STOPPED = KillReason("stopped")
+WORKER_ENDS = KillReason("stopped")
 
 
 class Pool:
     """Slots and leases of one worker.
 
     Args:
-        folder: of the jobs.
-        fetched: code of jobs that comes from the master; None where that is not wanted.
+        folder: the worker's own folder of jobs.
         count: how many slots.
         outbox: where outcomes go.
-        orphans: what is done with processes that slots leave behind.
+        orphans: ends the processes that slots leave behind.
         relays: where the output of slots goes.
-        flow: is told when a lease had to be refused, and when that may have changed.
-        on_change: called when there are new outcomes, or more leases could be taken.
+        flow: notes that a lease was refused, and that this may have changed.
+        on_change: is called when there are new outcomes, or room for more leases.
+        fetched: code of jobs from the master; None: only the worker's own folder is used.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class Pool:
 
     @property
     def want(self) -> int:
-        """How many leases could be taken besides those that are here; negative: too many."""
+        """How many more leases the slots should have; negative if there are too many."""
         return sum(slot.room for slot in self.inventory.slots) - len(self.inventory.queue)
 
     @property
     def free(self) -> int:
-        """How many leases of one task would start at once, as far as this side knows."""
+        """How many leases of one task would start at once."""
         if self.inventory.stopping or self._flow.refused:
             return 0
         places = sum(slot.places for slot in self.inventory.slots)
@@ -115,11 +115,11 @@ class Pool:
         self._feed()
 
     def claimed(self) -> list[HeldLease]:
-        """What is held, for the next session's hello."""
+        """The held leases, for the hello of the next session."""
         return claims.claimed(self.inventory)
 
     def recognize(self, leases: Iterable[HeldLease], max_bytes: int) -> None:
-        """A new session: go on with these, end the rest. max_bytes: of a result."""
+        """Begin a session: go on with these leases, end all others. max_bytes: of one result."""
         self._feeder.max_bytes = max_bytes
         claims.recognize(self.inventory, leases)
         self._feed()
@@ -129,17 +129,17 @@ class Pool:
         return given | {slot.load.folder for slot in self.inventory.slots}
 
     def code_came(self) -> None:
-        """Code of a job has come, or will not come: leases that wait for it can go on."""
+        """Go on with leases that waited for code. It has come, or will not come."""
         self._flow.refused = False
         self._feed()
 
     def revoke(self, numbers: Iterable[int], why: str) -> None:
-        """The master has ended these leases."""
+        """Drop leases that the master has ended."""
         claims.revoke(self.inventory, numbers, why or "revoked")
         self._feed()
 
     def stop(self) -> None:
-        """Take nothing more; slots without a task end."""
+        """Take no more leases, and end the slots without a task."""
         self.inventory.stopping = True
         self.inventory.give_back()
         for slot in self.inventory.slots:
@@ -147,15 +147,15 @@ class Pool:
                 slot.close()
 
     def kill(self) -> None:
-        """End all slots now; what they run goes back uncharged, except a task over its limit."""
+        """End all slots now. Their tasks go back uncharged, except a task over its limit."""
         self.inventory.stopping = True
         self._deadlines.close(time.monotonic())
         for slot in self.inventory.slots:
-            slot.kill_reason = slot.kill_reason or STOPPED
+            slot.kill_reason = slot.kill_reason or WORKER_ENDS
             slot.kill()
 
     def _feed(self) -> None:
-        """Something has changed: hand out what waits, and say so."""
+        """Give out waiting leases after a change, and call `on_change`."""
         self._feeder.feed()
         self._keep_ticking()
         self._on_change()
@@ -180,7 +180,7 @@ class Pool:
         self._orphans.started(slot.pid, mark)
 
     def _replace(self, slot: SlotProcess) -> None:
-        """Put another slot in its place, at once unless slots there die one after the other."""
+        """Start another slot in its place, after a pause if several died there in a row."""
         if self.inventory.stopping:
             return
         pause_s = 0.0
@@ -195,7 +195,7 @@ class Pool:
             self._feed()
 
     def _gone(self, slot: SlotProcess) -> None:
-        """A slot's process has ended. After a SIGTERM, wait: perhaps the whole worker got one."""
+        """A slot has ended. After a SIGTERM wait a little: the whole worker may get one."""
         self._orphans.ended(slot.pid)
         if slot.terminated and not self.inventory.stopping:
             asyncio.get_running_loop().call_later(TOGETHER_S, self._bury, slot)
@@ -205,7 +205,7 @@ class Pool:
     def _bury(self, slot: SlotProcess) -> None:
         self.inventory.slots.remove(slot)
         if slot.terminated and self.inventory.stopping:
-            slot.kill_reason = STOPPED
+            slot.kill_reason = WORKER_ENDS
         if not slot.leaving and not (slot.kill_reason and slot.kill_reason.lease is None):
             slot.deaths += 1
         self._blame.assign(slot)

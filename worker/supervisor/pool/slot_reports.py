@@ -1,6 +1,6 @@
-"""What slots report of their leases.
+"""Reads the reports of slots.
 
-Owns what an outcome changes in the supervisor's accounts, on its way to the outbox.
+This module owns what an outcome changes in the supervisor before it goes to the outbox.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..slots.slot_process import SlotProcess
 from .inventory import Inventory
 
 QUICK_S = 0.2
-"""A slot whose lease took less has the next one waiting in its pipe."""
+"""If a slot's lease took less than this, the next one may wait in the slot's pipe."""
 
 
 class SlotReports:
@@ -30,7 +30,7 @@ class SlotReports:
         self._inventory, self._eligibility, self._flow = inventory, eligibility, flow
 
     def take(self, slot: SlotProcess, report: Report) -> bool:
-        """Act on a report. Whether the slot leaves by it, and needs a successor."""
+        """Act on a report. Returns whether the slot leaves and needs a successor."""
         lease = next((one for one in slot.held if one.given.number == report.lease), None)
         if lease is None:
             return False
@@ -39,7 +39,7 @@ class SlotReports:
             self._flow.refused = False
         for outcome in report.outcomes:
             self._settle(slot, lease, outcome)
-        leaves = report.leaving and not slot.leaving  # an async slot says so of each of its leases
+        leaves = report.leaving and not slot.leaving  # an async slot reports it for each lease
         if leaves:
             self._leave(slot)
         if report.finished:
@@ -51,7 +51,7 @@ class SlotReports:
             if outcome.lacks:
                 self._eligibility.failed(lease, outcome.lacks)
             else:
-                slot.load.warm[lease.given.job] = lease.version  # it was set up for this very lease
+                slot.load.warm[lease.given.job] = lease.version  # the job was set up for this lease
             self._inventory.release(lease, lease.cut(0), outcome.lacks, unstarted=True)
             return
         self._eligibility.works(slot.load.job, slot.load.version)
@@ -63,11 +63,11 @@ class SlotReports:
         else:
             start, stop = outcome.position, outcome.position + 1
         lease.ending = without(lease.ending, [(start, stop)])
-        if slot.kill_reason and isinstance(outcome, Failed):  # it noticed SIGTERM before its end
+        if slot.kill_reason and isinstance(outcome, Failed):  # it raised because of our SIGTERM
             if not slot.kill_reason.charges(lease, start):
                 return
             outcome = msgspec.structs.replace(outcome, error=slot.kill_reason.why)
-        if lease.settle(start, stop):  # else it was taken back at the very moment it started
+        if lease.settle(start, stop):  # else it was taken back in the moment of its start
             self._inventory.outbox.add(lease.given, outcome)
 
     def _finish(self, slot: SlotProcess, lease: OpenLease) -> None:
@@ -81,7 +81,7 @@ class SlotReports:
             slot.close()
 
     def _leave(self, slot: SlotProcess) -> None:
-        """The job has changed, or cannot run in that process: another slot gets what it holds."""
+        """Another slot gets its leases, because its process can't run that job, or that version."""
         slot.leave()
         self._eligibility.versions.forget(slot.load.job)
         unstarted = [one for one in slot.held if not self._started(slot, one)]

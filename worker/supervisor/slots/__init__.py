@@ -1,1 +1,1 @@
-"""A slot as its parent sees it: the process, its pipe, its output, the leases in it."""
+"""A slot from outside: its process, its pipe, its output and its leases."""

@@ -1,6 +1,6 @@
 """A lease in the supervisor: which of its tasks still need an outcome.
 
-Knows nothing of slots or the network.
+This module knows nothing of slots or the network.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from queue_manager.wire.records import Lease
 
 @dataclass(eq=False)
 class OpenLease:
-    """One lease and what is left of it.
+    """One lease and the part of it that is left.
 
-    given: as it came from the master. since: monotonic time when it came, later when a slot got
-    it. took_s: sum of what its outcomes took. version: of the job's code, known when a slot
-    gets it; folder: where that code is, if not in the worker's own folder of jobs. ending:
-    tasks that an async slot was told to cancel and that have not ended yet. hinted_at: when the
-    log last said that its import or `setup` takes long. alone: its tasks run, and are reported,
-    one at a time.
+    given: the lease as the master sent it. since: monotonic time when it came, and later when a
+    slot got it. took_s: the sum of the times of its outcomes. version: the version of the job's
+    code, known when a slot gets the lease. folder: the folder of that code, if it is not the
+    worker's own. left: the tasks that still need an outcome. ending: tasks that an async slot has
+    to cancel and that have not ended yet. hinted_at: when the log last said that its import or
+    `setup` takes long. alone: its tasks run, and are reported, one at a time.
     """
 
     given: Lease
@@ -41,7 +41,7 @@ class OpenLease:
         self.left = [(self.given.start, self.given.stop)]
 
     def split(self, ranges: Ranges, now: float) -> list[OpenLease]:
-        """A lease with the same number for each of these ranges, as if it had come now."""
+        """Make a lease of the same number for each of these ranges, as if it had come now."""
         lease = self.given
         return [
             OpenLease(msgspec.structs.replace(lease, start=start, stop=stop), now)
@@ -63,7 +63,7 @@ class OpenLease:
         return any(start <= position < stop for start, stop in self.left)
 
     def settle(self, start: int, stop: int) -> bool:
-        """Take a range out. False, and nothing is taken, if not all of it is left."""
+        """Take a range out. If not all of it is left, take nothing and return False."""
         for index, (low, high) in enumerate(self.left):
             if low <= start < stop <= high:
                 rest = [(low, start), (stop, high)]
@@ -72,7 +72,7 @@ class OpenLease:
         return False
 
     def cut(self, position: int) -> Ranges:
-        """Take out everything at or behind `position`, and return it."""
+        """Take out all tasks at or behind `position`, and return their ranges."""
         gone = [(max(a, position), b) for a, b in self.left if b > position]
         self.left = [(a, min(b, position)) for a, b in self.left if a < position]
         return gone

@@ -1,8 +1,7 @@
-"""What slots print, on its way to the worker's own stdout and stderr.
+"""Passes the output of slots on to the worker's own stdout and stderr.
 
-Owns the rule that a reader who is slow, or does not read at all, never holds up the supervisor:
-lines for which there is no room are dropped and counted. Keeps the end of what each slot printed,
-as evidence.
+A reader that is slow, or does not read at all, never holds up the supervisor: lines without room
+are dropped and counted. This module also keeps the end of each slot's output, as evidence.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ LINE_BYTES = 8 * 1024
 """A line longer than this is passed on in pieces."""
 
 _READ_BYTES = 32 * 1024
-_LAST_READS = 64  # of a dead slot's pipe: a process that it has left behind may write for ever
+_LAST_READS = 64  # a process that a dead slot has left behind may write for ever
 
 
 class Relay:
@@ -39,7 +38,7 @@ class Relay:
         threading.Thread(target=self._run, name="quartermaster-output", daemon=True).start()
 
     def write(self, data: bytes) -> None:
-        """Pass this on soon; without room it is dropped and counted."""
+        """Pass this on soon. Without room, drop and count it."""
         with self._change:
             if self._dropped or self._size_bytes + len(data) > self._limit_bytes:
                 self._dropped += max(1, data.count(b"\n"))
@@ -49,7 +48,7 @@ class Relay:
             self._change.notify_all()
 
     def drain(self, wait_s: float) -> None:
-        """Wait until all is written, at most this long."""
+        """Wait until all is written, at most `wait_s`."""
         until = time.monotonic() + wait_s
         with self._change:
             while self._waiting or self._dropped or self._busy:
@@ -89,17 +88,17 @@ class Relays(NamedTuple):
 
     @classmethod
     def standard(cls) -> Relays:
-        """Those of this process."""
+        """Make the relays for this process's stdout and stderr."""
         return cls(Relay(1), Relay(2))
 
     def drain(self, wait_s: float) -> None:
-        """Wait until all is written, at most this long."""
+        """Wait until all is written, at most `wait_s`."""
         self.err.drain(wait_s)
         self.out.drain(wait_s)
 
 
 class RelayHandler(logging.Handler):
-    """Passes log lines on the same way, because they must not hold up the supervisor either."""
+    """Passes log lines on through a relay, so that they do not hold up the supervisor either."""
 
     def __init__(self, relay: Relay) -> None:
         super().__init__()
@@ -123,7 +122,7 @@ class OutputTail:
         self._errors = b""
 
     def add(self, stream: int, data: bytes) -> None:
-        """Note what came through one of the two pipes."""
+        """Add output that came through one of the two pipes."""
         self._totals[stream] += len(data)
         end = data[-TAIL_BYTES:]
         self._chunks.append((stream, self._totals[stream] - len(end), end))
@@ -139,7 +138,7 @@ class OutputTail:
         return self._errors.decode("utf-8", "replace").strip()
 
     def errors_since(self, start: int) -> str:
-        """The end of stderr, without what came before this offset of it."""
+        """The end of stderr, from the offset `start` on."""
         size_bytes = max(0, self._totals[ERR] - start)
         return (
             self._errors[len(self._errors) - min(size_bytes, len(self._errors)) :]
@@ -148,7 +147,7 @@ class OutputTail:
         )
 
     def since(self, starts: tuple[int, int]) -> str:
-        """The end of both together, without what came before these offsets of each."""
+        """The end of both streams together, each from its offset in `starts` on."""
         data = b"".join(
             data[max(0, starts[stream] - offset) :] for stream, offset, data in self._chunks
         )
@@ -156,9 +155,9 @@ class OutputTail:
 
 
 class Stream:
-    """One of a slot's two pipes. It passes on whole lines, so that lines of two writers do not mix.
+    """One of a slot's two pipes. It passes on whole lines, so that the lines of both do not mix.
 
-    An unbuffered `print` is four writes, and the other pipe may be read in between.
+    An unbuffered `print` makes four writes, and the other pipe may be read in between.
     """
 
     def __init__(self, pipe: IO[bytes], stream: int, relay: Relay, tail: OutputTail) -> None:
@@ -169,7 +168,7 @@ class Stream:
         self._loop.add_reader(pipe, self.read)
 
     def read(self) -> bool:
-        """Read once, so that a slot that prints without end leaves the loop to others."""
+        """Read once, so that a slot that prints without end does not hold up the loop."""
         if self._pipe.closed:
             return False
         try:
@@ -193,7 +192,7 @@ class Stream:
         self._relay.write(lines)
 
     def close(self) -> None:
-        """The slot has ended: read what is left in the pipe."""
+        """Read the rest of the pipe after the slot's end, and close it."""
         for _ in range(_LAST_READS):
             if not self.read():
                 break

@@ -1,6 +1,6 @@
-"""What one slot holds, and how much more it should have.
+"""The leases of one slot, and how many more it should have.
 
-Owns the leases of a slot, and what is known of how it works through them. Knows no process and no
+This module owns the leases of a slot, and how fast it works them off. It knows no process and no
 pipe.
 """
 
@@ -13,10 +13,10 @@ from .lease import OpenLease
 class SlotLoad:
     """The leases of one slot, the oldest first.
 
-    job, version: of the last lease. warm: versions of the jobs that the slot has imported and set
-    up. folder: of code that came from the master, which the slot may import more from. quick: its
-    last lease was short, so the next one may wait in its pipe. concurrency: how many tasks it runs
-    at a time.
+    job, version: those of the last lease. warm: the version of each job that the slot has imported
+    and set up. folder: the folder of code from the master. The slot may import more from it. quick:
+    the last lease was short, so the next one may wait in the slot's pipe. concurrency: how many
+    tasks the slot runs at a time.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class SlotLoad:
         self.concurrency = 1
 
     def add(self, lease: OpenLease) -> None:
-        """Take a lease, which gets a row of its own."""
+        """Add a lease, and give it a row of its own."""
         taken = {other.row for other in self.held}
         lease.row = next(row for row in range(ROWS) if row not in taken)
         if (lease.given.job, lease.version) != (self.job, self.version):
@@ -42,7 +42,7 @@ class SlotLoad:
         return not self.held or (self._joins(lease) and self._takes_more)
 
     def starts_now(self, lease: OpenLease) -> bool:
-        """Whether this lease would start at once, as far as can be told."""
+        """Whether this lease would probably start at once."""
         if not self.held:
             return True
         return self._joins(lease) and self.concurrency > 1 and self.places > 0
@@ -63,7 +63,7 @@ class SlotLoad:
 
     @property
     def room(self) -> int:
-        """How many more leases the slot should have, here or on their way."""
+        """How many more leases the slot should have."""
         unfinished = sum(1 for lease in self.held if lease.left)
         if self.concurrency > 1:
             return 2 if self._takes_more and len(self.held) < ROWS else 0
@@ -72,8 +72,8 @@ class SlotLoad:
     @property
     def _takes_more(self) -> bool:
         if self.concurrency > 1:
-            # As many again wait in the slot: tasks that take a hundredth of a second have ended
-            # long before more could come from the master.
+            # As many tasks again wait in the slot. Short tasks end long before the master could
+            # send more.
             return sum(lease.weight for lease in self.held) < 2 * self.concurrency
         return self.quick and len(self.held) < 2
 

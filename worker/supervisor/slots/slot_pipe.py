@@ -1,7 +1,7 @@
 """The supervisor's end of the pipe to one slot: leases go out, reports come in.
 
-Owns what waits to be written and what was read in part. Does not know what a report means, nor what
-becomes of a slot whose pipe is broken.
+This module owns the unsent bytes and the frames that came in part. It does not know what a report
+means, or what becomes of a slot whose pipe is broken.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
 
 class SlotPipe:
-    """A socket whose other end the slot has.
+    """A socket. The slot has its other end.
 
     Args:
+        sock: our end, non-blocking.
         on_report: is called with each report.
         on_closed: is called when the other end was closed.
-        on_broken: is called with the reason when something else than reports comes.
+        on_broken: is called with a reason when something comes that is no report.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class SlotPipe:
         self._loop.add_reader(sock, self.read)
 
     def send(self, order: Give | Cancel) -> None:
-        """Write this behind what was sent before, as soon as there is room."""
+        """Send an order behind all earlier ones, as soon as there is room."""
         self._unsent += frame(order)
         self._write()
 
@@ -61,7 +62,7 @@ class SlotPipe:
             self._loop.remove_writer(self._sock)
 
     def read(self, *, to_end: bool = False) -> None:
-        """Read what is there; `to_end`: all of it, because the loop will not call again."""
+        """Read what is there. to_end: read all of it, because the loop will not call again."""
         while True:
             try:
                 data = self._sock.recv(_READ_BYTES)
@@ -78,7 +79,7 @@ class SlotPipe:
                 return  # the loop calls again if there is more
 
     def take_in(self, data: bytes) -> None:
-        """Handle each report by itself: one that can't be read loses none of the others."""
+        """Handle each report by itself. If one can't be read, the others still count."""
         for body in self._frames.feed(data):
             try:
                 report = decode_report(body)
@@ -90,16 +91,17 @@ class SlotPipe:
             self._on_broken(_GARBLED)
 
     def end_writing(self) -> None:
-        """The slot gets no more: it ends when it has nothing to do."""
+        """Send the slot nothing more. It ends when it has nothing to do."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """The slot has ended."""
+        """Close the pipe after the slot's end."""
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         self._sock.close()
-        # The callbacks lead back to the slot. Without that circle its shared memory goes at once.
+        # The callbacks lead back to the slot. Without that cycle its shared memory is freed at
+        # once.
         self._on_report = self._on_closed = self._on_broken = _nothing
 
 

@@ -1,7 +1,7 @@
 """One slot from outside: its process, from the start to the end.
 
-Owns how a slot is started, watched and killed. What it gets, and what its end means for its
-tasks, is decided elsewhere.
+This module owns how a slot is started, watched and killed. Other modules decide which leases it
+gets, and what its end means for its tasks.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from .slot_load import SlotLoad
 from .slot_pipe import SlotPipe
 
 GRACE_S = 2.0
-"""Between SIGTERM and SIGKILL, in seconds."""
+"""The time between SIGTERM and SIGKILL, in seconds."""
 
 EOF_S = 0.5
-"""How long a slot whose pipe has ended has to end by itself; then it is killed."""
+"""How long a slot may live after its pipe was closed. Then it is killed."""
 
 _CLOSED = "its pipe to the worker was closed"
 
 
 @dataclass(frozen=True)
 class KillReason:
-    """Why a slot is being ended, and on account of which task; without one, no task is charged."""
+    """Why a slot is being ended, and which task is charged for it. Without a lease none is."""
 
     why: str
     lease: OpenLease | None = None
@@ -60,18 +60,18 @@ class State(Enum):
 
     WORKING = auto()
     LEAVING = auto()
-    """It ends by itself: it was told to, or it has said so."""
+    """It ends by itself: we asked it to, or it has announced its end."""
     DIED = auto()
-    """It has ended, and has not said that it would."""
+    """It has ended without an announcement."""
     LEFT = auto()
-    """It has ended as it should."""
+    """It has ended as announced."""
 
 
 class SlotProcess:
-    """One process that runs `work`, from its start to its end; then another takes its place.
+    """One process that runs `work`, from its start to its end. Then another one replaces it.
 
     deaths: how many slots in its place died in a row without finishing a task. kill_reason: why it
-    is being killed. stopped_s: for how long it has been seen stopped.
+    is being killed. suspended_s: how long it has been suspended (SIGSTOP) so far.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SlotProcess:
         self._on_end, self.deaths, self.mark = on_end, deaths, mark
         self.load = SlotLoad()
         self.kill_reason: KillReason | None = None
-        self.stopped_s = 0.0
+        self.suspended_s = 0.0
         self._state = State.WORKING
         self._broken_by = ""
         self.page = SharedPage.create()
@@ -112,7 +112,7 @@ class SlotProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process, which is also the leader of its group and session."""
+        """The id of the process, which also leads its group and session."""
         return self._process.pid
 
     @property
@@ -127,27 +127,27 @@ class SlotProcess:
 
     @property
     def leaving(self) -> bool:
-        """Whether it ends by itself, or has ended so."""
+        """Whether it ends, or has ended, by itself."""
         return self._state in (State.LEAVING, State.LEFT)
 
     @property
     def fit(self) -> bool:
-        """Whether it can take another lease at all."""
+        """Whether it may get another lease."""
         return self._state is State.WORKING and not self.kill_reason
 
     def evidence(self, lease: OpenLease, position: int) -> str:
-        """The end of stderr: of the running task alone, where one runs at a time."""
+        """The end of stderr. If one task runs at a time, it is that of this task alone."""
         if self.load.concurrency > 1:
             return self._tail.errors
         return self._tail.errors_since(self.page.output.starts(lease.given.number, position)[ERR])
 
     def printed(self, lease: OpenLease, position: int) -> str:
-        """The end of what a task printed, both streams together, as far as it is known."""
+        """The end of what a task printed to both streams, as far as it is known."""
         return self._tail.since(self.page.output.starts(lease.given.number, position))
 
     @property
-    def stopped(self) -> bool:
-        """Whether its process is stopped, by SIGSTOP or a debugger (Linux; else never)."""
+    def suspended(self) -> bool:
+        """Whether SIGSTOP or a debugger has suspended its process (Linux; elsewhere False)."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_bytes()
         except OSError:
@@ -161,7 +161,7 @@ class SlotProcess:
         return self.fit and self.load.takes(lease)
 
     def starts_now(self, lease: OpenLease) -> bool:
-        """Whether this lease would start at once, as far as can be told."""
+        """Whether this lease would probably start at once."""
         return self.fit and self.load.starts_now(lease)
 
     @property
@@ -171,7 +171,7 @@ class SlotProcess:
 
     @property
     def room(self) -> int:
-        """How many more leases it should have, here or on their way."""
+        """How many more leases it should have."""
         return self.load.room if self.fit else 0
 
     def give(self, lease: OpenLease, max_bytes: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from worker.ipc.shared_page import POSITION, PREPARING
 from worker.supervisor.pool import deadlines
-from worker.supervisor.pool.deadlines import LOOK_S, STOPPED_S, Deadlines
+from worker.supervisor.pool.deadlines import LOOK_S, SUSPENDED_S, Deadlines
 from worker.supervisor.slots.slot_load import SlotLoad
 
 from .test_pool import gated, started
@@ -24,7 +24,7 @@ def test_a_slot_that_is_stopped_is_killed_and_its_task_charged(
     jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Nothing else would ever end it; the rest of its lease goes back."""
-    monkeypatch.setattr(deadlines, "STOPPED_S", 0.5)
+    monkeypatch.setattr(deadlines, "SUSPENDED_S", 0.5)
     gated(jobs, tmp_path)
 
     async def scenario(rig: Any) -> None:
@@ -34,7 +34,7 @@ def test_a_slot_that_is_stopped_is_killed_and_its_task_charged(
         os.kill(pid, signal.SIGSTOP)
         await rig.until(lambda: rig.failed and rig.released)
         (failed,) = rig.failed
-        assert (failed.position, failed.error) == (0, "its slot was stopped for 0.5 s")
+        assert (failed.position, failed.error) == (0, "its slot was suspended for 0.5 s")
         assert rig.released == {lease.number: [1]}
         after = jobs.lease(["c"])
         rig.give(after)
@@ -47,8 +47,8 @@ class StoppedSlot:
     """A slot that is always seen stopped."""
 
     def __init__(self) -> None:
-        self.stopped_s, self.kill_reason, self.killed = 0.0, None, 0
-        self.stopped, self.alive, self.load = True, True, SlotLoad()
+        self.suspended_s, self.kill_reason, self.killed = 0.0, None, 0
+        self.suspended, self.alive, self.load = True, True, SlotLoad()
         self.held = self.load.held
         self.pid = 7
 
@@ -79,22 +79,22 @@ def test_only_time_in_which_the_supervisor_turned_is_counted(stopped: Any) -> No
     """A worker that was frozen as a whole does not find its slots guilty of it."""
     slot, deadlines = stopped
     deadlines.check(100.0)
-    deadlines.check(100.0 + 100 * STOPPED_S)
-    deadlines.check(100.0 + 200 * STOPPED_S)
+    deadlines.check(100.0 + 100 * SUSPENDED_S)
+    deadlines.check(100.0 + 200 * SUSPENDED_S)
     assert not slot.killed
-    now = 100.0 + 200 * STOPPED_S
+    now = 100.0 + 200 * SUSPENDED_S
     while not slot.killed:
         now += LOOK_S
         deadlines.check(now)
-        assert now < 100.0 + 202 * STOPPED_S
-    assert slot.kill_reason.why == "its slot was stopped for 5 s"
+        assert now < 100.0 + 202 * SUSPENDED_S
+    assert slot.kill_reason.why == "its slot was suspended for 5 s"
 
 
 def test_a_slot_that_goes_on_is_forgiven(stopped: Any) -> None:
     """Only a stop in one piece counts."""
     slot, deadlines = stopped
     for n in range(100):
-        slot.stopped = n % 10 != 0
+        slot.suspended = n % 10 != 0
         deadlines.check(100.0 + n * LOOK_S)
     assert not slot.killed
 
@@ -104,7 +104,7 @@ def test_an_import_or_setup_that_hangs_is_told_of_now_and_then(
 ) -> None:
     """Nothing ends it, and without a line nobody would know where to look."""
     slot, deadlines = stopped
-    slot.stopped = False
+    slot.suspended = False
     slot.held[0].since = 100.0
     told = []
     for now in range(100, 800):
