@@ -184,7 +184,7 @@ class OutcomePage(NamedTuple):
 
 
 class ResultPage(NamedTuple):
-    """What has ended, in the order of the tasks.
+    """Ended tasks, in their order.
 
     place: the next page begins behind it. complete: there is nothing behind it.
     """

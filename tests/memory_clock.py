@@ -33,9 +33,9 @@ def note_clock(kept: Kept, wall: float, off_s: float) -> None:
 
 
 def _move_delays(kept: Kept, set_s: float) -> None:
-    for key, stray in kept.tracked.items():
-        if stray.state == "waiting":
-            kept.tracked[key] = replace(stray, due_at=stray.due_at + set_s)
+    for key, record in kept.tracked.items():
+        if record.state == "waiting":
+            kept.tracked[key] = replace(record, due_at=record.due_at + set_s)
     for (run, group), own in kept.own.items():
         due_at = own.due_at + set_s * (own.delay_s > 0)
         kept.own[run, group] = replace(own, due_at=due_at)
@@ -53,17 +53,17 @@ def _move_ends(kept: Kept, set_s: float, until: float) -> None:
         if number != QUEUE_RUN:
             started_at = moved(run.started_at) or 0.0
             kept.runs[number] = replace(run, started_at=started_at, ended_at=moved(run.ended_at))
-    for key, stray in kept.tracked.items():
-        if stray.run == QUEUE_RUN and stray.state == "dead":
-            kept.tracked[key] = replace(stray, due_at=moved(stray.due_at) or 0.0)
+    for key, record in kept.tracked.items():
+        if record.run == QUEUE_RUN and record.state == "dead":
+            kept.tracked[key] = replace(record, due_at=moved(record.due_at) or 0.0)
 
 
 def cap_delays(kept: Kept, wall: float) -> None:
     """As `Store.cap_delays`."""
-    for key, stray in kept.tracked.items():
-        if stray.state == "waiting":
-            due_at = min(stray.due_at, max(wall, wall + stray.delay_s))
-            kept.tracked[key] = replace(stray, due_at=due_at)
+    for key, record in kept.tracked.items():
+        if record.state == "waiting":
+            due_at = min(record.due_at, max(wall, wall + record.delay_s))
+            kept.tracked[key] = replace(record, due_at=due_at)
     for (run, group), own in list(kept.own.items()):
         due_at = min(own.due_at, wall + own.delay_s)
         kept.own[run, group] = replace(own, due_at=due_at)

@@ -88,6 +88,6 @@ def read_task(kept: Kept, run: int, task: int) -> TaskRecord | None:
             at = task - b.first
             key = None if b.keys is None else b.keys[at]
             outcome = next((o for o in kept.outcomes_of(b) if o.start <= at < o.stop), None)
-            stray = kept.tracked.get((run, task))
-            return TaskRecord(run, b.id, at, b.body, key, b.group, b.priority, outcome, stray)
+            record = kept.tracked.get((run, task))
+            return TaskRecord(run, b.id, at, b.body, key, b.group, b.priority, outcome, record)
     return None

@@ -103,14 +103,14 @@ class MemoryStore(NothingAges):
         self._check(changes)
         kept = self._kept
         kept.add_tasks(changes)
-        for key, stray in kept.tracked.items():
-            if stray.state == "dead" and stray.run in changes.revived:
-                due_at = changes.revived[stray.run]
-                again = replace(stray, state=TrackedState.WAITING, attempts=0, losses=0)
+        for key, record in kept.tracked.items():
+            if record.state == "dead" and record.run in changes.revived:
+                due_at = changes.revived[record.run]
+                again = replace(record, state=TrackedState.WAITING, attempts=0, losses=0)
                 kept.tracked[key] = replace(again, delay_s=0.0, due_at=due_at)
-        for stray in changes.tracked.values():
-            kept.tracked[stray.run, stray.task] = stray
-            kept.tasks_of_block.setdefault(stray.block, set()).add(stray.task)
+        for record in changes.tracked.values():
+            kept.tracked[record.run, record.task] = record
+            kept.tasks_of_block.setdefault(record.block, set()).add(record.task)
         self._write_runs(changes)
         for worker, is_here in changes.workers.items():
             (kept.workers.add if is_here else kept.workers.discard)(worker)
@@ -193,7 +193,7 @@ class MemoryStore(NothingAges):
             for s in self._waiting_tracked(run)
             if s.group == group and (after is None or (s.due_at, s.task) > after)
         )
-        found = [replace(stray, evidence="", printed="") for _, stray in behind[:limit]]
+        found = [replace(record, evidence="", printed="") for _, record in behind[:limit]]
         has_more = found and len(behind) > limit
         return TrackedPage(found, behind[limit - 1][0] if has_more else None)
 
@@ -210,8 +210,8 @@ class MemoryStore(NothingAges):
         return GroupPage(found, len(found) < limit)
 
     def due_groups(self, run: int, after: tuple[float, int], due_by: float, limit: int) -> DuePage:
-        strays = [s for s in self._waiting_tracked(run) if s.group is not None]
-        behind = sorted((s.due_at, s.task, s.group or "") for s in strays)
+        records = [s for s in self._waiting_tracked(run) if s.group is not None]
+        behind = sorted((s.due_at, s.task, s.group or "") for s in records)
         behind = [one for one in behind if one[:2] > after]
         due = [one for one in behind[:limit] if one[0] <= due_by]
         last = due[-1][:2] if due else after
@@ -219,8 +219,8 @@ class MemoryStore(NothingAges):
         return DuePage([one[2] for one in due], last, later)
 
     def _waiting_tracked(self, run: int) -> list[TrackedRecord]:
-        strays = self._kept.tracked.values()
-        return [s for s in strays if s.run == run and s.state == "waiting"]
+        records = self._kept.tracked.values()
+        return [s for s in records if s.run == run and s.state == "waiting"]
 
     def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
         own = {group: g for (r, group), g in self._kept.own.items() if r == run}
@@ -232,13 +232,13 @@ class MemoryStore(NothingAges):
 
     def _state(self, block: int, part: tuple[int, int]) -> BlockState:
         b = self._kept.blocks[block]
-        strays = [
+        records = [
             replace(s, evidence="", printed="")
             for s in self._kept.tracked_of(b)
             if s.state == "waiting" and part[0] <= s.position < part[1]
         ]
         waiting = both(self._kept.waiting_ranges(b), [part])
-        return BlockState(b.id, b.run, b.first, b.count, b.priority, b.group, waiting, strays)
+        return BlockState(b.id, b.run, b.first, b.count, b.priority, b.group, waiting, records)
 
     def read_body(self, block: int) -> bytes:
         return self._kept.body(block)

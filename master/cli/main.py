@@ -27,7 +27,7 @@ class _Number(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
-        if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
             what = param.name if param is not None else self.name
             raise click.UsageError(f"{text!r} is no number of a {what}, such as 1", ctx)
         return int(text)
@@ -35,7 +35,7 @@ class _Number(click.ParamType[int]):
 
 STATES = ("active", "finishing", "stalled", "done", "failed", "cancelled")
 NUMBER = _Number()
-_MOST_DIGITS = 18  # below 2**62
+_MAX_DIGITS = 18  # such a number is below 2**62
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, args: list[str
     service.start()
     worker = None
     try:
-        # First: it gets ready while the job is looked at.
+        # The worker comes first: it gets ready while the job is looked at.
         worker = await _start_worker(service)
         run = await _begin(service, job, args)
         stopped = not await _watch(service, run, ended, stop)

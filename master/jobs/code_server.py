@@ -17,7 +17,7 @@ from queue_manager.wire.tls import CODE_IN_CLEAR
 
 from ..turn.answer import PeerReply, Replying
 
-MOST_BYTES = FRAME_BYTES - 64 * 1024
+CODE_BYTES = FRAME_BYTES - 64 * 1024
 
 
 class JobCodeServer:
@@ -42,9 +42,9 @@ class JobCodeServer:
         if version_of(files) != message.version:
             raise RefusedError(f"jobs/{message.job}.py has just changed")
         size = sum(map(len, files.values()))
-        if size > MOST_BYTES:
+        if size > CODE_BYTES:
             raise RefusedError(
                 f"jobs/{message.job}.py and the files that it imports have {size:,} bytes, more"
-                f" than the {MOST_BYTES:,} that travel: put them into the worker's image"
+                f" than the {CODE_BYTES:,} that travel: put them into the worker's image"
             )
         return Code(message.seq, message.job, message.version, files)

@@ -92,7 +92,7 @@ class Versions:
 
         Raises a QueueError with one line when the job or its arguments are wrong.
         """
-        # In this order: a file that changes meanwhile has another version at the next look.
+        # The version comes first: a file that changes meanwhile has another one at the next look.
         version = await self._files.version(job)
         options = await self._files.options(job, args if feeder == "runner" else None)
         self._is_fine(job)

@@ -1,4 +1,4 @@
-"""How a runner ends by an error of the user's code or of ours, and what it says of that error."""
+"""Ends a runner after an error of the user's code or of ours, and says what the error was."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ from .session import RunnerSession
 
 
 def _inputs(job: Job, args: list[str]) -> Iterator[Any]:
-    """What `tasks()` gives.
+    """The inputs that `tasks()` gives.
 
     Raises:
         BadArgumentsError: `tasks()` raised a ValueError.

@@ -88,7 +88,7 @@ class Reporter:
             self._say(self._report, self._counts())
 
     def _counts(self) -> Counts:
-        """How the run is now."""
+        """Ask the master for the counts of the run."""
         run = self._session.request(lambda seq: AskRun(seq, self._run), RunShown).result().run
         self._due = time.monotonic() + EVERY_S
         left = run.waiting + run.leased + run.delayed

@@ -28,7 +28,7 @@ HOLD_S = 3_600.0
 NOTE_S = 3_600.0
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_BITS = 62  # what a store keeps as a number
+_BITS = 62  # a store keeps such a number
 
 
 def boot_number(path: Path = _BOOT_ID) -> int:
@@ -46,7 +46,7 @@ class Notes(Protocol):
     """Keeps notes on the clocks."""
 
     def note_clock(self, wall: float, off_s: float) -> None:
-        """As a store's verb of that name."""
+        """As `Store.note_clock`."""
 
 
 class ClockWatch:

@@ -186,7 +186,7 @@ class Service:
         self._pruning.lives = self.runners.lives
 
     def _all_handlers(self) -> Handlers:
-        """Which handler each message of our own sessions has."""
+        """The handler of each message of our own sessions."""
         views = TaskViews(self.turn, self)
         code = JobCodeServer(self.settings.jobs_folder)
         control = RunControl(self.turn, self._workers, self.runners, self.versions)

@@ -41,7 +41,7 @@ class Known:
         self.error = error
 
     def taken_keys(self, run: int) -> set[str]:
-        """Of the keys that were asked for: those that the run has. Raises StoreError."""
+        """The keys that the run has, of those that were asked for. Raises StoreError."""
         self._check(run in self.unread.task_keys)
         return self._answer.taken_keys.get(run, set())
 

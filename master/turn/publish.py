@@ -28,7 +28,7 @@ class Follower(Protocol):
 
 @dataclass(slots=True)
 class _Answer:
-    """What a step is to be answered."""
+    """The answer to a step, and what is published before."""
 
     step: Step
     publish: Publish | None

@@ -196,7 +196,7 @@ class Turn:
         if self._commit.is_due:
             await self._commit.commit()
             self.trouble = ""
-            now = time.monotonic()  # what starts now starts behind the commit, however long it took
+            now = time.monotonic()  # what follows starts after the commit, however long that took
         for step in steps:
             self.held.release(step)
         answers = self._publishing.publish(self.broker.changes, staged.done, now)

@@ -79,7 +79,7 @@ class Admission:
     def _within_quota(
         self, run: Run, block: NewBlock, taken: set[str], admitted: Admitted
     ) -> NewBlock:
-        """What is left of a block whose tasks name a quota."""
+        """The tasks of a block that name a quota and are admitted."""
         quota = block.quota
         assert quota is not None
         counts = admitted.quotas.get(quota.name) or self._counts(run, quota.name)

@@ -1,4 +1,4 @@
-"""Which session gives the tasks of a run: its runner, or the client that took the run up last.
+"""Knows which session feeds a run: that of its runner, or of the client that opened it last.
 
 A client that comes back opens its run again and goes on behind the tasks that were accepted. Tasks
 that its old session still sends are refused after that, or they would be accepted twice.

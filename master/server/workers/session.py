@@ -43,7 +43,7 @@ class WorkerSession:
 
     @property
     def name(self) -> str:
-        """As logs and `status` call it."""
+        """The name of the worker in logs and in `status`."""
         return self.session.name
 
     @property

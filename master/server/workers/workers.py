@@ -107,7 +107,7 @@ class Workers:
             blocks.needs if hello.held else None,
             retry_on_store_error=True,
             of=worker,
-            in_part_after_s=0.0,  # a block that can't be read is not gone on with
+            in_part_after_s=0.0,  # leases of a block that can't be read do not go on
         )
         self._turn.post(worker.coming)
         return worker

@@ -61,7 +61,7 @@ def drop_some(db: sqlite3.Connection, rows: int) -> bool:
         )
         last, some = _first(sizes, rows)
         if some:
-            # One range of the index up to there, so a step is one statement.
+            # The rows up to there are one range of an index, so one statement deletes them.
             db.execute(f"DELETE FROM {table} WHERE run = ? AND {column} <= ?", (run, last))
             rows -= some
         if rows <= 0:
@@ -91,7 +91,7 @@ def shrink(db: sqlite3.Connection, pages: int) -> bool:
     free = one(db, "PRAGMA freelist_count")
     if not free:
         return False
-    # As a script, because the statement has a step for each page, and `execute` takes one step.
+    # It runs as a script: the statement has a step for each page, and `execute` takes one step.
     db.executescript(f"PRAGMA incremental_vacuum({max(1, pages)});")
     if not one(db, "PRAGMA freelist_count"):
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

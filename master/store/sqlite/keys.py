@@ -18,7 +18,7 @@ from .schema.rows import insert, look_up, one
 FRESH_KEYS = 65_536
 """How many keys may be fresh, at 140 bytes of memory each. More of them change fewer pages."""
 REMEMBERED_KEYS = 32_768
-"""How many keys that were found to be free are remembered until the commit, with their hashes."""
+"""How many free keys are remembered with their hashes until the commit."""
 
 _HASH_BYTES = 16
 _RUN_BYTES = 8
@@ -57,7 +57,7 @@ class Keys:
         for number, row, bits in db.execute("SELECT slice, row, filter FROM moved_keys"):
             self._moved[number] = row
             self._filter.set(number, bits)
-        # It is above the moved rows, also if the fresh rows behind them have been dropped.
+        # This is above the moved rows, also if the fresh rows behind them have been dropped.
         self._row = max(*self._moved, one(db, "SELECT MAX(id) FROM fresh_keys") or 0)
         self._slices = self._load()
         self.fresh = sum(map(len, self._slices))
@@ -152,7 +152,7 @@ class Keys:
             "INSERT OR REPLACE INTO moved_keys (slice, row, filter)",
             ((number, self._row, bits) for number, bits in step.moved.items()),
         )
-        # One step behind: the slices of this step have got so far only when it is on disk.
+        # This is one step behind: the slices of this step have moved only when it is on disk.
         self._db.execute("DELETE FROM fresh_keys WHERE id <= ?", (min(self._moved),))
 
     def _names_of_free(self, run: int, keys: list[str]) -> list[bytes]:
@@ -188,7 +188,7 @@ def _head(run: int) -> bytes:
 
 def _names(run: int, keys: Iterable[str]) -> list[bytes]:
     head, size = _head(run), _HASH_BYTES
-    # The same as `hash_key`, whose calls would take a third longer.
+    # This does the same as `hash_key`. Calls of it would take a third longer.
     return [
         head + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=size).digest()
         for key in keys

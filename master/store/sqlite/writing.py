@@ -17,7 +17,7 @@ UNREAD = "unread_results"
 
 _SELECT_BEHIND = "SELECT value FROM meta WHERE name = 'delivered_behind'"
 
-# No REPLACE: it would delete another run that has the same key, and the counts with the row.
+# This is no REPLACE, which would delete another run with the same key, and the counts of the row.
 _REPLACE_RUN = f"ON CONFLICT (id) DO UPDATE SET {RUNS.assignments('excluded.{}')}"
 _SET_COUNTS = f"UPDATE runs SET {COUNTS.assignments()} WHERE id = ?"
 

@@ -62,12 +62,14 @@ class Desk:
         """As the turn does it."""
         seek(self.broker, self.store, self.wall)
         for run, lane in self.broker.low_lanes():
-            window, strays = lane.window, lane.tracked
+            window, records = lane.window, lane.tracked
             if window.low:
                 found = self.store.read_waiting(run.id, lane.group, window.disk_cursor, window.room)
                 self.broker.refill(run, lane, *found)
-            if strays.low:
-                some = self.store.read_tracked(run.id, lane.group, strays.disk_cursor, strays.most)
+            if records.low:
+                some = self.store.read_tracked(
+                    run.id, lane.group, records.disk_cursor, records.most
+                )
                 self.broker.refill_tracked(run, lane, *some, self.wall)
 
     def later(self, wait_s: float) -> None:

@@ -103,7 +103,7 @@ def outcome(seq: int, of: BlockRecord, start: int, stop: int) -> OutcomeRecord:
     return OutcomeRecord(seq, of.run, of.id, of.first, start, stop, results)
 
 
-def stray(
+def tracked(
     of: BlockRecord, position: int, state: str = "waiting", **fields: Any
 ) -> dict[tuple[int, int], TrackedRecord]:
     values: dict[str, Any] = {"attempts": 1, "losses": 0, "priority": of.priority}
@@ -124,7 +124,7 @@ def ranges(
     return [(b.id, b.ranges) for b in found]
 
 
-def strays_of(store: Store, run: int = 1, group: str | None = None) -> list[TrackedRecord]:
+def tracked_of(store: Store, run: int = 1, group: str | None = None) -> list[TrackedRecord]:
     return store.read_tracked(run, group, None, 10**6)[0]
 
 

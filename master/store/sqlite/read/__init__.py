@@ -1,1 +1,1 @@
-"""What the store is asked: what waits, what has ended, how runs and blocks stand."""
+"""Reads from the store: what waits, what has ended, how runs and blocks stand."""

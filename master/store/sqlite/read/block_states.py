@@ -1,4 +1,4 @@
-"""How the tasks of many blocks stand, in three statements."""
+"""Reads how the tasks of many blocks stand, in three statements."""
 
 from __future__ import annotations
 

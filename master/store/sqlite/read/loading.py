@@ -15,7 +15,7 @@ from ..schema.tables import COUNTS, RUNS
 from .groups import own_groups
 
 _SELECT = f"SELECT {RUNS.columns}, {COUNTS.columns} FROM runs"
-# Word for word the conditions of the schema's indexes: SQLite uses no index otherwise.
+# These are the conditions of the schema's indexes, word for word. SQLite uses no index otherwise.
 _OPEN = f"(state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
 _ENDED = "state NOT IN ('active', 'pruned')"
 
@@ -31,7 +31,7 @@ def load_run(db: sqlite3.Connection, run: int) -> LoadedRun | None:
 
 
 def load_runs(db: sqlite3.Connection, runs: Collection[int]) -> list[LoadedRun]:
-    """Those of these runs that exist, as `Store.load_run` has each."""
+    """The runs of these that exist, each as `Store.load_run` returns it."""
     return _loaded(db, look_up(db, f"{_SELECT} WHERE id IN ({{}})", [(run,) for run in runs]))
 
 

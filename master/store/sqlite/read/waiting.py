@@ -15,7 +15,7 @@ from ....reads import DuePage, GroupPage, TrackedPage, WaitingPage
 from ..schema.tables import TRACKED
 
 # Tracked tasks of ended runs wait for nothing, and there may be a hundred thousand such runs. The
-# condition is that of the index `runs_open`.
+# condition is the same as in the index `runs_open`.
 _ACTIVE = (
     "SELECT id FROM runs WHERE state = 'active'"
     f" AND (state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
@@ -101,7 +101,7 @@ CLOSE = (
 
 def close_blocks(db: sqlite3.Connection, blocks: Collection[int]) -> None:
     """Close those of these blocks of which nothing waits, in the transaction that is open."""
-    # One text, however many blocks there are: SQLite compiles it once.
+    # The text is the same however many blocks there are: SQLite compiles it once.
     db.execute(f"{CLOSE} AND id IN (SELECT value FROM json_each(?))", (json.dumps(list(blocks)),))
 
 

@@ -77,7 +77,7 @@ class Table(Generic[R]):
             loaded.append(_call(functions, how.load, *values) if how.load else values[0])
             self.names += how.columns
         self.columns = ", ".join(self.names)
-        # Written as source, as dataclasses write `__init__`: a commit has thousands of rows.
+        # The functions are made of source, as dataclasses do: a commit has thousands of rows.
         row = ", ".join(dumped)
         self.row: Callable[[R], tuple[Any, ...]] = eval(f"lambda record: ({row},)", functions)
         """What the columns hold for a record."""
@@ -93,7 +93,7 @@ class Table(Generic[R]):
         return ", ".join("''" if c in without else before + c for c in self.names)
 
     def assignments(self, values: str = "?") -> str:
-        """What an UPDATE sets, to values in which `{}` is the column's name."""
+        """The columns that an UPDATE sets. values: a value; `{}` in it is the column's name."""
         return ", ".join(f"{column} = {values.format(column)}" for column in self.names)
 
     def insert(

@@ -69,7 +69,7 @@ def test_what_is_no_job_is_refused(folder: Path, name: str) -> None:
 def test_code_that_does_not_fit_into_a_frame_is_refused_with_what_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(code_module, "MOST_BYTES", 20)
+    monkeypatch.setattr(code_module, "CODE_BYTES", 20)
     answer = asked(folder, "times", job_version("times", folder))
     assert "put them into the worker's image" in answer.error
 

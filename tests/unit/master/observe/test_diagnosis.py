@@ -175,8 +175,8 @@ def test_a_back_off_says_until_when(rig: Rig) -> None:
     run = rig.run(tasks=2)
     run.tracked = 2
     for task, due_at in ((1, 5_042.0), (2, 5_010.0)):
-        stray = Tracked(task, 1, task - 1, 0, due_at=due_at)
-        run.lane.tracked.admit(stray)
+        record = Tracked(task, 1, task - 1, 0, due_at=due_at)
+        run.lane.tracked.admit(record)
     assert (run.delayed, run.waiting) == (2, 0)
     assert next_due(run) == 5_010.0
     (line,) = rig.why(run)

@@ -22,7 +22,7 @@ from tests.unit.master.store_records import (
     commit,
     loaded,
     run_record,
-    stray,
+    tracked,
 )
 
 TRUE = 1_800_000_000.0
@@ -103,10 +103,10 @@ def test_dead_letters_of_the_queue_run_are_as_old_as_they_are(engine: Engine) ->
     of = [block(n, n, 1, run=QUEUE_RUN) for n in (1, 2)]
     store = engine.open()
     store.set_clock(6, TRUE - 500.0, TRUE)
-    commit(store, *of, tracked=stray(of[0], 0, "dead", due_at=TRUE + 10))
+    commit(store, *of, tracked=tracked(of[0], 0, "dead", due_at=TRUE + 10))
     store = engine.open()
     store.set_clock(7, -70.0, 30.0)
-    commit(store, tracked=stray(of[1], 0, "dead", due_at=40.0))
+    commit(store, tracked=tracked(of[1], 0, "dead", due_at=40.0))
     store = engine.open()
     store.set_clock(7, TRUE - 70.0, TRUE + 60.0)
     found = [store.read_task(QUEUE_RUN, task) for task in (1, 2)]

@@ -15,7 +15,7 @@ from master.stock.delivery import Delivery
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
 from tests.asked import taken_keys
-from tests.unit.master.store_records import block, commit, outcome, stray, strays_of
+from tests.unit.master.store_records import block, commit, outcome, tracked, tracked_of
 
 KEEP_S = 640.0
 
@@ -177,21 +177,21 @@ def test_a_block_goes_when_the_youngest_of_its_tasks_is_too_old(rig: Rig) -> Non
     rig.turn.broker.next_seq = 8
     rig.later(0.0)
     rig.later(KEEP_S)
-    commit(rig.store, tracked=stray(wide, 2, "waiting"))
+    commit(rig.store, tracked=tracked(wide, 2, "waiting"))
     commit(rig.store, outcomes=[outcome(8, wide, 1, 2)])
     rig.turn.broker.next_seq = 9
     rig.later(KEEP_S)
     rig.later(KEEP_S)
     assert rig.store.read_task(0, 50) is not None, "one of them waits"
-    commit(rig.store, tracked=stray(wide, 2, "dead", due_at=rig.wall))
+    commit(rig.store, tracked=tracked(wide, 2, "dead", due_at=rig.wall))
     rig.later(KEEP_S - 1)
-    assert (len(strays_of(rig.store, 0)), rig.run.pruned) == (0, 0)
+    assert (len(tracked_of(rig.store, 0)), rig.run.pruned) == (0, 0)
     rig.later(KEEP_S / 64)
     assert (rig.store.read_task(0, 50), rig.run.pruned) == (None, 1)
 
 
 def test_dead_letters_go_and_the_counts_say_so(rig: Rig) -> None:
-    dead = stray(rig.blocks[9], 0, "dead", due_at=rig.wall)
+    dead = tracked(rig.blocks[9], 0, "dead", due_at=rig.wall)
     commit(rig.store, tracked=dead, counts={0: RunCounts(16, dead=1)})
     gone: list[int] = []
     rig.run.dead = 1

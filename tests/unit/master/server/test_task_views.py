@@ -63,7 +63,7 @@ class Rig:
     def __init__(self) -> None:
         self.run = Run(7, "job", [], None, RunOptions(), 0.0, tasks=5)
         self.outcome: OutcomeRecord | None = None
-        self.stray: TrackedRecord | None = None
+        self.tracked: TrackedRecord | None = None
         self.session = Session(1, 1, name="host/6")
         store = SimpleNamespace(read_task=self._read)
         broker = SimpleNamespace(runs={7: self.run}, recall={7: self.run}.get, next_run=8)
@@ -74,10 +74,10 @@ class Rig:
 
     def _read(self, run: int, task: int) -> TaskRecord:
         body = codec.encode_batch([10, 11, 12, 13, 14])
-        return TaskRecord(run, 3, task - 1, body, "k", "g", 4, self.outcome, self.stray)
+        return TaskRecord(run, 3, task - 1, body, "k", "g", 4, self.outcome, self.tracked)
 
-    def strays(self, state: Any, **fields: Any) -> None:
-        self.stray = TrackedRecord(7, 2, 3, 1, state, 2, 1, worker="host/9", **fields)
+    def track(self, state: Any, **fields: Any) -> None:
+        self.tracked = TrackedRecord(7, 2, 3, 1, state, 2, 1, worker="host/9", **fields)
 
     def lend(self, *ranges: tuple[int, int], block: int = 3) -> None:
         since = time.monotonic() - 2.0
@@ -110,7 +110,7 @@ def test_a_task_that_is_leased_tells_to_whom() -> None:
     task = rig.show()
     assert (task.state, task.worker) == ("leased", "host/6")
     assert task.since_s == pytest.approx(2.0, abs=0.5)
-    rig.strays("waiting", error="bad", due_at=WALL - 1)
+    rig.track("waiting", error="bad", due_at=WALL - 1)
     task = rig.show()
     assert (task.state, task.worker, task.error) == ("leased", "host/6", "bad")
 
@@ -125,23 +125,23 @@ def test_a_task_that_is_done_tells_its_result() -> None:
 
 def test_a_delay_is_told_and_never_more_than_it_was() -> None:
     rig = Rig()
-    rig.strays("waiting", due_at=WALL + 30, delay_s=40.0)
+    rig.track("waiting", due_at=WALL + 30, delay_s=40.0)
     task = rig.show()
     assert (task.state, task.due_s, task.attempts, task.losses) == ("delayed", 30.0, 2, 1)
-    rig.strays("waiting", due_at=WALL + 9_000, delay_s=40.0)
+    rig.track("waiting", due_at=WALL + 9_000, delay_s=40.0)
     assert rig.show().due_s == 40.0
-    rig.strays("waiting", due_at=WALL, delay_s=40.0)
+    rig.track("waiting", due_at=WALL, delay_s=40.0)
     assert (rig.show().state, rig.show().due_s) == ("waiting", None)
 
 
 def test_a_dead_letter_is_one_whatever_became_of_its_run() -> None:
     rig = Rig()
-    rig.strays("dead", error="bad", evidence="x" * 2 * TASK_BYTES, printed="out")
+    rig.track("dead", error="bad", evidence="x" * 2 * TASK_BYTES, printed="out")
     rig.run.state = "cancelled"
     task = rig.show()
     assert (task.state, task.error, task.printed, task.worker) == ("dead", "bad", "out", "host/9")
     assert len(task.evidence) < TASK_BYTES + 10
-    rig.stray = None
+    rig.tracked = None
     assert rig.show().state == "cancelled"
 
 

@@ -176,10 +176,10 @@ def test_whatever_scripts_do_each_result_is_on_its_own_task(play: Any, seed: int
         assert run.dead == TASKS - run.done
         for task, result in found.items():
             assert result in ((task - 1) ** 2, None), "a result of another task"
-        strays = world.store._kept.tracked.values()
-        dead = {s.task - 1: s.error for s in strays if s.state == "dead"}
+        records = world.store._kept.tracked.values()
+        dead = {s.task - 1: s.error for s in records if s.state == "dead"}
         assert set(dead) <= {POISON}, dead
-        charged = {s.task - 1 for s in strays if s.attempts}
+        charged = {s.task - 1 for s in records if s.attempts}
         assert charged <= {POISON}, "an innocent task was charged"
         # Each result was read once, but what was on its way when the master crashed, twice at most.
         settled = Counter(

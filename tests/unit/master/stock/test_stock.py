@@ -124,8 +124,8 @@ def test_a_get_after_fewer_puts_than_takes_fails_the_first_and_records_nothing(p
         assert await client.call(world.results, "qsize") == 0
         assert queue_run(world).leased == 2
         assert await worker.take() == 2  # uncharged, first in line
-        stray = world.broker.waiting._delayed[0][2]
-        assert (stray.task, stray.attempts, queue_run(world).delayed) == (1, 1, 1)
+        record = world.broker.waiting._delayed[0][2]
+        assert (record.task, record.attempts, queue_run(world).delayed) == (1, 1, 1)
         assert world.stock.all[worker.peer.peer].note == UNEVEN
         await worker.put_result(4)
         assert results(world) == {2: 4}
@@ -277,8 +277,8 @@ def test_a_task_skipped_while_the_store_refuses_is_charged_once_and_not_stuck(pl
         await world.later(RETRY_S)
         assert worker.peer.answers == [1, 2, None, 2]
         assert (queue_run(world).leased, queue_run(world).delayed) == (1, 1)
-        stray = world.broker.waiting._delayed[0][2]
-        assert (stray.task, stray.attempts) == (1, 1)
+        record = world.broker.waiting._delayed[0][2]
+        assert (record.task, record.attempts) == (1, 1)
 
     play(scene)
 

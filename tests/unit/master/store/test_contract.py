@@ -36,8 +36,8 @@ from tests.unit.master.store_records import (
     outcome,
     ranges,
     run_record,
-    stray,
-    strays_of,
+    tracked,
+    tracked_of,
 )
 
 
@@ -204,26 +204,33 @@ def test_a_run_is_found_by_its_key(store: Store) -> None:
 def test_waiting_ranges_leave_out_what_ended_or_strayed(store: Store) -> None:
     one, two = block(1, 1, 10), block(2, 11, 4)
     commit(store, one, two, outcomes=[outcome(1, one, 0, 2), outcome(2, one, 4, 6)])
-    commit(store, tracked=stray(one, 7) | stray(one, 4, "done") | stray(one, 9, "dead"))
+    commit(
+        store,
+        tracked=tracked(one, 7) | tracked(one, 4, "done") | tracked(one, 9, "dead"),
+    )
     assert ranges(store) == [(1, [(2, 4), (6, 7), (8, 9)]), (2, [(0, 4)])]
 
 
 def test_blocks_that_have_ended_are_passed_over(store: Store) -> None:
     one, two, three = block(1, 1, 2), block(2, 3, 2), block(3, 5, 2)
     commit(store, one, two, three)
-    commit(store, outcomes=[outcome(1, one, 0, 2)], tracked=stray(two, 0) | stray(two, 1, "dead"))
+    commit(
+        store,
+        outcomes=[outcome(1, one, 0, 2)],
+        tracked=tracked(two, 0) | tracked(two, 1, "dead"),
+    )
     assert ranges(store) == [(3, [(0, 2)])]
-    commit(store, outcomes=[outcome(2, three, 0, 2)], tracked=stray(two, 0, "dead"))
+    commit(store, outcomes=[outcome(2, three, 0, 2)], tracked=tracked(two, 0, "dead"))
     assert store.read_waiting(1, None, Place(0, 2), 1_000) == ([], None)
 
 
 def test_a_task_waits_however_many_others_have_ended(store: Store) -> None:
-    """Also one that has an outcome and is called a stray all the same."""
+    """Also one that has an outcome and is tracked nevertheless."""
     blocks = [block(n, 3 * n, 3) for n in range(1, 401)]
     commit(store, *blocks)
     ended = [outcome(b.id, b, 0, 2) for b in blocks]
-    strays = {key: value for b in blocks for key, value in stray(b, 1).items()}
-    commit(store, outcomes=ended, tracked=strays)
+    records = {key: value for b in blocks for key, value in tracked(b, 1).items()}
+    commit(store, outcomes=ended, tracked=records)
     commit(store, outcomes=[outcome(1_000 + b.id, b, 2, 3) for b in blocks[:300]])
     assert ranges(store) == [(b.id, [(2, 3)]) for b in blocks[300:]]
 
@@ -284,7 +291,7 @@ def test_groups_come_with_those_of_their_strays_that_are_due(engine: Engine) -> 
     blocks = [block(n, n, 1, group=g) for n, g in enumerate(("x", "y", None, "x", "z"), 1)]
     commit(store, *blocks)
     for one, due_at in zip(blocks, (5.0, 3.0, 1.0, 5.0, 9.0), strict=True):
-        commit(store, tracked=stray(one, 0, due_at=due_at))
+        commit(store, tracked=tracked(one, 0, due_at=due_at))
     store = engine.crash()
     first = (float("-inf"), 0)
     assert store.due_groups(1, first, 5.0, 9) == (["y", "x", "x"], (5.0, 4), 9.0)
@@ -294,7 +301,7 @@ def test_groups_come_with_those_of_their_strays_that_are_due(engine: Engine) -> 
     assert store.due_groups(1, (9.0, 5), 99.0, 9) == ([], (9.0, 5), None)
 
 
-# --- strays ---
+# --- tracked tasks ---
 
 
 def test_what_groups_have_of_their_own_comes_back_with_an_active_limited_run(
@@ -332,16 +339,16 @@ def test_pauses_of_groups_are_capped_moved_along_and_forgotten_when_they_are_ove
 def test_a_stray_comes_back_as_it_was_recorded_last(engine: Engine) -> None:
     store = engine.open()
     one = block(1, 1, 2, priority=4, group="g")
-    commit(store, one, tracked=stray(one, 1))
+    commit(store, one, tracked=tracked(one, 1))
     fields = {"attempts": 2, "losses": 1, "delay_s": 5.0, "due_at": 77.0, "lease": 2**33}
-    last = stray(one, 1, **fields, error="bad", worker="w", evidence="trace", printed="out")
+    last = tracked(one, 1, **fields, error="bad", worker="w", evidence="trace", printed="out")
     commit(store, tracked=last)
     store = engine.crash()
     found = store.read_task(1, 2)
     assert found is not None
     assert found.tracked == last[1, 2]
     bare = replace(last[1, 2], evidence="", printed="")
-    assert strays_of(store, group="g") == [bare]
+    assert tracked_of(store, group="g") == [bare]
     (state,) = block_states(store, {1: (0, 9), 2: (0, 9)}).values()
     assert (state.tracked, state.waiting) == ([bare], [(0, 1)])
     assert (state.run, state.first, state.count, state.priority, state.group) == (1, 1, 2, 4, "g")
@@ -350,8 +357,8 @@ def test_a_stray_comes_back_as_it_was_recorded_last(engine: Engine) -> None:
 def test_many_blocks_are_read_at_once_each_as_it_stands(store: Store) -> None:
     blocks = [block(n, 1 + 4 * (n - 1), 4, priority=n % 3) for n in range(1, 1_201)]
     ended = [outcome(n, blocks[n - 1], n % 4, n % 4 + 1) for n in range(1, 1_201, 2)]
-    strayed = stray(blocks[1], 3, "dead") | stray(blocks[1], 0) | stray(blocks[700], 1)
-    commit(store, *blocks, outcomes=ended, tracked=strayed)
+    records = tracked(blocks[1], 3, "dead") | tracked(blocks[1], 0) | tracked(blocks[700], 1)
+    commit(store, *blocks, outcomes=ended, tracked=records)
     found = block_states(store, {n: (0, 2**70) for n in (*range(-3, 1_300), 2**63)})
     assert sorted(found) == list(range(1, 1_201))
     assert found[2].waiting == [(1, 3)]
@@ -374,49 +381,53 @@ def test_many_blocks_are_read_at_once_each_as_it_stands(store: Store) -> None:
 def test_strays_come_as_they_are_due_in_pages_of_their_group(store: Store) -> None:
     one, other = block(1, 1, 6), block(2, 1, 1, run=2)
     due = {0: 5.0, 1: 3.0, 2: 5.0, 3: 1.0}
-    strays = {k: s for p, at in due.items() for k, s in stray(one, p, due_at=at).items()}
-    dead, grouped = stray(one, 4, "dead"), stray(one, 5, due_at=2.0, group="g")
-    commit(store, one, other, tracked=strays | dead | grouped | stray(other, 0))
+    records = {k: s for p, at in due.items() for k, s in tracked(one, p, due_at=at).items()}
+    dead, grouped = tracked(one, 4, "dead"), tracked(one, 5, due_at=2.0, group="g")
+    commit(store, one, other, tracked=records | dead | grouped | tracked(other, 0))
     found, last = store.read_tracked(1, None, None, 3)
     assert ([s.task for s in found], last) == ([4, 2, 1], (5.0, 1))
     found, last = store.read_tracked(1, None, last, 3)
     assert ([s.task for s in found], last) == ([3], None)
     assert store.read_tracked(1, None, None, 4)[1] is None
-    assert [s.task for s in strays_of(store, group="g")] == [6]
+    assert [s.task for s in tracked_of(store, group="g")] == [6]
 
 
 def test_no_delay_is_longer_than_it_was_when_the_clock_is_set_back(store: Store) -> None:
     one = block(1, 1, 4)
-    strays = stray(one, 0, delay_s=5.0, due_at=3_605.0) | stray(one, 1, delay_s=9.0, due_at=7.0)
-    strays |= stray(one, 2, delay_s=0.0, due_at=3_600.0)
-    strays |= stray(one, 3, "dead", delay_s=0.0, due_at=3_600.0)
-    commit(store, one, tracked=strays, runs={1: run_record()})
+    records = tracked(one, 0, delay_s=5.0, due_at=3_605.0) | tracked(
+        one, 1, delay_s=9.0, due_at=7.0
+    )
+    records |= tracked(one, 2, delay_s=0.0, due_at=3_600.0)
+    records |= tracked(one, 3, "dead", delay_s=0.0, due_at=3_600.0)
+    commit(store, one, tracked=records, runs={1: run_record()})
     store.cap_delays(10.0)
-    assert [(s.task, s.due_at) for s in strays_of(store)] == [(2, 7.0), (3, 10.0), (1, 15.0)]
+    assert [(s.task, s.due_at) for s in tracked_of(store)] == [(2, 7.0), (3, 10.0), (1, 15.0)]
 
 
 def test_the_end_of_a_delay_moves_along_when_the_wall_clock_is_set_within_a_boot(
     store: Store,
 ) -> None:
     one = block(1, 1, 2)
-    strays = stray(one, 0, delay_s=12.0, due_at=5_012.0) | stray(one, 1, "dead", due_at=5_000.0)
-    commit(store, one, tracked=strays, runs={1: run_record()})
+    records = tracked(one, 0, delay_s=12.0, due_at=5_012.0) | tracked(
+        one, 1, "dead", due_at=5_000.0
+    )
+    commit(store, one, tracked=records, runs={1: run_record()})
     dues = []
     for boot, behind_s in [(7, 100.0), (7, 100.9), (7, -3_500.0), (8, 900.0), (0, 0.0), (0, 50.0)]:
         store.set_clock(boot, behind_s)
-        dues.append([s.due_at for s in strays_of(store)])
+        dues.append([s.due_at for s in tracked_of(store)])
     assert dues == [[5_012.0]] * 2 + [[1_412.0]] * 4
 
 
 def test_dead_letters_wait_again_when_their_run_is_revived(store: Store) -> None:
     one, other = block(1, 1, 4), block(2, 1, 1, run=2)
     fields = {"attempts": 3, "losses": 2, "delay_s": 4.0, "due_at": 1.0, "evidence": "trace"}
-    dead = stray(one, 0, "dead", **fields) | stray(one, 1, "dead", **fields)
-    rest = stray(one, 2, "done") | stray(one, 3, due_at=9.0) | stray(other, 0, "dead")
+    dead = tracked(one, 0, "dead", **fields) | tracked(one, 1, "dead", **fields)
+    rest = tracked(one, 2, "done") | tracked(one, 3, due_at=9.0) | tracked(other, 0, "dead")
     commit(store, one, other, tracked=dead | rest, runs={1: run_record(), 2: run_record(2)})
-    again = stray(one, 1, "dead", error="again")
+    again = tracked(one, 1, "dead", error="again")
     commit(store, revived={1: 50.0}, tracked=again)
-    found = {s.task: s for s in strays_of(store)}
+    found = {s.task: s for s in tracked_of(store)}
     assert found.keys() == {1, 4}
     assert (found[1].attempts, found[1].losses, found[1].delay_s, found[1].due_at) == (0, 0, 0, 50)
     assert found[4].due_at == 9.0
@@ -426,7 +437,7 @@ def test_dead_letters_wait_again_when_their_run_is_revived(store: Store) -> None
     assert task.tracked.evidence == "trace"
     (letters,) = store.read_results(1, 0, 10**6, dead=True)[0]
     assert [letter.task for letter in letters.dead] == [2]
-    assert strays_of(store, run=2) == []
+    assert tracked_of(store, run=2) == []
 
 
 # --- what goes ---
@@ -439,7 +450,7 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
     runs = {1: run_record(key="k", state="done"), 2: run_record(2)}
     commit(store, gone, kept, block(3, 11, 1), runs=runs, outcomes=[outcome(1, kept, 0, 1)])
     commit(store, outcomes=[outcome(n + 2, gone, n, n + 1) for n in range(9)])
-    commit(store, tracked=stray(gone, 9, "dead") | stray(kept, 1))
+    commit(store, tracked=tracked(gone, 9, "dead") | tracked(kept, 1))
     commit(store, quotas={(n, "q"): QuotaCounts(1, 1) for n in (1, 2)})
     commit(store, groups={(n, "g"): GroupRecord(GroupLimit(1)) for n in (1, 2)})
     if pruned:
@@ -460,7 +471,7 @@ def test_runs_that_go_leave_nothing_but_their_numbers(engine: Engine, pruned: bo
     assert (store.quotas(1, 9), quota_of(store, 2, "q")) == ({}, QuotaCounts(1, 1))
     assert (store.own_groups(1), len(store.own_groups(2))) == ({}, 1)
     assert (store.read_task(1, 1), taken_keys(store, 1, ["a"])) == (None, set())
-    assert (len(strays_of(store, 2)), taken_keys(store, 2, ["a"])) == (1, {"a"})
+    assert (len(tracked_of(store, 2)), taken_keys(store, 2, ["a"])) == (1, {"a"})
     assert len(store.read_outcomes(2, 0, 10**6)[0]) == 1
     store = engine.open()
     assert (store.next_run, store.next_block, store.next_seq) == (3, 4, 11)

@@ -22,7 +22,7 @@ from tests.unit.master.store_records import (
     commit,
     outcome,
     run_record,
-    stray,
+    tracked,
 )
 
 
@@ -57,7 +57,7 @@ def test_a_turn_reads_all_that_its_steps_need_at_once(engine: Engine) -> None:
     limit, pause = GroupRecord(GroupLimit(2)), GroupRecord(None, 5.0, 105.0)
     commit(store, one, two, runs=runs, counts=counts, quotas={(1, "q"): QuotaCounts(3, 1)})
     commit(store, groups={(1, "g"): limit, (1, "h"): limit, (2, "g"): pause})
-    commit(store, outcomes=[outcome(1, one, 0, 1)], tracked=stray(one, 2))
+    commit(store, outcomes=[outcome(1, one, 0, 1)], tracked=tracked(one, 2))
     store = engine.crash()
     answer = read(
         store,

@@ -17,7 +17,7 @@ from tests.unit.master.store_records import (
     commit,
     outcome,
     run_record,
-    stray,
+    tracked,
 )
 
 
@@ -102,8 +102,8 @@ def test_results_come_in_task_order_with_dead_letters_and_attempts(store: Store)
     commit(store, one, two, runs={1: run_record()})
     commit(store, outcomes=[outcome(1, two, 0, 2), outcome(2, one, 2, 3), outcome(3, one, 0, 1)])
     told = {"error": "bad", "evidence": "trace", "worker": "w", "printed": "out"}
-    dead = stray(one, 1, "dead", attempts=3, **told)
-    commit(store, tracked=dead | stray(one, 2, "done", attempts=1))
+    dead = tracked(one, 1, "dead", attempts=3, **told)
+    commit(store, tracked=dead | tracked(one, 2, "done", attempts=1))
     (first, second), last, over = store.read_results(1, 0, 10**6)
     assert [(e.seq, e.first, e.start, e.stop) for e in first.ended] == [(3, 1, 0, 1), (2, 1, 2, 3)]
     assert first.keys == ["a", "b", "c"]
@@ -118,8 +118,12 @@ def test_results_come_in_task_order_with_dead_letters_and_attempts(store: Store)
 def test_dead_letters_can_be_read_alone(store: Store) -> None:
     blocks = [block(n, 10 * n, 10) for n in range(1, 5)]
     commit(store, *blocks, outcomes=[outcome(b.id, b, 0, 5) for b in blocks])
-    dead = stray(blocks[1], 5, "dead") | stray(blocks[1], 7, "dead") | stray(blocks[3], 6, "dead")
-    commit(store, tracked=dead | stray(blocks[1], 6) | stray(blocks[2], 5))
+    dead = (
+        tracked(blocks[1], 5, "dead")
+        | tracked(blocks[1], 7, "dead")
+        | tracked(blocks[3], 6, "dead")
+    )
+    commit(store, tracked=dead | tracked(blocks[1], 6) | tracked(blocks[2], 5))
     found, last, over = store.read_results(1, 0, 1, dead=True)
     assert [([d.task for d in b.dead], b.ended, b.attempts) for b in found] == [
         ([25, 27], [], {25: 1, 27: 1})
@@ -131,7 +135,7 @@ def test_dead_letters_can_be_read_alone(store: Store) -> None:
 
 def test_results_leave_out_blocks_of_which_nothing_has_ended(store: Store) -> None:
     one, two = block(1, 1, 3), block(2, 4, 2)
-    commit(store, one, two, tracked=stray(one, 0), outcomes=[outcome(1, two, 0, 1)])
+    commit(store, one, two, tracked=tracked(one, 0), outcomes=[outcome(1, two, 0, 1)])
     (found,), last, over = store.read_results(1, 0, 10**6)
     assert (found.first, over) == (4, True)
     assert store.read_results(1, last, 10**6) == ([], last, True)
@@ -153,7 +157,10 @@ def test_a_page_ends_within_a_block_whose_results_are_large(store: Store) -> Non
     """1,024 small payloads may have 1,024 results of 1 MiB: no frame holds that."""
     one = block(1, 1, 100)
     commit(store, one, outcomes=[outcome(n + 1, one, 2 * n, 2 * n + 2) for n in range(40)])
-    commit(store, tracked=stray(one, 80, "dead") | stray(one, 90, "dead") | stray(one, 30, "done"))
+    commit(
+        store,
+        tracked=tracked(one, 80, "dead") | tracked(one, 90, "dead") | tracked(one, 30, "done"),
+    )
     whole, dead, attempts, after, over, pages = [], [], {}, 0, False, 0
     while not over:
         found, after, over = store.read_results(1, after, 2_000)
@@ -182,14 +189,14 @@ def test_one_task_is_read_with_all_that_there_is_of_it(store: Store) -> None:
     one = block(1, 1, 4, keys=["a", "b", "c", "d"], group="g", priority=3)
     commit(store, one, block(2, 9, 1), block(3, 1, 1, run=2))
     done = outcome(1, one, 1, 3)
-    commit(store, outcomes=[done], tracked=stray(one, 2, "done", attempts=2))
+    commit(store, outcomes=[done], tracked=tracked(one, 2, "done", attempts=2))
     found = [store.read_task(1, task) for task in (1, 2, 3, 9)]
     assert all(found)
     first, second, third, last = (task for task in found if task)
     assert (first.block, first.position, first.body, first.key) == (1, 0, one.body, "a")
     assert (first.group, first.priority, first.outcome, first.tracked) == ("g", 3, None, None)
     assert (second.key, second.outcome, second.tracked) == ("b", done, None)
-    assert (third.outcome, third.tracked) == (done, stray(one, 2, "done", attempts=2)[1, 3])
+    assert (third.outcome, third.tracked) == (done, tracked(one, 2, "done", attempts=2)[1, 3])
     assert (last.block, last.key, last.group) == (2, None, None)
     assert [store.read_task(run, task) for run, task in ((1, 5), (1, 10), (1, 0), (3, 1))] == [
         None

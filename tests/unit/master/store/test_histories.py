@@ -22,7 +22,7 @@ from tests.unit.master.store_records import (
     drop_all,
     outcome,
     run_record,
-    stray,
+    tracked,
 )
 
 
@@ -33,7 +33,7 @@ class History:
         self.rng = random.Random(seed)
         self.blocks: dict[int, BlockRecord] = {}
         self.open: dict[int, set[int]] = {}
-        self.strays: dict[tuple[int, int], tuple[int, TrackedState]] = {}
+        self.tracked: dict[tuple[int, int], tuple[int, TrackedState]] = {}
         self.runs = {n: run_record(n, options=LIMITED) for n in (1, 2)}
         self.tasks = {1: 0, 2: 0}
         self.done = {1: 0, 2: 0}
@@ -54,7 +54,7 @@ class History:
         return changes
 
     def counts(self, run: int) -> RunCounts:
-        states = [state for (of, _), (_, state) in self.strays.items() if of == run]
+        states = [state for (of, _), (_, state) in self.tracked.items() if of == run]
         return RunCounts(
             self.tasks[run],
             0,
@@ -82,14 +82,14 @@ class History:
         changes.blocks.append(made)
 
     def _finish(self, changes: Changes) -> None:
-        """A range of plain tasks, or a stray: each with its outcome."""
-        waiting = [key for key, (_, state) in self.strays.items() if state == "waiting"]
+        """A range of plain tasks, or a tracked task: each with its outcome."""
+        waiting = [key for key, (_, state) in self.tracked.items() if state == "waiting"]
         if waiting and self.rng.random() < 0.4:
             run, task = self.rng.choice(waiting)
-            of = self.blocks[self.strays[run, task][0]]
+            of = self.blocks[self.tracked[run, task][0]]
             start, stop = task - of.first, task - of.first + 1
-            changes.tracked.update(stray(of, start, "done", attempts=self.seq % 3))
-            self.strays[run, task] = (of.id, TrackedState.DONE)
+            changes.tracked.update(tracked(of, start, "done", attempts=self.seq % 3))
+            self.tracked[run, task] = (of.id, TrackedState.DONE)
         elif some := [number for number, left in self.open.items() if left]:
             of = self.blocks[self.rng.choice(some)]
             left = self.open[of.id]
@@ -113,16 +113,16 @@ class History:
             delay_s = self.rng.choice([0.0, 5.0, 500.0])
             fields: dict[str, Any] = {"delay_s": delay_s, "due_at": 100.0 + delay_s}
             changes.tracked.update(
-                stray(of, position, state, **fields, lease=self.seq, evidence=f"e{self.seq}")
+                tracked(of, position, state, **fields, lease=self.seq, evidence=f"e{self.seq}")
             )
-            self.strays[of.run, of.first + position] = (of.id, state)
+            self.tracked[of.run, of.first + position] = (of.id, state)
 
     def _revive(self, changes: Changes) -> None:
         run = self.rng.choice([1, 2])
         changes.revived[run] = 1_000.0 + self.seq
-        for key, (of, state) in self.strays.items():
+        for key, (of, state) in self.tracked.items():
             if key[0] == run and state == "dead" and key not in changes.tracked:
-                self.strays[key] = (of, TrackedState.WAITING)
+                self.tracked[key] = (of, TrackedState.WAITING)
 
 
 def pages(read: Callable[[Any], tuple[list[Any], Any]], after: Any = None) -> list[Any]:
@@ -160,7 +160,7 @@ def every_answer(store: Store, blocks: int) -> dict[str, Any]:
                 answers[f"waiting {run} {group} {most}"] = pages(
                     lambda after, r=run, g=group, m=most: store.read_waiting(r, g, after, m)
                 )
-                answers[f"strays {run} {group} {most}"] = pages(
+                answers[f"tracked {run} {group} {most}"] = pages(
                     lambda after, r=run, g=group, m=most: store.read_tracked(r, g, after, m)
                 )
     return answers
@@ -176,14 +176,14 @@ def check_counts(store: Store, history: History) -> None:
             for found in store.read_waiting(run, group, None, 10**9)[0]
             for start, stop in found.ranges
         ]
-        strays = [s for g in groups for s in store.read_tracked(run, g, None, 10**9)[0]]
+        records = [s for g in groups for s in store.read_tracked(run, g, None, 10**9)[0]]
         dead = [d for b in store.read_results(run, 0, 10**9, dead=True)[0] for d in b.dead]
         counts = store.load()[run].counts
         assert counts == history.counts(run)
-        assert (len(strays), len(dead)) == (counts.tracked, counts.dead)
-        assert sum(plain) + len(strays) + len(dead) + counts.done == counts.tasks
+        assert (len(records), len(dead)) == (counts.tracked, counts.dead)
+        assert sum(plain) + len(records) + len(dead) + counts.done == counts.tasks
         waiting_groups = {g for g in ("g", "h") if store.read_waiting(run, g, None, 1)[0]}
-        waiting_groups |= {s.group for s in strays if s.group is not None}
+        waiting_groups |= {s.group for s in records if s.group is not None}
         known = {group for _, group in store.next_groups(run, None, 99)[0]}
         known |= set(store.due_groups(run, (float("-inf"), 0), float("inf"), 99_999)[0])
         assert waiting_groups <= known

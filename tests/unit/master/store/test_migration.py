@@ -17,7 +17,7 @@ from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import RunOptions
 from tests.asked import run_of_key, taken_keys
-from tests.unit.master.store_records import block, outcome, ranges, run_record, strays_of
+from tests.unit.master.store_records import block, outcome, ranges, run_record, tracked_of
 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
 SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
@@ -52,9 +52,9 @@ def old_file(folder: Path, version: int = 1) -> None:
         values = (o.seq, 1, o.block, o.first, o.start, o.stop, o.results)
         db.execute("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
     db.execute("INSERT INTO outcomes VALUES (7, 0, 0, 0, 0, 1, x'00')")
-    stray = "INSERT INTO strays VALUES (1, ?, 1, ?, 0, ?, 2, 1, 3.0, 9.0, 'bad', 'trace')"
+    insert = "INSERT INTO strays VALUES (1, ?, 1, ?, 0, ?, 2, 1, 3.0, 9.0, 'bad', 'trace')"
     for task, state in ((1, "done"), (6, "dead"), (7, "waiting"), (8, "waiting")):
-        db.execute(stray, (task, task - 1, state))
+        db.execute(insert, (task, task - 1, state))
     db.close()
 
 
@@ -84,7 +84,7 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     assert (store.epoch, store.delivered) == (5, Delivered(5, 1))
     assert (store.next_run, store.next_block, store.next_seq) == (2, 5, 8)
     assert ranges(store) == [(1, [(4, 5), (8, 10)]), (2, [(0, 2)]), (4, [(0, 1)])]
-    assert [s.task for s in strays_of(store)] == [7, 8]
+    assert [s.task for s in tracked_of(store)] == [7, 8]
     assert (taken_keys(store, 1, ["a", "c"]), run_of_key(store, "k")) == ({"a"}, 1)
     (letters,) = store.read_results(1, 0, 10**6, dead=True)[0]
     assert [(d.task, d.evidence) for d in letters.dead] == [(6, "trace")]

@@ -26,8 +26,8 @@ from tests.unit.master.store_records import (
     outcome,
     ranges,
     run_record,
-    stray,
-    strays_of,
+    tracked,
+    tracked_of,
 )
 
 
@@ -158,9 +158,9 @@ def fill(store: SqliteStore) -> None:
     blocks = [block(n, 10 * n, 10, priority=n % 3) for n in range(1, 8)]
     blocks.append(block(8, 1, 4, run=2, group="g", keys=list("abcd")))
     outcomes = [outcome(b.id, b, 0, 5) for b in blocks[:6]]
-    strays = stray(blocks[0], 6, "dead") | stray(blocks[1], 7)
+    records = tracked(blocks[0], 6, "dead") | tracked(blocks[1], 7)
     runs = {1: run_record(key="k"), 2: run_record(2, options=LIMITED)}
-    commit(store, *blocks, outcomes=outcomes, tracked=strays, runs=runs)
+    commit(store, *blocks, outcomes=outcomes, tracked=records, runs=runs)
     store._keys.limit = 0  # have the keys of before in the tree
     commit(store, block(9, 5, 1, run=2, keys=["e"]))
 
@@ -235,7 +235,7 @@ def test_a_full_disk_refuses_a_commit_whole_and_takes_it_when_there_is_space(
     big = [block(n, 1_000 * n, 1_000) for n in range(2, 30)]
     fields: dict[str, Any] = {
         "outcomes": [outcome(1, one, 0, 2)],
-        "tracked": stray(one, 3),
+        "tracked": tracked(one, 3),
         "runs": {1: run_record(exhausted=True), 2: run_record(2)},
         "counts": {1: RunCounts(9)},
         "workers": {"w": True},
@@ -243,7 +243,7 @@ def test_a_full_disk_refuses_a_commit_whole_and_takes_it_when_there_is_space(
     with pytest.raises(StoreError, match=r"can't write to .*full"):
         commit(store, *big, **fields)
     assert ranges(store) == [(1, [(0, 4)])]
-    assert (store.read_outcomes(1, 0, 1)[0], strays_of(store), store.next_groups(1, None, 9)) == (
+    assert (store.read_outcomes(1, 0, 1)[0], tracked_of(store), store.next_groups(1, None, 9)) == (
         [],
         [],
         ([], True),

@@ -18,8 +18,8 @@ from tests.unit.master.store_records import (
     outcome,
     ranges,
     run_record,
-    stray,
-    strays_of,
+    tracked,
+    tracked_of,
 )
 
 FIRST, SECOND = block(1, 1, 1_000, keys=[f"k{n}" for n in range(1_000)]), block(2, 1_001, 1_000)
@@ -33,7 +33,7 @@ def second(store: SqliteStore) -> None:
         SECOND,
         THIRD,
         outcomes=[outcome(2, FIRST, 10, 500)],
-        tracked=stray(FIRST, 700, losses=1),
+        tracked=tracked(FIRST, 700, losses=1),
         runs={1: run_record(exhausted=True), 2: run_record(2)},
         counts={1: RunCounts(3_000, 500)},
         workers={"w": True},
@@ -46,7 +46,7 @@ def told(store: SqliteStore) -> dict[str, Any]:
         "runs": [(found.record, found.counts) for found in store.load()],
         "waiting": ranges(store),
         "outcomes": store.read_outcomes(1, 0, 10**9)[0],
-        "strays": strays_of(store),
+        "tracked": tracked_of(store),
         "workers": store.workers,
         "keys": taken_keys(store, 1, ["k5", "l5"]),
         "next": (store.next_run, store.next_block, store.next_seq),

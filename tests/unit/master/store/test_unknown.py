@@ -19,8 +19,8 @@ from tests.unit.master.store_records import (
     loaded,
     outcome,
     run_record,
-    stray,
-    strays_of,
+    tracked,
+    tracked_of,
 )
 
 Break = Callable[[str], None]
@@ -85,7 +85,7 @@ def test_a_new_run_a_cancel_and_a_retry_are_looked_up(
     """Each is refused if it did not take place: it must not turn up at the next start."""
     there = when == "behind"
     one = block(1, 1, 1)
-    commit(store, one, runs={1: run_record(1)}, tracked=stray(one, 0, "dead"))
+    commit(store, one, runs={1: run_record(1)}, tracked=tracked(one, 0, "dead"))
     breaks(when)
     try_to(store, when, runs={2: run_record(2)}, counts={2: RunCounts()})
     assert (loaded(store, 2) is not None) is there
@@ -96,7 +96,7 @@ def test_a_new_run_a_cancel_and_a_retry_are_looked_up(
     assert (found.record.state == "cancelled") is there
     breaks(when)
     try_to(store, when, revived={1: 3.0})
-    assert bool(strays_of(store)) is there
+    assert bool(tracked_of(store)) is there
 
 
 def test_a_number_that_was_written_once_is_never_taken_for_another(
