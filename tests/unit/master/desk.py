@@ -62,13 +62,13 @@ class Desk:
         """As the turn does it."""
         seek(self.broker, self.store, self.wall)
         for run, lane in self.broker.low_lanes():
-            window, records = lane.window, lane.tracked
+            window, tracked = lane.window, lane.tracked
             if window.low:
                 found = self.store.read_waiting(run.id, lane.group, window.disk_cursor, window.room)
                 self.broker.refill(run, lane, *found)
-            if records.low:
+            if tracked.low:
                 some = self.store.read_tracked(
-                    run.id, lane.group, records.disk_cursor, records.most
+                    run.id, lane.group, tracked.disk_cursor, tracked.most
                 )
                 self.broker.refill_tracked(run, lane, *some, self.wall)
 
