@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.crawl.address import host_of
 from jobs.crawl.asked import (
@@ -30,8 +30,10 @@ from jobs.crawl.asked import (
 from jobs.crawl.following import task_of
 from jobs.crawl.keep.totals import Totals
 from jobs.crawl.site import Site, unpacked
-from jobs.crawl.visit.visitor import Visitor
 from queue_manager import Counts, Limit, Options, Task
+
+if TYPE_CHECKING:
+    from jobs.crawl.visit.visitor import Visitor
 
 OPTIONS = Options(
     attempts=5,
@@ -102,6 +104,11 @@ def _folder(out: str) -> str:
     return os.path.abspath(out)
 
 
+def setup() -> None:
+    """Import what visits addresses, in a slot: it takes longer than all that a runner needs."""
+    from jobs.crawl.visit import visitor  # noqa: F401
+
+
 @atexit.register
 def _leave() -> None:
     for visitor in _visitors.values():
@@ -113,6 +120,8 @@ async def work(payload: dict[str, Any]) -> Any:
     site = unpacked(payload["site"])
     visitor = _visitors.pop(site.run, None)
     if visitor is None:
+        from jobs.crawl.visit.visitor import Visitor
+
         await _make_room()
         name = os.environ.get("WORKER_NAME") or socket.gethostname()
         visitor = _visitors.get(site.run) or Visitor(site, name)

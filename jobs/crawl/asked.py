@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from .address import host_of, normalized
-from .look.pictures import TYPES
+from .look.kinds import TYPES
 from .site import ALL_HOSTS
 
 _OTHER_NAMES = {"jpeg": "jpg", "tif": "tiff"}

@@ -14,7 +14,7 @@ from queue_manager import Quota, Task
 from .address import host_of
 from .handed import Handed, Link
 from .look.found import Found
-from .look.pictures import TYPES
+from .look.kinds import TYPES
 from .look.sitemaps import MOST_SITEMAPS
 from .site import Site
 

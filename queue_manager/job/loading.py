@@ -19,7 +19,7 @@ import stat
 import sys
 import traceback
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,9 +265,23 @@ def _imports(source: bytes, package: tuple[str, ...]) -> frozenset[str]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return frozenset()
-    names = {parts for node in ast.walk(tree) for parts in _imported(node, package)}
+    names = {parts for node in _statements(tree) for parts in _imported(node, package)}
     bases = {"/".join(parts[:length]) for parts in names for length in range(1, len(parts) + 1)}
     return frozenset(f"{base}{end}" for base in bases for end in (".py", "/__init__.py"))
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements, in functions too. Imports are statements; expressions are most of a tree."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for name in _BLOCKS:
+            todo += getattr(node, name, ())
+
+
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""The attributes of a node that hold statements, or what holds statements itself."""
 
 
 def _imported(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:

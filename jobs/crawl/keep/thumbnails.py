@@ -1,6 +1,7 @@
 """Small copies of large pictures (Pillow), made where a picture is stored, in a worker's slot.
 
-The contact sheet names the thumbnails that are there, so its writer decodes no stranger's picture.
+The contact sheet names the thumbnails that are there, so its writer decodes no stranger's picture
+and need not import what does.
 """
 
 from __future__ import annotations
@@ -8,9 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 
-from PIL import Image
-
-from ..look.pictures import FORMATS, most_pixels
+from ..look.kinds import most_pixels
 from .files import Store
 
 EDGE = 240
@@ -42,6 +41,10 @@ def make(store: Store, file: str) -> bool:
 
     A picture that can't be decoded has none, which is no failure.
     """
+    from PIL import Image
+
+    from ..look.pictures import FORMATS
+
     place = store.folder / name_of(file)
     if place.is_file():
         return True

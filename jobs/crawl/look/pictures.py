@@ -12,30 +12,11 @@ from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from PIL import Image, UnidentifiedImageError
 
+from .kinds import ENDINGS, MOST_PIXELS, most_pixels
+
 HEAD_BYTES = 64 * 1024
-MOST_PIXELS = 25_000_000
-"""Larger pictures are stored, but not decoded: a small file may hold very many pixels."""
-
-_TAKES_MORE = {"avif": 2, "jp2": 4, "webp": 2}
-"""Their decoders take 12 to 24 bytes for each pixel, where others take 4 to 8."""
-
 MOST_CLAIMED = 10**9
 """No picture has more pixels: such a head is made up."""
-
-_ENDINGS = {
-    "AVIF": "avif",
-    "BMP": "bmp",
-    "GIF": "gif",
-    "ICO": "ico",
-    "JPEG": "jpg",
-    "JPEG2000": "jp2",
-    "MPO": "jpg",
-    "PNG": "png",
-    "TIFF": "tiff",
-    "WEBP": "webp",
-}
-TYPES = tuple(sorted({*_ENDINGS.values(), "svg"}))
-"""The types that are known, by the endings of their files."""
 
 Image.init()
 # Above twice as many Pillow raises an error; also for pictures inside of others, such as in an ICO.
@@ -44,7 +25,7 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
 warnings.filterwarnings("ignore", module=r"PIL\.")
 # Pillow tries them in this order. It opens MPO as JPEG.
 _OFTEN = ("PNG", "JPEG", "GIF", "WEBP")
-FORMATS = tuple(dict.fromkeys(name for name in (*_OFTEN, *_ENDINGS) if name in Image.OPEN))
+FORMATS = tuple(dict.fromkeys(name for name in (*_OFTEN, *ENDINGS) if name in Image.OPEN))
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FEED_BYTES = 1024  # an SVG's root is nearly always in the first piece; the rest is not parsed
 _SVG = "{http://www.w3.org/2000/svg}svg"
@@ -66,7 +47,7 @@ def picture_of(body: bytes) -> Picture | None:
     try:
         with Image.open(io.BytesIO(body), formats=FORMATS) as image:
             width, height = image.size
-            return Picture(_ENDINGS[image.format or ""], width, height)
+            return Picture(ENDINGS[image.format or ""], width, height)
     except Image.DecompressionBombError:
         return _very_large(body)
     except Exception:  # no picture: Pillow's decoders raise what they like
@@ -83,15 +64,10 @@ def _very_large(body: bytes) -> Picture | None:
             with make(io.BytesIO(body), "") as image:
                 width, height = image.size
                 if width * height <= MOST_CLAIMED:
-                    return Picture(_ENDINGS[name], width, height)
+                    return Picture(ENDINGS[name], width, height)
         except Exception:  # as above
             continue
     return None
-
-
-def most_pixels(kind: str) -> int:
-    """The most pixels with which a picture of that type (`Picture.type`) is decoded."""
-    return MOST_PIXELS // _TAKES_MORE.get(kind, 1)
 
 
 def says_it_late(head: bytes) -> bool:
@@ -107,7 +83,7 @@ def is_whole(body: bytes) -> bool:
             Image.open(io.BytesIO(body), formats=FORMATS) as image,
         ):
             width, height = image.size
-            if width * height <= most_pixels(_ENDINGS[image.format or ""]):
+            if width * height <= most_pixels(ENDINGS[image.format or ""]):
                 image.load()
     except UnidentifiedImageError:
         return True  # an SVG, which has been read as far as needed

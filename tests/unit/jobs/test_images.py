@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs import images
 from jobs.crawl.site import Site
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class FakeVisitor:
@@ -38,7 +43,7 @@ def visitors(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeVisitor]:
         made[site.run] = FakeVisitor(site, host)
         return made[site.run]
 
-    monkeypatch.setattr(images, "Visitor", make)
+    monkeypatch.setattr("jobs.crawl.visit.visitor.Visitor", make)
     monkeypatch.setattr(images, "_visitors", {})
     return made
 
@@ -83,3 +88,26 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line() -> None:
     start: Any = "http://site.test/"
     with pytest.raises(ValueError, match=r"out='/proc/none/images' can't be written to: No such"):
         next(images.tasks(start, out="/proc/none/images"))
+
+
+_IMPORTED = """
+import sys
+from pathlib import Path
+from queue_manager.job.loading import load_job
+
+def imported():
+    return [name for name in ("aiohttp", "selectolax", "PIL") if name in sys.modules]
+
+job = load_job("images", Path("jobs").resolve())
+next(iter(job.tasks(start="http://site.test/", out=sys.argv[1])))
+job.finish(iter(()), out=sys.argv[1], index="jsonl")
+print(imported(), file=sys.stderr)
+job.setup()
+print(imported(), file=sys.stderr)
+"""
+
+
+def test_what_visits_addresses_is_imported_in_a_slot_alone(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", _IMPORTED, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.splitlines() == ["[]", "['aiohttp', 'selectolax', 'PIL']"]

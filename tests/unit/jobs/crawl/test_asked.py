@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.crawl.asked import Hosts, Start, Types
-from jobs.crawl.look.pictures import TYPES
+from jobs.crawl.look.kinds import TYPES
 from jobs.crawl.site import Site, unpacked
 from jobs.images import tasks
 from queue_manager.errors import ArgumentError

@@ -170,6 +170,17 @@ def test_the_version_follows_the_files_that_are_imported(write: Write) -> None:
     assert load_job("other", write(other=WORK)).version != versions[-1]
 
 
+@pytest.mark.parametrize(
+    "head", ["def f():", "class C:", "if 1:", "if 1: pass\n else:", "for x in ():", "with f():",
+    "try:\n  f()\n except E:", "try: pass\n finally:", "match x:\n  case 1:"],
+)  # fmt: skip
+def test_the_version_follows_imports_wherever_they_stand(write: Write, head: str) -> None:
+    folder = write(job=f"def g():\n {head}\n   import a\n{WORK}", a="x = 1\n")
+    before = job_version("job", folder)
+    write(a="x = 2\n")
+    assert job_version("job", folder) != before
+
+
 def test_a_version_parses_only_what_has_changed(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from jobs.crawl.keep import thumbnails
 from jobs.crawl.keep.files import Store
 from jobs.crawl.keep.thumbnails import EDGE, LARGE_BYTES, LARGE_PIXELS
-from jobs.crawl.look.pictures import MOST_PIXELS, most_pixels
+from jobs.crawl.look.kinds import MOST_PIXELS, most_pixels
 from jobs.crawl.site import Site
 from jobs.crawl.visit.visitor import Visitor
 from queue_manager import Result

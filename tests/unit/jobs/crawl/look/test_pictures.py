@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 from PIL import features
 
-from jobs.crawl.look.pictures import HEAD_BYTES, TYPES, Picture, is_whole, picture_of
+from jobs.crawl.look.kinds import TYPES
+from jobs.crawl.look.pictures import HEAD_BYTES, Picture, is_whole, picture_of
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" {}><path d="M0 0"/></svg>'
 FORMS = {
