@@ -2,7 +2,8 @@
 
 All ask the same web server with politeness off, sixteen requests at a time, and what takes files
 writes them to memory. Rates are read from the web server's log, from the first request of a crawl
-to the end of its last: what a program needs to start is not in them.
+to the end of its last: what a program needs to start is not in them. The rows of whole commands
+have all of it, from the start of a process to its end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .crawl import Crawl
 ROUNDS = sized(5, 1)
 HALF_ROUNDS = sized(3, 1)
 LEAST_SCRAPY, LEAST_BARE, LEAST_TWO = 4.0, 0.5, 1.0
+LEAST_WHOLE_SCRAPY, LEAST_WHOLE_BARE = 4.0, 0.6
 _HERE = processes.HERE / "crawling"
 _LIMIT_S = 300.0
 
@@ -37,13 +39,18 @@ def measure() -> list[Figure]:
         raise RuntimeError("the site of this benchmark is served from a container: `make engine`")
     scrapy = python_of("scrapy", _HERE / "requirements.txt")
     with website.running() as site:
-        scrapys, bares, all_ours = [], [], []
+        scrapys, bares, all_ours, wholes = [], [], [], []
         for _ in range(ROUNDS):
             scrapys.append(_timed(site, lambda: _scrapy(scrapy, site.address)))
             bares.append(_timed(site, lambda: _bare(site.address)))
             all_ours.append(_timed(site, lambda: ours.measure(site.address)))
+            wholes.append(ours.whole(site.address))
         halves = [[_halves_of(site, count) for count in (1, 2)] for _ in range(HALF_ROUNDS)]
-    return [*_side_by_side(scrapys, bares, all_ours), *_halves(halves)]
+    return [
+        *_side_by_side(scrapys, bares, all_ours),
+        *_whole(wholes, scrapys, bares),
+        *_halves(halves),
+    ]
 
 
 def _side_by_side(scrapys: list[Crawl], bares: list[Crawl], ours: list[Crawl]) -> list[Figure]:
@@ -61,6 +68,19 @@ def _side_by_side(scrapys: list[Crawl], bares: list[Crawl], ours: list[Crawl]) -
         Figure("CPU of one, our slot", "ms", tuple(c.parts_ms[-1] for c in ours)),
         _cpu("CPU of one, Scrapy", scrapys),
         _cpu("CPU of one, no queue", bares),
+    ]
+
+
+def _whole(ours: list[float], scrapys: list[Crawl], bares: list[Crawl]) -> list[Figure]:
+    mine = Figure("whole command: qm run images, one slot", "s", tuple(ours))
+    theirs = Figure("whole command: Scrapy", "s", tuple(c.whole_s for c in scrapys))
+    bare = Figure("whole command: no queue", "s", tuple(c.whole_s for c in bares))
+    return [
+        mine,
+        theirs,
+        bare,
+        ratio("whole command: ours / Scrapy, by speed", theirs, mine, at_least=LEAST_WHOLE_SCRAPY),
+        ratio("whole command: ours / no queue, by speed", bare, mine, at_least=LEAST_WHOLE_BARE),
     ]
 
 
@@ -99,7 +119,8 @@ def _scrapy(python: str, site: str) -> Crawl:
 
 
 def _json(words: list[str]) -> Crawl:
+    began = time.monotonic()
     done = subprocess.run(
         words, cwd=processes.ROOT, check=True, capture_output=True, text=True, timeout=_LIMIT_S
     )
-    return Crawl(**json.loads(done.stdout.splitlines()[-1]))
+    return Crawl(**json.loads(done.stdout.splitlines()[-1]), whole_s=time.monotonic() - began)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class Crawl:
     """pages, images: that were fetched. s: seconds. cpu_s: of all its processes.
 
-    parts_s: the same by process, where there are several.
+    parts_s: the same by process, where there are several. whole_s: seconds of the whole command,
+    from the start of its process to its end, where that was measured.
     """
 
     pages: int
@@ -18,6 +19,7 @@ class Crawl:
     s: float
     cpu_s: float
     parts_s: list[float] = field(default_factory=list)
+    whole_s: float = 0.0
 
     def lasting(self, s: float) -> Crawl:
         """The same crawl with another time."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +52,36 @@ def measure(site: str) -> Crawl:
         used = [b - a for a, b in zip(before, after, strict=True)]
         stored = _stored(out / "all")
     return Crawl(items - stored, stored, took_s, sum(used), used)
+
+
+def whole(site: str) -> float:
+    """Seconds of `qm run images ...` with one slot, from the start of its process to its end.
+
+    Its master and its worker start and end within, and so do the index and the contact sheet.
+
+    Raises:
+        subprocess.CalledProcessError: something of it failed.
+    """
+    with processes.scratch() as folder, memory_folder() as out:
+        settings = {
+            "MASTER_DATA": str(folder / "data"),
+            "HEALTH_FILE": str(folder / "master.health"),
+            "JOBS_FOLDER": str(JOBS),
+            "QUEUE_PORT": "0",
+            "WORKER_SLOTS": "1",
+        }
+        words = ["run", "images", f"start={site}", f"out={out / 'all'}", *POLITENESS_OFF]
+        began = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "master", *words, "depth=1000"],
+            cwd=processes.ROOT,
+            env=processes.environment_of(settings),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=_LIMIT_S,
+        )
+        return time.monotonic() - began
 
 
 def measure_halves(site: str, workers: int) -> Crawl:
