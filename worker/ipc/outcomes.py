@@ -1,6 +1,7 @@
-"""What became of a task, as the record that the master takes.
+"""Makes the outcome of a task, as the record that the master takes.
 
-Owns how exceptions, results and follow-ups turn into records; knows no pipes and no shared memory.
+This module owns how exceptions, results and follow-ups become records. It knows no pipes and no
+shared memory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LINE_CHARS = 500
 OURS_CHARS = 2_000
 EVIDENCE_CHARS = 8 * 1024
 MESSAGE_CHARS = 2 * 1024
-"""Of one frame, or of one exception's own text, so that a long one leaves room for the others."""
+"""The most characters of one frame, or of one exception's text, so that others have room, too."""
 
 _HERE = f"{Path(__file__).parents[1]}{os.sep}"
 
@@ -34,7 +35,7 @@ _name_of = type.__dict__["__name__"].__get__
 
 
 def one_line(error: BaseException) -> str:
-    """`ValueError: text`, on one line, whatever the text is."""
+    """Describe an exception on one line: `ValueError: text`."""
     name = _name_of(type(error))
     text = _text_of(error)
     line = f"{name}: {text}" if text else name
@@ -50,7 +51,7 @@ def _text_of(value: object) -> str:
 
 
 def middle_out(text: str, limit: int) -> str:
-    """A text of at most `limit` characters, without its middle, which tells least."""
+    """Cut a text to at most `limit` characters. Its middle goes, which tells least."""
     if len(text) <= limit:
         return text
     cut = f" ... (of {len(text):,} characters) ... "
@@ -67,7 +68,7 @@ def clean(text: str) -> str:
 def failed(
     lease: int, position: int, error: BaseException, took_s: float, printed: str = ""
 ) -> Failed:
-    """The charged try of a task whose `work` raised. printed: the end of what it printed."""
+    """Make the record of a task whose `work` has raised. printed: the end of what it printed."""
     line, evidence, delay_s, whole_group = one_line(error), "", None, False
     if isinstance(error, Retry):
         line, delay_s, whole_group = _asked(error)
@@ -97,7 +98,7 @@ def _asked(error: Retry) -> tuple[str, float | None, bool]:
 
 
 def _reason(error: Retry | Reject) -> str:
-    """What a Retry or Reject says of itself, as one line of bounded length; empty if nothing."""
+    """The reason of a Retry or Reject, as one line of bounded length; empty without one."""
     try:
         return middle_out(clean(" ".join(str(error.reason).split())), LINE_CHARS)
     except BaseException:
@@ -105,18 +106,18 @@ def _reason(error: Retry | Reject) -> str:
 
 
 def _evidence(error: BaseException) -> str:
-    """The traceback without frames of ours, each of its parts cut in the middle if it is long."""
+    """The traceback without our frames. A long part of it loses its middle."""
     try:
         told = traceback.TracebackException.from_exception(error, compact=True)
         _leave_ours_out(told)
         parts = [middle_out(part, MESSAGE_CHARS) for part in told.format()]
         return _both_ends(clean("".join(parts)))
-    except BaseException:  # such as no memory left: the one line must do
+    except BaseException:  # such as MemoryError: the one line has to do
         return ""
 
 
 def _both_ends(text: str) -> str:
-    """The first quarter and the end: what was raised last, and where, is there."""
+    """Cut a long traceback to its first quarter and its end, which has the last exception."""
     if len(text) <= EVIDENCE_CHARS:
         return text
     head = text[: EVIDENCE_CHARS // 4].rpartition("\n")[0]
@@ -139,7 +140,7 @@ def _leave_ours_out(told: traceback.TracebackException) -> None:
 def done(
     lease: int, first: int, results: Sequence[Any], took_s: float, max_bytes: int
 ) -> list[Outcome]:
-    """Records of consecutive tasks that returned; results too large are failures."""
+    """Make the records of consecutive tasks that returned. Too large results are failures."""
     data = _batch(results, max_bytes)
     if data is not None:
         return [Done(lease, first, first + len(results), data, took_s)]
@@ -148,9 +149,10 @@ def done(
 
 
 def results_of(lease: int, ended: list[tuple[int, Any, float]], max_bytes: int) -> list[Outcome]:
-    """Records of tasks that returned, in any order: position, result and seconds of each.
+    """Make the records of tasks that returned in any order.
 
-    Consecutive results are one record, as many as fit in `max_bytes` together.
+    ended: the position, result and seconds of each. Consecutive results become one record, if they
+    fit in `max_bytes` together.
     """
     ended.sort(key=itemgetter(0))
     records: list[Outcome] = []
@@ -169,7 +171,7 @@ def results_of(lease: int, ended: list[tuple[int, Any, float]], max_bytes: int) 
 
 
 def _batch(results: Sequence[Any], max_bytes: int) -> bytes | None:
-    """Results as one batch; None where that is too large, or one of them can't be encoded."""
+    """Encode results as one batch. None: it is too large, or a result can't be encoded."""
     try:
         data = codec.encode_batch(results)
     except QueueError:
@@ -186,7 +188,7 @@ def _one(lease: int, position: int, result: Any, took_s: float, max_bytes: int) 
 
 
 def branch(lease: int, position: int, result: Result, took_s: float, max_bytes: int) -> Outcome:
-    """The record of a task with what follows from it: done with all of that, or failed."""
+    """Make the record of a task with follow-ups: done with all of them, or failed."""
     try:
         data = _item(result.value, max_bytes, "the result")
         blocks = blocks_of(result.follow, max_bytes, "the payload of a follow-up")
@@ -207,7 +209,7 @@ def _item(value: Any, max_bytes: int, what: str) -> bytes:
 
 
 def merged(records: list[Outcome], max_bytes: int) -> list[Outcome]:
-    """Neighbouring ranges that are done as one record each, of `max_bytes` at most."""
+    """Join done records of neighbouring ranges, up to `max_bytes` of results each."""
     rest = [o for o in records if not isinstance(o, Done) or o.follow or o.limits]
     plain = [o for o in records if isinstance(o, Done) and not (o.follow or o.limits)]
     whole: list[list[Done]] = []

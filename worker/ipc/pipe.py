@@ -1,8 +1,8 @@
 """The messages between a supervisor and a slot, and their framing.
 
-A frame is a mark and a length of four bytes each, then MessagePack. The mark tells a report from
-what a task has written to the descriptor by mistake. The slot makes outcomes in the form that the
-master takes, so the supervisor forwards them as they are.
+A frame is a mark and a length of four bytes each, then MessagePack. A task may write to the
+descriptor by mistake; the mark tells a report from that. The slot makes outcomes in the form that
+the master takes, so the supervisor forwards them unchanged.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _LIMIT_BYTES = 256 * 1024 * 1024  # far above any message: a longer frame would 
 _READ_BYTES = 32 * 1024  # a larger buffer costs page faults at each read
 
 BROKEN = 74
-"""Exit code of a slot that can't report any more (EX_IOERR), because a task has closed its pipe."""
+"""Exit code of a slot whose pipe a task has closed. It can't report any more (EX_IOERR)."""
 
 STRAY = 70
-"""Exit code of a forked copy of a slot, in which `work` has returned as well."""
+"""Exit code of a forked copy of a slot. `work` has returned in the copy, too."""
 
 
 class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
     """From the supervisor: run this lease.
 
-    row: its place on the shared page. version: of the job's code as it is on disk now.
-    max_bytes: of one result. alone: one task at a time, also in an async slot. folder: of the jobs,
-    if not the slot's own.
+    row: its row on the shared page. version: the version of the job's code on disk now. max_bytes:
+    the most bytes of one result. alone: tasks run one at a time, also in an async slot. folder: the
+    folder of jobs, if it is not the slot's own.
     """
 
     lease: Lease
@@ -44,7 +44,7 @@ class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
-    """From the supervisor to an async slot: let go of these tasks of a lease."""
+    """From the supervisor to an async slot: cancel these tasks of a lease."""
 
     lease: int
     ranges: list[tuple[int, int]]
@@ -53,8 +53,8 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
 class Report(msgspec.Struct, frozen=True, array_like=True):
     """From a slot: outcomes of one lease.
 
-    finished: nothing more comes of this lease. leaving: the slot ends itself now, and what it still
-    holds belongs to its successor. concurrency: tasks that it can have in flight.
+    finished: no more reports of this lease come. leaving: the slot ends itself now, and its
+    successor gets the leases that it still holds. concurrency: how many tasks it can run at a time.
     """
 
     lease: int
@@ -70,7 +70,7 @@ _reports = msgspec.msgpack.Decoder(Report)
 
 
 def frame(message: Give | Cancel | Report) -> bytes:
-    """A message as it travels."""
+    """Encode a message as a frame."""
     body = _encoder.encode(message)
     return _MARK + len(body).to_bytes(4, "big") + body
 
@@ -78,7 +78,7 @@ def frame(message: Give | Cancel | Report) -> bytes:
 class Frames:
     """Cuts a stream of bytes into the bodies of its frames.
 
-    garbled: it holds something else; nothing behind that can be read.
+    garbled: something that is no frame has come. Nothing behind it can be read.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Frames:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Add bytes; the bodies that are complete now."""
+        """Add bytes. Returns the bodies that are complete now."""
         rest = self._rest
         rest += data
         bodies: list[bytes] = []
@@ -108,13 +108,13 @@ def decode_report(body: bytes) -> Report:
     """Decode what a slot sent.
 
     Raises:
-        msgspec.MsgspecError: it is no report.
+        msgspec.MsgspecError: the body is no report.
     """
     return _reports.decode(body)
 
 
 class SlotEnd:
-    """The slot's end of the pipe: one reader, and writers that take turns."""
+    """The slot's end of the pipe. It has one reader, and writers that take turns."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -124,7 +124,7 @@ class SlotEnd:
         self._pid = os.getpid()
 
     def receive(self) -> Give | None:
-        """Wait for the next lease; None when the supervisor has closed the pipe."""
+        """Wait for the next lease. None: the supervisor has closed the pipe."""
         while True:
             while not self._waiting:
                 if not self.read():
@@ -134,13 +134,13 @@ class SlotEnd:
                 return order
 
     def read(self) -> bool:
-        """Read what is there, waiting for something; False when the pipe was closed."""
+        """Wait for orders and read them. False: the pipe was closed."""
         data = self.sock.recv(_READ_BYTES)
         self._waiting.extend(_orders.decode(body) for body in self._frames.feed(data))
         return bool(data)
 
     def taken(self) -> list[Give | Cancel]:
-        """All that was read and not yet received."""
+        """Take all orders that were read and not yet received."""
         orders = list(self._waiting)
         self._waiting.clear()
         return orders
@@ -156,7 +156,7 @@ class SlotEnd:
                 self._break()
 
     def check(self) -> None:
-        """End this process if the pipe is not what it was."""
+        """End this process if a task has closed or replaced the pipe."""
         try:
             whole = _identity(self.sock.fileno()) == self._is
         except OSError:
@@ -166,7 +166,7 @@ class SlotEnd:
 
     @staticmethod
     def _break() -> None:
-        """End the process at once, from any thread: what can't be reported is of no use."""
+        """End the process at once, from any thread, because it can't report any more."""
         os._exit(BROKEN)
 
 

@@ -1,14 +1,17 @@
-"""Memory that the supervisor and one slot share: what runs, since when, how far it may go.
+"""Memory that the supervisor and one slot share: which task runs, since when, and up to which one.
 
-Owns the layout of the shared page and the order in which it is read and written. Knows nothing of
-leases. A shared page has `ROWS` rows, one for each lease that a slot can hold at a time.
+This module owns the layout of the shared page and the order in which it is read and written. It
+knows nothing of leases. A shared page has `ROWS` rows, one for each lease that a slot can hold at a
+time.
 
-A slot before each task: write `position`, then read `limit`, stop if it is reached.
-The supervisor to take tasks back: write `limit`, then read `position`, take what is behind both.
-Each side writes before it reads, so at least one of them sees what the other wrote: no task is
+- Before each task, the slot writes `position`, then reads `limit`, and stops if it is reached. - To
+take tasks back, the supervisor writes `limit`, then reads `position`, and takes the tasks behind
+  both.
+
+Each side writes before it reads, so at least one of them sees what the other wrote. So no task is
 both taken back and run. A processor may still let a read overtake its own write for some
-nanoseconds (Intel SDM vol. 3A, 8.2.3.4); a task that slips through that way is run twice, but
-recorded once: the master refuses the outcome of a range that was given back.
+nanoseconds (Intel SDM vol. 3A, 8.2.3.4). Then a task is run twice, but recorded once: the master
+refuses the outcome of a range that was given back.
 """
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ from typing import NamedTuple
 ROWS = 64
 
 CANCEL_S = 2.0
-"""How long a cancelled coroutine has to end, in seconds; then its slot ends without it."""
+"""How many seconds a cancelled coroutine has to end. Then its slot ends without it."""
 
 OUT, ERR = 0, 1
 TAIL_BYTES = 4 * 1024
-"""How much is kept of the end of what was printed."""
+"""How many bytes of the end of an output are kept."""
 
 NONE = -1
 PREPARING = -2
@@ -38,14 +41,15 @@ _SIZE_BYTES = (ROWS + 1) * _CELLS * 8
 
 
 class Look(NamedTuple):
-    """What a row says at one moment.
+    """The contents of a row at one moment.
 
-    position: of the task that runs now; NONE, or PREPARING during import and `setup`.
+    position: the position of the running task; NONE, or PREPARING during import and `setup`.
     unstarted: the first position that has not been started.
-    since: monotonic start of that task (async: of the oldest in flight); 0 before the first.
-    step: async only: monotonic time from which the limit counts for the step that the event loop
-        is in: its task's start; never so early that a step would be late when it begins. 0 in a
-        plain slot.
+    since: monotonic start of the running task; in an async slot that of the oldest. 0 before the
+        first one.
+    step: monotonic time from which the limit counts for the present step of an async slot. It is
+        the start of the step's task, or later, so that no step is late when it begins. 0 in a plain
+        slot.
     """
 
     position: int
@@ -69,7 +73,7 @@ class Row:
         self.times[STARTED] = self.times[STEP] = 0.0
 
     def look(self) -> Look:
-        """Read the row, again when a task ended in the meantime."""
+        """Read the row. If a task has ended meanwhile, read it again."""
         numbers, times = self.numbers, self.times
         while True:
             position, since, step = numbers[POSITION], times[STARTED], times[STEP]
@@ -78,12 +82,12 @@ class Row:
                 return Look(position, max(opened, position + 1), since, step)
 
     def lower(self, limit: int) -> int:
-        """Let nothing start at or behind `limit`; the first position that did not start."""
+        """Let no task start at or behind `limit`. Returns the first position that did not start."""
         self.numbers[LIMIT] = min(limit, self.numbers[LIMIT])
         return max(limit, self.look().unstarted)
 
     def close(self, position: int) -> None:
-        """The slot has stopped before `position`."""
+        """Note that the slot starts no task at or behind `position`."""
         self.numbers[OPENED] = position
         self.numbers[POSITION] = NONE
 
@@ -91,15 +95,15 @@ class Row:
 class Output:
     """Which task printed last, and where in the slot's two pipes its output began and ended.
 
-    If the slot dies, this tells which part of what came through the pipes is the running task's.
-    Only the slot writes it, after each write to a pipe.
+    If the slot dies, this tells which part of the output in the pipes is the running task's. Only
+    the slot writes here, after each write to a pipe.
     """
 
     def __init__(self, numbers: memoryview[int]) -> None:
         self._numbers = numbers[ROWS * _CELLS : (ROWS + 1) * _CELLS]
 
     def wrote(self, lease: int, position: int, stream: int, size_bytes: int) -> None:
-        """A task has written so much to a stream (OUT or ERR)."""
+        """Note that a task has written so many bytes to a stream (OUT or ERR)."""
         numbers = self._numbers
         if numbers[TASK] != position or numbers[LEASE] != lease:
             numbers[STARTS], numbers[STARTS + 1] = numbers[ENDS], numbers[ENDS + 1]
@@ -107,7 +111,7 @@ class Output:
         numbers[ENDS + stream] += size_bytes
 
     def starts(self, lease: int, position: int) -> tuple[int, int]:
-        """Where in the two streams a task's output begins: behind all, if it wrote nothing."""
+        """Where in the two streams a task's output begins. If it wrote nothing, that is the end."""
         numbers = self._numbers
         wrote = (numbers[LEASE], numbers[TASK]) == (lease, position)
         base = STARTS if wrote else ENDS
@@ -126,7 +130,7 @@ class SharedPage:
 
     @classmethod
     def create(cls) -> SharedPage:
-        """A new shared page in memory that no path leads to."""
+        """Make a shared page in memory that has no path."""
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create(
                 "quartermaster-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
@@ -143,5 +147,5 @@ class SharedPage:
         return cls(descriptor)
 
     def free(self) -> None:
-        """Give the descriptor back; the memory goes with the last reference to a row."""
+        """Close the descriptor. The memory is freed with the last reference to a row."""
         os.close(self.descriptor)

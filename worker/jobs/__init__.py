@@ -1,1 +1,2 @@
-"""The code of jobs on a worker: its versions, what came from the master, what cannot run here."""
+"""The code of jobs on a worker: its versions, code from the master, and jobs that can't run
+here."""

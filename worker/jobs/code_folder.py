@@ -1,7 +1,7 @@
-"""Code of jobs that came from the master, for versions that this worker's own folder lacks.
+"""Code of jobs from the master, for versions that this worker's own folder lacks.
 
-Owns a folder for each version, and when one is asked for. A version is the hash of its files, so
-it is checked that what came is what was named. How code travels is not known here.
+This module owns a folder for each version, and when a version is asked for. A version is the hash
+of its files, so the files that come are checked by it. This module does not know how code travels.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ASK_AGAIN_S = 5.0
 REFUSED_S = 60.0
 
 KEPT = 32
-"""How many versions that no slot uses stay on this disk: people often go back to one."""
+"""How many unused versions stay on this disk, because people often go back to one."""
 
 KEPT_REFUSALS = 256
-"""How many refusals are remembered; a version that was refused earlier is asked for again."""
+"""How many refusals are remembered. A version whose refusal is forgotten is asked for again."""
 
 _VERSION = re.compile("[0-9a-f]{64}")
-"""A SHA-256 in hex; a version is the name of a folder here."""
+"""A SHA-256 in hex. A version becomes the name of a folder, so nothing else is accepted."""
 
 
 _Key = TypeVar("_Key")
@@ -35,7 +35,7 @@ _Value = TypeVar("_Value")
 
 
 def remember(kept: dict[_Key, _Value], key: _Key, value: _Value, limit: int) -> None:
-    """Keep a value as the newest of at most `limit`; the oldest is forgotten."""
+    """Add a value as the newest of at most `limit`. The oldest is forgotten."""
     kept.pop(key, None)
     kept[key] = value
     while len(kept) > limit:
@@ -46,10 +46,10 @@ class CodeFolders:
     """The versions that were fetched.
 
     Args:
-        ask: asks the master for the files of a job in a version; the answer is `came` or `refused`.
-            It raises JobError when they must not travel on this connection.
+        ask: asks the master for the files of a version of a job. Later `came` or `refused` is
+            called. It raises JobError if code must not travel on this connection.
 
-    in_use: tells the folders that slots, and leases that wait for one, run code from.
+    in_use: returns the folders that slots and waiting leases use.
     """
 
     def __init__(self, ask: Callable[[str, str], None]) -> None:
@@ -64,7 +64,7 @@ class CodeFolders:
         """The folder of jobs with that version; None while it is on its way.
 
         Raises:
-            JobError: it does not come; why.
+            JobError: the version does not come. The line says why.
         """
         now = time.monotonic()
         if not _VERSION.fullmatch(version):
@@ -81,7 +81,7 @@ class CodeFolders:
         return None
 
     def came(self, job: str, version: str, files: Mapping[str, bytes]) -> None:
-        """The files of a version, by their paths below the folder of jobs."""
+        """Take the files of a version, by their paths below the folder of jobs."""
         self._asked.pop(version, None)
         if version in self._folders:
             return
@@ -93,14 +93,14 @@ class CodeFolders:
             self.refused(version, f"its code from the master can't be used: {error}")
 
     def _make_room(self) -> None:
-        """Delete unused versions, the longest unused first, until few are left."""
+        """Delete unused versions, the longest unused first, until `KEPT` are left."""
         used = self.in_use()
         idle = [version for version, folder in self._folders.items() if str(folder) not in used]
         for version in idle[: max(0, len(idle) - KEPT + 1)]:
             shutil.rmtree(self._folders.pop(version).parent, ignore_errors=True)
 
     def _store(self, job: str, version: str, files: Mapping[str, bytes]) -> Path:
-        """Write files that were checked; if they can't be used, none of them stays."""
+        """Write checked files. If they can't be used, delete all of them."""
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="quartermaster-code-"))
         folder = self._root / version / "jobs"
@@ -114,17 +114,17 @@ class CodeFolders:
         return folder
 
     def refused(self, version: str, why: str) -> None:
-        """It does not come."""
+        """Note that a version does not come."""
         self._asked.pop(version, None)
         remember(self._refused, version, (time.monotonic() + REFUSED_S, why), KEPT_REFUSALS)
 
     def forget_asked(self) -> None:
-        """Another connection begins: what was asked for must be asked for once more."""
+        """Forget all requests and refusals, because another connection begins."""
         self._asked.clear()
         self._refused.clear()
 
     def close(self) -> None:
-        """The worker ends."""
+        """Delete all folders at the worker's end."""
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
 
@@ -133,8 +133,8 @@ def _check(version: str, files: Mapping[str, bytes]) -> None:
     """Check the files in memory, before any of their names becomes a path.
 
     Raises:
-        JobError: it is not what was named.
-        ValueError: a name leads elsewhere.
+        JobError: the files have another version.
+        ValueError: a path leads out of the folder, or is no Python file.
     """
     if not _VERSION.fullmatch(version) or version_of(files) != version:
         raise JobError("the master sent other code than it named")

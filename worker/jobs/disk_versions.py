@@ -1,6 +1,6 @@
-"""The version of each job's code as it is on disk, read once a second, and for each new run.
+"""The versions of jobs' code on disk. They are read once a second, and for each new run.
 
-Files are read in threads, because a disk may take seconds and the supervisor must not wait for it.
+Threads read the files, because a disk may take seconds and the supervisor must not wait for it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from queue_manager.job.loading import job_version
 FRESH_S = 1.0
 
 WAIT_S = 0.02
-"""How long the supervisor waits for a disk, which usually takes well under a millisecond."""
+"""How long the supervisor waits for a disk. A disk usually takes well under a millisecond."""
 
 
 class Reading:
-    """One reading of a job's files. read_for: the newest run that had asked when it began."""
+    """One reading of a job's files. read_for: the newest run that had asked when it began.
+
+    version: the result. done_at: monotonic time when it was there.
+    """
 
     def __init__(self, read_for: int) -> None:
         self.read_for = read_for
@@ -30,16 +33,16 @@ class Reading:
 
     @property
     def old(self) -> bool:
-        """Whether the version that it has read is too old for any run."""
+        """Whether it was read too long ago for any run."""
         return self.version.done() and time.monotonic() - self.done_at > FRESH_S
 
 
 class DiskVersions:
-    """DiskVersions of the jobs in one folder.
+    """The versions of the jobs in one folder.
 
     Args:
-        folder: of the jobs.
-        read: gives the version of a job in a folder, as slowly as it likes.
+        folder: the folder of jobs.
+        read: returns the version of a job in a folder. It may be slow.
     """
 
     def __init__(self, folder: Path, read: Callable[[str, Path], str] = job_version) -> None:
@@ -48,7 +51,7 @@ class DiskVersions:
         self._readings: dict[str, Reading] = {}
 
     def of(self, job: str, run: int) -> str | None:
-        """The version of a job's code, at most a second old, and not from before this run.
+        """The version of a job's code, read at most a second ago and not before this run.
 
         None: it is still being read (see `when_read`).
 
@@ -85,13 +88,13 @@ class DiskVersions:
         return version if reading.read_for >= run else self.fresh(job, run)
 
     def when_read(self, job: str, told: Callable[[], None]) -> None:
-        """Call this, in a thread, when what was not there in time is read; at once if it is."""
+        """Call `told` in a thread when the running reading ends; at once if it has ended."""
         reading = self._readings.get(job)
         if reading is not None:
             reading.version.add_done_callback(lambda _: told())
 
     def forget(self, job: str) -> None:
-        """Look at the file again when it is next asked for."""
+        """Have the next `of` read the files again."""
         self._known.pop(job, None)
         self._readings.pop(job, None)
 

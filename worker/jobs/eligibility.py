@@ -1,6 +1,6 @@
-"""Why this worker can't run a job: no file, another version, a setup that fails or kills.
+"""Knows why this worker can't run a job: no file, another version, or a setup that fails or kills.
 
-Owns which troubles are remembered. A lease that is refused goes back with the line that says why.
+This module owns which troubles are remembered. A refused lease goes back with a line that says why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOADING_DEATHS = 3
 """A job whose import or setup kills this many slots in a row can't run here."""
 
 KEPT = 256
-"""How many jobs, and versions, with a trouble are remembered."""
+"""How many jobs and versions with troubles are remembered."""
 
 UNFIT_S = 60.0
 """How long the same code is not tried again after a failed import or `setup()`."""
@@ -35,9 +35,9 @@ class Eligibility:
     """Says whether this worker can run a lease.
 
     Args:
-        folder: of this worker's own jobs.
-        fetched: code that comes from the master; None where that is not wanted.
-        on_read: called when files are read that took too long when they were asked for.
+        folder: this worker's own folder of jobs.
+        fetched: code from the master; None: only the own folder is used.
+        on_read: is called when files are read that were not read in time.
     """
 
     def __init__(
@@ -55,12 +55,13 @@ class Eligibility:
         self._deaths: Counter[tuple[str, str]] = Counter()
 
     def check(self, lease: OpenLease) -> bool:
-        """Note which version of its job's code is here, and where.
+        """Note in the lease which version of its job's code is here, and where.
 
-        False: it is on its way, from the master or from a slow disk.
+        Returns:
+            Whether the code is here. False: it is on its way, from the master or a slow disk.
 
         Raises:
-            JobError: the lease can't be run here; the line is for the person who reads it.
+            JobError: this worker can't run the lease. The line says why.
         """
         if not self._find(lease):
             return False
@@ -110,12 +111,12 @@ class Eligibility:
         )
 
     def failed(self, lease: OpenLease, why: str) -> None:
-        """Import or `setup()` has raised."""
+        """Note that import or `setup()` has raised."""
         unfit = (lease.version, time.monotonic() + UNFIT_S, why)
         remember(self._unfit, lease.given.job, unfit, KEPT)
 
     def killed(self, lease: OpenLease, cause: str) -> str:
-        """Import or `setup()` has killed its slot. The reason if that was too often; else empty."""
+        """Note that import or `setup()` has killed a slot. Returns a reason after too many."""
         key = (lease.given.job, lease.version)
         remember(self._deaths, key, self._deaths[key] + 1, KEPT)
         if self._deaths[key] < LOADING_DEATHS:
@@ -123,7 +124,7 @@ class Eligibility:
         return f"{lease.given.job}: import or setup() killed its slot: {cause}"
 
     def works(self, job: str, version: str) -> None:
-        """A slot has run this code."""
+        """Note that a slot has run this code."""
         self._deaths.pop((job, version), None)
 
 

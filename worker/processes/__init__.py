@@ -1,1 +1,1 @@
-"""Trees of processes: how they are watched, found and ended."""
+"""Trees of processes: watching, finding and ending them."""

@@ -1,6 +1,6 @@
-"""Tells the loop when a child process has ended, without a thread for each.
+"""Tells the loop when a child process has ended, without a thread for each child.
 
-The child stays unreaped, so its number and that of its group still mean this child.
+The child is not reaped here, so its number and that of its group still mean this child.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import os
 from collections.abc import Callable
 
 POLL_S = 0.02
-"""How often a child is looked at where the system has no descriptors of processes."""
+"""How often a child is looked at, if the system has no descriptors of processes."""
 
 
 def watch(pid: int, died: Callable[[], None]) -> None:
-    """Have this called in the running loop, once, when a child has ended.
+    """Have `died` called once in the running loop when a child has ended.
 
     Raises:
         OSError: there is no room for a descriptor.
@@ -38,10 +38,10 @@ def watch(pid: int, died: Callable[[], None]) -> None:
 def pidfd(pid: int) -> int | None:
     """A descriptor that is readable once a process has ended (pidfd_open(2)).
 
-    None where there are none: on macOS, before Linux 5.3, under a seccomp filter older than that.
+    None if the system has none: on macOS, before Linux 5.3, or under an older seccomp filter.
 
     Raises:
-        OSError: there is no room for one.
+        OSError: there is no room for a descriptor.
     """
     if not hasattr(os, "pidfd_open"):
         return None

@@ -1,10 +1,11 @@
-"""Ends what a worker's slots leave behind when their supervisor is killed.
+"""The guardian ends the processes that a worker's slots leave behind when the supervisor is killed.
 
-It is a process of its own, which waits for the end of its stdin. Lines `+PID BORN` and `-PID BORN`
-say which slots there are, `*PID BORN` and `/PID BORN` what has left the group of one. The kernel
-kills the slots themselves (PR_SET_PDEATHSIG), not their children. The supervisor starts it as
-`python -I -S guardian.py MARK`, and finds processes with the same functions. It imports no other
-module of ours, so it is small. Linux only; elsewhere nothing is found.
+It is a process of its own, and waits for the end of its stdin. Lines `+PID BORN` and `-PID BORN`
+say which slots there are. Lines `*PID BORN` and `/PID BORN` say which processes have left the group
+of their slot. The kernel kills the slots themselves (PR_SET_PDEATHSIG), but not their children. The
+supervisor starts the guardian as `python -I -S guardian.py MARK`. It also uses the functions of
+this module. The module imports no other module of ours, so the process is small. It works on Linux;
+elsewhere it finds no process.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 ROUNDS = 50
-"""How often more is looked for: a process that forks while it is being killed leaves a child."""
+"""How many rounds a kill has. A process that forks while it is being killed leaves a child."""
 
 LIMIT = 4_096
-"""How many processes below one are looked at: a fork bomb must not hold up the supervisor."""
+"""How many descendants are looked at, so that a fork bomb does not hold up the supervisor."""
 
 _GROUP, _SESSION, _BORN = 2, 3, 19  # fields of proc_pid_stat(5), counted from the state
 
 
 class Process(NamedTuple):
-    """A process. born: ticks since the machine's start, because its number may be reused later."""
+    """A process. born: its start in ticks since boot. Its number alone may be reused later."""
 
     pid: int
     born: int
 
 
 def main(mark: bytes) -> None:
-    """Wait for the supervisor's end, then kill all that is left of its slots."""
+    """Wait for the supervisor's end, then kill all processes that are left of its slots."""
     # A SIGTERM is for the whole control group, so the pipe will end soon.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     slots: set[Process] = set()
@@ -54,7 +55,7 @@ def main(mark: bytes) -> None:
 
 
 def kill_marked(mark: bytes) -> int:
-    """Kill all processes with this in their environment, and return how many there were."""
+    """Kill all processes with this mark in their environment, and return how many there were."""
     count = 0
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
         with contextlib.suppress(OSError):  # it has ended, or is not ours
@@ -65,7 +66,7 @@ def kill_marked(mark: bytes) -> int:
 
 
 def is_marked(name: str, mark: bytes) -> bool:
-    """Whether a process has an entry in its environment that begins like this."""
+    """Whether an entry of a process's environment begins with the mark."""
     with open(f"/proc/{name}/environ", "rb") as file:
         return any(entry.startswith(mark) for entry in file.read().split(b"\0"))
 
@@ -80,13 +81,13 @@ def process(pid: int) -> Process | None:
 
 
 def group(pid: int) -> int:
-    """Of a process; 0 when it has ended."""
+    """The group of a process; 0 if it has ended."""
     fields = _stat(pid)
     return int(fields[_GROUP]) if fields else 0
 
 
 def session(pid: int) -> int:
-    """Of a process; 0 when it has ended."""
+    """The session of a process; 0 if it has ended."""
     fields = _stat(pid)
     return int(fields[_SESSION]) if fields else 0
 
@@ -100,7 +101,7 @@ def _stat(pid: int) -> list[bytes]:
 
 
 def children(pid: int) -> Iterator[int]:
-    """The children of a process: of all its threads, as the kernel lists them."""
+    """The children of a process. The kernel lists them by thread."""
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children") as file:
@@ -108,7 +109,7 @@ def children(pid: int) -> Iterator[int]:
 
 
 def below(pid: int) -> list[Process]:
-    """The children of a process, their children, and so on, up to `LIMIT`."""
+    """The descendants of a process, at most about `LIMIT`."""
     below_it: list[Process] = []
     parents = [pid]
     while parents and len(below_it) < LIMIT:
@@ -120,28 +121,28 @@ def below(pid: int) -> list[Process]:
 
 
 def kill_below(pid: int) -> None:
-    """Stop a process and all that is below it, so that none can fork; then kill all but itself."""
-    stopped: set[Process] = set()
-    _stop(pid)
+    """Suspend a process and its descendants, so that none can fork. Then kill the descendants."""
+    suspended: set[Process] = set()
+    _suspend(pid)
     for _ in range(ROUNDS):
-        more = set(below(pid)) - stopped
+        more = set(below(pid)) - suspended
         if not more:
             break
         for one in more:
-            _stop(one.pid)
-        stopped |= more
-    for one in stopped:
+            _suspend(one.pid)
+        suspended |= more
+    for one in suspended:
         with contextlib.suppress(OSError):
             os.kill(one.pid, signal.SIGKILL)
 
 
-def _stop(pid: int) -> None:
+def _suspend(pid: int) -> None:
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGSTOP)
 
 
 def kill(processes: Iterable[Process]) -> None:
-    """Kill these, if they are still the same, with all that is below them."""
+    """Kill these processes and their descendants, if their numbers still mean them."""
     for one in processes:
         if process(one.pid) == one:
             kill_below(one.pid)

@@ -1,7 +1,7 @@
-"""A thread that looks at trees of processes and kills them, in the order in which it is told.
+"""A thread that looks at trees of processes and kills them, in the order of its orders.
 
-A fork bomb has thousands of processes, and for each of them a file or two is read. The supervisor's
-loop must not wait for that.
+A fork bomb has thousands of processes, and each of them takes a file or two to read. The
+supervisor's loop must not wait for that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Hunter:
         self._runs = False
 
     def do(self, act: Callable[[], None]) -> None:
-        """Have this done soon, after earlier orders; now, if no thread can be started."""
+        """Have `act` called soon, after earlier orders; now, if no thread can be started."""
         self._orders.put(act)
         if not self._runs:
             try:

@@ -1,8 +1,9 @@
-"""Processes that a slot's tasks have left behind: found by a mark, killed when the slot has ended.
+"""Finds the processes that a slot's tasks have left behind, and kills them after the slot's end.
 
-A slot's process group is killed with it, and so is what is below it then. The rest comes to the
-supervisor when its own parent ends (a subreaper, prctl(2)). It is known by the slot's mark in its
-environment, or because it was seen below the slot. Linux only; elsewhere nothing is found.
+A slot's process group and its descendants are killed with the slot. Other processes become children
+of the supervisor when their parent ends, because it is a subreaper (prctl(2)). They are known by
+the slot's mark in their environment, or because they were seen below the slot. This works on Linux;
+elsewhere no process is found.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from .hunter import hunter
 log = logging.getLogger("quartermaster.worker")
 
 MARK = "QUARTERMASTER_SLOT"
-"""A variable in a slot's environment, by which its children are known when it has ended."""
+"""A variable in a slot's environment. Its children are known by it after the slot's end."""
 
 LOOK_AGAIN_S = 0.05
 TURN_S = 0.02
-"""How long the supervisor looks at what has come to it, in one turn of its loop."""
+"""How long the supervisor looks at its new children in one turn of its loop."""
 
 CLOSE_S = 0.1
 
@@ -37,17 +38,17 @@ _GUARDIAN = Path(__file__).with_name("guardian.py")
 
 
 def adopt(on: bool = True) -> None:
-    """Become the parent of whatever descendant loses its own."""
+    """Become the parent of every descendant whose own parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on))
 
 
 class Orphans:
-    """What slots leave behind, and the guardian that outlives the supervisor for a moment.
+    """The processes that slots leave behind, and the guardian.
 
     Args:
-        adopts: whether this process is a subreaper; then its only children are slots, the
-            guardian, and what comes to it.
+        adopts: whether this process becomes a subreaper. Then its children are slots, the guardian,
+            and orphans.
     """
 
     def __init__(self, adopts: bool = False) -> None:
@@ -64,18 +65,18 @@ class Orphans:
             adopt()
 
     def new_mark(self) -> str:
-        """For the environment of a new slot."""
+        """Make a mark for the environment of a new slot."""
         self._count += 1
         return f"{self._worker}.{self._count}"
 
     def started(self, pid: int, mark: str) -> None:
-        """A slot is there."""
+        """Note a new slot."""
         self._marks[pid] = mark
         self._slots[pid] = process(pid) or Process(pid, 0)
         self._tell("+", self._slots[pid])
 
     def ended(self, pid: int) -> None:
-        """A slot has ended and was reaped."""
+        """Note that a slot has ended and was reaped."""
         self._marks.pop(pid, None)
         slot = self._slots.pop(pid, None)
         if slot is not None:
@@ -83,7 +84,7 @@ class Orphans:
         self._reap({pid})
 
     def sweep(self) -> None:
-        """Each second: look at what is below the slots, and end what belongs to none any more."""
+        """Look at the descendants of slots, and end orphans. This is called each second."""
         if not self._looking:
             self._looking = True
             slots, known = list(self._marks), list(self._owners)
@@ -94,7 +95,7 @@ class Orphans:
     def _look(
         self, loop: asyncio.AbstractEventLoop, slots: list[int], known: list[Process]
     ) -> None:
-        """In a thread, because there may be thousands of processes."""
+        """Look for strayed processes, in a thread, because there may be thousands."""
         alive = {one for one in known if process(one.pid) == one}
         strayed = {
             one: slot for slot in slots for one in below(slot) if group(one.pid) not in (slot, 0)
@@ -103,7 +104,7 @@ class Orphans:
             loop.call_soon_threadsafe(self._note, set(known) - alive, strayed)
 
     def _note(self, gone: set[Process], strayed: dict[Process, int]) -> None:
-        """Remember what has left the group of its slot, because it may have lost the mark too."""
+        """Remember processes that have left their slot's group. They may lose the mark, too."""
         self._looking = False
         known = {one: slots for one, slots in self._owners.items() if one not in gone}
         known |= {one: {slot} for one, slot in strayed.items() if slot in self._marks}
@@ -114,9 +115,9 @@ class Orphans:
         self._owners = known
 
     def _reap(self, slots: set[int]) -> None:
-        """Reap what has ended, kill what belongs to no slot, and look again for its children.
+        """Reap ended children, kill orphans, and look once more for the children of those.
 
-        slots: those that a process of unknown origin may belong to.
+        slots: the slots that a process of unknown origin may belong to.
         """
         if not self._adopts:
             return
@@ -148,13 +149,13 @@ class Orphans:
             hunter.do(lambda: self._kill(loop, one))
 
     def _kill(self, loop: asyncio.AbstractEventLoop, one: Process) -> None:
-        """In a thread."""
+        """Kill a process, in a thread."""
         kill([one])
         with contextlib.suppress(RuntimeError):  # the worker has ended
             loop.call_soon_threadsafe(self._hunted.discard, one)
 
     def _left(self, one: Process, slots: set[int]) -> bool:
-        """Whether a child of ours was left by a slot that has ended."""
+        """Whether a child of ours was left behind by a slot that has ended."""
         mark = _mark(one.pid)
         if mark.startswith(self._worker):
             return mark not in self._marks.values()
@@ -168,7 +169,7 @@ class Orphans:
         return not self._owners[one] & self._marks.keys()
 
     def close(self) -> None:
-        """The worker ends: the guardian does the rest."""
+        """Close the guardian's stdin at the worker's end. The guardian does the rest."""
         if self._guardian is not None and self._guardian.stdin is not None:
             with contextlib.suppress(OSError):
                 self._guardian.stdin.close()
@@ -185,7 +186,7 @@ class Orphans:
                 self._guardian.stdin.write(f"{sign}{one.pid} {one.born}\n".encode())
 
     def _watch(self) -> None:
-        """Start the process that kills what the slots leave if this one is killed."""
+        """Start the guardian."""
         args = [sys.executable, "-I", "-S", str(_GUARDIAN), f"{MARK}={self._worker}."]
         try:
             self._guardian = subprocess.Popen(

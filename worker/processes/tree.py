@@ -1,6 +1,6 @@
-"""One slot's process and all that is below it, from the first signal to the last.
+"""One slot's process and its descendants, from the first signal to the last.
 
-Owns in which order they are stopped and killed, and until when the number of the process may be
+This module owns in which order they are killed, and until when the number of the process may be
 used. Each step runs in the hunter's thread, because there may be thousands of processes.
 """
 
@@ -24,28 +24,28 @@ class ProcessTree:
         self._reapable = False
 
     def terminate(self) -> None:
-        """SIGTERM, soon, for the group."""
+        """Send SIGTERM to the group, soon."""
         hunter.do(self._terminate)
 
     def kill(self) -> None:
-        """SIGKILL, soon, for the process and all that is below it, in any process group."""
+        """Send SIGKILL to the process and its descendants in any process group, soon."""
         hunter.do(self._kill)
 
     def kill_rest(self, then: Callable[[], None]) -> None:
-        """The process has ended: kill what it left, soon; then it may be reaped.
+        """Kill the processes that the ended process has left, soon. Then it may be reaped.
 
-        then: is called in the hunter's thread.
+        then: is called after that, in the hunter's thread.
         """
         hunter.do(lambda: self._kill_rest(then))
 
     def kill_now(self) -> None:
-        """SIGKILL at once, for a process that nobody will watch; it may be reaped."""
+        """Send SIGKILL at once, to a process that nobody will watch. It may be reaped."""
         self._kill()
         self._reapable = True
 
     def _terminate(self) -> None:
         if not self._reapable:
-            # What is in another process group is killed later.
+            # Processes in other groups are remembered and killed later.
             self._seen += below(self._leader)
             self._signal(signal.SIGTERM)
 

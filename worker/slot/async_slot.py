@@ -1,6 +1,6 @@
-"""An `async def work` in a slot: many tasks run at a time on one event loop.
+"""Runs an `async def work` in a slot: many tasks at a time on one event loop.
 
-Owns the loop, how many tasks run, and when outcomes are reported.
+This module owns the loop, how many tasks run, and when outcomes are reported.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class AsyncSlot:
         self._ended: asyncio.Future[bool] | None = None
 
     def set_up(self) -> None:
-        """Run `setup` in the loop, so that it can make what belongs to one."""
+        """Run `setup` in the loop, so that it can make objects that belong to the loop."""
         self._runner.run(self._set_up())
         self._factory = self._loop.get_task_factory()
 
@@ -57,14 +57,14 @@ class AsyncSlot:
 
     def run(self, give: Give) -> bool:
         """Run leases until none is left. False: this process must end."""
-        self._loop.set_task_factory(self._factory)  # a task may have set one that makes no tasks
+        self._loop.set_task_factory(self._factory)  # a task may have set another one
         return self._runner.run(self._run(give))
 
     async def _run(self, give: Give) -> bool:
         self._ended = self._loop.create_future()
         self._loop.add_reader(self._end.sock, self._or_end, self._readable)
         self._take(give)
-        self._obey()  # what came together with the first lease
+        self._obey()  # on orders that came with the first lease
         try:
             return await self._ended
         finally:
@@ -79,7 +79,7 @@ class AsyncSlot:
             self._obey()
 
     def _obey(self) -> None:
-        """Act on all that was read."""
+        """Act on all orders that were read."""
         for order in self._end.taken():
             if isinstance(order, Cancel):
                 self._cancel(order)
@@ -115,15 +115,15 @@ class AsyncSlot:
     # --- tasks ---
 
     def _start(self) -> None:
-        """Start as many tasks as may run. This runs for each task, so it looks at few leases."""
+        """Start as many tasks as may run. It is called for each task, so it looks at few leases."""
         while self._startable and len(self._tasks) < self._concurrency and not self._leaving:
             lease, limit = self._startable[0]
             running = lease.start()
-            if running is None:  # nor ever: the end of a lease only comes nearer
+            if running is None:  # and never will be: a lease's end only comes nearer
                 self._startable.popleft()
                 self._plan_flush(lease)
                 continue
-            # Not by `create_task`: the job may have given the loop a factory of its own.
+            # `create_task` would use a task factory that the job may have set.
             task = asyncio.Task(self._one(lease, running, limit), loop=self._loop)
             running.task = task
             self._tasks.add(task)
@@ -132,16 +132,16 @@ class AsyncSlot:
     async def _one(
         self, lease: RunningLease, running: RunningTask, limit: TimeLimit | None
     ) -> None:
-        """One task from its first step to its record.
+        """Run one task from its first step to its record.
 
-        A job may cancel the asyncio task that runs this at any moment: the record is what counts.
+        A job may cancel the asyncio task that runs this at any moment, so only the record counts.
         """
         if limit is not None:
             limit.begin(running)
         value, error = await self._outcome(lease, running)
         if not running.is_late:
             lease.end(running, value, error, self._concurrency)
-        elif running.position in lease.running:  # else this was recorded while it did not end
+        elif running.position in lease.running:  # else `_hangs` has recorded it
             lease.time_out(running)
 
     async def _outcome(
@@ -155,28 +155,28 @@ class AsyncSlot:
             work, since = self._job.work(payload), running.started
             value = await Steps(work, lease.row, running.position, since, lease.given.timeout_s)
             return (value if isinstance(value, Result) else codec.freeze(value)), None
-        except BaseException as error:  # also SystemExit: `work` does not end the slot
+        except BaseException as error:  # SystemExit, too: `work` does not end the slot
             return None, error
 
     def _task_ended(
         self, lease: RunningLease, running: RunningTask, task: asyncio.Task[None]
     ) -> None:
         self._tasks.discard(task)
-        if running.position in lease.running:  # it has ended without a record
+        if running.position in lease.running:  # the asyncio task has ended without a record
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             lease.end(running, None, error, self._concurrency)
         self._plan_flush(lease)
-        if self._alone:  # a broken pipe must show before the next task starts
+        if self._alone:  # so that a broken pipe shows before the next task starts
             self._flush()
         self._start()
 
     def _hangs(self, lease: RunningLease, running: RunningTask) -> None:
-        """A coroutine does not end although it was cancelled."""
+        """A cancelled coroutine does not end: record its task, and leave."""
         lease.time_out(running)
         self._leave()
 
     def _or_end(self, act: Callable[..., None], *args: Any) -> None:
-        """Call this; an error ends the slot, which would wait for ever after it."""
+        """Call `act`. An error of it ends the slot, which would wait for ever otherwise."""
         try:
             act(*args)
         except BaseException as error:
@@ -188,7 +188,7 @@ class AsyncSlot:
     # --- reports ---
 
     def _plan_flush(self, lease: RunningLease) -> None:
-        """Report soon; at once when a lease has ended, because the next one is asked for then."""
+        """Report soon; at once if the lease has ended, because the next one is asked for then."""
         at_once = lease.finished
         if self._flush_timer is not None:
             if self._flush_at_once or not at_once:
@@ -202,26 +202,25 @@ class AsyncSlot:
         self._flush_timer, self._flush_at_once = None, False
         reports = []
         for lease in list(self._leases):
-            found, finished = lease.take(), lease.finished
+            records, finished = lease.take(), lease.finished
             if finished:
                 self._leases.remove(lease)
                 limit = self._limits.pop(lease.given.number, None)
                 if limit is not None:
                     limit.close()
-                # Its row is another lease's from now on.
+                # The row belongs to another lease from now on.
                 self._startable = deque(one for one in self._startable if one[0] is not lease)
-            if found or finished:
+            if records or finished:
                 number = lease.given.number
-                reports.append(Report(number, found, finished, self._leaving, self._concurrency))
+                reports.append(Report(number, records, finished, self._leaving, self._concurrency))
         self._end.send(*reports)
         if not self._leases:
             self._end_with(not self._leaving)
 
     def _leave(self) -> None:
-        """Report what has ended, and end without the coroutine that does not, and its neighbours.
+        """Report the tasks that have ended, and end the slot. All other tasks go back.
 
-        That report may be the last of the coroutine's lease, so it says already that the slot
-        leaves.
+        The first report may be the last one of its lease, so it says already that the slot leaves.
         """
         self._leaving = True
         self._flush()

@@ -1,7 +1,7 @@
-"""Collects the results of a lease and sends them in good time.
+"""Collects the results of a lease and sends them in time.
 
-Owns when outcomes leave the slot: after 20 ms of work, before a failure, at the end of the lease,
-and from a thread when a long task holds up finished results.
+This module owns when outcomes leave the slot: after 20 ms of work, before a failure, and at the end
+of the lease. If a long task holds up finished results, a thread sends them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ WATCH_S = 0.04
 class Reporter:
     """The outcomes of one lease in a plain slot.
 
-    The loop appends to `results` without a lock: appending is atomic, and a flush, under the
-    lock, takes away only what it has counted.
+    The work loop appends to `results` without a lock. Appending is atomic, and a flush takes only
+    the results that it has counted, under the lock.
     """
 
     def __init__(
@@ -44,23 +44,23 @@ class Reporter:
         self._lock = threading.Lock()
 
     def begin(self, now: float) -> None:
-        """The first task starts now: import and setup do not count as its time."""
+        """The first task starts now. The time of import and setup does not count for it."""
         self._since = now
 
     def add_large(self, value: Any, size_bytes: int) -> None:
-        """Add a result that takes some room; many of them are sent soon."""
+        """Add a result that takes some memory. Many of them are sent soon."""
         self.results.append(value)
         self._bytes += size_bytes
         if self._bytes >= FLUSH_BYTES:
             self.flush(time.monotonic())
 
     def flush(self, now: float) -> None:
-        """Send what is finished; the last task ended at `now`."""
+        """Send the finished results. The last task ended at `now`."""
         with self._lock:
             self._send_all(self._take(now))
 
     def failed(self, error: BaseException, started: float, now: float) -> None:
-        """Send the results so far, and the failure of the task behind them."""
+        """Send the results so far, then the failure of the next task."""
         with self._lock:
             records = self._take(started)
             position, printed = self._next, self._stdio.of(self._next)
@@ -69,7 +69,7 @@ class Reporter:
             self._step(records, now)
 
     def branch(self, result: Result, started: float, now: float) -> None:
-        """Send the results so far, and a task with its follow-ups by itself."""
+        """Send the results so far, then the next task with its follow-ups."""
         with self._lock:
             records = self._take(started)
             number, took_s = self._lease.number, now - started
@@ -77,19 +77,19 @@ class Reporter:
             self._step(records, now)
 
     def finish(self, now: float) -> None:
-        """Send the rest and that the lease is over."""
+        """Send the last results, and that the lease is finished."""
         with self._lock:
             self._send(Report(self._lease.number, self._take(now), finished=True))
 
     def release(self, lacks: str = "") -> None:
-        """Give all of this lease back. lacks: why the job can't run here; then the slot ends."""
+        """Give the whole lease back. lacks: why the job can't run here. With it the slot ends."""
         lease = self._lease
         self._row.close(lease.start)
         back: list[Outcome] = [Released(lease.number, lease.start, lease.stop, lacks[:TEXT_CHARS])]
         self._send(Report(lease.number, back, finished=True, leaving=bool(lacks)))
 
     def watch(self) -> None:
-        """Called from another thread: send what a long task holds up."""
+        """Send results that a long task holds up. Another thread calls this."""
         row = self._row.look()
         if row.position != PREPARING and time.monotonic() - row.since > FLUSH_S:
             self.flush(row.since)
@@ -115,7 +115,7 @@ class Reporter:
 
 
 class Watch:
-    """The thread that has results sent in time, and ends the slot when its supervisor has ended."""
+    """A thread that has results sent in time, and ends the slot if its supervisor has ended."""
 
     def __init__(self, orphaned: Callable[[], bool], leave: Callable[[], None]) -> None:
         self.reporter: Reporter | None = None

@@ -1,7 +1,7 @@
-"""One lease in an async slot: which of its tasks run, and what became of those that have ended.
+"""One lease in an async slot: which of its tasks run, and the outcomes of those that have ended.
 
-Owns the lease's row on the shared page, and its outcomes until they are reported. Starts no asyncio
-task and no timer.
+This module owns the lease's row on the shared page, and its outcomes until they are reported. It
+starts no asyncio task and no timer.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ LONGEST_SHARE_S = 1.0
 class RunningTask:
     """One task from its start to its record.
 
-    started: monotonic time. begun: the same of its first step; infinite before it. late_at: when it
-    was cancelled because it took too long; infinite if it was not.
+    started: monotonic time of its start. begun: that of its first step; infinite before it.
+    late_at: that of its cancellation for taking too long; infinite if it was not cancelled so.
     """
 
     __slots__ = ("begun", "late_at", "output", "payload", "position", "started", "task")
@@ -47,7 +47,7 @@ class RunningTask:
 
 
 class RunningLease:
-    """A lease whose tasks run, start and end in any number at a time."""
+    """A lease of which several tasks may run at a time."""
 
     def __init__(self, give: Give, row: Row, payloads: Sequence[Any]) -> None:
         self.given, self.row = give.lease, row
@@ -65,11 +65,11 @@ class RunningLease:
 
     @property
     def _end(self) -> int:
-        """Where the lease ends now: the supervisor may have taken the rest back."""
+        """Where the lease ends now. The supervisor may have taken tasks back."""
         return min(self.given.stop, self.row.numbers[LIMIT])
 
     def start(self) -> RunningTask | None:
-        """The next task, marked as started; None when there is none, now or later."""
+        """Mark the next task as started, and return it. None: there is none, now or later."""
         position, given = self._position, self.given
         if position >= given.stop:
             return None
@@ -87,7 +87,7 @@ class RunningLease:
         return task
 
     def cancel(self, ranges: Ranges) -> None:
-        """Cancel these tasks, also those whose first step is still to come."""
+        """Cancel these tasks, even before their first step."""
         for position, running in self.running.items():
             if running.task is not None and any(a <= position < b for a, b in ranges):
                 running.task.cancel()
@@ -98,7 +98,7 @@ class RunningLease:
         """Record how a task ended.
 
         A task's time is divided by the number of tasks that run at a time. The master sizes leases
-        by it, and a lease of 0.1 s of work must keep as many tasks running as the slot may run.
+        by that time, and a lease of 0.1 s of work has to keep all tasks of the slot running.
         """
         number, position = self.given.number, running.position
         took_s = min(time.monotonic() - running.started, LONGEST_SHARE_S) / share
@@ -110,7 +110,7 @@ class RunningLease:
             self._others.append(record)
         else:
             self._results.append((position, value, took_s))
-        self._forget(position)  # from here on nothing of the job's is called
+        self._forget(position)  # after this, no code of the job is called
 
     def time_out(self, running: RunningTask) -> None:
         """Record that a task took too long."""
@@ -123,7 +123,7 @@ class RunningLease:
         self._forget(running.position)
 
     def _forget(self, position: int) -> None:
-        """Note on the row since when the oldest task runs that is left."""
+        """Forget a task, and note on the row when the oldest running task started."""
         was_oldest = next(iter(self.running)) == position
         del self.running[position]
         if was_oldest:
@@ -131,7 +131,7 @@ class RunningLease:
             self.row.times[STARTED] = time.monotonic() if oldest is None else oldest.started
 
     def take(self) -> list[Outcome]:
-        """What became of tasks since the last time, consecutive results as one record."""
+        """Take the outcomes since the last call. Consecutive results are one record."""
         results, others, self._results, self._others = self._results, self._others, [], []
         records = outcomes.results_of(self.given.number, results, self._max_bytes)
         return outcomes.merged(records + others, self._max_bytes) if others else records

@@ -1,8 +1,8 @@
-"""Inside a slot: what each try prints, so that its failure can show it.
+"""Keeps what each try prints, inside the slot, so that a failure can show it.
 
-Owns `sys.stdout` and `sys.stderr` of the slot. Which task runs is looked up when something is
-written, so a task that prints nothing pays nothing. Output of children and of C code does not pass
-here; the supervisor sees it in the pipes.
+This module owns `sys.stdout` and `sys.stderr` of the slot. The running task is looked up at each
+write, so a task that prints nothing costs nothing. Output of children and of C code does not pass
+here. The supervisor sees it in the pipes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TaskOutput:
         self._size = 0
 
     def add(self, text: str) -> None:
-        """Note what was written."""
+        """Add a text that was written."""
         end = text[-TAIL_BYTES:]
         self._parts.append(end)
         self._size += len(end)
@@ -38,17 +38,17 @@ class TaskOutput:
 
     @property
     def text(self) -> str:
-        """The end, 4 KiB at most."""
+        """The end of the output, at most 4 KiB."""
         data = "".join(self._parts).encode("utf-8", "replace")
         return data[-TAIL_BYTES:].decode("utf-8", "ignore")
 
 
 running_output: ContextVar[TaskOutput | None] = ContextVar("running_output", default=None)
-"""In an async slot: the output of the try that this coroutine, and what it starts, belongs to."""
+"""In an async slot: the output of the present coroutine's try. Tasks that it starts inherit it."""
 
 
 class Stdio:
-    """Tells which try prints: by the shared page in a plain slot, else by the context."""
+    """Knows which try prints: by the shared page in a plain slot, else by the context."""
 
     def __init__(self, shared_page: SharedPage) -> None:
         self._output = shared_page.output
@@ -57,17 +57,17 @@ class Stdio:
         self._tail = TaskOutput(0, NONE)
 
     def begin(self, lease: int, row: Row) -> None:
-        """A plain slot runs this lease from now on."""
+        """Note that a plain slot runs this lease from now on."""
         self._lease, self._row = lease, row
 
     def note(self, stream: int, text: str, size_bytes: int) -> None:
-        """This was written."""
+        """Note a text that was written."""
         tail = running_output.get() or self._plain()
         self._output.wrote(tail.lease, tail.position, stream, size_bytes)
         tail.add(text)
 
     def of(self, position: int) -> str:
-        """The end of what this try of the present lease has printed."""
+        """The end of what the task at this position of the present lease has printed."""
         tail = self._tail
         return tail.text if (tail.lease, tail.position) == (self._lease, position) else ""
 
@@ -79,19 +79,19 @@ class Stdio:
         return self._tail
 
     def install(self) -> None:
-        """Put itself between `print` and the two pipes, for as long as the process lives."""
+        """Replace `sys.stdout` and `sys.stderr` for as long as the process lives."""
         for name, number in (("stdout", OUT), ("stderr", ERR)):
             tee = self.tee(getattr(sys, name), number)
             setattr(sys, name, tee)
             setattr(sys, f"__{name}__", tee)  # the old stream has lost its buffer
 
     def tee(self, stream: TextIO, number: int) -> TextIO:
-        """A stream in the place of another, whose buffer it takes."""
+        """Make a stream that replaces another one and takes its buffer."""
         return _Tee(stream, number, self)
 
 
 class _Tee(io.TextIOWrapper):
-    """A text stream that reports what is written to it, and passes on each line at once."""
+    """A text stream that notes what is written to it, and passes on each line at once."""
 
     def __init__(self, stream: Any, number: int, printed: Stdio) -> None:
         # A character that the locale lacks is escaped, as on any stderr, and fails no task.

@@ -1,4 +1,4 @@
-"""The steps of a coroutine: before each one the shared page is told whose step it is.
+"""Runs the steps of a coroutine. Before each step the shared page gets the position of its task.
 
 So a step that kills the process, or blocks the event loop, is charged to its own task.
 """
@@ -16,14 +16,14 @@ from .work_loop import copies
 
 
 class Steps:
-    """A coroutine that writes its position into a row while one of its steps runs.
+    """An awaitable that runs a coroutine, and writes a position into a row during each step.
 
     Args:
-        coroutine: of the task.
-        row: of its lease.
-        position: of the task.
+        coroutine: the coroutine of the task.
+        row: the row of its lease.
+        position: the position of the task.
         since: when the task started (monotonic).
-        timeout_s: its limit of time, if it has one.
+        timeout_s: its time limit in seconds; None is no limit.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Steps:
             except StopIteration as end:
                 return end.value
             finally:
-                if copies:  # this is a forked copy: page and event loop still belong to its parent
+                if copies:  # this is a forked copy. Page and event loop belong to its parent
                     os._exit(STRAY)
                 numbers[POSITION] = NONE
             try:

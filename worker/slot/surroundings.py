@@ -1,7 +1,7 @@
-"""Puts back what tasks of one run have changed in a slot's process, before tasks of another run.
+"""Undoes what tasks of one run have changed in a slot's process, before tasks of another run.
 
-Owns the working directory, environment, signals, umask, limits, timeout of new sockets and the
-three standard streams. Threads, and state of modules (caches, loggers, seeds), stay.
+This module owns the working directory, environment, signals, umask, limits, timeout of new sockets
+and the three standard streams. Threads and the state of modules (caches, loggers, seeds) stay.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _STREAMS = ("stdin", "stdout", "stderr")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"})
 _OUT_OF_WAY = 64
-"""Copies of the standard streams get numbers from here on, where tasks hardly close any."""
+"""Copies of the standard streams get descriptors from this one on, which tasks hardly close."""
 
 
 class Snapshot(NamedTuple):
-    """The process at one moment. folder: None where the working directory was gone already."""
+    """The state of the process at one moment. folder: None if there is no working directory."""
 
     folder: str | None
     environ: dict[str, str]
@@ -40,7 +40,7 @@ class Snapshot(NamedTuple):
 
 
 class Surroundings:
-    """Takes and puts back snapshots of this process, in its main thread."""
+    """Takes and restores snapshots of this process, in its main thread."""
 
     def __init__(self, printed: Stdio) -> None:
         self._stdio = printed
@@ -53,7 +53,7 @@ class Surroundings:
         self._streams = [getattr(sys, name) for name in _STREAMS]
 
     def take(self) -> Snapshot:
-        """The process as it is now."""
+        """Take a snapshot of the process as it is now."""
         umask = os.umask(0o077)
         os.umask(umask)
         return Snapshot(
@@ -68,9 +68,9 @@ class Surroundings:
         )
 
     def put_back(self, snapshot: Snapshot) -> bool:
-        """Make the process as it was; False where that can't be done."""
+        """Make the process as it was. False: that can't be done."""
         try:
-            _put_limits_back(snapshot.limits)  # first: the rest takes free descriptors
+            _put_limits_back(snapshot.limits)  # first, because the rest needs free descriptors
             self._put_streams_back()
             if _folder() != snapshot.folder and snapshot.folder is not None:
                 os.chdir(snapshot.folder)
@@ -133,7 +133,7 @@ def _runs(timer: int) -> bool:
 
 
 def _put_limits_back(limits: dict[int, tuple[int, int]]) -> None:
-    """Raises ValueError where a task has lowered a hard limit, which only root raises again."""
+    """Raises ValueError if a task has lowered a hard limit, which only root can raise."""
     for number, limit in limits.items():
         if resource.getrlimit(number) != limit:
             resource.setrlimit(number, limit)

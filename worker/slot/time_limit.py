@@ -1,7 +1,7 @@
-"""The limit of time of the tasks of one async lease.
+"""The time limit of the tasks of one async lease.
 
-Owns one timer for all of them, which tasks that end in time never touch. Does not know how a task
-is recorded.
+This module owns one timer for all of them. A task that ends in time never touches the timer. This
+module does not know how a task is recorded.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from .running_lease import RunningTask
 
 
 class TimeLimit:
-    """Cancels tasks that take too long, and tells of those that go on nevertheless.
+    """Cancels tasks that take too long, and reports tasks that go on after that.
 
-    All tasks have the same limit and begin one after the other. So the first of those that run is
-    the first that can be late, and the timer is set for that one. When the timer fires, it is set
-    for the task that is the first by then.
+    All tasks have the same limit and begin one after the other. So the oldest running task is the
+    first that can be late, and the timer is set for it. When the timer fires, it is set for the
+    task that is the oldest then.
 
     Args:
-        limit_s: of each task, from its first step on.
-        running: the tasks that run, in the order in which they have begun.
+        limit_s: the limit of each task in seconds, from its first step on.
+        running: the running tasks, in the order of their beginning.
         hangs: is called with a task that has not ended `CANCEL_S` after it was cancelled.
     """
 
@@ -38,16 +38,16 @@ class TimeLimit:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, running: RunningTask) -> None:
-        """A task takes its first step now."""
+        """Note that a task takes its first step now."""
         running.begun = time.monotonic()
         late_at = asyncio.get_running_loop().time() + self._limit_s
         if self._timer is not None and self._timer.when() <= late_at:
             return
-        self.close()  # the timer waits for a cancelled task, which has more time than this one
+        self.close()  # the timer is set for a cancelled task, which has more time left
         self._set(self._limit_s)
 
     def close(self) -> None:
-        """No task runs any more. The timer would keep the lease in memory until it fires."""
+        """Cancel the timer, which would keep the lease in memory until it fires."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

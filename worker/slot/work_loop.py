@@ -1,7 +1,7 @@
-"""The innermost loop of a slot: one payload after the other through a plain `work`.
+"""The innermost loop of a slot. It calls a plain `work` with one payload after the other.
 
-Owns the order of shared page, work and clock for each task. What is not needed for every task is
-elsewhere: whatever stands in this loop is paid a million times.
+This module owns the order of shared page, work and clock for each task. Every line in this loop
+runs a million times, so code that not every task needs is elsewhere.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SMALL = frozenset({int, float, bool, type(None)})
 _TEXT = frozenset({str, bytes})
 
 copies: list[int] = []
-"""Not empty in a process that a task has forked. Such a copy must not go on with the lease."""
+"""It is not empty in a process that a task has forked. Such a copy must not run the lease."""
 
 os.register_at_fork(after_in_child=lambda: copies.append(1))
 
@@ -31,7 +31,7 @@ os.register_at_fork(after_in_child=lambda: copies.append(1))
 def payloads_of(lease: Lease) -> tuple[Sequence[Any], bool]:
     """The payloads of a lease, and whether all of them could be decoded.
 
-    The master does not open what it passes on, so a stranger's payloads come here unchecked.
+    The master does not decode payloads, so those of a stranger come here unchecked.
     """
     start, stop = lease.start, lease.stop
     try:
@@ -41,7 +41,7 @@ def payloads_of(lease: Lease) -> tuple[Sequence[Any], bool]:
 
 
 def careful(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`work` that fails on the payloads that could not be decoded."""
+    """Make a `work` that raises for payloads that could not be decoded."""
 
     def run(payload: Any) -> Any:
         if type(payload) is codec.Undecodable:
@@ -59,7 +59,10 @@ def run_lease(
     reporter: Reporter,
     flush_s: float = FLUSH_S,
 ) -> None:
-    """Run a lease up to its end or the limit on its row. Results wait for others for `flush_s`."""
+    """Run a lease up to its end, or up to the limit on its row.
+
+    flush_s: how many seconds results may wait for further ones.
+    """
     numbers, times, clock = row.numbers, row.times, time.monotonic
     append, small = reporter.results.append, _SMALL
     position = lease.start
@@ -73,12 +76,12 @@ def run_lease(
             break
         try:
             result = work(payload)
-        except BaseException as error:  # also SystemExit: `work` does not end the slot
+        except BaseException as error:  # SystemExit, too: `work` does not end the slot
             started, now = now, clock()
             reporter.failed(error, started, now)
             due = now + flush_s
         else:
-            if copies:  # the shared page still belongs to the parent
+            if copies:  # the shared page belongs to the parent
                 os._exit(STRAY)
             if type(result) in small:
                 append(result)
@@ -94,7 +97,7 @@ def run_lease(
 
 
 def _add(reporter: Reporter, result: Any, started: float) -> float:
-    """Add a result that needs a closer look; returns when it was ready."""
+    """Add a result that is no small atom. Returns the time when it was ready."""
     if isinstance(result, Result):
         now = time.monotonic()
         reporter.branch(result, started, now)
