@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from . import work as works
+from .offered import offered
 
 PAUSE_S = 0.005
 _POLL_S = 0.02
@@ -110,6 +111,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "burst": burst,
     "trips": trips,
     "fault": fault,
+    "offered": offered,
 }
 
 

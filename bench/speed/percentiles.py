@@ -9,11 +9,10 @@ Source: G. Tene, "How NOT to Measure Latency" (coordinated omission), 2013.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,9 +23,14 @@ from queue_manager.wire.records import NewBlock
 
 from ..brief import sized
 from ..figure import Figure
+from ..peers import catalogue, environment, servers
+from ..peers.environment import MissingError
+from ..peers.figures import percentile
+from ..peers.station import WORKERS, Station
 from ..rig import processes, run
 
-RATES = sized((1, 100, 1_000, 10_000), (100, 1_000))
+PEERS = sized(("huey", "dramatiq"), ("huey",))
+RATES = sized((1, 100, 1_000, 10_000), (200,))
 """Tasks offered a second."""
 
 ROUNDS = sized(3, 1)
@@ -41,31 +45,57 @@ CONNECT_S = 5.0
 
 
 def measure() -> list[Figure]:
-    """Each rate, one task a submit and in blocks."""
+    """Ours and the two fastest durable peers: each rate, one task a submit and in blocks."""
+    return [*_ours(), *(figure for key in PEERS for figure in _peer(key))]
+
+
+def _ours() -> list[Figure]:
     with ExitStack() as stack:
         folder = stack.enter_context(processes.scratch())
         _, port = stack.enter_context(processes.master(folder, job="squares"))
         stack.enter_context(processes.worker(folder, port))
         offered = stack.enter_context(Offered(port, folder))
         offered.measure(RATES[0], 1 / RATES[0], 0.0)  # until the worker has the job
-        figures = []
-        for rate in RATES:
-            figures += _figures(f"{rate:,} a second, one by one", offered, rate, 0.0)
-            if rate * BLOCK_S > 1:
-                figures += _figures(f"{rate:,} a second, in blocks", offered, rate, BLOCK_S)
+        return _all_figures("ours", offered.measure)
+
+
+def _peer(key: str) -> list[Figure]:
+    """The row of a peer whose broker syncs each write. Nothing where it can't be installed."""
+    peer = catalogue.named([key])[-1]
+    try:
+        servers.check(peer.broker)
+        python = environment.python_of(peer.lock, peer.least_python)
+    except MissingError as error:
+        print(f"  {peer.name}: {error}")
+        return []
+    with processes.scratch() as folder, Station(peer, python, folder) as station:
+        station.ask("ready", workers=WORKERS)
+
+        def offer(rate: int, seconds: float, block_s: float) -> list[float]:
+            count = max(1, round(rate * seconds))
+            waits: list[float] = station.ask("offered", rate=rate, count=count, block_s=block_s)
+            return waits
+
+        return _all_figures(peer.name, offer)
+
+
+Offer = Callable[[int, float, float], list[float]]
+"""Offers tasks: (a second, for so many seconds, seconds whose tasks travel together)."""
+
+
+def _all_figures(who: str, offer: Offer) -> list[Figure]:
+    figures = []
+    for rate in RATES:
+        figures += _figures(f"{who}, {rate:,} a second, one by one", offer, rate, 0.0)
+        if rate * BLOCK_S > 1:
+            figures += _figures(f"{who}, {rate:,} a second, in blocks", offer, rate, BLOCK_S)
     return figures
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of all values does not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def _figures(name: str, offered: Offered, rate: int, block_s: float) -> list[Figure]:
+def _figures(name: str, offer: Offer, rate: int, block_s: float) -> list[Figure]:
     """A round at the slowest rate is long, and there is one: its p99 is its slowest task."""
     rounds, seconds = (1, SLOW_ROUND_S) if rate == SLOW_RATE else (ROUNDS, ROUND_S)
-    waits = [offered.measure(rate, seconds, block_s) for _ in range(rounds)]
+    waits = [offer(rate, seconds, block_s) for _ in range(rounds)]
     return [
         Figure(f"{name}: {label}", "ms", tuple(1000 * percentile(wait, share) for wait in waits))
         for label, share in SHARES.items()
