@@ -1,1 +1,1 @@
-"""How fast it is, as ratios to stock measurements taken in the same run: `python -m bench`."""
+"""The benchmarks, `python -m bench`. Many figures are ratios to a measurement in the same run."""

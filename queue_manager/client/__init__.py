@@ -1,1 +1,1 @@
-"""The side that connects: a session with the master that reconnects."""
+"""The client side: a session with the master that reconnects."""

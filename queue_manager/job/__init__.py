@@ -1,1 +1,1 @@
-"""What a job's author writes, and how it is found, checked and given its arguments."""
+"""The contract with a job, and how a job is found, checked and given its arguments."""

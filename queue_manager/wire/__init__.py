@@ -1,1 +1,1 @@
-"""The bytes on the wire: frames, handshake, encryption, pickles of strangers, messages of ours."""
+"""The bytes on the wire: frames, handshake, encryption, strangers' pickles, our messages."""

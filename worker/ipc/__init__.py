@@ -1,1 +1,1 @@
-"""What a supervisor and its slots share: the pipe, the shared row, the records of outcomes."""
+"""What a supervisor and its slots share: the pipe, the shared page, the records of outcomes."""

@@ -1,2 +1,1 @@
-"""The code of jobs on a worker: its versions, code from the master, and jobs that can't run
-here."""
+"""The code of jobs on a worker: versions, code from the master, jobs that can't run here."""

@@ -48,7 +48,7 @@ class Eligibility:
     ) -> None:
         self.versions = DiskVersions(folder)
         self._on_read = on_read
-        self._told: set[str] = set()
+        self._awaited: set[str] = set()
         self._fetched = fetched
         self._folder = folder
         self._unfit: dict[str, tuple[str, float, str]] = {}
@@ -95,13 +95,13 @@ class Eligibility:
         return folder is not None
 
     def _tell_when_read(self, job: str) -> None:
-        if job not in self._told:
-            self._told.add(job)
+        if job not in self._awaited:
+            self._awaited.add(job)
             loop = asyncio.get_running_loop()
             self.versions.when_read(job, lambda: _soon(loop, self._read, job))
 
     def _read(self, job: str) -> None:
-        self._told.discard(job)
+        self._awaited.discard(job)
         self._on_read()
 
     def _other_version(self, job: str, here: str, there: str) -> str:

@@ -1,1 +1,1 @@
-"""The supervisor: it has the session with the master and runs no code of the user's."""
+"""The supervisor, which has the session with the master and runs no code of the user."""

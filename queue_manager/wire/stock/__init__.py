@@ -1,1 +1,1 @@
-"""Values of standard-library clients: what a pickle may hold, and what loading it would take."""
+"""Pickles of standard-library clients: what they may hold, and what loading them would take."""
