@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from master.broker.run import Run
-from master.changes import Changes
+from master.changes import Changes, CollectCursor
 from master.server import subscriptions
 from master.server.subscriptions import TELL_S, UNREAD_BYTES, Subscriptions
 from master.turn.answer import PeerReply
@@ -194,5 +195,28 @@ def test_nobody_who_watches_costs_no_timer(play: Play) -> None:
         await submit(world, run, 1)
         assert watching._timer is None
         await asyncio.sleep(0)
+
+    play(scene)
+
+
+def test_a_watcher_is_told_when_finish_has_returned(play: Play) -> None:
+    """No count changes then, only how far collecting has come."""
+
+    def finishing(run: Run) -> RunStatus:
+        state = run.state if run.active or run.collect_cursor.closed else "finishing"
+        return msgspec.structs.replace(described(run), state=state)
+
+    async def scene(world: World) -> None:
+        watching = Subscriptions(world.turn, finishing)
+        world.turn.followers.append(watching)
+        run, peer = await world.start_run(), FakePeer()
+        world.ask(FakePeer(), TasksEnded(1, run.id))
+        await world.turns()
+        watching.watch(PeerReply(peer.peer, 7), WatchRun(7, run.id))
+        assert told(peer) == [(7, "finishing", 0)]
+        run.put_cursor(CollectCursor(closed=True))
+        world.turn.wake()
+        await world.later(TELL_S)
+        assert told(peer)[1:] == [(7, "done", 0)]
 
     play(scene)
