@@ -71,11 +71,7 @@ class Batching:
         if not values:
             return None
         keyed, group, priority, delay_s, named = self._kind
-        if keyed or named:  # the master may drop some of them, without decoding any
-            items = (v.data if type(v) is codec.Encoded else codec.encode(v) for v in values)
-            body = codec.encode_items(items)
-        else:
-            body = codec.encode_batch(values)
+        body = codec.encode_batch(values)
         self._values, self._keys, self._bytes = [], [], 0
         quota = None if named is None else RunQuota(named.name, named.most)
         return NewBlock(len(values), body, keys if keyed else None, group, priority, delay_s, quota)

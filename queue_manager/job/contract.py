@@ -62,6 +62,18 @@ def _text(name: str, value: object, other: str = " or None") -> None:
         )
 
 
+def _is_short(value: object) -> bool:
+    """Whether it is a text that `_text` need not look at."""
+    return type(value) is str and value.isascii() and 0 < len(value) <= KEY_BYTES
+
+
+def _priority(value: object) -> None:
+    if type(value) is not int:
+        raise TypeError(f"priority is a whole number, not {value!r}")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"priority is a number of 64 bits, not {value!r}")
+
+
 def _tags(name: str, value: object) -> frozenset[str]:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise TypeError(f"{name} is a set of tags such as {{'gpu'}}, not {value!r}")
@@ -98,7 +110,7 @@ class Quota:
         _count("most", self.most)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Task:
     """One input of a run, with more than its payload.
 
@@ -123,19 +135,33 @@ class Task:
     delay_s: float = 0.0
     quota: Quota | None = None
 
-    def __post_init__(self) -> None:
-        if self.key is not None:
-            _text("key", self.key)
-        if self.group is not None:
-            _text("group", self.group)
-        if type(self.priority) is not int:
-            raise TypeError(f"priority is a whole number, not {self.priority!r}")
-        if not -(2**63) <= self.priority < 2**63:
-            raise ValueError(f"priority is a number of 64 bits, not {self.priority!r}")
-        if self.delay_s != 0.0:
-            _seconds("delay_s", self.delay_s)
-        if self.quota is not None and not isinstance(self.quota, Quota):
-            raise TypeError(f"quota is a Quota(...) or None, not {self.quota!r}")
+    def __init__(
+        self,
+        payload: Any,
+        key: str | None = None,
+        group: str | None = None,
+        priority: int = 0,
+        delay_s: float = 0.0,
+        quota: Quota | None = None,
+    ) -> None:
+        # There may be a million of them: what dataclass writes for a frozen class takes twice this.
+        fields = self.__dict__
+        fields["payload"] = payload
+        fields["key"] = key
+        fields["group"] = group
+        fields["priority"] = priority
+        fields["delay_s"] = delay_s
+        fields["quota"] = quota
+        if key is not None and not _is_short(key):
+            _text("key", key)
+        if group is not None and not _is_short(group):
+            _text("group", group)
+        if priority != 0 or type(priority) is not int:
+            _priority(priority)
+        if delay_s != 0.0:
+            _seconds("delay_s", delay_s)
+        if quota is not None and not isinstance(quota, Quota):
+            raise TypeError(f"quota is a Quota(...) or None, not {quota!r}")
 
 
 @dataclass(frozen=True)

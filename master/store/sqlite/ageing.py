@@ -14,7 +14,7 @@ import msgspec
 
 from ...changes import QUEUE_RUN
 from ...reads import PruneStep
-from .keys import hash_key
+from .names import hash_key
 from .read.results import READABLE
 from .read.waiting import waiting_ranges
 from .schema.rows import get_meta, one, set_meta

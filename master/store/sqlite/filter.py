@@ -2,49 +2,55 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
+from collections.abc import Collection
+
+from .names import first_bits, run_bits
 
 SLICES = 256
 """How many slices there are: one for each first byte of a hash. The file's format depends on it."""
 PART_BYTES = 16_384
 """The size of a slice's part. With ten million keys, every fourth free key is looked up in vain."""
 
-_NAME = struct.Struct(">QI12x")
 _SPREAD = 2_654_435_761
 _BEHIND_SLICE = 0xFFFFFF
 
 
 class Filter:
-    """Which keys may be in the tree. It is kept and changed in parts, one for each slice."""
+    """Which keys may be taken. The disk has it in parts, one for each slice."""
 
     def __init__(self) -> None:
         self._bits = bytearray(SLICES * PART_BYTES)
 
     def select(self, names: list[bytes]) -> list[bytes]:
-        """The names that may be in the tree. The others are not in it."""
+        """The names that may be taken. The others are not."""
         bits = self._bits
-        places = _places(names)
-        return [n for n, at in zip(names, places, strict=True) if bits[at >> 10] >> (at & 7) & 1]
+        each = zip(names, _places(names), strict=True)
+        return [name for name, at in each if bits[at >> 10] >> (at & 7) & 1]
 
-    def add(self, part: int, names: Iterable[bytes]) -> bytes:
-        """A slice's part with these names added. The filter itself changes only by `set`."""
-        begin = part * PART_BYTES
-        bits = self._bits[begin : begin + PART_BYTES]
+    def add(self, names: Collection[bytes]) -> None:
+        """These names are taken."""
+        bits = self._bits
         for at in _places(names):
-            bits[(at >> 10) - begin] |= 1 << (at & 7)
-        return bytes(bits)
+            bits[at >> 10] |= 1 << (at & 7)
 
-    def set(self, part: int, bits: bytes) -> None:
+    def part(self, number: int) -> bytes:
+        """The part of a slice."""
+        return bytes(self._bits[number * PART_BYTES : (number + 1) * PART_BYTES])
+
+    def set(self, number: int, bits: bytes) -> None:
         """Replace the part of a slice."""
-        self._bits[part * PART_BYTES : (part + 1) * PART_BYTES] = bits
+        self._bits[number * PART_BYTES : (number + 1) * PART_BYTES] = bits
 
 
-def _places(names: Iterable[bytes]) -> list[int]:
+def _places(names: Collection[bytes]) -> list[int]:
     """The place of each name: 22 bits name a byte, the last 3 of them also the bit in it.
 
     The first 8 bits are the slice. The run is mixed in, because runs that follow one another often
     have the same keys.
     """
-    fields = _NAME.iter_unpack(b"".join(names))
-    return [at ^ (run * _SPREAD & _BEHIND_SLICE) for run, at in fields]
+    runs = run_bits(names)
+    mixed = {run: run * _SPREAD & _BEHIND_SLICE for run in set(runs)}
+    if len(mixed) == 1:
+        (behind,) = mixed.values()
+        return [at ^ behind for at in first_bits(names)]
+    return [at ^ mixed[run] for at, run in zip(first_bits(names), runs, strict=True)]

@@ -10,48 +10,57 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from .filter import SLICES, Filter
+from .fresh import FreshKeys
+from .names import HASH_BYTES, RUN_BYTES, head_of, names_of
 from .schema.rows import insert, look_up, one
 
-FRESH_KEYS = 65_536
-"""How many keys may be fresh, at 140 bytes of memory each. More of them change fewer pages."""
+FRESH_KEYS = 262_144
+"""How many keys may be fresh, at 28 bytes of memory each. Then the tree's pages are changed for 40
+keys at a time while it has a million.
+"""
 REMEMBERED_KEYS = 32_768
 """How many free keys are remembered with their hashes until the commit."""
 
-_HASH_BYTES = 16
-_RUN_BYTES = 8
 
+@dataclass(slots=True)
+class _Free:
+    """Keys of a run that were looked up and found to be free, and their names."""
 
-def hash_key(key: str) -> bytes:
-    """What stands for a key: 128 bits. No two keys will ever have the same."""
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
+    keys: list[str]
+    names: list[bytes]
+
+    def take_out(self, present: set[bytes]) -> set[str]:
+        """Forget the keys whose names are present; returns these keys."""
+        each = list(zip(self.keys, self.names, strict=True))
+        free = [(key, name) for key, name in each if name not in present]
+        self.keys, self.names = [key for key, _ in free], [name for _, name in free]
+        return {key for key, name in each if name in present}
 
 
 @dataclass(slots=True)
 class Step:
     """What a commit does to the keys. It takes effect in memory once the commit is on disk.
 
-    row: the number of the last row of fresh keys. moved: the slices that went into the tree, each
-    with its new part of the filter.
+    row: the number of the last row of fresh keys. moved: the slices that went into the tree.
     """
 
     row: int
     names: set[bytes] = field(default_factory=set)
-    moved: dict[int, bytes] = field(default_factory=dict)
+    moved: list[int] = field(default_factory=list)
 
 
 class Keys:
-    """The keys of all runs. In memory, a key's name is the number of its run and its hash.
+    """The keys of all runs.
 
-    fresh: how many fresh keys there are. limit: when there are more, some of them are moved.
+    fresh: the fresh keys. limit: when there are more, some of them are moved.
     """
 
     def __init__(self, db: sqlite3.Connection, limit: int = FRESH_KEYS) -> None:
         self._db = db
         self.limit = limit
-        self._free: dict[int, dict[str, bytes]] = {}
+        self._free: dict[int, list[_Free]] = {}
         self._moved = [0] * SLICES  # up to which row each slice is in the tree
         self._filter = Filter()
         for number, row, bits in db.execute("SELECT slice, row, filter FROM moved_keys"):
@@ -59,32 +68,27 @@ class Keys:
             self._filter.set(number, bits)
         # This is above the moved rows, also if the fresh rows behind them have been dropped.
         self._row = max(*self._moved, one(db, "SELECT MAX(id) FROM fresh_keys") or 0)
-        self._slices = self._load()
-        self.fresh = sum(map(len, self._slices))
+        self.fresh = FreshKeys()
+        self._load()
 
-    def _load(self) -> list[set[bytes]]:
-        """The fresh keys by slice, without those that were moved: their row may still be there."""
-        slices: list[set[bytes]] = [set() for _ in range(SLICES)]
+    def _load(self) -> None:
+        """Take the fresh keys, without those that were moved: their row may still be there."""
+        moved = self._moved
         rows = self._db.execute(
             "SELECT id, run, hashes FROM fresh_keys WHERE run NOT IN (SELECT run FROM dropping)"
         )
         for row, run, hashes in rows:
-            head = _head(run)
-            for at in range(0, len(hashes), _HASH_BYTES):
-                if self._moved[hashes[at]] < row:
-                    slices[hashes[at]].add(head + hashes[at : at + _HASH_BYTES])
-        return slices
+            head = head_of(run)
+            places = [at for at in range(0, len(hashes), HASH_BYTES) if moved[hashes[at]] < row]
+            self._take([head + hashes[at : at + HASH_BYTES] for at in places])
 
     def taken(self, run: int, keys: Collection[str]) -> set[str]:
         """Which of these keys the run has already."""
-        names = _names(run, keys)
-        free = self._free.setdefault(run, {})
-        free.update(zip(keys, names, strict=True))
-        present = self._find(run, names)
-        taken = {key for key in keys if free[key] in present} if present else set()
-        for key in taken:
-            del free[key]
-        if sum(map(len, self._free.values())) > REMEMBERED_KEYS:
+        free = _Free(list(keys), names_of(run, keys))
+        present = self._find(run, free.names)
+        taken = free.take_out(present) if present else set()
+        self._free.setdefault(run, []).append(free)
+        if sum(len(one.keys) for some in self._free.values() for one in some) > REMEMBERED_KEYS:
             self._free.clear()
         return taken
 
@@ -102,7 +106,7 @@ class Keys:
             names = self._names_of_free(run, keys)
             step.names.update(names)
             step.row += 1
-            hashes = b"".join([name[_RUN_BYTES:] for name in names])
+            hashes = b"".join([name[RUN_BYTES:] for name in names])
             self._db.execute(
                 "INSERT INTO fresh_keys (id, run, hashes) VALUES (?, ?, ?)", (step.row, run, hashes)
             )
@@ -115,84 +119,72 @@ class Keys:
         """The commit of a step is on disk. gone: runs that the commit has removed."""
         if not step.names and not gone:
             return
-        slices = self._slices
-        for number, bits in step.moved.items():
+        for number in step.moved:
             self._moved[number] = self._row
-            self._filter.set(number, bits)
-            slices[number] = set()
-        for name in step.names:
-            slices[name[_RUN_BYTES]].add(name)
+            self.fresh.drop_slice(number)
+        self._take(step.names)
         if gone:
-            heads = {_head(run) for run in gone}
-            for number, names in enumerate(slices):
-                slices[number] = {name for name in names if name[:_RUN_BYTES] not in heads}
+            self.fresh.drop_runs({head_of(run) for run in gone})
         self._row = step.row
         self._free.clear()
-        self.fresh = sum(map(len, slices))
 
     def _move(self, step: Step) -> None:
         """Move slices in turn, until at most `limit` keys are fresh."""
-        excess = self.fresh + len(step.names) - self.limit
+        excess = self.fresh.count + len(step.names) - self.limit
         if excess <= 0:
             return
         oldest = self._moved.index(min(self._moved))
         for number in (*range(oldest, SLICES), *range(oldest)):
             if excess <= 0:
                 break
-            names = sorted(self._slices[number])  # the order of the tree
+            names = self.fresh.of_slice(number)
+            runs = {head: int.from_bytes(head, "big") for head in {n[:RUN_BYTES] for n in names}}
             insert(
                 self._db,
                 "INSERT OR IGNORE INTO keys (run, hash)",
-                ((int.from_bytes(n[:_RUN_BYTES], "big"), n[_RUN_BYTES:]) for n in names),
+                [(runs[n[:RUN_BYTES]], n[RUN_BYTES:]) for n in names],
             )
             excess -= len(names)
-            step.moved[number] = self._filter.add(number, names)
+            step.moved.append(number)
         insert(
             self._db,
             "INSERT OR REPLACE INTO moved_keys (slice, row, filter)",
-            ((number, self._row, bits) for number, bits in step.moved.items()),
+            ((number, self._row, self._filter.part(number)) for number in step.moved),
         )
         # This is one step behind: the slices of this step have moved only when it is on disk.
         self._db.execute("DELETE FROM fresh_keys WHERE id <= ?", (min(self._moved),))
 
     def _names_of_free(self, run: int, keys: list[str]) -> list[bytes]:
         """The names of keys that must be free. Those that nobody looked up are looked up now."""
-        free = self._free.get(run, {})
+        looked_up = self._free.get(run, [])
+        if len(looked_up) == 1 and looked_up[0].keys == keys:
+            return looked_up[0].names
+        free = {k: n for one in looked_up for k, n in zip(one.keys, one.names, strict=True)}
         try:
             return [free[key] for key in keys]
         except KeyError:
             if self.taken(run, keys):
                 raise ValueError("a key is taken") from None
-            return _names(run, keys)
+            return names_of(run, keys)
 
     def _find(self, run: int, names: list[bytes]) -> set[bytes]:
         """The names that are taken, in memory or in the tree."""
-        slices = self._slices
-        present = {name for name in names if name in slices[name[_RUN_BYTES]]}
-        rest = [name for name in names if name not in present] if present else names
-        rest = self._filter.select(rest)
-        present.update(self._find_in_tree(run, rest))
+        maybe = self._filter.select(names)
+        present = self.fresh.present(maybe)
+        present.update(self._find_in_tree(run, [name for name in maybe if name not in present]))
         return present
 
+    def _take(self, names: Collection[bytes]) -> None:
+        """Names are fresh from now on."""
+        self.fresh.add(names)
+        self._filter.add(names)
+
     def _find_in_tree(self, run: int, names: list[bytes]) -> Iterator[bytes]:
-        head = _head(run)
-        hashes = sorted([name[_RUN_BYTES:] for name in names])
+        head = head_of(run)
+        hashes = sorted([name[RUN_BYTES:] for name in names])
         query = "SELECT hash FROM keys WHERE run = ? AND hash IN ({})"
         for (value,) in look_up(self._db, query, [(value,) for value in hashes], (run,)):
             yield head + value
-
-
-def _head(run: int) -> bytes:
-    return run.to_bytes(_RUN_BYTES, "big")
-
-
-def _names(run: int, keys: Iterable[str]) -> list[bytes]:
-    head, size = _head(run), _HASH_BYTES
-    # This does the same as `hash_key`. Calls of it would take a third longer.
-    return [
-        head + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=size).digest()
-        for key in keys
-    ]
 
 
 class FilterPart:
@@ -204,8 +196,10 @@ class FilterPart:
     def step(self, run: int, value: bytes) -> None:
         """Take a key."""
         self._slice = value[0]
-        self._names.append(_head(run) + value)
+        self._names.append(head_of(run) + value)
 
     def finalize(self) -> bytes:
         """The part with all keys."""
-        return Filter().add(self._slice, self._names)
+        found = Filter()
+        found.add(self._names)
+        return found.part(self._slice)

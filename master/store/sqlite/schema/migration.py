@@ -20,7 +20,8 @@ import msgspec
 
 from queue_manager.wire.records import RunOptions
 
-from ..keys import FilterPart, hash_key
+from ..keys import FilterPart
+from ..names import hash_key
 from ..read.waiting import CLOSE
 
 log = logging.getLogger("quartermaster.master")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from hashlib import blake2b
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from master.changes import QUEUE_RUN, BlockRecord
 from master.store.contract import Store
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.filter import PART_BYTES, SLICES, Filter
-from master.store.sqlite.keys import hash_key
+from master.store.sqlite.names import hash_key, names_of
 from queue_manager.errors import StoreError
 from tests.asked import taken_keys
 from tests.unit.master.store_records import (
@@ -52,6 +51,10 @@ def one(store: SqliteStore, query: str) -> Any:
     return store._db.execute(query).fetchone()[0]
 
 
+def names_by_slice(store: SqliteStore) -> list[list[bytes]]:
+    return [store._keys.fresh.of_slice(number) for number in range(SLICES)]
+
+
 def fresh_on_disk(store: SqliteStore) -> int:
     return one(store, "SELECT TOTAL(LENGTH(hashes)) / 16 FROM fresh_keys")
 
@@ -63,10 +66,10 @@ def test_few_are_fresh_and_a_commit_moves_few(store: SqliteStore) -> None:
     moved = 0
     for number in range(1, 100):
         commit(store, keyed(number, 20))
-        assert store._keys.fresh <= MOST
+        assert store._keys.fresh.count <= MOST
         before, moved = moved, one(store, "SELECT COUNT(*) FROM keys")
         assert moved - before <= 20 + 15  # as many as came, and the rest of a slice
-        assert moved + store._keys.fresh == 20 * number
+        assert moved + store._keys.fresh.count == 20 * number
         assert fresh_on_disk(store) <= 4 * MOST
     assert taken_keys(store, 1, [f"{n}/7" for n in range(101)]) == {f"{n}/7" for n in range(1, 100)}
 
@@ -77,18 +80,18 @@ def test_what_is_fresh_is_so_after_a_restart_and_nothing_else_is(tmp_path: Path)
     for number in range(1, 60):
         assert isinstance(store, SqliteStore)
         commit(store, keyed(number, 20))
-        slices, moved = store._keys._slices, store._keys._moved
+        fresh, moved = names_by_slice(store), store._keys._moved
         store = engine.crash()
         assert isinstance(store, SqliteStore)
-        assert (store._keys._slices, store._keys._moved) == (slices, moved)
+        assert (names_by_slice(store), store._keys._moved) == (fresh, moved)
     engine.close()
 
 
 def test_a_commit_of_more_than_may_be_fresh_is_moved_by_the_next(store: SqliteStore) -> None:
     commit(store, keyed(1, 5 * MOST))
-    assert (store._keys.fresh, one(store, "SELECT COUNT(*) FROM keys")) == (5 * MOST, 0)
+    assert (store._keys.fresh.count, one(store, "SELECT COUNT(*) FROM keys")) == (5 * MOST, 0)
     commit(store, keyed(2, 1))
-    assert store._keys.fresh <= MOST
+    assert store._keys.fresh.count <= MOST
 
 
 def test_rows_are_numbered_on_when_all_of_them_have_gone(tmp_path: Path) -> None:
@@ -116,9 +119,10 @@ def test_a_run_that_goes_has_no_fresh_keys_either(tmp_path: Path, pruned: bool) 
         commit(store, runs={1: run_record(state="pruned")})
     else:
         commit(store, forgotten={1})
-    for again in (store, engine.crash(), engine.open()):
+    for opened in (lambda: store, engine.crash, engine.open):
+        again = opened()
         assert isinstance(again, SqliteStore)
-        assert again._keys.fresh == 30
+        assert again._keys.fresh.count == 30
         assert taken_keys(again, 1, ["1/0"]) == set()
     assert isinstance(again, SqliteStore)
     drop_all(again, 1)
@@ -132,13 +136,13 @@ def test_a_run_that_goes_has_no_fresh_keys_either(tmp_path: Path, pruned: bool) 
 def test_a_key_is_hashed_once_from_its_lookup_to_its_commit(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hashed: list[bytes] = []
+    hashed: list[str] = []
 
-    def counting(key: bytes, **sizes: Any) -> Any:
-        hashed.append(key)
-        return blake2b(key, **sizes)
+    def counting(run: int, keys: Iterable[str]) -> list[bytes]:
+        hashed.extend(keys)
+        return names_of(run, keys)
 
-    monkeypatch.setattr("master.store.sqlite.keys.blake2b", counting)
+    monkeypatch.setattr("master.store.sqlite.keys.names_of", counting)
     keys = [f"1/{n}" for n in range(10)]
     assert taken_keys(store, 1, keys) == set()
     commit(store, keyed(1, 10))
@@ -153,7 +157,8 @@ def test_lookups_without_a_commit_are_not_all_remembered(
     monkeypatch.setattr("master.store.sqlite.keys.REMEMBERED_KEYS", 25)
     for number in range(20):
         assert taken_keys(store, number, [f"{number}/{n}" for n in range(10)]) == set()
-        assert sum(map(len, store._keys._free.values())) <= 25
+        remembered = [len(one.keys) for some in store._keys._free.values() for one in some]
+        assert sum(remembered) <= 25
     commit(store, keyed(1, 10))
     assert len(taken_keys(store, 1, [f"1/{n}" for n in range(10)])) == 10
 
@@ -184,10 +189,13 @@ def test_the_filter_holds_what_was_put_in_and_little_else() -> None:
     names = [bytes(7) + b"\x05" + hash_key(f"{n}") for n in range(20_000)]
     found = Filter()
     for part in range(SLICES):
-        bits = found.add(part, [name for name in names[:10_000] if name[8] == part])
         assert found.select([name for name in names if name[8] == part]) == []
-        assert len(bits) == PART_BYTES
-        found.set(part, bits)
+    found.add(names[:10_000])
+    parts = [found.part(part) for part in range(SLICES)]
+    assert {len(part) for part in parts} == {PART_BYTES}
+    found = Filter()
+    for number, part in enumerate(parts):
+        found.set(number, part)
     assert found.select(names[:10_000]) == names[:10_000]
     assert len(found.select(names[10_000:])) < 30
 
