@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -37,10 +38,13 @@ def main() -> int:
     """Run a worker. Exit code 0 after a drain, 2 for a wrong setting, 70 for an error of ours."""
     for number in set(stop_signals()) - {signal.SIGINT}:
         signal.signal(number, lambda *_: sys.exit(0))  # until the supervisor takes over
-    level = logging.WARNING if _arguments().quiet else logging.INFO
+    arguments = _arguments()
+    level = logging.WARNING if arguments.quiet else logging.INFO
     relays = Relays.standard()
     log_to(RelayHandler(relays.err), level)
     try:
+        if arguments.settings_from_stdin and not _take_settings():
+            return 0
         return _work(relays)
     finally:
         relays.drain(LAST_WORDS_S)
@@ -92,7 +96,20 @@ def _check(settings: Settings) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m worker", description=__doc__)
     parser.add_argument("--quiet", action="store_true", help="log troubles only")
+    parser.add_argument(
+        "--settings-from-stdin",
+        action="store_true",
+        help="add the JSON object on standard input to the environment; end if there is none",
+    )
     return parser.parse_args()
+
+
+def _take_settings() -> bool:
+    """Wait for settings on standard input, and add them to the environment. False: none came."""
+    text = sys.stdin.buffer.read()
+    if text:
+        os.environ.update(json.loads(text))
+    return bool(text)
 
 
 def _authkey(settings: Settings) -> bytes:

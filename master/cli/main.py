@@ -99,10 +99,22 @@ def serve() -> int:
 @click.argument("arguments", nargs=-1)
 def run(job: str, arguments: tuple[str, ...]) -> int:
     """Run JOB from start to end by itself, with a local worker. ARGUMENTS: NAME=VALUE ..."""
-    from .run_local import run_alone
-
     args = list(arguments)
-    return _code(lambda s: run_alone(s, master_authkey(s), job, args), prints=False)
+    return _code(lambda s: _run_alone(s, master_authkey(s), job, args), prints=False)
+
+
+async def _run_alone(settings: Settings, authkey: bytes, job: str, args: list[str]) -> int:
+    """Start the worker first: it loads its modules beside this process, which has more to load."""
+    from ..processes.local_worker import LocalWorker
+
+    worker = await LocalWorker.start()
+    try:
+        from .run_local import run_alone
+
+        return await run_alone(settings, authkey, job, args, worker)
+    finally:
+        if worker is not None:
+            await worker.end_unused()
 
 
 @commands.command()

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib.util
 import logging
-import os
 import shlex
 import signal
 import socket
-import sys
-from functools import partial
-from pathlib import Path
 
 import msgspec
 
 from queue_manager.errors import RefusedError, StoreBusyError
-from queue_manager.lifeline import die_with, stop_signals
+from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.wire.records import RunStatus
 
 from ..broker.run import Run
 from ..observe.run_line import ended_line
+from ..processes.local_worker import LocalWorker
 from ..processes.relay import Relay
 from ..processes.runners import uncollected
 from ..server.service import Service
@@ -31,12 +26,14 @@ from .progress import progress_of
 log = logging.getLogger("quartermaster.master")
 
 WAIT_FOR_WORKER_S = 5.0
-_WORKER_END_S = 2.0
-"""How long a worker takes to end when its tasks have ended."""
 
 
-async def run_alone(settings: Settings, authkey: bytes, job: str, args: list[str]) -> int:
+async def run_alone(
+    settings: Settings, authkey: bytes, job: str, args: list[str], worker: LocalWorker | None
+) -> int:
     """Serve, work and collect until the run has ended.
+
+    worker: has not begun yet; None where there is none.
 
     Returns 0 when every task is done, 1 if any is a dead letter or the run is stalled.
 
@@ -56,15 +53,16 @@ async def run_alone(settings: Settings, authkey: bytes, job: str, args: list[str
     service.runners.on_finished.append(lambda run: ended.note(run.id))
     service.runners.on_stalled.append(lambda run, _: ended.note(run.id))
     service.start()
-    worker = None
     try:
-        # The worker comes first: it gets ready while the job is looked at.
-        worker = await _start_worker(service)
+        if worker is not None:
+            # The worker has its own file: its beat must not pass for the master's.
+            health = {"HEALTH_FILE": f"{settings.health_file}-worker"}
+            worker.begin({**service.client_environment, **health})
         run = await _begin(service, job, args)
         stopped = not await _watch(service, run, ended, stop)
     finally:
         if worker is not None:
-            await _stop_worker(worker, hurry, settings.worker_drain_s + _WORKER_END_S)
+            await worker.stop(hurry, settings.worker_drain_s)
         await service.stop()
     if stopped:
         log.info("stopped; the same command goes on where it was")
@@ -132,43 +130,6 @@ async def _watch(service: Service, run: Run, ended: _Ended, stop: asyncio.Event)
 def _say_waiting(service: Service) -> None:
     if not service.workers():
         log.info("waiting for a worker: QUEUE_PORT=%d python -m worker", service.server.address[1])
-
-
-async def _start_worker(service: Service) -> asyncio.subprocess.Process | None:
-    if importlib.util.find_spec("worker") is None:
-        return None
-    environment = {
-        **service.client_environment,
-        # The worker has its own file: its beat must not pass for the master's.
-        "HEALTH_FILE": str(Path(f"{service.settings.health_file}-worker")),
-    }
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "worker",
-        "--quiet",
-        stdin=asyncio.subprocess.DEVNULL,
-        env={**os.environ, **environment},
-        start_new_session=True,
-        preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
-    )
-
-
-async def _stop_worker(
-    worker: asyncio.subprocess.Process, hurry: asyncio.Event, longest_s: float
-) -> None:
-    """End the worker in good order, also in a hurry: else the next start would wait for it."""
-    ended, asked = asyncio.create_task(worker.wait()), asyncio.create_task(hurry.wait())
-    with contextlib.suppress(ProcessLookupError):
-        worker.send_signal(signal.SIGTERM)
-        await asyncio.wait({ended, asked}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        if not ended.done():
-            worker.send_signal(signal.SIGTERM)  # the second signal ends it at once
-            await asyncio.wait({ended}, timeout=_WORKER_END_S)
-        if not ended.done():
-            worker.kill()
-    await ended
 
 
 def _asked(drain_s: float) -> tuple[asyncio.Event, asyncio.Event]:

@@ -15,6 +15,9 @@ def watch_children_by_pidfd() -> None:
     seccomp filter), the threads stay.
     """
     if sys.version_info < (3, 12) and _has_pidfds():
+        present = asyncio.get_child_watcher()
+        if isinstance(present, asyncio.PidfdChildWatcher) and present.is_active():
+            return  # another one would know nothing of the children that there are
         watcher = asyncio.PidfdChildWatcher()
         watcher.attach_loop(asyncio.get_running_loop())  # the policy does so for later loops only
         asyncio.set_child_watcher(watcher)

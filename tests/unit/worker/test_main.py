@@ -260,3 +260,17 @@ def test_a_worker_that_was_started_with_nohup_outlives_its_terminal(
     worker.process.send_signal(signal.SIGTERM)
     assert worker.process.wait(10) == 0
     assert "stopped" in worker.log
+
+
+@pytest.mark.parametrize(("handed", "code"), [(b"", 0), (b'{"QUEUE_PORT": "x"}', 2)])
+def test_a_worker_waits_for_the_settings_that_it_is_handed(
+    tmp_path: Path, handed: bytes, code: int
+) -> None:
+    """Without any, the command that started it has ended."""
+    command = [sys.executable, "-m", "worker", "--quiet", "--settings-from-stdin"]
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, input=handed, cwd=tmp_path, env=kept, capture_output=True, timeout=60, check=False
+    )
+    assert ended.returncode == code
+    assert (b"QUEUE_PORT" in ended.stderr) is bool(handed)

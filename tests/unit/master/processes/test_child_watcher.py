@@ -56,3 +56,16 @@ def test_a_system_without_pidfds_keeps_its_watcher(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "pidfd_open", refuse)
     watch_children_by_pidfd()
     assert asyncio.get_child_watcher() is before
+
+
+def test_children_are_known_whoever_asks_for_the_watcher_again() -> None:
+    """`run` has started its worker before the service asks."""
+
+    async def scene() -> None:
+        watch_children_by_pidfd()
+        child = await asyncio.create_subprocess_exec("sleep", "60")
+        watch_children_by_pidfd()
+        child.kill()
+        assert await asyncio.wait_for(child.wait(), DEADLINE_S) == -9
+
+    asyncio.run(scene())
