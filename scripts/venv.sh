@@ -72,8 +72,9 @@ main() {
     rm -rf .venv
     "$python" -m venv .venv
     install_locked
+    # Slots keep no bytecode, so without this each one would compile our modules at its start.
+    .venv/bin/python -m compileall -q queue_manager master worker
     touch "$STAMP"
-
 }
 
 main
