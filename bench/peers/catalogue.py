@@ -19,7 +19,7 @@ TCP_URL = "tcp://127.0.0.1:{port}"
 
 SNAPSHOTS = "no: Redis, snapshots"
 FSYNC = "yes: Redis, fsync"
-COMMITS = "yes: PostgreSQL"
+COMMITS = "yes: PostgreSQL, fsync"
 MEMORY = "no: memory"
 
 
@@ -60,6 +60,30 @@ def _redis(name: str, key: str, worker: str, *, brief: bool = False) -> list[Pee
     peer = Peer(name, module, key, key, SNAPSHOTS, REDIS, REDIS_URL, words, brief=brief)
     always = replace(peer, name=f"{name}, appendfsync always", durable=FSYNC, broker=ALWAYS)
     return [peer, replace(always, brief=False)]
+
+
+def _postgres(
+    name: str,
+    key: str,
+    package: str,
+    worker: str,
+    *,
+    setup: str,
+    least_python: tuple[int, int] = (3, 11),
+) -> Peer:
+    module = f"bench.peers.brokered.{key}"
+    return Peer(
+        name,
+        module,
+        key,
+        package,
+        COMMITS,
+        POSTGRES,
+        POSTGRES_URL,
+        worker.format(module=module),
+        setup.format(module=module),
+        least_python=least_python,
+    )
 
 
 PEERS: list[Peer] = [
@@ -105,6 +129,76 @@ PEERS: list[Peer] = [
     *_redis("RQ", "rq", "python rq.cli worker -q -u {{url}}"),
     *_redis("SAQ", "saq", "python saq {module}.settings -q"),
     *_redis("streaQ", "streaq", "python streaq run {module}:worker"),
+    Peer(
+        "Dask",
+        "bench.peers.alone.dask",
+        "dask",
+        "distributed",
+        MEMORY,
+        broker="python dask scheduler --host 127.0.0.1 --port {port} --no-dashboard --no-show",
+        url=TCP_URL,
+        worker="python dask worker {url} --host 127.0.0.1 --nworkers 1 --nthreads 1 --no-dashboard"
+        " --local-directory {folder}",
+    ),
+    Peer(
+        "Ray",
+        "bench.peers.alone.ray",
+        "ray",
+        "ray",
+        MEMORY,
+        broker="python ray.scripts.scripts start --head --block --node-ip-address=127.0.0.1"
+        " --port={port} --num-cpus=2 --include-dashboard=false --disable-usage-stats"
+        " --object-store-memory=200000000",
+        url=TCP_URL,
+    ),
+    Peer(
+        "FlexiQ",
+        "bench.peers.alone.flexiq",
+        "flexiq",
+        "flexiq",
+        "yes: SQLite",
+        worker="python flexiq.cli worker --app bench.peers.alone.flexiq:queue",
+        second="no broker",
+    ),
+    Peer(
+        "HyperQueue, its Python API",
+        "bench.peers.alone.hyperqueue",
+        "hyperqueue",
+        "hyperqueue",
+        MEMORY,
+        second="the program itself",
+    ),
+    Peer(
+        "HyperQueue, a shell a task",
+        "bench.peers.alone.hyperqueue_commands",
+        "hyperqueue",
+        "hyperqueue",
+        MEMORY,
+        second="the program itself",
+        shell_only=True,
+    ),
+    _postgres(
+        "Procrastinate",
+        "procrastinate",
+        "procrastinate",
+        "python procrastinate -a {module}.app worker -c 1",
+        setup="python procrastinate -a {module}.app schema --apply",
+    ),
+    _postgres(
+        "Oban for Python",
+        "oban",
+        "oban",
+        "python oban start --dsn {{url}} --queues default:{{at_once}} --log-level error",
+        setup="python oban install --dsn {{url}}",
+        least_python=(3, 12),
+    ),
+    _postgres(
+        "awa",
+        "awa",
+        "awa-pg",
+        "python {module}",
+        setup="python awa --database-url {{url}} migrate",
+    ),
     Peer(
         "xargs -P2, a shell a task",
         "bench.peers.alone.xargs",

@@ -55,8 +55,7 @@ def broker(peer: Peer, python: Path, folder: Path) -> Fate:
     """Kill the broker, start it again after a second with the same folder and port, and watch."""
 
     def kill(station: Station, notes: Path) -> float:
-        assert station.broker is not None
-        station.broker.kill()
+        station.kill_broker()
         time.sleep(AWAY_S)
         station.start_broker()
         return time.monotonic()

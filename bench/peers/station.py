@@ -34,7 +34,7 @@ class Station:
     def __init__(self, peer: Peer, python: Path, folder: Path, at_once: int | None = None) -> None:
         self.peer, self.folder, self._python = peer, folder, python
         self.port = kernel.free_port()
-        self._known = {"port": str(self.port), "folder": str(folder)}
+        self._known = {"port": str(self.port), "folder": str(folder), "at_once": str(at_once or 10)}
         self._known["url"] = peer.url.format(**self._known)
         self._more = {
             "PEER_URL": self._known["url"],
@@ -82,6 +82,15 @@ class Station:
         self._starts += 1
         self.broker = self._process(self.peer.broker, f"broker-{self._starts}", {})
         processes.wait_until(self._listens, f"{self.peer.name}: a listening broker", _LISTEN_S)
+
+    def kill_broker(self) -> None:
+        """End the broker with all its processes by SIGKILL, also those in sessions of their own."""
+        assert self.broker is not None
+        children = kernel.descendants(self.broker.pid)
+        self.broker.kill()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def kill(self, pid: int) -> None:
         """End one process of its own by SIGKILL. Raises ValueError for a process of others."""

@@ -5,6 +5,7 @@ Standard library only. A payload is plain JSON; a result is never None.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import zlib
@@ -69,6 +70,13 @@ WORK: dict[str, Callable[[Any], Any]] = {
     "whoami": whoami,
     "noted": noted,
 }
+
+
+def kept(work: str, payload: Any, path: str) -> None:
+    """Work whose result goes to a file, whole or not at all: for a queue that has no results."""
+    with open(f"{path}.part", "w") as file:
+        json.dump(WORK[work](payload), file)
+    os.rename(f"{path}.part", path)
 
 
 def payloads(work: str, count: int) -> list[Any]:

@@ -20,11 +20,17 @@ def family(mark: str) -> set[int]:
     children of those that do not.
     """
     words = f"{mark}\0".encode()
-    parents = {pid: int(fields[_PARENT]) for pid, fields in _all().items()}
-    found = {pid for pid in parents if words in _environment(pid)}
-    while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
+    found = {pid for pid in _all() if words in _environment(pid)}
+    return found.union(*map(descendants, found)) - {os.getpid()}
+
+
+def descendants(pid: int) -> set[int]:
+    """The children of a process, their children, and so on."""
+    parents = {child: int(fields[_PARENT]) for child, fields in _all().items()}
+    found = {pid}
+    while more := {child for child in parents if parents[child] in found} - found:
         found |= more
-    return found - {os.getpid()}
+    return found - {pid}
 
 
 def cpu_with_ended_s(pid: int) -> float:
