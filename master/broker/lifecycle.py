@@ -210,7 +210,11 @@ class Lifecycle:
             how = "never ends" if run.id == QUEUE_RUN else f"has not ended: `qm cancel {run.id}`"
             raise RefusedError(f"run {run.id} {how}")
         self._journal.changes.forgotten.add(run.id)
-        self._journal.when_committed(partial(self._roster.forget, run.id))
+        self._journal.when_committed(partial(self._forgotten, run))
+
+    def _forgotten(self, run: Run) -> None:
+        self.leave_memory(run)  # it may have been cancelled in this very turn
+        self._roster.forget(run.id)
 
     def _collects(self, run: Run, cursor: CollectCursor) -> None:
         """Stage where collecting begins anew, or that nobody collects."""

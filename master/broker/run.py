@@ -119,6 +119,7 @@ class Run:
         self.done, self.dead, self.cancelled = done, dead, cancelled
         self.leased, self.staged = leased, staged
         self.tracked, self.tracked_leased = tracked, tracked_leased
+        self.attend()  # while its end was staged, it was told of nothing
 
     def put_cursor(self, cursor: CollectCursor) -> None:
         """Set how far collecting has come."""

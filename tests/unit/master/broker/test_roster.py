@@ -7,7 +7,7 @@ import pytest
 from master.broker.run import Run
 from queue_manager.wire.records import GroupLimit
 
-from ..desk import Desk
+from ..desk import Desk, held
 
 MANY = 50
 
@@ -91,3 +91,31 @@ def test_a_retried_run_takes_turns_again_and_not_when_that_is_undone() -> None:
     desk.broker.retry(desk.run, desk.wall)
     desk.commit()
     assert len(desk.leases(session)) == 1
+
+
+def test_a_run_that_is_cancelled_and_forgotten_in_one_turn_gets_no_leases() -> None:
+    desk = Desk(per_group=GroupLimit(at_once=1))
+    desk.submit(3)
+    desk.broker.cancel(desk.run, desk.wall)
+    desk.broker.forget(desk.run)
+    desk.commit()
+    assert desk.leases(desk.session()) == []
+    roster = desk.broker.roster
+    assert not [*roster.rotation, *roster.low, *roster.limited]
+
+
+def test_what_a_claim_gives_back_is_read_again_when_a_cancel_behind_it_is_undone() -> None:
+    """The claim is undone while the run counts as cancelled, for its count was saved before."""
+    before = Desk()
+    for count in (1, 3):
+        before.submit(count)
+    old = before.session()
+    claimed = [held(before.lease(old)) for _ in range(2)][1]
+    desk = before.restarted()
+    session, again = desk.session(), desk.session()
+    desk.done(desk.lease(session))
+    desk.claim(again, claimed)
+    desk.broker.cancel(desk.run, desk.wall)
+    desk.broker.rolled_back()
+    desk.commit()
+    assert desk.drain(session) == [2, 3, 4]
