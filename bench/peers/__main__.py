@@ -26,7 +26,7 @@ from .environment import MissingError
 from .figures import Fate, Faults, Speed, fault_table, speed_table
 
 ROUNDS = sized(2, 1)
-AT_ONCE = 4
+AT_ONCE = 8
 """Stations of the faults that run side by side."""
 _REASON_CHARACTERS = 160
 

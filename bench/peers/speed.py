@@ -12,7 +12,7 @@ from .station import WORKERS, Station
 
 TARGET_S = sized(1.5, 0.05)
 """How long a burst lasts, about."""
-TRIPS = sized(150, 5)
+WARM_UP, TRIPS, TRIPS_S = 5, sized(150, 5), sized(8.0, 2.0)
 FEW, GROWTH, MOST = 16, 4, 400_000
 _CLEAR = 0.25
 """The share of TARGET_S from which on a burst tells the rate."""
@@ -26,10 +26,11 @@ def measure(peer: Peer, python: Path, folder: Path, row: Speed) -> None:
             row.paused.append(_rate(station, "pause", True))
             return
         names = station.ask("ready", workers=WORKERS)
-        station.ask("trips", count=5)
+        station.ask("trips", count=WARM_UP, most_s=TRIPS_S)
         idle = [kernel.pss_mb(station.worker_pids(name)) for name in names]
-        row.worker_mb.append(sum(idle) / len(idle))
-        row.trips_s += station.ask("trips", count=TRIPS)
+        if all(idle):  # else its workers are threads, or a process a task
+            row.worker_mb.append(sum(idle) / len(idle))
+        row.trips_s += station.ask("trips", count=TRIPS, most_s=TRIPS_S)
         has_bulk = station.ask("burst", work="square", count=1, bulk=True) is not None
         row.single.append(_rate(station, "square", False, None if has_bulk else row.cpu_s))
         if has_bulk:

@@ -1,6 +1,6 @@
 """HyperQueue as a runner of commands: a job of many `program`s, each the shell that `xargs` runs.
 
-The same cluster as in `hyperqueue`. Each command's output is a file, as HyperQueue has it by default.
+The same cluster as in `hyperqueue`. Each command's output is a file, as HyperQueue's default is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ class Client(hyperqueue.Client):
         return [(submitted, path) for path in paths]
 
     def collect(self, handles: list[Any]) -> list[Any]:
-        self._client.wait_for_jobs(
-            list({submitted.id: submitted for submitted, _ in handles}.values())
-        )
+        jobs = {submitted.id: submitted for submitted, _ in handles}
+        self._client.wait_for_jobs(list(jobs.values()))
         return [int(path.read_text().split()[1]) for _, path in handles]
