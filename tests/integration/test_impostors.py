@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import connection
 
 import pytest
@@ -20,7 +21,7 @@ from queue_manager.wire import handshake
 from queue_manager.wire.framing import frame
 from queue_manager.wire.messages import Hello, encode
 from queue_manager.wire.stock import pickles
-from tests.integration.processes import KEY, Master, Place, eventually, stock_pythons
+from tests.integration.processes import KEY, Ended, Master, Place, eventually, stock_pythons
 
 CHALLENGES = {
     "MD5": bytes(20),
@@ -28,6 +29,7 @@ CHALLENGES = {
     "ours": handshake.new_challenge(bytes(16), encrypts=False),
     "ours, encrypted": handshake.new_challenge(bytes(16), encrypts=True),
 }
+MODES = ("auto", "off")
 
 
 def read(sock: socket.socket) -> bytes:
@@ -40,23 +42,25 @@ def read(sock: socket.socket) -> bytes:
 
 
 class Impostor:
-    """Listens as a master would; what he does with each two clients is a function."""
+    """Listens as a master would; a function says what happens to each two clients, or each one."""
 
-    def __init__(self, deceive: Callable[[socket.socket, socket.socket], None]) -> None:
+    def __init__(self, deceive: Callable[..., None], clients: int = 2) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._deceive = deceive
+        self._deceive, self._clients = deceive, clients
         self.pairs = 0
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                one, two = self._listener.accept()[0], self._listener.accept()[0]
-                with one, two, contextlib.suppress(OSError):
-                    one.settimeout(3.0)
-                    two.settimeout(3.0)
-                    self._deceive(one, two)
+                with contextlib.ExitStack() as stack:
+                    accepted = [self._listener.accept()[0] for _ in range(self._clients)]
+                    for sock in accepted:
+                        stack.enter_context(sock)
+                        sock.settimeout(3.0)
+                    with contextlib.suppress(OSError):
+                        self._deceive(*accepted)
                 self.pairs += 1
 
     def close(self) -> None:
@@ -76,7 +80,7 @@ def impostor() -> Iterator[Callable[..., Impostor]]:
         each.close()
 
 
-@pytest.mark.parametrize("mode", ["auto", "off"])
+@pytest.mark.parametrize("mode", MODES)
 def test_two_workers_are_not_played_off_against_each_other(
     impostor: Callable[..., Impostor], place: Place, mode: str
 ) -> None:
@@ -121,26 +125,44 @@ def test_two_workers_are_not_played_off_against_each_other(
     assert any(handshake.is_hello(body) for body in heard)
 
 
-@pytest.mark.parametrize("challenge", CHALLENGES.values(), ids=CHALLENGES)
-@pytest.mark.parametrize("mode", ["auto", "off"])
-def test_a_command_hands_out_nothing_that_was_made_with_the_key_alone(
-    impostor: Callable[..., Impostor], place: Place, challenge: bytes, mode: str
-) -> None:
-    heard: list[bytes] = []
+Answered = tuple[Ended, list[bytes]]
+"""How a command ended, and what the impostor heard of it."""
 
-    def deceive(one: socket.socket, two: socket.socket) -> None:
-        for sock in (one, two):
-            sock.sendall(frame(handshake.CHALLENGE + challenge))
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Answered]:
+    """A command for each challenge and mode, all at once: each waits some seconds for a master."""
+    place = Place(tmp_path_factory.mktemp("commands"), [])
+
+    def one(case: tuple[str, str]) -> Answered:
+        name, mode = case
+        heard: list[bytes] = []
+
+        def deceive(sock: socket.socket) -> None:
+            sock.sendall(frame(handshake.CHALLENGE + CHALLENGES[name]))
             heard.append(read(sock))
             sock.sendall(frame(handshake.WELCOME))
             heard.append(read(sock))
 
-    bad = impostor(deceive)
-    ended = place.command("status", QUEUE_PORT=str(bad.port), QUEUE_TLS=mode)
+        with contextlib.closing(Impostor(deceive, clients=1)) as bad:
+            return place.command("status", QUEUE_PORT=str(bad.port), QUEUE_TLS=mode), heard
+
+    cases = [(name, mode) for name in CHALLENGES for mode in MODES]
+    with ThreadPoolExecutor(len(cases)) as pool:
+        return dict(zip(cases, pool.map(one, cases), strict=True))
+
+
+@pytest.mark.parametrize("name", CHALLENGES)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_command_hands_out_nothing_that_was_made_with_the_key_alone(
+    answered: dict[tuple[str, str], Answered], name: str, mode: str
+) -> None:
+    ended, heard = answered[name, mode]
     assert ended.code != 0
     assert "Traceback" not in ended.err
     # A ClientHello is no frame: `read` gives nothing of it.
     said = {body for body in heard if not handshake.is_hello(body)}
+    assert heard
     assert said <= {b"", handshake.FAILURE}
 
 
