@@ -19,12 +19,13 @@ from .brief import BRIEF
 from .figure import Figure, table
 from .rig.processes import CACHE, RESULTS
 from .scale import decades, delayed, growth, many, reconnect, rerun, sessions
-from .speed import encryption, idle, keys, limits, listing, messages, percentiles, throughput
+from .speed import encryption, idle, keys, limits, listing, messages, percentiles, start, throughput
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "throughput": ("Durable throughput: submit, work, result on disk, collect", throughput.measure),
     "idle": ("One idle task, submit to result", idle.measure),
     "percentiles": ("Submit to result at a steady rate", percentiles.measure),
+    "start": ("From a command to the first result", start.measure),
     "sessions": ("A thousand sessions", sessions.measure),
     "messages": ("A message over 16 KiB", messages.measure),
     "encryption": ("Durable throughput, encrypted and in clear", encryption.measure),
