@@ -8,19 +8,18 @@ program that this machine lacks.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import signal
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from .. import machine
 from ..brief import BRIEF, sized
 from ..rig import processes
-from . import catalogue, environment, faults, servers, speed
+from . import catalogue, environment, faults, servers, speed, station
 from .catalogue import Peer
 from .environment import MissingError
 from .figures import Fate, Faults, Speed, fault_table, speed_table
@@ -99,12 +98,20 @@ def main(names: list[str]) -> int:
 
 def _all_faults(rows: list[Row]) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
+        running = []
         for row in rows:
-            pool.submit(functools.partial(row.suffer, "worker", faults.worker))
+            running.append(pool.submit(row.suffer, "worker", faults.worker))
             if row.peer.broker:
-                pool.submit(functools.partial(row.suffer, "broker", faults.broker))
+                running.append(pool.submit(row.suffer, "broker", faults.broker))
             else:
                 row.faults.broker = row.peer.second
+        try:
+            wait(running)
+        except BaseException:  # Ctrl-C: what waits does not begin, what runs is cut short
+            pool.shutdown(wait=False, cancel_futures=True)
+            faults.stopping.set()
+            station.end_all()
+            raise
 
 
 def _write(described: dict[str, str], rows: list[Row], took_s: float) -> None:

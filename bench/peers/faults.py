@@ -6,6 +6,7 @@ Tasks leave notes of their starts and ends; `judge` reads them.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,8 @@ BEFORE = sized(10, 2)
 """The fault comes when so many tasks have ended."""
 AWAY_S = sized(1.0, 0.2)
 _BEGIN_S = 60.0
+stopping = threading.Event()
+"""Set when whoever waits for the faults does so no more."""
 _LOOK_S = 0.05
 
 
@@ -79,7 +82,8 @@ def _watch(
         fault_at = time.monotonic()
         back_at = kill(station, notes)
         while time.monotonic() < fault_at + WATCH_S and results(got) < TASKS:
-            time.sleep(_LOOK_S)
+            if stopping.wait(_LOOK_S):
+                raise RuntimeError("stopped")
         return judge(read(notes), results(got), fault_at, back_at)
 
 

@@ -20,6 +20,8 @@ from .catalogue import Peer
 from .submitter import Submitter
 
 WORKERS = 2
+_RUN = str(os.getpid())
+"""In the environment of all that this run of the benchmark starts."""
 _LISTEN_S = 60.0
 _LOG_CHARACTERS = 400
 
@@ -39,6 +41,7 @@ class Station:
         self._more = {
             "PEER_URL": self._known["url"],
             "PEER_FOLDER": str(folder),
+            "PEER_RUN": _RUN,
             "PEER_AT_ONCE": str(at_once or ""),
             "PYTHONPATH": str(processes.ROOT),
         }
@@ -88,9 +91,7 @@ class Station:
         assert self.broker is not None
         children = kernel.descendants(self.broker.pid)
         self.broker.kill()
-        for pid in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(children)
 
     def kill(self, pid: int) -> None:
         """End one process of its own by SIGKILL. Raises ValueError for a process of others."""
@@ -158,6 +159,15 @@ class Station:
 
     def _end_all(self) -> None:
         """Last of all: what has left its parent and its group, too."""
-        for pid in self.pids() - {os.getpid()}:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(self.pids())
+
+
+def end_all() -> None:
+    """End whatever this run of the benchmark has started."""
+    _kill(kernel.family(f"PEER_RUN={_RUN}"))
+
+
+def _kill(pids: set[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
