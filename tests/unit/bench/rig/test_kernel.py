@@ -11,7 +11,6 @@ import pytest
 
 from bench.rig import kernel
 
-
 PARENT = """
 import subprocess
 child = subprocess.Popen(["sleep", "60"], env={})
