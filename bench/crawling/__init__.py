@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..brief import sized
 from ..figure import Figure, ratio
 from ..rig import processes
 from ..rig.environment import python_of
-from . import ours, website
+from . import command, ours, website
+from .command import Command
 from .crawl import Crawl
 
 ROUNDS = sized(5, 1)
@@ -27,7 +27,6 @@ HALF_ROUNDS = sized(3, 1)
 LEAST_SCRAPY, LEAST_BARE, LEAST_TWO = 4.0, 0.5, 1.0
 LEAST_WHOLE_SCRAPY, LEAST_WHOLE_BARE = 4.0, 0.6
 _HERE = processes.HERE / "crawling"
-_LIMIT_S = 300.0
 
 
 def measure() -> list[Figure]:
@@ -48,7 +47,7 @@ def measure() -> list[Figure]:
         halves = [[_halves_of(site, count) for count in (1, 2)] for _ in range(HALF_ROUNDS)]
     return [
         *_side_by_side(scrapys, bares, all_ours),
-        *_whole(wholes, scrapys, bares),
+        *_whole(wholes, _commands(scrapys), _commands(bares)),
         *_halves(halves),
     ]
 
@@ -71,17 +70,30 @@ def _side_by_side(scrapys: list[Crawl], bares: list[Crawl], ours: list[Crawl]) -
     ]
 
 
-def _whole(ours: list[float], scrapys: list[Crawl], bares: list[Crawl]) -> list[Figure]:
-    mine = Figure("whole command: qm run images, one slot", "s", tuple(ours))
-    theirs = Figure("whole command: Scrapy", "s", tuple(c.whole_s for c in scrapys))
-    bare = Figure("whole command: no queue", "s", tuple(c.whole_s for c in bares))
+def _whole(ours: list[Command], scrapys: list[Command], bares: list[Command]) -> list[Figure]:
+    mine, theirs, bare = (
+        Figure(f"whole command: {name}", "s", tuple(c.s for c in commands))
+        for name, commands in _named(ours, scrapys, bares)
+    )
     return [
         mine,
         theirs,
         bare,
         ratio("whole command: ours / Scrapy, by speed", theirs, mine, at_least=LEAST_WHOLE_SCRAPY),
         ratio("whole command: ours / no queue, by speed", bare, mine, at_least=LEAST_WHOLE_BARE),
+        *(
+            Figure(f"CPU of the whole command: {name}", "s", tuple(c.cpu_s for c in commands))
+            for name, commands in _named(ours, scrapys, bares)
+        ),
     ]
+
+
+def _named(*commands: list[Command]) -> Iterator[tuple[str, list[Command]]]:
+    return zip(("qm run images, one slot", "Scrapy", "no queue"), commands, strict=True)
+
+
+def _commands(crawls: list[Crawl]) -> list[Command]:
+    return [crawl.whole for crawl in crawls if crawl.whole is not None]
 
 
 def _halves(rounds: list[list[Crawl]]) -> list[Figure]:
@@ -110,17 +122,14 @@ def _timed(site: website.Site, crawl: Callable[[], Crawl]) -> Crawl:
 
 
 def _bare(site: str) -> Crawl:
-    return _json([sys.executable, "-m", "bench.crawling.bare", site])
+    return _told(command.run([sys.executable, "-m", "bench.crawling.bare", site]))
 
 
 def _scrapy(python: str, site: str) -> Crawl:
     with ours.memory_folder() as folder:
-        return _json([python, str(_HERE / "scrapy_spider.py"), site, str(folder)])
+        return _told(command.run([python, str(_HERE / "scrapy_spider.py"), site, str(folder)]))
 
 
-def _json(words: list[str]) -> Crawl:
-    began = time.monotonic()
-    done = subprocess.run(
-        words, cwd=processes.ROOT, check=True, capture_output=True, text=True, timeout=_LIMIT_S
-    )
-    return Crawl(**json.loads(done.stdout.splitlines()[-1]), whole_s=time.monotonic() - began)
+def _told(crawler: Command) -> Crawl:
+    """The crawl as its crawler has printed it."""
+    return Crawl(**json.loads(crawler.output.splitlines()[-1]), whole=crawler)

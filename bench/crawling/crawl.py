@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from .command import Command
+
 
 @dataclass(frozen=True)
 class Crawl:
     """pages, images: that were fetched. s: seconds. cpu_s: of all its processes.
 
-    parts_s: the same by process, where there are several. whole_s: seconds of the whole command,
-    from the start of its process to its end, where that was measured.
+    parts_s: the same by process, where there are several. whole: its command, where it has one.
     """
 
     pages: int
@@ -19,7 +20,7 @@ class Crawl:
     s: float
     cpu_s: float
     parts_s: list[float] = field(default_factory=list)
-    whole_s: float = 0.0
+    whole: Command | None = None
 
     def lasting(self, s: float) -> Crawl:
         """The same crawl with another time."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from queue_manager.wire.messages import AskRun, RunShown, RunStarted, StartRun
 from ..rig import processes
 from ..rig.containers import build, docker
 from ..rig.session import client
+from . import command
 from .crawl import Crawl
 
 MEMORY = Path("/dev/shm")
@@ -54,8 +53,8 @@ def measure(site: str) -> Crawl:
     return Crawl(items - stored, stored, took_s, sum(used), used)
 
 
-def whole(site: str) -> float:
-    """Seconds of `qm run images ...` with one slot, from the start of its process to its end.
+def whole(site: str) -> command.Command:
+    """`qm run images ...` with one slot, from the start of its process to its end.
 
     Its master and its worker start and end within, and so do the index and the contact sheet.
 
@@ -71,17 +70,8 @@ def whole(site: str) -> float:
             "WORKER_SLOTS": "1",
         }
         words = ["run", "images", f"start={site}", f"out={out / 'all'}", *POLITENESS_OFF]
-        began = time.monotonic()
-        subprocess.run(
-            [sys.executable, "-m", "master", *words, "depth=1000"],
-            cwd=processes.ROOT,
-            env=processes.environment_of(settings),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=_LIMIT_S,
-        )
-        return time.monotonic() - began
+        environment = processes.environment_of(settings)
+        return command.run([sys.executable, "-m", "master", *words, "depth=1000"], environment)
 
 
 def measure_halves(site: str, workers: int) -> Crawl:
