@@ -203,6 +203,7 @@ class Changes:
     """All that one turn makes durable, in one transaction.
 
     runs, counts, tracked, quotas and groups replace what was recorded of the same one before.
+    grown: blocks that are on disk already, with the tasks that were added behind their last, by id.
     keys: the keys of the new tasks, by run. delivered: how far stock clients have read the queue
     run's results. workers: ids of workers that came (True) or left (False).
     revived: by run, a time (UTC epoch in seconds). The dead letters that the run had before this
@@ -212,6 +213,7 @@ class Changes:
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
+    grown: dict[int, BlockRecord] = field(default_factory=dict)
     outcomes: list[OutcomeRecord] = field(default_factory=list)
     tracked: dict[tuple[int, int], TrackedRecord] = field(default_factory=dict)
     runs: dict[int, RunRecord] = field(default_factory=dict)
@@ -230,6 +232,7 @@ class Changes:
         """Whether somebody waits for the commit."""
         return bool(
             self.blocks
+            or self.grown
             or self.outcomes
             or self.tracked
             or self.runs

@@ -54,6 +54,9 @@ class Kept:
             self.by_run.setdefault(block.run, []).append(block.id)
             self.keys.update((block.run, key) for key in block.keys or ())
             self.next_block = max(self.next_block, block.id + 1)
+        for block in changes.grown.values():
+            if block.id in self.blocks:
+                self.blocks[block.id] = block
         for outcome in changes.outcomes:
             self.outcomes[outcome.seq] = outcome
             self.seqs_of_run.setdefault(outcome.run, []).append(outcome.seq)

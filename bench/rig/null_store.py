@@ -77,6 +77,7 @@ class NullStore(NothingAges):
             self._blocks[block.id] = block
             lane = self._lanes.setdefault((block.run, block.group), [])
             insort(lane, (-block.priority, block.id))
+        self._blocks.update(changes.grown)
         for outcome in changes.outcomes:
             self._outcomes.setdefault(outcome.run, []).append(outcome)
             self._seqs.setdefault(outcome.run, []).append(outcome.seq)

@@ -1,7 +1,8 @@
-"""Small blocks that come one behind the other in a turn are made one block, before it is committed.
+"""Small blocks that come one behind the other are made one block, within a turn and over turns.
 
 Follow-ups and puts of standard-library clients come one by one. A row, a lease and an outcome for
-each of them would cost many times what the task costs. Decides nothing else.
+each of them would cost many times what the task costs. A block on disk grows as long as it is small
+and the newest of its run, and nothing of it was leased. Knows no lanes and no store.
 """
 
 from __future__ import annotations
@@ -17,17 +18,22 @@ from ..changes import BlockRecord
 SMALL_TASKS = 64
 """A block with more tasks than that is left as it is: little is gained, and it is copied."""
 
+TAIL_BYTES = 2 * 1024
+"""A block on disk grows up to this, and up to SMALL_TASKS: each time it is written anew."""
+
 
 @dataclass(slots=True, eq=False)
 class GrowingBlock:
-    """A block that this turn has staged, and the small ones right behind it.
+    """A block, and the small ones right behind it that this turn has staged.
 
-    record: the block; without the others until `whole`. place: where it is among the blocks of the
-    turn. bodies: the payloads of all. count, size_bytes: of all together.
+    record: the block; without the others until `whole`. known: how many of its tasks are on disk; 0
+    if it is new in this turn. place: where a new one is among the blocks of the turn. bodies: the
+    payloads of all. count, size_bytes: of all together.
     """
 
     record: BlockRecord
-    place: int
+    place: int = 0
+    known: int = 0
     bodies: list[bytes] = field(init=False)
     keys: list[str] | None = field(init=False)
     count: int = field(init=False)
@@ -46,8 +52,8 @@ class GrowingBlock:
         if (
             other.count > SMALL_TASKS
             or other.first != record.first + self.count
-            or self.count + other.count > BLOCK_TASKS
-            or size_bytes > BLOCK_BYTES
+            or self.count + other.count > (SMALL_TASKS if self.known else BLOCK_TASKS)
+            or size_bytes > (TAIL_BYTES if self.known else BLOCK_BYTES)
             or (other.group, other.priority) != (record.group, record.priority)
             or (other.keys is None) != (record.keys is None)
             or not (_is_whole(other.body) and (len(self.bodies) > 1 or _is_whole(record.body)))
@@ -59,6 +65,16 @@ class GrowingBlock:
         self.count += other.count
         self.size_bytes = size_bytes
         return True
+
+    @property
+    def may_grow_on(self) -> bool:
+        """Whether it may grow in a later turn: keys and groups are not worth the trouble."""
+        return (
+            self.count < SMALL_TASKS
+            and self.size_bytes < TAIL_BYTES
+            and self.keys is None
+            and self.record.group is None
+        )
 
     def whole(self) -> BlockRecord:
         """The block with all that it has taken; its `record` from now on."""

@@ -54,15 +54,25 @@ class Journal(UndoLog):
         self.next_block = record.id + 1
         self.changes.blocks.append(record)
 
-    def record_growing(self, record: BlockRecord) -> GrowingBlock | None:
-        """Stage a new block, which small ones behind it may join. None: it has joined another."""
+    def record_growing(self, record: BlockRecord, tail: BlockRecord | None) -> GrowingBlock | None:
+        """Stage a new block, which small ones behind it may join.
+
+        tail: a block of its run that is on disk, which it may join. Returns the block that grows
+        from now on, None if that is the one that grew before.
+        """
         before = self.growing.get(record.run)
         if before is not None and before.take(record):
             self.mark += 1
             return None
         if before is not None:
             self._close(before)
-        found = self.growing[record.run] = GrowingBlock(record, len(self.changes.blocks))
+        elif tail is not None:
+            longer = GrowingBlock(tail, known=tail.count)
+            if longer.take(record):
+                self.mark += 1
+                self.growing[record.run] = longer
+                return longer
+        found = self.growing[record.run] = GrowingBlock(record, place=len(self.changes.blocks))
         self.record_block(record)
         return found
 
@@ -73,7 +83,10 @@ class Journal(UndoLog):
         self.growing.clear()
 
     def _close(self, growing: GrowingBlock) -> None:
-        self.changes.blocks[growing.place] = growing.whole()
+        if growing.known:
+            self.changes.grown[growing.record.id] = growing.whole()
+        else:
+            self.changes.blocks[growing.place] = growing.whole()
 
     def record_outcome(
         self, run: Run, block: int, first: int, start: int, stop: int, results: bytes

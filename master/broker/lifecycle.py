@@ -101,7 +101,7 @@ class Lifecycle:
         self._journal.close_blocks()
         changes = self._journal.changes
         seqs = {outcome.run: outcome.seq for outcome in changes.outcomes}
-        touched = {block.run for block in changes.blocks}
+        touched = {block.run for block in (*changes.blocks, *changes.grown.values())}
         touched.update(run for run, _ in (*changes.tracked, *changes.quotas))
         for number in touched.union(seqs, changes.runs, changes.revived):
             run = self._roster.recall(number)

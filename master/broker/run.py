@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from queue_manager.wire.records import BLOCK_TASKS, RunOptions
 
-from ..changes import CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
+from ..changes import BlockRecord, CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
 from .lanes.groups import Groups
 from .lanes.lane import Lane
 from .lanes.tracked import Tracked
@@ -40,6 +40,7 @@ class Run:
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
     leases: of its tasks, by block, so that those of one block are found at once.
     roster: is told when what waits has changed; None before the run is in one.
+    tail: the newest block, if it is small and nothing of it was leased: it may grow.
     """
 
     id: int
@@ -71,6 +72,7 @@ class Run:
     pace_s: float | None = None
     leases: dict[int, BlockLeases] = field(default_factory=dict)
     roster: Roster | None = None
+    tail: BlockRecord | None = None
 
     def __post_init__(self) -> None:
         if self.options.per_group is not None:
@@ -212,6 +214,8 @@ class Run:
     def take(self, lane: Lane, most: int) -> tuple[Range, int, Tracked | None]:
         """Take ready tasks of a lane: (range, priority, the tracked task if it is one)."""
         taken = lane.take(most if lane is self.lane else 1)
+        if self.tail is not None and taken[0].block == self.tail.id:
+            self.tail = None
         self.attend()
         return taken
 

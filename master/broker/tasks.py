@@ -73,12 +73,13 @@ class Tasks:
             self._submit_delayed(run, record, block.delay_s, now, wall)
             return
         run.staged += block.count  # nobody may lease it until it is on disk
-        growing = self._journal.record_growing(record)
+        growing = self._journal.record_growing(record, run.tail)
         if growing is not None:
             self._journal.when_committed(partial(self._admit, run, growing))
 
     def _admit(self, run: Run, growing: GrowingBlock) -> None:
-        self._waiting.admit(run, growing.record)
+        self._waiting.admit(run, growing.record, growing.known)
+        run.tail = growing.record if growing.may_grow_on else None
 
     def _submit_delayed(
         self, run: Run, block: BlockRecord, delay_s: float, now: float, wall: float

@@ -30,11 +30,11 @@ class Waiting:
 
     # --- new tasks ---
 
-    def admit(self, run: Run, block: BlockRecord) -> None:
-        """A new block is on disk: its tasks wait."""
-        run.staged -= block.count
+    def admit(self, run: Run, block: BlockRecord, known: int = 0) -> None:
+        """New tasks of a block are on disk and wait: all behind the first `known` ones."""
+        run.staged -= block.count - known
         if run.active:
-            found = Range(block.id, block.first, 0, block.count)
+            found = Range(block.id, block.first, known, block.count)
             run.admit(block.group, block.priority, found, self._journal.now)
 
     # --- tracked tasks ---

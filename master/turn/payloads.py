@@ -31,6 +31,8 @@ class Payloads:
         """Keep what is read next: new payloads, and the outcomes of this turn."""
         for block in changes.blocks:
             self.bodies.add(block.id, block.body)
+        for block in changes.grown.values():
+            self.bodies.replace(block.id, block.body)
         if changes.outcomes:
             runs = self._broker.runs
             self._fresh = changes.outcomes
@@ -87,6 +89,13 @@ class Bodies:
         while self._bytes > BODIES_BYTES and len(self._bodies) > 1:
             _, dropped = self._bodies.popitem(last=False)
             self._bytes -= len(dropped) + _BODY_BYTES
+
+    def replace(self, block: int, body: bytes) -> None:
+        """Keep the payloads of a block that has grown."""
+        dropped = self._bodies.pop(block, None)
+        if dropped is not None:
+            self._bytes -= len(dropped) + _BODY_BYTES
+        self.add(block, body)
 
     def get(self, block: int) -> bytes:
         """The payloads of a block."""

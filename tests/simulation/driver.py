@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from master.broker import Broker
@@ -525,7 +526,10 @@ class Driver:
         right = self.judge.offered(true, blocks, not parent)
         told = [(b.count, b.keys) for b in admitted.blocks]
         check(told == [(b.count, b.keys) for b in right], "{} are new, not {}", told, right)
-        staged = [block for block in broker.changes.blocks if block.run == run.id]
+        blocks = [*broker.changes.blocks, *broker.changes.grown.values()]
+        growing = broker.journal.growing.get(run.id)
+        blocks += [growing.record] if growing is not None else []
+        staged = sorted((b for b in blocks if b.run == run.id), key=attrgetter("first"))
         for block in right:  # some were joined to the block before them
             first = len(true.tasks) + 1
             there = next(one for one in reversed(staged) if one.first <= first)

@@ -128,7 +128,14 @@ class Judge(Truth):
                 run.keys.add(key)
             self.hide(task)
         run.blocks.add(block)
-        self.undo_by(lambda: self.blocks.pop(block, None))
+        self.undo_by(lambda: self._shorten(block, start))
+
+    def _shorten(self, block: int, count: int) -> None:
+        """The tasks behind the first ones of a block were not taken after all."""
+        if count:
+            del self.blocks[block][count:]
+        else:
+            self.blocks.pop(block, None)
 
     def offered(self, run: TrueRun, blocks: list[NewBlock], from_tasks: bool) -> list[NewBlock]:
         """What must be accepted of new tasks; counts what quotas drop."""

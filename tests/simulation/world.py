@@ -112,6 +112,7 @@ class World:
             (groups, "_FEW", 2),
             (read_ahead, "SOUGHT", 4),
             (growing, "BLOCK_TASKS", self.block),
+            (growing, "SMALL_TASKS", self.block),
             (window, "BLOCK_TASKS", self.block),
             (leasing, "BLOCK_TASKS", self.block),
             (quarantine, "_LOOKED_AT", 4),

@@ -47,7 +47,13 @@ class Window:
         return self.order[-1]
 
     def admit(self, priority: int, found: Range) -> None:
-        """Tasks of a new block wait; in memory, if their place is within the window."""
+        """New tasks wait; in memory, if their place is within the window.
+
+        They are a new block, or stand behind the last task of one of which nothing was leased yet.
+        """
+        if found.start:
+            self._lengthen(priority, found)
+            return
         if self.more_on_disk and (
             self.disk_cursor is None or not Place(priority, found.block).before(self.disk_cursor)
         ):
@@ -55,6 +61,16 @@ class Window:
         self._deque(priority).append(found)
         self.loaded += found.stop - found.start
         self._trim()
+
+    def _lengthen(self, priority: int, found: Range) -> None:
+        """A block has grown. It is the newest one of its lane."""
+        ready = self.ready.get(priority)
+        if ready and (ready[-1].block, ready[-1].stop) == (found.block, found.start):
+            ready[-1] = ready[-1]._replace(stop=found.stop)
+            self.loaded += found.stop - found.start
+            self._trim()
+        else:  # the block is on disk alone
+            self.leave(priority, found)
 
     def leave(self, priority: int, found: Range) -> None:
         """Tasks of a new block wait on disk alone."""

@@ -19,12 +19,15 @@ _SELECT_BEHIND = "SELECT value FROM meta WHERE name = 'delivered_behind'"
 
 # This is no REPLACE, which would delete another run with the same key, and the counts of the row.
 _REPLACE_RUN = f"ON CONFLICT (id) DO UPDATE SET {RUNS.assignments('excluded.{}')}"
+_GROW_BLOCK = "UPDATE blocks SET count = ?, body = ? WHERE id = ?"
 _SET_COUNTS = f"UPDATE runs SET {COUNTS.assignments()} WHERE id = ?"
 
 
 def write(db: sqlite3.Connection, changes: Changes) -> None:
     """Write what a turn has changed, in the transaction that is open."""
     BLOCKS.insert(db, changes.blocks)
+    for block in changes.grown.values():
+        db.execute(_GROW_BLOCK, (block.count, block.body, block.id))
     OUTCOMES.insert(db, changes.outcomes)
     _revive(db, changes.revived)
     TRACKED.insert(db, changes.tracked.values(), "INSERT OR REPLACE")

@@ -9,6 +9,8 @@ from master.broker.leases.leasing import BUNDLE
 from queue_manager.wire.records import GroupLimit
 from tests.unit.master.desk import Desk
 
+pytestmark = pytest.mark.usefixtures("apart")
+
 
 def with_size(desk: Desk, size: int) -> Session:
     """A session, when a lease of the run may be so large."""

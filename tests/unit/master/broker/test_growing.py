@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from master.broker.growing import SMALL_TASKS
+from master.broker.growing import SMALL_TASKS, TAIL_BYTES
 from queue_manager import codec
 from queue_manager.wire.records import BLOCK_BYTES, BLOCK_TASKS, GroupLimit, NewBlock
 from tests.unit.master.desk import NOW, WALL, Desk, block, tasks
+from tests.unit.master.desk import counts as counts_of
 
 
 def counts(desk: Desk) -> list[int]:
@@ -39,12 +40,82 @@ def test_tasks_of_another_run_in_between_keep_nothing_apart() -> None:
     assert counts(desk) == [2, 2]
 
 
-def test_a_new_turn_begins_a_new_block() -> None:
+def grown(desk: Desk) -> list[tuple[int, int]]:
+    """The blocks that have grown, with their tasks; none is new."""
+    changes = desk.commit()
+    assert changes.blocks == []
+    return [(one.id, one.count) for one in changes.grown.values()]
+
+
+def test_a_block_on_disk_grows_while_nothing_of_it_is_leased() -> None:
     desk = Desk()
-    desk.submit(1)
+    desk.submit(1, first=1)
+    for number in (2, 3):
+        desk.stage(1, first=number)
+        assert grown(desk) == [(1, number)]
+    assert codec.decode_batch(desk.store.read_body(1)) == [1, 2, 3]
+    assert counts_of(desk.run) == {"tasks": 3, "waiting": 3}
+    desk.run.size = 2
+    session = desk.session()
+    assert [tasks(desk.lease(session)) for _ in range(2)] == [[1, 2], [3]]
     desk.stage(1)
     assert counts(desk) == [1]
-    assert desk.run.tasks == 2
+
+
+def test_a_block_that_grew_on_disk_alone_is_read_whole() -> None:
+    desk = Desk()
+    window = desk.run.lane.window
+    window.most = 1
+    for number in range(1, 4):
+        desk.submit(1, priority=1, first=number)
+    for number in range(4, 8):
+        desk.submit(1, first=number)
+    assert window.more_on_disk
+    assert desk.drain(desk.session()) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_after_a_restart_no_block_grows_that_a_worker_may_hold() -> None:
+    desk = Desk()
+    desk.submit(1)
+    again = desk.restarted()
+    again.stage(1)
+    assert counts(again) == [1]
+
+
+def test_a_block_does_not_grow_behind_tasks_of_another_kind() -> None:
+    desk = Desk()
+    desk.submit(1)
+    desk.submit(1, priority=3)
+    desk.stage(1)
+    assert counts(desk) == [1]
+
+
+def test_a_growth_that_the_disk_did_not_take_leaves_the_block_as_it_was() -> None:
+    desk = Desk()
+    desk.submit(1, first=1)
+    desk.stage(1, first=2)
+    desk.broker.rolled_back()
+    desk.stage(1, first=3)
+    assert grown(desk) == [(1, 2)]
+    assert codec.decode_batch(desk.store.read_body(1)) == [1, 3]
+
+
+def test_a_block_on_disk_grows_up_to_a_bound_in_tasks_and_bytes() -> None:
+    desk = Desk()
+    for _ in range(SMALL_TASKS):
+        desk.submit(1)
+    desk.stage(1)
+    assert counts(desk) == [1]
+    body = codec.encode_batch(["x" * TAIL_BYTES])
+    desk.broker.submit(desk.run, NewBlock(1, body), NOW, WALL, True)
+    assert counts(desk) == [1]
+
+
+def test_blocks_with_keys_do_not_grow_on_disk() -> None:
+    desk = Desk()
+    desk.submit(1, keys=["a"])
+    desk.stage(1, keys=["b"])
+    assert counts(desk) == [1]
 
 
 def test_what_is_rolled_back_takes_nothing_of_a_later_turn_along() -> None:

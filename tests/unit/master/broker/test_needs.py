@@ -65,6 +65,7 @@ def test_a_run_that_nobody_here_may_have_holds_up_no_other() -> None:
     assert tasks(desk.lease(desk.session(tags=GPU))) == [1]
 
 
+@pytest.mark.usefixtures("apart")
 def test_several_small_blocks_at_once_are_of_the_run_that_may_be_had() -> None:
     desk = Desk(needs=["gpu"])
     for _ in range(4):

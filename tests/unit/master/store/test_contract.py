@@ -75,6 +75,17 @@ def test_numbers_go_on_where_they_were(engine: Engine) -> None:
     assert (store.next_run, store.next_block, store.next_seq) == (7, 5, 10)
 
 
+def test_a_block_that_grew_waits_with_all_its_tasks(engine: Engine) -> None:
+    store = engine.open()
+    before, after = block(4, 1, 2), block(4, 1, 3)
+    commit(store, before, runs={1: run_record()})
+    commit(store, grown={4: after})
+    store = engine.crash()
+    (found,) = store.read_waiting(1, None, None, 9)[0]
+    assert (found.id, found.ranges) == (4, [(0, 3)])
+    assert store.read_body(4) == after.body
+
+
 def test_a_run_comes_back_as_it_was_written_last(engine: Engine) -> None:
     store = engine.open()
     commit(store, runs={1: run_record(key="k")})

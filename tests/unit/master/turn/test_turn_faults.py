@@ -163,7 +163,8 @@ def test_an_error_in_a_commit_is_undone_and_each_step_is_tried_by_itself(
         await world.turns()
         assert [client.answers for client in clients] == [[None]] * 3
         assert world.broker.runs[0].tasks == 3
-        assert len(world.store.read_waiting(0, None, None, 99)[0]) == 3
+        (found,) = world.store.read_waiting(0, None, None, 99)[0]
+        assert found.ranges == [(0, 3)]
 
     play(scene)
 

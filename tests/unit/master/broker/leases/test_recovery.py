@@ -261,6 +261,7 @@ def test_a_claim_that_is_rolled_back_leaves_its_tasks_to_all(tracked: bool) -> N
     assert rest(desk, other) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.usefixtures("apart")
 def test_a_hello_that_is_rolled_back_gives_back_what_gave_way_to_it_in_between() -> None:
     """Counts and positions are put back in the order in which they were changed."""
     before = Desk()
@@ -286,6 +287,7 @@ def test_a_hello_that_is_rolled_back_gives_back_what_gave_way_to_it_in_between()
     assert rest(desk, late) == [1, 2, 3, 4, 9, 10, 11, 12]
 
 
+@pytest.mark.usefixtures("apart")
 def test_very_many_leases_of_a_hello_have_one_undo_together() -> None:
     undos = set()
     for count in (1, 50):
