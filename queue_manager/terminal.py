@@ -7,7 +7,6 @@ could move the cursor, change colours or titles, or turn the direction of a line
 from __future__ import annotations
 
 import io
-import logging
 import re
 import sys
 
@@ -44,16 +43,3 @@ def forgive_prints() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-class HarmlessFormatter(logging.Formatter):
-    """Makes log lines harmless, because they contain text from others."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return harmless(super().format(record))
-
-
-def log_to(handler: logging.Handler, level: int = logging.INFO) -> None:
-    """Send the log of this process to a handler, as harmless lines without a prefix."""
-    handler.setFormatter(HarmlessFormatter("%(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])

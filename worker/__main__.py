@@ -16,8 +16,8 @@ from pathlib import Path
 from queue_manager.authkey import find_authkey, hide_key
 from queue_manager.errors import SettingsError
 from queue_manager.lifeline import close_to_others, stop_signals
+from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
-from queue_manager.terminal import log_to
 from queue_manager.wire.tls import client_mode
 
 from .ipc.outcomes import one_line

@@ -14,8 +14,9 @@ import click
 from queue_manager import __version__
 from queue_manager.authkey import find_authkey, hide_key, master_authkey
 from queue_manager.errors import QueueError, ReaderGoneError
+from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
-from queue_manager.terminal import is_text, log_to
+from queue_manager.terminal import is_text
 
 from .printing import check_output, take_over, tell
 

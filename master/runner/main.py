@@ -19,8 +19,9 @@ from typing import Any
 from queue_manager.errors import BadJobError
 from queue_manager.job.arguments import finish_arguments, parse_arguments
 from queue_manager.job.loading import Job, load_job
+from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
-from queue_manager.terminal import forgive_prints, log_to
+from queue_manager.terminal import forgive_prints
 from queue_manager.wire.messages import (
     Accepted,
     Collect,

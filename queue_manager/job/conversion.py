@@ -10,7 +10,6 @@ import collections.abc
 import datetime
 import enum
 import inspect
-import json
 import re
 import types
 import typing
@@ -211,6 +210,8 @@ def _by_msgspec(text: str, wanted: Any) -> Any:
 
 def _items(text: str, wanted: Any, origin: Any) -> Any:
     """Convert a list of values that msgspec can't convert, such as names of Enum members."""
+    import json  # late: few jobs have such a parameter
+
     items = json.loads(text)
     args = [one for one in typing.get_args(wanted) if one is not Ellipsis]
     if not isinstance(items, list) or (origin is tuple and 1 < len(args) != len(items)):

@@ -62,6 +62,16 @@ CHILDREN = {
 }
 """The programs of child processes, and the rooms that such a process may have in memory."""
 
+_NO_LOOP = {"asyncio", "logging", "ssl"}
+_RARE = {"difflib", "json", "multiprocessing", "shlex", "tempfile"}
+LATE = {
+    "worker.slot.main": _NO_LOOP | _RARE,
+    "master.jobs.look": _NO_LOOP | _RARE,
+    "master.runner.main": {"multiprocessing", "tempfile"},
+    "worker.__main__": {"multiprocessing"},
+}
+"""Modules that take some milliseconds of a start, and can wait until they are needed."""
+
 
 def module_of(path: Path) -> str:
     return ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")
@@ -155,14 +165,26 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
         pytest.fail(f"a circle: {error.args[1]}")
 
 
-@pytest.mark.parametrize("program", CHILDREN)
-def test_a_child_process_has_no_code_of_the_process_that_started_it(program: str) -> None:
+def loaded_by(program: str) -> set[str]:
+    """What a process has in memory that has imported this module."""
     code = f"import sys, {program}; print(*sys.modules)"
     words = [sys.executable, "-c", code]
     loaded = subprocess.run(words, cwd=REPO, check=True, capture_output=True, text=True, timeout=60)
-    rooms = {room_of(name) for name in loaded.stdout.split() if "." in name}
+    return set(loaded.stdout.split())
+
+
+@pytest.mark.parametrize("program", CHILDREN)
+def test_a_child_process_has_no_code_of_the_process_that_started_it(program: str) -> None:
+    rooms = {room_of(name) for name in loaded_by(program) if "." in name}
     ours = {name for name in rooms if name.split(".")[0] in ("master", "worker")}
     assert ours <= CHILDREN[program]
+
+
+@pytest.mark.parametrize("program", LATE)
+def test_a_process_that_somebody_waits_for_loads_no_slow_module_that_it_can_do_without(
+    program: str,
+) -> None:
+    assert loaded_by(program) & LATE[program] == set()
 
 
 def test_jobs_use_only_the_public_names_of_the_queue_manager() -> None:

@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from queue_manager.terminal import HarmlessFormatter, harmless, harmless_line
+from queue_manager.log_lines import HarmlessFormatter
+from queue_manager.terminal import harmless, harmless_line
 
 
 @pytest.mark.parametrize(
