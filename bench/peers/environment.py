@@ -12,6 +12,8 @@ from ..rig import processes
 FOLDER = processes.ROOT / ".cache" / "peers"
 LOCKS = processes.HERE / "peers" / "locks"
 _LIMIT_S = 300.0
+_NEWER = 4
+"""So many minor versions of Python are looked for, on the path and where pyenv keeps them."""
 
 
 class MissingError(Exception):
@@ -62,10 +64,15 @@ def program(*names: str) -> str:
 def _base(least: tuple[int, int]) -> str:
     if sys.version_info >= least:
         return sys.executable
-    for minor in range(least[1], least[1] + 4):
-        found = shutil.which(f"python3.{minor}")
-        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
-            return found
+    for minor in range(least[1], least[1] + _NEWER):
+        name = f"python3.{minor}"
+        places = [
+            shutil.which(name) or "",
+            *Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}"),
+        ]
+        for place in filter(None, map(str, places)):
+            if subprocess.run([place, "-c", ""], capture_output=True).returncode == 0:
+                return place
     raise MissingError(f"not installed: needs Python {least[0]}.{least[1]}")
 
 

@@ -28,6 +28,7 @@ def test_an_environment_that_fits_its_lock_is_not_made_again(folder: Path) -> No
 
 def test_a_python_that_is_too_old_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment.shutil, "which", lambda name: None)
+    monkeypatch.setattr(environment.Path, "home", lambda: folder)
     newer = (sys.version_info[0], sys.version_info[1] + 1)
     with pytest.raises(MissingError, match=rf"needs Python {newer[0]}\.{newer[1]}"):
         environment.python_of("empty", newer)
