@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ..rig import processes
 from . import environment
 
 USER = "postgres"
@@ -19,6 +20,11 @@ def check(command: str) -> None:
     program = command.partition(" ")[0]
     if program not in ("python", ""):
         words(program)
+    if program == "postgres":
+        processes.CACHE.mkdir(parents=True, exist_ok=True)
+        reached = subprocess.run([*_as_user(), "test", "-x", str(processes.CACHE)], cwd="/")
+        if reached.returncode:
+            raise environment.MissingError(f"not started: {USER} cannot reach {processes.CACHE}")
 
 
 def words(program: str) -> tuple[str, ...]:
