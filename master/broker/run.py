@@ -187,13 +187,14 @@ class Run:
             self.groups.absent.leave(group, priority)
         self.attend()
 
-    def next_lane(self, at_once: bool) -> Lane | None:
+    def next_lane(self, at_once: bool, many: bool = True) -> Lane | None:
         """Where the next task is. at_once: a task would start at once, as some groups want.
 
+        many: so many groups may start a task that one of them may wait behind other tasks.
         Within a priority tasks of limited groups go first: there are never many that may start.
         """
         best = None if self.groups is None else self.groups.best
-        if best is not None and not at_once and not self.may_wait(best):
+        if best is not None and not at_once and not (many and self.may_wait(best)):
             best = None
         if not self.lane.ready:
             return best
@@ -202,6 +203,11 @@ class Run:
     def may_wait(self, lane: Lane) -> bool:
         """Whether a task of a lane may be leased before a slot is free for it."""
         return lane is self.lane or self.groups is None or self.groups.may_wait(lane)
+
+    @property
+    def startable(self) -> int:
+        """How many limited groups may start a task, about."""
+        return 0 if self.groups is None else self.groups.startable
 
     @property
     def next_to_wait(self) -> Lane | None:

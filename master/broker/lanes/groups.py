@@ -180,6 +180,11 @@ class Groups:
                 lane.entry = 0
         return rotation[0][2] if rotation else None
 
+    @property
+    def startable(self) -> int:
+        """How many lanes may start a task. A few too many: some have left the rotation since."""
+        return 0 if self.best is None else len(self._rotation)
+
     def next_at(self, lane: Lane) -> float:
         """When the next task of a lane may start (monotonic)."""
         return self.limits.next_at(lane.group or "", lane.started_at)

@@ -116,7 +116,8 @@ class Leasing:
         self._roster.drop_idle()
         for run in self._roster.rotation:
             able = self._sessions.may_take(session, run)
-            lane = run.next_lane(at_once) if able else None
+            many = at_once or self._group_share(run, run.startable) > 1
+            lane = run.next_lane(at_once, many) if able else None
             if lane is not None:
                 # Runs that were passed over keep their places: another session may take them.
                 self._roster.to_the_end(run)
@@ -133,9 +134,10 @@ class Leasing:
             return found
         most = self._most(session, run)
         most_leases = BUNDLE * session.slots
+        share = self._group_share(run, run.startable + first.limited)
         while 2 * count <= most and len(session.leases) < most_leases:
             lane = run.next_to_wait
-            if lane is None:
+            if lane is None or (lane is not run.lane and len(found) >= share):
                 break
             found.append(self._give(session, run, lane, now, most - count))
             count += found[-1].held
@@ -147,6 +149,14 @@ class Leasing:
             return 1
         share = max(-(-run.waiting // max(1, self._sessions.slots_for(run))), run.least)
         return max(1, min(run.size, share, BLOCK_TASKS))
+
+    def _group_share(self, run: Run, groups: int) -> int:
+        """How many of the groups that may start a task one slot should have at a time.
+
+        Each has one task to give. Where there are no more groups than slots, a group whose task
+        waited behind another one would leave a slot idle.
+        """
+        return max(groups // max(1, self._sessions.slots_for(run)), run.least)
 
     def _give(self, session: Session, run: Run, lane: Lane, now: float, most: int) -> Lease:
         found, priority, task = run.take(lane, most)

@@ -100,10 +100,45 @@ def test_tasks_of_groups_with_one_at_a_time_are_given_together() -> None:
 def test_only_with_one_at_a_time_a_task_is_given_to_slots_at_work(at_once: int, given: int) -> None:
     """Of two, the one that waits in its worker might start in a pause that the other asks for."""
     desk = Desk(per_group=GroupLimit(at_once=at_once))
-    for group in ("a", "b", "c"):
+    for group in "abcd":
         desk.submit(1, group=group)
     session = desk.session(free=2)
     assert sum(len(held(desk, session)) for _ in range(3)) == given
+
+
+def of_groups(desk: Desk, groups: str) -> Desk:
+    """Many tasks wait in each of these groups, and a lease may be large."""
+    for group in groups:
+        desk.submit(9, group=group)
+    desk.run.size = 100
+    return desk
+
+
+def test_no_group_waits_in_a_worker_while_another_one_is_idle() -> None:
+    """All of their tasks but one each count as waiting, and can't start."""
+    desk = of_groups(Desk(per_group=GroupLimit(at_once=1)), "abcd")
+    sessions = [desk.session() for _ in range(4)]
+    assert [held(desk, session) for session in sessions] == [[1]] * 4
+
+
+def test_groups_are_shared_by_the_slots_that_could_start_them() -> None:
+    desk = of_groups(Desk(per_group=GroupLimit(at_once=1)), "abcdef")
+    sessions = [desk.session(), desk.session()]
+    assert [held(desk, session) for session in sessions] == [[1] * 3, [1]]
+
+
+def test_a_slot_at_work_gets_no_group_that_an_idle_one_could_start() -> None:
+    desk = of_groups(Desk(per_group=GroupLimit(at_once=1)), "ab")
+    busy, idle = desk.session(free=0), desk.session()
+    assert held(desk, busy) == []
+    assert held(desk, idle) == [1]
+
+
+def test_tasks_that_take_less_than_handing_them_out_are_given_together_all_the_same() -> None:
+    desk = of_groups(Desk(per_group=GroupLimit(at_once=1)), "abcd")
+    desk.run.pace_s = 0.000_1
+    sessions = [desk.session(), desk.session(), desk.session(), desk.session()]
+    assert held(desk, sessions[0]) == [1] * 4
 
 
 def test_a_lane_that_waits_does_not_hide_one_that_must_start_at_once() -> None:

@@ -25,9 +25,9 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     asked: list[Run] = []
     next_lane = Run.next_lane
 
-    def counted(run: Run, at_once: bool) -> object:
+    def counted(run: Run, *how: bool) -> object:
         asked.append(run)
-        return next_lane(run, at_once)
+        return next_lane(run, *how)
 
     monkeypatch.setattr(Run, "next_lane", counted)
     return asked
