@@ -19,7 +19,18 @@ from .brief import BRIEF
 from .figure import Figure, table
 from .rig.processes import CACHE, RESULTS
 from .scale import decades, delayed, growth, many, reconnect, rerun, sessions
-from .speed import encryption, idle, keys, limits, listing, messages, percentiles, start, throughput
+from .speed import (
+    encryption,
+    idle,
+    keys,
+    limits,
+    listing,
+    messages,
+    pace,
+    percentiles,
+    start,
+    throughput,
+)
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "throughput": ("Durable throughput: submit, work, result on disk, collect", throughput.measure),
@@ -35,6 +46,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "listing": ("The results of a million tasks", listing.measure),
     "keys": ("A million tasks with keys, and follow-ups", keys.measure),
     "delayed": ("A million tasks that are due in an hour", delayed.measure),
+    "pace": ("The pace of one group", pace.measure),
     "limits": ("One task at a time in each of many groups", limits.measure),
     "crawling": ("A real site: every page and every image", crawling.measure),
     "reconnect": ("A worker comes back with 20,000 leases", reconnect.measure),

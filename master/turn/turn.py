@@ -303,7 +303,7 @@ class Turn:
             self.wake()
         due = self.broker.next_due
         if due is not None:
-            self._after(max(0.0, due - now), self.wake)
+            self._after(max(0.0, due - time.monotonic()), self.wake)
         if self.broker.progress and not self._driver.is_planned(self._progress_due):
             self._after(PROGRESS_S, self._progress_due)
 

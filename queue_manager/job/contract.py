@@ -205,7 +205,8 @@ class Limit:
 
     Args:
         at_once: how many tasks of a group run at a time, at most. None: any number.
-        every_s: the shortest time in seconds between the starts of two tasks of a group.
+        every_s: the shortest time in seconds between the starts of two tasks of a group. Below
+            0.1 s it is their pace: late starts are made up for, within the limit of each second.
 
     Raises:
         TypeError: a field is of the wrong type.

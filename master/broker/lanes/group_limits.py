@@ -14,6 +14,7 @@ from functools import partial
 from queue_manager.wire.records import GroupLimit
 
 from ...changes import GroupRecord
+from .pace import pause_s
 from .past import Past
 
 STARTS = 32_768
@@ -72,9 +73,9 @@ class Limits:
         """When the next task of a group may start (monotonic)."""
         own = self.own.get(group)
         if own is None:
-            return started_at + self.limit.every_s
+            return started_at + pause_s(self.limit.every_s)
         limit = own.record.limit or self.limit
-        return max(started_at + limit.every_s, own.paused_until)
+        return max(started_at + pause_s(limit.every_s), own.paused_until)
 
     def paused_until(self, group: str) -> float:
         """Until when a group waits because a task asked for it (monotonic)."""
@@ -110,7 +111,7 @@ class Limits:
         """When a group that was on disk alone started last, or later."""
         if group in self.starts:
             return self.starts[group]
-        every_s = (record.limit or self.limit).every_s
+        every_s = pause_s((record.limit or self.limit).every_s)
         left_at = min(self.left_at, max(self.left_at, until) - every_s)
         return max(self.forgotten_at, left_at, self.past.started_at(group))
 
@@ -128,7 +129,7 @@ class Limits:
         """Whether the disk has all that is known of a group without a lane."""
         own = self.own[group]
         started_at = self.starts.get(group, own.started_at)
-        every_s = (own.record.limit or self.limit).every_s
+        every_s = pause_s((own.record.limit or self.limit).every_s)
         return started_at + every_s <= max(now, own.paused_until)
 
     # --- lanes come and go ---
@@ -148,7 +149,7 @@ class Limits:
 
         A group with something of its own stays, for that says how long it pauses.
         """
-        over = self.past.forget(now - self.limit.every_s)
+        over = self.past.forget(now - pause_s(self.limit.every_s))
         self.started_before = max(self.started_before, over)
         if len(self.starts) <= STARTS + len(self.own):
             return []

@@ -144,6 +144,7 @@ class Groups:
     def _leave(self, lane: Lane, now: float, wall: float) -> None:
         group = lane.group or ""
         window, tracked = lane.window, lane.tracked
+        lane.settle(self.limits.of(group).every_s)
         next_at = self.next_at(lane)
         if next_at > now:
             waits = window.more_on_disk or tracked.more_on_disk or bool(lane.in_memory)
@@ -202,17 +203,13 @@ class Groups:
         return self.next_at(lane) <= now and (at_once is None or lane.leased < at_once)
 
     def may_wait(self, lane: Lane) -> bool:
-        """Whether a task of a lane may be leased before a slot is free for it.
-
-        Nothing of its group runs meanwhile and asks for a pause; no pause counts from its start.
-        """
+        """Whether its task may wait in a worker: nothing of its group runs or pauses meanwhile."""
         limit = self.limits.of(lane.group or "")
         return limit.at_once == 1 and not limit.every_s
 
     def started(self, lane: Lane, now: float) -> None:
         """A task of the lane was leased."""
-        lane.leased += 1
-        lane.started_at = now
+        lane.started(now, self.limits.of(lane.group or "").every_s)
         lane.entry = 0  # its next entry is the last one in the rotation
         self.look(lane, now)
 
@@ -245,6 +242,7 @@ class Groups:
             heapq.heappush(self._to_refill, (-priority, self._next_entry(), lane))
         if not (lane.in_memory or lane.low or lane.leased) and self._has(lane):
             del self.lanes[lane.group or ""]  # there may be as many groups as tasks
+            lane.settle(self.limits.of(lane.group or "").every_s)
             self.limits.keep(lane.group or "", lane.started_at)
 
     def _count(self, lane: Lane, may_start: bool) -> None:
@@ -345,6 +343,7 @@ class Groups:
     def clear(self) -> None:
         """Nothing waits any more. Pauses go on: tasks may be tried again."""
         for lane in self.lanes.values():
+            lane.settle(self.limits.of(lane.group or "").every_s)
             self.limits.started_before = max(self.limits.started_before, lane.started_at)
             lane.clear()
         self.absent.clear()

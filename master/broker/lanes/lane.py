@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from .pace import Pace, is_short
 from .tracked import Tracked, TrackedTasks
 from .window import Range, Window
 
@@ -15,8 +16,9 @@ class Lane:
 
     group: None for the tasks without one. The other fields are those of a limited group:
 
-    leased: how many of its tasks are. started_at: when one of them started last, as far as is known
-    (monotonic).
+    leased: how many of its tasks are. started_at: when its pause began, that is when one of them
+    started last, as far as is known, or was due to (monotonic). pace: its starts, where pauses are
+    short.
     entry: its entry in the rotation of the lanes that may start now, 0 when it is not in there;
     entry_priority: with which priority.
     pause_entry: its entry among the pauses, 0 when it has none; paused_until: when that pause ends
@@ -40,6 +42,23 @@ class Lane:
     refill_priority: int = 0
     counted: tuple[int, int] = (0, 0)
     held_back: int = 0
+    pace: Pace | None = None
+
+    def started(self, now: float, every_s: float) -> None:
+        """One of its tasks starts (monotonic)."""
+        self.leased += 1
+        if not is_short(every_s):
+            self.started_at, self.pace = now, None
+            return
+        if self.pace is None:
+            self.pace = Pace()
+        self.started_at = self.pace.started(now, every_s)
+
+    def settle(self, every_s: float) -> None:
+        """It is about to go, and its starts with it: only when its pause began stays known."""
+        if self.pace is not None and is_short(every_s):
+            self.started_at = self.pace.settled(self.started_at, every_s)
+        self.pace = None
 
     @property
     def ready(self) -> bool:
