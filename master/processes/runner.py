@@ -117,26 +117,23 @@ class Runner:
 
     # --- its process ---
 
-    async def live(self, environment: Mapping[str, str], authkey: bytes) -> int:
-        """Start the process, pass on what it writes, and wait for its end. Returns the exit code.
+    async def live(
+        self,
+        environment: Mapping[str, str],
+        authkey: bytes,
+        ready: asyncio.subprocess.Process | None = None,
+    ) -> int:
+        """Run the process to its end, and pass on what it writes. Returns the exit code.
+
+        ready: a process that was started before; None: one is started now.
 
         Raises:
             OSError, subprocess.SubprocessError: the system can't start it.
         """
-        process = self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "master.runner.main",
-            str(self.run.id),
-            stdin=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-            start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
-            preexec_fn=partial(die_with, os.getpid()),
-        )
+        process = self.process = ready or await start_process(environment)
         self.trouble = ""
         if process.stdin is not None:
-            process.stdin.write(authkey)
+            process.stdin.write(b"%d\n" % self.run.id + authkey)
             process.stdin.close()
         if self.is_to_end:  # since before the process was there
             end_group(process)
@@ -166,6 +163,24 @@ class Runner:
         # Once the process and all that held its stderr are gone, another may have its number.
         if self.process is process:
             signal_group(process.pid, signal.SIGKILL)
+
+
+async def start_process(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """Start the process of a runner. It loads its modules, and waits for a run on its stdin.
+
+    Raises:
+        OSError, subprocess.SubprocessError: the system can't start it.
+    """
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "master.runner.main",
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
+        preexec_fn=partial(die_with, os.getpid()),
+    )
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

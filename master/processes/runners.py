@@ -8,19 +8,29 @@ or by `retry`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from queue_manager.authkey import without_key
 
 from ..broker.run import Run
 from ..turn.answer import log_failure
+from .child_output import end_group
 from .gate import Gate
-from .runner import STOP_S, Runner, RunnerState, how_it_ended, signal_group
+from .runner import (
+    STOP_S,
+    Runner,
+    RunnerState,
+    how_it_ended,
+    signal_group,
+    start_process,
+)
 
 log = logging.getLogger("quartermaster.master")
 
@@ -56,6 +66,7 @@ class Runners:
         self._idle = idle
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._ready: asyncio.Task[asyncio.subprocess.Process] | None = None
         self._gate = Gate(STARTING)
         self.all: dict[int, Runner] = {}
         self.on_finished: list[Callable[[Run], None]] = []
@@ -75,10 +86,25 @@ class Runners:
                 present.state = RunnerState.ONCE_MORE
             return
         runner = self.all[run.id] = Runner(run, urgent=urgent)
-        task = asyncio.get_running_loop().create_task(self._keep(runner))
+        self._begin(self._keep(runner))
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(log_failure)
+
+    def prepare(self) -> None:
+        """Start a process for a run that is about to begin: it loads its modules meanwhile."""
+        if self._ready is None and not self._stopping:
+            start = start_process(self._environment)
+            self._ready = asyncio.get_running_loop().create_task(start)
+
+    def dismiss(self) -> None:
+        """No run has begun: the process that was prepared for it ends."""
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            self._begin(_ended(ready))
 
     def lives(self, run: Run) -> bool:
         """Whether a runner still has to do with a run."""
@@ -158,6 +184,7 @@ class Runners:
     async def stop(self) -> None:
         """End all runners. What they had not handed in, they make again after the next start."""
         self._stopping = True
+        self.dismiss()
         # Only processes that live: the number of an ended one may be another process's by now.
         processes = [runner.process for runner in self.all.values()]
         alive = [p.pid for p in processes if p is not None and p.returncode is None]
@@ -238,7 +265,11 @@ class Runners:
             ticket.leave()
 
     async def _live(self, runner: Runner) -> int:
-        return await runner.live(self._environment, self._authkey)
+        ready, self._ready = self._ready, None
+        process = await ready if ready is not None else None
+        if process is not None and process.returncode is not None:
+            process = None  # it was killed meanwhile
+        return await runner.live(self._environment, self._authkey, process)
 
     def _finish(self, runner: Runner) -> None:
         present = self.all.get(runner.run.id) is runner  # otherwise its run was forgotten
@@ -261,6 +292,13 @@ class Runners:
         log.error("run %d (%s) is stalled: %s; %s", run.id, run.job, runner.why_stalled, remedy)
         for listener in self.on_stalled:
             listener(run, runner.why_stalled)
+
+
+async def _ended(ready: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # it could not be started
+        process = await ready
+        end_group(process)
+        await process.wait()
 
 
 def is_through(run: Run) -> bool:

@@ -111,20 +111,26 @@ def _nobody_collects(session: RunnerSession, run: int) -> None:
     session.request(lambda seq: Collect(seq, run, NOBODY_COLLECTS), Page).result()
 
 
-def _handed_key() -> bytes:
-    """The key that the master writes to stdin. After this the job finds nothing on stdin."""
-    key = sys.stdin.buffer.read()
+def _handed() -> tuple[int, bytes]:
+    """Wait for the run's number and the key, which the master writes to stdin.
+
+    The process ends if the master has no run for it. After this the job finds nothing on stdin.
+    """
+    number, _, key = sys.stdin.buffer.read().partition(b"\n")
+    if not number:
+        os._exit(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
     os.close(nothing)
-    return key
+    return int(number), key
 
 
 def main() -> None:
     forgive_prints()  # of the job's functions
     log_to(logging.StreamHandler())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    exit_on_error(run_run, int(sys.argv[1]), load_settings(), _handed_key())
+    number, key = _handed()
+    exit_on_error(run_run, number, load_settings(), key)
     flush_output()
     os._exit(0)  # the session's thread never ends by itself
 

@@ -270,8 +270,16 @@ class Service:
         run = await self.runs.find(key, job, args, feeder)
         if run is not None:
             return run, False
-        version, options = await self.versions.check_for_submit(job, args, feeder)
-        return await self.runs.start(job, args, key, options, version)
+        if feeder == "runner":
+            self.runners.prepare()  # it gets ready while the job is looked at
+        is_new = False
+        try:
+            version, options = await self.versions.check_for_submit(job, args, feeder)
+            run, is_new = await self.runs.start(job, args, key, options, version)
+        finally:
+            if not is_new:
+                self.runners.dismiss()
+        return run, is_new
 
     def _start_run(self, reply: PeerReply, message: StartRun) -> None:
         self._replying.begin(reply, self._started(message))

@@ -37,6 +37,13 @@ def test_tasks_that_never_yields_holds_nobody_up(master: Master) -> None:
     assert master.process.terminate(10.0) == 0
 
 
+def test_a_refused_submit_leaves_no_runner_behind(master: Master) -> None:
+    """One gets ready while the job is looked at."""
+    refused = master.command("submit", "count_up", "cuont=5")
+    assert refused.code == 2
+    eventually(lambda: master.children("master.runner.main") == [])
+
+
 def test_a_runner_that_is_killed_goes_on_behind_what_was_accepted(master: Master) -> None:
     run = master.submit("count_up", "count=60", "yield_s=0.02")
     eventually(lambda: int(master.run_line(run)["tasks"]) >= 10, what="some tasks are accepted")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,5 +130,55 @@ def test_few_runners_start_at_a_time_and_who_is_waited_for_comes_first(
         for end in processes.alive.values():
             end.set_result(0)
         await until(lambda: not runners._tasks)
+
+    asyncio.run(scene())
+
+
+@pytest.fixture
+def sleeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner's process is one that sleeps."""
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+@pytest.mark.usefixtures("sleeping")
+def test_a_process_that_was_prepared_is_that_of_the_next_run() -> None:
+    async def scene() -> None:
+        runners = Runners({}, {})
+        runners.prepare()
+        assert runners._ready is not None
+        prepared = await asyncio.shield(runners._ready)
+        runners.start(a_run(1))
+        runners.start(a_run(2))
+        await until(lambda: all(runner.process for runner in runners.all.values()))
+        assert runners.all[1].process is prepared
+        assert runners.all[2].process is not prepared
+        await runners.stop()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.usefixtures("sleeping")
+@pytest.mark.parametrize("how", ["dismissed", "stopped", "killed"])
+def test_a_process_that_was_prepared_for_nothing_ends(how: str) -> None:
+    async def scene() -> None:
+        runners = Runners({}, {})
+        runners.prepare()
+        assert runners._ready is not None
+        prepared = await asyncio.shield(runners._ready)
+        if how == "dismissed":
+            runners.dismiss()
+        elif how == "stopped":
+            await runners.stop()
+        else:
+            prepared.kill()
+        await asyncio.wait_for(prepared.wait(), DEADLINE_S)
+        if how == "killed":  # the run gets another one
+            runners.start(a_run())
+            await until(lambda: runners.all[1].process)
+            assert runners.all[1].process is not prepared
+            await runners.stop()
 
     asyncio.run(scene())
