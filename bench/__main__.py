@@ -28,6 +28,7 @@ from .speed import (
     messages,
     pace,
     percentiles,
+    singles,
     start,
     throughput,
 )
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "listing": ("The results of a million tasks", listing.measure),
     "keys": ("A million tasks with keys, and follow-ups", keys.measure),
     "delayed": ("A million tasks that are due in an hour", delayed.measure),
+    "singles": ("Tasks that come one by one", singles.measure),
     "pace": ("The pace of one group", pace.measure),
     "limits": ("One task at a time in each of many groups", limits.measure),
     "crawling": ("A real site: every page and every image", crawling.measure),

@@ -46,14 +46,14 @@ def _done(few: Stored, many: Stored) -> list[Figure]:
 
 
 def _singles(singles: Stored) -> list[Figure]:
-    """Measure blocks of one task. Follow-ups and puts of stock clients make such blocks."""
-    where = f"{MANY:,} blocks of one waiting"
+    """Measure tasks that are submitted one by one: each block that comes has one task."""
+    where = f"{MANY:,} submitted one by one, waiting"
     figures = [*singles.fill(where, MANY), *singles.starts(where)]
     with processes.worker(singles.folder, singles.port):
         rate = singles.backlog.watch_rate(WARM_UP_S, MEASURE_S)
     figures.append(Figure(f"{where}, two slots", "tasks/s", (rate,)))
     singles.work_off(LEFT)
-    where = f"{MANY:,} blocks of one done"
+    where = f"{MANY:,} submitted one by one, done"
     return [*figures, *singles.memory(f"{where}, at work"), *singles.starts(where)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from queue_manager import Result
 from queue_manager.wire.limits import TEXT_CHARS
-from queue_manager.wire.records import Outcome, Released
+from queue_manager.wire.records import Failed, Outcome, Released, encoded_bytes
 
 from ..ipc import outcomes
 from ..ipc.pipe import Give, Report
@@ -40,6 +40,7 @@ class Reporter:
         self._lease, self._row, self._send, self._stdio = give.lease, row, send, printed
         self._next = give.lease.start
         self._since = time.monotonic()
+        self._branches: list[Outcome] = []
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -69,12 +70,19 @@ class Reporter:
             self._step(records, now)
 
     def branch(self, result: Result, started: float, now: float) -> None:
-        """Send the results so far, then the next task with its follow-ups."""
+        """Add the next task with its follow-ups. They wait as results do."""
         with self._lock:
+            waiting_bytes = self._bytes
             records = self._take(started)
             number, took_s = self._lease.number, now - started
-            records.append(outcomes.branch(number, self._next, result, took_s, self.max_bytes))
-            self._step(records, now)
+            record = outcomes.branch(number, self._next, result, took_s, self.max_bytes)
+            records.append(record)
+            size_bytes = waiting_bytes + encoded_bytes(record)
+            if isinstance(record, Failed) or size_bytes >= FLUSH_BYTES:
+                self._step(records, now)
+            else:
+                self._branches, self._bytes = records, size_bytes
+                self._step([], now)
 
     def finish(self, now: float) -> None:
         """Send the last results, and that the lease is finished."""
@@ -95,14 +103,15 @@ class Reporter:
             self.flush(row.since)
 
     def _take(self, now: float) -> list[Outcome]:
+        records, self._branches, self._bytes = self._branches, [], 0
         count = len(self.results)
         if not count:
-            return []
+            return records
         values = self.results[:count]
         del self.results[:count]
         first, self._next = self._next, self._next + count
-        took_s, self._since, self._bytes = max(0.0, now - self._since), now, 0
-        return outcomes.done(self._lease.number, first, values, took_s, self.max_bytes)
+        took_s, self._since = max(0.0, now - self._since), now
+        return records + outcomes.done(self._lease.number, first, values, took_s, self.max_bytes)
 
     def _step(self, records: list[Outcome], now: float) -> None:
         self._next += 1

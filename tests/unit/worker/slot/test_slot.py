@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
+
 from queue_manager import codec
 from queue_manager.wire.records import Done, Failed, Released
 from worker.ipc.shared_page import LIMIT, POSITION, STARTED
@@ -279,3 +281,34 @@ def test_the_slot_ends_with_its_pipe(slot: Any) -> None:
     """An end of file is the supervisor's word for it."""
     slot.close()
     assert not slot.thread.is_alive()
+
+
+def test_short_tasks_with_follow_ups_are_one_report_in_their_order(
+    jobs: Any, slot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As plain results, they wait for others a little: a message for each would cost more."""
+    jobs.write(
+        """
+        from queue_manager import Result, Task
+        def work(n): return n if n == 2 else Result(n, follow=[Task(10 * n)])
+        """
+    )
+    monkeypatch.setattr("worker.slot.main.FLUSH_S", 60.0)
+    slot.give(jobs.lease(list(range(4))))
+    outcomes = slot.report().outcomes
+    assert [outcome.start for outcome in outcomes] == [0, 1, 2, 3]
+    assert [len(outcome.follow) for outcome in outcomes] == [1, 1, 0, 1]
+
+
+def test_a_task_behind_which_much_follows_is_reported_soon(
+    jobs: Any, slot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.write(
+        """
+        from queue_manager import Result, Task
+        def work(n): return Result(n, follow=[Task("x" * 300_000)])
+        """
+    )
+    monkeypatch.setattr("worker.slot.main.FLUSH_S", 60.0)
+    slot.give(jobs.lease(list(range(2))))
+    assert [len(slot.report().outcomes) for _ in range(3)] == [1, 1, 0]
