@@ -187,14 +187,14 @@ class Run:
             self.groups.absent.leave(group, priority)
         self.attend()
 
-    def next_lane(self, at_once: bool, many: bool = True) -> Lane | None:
+    def next_lane(self, at_once: bool, may_wait: bool = True) -> Lane | None:
         """Where the next task is. at_once: a task would start at once, as some groups want.
 
-        many: so many groups may start a task that one of them may wait behind other tasks.
+        may_wait: a task of a group that lets it may wait behind others.
         Within a priority tasks of limited groups go first: there are never many that may start.
         """
         best = None if self.groups is None else self.groups.best
-        if best is not None and not at_once and not (many and self.may_wait(best)):
+        if best is not None and not at_once and not (may_wait and self.may_wait(best)):
             best = None
         if not self.lane.ready:
             return best

@@ -116,8 +116,8 @@ class Leasing:
         self._roster.drop_idle()
         for run in self._roster.rotation:
             able = self._sessions.may_take(session, run)
-            many = at_once or self._group_share(run, run.startable) > 1
-            lane = run.next_lane(at_once, many) if able else None
+            may_wait = not at_once and able and self._may_wait(run)
+            lane = run.next_lane(at_once, may_wait) if able else None
             if lane is not None:
                 # Runs that were passed over keep their places: another session may take them.
                 self._roster.to_the_end(run)
@@ -149,6 +149,13 @@ class Leasing:
             return 1
         share = max(-(-run.waiting // max(1, self._sessions.slots_for(run))), run.least)
         return max(1, min(run.size, share, BLOCK_TASKS))
+
+    def _may_wait(self, run: Run) -> bool:
+        """Whether a group may wait behind another task, for no other slot could start it now."""
+        groups = run.startable
+        if not groups:
+            return True
+        return self._group_share(run, groups) > 1 or not self._sessions.somebody_free(run)
 
     def _group_share(self, run: Run, groups: int) -> int:
         """How many of the groups that may start a task one slot should have at a time.

@@ -70,6 +70,13 @@ class Sessions:
             for other in self.all.values()
         )
 
+    def somebody_free(self, run: Run) -> bool:
+        """Whether a session that could run the tasks of a run would start one at once."""
+        return any(
+            other.wanted and other.free > 0 and self.may_take(other, run)
+            for other in self.all.values()
+        )
+
 
 class KnownWorkers:
     """The workers of before a restart that may still hold leases.

@@ -129,9 +129,10 @@ def test_groups_are_shared_by_the_slots_that_could_start_them() -> None:
 
 def test_a_slot_at_work_gets_no_group_that_an_idle_one_could_start() -> None:
     desk = of_groups(Desk(per_group=GroupLimit(at_once=1)), "ab")
-    busy, idle = desk.session(free=0), desk.session()
+    busy, idle = desk.session(free=0), desk.session(free=1)
     assert held(desk, busy) == []
     assert held(desk, idle) == [1]
+    assert held(desk, busy) == [1], "nobody is idle any more: it would wait for ever else"
 
 
 def test_tasks_that_take_less_than_handing_them_out_are_given_together_all_the_same() -> None:
