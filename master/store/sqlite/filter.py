@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection
 
 from .names import first_bits, run_bits
@@ -24,13 +25,13 @@ class Filter:
     def select(self, names: list[bytes]) -> list[bytes]:
         """The names that may be taken. The others are not."""
         bits = self._bits
-        each = zip(names, _places(names), strict=True)
+        each = zip(names, _places(names, first_bits(names)), strict=True)
         return [name for name, at in each if bits[at >> 10] >> (at & 7) & 1]
 
-    def add(self, names: Collection[bytes]) -> None:
-        """These names are taken."""
+    def add(self, names: Collection[bytes], hashed: array[int]) -> None:
+        """These names are taken. hashed: the first bits of their hashes."""
         bits = self._bits
-        for at in _places(names):
+        for at in _places(names, hashed):
             bits[at >> 10] |= 1 << (at & 7)
 
     def part(self, number: int) -> bytes:
@@ -42,7 +43,7 @@ class Filter:
         self._bits[number * PART_BYTES : (number + 1) * PART_BYTES] = bits
 
 
-def _places(names: Collection[bytes]) -> list[int]:
+def _places(names: Collection[bytes], hashed: array[int]) -> list[int]:
     """The place of each name: 22 bits name a byte, the last 3 of them also the bit in it.
 
     The first 8 bits are the slice. The run is mixed in, because runs that follow one another often
@@ -52,5 +53,5 @@ def _places(names: Collection[bytes]) -> list[int]:
     mixed = {run: run * _SPREAD & _BEHIND_SLICE for run in set(runs)}
     if len(mixed) == 1:
         (behind,) = mixed.values()
-        return [at ^ behind for at in first_bits(names)]
-    return [at ^ mixed[run] for at, run in zip(first_bits(names), runs, strict=True)]
+        return [at ^ behind for at in hashed]
+    return [at ^ mixed[run] for at, run in zip(hashed, runs, strict=True)]

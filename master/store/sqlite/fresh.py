@@ -6,6 +6,7 @@ It knows nothing of the disk.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterable
 
 from .names import NAME_BYTES, RUN_BYTES, first_bits
@@ -23,10 +24,10 @@ class FreshKeys:
         self.count = 0
         self._buckets = _empty()
 
-    def add(self, names: Collection[bytes]) -> None:
-        """Take names that are not here."""
+    def add(self, names: Collection[bytes], hashed: array[int]) -> None:
+        """Take names that are not here. hashed: the first bits of their hashes."""
         buckets = self._buckets
-        for name, at in zip(names, first_bits(names), strict=True):
+        for name, at in zip(names, hashed, strict=True):
             buckets[at >> _BUCKET] += name
         self.count += len(names)
 
@@ -50,7 +51,8 @@ class FreshKeys:
         """Drop the names of some runs. heads: their numbers, as names begin with them."""
         buckets, self._buckets, self.count = self._buckets, _empty(), 0
         for bucket in buckets:
-            self.add([name for name in _cut(bytes(bucket)) if name[:RUN_BYTES] not in heads])
+            names = [name for name in _cut(bytes(bucket)) if name[:RUN_BYTES] not in heads]
+            self.add(names, first_bits(names))
 
 
 def _empty() -> list[bytearray]:

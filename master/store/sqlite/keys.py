@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from .filter import SLICES, Filter
 from .fresh import FreshKeys
-from .names import HASH_BYTES, RUN_BYTES, head_of, names_of
+from .names import HASH_BYTES, RUN_BYTES, first_bits, head_of, names_of
 from .schema.rows import insert, look_up, one
 
 FRESH_KEYS = 262_144
@@ -47,7 +47,7 @@ class Step:
     """
 
     row: int
-    names: set[bytes] = field(default_factory=set)
+    names: list[bytes] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
 
 
@@ -104,13 +104,13 @@ class Keys:
         step = Step(self._row)
         for run, keys in by_run.items():
             names = self._names_of_free(run, keys)
-            step.names.update(names)
+            step.names += names
             step.row += 1
             hashes = b"".join([name[RUN_BYTES:] for name in names])
             self._db.execute(
                 "INSERT INTO fresh_keys (id, run, hashes) VALUES (?, ?, ?)", (step.row, run, hashes)
             )
-        if len(step.names) < sum(map(len, by_run.values())):
+        if len(set(step.names)) < len(step.names):
             raise ValueError("a key is taken twice")
         self._move(step)
         return step
@@ -176,8 +176,9 @@ class Keys:
 
     def _take(self, names: Collection[bytes]) -> None:
         """Names are fresh from now on."""
-        self.fresh.add(names)
-        self._filter.add(names)
+        hashed = first_bits(names)
+        self.fresh.add(names, hashed)
+        self._filter.add(names, hashed)
 
     def _find_in_tree(self, run: int, names: list[bytes]) -> Iterator[bytes]:
         head = head_of(run)
@@ -201,5 +202,5 @@ class FilterPart:
     def finalize(self) -> bytes:
         """The part with all keys."""
         found = Filter()
-        found.add(self._names)
+        found.add(self._names, first_bits(self._names))
         return found.part(self._slice)

@@ -13,6 +13,10 @@ def names(run: int, count: int) -> list[bytes]:
     return names_of(run, [f"key {n}" for n in range(count)])
 
 
+def put(fresh: FreshKeys, found: list[bytes]) -> None:
+    fresh.add(found, first_bits(found))
+
+
 def test_a_name_is_the_run_and_the_hash_of_the_key() -> None:
     """Files have these hashes: they are as they were."""
     hashed = blake2b("é\ud800".encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -27,14 +31,14 @@ def test_the_bits_of_names_are_in_the_order_of_their_bytes() -> None:
 
 def test_a_name_is_found_in_its_run_alone() -> None:
     fresh = FreshKeys()
-    fresh.add(names(1, 5_000))
+    put(fresh, names(1, 5_000))
     assert fresh.present(names(1, 6_000)) == set(names(1, 5_000))
     assert fresh.present(names(2, 6_000)) == set()
 
 
 def test_a_slice_has_its_names_in_order_and_goes_as_a_whole() -> None:
     fresh = FreshKeys()
-    fresh.add(names(1, 3_000))
+    put(fresh, names(1, 3_000))
     slices = [fresh.of_slice(number) for number in range(SLICES)]
     assert slices == [sorted(n for n in names(1, 3_000) if n[8] == s) for s in range(SLICES)]
     fresh.drop_slice(9)
@@ -44,7 +48,7 @@ def test_a_slice_has_its_names_in_order_and_goes_as_a_whole() -> None:
 
 def test_the_names_of_a_run_go_and_the_others_stay() -> None:
     fresh = FreshKeys()
-    fresh.add([*names(1, 500), *names(2, 300), *names(3, 200)])
+    put(fresh, [*names(1, 500), *names(2, 300), *names(3, 200)])
     fresh.drop_runs({head_of(1), head_of(3)})
     assert fresh.count == 300
     assert fresh.present([*names(1, 500), *names(2, 300)]) == set(names(2, 300))

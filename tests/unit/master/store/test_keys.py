@@ -13,7 +13,7 @@ from master.changes import QUEUE_RUN, BlockRecord
 from master.store.contract import Store
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.filter import PART_BYTES, SLICES, Filter
-from master.store.sqlite.names import hash_key, names_of
+from master.store.sqlite.names import first_bits, hash_key, names_of
 from queue_manager.errors import StoreError
 from tests.asked import taken_keys
 from tests.unit.master.store_records import (
@@ -190,7 +190,7 @@ def test_the_filter_holds_what_was_put_in_and_little_else() -> None:
     found = Filter()
     for part in range(SLICES):
         assert found.select([name for name in names if name[8] == part]) == []
-    found.add(names[:10_000])
+    found.add(names[:10_000], first_bits(names[:10_000]))
     parts = [found.part(part) for part in range(SLICES)]
     assert {len(part) for part in parts} == {PART_BYTES}
     found = Filter()
