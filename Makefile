@@ -77,6 +77,9 @@ bench-peers: venv ## measure other queues on the same work, on Debian as root wi
 	@scripts/peers.sh
 	@$(PYTHON_IN_VENV) -m bench.peers $(NAMES)
 
+figures: venv ## write docs/figures.md from the last `make bench` and `make bench-peers`
+	@$(PYTHON_IN_VENV) -m bench.report
+
 lint: venv ## run ruff and mypy, as CI does
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .

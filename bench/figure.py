@@ -27,8 +27,8 @@ class Figure:
     def bound(self) -> str:
         """The bound as the table shows it; empty without one."""
         if self.at_least is not None:
-            return f">= {_short(self.at_least)}"
-        return "" if self.at_most is None else f"<= {_short(self.at_most)}"
+            return f">= {short(self.at_least)}"
+        return "" if self.at_most is None else f"<= {short(self.at_most)}"
 
     @property
     def met(self) -> bool | None:
@@ -68,17 +68,18 @@ def table(figures: Iterable[Figure]) -> list[str]:
     lines = [row.format("", "median", "range", "", "bound", "").rstrip()]
     for figure in figures:
         low, high = min(figure.rounds), max(figure.rounds)
-        span = f"[{_short(low)} .. {_short(high)}]" if len(figure.rounds) > 1 else ""
+        span = f"[{short(low)} .. {short(high)}]" if len(figure.rounds) > 1 else ""
         verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
         lines.append(
             row.format(
-                figure.name, _short(figure.median), span, figure.unit, figure.bound, verdict
+                figure.name, short(figure.median), span, figure.unit, figure.bound, verdict
             ).rstrip()
         )
     return lines
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Three figures that count: 12,345, 12.3, 0.12."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,0 +1,73 @@
+"""`python -m bench.report`: writes docs/figures.md, all figures of the last runs on this machine.
+
+Reads what `make bench` and `make bench-peers` have left in .cache/bench, and measures nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .__main__ import BENCHMARKS
+from .figure import short
+from .rig.processes import CACHE, ROOT
+
+PAGE = ROOT / "docs" / "figures.md"
+RESULTS, PEERS = "results.json", "peers.md"
+
+_HEAD = """# All figures
+
+`make figures` writes this page. It has every row of `make bench`, and both tables of `make bench-peers` below.
+[performance.md](performance.md) says what the rows mean. A row without a range was measured once.
+"""
+
+
+def main() -> int:
+    """Write the page; 1 when there are no figures yet."""
+    results = CACHE / RESULTS
+    if not results.exists():
+        print(f"no figures in {results}: run `make bench` first", file=sys.stderr)
+        return 1
+    peers = CACHE / PEERS
+    text = page(json.loads(results.read_text()), peers.read_text() if peers.exists() else "")
+    PAGE.write_text(text)
+    print(f"wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
+    return 0
+
+
+def page(record: dict[str, Any], peers: str) -> str:
+    """The page as Markdown. record: of results.json. peers: the lines of peers.md, or nothing."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(record["at"]))
+    lines = [_HEAD, f"- measured on {day}"]
+    lines += [f"- {what}: {text}" for what, text in record["machine"].items()]
+    for name, figures in record["benchmarks"].items():
+        lines += ["", f"## {BENCHMARKS[name][0]} (`{name}`)", ""]
+        lines += ["| figure | median | range | unit | bound | |", "|---|---|---|---|---|---|"]
+        lines += _rows(figures)
+    if peers:
+        lines += ["", "## Other queues (`make bench-peers`)", "", peers.rstrip()]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(figures: list[dict[str, Any]]) -> Iterator[str]:
+    for figure in figures:
+        rounds = figure["rounds"]
+        span = f"{short(min(rounds))} .. {short(max(rounds))}" if len(rounds) > 1 else ""
+        met = {True: "met", False: "**not met**", None: ""}[figure["met"]]
+        cells = [
+            figure["name"],
+            short(figure["median"]),
+            span,
+            figure["unit"],
+            figure["bound"],
+            met,
+        ]
+        yield "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
