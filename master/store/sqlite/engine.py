@@ -37,7 +37,7 @@ from .read import batch as reading
 from .read import groups, loading, results, waiting
 from .read.groups import own_groups
 from .schema.file import lock, open_database
-from .schema.rows import get_meta, set_meta
+from .schema.rows import get_meta, one, set_meta
 from .writing import read_delivered, write
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -164,7 +164,7 @@ class SqliteStore:
         try:
             with self._transaction():
                 write(self._db, changes)
-                if not (changes.blocks or changes.outcomes):
+                if not (changes.blocks or changes.outcomes or changes.grown):
                     set_meta(self._db, _NUMBERED, self._numbered)
                 step = self._keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
                 if ended:
@@ -181,6 +181,8 @@ class SqliteStore:
     def _has(self, changes: Changes) -> bool:
         """Whether changes are on disk. Blocks and outcomes have numbers; other changes get one.
 
+        A block that has grown has more tasks than before.
+
         If the commit of a new run was taken for failed by mistake, the run would be refused, and
         would begin at the next start nevertheless.
         """
@@ -188,6 +190,10 @@ class SqliteStore:
             query, number = "SELECT 1 FROM blocks WHERE id = ?", changes.blocks[0].id
         elif changes.outcomes:
             query, number = "SELECT 1 FROM outcomes WHERE seq = ?", changes.outcomes[0].seq
+        elif changes.grown:
+            (block, *_) = changes.grown.values()
+            count: int | None = one(self._db, "SELECT count FROM blocks WHERE id = ?", block.id)
+            return count == block.count
         else:
             return get_meta(self._db, _NUMBERED) == self._numbered
         return self._db.execute(query, (number,)).fetchone() is not None

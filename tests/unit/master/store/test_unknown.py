@@ -79,6 +79,15 @@ def test_new_tasks_and_outcomes_are_looked_up(store: SqliteStore, breaks: Break,
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])
+def test_a_block_that_grew_is_looked_up(store: SqliteStore, breaks: Break, when: str) -> None:
+    commit(store, block(1, 1, 2))
+    breaks(when)
+    try_to(store, when, grown={1: block(1, 1, 3)})
+    ((_, states),) = block_states(store, {1: (0, 9)}).items()
+    assert states.count == (3 if when == "behind" else 2)
+
+
+@pytest.mark.parametrize("when", ["before", "behind"])
 def test_a_new_run_a_cancel_and_a_retry_are_looked_up(
     store: SqliteStore, breaks: Break, when: str
 ) -> None:
