@@ -21,7 +21,7 @@ RESULTS, PEERS = "results.json", "peers.md"
 
 _HEAD = """# All figures
 
-`make figures` writes this page. It has every row of `make bench`, and both tables of `make bench-peers` below.
+`make figures` writes this page: every row of `make bench`, and the tables of `make bench-peers`.
 [performance.md](performance.md) says what the rows mean. A row without a range was measured once.
 """
 
