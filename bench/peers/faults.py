@@ -45,11 +45,12 @@ def worker(peer: Peer, python: Path, folder: Path) -> Fate:
     """Kill one of two workers with all its processes, and watch."""
 
     def kill(station: Station, notes: Path) -> None:
-        victim = _busy(read(notes))
         if station.workers:
-            station.workers[int(victim.worker)].kill()
-        else:
-            station.kill(victim.pid)
+            station.workers[int(_busy(read(notes)).worker)].kill()
+        else:  # a process a task may be over before it is found
+            processes.wait_until(
+                lambda: station.kill(_busy(read(notes)).pid), "a process that runs a task", _BEGIN_S
+            )
 
     return _watch(peer, python, folder, kill)
 

@@ -93,11 +93,11 @@ class Station:
         self.broker.kill()
         _kill(children)
 
-    def kill(self, pid: int) -> None:
-        """End one process of its own by SIGKILL. Raises ValueError for a process of others."""
-        if pid not in self.pids():
-            raise ValueError(f"{pid} is not of this station")
-        os.kill(pid, signal.SIGKILL)
+    def kill(self, pid: int) -> bool:
+        """End one process of its own by SIGKILL; False when this station has no such process."""
+        own = pid in self.pids()
+        _kill({pid} if own else set())
+        return own
 
     def cpu_s(self) -> float:
         """CPU time so far of all its processes, and of their children that have ended."""
