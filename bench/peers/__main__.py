@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .. import machine
 from ..brief import BRIEF, sized
-from ..rig import processes
+from ..rig import kernel, processes
 from . import catalogue, environment, faults, servers, speed, station
 from .catalogue import Peer
 from .environment import MissingError
@@ -47,6 +47,11 @@ class Row:
                 self.speed.version = environment.version_of(self.python, peer.package)
         except MissingError as error:
             self.speed.missing = str(error)
+
+    def leave_out_open(self) -> None:
+        """Without a network of our own, nothing that listens on all addresses is started."""
+        if self.peer.everywhere and not self.speed.missing:
+            self.speed.missing = "not measured: listens on all addresses; start this as root"
 
     def measure(self) -> None:
         """One round. A row that cannot go on has its reason for the table."""
@@ -87,6 +92,9 @@ def main(names: list[str]) -> int:
     began = time.monotonic()
     described = machine.describe()
     rows = [Row(peer) for peer in peers]
+    if not kernel.isolate():  # from here on nothing that a peer opens can be reached from outside
+        for row in rows:
+            row.leave_out_open()
     for number in range(ROUNDS):
         print(f"round {number + 1} of {ROUNDS}", flush=True)
         for row in rows:

@@ -1,7 +1,8 @@
 """The rows: each peer's program, its servers and workers as command lines, what makes it durable.
 
-In a command `{port}`, `{folder}` and `{url}` are the station's own. Its first word says what starts
-it: `python` is the peer's own Python with -m, another one a program of this machine.
+In a command `{port}`, `{folder}` and `{url}` are the station's own, and `{short}` a folder with a
+short name, for sockets. Its first word says what starts it: `python` is the peer's own Python with
+-m, another one a program of this machine.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Peer:
     broker: the command of what keeps the tasks, "" where a file or the submitting program does.
     worker: the command of one worker, "" where the broker or that program starts both.
     setup: a command that runs once, when the broker is up. second: why there is no broker to kill.
+    everywhere: it listens on all addresses and cannot be told not to.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Peer:
     worker: str = ""
     setup: str = ""
     second: str = ""
+    everywhere: bool = False
     least_python: tuple[int, int] = (3, 11)
     brief: bool = False
     shell_only: bool = False
@@ -135,10 +138,11 @@ PEERS: list[Peer] = [
         "dask",
         "distributed",
         MEMORY,
-        broker="python dask scheduler --host 127.0.0.1 --port {port} --no-dashboard --no-show",
+        broker="python dask scheduler --host 127.0.0.1 --port {port} --no-show"
+        " --dashboard-address 127.0.0.1:0",
         url=TCP_URL,
-        worker="python dask worker {url} --host 127.0.0.1 --nworkers 1 --nthreads 1 --no-dashboard"
-        " --local-directory {folder}",
+        worker="python dask worker {url} --host 127.0.0.1 --nworkers 1 --nthreads 1"
+        " --dashboard-address 127.0.0.1:0 --local-directory {folder}",
     ),
     Peer(
         "Ray",
@@ -148,8 +152,9 @@ PEERS: list[Peer] = [
         MEMORY,
         broker="python ray.scripts.scripts start --head --block --node-ip-address=127.0.0.1"
         " --port={port} --num-cpus=2 --include-dashboard=false --disable-usage-stats"
-        " --object-store-memory=200000000",
+        " --object-store-memory=200000000 --temp-dir={short}",
         url=TCP_URL,
+        everywhere=True,
     ),
     Peer(
         "FlexiQ",
@@ -167,6 +172,7 @@ PEERS: list[Peer] = [
         "hyperqueue",
         MEMORY,
         second="the program itself",
+        everywhere=True,
     ),
     Peer(
         "HyperQueue, a shell a task",
@@ -175,6 +181,7 @@ PEERS: list[Peer] = [
         "hyperqueue",
         MEMORY,
         second="the program itself",
+        everywhere=True,
         shell_only=True,
     ),
     _postgres(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ class Station:
         self.peer, self.folder, self._python = peer, folder, python
         self.port = kernel.free_port()
         self._known = {"port": str(self.port), "folder": str(folder), "at_once": str(at_once or 10)}
+        self._known["short"] = tempfile.mkdtemp(prefix="peer-")
         self._known["url"] = peer.url.format(**self._known)
         self._more = {
             "PEER_URL": self._known["url"],
@@ -160,6 +163,7 @@ class Station:
     def _end_all(self) -> None:
         """Last of all: what has left its parent and its group, too."""
         _kill(self.pids())
+        shutil.rmtree(self._known["short"], ignore_errors=True)
 
 
 def end_all() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..rig import processes
 
-ANSWER_S = 60.0
+ANSWER_S = 150.0
 _STOP_S = 10.0
 _LOG_CHARACTERS = 600
 

@@ -55,3 +55,15 @@ def test_a_process_that_has_ended_used_nothing() -> None:
 
 def test_memory_of_this_process_is_some_megabytes() -> None:
     assert 1 < kernel.pss_mb({os.getpid()}) < 10_000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own takes root")
+def test_an_isolated_process_has_loopback_alone() -> None:
+    code = (
+        "import socket; from bench.rig import kernel; print(kernel.isolate());"
+        "print(*[name for _, name in socket.if_nameindex()]);"
+        "server = socket.create_server(('127.0.0.1', 0));"
+        "print(socket.create_connection(server.getsockname(), 1).getpeername()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "lo", "127.0.0.1"]
