@@ -204,7 +204,7 @@ PEERS: list[Peer] = [
         "awa",
         "awa-pg",
         "python {module}",
-        setup="python awa --database-url {{url}} migrate",
+        setup="python {module} setup",
     ),
     Peer(
         "xargs -P2, a shell a task",

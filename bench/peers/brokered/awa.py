@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,5 +74,15 @@ async def run_worker() -> None:
     await asyncio.Event().wait()
 
 
+def set_up() -> None:
+    """The tables and the storage of `enqueue_many_copy`, before two workers race for them."""
+    client = SyncClient(URL)
+    client.migrate()
+    client.install_queue_storage()
+
+
 if __name__ == "__main__":
-    asyncio.run(run_worker())
+    if sys.argv[1:] == ["setup"]:
+        set_up()
+    else:
+        asyncio.run(run_worker())
