@@ -167,7 +167,8 @@ class StatusBuilder:
 
     def _before(self, ask: AskRuns) -> int:
         """The number below which the ended runs of a page are."""
-        return -ask.after if ask.after < 0 else self._turn.broker.next_run
+        behind_all = self._turn.broker.next_run
+        return min(-ask.after, behind_all) if ask.after < 0 else behind_all
 
     def _add(self, page: Page[RunStatus], ask: AskRuns, run: Run, place: int, now: float) -> bool:
         """Add a run, or pass over one that was not asked for. Returns whether there was room."""

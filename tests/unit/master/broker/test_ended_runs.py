@@ -280,3 +280,9 @@ def test_of_a_runner_whose_run_has_ended_nothing_stays() -> None:
     assert list(runners.all) == [2, 3], "that one was given up is told, and tried again"
     runners.gone(3)
     assert list(runners.all) == [2]
+
+
+@pytest.mark.parametrize("after", [-(2**63), 2**64 - 1])
+def test_a_place_that_no_run_has_is_no_error_of_the_store(master: Master, after: int) -> None:
+    page = master.status.runs(AskRuns(1, after))
+    assert page.complete
