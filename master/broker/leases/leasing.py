@@ -246,5 +246,10 @@ class Leasing:
             lease.run.look(lane, self._journal.now)
 
     def _makes_room(self, lease: Lease) -> None:
-        lease.lane.leased -= 1
-        lease.run.look(lease.lane, self._journal.now)
+        lane, now = lease.lane, self._journal.now
+        lane.leased -= 1
+        if lease.may_wait:  # nobody knows when it started: a pause counts from its end
+            last = lane.started_at == lease.paused_to
+            lane.started_at = max(lane.started_at, now)
+            lease.paused_to = lane.started_at if last else lease.paused_to
+        lease.run.look(lane, now)

@@ -225,6 +225,7 @@ def _go_on(
     lease = Lease(
         number, session, run, lane, state.id, state.first, list(ranges), state.priority, task, now
     )
+    lease.may_wait = run.may_wait(lane)
     run.leased += lease.held
     run.tracked_leased += task is not None
     lane.leased += lease.limited

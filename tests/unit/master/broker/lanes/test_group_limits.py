@@ -366,3 +366,33 @@ def test_a_whole_group_waits_for_all_workers(play: Any) -> None:
         assert len(peer.leases) == 1
 
     play(scene)
+
+
+def test_a_pause_counts_from_the_end_of_a_task_that_waited_in_its_worker() -> None:
+    """It was leased before its group had pauses. It may have started just before its end."""
+    desk = Desk(per_group=GroupLimit(at_once=1))
+    desk.submit(2, group="a")
+    session = desk.session()
+    lease = desk.lease(session)
+    assert lease.may_wait
+    set_limits(desk, a=GroupLimit(1, 5.0))
+    desk.later(20.0)
+    desk.done(lease)
+    desk.commit()
+    assert desk.leases(session) == []
+    desk.later(4.9)
+    assert desk.leases(session) == []
+    desk.later(0.2)
+    assert desk.leases(session) == [[2]]
+
+
+def test_a_task_that_certainly_waited_all_the_time_makes_no_pause() -> None:
+    desk = Desk(per_group=GroupLimit(at_once=1))
+    desk.submit(2, group="a")
+    session = desk.session()
+    lease = desk.lease(session)
+    set_limits(desk, a=GroupLimit(1, 5.0))
+    desk.later(20.0)
+    desk.release(lease, unstarted=True)
+    desk.commit()
+    assert desk.leases(session) == [[1]]
