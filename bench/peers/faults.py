@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..brief import sized
 from ..rig import processes
+from . import work as works
 from .catalogue import Peer
 from .figures import Fate
 from .station import WORKERS, Station
@@ -45,12 +46,7 @@ def worker(peer: Peer, python: Path, folder: Path) -> Fate:
     """Kill one of two workers with all its processes, and watch."""
 
     def kill(station: Station, notes: Path) -> None:
-        if station.workers:
-            station.workers[int(_busy(read(notes)).worker)].kill()
-        else:  # a process a task may be over before it is found
-            processes.wait_until(
-                lambda: station.kill(_busy(read(notes)).pid), "a process that runs a task", _BEGIN_S
-            )
+        processes.wait_until(lambda: _killed(station, notes), "a worker with a task", _BEGIN_S)
 
     return _watch(peer, python, folder, kill)
 
@@ -103,13 +99,21 @@ def judge(notes: list[Note], results: int, fault_at: float, back_at: float | Non
         tried = {(note.task, note.pid) for note in starts if note.at < fault_at}
         ended = {(note.task, note.pid) for note in notes if note.event == "end"}
         lost = {task for task, _ in tried - ended}
+        if not lost:
+            return Fate(results, twice, None, interrupted=False)
         again = [note.at for note in starts if note.at >= fault_at and note.task in lost]
     return Fate(results, twice, min(again) - fault_at if again else None)
 
 
-def _busy(notes: list[Note]) -> Note:
-    """The last start, which has no end yet, or hardly."""
-    return next(note for note in reversed(notes) if note.event == "start")
+def _killed(station: Station, notes: Path) -> bool:
+    """Kill the worker of a task that has just begun. False when there is none at this moment."""
+    last = read(notes)[-1]
+    if last.event != "start" or time.monotonic() - last.at > works.NAP_S / 2:
+        return False
+    if not station.workers:  # a process a task may be over before it is found
+        return station.kill(last.pid)
+    station.workers[int(last.worker)].kill()
+    return True
 
 
 def read(notes: Path) -> list[Note]:

@@ -30,12 +30,14 @@ class Fate:
     """What a fault did to 200 tasks. again_s: until work went on; None when it never did.
 
     After a worker's death that is the next start of a task that it interrupted, after a broker's
-    the first start of any task since the broker is back.
+    the first start of any task since the broker is back. interrupted: False when the killed worker
+    had just ended its task, so that there is nothing to run again.
     """
 
     results: int
     twice: int
     again_s: float | None
+    interrupted: bool = True
 
 
 @dataclass
@@ -113,7 +115,8 @@ def _speed_cells(row: Speed) -> list[str]:
 def _fate_cells(fate: Fate | str) -> list[str]:
     if isinstance(fate, str):
         return [fate or "-", "", ""]
-    again = "never" if fate.again_s is None else short(fate.again_s)
+    never = "never" if fate.interrupted else "-"
+    again = never if fate.again_s is None else short(fate.again_s)
     return [str(fate.results), str(fate.twice), again]
 
 

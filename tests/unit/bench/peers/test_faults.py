@@ -27,7 +27,7 @@ def test_a_task_that_began_later_is_no_rerun() -> None:
 
 def test_a_task_that_ended_after_the_fault_in_its_first_try_was_not_interrupted() -> None:
     notes = tried(1, 7, 9.9, 10.1) + tried(1, 8, 11.0, 11.2)
-    assert judge(notes, 1, KILLED_AT) == Fate(1, 1, None)
+    assert judge(notes, 1, KILLED_AT) == Fate(1, 1, None, interrupted=False)
 
 
 def test_run_twice_is_ended_twice() -> None:

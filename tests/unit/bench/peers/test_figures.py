@@ -47,6 +47,11 @@ def test_a_fate_says_never_where_no_task_started_again() -> None:
     assert cells(fault_table([row])[2]) == ["RQ", "199", "1", "never", "200", "0", "1.25"]
 
 
+def test_nothing_to_run_again_is_no_never() -> None:
+    row = Faults("RQ", Fate(200, 0, None, interrupted=False))
+    assert cells(fault_table([row])[2])[1:4] == ["200", "0", "-"]
+
+
 def test_a_fault_that_cannot_be_says_why() -> None:
     header, _, line = fault_table([Faults("Pool", Fate(0, 0, None), "the program itself")])
     assert cells(line)[4:] == ["the program itself", "", ""]
