@@ -10,7 +10,7 @@ need_master() {
         running) return ;;
         restarting) echo "$1: the master ends as soon as it has started: docker compose logs master" >&2 ;;
 
-        *) echo "$1: no master is running here: $2" >&2 ;;
+        *) echo "$1: no master is running in containers here: $2" >&2 ;;
     esac
     exit 1
 }

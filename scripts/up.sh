@@ -45,7 +45,7 @@ while [ "$SECONDS" -lt "$deadline" ]; do
         # Compose 2.26 begins each line with the terminal's "erase line", also without a terminal.
         printf '%s\n' "${line#$'\e[2K'}"
         case $line in
-            *"tasks done"*)
+            "run "*" done, "*" dead letter"*)
                 echo
                 echo "It stays up: make client, make logs, make down."
                 exit 0

@@ -11,16 +11,18 @@ from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
     Accepted,
+    AskRun,
     CancelRun,
     ForgetRun,
     Request,
     RetryRun,
+    RunShown,
     RunStarted,
     StartRun,
 )
 from queue_manager.wire.records import RunStatus
 
-from ..observe.run_line import ended_line
+from ..observe.run_line import ended_line, errors_line
 from .client import MasterClient, connected, is_over
 from .printing import say, tell
 from .progress import progress_of
@@ -46,7 +48,7 @@ async def submit_run(
         except asyncio.CancelledError:  # Ctrl-C: it ends this command, and not the run
             tell(f"run {started.run} goes on: qm status {started.run}, or qm cancel {started.run}")
             raise
-    tell("; ".join([ended_line(run.run, run), *run.why[:1]]))
+    tell("; ".join(filter(None, [ended_line(run.run, run), *run.why[:1], errors_line(run)])))
     return 0 if run.state == "done" else 1
 
 
@@ -69,10 +71,13 @@ async def _start(
 
 
 async def retry_run(settings: Settings, authkey: bytes, run: int) -> int:
-    """Have the dead letters of a run tried again. Returns the exit code."""
-    count = await _change(settings, authkey, partial(RetryRun, run=run), "retried")
-    letters = f"{count:,} dead letter{'s go' if count != 1 else ' goes'}"
-    say(f"run {run}: {letters} back" if count else f"run {run}: it has no dead letters")
+    """Have dead letters tried again, and a stalled run go on. Returns the exit code."""
+    async with connected(settings, authkey) as client:
+        shown = await client.call_idempotent(partial(AskRun, run=run), RunShown)
+        count = await _changed(client, partial(RetryRun, run=run), "retried")
+    letters = f"{count:,} dead letter{'s go' if count != 1 else ' goes'} back"
+    did = [letters] * bool(count) + ["its runner starts again"] * (shown.run.state == "stalled")
+    say(f"run {run}: {'; '.join(did) or 'it has no dead letters'}")
     return 0
 
 
@@ -94,5 +99,9 @@ async def _change(
     settings: Settings, authkey: bytes, make: Callable[[int], Request], done: str
 ) -> int:
     async with connected(settings, authkey) as client:
-        accepted = await client.call(make, Accepted, f"whether the run was {done}")
-    return accepted.tasks
+        return await _changed(client, make, done)
+
+
+async def _changed(client: MasterClient, make: Callable[[int], Request], done: str) -> int:
+    """Change a run. Returns the number of its tasks that this is about."""
+    return (await client.call(make, Accepted, f"whether the run was {done}")).tasks

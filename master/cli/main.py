@@ -170,7 +170,7 @@ def failed(run: int, form: str) -> int:
 @click.argument("run", type=NUMBER)
 @click.argument("task", type=NUMBER)
 def show(run: int, task: int) -> int:
-    """Show one TASK of RUN, and what its last bad try printed."""
+    """Show one TASK of RUN, and what its last failed try printed."""
     from .listings import show_task
 
     return _code(lambda s: show_task(s, find_authkey(s), run, task))

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 
+from ..observe.run_line import errors_line
+
 _COUNTS = ("tasks", "waiting", "leased", "delayed", "done", "dead")
 _SHOWN = 4
 """How many of the tasks that a worker runs are named."""
@@ -71,9 +73,8 @@ def run_lines(run: RunStatus, columns: Sequence[str]) -> Iterator[str]:
     yield from (f"       {_quota(one)}" for one in run.quotas)
     if run.pruned:
         yield f"       {run.pruned:,} dead letters were pruned (QUEUE_KEEP_DAYS)"
-    if run.collect_errors:
-        times = f"{run.collect_errors:,} time{'s' * (run.collect_errors != 1)}"
-        yield f"       ! collect(), report() or finish() raised {times}: see the master's log"
+    if errors := errors_line(run):
+        yield f"       ! {errors}"
 
 
 def _row(number: int | str, state: str, counts: Sequence[str], job: str) -> str:

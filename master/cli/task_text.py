@@ -88,14 +88,14 @@ def _times(count: int) -> str:
 
 def _printed(task: TaskStatus) -> Iterator[str]:
     if task.printed:
-        yield _field("printed", "by its last bad try, the end of it:")
+        yield _field("printed", "by its last failed try, the end of it:")
         yield from _quoted(task.printed)
     elif not (task.attempts or task.losses):
-        yield _field("printed", "not kept: output is kept of bad tries only, it has had none")
+        yield _field("printed", "not kept: output is kept of failed tries only, it has had none")
     elif task.state == "done":
-        yield _field("printed", "not kept: that of its bad tries went when it was done")
+        yield _field("printed", "not kept: that of its failed tries went when it was done")
     else:
-        yield _field("printed", "nothing by its last bad try")
+        yield _field("printed", "nothing by its last failed try")
 
 
 def _value(body: bytes, position: int) -> Any:

@@ -285,7 +285,7 @@ class Runners:
         run = runner.run
         tail = runner.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         runner.state = RunnerState.STALLED
-        runner.why_stalled = f"its runner {how_it_ended(code)} {DEATHS} times without progress" + (
+        runner.why_stalled = f"its runner {how_it_ended(code)}, {DEATHS} times without progress" + (
             f": {tail[0]}" if tail else ""
         )
         remedy = runner.remedy()

@@ -230,7 +230,7 @@ def test_clients_in_a_container_use_a_master_on_the_host(stack: Stack, tmp_path:
             stderr=True,
         )
         assert output.decode().strip() == "[0, 1, 4, 9, 16]"
-        eventually(lambda: "1 tasks done" in log.read_text())
+        eventually(lambda: "1 task done" in log.read_text())
     finally:
         if worker is not None:
             worker.remove(force=True)

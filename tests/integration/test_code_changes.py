@@ -108,6 +108,7 @@ def test_a_stalled_run_goes_on_by_itself_when_its_job_is_mended_or_is_tried_agai
 
     assert master.run_line(stuck)["state"] == "stalled"  # nothing of it has changed
     (tmp_path / "flag").touch()
-    assert master.command("retry", str(stuck)).code == 0
+    retried = master.command("retry", str(stuck))
+    assert retried.out == f"run {stuck}: its runner starts again\n"
     assert len(master.ended_tasks(stuck, 1)) == 1
     eventually(lambda: master.run_line(stuck)["state"] == "done")

@@ -77,7 +77,7 @@ def test_show_tells_what_the_last_bad_try_printed(looked_at: Master) -> None:
     assert "goodbye" in looked_at.command("show", "1", "3").out.partition("printed")[2]
     done = looked_at.command("show", "1", "6").out
     assert done.startswith("run 1 (fragile), task 6: done\n  payload    6\n  result     36\n")
-    assert "output is kept of bad tries only" in done
+    assert "output is kept of failed tries only" in done
 
 
 def test_a_mended_job_is_retried_without_any_restart(fragile: Master) -> None:

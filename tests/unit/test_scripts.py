@@ -25,8 +25,8 @@ esac
 @pytest.mark.parametrize(
     ("state", "line"),
     [
-        ("", "no master is running here: "),
-        ("exited", "no master is running here: "),
+        ("", "no master is running in containers here: "),
+        ("exited", "no master is running in containers here: "),
         ("restarting", "the master ends as soon as it has started: docker compose logs master"),
     ],
 )

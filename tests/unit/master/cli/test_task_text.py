@@ -81,7 +81,7 @@ def test_a_task_that_waits_says_that_no_output_is_kept_of_it() -> None:
     assert task() == (
         "run 5 (crash), task 2: waiting\n"
         "  payload    {'n': 2}\n"
-        "  printed    not kept: output is kept of bad tries only, it has had none"
+        "  printed    not kept: output is kept of failed tries only, it has had none"
     )
 
 
@@ -110,7 +110,7 @@ def test_a_dead_task_shows_what_its_last_try_printed() -> None:
         "  | Traceback (most recent call last):",
         '  |   File "crash.py", line 7',
         "  | ValueError: no",
-        "  printed    by its last bad try, the end of it:",
+        "  printed    by its last failed try, the end of it:",
         "  | begin",
         "  | end",
     ]
@@ -122,11 +122,11 @@ def test_each_state_says_what_there_is_to_say() -> None:
     assert "task 2: cancelled" in task(state="cancelled")
     retried = task(state="delayed", due_s=1.0, attempts=1, error="ValueError: no")
     assert "last error ValueError: no" in retried
-    assert "nothing by its last bad try" in retried
+    assert "nothing by its last failed try" in retried
     results = codec.encode_batch([7, 8])
     done = task(state="done", results=results, result_position=1, attempts=1)
     assert "  result     8\n" in done
-    assert "that of its bad tries went when it was done" in done
+    assert "that of its failed tries went when it was done" in done
 
 
 def test_a_dead_letter_is_a_line_of_json_with_the_fields_of_results_and_its_evidence() -> None:

@@ -364,7 +364,7 @@ def test_what_holds_up_the_whole_master_is_not_said_of_each_run(rig: Rig) -> Non
 
 def test_a_stalled_run_says_how_to_go_on_without_any_restart(rig: Rig) -> None:
     run = rig.run(4)
-    died = "its runner was killed by SIGSEGV 5 times without progress"
+    died = "its runner was killed by SIGSEGV, 5 times without progress"
     runner = Runner(run, state=RunnerState.STALLED, exit_code=-11, why_stalled=died)
     assert why_stalled(run, runner) == f"{died}; mend jobs/job.py, or `qm retry 4`"
     assert why_stalled(run, Runner(run)) == ""
