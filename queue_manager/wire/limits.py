@@ -55,6 +55,9 @@ MESSAGE_PARTS = 500_000
 """The most lists, texts and numbers of a message together. Follow-ups of 4 MiB, whose keys all
 differ, have fewer."""
 
+SUBMIT_DELAYED = 16_384
+"""The most delayed tasks of one submit: the master tracks each of them, in 10 to 20 µs."""
+
 SUBMIT_KEYS = 16_384
 """The most keys of one submit: the master looks each of them up. Ours have four blocks."""
 

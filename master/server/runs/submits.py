@@ -11,7 +11,7 @@ from functools import partial
 
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
-from queue_manager.wire.limits import SUBMIT_KEYS
+from queue_manager.wire.limits import SUBMIT_DELAYED, SUBMIT_KEYS
 from queue_manager.wire.messages import Accepted, SubmitTasks, TasksEnded
 
 from ...broker.run import Run
@@ -54,6 +54,8 @@ class Submits:
         run = find_run(self._turn, message.run)
         if sum(len(block.keys or ()) for block in message.blocks) > SUBMIT_KEYS:
             raise RefusedError(f"a submit has at most {SUBMIT_KEYS:,} keys")
+        if sum(block.count for block in message.blocks if block.delay_s > 0) > SUBMIT_DELAYED:
+            raise RefusedError(f"a submit has at most {SUBMIT_DELAYED:,} delayed tasks")
 
         def needs(known: Known) -> Iterator[ReadRequest]:
             request = ReadRequest()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from master.server.dispatch import OurSession
+from queue_manager.errors import RefusedError
+from queue_manager.wire.limits import SUBMIT_DELAYED
 from queue_manager.wire.messages import (
     Accepted,
     Hello,
@@ -44,6 +48,21 @@ def test_a_client_feeds_the_run_that_it_opened(play: Play) -> None:
         world.ask(peer, TasksEnded(4, run.id))
         await world.turns()
         assert run.exhausted
+
+    play(scene)
+
+
+def test_a_submit_of_more_delayed_tasks_than_a_turn_can_track_is_refused(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run, peer = await world.start_run(options=CLIENT), a_client()
+        full = [block(1_024, delay_s=9.0)] * (SUBMIT_DELAYED // 1_024)
+        world.ask(peer, OpenRun(1, run.id))
+        with pytest.raises(RefusedError, match="a submit has at most 16,384 delayed tasks"):
+            world.ask(peer, SubmitTasks(2, run.id, [*full, block(1, delay_s=9.0)]))
+        world.ask(peer, SubmitTasks(3, run.id, [*full, block(1_024)]))
+        await world.turns()
+        assert answer(peer) == Accepted(3, SUBMIT_DELAYED + 1_024)
+        assert run.delayed == SUBMIT_DELAYED
 
     play(scene)
 
