@@ -27,7 +27,7 @@ settings = load_settings()
 if master_mode(settings) == "required":
     print(
         "client: this master takes encrypted connections only, and the tutorial's script can't"
-        " encrypt: QUEUE_TLS=auto docker compose up --detach accepts its plain connections",
+        " encrypt: QUEUE_TLS=auto docker compose up --detach master accepts its plain connections",
         file=sys.stderr,
     )
 key = find_authkey(settings).decode("utf-8", "surrogateescape")

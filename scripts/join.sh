@@ -21,7 +21,7 @@ host=${published%:*}
 case $host in
     127.* | "[::1]")
         echo "join: the master is published on $published, which other hosts can't reach:" \
-            "QUEUE_PUBLISH=ADDRESS:5000 docker compose up --detach" >&2
+            "QUEUE_PUBLISH=ADDRESS:5000 docker compose up --detach master" >&2
         exit 1
         ;;
     0.0.0.0 | "[::]")

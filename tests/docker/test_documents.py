@@ -18,7 +18,7 @@ ELSEWHERE = {
     "make fetch",  # tests/hosts
     "make join",  # tests/hosts, with the next two
     "export QUEUE_PUBLISH=192.168.1.10:5000",
-    "docker compose up --detach",
+    "docker compose up --detach master",
     "docker compose exec master qm submit images start=https://example.org/ pages=1000 --wait",
     "make local",  # tests/integration, with what needs no containers
     ".venv/bin/qm run square count=1000",

@@ -26,7 +26,7 @@ ELSEWHERE = {
     "make fetch": "tests/hosts",
     "make join": "tests/hosts",
     "docker compose kill master worker": "tests/docker",
-    "docker compose up --detach": "tests/hosts",
+    "docker compose up --detach master": "tests/hosts",
     "docker compose up --detach --scale worker=8": "tests/docker",
     "docker compose up --detach --scale worker=12": "tests/docker",
     "export QUEUE_PUBLISH=192.168.1.10:5000": "tests/hosts",
