@@ -64,6 +64,11 @@ async def run_alone(
         if worker is not None:
             await worker.stop(hurry, settings.worker_drain_s)
         await service.stop()
+    return _exit_code(run, stopped)
+
+
+def _exit_code(run: Run, stopped: bool) -> int:
+    """Say in the log how the run is left. stopped: the command was interrupted."""
     if stopped:
         log.info("stopped; the same command goes on where it was")
         return 130
