@@ -45,8 +45,15 @@ class Note:
 def worker(peer: Peer, python: Path, folder: Path) -> Fate:
     """Kill one of two workers with all its processes, and watch."""
 
-    def kill(station: Station, notes: Path) -> None:
-        processes.wait_until(lambda: _killed(station, notes), "a worker with a task", _BEGIN_S)
+    def kill(station: Station, notes: Path) -> tuple[float, None]:
+        tried_at = [0.0]
+
+        def try_once() -> bool:
+            tried_at[0] = time.monotonic()  # before the kill: a re-run may start at once
+            return _killed(station, notes)
+
+        processes.wait_until(try_once, "a worker with a task", _BEGIN_S)
+        return tried_at[0], None
 
     return _watch(peer, python, folder, kill)
 
@@ -54,17 +61,21 @@ def worker(peer: Peer, python: Path, folder: Path) -> Fate:
 def broker(peer: Peer, python: Path, folder: Path) -> Fate:
     """Kill the broker, start it again after a second with the same folder and port, and watch."""
 
-    def kill(station: Station, notes: Path) -> float:
+    def kill(station: Station, notes: Path) -> tuple[float, float]:
+        fault_at = time.monotonic()
         station.kill_broker()
         time.sleep(AWAY_S)
         station.start_broker()
-        return time.monotonic()
+        return fault_at, time.monotonic()
 
     return _watch(peer, python, folder, kill)
 
 
 def _watch(
-    peer: Peer, python: Path, folder: Path, kill: Callable[[Station, Path], float | None]
+    peer: Peer,
+    python: Path,
+    folder: Path,
+    kill: Callable[[Station, Path], tuple[float, float | None]],
 ) -> Fate:
     notes, got = folder / "notes", folder / "got"
     notes.touch(0o666)
@@ -76,8 +87,7 @@ def _watch(
             f"{peer.name}: the first tasks",
             _BEGIN_S,
         )
-        fault_at = time.monotonic()
-        back_at = kill(station, notes)
+        fault_at, back_at = kill(station, notes)
         while time.monotonic() < fault_at + WATCH_S and results(got) < TASKS:
             if stopping.wait(_LOOK_S):
                 raise RuntimeError("stopped")

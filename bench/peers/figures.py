@@ -125,7 +125,9 @@ def _middle(values: Sequence[float]) -> str:
 
 
 def short(value: float) -> str:
-    """Three figures that count: 12,345, 12.3, 0.12."""
+    """As many figures as count: 12,345, 12.3, 0.12, 0.0012."""
+    if abs(value) < 0.1:
+        return f"{value:.2g}"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -58,5 +58,6 @@ def test_a_fault_that_cannot_be_says_why() -> None:
     assert line.count("|") == header.count("|")
 
 
-def test_numbers_have_three_figures_that_count() -> None:
+def test_numbers_have_the_figures_that_count() -> None:
     assert [short(value) for value in (12345.6, 12.34, 0.123)] == ["12,346", "12.3", "0.12"]
+    assert [short(value) for value in (0.00234, 0.0)] == ["0.0023", "0"]
