@@ -46,14 +46,11 @@ def worker(peer: Peer, python: Path, folder: Path) -> Fate:
     """Kill one of two workers with all its processes, and watch."""
 
     def kill(station: Station, notes: Path) -> tuple[float, None]:
-        tried_at = [0.0]
-
-        def try_once() -> bool:
-            tried_at[0] = time.monotonic()  # before the kill: a re-run may start at once
-            return _killed(station, notes)
-
-        processes.wait_until(try_once, "a worker with a task", _BEGIN_S)
-        return tried_at[0], None
+        tried_at: list[float] = []
+        processes.wait_until(
+            lambda: _killed(station, notes, tried_at), "a worker with a task", _BEGIN_S
+        )
+        return tried_at[-1], None
 
     return _watch(peer, python, folder, kill)
 
@@ -115,11 +112,15 @@ def judge(notes: list[Note], results: int, fault_at: float, back_at: float | Non
     return Fate(results, twice, min(again) - fault_at if again else None)
 
 
-def _killed(station: Station, notes: Path) -> bool:
-    """Kill the worker of a task that has just begun. False when there is none at this moment."""
+def _killed(station: Station, notes: Path, tried_at: list[float]) -> bool:
+    """Kill the worker of a task that has just begun. False when there is none at this moment.
+
+    tried_at: gets the time between that begin and the kill. A re-run may start at once.
+    """
     last = read(notes)[-1]
     if last.event != "start" or time.monotonic() - last.at > works.NAP_S / 2:
         return False
+    tried_at.append(time.monotonic())
     if not station.workers:  # a process a task may be over before it is found
         return station.kill(last.pid)
     station.workers[int(last.worker)].kill()
