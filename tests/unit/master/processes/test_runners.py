@@ -89,7 +89,7 @@ def test_a_process_that_ends_before_its_run_is_through_is_a_death(processes: Pro
             assert runners.lives(run)
             processes.alive[1].set_result(0)
         await until(lambda: runner.stalled)
-        assert "had not said that it is done 5 times" in runner.why_stalled
+        assert "had not said that it is done, 5 times" in runner.why_stalled
         assert not runners.lives(run)
         run.exhausted, run.collect_cursor = True, CollectCursor(closed=True)
         runners.start(run)
