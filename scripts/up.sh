@@ -43,7 +43,8 @@ reason="was not done within $LIMIT_S s"
 while [ "$SECONDS" -lt "$deadline" ]; do
     if IFS= read -r -t 2 line <&3; then
         # Compose 2.26 begins each line with the terminal's "erase line", also without a terminal.
-        printf '%s\n' "${line#$'\e[2K'}"
+        line=${line#$'\e[2K'}
+        printf '%s\n' "$line"
         case $line in
             "run "*" done, "*" dead letter"*)
                 echo

@@ -138,7 +138,7 @@ def test_a_runner_that_leaves_a_process_behind_is_started_again(master: Master) 
     )
     run = master.submit("leaver")
     line = master.process.says(rf"run {run} \(leaver\) is stalled", 30.0)
-    assert "ended with exit code 3 5 times" in line
+    assert "ended with exit code 3, 5 times" in line
 
 
 def test_a_job_whose_import_leaves_a_process_behind_is_looked_at_all_the_same(
@@ -160,7 +160,7 @@ def test_tasks_that_ends_the_process_in_order_is_a_death_as_any_other(master: Ma
     )
     run = master.submit("leaves")
     line = master.process.says(rf"run {run} \(leaves\) is stalled", 40.0)
-    assert "exit code 0 and had not said that it is done 5 times" in line
+    assert "exit code 0 and had not said that it is done, 5 times" in line
     assert master.run_line(run)["state"] == "stalled"
 
 

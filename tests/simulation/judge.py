@@ -273,6 +273,7 @@ class Judge(Truth):
             # Its delay was over when it was leased, whatever the clock has been set to since.
             task.due = min(task.due, 0.0)
             self.hold(task, held.number, session)
+            task.may_wait = True
             found.add(task.position)
         return found
 
@@ -324,6 +325,7 @@ class Judge(Truth):
         place = may_wait or session.stock or session.free >= 0
         check(place, "{} went to a worker without a place", task)
         run.started_at[task.group] = now
+        task.may_wait = may_wait
 
     def _in_order(self, session: Session, run: TrueRun, task: Task, now: float) -> None:
         """No task of a higher priority could have been given."""

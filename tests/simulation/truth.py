@@ -32,6 +32,7 @@ class Task:
 
     holder: number of the lease that is valid, 0 if none; session: whose that is. settled: the lease
     that its tracked was recorded for. visible: a commit has gone by since it last changed hands.
+    may_wait: it is held, and nobody knows when it starts.
     """
 
     run: int
@@ -54,6 +55,7 @@ class Task:
     delay_s: float = 0.0
     ready_at: float = 0.0
     visible: bool = False
+    may_wait: bool = False
 
     def __repr__(self) -> str:
         return f"task {self.run}/{self.number}"
@@ -168,6 +170,9 @@ class Truth:
         hidden, self.hidden = self.hidden, []
         for task in hidden:
             task.visible, task.ready_at = True, max(task.ready_at, now)
+            if task.may_wait and task.group is not None:  # it may have started only just now
+                self.runs[task.run].unsure[task.group] = now
+            task.may_wait = False
             self.index(task)
 
     def rolled_back(self) -> None:

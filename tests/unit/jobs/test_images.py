@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,8 @@ def visitors(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeVisitor]:
         made[site.run] = FakeVisitor(site, host)
         return made[site.run]
 
-    monkeypatch.setattr("jobs.crawl.visit.visitor.Visitor", make)
+    # By sys.modules, as `work` finds it: other tests load the modules of jobs anew.
+    monkeypatch.setattr(importlib.import_module("jobs.crawl.visit.visitor"), "Visitor", make)
     monkeypatch.setattr(images, "_visitors", {})
     return made
 
