@@ -50,7 +50,7 @@ def _counts(run: Run, true: TrueRun, now: float) -> None:
 def nobody_idle(driver: Driver, now: float) -> None:
     """Whoever may take something, and wants to, has it."""
     judge = driver.judge
-    reserved = 0
+    reserved = held_back = 0
     for connection in driver.idle.values():
         session = connection.session
         assert session is not None
@@ -70,6 +70,9 @@ def nobody_idle(driver: Driver, now: float) -> None:
                 reserved += 1
                 if reserved <= judge.quarantined(now):
                     break
+            if not held_back and not session.stock and judge.group_waits(session, now):
+                held_back += 1  # it gets nothing more, until a slot of it is free for the group
+                break
             check(False, "session {} is idle, {} waits", session.id, task)
 
 

@@ -407,6 +407,15 @@ class Judge(Truth):
             return task
         return None
 
+    def group_waits(self, session: Session, now: float) -> bool:
+        """Whether a slot at work is missed by a group whose tasks start at once or not at all."""
+        return session.free <= 0 and any(
+            run.is_limited(task) and task.due <= now + SOON
+            for run in self.runs.values()
+            if run.active and self.may_take(session, run)
+            for task in run.free.values()
+        )
+
     def quarantined(self, now: float, session: Session | None = None) -> int:
         """How many wait. session: of those, how many it may take."""
         return sum(

@@ -54,6 +54,7 @@ class Leasing:
         self._waiting = waiting
         self._progress = progress
         self._next_lease = (epoch << 32) + 1
+        self._held_back: Session | None = None
 
     # --- sessions ---
 
@@ -118,11 +119,31 @@ class Leasing:
             able = self._sessions.may_take(session, run)
             may_wait = not at_once and able and self._may_wait(run)
             lane = run.next_lane(at_once, may_wait) if able else None
+            if able and not at_once and self._holds_back(session, run, lane):
+                return None
             if lane is not None:
                 # Runs that were passed over keep their places: another session may take them.
                 self._roster.to_the_end(run)
                 return self._give(session, run, lane, now, self._most(session, run))
         return None
+
+    def _holds_back(self, session: Session, run: Run, lane: Lane | None) -> bool:
+        """Whether a session gets nothing more, until one of its slots is free for a group of a run.
+
+        Each slot that is at work has its next lease already. A group whose tasks start at once or
+        not at all would wait until nothing else waits. One session is held back at a time.
+        lane: what the session would get of the run.
+        """
+        best = None if run.groups is None else run.groups.best
+        if best is None or lane is best or (lane is not None and lane.priority > best.priority):
+            return False
+        if self._sessions.somebody_free(run):
+            return False
+        held = self._held_back
+        # A session that wants nothing more has leases enough: its slots stay at work.
+        if held is None or not held.wanted or held.id not in self._sessions.all:
+            held = self._held_back = session
+        return held is session
 
     def leases(self, session: Session, now: float) -> list[Lease]:
         """Give what one lease may be, of several blocks where they are small; may be empty."""

@@ -164,6 +164,7 @@ def test_a_session_without_a_free_slot_gets_what_is_not_limited() -> None:
     busy = desk.session(free=0)
     desk.submit(1, group="a")
     desk.submit(1)
+    desk.session()  # it may start the group's task
     lease = desk.lease(busy)
     assert (tasks(lease), lease.limited) == ([2], False)
     assert desk.broker.lease(busy, desk.now) is None
@@ -390,3 +391,46 @@ def test_a_worker_that_comes_and_goes_in_one_turn_is_not_known() -> None:
     desk.commit()
     assert desk.store.reopen().workers == set()
     assert counts(desk.run) == {}
+
+
+def test_a_group_that_starts_at_once_waits_for_one_slot_and_not_for_all_other_work() -> None:
+    """Slots at work have their next lease already, so no slot would ever be free for the group."""
+    desk = Desk()
+    limited = desk.new_run(per_group=GroupLimit(at_once=2))
+    desk.submit(1, limited, group="a")
+    desk.submit(99)
+    first, second = desk.session(free=0), desk.session(free=0)
+    assert desk.broker.lease(first, desk.now) is None, "it is held back"
+    assert desk.lease(second).run is desk.run, "one session is, no more"
+    assert desk.broker.lease(first, desk.now) is None
+    first.free = 1
+    assert desk.lease(first).run is limited
+    first.free = 0
+    assert desk.lease(first).run is desk.run, "nothing waits for a slot"
+
+
+def test_a_group_does_not_wait_for_all_tasks_of_its_run_that_have_none() -> None:
+    desk = Desk(per_group=GroupLimit(at_once=2))
+    desk.submit(9, priority=1)
+    desk.submit(1, group="a")
+    desk.submit(99)
+    session = desk.session(free=0)
+    assert desk.leases(session) == [[n] for n in range(1, 10)], "a higher priority goes first"
+    assert desk.broker.lease(session, desk.now) is None
+    session.free = 1
+    assert desk.leases(session, 1) == [[10]]
+
+
+def test_a_session_that_wants_nothing_is_not_held_back_for_a_group() -> None:
+    desk = Desk()
+    limited = desk.new_run(per_group=GroupLimit(at_once=2))
+    desk.submit(1, limited, group="a")
+    desk.submit(99)
+    full, other = desk.session(free=0), desk.session(free=0)
+    assert desk.broker.lease(full, desk.now) is None
+    full.wanted = 0
+    assert desk.broker.lease(other, desk.now) is None, "the next one that asks is"
+    desk.drop(other)
+    desk.commit()
+    full.wanted = 1
+    assert desk.broker.lease(full, desk.now) is None
