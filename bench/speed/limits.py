@@ -11,7 +11,7 @@ from ..rig.stored import Stored
 
 # Times, because nobody knows how many tasks a run does in them.
 WARM_UP_S, MEASURE_S = sized((2.0, 8.0), (0.2, 1.0))
-KINDS = sized(((1_000, 100, 1), (100_000, 10, 10)), ((100, 10, 1), (1_000, 10, 10)))
+KINDS = sized(((1_000, 100, 1), (100_000, 10, 10)), ((1_000, 50, 1), (5_000, 10, 10)))
 """Each kind: how many groups, tasks in each group, and tasks in a block."""
 
 MOST_MS = 0.3
