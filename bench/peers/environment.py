@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..rig import processes
+from ..rig import environment, processes
 
 FOLDER = processes.ROOT / ".cache" / "peers"
 LOCKS = processes.HERE / "peers" / "locks"
@@ -26,21 +26,11 @@ def python_of(lock: str, least: tuple[int, int] = (3, 11)) -> Path:
     Raises:
         MissingError: it cannot be made here.
     """
-    wanted, folder = LOCKS / f"{lock}.txt", FOLDER / lock
-    python, stamp = folder / "bin" / "python", folder / "installed"
-    if stamp.exists() and stamp.read_text() == wanted.read_text():
-        return python
-    print(f"installing {lock} ...", flush=True)
     try:
-        _run([_base(least), "-m", "venv", "--clear", str(folder)])
-        _run(
-            [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(wanted)]
-        )
+        return environment.python_of(FOLDER / lock, LOCKS / f"{lock}.txt", _base(least))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         raise MissingError(f"not installed: {_last_line(said)}") from error
-    stamp.write_text(wanted.read_text())
-    return python
 
 
 def version_of(python: Path, package: str) -> str:

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from .. import figure
+
 
 @dataclass
 class Speed:
@@ -126,11 +128,7 @@ def _middle(values: Sequence[float]) -> str:
 
 def short(value: float) -> str:
     """As many figures as count: 12,345, 12.3, 0.12, 0.0012."""
-    if abs(value) < 0.1:
-        return f"{value:.2g}"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{value:.2g}" if abs(value) < 0.1 else figure.short(value)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,21 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .processes import CACHE
-
 _LIMIT_S = 300.0
 
 
-def python_of(name: str, lock: Path) -> str:
+def python_of(folder: Path, lock: Path, base: str = sys.executable) -> Path:
     """The Python of an environment that has what a lock file lists, made when it is not there.
 
-    Raises subprocess.SubprocessError where it cannot be made.
+    base: the Python that makes it. Raises OSError or subprocess.SubprocessError where it cannot be
+    made; a CalledProcessError has what was said in `stderr`.
     """
-    folder = CACHE / name
     python, stamp = folder / "bin" / "python", folder / "installed"
     if not stamp.exists() or stamp.read_text() != lock.read_text():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(lock)]
-        subprocess.run(pip, check=True, timeout=_LIMIT_S)
+        print(f"installing {folder.name} ...", flush=True)
+        pip = ["-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(lock)]
+        for words in ([base, "-m", "venv", "--clear", str(folder)], [str(python), *pip]):
+            subprocess.run(words, check=True, capture_output=True, text=True, timeout=_LIMIT_S)
         stamp.write_text(lock.read_text())
-    return str(python)
+    return python

@@ -16,6 +16,6 @@ _HERE = processes.HERE / "scale"
 
 def draw(figures: str) -> None:
     """Draw the chart. figures: JSON, a list of points by kind, as `decades` has them."""
-    python = python_of("chart", _HERE / "requirements.txt")
+    python = str(python_of(processes.CACHE / "chart", _HERE / "requirements.txt"))
     words = [python, str(_HERE / "curves.py"), str(CHART)]
     subprocess.run(words, input=figures, text=True, check=True, timeout=120)

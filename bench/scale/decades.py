@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
-from master.changes import QUEUE_RUN, BlockRecord, Changes, OutcomeRecord, RunCounts, RunRecord
-from master.store.sqlite.engine import SqliteStore
+from master.changes import BlockRecord, Changes, RunCounts, RunRecord
 from queue_manager import codec
 from queue_manager.client.link import Link
 from queue_manager.wire.messages import AskRuns, RunList
@@ -28,7 +26,8 @@ from ..figure import Figure
 from ..rig import crowd, processes, run
 from ..rig.session import client
 from ..rig.stored import Stored
-from . import chart
+from . import chart, written
+from .written import BLOCKS_PER_COMMIT, slices
 
 WAITING = sized((10_000, 100_000, 1_000_000, 10_000_000), (10_000, 20_000))
 DONE = sized((100_000, 1_000_000, 10_000_000, 100_000_000), (10_000, 100_000))
@@ -38,7 +37,6 @@ WARM_UP, TASKS = sized((200_000, 1_000_000), (10_000, 50_000))
 BESIDE_DONE = 10_000
 DRAIN_S, SLOTS = sized(2.0, 0.3), 4
 LEAST_RATIO, MOST_MB, MOST_START_S, MOST_STATUS_S = 0.8, 100.0, 2.0, 0.3
-_A_COMMIT_BLOCKS = 1_000
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,9 @@ def _waiting(size: int) -> Point:
 def _done(size: int) -> Point:
     """Results that nobody has read, which the master must keep."""
     with ExitStack() as stack:
-        stored = Stored(stack, before=lambda data: _written(data, _results(size)))
+        stored = Stored(
+            stack, before=lambda data: written.fill(data, written.results(size // BLOCK_TASKS))
+        )
         stored.backlog.fill(BESIDE_DONE)
         return _point(stored, size, BESIDE_DONE)
 
@@ -115,7 +115,7 @@ def _runs(size: int) -> Point:
     """Runs that are all active, each with tasks of its own, fed by clients that have left."""
     blocks = max(1, TASKS // BLOCK_TASKS // size)
     with processes.scratch() as folder:
-        _written(folder / "data", _active(size, blocks))
+        written.fill(folder / "data", _active(size, blocks))
         with processes.master(folder) as (master, port):
             status_s = asyncio.run(_status_s(port))
             with processes.worker(folder, port):
@@ -171,38 +171,11 @@ def _ask_active(seq: int, after: int) -> AskRuns:
 # --- what is in the store before -----------------------------------------------------------------
 
 
-def _written(data: Path, all_changes: Iterator[Changes]) -> None:
-    store = SqliteStore(data)
-    try:
-        for changes in all_changes:
-            store.commit(changes)
-    finally:
-        store.close()
-
-
-def _results(size: int) -> Iterator[Changes]:
-    """So many results of the queue run."""
-    body = codec.encode_batch([7] * BLOCK_TASKS)
-    for first, stop in _slices(size // BLOCK_TASKS):
-        tasks = stop * BLOCK_TASKS
-        yield Changes(
-            blocks=[
-                BlockRecord(1 + n, QUEUE_RUN, 1 + n * BLOCK_TASKS, BLOCK_TASKS, body)
-                for n in range(first, stop)
-            ],
-            outcomes=[
-                OutcomeRecord(1 + n, QUEUE_RUN, 1 + n, 1 + n * BLOCK_TASKS, 0, BLOCK_TASKS, body)
-                for n in range(first, stop)
-            ],
-            counts={QUEUE_RUN: RunCounts(tasks=tasks, done=tasks, last_seq=stop)},
-        )
-
-
 def _active(runs: int, blocks: int) -> Iterator[Changes]:
     """So many active runs with so many blocks each."""
     body = codec.encode_batch([7] * BLOCK_TASKS)
     options, at = RunOptions(feeder="client"), time.time()
-    for first, stop in _slices(runs):
+    for first, stop in slices(0, runs, BLOCKS_PER_COMMIT):
         numbers = range(1 + first, 1 + stop)
         yield Changes(
             runs={n: RunRecord(n, "squares", [], options=options, started_at=at) for n in numbers},
@@ -213,8 +186,3 @@ def _active(runs: int, blocks: int) -> Iterator[Changes]:
             ],
             counts={n: RunCounts(tasks=blocks * BLOCK_TASKS) for n in numbers},
         )
-
-
-def _slices(count: int) -> Iterator[tuple[int, int]]:
-    for at in range(0, count, _A_COMMIT_BLOCKS):
-        yield at, min(at + _A_COMMIT_BLOCKS, count)

@@ -21,12 +21,10 @@ from master.changes import (
     Changes,
     CollectCursor,
     GroupRecord,
-    OutcomeRecord,
     RunCounts,
     RunRecord,
     RunState,
 )
-from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
 from queue_manager.wire.messages import AskRun, AskRuns, RunList, RunShown
 from queue_manager.wire.records import (
@@ -40,6 +38,7 @@ from ..brief import sized
 from ..figure import Figure
 from ..rig import processes
 from ..rig.session import client
+from .written import fill, results, slices
 
 GROUPS, RESULTS, ENDED = sized((1_000_000, 10_000_000, 100_000), (5_000, 100_000, 1_000))
 WORK, PRUNED_S = sized((20_000, 15.0), (500, 1.0))
@@ -120,12 +119,8 @@ async def _probe(port: int, run: int, until: Callable[[RunStatus], bool]) -> flo
 
 
 def _fill(data: Path, until: str) -> None:
-    store = SqliteStore(data)
-    try:
-        for changes in chain(_groups(until), _results(), _ended()):
-            store.commit(changes)
-    finally:
-        store.close()
+    all_results = results(RESULTS // BLOCK_TASKS + 1, first_id=GROUPS + 1)
+    fill(data, chain(_groups(until), all_results, _ended()))
 
 
 def _groups(until: str) -> Iterator[Changes]:
@@ -134,7 +129,7 @@ def _groups(until: str) -> Iterator[Changes]:
     run = RunRecord(1, "limited", [f"until={until}"], options=options, started_at=time.time())
     body = codec.encode_batch([7])
     own = GroupRecord(GroupLimit(at_once=2))
-    for first, stop in _slices(1, GROUPS + 1):
+    for first, stop in slices(1, GROUPS + 1, _PER_COMMIT):
         tasks = range(first, stop)
         yield Changes(
             blocks=[BlockRecord(n, 1, n, 1, body, group=f"group {n}") for n in tasks],
@@ -144,33 +139,10 @@ def _groups(until: str) -> Iterator[Changes]:
         )
 
 
-def _results() -> Iterator[Changes]:
-    """Results of the queue run that nobody has read."""
-    body = codec.encode_batch([7] * BLOCK_TASKS)
-    blocks = RESULTS // BLOCK_TASKS + 1
-    for first, stop in _slices(0, blocks, _PER_COMMIT // 10):
-        numbers = range(first, stop)
-        starts = [1 + n * BLOCK_TASKS for n in numbers]
-        ids = [GROUPS + 1 + n for n in numbers]
-        blocks_of = zip(numbers, ids, starts, strict=True)
-        tasks = stop * BLOCK_TASKS
-        yield Changes(
-            blocks=[
-                BlockRecord(number, QUEUE_RUN, start, BLOCK_TASKS, body)
-                for number, start in zip(ids, starts, strict=True)
-            ],
-            outcomes=[
-                OutcomeRecord(1 + n, QUEUE_RUN, number, start, 0, BLOCK_TASKS, body)
-                for n, number, start in blocks_of
-            ],
-            counts={QUEUE_RUN: RunCounts(tasks=tasks, done=tasks, last_seq=stop)},
-        )
-
-
 def _ended() -> Iterator[Changes]:
     """Runs that ended a day ago, with nothing left to collect."""
     at = time.time() - _DAY_S
-    for first, stop in _slices(2, ENDED + 2):
+    for first, stop in slices(2, ENDED + 2, _PER_COMMIT):
         yield Changes(
             runs={
                 n: RunRecord(
@@ -186,8 +158,3 @@ def _ended() -> Iterator[Changes]:
                 for n in range(first, stop)
             }
         )
-
-
-def _slices(first: int, stop: int, size: int = _PER_COMMIT) -> Iterator[tuple[int, int]]:
-    for at in range(first, stop, size):
-        yield at, min(at + size, stop)

@@ -7,8 +7,6 @@ in round trips of a bare call, is shown beside it.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import sqlite3
 import statistics
 import time
@@ -19,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from queue_manager import codec
-from queue_manager.client.link import Link
-from queue_manager.wire.messages import Accepted, Collect, Hello, Page, Reply, SubmitTasks
+from queue_manager.wire.messages import Collect, Page, SubmitTasks
 from queue_manager.wire.records import NewBlock
 
 from ..brief import sized
 from ..figure import Figure, ratio
-from ..rig import processes, run, tutorial
+from ..rig import processes, tutorial
+from .open_run import OpenRun
 
 ROUNDS = sized(3, 1)
 SLICES, SAMPLES = sized((7, 10), (2, 5))
@@ -146,36 +144,13 @@ class _Commits:
         self._db.close()
 
 
-class _OwnClient:
+class _OwnClient(OpenRun):
     """A session of ours in an open run. It asks for the result before it submits the task."""
 
     def __init__(self, port: int, folder: Path) -> None:
-        self._fifo = folder / "until"
-        os.mkfifo(self._fifo)
-        self._run = run.start(port, ["patient", f"until={self._fifo}"])
-        self._loop = asyncio.new_event_loop()
-        hello = Hello("runner", socket.gethostname(), os.getpid())
-        self._link = Link(
-            ("127.0.0.1", port),
-            processes.AUTHKEY,
-            lambda: hello,
-            on_message=self._received,
-            mode=processes.tls_mode,
-        )
-        self._after = self._seq = 0
+        super().__init__(port, folder)
+        self._after = 0
         self._pages: asyncio.Queue[tuple[float, Page]] = asyncio.Queue()
-
-    def __enter__(self) -> _OwnClient:
-        self._running = self._loop.create_task(self._link.run())
-        self._loop.run_until_complete(asyncio.wait_for(self._link.wait_up(), 5))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._link.close()
-        self._loop.run_until_complete(self._running)
-        self._loop.close()
-        with open(self._fifo, "w"):  # lets tasks() of the run end
-            pass
 
     def task(self, n: int) -> float:
         """Submit one task and wait for its result; returns the seconds."""
@@ -195,8 +170,5 @@ class _OwnClient:
             raise RuntimeError("another task's result")
         return came - began
 
-    def _received(self, message: Reply) -> None:
-        if isinstance(message, Page):
-            self._pages.put_nowait((time.perf_counter(), message))
-        elif not isinstance(message, Accepted):
-            raise RuntimeError(f"the master says {message}")
+    def page_came(self, page: Page, at: float) -> None:
+        self._pages.put_nowait((at, page))

@@ -9,16 +9,14 @@ Source: G. Tene, "How NOT to Measure Latency" (coordinated omission), 2013.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 from queue_manager import codec
-from queue_manager.client.link import Link
-from queue_manager.wire.messages import Accepted, Collect, Hello, Page, Reply, SubmitTasks
+from queue_manager.wire.messages import Collect, Page, SubmitTasks
 from queue_manager.wire.records import NewBlock
 
 from ..brief import sized
@@ -27,7 +25,8 @@ from ..peers import catalogue, environment, servers
 from ..peers.environment import MissingError
 from ..peers.figures import percentile
 from ..peers.station import WORKERS, Station
-from ..rig import processes, run
+from ..rig import processes
+from .open_run import OpenRun
 
 PEERS = sized(("huey", "dramatiq"), ("huey",))
 RATES = sized((1, 100, 1_000, 10_000), (200,))
@@ -41,7 +40,6 @@ BLOCK_S = 0.01
 
 SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 DRAIN_S = 30.0
-CONNECT_S = 5.0
 
 
 def measure() -> list[Figure]:
@@ -102,40 +100,20 @@ def _figures(name: str, offer: Offer, rate: int, block_s: float) -> list[Figure]
     ]
 
 
-class Offered:
+class Offered(OpenRun):
     """A session of ours that submits to an open run at a rate, and collects its results."""
 
     def __init__(self, port: int, folder: Path) -> None:
-        self._fifo = folder / "until"
-        os.mkfifo(self._fifo)
-        self._run = run.start(port, ["patient", f"until={self._fifo}"])
-        self._loop = asyncio.new_event_loop()
-        hello = Hello("runner", socket.gethostname(), os.getpid())
-        self._link = Link(
-            ("127.0.0.1", port),
-            processes.AUTHKEY,
-            lambda: hello,
-            on_message=self._received,
-            mode=processes.tls_mode,
-        )
-        self._seq = 0
+        super().__init__(port, folder)
         self._due: dict[int, float] = {}
         self._waits: list[float] = []
         self._next = 0
         self._all_came = asyncio.Event()
 
-    def __enter__(self) -> Offered:
-        self._running = self._loop.create_task(self._link.run())
-        self._loop.run_until_complete(asyncio.wait_for(self._link.wait_up(), CONNECT_S))
+    def __enter__(self) -> Self:
+        super().__enter__()
         self._loop.call_soon(self._collect, 0)
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._link.close()
-        self._loop.run_until_complete(self._running)
-        self._loop.close()
-        with open(self._fifo, "w"):  # lets tasks() of the run end
-            pass
 
     def measure(self, rate: int, seconds: float, block_s: float) -> list[float]:
         """Seconds from due to result of each task. block_s: how much of the load travels together.
@@ -174,13 +152,9 @@ class Offered:
         self._seq += 1
         self._link.send(Collect(self._seq, self._run, after))
 
-    def _received(self, message: Reply) -> None:
-        if isinstance(message, Page):
-            now = time.perf_counter()
-            self._collect(message.last)
-            self._record(message, now)
-        elif not isinstance(message, Accepted):
-            raise RuntimeError(f"the master says {message}")
+    def page_came(self, page: Page, at: float) -> None:
+        self._collect(page.last)
+        self._record(page, at)
 
     def _record(self, page: Page, now: float) -> None:
         for ended in page.outcomes:
