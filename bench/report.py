@@ -1,6 +1,7 @@
 """`python -m bench.report`: writes docs/figures.md, all figures of the last runs on this machine.
 
-Reads what `make bench` and `make bench-peers` have left in .cache/bench, and measures nothing.
+It also writes the tables of other queues in the READMEs and in docs/performance.md. It reads what
+`make bench` and `make bench-peers` have left in .cache/bench, and measures nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from typing import Any
 
 from .__main__ import BENCHMARKS
 from .figure import short
+from .peers import summary
 from .rig.processes import CACHE, ROOT
 
 PAGE = ROOT / "docs" / "figures.md"
 RESULTS, PEERS = "results.json", "peers.md"
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+PERFORMANCE = ROOT / "docs" / "performance.md"
+_MARK = "<!-- make figures: the rows below are of `make bench-peers` -->"
 
 _HEAD = """# All figures
 
@@ -27,12 +32,17 @@ _HEAD = """# All figures
 
 
 def main() -> int:
-    """Write the page; 1 when there are no figures yet."""
+    """Write the page and the tables; 1 when there are no figures yet."""
+    peers = CACHE / PEERS
+    if peers.exists():
+        record = json.loads(peers.with_suffix(".json").read_text())
+        for readme in READMES:
+            readme.write_text(with_rows(readme.read_text(), list(summary.rows(record))))
+        PERFORMANCE.write_text(with_tables(PERFORMANCE.read_text(), peers.read_text().strip()))
     results = CACHE / RESULTS
     if not results.exists():
         print(f"no figures in {results}: run `make bench` first", file=sys.stderr)
         return 1
-    peers = CACHE / PEERS
     text = page(json.loads(results.read_text()), peers.read_text() if peers.exists() else "")
     PAGE.write_text(text)
     print(f"wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
@@ -51,6 +61,33 @@ def page(record: dict[str, Any], peers: str) -> str:
     if peers:
         lines += ["", "## Other queues (`make bench-peers`)", "", peers.rstrip()]
     return "\n".join(lines) + "\n"
+
+
+def with_rows(text: str, rows: list[str]) -> str:
+    """A text whose marked table has these rows. Its two lines of header stay.
+
+    Raises ValueError if the text has no such mark.
+    """
+    before, after = _marked(text)
+    head, rest = after[:2], after[2:]
+    while rest and rest[0].startswith("|"):
+        rest.pop(0)
+    return "\n".join([*before, *head, *rows, *rest]) + "\n"
+
+
+def with_tables(text: str, tables: str) -> str:
+    """A text that has these lines between its mark and the next heading. Raises as `with_rows`."""
+    before, rest = _marked(text)
+    while rest and not rest[0].startswith("#"):
+        rest.pop(0)
+    return "\n".join([*before, "", tables, "", *rest]) + "\n"
+
+
+def _marked(text: str) -> tuple[list[str], list[str]]:
+    """The lines up to the mark, with it, and the lines behind it."""
+    lines = text.splitlines()
+    end = lines.index(_MARK) + 1
+    return lines[:end], lines[end:]
 
 
 def _rows(figures: list[dict[str, Any]]) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.figure import Figure
-from bench.report import page
+from bench.peers.summary import rows
+from bench.report import _MARK, page, with_rows, with_tables
 
 
 def test_each_figure_is_a_row_with_its_bound_and_whether_it_is_met() -> None:
@@ -24,3 +25,38 @@ def test_each_figure_is_a_row_with_its_bound_and_whether_it_is_met() -> None:
     assert "| memory | 54.1 |  | MB | <= 60.0 | met |" in written
     assert "| free | 0.50 |  | s |  |  |" in written
     assert written.endswith("## Other queues (`make bench-peers`)\n\n| queue |\n")
+
+
+def test_the_rows_of_a_marked_table_are_replaced_and_its_header_stays() -> None:
+    text = f"above\n{_MARK}\n| queue |\n|---|\n| old |\n| older |\n\nbelow\n"
+    written = with_rows(text, ["| new |"])
+    assert written == f"above\n{_MARK}\n| queue |\n|---|\n| new |\n\nbelow\n"
+    assert with_rows(written, ["| new |"]) == written
+
+
+def test_all_up_to_the_next_heading_is_replaced_by_the_tables() -> None:
+    text = f"above\n{_MARK}\n\n- old\n\n| old |\n\n## Next\n"
+    written = with_tables(text, "| new |")
+    assert written == f"above\n{_MARK}\n\n| new |\n\n## Next\n"
+    assert with_tables(written, "| new |") == written
+
+
+def test_a_row_of_the_readme_has_both_tables_of_a_queue() -> None:
+    speed = {
+        "name": "Huey",
+        "version": "3.5",
+        "durable": "no: memory",
+        "single": [1_000.0, 3_000.0],
+        "bulk": [],
+        "trips_s": [0.001, 0.002, 0.003],
+        "missing": "",
+    }
+    fates = {
+        "name": "Huey",
+        "worker": {"results": 199, "twice": 2, "again_s": None},
+        "broker": {"results": 200, "twice": 0, "again_s": 1.25},
+    }
+    other = {**speed, "name": "awa"}
+    assert list(rows({"speed": [speed, other], "faults": [fates]})) == [
+        "| Huey 3.5 | no: memory | 2,000 | - | 2.00 / 3.00 | 199, 2 twice | 200 in 1.25 s |"
+    ]
