@@ -41,6 +41,9 @@ session may end because of something that this client sends each time."""
 _GOODBYE_S = 1.0
 LONGEST_PAUSE_S = 4.0
 """It is below the 5 s for which a restarted master waits for the workers that it knew."""
+REFUSED_PAUSE_S = 0.5
+"""The longest pause while the host is there and nobody listens on the port: the master restarts.
+Such a try costs the host one packet, and the master nothing."""
 
 R = TypeVar("R")
 
@@ -77,6 +80,8 @@ def _ignore(_: Any) -> None:
 
 class Link:
     """One session with the master that reconnects with back-off and jitter (4 s at most).
+
+    While the master's host refuses the connection, the pauses are 0.5 s at most.
 
     Args:
         address: host and port of the master.
@@ -136,7 +141,8 @@ class Link:
             with contextlib.suppress(TimeoutError):
                 wait_s = random.uniform(pause_s / 2, pause_s)
                 await asyncio.wait_for(self._closed.wait(), wait_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            restarts = isinstance(self.failure, ConnectionRefusedError)
+            pause_s = min(pause_s * 2, REFUSED_PAUSE_S if restarts else LONGEST_PAUSE_S)
 
     def send(self, message: Request) -> None:
         """Send a message. Without a connection it is dropped (see `on_up`).

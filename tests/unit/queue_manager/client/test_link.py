@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from queue_manager.client import link as links
-from queue_manager.client.link import FIRST_PAUSE_S, LONGEST_PAUSE_S, Link
-from queue_manager.errors import ConnectionLostError, TooLargeError
+from queue_manager.client.link import FIRST_PAUSE_S, LONGEST_PAUSE_S, REFUSED_PAUSE_S, Link
+from queue_manager.errors import ConnectionLostError, TooLargeError, WrongKeyError
 from queue_manager.wire.messages import AskStatus, Hello, Refused, StartRun, Status, Welcome
 
 
@@ -26,19 +26,19 @@ def test_a_message_that_the_master_would_refuse_is_not_sent() -> None:
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize(("lasted_s", "grows"), [(0.1, True), (6.0, False)])
-def test_only_after_a_session_that_lasted_the_next_is_tried_at_once(
-    lasted_s: float, grows: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A session that the master ends at once for what is sent in it must not flood it."""
+def pauses_of(
+    monkeypatch: pytest.MonkeyPatch, lasted_s: float, failure: Exception | None = None
+) -> list[float]:
+    """The pauses between eleven sessions. failure: with it, no session was up."""
     pauses: list[float] = []
     clock = [0.0]
 
     async def one_session(self: Link) -> bool:
         clock[0] += lasted_s
+        self.failure = failure
         if len(pauses) == 10:
             self._closed.set()
-        return True
+        return failure is None
 
     async def wait_for(waiting: Any, timeout: float) -> None:
         waiting.close()
@@ -49,8 +49,28 @@ def test_only_after_a_session_that_lasted_the_next_is_tried_at_once(
     monkeypatch.setattr(links.asyncio, "wait_for", wait_for)
     monkeypatch.setattr(links.time, "monotonic", lambda: clock[0])
     asyncio.run(make_link().run())
+    return pauses
+
+
+@pytest.mark.parametrize(("lasted_s", "grows"), [(0.1, True), (6.0, False)])
+def test_only_after_a_session_that_lasted_the_next_is_tried_at_once(
+    lasted_s: float, grows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that the master ends at once for what is sent in it must not flood it."""
+    pauses = pauses_of(monkeypatch, lasted_s)
     assert pauses[0] <= FIRST_PAUSE_S
     assert (pauses[9] >= LONGEST_PAUSE_S / 2) is grows
+
+
+@pytest.mark.parametrize(
+    ("failure", "most_s"),
+    [(ConnectionRefusedError(), REFUSED_PAUSE_S), (WrongKeyError("no"), LONGEST_PAUSE_S)],
+)
+def test_a_master_that_restarts_is_found_within_half_a_second(
+    failure: Exception, most_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = pauses_of(monkeypatch, 0.1, failure)
+    assert most_s / 2 <= max(pauses) <= most_s
 
 
 def test_the_masters_last_words_are_the_reason_of_the_end() -> None:
