@@ -2,6 +2,8 @@
 
     QueueError
     ├── ConnectionLostError   (also ConnectionError)  the other side is gone
+    │   └── UnreachableError  (also TimeoutError)  it did not answer in time
+    ├── TimedOutError         (also TimeoutError)  what was waited for has not come in time
     ├── WrongKeyError         the authkeys of the two sides differ
     ├── SettingsError         (also ValueError)  a variable has a wrong value; exit code 2
     │   └── TlsError          one side demands encryption, and the other can't or won't
@@ -30,6 +32,14 @@ class QueueError(Exception):
 
 class ConnectionLostError(QueueError, ConnectionError):
     """The other side is gone, or was never there."""
+
+
+class UnreachableError(ConnectionLostError, TimeoutError):
+    """The other side did not answer in time."""
+
+
+class TimedOutError(QueueError, TimeoutError):
+    """What was waited for has not come in time. It goes on."""
 
 
 class WrongKeyError(QueueError):

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
+from queue_manager.client.session import Session, connected, is_over
 from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
@@ -23,8 +24,7 @@ from queue_manager.wire.messages import (
 from queue_manager.wire.records import RunStatus
 
 from ..observe.run_line import ended_line, errors_line
-from .client import MasterClient, connected, is_over
-from .printing import say, tell
+from .printing import say, tell, tell_trouble
 from .progress import progress_of
 
 
@@ -33,7 +33,7 @@ async def submit_run(
 ) -> int:
     """Ask for a run; prints its id. An empty key is none. Returns the exit code."""
     key = key or None
-    async with connected(settings, authkey) as client:
+    async with connected(settings, authkey, tell_trouble) as client:
         started = await _start(client, partial(StartRun, job=job, args=args, key=key), key)
         try:
             say(str(started.run))
@@ -52,7 +52,7 @@ async def submit_run(
     return 0 if run.state == "done" else 1
 
 
-async def _followed(client: MasterClient, number: int, label: str) -> RunStatus:
+async def _followed(client: Session, number: int, label: str) -> RunStatus:
     """Show the progress of a run until it has ended or stalled. Returns its last status."""
     async with progress_of(label) as progress, contextlib.aclosing(client.watch(number)) as news:
         async for run in news:
@@ -62,9 +62,7 @@ async def _followed(client: MasterClient, number: int, label: str) -> RunStatus:
     return run
 
 
-async def _start(
-    client: MasterClient, make: Callable[[int], StartRun], key: str | None
-) -> RunStarted:
+async def _start(client: Session, make: Callable[[int], StartRun], key: str | None) -> RunStarted:
     if key is not None:  # a second request gives the same run
         return await client.call_idempotent(make, RunStarted)
     return await client.call(make, RunStarted, "whether the run was started (--key helps)")
@@ -72,7 +70,7 @@ async def _start(
 
 async def retry_run(settings: Settings, authkey: bytes, run: int) -> int:
     """Have dead letters tried again, and a stalled run go on. Returns the exit code."""
-    async with connected(settings, authkey) as client:
+    async with connected(settings, authkey, tell_trouble) as client:
         shown = await client.call_idempotent(partial(AskRun, run=run), RunShown)
         count = await _changed(client, partial(RetryRun, run=run), "retried")
     letters = f"{count:,} dead letter{'s go' if count != 1 else ' goes'} back"
@@ -98,10 +96,10 @@ async def forget_run(settings: Settings, authkey: bytes, run: int) -> int:
 async def _change(
     settings: Settings, authkey: bytes, make: Callable[[int], Request], done: str
 ) -> int:
-    async with connected(settings, authkey) as client:
+    async with connected(settings, authkey, tell_trouble) as client:
         return await _changed(client, make, done)
 
 
-async def _changed(client: MasterClient, make: Callable[[int], Request], done: str) -> int:
+async def _changed(client: Session, make: Callable[[int], Request], done: str) -> int:
     """Change a run. Returns the number of its tasks that this is about."""
     return (await client.call(make, Accepted, f"whether the run was {done}")).tasks

@@ -7,13 +7,13 @@ import sys
 from collections.abc import AsyncIterator
 from functools import partial
 
+from queue_manager.client.session import Session, connected
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import ResultBlock
 
-from .client import MasterClient, connected
 from .plain_json import FIELDS, letters_of, lines_of
-from .printing import exactly, write
+from .printing import exactly, tell_trouble, write
 from .status import run_status
 from .task_text import letter_lines, letters_title, task_lines
 
@@ -24,7 +24,7 @@ async def show_results(settings: Settings, authkey: bytes, run: int, form: str) 
     writer = csv.writer(sys.stdout)
     if form == "csv":
         writer.writerow(FIELDS)
-    async with connected(settings, authkey) as client:
+    async with connected(settings, authkey, tell_trouble) as client:
         async for block in _blocks(client, run, dead=False):
             for line in lines_of(run, block):
                 if form == "csv":
@@ -38,7 +38,7 @@ async def show_failed(settings: Settings, authkey: bytes, run: int, form: str) -
     """Print the dead letters of a run. Returns the exit code."""
     if form == "jsonl":
         exactly()
-    async with connected(settings, authkey) as client:
+    async with connected(settings, authkey, tell_trouble) as client:
         status = await run_status(client, run) if form == "text" else None
         async for block in _blocks(client, run, dead=True):
             letters = list(letters_of(run, block))
@@ -58,13 +58,13 @@ async def show_failed(settings: Settings, authkey: bytes, run: int, form: str) -
 
 async def show_task(settings: Settings, authkey: bytes, run: int, task: int) -> int:
     """Print all that is known of one task. Returns the exit code."""
-    async with connected(settings, authkey) as client:
+    async with connected(settings, authkey, tell_trouble) as client:
         shown = await client.call_idempotent(partial(AskTask, run=run, task=task), TaskShown)
     write(task_lines(shown.task))
     return 0
 
 
-async def _blocks(client: MasterClient, run: int, *, dead: bool) -> AsyncIterator[ResultBlock]:
+async def _blocks(client: Session, run: int, *, dead: bool) -> AsyncIterator[ResultBlock]:
     """The blocks of a run, one page in memory at a time. It goes on after a lost session."""
     after, complete = 0, False
     while not complete:

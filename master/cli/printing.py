@@ -115,6 +115,11 @@ def tell(line: str) -> None:
     print(harmless(line), file=sys.stderr, flush=True)
 
 
+def tell_trouble(line: str) -> None:
+    """Write a line about this command's session to standard error."""
+    tell(f"qm: {line}")
+
+
 def exactly() -> None:
     """Make standard output UTF-8, whatever the terminal has: programs read what follows."""
     if isinstance(sys.stdout, io.TextIOWrapper):

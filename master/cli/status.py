@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 
+from queue_manager.client.session import Session, connected
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
     AskRun,
@@ -18,8 +19,7 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.records import RunStatus
 
-from .client import MasterClient, connected
-from .printing import say, write
+from .printing import say, tell_trouble, write
 from .status_text import (
     count_columns,
     foot_lines,
@@ -48,7 +48,7 @@ async def show_status(
 
     everything: also all ended runs.
     """
-    async with connected(settings, authkey) as client:
+    async with connected(settings, authkey, tell_trouble) as client:
         status = await client.call_idempotent(AskStatus, Status)
         if run is not None:
             shown = await run_status(client, run)  # raises before anything is printed
@@ -71,13 +71,13 @@ async def show_status(
     return 0
 
 
-async def run_status(client: MasterClient, run: int) -> RunStatus:
+async def run_status(client: Session, run: int) -> RunStatus:
     """How one run is."""
     shown = await client.call_idempotent(partial(AskRun, run=run), RunShown)
     return shown.run
 
 
-async def _pages(client: MasterClient, state: str = "", job: str = "") -> AsyncIterator[RunList]:
+async def _pages(client: Session, state: str = "", job: str = "") -> AsyncIterator[RunList]:
     """The runs of a state and a job, one page in memory at a time. A page may be empty."""
     after, complete = 0, False
     while not complete:
@@ -114,7 +114,7 @@ def _cut(runs: Iterable[RunStatus], ended: int) -> Iterable[RunStatus]:
         yield run
 
 
-async def _show_sessions(client: MasterClient) -> None:
+async def _show_sessions(client: Session) -> None:
     after, complete = 0, False
     while not complete:
         page = await client.call_idempotent(partial(AskSessions, after=after), SessionList)

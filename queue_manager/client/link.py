@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import socket
 import ssl
@@ -113,6 +114,7 @@ class Link:
         self._hello = hello
         self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
         self._stream: _Stream | None = None
+        self._sock: socket.socket | None = None
         self._closed = asyncio.Event()
         self._up = asyncio.Event()
         self._seq = 0
@@ -193,6 +195,15 @@ class Link:
         if self._stream is not None and self._stream.transport is not None:
             self._stream.transport.close()
 
+    def abandon(self) -> None:
+        """In the child of a fork: leave the connection to the parent, whose loop goes on with it.
+
+        Closing the socket in the ordinary way would end the parent's session as well.
+        """
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._sock.detach())
+
     async def _one_session(self) -> bool:
         loop = asyncio.get_running_loop()
         try:
@@ -230,6 +241,7 @@ class Link:
     ) -> _Stream:
         stream = _Stream(self)
         self._encrypted = context is not None
+        self._sock = sock
         if context is None:
             await loop.connect_accepted_socket(lambda: stream, sock)
         else:

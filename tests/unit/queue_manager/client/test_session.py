@@ -1,4 +1,4 @@
-"""A command and a master that comes and goes: what is asked again, and what is not."""
+"""A program and a master that comes and goes: what is asked again, and what is not."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from master.cli import client as client_module
-from master.cli.client import MasterClient, News
+from queue_manager.client import session as session_module
 from queue_manager.client.link import Link
+from queue_manager.client.session import News, Session
 from queue_manager.errors import ConnectionLostError, RefusedError, WrongKeyError
 from queue_manager.wire.messages import Accepted, Refused, RetryRun, RunShown, WatchRun
 from queue_manager.wire.records import RunStatus
@@ -37,8 +37,12 @@ class FakeLink:
             self.up = True
 
 
+said: list[str] = []
+
+
 def ask(link: Any, *, again: bool) -> Any:
-    client = MasterClient(link)
+    said.clear()
+    client = Session(link, tell=said.append)
 
     def make(seq: int) -> RetryRun:
         return RetryRun(seq, 1)
@@ -48,13 +52,11 @@ def ask(link: Any, *, again: bool) -> Any:
     return asyncio.run(client.call(make, Accepted, "whether it was done"))
 
 
-def test_what_may_be_repeated_is_and_each_loss_is_said(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_may_be_repeated_is_and_each_loss_is_said() -> None:
     link = FakeLink(2)
     assert ask(link, again=True) == Accepted(1, 5)
     assert link.asked == 3
-    assert capsys.readouterr().err == "qm: lost the master; waiting for it\n" * 2
+    assert said == ["lost the master; waiting for it"] * 2
 
 
 def test_what_may_not_be_repeated_is_said_to_be_unknown() -> None:
@@ -72,10 +74,10 @@ def test_a_request_that_always_ends_the_session_is_given_up() -> None:
 
 
 def test_a_master_that_comes_back_with_another_key_is_said_once_and_waited_for(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It may get the old one back."""
-    monkeypatch.setattr(client_module, "_POLL_S", 0.001)
+    monkeypatch.setattr(session_module, "_POLL_S", 0.001)
     link = FakeLink(1, WrongKeyError("wrong authkey for h:1"))
     looks = iter([link.failure] * 3)
 
@@ -85,13 +87,9 @@ def test_a_master_that_comes_back_with_another_key_is_said_once_and_waited_for(
             raise link.failure
         link.up = True
 
-    monkeypatch.setattr(client_module, "wait_up", wait_up)
+    monkeypatch.setattr(session_module, "wait_up", wait_up)
     assert ask(link, again=True) == Accepted(1, 5)
-    said = capsys.readouterr().err.splitlines()
-    assert said == [
-        "qm: lost the master; waiting for it",
-        "qm: wrong authkey for h:1; trying again",
-    ]
+    assert said == ["lost the master; waiting for it", "wrong authkey for h:1; trying again"]
 
 
 class WatchedLink:
@@ -125,7 +123,7 @@ def shown(state: str, done: int) -> RunStatus:
 def watched(*scripts: list[Any]) -> list[tuple[str, int]]:
     async def scene() -> None:
         news = News()
-        client = MasterClient(cast(Link, WatchedLink(news, *scripts)), news)
+        client = Session(cast(Link, WatchedLink(news, *scripts)), news)
         async for run in client.watch(3):
             found.append((run.state, run.done))
 
