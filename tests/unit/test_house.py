@@ -29,7 +29,7 @@ ROOMS = {
     "queue_manager.job": {"queue_manager.wire", *TOP},
     "queue_manager.wire": TOP,
     "queue_manager.server": {"queue_manager.wire", *TOP},
-    "queue_manager.client": {"queue_manager.wire", *TOP},
+    "queue_manager.client": {"queue_manager.wire", "queue_manager.job", *TOP},
     "master.broker": {*RECORDS},
     "master.store": {*RECORDS},
     "master.turn": {"master.broker", "master.store", *RECORDS},
