@@ -63,9 +63,12 @@ class Roster:
         if run.lane.low:
             self.low[run] = None
 
-    def to_the_end(self, run: Run) -> None:
-        """A run has been given a lease: all others come before it."""
-        self.rotation.move_to_end(run)
+    def had_turn(self, run: Run) -> None:
+        """A lease of a run was given: all others come before it. It leaves if that was all."""
+        if run.ready:
+            self.rotation.move_to_end(run)
+        else:
+            del self.rotation[run]
 
     def drop_idle(self) -> None:
         """The first runs of the rotation leave it as long as they have nothing to lease."""

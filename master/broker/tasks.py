@@ -124,6 +124,7 @@ class Tasks:
             run.tracked_leased -= 1
             self._journal.record_task(run, lease.tracked, TrackedState.DONE, number)
         run.learn(count, took_s)
+        self._leasing.paces.learn(run)
         return True
 
     def deliver(self, results: bytes) -> None:

@@ -50,16 +50,19 @@ class DiskVersions:
         self._known: dict[str, tuple[float, int, str]] = {}
         self._readings: dict[str, Reading] = {}
 
-    def of(self, job: str, run: int) -> str | None:
+    def of(self, job: str, run: int, wanted: str = "") -> str | None:
         """The version of a job's code, read at most a second ago and not before this run.
 
+        wanted: the version that the run needs, if it says so. If that was read, it does not matter
+        what is there since then: a slot compares the version again.
         None: it is still being read (see `when_read`).
 
         Raises:
             JobError: there is no such job, or its file can't be read.
         """
         read_at, read_for, version = self._known.get(job, (0.0, run, ""))
-        if not version or run > read_for or time.monotonic() - read_at > FRESH_S:
+        is_new = run > read_for and wanted != version
+        if not version or is_new or time.monotonic() - read_at > FRESH_S:
             return self.fresh(job, run)
         return version
 

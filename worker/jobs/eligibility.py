@@ -75,7 +75,7 @@ class Eligibility:
         given = lease.given
         lease.folder = ""
         try:
-            version = self.versions.of(given.job, given.run)
+            version = self.versions.of(given.job, given.run, given.version)
             if version and given.version not in ("", version):
                 version = self.versions.fresh(given.job, given.run)
             if version is None:

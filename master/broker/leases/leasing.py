@@ -16,8 +16,9 @@ from ..lanes.tracked import Tracked
 from ..lanes.window import Range
 from ..progress import Progress
 from ..roster import Roster
-from ..run import Run
+from ..run import AIM_S, Run
 from ..waiting import Waiting
+from .job_pace import JobPaces
 from .lease import Lease, Session
 from .quarantine import Quarantine
 from .sessions import KnownWorkers, Sessions
@@ -30,7 +31,7 @@ class Leasing:
     """Gives leases, and ends them.
 
     epoch: grows with each start of the master; the number of a lease carries it.
-    refused: outcomes of leases that were not the sender's any more.
+    refused: outcomes of leases that were not the sender's any more. paces: how long tasks take.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Leasing:
         self._progress = progress
         self._next_lease = (epoch << 32) + 1
         self._held_back: Session | None = None
+        self.paces = JobPaces()
 
     # --- sessions ---
 
@@ -123,8 +125,9 @@ class Leasing:
                 return None
             if lane is not None:
                 # Runs that were passed over keep their places: another session may take them.
-                self._roster.to_the_end(run)
-                return self._give(session, run, lane, now, self._most(session, run))
+                lease = self._give(session, run, lane, now, self._most(session, run))
+                self._roster.had_turn(run)
+                return lease
         return None
 
     def _holds_back(self, session: Session, run: Run, lane: Lane | None) -> bool:
@@ -162,13 +165,46 @@ class Leasing:
                 break
             found.append(self._give(session, run, lane, now, most - count))
             count += found[-1].held
+        if not run.ready:
+            self._add_other_runs(session, found, now)
         return found
+
+    def _add_other_runs(self, session: Session, found: list[Lease], now: float) -> None:
+        """Add leases of the runs whose turn is next: one slot has them, one behind the other.
+
+        All that its run has is given already. The next runs are added if all of it together is
+        known to be short, and if there are more runs than slots.
+        """
+        run = found[0].run
+        pace_s = self.paces.of(run)
+        if pace_s is None:
+            return
+        taken_s = pace_s * sum(lease.held for lease in found)
+        room = BUNDLE * session.slots - len(session.leases)
+        each = (1 + len(self._roster.rotation)) // max(1, self._sessions.slots_for(run))
+        for _ in range(min(BUNDLE - len(found), room, each - 1)):
+            self._roster.drop_idle()
+            run = next(iter(self._roster.rotation), run)
+            pace_s = self.paces.of(run)
+            lane = run.next_to_wait
+            if pace_s is None or lane is not run.lane or not self._sessions.may_take(session, run):
+                return
+            most = self._most(session, run)
+            taken_s += pace_s * most
+            if taken_s > AIM_S or self._quarantine.waiting:
+                return
+            found.append(self._give(session, run, lane, now, most))
+            self._roster.had_turn(run)
 
     def _most(self, session: Session, run: Run) -> int:
         """How many tasks a session should have at a time."""
         if session.stock:
             return 1
-        share = max(-(-run.waiting // max(1, self._sessions.slots_for(run))), run.least)
+        self.paces.begin(run)
+        slots = max(1, self._sessions.slots_for(run))
+        if len(self._roster.rotation) >= slots:
+            slots = 1  # the others have runs of their own
+        share = max(-(-run.waiting // slots), run.least)
         return max(1, min(run.size, share, BLOCK_TASKS))
 
     def _may_wait(self, run: Run) -> bool:

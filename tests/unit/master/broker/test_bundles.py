@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from master.broker.leases.job_pace import FIRST_TASKS
 from master.broker.leases.lease import Session
 from master.broker.leases.leasing import BUNDLE
+from master.broker.run import AIM_S
+from queue_manager import codec
 from queue_manager.wire.records import GroupLimit
 from tests.unit.master.desk import Desk
 
@@ -160,3 +163,64 @@ def test_a_stock_client_gets_one_task() -> None:
         desk.submit(1)
     desk.run.size = 100
     assert held(desk, desk.session(stock=True)) == [1]
+
+
+# --- several runs ---
+
+
+def with_runs(count: int, tasks: int, took_s: float = 1e-6) -> Desk:
+    """So many runs of one job, of which a task has taken so long in another run."""
+    desk = Desk()
+    desk.submit(1)
+    session = desk.session()
+    lease = desk.lease(session)
+    assert desk.broker.done(session, lease.number, 0, 1, codec.encode_batch([0]), took_s)
+    desk.drop(session)
+    for _ in range(count):
+        desk.submit(tasks, desk.new_run())
+    return desk
+
+
+def runs_of(desk: Desk, session: Session) -> list[tuple[int, int]]:
+    """The runs of the next leases that are given together, and their tasks."""
+    return [(one.run.id, one.held) for one in desk.broker.leases(session, desk.now)]
+
+
+def test_a_new_run_begins_with_leases_as_large_as_the_pace_of_its_job_allows() -> None:
+    desk = with_runs(1, 300)
+    assert runs_of(desk, desk.session()) == [(2, FIRST_TASKS)]
+    slow = with_runs(1, 300, took_s=AIM_S / 5)
+    assert runs_of(slow, slow.session()) == [(2, 5)]
+
+
+def test_a_job_or_a_version_that_is_not_known_begins_with_one_task() -> None:
+    desk = with_runs(0, 0)
+    other, changed = desk.new_run("other"), desk.new_run()
+    changed.version = "changed"
+    for run in other, changed:
+        desk.submit(300, run)
+    session = desk.session()
+    assert [runs_of(desk, session) for _ in range(2)] == [[(other.id, 1)], [(changed.id, 1)]]
+
+
+def test_short_runs_are_given_together_in_their_turn_while_there_are_more_than_slots() -> None:
+    desk = with_runs(8, 10)
+    desk.session(3)
+    session = desk.session(1)
+    assert runs_of(desk, session) == [(2, 10), (3, 10)]
+    assert runs_of(desk, session) == [(4, 10)]  # six runs, four slots
+
+
+def test_runs_are_given_together_only_as_far_as_they_are_short_together() -> None:
+    desk = with_runs(8, 10, took_s=AIM_S / 25)
+    assert runs_of(desk, desk.session()) == [(2, 10), (3, 10)]
+
+
+def test_a_slow_run_counts_at_once_for_its_job_and_a_quick_one_bit_by_bit() -> None:
+    desk = with_runs(8, 10)
+    session = desk.session(4)
+    slow, quick = (desk.broker.leases(session, desk.now)[0] for _ in range(2))
+    results = codec.encode_batch([0] * 10)
+    assert desk.broker.done(session, slow.number, 0, 10, results, 100.0)
+    assert desk.broker.done(session, quick.number, 0, 10, results, 0.0)
+    assert runs_of(desk, session)[0][1] == 1

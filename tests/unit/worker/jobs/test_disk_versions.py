@@ -46,6 +46,26 @@ def test_a_run_that_goes_on_gets_changed_code_after_a_second(
     assert found.of("edited", 1) != before
 
 
+def test_a_new_run_whose_version_was_read_just_now_needs_no_other_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, reads = [100.0], []
+    monkeypatch.setattr(disk_versions.time, "monotonic", lambda: now[0])
+
+    def read(job: str, folder: Path) -> str:
+        reads.append(job)
+        return "as it is"
+
+    found = DiskVersions(tmp_path, read)
+    for run in range(1, 100):
+        assert found.of("short", run, "as it is") == "as it is"
+    assert len(reads) == 1
+    assert found.of("short", 100, "another") == "as it is"  # looked again: its file may be new
+    now[0] += disk_versions.FRESH_S + 0.1
+    assert found.of("short", 100, "as it is") == "as it is"
+    assert len(reads) == 3
+
+
 class SlowDisk:
     """Reads as `job_version` does, once it may."""
 
