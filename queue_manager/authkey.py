@@ -5,7 +5,6 @@ This module owns the key's text and file. It knows nothing of handshakes.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import logging
 import math
@@ -13,14 +12,12 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import SettingsError
 from .settings import Settings, is_loopback, others_reach, reached_by
 from .wire.handshake import SALT_BYTES
 
-VARIABLES = ("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE")
 STRONG_BYTES = 16
 STRONG_KEY = "what `python3 -c 'import secrets; print(secrets.token_urlsafe(16))'` prints"
 _TRIAL_BYTES = 8
@@ -47,25 +44,6 @@ SALT = "salt"
 _POLL_S = 0.1
 
 log = logging.getLogger(__name__)
-
-
-def without_key(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the key, for a process that runs code of a job."""
-    return {name: text for name, text in environ.items() if name not in VARIABLES}
-
-
-def hide_key() -> None:
-    """Remove the key from this process's environment, which its children and `/proc` show.
-
-    `unsetenv` alone would leave the text in the memory that `/proc/PID/environ` shows.
-    """
-    libc = ctypes.CDLL(None)
-    libc.getenv.restype = ctypes.c_void_p
-    for name in VARIABLES:
-        place = libc.getenv(name.encode())
-        if place:
-            ctypes.memset(place, ord("*"), len(ctypes.string_at(place)))
-        os.environ.pop(name, None)
 
 
 def find_authkey(settings: Settings, wait_s: float = 0.0) -> bytes:

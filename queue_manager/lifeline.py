@@ -1,7 +1,8 @@
 """How a process ends, and who may look into it.
 
 On Linux a child never outlives its parent, however the parent ends. This module also owns which
-signals ask a service to end.
+signals ask a service to end, and keeps the key out of what others may look into. It loads little:
+a command that starts a worker does so before it has loaded anything else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping
+
+KEY_VARIABLES = ("QUEUE_AUTHKEY", "QUEUE_AUTHKEY_FILE")
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PR_SET_DUMPABLE = 4
@@ -36,6 +40,25 @@ def close_to_others() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
+
+
+def without_key(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the key, for a process that runs code of a job."""
+    return {name: text for name, text in environ.items() if name not in KEY_VARIABLES}
+
+
+def hide_key() -> None:
+    """Remove the key from this process's environment, which its children and `/proc` show.
+
+    `unsetenv` alone would leave the text in the memory that `/proc/PID/environ` shows.
+    """
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    for name in KEY_VARIABLES:
+        place = libc.getenv(name.encode())
+        if place:
+            ctypes.memset(place, ord("*"), len(ctypes.string_at(place)))
+        os.environ.pop(name, None)
 
 
 def stop_signals() -> list[signal.Signals]:

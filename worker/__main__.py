@@ -13,11 +13,12 @@ import time
 import traceback
 from pathlib import Path
 
-from queue_manager.authkey import find_authkey, hide_key
+from queue_manager.authkey import find_authkey
 from queue_manager.errors import SettingsError
-from queue_manager.lifeline import close_to_others, stop_signals
+from queue_manager.lifeline import close_to_others, hide_key, stop_signals
 from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
+from queue_manager.wire import handshake
 from queue_manager.wire.tls import client_mode
 
 from .ipc.outcomes import one_line
@@ -43,20 +44,26 @@ def main() -> int:
     relays = Relays.standard()
     log_to(RelayHandler(relays.err), level)
     try:
-        if arguments.settings_from_stdin and not _take_settings():
-            return 0
-        return _work(relays)
+        keys_told = ""
+        if arguments.settings_from_stdin:
+            keys_told, _, given = sys.stdin.read().partition("\n")
+            if not given:
+                return 0
+            os.environ.update(json.loads(given))
+        return _work(relays, keys_told)
     finally:
         relays.drain(LAST_WORDS_S)
 
 
-def _work(relays: Relays) -> int:
+def _work(relays: Relays, keys_told: str) -> int:
     try:
         settings = load_settings()
         hide_key()
         close_to_others()
         _check(settings)
         authkey = _authkey(settings)
+        if keys_told:
+            handshake.learn(authkey, keys_told)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -99,17 +106,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--settings-from-stdin",
         action="store_true",
-        help="add the JSON object on standard input to the environment; end if there is none",
+        help="read a line of keys that are made already (may be empty), and a JSON object that is"
+        " added to the environment; end if there is none",
     )
     return parser.parse_args()
-
-
-def _take_settings() -> bool:
-    """Wait for settings on standard input, and add them to the environment. False: none came."""
-    text = sys.stdin.buffer.read()
-    if text:
-        os.environ.update(json.loads(text))
-    return bool(text)
 
 
 def _authkey(settings: Settings) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import os
 import sys
@@ -12,12 +14,15 @@ from typing import Any
 import click
 
 from queue_manager import __version__
-from queue_manager.authkey import find_authkey, hide_key, master_authkey
-from queue_manager.errors import QueueError, ReaderGoneError
+from queue_manager.authkey import find_authkey, installation_salt, master_authkey
+from queue_manager.errors import QueueError, ReaderGoneError, SettingsError
+from queue_manager.lifeline import hide_key
 from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import is_text
+from queue_manager.wire.handshake import stretched
 
+from ..processes.local_worker import LocalWorker
 from .printing import check_output, take_over, tell
 
 
@@ -39,11 +44,14 @@ NUMBER = _Number()
 _MAX_DIGITS = 18  # such a number is below 2**62
 
 
-def main() -> None:
-    """`qm`: run one command and exit with its code. Each error is one line."""
+def main(worker: LocalWorker | None = None) -> None:
+    """`qm`: run one command and exit with its code. Each error is one line.
+
+    worker: was started for `run`, and has not begun.
+    """
     take_over()
     log_to(logging.StreamHandler())
-    sys.exit(_checked() or _run())
+    sys.exit(_checked() or _run(worker))
 
 
 def _checked() -> int:
@@ -56,9 +64,9 @@ def _checked() -> int:
     return 0
 
 
-def _run() -> int:
+def _run(worker: LocalWorker | None) -> int:
     try:
-        code: int = commands.main(prog_name="qm", standalone_mode=False)
+        code: int = commands.main(prog_name="qm", standalone_mode=False, obj=worker)
         sys.stdout.flush()
         return code
     except click.UsageError as error:
@@ -98,24 +106,30 @@ def serve() -> int:
 @commands.command()
 @click.argument("job")
 @click.argument("arguments", nargs=-1)
-def run(job: str, arguments: tuple[str, ...]) -> int:
+@click.pass_obj
+def run(worker: LocalWorker | None, job: str, arguments: tuple[str, ...]) -> int:
     """Run JOB from start to end by itself, with a local worker. ARGUMENTS: NAME=VALUE ..."""
     args = list(arguments)
-    return _code(lambda s: _run_alone(s, master_authkey(s), job, args), prints=False)
+    return _code(lambda s: _run_alone(s, master_authkey(s), job, args, worker), prints=False)
 
 
-async def _run_alone(settings: Settings, authkey: bytes, job: str, args: list[str]) -> int:
-    """Start the worker first: it loads its modules beside this process, which has more to load."""
-    from ..processes.local_worker import LocalWorker
+async def _run_alone(
+    settings: Settings, authkey: bytes, job: str, args: list[str], worker: LocalWorker | None
+) -> int:
+    """Have the key stretched while the modules of the master are loaded."""
+    made = asyncio.create_task(asyncio.to_thread(_stretch, settings, authkey))
+    await asyncio.sleep(0)  # the thread starts
+    gc.disable()
+    from .run_local import run_alone
 
-    worker = await LocalWorker.start()
-    try:
-        from .run_local import run_alone
+    gc.enable()
+    await made
+    return await run_alone(settings, authkey, job, args, worker or LocalWorker.start())
 
-        return await run_alone(settings, authkey, job, args, worker)
-    finally:
-        if worker is not None:
-            await worker.end_unused()
+
+def _stretch(settings: Settings, authkey: bytes) -> None:
+    with contextlib.suppress(SettingsError):  # the service says so
+        stretched(authkey, installation_salt(settings))
 
 
 @commands.command()
@@ -209,4 +223,5 @@ def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bo
         check_output()
     settings = load_settings()
     hide_key()
+    gc.enable()
     return asyncio.run(command(settings))

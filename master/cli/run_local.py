@@ -57,7 +57,8 @@ async def run_alone(
         if worker is not None:
             # The worker has its own file: its beat must not pass for the master's.
             health = {"HEALTH_FILE": f"{settings.health_file}-worker"}
-            worker.begin({**service.client_environment, **health})
+            environment = {**service.client_environment, **health}
+            worker.begin(environment, service.server.keys_told)
         run = await _begin(service, job, args)
         stopped = not await _watch(service, run, ended, stop)
     finally:

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from queue_manager.authkey import without_key
 from queue_manager.errors import RefusedError
-from queue_manager.lifeline import die_with
+from queue_manager.lifeline import die_with, without_key
 from queue_manager.wire.records import RunOptions
 
 from ..processes.child_output import end_group, output_of

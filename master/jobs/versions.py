@@ -78,6 +78,8 @@ class Versions:
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._said: dict[str, str] = {}
+        self._submits: dict[str, asyncio.Event] = {}
+        self._seen: dict[str, tuple[str, RunOptions]] = {}
         self.trouble: dict[str, str] = {}
         self.on_changed: list[Callable[[str, list[Run]], None]] = []
 
@@ -92,9 +94,15 @@ class Versions:
 
         Raises a QueueError with one line when the job or its arguments are wrong.
         """
-        # The version comes first: a file that changes meanwhile has another one at the next look.
-        version = await self._files.version(job)
-        options = await self._files.options(job, args if feeder == "runner" else None)
+        looked = self._submits.setdefault(job, asyncio.Event())
+        try:
+            # The version comes first: a file that changes meanwhile has another at the next look.
+            version = await self._files.version(job)
+            options = await self._files.options(job, args if feeder == "runner" else None)
+            self._seen[job] = version, options
+        finally:
+            looked.set()
+            self._submits.pop(job, None)
         self._is_fine(job)
         self._start(job)
         return version, _fed_by(feeder, options)
@@ -120,7 +128,13 @@ class Versions:
     def tick(self, now: float) -> None:
         """Look at the jobs of active runs that were not looked at for a while."""
         jobs = {run.job for run in self._turn.broker.runs.values() if run.active and run.job}
-        kept: tuple[dict[str, Any], ...] = (self._looked, self._refused, self._said, self.trouble)
+        kept: tuple[dict[str, Any], ...] = (
+            self._looked,
+            self._refused,
+            self._said,
+            self._seen,
+            self.trouble,
+        )
         for known in kept:
             for job in known.keys() - jobs:  # no active run of it is left
                 del known[job]
@@ -144,8 +158,13 @@ class Versions:
         task.add_done_callback(log_failure)
 
     async def poll(self, job: str) -> None:
-        """Compare a job's file with its active runs, and have them take a new version."""
+        """Compare a job's file with its active runs, and have them take a new version.
+
+        If a submit looks at the job just now, its answer serves here too.
+        """
         async with self._locks.setdefault(job, asyncio.Lock()):
+            if job in self._submits:
+                await self._submits[job].wait()
             try:
                 version = await self._files.version(job)
             except QueueError as error:
@@ -164,6 +183,9 @@ class Versions:
         Such a version is taken nevertheless: workers can't run it either, and hand its tasks
         back uncharged until it is mended.
         """
+        seen, options = self._seen.pop(job, ("", None))
+        if options is not None and seen == version:
+            return options
         try:
             options = await self._files.options(job, None)
         except RefusedError as error:

@@ -120,11 +120,12 @@ class Runner:
     async def live(
         self,
         environment: Mapping[str, str],
-        authkey: bytes,
+        secret: bytes,
         ready: asyncio.subprocess.Process | None = None,
     ) -> int:
         """Run the process to its end, and pass on what it writes. Returns the exit code.
 
+        secret: what it needs to prove the key: a line of keys that are made already, and the key.
         ready: a process that was started before; None: one is started now.
 
         Raises:
@@ -133,7 +134,7 @@ class Runner:
         process = self.process = ready or await start_process(environment)
         self.trouble = ""
         if process.stdin is not None:
-            process.stdin.write(b"%d\n" % self.run.id + authkey)
+            process.stdin.write(b"%d\n" % self.run.id + secret)
             process.stdin.close()
         if self.is_to_end:  # since before the process was there
             end_group(process)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from queue_manager.authkey import without_key
+from queue_manager.lifeline import without_key
 
 from ..broker.run import Run
 from ..turn.answer import log_failure
@@ -57,12 +57,16 @@ class Runners:
         environment: what a runner gets beside the master's own environment (address and key).
         idle: by run, how often its runner came to the point where it only waits for outcomes. A
             death after that is progress, and not the job's fault.
+        keys_told: the keys that are made of the authkey (`handshake.told`), or empty.
     """
 
-    def __init__(self, environment: Mapping[str, str], idle: Mapping[int, int]) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], idle: Mapping[int, int], keys_told: str = ""
+    ) -> None:
         # The key goes through the runner's stdin: a job must not find it in the environment.
         self._environment = without_key({**os.environ, **environment})
-        self._authkey = environment.get("QUEUE_AUTHKEY", "").encode("utf-8", "surrogateescape")
+        authkey = environment.get("QUEUE_AUTHKEY", "").encode("utf-8", "surrogateescape")
+        self._secret = keys_told.encode() + b"\n" + authkey
         self._idle = idle
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -269,7 +273,7 @@ class Runners:
         process = await ready if ready is not None else None
         if process is not None and process.returncode is not None:
             process = None  # it was killed meanwhile
-        return await runner.live(self._environment, self._authkey, process)
+        return await runner.live(self._environment, self._secret, process)
 
     def _finish(self, runner: Runner) -> None:
         present = self.all.get(runner.run.id) is runner  # otherwise its run was forgotten

@@ -22,6 +22,7 @@ from queue_manager.job.loading import Job, load_job
 from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import forgive_prints
+from queue_manager.wire import handshake
 from queue_manager.wire.messages import (
     Accepted,
     Collect,
@@ -114,11 +115,15 @@ def _nobody_collects(session: RunnerSession, run: int) -> None:
 def _handed() -> tuple[int, bytes]:
     """Wait for the run's number and the key, which the master writes to stdin.
 
-    The process ends if the master has no run for it. After this the job finds nothing on stdin.
+    The keys that the master has made of it are in a line between. The process ends if the master
+    has no run for it. After this the job finds nothing on stdin.
     """
-    number, _, key = sys.stdin.buffer.read().partition(b"\n")
+    number, _, secret = sys.stdin.buffer.read().partition(b"\n")
     if not number:
         os._exit(0)
+    keys_told, _, key = secret.partition(b"\n")
+    if keys_told:
+        handshake.learn(key, keys_told.decode())
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
     os.close(nothing)

@@ -176,7 +176,7 @@ class Service:
             "QUEUE_TLS": "off" if self.server.plain_only else "required",
             "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
         }
-        self.runners = Runners(self.client_environment, self._pages.idle)
+        self.runners = Runners(self.client_environment, self._pages.idle, self.server.keys_told)
         self.runners.on_stalled.append(lambda run, _: self.subscriptions.changed(run))
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)

@@ -61,6 +61,7 @@ class LoopServer:
         salt = salt or os.urandom(handshake.SALT_BYTES)
         self.authkey = bytes(authkey)
         self.keys = handshake.stretched(self.authkey, salt)
+        self.keys_told = handshake.told(salt, self.keys)
         self.plain_only = mode == "off" or (mode == "auto" and not tls.has_psk())
         self.encrypted_only = mode == "required"
         context = None if self.plain_only else tls.server_context(self.keys.psk)

@@ -11,7 +11,6 @@ sessions neither give nor accept such an answer.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 import os
@@ -28,6 +27,7 @@ HANDSHAKE_BYTES = 256
 """The standard library refuses a longer message during the handshake."""
 
 SALT_BYTES = 16
+_KEY_BYTES = 32
 
 _PREFIX = b"{sha256}"
 _MD5_MESSAGE_BYTES = 20
@@ -109,15 +109,41 @@ class Keys:
     proof: bytes
 
 
-@functools.lru_cache(maxsize=8)
+_known: dict[tuple[bytes, bytes], Keys] = {}
+_MOST_KNOWN = 8
+
+
 def stretched(authkey: bytes, salt: bytes) -> Keys:
     """The keys of an installation, made with scrypt (50 ms and 16 MiB: not in an event loop).
 
     scrypt makes each guess at a recorded handshake slow, and the salt makes guesses good for one
     installation only. The standard library never uses either key.
     """
-    made = hashlib.scrypt(authkey, salt=b"quartermaster" + salt, n=2**14, r=8, p=1, dklen=64)
-    return Keys(made[:32], made[32:])
+    known = _known.get((authkey, salt))
+    if known is not None:
+        return known
+    made = hashlib.scrypt(
+        authkey, salt=b"quartermaster" + salt, n=2**14, r=8, p=1, dklen=2 * _KEY_BYTES
+    )
+    return _know(authkey, salt, Keys(made[:_KEY_BYTES], made[_KEY_BYTES:]))
+
+
+def _know(authkey: bytes, salt: bytes, keys: Keys) -> Keys:
+    if len(_known) >= _MOST_KNOWN:
+        del _known[next(iter(_known))]
+    _known[authkey, salt] = keys
+    return keys
+
+
+def told(salt: bytes, keys: Keys) -> str:
+    """One word by which `learn` knows keys that are made already. As secret as the keys are."""
+    return (salt + keys.psk + keys.proof).hex()
+
+
+def learn(authkey: bytes, word: str) -> None:
+    """Take over the keys that the process which started this one has made, as `told` has them."""
+    salt, rest = bytes.fromhex(word)[:SALT_BYTES], bytes.fromhex(word)[SALT_BYTES:]
+    _know(authkey, salt, Keys(rest[:_KEY_BYTES], rest[_KEY_BYTES:]))
 
 
 # --- our own proof ---

@@ -17,9 +17,30 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.ground.canary import slowness
-from tests.integration.processes import Master, Place, Process, eventually
+from tests.integration.processes import REPO, Master, Place, Process, eventually
 
 SQUARE = re.compile(r"^(\d+) \* (\d+) = (\d+)$")
+
+
+COUNTS_SCRYPT = """
+import hashlib, os
+scrypt = hashlib.scrypt
+def counted(*args, **more):
+    with open(os.environ["SCRYPT_LOG"], "a") as log:
+        print("scrypt", file=log)
+    return scrypt(*args, **more)
+hashlib.scrypt = counted
+"""
+
+
+def processes_in(place: Place) -> list[str]:
+    """The command lines of processes whose environment has the data folder of this place."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if place.settings["MASTER_DATA"].encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+    return found
 
 
 def squares(text: str) -> list[tuple[int, int, int]]:
@@ -49,6 +70,24 @@ def test_run_takes_a_free_port_when_5000_is_taken_and_none_was_set(place: Place)
         assert (ended.code, len(squares(ended.out))) == (0, 2), repr(ended)
         refused = place.command("run", "square", "count=2", QUEUE_PORT="5000")
         assert refused.refusal.startswith("qm: QUEUE_BIND=127.0.0.1, QUEUE_PORT=5000: can't listen")
+
+
+def test_all_processes_of_a_run_stretch_the_key_once(place: Place, tmp_path: Path) -> None:
+    """The worker and the runner get the keys that the master has made of it."""
+    log = tmp_path / "stretched"
+    (tmp_path / "sitecustomize.py").write_text(COUNTS_SCRYPT)
+    ended = place.command(
+        "run", "square", "count=2", PYTHONPATH=f"{tmp_path}:{REPO}", SCRYPT_LOG=str(log)
+    )
+    assert (ended.code, len(squares(ended.out))) == (0, 2), repr(ended)
+    assert log.read_text().splitlines() == ["scrypt"]
+
+
+def test_the_worker_of_a_run_that_never_begins_ends_with_it(place: Place) -> None:
+    for words in (["--no-such-option"], ["no_such_job"], ["square", "count=x"]):
+        ended = place.command("run", *words)
+        assert ended.code == 2, repr(ended)
+        assert not processes_in(place), words
 
 
 def test_run_with_a_dead_letter_exits_with_1(place: Place) -> None:

@@ -262,7 +262,7 @@ def test_a_worker_that_was_started_with_nohup_outlives_its_terminal(
     assert "stopped" in worker.log
 
 
-@pytest.mark.parametrize(("handed", "code"), [(b"", 0), (b'{"QUEUE_PORT": "x"}', 2)])
+@pytest.mark.parametrize(("handed", "code"), [(b"", 0), (b'\n{"QUEUE_PORT": "x"}', 2)])
 def test_a_worker_waits_for_the_settings_that_it_is_handed(
     tmp_path: Path, handed: bytes, code: int
 ) -> None:

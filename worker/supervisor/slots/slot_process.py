@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from queue_manager.authkey import without_key
+from queue_manager.lifeline import without_key
 from queue_manager.ranges import Ranges
 
 from ...ipc.pipe import BROKEN, Cancel, Give, Report

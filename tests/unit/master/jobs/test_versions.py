@@ -249,6 +249,35 @@ def test_a_submit_has_older_runs_of_the_job_follow_at_once(play: Play) -> None:
     play(scene)
 
 
+def test_a_submit_and_the_polls_beside_it_look_at_the_job_once(play: Play) -> None:
+    async def scene(rig: Rig) -> None:
+        queue_run = rig.run(QUEUE_RUN, version="")
+        submit = asyncio.create_task(rig.versions.check_for_submit("job", []))
+        await asyncio.sleep(0)
+        await rig.tick()
+        assert await submit == (OLD, MORE)
+        await rig.tick()
+        assert queue_run.version == OLD
+        assert rig.files.looks == 1
+
+    play(scene)
+
+
+def test_a_file_that_changes_during_a_submit_is_looked_at_again(play: Play) -> None:
+    async def scene(rig: Rig) -> None:
+        run = rig.run(1)
+        submit = asyncio.create_task(rig.versions.check_for_submit("job", []))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        rig.files.now = NEW
+        assert await submit == (OLD, MORE)
+        await rig.tick()
+        assert run.version == NEW
+        assert rig.files.looks == 2
+
+    play(scene)
+
+
 def test_the_queue_run_takes_the_version_and_keeps_its_own_options(
     play: Play, caplog: pytest.LogCaptureFixture
 ) -> None:
