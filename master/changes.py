@@ -14,6 +14,9 @@ from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
 QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
 
+CANCELLED = b"C"
+"""The results of tasks that were cancelled. No batch of results begins so."""
+
 OWN_GROUPS = 4_096
 """A run is loaded with what its groups have of their own if at most this many have something. If
 more have, none of it is loaded at first."""
@@ -53,7 +56,10 @@ class BlockRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecord:
-    """Results of the tasks at the positions `start` to `stop` of a block. seq only grows."""
+    """Results of the tasks at the positions `start` to `stop` of a block. seq only grows.
+
+    Tasks that were cancelled have one, too: its results are `CANCELLED`.
+    """
 
     seq: int
     run: int
@@ -64,9 +70,19 @@ class OutcomeRecord:
     results: bytes
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether the tasks were cancelled."""
+        return self.results == CANCELLED
+
+    @property
+    def tasks(self) -> tuple[int, int]:
+        """The numbers of the tasks: the first, and the one behind the last."""
+        return self.first + self.start, self.first + self.stop
+
+    @property
     def readable(self) -> int:
         """How many results there are to read. A task that is done without a result has none."""
-        return 0 if self.results == NOTHING else self.stop - self.start
+        return 0 if self.results in (NOTHING, CANCELLED) else self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,8 @@ class TrackedRecord:
     delay_s, due_at: the task waits for this delay, which counts from when the record was made.
     lease: the lease whose outcome was recorded, 0 if there was none. The task is settled for this
     lease and all older ones, also if a worker still holds one of them. worker: who reported the
-    outcome. printed: the end of what the task printed.
+    outcome. printed: the end of what the task printed. raised: what it raised, as plain data. seq:
+    of a dead letter, its place among the outcomes; 0 of all other tasks.
     """
 
     run: int
@@ -95,6 +112,8 @@ class TrackedRecord:
     lease: int = 0
     worker: str = ""
     printed: str = ""
+    raised: bytes = b""
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -151,7 +170,7 @@ class RunCounts:
     """How many tasks of a run there are. accepted: those from `tasks()`, without a key.
 
     tracked: the tracked tasks that wait. last_seq: the newest outcome. pruned: how many dead
-    letters of the queue run are gone.
+    letters of the queue run are gone. last_dead: the newest dead letter, by its seq.
     """
 
     tasks: int = 0
@@ -161,6 +180,7 @@ class RunCounts:
     tracked: int = 0
     last_seq: int = 0
     pruned: int = 0
+    last_dead: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .errors import TaskError, TimeLimitError, WorkerDiedError
 from .job.contract import Counts, Limit, Options, Quota, Reject, Result, Retry, Task
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ __all__ = [
     "Result",
     "Retry",
     "Task",
+    "TaskError",
+    "TimeLimitError",
+    "WorkerDiedError",
     "__version__",
 ]
 

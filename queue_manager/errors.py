@@ -19,7 +19,10 @@
     │   └── StoreBusyError    another master holds the data folder
     ├── OutputError           a command can't write its output
     │   └── ReaderGoneError   nobody reads the output any more
-    └── RefusedError          the master does not grant a request
+    ├── RefusedError          the master does not grant a request
+    ├── TaskError             a task has raised what this program can't make again
+    ├── TimeLimitError        (also TimeoutError)  a task took longer than its timeout_s
+    └── WorkerDiedError       (also RuntimeError)  a task's slot or worker died, and it was given up
 
 Each error's text is one line for the person who reads it. `Retry` and `Reject`, which a job
 raises on purpose, are part of its contract and live in `job`.
@@ -104,3 +107,29 @@ class ReaderGoneError(OutputError):
 
 class RefusedError(QueueError):
     """The master does not grant a request; the text says why."""
+
+
+class TaskError(QueueError):
+    """A task has raised an exception whose class this program does not know, or can't make.
+
+    Attributes:
+        type_name: the class of the exception, such as `shop.NoSuchItemError`; empty if it is not
+            known.
+        text: what it says, on one line.
+        traceback: the traceback in the worker; may be empty.
+    """
+
+    def __init__(self, type_name: str, text: str, traceback: str = "") -> None:
+        super().__init__(type_name, text, traceback)
+        self.type_name, self.text, self.traceback = type_name, text, traceback
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.type_name, self.text)))
+
+
+class TimeLimitError(QueueError, TimeoutError):
+    """A task took longer than the `timeout_s` of its options, and was ended."""
+
+
+class WorkerDiedError(QueueError, RuntimeError):
+    """A task ended its slot or its worker, such as by a signal, until it was given up."""

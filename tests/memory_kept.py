@@ -75,11 +75,7 @@ class Kept:
 
     def dead_of(self, block: BlockRecord) -> list[DeadLetter]:
         """The dead letters of a block."""
-        return [
-            DeadLetter(s.task, s.attempts, s.losses, s.error, s.evidence, s.worker, s.printed)
-            for s in self.tracked_of(block)
-            if s.state == "dead"
-        ]
+        return [letter_of(s) for s in self.tracked_of(block) if s.state == "dead"]
 
     def outcomes_of(self, block: BlockRecord) -> list[OutcomeRecord]:
         """The outcomes of a block in the order of its tasks."""
@@ -108,3 +104,8 @@ class Kept:
         if block not in self.blocks:
             raise StoreError(f"there is no block {block} in the store")
         return self.blocks[block].body
+
+
+def letter_of(record: TrackedRecord) -> DeadLetter:
+    """A tracked task in the form of a dead letter."""
+    return DeadLetter(*(getattr(record, name) for name in DeadLetter.__struct_fields__))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from master.changes import BlockRecord, OutcomeRecord
 from master.reads import OutcomePage, ResultPage, TaskRecord
-from queue_manager.wire.records import BLOCK_TASKS, Ended, ResultBlock
-from tests.memory_kept import Kept
+from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock
+from tests.memory_kept import Kept, letter_of
 
 ROW_BYTES = 256
 PLACES = 2 * BLOCK_TASKS
@@ -19,12 +19,34 @@ def read_outcomes(kept: Kept, run: int, after: int, limit_bytes: int) -> Outcome
     for outcome in kept.outcomes_behind(run, after):
         found.append(outcome)
         size += len(outcome.results) + ROW_BYTES
-        if outcome.block and outcome.first not in bodies:
+        if outcome.block and not outcome.is_cancelled and outcome.first not in bodies:
             bodies[outcome.first] = kept.body(outcome.block)
             size += len(bodies[outcome.first])
         if size >= limit_bytes:
             break
     return OutcomePage(found, bodies)
+
+
+def read_letters(
+    kept: Kept, run: int, after: int, limit_bytes: int
+) -> tuple[list[DeadLetter], bool]:
+    """As `Store.read_letters`."""
+    dead = [s for s in kept.tracked.values() if s.run == run and s.state == "dead"]
+    found: list[DeadLetter] = []
+    size = 0
+    for record in sorted(dead, key=lambda s: s.seq):
+        if record.seq <= after:
+            continue
+        if found and size >= limit_bytes:
+            return found, False
+        found.append(letter_of(record))
+        size += letter_size(found[-1])
+    return found, True
+
+
+def letter_size(letter: DeadLetter) -> int:
+    texts = letter.error + letter.evidence + letter.printed
+    return len(texts) + len(letter.raised) + ROW_BYTES
 
 
 def read_last_outcomes(kept: Kept, run: int, limit: int) -> OutcomePage:
@@ -53,8 +75,7 @@ def read_results(kept: Kept, run: int, after: int, limit_bytes: int, dead: bool)
             found.append(result)
             size += len(result.body) + sum(len(key) for key in result.keys or ())
             size += sum(len(e.results) + ROW_BYTES for e in result.ended)
-            texts = [d.error + d.evidence + d.printed for d in result.dead]
-            size += sum(len(text) + ROW_BYTES for text in texts)
+            size += sum(map(letter_size, result.dead))
         if stop is not None:
             return ResultPage(found, last, complete=False)
     return ResultPage(found, last, complete=True)
@@ -66,7 +87,7 @@ def _result_block(
     stop = None
     ended: list[Ended] = []
     for o in [] if only_dead else kept.outcomes_of(block):
-        if o.start < into:
+        if o.start < into or o.is_cancelled:
             continue
         if ended and limit_bytes <= 0:
             stop = o.start

@@ -39,7 +39,8 @@ from master.reads import (
 )
 from master.store.contract import Store
 from queue_manager.errors import StoreError, UnstorableError
-from queue_manager.ranges import both
+from queue_manager.ranges import Ranges, both
+from queue_manager.wire.records import DeadLetter
 from tests import memory_clock, memory_results
 from tests.memory_kept import Kept
 
@@ -107,10 +108,11 @@ class MemoryStore(NothingAges):
             if record.state == "dead" and record.run in changes.revived:
                 due_at = changes.revived[record.run]
                 again = replace(record, state=TrackedState.WAITING, attempts=0, losses=0)
-                kept.tracked[key] = replace(again, delay_s=0.0, due_at=due_at)
+                kept.tracked[key] = replace(again, delay_s=0.0, due_at=due_at, seq=0)
         for record in changes.tracked.values():
             kept.tracked[record.run, record.task] = record
             kept.tasks_of_block.setdefault(record.block, set()).add(record.task)
+            kept.next_seq = max(kept.next_seq, record.seq + 1)
         self._write_runs(changes)
         for worker, is_here in changes.workers.items():
             (kept.workers.add if is_here else kept.workers.discard)(worker)
@@ -193,7 +195,9 @@ class MemoryStore(NothingAges):
             for s in self._waiting_tracked(run)
             if s.group == group and (after is None or (s.due_at, s.task) > after)
         )
-        found = [replace(record, evidence="", printed="") for _, record in behind[:limit]]
+        found = [
+            replace(record, evidence="", printed="", raised=b"") for _, record in behind[:limit]
+        ]
         has_more = found and len(behind) > limit
         return TrackedPage(found, behind[limit - 1][0] if has_more else None)
 
@@ -233,7 +237,7 @@ class MemoryStore(NothingAges):
     def _state(self, block: int, part: tuple[int, int]) -> BlockState:
         b = self._kept.blocks[block]
         records = [
-            replace(s, evidence="", printed="")
+            replace(s, evidence="", printed="", raised=b"")
             for s in self._kept.tracked_of(b)
             if s.state == "waiting" and part[0] <= s.position < part[1]
         ]
@@ -269,8 +273,19 @@ class MemoryStore(NothingAges):
 
     # --- what has ended ---
 
+    def find_blocks(self, run: int, tasks: Ranges, limit: int) -> list[tuple[int, int, int]]:
+        blocks = [
+            (b.id, b.first, b.count)
+            for b in self._kept.blocks_of(run)
+            if both([(b.first, b.first + b.count)], tasks)
+        ]
+        return sorted(blocks, key=lambda block: block[1])[:limit]
+
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         return memory_results.read_outcomes(self._kept, run, after, limit_bytes)
+
+    def read_letters(self, run: int, after: int, limit_bytes: int) -> tuple[list[DeadLetter], bool]:
+        return memory_results.read_letters(self._kept, run, after, limit_bytes)
 
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
         return memory_results.read_last_outcomes(self._kept, run, limit)

@@ -31,6 +31,8 @@ from master.reads import (
     TrackedPage,
     WaitingPage,
 )
+from queue_manager.ranges import Ranges
+from queue_manager.wire.records import DeadLetter
 
 from .nothing_ages import NothingAges
 
@@ -157,6 +159,12 @@ class NullStore(NothingAges):
             if limit_bytes <= 0:
                 break
         return OutcomePage(page, bodies)
+
+    def find_blocks(self, run: int, tasks: Ranges, limit: int) -> list[tuple[int, int, int]]:
+        return []
+
+    def read_letters(self, run: int, after: int, limit_bytes: int) -> tuple[list[DeadLetter], bool]:
+        return [], True
 
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
         last = self._outcomes.get(run, [])[-limit:]

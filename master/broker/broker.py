@@ -76,7 +76,7 @@ class Broker:
         self.submit, self.deliver = tasks.submit, tasks.deliver
         self.count_quotas = tasks.count_quotas
         self.done, self.fail, self.release = tasks.done, tasks.fail, tasks.release
-        self.staged_attempts = tasks.staged_attempts
+        self.staged_attempts, self.cancel_tasks = tasks.staged_attempts, tasks.cancel
 
     def _offer_leases(self, recovery: Recovery) -> None:
         attendance, leasing = self.attendance, self._leasing
@@ -146,6 +146,11 @@ class Broker:
     def recovering(self) -> bool:
         """Whether a session gets nothing yet, since a known worker may still hold it."""
         return bool(self._known_workers.missing and self.sessions)
+
+    @property
+    def awaits_workers(self) -> bool:
+        """Whether workers that were connected before a restart have not said what they hold."""
+        return bool(self._known_workers.missing)
 
     @property
     def any_ready(self) -> bool:

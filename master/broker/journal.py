@@ -115,8 +115,16 @@ class Journal(UndoLog):
         evidence: str = "",
         worker: str = "",
         printed: str = "",
+        raised: bytes = b"",
     ) -> None:
-        """Stage how a tracked task stands. lease: the lease that was settled, 0 for none."""
+        """Stage how a tracked task stands. lease: the lease that was settled, 0 for none.
+
+        A dead letter is counted as the newest one of its run: the caller keeps the run.
+        """
+        seq = 0
+        if state is TrackedState.DEAD:
+            seq = run.last_dead = self.next_seq
+            self.next_seq += 1
         self.changes.tracked[run.id, task.task] = TrackedRecord(
             run.id,
             task.task,
@@ -134,6 +142,8 @@ class Journal(UndoLog):
             lease,
             worker,
             printed,
+            raised,
+            seq,
         )
         self.note_moved(task.block, task.position, task.position + 1)
 

@@ -131,7 +131,7 @@ class Lifecycle:
             ended.setdefault(lease.session, []).append(lease.number)
             self._leasing.revoke(lease)
         self._journal.keep(run)
-        run.cancelled = run.unended
+        run.cancelled += run.unended
         run.leased = run.tracked = run.tracked_leased = 0
         run.state, run.ended_at = RunState.CANCELLED, wall
         if not run.options.finish:

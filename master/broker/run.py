@@ -36,7 +36,8 @@ class Run:
 
     tasks, done, dead, leased, cancelled: counts of tasks. staged: those that are not on disk yet.
     tracked: tracked tasks that wait or are leased; tracked_leased: the leased ones of them.
-    last_seq: newest outcome on disk. pruned: dead letters of the queue run that are gone.
+    last_seq: newest outcome on disk. last_dead: newest dead letter, also a staged one. pruned:
+    dead letters of the queue run that are gone.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
     leases: of its tasks, by block, so that those of one block are found at once.
     roster: is told when what waits has changed; None before the run is in one.
@@ -65,6 +66,7 @@ class Run:
     tracked: int = 0
     tracked_leased: int = 0
     last_seq: int = 0
+    last_dead: int = 0
     pruned: int = 0
     lane: Lane = field(default_factory=Lane)
     groups: Groups | None = None
@@ -96,6 +98,7 @@ class Run:
             self.staged,
             self.tracked,
             self.tracked_leased,
+            self.last_dead,
         )
 
     def _restore(
@@ -114,6 +117,7 @@ class Run:
         staged: int,
         tracked: int,
         tracked_leased: int,
+        last_dead: int,
     ) -> None:
         self.state, self.ended_at, self.exhausted = state, ended_at, exhausted
         self.version, self.options = version, options
@@ -121,11 +125,16 @@ class Run:
         self.done, self.dead, self.cancelled = done, dead, cancelled
         self.leased, self.staged = leased, staged
         self.tracked, self.tracked_leased = tracked, tracked_leased
+        self.last_dead = last_dead
         self.attend()  # while its end was staged, it was told of nothing
 
     def put_cursor(self, cursor: CollectCursor) -> None:
         """Set how far collecting has come."""
         self.collect_cursor = cursor
+
+    def put_tail(self, tail: BlockRecord | None) -> None:
+        """Set which block may grow."""
+        self.tail = tail
 
     @property
     def unended(self) -> int:
@@ -161,6 +170,12 @@ class Run:
         yield self.lane
         if self.groups is not None:
             yield from self.groups.lanes.values()
+
+    def known_lane(self, group: str | None) -> Lane | None:
+        """The lane of a group. None: its tasks wait on disk alone."""
+        if group is None or self.groups is None:
+            return self.lane
+        return self.groups.lanes.get(group)
 
     def lane_of(self, group: str | None) -> Lane:
         """The lane of a group."""

@@ -1,4 +1,4 @@
-"""What becomes of a task: it is submitted, done, failed, released, lost, and at last perhaps dead.
+"""What becomes of a task: it is submitted, done, failed, released, lost, cancelled, perhaps dead.
 
 Each is an arrow of "A task" in docs/design.md. `Leasing` leases a task, `Waiting` ends its delay,
 and `Lifecycle.retry` has dead letters wait again.
@@ -7,12 +7,21 @@ and `Lifecycle.retry` has dead letters wait again.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
+from queue_manager.job.raised import WORKER_DIED
+from queue_manager.ranges import Ranges, joined, within, without
 from queue_manager.wire.records import NewBlock
 
-from ..changes import QUEUE_RUN, BlockRecord, QuotaCounts, TrackedState
+from ..changes import (
+    CANCELLED,
+    QUEUE_RUN,
+    BlockRecord,
+    BlockState,
+    QuotaCounts,
+    TrackedState,
+)
 from .group_control import GroupControl
 from .growing import GrowingBlock
 from .journal import Journal
@@ -144,6 +153,7 @@ class Tasks:
         *,
         evidence: str = "",
         printed: str = "",
+        raised: bytes = b"",
         reject: bool = False,
         delay_s: float | None = None,
         whole_group: bool = False,
@@ -161,7 +171,13 @@ class Tasks:
         run.leased -= 1
         if whole_group and delay_s is not None and task.group is not None:
             self._groups.pause(run, task.group, delay_s, now, wall)
-        record = partial(self._journal.record_task, error=error, evidence=evidence, printed=printed)
+        record = partial(
+            self._journal.record_task,
+            error=error,
+            evidence=evidence,
+            printed=printed,
+            raised=raised,
+        )
         if reject or task.attempts >= run.options.attempts:
             _count_dead(run)
             record(run, task, TrackedState.DEAD, number, worker=session.name)
@@ -236,7 +252,13 @@ class Tasks:
             _count_dead(run)
             error = f"its lease was lost {task.losses} times (worker, host or connection ended)"
             self._journal.record_task(
-                run, task, TrackedState.DEAD, lease.number, error=error, worker=who
+                run,
+                task,
+                TrackedState.DEAD,
+                lease.number,
+                error=error,
+                worker=who,
+                raised=WORKER_DIED,
             )
             return
         error = f"its lease was lost: {who} ended"
@@ -244,6 +266,59 @@ class Tasks:
             run, task, TrackedState.WAITING, lease.number, error=error, worker=who
         )
         self._journal.when_committed(partial(self._waiting.track, run, task, now))
+
+    # --- cancelled ---
+
+    def cancel(self, run: Run, blocks: Iterable[BlockState], wanted: Ranges) -> Ranges:
+        """Stage that tasks which wait, or are delayed, are cancelled. What is leased goes on.
+
+        Args:
+            run: it goes on with all its other tasks.
+            blocks: those with wanted tasks, as they are on disk. What this turn has staged of them
+                is left as it is.
+            wanted: ranges of task numbers, in order and apart.
+
+        Returns:
+            The ranges of task numbers that are cancelled.
+        """
+        cancelled: Ranges = []
+        gone: dict[str | None, dict[int, Ranges]] = {}
+        tracked: list[Tracked] = []
+        self._journal.keep(run)
+        for block in blocks:
+            ranges = self._unstarted(run, block, wanted)
+            for start, stop in ranges:
+                place = (block.id, block.first, start, stop)
+                self._journal.record_outcome(run, *place, CANCELLED)
+                cancelled.append((block.first + start, block.first + stop))
+                run.cancelled += stop - start
+            gone.setdefault(block.group, {})[block.id] = ranges
+            waiting = {task.position: task for task in block.tracked}
+            for at, _ in within([(at, at + 1) for at in waiting], ranges):
+                tracked.append(Tracked.recorded(waiting[at]))
+                run.tracked -= 1
+                self._journal.record_task(run, tracked[-1], TrackedState.DONE, waiting[at].lease)
+        if cancelled:
+            self._journal.record_run(run)
+            self._journal.when_committed(partial(self._waiting.drop, run, gone, tracked))
+        return cancelled
+
+    def _unstarted(self, run: Run, block: BlockState, wanted: Ranges) -> Ranges:
+        """The positions of a block that are wanted and may be cancelled."""
+        growing = self._journal.growing.get(run.id)
+        if growing is not None and growing.record.id == block.id:
+            return []  # it grows in this very turn
+        tracked = [(task.position, task.position + 1) for task in block.tracked]
+        waiting = within(
+            [*block.waiting, *tracked], [(a - block.first, b - block.first) for a, b in wanted]
+        )
+        there = run.leases.get(block.id)
+        leased = [] if there is None else [piece for lease in there.leases for piece in lease.open]
+        found = without(joined(waiting), [*leased, *self._journal.moved.get(block.id, ())])
+        if found and run.tail is not None and run.tail.id == block.id:
+            self._journal.undo_by(partial(run.put_tail, run.tail))
+            run.put_tail(None)  # a block that has an outcome grows no more
+        return found
 
     # --- off the block path ---
 

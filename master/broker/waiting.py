@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from ..changes import BlockRecord
 from .journal import Journal
 from .lanes.tracked import Tracked
-from .lanes.window import Range
+from .lanes.window import Busy, Range
 from .leases.lease import Lease
 from .leases.quarantine import Quarantine
 from .roster import Roster
@@ -79,6 +80,24 @@ class Waiting:
             self._quarantine.add(run, lane, task, self._journal.now)
         else:
             lane.tracked.make_ready(task)
+
+    # --- cancelled tasks ---
+
+    def drop(self, run: Run, gone: Mapping[str | None, Busy], tracked: Collection[Tracked]) -> None:
+        """Tasks wait no more. gone: by group, ranges of blocks. tracked: the tracked ones of them.
+
+        The window of each lane is gone through once.
+        """
+        for group, blocks in gone.items():
+            lane = run.known_lane(group)
+            if lane is None:
+                continue
+            if lane.window.loaded:
+                lane.window.remove({block: ranges for block, ranges in blocks.items() if ranges})
+            for task in tracked:
+                if task.group == group:
+                    lane.tracked.remove(task.task)
+            run.look(lane, self._journal.now)
 
     # --- time ---
 

@@ -18,7 +18,7 @@ def ended_line(number: int, run: Run | RunStatus) -> str:
     took = "" if run.ended_at is None else f" in {max(0.0, run.ended_at - run.started_at):.1f} s"
     done = "1 task done" if run.done == 1 else f"{run.done:,} tasks done"
     counts = f"{done}, {run.dead:,} dead letter{'s' * (run.dead != 1)}"
-    if run.state == "cancelled":
+    if run.state == "cancelled" or run.cancelled:
         counts += f", {run.cancelled:,} cancelled"
     stalled = " is stalled" * (run.state == "stalled")
     return f"{head}{stalled}: {counts}{took}"

@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from queue_manager.errors import RefusedError, StoreError
+from queue_manager.ranges import joined
 from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import Accepted, Collect, Collected, Finished, Page
-from queue_manager.wire.records import BLOCK_TASKS, NOBODY_COLLECTS, UNTIL_END, Ended
+from queue_manager.wire.records import (
+    BLOCK_TASKS,
+    NOBODY_COLLECTS,
+    UNTIL_END,
+    DeadLetter,
+    Ended,
+)
 
 from ..broker.run import Run
 from ..changes import Changes, CollectCursor
@@ -20,6 +27,7 @@ from ..turn.answer import PeerReply
 from ..turn.run_lookup import check_run, find_run
 from ..turn.steps import Publish, Step
 from ..turn.turn import Turn
+from .letters import trimmed_letters
 
 PAGE_BYTES = 1024 * 1024
 PAGES_S = 0.02
@@ -33,11 +41,15 @@ _ERRORS = 2**31
 
 @dataclass(slots=True)
 class _Waiting:
-    """A runner that waits for the outcomes behind a sequence number."""
+    """A runner that waits for the outcomes behind a sequence number.
+
+    dead: dead letters and cancelled tasks count as well.
+    """
 
     reply: PeerReply
     run: Run
     after: int
+    dead: bool
 
 
 class Pages:
@@ -58,7 +70,7 @@ class Pages:
         waiting = self._waiting.setdefault(run.id, [])
         if sum(one.reply.peer is reply.peer for one in waiting) >= _ASKED_AT_ONCE:
             raise RefusedError(f"{_ASKED_AT_ONCE} pages of run {run.id} are asked for already")
-        waiting.append(_Waiting(reply, run, message.after))
+        waiting.append(_Waiting(reply, run, message.after, message.dead))
         self._note_idle(run)
         self._turn.wake()
 
@@ -130,22 +142,40 @@ class Pages:
     def _try_page(self, one: _Waiting) -> Page | None:
         """The page, if there is something. A read that fails holds up this one answer alone."""
         try:
-            return self._page(one.reply.seq, one.run, one.after)
+            return self._page(one)
         except StoreError as error:
             self._turn.read_later(str(error))
             return None
 
-    def _page(self, seq: int, run: Run, after: int) -> Page | None:
+    def _page(self, one: _Waiting) -> Page | None:
         """The outcomes behind `after`. None: there are none yet, and some will come."""
+        seq, run, after = one.reply.seq, one.run, one.after
         if after >= NOBODY_COLLECTS:
             return Page(seq, [], {}, after, True)
-        if run.last_seq <= after and run.active:
+        newest = max(run.last_seq, run.last_dead) if one.dead else run.last_seq
+        if newest <= after and run.active:
             return None
         records, bodies = self._turn.read_outcomes(run, after, PAGE_BYTES)
-        outcomes = [Ended(o.seq, o.first, o.start, o.stop, o.results) for o in records]
-        last = records[-1].seq if records else min(after, run.last_seq)
-        is_last = not run.active and run.last_seq <= last
-        return Page(seq, outcomes, bodies, last, is_last, run.ended_at if is_last else None)
+        last = records[-1].seq if records else min(after, newest)
+        letters: list[DeadLetter] = []
+        if one.dead and run.last_dead > after:
+            letters, last = self._letters(run, after, last if last < run.last_seq else newest)
+            records = [record for record in records if record.seq <= last]
+        outcomes = [
+            Ended(o.seq, o.first, o.start, o.stop, o.results) for o in records if not o.is_cancelled
+        ]
+        cancelled = joined([o.tasks for o in records if o.is_cancelled]) if one.dead else []
+        is_last = not run.active and newest <= last
+        ended_at = run.ended_at if is_last else None
+        return Page(seq, outcomes, bodies, last, is_last, ended_at, letters, cancelled)
+
+    def _letters(self, run: Run, after: int, until: int) -> tuple[list[DeadLetter], int]:
+        """Dead letters behind `after` and up to `until`, and up to where they are all of them."""
+        letters, complete = self._turn.store.read_letters(run.id, after, PAGE_BYTES)
+        if not complete:
+            until = min(until, letters[-1].seq)
+        found = [letter for letter in letters if letter.seq <= until]
+        return trimmed_letters(found), until
 
 
 def _only_waits(run: Run, after: int) -> bool:

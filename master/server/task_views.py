@@ -9,7 +9,7 @@ import msgspec
 from queue_manager import codec
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
-from queue_manager.wire.records import NOBODY_COLLECTS, DeadLetter, ResultBlock, TaskStatus
+from queue_manager.wire.records import NOBODY_COLLECTS, TaskStatus
 
 from ..broker.leases.lease import Lease
 from ..broker.run import Run
@@ -19,15 +19,11 @@ from ..reads import TaskRecord
 from ..turn.answer import PeerReply
 from ..turn.run_lookup import find_run
 from ..turn.turn import Turn
+from .letters import cut_back, cut_front, trimmed
 from .pages import PAGE_BYTES
-
-LETTERS_BYTES = 4 * 1024 * 1024
-"""How many bytes of texts a page of dead letters may have: a block could fill many frames."""
 
 TASK_BYTES = 512 * 1024
 """How many bytes of each text are shown of one task."""
-
-_CUT = "[cut]"
 
 
 class TaskViews:
@@ -71,7 +67,9 @@ class TaskViews:
             record.key,
             record.group,
             record.priority,
-            results=None if outcome is None else _result(outcome, record.position),
+            results=None
+            if outcome is None or outcome.is_cancelled
+            else _result(outcome, record.position),
             worker=holder,
             since_s=None if lease is None else now - lease.since,
         )
@@ -90,40 +88,6 @@ class TaskViews:
         return None, ""
 
 
-def trimmed(blocks: list[ResultBlock], dead: bool) -> list[ResultBlock]:
-    """Blocks with texts that fit in a frame. dead: keep the evidence, which results do not show."""
-    count = sum(len(block.dead) for block in blocks)
-    limit_bytes = LETTERS_BYTES // 3 // max(1, count)
-    return [
-        msgspec.structs.replace(block, dead=[_short(d, limit_bytes, dead) for d in block.dead])
-        for block in blocks
-    ]
-
-
-def _short(letter: DeadLetter, limit_bytes: int, evidence: bool) -> DeadLetter:
-    """A dead letter with at most so many bytes of each text."""
-    return msgspec.structs.replace(
-        letter,
-        error=cut_back(letter.error, limit_bytes),
-        evidence=cut_front(letter.evidence, limit_bytes) if evidence else "",
-        printed=cut_front(letter.printed, limit_bytes) if evidence else "",
-    )
-
-
-def cut_front(text: str, limit_bytes: int) -> str:
-    """The end of a text: a traceback says there what was raised."""
-    if len(text) * 4 <= limit_bytes or len(data := text.encode()) <= limit_bytes:
-        return text
-    return f"{_CUT} {data[len(data) - limit_bytes :].decode(errors='ignore')}"
-
-
-def cut_back(text: str, limit_bytes: int) -> str:
-    """The beginning of a text."""
-    if len(text) * 4 <= limit_bytes or len(data := text.encode()) <= limit_bytes:
-        return text
-    return f"{data[:limit_bytes].decode(errors='ignore')} {_CUT}"
-
-
 def _result(outcome: OutcomeRecord, position: int) -> bytes:
     return codec.pick(outcome.results, [position - outcome.start])
 
@@ -136,7 +100,7 @@ def _holds(lease: Lease, run: Run, record: TaskRecord) -> bool:
 def _state(run: Run, record: TaskRecord, lease: Lease | None, wall: float) -> str:
     tracked = record.tracked
     if record.outcome is not None:
-        return "done"
+        return "cancelled" if record.outcome.is_cancelled else "done"
     if tracked is not None and tracked.state == "dead":
         return "dead"
     if run.state == "cancelled":
@@ -158,4 +122,5 @@ def _with_tracked(status: TaskStatus, tracked: TrackedRecord, wall: float) -> Ta
         error=cut_back(tracked.error, TASK_BYTES),
         evidence=cut_front(tracked.evidence, TASK_BYTES),
         printed=cut_front(tracked.printed, TASK_BYTES),
+        raised=tracked.raised,
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Collection
 from typing import Protocol
 
+from queue_manager.ranges import Ranges
+from queue_manager.wire.records import DeadLetter
+
 from ..changes import (
     Changes,
     Delivered,
@@ -156,8 +159,20 @@ class Store(Protocol):
 
     # --- what has ended ---
 
+    def find_blocks(self, run: int, tasks: Ranges, limit: int) -> list[tuple[int, int, int]]:
+        """The first blocks with some of these tasks, as (block, first task, count), in order.
+
+        tasks: ranges of task numbers, in order and apart.
+        """
+
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         """Outcomes behind the sequence number `after`, about so many bytes of them."""
+
+    def read_letters(self, run: int, after: int, limit_bytes: int) -> tuple[list[DeadLetter], bool]:
+        """Dead letters behind the sequence number `after`, about so many bytes, the oldest first.
+
+        False: there are more. A letter that was retried is not among them, unless it died again.
+        """
 
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
         """The newest outcomes."""

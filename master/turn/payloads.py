@@ -47,7 +47,8 @@ class Payloads:
         if after < self._fresh_behind.get(run.id, after + 1):
             return self._store.read_outcomes(run.id, after, limit_bytes)
         outcomes = [o for o in self._fresh if o.run == run.id and o.seq > after]
-        bodies = {o.first: self.bodies.get(o.block) for o in outcomes if o.block}
+        kept = [o for o in outcomes if o.block and not o.is_cancelled]
+        bodies = {o.first: self.bodies.get(o.block) for o in kept}
         size = sum(len(o.results) for o in outcomes) + sum(map(len, bodies.values()))
         if size > limit_bytes:
             return self._store.read_outcomes(run.id, after, limit_bytes)

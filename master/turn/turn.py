@@ -114,10 +114,16 @@ class Turn:
         self._steps.append(step)
         self.wake()
 
-    async def carry_out(self, stage: Callable[[float, float], Callable[[], T]]) -> T:
-        """Post a step and await its answer. Raises RefusedError when it is refused."""
+    async def carry_out(
+        self, stage: Callable[[float, float], Callable[[], T]], needs: ReadRequest | None = None
+    ) -> T:
+        """Post a step and await its answer. Raises RefusedError when it is refused.
+
+        needs: what must be read before it is staged.
+        """
         reply: Awaited[T] = Awaited()
-        self.post(Step(stage, reply))
+        wanted = None if needs is None else lambda known: iter((needs,))
+        self.post(Step(stage, reply, wanted))
         return await reply.answer
 
     async def read(self, request: ReadRequest) -> Known:

@@ -94,6 +94,12 @@ HELD_LEASES = 32_768
 TEXT_CHARS = 64 * 1024
 """The most characters of each text that a worker reports of a failure."""
 
+RAISED_BYTES = 8 * 1024
+"""The most bytes of what a task has raised, as plain data."""
+
+CANCEL_RANGES = 4_096
+"""The most ranges of tasks that one request cancels."""
+
 # --- texts -----------------------------------------------------------------------------------
 
 NAME_CHARS = 256

@@ -15,12 +15,13 @@ from msgspec import Meta
 from .limits import BLOCK_BYTES as BLOCK_BYTES
 from .limits import BLOCK_TASKS as BLOCK_TASKS
 from .limits import FRAME_BYTES as FRAME_BYTES
-from .limits import KEY_BYTES, MOST_BLOCKS, NAME_CHARS, TEXT_CHARS
+from .limits import KEY_BYTES, MOST_BLOCKS, NAME_CHARS, RAISED_BYTES, TEXT_CHARS
 
 # The types bound what a stranger may send, so that nothing longer is decoded.
 Name = Annotated[str, Meta(max_length=NAME_CHARS)]
 Key = Annotated[str, Meta(max_length=KEY_BYTES)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
+Raised = Annotated[bytes, Meta(max_length=RAISED_BYTES)]
 
 
 Feeder = Literal["runner", "client"]
@@ -144,6 +145,8 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
     """A task that will not be tried again, and its evidence.
 
     worker: the worker that reported the last try. printed: the end of what that try printed.
+    raised: what it raised, as plain data (`job.raised`); empty if that is not known. seq: its place
+    among the outcomes of its run; only pages of `Collect` have it.
     """
 
     task: int
@@ -153,6 +156,8 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
     evidence: str
     worker: str = ""
     printed: str = ""
+    raised: bytes = b""
+    seq: int = 0
 
 
 class TaskStatus(msgspec.Struct, frozen=True):
@@ -161,7 +166,7 @@ class TaskStatus(msgspec.Struct, frozen=True):
     state: waiting, delayed, leased, done, dead or cancelled. body, position: the batch that has its
     payload, and the place in it. results, result_position: the same of its result. worker: the
     worker that runs it, or that reported its last try. since_s: how long it has been leased. due_s:
-    how long it is still delayed. error, evidence, printed: those of its last failed try.
+    how long it is still delayed. error, evidence, printed, raised: those of its last failed try.
     """
 
     run: int
@@ -183,6 +188,7 @@ class TaskStatus(msgspec.Struct, frozen=True):
     error: str = ""
     evidence: str = ""
     printed: str = ""
+    raised: bytes = b""
 
 
 class ResultBlock(msgspec.Struct, frozen=True, array_like=True):
@@ -288,7 +294,7 @@ class Failed(Message, frozen=True, array_like=True, tag="failed"):
     error: one line. evidence: a traceback, or the end of stderr. printed: the end of what the try
     printed, at most 4 KiB. reject: the task is a dead letter at once. delay_s: seconds until the
     next try; None is the usual back-off. whole_group: no task of its limited group starts before
-    that either.
+    that either. raised: what it raised, as plain data (`job.raised`); empty if that is not known.
     """
 
     lease: int
@@ -300,6 +306,7 @@ class Failed(Message, frozen=True, array_like=True, tag="failed"):
     took_s: float = 0.0
     printed: Text = ""
     whole_group: bool = False
+    raised: Raised = b""
 
 
 class Released(Message, frozen=True, array_like=True, tag="released"):

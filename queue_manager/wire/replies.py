@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from .records import (
+    DeadLetter,
     Ended,
     HeldLease,
     Lease,
@@ -99,11 +100,25 @@ class Accepted(Message, frozen=True, array_like=True, tag="accepted"):
     tasks: int
 
 
+class TasksCancelled(Message, frozen=True, array_like=True, tag="cancelled"):
+    """Which tasks of a run were cancelled, and are so on disk.
+
+    ranges: of task numbers: the first, and the one behind the last. complete: False if the request
+    was for so many that the same request has to come again for the rest.
+    """
+
+    seq: int
+    ranges: list[tuple[int, int]]
+    complete: bool = True
+
+
 class Page(Message, frozen=True, array_like=True, tag="page"):
     """Outcomes of a run in order of completion, and the payloads of their blocks by first task.
 
     last: the next request asks behind it. complete: the run has ended, and no outcome is behind
-    this page. ended_at: when it ended (UTC epoch in seconds), in the complete page only.
+    this page. ended_at: when it ended (UTC epoch in seconds), in the complete page only. dead: dead
+    letters, by their seq among the outcomes; a task that was retried may come again. cancelled:
+    tasks that were cancelled, as ranges of task numbers. Both are for who asked for them.
     """
 
     seq: int
@@ -112,6 +127,8 @@ class Page(Message, frozen=True, array_like=True, tag="page"):
     last: int
     complete: bool
     ended_at: float | None = None
+    dead: list[DeadLetter] = msgspec.field(default_factory=list)
+    cancelled: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 class Results(Message, frozen=True, array_like=True, tag="results"):
@@ -188,6 +205,7 @@ Reply = (
     | RunStarted
     | RunOpened
     | Accepted
+    | TasksCancelled
     | Page
     | Results
     | Status

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from .limits import EXCHANGE_OUTCOMES, HELD_LEASES, MOST_BLOCKS, TAGS
+from .limits import CANCEL_RANGES, EXCHANGE_OUTCOMES, HELD_LEASES, MOST_BLOCKS, TAGS
 from .records import Feeder, HeldLease, Message, Name, NewBlock, Outcome
 
 
@@ -102,12 +102,14 @@ class TasksEnded(Message, frozen=True, array_like=True, tag="ended"):
 class Collect(Message, frozen=True, array_like=True, tag="collect"):
     """Ask for the outcomes of a run behind the sequence number `after`. Answer: `Page`.
 
-    The master answers when there is an outcome, or when the run has ended.
+    The master answers when there is an outcome, or when the run has ended. dead: the pages have
+    dead letters and cancelled tasks, too.
     """
 
     seq: int
     run: int
     after: int
+    dead: bool = False
 
 
 class Collected(Message, frozen=True, array_like=True, tag="collected"):
@@ -210,10 +212,19 @@ class RetryRun(Message, frozen=True, array_like=True, tag="retry"):
 
 
 class CancelRun(Message, frozen=True, array_like=True, tag="cancel"):
-    """End a run now: its runner, its running tasks, what waits. Answer: `Accepted`."""
+    """End a run now: its runner, its running tasks, what waits. Answer: `Accepted`.
+
+    tasks, unstarted: the run goes on, and only tasks that wait or are delayed are cancelled: those
+    in these ranges of task numbers, or all of the run. Leased tasks go on. Answer:
+    `TasksCancelled`.
+    """
 
     seq: int
     run: int
+    tasks: Annotated[list[tuple[int, int]], Meta(max_length=CANCEL_RANGES)] = msgspec.field(
+        default_factory=list
+    )
+    unstarted: bool = False
 
 
 class ForgetRun(Message, frozen=True, array_like=True, tag="forget"):

@@ -92,7 +92,8 @@ def in_full(driver: Driver) -> None:
     for number, true in judge.runs.items():
         held = sum(bool(task.holder) for task in true.tasks)
         ends = [task.state for task in true.tasks]
-        right = (held, ends.count("done"), ends.count("dead"), ends.count("cancelled"))
+        cancelled = ends.count("cancelled") + ends.count("withdrawn")
+        right = (held, ends.count("done"), ends.count("dead"), cancelled)
         check(right == (true.held, true.done, true.dead, true.cancelled), "the model is wrong")
         run = broker.runs[number]
         if run.active:
@@ -192,15 +193,31 @@ def _own(own: dict[str, GroupRecord], true: TrueRun, wall: float) -> None:
 
 def _outcomes(driver: Driver, true: TrueRun) -> None:
     done: set[int] = set()
+    withdrawn: set[int] = set()
     outcomes, _ = driver.store.read_outcomes(true.id, 0, 1 << 30)
     for outcome in outcomes:
-        for task in range(outcome.first + outcome.start, outcome.first + outcome.stop):
-            check(task not in done, "task {} of run {} has two results", task, true.id)
-            done.add(task)
+        for task in range(*outcome.tasks):
+            ended = task in done or task in withdrawn
+            check(not ended, "task {} of run {} has two results", task, true.id)
+            (withdrawn if outcome.is_cancelled else done).add(task)
+    _letters(driver, true)
+    right = {task.number for task in true.tasks if task.state == "withdrawn"}
+    check(withdrawn == right, "{} are cancelled on disk, not {}", withdrawn, right)
     right = {task.number for task in true.tasks if task.state == "done"}
     check(done == right, "results of {} on disk, not of {}", done, right)
     for child in true.tasks:
         check(not child.parent or child.parent in done, "{} has no parent that is done", child)
+
+
+def _letters(driver: Driver, true: TrueRun) -> None:
+    """The dead letters have numbers of their own, so a page can have each of them."""
+    letters, complete = driver.store.read_letters(true.id, 0, 1 << 30)
+    seqs = [letter.seq for letter in letters]
+    check(complete and seqs == sorted(set(seqs)), "dead letters are numbered {}", seqs)
+    check(not seqs or seqs[-1] < driver.store.next_seq, "number {} is given again", seqs)
+    dead = {letter.task for letter in letters}
+    right = {task.number for task in true.tasks if task.state == "dead"}
+    check(dead == right, "dead letters {} on disk, not {}", dead, right)
 
 
 def _block(driver: Driver, tasks: list[Task], block: int) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from master.broker.leases.lease import Lease, Session
 from master.broker.leases.quarantine import EXCLUSIVE_S, RESERVE_S
 from master.changes import QUEUE_RUN, Changes
+from queue_manager.ranges import Ranges
 from queue_manager.wire.records import GroupLimit, HeldLease, NewBlock, RunOptions, RunQuota
 
 from .truth import SOON, Pause, Task, TrueRun, Truth, check
@@ -60,6 +61,21 @@ class Judge(Truth):
                 self.index(task)
         run.state = "cancelled"
         return numbers
+
+    def withdrawn(self, run: TrueRun, wanted: Ranges, growing: int) -> set[int]:
+        """Tasks that nobody holds are cancelled, and the run goes on. Returns their numbers.
+
+        growing: the block that grows in this turn, whose tasks are left alone.
+        """
+        self.touch_run(run)
+        free = [t for t in run.free.values() if any(a <= t.number < b for a, b in wanted)]
+        gone = [task for task in free if task.block != growing]
+        for task in gone:
+            self.touch(task)
+            task.state = "withdrawn"
+            run.cancelled += 1
+            self.index(task)
+        return {task.number for task in gone}
 
     def retried(self, run: TrueRun, now: float, wall: float, staged: set[int]) -> int:
         """staged: tasks that died in this turn, for which it comes too early."""
@@ -434,7 +450,7 @@ class Judge(Truth):
             task = run.tasks[task_number - 1]
             if run.state == "cancelled":
                 continue
-            state = "waiting" if task.state == "waiting" else task.state
+            state = "done" if task.state == "withdrawn" else task.state
             told = (record.state, record.attempts, record.losses, record.lease)
             true = (state, task.attempts, task.losses, task.settled)
             check(told == true, "{} is recorded as {}, and is {}", task, told, true)

@@ -17,8 +17,10 @@ from master.changes import QUEUE_RUN
 from master.store.sqlite.engine import SqliteStore
 from master.turn import read_ahead
 from queue_manager.errors import RefusedError
+from queue_manager.ranges import Ranges
 from queue_manager.wire.records import GroupLimit, NewBlock, RunOptions
 from tests import memory_store
+from tests.asked import block_states
 from tests.memory_store import MemoryStore
 
 from . import checks
@@ -451,6 +453,31 @@ class World:
 
         return answer
 
+    def cancel_tasks(self) -> None:
+        """Some tasks of a run, or all that nobody works on, are cancelled."""
+        one = self._some_run("active")
+        if one is None or one.id == QUEUE_RUN:
+            return
+        first = self.rng.randint(1, max(1, len(one.tasks)))
+        some = (first, first + self.rng.choice((1, 1, 3, 20)))
+        wanted = [(1, 2**62)] if self.rng.random() < 0.3 else [some]
+        self.tell("tasks {} of run {} are cancelled", wanted, one.id)
+        self.ask(lambda now, wall: self._cancel_tasks(one, wanted))
+
+    def _cancel_tasks(self, one: TrueRun, wanted: Ranges) -> None:
+        """As `Cancelling`, which waits until the known workers have said what they hold."""
+        driver = self.driver
+        if self.judge.runs.get(one.id) is not one or not one.active or driver.expected:
+            raise RefusedError("it has ended, or nobody knows what is leased")
+        broker, store = driver.broker, driver.store
+        found = store.find_blocks(one.id, wanted, 1_000)
+        states = block_states(store, {block: (0, count) for block, _, count in found})
+        growing = broker.journal.growing.get(one.id)
+        told = broker.cancel_tasks(broker.runs[one.id], states.values(), wanted)
+        numbers = {task for a, b in told for task in range(a, b)}
+        true = self.judge.withdrawn(one, wanted, 0 if growing is None else growing.record.id)
+        check(numbers == true, "tasks {} of {} are cancelled, not {}", numbers, one, true)
+
     def retry(self) -> None:
         one = self._some_run("active", "failed", "done", "cancelled")
         if one is None:
@@ -507,6 +534,7 @@ ACTS: tuple[tuple[float, float, Callable[[World], None]], ...] = (
     (1.5, 0, World.disk),
     (0.4, 0, World.new_code),
     (0.3, 0, World.cancel),
+    (0.5, 0, World.cancel_tasks),
     (0.7, 0, World.retry),
     (0.3, 0, World.forget),
     (0.3, 0, World.drop_rows),

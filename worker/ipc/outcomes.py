@@ -16,6 +16,7 @@ from typing import Any
 from queue_manager import Reject, Result, Retry, codec
 from queue_manager.errors import NotPlainDataError, ProtocolError, QueueError, TooLargeError
 from queue_manager.job.batching import blocks_of
+from queue_manager.job.raised import write_raised
 from queue_manager.wire.records import Done, Failed, GroupLimit, Outcome
 from queue_manager.wire.weight import cannot_travel
 
@@ -79,7 +80,7 @@ def failed(
     else:
         evidence = _evidence(error)
     reject = isinstance(error, Reject)
-    told = (line, evidence, reject, delay_s, took_s, printed, whole_group)
+    told = (line, evidence, reject, delay_s, took_s, printed, whole_group, write_raised(error))
     return Failed(lease, position, *told)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from queue_manager import Result
+from queue_manager.job.raised import TIME_LIMIT
 from queue_manager.ranges import Ranges
 from queue_manager.wire.records import Failed, Outcome
 
@@ -118,7 +119,14 @@ class RunningLease:
         line = f"timed out after {self.given.timeout_s:g} s"
         text = running.output.text
         self._others.append(
-            Failed(self.given.number, running.position, line, took_s=took_s, printed=text)
+            Failed(
+                self.given.number,
+                running.position,
+                line,
+                took_s=took_s,
+                printed=text,
+                raised=TIME_LIMIT,
+            )
         )
         self._forget(running.position)
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import msgspec
 
 from queue_manager.job.contract import LARGEST, LONGEST_S
+from queue_manager.job.raised import TOO_LARGE
 from queue_manager.ranges import Ranges
-from queue_manager.wire.limits import EXCHANGE_OUTCOMES, TEXT_CHARS
+from queue_manager.wire.limits import EXCHANGE_OUTCOMES, RAISED_BYTES, TEXT_CHARS
 from queue_manager.wire.records import Failed, GroupLimit, Lease, Outcome, Released
 from queue_manager.wire.weight import Weight, cannot_travel, weigh
 
@@ -121,7 +122,7 @@ def _fit(outcome: Outcome) -> list[Outcome]:
         return [outcome]
     share_s = outcome.took_s / (outcome.stop - outcome.start)
     return [
-        Failed(outcome.lease, position, error, took_s=share_s)
+        Failed(outcome.lease, position, error, took_s=share_s, raised=TOO_LARGE)
         for position in range(outcome.start, outcome.stop)
     ]
 
@@ -146,6 +147,8 @@ def _cut(failed: Failed) -> Failed:
         failed = msgspec.structs.replace(failed, error=error, delay_s=None)
     if failed.whole_group and failed.delay_s is None:
         failed = msgspec.structs.replace(failed, whole_group=False)
+    if len(failed.raised) > RAISED_BYTES:
+        failed = msgspec.structs.replace(failed, raised=b"")
     if max(len(failed.error), len(failed.evidence), len(failed.printed)) <= TEXT_CHARS:
         return failed
     return msgspec.structs.replace(

@@ -20,6 +20,7 @@ from ...turn.run_lookup import check_run, find_run
 from ...turn.steps import Publish, Step
 from ...turn.turn import Turn
 from ..workers.workers import Workers
+from .cancelling import Cancelling
 
 log = logging.getLogger("quartermaster.master")
 
@@ -33,6 +34,7 @@ class RunControl:
         self._runners = runners
         self._versions = versions
         self._replying = Replying()
+        self._cancelling = Cancelling(turn)
 
     # --- retry ---
 
@@ -67,8 +69,14 @@ class RunControl:
     # --- cancel ---
 
     def cancel(self, reply: PeerReply, message: CancelRun) -> None:
-        """End the run now. Its runner is stopped when it hears of the end (`Runners.run_ended`)."""
+        """End the run now, or cancel tasks of it.
+
+        Its runner is stopped when it hears of the end (`Runners.run_ended`).
+        """
         run = find_run(self._turn, message.run)
+        if message.tasks or message.unstarted:
+            self._replying.begin(reply, self._cancelling.cancel(message, run))
+            return
 
         def stage(now: float, wall: float) -> Publish:
             revoked = self._turn.broker.cancel(run, wall)

@@ -122,6 +122,7 @@ class Outcomes:
             wall,
             evidence=outcome.evidence,
             printed=outcome.printed,
+            raised=outcome.raised,
             reject=outcome.reject,
             delay_s=outcome.delay_s,
             whole_group=outcome.whole_group,

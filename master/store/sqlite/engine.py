@@ -16,6 +16,8 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from queue_manager.errors import StoreError, UnstorableError
+from queue_manager.ranges import Ranges
+from queue_manager.wire.records import DeadLetter
 
 from ...changes import Changes, GroupRecord, LoadedRun, Place, QuotaCounts, RunState
 from ...reads import (
@@ -253,8 +255,16 @@ class SqliteStore:
     # --- what has ended ---
 
     @_reads
+    def find_blocks(self, run: int, tasks: Ranges, limit: int) -> list[tuple[int, int, int]]:
+        return results.find_blocks(self._db, run, tasks, limit)
+
+    @_reads
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         return results.read_outcomes(self._db, run, after, limit_bytes)
+
+    @_reads
+    def read_letters(self, run: int, after: int, limit_bytes: int) -> tuple[list[DeadLetter], bool]:
+        return results.read_letters(self._db, run, after, limit_bytes)
 
     @_reads
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:

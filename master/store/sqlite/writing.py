@@ -31,6 +31,9 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     OUTCOMES.insert(db, changes.outcomes)
     _revive(db, changes.revived)
     TRACKED.insert(db, changes.tracked.values(), "INSERT OR REPLACE")
+    newest_dead = max((record.seq for record in changes.tracked.values()), default=0)
+    if newest_dead:  # a retry or a forgotten run takes the number away from there
+        set_meta(db, "next_seq", newest_dead + 1)
     _write_runs(db, changes)
     _write_workers(db, changes.workers)
     QUOTAS.replace(db, changes.quotas)
@@ -72,7 +75,7 @@ def _revive(db: sqlite3.Connection, revived: dict[int, float]) -> None:
     for run, wall in revived.items():
         db.execute(
             "UPDATE strays SET state = 'waiting', attempts = 0, losses = 0, delay_s = 0,"
-            " due_at = ? WHERE run = ? AND state = 'dead'",
+            " due_at = ?, seq = 0 WHERE run = ? AND state = 'dead'",
             (wall, run),
         )
 

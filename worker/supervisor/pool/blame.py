@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 
+from queue_manager.job.raised import TIME_LIMIT, WORKER_DIED
 from queue_manager.wire.records import Failed
 
 from ...ipc.outcomes import clean
@@ -97,6 +98,7 @@ class Blame:
             clean(slot.evidence(lease, position)),
             took_s=max(0.0, time.monotonic() - since),
             printed=slot.printed(lease, position),
+            raised=TIME_LIMIT if kill_reason is not None and kill_reason.is_late else WORKER_DIED,
         )
         self._inventory.outbox.add(lease.given, failed)
         return True

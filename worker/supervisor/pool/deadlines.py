@@ -70,13 +70,13 @@ class Deadlines:
         if limit_s is None or not look.step or now - look.since <= limit_s:
             return None
         running = [p for a, b in lease.left for p in range(a, min(b, look.unstarted))]
-        return KillReason(_timed_out(limit_s), lease, running[0]) if len(running) == 1 else None
+        return _timed_out(limit_s, lease, running[0]) if len(running) == 1 else None
 
     def _check(self, slot: SlotProcess, lease: OpenLease, now: float) -> None:
         look = slot.page.rows[lease.row].look()
         if look.position >= 0 and self._is_late(lease, look, now) and not slot.kill_reason:
-            kill_reason = KillReason(_timed_out(lease.given.timeout_s), lease, look.position)
-            self._inventory.vacate(slot, kill_reason)
+            late = _timed_out(lease.given.timeout_s, lease, look.position)
+            self._inventory.vacate(slot, late)
         first = lease is slot.held[0]
         if (first or slot.load.concurrency > 1) and now - (look.since or lease.since) > LONG_S:
             self._trim(slot, lease, first)
@@ -134,5 +134,5 @@ class Deadlines:
         slot.kill()
 
 
-def _timed_out(limit_s: float | None) -> str:
-    return f"timed out after {limit_s:g} s"
+def _timed_out(limit_s: float | None, lease: OpenLease, position: int) -> KillReason:
+    return KillReason(f"timed out after {limit_s:g} s", lease, position, is_late=True)

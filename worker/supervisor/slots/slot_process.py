@@ -44,11 +44,15 @@ _CLOSED = "its pipe to the worker was closed"
 
 @dataclass(frozen=True)
 class KillReason:
-    """Why a slot is being ended, and which task is charged for it. Without a lease none is."""
+    """Why a slot is being ended, and which task is charged for it. Without a lease none is.
+
+    is_late: the task took longer than its `timeout_s`.
+    """
 
     why: str
     lease: OpenLease | None = None
     position: int | None = None
+    is_late: bool = False
 
     def charges(self, lease: OpenLease, position: int) -> bool:
         """Whether this task is charged."""

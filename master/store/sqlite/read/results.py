@@ -11,9 +11,10 @@ import msgspec
 
 from queue_manager.codec import NOTHING
 from queue_manager.errors import StoreError
+from queue_manager.ranges import Ranges
 from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock
 
-from ....changes import TrackedState
+from ....changes import CANCELLED, TrackedState
 from ....reads import OutcomePage, ResultPage, TaskRecord
 from ..schema.rows import one
 from ..schema.tables import BLOCKS, OUTCOMES, TRACKED
@@ -23,6 +24,9 @@ READABLE = f"(stop - start) * (results != x'{NOTHING.hex()}')"
 
 _ROW_BYTES = 256
 """How many bytes a row counts for in a page beside its payloads. Tiny rows take time, too."""
+
+_LETTER = "task, attempts, losses, error, evidence, worker, printed, raised, seq"
+"""The columns of a tracked task that are the fields of a dead letter."""
 
 _PLACES = 2 * BLOCK_TASKS
 """How many places a block has: one for each position in it, and some to spare."""
@@ -44,6 +48,26 @@ def read_body(db: sqlite3.Connection, block: int) -> bytes:
     return body
 
 
+def find_blocks(
+    db: sqlite3.Connection, run: int, tasks: Ranges, limit: int
+) -> list[tuple[int, int, int]]:
+    """As `Store.find_blocks`."""
+    found: list[tuple[int, int, int]] = []
+    behind = 0  # the number of the last task of these blocks
+    for start, stop in tasks:
+        if stop <= behind + 1 or len(found) >= limit:
+            continue
+        # A block has at most so many tasks, so the index has few entries to pass over.
+        rows = db.execute(
+            "SELECT id, first, count FROM blocks WHERE run = ? AND first > ? AND first < ?"
+            " AND first + count > ? ORDER BY first LIMIT ?",
+            (run, max(behind, start - BLOCK_TASKS), stop, start, limit - len(found)),
+        )
+        found += rows
+        behind = found[-1][1] + found[-1][2] - 1 if found else 0
+    return found
+
+
 def read_outcomes(db: sqlite3.Connection, run: int, after: int, limit_bytes: int) -> OutcomePage:
     """As `Store.read_outcomes`."""
     page = OutcomePage([], {})
@@ -55,12 +79,30 @@ def read_outcomes(db: sqlite3.Connection, run: int, after: int, limit_bytes: int
         outcome = OUTCOMES.load(row)
         page.outcomes.append(outcome)
         size += len(outcome.results) + _ROW_BYTES
-        if outcome.block and outcome.first not in page.bodies:
+        if outcome.block and not outcome.is_cancelled and outcome.first not in page.bodies:
             body = page.bodies[outcome.first] = read_body(db, outcome.block)
             size += len(body)
         if size >= limit_bytes:
             break
     return page
+
+
+def read_letters(
+    db: sqlite3.Connection, run: int, after: int, limit_bytes: int
+) -> tuple[list[DeadLetter], bool]:
+    """As `Store.read_letters`."""
+    letters: list[DeadLetter] = []
+    size = 0
+    for row in db.execute(
+        f"SELECT {_LETTER} FROM strays INDEXED BY strays_letters"
+        " WHERE run = ? AND state = 'dead' AND seq > ? ORDER BY seq",
+        (run, after),
+    ):
+        if letters and size >= limit_bytes:
+            return letters, False
+        letters.append(DeadLetter(*row))
+        size += _letter_size(letters[-1])
+    return letters, True
 
 
 def read_last_outcomes(db: sqlite3.Connection, run: int, limit: int) -> OutcomePage:
@@ -112,8 +154,13 @@ def _size(result: ResultBlock) -> int:
     return (
         len(result.body)
         + sum(len(e.results) + _ROW_BYTES for e in result.ended)
-        + sum(len(d.error) + len(d.evidence) + len(d.printed) + _ROW_BYTES for d in result.dead)
+        + sum(map(_letter_size, result.dead))
     )
+
+
+def _letter_size(letter: DeadLetter) -> int:
+    texts = len(letter.error) + len(letter.evidence) + len(letter.printed)
+    return texts + len(letter.raised) + _ROW_BYTES
 
 
 def _all_blocks(db: sqlite3.Connection, run: int, block: int) -> Iterator[_Block]:
@@ -172,7 +219,7 @@ def _ended_of(
     ended: list[Ended] = []
     for seq, start, stop, results in db.execute(
         "SELECT seq, start, stop, results FROM outcomes WHERE block = ? AND start >= ?"
-        " ORDER BY start",
+        f" AND results != x'{CANCELLED.hex()}' ORDER BY start",
         (block.id, position),
     ):
         if ended and limit_bytes <= 0:
@@ -189,7 +236,7 @@ def _letters_of(
     return [
         (state, DeadLetter(*letter))
         for state, *letter in db.execute(
-            "SELECT state, task, attempts, losses, error, evidence, worker, printed FROM strays"
+            f"SELECT state, {_LETTER} FROM strays"
             " WHERE block = ? AND task >= ? AND task < ? ORDER BY position",
             (block, task, before),
         )

@@ -20,7 +20,7 @@ _ACTIVE = (
     "SELECT id FROM runs WHERE state = 'active'"
     f" AND (state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
 )
-TEXTS = ("evidence", "printed")
+TEXTS = ("evidence", "printed", "raised")
 """The columns of a tracked task that are long, and not needed while it waits."""
 _TRACKED_COLUMNS = TRACKED.select(without=TEXTS)
 

@@ -2,7 +2,7 @@
 
 Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
 renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
-a version lacks are only made. Whoever changes the schema adds here how version 4 becomes the new
+a version lacks are only made. Whoever changes the schema adds here how version 5 becomes the new
 one, and checks the earlier steps against the new tables.
 """
 
@@ -39,9 +39,9 @@ INSERT INTO blocks (id, run, priority, first, count, open, grp, keys, body)
   SELECT id, run, priority, first, count, 1, NULL, keys, body FROM old_blocks ORDER BY id;
 INSERT INTO outcomes SELECT * FROM old_outcomes ORDER BY seq;
 INSERT INTO strays (run, task, block, position, priority, state, attempts, losses, delay_s, due_at,
-    grp, lease, worker, error, evidence, printed)
+    grp, lease, seq, worker, error, evidence, printed, raised)
   SELECT run, task, block, position, priority, state, attempts, losses, delay_s, due_at,
-    NULL, 0, '', error, evidence, '' FROM old_strays ORDER BY run, task;
+    NULL, 0, 0, '', error, evidence, '', x'' FROM old_strays ORDER BY run, task;
 INSERT INTO keys (run, hash) SELECT run, hash_key(key) FROM old_keys ORDER BY 1, 2;
 INSERT INTO moved_keys (slice, row, filter)
   SELECT slice_of(hash), 0, key_filter(run, hash) FROM keys GROUP BY 1;
@@ -70,10 +70,36 @@ UPDATE runs SET collected = 4611686018427387904, collected_into = 0
 
 _PRUNED = "ALTER TABLE runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;"
 
+# Dead letters of before version 5 get numbers behind all outcomes, in the order of tasks.
+_NUMBERED = """
+CREATE TEMP TABLE numbered AS SELECT run, task, ROW_NUMBER() OVER (ORDER BY run, task)
+    + MAX((SELECT COALESCE(MAX(seq), 0) FROM outcomes),
+          (SELECT COALESCE(MAX(value), 0) FROM meta WHERE name = 'next_seq')) AS seq
+  FROM strays WHERE state = 'dead';
+UPDATE strays SET seq = n.seq FROM numbered AS n WHERE n.run = strays.run AND n.task = strays.task;
+UPDATE runs SET last_dead = n.seq FROM
+  (SELECT run, MAX(seq) AS seq FROM numbered GROUP BY run) AS n WHERE n.run = runs.id;
+INSERT OR REPLACE INTO meta (name, value)
+  SELECT 'next_seq', MAX(seq) + 1 FROM numbered HAVING COUNT(*);
+DROP TABLE numbered;
+"""
+
+_RAISED = (
+    """
+ALTER TABLE runs ADD COLUMN last_dead INTEGER NOT NULL DEFAULT 0;
+INSERT INTO strays (run, task, block, position, priority, state, attempts, losses, delay_s, due_at,
+    grp, lease, seq, worker, error, evidence, printed, raised)
+  SELECT run, task, block, position, priority, state, attempts, losses, delay_s, due_at,
+    grp, lease, 0, worker, error, evidence, printed, x'' FROM old_strays ORDER BY run, task;
+"""
+    + _NUMBERED
+)
+
 _STEPS: dict[int, tuple[tuple[str, ...], str]] = {
-    1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1 + _SETTLED),
-    2: ((), _PRUNED + _SETTLED),  # the schema makes the tables that it lacks
-    3: ((), _PRUNED + _SETTLED),
+    1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1 + _SETTLED + _NUMBERED),
+    2: (("strays",), _PRUNED + _SETTLED + _RAISED),  # the schema makes the tables that it lacks
+    3: (("strays",), _PRUNED + _SETTLED + _RAISED),
+    4: (("strays",), _RAISED),
 }
 """By version: the tables that have changed since, and the SQL that fills the new ones."""
 

@@ -31,7 +31,8 @@ CREATE TABLE runs (
     last_seq       INTEGER NOT NULL DEFAULT 0,
     words          BLOB NOT NULL,
     options        BLOB NOT NULL,
-    pruned         INTEGER NOT NULL DEFAULT 0
+    pruned         INTEGER NOT NULL DEFAULT 0,
+    last_dead      INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
 -- A start reads this index, so a hundred thousand ended runs cost nothing. 2^62 is a closed collect
@@ -79,7 +80,7 @@ CREATE INDEX outcomes_block ON outcomes (block, start, stop);
 CREATE INDEX outcomes_run ON outcomes (run);
 
 -- Tracked tasks: those that were retried, delayed or lost, or that are dead letters. Most tasks have
--- no row here.
+-- no row here. seq: of a dead letter, its number among those of outcomes; else 0.
 CREATE TABLE strays (
     run      INTEGER NOT NULL,
     task     INTEGER NOT NULL,
@@ -93,10 +94,12 @@ CREATE TABLE strays (
     due_at   REAL NOT NULL,
     grp      TEXT,
     lease    INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
     worker   TEXT NOT NULL,
     error    TEXT NOT NULL,
     evidence TEXT NOT NULL,
     printed  TEXT NOT NULL,
+    raised   BLOB NOT NULL,
     PRIMARY KEY (run, task)
 ) WITHOUT ROWID;
 CREATE INDEX strays_block ON strays (block, position);
@@ -104,6 +107,7 @@ CREATE INDEX strays_waiting ON strays (run, grp, due_at, task, delay_s) WHERE st
 CREATE INDEX strays_due ON strays (run, due_at, task, grp)
     WHERE state = 'waiting' AND grp IS NOT NULL;
 CREATE INDEX strays_dead ON strays (run, block, grp) WHERE state = 'dead';
+CREATE INDEX strays_letters ON strays (run, seq) WHERE state = 'dead';
 
 -- The keys of tasks as 16 bytes of a hash. At first the keys of a commit are in one row, one after
 -- the other.

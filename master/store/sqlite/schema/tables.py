@@ -64,6 +64,7 @@ class Table(Generic[R]):
         self._key = key
         self._constants = constants or {}
         self.names: list[str] = []
+        self._empty: dict[str, str] = {}
         functions: dict[str, Any] = {"record": record}
         dumped, loaded = [], []
         hints = get_type_hints(record)
@@ -76,6 +77,8 @@ class Table(Generic[R]):
             values = [f"row[{start + at}]" for at in range(len(how.columns))]
             loaded.append(_call(functions, how.load, *values) if how.load else values[0])
             self.names += how.columns
+            empty = "x''" if hints[field.name] is bytes else "''"
+            self._empty.update(dict.fromkeys(how.columns, empty))
         self.columns = ", ".join(self.names)
         # The functions are made of source, as dataclasses do: a commit has thousands of rows.
         row = ", ".join(dumped)
@@ -88,9 +91,9 @@ class Table(Generic[R]):
         """The record of a row that has the columns in their order."""
 
     def select(self, of: str = "", without: Collection[str] = ()) -> str:
-        """The columns as SQL reads them: those of the table alias `of`; empty text for some."""
+        """The columns as SQL reads them: those of the table alias `of`; empty values for some."""
         before = of and f"{of}."
-        return ", ".join("''" if c in without else before + c for c in self.names)
+        return ", ".join(self._empty[c] if c in without else before + c for c in self.names)
 
     def assignments(self, values: str = "?") -> str:
         """The columns that an UPDATE sets. values: a value; `{}` in it is the column's name."""

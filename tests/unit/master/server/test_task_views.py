@@ -12,7 +12,8 @@ from master.broker.leases.lease import Lease, Session
 from master.broker.run import Run
 from master.changes import OutcomeRecord, TrackedRecord
 from master.reads import TaskRecord
-from master.server.task_views import TASK_BYTES, TaskViews, cut_back, cut_front, trimmed
+from master.server.letters import cut_back, cut_front, trimmed
+from master.server.task_views import TASK_BYTES, TaskViews
 from master.turn.answer import PeerReply
 from queue_manager import codec
 from queue_manager.errors import RefusedError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from master.changes import QUEUE_RUN, Delivered, OutcomeRecord
+from master.changes import CANCELLED, QUEUE_RUN, Delivered, OutcomeRecord
 from master.store.contract import Store
 from queue_manager import codec
 from tests.unit.master.store_records import (
@@ -16,6 +16,7 @@ from tests.unit.master.store_records import (
     block,
     commit,
     outcome,
+    ranges,
     run_record,
     tracked,
 )
@@ -217,3 +218,92 @@ def test_keys_count_for_the_size_of_a_page_of_results(store: Store) -> None:
         tasks += sum(len(b.keys or ()) for b in found)
         pages += 1
     assert (tasks, pages > 20) == (10_000, True)
+
+
+# --- dead letters in the order in which they died ---
+
+
+def test_dead_letters_come_in_the_order_of_their_numbers(engine: Engine) -> None:
+    store = engine.open()
+    one = block(1, 1, 5)
+    dead = tracked(one, 3, "dead", seq=4, raised=b"r", error="e") | tracked(one, 0, "dead", seq=6)
+    waiting = tracked(one, 1)
+    commit(store, one, tracked=dead | waiting, outcomes=[outcome(5, one, 2, 3)])
+    other = block(2, 1, 1, run=2)
+    commit(store, other, tracked=tracked(other, 0, "dead", seq=7))
+    letters, complete = store.read_letters(1, 0, 10**6)
+    assert ([(d.task, d.seq) for d in letters], complete) == ([(4, 4), (1, 6)], True)
+    assert (letters[0].raised, letters[0].error) == (b"r", "e")
+    assert [d.seq for d in store.read_letters(1, 4, 10**6)[0]] == [6]
+    assert engine.crash().next_seq == 8  # also where the newest number is that of a dead letter
+
+
+def test_a_page_of_dead_letters_ends_after_about_so_many_bytes(store: Store) -> None:
+    one = block(1, 1, 99)
+    dead = [tracked(one, n, "dead", seq=n + 1, evidence="e" * 1_000) for n in range(99)]
+    commit(store, one, tracked={key: record for some in dead for key, record in some.items()})
+    letters, complete = store.read_letters(1, 0, 20_000)
+    assert not complete
+    assert 10 < len(letters) < 30
+    assert store.read_letters(1, 0, 1)[0]  # never an empty one
+    assert store.read_letters(1, 98, 1)[1]
+
+
+def test_a_dead_letter_that_is_retried_has_no_number_any_more(engine: Engine) -> None:
+    store = engine.open()
+    one = block(1, 1, 2)
+    commit(store, one, runs={1: run_record()}, tracked=tracked(one, 1, "dead", seq=3))
+    commit(store, revived={1: 5.0})
+    assert store.read_letters(1, 0, 10**6) == ([], True)
+    (waiting,), _ = store.read_tracked(1, None, None, 9)
+    assert (waiting.seq, waiting.state) == (0, "waiting")
+    commit(store, tracked=tracked(one, 1, "dead", seq=9))
+    assert [d.seq for d in store.read_letters(1, 3, 10**6)[0]] == [9]
+    assert engine.crash().next_seq == 10
+
+
+# --- cancelled tasks ---
+
+
+def test_cancelled_tasks_wait_no_more_and_are_no_results(engine: Engine) -> None:
+    store = engine.open()
+    one = block(1, 1, 9)
+    cancelled = OutcomeRecord(2, 1, 1, 1, 3, 9, CANCELLED)
+    commit(store, one, runs={1: run_record()}, outcomes=[outcome(1, one, 0, 2), cancelled])
+    store = engine.crash()
+    assert ranges(store) == [(1, [(2, 3)])]
+    (page,), _, _ = store.read_results(1, 0, 10**6)
+    assert [(e.start, e.stop) for e in page.ended] == [(0, 2)]
+    outcomes, _ = store.read_outcomes(1, 0, 10**6)
+    assert [(o.is_cancelled, o.tasks) for o in outcomes] == [(False, (1, 3)), (True, (4, 10))]
+    assert [o.readable for o in outcomes] == [2, 0]
+    task = store.read_task(1, 5)
+    assert task is not None
+    assert task.outcome == cancelled
+
+
+def test_an_outcome_of_cancelled_tasks_alone_brings_no_payloads(store: Store) -> None:
+    one = block(1, 1, 2)
+    commit(store, one, outcomes=[OutcomeRecord(2, 1, 1, 1, 0, 2, CANCELLED)])
+    assert store.read_outcomes(1, 0, 10**6)[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "limit", "found"),
+    [
+        ([(1, 2**62)], 9, [1, 2, 4]),
+        ([(1, 2**62)], 2, [1, 2]),
+        ([(4, 5)], 9, [1]),
+        ([(5, 6)], 9, [2]),
+        ([(1, 2), (3, 4), (9, 30)], 9, [1, 2, 4]),
+        ([(1, 2), (3, 4), (9, 30)], 2, [1, 2]),
+        ([(1_034, 1_035)], 9, [4]),
+        ([(1_035, 9_999)], 9, []),
+        ([], 9, []),
+    ],
+)
+def test_the_blocks_of_tasks_are_found(
+    store: Store, tasks: list[tuple[int, int]], limit: int, found: list[int]
+) -> None:
+    commit(store, block(1, 1, 4), block(2, 5, 6), block(3, 1, 50, run=2), block(4, 11, 1_024))
+    assert [number for number, *_ in store.find_blocks(1, tasks, limit)] == found

@@ -21,6 +21,7 @@ from tests.unit.master.store_records import block, outcome, ranges, run_record, 
 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
 SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
+SCHEMA_4 = SCHEMA_1.with_name("schema_4.sql")
 
 
 def pragma(store: SqliteStore, name: str) -> Any:
@@ -75,19 +76,20 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     old_file(tmp_path / "old")
     with caplog.at_level(logging.INFO):
         store = SqliteStore(tmp_path / "old")
-    assert "has schema 1: bringing it to 4" in caplog.text
+    assert "has schema 1: bringing it to 5" in caplog.text
     queue, run = store.load()
     assert (queue.record.options, queue.counts) == (RunOptions(), RunCounts(last_seq=7))
     assert run.record == run_record(key="k", exhausted=True, collected=3, collected_into=2)
     assert run.record.options.needs == []
-    assert run.counts == RunCounts(15, 13, 6, 1, 2, 6)
+    assert run.counts == RunCounts(15, 13, 6, 1, 2, 6, last_dead=8)
     assert (store.epoch, store.delivered) == (5, Delivered(5, 1))
-    assert (store.next_run, store.next_block, store.next_seq) == (2, 5, 8)
+    assert (store.next_run, store.next_block, store.next_seq) == (2, 5, 9)
     assert ranges(store) == [(1, [(4, 5), (8, 10)]), (2, [(0, 2)]), (4, [(0, 1)])]
     assert [s.task for s in tracked_of(store)] == [7, 8]
     assert (taken_keys(store, 1, ["a", "c"]), run_of_key(store, "k")) == ({"a"}, 1)
     (letters,) = store.read_results(1, 0, 10**6, dead=True)[0]
-    assert [(d.task, d.evidence) for d in letters.dead] == [(6, "trace")]
+    assert [(d.task, d.evidence, d.seq) for d in letters.dead] == [(6, "trace", 8)]
+    assert store.read_letters(1, 7, 10**6) == (letters.dead, True)
     assert pragma(store, "auto_vacuum") == 2
     open_blocks = store._db.execute("SELECT id FROM blocks WHERE open = 1 ORDER BY id")
     assert [number for (number,) in open_blocks] == [1, 2, 4]
@@ -108,6 +110,31 @@ def test_a_file_of_schema_2_gets_what_it_lacks(tmp_path: Path) -> None:
     store.commit(Changes(quotas={(1, "pages"): QuotaCounts(1, 2)}))
     assert (store.workers, store.quotas(1, 9)) == ({"w"}, {"pages": QuotaCounts(1, 2)})
     assert pragma(store, "user_version") == SCHEMA_VERSION
+    store.close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_dead_letters_of_schema_4_get_numbers_behind_all_outcomes(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "new").close()
+    (tmp_path / "old").mkdir()
+    db = sqlite3.connect(tmp_path / "old" / "queue.sqlite3", isolation_level=None)
+    db.executescript(SCHEMA_4.read_text("utf-8") + "PRAGMA user_version = 4;")
+    pack = msgspec.msgpack.encode
+    run = "INSERT INTO runs VALUES (?, 'job', NULL, 'active', 0, 0, NULL, 0, 0, 0, '', 0, 9"
+    for number in (0, 1, 2):
+        db.execute(f"{run}, 0, 0, 2, 1, 0, ?, ?, 0)", (number, pack([]), pack([])))
+    stray = "INSERT INTO strays VALUES (?, ?, 1, 0, 0, ?, 1, 0, 0, 0, NULL, 0, 'w', 'e', 'ev', 'p')"
+    for number, task, state in ((1, 1, "dead"), (1, 2, "waiting"), (2, 7, "dead"), (1, 4, "dead")):
+        db.execute(stray, (number, task, state))
+    db.execute("INSERT INTO outcomes VALUES (11, 1, 5, 1, 0, 1, x'4c9100')")
+    db.execute("INSERT INTO meta VALUES ('next_seq', 20)")
+    db.close()
+    store = SqliteStore(tmp_path / "old")
+    told = [[(d.task, d.seq) for d in store.read_letters(n, 0, 10**6)[0]] for n in (1, 2)]
+    assert told == [[(1, 21), (4, 22)], [(7, 23)]]
+    assert [run.counts.last_dead for run in store.load()] == [0, 22, 23]
+    assert store.next_seq == 24
+    assert [s.task for s in tracked_of(store)] == [2]
     store.close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
 
