@@ -2,9 +2,9 @@
 
 A batch has one of two forms. `L` is one MessagePack array of atoms, at 0.01 µs a value. `S` is a
 MessagePack array of items, each the bytes of one value. An item is a MessagePack atom, a small
-MessagePack map of texts to atoms, or a pickle of protocol 4. A pickle begins with 0x80, and no atom
-and no such map does. This module knows nothing of tasks, runs or sizes of blocks. `batches` has the
-functions that decode no value.
+MessagePack map of texts to atoms, an extension (`plain.foreign`), or a pickle of protocol 4. A
+pickle begins with 0x80, and nothing else does. This module knows nothing of tasks, runs or sizes of
+blocks. `batches` has the functions that decode no value.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .errors import NotPlainDataError, ProtocolError, TooLargeError
+from .plain import foreign
+from .plain.packed import packed
 from .wire import batches
 from .wire.batches import NOTHING as NOTHING
 from .wire.batches import batch_items as batch_items
@@ -32,7 +34,7 @@ from .wire.batches import pick as pick
 from .wire.limits import ENCODED_BYTES, printable
 from .wire.stock.inspection import inspect
 from .wire.stock.opcodes import ITEM, Bounds
-from .wire.stock.pickles import Allowance, Bounded, NamedZone, not_plain
+from .wire.stock.pickles import Allowance, Bounded, NamedZone
 
 ATOMS = frozenset({int, str, bytes, float, bool, type(None)})
 FLAT_BYTES = 16 * 1024
@@ -98,6 +100,11 @@ def _zone(key: Any) -> datetime.tzinfo:
         ) from None
 
 
+def _foreign(code: Any, body: Any) -> Any:
+    """An array or a table, of which a pickle has code and body (`plain.foreign`)."""
+    return foreign.build(packed(code, body))
+
+
 _BUILDERS: dict[type, Callable[..., Any]] = {
     datetime.datetime: _datetime,
     datetime.date: _date,
@@ -108,11 +115,13 @@ _BUILDERS: dict[type, Callable[..., Any]] = {
     uuid.UUID: _uuid,
     zoneinfo.ZoneInfo: _zone,
 }
-_NAMES = {builder.__name__: builder for builder in _BUILDERS.values()}
-_OURS = frozenset(_BUILDERS.values())
+_OURS: frozenset[Callable[..., Any]] = frozenset({*_BUILDERS.values(), _foreign})
+_NAMES = {builder.__name__: builder for builder in _OURS}
 
 
 class _Pickler(pickle.Pickler):
+    limit_bytes = ENCODED_BYTES
+
     def reducer_override(self, value: Any) -> Any:
         """The C pickler calls this for every value of no built-in type, and for our builders."""
         kind = type(value)
@@ -127,7 +136,11 @@ class _Pickler(pickle.Pickler):
             return builder, value.__reduce_ex__(4)[1]
         if kind is _FUNCTION and value in _OURS:
             return NotImplemented
-        raise _not_plain(value)
+        if foreign.is_foreign(kind):
+            body = foreign.pack(value, self.limit_bytes)
+            if body is not None:
+                return _foreign, (body.code, body.body())
+        raise foreign.not_plain_value(value)
 
 
 _FUNCTION = type(_uuid)
@@ -135,7 +148,7 @@ _FUNCTION = type(_uuid)
 
 class _Unpickler(pickle.Unpickler):
     size_bytes = 0
-    served = False
+    bounds = ITEM
     _left: Allowance | None = None
 
     def find_class(self, module: str, name: str) -> Any:
@@ -145,23 +158,15 @@ class _Unpickler(pickle.Unpickler):
             raise ProtocolError(f"an item names {named}, which is no plain data")
         if builder is _decimal:
             return self._allowance().decimal()
-        return NamedZone if self.served and builder is _zone else builder
+        if builder is _foreign:
+            return foreign.builder(self._allowance(), self.bounds)
+        return NamedZone if self.bounds.served and builder is _zone else builder
 
     def _allowance(self) -> Allowance:
-        """What all Decimals of this item may take together."""
+        """What all Decimals, arrays and tables of this item may take together."""
         if self._left is None:
             self._left = Allowance(self.size_bytes)
         return self._left
-
-
-def _not_plain(value: Any) -> NotPlainDataError:
-    kind = type(value)
-    if value is bytearray:  # the C pickler passes the class, not the object
-        kind = bytearray
-    name = kind.__qualname__
-    if kind.__module__ != "builtins":
-        name = f"{kind.__module__}.{name}"
-    return not_plain(name)
 
 
 def encode(value: Any, limit_bytes: int = ENCODED_BYTES) -> bytes:
@@ -184,9 +189,16 @@ def encode(value: Any, limit_bytes: int = ENCODED_BYTES) -> bytes:
                 return data
         except (OverflowError, UnicodeEncodeError):
             pass  # an int above 64 bits or a lone surrogate: pickle can encode both
+    if foreign.is_foreign(kind):
+        body = foreign.pack(value, limit_bytes)
+        if body is None:
+            raise foreign.not_plain_value(value)
+        return body.item()
     buffer = Bounded(limit_bytes)
+    pickler = _Pickler(buffer, 4)
+    pickler.limit_bytes = limit_bytes
     try:
-        _Pickler(buffer, 4).dump(value)
+        pickler.dump(value)
     except (NotPlainDataError, TooLargeError):
         raise
     except RecursionError:
@@ -210,11 +222,13 @@ def decode(data: bytes, bounds: Bounds = ITEM) -> Any:
         first = data[0]
         if first in _MAPS:
             return _flat_map(data)
+        if first in foreign.FIRST_BYTES:
+            return foreign.opened(foreign.unpack(data), bounds)
         if first != _PICKLE:
             return _atom(_anything.decode(data))
         inspect(data, bounds)
         unpickler = _Unpickler(io.BytesIO(data))
-        unpickler.size_bytes, unpickler.served = len(data), bounds.served
+        unpickler.size_bytes, unpickler.bounds = len(data), bounds
         return unpickler.load()
     except ProtocolError:
         raise

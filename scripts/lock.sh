@@ -21,7 +21,7 @@ lock() {
     echo "# Made by \`make lock\` from $from: do not edit." >"$fresh"
     # uv would keep the versions of an --output-file, so the script does not use one.
     .venv/bin/uv pip compile --quiet --universal --python-version "${python:-3.11}" --no-header --generate-hashes \
-        --no-emit-package quartermaster --annotation-style line "$@" "$from" >>"$fresh"
+        --no-emit-package quartermaster-queue --annotation-style line "$@" "$from" >>"$fresh"
     # A lock that is as before keeps its time: scripts/venv.sh makes .venv anew for a newer one.
     cmp --quiet "$fresh" "$out" || cat "$fresh" >"$out"
 }

@@ -12,9 +12,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from queue_manager import codec
+from queue_manager.plain.packed import PackedArray, PackedTable
 from queue_manager.terminal import STEERING
 from queue_manager.wire.records import DeadLetter, ResultBlock
+from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
 FIELDS = ("run", "task", "key", "state", "attempts", "payload", "result", "error")
 LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed")
@@ -107,17 +111,31 @@ def _tagged(value: Any, depth: int) -> dict[str, Any]:
         return {"$decimal": str(value)}
     if isinstance(value, uuid.UUID):
         return {"$uuid": str(value)}
+    if isinstance(value, PackedArray):
+        return _array(value, depth)
+    if isinstance(value, PackedTable):
+        stream = base64.b64encode(value.data).decode("ascii")
+        return {"$arrow": {"kind": value.kind, "name": value.name, "stream": stream}}
     if isinstance(value, codec.Undecodable):
         return {"$undecodable": str(value.error)}
     return {f"${type(value).__name__}": repr(value)}
 
 
+def _array(array: PackedArray, depth: int) -> dict[str, Any]:
+    """An array or a scalar of numpy, all of it. No numpy is needed for it."""
+    dtype = msgspec.to_builtins(array.dtype)
+    values = _to_json(array.values(), depth + 1)
+    if array.shape is None:
+        return {"$scalar": {"dtype": dtype, "value": values}}
+    return {"$array": {"dtype": dtype, "shape": list(array.shape), "values": values}}
+
+
 def lines_of(run: int, block: ResultBlock) -> Iterator[Line]:
     """The ended tasks of a block, in task order."""
-    payloads = codec.decode_each(block.body, 0, block.count)
+    payloads = codec.decode_each(block.body, 0, block.count, SHOWN_ITEM)
     ended: dict[int, tuple[str, Any, str, int]] = {}
     for range_ in block.ended:
-        results = codec.decode_each(range_.results, 0, range_.stop - range_.start)
+        results = codec.decode_each(range_.results, 0, range_.stop - range_.start, SHOWN_ITEM)
         for position, result in zip(range(range_.start, range_.stop), results, strict=True):
             attempts = block.attempts.get(block.first + position, 0) + 1
             ended[position] = ("done", to_json(result), "", attempts)
@@ -152,7 +170,7 @@ class Letter(NamedTuple):
 
 def letters_of(run: int, block: ResultBlock) -> Iterator[Letter]:
     """The dead letters of a block, in task order."""
-    payloads = codec.decode_each(block.body, 0, block.count)
+    payloads = codec.decode_each(block.body, 0, block.count, SHOWN_ITEM)
     for letter in sorted(block.dead, key=lambda letter: letter.task):
         position = letter.task - block.first
         key = None if block.keys is None else block.keys[position]

@@ -15,6 +15,7 @@ from queue_manager.job.arguments import split_arguments
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.terminal import harmless_line
+from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
 from ..broker.run import Run
 from ..jobs.versions import without_seed
@@ -108,8 +109,9 @@ def _last_results(service: Service, run: Run) -> list[str]:
     outcomes, bodies = service.store.read_last_outcomes(run.id, LAST_RESULTS)
     lines: list[str] = []
     for outcome in outcomes:
-        payloads = codec.decode_each(bodies[outcome.first], outcome.start, outcome.stop)
-        results = codec.decode_each(outcome.results, 0, outcome.stop - outcome.start)
+        payloads = codec.decode_each(bodies[outcome.first], outcome.start, outcome.stop, SHOWN_ITEM)
+        count = outcome.stop - outcome.start
+        results = codec.decode_each(outcome.results, 0, count, SHOWN_ITEM)
         pairs = zip(payloads, results, strict=False)
         lines += [f"{_short(payload)} -> {_short(result)}" for payload, result in pairs]
     return [f"run {run.id} was done before; its last results:", *lines[-LAST_RESULTS:]]

@@ -8,6 +8,7 @@ from typing import Any
 from queue_manager import codec
 from queue_manager.terminal import harmless
 from queue_manager.wire.records import RunStatus, TaskStatus
+from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
 from .plain_json import Letter, shown
 
@@ -99,7 +100,7 @@ def _printed(task: TaskStatus) -> Iterator[str]:
 
 
 def _value(body: bytes, position: int) -> Any:
-    (value,) = codec.decode_each(body, position, position + 1)
+    (value,) = codec.decode_each(body, position, position + 1, SHOWN_ITEM)
     return value
 
 

@@ -28,6 +28,7 @@ RECORDS = {"master.changes", "master.reads"}
 ROOMS = {
     "queue_manager.job": {"queue_manager.wire", *TOP},
     "queue_manager.wire": TOP,
+    "queue_manager.plain": {"queue_manager.wire", *TOP},
     "queue_manager.server": {"queue_manager.wire", *TOP},
     "queue_manager.client": {"queue_manager.wire", "queue_manager.job", *TOP},
     "master.broker": {*RECORDS},

@@ -21,7 +21,8 @@ class Bounds(NamedTuple):
     times its bytes and `VALUE_FREE_BYTES`. entries: how many keys of dicts and members of sets may
     be neither texts nor small ints; None is any number. nodes: how many parts all these may have
     together, with tuples written out. puts: whether opcodes may put a value at a chosen place of
-    the memo. builds: whether opcodes may change an object.
+    the memo. builds: whether opcodes may change an object. packed: whether arrays and tables stay
+    the records that travel, for a program that shows them and needs no numpy.
     """
 
     served: bool
@@ -29,6 +30,7 @@ class Bounds(NamedTuple):
     nodes: int
     puts: bool
     builds: bool
+    packed: bool = False
 
 
 FRAME = Bounds(True, HASHED_ENTRIES, HASHED_NODES, True, True)
@@ -36,6 +38,9 @@ FRAME = Bounds(True, HASHED_ENTRIES, HASHED_NODES, True, True)
 
 ITEM = Bounds(False, None, HASHED_ITEM_NODES, False, False)
 """An item of `codec.encode` in a slot, a runner or a command, where it delays one task alone."""
+
+SHOWN_ITEM = ITEM._replace(packed=True)
+"""An item in a command, which shows it."""
 
 SERVED_ITEM = Bounds(True, HASHED_ENTRIES, HASHED_NODES, False, False)
 """An item in the master, where everybody waits."""

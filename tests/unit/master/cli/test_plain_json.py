@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import json
 import uuid
 from typing import Any
 
+import numpy
+import pyarrow
 import pytest
 
 from master.cli.plain_json import FIELDS, Line, letters_of, lines_of, shown, to_json
 from queue_manager import codec
 from queue_manager.wire.records import DeadLetter, Ended, ResultBlock
+from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
 ZONE = datetime.timezone(datetime.timedelta(hours=2))
 
@@ -51,6 +55,65 @@ def test_a_value_has_one_exact_form(value: Any, expected: Any) -> None:
     assert found == expected
     assert type(found) is type(expected)
     json.loads(json.dumps(found, allow_nan=False))
+
+
+def shown_json(value: Any) -> Any:
+    """What `qm results` shows of a value."""
+    return json.loads(json.dumps(to_json(codec.decode(codec.encode(value), SHOWN_ITEM))))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            numpy.arange(6.0).reshape(2, 3),
+            {"dtype": "<f8", "shape": [2, 3], "values": [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]},
+        ),
+        (
+            numpy.array(["2026-01-02T03", "NaT"], "M8[ns]"),
+            {"dtype": "<M8[ns]", "shape": [2], "values": ["2026-01-02T03:00:00.000000000", None]},
+        ),
+        (
+            numpy.array([1 + 2j, float("nan")], "c16"),
+            {"dtype": "<c16", "shape": [2], "values": [[1.0, 2.0], [{"$float": "nan"}, 0.0]]},
+        ),
+        (
+            numpy.array([(1, b"x")], [("n", "<i2"), ("s", "S2")]),
+            {
+                "dtype": [4, [["n", "<i2", 0, []], ["s", "|S2", 2, []]]],
+                "shape": [1],
+                "values": [[1, {"$bytes": "eA=="}]],
+            },
+        ),
+        (numpy.zeros((1_000_000_000, 0)), {"dtype": "<f8", "shape": [10**9, 0], "values": []}),
+    ],
+    ids=["floats", "dates", "complex", "fields", "empty"],
+)
+def test_an_array_is_its_dtype_its_shape_and_all_its_values(value: Any, expected: Any) -> None:
+    assert shown_json(value) == {"$array": expected}
+    assert shown_json({"a": [value]}) == {"a": [{"$array": expected}]}
+
+
+def test_a_scalar_of_numpy_is_its_dtype_and_its_value() -> None:
+    assert shown_json(numpy.float64(0.5)) == {"$scalar": {"dtype": "<f8", "value": 0.5}}
+    assert shown_json(numpy.str_("x")) == {"$scalar": {"dtype": "U", "value": "x"}}
+    assert shown_json({numpy.int8(1): 2}) == {
+        "$dict": [[{"$scalar": {"dtype": "|i1", "value": 1}}, 2]]
+    }
+
+
+def test_a_table_is_its_arrow_stream() -> None:
+    table = pyarrow.table({"a": [1, 2]})
+    found = shown_json(table)["$arrow"]
+    assert (found["kind"], found["name"]) == ("table", None)
+    stream = base64.b64decode(found["stream"])
+    assert pyarrow.ipc.open_stream(stream).read_all().equals(table)
+
+
+def test_a_large_array_is_shown_by_its_first_values() -> None:
+    array = codec.decode(codec.encode(numpy.zeros(100_000)), SHOWN_ITEM)
+    assert shown(array).startswith("array([0.0, 0.0,")
+    assert len(shown(array)) < 100
 
 
 def result_block(**fields: Any) -> ResultBlock:

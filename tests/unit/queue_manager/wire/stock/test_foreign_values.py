@@ -119,8 +119,8 @@ def test_a_value_of_numpy_is_refused_and_told_what_to_send(data: bytes) -> None:
         pickles.loads(older)
 
 
-def test_a_job_that_returns_one_is_told_the_same() -> None:
+def test_a_job_that_returns_what_only_calls_itself_numpys_is_told_what_to_send() -> None:
     kind = type("float64", (float,), {"__module__": "numpy"})
     for value in (kind(1.5), [kind(1.5)]):
-        with pytest.raises(NotPlainDataError, match=r"numpy\.float64 cannot travel.*n\.item\(\)"):
+        with pytest.raises(NotPlainDataError, match=r"numpy\.float64 cannot travel: send numpy\."):
             codec.encode(value)

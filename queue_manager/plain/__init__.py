@@ -1,0 +1,1 @@
+"""Arrays of numpy, tables of Arrow and pandas as plain data."""
