@@ -28,14 +28,14 @@ def read_outcomes(kept: Kept, run: int, after: int, limit_bytes: int) -> Outcome
 
 
 def read_letters(
-    kept: Kept, run: int, after: int, limit_bytes: int
+    kept: Kept, run: int, after: int, limit_bytes: int, until: int
 ) -> tuple[list[DeadLetter], bool]:
     """As `Store.read_letters`."""
     dead = [s for s in kept.tracked.values() if s.run == run and s.state == "dead"]
     found: list[DeadLetter] = []
     size = 0
     for record in sorted(dead, key=lambda s: s.seq):
-        if record.seq <= after:
+        if not after < record.seq <= until:
             continue
         if found and size >= limit_bytes:
             return found, False

@@ -284,8 +284,10 @@ class MemoryStore(NothingAges):
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         return memory_results.read_outcomes(self._kept, run, after, limit_bytes)
 
-    def read_letters(self, run: int, after: int, limit_bytes: int) -> tuple[list[DeadLetter], bool]:
-        return memory_results.read_letters(self._kept, run, after, limit_bytes)
+    def read_letters(
+        self, run: int, after: int, limit_bytes: int, until: int = 2**62
+    ) -> tuple[list[DeadLetter], bool]:
+        return memory_results.read_letters(self._kept, run, after, limit_bytes, until)
 
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
         return memory_results.read_last_outcomes(self._kept, run, limit)

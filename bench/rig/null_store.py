@@ -163,7 +163,9 @@ class NullStore(NothingAges):
     def find_blocks(self, run: int, tasks: Ranges, limit: int) -> list[tuple[int, int, int]]:
         return []
 
-    def read_letters(self, run: int, after: int, limit_bytes: int) -> tuple[list[DeadLetter], bool]:
+    def read_letters(
+        self, run: int, after: int, limit_bytes: int, until: int = 2**62
+    ) -> tuple[list[DeadLetter], bool]:
         return [], True
 
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:

@@ -171,11 +171,8 @@ class Pages:
 
     def _letters(self, run: Run, after: int, until: int) -> tuple[list[DeadLetter], int]:
         """Dead letters behind `after` and up to `until`, and up to where they are all of them."""
-        letters, complete = self._turn.store.read_letters(run.id, after, PAGE_BYTES)
-        if not complete:
-            until = min(until, letters[-1].seq)
-        found = [letter for letter in letters if letter.seq <= until]
-        return trimmed_letters(found), until
+        letters, complete = self._turn.store.read_letters(run.id, after, PAGE_BYTES, until)
+        return trimmed_letters(letters), until if complete else letters[-1].seq
 
 
 def _only_waits(run: Run, after: int) -> bool:

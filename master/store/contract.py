@@ -168,10 +168,13 @@ class Store(Protocol):
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         """Outcomes behind the sequence number `after`, about so many bytes of them."""
 
-    def read_letters(self, run: int, after: int, limit_bytes: int) -> tuple[list[DeadLetter], bool]:
-        """Dead letters behind the sequence number `after`, about so many bytes, the oldest first.
+    def read_letters(
+        self, run: int, after: int, limit_bytes: int, until: int = 2**62
+    ) -> tuple[list[DeadLetter], bool]:
+        """Dead letters behind the number `after` and up to `until`, the oldest first.
 
-        False: there are more. A letter that was retried is not among them, unless it died again.
+        About so many bytes of them; False: there are more. A letter that was retried is not among
+        them, unless it died again.
         """
 
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:

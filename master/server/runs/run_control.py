@@ -34,7 +34,7 @@ class RunControl:
         self._runners = runners
         self._versions = versions
         self._replying = Replying()
-        self._cancelling = Cancelling(turn)
+        self._task_cancels = Cancelling(turn)
 
     # --- retry ---
 
@@ -75,7 +75,7 @@ class RunControl:
         """
         run = find_run(self._turn, message.run)
         if message.tasks or message.unstarted:
-            self._replying.begin(reply, self._cancelling.cancel(message, run))
+            self._replying.begin(reply, self._task_cancels.cancel(message, run))
             return
 
         def stage(now: float, wall: float) -> Publish:

@@ -263,8 +263,10 @@ class SqliteStore:
         return results.read_outcomes(self._db, run, after, limit_bytes)
 
     @_reads
-    def read_letters(self, run: int, after: int, limit_bytes: int) -> tuple[list[DeadLetter], bool]:
-        return results.read_letters(self._db, run, after, limit_bytes)
+    def read_letters(
+        self, run: int, after: int, limit_bytes: int, until: int = 2**62
+    ) -> tuple[list[DeadLetter], bool]:
+        return results.read_letters(self._db, run, after, limit_bytes, until)
 
     @_reads
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:

@@ -88,15 +88,15 @@ def read_outcomes(db: sqlite3.Connection, run: int, after: int, limit_bytes: int
 
 
 def read_letters(
-    db: sqlite3.Connection, run: int, after: int, limit_bytes: int
+    db: sqlite3.Connection, run: int, after: int, limit_bytes: int, until: int
 ) -> tuple[list[DeadLetter], bool]:
     """As `Store.read_letters`."""
     letters: list[DeadLetter] = []
     size = 0
     for row in db.execute(
         f"SELECT {_LETTER} FROM strays INDEXED BY strays_letters"
-        " WHERE run = ? AND state = 'dead' AND seq > ? ORDER BY seq",
-        (run, after),
+        " WHERE run = ? AND state = 'dead' AND seq > ? AND seq <= ? ORDER BY seq",
+        (run, after, until),
     ):
         if letters and size >= limit_bytes:
             return letters, False

@@ -7,6 +7,7 @@ import pytest
 from master.broker.leases.lease import Session
 from master.broker.tasks import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from master.changes import QUEUE_RUN, Changes, CollectCursor, Delivered
+from queue_manager.job.raised import WORKER_DIED
 from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.unit.master.desk import NOW, WALL, Desk, block, counts, tasks
 
@@ -252,6 +253,7 @@ def test_the_last_loss_makes_a_dead_letter_that_says_so() -> None:
         desk.commit()
     assert record.state == "dead"
     assert "2 times" in record.error
+    assert record.raised == WORKER_DIED
     assert counts(desk.run) == {"tasks": 1, "dead": 1}
 
 

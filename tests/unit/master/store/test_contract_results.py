@@ -235,6 +235,7 @@ def test_dead_letters_come_in_the_order_of_their_numbers(engine: Engine) -> None
     assert ([(d.task, d.seq) for d in letters], complete) == ([(4, 4), (1, 6)], True)
     assert (letters[0].raised, letters[0].error) == (b"r", "e")
     assert [d.seq for d in store.read_letters(1, 4, 10**6)[0]] == [6]
+    assert [d.seq for d in store.read_letters(1, 0, 10**6, 5)[0]] == [4]
     assert engine.crash().next_seq == 8  # also where the newest number is that of a dead letter
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from queue_manager import Options, codec
 from queue_manager.job.loading import Job, job_version
+from queue_manager.job.raised import TIME_LIMIT
 from queue_manager.wire.records import Done, Failed, GroupLimit, HeldLease, Lease
 from worker.ipc.outcomes import merged
 from worker.ipc.pipe import Cancel, Give, SlotEnd, frame
@@ -108,6 +109,7 @@ async def work(word):
         rig.give(jobs.lease(["never"], timeout_s=0.2), jobs.lease(["b"]))
         await rig.until(lambda: rig.failed)
         assert (rig.failed[0].lease, rig.failed[0].error) == (1, "timed out after 0.2 s")
+        assert rig.failed[0].raised == TIME_LIMIT
         (tmp_path / "b").touch()
         await rig.until(lambda: rig.done)
         assert rig.done == {(2, 0): f"b{rig.pids[0]}"}

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from queue_manager.job.raised import WORKER_DIED
+
 from .pool.test_pool import alive, gated, started
 
 IN_WAY = {
@@ -147,6 +149,7 @@ def test_a_slot_that_is_ended_by_sigterm_alone_costs_its_task_an_attempt(
         await rig.until(lambda: rig.failed and rig.released)
         (failed,) = rig.failed
         assert (failed.position, failed.error) == (0, "its slot died: killed by SIGTERM")
+        assert failed.raised == WORKER_DIED
         assert rig.released == {lease.number: [1]}
         after = jobs.lease(["c"])
         rig.give(after)

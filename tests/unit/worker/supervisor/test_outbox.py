@@ -9,6 +9,7 @@ import pytest
 
 from queue_manager import Task
 from queue_manager.job.batching import blocks_of
+from queue_manager.wire.limits import RAISED_BYTES
 from queue_manager.wire.messages import Exchange, decode_request, encode
 from queue_manager.wire.records import Done, Failed, GroupLimit, NewBlock
 from worker.supervisor.outbox import Outbox
@@ -87,3 +88,13 @@ def test_a_flood_of_small_outcomes_is_many_exchanges(jobs: Any) -> None:
     assert sum(map(len, taken)) == 5_000
     for entries in taken:
         assert decode_request(encode(Exchange(1, [entry.outcome for entry in entries])))
+
+
+def test_what_a_slot_says_was_raised_is_bounded(jobs: Any) -> None:
+    """A job may write to its pipe. The master would end the session of a worker that sends it."""
+    outbox, lease = Outbox(), jobs.lease([0])
+    for size in (RAISED_BYTES, RAISED_BYTES + 1):
+        outbox.add(lease, Failed(lease.number, 0, "error", raised=b"x" * size))
+    (entries,) = outbox.take()
+    raised = [entry.outcome.raised for entry in entries if isinstance(entry.outcome, Failed)]
+    assert raised == [b"x" * RAISED_BYTES, b""]

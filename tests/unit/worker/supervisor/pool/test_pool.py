@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from queue_manager.job.loading import job_version
+from queue_manager.job.raised import TIME_LIMIT
 from worker.processes.death import has_ended
 
 GATED = """
@@ -153,6 +154,7 @@ def test_a_task_over_its_limit_is_killed_with_its_children(
         await rig.until(lambda: rig.failed and rig.released)
         (failed,) = rig.failed
         assert (failed.position, failed.error) == (1, "timed out after 0.4 s")
+        assert failed.raised == TIME_LIMIT
         assert 0.4 <= failed.took_s < 2.0
         assert rig.released == {lease.number: [2]}
         assert set(rig.done) == {(lease.number, 0)}
