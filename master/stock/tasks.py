@@ -71,7 +71,7 @@ class TaskQueue(QueueFace):
             broker = self._turn.broker
             broker.submit(broker.runs[QUEUE_RUN], NewBlock(1, body), now, wall, False)
 
-        self._turn.post(Step(stage, StockReply(stock.peer), of=stock.peer))
+        self._turn.post(Step(stage, StockReply(stock.peer), of=stock.peer, gathers=True))
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)

@@ -1,5 +1,7 @@
 """Runs the turns, one at a time. A turn runs within one call of the loop until it waits or ends.
 
+`Gathering` knows when a turn should wait a moment for further senders.
+
 No asyncio task runs it. So a turn costs the loop no more than a call, and nobody can cancel it.
 """
 
@@ -8,10 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 Running = Coroutine[asyncio.Future[Any], None, None]
+
+WAIT_S = 0.001
+"""How long a turn waits at most, as short as the loop's timers can be."""
+
+RECENT_S = 0.01
+"""Nobody waits for those who have not come for so long."""
+
+PAUSE = 64
+"""After a wait in vain, so many turns pass before one more sender than before is waited for."""
 
 
 class Driver:
@@ -27,6 +39,7 @@ class Driver:
         self._closed = False
         self._idle = asyncio.Event()
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._gathering = Gathering()
 
     @property
     def is_waiting(self) -> bool:
@@ -40,17 +53,31 @@ class Driver:
             if self._current is None:
                 asyncio.get_running_loop().call_soon(self.begin)
 
+    def gather(self, sender: object) -> None:
+        """Have a turn for a sender and, within a millisecond, for others who come lately."""
+        if self._gathering.came(sender, time.monotonic()):
+            self.wake()
+        elif not self.is_planned(self._gathered):
+            self.after(WAIT_S, self._gathered)
+
+    def _gathered(self) -> None:
+        self.wake()
+
     def after(self, wait_s: float, act: Callable[[], None]) -> None:
         """Plan an act, such as `wake`. Each act has one timer: a new plan replaces the old one."""
-        planned = self._timers.pop(act, None)
-        if planned is not None:
-            planned.cancel()
+        self.give_up(act)
 
         def due() -> None:
             del self._timers[act]
             act()
 
         self._timers[act] = asyncio.get_running_loop().call_later(wait_s, due)
+
+    def give_up(self, act: Callable[[], None]) -> None:
+        """Plan an act no more, if it is planned."""
+        planned = self._timers.pop(act, None)
+        if planned is not None:
+            planned.cancel()
 
     def is_planned(self, act: Callable[[], None]) -> bool:
         """Whether an act is planned, and not yet due."""
@@ -61,6 +88,8 @@ class Driver:
         if self._closed or self._current is not None:
             return
         self._is_wanted = False
+        self._gathering.begin(time.monotonic())
+        self.give_up(self._gathered)
         self._current = self._take_turn()
         self._go_on()
 
@@ -91,6 +120,41 @@ class Driver:
         else:
             self._idle.clear()
             waits_for.add_done_callback(self._go_on)
+
+
+class Gathering:
+    """Has a turn wait a moment for as many senders as came together last time, and for one more.
+
+    Many standard-library clients that call one by one come back shortly after their answers, each
+    at its own time. A turn for each of them would sync the disk for each. A client alone never
+    waits. Source of the idea: `commit_delay` and `commit_siblings` of PostgreSQL. The one more
+    lets senders who come in turns, half of them in each, meet in one turn.
+    """
+
+    def __init__(self) -> None:
+        self._senders: set[int] = set()
+        self._target = 1
+        self._pause = 0
+        self._last = 0.0
+
+    def came(self, sender: object, now: float) -> bool:
+        """A sender has come. Returns whether the turn begins now. now: monotonic seconds."""
+        self._senders.add(id(sender))
+        if now - self._last > RECENT_S:
+            self._target = 1
+        return len(self._senders) >= self._target
+
+    def begin(self, now: float) -> None:
+        """A turn begins with those who have come, for whatever reason."""
+        count = len(self._senders)
+        if not count:
+            return
+        self._senders.clear()
+        if count < self._target:
+            self._pause = PAUSE
+        self._pause = max(0, self._pause - 1)
+        self._target = count + (count > 1 and not self._pause)
+        self._last = now
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ class Step:
     lasting: the step is never refused, because nobody is there to be told, such as at the end of
         a session.
     in_part_after_s: after so long the step is staged without what can't be read. None: never.
+    gathers: its turn may wait a moment for steps of other senders; see `Gathering`.
     """
 
     stage: Callable[[float, float], Publish | None]
@@ -54,6 +55,7 @@ class Step:
     of: object = None
     lasting: bool = False
     in_part_after_s: float | None = None
+    gathers: bool = False
 
 
 class HeldSteps:

@@ -112,7 +112,10 @@ class Turn:
     def post(self, step: Step) -> None:
         """Take a step in the next turn, which begins when the loop has read what is there."""
         self._steps.append(step)
-        self.wake()
+        if step.gathers:
+            self._driver.gather(step.of)
+        else:
+            self.wake()
 
     async def carry_out(
         self, stage: Callable[[float, float], Callable[[], T]], needs: ReadRequest | None = None
