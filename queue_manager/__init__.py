@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import TaskError, TimeLimitError, WorkerDiedError
 from .job.contract import Counts, Limit, Options, Quota, Reject, Result, Retry, Task
+from .job.current import CurrentTask, current_task
 
 if TYPE_CHECKING:
     from .server.manager import QueueManager
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Counts",
+    "CurrentTask",
     "Limit",
     "Options",
     "QueueManager",
@@ -30,6 +32,7 @@ __all__ = [
     "TimeLimitError",
     "WorkerDiedError",
     "__version__",
+    "current_task",
 ]
 
 

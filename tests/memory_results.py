@@ -112,3 +112,9 @@ def read_task(kept: Kept, run: int, task: int) -> TaskRecord | None:
             record = kept.tracked.get((run, task))
             return TaskRecord(run, b.id, at, b.body, key, b.group, b.priority, outcome, record)
     return None
+
+
+def find_task(kept: Kept, run: int, key: str) -> int:
+    """As `Store.find_task`."""
+    with_keys = [b for b in kept.blocks_of(run) if b.keys is not None][-1024:]
+    return next((b.first + b.keys.index(key) for b in with_keys if key in (b.keys or ())), 0)

@@ -300,6 +300,9 @@ class MemoryStore(NothingAges):
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         return memory_results.read_task(self._kept, run, task)
 
+    def find_task(self, run: int, key: str) -> int:
+        return memory_results.find_task(self._kept, run, key)
+
     # --- what goes ---
 
     def drop_some(self, rows: int) -> bool:

@@ -180,5 +180,8 @@ class NullStore(NothingAges):
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         return None
 
+    def find_task(self, run: int, key: str) -> int:
+        return 0
+
     def drop_some(self, rows: int) -> bool:
         return False

@@ -114,6 +114,8 @@ class Lifecycle:
         self._journal.keep(run)
         run.state = RunState.FAILED if run.dead else RunState.DONE
         run.ended_at = wall
+        if run.options.feeder == "clients":
+            self._collects(run, CollectCursor(closed=True))
         self._journal.changes.ended.add(run.id)
         self._journal.record_run(run)
 

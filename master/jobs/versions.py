@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,12 @@ class Versions:
     # --- when somebody asks for it ---
 
     async def check_for_submit(
-        self, job: str, args: list[str], feeder: Feeder = "runner"
+        self, job: str, args: list[str], feeder: Feeder = "runner", needs: Sequence[str] = ()
     ) -> tuple[str, RunOptions]:
         """The version and the options of a job, for a new run of it.
 
-        The arguments of a run that a client feeds are not checked: `tasks()` is not called.
+        The arguments of a run that a client feeds are not checked: `tasks()` is not called. needs:
+        tags beside those of the job.
 
         Raises a QueueError with one line when the job or its arguments are wrong.
         """
@@ -105,7 +106,7 @@ class Versions:
             self._submits.pop(job, None)
         self._is_fine(job)
         self._start(job)
-        return version, _fed_by(feeder, options)
+        return version, _asked(options, feeder, needs)
 
     async def recheck(self, run: Run) -> None:
         """Look at the job of a run that is to be retried; the change is on disk when it returns.
@@ -259,11 +260,20 @@ def _options_of(run: Run, options: RunOptions | None) -> RunOptions:
         return run.options
     if run.id == QUEUE_RUN:
         return msgspec.structs.replace(run.options, needs=options.needs)
-    return _fed_by(run.options.feeder, options)
+    return _asked(options, run.options.feeder, run.options.also_needs)
 
 
-def _fed_by(feeder: Feeder, options: RunOptions) -> RunOptions:
-    """The options for a run that this feeder feeds. Only a runner calls `finish()`."""
-    if feeder == "runner":
+def _asked(options: RunOptions, feeder: Feeder, needs: Sequence[str]) -> RunOptions:
+    """The options of a job's file for a run that was asked for so.
+
+    Only a runner calls `finish()`. needs: tags beside those of the file.
+    """
+    if feeder == "runner" and not needs:
         return options
-    return msgspec.structs.replace(options, feeder=feeder, finish=False)
+    return msgspec.structs.replace(
+        options,
+        feeder=feeder,
+        finish=options.finish and feeder == "runner",
+        needs=sorted({*options.needs, *needs}),
+        also_needs=sorted(needs),
+    )

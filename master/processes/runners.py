@@ -79,10 +79,10 @@ class Runners:
     def start(self, run: Run, *, urgent: bool = True) -> None:
         """Keep a runner for this run until it has ended well. A stalled runner tries again.
 
-        A run that a client feeds has no runner.
+        A run that clients feed has no runner.
         urgent: it comes before those that go on after a restart of the master.
         """
-        if run.options.feeder == "client":
+        if run.options.feeder != "runner":
             return
         present = self.all.get(run.id)
         if present is not None and not (present.stalled or present.over):
@@ -158,7 +158,7 @@ class Runners:
             if run.state == "cancelled":
                 self._stop_one(runner)
             self._finish(runner)
-        elif run.options.feeder == "client":
+        elif run.options.feeder != "runner":
             self._tell_finished(run)
 
     def _replace(self, run: Run, runner: Runner | None) -> None:

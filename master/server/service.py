@@ -8,12 +8,13 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from queue_manager import health
 from queue_manager.authkey import installation_salt
-from queue_manager.errors import SettingsError
+from queue_manager.errors import RefusedError, SettingsError
+from queue_manager.job.tags import CHARACTERS, is_tag
 from queue_manager.server.connection import Peer
 from queue_manager.server.manager import QueueManager, serving
 from queue_manager.settings import Settings, others_reach
@@ -261,9 +262,16 @@ class Service:
         self.store.close()
 
     async def submit(
-        self, job: str, args: list[str], key: str | None, feeder: Feeder = "runner"
+        self,
+        job: str,
+        args: list[str],
+        key: str | None,
+        feeder: Feeder = "runner",
+        needs: Sequence[str] = (),
     ) -> tuple[Run, bool]:
         """Begin a run of a job, or find the one with that key. Returns it, and whether it is new.
+
+        needs: tags that it needs beside those of the job's OPTIONS.
 
         Raises RefusedError with one line when the job or its arguments are wrong.
         """
@@ -274,7 +282,7 @@ class Service:
             self.runners.prepare()  # it gets ready while the job is looked at
         is_new = False
         try:
-            version, options = await self.versions.check_for_submit(job, args, feeder)
+            version, options = await self.versions.check_for_submit(job, args, feeder, needs)
             run, is_new = await self.runs.start(job, args, key, options, version)
         finally:
             if not is_new:
@@ -285,7 +293,11 @@ class Service:
         self._replying.begin(reply, self._started(message))
 
     async def _started(self, message: StartRun) -> RunStarted:
-        run, is_new = await self.submit(message.job, message.args, message.key, message.feeder)
+        if not all(map(is_tag, message.needs)):
+            raise RefusedError(f"needs {message.needs!r:.200}: a tag has {CHARACTERS} alone")
+        run, is_new = await self.submit(
+            message.job, message.args, message.key, message.feeder, message.needs
+        )
         return RunStarted(message.seq, run.id, is_new)
 
     async def _tick(self) -> None:

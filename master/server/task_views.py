@@ -45,12 +45,17 @@ class TaskViews:
     def show(self, reply: PeerReply, message: AskTask) -> None:
         """All that is known of one task."""
         run = find_run(self._turn, message.run)
-        known = 0 < message.task <= run.tasks
-        record = self._turn.store.read_task(run.id, message.task) if known else None
+        task = message.task
+        if message.key and not task:
+            task = self._turn.store.find_task(run.id, message.key)
+            if not task:
+                raise RefusedError(f"run {run.id}: none of its newest tasks has this key")
+        known = 0 < task <= run.tasks
+        record = self._turn.store.read_task(run.id, task) if known else None
         if record is None:
             has = f"it has 1 to {run.tasks}" if run.tasks else "it has none yet"
-            raise RefusedError(f"run {run.id} has no task {message.task}; {has}")
-        reply.send(TaskShown(message.seq, self._status(run, message.task, record)))
+            raise RefusedError(f"run {run.id} has no task {task}; {has}")
+        reply.send(TaskShown(message.seq, self._status(run, task, record)))
 
     def _status(self, run: Run, task: int, record: TaskRecord) -> TaskStatus:
         tracked, outcome = record.tracked, record.outcome

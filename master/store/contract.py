@@ -192,6 +192,9 @@ class Store(Protocol):
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         """All that there is of one task. None: there is no such task."""
 
+    def find_task(self, run: int, key: str) -> int:
+        """The number of the task with a key. 0: no block of the newest 1,024 with keys has it."""
+
     # --- what goes ---
 
     def drop_some(self, rows: int) -> bool:

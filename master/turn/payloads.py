@@ -70,6 +70,7 @@ class Payloads:
             lease.block,
             run.version,
             not lease.may_wait,
+            0 if lease.tracked is None else lease.tracked.attempts,
         )
 
 

@@ -24,7 +24,9 @@ Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
 Raised = Annotated[bytes, Meta(max_length=RAISED_BYTES)]
 
 
-Feeder = Literal["runner", "client"]
+Feeder = Literal["runner", "client", "clients"]
+"""Who gives a run its tasks: a runner, which the master starts; one client, which opens the run; or
+any number of clients, each with single tasks, of which nobody waits for the others."""
 
 NOBODY_COLLECTS = 2**62
 """How far a run counts as collected when its runner has no more to collect."""
@@ -58,8 +60,8 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     leases it is one. timeout_s: the hard limit of one try from its start; None is no limit.
     per_group: the limit of each group of its tasks; None is no limit. needs: the tags that a worker
     must have, sorted. finish: the job has a `finish()`, which is called when its run has ended.
-    feeder: who gives the run its tasks and collects: a runner, which the master starts, or a
-    client.
+    feeder: who gives the run its tasks and collects. also_needs: what was asked for with this run:
+    tags that are in `needs` beside those of the job's file, sorted.
     """
 
     attempts: int = 3
@@ -69,6 +71,7 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     needs: list[str] = []
     finish: bool = False
     feeder: Feeder = "runner"
+    also_needs: list[str] = []
 
 
 class RunQuota(msgspec.Struct, frozen=True, array_like=True):
@@ -101,6 +104,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     first: the number of the block's first task in its run. body: the payloads of the whole block
     (cutting them costs more than sending them). version: which version of the job's code must run
     it; empty is any. limited: this is one task of a limited group that starts at once or goes back.
+    attempts: how often it was charged before; a task that was charged is leased by itself.
     """
 
     number: int
@@ -114,6 +118,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     block: int = 0
     version: str = ""
     limited: bool = False
+    attempts: int = 0
 
 
 class HeldLease(msgspec.Struct, frozen=True, array_like=True, gc=False):

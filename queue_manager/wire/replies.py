@@ -94,10 +94,14 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
 
 
 class Accepted(Message, frozen=True, array_like=True, tag="accepted"):
-    """A request is carried out and on disk. tasks: how many are new, and not above a quota."""
+    """A request is carried out and on disk. tasks: how many are new, and not above a quota.
+
+    first: the number of the first of these tasks, if any client feeds their run; the others follow.
+    """
 
     seq: int
     tasks: int
+    first: int = 0
 
 
 class TasksCancelled(Message, frozen=True, array_like=True, tag="cancelled"):

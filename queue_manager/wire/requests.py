@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from .limits import CANCEL_RANGES, EXCHANGE_OUTCOMES, HELD_LEASES, MOST_BLOCKS, TAGS
-from .records import Feeder, HeldLease, Message, Name, NewBlock, Outcome
+from .records import Feeder, HeldLease, Key, Message, Name, NewBlock, Outcome
 
 
 class Hello(Message, frozen=True, array_like=True, tag="hello"):
@@ -60,8 +60,10 @@ class Beat(Message, frozen=True, array_like=True, tag="beat"):
 class StartRun(Message, frozen=True, array_like=True, tag="start"):
     """Ask for a run of a job. The same key gives the same run. Answer: `RunStarted`.
 
-    feeder: who gives the run its tasks and collects: a runner, which the master starts, or a
-    client, which opens the run. With a client, `args` are not fitted to `tasks()`.
+    feeder: who gives the run its tasks and collects: a runner, which the master starts; a client,
+    which opens the run; or any number of clients, which need not open it. Without a runner, `args`
+    are not fitted to `tasks()`. needs: tags that a worker must have beside those of the job's
+    OPTIONS.
     """
 
     seq: int
@@ -69,6 +71,7 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     args: list[str]
     key: str | None = None
     feeder: Feeder = "runner"
+    needs: Annotated[list[Name], Meta(max_length=TAGS)] = msgspec.field(default_factory=list)
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):
@@ -84,7 +87,8 @@ class OpenRun(Message, frozen=True, array_like=True, tag="open"):
 class SubmitTasks(Message, frozen=True, array_like=True, tag="submit"):
     """Give a run new tasks, from the session that opened it. Answer: `Accepted`, after the commit.
 
-    The master holds the answer back while the run is too far ahead of its workers.
+    The master holds the answer back while the run is too far ahead of its workers, except of a run
+    that any client feeds.
     """
 
     seq: int
@@ -197,11 +201,16 @@ class AskResults(Message, frozen=True, array_like=True, tag="results?"):
 
 
 class AskTask(Message, frozen=True, array_like=True, tag="task?"):
-    """Ask for all that is known of one task. Answer: `TaskShown`."""
+    """Ask for all that is known of one task. Answer: `TaskShown`.
+
+    key: with `task` 0, the task with this key, if it is among the newest of its run: whoever has
+    lost the answer to a submit learns so what has become of it.
+    """
 
     seq: int
     run: int
     task: int
+    key: Key = ""
 
 
 class RetryRun(Message, frozen=True, array_like=True, tag="retry"):

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,7 @@ from queue_manager.client.link import Link
 from queue_manager.errors import ConnectionLostError, RefusedError
 from queue_manager.wire.messages import (
     Accepted,
+    AskTask,
     Collect,
     Collected,
     Finished,
@@ -26,6 +28,7 @@ from queue_manager.wire.messages import (
     StartRun,
     SubmitTasks,
     TasksEnded,
+    TaskShown,
 )
 from queue_manager.wire.records import NewBlock
 from tests.integration.processes import KEY, PATIENCE_S, Master, eventually
@@ -146,6 +149,47 @@ def test_a_client_feeds_a_run_over_its_own_death_and_the_masters(master: Master)
     assert master.run_line(client.run)["state"] == "done"
     line = master.process.says(rf"run {client.run} \(square\): 2,000 tasks done")
     assert "Submit another" not in line
+    assert none_runs(master)
+
+
+def test_many_clients_feed_one_run_and_find_their_tasks(master: Master) -> None:
+    """Each is told the number of its task, also if the answer was lost with the master."""
+
+    async def scene() -> None:
+        async with program(master) as one, program(master) as other:
+            await asyncio.gather(one.link.wait_up(), other.link.wait_up())
+            made = [
+                await client.link.request(
+                    lambda seq: StartRun(seq, "square", [], "many", "clients", ["pool"]), RunStarted
+                )
+                for client in (one, other)
+            ]
+            assert [started.created for started in made] == [True, False]
+            run = made[0].run
+
+            async def put(client: Program, key: str, number: int) -> Accepted:
+                new = NewBlock(1, codec.encode_batch([number]), [key])
+                make = partial(SubmitTasks, run=run, blocks=[new])
+                return await client.link.request(make, Accepted)
+
+            told = [await put(one, "a", 3), await put(other, "b", 4), await put(one, "b", 4)]
+            assert [(t.tasks, t.first) for t in told] == [(1, 1), (1, 2), (0, 0)]
+            master.process.kill()
+            await asyncio.to_thread(master.serve)
+            await asyncio.gather(one.link.wait_up(), other.link.wait_up())
+            assert (await put(one, "c", 5)).first == 3
+            shown = await other.link.request(lambda seq: AskTask(seq, run, 0, "b"), TaskShown)
+            assert (shown.task.task, codec.decode_batch(shown.task.body)) == (2, [4])
+            master.worker()
+            eventually(lambda: "no worker has the tag pool" in master.status())
+            master.worker(WORKER_TAGS="pool")
+            assert [line["result"] for line in master.ended_tasks(run, 3)] == [9, 16, 25]
+            assert master.run_line(run)["state"] == "active"
+            assert master.run_line(run)["why"] == "[]"
+            await other.link.request(lambda seq: TasksEnded(seq, run), Accepted)
+            eventually(lambda: master.run_line(run)["state"] == "done")
+
+    asyncio.run(scene())
     assert none_runs(master)
 
 

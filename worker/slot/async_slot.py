@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any
 
 from queue_manager import Result, codec
+from queue_manager.job import current
+from queue_manager.job.current import CurrentTask
 from queue_manager.job.loading import Job
 
 from ..ipc import outcomes
@@ -148,6 +150,8 @@ class AsyncSlot:
         self, lease: RunningLease, running: RunningTask
     ) -> tuple[Any, BaseException | None]:
         running_output.set(running.output)
+        given, at = lease.given, running.position
+        current.running.set(partial(CurrentTask, given.run, given.first + at, given.attempts + 1))
         payload = running.payload
         try:
             if type(payload) is codec.Undecodable:

@@ -13,17 +13,20 @@ import os
 import socket
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queue_manager.errors import JobError
+from queue_manager.job.current import CurrentTask, running
 from queue_manager.job.loading import Job, load_job
 from queue_manager.lifeline import die_with
 from queue_manager.terminal import harmless
+from queue_manager.wire.records import Lease
 
 from ..ipc.outcomes import one_line
 from ..ipc.pipe import Give, Report, SlotEnd
-from ..ipc.shared_page import POSITION, PREPARING, SharedPage
+from ..ipc.shared_page import POSITION, PREPARING, Row, SharedPage
 from .reporter import FLUSH_S, Reporter, Watch
 from .stdio import Stdio
 from .surroundings import Snapshot, Surroundings
@@ -93,6 +96,7 @@ class Slot:
         payloads, fine = payloads_of(give.lease)
         work = job.work if fine else careful(job.work)
         self._watch.reporter = reporter
+        running.set(partial(_current, give.lease, row))
         # Alone: each is reported before the next starts, so it is known which one broke a pipe.
         run_lease(give.lease, payloads, work, row, reporter, 0.0 if give.alone else FLUSH_S)
         self._watch.reporter = None
@@ -150,6 +154,11 @@ class Slot:
             self._limited = name
             _limit_memory(job.options.memory_bytes)
         return job
+
+
+def _current(lease: Lease, row: Row) -> CurrentTask:
+    """The task of a lease that runs now."""
+    return CurrentTask(lease.run, lease.first + row.numbers[POSITION], lease.attempts + 1)
 
 
 def _why(name: str, error: BaseException) -> str:

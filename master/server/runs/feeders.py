@@ -30,6 +30,8 @@ class Feeders:
 
     def check(self, run: Run, peer: Peer) -> None:
         """Raise RefusedError if this session may not give tasks to a run."""
+        if run.options.feeder == "clients":
+            return
         if run.options.feeder == "client":
             if self._peers.get(run.id) is not peer:
                 other = "another session has opened it since" if run.id in self._peers else ""

@@ -32,11 +32,16 @@ AHEAD_BYTES = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class _Paused:
-    """A runner that waits for the workers to catch up. tasks: how many its answer accepts."""
+    """A runner that waits for the workers to catch up. tasks, first: what its answer accepts."""
 
     reply: PeerReply
     run: Run
     tasks: int
+    first: int
+
+    @property
+    def answer(self) -> Accepted:
+        return Accepted(self.reply.seq, self.tasks, self.first if self.tasks else 0)
 
 
 class Submits:
@@ -69,11 +74,12 @@ class Submits:
             for block in message.blocks:
                 check(block)
             admitted = self._admission.admit(run, message.blocks)
+            first = run.tasks + 1 if run.options.feeder == "clients" else 0
             count = self._admission.stage(run, admitted, now, wall, from_tasks=True)
             # The answer may wait for long. It must not keep the message: its payloads are on disk.
             tasks = sum(block.count for block in message.blocks)
             size = sum(len(block.body) for block in message.blocks)
-            paused = _Paused(reply, run, count)
+            paused = _Paused(reply, run, count, first)
             return partial(self._accepted, run, paused, tasks, size)
 
         has_needs = any(block.keys or block.quota for block in message.blocks)
@@ -120,17 +126,17 @@ class Submits:
             if not self._is_ahead(waiting[0].run):
                 del self._paused[run_id]
                 for paused in waiting:
-                    paused.reply.send(Accepted(paused.reply.seq, paused.tasks))
+                    paused.reply.send(paused.answer)
         for run_id in changes.ended:
             self._sizes.pop(run_id, None)
 
     def _accepted(self, run: Run, paused: _Paused, tasks: int, size: int) -> Accepted | Later:
         before = self._sizes.get(run.id, (0, 0))
         self._sizes[run.id] = before[0] + tasks, before[1] + size
-        if self._is_ahead(run):
+        if run.options.feeder != "clients" and self._is_ahead(run):
             self._paused.setdefault(run.id, []).append(paused)
             return LATER
-        return Accepted(paused.reply.seq, paused.tasks)
+        return paused.answer
 
     def _is_ahead(self, run: Run) -> bool:
         waiting = run.waiting + run.delayed

@@ -282,6 +282,9 @@ class SqliteStore:
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         return results.read_task(self._db, run, task)
 
+    def find_task(self, run: int, key: str) -> int:
+        return results.find_task(self._db, run, key)
+
     # --- what goes ---
 
     def drop_some(self, rows: int) -> bool:

@@ -243,6 +243,22 @@ def _letters_of(
     ]
 
 
+def find_task(db: sqlite3.Connection, run: int, key: str) -> int:
+    """As `Store.find_task`."""
+    rows = db.execute(
+        "SELECT first, keys FROM blocks WHERE run = ? AND keys IS NOT NULL"
+        " ORDER BY first DESC LIMIT 1024",
+        (run,),
+    )
+    sought = key.encode()
+    for first, packed in rows:
+        if sought in packed:  # most rows need not be decoded
+            keys = msgspec.msgpack.decode(packed, type=list[str])
+            if key in keys:
+                return int(first) + keys.index(key)
+    return 0
+
+
 def read_task(db: sqlite3.Connection, run: int, task: int) -> TaskRecord | None:
     """As `Store.read_task`."""
     row = db.execute(

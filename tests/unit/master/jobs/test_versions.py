@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from master.broker.run import Run
@@ -274,6 +275,24 @@ def test_a_file_that_changes_during_a_submit_is_looked_at_again(play: Play) -> N
         await rig.tick()
         assert run.version == NEW
         assert rig.files.looks == 2
+
+    play(scene)
+
+
+def test_tags_that_were_asked_for_with_a_run_stay_when_its_file_changes(play: Play) -> None:
+    async def scene(rig: Rig) -> None:
+        asked = await rig.versions.check_for_submit("job", [], "clients", ["mail", "eu"])
+        options = asked[1]
+        assert (options.needs, options.also_needs) == (["eu", "mail"], ["eu", "mail"])
+        run = rig.run(1)
+        run.options = options
+        rig.files.now = NEW
+        await rig.tick()
+        assert run.version == NEW
+        needs = sorted({*MORE.needs, "eu", "mail"})
+        assert run.options == msgspec.structs.replace(
+            MORE, feeder="clients", finish=False, needs=needs, also_needs=["eu", "mail"]
+        )
 
     play(scene)
 

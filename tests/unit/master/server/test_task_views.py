@@ -66,7 +66,7 @@ class Rig:
         self.outcome: OutcomeRecord | None = None
         self.tracked: TrackedRecord | None = None
         self.session = Session(1, 1, name="host/6")
-        store = SimpleNamespace(read_task=self._read)
+        store = SimpleNamespace(read_task=self._read, find_task=lambda run, key: 2 * (key == "k"))
         broker = SimpleNamespace(runs={7: self.run}, recall={7: self.run}.get, next_run=8)
         turn: Any = SimpleNamespace(broker=broker, store=store, wall=WALL)
         worker = SimpleNamespace(session=self.session, name="host/6")
@@ -86,10 +86,10 @@ class Rig:
             1, self.session, self.run, self.run.lane, block, 1, list(ranges), 0, None, since
         )
 
-    def show(self, task: int = 2) -> TaskStatus:
+    def show(self, task: int = 2, key: str = "") -> TaskStatus:
         sent: list[Any] = []
         peer = SimpleNamespace(send_frame=lambda body: sent.append(decode_reply(body)))
-        self.views.show(PeerReply(cast(Peer, peer), 1), AskTask(1, 7, task))
+        self.views.show(PeerReply(cast(Peer, peer), 1), AskTask(1, 7, task, key))
         assert isinstance(sent[0], TaskShown)
         return sent[0].task
 
@@ -103,6 +103,13 @@ def test_a_task_that_nobody_has_waits() -> None:
     assert rig.show().state == "waiting", "its neighbours are leased, it is not"
     rig.lend((0, 5), block=4)
     assert rig.show().state == "waiting"
+
+
+def test_a_task_is_shown_by_its_key() -> None:
+    rig = Rig()
+    assert rig.show(0, "k").task == 2
+    with pytest.raises(RefusedError, match="run 7: none of its newest tasks has this key"):
+        rig.show(0, "other")
 
 
 def test_a_task_that_is_leased_tells_to_whom() -> None:

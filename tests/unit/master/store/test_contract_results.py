@@ -204,6 +204,16 @@ def test_one_task_is_read_with_all_that_there_is_of_it(store: Store) -> None:
     ] * 4
 
 
+def test_a_task_is_found_by_its_key_among_the_newest(store: Store) -> None:
+    old = block(1, 1, 1, keys=["old"])
+    newer = [block(n, n, 1, keys=[f"k{n}"]) for n in range(2, 1_025)]
+    commit(store, old, *newer, block(1_025, 1_025, 2), block(1_026, 1, 1, run=2, keys=["k9"]))
+    assert [store.find_task(1, key) for key in ("old", "k2", "k1024", "k")] == [1, 2, 1_024, 0]
+    assert (store.find_task(2, "k9"), store.find_task(3, "k9")) == (1, 0)
+    commit(store, block(1_027, 1_027, 2, keys=["k1026", "k1027"]))
+    assert [store.find_task(1, key) for key in ("old", "k1027")] == [0, 1_028]
+
+
 def test_keys_count_for_the_size_of_a_page_of_results(store: Store) -> None:
     """100,000 tasks with keys of 200 characters were one page of 20 MB, which no frame holds."""
     blocks = [

@@ -23,6 +23,7 @@ from tests.unit.master.conftest import FakePeer, World, block
 
 Play = Callable[..., None]
 CLIENT = RunOptions(feeder="client")
+CLIENTS = RunOptions(feeder="clients")
 
 
 def a_client() -> FakePeer:
@@ -48,6 +49,47 @@ def test_a_client_feeds_the_run_that_it_opened(play: Play) -> None:
         world.ask(peer, TasksEnded(4, run.id))
         await world.turns()
         assert run.exhausted
+
+    play(scene)
+
+
+def test_any_client_feeds_a_run_of_clients_and_is_told_the_numbers_of_its_tasks(
+    play: Play,
+) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run(options=CLIENTS)
+        one, other = a_client(), a_client()
+        world.ask(one, SubmitTasks(1, run.id, [block(2), block(1, priority=3)]))
+        world.ask(other, SubmitTasks(1, run.id, [block(1, keys=["a"])]))
+        world.ask(one, SubmitTasks(2, run.id, [block(1, keys=["a"])]))
+        await world.turns()
+        assert one.sent == [Accepted(1, 3, 1), Accepted(2, 0)]
+        assert other.sent == [Accepted(1, 1, 4)]
+        assert not world.feeders.connected(run)
+        world.ask(other, TasksEnded(2, run.id))
+        await world.turns()
+        assert run.exhausted
+
+    play(scene)
+
+
+def test_a_client_never_waits_for_the_workers_where_there_are_others(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run, peer = await world.start_run(options=CLIENTS), a_client()
+        world.submits._sizes[run.id] = 1, 2**40
+        world.ask(peer, SubmitTasks(1, run.id, [block(1)]))
+        await world.turns()
+        assert answer(peer) == Accepted(1, 1, 1)
+
+    play(scene)
+
+
+def test_nobody_collects_what_any_client_feeds(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run, peer = await world.start_run(options=CLIENTS), a_client()
+        world.ask(peer, TasksEnded(1, run.id))
+        await world.turns()
+        assert (run.state, run.collect_cursor.closed) == ("done", True)
 
     play(scene)
 

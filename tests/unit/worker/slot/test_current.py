@@ -1,0 +1,49 @@
+"""A job learns which task it runs: its run, its number, and which try this is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from queue_manager import current_task
+
+PLAIN = """
+from queue_manager import current_task
+def work(n):
+    now = current_task()
+    return [now.run, now.task, now.attempt, n]
+"""
+COROUTINE = """
+import asyncio
+from queue_manager import Options, current_task
+OPTIONS = Options(concurrency=3)
+async def work(n):
+    await asyncio.sleep(0.01 * (4 - n))
+    return await inner(n)
+async def inner(n):
+    now = current_task()
+    return [now.run, now.task, now.attempt, n]
+"""
+
+
+@pytest.mark.parametrize("code", [PLAIN, COROUTINE], ids=["plain", "coroutine"])
+def test_a_task_knows_its_number_and_its_attempt(jobs: Any, run_worker: Any, code: str) -> None:
+    jobs.write(code)
+
+    async def scenario(rig: Any) -> None:
+        first = msgspec.structs.replace(jobs.lease([1, 2, 3]), first=11)
+        again = msgspec.structs.replace(jobs.lease([4]), first=20, attempts=2)
+        rig.give(first, again)
+        await rig.until(lambda: len(rig.done) == 4)
+        told = sorted(rig.done.values(), key=lambda one: one[3])
+        assert [one[1:] for one in told] == [[11, 1, 1], [12, 1, 2], [13, 1, 3], [20, 3, 4]]
+        assert {one[0] for one in told} == {first.run}
+
+    run_worker(scenario)
+
+
+def test_elsewhere_there_is_no_current_task() -> None:
+    with pytest.raises(LookupError, match="not running in a task of a worker"):
+        current_task()
