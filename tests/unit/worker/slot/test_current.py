@@ -33,13 +33,14 @@ def test_a_task_knows_its_number_and_its_attempt(jobs: Any, run_worker: Any, cod
     jobs.write(code)
 
     async def scenario(rig: Any) -> None:
-        first = msgspec.structs.replace(jobs.lease([1, 2, 3]), first=11)
+        whole = [jobs.lease([1, 2, 3], start=at) for at in range(3)]
+        first = [msgspec.structs.replace(w, first=11, stop=at + 1) for at, w in enumerate(whole)]
         again = msgspec.structs.replace(jobs.lease([4]), first=20, attempts=2)
-        rig.give(first, again)
+        rig.give(*first, again)
         await rig.until(lambda: len(rig.done) == 4)
         told = sorted(rig.done.values(), key=lambda one: one[3])
         assert [one[1:] for one in told] == [[11, 1, 1], [12, 1, 2], [13, 1, 3], [20, 3, 4]]
-        assert {one[0] for one in told} == {first.run}
+        assert {one[0] for one in told} == {again.run}
 
     run_worker(scenario)
 
