@@ -1,7 +1,7 @@
 """Quartermaster's shared module: what a job and both ends of the queue must agree on.
 
-A job or a user's program needs no other names than these. The import is light: `QueueManager`,
-which needs the network, is loaded on first use.
+A job or a user's program needs no other names than these. The import is light: what needs the
+network is loaded on first use.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ from .job.contract import Counts, Limit, Options, Quota, Reject, Result, Retry, 
 from .job.current import CurrentTask, current_task
 
 if TYPE_CHECKING:
+    from .client.asynchronous import AsyncClient, AsyncRun, connect_async
+    from .client.reading import Failure
+    from .client.synchronous import Client, Run, connect
     from .server.manager import QueueManager
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncClient",
+    "AsyncRun",
+    "Client",
     "Counts",
     "CurrentTask",
+    "Failure",
     "Limit",
     "Options",
     "QueueManager",
@@ -27,18 +34,34 @@ __all__ = [
     "Reject",
     "Result",
     "Retry",
+    "Run",
     "Task",
     "TaskError",
     "TimeLimitError",
     "WorkerDiedError",
     "__version__",
+    "connect",
+    "connect_async",
     "current_task",
 ]
 
+_LATE = {
+    "AsyncClient": "client.asynchronous",
+    "AsyncRun": "client.asynchronous",
+    "Client": "client.synchronous",
+    "Failure": "client.reading",
+    "QueueManager": "server.manager",
+    "Run": "client.synchronous",
+    "connect": "client.synchronous",
+    "connect_async": "client.asynchronous",
+}
+"""The module of each name that is loaded on first use."""
+
 
 def __getattr__(name: str) -> Any:
-    if name == "QueueManager":
-        from .server.manager import QueueManager
+    module = _LATE.get(name)
+    if module is not None:
+        from importlib import import_module
 
-        return QueueManager
+        return getattr(import_module(f".{module}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@
     │   ├── UnknownJobError   there is no such job
     │   ├── BadJobError       its module does not load, or lacks what a job needs
     │   └── ArgumentError     (also TypeError)  its arguments are wrong
+    ├── CannotTravelError     (also TypeError)  a function can't be sent to workers
     ├── NotPlainDataError     (also TypeError)  a value can't travel
     ├── TooLargeError         (also ValueError)  a value is above QUEUE_MAX_BYTES
     ├── ProtocolError         the other side sent bytes that are not what was agreed
@@ -71,6 +72,10 @@ class BadJobError(JobError):
 
 class ArgumentError(JobError, TypeError):
     """The arguments of a run do not fit the job's `tasks()`."""
+
+
+class CannotTravelError(QueueError, TypeError):
+    """A function, or something that it refers to, can't be sent to workers."""
 
 
 class NotPlainDataError(QueueError, TypeError):

@@ -260,6 +260,7 @@ def _options_of(run: Run, options: RunOptions | None) -> RunOptions:
         return run.options
     if run.id == QUEUE_RUN:
         return msgspec.structs.replace(run.options, needs=options.needs)
+    options = msgspec.structs.replace(options, lasting=run.options.lasting)
     return _asked(options, run.options.feeder, run.options.also_needs)
 
 

@@ -43,13 +43,14 @@ _ERRORS = 2**31
 class _Waiting:
     """A runner that waits for the outcomes behind a sequence number.
 
-    dead: dead letters and cancelled tasks count as well.
+    dead: dead letters and cancelled tasks count as well. bodies: payloads are asked for.
     """
 
     reply: PeerReply
     run: Run
     after: int
     dead: bool
+    bodies: bool
 
 
 class Pages:
@@ -70,7 +71,7 @@ class Pages:
         waiting = self._waiting.setdefault(run.id, [])
         if sum(one.reply.peer is reply.peer for one in waiting) >= _ASKED_AT_ONCE:
             raise RefusedError(f"{_ASKED_AT_ONCE} pages of run {run.id} are asked for already")
-        waiting.append(_Waiting(reply, run, message.after, message.dead))
+        waiting.append(_Waiting(reply, run, message.after, message.dead, message.bodies))
         self._note_idle(run)
         self._turn.wake()
 
@@ -165,6 +166,7 @@ class Pages:
             Ended(o.seq, o.first, o.start, o.stop, o.results) for o in records if not o.is_cancelled
         ]
         cancelled = joined([o.tasks for o in records if o.is_cancelled]) if one.dead else []
+        bodies = bodies if one.bodies else {}
         is_last = not run.active and newest <= last
         ended_at = run.ended_at if is_last else None
         return Page(seq, outcomes, bodies, last, is_last, ended_at, letters, cancelled)

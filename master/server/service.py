@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from queue_manager import health
 from queue_manager.authkey import installation_salt
 from queue_manager.errors import RefusedError, SettingsError
@@ -61,11 +63,13 @@ from .clock import ClockWatch, boot_number
 from .dispatch import ExchangeFace, Handlers, OurSession
 from .pages import Pages
 from .pruning import Pruning
+from .run_views import RunViews
 from .runs.admission import Admission
 from .runs.feeders import Feeders
 from .runs.run_control import RunControl
 from .runs.runs import Runs
 from .runs.submits import Submits
+from .runs.unlasting import Unlasting
 from .subscriptions import Subscriptions
 from .task_views import TaskViews
 from .workers.outcomes import Outcomes
@@ -191,6 +195,10 @@ class Service:
         views = TaskViews(self.turn, self)
         code = JobCodeServer(self.settings.jobs_folder)
         control = RunControl(self.turn, self._workers, self.runners, self.versions)
+        self._unlasting = Unlasting(self.turn, control)
+        self.runs.on_started.append(self._unlasting.started)
+        self.runs.on_taken_up.append(self._unlasting.opened)
+        self.turn.followers.append(self._unlasting)
         return {
             StartRun: self._start_run,
             OpenRun: self.runs.open,
@@ -202,7 +210,7 @@ class Service:
             AskResults: views.results,
             AskTask: views.show,
             AskStatus: lambda reply, ask: reply.send(self.status.summary(ask)),
-            AskRun: lambda reply, ask: reply.send(self.status.run(ask)),
+            AskRun: RunViews(self.status, self.runs).show,
             WatchRun: self.subscriptions.watch,
             AskRuns: lambda reply, ask: reply.send(self.status.runs(ask)),
             AskSessions: lambda reply, ask: reply.send(self.status.sessions(ask)),
@@ -215,7 +223,7 @@ class Service:
     def _closed(self, peer: Peer) -> None:
         """A session of ours has ended."""
         rooms = (self._pages, self._submits, self._feeders, self.runs, self.subscriptions)
-        for room in rooms:
+        for room in (*rooms, self._unlasting):
             room.closed(peer)
 
     def _restore(self) -> None:
@@ -243,6 +251,7 @@ class Service:
         for run in list(self.broker.runs.values()):
             if run.id != QUEUE_RUN and (run.active or uncollected(run)):
                 self.runners.start(run, urgent=False)
+                self._unlasting.started(run)
         self.broker.await_known_workers(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
@@ -268,6 +277,7 @@ class Service:
         key: str | None,
         feeder: Feeder = "runner",
         needs: Sequence[str] = (),
+        lasting: bool = True,
     ) -> tuple[Run, bool]:
         """Begin a run of a job, or find the one with that key. Returns it, and whether it is new.
 
@@ -283,6 +293,8 @@ class Service:
         is_new = False
         try:
             version, options = await self.versions.check_for_submit(job, args, feeder, needs)
+            if not lasting:
+                options = replace(options, lasting=False)
             run, is_new = await self.runs.start(job, args, key, options, version)
         finally:
             if not is_new:
@@ -295,9 +307,8 @@ class Service:
     async def _started(self, message: StartRun) -> RunStarted:
         if not all(map(is_tag, message.needs)):
             raise RefusedError(f"needs {message.needs!r:.200}: a tag has {CHARACTERS} alone")
-        run, is_new = await self.submit(
-            message.job, message.args, message.key, message.feeder, message.needs
-        )
+        asked = (message.job, message.args, message.key, message.feeder, message.needs)
+        run, is_new = await self.submit(*asked, lasting=message.lasting)
         return RunStarted(message.seq, run.id, is_new)
 
     async def _tick(self) -> None:
@@ -310,7 +321,12 @@ class Service:
                     complaint = str(error)
                     log.warning("can't touch HEALTH_FILE: %s", error)
             now = time.monotonic()
-            for act in (self._workers.tick, self.versions.tick, self.status.waits.tick):
+            for act in (
+                self._workers.tick,
+                self.versions.tick,
+                self.status.waits.tick,
+                self._unlasting.tick,
+            ):
                 guarded(functools.partial(act, now))
             if not self.turn.is_waiting:  # the store may be writing
                 guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))

@@ -133,6 +133,11 @@ class Link:
         """Whether the master has answered the hello of the present connection."""
         return self._up.is_set()
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
     async def run(self) -> None:
         """Connect, and reconnect after each end of a session, until `close`."""
         pause_s = FIRST_PAUSE_S

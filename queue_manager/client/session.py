@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from functools import partial
 from typing import TypeVar
 
 from .. import __version__
@@ -39,46 +38,89 @@ _POLL_S = 0.3
 _TRIES = 10
 """How often a request is tried. If the session ends each time, the request is at fault."""
 
+_NO_ANSWER = -1
+"""The seq of a request whose answer nobody waits for."""
+
 R = TypeVar("R")
 Tell = Callable[[str], None]
 
 
-class News:
-    """The newest answer about each watched run. Older ones are dropped."""
+class Watcher:
+    """Somebody who watches a run: the newest that was told of it. Older news are dropped."""
 
     def __init__(self) -> None:
-        self._newest: dict[int, Reply] = {}
-        self._came = asyncio.Event()
+        self.newest: Reply | None = None
+        self.came = asyncio.Event()
+
+    def tell(self, message: Reply | None) -> None:
+        """Something new, or that the session was lost."""
+        self.newest = message
+        self.came.set()
+
+
+class News:
+    """What is told of watched runs, for all who watch them in this session."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[int, set[Watcher]] = {}
+        self._runs: dict[int, int] = {}
         self.losses = 0
+
+    def join(self, run: int) -> Watcher:
+        """One more who watches a run."""
+        watcher = Watcher()
+        self._watchers.setdefault(run, set()).add(watcher)
+        return watcher
+
+    def leave(self, run: int, watcher: Watcher) -> bool:
+        """One less. Returns whether nobody watches the run any more."""
+        watchers = self._watchers[run]
+        watchers.discard(watcher)
+        if watchers:
+            return False
+        del self._watchers[run]
+        self._runs = {seq: other for seq, other in self._runs.items() if other != run}
+        return True
+
+    def asked(self, seq: int, run: int) -> None:
+        """A request to watch a run. The newest one counts: the master tells each session once."""
+        self._runs[seq] = run
 
     def heard(self, message: Reply) -> None:
         """A message that answers no request."""
-        if isinstance(message, RunShown | Refused):
-            self._newest[message.seq] = message
-            self._came.set()
+        if isinstance(message, RunShown):
+            run = message.run.run
+        elif isinstance(message, Refused):
+            run = self._runs.get(message.seq, -1)
+        else:
+            return
+        for watcher in self._watchers.get(run, ()):
+            watcher.tell(message)
 
     def lost(self, reason: str) -> None:
         """The session has ended. Nothing more comes of the runs that it watched."""
         self.losses += 1
-        self._newest.clear()
-        self._came.set()
+        self._runs.clear()
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.tell(None)
 
-    async def of(self, seq: int, losses: int) -> AsyncIterator[RunStatus]:
+    async def of(self, watcher: Watcher, losses: int) -> AsyncIterator[RunStatus]:
         """Each new answer about a watched run, until the session is lost.
 
-        seq: of the request to watch it. losses: how many sessions were lost before that request.
+        losses: how many sessions were lost before the request to watch it.
 
         Raises RefusedError when the run is no more.
         """
         while self.losses == losses:
-            message = self._newest.pop(seq, None)
+            message, watcher.newest = watcher.newest, None
             if isinstance(message, Refused):
                 raise RefusedError(message.error)
             if isinstance(message, RunShown):
                 yield message.run
             else:
-                self._came.clear()
-                await self._came.wait()
+                watcher.came.clear()
+                await watcher.came.wait()
 
 
 class Session:
@@ -142,21 +184,38 @@ class Session:
             RefusedError: there is no such run, or it is no more.
             ConnectionLostError: as `call_idempotent`.
         """
-        while True:
-            losses = self._news.losses
-            shown = await self.call_idempotent(partial(WatchRun, run=run), RunShown)
-            yield shown.run
-            if is_over(shown.run):
-                return
-            async for status in self._news.of(shown.seq, losses):
-                yield status
-                if is_over(status):
+        news = self._news
+        watcher = news.join(run)
+
+        def make(seq: int) -> WatchRun:
+            news.asked(seq, run)
+            return WatchRun(seq, run)
+
+        try:
+            while True:
+                losses = news.losses
+                shown = await self.call_idempotent(make, RunShown)
+                news.heard(shown)  # the others who watch it are not told this by the master
+                watcher.newest = None
+                yield shown.run
+                if is_over(shown.run):
                     return
+                async for status in news.of(watcher, losses):
+                    yield status
+                    if is_over(status):
+                        return
+        finally:
+            if news.leave(run, watcher):
+                self._link.send(WatchRun(_NO_ANSWER, run, on=False))
 
     async def come_back(self) -> None:
-        """Wait until there is a session again."""
+        """Wait until there is a session again.
+
+        Raises ConnectionLostError if this side closed it.
+        """
         if self._link.up:
             return
+        self._check_open()
         self._tell("lost the master; waiting for it")
         while not self._link.up:
             try:
@@ -166,6 +225,11 @@ class Session:
                     self._trouble = str(error)
                     self._tell(f"{error}; trying again")
                 await asyncio.sleep(_POLL_S)
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if self._link.closed:
+            raise ConnectionLostError("the client was closed")
 
     def abandon(self) -> None:
         """Leave the connection to the process that this one was forked from."""

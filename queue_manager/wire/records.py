@@ -61,7 +61,8 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     per_group: the limit of each group of its tasks; None is no limit. needs: the tags that a worker
     must have, sorted. finish: the job has a `finish()`, which is called when its run has ended.
     feeder: who gives the run its tasks and collects. also_needs: what was asked for with this run:
-    tags that are in `needs` beside those of the job's file, sorted.
+    tags that are in `needs` beside those of the job's file, sorted. lasting: the run stays when the
+    client that feeds it has gone.
     """
 
     attempts: int = 3
@@ -72,6 +73,7 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     finish: bool = False
     feeder: Feeder = "runner"
     also_needs: list[str] = []
+    lasting: bool = True
 
 
 class RunQuota(msgspec.Struct, frozen=True, array_like=True):

@@ -63,7 +63,8 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     feeder: who gives the run its tasks and collects: a runner, which the master starts; a client,
     which opens the run; or any number of clients, which need not open it. Without a runner, `args`
     are not fitted to `tasks()`. needs: tags that a worker must have beside those of the job's
-    OPTIONS.
+    OPTIONS. lasting: False ends and removes the run a minute after the client that has opened it
+    has gone.
     """
 
     seq: int
@@ -72,6 +73,7 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     key: str | None = None
     feeder: Feeder = "runner"
     needs: Annotated[list[Name], Meta(max_length=TAGS)] = msgspec.field(default_factory=list)
+    lasting: bool = True
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):
@@ -107,13 +109,14 @@ class Collect(Message, frozen=True, array_like=True, tag="collect"):
     """Ask for the outcomes of a run behind the sequence number `after`. Answer: `Page`.
 
     The master answers when there is an outcome, or when the run has ended. dead: the pages have
-    dead letters and cancelled tasks, too.
+    dead letters and cancelled tasks, too. bodies: they have payloads.
     """
 
     seq: int
     run: int
     after: int
     dead: bool = False
+    bodies: bool = True
 
 
 class Collected(Message, frozen=True, array_like=True, tag="collected"):
@@ -149,10 +152,14 @@ class AskStatus(Message, frozen=True, array_like=True, tag="status?"):
 
 
 class AskRun(Message, frozen=True, array_like=True, tag="run?"):
-    """Ask how one run is. Answer: `RunShown`."""
+    """Ask how one run is. Answer: `RunShown`.
+
+    key: the run with this key, whatever `run` says.
+    """
 
     seq: int
     run: int
+    key: str | None = None
 
 
 class WatchRun(Message, frozen=True, array_like=True, tag="watch"):

@@ -78,11 +78,14 @@ class RunControl:
             self._replying.begin(reply, self._task_cancels.cancel(message, run))
             return
 
-        def stage(now: float, wall: float) -> Publish:
-            revoked = self._turn.broker.cancel(run, wall)
-            return partial(self._cancelled, message.seq, run, revoked)
+        self._turn.post(Step(self._ends(message.seq, run), reply))
 
-        self._turn.post(Step(stage, reply))
+    def _ends(self, seq: int, run: Run) -> Callable[[float, float], Callable[[], Accepted]]:
+        def stage(now: float, wall: float) -> Callable[[], Accepted]:
+            revoked = self._turn.broker.cancel(run, wall)
+            return partial(self._cancelled, seq, run, revoked)
+
+        return stage
 
     def _cancelled(self, seq: int, run: Run, revoked: dict[Session, list[int]]) -> Accepted:
         for session, numbers in revoked.items():
@@ -105,13 +108,21 @@ class RunControl:
         await self._runners.end(run)
         return await self._turn.carry_out(self._forgetting(message, run))
 
-    def _forgetting(self, message: ForgetRun, run: Run) -> Callable[[float, float], Publish]:
-        def stage(now: float, wall: float) -> Publish:
+    def _forgetting(
+        self, message: ForgetRun, run: Run
+    ) -> Callable[[float, float], Callable[[], Accepted]]:
+        def stage(now: float, wall: float) -> Callable[[], Accepted]:
             check_run(self._turn, run, pruned=True)
             self._turn.broker.forget(run)
             return partial(self._forgotten, message.seq, run)
 
         return stage
+
+    async def remove(self, run: Run) -> None:
+        """Cancel a run if it goes on, and delete it. Raises RefusedError when that can't be."""
+        if run.active:
+            await self._turn.carry_out(self._ends(0, run))
+        await self._turn.carry_out(self._forgetting(ForgetRun(0, run.id), run))
 
     def _forgotten(self, seq: int, run: Run) -> Accepted:
         self._runners.drop(run)

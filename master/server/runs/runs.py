@@ -14,7 +14,7 @@ from functools import partial
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
 from queue_manager.terminal import harmless_line
-from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES
+from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES, printable
 from queue_manager.wire.messages import OpenRun, RunOpened
 from queue_manager.wire.records import Feeder, RunOptions
 
@@ -39,7 +39,8 @@ class Runs:
 
     on_started, on_ended: are told of each run. on_gone: is told the number of each run that was
     forgotten or pruned. on_opened: is told the run and the process id of a runner that takes up its
-    run. on_lost: is told the same when the session of that runner has ended.
+    run. on_lost: is told the same when the session of that runner has ended. on_taken_up: is told
+    of each run that a session opens.
     """
 
     def __init__(self, turn: Turn, feeders: Feeders) -> None:
@@ -48,6 +49,7 @@ class Runs:
         self.on_started: list[RunListener] = []
         self.on_ended: list[RunListener] = []
         self.on_gone: list[Callable[[int], None]] = []
+        self.on_taken_up: list[Callable[[Run, Peer], None]] = []
         self.on_opened: list[Callable[[int, int], None]] = []
         self.on_lost: list[Callable[[int, int], None]] = []
         self._opened: dict[Peer, tuple[int, int]] = {}
@@ -67,6 +69,14 @@ class Runs:
             return None
         known = await self._turn.read(ReadRequest(run_keys={key}))
         return self._with_key(known, key, job, args, feeder)
+
+    async def with_key(self, key: str) -> Run:
+        """The run with a key. Raises RefusedError if there is none."""
+        known = await self._turn.read(ReadRequest(run_keys={key}))
+        run = restored(self._turn, known.run_of_key(key)) or self._staged(key)
+        if run is None:
+            raise RefusedError(f"no run has the key {printable(key)!r}")
+        return run
 
     async def start(
         self,
@@ -137,6 +147,8 @@ class Runs:
         """A runner or a client takes up its run. The answer counts what was submitted before."""
         run = find_run(self._turn, message.run)
         self._feeders.take_up(run, reply.peer)
+        for taken_up in self.on_taken_up:
+            taken_up(run, reply.peer)
         session = reply.peer.session
         if isinstance(session, OurSession) and session.hello.role == "runner":
             number, pid = self._opened[reply.peer] = run.id, session.hello.pid

@@ -22,7 +22,7 @@ class FakeLink:
         self.losses = losses
         self.failure = failure
         self.asked = 0
-        self.up = False
+        self.up = self.closed = False
 
     async def request(self, make: Any, answer: Any) -> Any:
         self.asked += 1
@@ -106,6 +106,9 @@ class WatchedLink:
         asyncio.get_running_loop().call_soon(self._say, others, self.seq)
         return RunShown(self.seq, first)
 
+    def send(self, message: Any) -> None:
+        self.sent = message
+
     def _say(self, others: list[Any], seq: int) -> None:
         for other in others:
             if other is None:
@@ -146,3 +149,20 @@ def test_a_run_is_watched_again_when_the_master_was_lost() -> None:
 def test_a_watched_run_that_is_forgotten_is_the_masters_line() -> None:
     with pytest.raises(RefusedError, match="run 3 was forgotten"):
         watched([shown("active", 1), "run 3 was forgotten"])
+
+
+def test_several_may_watch_one_run_though_the_master_tells_a_session_once() -> None:
+    async def scene() -> None:
+        news = News()
+        script = [shown("active", 2)], [shown("done", 9)]
+        link = WatchedLink(news, *script)
+        client = Session(cast(Link, link), news)
+        first, second = client.watch(3), client.watch(3)
+        assert (await anext(first)).done == 2
+        assert (await anext(second)).done == 9
+        assert (await anext(first)).done == 9, "it is told what the second one was answered"
+        await first.aclose()
+        await second.aclose()
+        assert not link.sent.on
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))

@@ -1,0 +1,342 @@
+"""The client for programs with a loop of their own: the same verbs as coroutines and iterators.
+
+The synchronous face stands on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ..errors import ConnectionLostError, QueueError, RefusedError, TimedOutError
+from ..job.contract import Options
+from ..settings import Settings
+from ..wire.messages import (
+    Accepted,
+    AskRun,
+    AskRuns,
+    AskStatus,
+    CancelRun,
+    ForgetRun,
+    RetryRun,
+    RunList,
+    RunShown,
+    RunStarted,
+    StartRun,
+    Status,
+)
+from ..wire.records import RunStatus
+from .calls import Start, Work, arguments_of, start_of
+from .feeding import Feed, is_keyed
+from .flow import Delivery, Flow
+from .mapping import Mapping, nobody_collects, start_run
+from .reading import Failure, failures, opened, results
+from .session import Session, connected, is_over
+from .where import settings_for
+
+R = TypeVar("R")
+
+SLICE_S = 0.001
+"""How long a map reads inputs in the loop before it gives the loop to others."""
+
+GOODBYE_S = 5.0
+"""How long `close` waits for what it still has to tell the master."""
+
+
+class AsyncClient:
+    """A session with the master, for one loop. `connect_async` makes it.
+
+    Use it as `async with await connect_async() as qm`, or `close` it.
+    """
+
+    def __init__(self) -> None:
+        self._stack = contextlib.AsyncExitStack()
+        self._after: set[asyncio.Task[None]] = set()
+        self._maps: set[Mapping] = set()
+        self.session: Session
+
+    async def open(self, settings: Settings, authkey: bytes, timeout_s: float) -> None:
+        """Connect. Raises as `connected`."""
+        made = connected(settings, authkey, timeout_s=timeout_s)
+        self.session = await self._stack.enter_async_context(made)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the session. Maps that are still open are cancelled; lasting runs go on."""
+        for mapping in self._maps:
+            if not mapping.over:
+                self.later(mapping.cut_off())
+        if self._after:
+            await asyncio.wait(self._after, timeout=GOODBYE_S)
+        await self._stack.aclose()
+
+    # --- the verbs ---
+
+    def map(
+        self,
+        function: Callable[..., Coroutine[Any, Any, R] | R] | str,
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        buffer: int | None = None,
+        key: str | None = None,
+        options: Options | None = None,
+    ) -> AsyncGenerator[R, None]:
+        """As `Client.map`, with an asynchronous iterator. One iterable may be asynchronous."""
+        start = start_of(function, iterables, options, lasting=key is not None, once=True)
+        how = {"ordered": ordered, "return_exceptions": return_exceptions, "buffer": buffer}
+        return self._map(start, key, iterables, how)
+
+    async def _map(
+        self, start: Start, key: str | None, iterables: tuple[Any, ...], how: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        mailbox: asyncio.Queue[Delivery] = asyncio.Queue()
+        mapping, flow = await self.begin_map(start, key, mailbox.put_nowait, how)
+        pumping: asyncio.Task[None] | None = None
+        told = False
+        inputs: Iterator[Any] = iter(())
+        try:
+            if len(iterables) == 1 and isinstance(iterables[0], AsyncIterable):
+                pumping = asyncio.create_task(_pump(flow, iterables[0], mailbox))
+            else:
+                inputs = inputs_of(iterables)
+            while not flow.done:
+                if pumping is None and not flow.over:
+                    flow.fill(inputs, lambda: not mailbox.empty(), SLICE_S)
+                if flow.whole and not told:
+                    mapping.end_inputs()
+                    told = True
+                values = flow.take()
+                for value in values or ():
+                    yield value
+                if values is None and not flow.done:
+                    mapping.took(flow.receive(await mailbox.get()))
+                else:
+                    await asyncio.sleep(0)
+        finally:
+            if pumping is not None:
+                pumping.cancel()
+            self.later(mapping.finish() if flow.done else mapping.abandon())
+
+    async def start(
+        self,
+        function: Work,
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        key: str | None = None,
+        options: Options | None = None,
+    ) -> AsyncRun:
+        """As `Client.start`. One iterable may be asynchronous."""
+        start = start_of(function, iterables, options, lasting=True)
+        async with self.feeding(start, key) as (run, feed, skip):
+            if skip is not None:
+                async for item in _any(iterables):
+                    if skip and not is_keyed(item):
+                        skip -= 1
+                        continue
+                    feed.add(item)
+                    if not feed.room:
+                        await feed.wait_room()
+        return run
+
+    async def submit(self, job: str, *, key: str | None = None, **arguments: Any) -> AsyncRun:
+        """As `Client.submit`."""
+        make = partial(StartRun, job=job, args=arguments_of(arguments), key=key)
+        if key is not None:
+            started = await self.session.call_idempotent(make, RunStarted)
+        else:
+            what = "whether the run was started (key= helps)"
+            started = await self.session.call(make, RunStarted, what)
+        return AsyncRun(self, started.run)
+
+    async def run(self, which: int | str) -> AsyncRun:
+        """As `Client.run`."""
+        number, key = (0, which) if isinstance(which, str) else (which, None)
+        make = partial(AskRun, run=number, key=key)
+        shown = await self.session.call_idempotent(make, RunShown)
+        return AsyncRun(self, shown.run.run)
+
+    async def runs(self, state: str = "", job: str = "") -> AsyncIterator[RunStatus]:
+        """As `Client.runs`."""
+        after = 0
+        while True:
+            make = partial(AskRuns, after=after, state=state, job=job)
+            page = await self.session.call_idempotent(make, RunList)
+            for run in page.runs:
+                yield run
+            after = page.last
+            if page.complete:
+                return
+
+    async def status(self) -> Status:
+        """As `Client.status`."""
+        return await self.session.call_idempotent(AskStatus, Status)
+
+    # --- what the synchronous face needs, too ---
+
+    async def begin_map(
+        self,
+        start: Start,
+        key: str | None,
+        deliver: Callable[[Delivery], None],
+        how: dict[str, Any],
+    ) -> tuple[Mapping, Flow]:
+        """Start the run of a map. deliver: is called in the loop with what comes."""
+        mapping, flow = await Mapping.begin(self.session, start, key, deliver, **how)
+        self._maps = {one for one in self._maps if not one.over} | {mapping}
+        return mapping, flow
+
+    @contextlib.asynccontextmanager
+    async def feeding(
+        self, start: Start, key: str | None
+    ) -> AsyncIterator[tuple[AsyncRun, Feed, int | None]]:
+        """A lasting run to feed: itself, its feed, and how many inputs it has already.
+
+        None: it gets no more. At the end, all inputs are on disk.
+        """
+        number = await start_run(self.session, start, key)
+        feed = Feed(self.session, number, self.session.welcome.max_bytes)
+        state = await feed.open()
+        try:
+            yield AsyncRun(self, number), feed, None if state.ended else state.accepted
+            if not state.ended:
+                await feed.end()
+                nobody_collects(self.session, number)
+        except Exception:
+            with contextlib.suppress(QueueError):
+                await feed.flush()  # what was given stays
+            raise
+        finally:
+            await feed.close()
+
+    def later(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something done that nobody waits for; `close` does, for a while."""
+
+        async def forgiven() -> None:
+            with contextlib.suppress(RefusedError, ConnectionLostError):
+                await coroutine
+
+        task = asyncio.get_running_loop().create_task(forgiven())
+        self._after.add(task)
+        task.add_done_callback(self._after.discard)
+        return task
+
+
+class AsyncRun:
+    """One run. `id` is its number."""
+
+    def __init__(self, client: AsyncClient, number: int) -> None:
+        self._client = client
+        self.id = number
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}>"
+
+    async def status(self) -> RunStatus:
+        """How it is now."""
+        make = partial(AskRun, run=self.id)
+        return (await self._client.session.call_idempotent(make, RunShown)).run
+
+    async def wait(self, timeout: float | None = None) -> RunStatus:
+        """Wait until it has ended. Returns how it has. Raises as `Run.wait`."""
+        try:
+            async with asyncio.timeout(timeout):
+                async with contextlib.aclosing(self._client.session.watch(self.id)) as news:
+                    async for status in news:
+                        if is_over(status):
+                            return status
+        except TimeoutError:
+            raise TimedOutError(f"run {self.id} has not ended within {timeout} s") from None
+        raise QueueError(f"run {self.id} is no more")
+
+    async def results(self, *, return_exceptions: bool = False) -> AsyncGenerator[Any, None]:
+        """As `Run.results`."""
+        async with contextlib.aclosing(results(self._client.session, self.id)) as pages:
+            async for values in pages:
+                for value in opened(values, return_exceptions):
+                    yield value
+
+    async def failed(self) -> AsyncGenerator[Failure, None]:
+        """As `Run.failed`."""
+        async with contextlib.aclosing(failures(self._client.session, self.id)) as pages:
+            async for page in pages:
+                for failure in page:
+                    yield failure
+
+    async def retry(self) -> int:
+        """As `Run.retry`."""
+        return await self._change(partial(RetryRun, run=self.id), "retried")
+
+    async def cancel(self) -> int:
+        """As `Run.cancel`."""
+        return await self._change(partial(CancelRun, run=self.id), "cancelled")
+
+    async def forget(self) -> int:
+        """As `Run.forget`."""
+        return await self._change(partial(ForgetRun, run=self.id), "forgotten")
+
+    async def _change(self, make: Callable[[int], Any], done: str) -> int:
+        what = f"whether the run was {done}"
+        return (await self._client.session.call(make, Accepted, what)).tasks
+
+
+async def connect_async(
+    address: str | None = None, *, authkey: str | bytes | None = None, timeout: float = 10.0
+) -> AsyncClient:
+    """As `connect`, for a program with a loop."""
+    settings, key = settings_for(address, authkey)
+    client = AsyncClient()
+    await client.open(settings, key, timeout)
+    return client
+
+
+async def _pump(flow: Flow, items: AsyncIterable[Any], mailbox: asyncio.Queue[Delivery]) -> None:
+    """Give the flow what an asynchronous iterator has, while there is room."""
+    try:
+        async for item in items:
+            while not flow.roomy:
+                await asyncio.sleep(SLICE_S)
+            flow.put(item)
+        flow.over = True
+    except Exception as error:
+        flow.fail(error)
+    mailbox.put_nowait([])
+
+
+async def _any(iterables: tuple[Any, ...]) -> AsyncIterator[Any]:
+    if len(iterables) == 1 and isinstance(iterables[0], AsyncIterable):
+        async for item in iterables[0]:
+            yield item
+    else:
+        for place, item in enumerate(inputs_of(iterables)):
+            if place % 64 == 0:
+                await asyncio.sleep(0)
+            yield item
+
+
+def inputs_of(iterables: tuple[Any, ...]) -> Iterator[Any]:
+    """The inputs of a map over one iterable or over several."""
+    if len(iterables) == 1:
+        return iter(iterables[0])
+    return zip(*iterables, strict=False)

@@ -1,0 +1,88 @@
+"""The thread that has the loop of this process's clients, for programs that have none themselves.
+
+It is a daemon, so a program may end without closing anything. The child of a fork makes one of its
+own when it needs one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+
+class LoopThread:
+    """A loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="quartermaster", daemon=True)
+        self._thread.start()
+
+    def call(self, coroutine: Coroutine[Any, Any, R], timeout_s: float | None = None) -> R:
+        """Run a coroutine in the loop and return what it returns. An interrupt cancels it.
+
+        timeout_s: how long to wait for it. It goes on behind that.
+
+        Raises TimeoutError, and what the coroutine raises.
+        """
+        if self.is_here:
+            coroutine.close()
+            raise RuntimeError("a blocking call in the client's own thread would wait for ever")
+        future = self.begin(coroutine)
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            raise
+        except BaseException:
+            future.cancel()
+            raise
+
+    def begin(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
+        """Run a coroutine in the loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def soon(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in the loop."""
+        self.loop.call_soon_threadsafe(function, *arguments)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is called in the thread itself."""
+        return threading.current_thread() is self._thread
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+
+_current: LoopThread | None = None
+_lock = threading.Lock()
+_left: list[LoopThread] = []
+"""Those of the processes that this one was forked from. Deleting them would touch their sockets."""
+
+
+def loop_thread() -> LoopThread:
+    """The thread of this process."""
+    global _current
+    with _lock:
+        if _current is None:
+            _current = LoopThread()
+        return _current
+
+
+def _forked() -> None:
+    global _current, _lock
+    _lock = threading.Lock()  # another thread may have held it
+    if _current is not None:
+        _left.append(_current)
+        _current = None
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,120 @@
+"""A map on the wire: its run, its inputs on their way, its outcomes.
+
+This module runs in the loop alone. `flow` decides what is read and given out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..errors import ConnectionLostError, QueueError
+from ..wire.messages import Accepted, CancelRun, Collected, ForgetRun, RunStarted, StartRun
+from ..wire.records import NOBODY_COLLECTS
+from .feeding import Feed
+from .flow import Delivery, Flow
+from .outcomes import Outcomes
+from .session import Session
+
+Start = Callable[..., StartRun]
+"""Makes the request for the run: of `seq` and `key`."""
+
+
+async def start_run(session: Session, start: Start, key: str | None) -> int:
+    """Begin a run that this program feeds, or find the one with that key. Returns its number.
+
+    Raises RefusedError with the master's own line.
+    """
+    make = partial(start, key=key)
+    if key is not None:
+        return (await session.call_idempotent(make, RunStarted)).run
+    return (await session.call(make, RunStarted, "whether the run was started (key= helps)")).run
+
+
+class Mapping:
+    """One map, from its start to its end. `deliver` gets its outcomes.
+
+    over: it was finished, or abandoned.
+    """
+
+    def __init__(self, session: Session, run: int, key: str | None, deliver: Any) -> None:
+        self._session, self._lasts = session, key is not None
+        self._deliver: Callable[[Delivery], None] = deliver
+        self.run = run
+        most = session.welcome.max_bytes
+        self.feed = Feed(session, run, most, deliver, partial(deliver, []))
+        self._outcomes = Outcomes(session, run, deliver)
+        self._collecting: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self.over = False
+
+    @classmethod
+    async def begin(
+        cls, session: Session, start: Start, key: str | None, deliver: Any, **how: Any
+    ) -> tuple[Mapping, Flow]:
+        """Start the run, and hear its outcomes. how: as `Flow` takes it.
+
+        Without a key the run has one all the same, so that the request can be repeated.
+        """
+        number = await start_run(session, start, key or f"map {uuid.uuid4()}")
+        mapping = cls(session, number, key, deliver)
+        opened = await mapping.feed.open()
+        mapping._collecting = asyncio.create_task(mapping._told(mapping._outcomes.collect()))
+        return mapping, Flow(mapping.feed, opened.accepted, **how)
+
+    def took(self, size_bytes: int) -> None:
+        """So many bytes of results were taken out of what was delivered."""
+        self._outcomes.took(size_bytes)
+
+    def end_inputs(self) -> None:
+        """All inputs were given."""
+        self._ending = asyncio.create_task(self._told(self.feed.end()))
+
+    async def finish(self) -> None:
+        """All results were given out."""
+        if self.over:
+            return
+        self.over = True
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
+        await self._stop()
+        if self._lasts:
+            nobody_collects(self._session, self.run)
+        else:
+            await self._session.call_idempotent(partial(ForgetRun, run=self.run), Accepted)
+
+    async def abandon(self) -> None:
+        """The map was closed early."""
+        if self.over:
+            return
+        self.over = True
+        await self._stop()
+        if not self._lasts:
+            await self._session.call_idempotent(partial(CancelRun, run=self.run), Accepted)
+            await self._session.call_idempotent(partial(ForgetRun, run=self.run), Accepted)
+
+    async def cut_off(self) -> None:
+        """The client is closed while somebody waits for results."""
+        await self.abandon()
+        self._deliver(ConnectionLostError("the client was closed"))
+
+    async def _stop(self) -> None:
+        for task in (self._collecting, self._ending):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        await self.feed.close()
+
+    async def _told(self, coroutine: Any) -> None:
+        try:
+            await coroutine
+        except QueueError as error:
+            self._deliver(error)
+
+
+def nobody_collects(session: Session, run: int) -> None:
+    """Say that no session collects a run any more, so that the master need not remember it."""
+    session.send(Collected(run, NOBODY_COLLECTS))

@@ -1,0 +1,90 @@
+"""Hears how the tasks of a run end: results and dead letters, in order of completion.
+
+This module owns the pages. It decodes nothing, and knows no order but that of completion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from ..wire.messages import Collect, Page
+from ..wire.records import DeadLetter
+from .session import Session
+
+HELD_BYTES = 8 * 1024 * 1024
+"""No further page is asked for while whoever hears the outcomes has not taken so much."""
+
+MANY, GATHER_S = 16, 0.002
+"""A page of fewer than `MANY` outcomes costs more than the outcomes do. The next one is asked for
+`GATHER_S` later."""
+
+
+class Part(NamedTuple):
+    """Results of `tasks` consecutive tasks from number `task` on, as one batch."""
+
+    task: int
+    tasks: int
+    results: bytes
+
+
+Outcome = Part | DeadLetter
+
+
+class Outcomes:
+    """The outcomes of a run, from the first on.
+
+    Args:
+        session: with the master.
+        run: its number.
+        deliver: gets the outcomes of each page, and None when there are no more. A task that was
+            tried again after a failure has two of them.
+    """
+
+    def __init__(
+        self, session: Session, run: int, deliver: Callable[[list[Outcome] | None], None]
+    ) -> None:
+        self._session, self._run, self._deliver = session, run, deliver
+        self._held_bytes = 0
+        self._taken = asyncio.Event()
+
+    def took(self, size_bytes: int) -> None:
+        """So many bytes of results were taken out of what was delivered."""
+        self._held_bytes -= size_bytes
+        self._taken.set()
+
+    async def collect(self) -> Page:
+        """Deliver everything until the run has ended. Returns the last page.
+
+        Raises RefusedError if the run is no more.
+        """
+        after = 0
+        while True:
+            make = partial(Collect, run=self._run, after=after, dead=True, bodies=False)
+            page = await self._session.call_idempotent(make, Page)
+            after = page.last
+            parts = _in_order(page)
+            self._held_bytes += sum(len(one.results) for one in page.outcomes)
+            self._deliver(parts)
+            if page.complete:
+                self._deliver(None)
+                return page
+            if len(page.outcomes) < MANY:
+                await asyncio.sleep(GATHER_S)
+            while self._held_bytes > HELD_BYTES:
+                self._taken.clear()
+                await self._taken.wait()
+
+
+def _in_order(page: Page) -> list[Outcome]:
+    """What a page has, in order of completion."""
+    parts: list[Outcome] = [
+        Part(one.first + one.start, one.stop - one.start, one.results) for one in page.outcomes
+    ]
+    if not page.dead:
+        return parts
+    numbers = [one.seq for one in page.outcomes] + [letter.seq for letter in page.dead]
+    both = sorted(zip(numbers, [*parts, *page.dead], strict=True), key=lambda one: one[0])
+    return [outcome for _, outcome in both]

@@ -1,0 +1,151 @@
+"""Reads results and dead letters of a run in task order, page by page, also while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from .. import codec
+from ..errors import QueueError
+from ..wire.messages import AskResults, Results
+from ..wire.records import DeadLetter, ResultBlock
+from .exceptions import exception_of
+from .session import Session, is_over
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that will not be tried again.
+
+    payload: its input. exception: what its last try raised. evidence: its traceback, or the end of
+    its stderr. worker: the worker of the last try. printed: the end of what that try printed.
+    """
+
+    task: int
+    key: str | None
+    payload: Any
+    exception: BaseException
+    error: str
+    attempts: int
+    losses: int
+    evidence: str
+    worker: str
+    printed: str
+
+
+_LONGEST_PAUSE_S = 2.0
+"""How long a task that takes long is left alone before its page is read again."""
+
+Values = list[Any]
+"""Results in task order, some at a time. An exception stands for a failure."""
+
+
+async def results(session: Session, run: int) -> AsyncGenerator[Values, None]:
+    """The results of all tasks of a run, in task order. Waits for those that are not there yet.
+
+    Raises:
+        RefusedError: there is no such run.
+        QueueError: it was cancelled before all its tasks had ended.
+    """
+    following, after, pause_s = 1, 0, 0.0
+    async with contextlib.aclosing(session.watch(run)) as news:
+        async for status in news:
+            while True:
+                make = partial(AskResults, run=run, after=after)
+                page = await session.call_idempotent(make, Results)
+                ended = [one for block in page.blocks for one in _ended(block, following)]
+                ready = _contiguous(ended, following)
+                following += len(ready)
+                if ready:
+                    pause_s = 0.0
+                    yield ready
+                if page.complete or len(ready) < len(ended):
+                    break  # the same page is read again: a task in it has not ended
+                after = page.last
+            if is_over(status):
+                break
+            await asyncio.sleep(pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, pause_s + 0.1)
+    if following <= status.tasks:
+        raise QueueError(f"run {run} was cancelled before all its tasks were done")
+
+
+def _contiguous(values: list[tuple[int, Any]], following: int) -> Values:
+    """Those values that come one behind the other from task `following` on."""
+    ready: Values = []
+    for task, value in values:
+        if task != following + len(ready):
+            break
+        ready.append(value)
+    return ready
+
+
+def _ended(block: ResultBlock, least: int) -> Iterator[tuple[int, Any]]:
+    """The ended tasks of a block from number `least` on, in order."""
+    found: list[tuple[int, Any]] = []
+    for part in block.ended:
+        first = part.first + part.start
+        values = codec.decode_each(part.results, 0, part.stop - part.start)
+        found += [
+            (task, _Failed(value.error) if type(value) is codec.Undecodable else value)
+            for task, value in enumerate(values, first)
+            if task >= least
+        ]
+    found += [(letter.task, _Failed(exception_of(letter))) for letter in block.dead]
+    return iter(sorted((one for one in found if one[0] >= least), key=lambda one: one[0]))
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A dead letter in the place of a result."""
+
+    error: BaseException
+
+
+async def failures(session: Session, run: int) -> AsyncGenerator[list[Failure], None]:
+    """The dead letters of a run as it is now, in task order.
+
+    Raises RefusedError if there is no such run.
+    """
+    after = 0
+    while True:
+        make = partial(AskResults, run=run, after=after, dead=True)
+        page = await session.call_idempotent(make, Results)
+        found = [_failure(block, letter) for block in page.blocks for letter in block.dead]
+        if found:
+            yield found
+        after = page.last
+        if page.complete:
+            return
+
+
+def _failure(block: ResultBlock, letter: DeadLetter) -> Failure:
+    place = letter.task - block.first
+    [payload] = codec.decode_each(block.body, place, place + 1)
+    return Failure(
+        letter.task,
+        None if block.keys is None else block.keys[place],
+        payload,
+        exception_of(letter),
+        letter.error,
+        letter.attempts,
+        letter.losses,
+        letter.evidence,
+        letter.worker,
+        letter.printed,
+    )
+
+
+def opened(values: Values, return_exceptions: bool) -> Iterator[Any]:
+    """The same values. A failure is raised in its turn, unless exceptions are to be returned."""
+    for value in values:
+        if type(value) is not _Failed:
+            yield value
+        elif return_exceptions:
+            yield value.error
+        else:
+            raise value.error

@@ -1,0 +1,479 @@
+"""The client for plain programs: a thin face over the asynchronous one.
+
+The inputs of a map are read, and its results decoded, in the thread that asks for the next result.
+Only the network is in the thread of the loop.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import queue
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Literal, TypeVar, overload
+
+from ..job.contract import Options, Task
+from ..settings import Settings
+from ..wire.messages import Status
+from ..wire.records import RunStatus
+from .asynchronous import GOODBYE_S, AsyncClient, AsyncRun, inputs_of
+from .calls import Start, Work, start_of
+from .feeding import is_keyed
+from .flow import Delivery
+from .loop_thread import LoopThread, loop_thread
+from .progress import bar_of
+from .reading import Failure, failures, opened, results
+from .where import settings_for
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+R = TypeVar("R")
+
+SLICE_S = 0.005
+"""How long a map reads inputs while results are there already."""
+
+_EXIT_S = 2.0
+"""How long a program that ends without `close` waits for the master."""
+
+
+class Client:
+    """A session with the master. `connect` makes it.
+
+    Use it as `with connect() as qm`, or `close` it. Many threads may use one client. The child of a
+    fork gets a session of its own at its first use; maps that the parent has begun stay with the
+    parent.
+    """
+
+    def __init__(self, settings: Settings, authkey: bytes, timeout_s: float) -> None:
+        self._settings, self._authkey, self._timeout_s = settings, authkey, timeout_s
+        self._lock = threading.Lock()
+        self._closed = False
+        self._left: list[AsyncClient] = []
+        self._open()
+        _clients.add(self)
+
+    def _open(self) -> None:
+        self._thread = loop_thread()
+        self._client = self._thread.call(_opened(self._settings, self._authkey, self._timeout_s))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session. Maps that are still open are cancelled; lasting runs go on."""
+        self._close(2 * GOODBYE_S)
+
+    def _close(self, timeout_s: float) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        if self._thread.pid == os.getpid():
+            with contextlib.suppress(TimeoutError):
+                self._thread.call(self._client.close(), timeout_s)
+
+    # --- the verbs ---
+
+    @overload
+    def map(
+        self,
+        function: Callable[[A], R],
+        inputs: Iterable[A | Task],
+        /,
+        *,
+        ordered: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        buffer: int | None = ...,
+        key: str | None = ...,
+        options: Options | None = ...,
+        progress: bool = ...,
+    ) -> Iterator[R]: ...
+
+    @overload
+    def map(
+        self,
+        function: Callable[[A, B], R],
+        first: Iterable[A],
+        second: Iterable[B],
+        /,
+        *,
+        ordered: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        buffer: int | None = ...,
+        key: str | None = ...,
+        options: Options | None = ...,
+        progress: bool = ...,
+    ) -> Iterator[R]: ...
+
+    @overload
+    def map(
+        self,
+        function: str,
+        /,
+        *iterables: Iterable[Any],
+        ordered: bool = ...,
+        return_exceptions: bool = ...,
+        buffer: int | None = ...,
+        key: str | None = ...,
+        progress: bool = ...,
+    ) -> Iterator[Any]: ...
+
+    @overload
+    def map(
+        self,
+        function: Callable[..., R],
+        /,
+        *iterables: Iterable[Any],
+        ordered: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        buffer: int | None = ...,
+        key: str | None = ...,
+        options: Options | None = ...,
+        progress: bool = ...,
+    ) -> Iterator[R]: ...
+
+    @overload
+    def map(
+        self,
+        function: Callable[..., R],
+        /,
+        *iterables: Iterable[Any],
+        ordered: bool = ...,
+        return_exceptions: bool,
+        buffer: int | None = ...,
+        key: str | None = ...,
+        options: Options | None = ...,
+        progress: bool = ...,
+    ) -> Iterator[R | BaseException]: ...
+
+    def map(
+        self,
+        function: Work,
+        /,
+        *iterables: Iterable[Any],
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        buffer: int | None = None,
+        key: str | None = None,
+        options: Options | None = None,
+        progress: bool = False,
+    ) -> Iterator[Any]:
+        """Call a function with each input, in the workers.
+
+        The inputs are read in this thread, whenever it asks for a result, and only as far ahead as
+        `buffer` says. Closing the iterator early cancels what has not started.
+
+        Args:
+            function: takes one value of each iterable. It may be a lambda. A text names a job that
+                the master has: its `work` is called.
+            iterables: the inputs, plain data or `Task`s without a key. The shortest one counts.
+            ordered: results come in the order of their inputs. False: as they are done.
+            return_exceptions: a failure comes in the place of its result. False: it is raised, and
+                the map ends.
+            buffer: how many inputs are read ahead of the results; by default 65,536, and fewer
+                where results are large.
+            key: makes the run a lasting one. The same call with the same key goes on where it was.
+            options: how tasks are run. By default those of the function's module, or one attempt.
+            progress: show a bar, on a terminal or in a notebook.
+
+        Returns an iterator of the results. It raises what the function has raised, and what the
+        inputs raise, behind the results of those before.
+
+        Raises:
+            CannotTravelError: the function can't be sent to workers.
+            RefusedError: the master does not take it; its own line.
+        """
+        start = start_of(function, iterables, options, lasting=key is not None, once=True)
+        inputs = inputs_of(iterables)
+        how = {"ordered": ordered, "return_exceptions": return_exceptions, "buffer": buffer}
+        total = _length(iterables) if progress else None
+        bar = bar_of(function, total) if progress else contextlib.nullcontext()
+        given = self._map(start, key, inputs, how, bar)
+        next(given)  # from here on its end cancels the run
+        return given
+
+    def _map(
+        self,
+        start: Start,
+        key: str | None,
+        inputs: Iterator[Any],
+        how: dict[str, Any],
+        bar: Any,
+    ) -> Iterator[Any]:
+        mailbox: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        thread, client = self._here()
+        mapping, flow = thread.call(client.begin_map(start, key, mailbox.put, how))
+        told = False
+        try:
+            with bar as shown:
+                yield None
+                while not flow.done:
+                    if not flow.over:
+                        flow.fill(inputs, lambda: not mailbox.empty(), SLICE_S)
+                    if flow.whole and not told:
+                        thread.soon(mapping.end_inputs)
+                        told = True
+                    values = flow.take()
+                    if values is not None:
+                        if shown is not None:
+                            shown.show(flow.given, flow.fed, flow.failed)
+                        yield from values
+                    elif not flow.done:
+                        thread.soon(mapping.took, flow.receive(mailbox.get()))
+        finally:
+            _leave(thread, client, mapping.finish() if flow.done else mapping.abandon(), flow.done)
+
+    def start(
+        self,
+        function: Work,
+        /,
+        *iterables: Iterable[Any],
+        key: str | None = None,
+        options: Options | None = None,
+    ) -> Run:
+        """Begin a lasting run of a function, which goes on when this program has ended.
+
+        Returns when all inputs are on disk. While very many of them wait for workers, that waits,
+        too. A program that ends before leaves an open run; the same call with the same key goes on
+        where it was, by count. Inputs that are `Task`s with a key are known by that.
+
+        Args:
+            function, iterables, options: as for `map`. A task is tried three times by default.
+            key: the same key gives the same run.
+
+        Raises as `map`, and what the inputs raise. What was given before stays.
+        """
+        start = start_of(function, iterables, options, lasting=True)
+        thread, client = self._here()
+        feeding = client.feeding(start, key)
+        run, feed, skip = thread.call(feeding.__aenter__())
+        try:
+            if skip is not None:
+                for item in inputs_of(iterables):
+                    if skip and not is_keyed(item):
+                        skip -= 1
+                        continue
+                    feed.add(item)
+                    if not feed.room:
+                        thread.call(feed.wait_room())
+        except BaseException as error:
+            thread.call(_exited(feeding, error))
+            raise
+        thread.call(feeding.__aexit__(None, None, None))
+        return Run(self, run.id)
+
+    def submit(self, job: str, /, *, key: str | None = None, **arguments: Any) -> Run:
+        """Begin a run of a job that the master has, as `qm submit` does.
+
+        Args:
+            job: its name.
+            key: the same key gives the same run, never a second.
+            arguments: of its `tasks()`.
+
+        Raises RefusedError with the master's own line.
+        """
+        return Run(self, self._call(lambda client: client.submit(job, key=key, **arguments)).id)
+
+    def run(self, which: int | str, /) -> Run:
+        """A run by its number or by its key. Raises RefusedError if there is none."""
+        return Run(self, self._call(lambda client: client.run(which)).id)
+
+    def runs(self, state: str = "", job: str = "") -> Iterator[RunStatus]:
+        """How all runs are: active ones in their order, then ended ones, the newest first.
+
+        state, job: only runs in that state (as `qm status` names it), or of that job.
+        """
+        return self._iterate(lambda client: client.runs(state, job))
+
+    def status(self) -> Status:
+        """How the master is."""
+        return self._call(lambda client: client.status())
+
+    # --- the thread of the loop ---
+
+    def _here(self) -> tuple[LoopThread, AsyncClient]:
+        """The loop and the session of this process."""
+        if self._thread.pid != os.getpid():
+            with self._lock:
+                if self._thread.pid != os.getpid():
+                    self._open()
+        return self._thread, self._client
+
+    def _call(self, verb: Callable[[AsyncClient], Coroutine[Any, Any, R]]) -> R:
+        thread, client = self._here()
+        return thread.call(verb(client))
+
+    def _iterate(self, verb: Callable[[AsyncClient], Any]) -> Iterator[Any]:
+        """What an asynchronous iterator gives."""
+        thread, client = self._here()
+        items = aiter(verb(client))
+        try:
+            while True:
+                item = thread.call(_next(items))
+                if item is _END:
+                    return
+                yield item
+        finally:
+            _leave(thread, client, items.aclose(), True)
+
+    def _forked(self) -> None:
+        """This is the child of a fork now."""
+        self._lock = threading.Lock()
+        self._client.session.abandon()
+        self._left.append(self._client)  # deleting it would touch the parent's loop
+
+
+class Run:
+    """One run. `id` is its number."""
+
+    def __init__(self, client: Client, number: int) -> None:
+        self._client = client
+        self.id = number
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}>"
+
+    def status(self) -> RunStatus:
+        """How it is now. Raises RefusedError if it was forgotten."""
+        return self._call(lambda run: run.status())
+
+    def wait(self, timeout: float | None = None) -> RunStatus:
+        """Wait until the run has ended. Returns how it has.
+
+        Raises TimedOutError, a TimeoutError, when it has not within `timeout` seconds.
+        """
+        return self._call(lambda run: run.wait(timeout))
+
+    def results(self, *, return_exceptions: bool = False) -> Iterator[Any]:
+        """The results of all tasks, in the order of their numbers.
+
+        Waits for tasks that have not ended. A failure is raised in its turn; with
+        `return_exceptions` it comes in the place of its result.
+        """
+        number = self.id
+        pages = self._client._iterate(lambda client: results(client.session, number))
+        for values in pages:
+            yield from opened(values, return_exceptions)
+
+    def failed(self) -> Iterator[Failure]:
+        """The tasks that have failed and will not be tried again, in the order of their numbers."""
+        number = self.id
+        for page in self._client._iterate(lambda client: failures(client.session, number)):
+            yield from page
+
+    def retry(self) -> int:
+        """Have failed tasks tried again, as if for the first time. Returns how many these are."""
+        return self._call(lambda run: run.retry())
+
+    def cancel(self) -> int:
+        """End the run now, its running tasks too. Returns how many tasks were cancelled."""
+        return self._call(lambda run: run.cancel())
+
+    def forget(self) -> int:
+        """Delete the ended run with its results. Returns how many tasks it had."""
+        return self._call(lambda run: run.forget())
+
+    def _call(self, verb: Callable[[AsyncRun], Coroutine[Any, Any, R]]) -> R:
+        return self._client._call(lambda client: verb(AsyncRun(client, self.id)))
+
+
+def connect(
+    address: str | None = None, *, authkey: str | bytes | None = None, timeout: float = 10.0
+) -> Client:
+    """Connect to the master.
+
+    Args:
+        address: HOST:PORT. By default QUEUE_HOST and QUEUE_PORT, as for the commands.
+        authkey: the master's key. By default that of QUEUE_AUTHKEY or QUEUE_AUTHKEY_FILE.
+        timeout: how many seconds to wait for the master.
+
+    Raises:
+        UnreachableError: also a TimeoutError. The line says where it looked.
+        WrongKeyError: the master has another key.
+        SettingsError: a variable has a wrong value, or there is no key.
+    """
+    settings, key = settings_for(address, authkey)
+    return Client(settings, key, timeout)
+
+
+async def _opened(settings: Settings, authkey: bytes, timeout_s: float) -> AsyncClient:
+    client = AsyncClient()
+    await client.open(settings, authkey, timeout_s)
+    return client
+
+
+async def _exited(context: Any, error: BaseException) -> None:
+    """Leave a context because of an error. The caller raises it."""
+    if not isinstance(error, Exception):
+        error = RuntimeError("interrupted")  # an interrupt is not for the loop's thread
+    with contextlib.suppress(type(error)):
+        await context.__aexit__(type(error), error, None)
+
+
+_END = object()
+
+
+async def _next(items: Any) -> Any:
+    try:
+        return await anext(items)
+    except StopAsyncIteration:
+        return _END
+
+
+def _leave(
+    thread: LoopThread, client: AsyncClient, coroutine: Coroutine[Any, Any, None], soon: bool
+) -> None:
+    """Have something done behind an iterator. soon: nobody waits for it."""
+    if thread.pid != os.getpid() or sys.is_finalizing():
+        coroutine.close()
+        return
+
+    async def done() -> None:
+        task = client.later(coroutine)
+        if not soon:
+            await task
+
+    future = thread.begin(done())
+    if not (soon or thread.is_here):
+        with contextlib.suppress(TimeoutError):
+            future.result(GOODBYE_S)
+
+
+def _length(iterables: tuple[Any, ...]) -> int | None:
+    """How many inputs there are, if that is known."""
+    try:
+        return min(map(len, iterables))
+    except TypeError:
+        return None
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for client in list(_clients):
+        client._forked()
+
+
+@atexit.register
+def _close_all() -> None:
+    for client in list(_clients):
+        with contextlib.suppress(Exception):
+            client._close(_EXIT_S)
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,402 @@
+"""The public client against real processes: `connect`, `map`, `start`, and what breaks them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from queue_manager import Client, Task, connect
+from queue_manager.errors import (
+    ArgumentError,
+    ConnectionLostError,
+    NotPlainDataError,
+    QueueError,
+    RefusedError,
+    TimedOutError,
+    UnreachableError,
+    WrongKeyError,
+)
+from tests.integration.processes import KEY, PATIENCE_S, Master, Process, eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def qm(master: Master) -> Iterator[Client]:
+    """A client of a master that has a worker."""
+    master.worker()
+    with connected(master) as client:
+        yield client
+
+
+def connected(master: Master, **how: Any) -> Client:
+    return connect(f"127.0.0.1:{master.port}", authkey=KEY, **how)
+
+
+def program(master: Master, text: str, log: str = "program.log") -> Process:
+    """A program of a user's, which finds the master by its environment."""
+    path = master.folder / f"{log}.py"
+    path.write_text(text)
+    process = Process(master.folder / log, [sys.executable, str(path)], master.environment())
+    master.started.append(process)
+    return process
+
+
+def run_numbers(master: Master) -> list[int]:
+    return [run.run for run in master.runs() if run.run]
+
+
+def squares(stop: int) -> list[int]:
+    return [n * n for n in range(stop)]
+
+
+# --- map ---
+
+
+def test_a_map_gives_results_in_order_and_leaves_nothing(qm: Client, master: Master) -> None:
+    assert list(qm.map("square", range(20_000))) == squares(20_000)
+    assert sorted(qm.map("square", range(5_000), ordered=False)) == squares(5_000)
+    assert list(qm.map("square", [])) == []
+    eventually(lambda: not run_numbers(master), what="no run is left")
+
+
+def test_a_map_reads_its_inputs_no_further_ahead_than_its_buffer(qm: Client) -> None:
+    read = itertools.count()
+    results = qm.map("square", read, buffer=100)
+    for n in range(1_000):
+        assert next(results) == n * n
+    assert next(read) <= 1_000 + 100 + 1
+
+
+def test_results_do_not_wait_for_a_slow_generator(qm: Client) -> None:
+    go_on = threading.Event()
+
+    def inputs() -> Iterator[int]:
+        for n in itertools.count():
+            if n > 3 and not go_on.is_set():
+                yield n
+                time.sleep(0.05)
+            else:
+                yield n
+
+    for n, result in enumerate(qm.map("square", inputs())):
+        assert result == n * n
+        if n == 10:
+            break
+
+
+def test_a_map_that_is_closed_early_is_cancelled_and_forgotten(qm: Client, master: Master) -> None:
+    results = qm.map("square", itertools.count())
+    assert next(results) == 0
+    assert run_numbers(master)
+    results.close()  # type: ignore[attr-defined]
+    eventually(lambda: not run_numbers(master), what="the run is gone")
+    unused = qm.map("square", itertools.count())
+    del unused
+    eventually(lambda: not run_numbers(master), what="one that nobody began, too")
+
+
+def test_what_the_inputs_raise_comes_behind_the_results_before(qm: Client, master: Master) -> None:
+    def inputs() -> Iterator[Any]:
+        yield from range(3)
+        raise KeyError("the end of the list")
+
+    results = qm.map("square", inputs())
+    assert [next(results) for _ in range(3)] == [0, 1, 4]
+    with pytest.raises(KeyError, match="the end of the list"):
+        next(results)
+    results = qm.map("square", [1, object()])
+    assert next(results) == 1
+    with pytest.raises(NotPlainDataError):
+        next(results)
+    with pytest.raises(ArgumentError, match="use start"):
+        list(qm.map("square", [Task(1, key="a")]))
+    assert list(qm.map("square", [Task(3, priority=1), Task(4)])) == [9, 16]
+    eventually(lambda: not run_numbers(master), what="no run is left")
+
+
+def test_a_map_with_a_key_goes_on_where_it_was(qm: Client, master: Master) -> None:
+    results = qm.map("square", itertools.count(), key="a map")
+    assert [next(results) for _ in range(10)] == squares(10)
+    results.close()  # type: ignore[attr-defined]
+    [run] = run_numbers(master)
+    assert list(qm.map("square", range(70_000), key="a map")) == squares(70_000)
+    assert list(qm.map("square", range(70_000), key="a map")) == squares(70_000)
+    assert run_numbers(master) == [run]
+    assert master.run_line(run)["done"] == "70000"
+
+
+def test_a_master_that_restarts_in_the_middle_of_a_map_changes_nothing(
+    qm: Client, master: Master
+) -> None:
+    results = qm.map("square", range(100_000))
+    taken = [next(results) for _ in range(30_000)]
+    master.process.kill()
+    restarted = threading.Thread(target=master.serve)
+    restarted.start()
+    taken += results
+    restarted.join()
+    assert taken == squares(100_000)
+
+
+def test_a_program_that_is_killed_leaves_no_map(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.process.terminate()
+    master.settings["PYTHONPATH"] = f"{master.folder}:{master.settings['PYTHONPATH']}"
+    (master.folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'serve' in sys.argv or 'serve' in sys.orig_argv:\n"
+        "    import master.server.runs.unlasting as unlasting\n"
+        "    unlasting.AWAY_S = 0.5\n"
+    )
+    master.serve()
+    master.worker()
+    killed = program(
+        master,
+        "import itertools\nfrom queue_manager import connect\n"
+        "qm = connect()\n"
+        "for result in qm.map('square', itertools.count()):\n    print(result, flush=True)\n",
+    )
+    killed.says("^100$")
+    assert run_numbers(master)
+    killed.kill()
+    eventually(lambda: not run_numbers(master), what="the master has removed its run")
+
+
+def test_ctrl_c_in_the_middle_of_a_map_cancels_it(master: Master) -> None:
+    waiting = program(
+        master,  # without a worker it waits for its first result
+        "from queue_manager import connect\nqm = connect()\nresults = qm.map('square', [1])\n"
+        "print('waits', flush=True)\nnext(results)\n",
+    )
+    waiting.says("waits")
+    eventually(lambda: run_numbers(master), what="its run")
+    waiting.popen.send_signal(signal.SIGINT)
+    assert waiting.wait(20.0) in (1, 130, -signal.SIGINT)
+    assert "KeyboardInterrupt" in waiting.log
+    assert run_numbers(master) == []
+
+
+def test_a_program_that_ends_without_closing_leaves_no_map(master: Master) -> None:
+    master.worker()
+    careless = program(
+        master,
+        "import itertools\nfrom queue_manager import connect\n"
+        "qm = connect()\nresults = qm.map('square', itertools.count())\n"
+        "print(next(results), next(results))\n",
+    )
+    assert careless.wait(20.0) == 0
+    assert careless.log == "0 1\n"
+    eventually(lambda: not run_numbers(master), what="its run is gone")
+
+
+def test_a_client_that_is_closed_ends_its_maps_and_whoever_waits_for_them(
+    master: Master,
+) -> None:
+    qm = connected(master)
+    results = qm.map("square", [1])  # there is no worker
+    raised: list[BaseException] = []
+
+    def waiting() -> None:
+        try:
+            next(results)
+        except QueueError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=waiting)
+    thread.start()
+    qm.close()
+    thread.join(PATIENCE_S)
+    assert "the client was closed" in str(raised[0])
+    assert run_numbers(master) == []
+    with pytest.raises(QueueError, match="the client was closed"):
+        qm.status()
+
+
+def test_threads_share_a_client(qm: Client) -> None:
+    found: dict[int, list[int]] = {}
+
+    def one(start: int) -> None:
+        found[start] = list(qm.map("square", range(start, start + 500)))
+
+    threads = [threading.Thread(target=one, args=(start,)) for start in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert found == {start: [n * n for n in range(start, start + 500)] for start in range(8)}
+
+
+def test_the_child_of_a_fork_has_a_session_of_its_own_and_the_parents_goes_on(
+    master: Master,
+) -> None:
+    master.worker()
+    forking = program(
+        master,
+        "import itertools, os, sys\nfrom queue_manager import connect\n"
+        "qm = connect()\nresults = qm.map('square', itertools.count())\n"
+        "before = next(results)\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    print('child', sum(qm.map('square', range(4))), flush=True)\n"
+        "    sys.exit()\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "print('parent', before, next(results), sum(qm.map('square', range(4))), flush=True)\n"
+        "results.close()\n",
+    )
+    assert forking.wait(60.0) == 0, forking.log
+    assert forking.log.splitlines() == ["child 14", "parent 0 1 14"]
+    eventually(lambda: not run_numbers(master), what="no run is left")
+
+
+# --- runs ---
+
+
+def test_a_run_outlives_its_program(master: Master) -> None:
+    starter = program(
+        master,
+        "from queue_manager import connect\nwith connect() as qm:\n"
+        "    print(qm.start('square', range(3000), key='holiday').id)\n",
+    )
+    assert starter.wait(20.0) == 0, starter.log
+    with connected(master) as qm:
+        run = qm.run("holiday")
+        assert (run.id, qm.run(run.id).id) == (int(starter.log), run.id)
+        with pytest.raises(TimedOutError, match=f"run {run.id} has not ended within 0.1 s"):
+            run.wait(0.1)
+        assert run.status().waiting == 3_000
+        results = run.results()
+        master.worker()
+        assert next(results) == 0
+        assert run.wait(PATIENCE_S).state == "done"
+        assert [0, *results] == squares(3_000)
+        assert list(run.failed()) == []
+        assert run.id in [shown.run for shown in qm.runs()]
+        assert run.forget() == 3_000
+        with pytest.raises(RefusedError, match="no run has the key 'holiday'"):
+            qm.run("holiday")
+
+
+def test_start_goes_on_where_a_program_was_killed_by_count_and_by_key(
+    qm: Client, master: Master
+) -> None:
+    def inputs(stop: int) -> Iterator[Any]:
+        for n in range(stop):
+            yield n
+            yield Task(-n, key=f"negative {n}")
+        if stop < 500:
+            raise RuntimeError("the program dies here")
+
+    with pytest.raises(RuntimeError, match="dies here"):
+        qm.start("square", inputs(300), key="twice")
+    run = qm.run("twice")
+    assert not run.status().exhausted
+    assert qm.start("square", inputs(500), key="twice").id == run.id
+    assert run.wait(PATIENCE_S).done == 1_000
+    assert sorted(run.results()) == sorted(squares(500) * 2)
+
+
+def test_a_job_of_the_masters_is_submitted_with_its_arguments(qm: Client) -> None:
+    run = qm.submit("square", count=20, key="job")
+    assert run.wait(PATIENCE_S).done == 20
+    assert len(list(run.results())) == 20
+    assert qm.submit("square", count=20, key="job").id == run.id
+    with pytest.raises(RefusedError, match="colour"):
+        qm.submit("square", colour="red")
+
+
+def test_a_cancelled_run_says_so_in_its_results(master: Master) -> None:
+    with connected(master) as qm:
+        run = qm.start("square", range(10))
+        results = run.results()
+        assert run.cancel() == 10
+        with pytest.raises(QueueError, match="was cancelled before all its tasks were done"):
+            list(results)
+        with pytest.raises(RefusedError, match="no run 99"):
+            qm.run(99)
+
+
+def test_failures_are_told(qm: Client, master: Master) -> None:
+    (master.jobs / "odd.py").write_text(
+        "from queue_manager import Reject\n"
+        "def work(n):\n    if n % 2:\n        raise Reject('odd')\n    return n\n"
+    )
+    run = qm.start("odd", range(6))
+    assert run.wait(PATIENCE_S).state == "failed"
+    failures = list(run.failed())
+    assert [(one.task, one.payload, one.attempts) for one in failures] == [
+        (2, 1, 1),
+        (4, 3, 1),
+        (6, 5, 1),
+    ]
+    results = list(run.results(return_exceptions=True))
+    assert [one for one in results if not isinstance(one, Exception)] == [0, 2, 4]
+    assert len(results) == 6
+    taken = run.results()
+    assert next(taken) == 0
+    with pytest.raises(Exception, match="odd"):
+        next(taken)
+    mapped = qm.map("odd", [0, 1, 2])
+    assert next(mapped) == 0
+    with pytest.raises(Exception, match="odd"):
+        next(mapped)
+    assert len(list(qm.map("odd", range(6), return_exceptions=True))) == 6
+
+
+# --- what breaks a connection ---
+
+
+def test_a_master_that_is_not_there_is_one_line_in_time() -> None:
+    with socket.socket() as taken:  # nobody listens on it
+        taken.bind(("127.0.0.1", 0))
+        free_port = taken.getsockname()[1]
+    since = time.monotonic()
+    with pytest.raises(UnreachableError, match=rf"no master at 127.0.0.1:{free_port}") as caught:
+        connect(f"127.0.0.1:{free_port}", authkey=KEY, timeout=0.5)
+    assert isinstance(caught.value, TimeoutError)
+    assert isinstance(caught.value, ConnectionLostError)
+    assert 0.4 < time.monotonic() - since < 10.0
+
+
+def test_a_wrong_key_is_one_line(master: Master) -> None:
+    with pytest.raises(WrongKeyError):
+        connect(f"127.0.0.1:{master.port}", authkey="another key of somebody")
+
+
+def test_the_environment_says_where_the_master_is(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUEUE_PORT", str(master.port))
+    monkeypatch.setenv("QUEUE_AUTHKEY", KEY)
+    with connect() as qm:
+        assert qm.status().address.endswith(f":{master.port}")
+
+
+def test_the_import_is_light() -> None:
+    code = "import sys, queue_manager; print('asyncio' in sys.modules, queue_manager.Options())"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("False")
+
+
+def test_a_client_in_another_folder_needs_nothing_but_the_package(
+    master: Master, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    code = "from queue_manager import connect; print(connect().status().sessions)"
+    environment = master.environment()
+    words = [sys.executable, "-c", code]
+    shown = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert int(shown.stdout) >= 1
+    assert os.listdir(folder) == []

@@ -1,0 +1,207 @@
+"""Tasks on their way to a run: blocks, lost sessions, what was accepted, who waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from queue_manager import Task, codec
+from queue_manager.client import feeding
+from queue_manager.client.feeding import Feed
+from queue_manager.client.session import Session
+from queue_manager.errors import ConnectionLostError, NotPlainDataError, RefusedError
+from queue_manager.wire.messages import Accepted, OpenRun, RunOpened, SubmitTasks, TasksEnded
+
+
+class FakeMaster:
+    """Takes the tasks of one run. lose: before or behind which submits the session is lost."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Any] = []
+        self.keys: set[str] = set()
+        self.unkeyed = 0
+        self.submits: list[int] = []
+        self.opened = 0
+        self.ended = False
+        self.lose: dict[int, str] = {}
+        self.hold: asyncio.Event | None = None
+        self.refuse = ""
+        self.down = False
+
+    async def call_once(self, make: Callable[[int], Any], answer: Any) -> Any:
+        message = make(1)
+        if isinstance(message, TasksEnded):
+            self.ended = True
+            return Accepted(1, 0)
+        assert isinstance(message, SubmitTasks)
+        if self.refuse:
+            raise RefusedError(self.refuse)
+        self.submits.append(sum(block.count for block in message.blocks))
+        loss = self.lose.pop(len(self.submits), "")
+        self.down = self.down or loss == "before"
+        if self.down:  # what was sent behind it does not arrive either
+            raise ConnectionLostError("lost")
+        for block in message.blocks:
+            values = codec.decode_batch(block.body)
+            if block.keys is None:
+                self.tasks += values
+                self.unkeyed += len(values)
+            else:
+                new = [(k, v) for k, v in zip(block.keys, values, strict=True)]
+                self.tasks += [value for key, value in new if key not in self.keys]
+                self.keys |= set(block.keys)
+        await asyncio.sleep(0)
+        if self.hold is not None:
+            await self.hold.wait()
+        self.down = self.down or loss == "behind"
+        if self.down:
+            raise ConnectionLostError("lost")
+        return Accepted(1, 0)
+
+    async def call_idempotent(self, make: Callable[[int], Any], answer: Any) -> Any:
+        message = make(1)
+        if isinstance(message, OpenRun):
+            self.opened += 1
+            return RunOpened(1, "job", [], self.unkeyed, self.ended, 0)
+        return await self.call_once(make, answer)
+
+    async def come_back(self) -> None:
+        await asyncio.sleep(0)
+        self.down = False
+
+
+Scene = Callable[[Feed, FakeMaster], Awaitable[None]]
+
+
+def play(scene: Scene, master: FakeMaster | None = None) -> FakeMaster:
+    master = master or FakeMaster()
+
+    async def played() -> None:
+        feed = Feed(cast(Session, master), 1, 10_000)
+        await feed.open()
+        await scene(feed, master)
+        await feed.close()
+
+    asyncio.run(asyncio.wait_for(played(), 20.0))
+    return master
+
+
+async def give(feed: Feed, items: Any) -> None:
+    for item in items:
+        feed.add(item)
+        if not feed.room:
+            await feed.wait_room()
+
+
+def test_all_that_is_added_is_submitted_in_order_and_the_run_gets_no_more() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        await give(feed, range(50_000))
+        await feed.end()
+        assert feed.accepted == 50_000
+
+    master = play(scene)
+    assert master.tasks == list(range(50_000))
+    assert master.ended
+    assert max(master.submits) <= 4 * 1_024
+
+
+def test_single_tasks_that_come_close_together_travel_as_one_block() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        master.hold = asyncio.Event()
+        feed.add(0)
+        while not master.submits:
+            await asyncio.sleep(0)
+        for n in range(1, 100):
+            feed.add(n)
+            await asyncio.sleep(0)
+        assert master.submits == [1]
+        master.hold.set()
+        await feed.flush()
+
+    assert play(scene).submits == [1, 99]
+
+
+@pytest.mark.parametrize("loss", ["before", "behind"])
+def test_no_task_is_lost_or_given_twice_when_the_session_is_lost(loss: str) -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        master.lose = {2: loss, 5: loss, 6: loss}
+        for n in range(30_000):
+            feed.add(n)
+            if n % 100 == 0:
+                feed.add(Task(f"value {n}", key=f"key {n}"))
+                await asyncio.sleep(0)
+        await feed.end()
+
+    master = play(scene)
+    assert [one for one in master.tasks if isinstance(one, int)] == list(range(30_000))
+    assert len(master.tasks) == 30_300
+    assert master.opened > 1
+
+
+def test_a_master_that_is_lost_at_each_submit_is_given_up() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        master.lose = dict.fromkeys(range(1, 1_000), "before")
+        feed.add(1)
+        with pytest.raises(ConnectionLostError):
+            await feed.flush()
+
+    assert len(play(scene).submits) == feeding._TRIES + 1
+
+
+def test_a_refusal_ends_it_and_nobody_waits_for_room() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        master.refuse = "run 1 takes no more tasks"
+        feed.add(1)
+        with pytest.raises(RefusedError, match="takes no more"):
+            await feed.flush()
+        with pytest.raises(RefusedError, match="takes no more"):
+            await feed.wait_room()
+
+    play(scene)
+
+
+def test_who_adds_waits_while_much_is_on_its_way() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        master.hold = asyncio.Event()
+        added = 0
+        while feed.room:
+            feed.add(added)
+            added += 1
+            if added % 1_024 == 0:
+                await asyncio.sleep(0)
+        assert added <= (feeding.AHEAD_BLOCKS + 2) * 1_024
+        waiting = asyncio.create_task(feed.wait_room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        master.hold.set()
+        await waiting
+        assert feed.room
+
+    play(scene)
+
+
+def test_a_value_that_cannot_travel_is_refused_where_it_is_added() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        feed.add(1)
+        with pytest.raises(NotPlainDataError):
+            feed.add(object())
+        feed.add(2)
+        await feed.flush()
+
+    assert play(scene).tasks == [1, 2]
+
+
+def test_an_accepted_submit_does_not_come_again_behind_one_of_keys_alone() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        for n in range(5_000):
+            feed.add(Task(f"value {n}", key=f"key {n}"))
+        await give(feed, range(10_000))
+        master.lose = {1: "behind"}
+        await feed.end()
+
+    master = play(scene)
+    assert [one for one in master.tasks if isinstance(one, int)] == list(range(10_000))
+    assert len(master.tasks) == 15_000

@@ -1,0 +1,175 @@
+"""How far a map reads ahead, in which order it gives out, and what it raises when."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from queue_manager import codec
+from queue_manager.client.feeding import Feed
+from queue_manager.client.flow import Flow
+from queue_manager.client.ordering import AsCompleted, InOrder
+from queue_manager.client.outcomes import Outcome, Part
+from queue_manager.errors import ProtocolError, QueueError
+from queue_manager.wire.records import DeadLetter
+
+
+class FakeFeed:
+    """Takes all that it is given, while it has room."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self.room = True
+
+    def add(self, item: Any) -> None:
+        self.items.append(item)
+
+
+def a_flow(**how: Any) -> tuple[Flow, FakeFeed]:
+    feed = FakeFeed()
+    accepted = how.pop("accepted", 0)
+    return Flow(cast(Feed, feed), accepted, **how), feed
+
+
+def never() -> bool:
+    return False
+
+
+def part(task: int, *values: Any) -> Part:
+    return Part(task, len(values), codec.encode_batch(values))
+
+
+def dead(task: int, error: str = "ValueError: odd") -> DeadLetter:
+    return DeadLetter(task, 1, 0, error, "")
+
+
+def taken(flow: Flow) -> list[Any]:
+    """All that it gives out now."""
+    found: list[Any] = []
+    while (values := flow.take()) is not None:
+        found += values
+    return found
+
+
+def test_results_come_in_the_order_of_their_inputs() -> None:
+    flow, feed = a_flow()
+    flow.fill(iter("abcdef"), never, 1.0)
+    assert (feed.items, flow.over, flow.whole) == (list("abcdef"), True, True)
+    flow.receive([part(3, "C", "D"), part(6, "F")])
+    assert taken(flow) == []
+    flow.receive([part(1, "A", "B")])
+    assert taken(flow) == ["A", "B", "C", "D"]
+    assert not flow.done
+    flow.receive([part(5, "E")])
+    assert taken(flow) == ["E", "F"]
+    assert flow.done
+
+
+def test_results_come_as_they_are_done_if_nobody_wants_an_order() -> None:
+    flow, _ = a_flow(ordered=False)
+    flow.fill(iter("abc"), never, 1.0)
+    flow.receive([part(3, "C"), part(1, "A")])
+    assert taken(flow) == ["C", "A"]
+
+
+def test_inputs_are_read_only_as_far_ahead_as_the_buffer_says() -> None:
+    flow, feed = a_flow(buffer=10)
+    inputs = iter(range(1_000_000))
+    flow.fill(inputs, never, 1.0)
+    assert len(feed.items) == 10
+    flow.receive([part(1, 0, 1, 2)])
+    assert taken(flow) == [0, 1, 2]
+    flow.fill(inputs, never, 1.0)
+    assert len(feed.items) == 13
+
+
+def test_large_results_make_the_buffer_small() -> None:
+    flow, feed = a_flow(buffer=100_000)
+    inputs = iter(range(1_000_000))
+    flow.fill(inputs, never, 1.0)
+    assert len(feed.items) == 1_024, "nothing is known of the results"
+    large = b"x" * 1_000_000
+    flow.receive([part(n, large) for n in range(1, 1_025)])
+    assert len(taken(flow)) == 1_024
+    flow.fill(inputs, never, 1.0)
+    assert len(feed.items) - 1_024 < 70, "64 MiB in all"
+
+
+def test_inputs_that_the_run_has_already_are_read_and_not_given_again() -> None:
+    flow, feed = a_flow(accepted=3)
+    flow.fill(iter("abcde"), never, 1.0)
+    assert feed.items == ["d", "e"]
+    assert flow.fed == 5
+
+
+def test_reading_ends_when_results_are_there_or_nothing_more_may_be_sent() -> None:
+    flow, feed = a_flow()
+    flow.fill(iter(range(100)), lambda: True, 0.0)
+    assert len(feed.items) == 1
+    feed.room = False
+    flow.fill(iter(range(100)), never, 1.0)
+    assert len(feed.items) == 1
+    assert not flow.over
+
+
+def test_a_failure_is_raised_in_its_turn_or_given_out() -> None:
+    outcomes: list[Outcome] = [dead(2), part(3, "C"), part(1, "A")]
+    flow, _ = a_flow()
+    flow.fill(iter("abc"), never, 1.0)
+    flow.receive(outcomes)
+    assert flow.take() == ["A"]
+    with pytest.raises(QueueError, match="odd"):
+        flow.take()
+    flow, _ = a_flow(return_exceptions=True)
+    flow.fill(iter("abc"), never, 1.0)
+    flow.receive(outcomes)
+    one, failure, other = taken(flow)
+    assert (one, other, flow.failed) == ("A", "C", 1)
+    assert isinstance(failure, QueueError)
+
+
+def test_a_result_that_cannot_be_decoded_is_a_failure_of_its_own() -> None:
+    items = codec.batch_items(codec.encode_batch([1, (2,), 3]))
+    spoiled = codec.encode_items([items[0], b"\x80nonsense", items[2]])
+    flow, _ = a_flow(return_exceptions=True)
+    flow.fill(iter("abc"), never, 1.0)
+    flow.receive([Part(1, 3, spoiled)])
+    one, failure, three = taken(flow)
+    assert (one, three) == (1, 3)
+    assert isinstance(failure, ProtocolError)
+    flow, _ = a_flow()
+    flow.fill(iter("abc"), never, 1.0)
+    flow.receive([Part(1, 3, spoiled)])
+    assert flow.take() == [1]
+    with pytest.raises(ProtocolError):
+        flow.take()
+
+
+def test_a_run_that_ends_too_early_is_an_error_and_not_fewer_results() -> None:
+    flow, _ = a_flow()
+    flow.fill(iter("abc"), never, 1.0)
+    flow.receive([part(1, "A")])
+    flow.receive(None)
+    assert flow.take() == ["A"]
+    with pytest.raises(QueueError, match="was cancelled"):
+        flow.take()
+
+
+def test_what_came_instead_of_outcomes_is_raised() -> None:
+    flow, _ = a_flow()
+    with pytest.raises(QueueError, match="gone"):
+        flow.receive(QueueError("gone"))
+
+
+def test_the_newest_outcome_of_a_task_counts_and_each_is_given_once() -> None:
+    order = InOrder()
+    order.add(dead(1))
+    order.add(part(1, "tried again"))
+    assert order.take() == part(1, "tried again")
+    order.add(part(1, "tried again"))
+    assert (order.take(), order.held_bytes) == (None, 0)
+    unordered = AsCompleted()
+    unordered.add(part(5, "E"))
+    assert unordered.held_bytes > 0
+    assert (unordered.take(), unordered.take(), unordered.held_bytes) == (part(5, "E"), None, 0)
