@@ -132,10 +132,6 @@ class Run:
         """Set how far collecting has come."""
         self.collect_cursor = cursor
 
-    def put_tail(self, tail: BlockRecord | None) -> None:
-        """Set which block may grow."""
-        self.tail = tail
-
     @property
     def unended(self) -> int:
         """Tasks that have not ended."""

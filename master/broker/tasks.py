@@ -30,7 +30,7 @@ from .leases.lease import Lease, Session
 from .leases.leasing import Leasing
 from .roster import Roster
 from .run import Run
-from .waiting import Waiting
+from .waiting import Gone, Waiting
 
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 300.0
@@ -282,8 +282,7 @@ class Tasks:
             The ranges of task numbers that are cancelled.
         """
         cancelled: Ranges = []
-        gone: dict[str | None, dict[int, Ranges]] = {}
-        tracked: list[Tracked] = []
+        gone: dict[str | None, Gone] = {}
         self._journal.keep(run)
         for block in blocks:
             ranges = self._unstarted(run, block, wanted)
@@ -292,15 +291,19 @@ class Tasks:
                 self._journal.record_outcome(run, *place, CANCELLED)
                 cancelled.append((block.first + start, block.first + stop))
                 run.cancelled += stop - start
-            gone.setdefault(block.group, {})[block.id] = ranges
+            of_group = gone.setdefault(block.group, Gone())
+            if ranges:
+                of_group.ranges[block.id] = ranges
             waiting = {task.position: task for task in block.tracked}
             for at, _ in within([(at, at + 1) for at in waiting], ranges):
-                tracked.append(Tracked.recorded(waiting[at]))
+                record = waiting[at]
+                of_group.tracked.append(record.task)
                 run.tracked -= 1
-                self._journal.record_task(run, tracked[-1], TrackedState.DONE, waiting[at].lease)
+                task = Tracked.recorded(record)
+                self._journal.record_task(run, task, TrackedState.DONE, record.lease)
         if cancelled:
             self._journal.record_run(run)
-            self._journal.when_committed(partial(self._waiting.drop, run, gone, tracked))
+            self._journal.when_committed(partial(self._waiting.drop, run, gone))
         return cancelled
 
     def _unstarted(self, run: Run, block: BlockState, wanted: Ranges) -> Ranges:
@@ -308,16 +311,15 @@ class Tasks:
         growing = self._journal.growing.get(run.id)
         if growing is not None and growing.record.id == block.id:
             return []  # it grows in this very turn
+        first = block.first
         tracked = [(task.position, task.position + 1) for task in block.tracked]
-        waiting = within(
-            [*block.waiting, *tracked], [(a - block.first, b - block.first) for a, b in wanted]
-        )
+        numbers = [(first + a, first + b) for a, b in (*block.waiting, *tracked)]
+        waiting = [(a - first, b - first) for a, b in within(numbers, wanted)]
         there = run.leases.get(block.id)
         leased = [] if there is None else [piece for lease in there.leases for piece in lease.open]
         found = without(joined(waiting), [*leased, *self._journal.moved.get(block.id, ())])
         if found and run.tail is not None and run.tail.id == block.id:
-            self._journal.undo_by(partial(run.put_tail, run.tail))
-            run.put_tail(None)  # a block that has an outcome grows no more
+            run.tail = None  # a block that has an outcome grows no more; no undo: it need not grow
         return found
 
     # --- off the block path ---

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from ..changes import BlockRecord
@@ -16,6 +17,14 @@ from .roster import Roster
 from .run import Run
 
 _DELAYS = 10_000
+
+
+@dataclass(slots=True)
+class Gone:
+    """Tasks of one group that were cancelled: ranges by block, and the numbers of tracked ones."""
+
+    ranges: Busy = field(default_factory=dict)
+    tracked: list[int] = field(default_factory=list)
 
 
 class Waiting:
@@ -83,20 +92,16 @@ class Waiting:
 
     # --- cancelled tasks ---
 
-    def drop(self, run: Run, gone: Mapping[str | None, Busy], tracked: Collection[Tracked]) -> None:
-        """Tasks wait no more. gone: by group, ranges of blocks. tracked: the tracked ones of them.
-
-        The window of each lane is gone through once.
-        """
-        for group, blocks in gone.items():
+    def drop(self, run: Run, gone: Mapping[str | None, Gone]) -> None:
+        """Tasks wait no more, by their group. The window of each lane is gone through once."""
+        for group, of_group in gone.items():
             lane = run.known_lane(group)
             if lane is None:
                 continue
             if lane.window.loaded:
-                lane.window.remove({block: ranges for block, ranges in blocks.items() if ranges})
-            for task in tracked:
-                if task.group == group:
-                    lane.tracked.remove(task.task)
+                lane.window.remove(of_group.ranges)
+            for task in of_group.tracked:
+                lane.tracked.remove(task)
             run.look(lane, self._journal.now)
 
     # --- time ---
