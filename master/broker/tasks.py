@@ -308,9 +308,6 @@ class Tasks:
 
     def _unstarted(self, run: Run, block: BlockState, wanted: Ranges) -> Ranges:
         """The positions of a block that are wanted and may be cancelled."""
-        growing = self._journal.growing.get(run.id)
-        if growing is not None and growing.record.id == block.id:
-            return []  # it grows in this very turn
         first = block.first
         tracked = [(task.position, task.position + 1) for task in block.tracked]
         numbers = [(first + a, first + b) for a, b in (*block.waiting, *tracked)]
@@ -319,7 +316,7 @@ class Tasks:
         leased = [] if there is None else [piece for lease in there.leases for piece in lease.open]
         found = without(joined(waiting), [*leased, *self._journal.moved.get(block.id, ())])
         if found and run.tail is not None and run.tail.id == block.id:
-            run.tail = None  # a block that has an outcome grows no more; no undo: it need not grow
+            run.tail = None  # a block that has an outcome does not begin to grow
         return found
 
     # --- off the block path ---

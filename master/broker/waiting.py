@@ -95,6 +95,8 @@ class Waiting:
     def drop(self, run: Run, gone: Mapping[str | None, Gone]) -> None:
         """Tasks wait no more, by their group. The window of each lane is gone through once."""
         for group, of_group in gone.items():
+            if run.tail is not None and run.tail.id in of_group.ranges:
+                run.tail = None  # it has grown in this turn, and has an outcome now
             lane = run.known_lane(group)
             if lane is None:
                 continue

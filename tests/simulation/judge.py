@@ -62,14 +62,10 @@ class Judge(Truth):
         run.state = "cancelled"
         return numbers
 
-    def withdrawn(self, run: TrueRun, wanted: Ranges, growing: int) -> set[int]:
-        """Tasks that nobody holds are cancelled, and the run goes on. Returns their numbers.
-
-        growing: the block that grows in this turn, whose tasks are left alone.
-        """
+    def withdrawn(self, run: TrueRun, wanted: Ranges) -> set[int]:
+        """Tasks that nobody holds are cancelled, and the run goes on. Returns their numbers."""
         self.touch_run(run)
-        free = [t for t in run.free.values() if any(a <= t.number < b for a, b in wanted)]
-        gone = [task for task in free if task.block != growing]
+        gone = [t for t in run.free.values() if any(a <= t.number < b for a, b in wanted)]
         for task in gone:
             self.touch(task)
             task.state = "withdrawn"

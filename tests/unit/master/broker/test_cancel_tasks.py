@@ -175,14 +175,18 @@ def test_what_this_turn_has_staged_otherwise_is_left_alone() -> None:
     assert counts(desk.run) == {"tasks": 5, "waiting": 1, "done": 1, "cancelled": 3}
 
 
-def test_a_block_that_grows_in_this_turn_is_left_alone() -> None:
+def test_a_block_that_grows_in_this_turn_grows_no_more_in_the_next() -> None:
+    """Its `open` would become 0 while new tasks of it wait."""
     desk = Desk()
     desk.submit(1)
     desk.stage(1)
-    assert stage(desk, ALL) == []
+    assert stage(desk, ALL) == [(1, 2)]
+    desk.stage(1)
     desk.commit()
     assert len(desk.store.find_blocks(1, ALL, 9)) == 1
-    assert stage(desk, ALL) == [(1, 3)]
+    desk.submit(1)
+    assert len(desk.store.find_blocks(1, ALL, 9)) == 2
+    assert desk.drain(desk.session()) == [2, 3, 4]
 
 
 def test_a_block_of_which_something_was_cancelled_grows_no_more() -> None:

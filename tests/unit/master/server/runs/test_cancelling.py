@@ -170,8 +170,8 @@ def test_after_a_restart_a_cancel_waits_for_what_the_workers_hold(play: Any) -> 
 # --- dead letters in pages ---
 
 
-def failure(given: Any, error: Exception) -> Failed:
-    return Failed(given.number, given.start, "bad", raised=write_raised(error))
+def failure(given: Any, error: Exception, evidence: str = "") -> Failed:
+    return Failed(given.number, given.start, "bad", evidence, raised=write_raised(error))
 
 
 def test_a_dead_letter_comes_in_the_page_as_soon_as_it_is_on_disk(play: Any) -> None:
@@ -223,9 +223,10 @@ def test_results_and_dead_letters_come_in_one_order_and_over_a_restart(play: Any
     play(scene, after)
 
 
-@pytest.mark.parametrize("limit_bytes", [1, 300, 600, 900])
+@pytest.mark.parametrize("chars", [0, 5_000])
+@pytest.mark.parametrize("limit_bytes", [1, 300, 600, 900, 4_000])
 def test_pages_that_end_early_leave_nothing_out(
-    play: Any, monkeypatch: pytest.MonkeyPatch, limit_bytes: int
+    play: Any, monkeypatch: pytest.MonkeyPatch, limit_bytes: int, chars: int
 ) -> None:
     monkeypatch.setattr("master.server.pages.PAGE_BYTES", limit_bytes)
 
@@ -234,7 +235,7 @@ def test_pages_that_end_early_leave_nothing_out(
         for at in range(12):
             _, worker, given = await lease(world)
             if at % 3 == 1:
-                world.report(worker, failure(given, KeyError(at)))
+                world.report(worker, failure(given, KeyError(at), "e" * chars))
             else:
                 result = codec.encode_batch([at])
                 world.report(worker, Done(given.number, given.start, given.start + 1, result, 9.0))
@@ -248,7 +249,7 @@ def test_pages_that_end_early_leave_nothing_out(
             seen += sorted(new)
             after, complete, count = found.last, found.complete, count + 1
         assert seen == list(range(1, 13))
-        assert count > 1
+        assert count > 1 or limit_bytes == 4_000
 
     play(scene)
 
@@ -288,7 +289,8 @@ def test_a_page_of_large_dead_letters_fits_in_a_frame(play: Any) -> None:
             await world.turns()
         found = await page(world, run)
         assert found.dead
-        size = sum(len(d.error + d.evidence + d.printed) for d in found.dead)
+        size = sum(len((d.error + d.evidence + d.printed).encode()) for d in found.dead)
         assert size < 4 * 1024 * 1024
+        assert all("[cut]" in letter.evidence for letter in found.dead)
 
     play(scene)
