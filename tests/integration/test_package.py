@@ -1,0 +1,200 @@
+"""The package as a stranger installs it: a wheel, in a new environment, outside of a clone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queue_manager import __version__
+from tests.integration.processes import REPO
+
+PARTS = ("pyproject.toml", "README.md", "LICENSE", "queue_manager", "master", "worker")
+DEPENDENCIES = ("click", "msgspec", "tqdm")
+BIN = Path(sys.executable).parent
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+
+SQUARE = """
+def tasks(count: int = 10):
+    yield from range(count)
+
+def work(n):
+    return n * n
+
+def collect(n, result):
+    print(f"{n} -> {result}")
+"""
+
+CONSUMER = """
+from queue_manager import Options, Result, Task
+
+def tasks(count: int) -> list[Task]:
+    return [Task(n, priority=1) for n in range(count)]
+
+OPTIONS = Options(attempts=3, timeout_s=1.5)
+"""
+
+
+def said(*words: str | Path, cwd: Path = REPO, code: int = 0, **settings: str) -> str:
+    """What a command prints, of its standard output and error. It ends with this exit code."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=cwd,
+        env=clean | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def uv(*words: str | Path) -> None:
+    """Run uv with the settings of this machine's pip, without the network if that will do."""
+    script = '. scripts/uv-settings.sh; use_pip_settings "$0"; exec "$@"'
+    command = ("bash", "-c", script, sys.executable, BIN / "uv", "--quiet")
+    try:
+        said(*command, "--offline", *words)
+    except AssertionError:
+        said(*command, *words)
+
+
+def pythons() -> Iterator[str]:
+    """The Pythons of this machine that the package is for: this one, and one of each version."""
+    for version in VERSIONS:
+        places = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+        found = str(places[-1]) if places else shutil.which(f"python{version}")
+        if version == HERE:
+            yield sys.executable
+        elif (
+            found
+            and not subprocess.run([found, "-c", "import ssl"], capture_output=True).returncode
+        ):
+            yield found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built of a copy of the checkout by the setuptools that the lock names."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for part in PARTS:
+        source, target = REPO / part, folder / "source" / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+    build = ("wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation")
+    said(sys.executable, "-m", "pip", *build, "--wheel-dir", folder, folder / "source")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def environment_of(python: str, folder: Path, wheel: Path) -> Path:
+    """A new environment with the locked dependencies and the wheel. Returns its bin folder."""
+    uv("venv", "--python", python, folder)
+    into = ("pip", "install", "--python", folder / "bin" / "python")
+    uv(*into, "--require-hashes", "-r", REPO / "requirements.lock")
+    uv(*into, "--no-deps", "--compile-bytecode", wheel)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module", params=pythons(), ids=lambda python: Path(python).parts[-3])
+def installed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wheel: Path
+) -> Path:
+    """The bin folder of an environment of each of the Pythons."""
+    return environment_of(request.param, tmp_path_factory.mktemp("env") / "env", wheel)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """An environment that pip filled from the wheel, with no index and no network.
+
+    Its dependencies are links to those of this Python, which pip finds there.
+    """
+    folder = tmp_path_factory.mktemp("alone")
+    env, links = folder / "env", folder / "dependencies"
+    said(sys.executable, "-m", "venv", "--without-pip", env)
+    links.mkdir()
+    import click
+
+    site = Path(str(click.__file__)).parents[1]
+    for name in DEPENDENCIES:
+        for found in (site / name, *site.glob(f"{name}-*.dist-info")):
+            (links / found.name).symlink_to(found)
+    (packages,) = env.glob("lib/*/site-packages")
+    (packages / "dependencies.pth").write_text(f"{links}\n")
+    pip = (sys.executable, "-m", "pip", "--python", env / "bin" / "python")
+    said(*pip, "install", "--quiet", "--no-index", wheel, PIP_NO_INDEX="1")
+    return env / "bin"
+
+
+def test_the_wheel_has_its_types_its_schema_and_no_jobs(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert wheel.name.startswith(f"quartermaster_queue-{__version__}-py3-none-any")
+    assert {f"{package}/py.typed" for package in ("queue_manager", "master", "worker")} <= names
+    assert "master/store/sqlite/schema/schema.sql" in names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {
+        "queue_manager",
+        "master",
+        "worker",
+        "quartermaster_queue",
+    }
+    ours = {str(path.relative_to(REPO)) for path in (REPO / "queue_manager").rglob("*.py")}
+    assert ours <= names
+
+
+def test_pip_installs_it_without_the_network(alone: Path, tmp_path: Path) -> None:
+    assert said(alone / "qm", "--version", cwd=tmp_path).endswith(f"version {__version__}\n")
+    code = "import queue_manager; print(queue_manager.__file__)"
+    assert str(alone.parent) in said(alone / "python", "-c", code, cwd=tmp_path)
+
+
+def test_its_command_and_its_module_are_there(installed: Path, tmp_path: Path) -> None:
+    assert said(installed / "qm", "--version", cwd=tmp_path).endswith(f"version {__version__}\n")
+    code = "import queue_manager as q; print(*(getattr(q, name) for name in q.__all__))"
+    assert __version__ in said(installed / "python", "-c", code, cwd=tmp_path)
+
+
+def test_a_job_runs_in_any_folder(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "square.py").write_text(SQUARE)
+    settings = {"WORKER_SLOTS": "1", "QUEUE_TLS": "off"}
+    lines = said(installed / "qm", "run", "square", "count=3", cwd=tmp_path, **settings)
+    assert {"0 -> 0", "1 -> 1", "2 -> 4"} <= set(lines.splitlines())
+
+
+def test_without_a_jobs_folder_a_line_says_where_the_job_belongs(
+    alone: Path, tmp_path: Path
+) -> None:
+    last = said(alone / "qm", "run", "square", cwd=tmp_path, code=2).splitlines()[-1]
+    assert last.startswith("qm: no job 'square': jobs/ is empty or missing; put yours at jobs/")
+
+
+def test_a_program_that_uses_it_is_checked_against_its_types(alone: Path, tmp_path: Path) -> None:
+    program = tmp_path / "consumer.py"
+    mypy = (sys.executable, "-m", "mypy", "--strict", "--python-executable", alone / "python")
+    program.write_text(CONSUMER)
+    assert "Success" in said(*mypy, program, cwd=tmp_path)
+    program.write_text(CONSUMER.replace("attempts=3", 'attempts="3"'))
+    assert "[arg-type]" in said(*mypy, program, cwd=tmp_path, code=1)
+
+
+@pytest.mark.alone
+def test_its_import_takes_less_than_a_tenth_of_a_second(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import time; began = time.process_time(); import queue_manager\n"
+        "print(time.process_time() - began)"
+    )
+    times = [float(said(installed / "python", "-c", code, cwd=tmp_path)) for _ in range(5)]
+    assert min(times) < 0.1, times
