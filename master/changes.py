@@ -142,12 +142,25 @@ class CollectCursor:
         return NOBODY_COLLECTS if self.closed else self.sequence
 
 
+class GivenArguments(msgspec.Struct, frozen=True, array_like=True):
+    """Arguments that were given as values, not as texts.
+
+    body: a dict of plain data by their names, encoded; empty if there are none. shown: each as a
+    text for people, `name=value`, which may be cut.
+    """
+
+    body: bytes = b""
+    shown: list[str] = []
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One execution of a job.
 
     args: its arguments as they were given. version: of the job's code. cancelled: how many tasks
-    had not ended when the run was cancelled.
+    had not ended when the run was cancelled. arguments: those that were given as values. after: the
+    runs that it was submitted to wait for. waits_for: those of them that have not ended well yet;
+    it has not begun while there are any.
     """
 
     id: int
@@ -163,6 +176,9 @@ class RunRecord:
     collect_errors: int = 0
     version: str = ""
     cancelled: int = 0
+    arguments: GivenArguments = field(default_factory=GivenArguments)
+    after: list[int] = field(default_factory=list)
+    waits_for: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +245,7 @@ class Changes:
     revived: by run, a time (UTC epoch in seconds). The dead letters that the run had before this
     turn wait again from that time on, with no attempts and losses. forgotten: runs that are no
     more; `drop_some` deletes their rows. ended: runs that ended in this turn. Their records say
-    so, too.
+    so, too. begun: runs that have waited for others, and begin in this turn.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
@@ -246,6 +262,7 @@ class Changes:
     quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
     groups: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
+    begun: set[int] = field(default_factory=set)
 
     @property
     def must_commit(self) -> bool:

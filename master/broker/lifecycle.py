@@ -5,6 +5,7 @@ Each is an arrow of "A run" in docs/design.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -12,7 +13,15 @@ import msgspec
 from queue_manager.errors import RefusedError
 from queue_manager.wire.records import GroupLimit, RunOptions
 
-from ..changes import QUEUE_RUN, CollectCursor, LoadedRun, RunState, TrackedState
+from ..changes import (
+    QUEUE_RUN,
+    CollectCursor,
+    GivenArguments,
+    LoadedRun,
+    RunState,
+    TrackedState,
+)
+from .chains import Chains, in_words
 from .group_control import GroupControl
 from .journal import Journal
 from .leases.lease import Session
@@ -41,6 +50,7 @@ class Lifecycle:
         self._quarantine = quarantine
         self._read_ahead = read_ahead
         self._groups = groups
+        self.chains = Chains(journal, roster)
 
     # --- a run begins, and changes ---
 
@@ -57,6 +67,8 @@ class Lifecycle:
             limits.more = loaded.more_own
             limits.load(loaded.own, now, wall)
         self._roster.add(run)
+        if run.active:
+            self.chains.add(run)
         return run
 
     def start_run(
@@ -67,13 +79,27 @@ class Lifecycle:
         options: RunOptions,
         wall: float,
         version: str = "",
+        arguments: GivenArguments | None = None,
+        after: Sequence[Run] = (),
     ) -> Run:
-        """Stage a new run. wall: UTC epoch in seconds; version: of the job's code."""
+        """Stage a new run. wall: UTC epoch in seconds; version: of the job's code.
+
+        after: the runs that must end well before it begins. None of them was cancelled, is pruned
+        or forgotten.
+        """
         run = Run(self._roster.next_run, job, args, key, options, wall, version)
+        run.arguments = arguments or run.arguments
+        run.after = [before.id for before in after]
+        run.waits_for = [before.id for before in after if not before.ended_well]
         self._roster.add(run)
-        self._journal.undo_by(partial(self._roster.remove, run))
+        self.chains.add(run)
+        self._journal.undo_by(partial(self._unstart, run))
         self._journal.record_run(run)
         return run
+
+    def _unstart(self, run: Run) -> None:
+        self.chains.remove(run)
+        self._roster.remove(run)
 
     def set_code(self, run: Run, version: str, options: RunOptions) -> None:
         """Stage that the job's file has changed. Groups with a limit of their own keep it.
@@ -108,6 +134,7 @@ class Lifecycle:
             assert run is not None  # whoever staged something of it has a reference
             if run.active and run.exhausted and not run.unended and run.id != QUEUE_RUN:
                 self._end(run, wall)
+            self.chains.ended(run)
             changes.counts[number] = run.counts(seqs.get(number, 0))
 
     def _end(self, run: Run, wall: float) -> None:
@@ -134,9 +161,10 @@ class Lifecycle:
             self._leasing.revoke(lease)
         self._journal.keep(run)
         run.cancelled += run.unended
+        never_begun = run.pending
         run.leased = run.tracked = run.tracked_leased = 0
         run.state, run.ended_at = RunState.CANCELLED, wall
-        if not run.options.finish:
+        if never_begun or not run.options.finish:
             self._collects(run, CollectCursor(closed=True))
         self._journal.changes.ended.add(run.id)
         self._journal.record_run(run)
@@ -156,6 +184,7 @@ class Lifecycle:
 
     def leave_memory(self, run: Run) -> None:
         """The end of a run is on disk: it waits for nothing."""
+        self.chains.remove(run)
         self._roster.deactivate(run)
         self._quarantine.run_ended(run)
         run.clear()
@@ -165,13 +194,16 @@ class Lifecycle:
     def retry(self, run: Run, wall: float) -> int:
         """Stage that the dead letters of a run are tried again; how many.
 
-        Raises RefusedError when the run was cancelled, pruned or forgotten.
+        Raises RefusedError when the run was cancelled, pruned or forgotten, or has not begun.
         """
         changes = self._journal.changes
         if run.id in changes.forgotten:
             raise RefusedError(f"run {run.id} was forgotten: submit it again")
         if run.state in ("cancelled", "pruned"):
             raise RefusedError(f"run {run.id} was {run.state}: submit it again")
+        if run.pending:
+            others = in_words(run.waits_for)
+            raise RefusedError(f"run {run.id} has not begun: it waits for {others}")
         died_now = sum(
             s.run == run.id and s.state == TrackedState.DEAD for s in changes.tracked.values()
         )
@@ -202,15 +234,21 @@ class Lifecycle:
         if run.active or run.key is None:
             self.forget(run)
         elif run.state != "pruned":
+            self.chains.check_unneeded(run)
             self._journal.keep(run)
             run.state = RunState.PRUNED
             self._journal.record_run(run)
 
     def forget(self, run: Run) -> None:
-        """Stage that an ended run is no more. Raises RefusedError when it has not ended."""
+        """Stage that an ended run is no more.
+
+        Raises RefusedError when it has not ended, or when another run is after it and has not yet
+        taken all its results.
+        """
         if run.active:
             how = "never ends" if run.id == QUEUE_RUN else f"has not ended: `qm cancel {run.id}`"
             raise RefusedError(f"run {run.id} {how}")
+        self.chains.check_unneeded(run)
         self._journal.changes.forgotten.add(run.id)
         self._journal.when_committed(partial(self._forgotten, run))
 

@@ -33,7 +33,7 @@ class Roster:
         """A run is in memory."""
         self.runs[run.id] = run
         self.next_run = max(self.next_run, run.id + 1)
-        if run.active:
+        if run.active and not run.pending:
             self.activate(run)
 
     def remove(self, run: Run) -> None:
@@ -42,7 +42,7 @@ class Roster:
         self.deactivate(run)
 
     def activate(self, run: Run) -> None:
-        """A run is active: it is told from now on when its tasks change."""
+        """A run has begun, or goes on: it is told from now on when its tasks change."""
         run.roster = self
         if run.groups is not None:
             self.limited[run] = None

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from queue_manager.wire.records import BLOCK_TASKS, RunOptions
 
-from ..changes import BlockRecord, CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
+from ..changes import (
+    BlockRecord,
+    CollectCursor,
+    GivenArguments,
+    LoadedRun,
+    RunCounts,
+    RunRecord,
+    RunState,
+)
 from .lanes.groups import Groups
 from .lanes.lane import Lane
 from .lanes.tracked import Tracked
@@ -38,6 +46,7 @@ class Run:
     tracked: tracked tasks that wait or are leased; tracked_leased: the leased ones of them.
     last_seq: newest outcome on disk. last_dead: newest dead letter, also a staged one. pruned:
     dead letters of the queue run that are gone.
+    after, waits_for: as in `RunRecord`. A new list takes the place of the one before.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
     leases: of its tasks, by block, so that those of one block are found at once.
     roster: is told when what waits has changed; None before the run is in one.
@@ -68,6 +77,9 @@ class Run:
     last_seq: int = 0
     last_dead: int = 0
     pruned: int = 0
+    arguments: GivenArguments = field(default_factory=GivenArguments)
+    after: list[int] = field(default_factory=list)
+    waits_for: list[int] = field(default_factory=list)
     lane: Lane = field(default_factory=Lane)
     groups: Groups | None = None
     size: int = 1
@@ -87,6 +99,7 @@ class Run:
             self.state,
             self.ended_at,
             self.exhausted,
+            self.waits_for,
             self.version,
             self.options,
             self.tasks,
@@ -106,6 +119,7 @@ class Run:
         state: RunState,
         ended_at: float | None,
         exhausted: bool,
+        waits_for: list[int],
         version: str,
         options: RunOptions,
         tasks: int,
@@ -120,6 +134,7 @@ class Run:
         last_dead: int,
     ) -> None:
         self.state, self.ended_at, self.exhausted = state, ended_at, exhausted
+        self.waits_for = waits_for
         self.version, self.options = version, options
         self.tasks, self.accepted = tasks, accepted
         self.done, self.dead, self.cancelled = done, dead, cancelled
@@ -154,6 +169,27 @@ class Run:
     def active(self) -> bool:
         """Whether it has not ended."""
         return self.state == "active"
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits for other runs, and has not begun."""
+        return self.active and bool(self.waits_for)
+
+    @property
+    def has_runner(self) -> bool:
+        """Whether a runner gives its tasks, and no client does."""
+        return self.options.feeder in ("runner", "results")
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it is over without a dead letter: its `finish()`, which is a part of it, too."""
+        over = self.collect_cursor.closed or not self.options.finish
+        return self.state == "done" and over
+
+    @property
+    def all_args(self) -> list[str]:
+        """Its arguments as people see them, those too that were given as values."""
+        return [*self.args, *self.arguments.shown]
 
     @property
     def ready(self) -> bool:
@@ -261,7 +297,7 @@ class Run:
         record = zip(_RECORD, _record_of(loaded.record), strict=True)
         counts = zip(_COUNTS, _counts_of(loaded.counts), strict=True)
         run = cls(**dict(record), **dict(counts))
-        if run.active:
+        if run.active and not run.pending:
             run.lane.window.more_on_disk = run.lane.tracked.more_on_disk = True
             if run.groups is not None:
                 run.groups.hidden.everything()

@@ -29,12 +29,11 @@ from .progress import progress_of
 
 
 async def submit_run(
-    settings: Settings, authkey: bytes, job: str, args: list[str], key: str | None, wait: bool
+    settings: Settings, authkey: bytes, ask: Callable[[int], StartRun], wait: bool
 ) -> int:
-    """Ask for a run; prints its id. An empty key is none. Returns the exit code."""
-    key = key or None
+    """Ask for a run; prints its id. Returns the exit code."""
     async with connected(settings, authkey, tell_trouble) as client:
-        started = await _start(client, partial(StartRun, job=job, args=args, key=key), key)
+        started = await _start(client, ask)
         try:
             say(str(started.run))
         except ReaderGoneError:
@@ -44,7 +43,7 @@ async def submit_run(
         if not wait:
             return 0
         try:
-            run = await _followed(client, started.run, job)
+            run = await _followed(client, started.run, ask(0).job)
         except asyncio.CancelledError:  # Ctrl-C: it ends this command, and not the run
             tell(f"run {started.run} goes on: qm status {started.run}, or qm cancel {started.run}")
             raise
@@ -54,16 +53,20 @@ async def submit_run(
 
 async def _followed(client: Session, number: int, label: str) -> RunStatus:
     """Show the progress of a run until it has ended or stalled. Returns its last status."""
+    told = ""
     async with progress_of(label) as progress, contextlib.aclosing(client.watch(number)) as news:
         async for run in news:
+            if run.state == "pending" and run.why[:1] != [told]:
+                told = run.why[0]
+                tell(f"run {number}: {told}")
             progress.show(run.done + run.dead, run.tasks, run.dead)
             if is_over(run) or run.state == "stalled":
                 break
     return run
 
 
-async def _start(client: Session, make: Callable[[int], StartRun], key: str | None) -> RunStarted:
-    if key is not None:  # a second request gives the same run
+async def _start(client: Session, make: Callable[[int], StartRun]) -> RunStarted:
+    if make(0).key is not None:  # a second request gives the same run
         return await client.call_idempotent(make, RunStarted)
     return await client.call(make, RunStarted, "whether the run was started (--key helps)")
 

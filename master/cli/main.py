@@ -34,13 +34,16 @@ class _Number(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
         if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
-            what = param.name if param is not None else self.name
+            what = self.name if param is None else _OF.get(param.name or "", param.name)
             raise click.UsageError(f"{text!r} is no number of a {what}, such as 1", ctx)
         return int(text)
 
 
-STATES = ("active", "finishing", "stalled", "done", "failed", "cancelled")
+STATES = ("pending", "active", "finishing", "stalled", "done", "failed", "cancelled")
 NUMBER = _Number()
+_OF = {"after": "run"}
+"""What the number of an option is, where the option is not called so."""
+
 _MAX_DIGITS = 18  # such a number is below 2**62
 
 
@@ -137,12 +140,26 @@ def _stretch(settings: Settings, authkey: bytes) -> None:
 @click.argument("arguments", nargs=-1)
 @click.option("--wait", is_flag=True, help="Stay until it has ended; exit 1 on dead letters.")
 @click.option("--key", help="The same key gives the same run, never a second.")
-def submit(job: str, arguments: tuple[str, ...], wait: bool, key: str | None) -> int:
+@click.option(
+    "--after",
+    type=NUMBER,
+    multiple=True,
+    metavar="RUN",
+    help="Begin when RUN is done, without dead letters. May be given several times.",
+)
+def submit(
+    job: str, arguments: tuple[str, ...], wait: bool, key: str | None, after: tuple[int, ...]
+) -> int:
     """Ask a serving master for a run of JOB; prints its id."""
+    from functools import partial
+
+    from queue_manager.wire.messages import StartRun
+
     from .commands import submit_run
 
     args = list(arguments)
-    return _code(lambda s: submit_run(s, find_authkey(s), job, args, key, wait))
+    ask = partial(StartRun, job=job, args=args, key=key or None, after=list(after))
+    return _code(lambda s: submit_run(s, find_authkey(s), ask, wait))
 
 
 @commands.command()

@@ -13,6 +13,7 @@ import msgspec
 from queue_manager.errors import RefusedError, StoreBusyError
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
+from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import RunStatus
 
 from ..broker.run import Run
@@ -84,11 +85,12 @@ async def _begin(service: Service, job: str, args: list[str]) -> Run:
     """The unfinished run of the same command, or a new one."""
     for run in service.broker.runs.values():
         unfinished = run.active or uncollected(run)
-        ours = run.id and run.options.feeder == "runner"
+        by_runner = run.options.feeder == "runner"
+        ours = run.id and by_runner and not (run.after or run.arguments.body)
         if unfinished and ours and run.job == job and run.args == args:
             log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
             return run
-    run, _ = await service.submit(job, args, None)
+    run, _ = await service.submit(StartRun(0, job, args))
     return run
 
 

@@ -15,6 +15,7 @@ from queue_manager.job.arguments import split_arguments
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.terminal import harmless_line
+from queue_manager.wire.messages import StartRun
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
 from ..broker.run import Run
@@ -69,7 +70,8 @@ def stop_event() -> asyncio.Event:
 def closing_line(run: Run, settings: Settings) -> str:
     """What a run has done, and what to do next."""
     see = f" See them: {_inside(settings)}qm failed {run.id}." if run.dead else ""
-    again = f" Submit another: {another(run, settings)}" if run.options.feeder == "runner" else ""
+    plain = run.options.feeder == "runner" and not (run.after or run.arguments.body)
+    again = f" Submit another: {another(run, settings)}" if plain else ""
     return f"{ended_line(run.id, run)}.{see}{again}"
 
 
@@ -91,7 +93,8 @@ async def _seed(service: Service) -> None:
         return
     key = f"{job} {settings.job_args}".strip()
     try:
-        run, created = await service.submit(job, split_arguments(settings.job_args), key)
+        ask = StartRun(0, job, split_arguments(settings.job_args), key)
+        run, created = await service.submit(ask)
     except QueueError as error:
         if service.versions.is_news(job, error):
             log.error("%s", without_seed(job, error))

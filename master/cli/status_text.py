@@ -70,6 +70,8 @@ def run_lines(run: RunStatus, columns: Sequence[str]) -> Iterator[str]:
     job = shlex.join([run.job, *run.args]) if run.run else f"(queue) {run.job}".rstrip()
     yield _row(run.run, run.state, counts, job)
     yield from (f"       ! {reason}" for reason in run.why)
+    if run.after and run.state != "pending":
+        yield f"       after run{'s' * (len(run.after) > 1)} {', '.join(map(str, run.after))}"
     yield from (f"       {_quota(one)}" for one in run.quotas)
     if run.pruned:
         yield f"       {run.pruned:,} dead letters were pruned (QUEUE_KEEP_DAYS)"

@@ -8,28 +8,38 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from queue_manager.errors import RefusedError
 from queue_manager.lifeline import die_with, without_key
-from queue_manager.wire.records import RunOptions
 
 from ..processes.child_output import end_group, output_of
 from . import look
-from .look import ANSWER, NO_ARGS, Checked
+from .look import ANSWER, ARGS, FOLLOWS, NO_ARGS, Checked
 
 IMPORT_S = 30.0
 
 
-async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOptions:
-    """The options of a job. args: arguments that must fit; None: the job must only import.
+class Fit(NamedTuple):
+    """Arguments that must fit a job's `tasks()`, as in `StartRun`. follows: it is after others."""
+
+    args: Sequence[str] = ()
+    arguments: bytes = b""
+    follows: bool = False
+
+
+async def check_job(job: str, fit: Fit | None, folder: Path) -> Checked:
+    """What a look at a job shows, without an error. fit: None: the job must only import.
 
     Raises:
         RefusedError: one line that says what is wrong with the job or its arguments.
     """
+    values = b"" if fit is None else fit.arguments
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -37,8 +47,9 @@ async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOption
             look.__name__,
             str(folder),
             job,
-            *(NO_ARGS if args is None else ("--", *args)),
-            stdin=asyncio.subprocess.DEVNULL,
+            str(len(values)),
+            *((NO_ARGS,) if fit is None else (FOLLOWS if fit.follows else ARGS, *fit.args)),
+            stdin=asyncio.subprocess.PIPE if values else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             env=without_key(os.environ),
             start_new_session=True,
@@ -46,6 +57,9 @@ async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOption
         )
     except (OSError, ValueError) as error:  # such as a zero byte in an argument
         raise RefusedError(f"{job}: can't look at it: {error}") from error
+    if process.stdin is not None:
+        process.stdin.write(values)  # a pipe and this process's memory hold them
+        process.stdin.close()
     try:
         async with asyncio.timeout(IMPORT_S):
             parts = [part async for part in output_of(process, process.stdout)]
@@ -62,4 +76,4 @@ async def check_job(job: str, args: list[str] | None, folder: Path) -> RunOption
         raise RefusedError(f"{job}: its import ended the process (exit code {code})") from None
     if checked.error:
         raise RefusedError(checked.error)
-    return checked.options
+    return checked

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from queue_manager.errors import JobError
-from queue_manager.job.arguments import parse_arguments
+from queue_manager.job.arguments import decode_arguments, parse_arguments, shown_arguments
 from queue_manager.job.loading import load_job
 from queue_manager.terminal import forgive_prints
 from queue_manager.wire.records import GroupLimit, RunOptions
@@ -22,22 +22,37 @@ from queue_manager.wire.records import GroupLimit, RunOptions
 ANSWER = "quartermaster-check:"
 """Stands before the answer, which is below what the job printed while it was imported."""
 
-NO_ARGS = ("-",)
+NO_ARGS, ARGS, FOLLOWS = "-", "--", "--after"
+"""The word before the arguments: there are none to fit; they must fit; they must fit, and the run
+is after others."""
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What the look has shown. error: one line, empty when the job is fine."""
+    """What the look has shown.
+
+    error: one line, empty when the job is fine. shown: the arguments that are values, as texts.
+    """
 
     error: str = ""
     options: RunOptions = RunOptions()
+    shown: list[str] = []
 
 
-def look(folder: Path, name: str, args: list[str] | None) -> Checked:
-    """Import the job and fit the arguments, in this process."""
+def look(
+    folder: Path, name: str, args: list[str] | None, values: bytes = b"", follows: bool = False
+) -> Checked:
+    """Import the job and fit the arguments, in this process.
+
+    args: texts; None: no arguments are fitted. values: encoded arguments. follows: the run is after
+    others.
+    """
+    shown: list[str] = []
     try:
         job = load_job(name, folder)
         if args is not None:
-            parse_arguments(args, job.tasks)
+            given = decode_arguments(values)
+            parse_arguments(args, job.tasks, given, follows=follows)
+            shown = shown_arguments(given)
     except JobError as error:
         return Checked(str(error))
     options, limit = job.options, job.options.per_group
@@ -49,14 +64,27 @@ def look(folder: Path, name: str, args: list[str] | None) -> Checked:
             None if limit is None else GroupLimit(limit.at_once, limit.every_s),
             sorted(options.needs),
             job.finish is not None,
-        )
+        ),
+        shown=shown,
     )
+
+
+def _values(size_bytes: int) -> bytes:
+    """The arguments that are values, from standard input. The job finds nothing there."""
+    if not size_bytes:
+        return b""
+    values = sys.stdin.buffer.read(size_bytes)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    return values
 
 
 def main() -> None:
     forgive_prints()  # of the job's import
-    folder, name, mark, *args = sys.argv[1:]
-    checked = look(Path(folder), name, None if mark == NO_ARGS[0] else args)
+    folder, name, size_bytes, mark, *args = sys.argv[1:]
+    values = _values(int(size_bytes))
+    checked = look(Path(folder), name, None if mark == NO_ARGS else args, values, mark == FOLLOWS)
     # The answer has a line of its own, below what the job printed while it was imported.
     with contextlib.suppress(BrokenPipeError):  # the master has ended meanwhile
         sys.stdout.write("\n" + ANSWER + msgspec.json.encode(checked).decode())

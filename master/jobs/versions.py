@@ -21,15 +21,17 @@ import msgspec
 
 from queue_manager.errors import QueueError, RefusedError
 from queue_manager.job.loading import job_version
+from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import Feeder, RunOptions
 
 from ..broker.run import Run
-from ..changes import QUEUE_RUN
+from ..changes import QUEUE_RUN, GivenArguments
 from ..processes.gate import Gate
 from ..turn.answer import log_failure
 from ..turn.steps import Publish
 from ..turn.turn import Turn
-from .check import check_job
+from .check import Fit, check_job
+from .look import Checked
 
 log = logging.getLogger("quartermaster.master")
 
@@ -54,11 +56,15 @@ class JobFiles:
         """The version of a job's code. Raises UnknownJobError when there is no such file."""
         return await asyncio.to_thread(job_version, job, self._folder)
 
-    async def options(self, job: str, args: list[str] | None) -> RunOptions:
-        """The options of a job. args, errors: as of `check_job`."""
+    async def options(self, job: str) -> RunOptions:
+        """The options of a job. Errors: as of `check_job`."""
+        return (await self.look(job, None)).options
+
+    async def look(self, job: str, fit: Fit | None) -> Checked:
+        """As `check_job`."""
         ticket = await self._gate.enter()
         try:
-            return await check_job(job, args, self._folder)
+            return await check_job(job, fit, self._folder)
         finally:
             ticket.leave()
 
@@ -85,28 +91,31 @@ class Versions:
 
     # --- when somebody asks for it ---
 
-    async def check_for_submit(
-        self, job: str, args: list[str], feeder: Feeder = "runner", needs: Sequence[str] = ()
-    ) -> tuple[str, RunOptions]:
-        """The version and the options of a job, for a new run of it.
+    async def check_for_submit(self, ask: StartRun) -> tuple[str, RunOptions, GivenArguments]:
+        """The version and the options of a job for a new run of it, and the arguments as values.
 
-        The arguments of a run that a client feeds are not checked: `tasks()` is not called. needs:
-        tags beside those of the job.
+        Arguments are only checked if a runner is to call `tasks()` with them.
 
         Raises a QueueError with one line when the job or its arguments are wrong.
         """
-        looked = self._submits.setdefault(job, asyncio.Event())
+        looked = self._submits.setdefault(ask.job, asyncio.Event())
         try:
             # The version comes first: a file that changes meanwhile has another at the next look.
-            version = await self._files.version(job)
-            options = await self._files.options(job, args if feeder == "runner" else None)
-            self._seen[job] = version, options
+            version = await self._files.version(ask.job)
+            options, given = await self._fit(ask)
+            self._seen[ask.job] = version, options
         finally:
             looked.set()
-            self._submits.pop(job, None)
-        self._is_fine(job)
-        self._start(job)
-        return version, _asked(options, feeder, needs)
+            self._submits.pop(ask.job, None)
+        self._is_fine(ask.job)
+        self._start(ask.job)
+        return version, _asked(options, ask.feeder, ask.needs), given
+
+    async def _fit(self, ask: StartRun) -> tuple[RunOptions, GivenArguments]:
+        if ask.feeder != "runner":
+            return await self._files.options(ask.job), GivenArguments()
+        checked = await self._files.look(ask.job, Fit(ask.args, ask.arguments, bool(ask.after)))
+        return checked.options, GivenArguments(ask.arguments, checked.shown)
 
     async def recheck(self, run: Run) -> None:
         """Look at the job of a run that is to be retried; the change is on disk when it returns.
@@ -115,7 +124,7 @@ class Versions:
         """
         if run.job:
             version = await self._files.version(run.job)
-            options = await self._files.options(run.job, None)
+            options = await self._files.options(run.job)
             self._is_fine(run.job)
             await self._take(run.job, version, options, [run])
             self._start(run.job)
@@ -188,7 +197,7 @@ class Versions:
         if options is not None and seen == version:
             return options
         try:
-            options = await self._files.options(job, None)
+            options = await self._files.options(job)
         except RefusedError as error:
             self._refused[job] = version
             self._complain(job, error, f"tasks of {job} wait until that is mended")

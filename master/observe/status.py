@@ -28,6 +28,7 @@ from ..processes.runners import uncollected
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Turn
 from . import paging
+from .chain_text import why_pending
 from .diagnosis import Diagnosis, Sources, Waits, hindered, unfed, why_stalled
 from .paging import Page
 from .session_status import other_status, stock_status, worker_status
@@ -101,11 +102,12 @@ class StatusBuilder:
         """One run, with reasons where it does not move, without its quotas."""
         runner = self._sources.runner(run.id)
         given_up = why_stalled(run, runner)
-        trouble = given_up or hindered(run, runner) or unfed(run, self._sources.fed(run))
+        waits = why_pending(self._turn, run)
+        trouble = waits or given_up or hindered(run, runner) or unfed(run, self._sources.fed(run))
         return RunStatus(
             run.id,
             run.job,
-            run.args,
+            run.all_args,
             "stalled" if given_up else _state(run),
             run.tasks,
             run.waiting,
@@ -121,6 +123,7 @@ class StatusBuilder:
             run.cancelled,
             run.version,
             pruned=run.pruned,
+            after=run.after,
         )
 
     def _quotas(self, run: Run) -> list[QuotaStatus]:
@@ -219,6 +222,9 @@ def _brief(run: RunStatus) -> RunStatus:
 
 
 def _state(run: Run) -> str:
-    """The state for people: a run whose `finish()` has not returned is still finishing."""
+    """The state for people: a run that waits for others is pending, and a run whose `finish()` has
+    not returned is finishing."""
+    if run.pending:
+        return "pending"
     finishing = not run.active and run.options.finish and uncollected(run)
     return "finishing" if finishing else run.state

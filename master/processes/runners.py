@@ -79,10 +79,10 @@ class Runners:
     def start(self, run: Run, *, urgent: bool = True) -> None:
         """Keep a runner for this run until it has ended well. A stalled runner tries again.
 
-        A run that clients feed has no runner.
+        A run that clients feed has no runner, and one that waits for others has none yet.
         urgent: it comes before those that go on after a restart of the master.
         """
-        if run.options.feeder != "runner":
+        if run.pending or not run.has_runner:
             return
         present = self.all.get(run.id)
         if present is not None and not (present.stalled or present.over):
@@ -152,7 +152,7 @@ class Runners:
         one does what `finish()` needs.
         """
         runner = self.all.get(run.id)
-        if run.state == "cancelled" and run.options.finish:
+        if run.state == "cancelled" and run.options.finish and uncollected(run):
             self._replace(run, runner)
         elif runner is not None:
             if run.state == "cancelled":

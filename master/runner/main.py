@@ -17,7 +17,13 @@ from itertools import chain, islice
 from typing import Any
 
 from queue_manager.errors import BadJobError
-from queue_manager.job.arguments import finish_arguments, parse_arguments
+from queue_manager.job.arguments import (
+    PREVIOUS,
+    decode_arguments,
+    finish_arguments,
+    parse_arguments,
+    takes_previous,
+)
 from queue_manager.job.loading import Job, load_job
 from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
@@ -39,18 +45,23 @@ from .crash import blame_arguments, exit_on_error, flush_output
 from .feeder import Feeder
 from .finishing import call_finish, results
 from .job_errors import JobErrors
+from .previous import previous, results_of
 from .reporting import Reporter
 from .session import RunnerSession
 
 
-def _inputs(job: Job, args: list[str]) -> Iterator[Any]:
-    """The inputs that `tasks()` gives.
+def _inputs(job: Job, opened: RunOpened, session: RunnerSession) -> Iterator[Any]:
+    """The inputs that `tasks()` gives. It may take the results of the runs that its run is after.
 
     Raises:
         BadArgumentsError: `tasks()` raised a ValueError.
         BadJobError: `tasks()` returned something that is no iterable.
     """
-    arguments = parse_arguments(args, job.tasks)
+    follows = bool(opened.after)
+    values = decode_arguments(opened.arguments)
+    arguments = parse_arguments(opened.args, job.tasks, values, follows=follows)
+    if follows and takes_previous(job.tasks):
+        arguments[PREVIOUS] = previous(session, opened.after)
     inputs = () if job.tasks is None else blame_arguments(partial(job.tasks, **arguments))
     try:
         return iter(inputs)
@@ -77,11 +88,14 @@ def run_run(number: int, settings: Settings, authkey: bytes) -> None:
     """Feed and collect one run until it has ended."""
     session = RunnerSession(settings, authkey)
     opened = session.request(lambda seq: OpenRun(seq, number), RunOpened).result()
+    if opened.feeder == "results":
+        _pass_on(session, number, opened, settings.queue_max_bytes)
+        return
     job = load_job(opened.job, settings.jobs_folder)
     feeding = threading.Thread(target=lambda: None)
     if not opened.ended:
         feeder = Feeder(session, number, settings.queue_max_bytes)
-        what = (_feed, feeder, _inputs(job, opened.args), opened.accepted)
+        what = (_feed, feeder, _inputs(job, opened, session), opened.accepted)
         feeding = threading.Thread(target=exit_on_error, args=what, daemon=True)
     feeding.start()
     if job.collect is job.finish is job.report is None:
@@ -92,6 +106,14 @@ def run_run(number: int, settings: Settings, authkey: bytes) -> None:
         feeding.join()
 
 
+def _pass_on(session: RunnerSession, run: int, opened: RunOpened, max_bytes: int) -> None:
+    """Give each result of other runs to a run as a payload. No code of its job is needed here."""
+    if not opened.ended:
+        inputs = chain.from_iterable(results_of(session, before) for before in opened.after)
+        Feeder(session, run, max_bytes).feed(inputs, opened.accepted)
+    _nobody_collects(session, run)
+
+
 def _collect_and_finish(session: RunnerSession, run: int, opened: RunOpened, job: Job) -> None:
     errors = JobErrors()
     reporter = Reporter(session, run, job.report, errors)
@@ -100,7 +122,8 @@ def _collect_and_finish(session: RunnerSession, run: int, opened: RunOpened, job
     end = collector.collect_all()
     reporter.say_last()
     if job.finish is not None:
-        arguments = finish_arguments(job.finish, job.tasks, opened.args)
+        values = decode_arguments(opened.arguments)
+        arguments = finish_arguments(job.finish, job.tasks, opened.args, values)
         call_finish(job.finish, results(session, run, end.last, errors), arguments, errors)
     collector.tell()
     ended_at = end.ended_at or 0.0

@@ -100,8 +100,11 @@ class Pruning:
             with contextlib.suppress(StoreError):  # `_clean` has the same error, and says so
                 if self._by(wall) > wall - DAY_S:  # else the clocks are too far apart for its marks
                     self.queue.tick(now, wall)
-                for number in self._turn.store.old_runs(self._by(wall) - self._least_s, _RUNS):
-                    self._post_pruning(number)
+                chains = self._turn.broker.chains
+                limit = _RUNS + len(chains)  # those that stay must not keep others from going
+                for number in self._turn.store.old_runs(self._by(wall) - self._least_s, limit):
+                    if not chains.needing(number):
+                        self._post_pruning(number)
         if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
             self._cleaning = asyncio.get_running_loop().create_task(self._clean(now))
             self._cleaning.add_done_callback(log_failure)
@@ -116,7 +119,8 @@ class Pruning:
         if self.lives(run):
             return
         if self._is_old(run, wall):
-            self._post_pruning(run.id)
+            if not self._turn.broker.chains.needing(run.id):
+                self._post_pruning(run.id)
         elif uncollected(run) or wall < (run.ended_at or 0.0) + RETIRE_S:
             return
         elif not run.collect_cursor.closed and run.state != "pruned":
@@ -149,8 +153,8 @@ class Pruning:
     def _prune(self, number: int, now: float, wall: float) -> Publish | None:
         broker = self._turn.broker
         run = broker.recall(number) or restored(self._turn, self._turn.known.run(number))
-        if run is None or not self._is_old(run, wall):
-            return None  # it was retried or forgotten in the same turn
+        if run is None or not self._is_old(run, wall) or broker.chains.needing(number):
+            return None  # it was retried or forgotten in the same turn, or a new run is after it
         broker.prune(run)
         return partial(log.info, "run %d (%s) was pruned (QUEUE_KEEP_DAYS)", run.id, run.job)
 

@@ -8,7 +8,7 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -41,7 +41,6 @@ from queue_manager.wire.messages import (
     TasksEnded,
     WatchRun,
 )
-from queue_manager.wire.records import Feeder
 from queue_manager.wire.tls import master_mode
 
 from ..broker import Broker
@@ -185,6 +184,7 @@ class Service:
         self.runners.on_stalled.append(lambda run, _: self.subscriptions.changed(run))
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)
+        self.runs.on_held_up.append(self.subscriptions.changed)
         self.runs.on_gone.append(self.runners.gone)
         self.runs.on_opened.append(self.runners.opened)
         self.runs.on_lost.append(self.runners.lost)
@@ -270,32 +270,22 @@ class Service:
         await self.turn.write_rest()
         self.store.close()
 
-    async def submit(
-        self,
-        job: str,
-        args: list[str],
-        key: str | None,
-        feeder: Feeder = "runner",
-        needs: Sequence[str] = (),
-        lasting: bool = True,
-    ) -> tuple[Run, bool]:
+    async def submit(self, ask: StartRun) -> tuple[Run, bool]:
         """Begin a run of a job, or find the one with that key. Returns it, and whether it is new.
-
-        needs: tags that it needs beside those of the job's OPTIONS.
 
         Raises RefusedError with one line when the job or its arguments are wrong.
         """
-        run = await self.runs.find(key, job, args, feeder)
+        run = await self.runs.find(ask)
         if run is not None:
             return run, False
-        if feeder == "runner":
+        if ask.feeder == "runner" and not ask.after:
             self.runners.prepare()  # it gets ready while the job is looked at
         is_new = False
         try:
-            version, options = await self.versions.check_for_submit(job, args, feeder, needs)
-            if not lasting:
+            version, options, given = await self.versions.check_for_submit(ask)
+            if not ask.lasting:
                 options = replace(options, lasting=False)
-            run, is_new = await self.runs.start(job, args, key, options, version)
+            run, is_new = await self.runs.start(ask, options, version, given)
         finally:
             if not is_new:
                 self.runners.dismiss()
@@ -307,8 +297,7 @@ class Service:
     async def _started(self, message: StartRun) -> RunStarted:
         if not all(map(is_tag, message.needs)):
             raise RefusedError(f"needs {message.needs!r:.200}: a tag has {CHARACTERS} alone")
-        asked = (message.job, message.args, message.key, message.feeder, message.needs)
-        run, is_new = await self.submit(*asked, lasting=message.lasting)
+        run, is_new = await self.submit(message)
         return RunStarted(message.seq, run.id, is_new)
 
     async def _tick(self) -> None:

@@ -33,7 +33,7 @@ WATCHES = 1_000
 UNREAD_BYTES = 64 * 1024
 """A session that has not read so much of what it was sent is told later."""
 
-_GOES_ON = ("active", "finishing", "stalled")
+_GOES_ON = ("pending", "active", "finishing", "stalled")
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +93,7 @@ class Subscriptions:
         self._follow(_Watch(run, told, lambda error: None))
 
     def changed(self, run: Run) -> None:
-        """A run was given up: its watchers are told, although no count has changed."""
+        """A run was given up or is held up: watchers are told, although no count has changed."""
         for watch in self._watches.get(run.id, ()):
             watch.counts = ()
             self._tell_later()
@@ -198,6 +198,8 @@ _OTHER_NAMES = {"run", "why", "quotas"}
 
 _NAMES = [name for name in RunStatus.__struct_fields__ if name not in _OTHER_NAMES]
 
-# The state "finishing" ends when the cursor is closed.
-_counts: Callable[[Run], tuple[Any, ...]] = attrgetter(*_NAMES, "collect_cursor.closed")
+# The state "pending" ends when it waits for nothing, "finishing" when the cursor is closed.
+_counts: Callable[[Run], tuple[Any, ...]] = attrgetter(
+    *_NAMES, "collect_cursor.closed", "waits_for"
+)
 """What a watcher is told of when it changes. A new field of a status needs no line here."""

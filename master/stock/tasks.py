@@ -137,7 +137,8 @@ class TaskQueue(QueueFace):
     def _empty(self, stock: StockSession) -> None:
         runs = self._runs()
         more = any(
-            run.waiting or run.delayed or not (run.exhausted or run.id == QUEUE_RUN) for run in runs
+            run.waiting or run.delayed or not (run.exhausted or run.pending or run.id == QUEUE_RUN)
+            for run in runs
         )
         stock.peer.answer(not more)
 

@@ -238,7 +238,7 @@ class Session:
 
 def is_over(run: RunStatus) -> bool:
     """Whether a run has ended, so nobody who watches it is told any more."""
-    return run.state not in ("active", "finishing", "stalled")
+    return run.state not in ("pending", "active", "finishing", "stalled")
 
 
 @contextlib.asynccontextmanager

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ProtocolError
 from .conversion import CannotBeGivenError, converted, described, says_all
 
 _SHOWN = 100
 """An error shows this many characters of a wrong value."""
+
+PREVIOUS = "previous"
+"""The parameter of `tasks` that takes the results of the runs that its run is after."""
 
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _PACKED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -37,8 +40,54 @@ def split_arguments(text: str) -> list[str]:
         raise ArgumentError(f"arguments {text!r}: {str(error).lower()}") from None
 
 
-def parse_arguments(args: Sequence[str], tasks: Callable[..., Any] | None) -> dict[str, Any]:
+def decode_arguments(values: bytes) -> dict[str, Any]:
+    """The arguments that were given as values: a dict of plain data, encoded. Empty is none.
+
+    Raises:
+        ArgumentError: the bytes are something else.
+    """
+    if not values:
+        return {}
+    from .. import codec  # late: most runs have none
+
+    try:
+        arguments = codec.decode(values)
+    except ProtocolError as error:
+        raise ArgumentError(f"the arguments can't be read: {error}") from None
+    if type(arguments) is not dict or not all(type(name) is str for name in arguments):
+        raise ArgumentError("the arguments are no dict with their names")
+    return arguments
+
+
+def shown_arguments(arguments: Mapping[str, Any]) -> list[str]:
+    """Values as people see them, each as a text `name=value`. A long one is cut."""
+    shown = []
+    for name, value in arguments.items():
+        text = " ".join(repr(value).split())
+        shown.append(f"{name}={text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}")
+    return shown
+
+
+def takes_previous(tasks: Callable[..., Any] | None) -> bool:
+    """Whether `tasks` takes the results of the runs that its run is after."""
+    return tasks is not None and PREVIOUS in inspect.signature(tasks).parameters
+
+
+def parse_arguments(
+    args: Sequence[str],
+    tasks: Callable[..., Any] | None,
+    values: Mapping[str, Any] | None = None,
+    *,
+    follows: bool = False,
+) -> dict[str, Any]:
     """Convert `name=value` texts by the annotations of `tasks`, else by its defaults' types.
+
+    Args:
+        args: the texts.
+        tasks: the job's function; None if it has none.
+        values: more arguments, by their names, which stay as they are.
+        follows: the run is after others, whose results `tasks` may take as `previous`. The caller
+            adds them to what is returned.
 
     Raises:
         ArgumentError: a text is not of that form, a name or a value is wrong, or an argument is
@@ -49,6 +98,10 @@ def parse_arguments(args: Sequence[str], tasks: Callable[..., Any] | None) -> di
     others = [p for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
     hints = _hints(tasks)
     arguments: dict[str, Any] = {}
+    for name, value in (values or {}).items():
+        if name not in named and not (others and name.isidentifier()):
+            raise ArgumentError(_unknown(name, list(named), tasks))
+        arguments[name] = value
     for arg in args:
         name, text = _split(arg, arguments)
         if name in named:
@@ -56,10 +109,15 @@ def parse_arguments(args: Sequence[str], tasks: Callable[..., Any] | None) -> di
         elif others and name.isidentifier():
             arguments[name] = _convert(name, text, _wanted(others[0], hints))
         else:
-            raise ArgumentError(_unknown(name, list(named), tasks is not None))
+            raise ArgumentError(_unknown(name, list(named), tasks))
     missing = [n for n, p in named.items() if p.default is p.empty and n not in arguments]
     if missing:
         raise ArgumentError(f"missing {_list(missing)}: give {' '.join(f'{n}=…' for n in missing)}")
+    needs_others = takes_previous(tasks) and parameters[PREVIOUS].default is inspect.Signature.empty
+    if needs_others and not follows:
+        raise ArgumentError(
+            f"tasks() takes the results of other runs ({PREVIOUS}): say after which, with --after"
+        )
     return arguments
 
 
@@ -101,15 +159,20 @@ def _plain_function(function: Callable[..., Any]) -> bool:
 
 
 def finish_arguments(
-    finish: Callable[..., Any], tasks: Callable[..., Any] | None, args: Sequence[str]
+    finish: Callable[..., Any],
+    tasks: Callable[..., Any] | None,
+    args: Sequence[str],
+    values: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The arguments for `finish`: those of the run, and defaults of `tasks`, that it names.
+
+    args, values: as in `parse_arguments`.
 
     Raises:
         ArgumentError: as `parse_arguments`.
     """
     defaults = {name: p.default for name, p in _named(tasks).items() if p.default is not p.empty}
-    arguments = {**defaults, **parse_arguments(args, tasks)}
+    arguments = {**defaults, **parse_arguments(args, tasks, values, follows=True)}
     first, others = _finish_parameters(finish)
     if first is not None and first.kind in _KINDS:
         arguments.pop(first.name, None)
@@ -131,9 +194,9 @@ def _finish_parameters(
 
 
 def _named(tasks: Callable[..., Any] | None) -> dict[str, inspect.Parameter]:
-    """The parameters of `tasks` that are given by name."""
+    """The parameters of `tasks` that are given by name, without the results of other runs."""
     parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
-    return {name: p for name, p in parameters.items() if p.kind in _KINDS}
+    return {n: p for n, p in parameters.items() if p.kind in _KINDS and n != PREVIOUS}
 
 
 def _split(arg: str, arguments: dict[str, Any]) -> tuple[str, str]:
@@ -145,9 +208,11 @@ def _split(arg: str, arguments: dict[str, Any]) -> tuple[str, str]:
     return name, text
 
 
-def _unknown(name: str, names: list[str], has_tasks: bool) -> str:
+def _unknown(name: str, names: list[str], tasks: Callable[..., Any] | None) -> str:
+    if name == PREVIOUS and takes_previous(tasks):
+        return f"{PREVIOUS!r} is the results of other runs: say after which, with --after"
     if not names:
-        why = "takes no arguments" if has_tasks else "has no tasks() to take arguments"
+        why = "takes no arguments" if tasks is not None else "has no tasks() to take arguments"
         return f"unknown argument {name!r}: the job {why}"
     import difflib  # late: most names are right
 

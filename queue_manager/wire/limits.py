@@ -88,6 +88,9 @@ ARGS = 1_024
 ARGS_BYTES = 128 * 1024
 """... and the most bytes of them together, because `status` shows them all."""
 
+AFTER = 1_024
+"""The most runs that a run waits for."""
+
 HELD_LEASES = 32_768
 """The most leases that a worker can hold when it comes back."""
 

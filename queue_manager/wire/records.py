@@ -24,9 +24,10 @@ Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
 Raised = Annotated[bytes, Meta(max_length=RAISED_BYTES)]
 
 
-Feeder = Literal["runner", "client", "clients"]
-"""Who gives a run its tasks: a runner, which the master starts; one client, which opens the run; or
-any number of clients, each with single tasks, of which nobody waits for the others."""
+Feeder = Literal["runner", "client", "clients", "results"]
+"""Who gives a run its tasks: a runner, which the master starts and which calls `tasks()`; one
+client, which opens the run; any number of clients, each with single tasks, of which nobody waits
+for the others; or the results of other runs, which a runner gives as payloads."""
 
 NOBODY_COLLECTS = 2**62
 """How far a run counts as collected when its runner has no more to collect."""
@@ -221,9 +222,10 @@ class QuotaStatus(msgspec.Struct, frozen=True, array_like=True):
 class RunStatus(msgspec.Struct, frozen=True):
     """The counts of one run.
 
-    state: active, finishing (the run has ended, its `finish()` has not), done, failed (with dead
-    letters), stalled or cancelled. version: that of its job's code. quotas: the first ones by name,
-    if one run was asked for. pruned: how many dead letters of the queue run were deleted.
+    state: pending (it waits for other runs), active, finishing (the run has ended, its `finish()`
+    has not), done, failed (with dead letters), stalled or cancelled. version: that of its job's
+    code. quotas: the first ones by name, if one run was asked for. pruned: how many dead letters of
+    the queue run were deleted. after: the runs that it waits for, or has waited for.
     """
 
     run: int
@@ -245,6 +247,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     version: str = ""
     quotas: list[QuotaStatus] = []
     pruned: int = 0
+    after: list[int] = []
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True):

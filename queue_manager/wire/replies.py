@@ -11,6 +11,7 @@ import msgspec
 from .records import (
     DeadLetter,
     Ended,
+    Feeder,
     HeldLease,
     Lease,
     Message,
@@ -81,7 +82,7 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
 
     args: its arguments as they were given. accepted: how many tasks without a key `tasks()` has
     given, those too that a quota dropped. ended: the run gets no more tasks. collected, into: how
-    far `collect()` has come, as in `Collected`.
+    far `collect()` has come, as in `Collected`. feeder, arguments, after: as in `StartRun`.
     """
 
     seq: int
@@ -91,6 +92,9 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
     ended: bool
     collected: int
     into: int = 0
+    feeder: Feeder = "runner"
+    arguments: bytes = b""
+    after: list[int] = msgspec.field(default_factory=list)
 
 
 class Accepted(Message, frozen=True, array_like=True, tag="accepted"):

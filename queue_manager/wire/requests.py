@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from .limits import CANCEL_RANGES, EXCHANGE_OUTCOMES, HELD_LEASES, MOST_BLOCKS, TAGS
+from .limits import AFTER, CANCEL_RANGES, EXCHANGE_OUTCOMES, HELD_LEASES, MOST_BLOCKS, TAGS
 from .records import Feeder, HeldLease, Key, Message, Name, NewBlock, Outcome
 
 
@@ -62,9 +62,12 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
 
     feeder: who gives the run its tasks and collects: a runner, which the master starts; a client,
     which opens the run; or any number of clients, which need not open it. Without a runner, `args`
-    are not fitted to `tasks()`. needs: tags that a worker must have beside those of the job's
-    OPTIONS. lasting: False ends and removes the run a minute after the client that has opened it
-    has gone.
+    are not fitted to `tasks()`. With "results" a runner gives each result of the runs in `after` as
+    a payload, and calls no function of the job. needs: tags that a worker must have beside those of
+    the job's OPTIONS. lasting: False ends and removes the run a minute after the client that has
+    opened it has gone. arguments: more arguments, as one encoded dict of plain data by their names;
+    they are passed to `tasks()` as they are. after: the run begins when these runs have ended
+    without dead letters. A run that clients feed can't have `arguments` or `after`.
     """
 
     seq: int
@@ -74,6 +77,8 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     feeder: Feeder = "runner"
     needs: Annotated[list[Name], Meta(max_length=TAGS)] = msgspec.field(default_factory=list)
     lasting: bool = True
+    arguments: bytes = b""
+    after: Annotated[list[int], Meta(max_length=AFTER)] = msgspec.field(default_factory=list)
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):

@@ -31,6 +31,9 @@ def _counts(run: Run, true: TrueRun, now: float) -> None:
     tasks = len(true.tasks)
     right = (tasks, true.done, true.dead, true.cancelled, true.held, 0, true.state)
     check(told == right, "run {} counts {}, not {}", run.id, told, right)
+    waits_for = set(run.waits_for)
+    check(waits_for == true.waits_for, "run {} waits for {}, not {}", run.id, waits_for, true)
+    check(not true.pending or not true.tasks, "run {} has tasks before it begins", run.id)
     if not run.active:
         check(run.delayed == 0 or run.state != "cancelled", "run {} has delays", run.id)
         return
@@ -167,6 +170,8 @@ def on_disk(driver: Driver) -> None:
         told = (record.state, record.exhausted, record.cancelled, record.options)
         state = (true.state, true.exhausted, true.cancelled, true.options)
         check(told == state, "run {} is {} on disk, not {}", number, told, state)
+        chain, right = (record.after, set(record.waits_for)), ([*true.after], set(true.waits_for))
+        check(chain == right, "run {} is after {} on disk, not {}", number, chain, right)
         told_counts = (counts.tasks, counts.done, counts.dead)
         check(told_counts == (len(true.tasks), true.done, true.dead), "counts of run {}", number)
         check(counts.accepted == true.passed, "run {} has {} of tasks()", number, counts.accepted)
@@ -248,5 +253,5 @@ def ended(driver: Driver) -> list[TrueRun]:
     return [
         run
         for run in driver.judge.runs.values()
-        if (run.unended and run.active) or (run.active and run.exhausted and run.id != QUEUE_RUN)
+        if run.active and (run.unended or run.id != QUEUE_RUN)
     ]

@@ -544,11 +544,18 @@ class Driver:
                 self.retry_at = now
 
     def start_run(
-        self, job: str, options: RunOptions, key: str | None, now: float, wall: float
+        self,
+        job: str,
+        options: RunOptions,
+        key: str | None,
+        after: tuple[int, ...],
+        wall: float,
     ) -> None:
-        run = self.broker.start_run(job, [], key, options, wall)
+        """after: runs that there are, none of them cancelled or pruned."""
+        others = [self.broker.runs[one] for one in after]
+        run = self.broker.start_run(job, [], key, options, wall, after=others)
         self.shrink(run)
-        self.judge.started(run.id, job, options, key)
+        self.judge.started(run.id, job, options, key, after)
 
 
 def _session(connection: Connection) -> Session:

@@ -33,8 +33,17 @@ class Judge(Truth):
 
     # --- runs ---
 
-    def started(self, number: int, job: str, options: RunOptions, key: str | None) -> TrueRun:
+    def started(
+        self,
+        number: int,
+        job: str,
+        options: RunOptions,
+        key: str | None,
+        after: tuple[int, ...] = (),
+    ) -> TrueRun:
         run = TrueRun(number, job, options, key, options.per_group is not None)
+        run.after = after
+        run.waits_for = frozenset(one for one in after if self.runs[one].state != "done")
         self.runs[number] = run
         self.undo_by(lambda: self.runs.pop(number))
         return run
@@ -95,6 +104,12 @@ class Judge(Truth):
         del self.runs[run.id]
         self.undo_by(lambda: self.runs.__setitem__(run.id, run))
 
+    def needed(self, run: TrueRun) -> bool:
+        """Whether another run is after it and may not have taken all its results."""
+        return any(
+            run.id in one.after and one.active and not one.exhausted for one in self.runs.values()
+        )
+
     def pruned(self, run: TrueRun) -> None:
         if run.key is None:
             self.forgotten(run)
@@ -103,11 +118,18 @@ class Judge(Truth):
         run.state = "pruned"
 
     def finish(self) -> None:
-        """Runs end that have nothing left."""
+        """Runs end that have nothing left, and those begin that wait for nothing more."""
         for run in self.runs.values():
             if run.active and run.exhausted and not run.unended and run.id != QUEUE_RUN:
                 self.touch_run(run)
                 run.state = "failed" if run.dead else "done"
+        for run in self.runs.values():
+            if not run.pending:
+                continue
+            left = {one for one in run.waits_for if self.runs[one].state != "done"}
+            if left != run.waits_for:
+                self.touch_run(run)
+                run.waits_for = frozenset(left)
 
     # --- tasks ---
 

@@ -79,7 +79,8 @@ class TrueRun:
     started its last task. paused_at: when any may have, for all that a master knows which has
     restarted, or has seen the end of the run. own: limits that results set. pauses: that tasks
     asked for. unsure: when a group may have started its last task: nothing of it was
-    known when it got something of its own.
+    known when it got something of its own. after: the runs that it was started after. waits_for:
+    those of them that were not done yet.
     """
 
     id: int
@@ -106,6 +107,8 @@ class TrueRun:
     unsure: dict[str, float] = field(default_factory=dict)
     skipped: int = 0
     paused_at: float = -math.inf
+    after: tuple[int, ...] = ()
+    waits_for: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:
         return f"run {self.id} ({self.unended} open, {self.held} held, free {[*self.free]})"
@@ -113,6 +116,10 @@ class TrueRun:
     @property
     def active(self) -> bool:
         return self.state == "active"
+
+    @property
+    def pending(self) -> bool:
+        return self.active and bool(self.waits_for)
 
     @property
     def unended(self) -> int:

@@ -140,12 +140,10 @@ class World:
         able = (p for p in self.people if isinstance(p, Worker) and not p.draining)
         if not any(worker.tags == sorted(self.tags) for worker in able):
             self.people.append(Worker(self.rng, "healer", 3, 60, self.tags))
-        for one in self.judge.runs.values():
-            if one.active and not one.exhausted and one.id != QUEUE_RUN:
-                self._exhaust(one)
         quiet = 0
         for _ in range(20_000):
             self.steps += 1
+            self._let_end()
             before = self._progress()
             self._go_on()
             checks.after_step(self.driver, self.now)
@@ -161,6 +159,19 @@ class World:
         checks.in_full(self.driver)
         self.crash("")
         checks.on_disk(self.driver)
+
+    def _let_end(self) -> None:
+        """No run gets more tasks, and what can't begin is cancelled."""
+        if self.driver.requests or self.driver.again:
+            return
+        runs = self.judge.runs
+        for one in runs.values():
+            if not one.active or one.id == QUEUE_RUN:
+                continue
+            if any(runs[before].state in ("failed", "cancelled") for before in one.waits_for):
+                self.ask(lambda now, wall, one=one: self._cancel(one, wall), waits=True)
+            elif not one.exhausted and not one.pending:
+                self._exhaust(one)
 
     def _progress(self) -> tuple[int, ...]:
         runs = self.judge.runs.values()
@@ -350,18 +361,27 @@ class World:
         self.driver.requests.append(Step(stage, waits))
 
     def start_run(self) -> None:
-        if sum(one.active for one in self.judge.runs.values()) > 4:
+        if sum(one.active and not one.pending for one in self.judge.runs.values()) > 4:
             return
         rng, job = self.rng, self.rng.choice(JOBS)
         options = self._options(rng.random() < 0.4)
         self.keys += 1
         key = f"run{self.keys}" if rng.random() < 0.3 else None
-        self.tell("a run of {} is started: {}", job, options)
+        after = self._some_predecessors() if rng.random() < 0.4 else ()
+        self.tell("a run of {} is started after {}: {}", job, after, options)
 
         def stage(now: float, wall: float) -> None:
-            self.driver.start_run(job, options, key, now, wall)
+            runs = self.judge.runs
+            if any(one not in runs or runs[one].state in ("cancelled", "pruned") for one in after):
+                raise RefusedError("it could never begin")
+            self.driver.start_run(job, options, key, after, wall)
 
         self.ask(stage)
+
+    def _some_predecessors(self) -> tuple[int, ...]:
+        states = ("active", "active", "done", "failed")
+        some = [self._some_run(self.rng.choice(states)) for _ in range(self.rng.randint(1, 3))]
+        return tuple({one.id for one in some if one is not None and one.id != QUEUE_RUN})
 
     def _options(self, limited: bool) -> RunOptions:
         rng = self.rng
@@ -384,6 +404,8 @@ class World:
         def stage(now: float, wall: float) -> None:
             if self.judge.runs.get(one.id) is not one or not one.active or one.exhausted:
                 raise RefusedError("it has ended")
+            if one.pending:
+                raise RefusedError("it has not begun")
             run = self.driver.broker.runs[one.id]
             admitted = self.driver.admit(run, blocks)
             self.driver.accept(run, blocks, admitted, now, wall)
@@ -409,6 +431,8 @@ class World:
         def stage(now: float, wall: float) -> None:
             if self.judge.runs.get(one.id) is not one or not one.active or one.exhausted:
                 raise RefusedError("it has ended")
+            if one.pending:
+                raise RefusedError("it has not begun")
             self.judge.exhausted(one)
             self.driver.broker.exhaust(self.driver.broker.runs[one.id])
 
@@ -487,6 +511,7 @@ class World:
             driver = self.driver
             if self.judge.runs.get(one.id) is not one:
                 raise RefusedError("it is no more")
+            refused(one.pending, lambda: driver.broker.retry(driver.broker.runs[one.id], wall))
             tracked = driver.broker.changes.tracked.items()
             staged = {task for (run, task), s in tracked if run == one.id and s.state == "dead"}
             count = driver.broker.retry(driver.broker.runs[one.id], wall)
@@ -506,10 +531,19 @@ class World:
             broker = self.driver.broker
             if self.judge.runs.get(one.id) is not one:
                 raise RefusedError("it is no more")
-            (broker.prune if prune else broker.forget)(broker.runs[one.id])
+            act = broker.prune if prune else broker.forget
+            refused(self.judge.needed(one), lambda: act(broker.runs[one.id]))
+            act(broker.runs[one.id])
             (self.judge.pruned if prune else self.judge.forgotten)(one)
 
         self.ask(stage)
+
+
+def refused(is_right: bool, act: Callable[[], object]) -> None:
+    """If it is right, the broker must refuse to do this; raises what it raises."""
+    if is_right:
+        act()
+        check(False, "the broker did what it must not")
 
 
 def line(step: int, now: float, text: str, args: tuple[Any, ...]) -> str:

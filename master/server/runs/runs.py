@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
 from queue_manager.terminal import harmless_line
-from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES, printable
-from queue_manager.wire.messages import OpenRun, RunOpened
-from queue_manager.wire.records import Feeder, RunOptions
+from queue_manager.wire.limits import printable
+from queue_manager.wire.messages import OpenRun, RunOpened, StartRun
+from queue_manager.wire.records import RunOptions
 
+from ...broker.chains import in_words
 from ...broker.run import Run
-from ...changes import Changes
+from ...changes import Changes, GivenArguments
+from ...observe.chain_text import held_up_by, why_pending
 from ...reads import ReadRequest
 from ...turn.answer import Awaited, PeerReply
 from ...turn.known import Known
@@ -27,17 +29,26 @@ from ...turn.run_lookup import find_run, restored
 from ...turn.steps import Publish, Step
 from ...turn.turn import Turn
 from ..dispatch import OurSession
+from .asked import check_asked, not_in_memory, predecessors, same_arguments
 from .feeders import Feeders
 
 log = logging.getLogger("quartermaster.master")
 
 RunListener = Callable[[Run], None]
 
+_FEEDERS = {
+    "runner": "a runner gives its tasks",
+    "client": "a client gives its tasks",
+    "clients": "clients give its tasks",
+    "results": "results of other runs are its tasks",
+}
+
 
 class Runs:
     """Begins runs, finds them by key, and answers `OpenRun`.
 
-    on_started, on_ended: are told of each run. on_gone: is told the number of each run that was
+    on_started, on_ended: are told of each run. on_held_up: is told of each run that waits for one
+    that has not ended well. on_gone: is told the number of each run that was
     forgotten or pruned. on_opened: is told the run and the process id of a runner that takes up its
     run. on_lost: is told the same when the session of that runner has ended. on_taken_up: is told
     of each run that a session opens.
@@ -48,6 +59,7 @@ class Runs:
         self._feeders = feeders
         self.on_started: list[RunListener] = []
         self.on_ended: list[RunListener] = []
+        self.on_held_up: list[RunListener] = []
         self.on_gone: list[Callable[[int], None]] = []
         self.on_taken_up: list[Callable[[Run, Peer], None]] = []
         self.on_opened: list[Callable[[int, int], None]] = []
@@ -56,19 +68,17 @@ class Runs:
 
     # --- a run begins ---
 
-    async def find(
-        self, key: str | None, job: str, args: list[str], feeder: Feeder = "runner"
-    ) -> Run | None:
-        """The run with a key.
+    async def find(self, ask: StartRun) -> Run | None:
+        """The run with the key that is asked for.
 
         Raises RefusedError when that run has another job or other arguments, or is just being
         forgotten, or when the key or the arguments are too large.
         """
-        _check_asked(args, key)
-        if key is None:
+        check_asked(ask)
+        if ask.key is None:
             return None
-        known = await self._turn.read(ReadRequest(run_keys={key}))
-        return self._with_key(known, key, job, args, feeder)
+        known = await self._turn.read(ReadRequest(run_keys={ask.key}))
+        return self._with_key(known, ask)
 
     async def with_key(self, key: str) -> Run:
         """The run with a key. Raises RefusedError if there is none."""
@@ -80,49 +90,58 @@ class Runs:
 
     async def start(
         self,
-        job: str,
-        args: list[str],
-        key: str | None,
+        ask: StartRun,
         options: RunOptions,
         version: str = "",
+        arguments: GivenArguments | None = None,
     ) -> tuple[Run, bool]:
         """Begin a run, or find the one with that key; its job and arguments were checked before.
+
+        arguments: those of the request that are values.
 
         Returns the run, and whether it is new. Raises RefusedError as `find` does, or when the
         store can't take it.
         """
 
         def needs(known: Known) -> Iterator[ReadRequest]:
-            if key is not None:
-                yield ReadRequest(run_keys={key})
+            keys = set() if ask.key is None else {ask.key}
+            yield ReadRequest(run_keys=keys, runs=not_in_memory(self._turn, ask.after))
 
         def stage(now: float, wall: float) -> Publish:
-            present = self._with_key(self._turn.known, key, job, args, options.feeder)
+            present = self._with_key(self._turn.known, ask)
             if present is not None:
                 return lambda: (present, False)
-            run = self._turn.broker.start_run(job, args, key, options, wall, version)
-            return partial(self._started, run)
+            after = predecessors(self._turn, ask.after)
+            start_run = self._turn.broker.start_run
+            job = ask.job, ask.args, ask.key
+            run = start_run(*job, options, wall, version, arguments, after)
+            return partial(self._started, run, run.pending)
 
         reply: Awaited[tuple[Run, bool]] = Awaited()
         self._turn.post(Step(stage, reply, needs))
         return await reply.answer
 
-    def _with_key(
-        self, known: Known, key: str | None, job: str, args: list[str], feeder: Feeder
-    ) -> Run | None:
+    def _with_key(self, known: Known, ask: StartRun) -> Run | None:
         """The run with a key, on disk or staged. Raises RefusedError as `find` does."""
+        key = ask.key
         if key is None:
             return None
         run = restored(self._turn, known.run_of_key(key)) or self._staged(key)
         if run is None:
             return None
-        if (run.job, sorted(run.args)) != (job, sorted(args)):
-            asked = shlex.join([run.job, *run.args])
+        same = (run.job, sorted(run.args)) == (ask.job, sorted(ask.args))
+        if not same or not same_arguments(run.arguments.body, ask.arguments):
+            asked = shlex.join([run.job, *run.all_args])
             raise RefusedError(
                 f"the key {key!r} is that of run {run.id} ({asked}): take another one"
             )
-        if run.options.feeder != feeder:
-            who = f"a {run.options.feeder} gives its tasks"
+        if set(run.after) != set(ask.after):
+            others = f"after {in_words(run.after)}" if run.after else "after no other run"
+            raise RefusedError(
+                f"the key {key!r} is that of run {run.id}, which is {others}: take another one"
+            )
+        if run.options.feeder != ask.feeder:
+            who = _FEEDERS[run.options.feeder]
             raise RefusedError(
                 f"the key {key!r} is that of run {run.id}, and {who}: take another one"
             )
@@ -134,12 +153,20 @@ class Runs:
         staged = (run.id for run in self._turn.broker.changes.runs.values() if run.key == key)
         return next((self._turn.broker.recall(run) for run in staged), None)
 
-    def _started(self, run: Run) -> tuple[Run, bool]:
-        what = harmless_line(" ".join([run.job, *run.args]))
-        log.info("run %d (%s) started", run.id, what)
+    def _started(self, run: Run, pending: bool) -> tuple[Run, bool]:
+        """A new run is on disk. pending: it was to wait for others when it was staged."""
+        what = harmless_line(" ".join([run.job, *run.all_args]))
+        if pending:  # if it has begun in the same turn, `after_commit` says so
+            waits = why_pending(self._turn, run) or "begins at once"
+            log.info("run %d (%s) %s", run.id, what, waits)
+        else:
+            log.info("run %d (%s) started", run.id, what)
+            self._tell_started(run)
+        return run, True
+
+    def _tell_started(self, run: Run) -> None:
         for listener in self.on_started:
             listener(run)
-        return run, True
 
     # --- who feeds it ---
 
@@ -164,6 +191,9 @@ class Runs:
                 run.exhausted or not run.active,
                 run.collect_cursor.number,
                 run.collect_cursor.offset,
+                run.options.feeder,
+                run.arguments.body,
+                run.after,
             )
 
         self._turn.post(
@@ -178,28 +208,31 @@ class Runs:
                 listener(*opened)
 
     def after_commit(self, changes: Changes, now: float) -> None:
-        """Tell of the runs that this turn has ended or removed."""
+        """Tell of the runs that this turn has begun, ended or removed."""
         pruned = {run_id for run_id, record in changes.runs.items() if record.state == "pruned"}
         for run_id in changes.forgotten | pruned:
             for gone in self.on_gone:
                 gone(run_id)
-        for run_id in changes.ended - changes.forgotten:
-            run = self._turn.broker.recall(run_id)
+        for run in self._present(changes.ended - changes.forgotten):
             for listener in self.on_ended:
-                if run is not None:
-                    listener(run)
+                listener(run)
+            if run.state != "done":
+                self._tell_behind(run)
+        for run in self._present(changes.begun):
+            done = f"{in_words(run.after)} {'are' if len(run.after) > 1 else 'is'} done"
+            log.info("run %d (%s) begins: %s", run.id, run.job, done)
+            self._tell_started(run)
 
+    def _present(self, numbers: Iterable[int]) -> Iterator[Run]:
+        runs = (self._turn.broker.recall(number) for number in sorted(numbers))
+        return (run for run in runs if run is not None)
 
-def _check_asked(args: list[str], key: str | None) -> None:
-    """Raise RefusedError when the key or the arguments of a run are too large."""
-    size = len((key or "").encode())
-    if size > KEY_BYTES:
-        raise RefusedError(f"the key takes {size:,} bytes, and may take {KEY_BYTES:,}: shorten it")
-    many = len(args) > ARGS
-    size = 0 if many else sum(len(arg.encode()) for arg in args)
-    if many or size > ARGS_BYTES:
-        taken = "" if many else f" take {size:,} bytes, and"
-        raise RefusedError(
-            f"the {len(args):,} arguments{taken} may be {ARGS:,} and take"
-            f" {ARGS_BYTES:,} bytes: put them in a file and pass its path"
-        )
+    def _tell_behind(self, run: Run) -> None:
+        """A run has not ended well: those that wait for it say so from now on."""
+        behind = self._turn.broker.chains.waiting(run.id)
+        if behind:
+            they = in_words([later.id for later in behind])
+            log.warning("%s can't begin: %s", they, held_up_by(run, behind[0].id))
+        for later in behind:
+            for listener in self.on_held_up:
+                listener(later)

@@ -70,6 +70,8 @@ class Submits:
         def stage(now: float, wall: float) -> Publish:
             if not run.active or run.exhausted or run.id == QUEUE_RUN:
                 raise RefusedError(f"run {run.id} takes no more tasks")
+            if run.pending:
+                raise RefusedError(f"run {run.id} has not begun: it waits for others")
             self._feeders.check(run, reply.peer)
             for block in message.blocks:
                 check(block)
@@ -93,6 +95,8 @@ class Submits:
             check_run(self._turn, run)
             if run.id == QUEUE_RUN:
                 raise RefusedError("the queue run never ends")
+            if run.pending:
+                raise RefusedError(f"run {run.id} has not begun: it waits for others")
             if not run.exhausted:  # a client that did not hear the answer says it again
                 self._feeders.check(run, reply.peer)
             self._turn.broker.exhaust(run)

@@ -34,6 +34,7 @@ from queue_manager.wire.messages import (
     Leases,
     OpenRun,
     Revoked,
+    StartRun,
     SubmitTasks,
     TasksEnded,
     Welcome,
@@ -203,7 +204,8 @@ class World:
         self, job: str = "job", key: str | None = None, options: RunOptions | None = None
     ) -> Any:
         """A new run, on disk."""
-        run, _ = await self.runs.start(job, [], key, options or RunOptions())
+        options = options or RunOptions()
+        run, _ = await self.runs.start(StartRun(0, job, [], key, options.feeder), options)
         await self.turns()
         return run
 

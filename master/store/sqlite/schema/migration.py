@@ -68,6 +68,12 @@ UPDATE runs SET collected = 4611686018427387904, collected_into = 0
   AND (state = 'cancelled' OR collected >= last_seq);
 """
 
+_CHAINS = """
+ALTER TABLE runs ADD COLUMN arguments BLOB NOT NULL DEFAULT x'90';
+ALTER TABLE runs ADD COLUMN predecessors BLOB NOT NULL DEFAULT x'90';
+ALTER TABLE runs ADD COLUMN waits_for BLOB NOT NULL DEFAULT x'90';
+"""
+
 _PRUNED = "ALTER TABLE runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;"
 
 # Dead letters of before version 5 get numbers behind all outcomes, in the order of tasks.
@@ -97,9 +103,10 @@ INSERT INTO strays (run, task, block, position, priority, state, attempts, losse
 
 _STEPS: dict[int, tuple[tuple[str, ...], str]] = {
     1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1 + _SETTLED + _NUMBERED),
-    2: (("strays",), _PRUNED + _SETTLED + _RAISED),  # the schema makes the tables that it lacks
-    3: (("strays",), _PRUNED + _SETTLED + _RAISED),
-    4: (("strays",), _RAISED),
+    # The schema makes the tables that it lacks.
+    2: (("strays",), _PRUNED + _SETTLED + _RAISED + _CHAINS),
+    3: (("strays",), _PRUNED + _SETTLED + _RAISED + _CHAINS),
+    4: (("strays",), _RAISED + _CHAINS),
 }
 """By version: the tables that have changed since, and the SQL that fills the new ones."""
 

@@ -9,7 +9,8 @@ CREATE TABLE meta (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Each commit keeps the counts from `tasks` to `last_seq`, so opening counts nothing.
+-- Each commit keeps the counts from `tasks` to `last_seq`, so opening counts nothing. x'90' is an
+-- empty array of MessagePack.
 CREATE TABLE runs (
     id             INTEGER PRIMARY KEY,
     job            TEXT NOT NULL,
@@ -32,7 +33,10 @@ CREATE TABLE runs (
     words          BLOB NOT NULL,
     options        BLOB NOT NULL,
     pruned         INTEGER NOT NULL DEFAULT 0,
-    last_dead      INTEGER NOT NULL DEFAULT 0
+    last_dead      INTEGER NOT NULL DEFAULT 0,
+    arguments      BLOB NOT NULL DEFAULT x'90',
+    predecessors   BLOB NOT NULL DEFAULT x'90',
+    waits_for      BLOB NOT NULL DEFAULT x'90'
 );
 CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
 -- A start reads this index, so a hundred thousand ended runs cost nothing. 2^62 is a closed collect

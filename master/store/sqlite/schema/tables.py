@@ -20,6 +20,7 @@ from queue_manager.wire.records import GroupLimit, RunOptions
 from ....changes import (
     BlockRecord,
     CollectCursor,
+    GivenArguments,
     GroupRecord,
     OutcomeRecord,
     QuotaCounts,
@@ -164,6 +165,9 @@ RUNS = Table(
     {
         "args": packed("words", list[str]),
         "options": packed("options", RunOptions),
+        "arguments": packed("arguments", GivenArguments),
+        "after": packed("predecessors", list[int]),
+        "waits_for": packed("waits_for", list[int]),
         "collect_cursor": Kept(
             {"collected": attrgetter("number"), "collected_into": attrgetter("offset")},
             CollectCursor.at,

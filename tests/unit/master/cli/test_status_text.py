@@ -92,6 +92,13 @@ def test_reasons_stand_below_what_they_are_of() -> None:
     ]
 
 
+def test_the_runs_that_a_run_was_after_stand_below_it_once_it_has_begun() -> None:
+    shown = lines(run(7, [], after=[3]), run(8, [], after=[3, 4]), run(9, [], state="pending"))
+    assert [line.strip() for line in shown if "after" in line] == ["after run 3", "after runs 3, 4"]
+    waits = run(9, [], state="pending", after=[3], why=["waits for run 3"])
+    assert [line.strip() for line in lines(waits)][-1] == "! waits for run 3"
+
+
 def test_a_quota_says_what_it_let_in_and_what_it_dropped() -> None:
     quotas = [QuotaStatus("images", 20, 0), QuotaStatus("pages", 1_000, 321)]
     assert lines(run(1, [], quotas=quotas))[4:6] == [

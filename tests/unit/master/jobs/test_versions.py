@@ -12,10 +12,13 @@ import msgspec
 import pytest
 
 from master.broker.run import Run
-from master.changes import QUEUE_RUN
+from master.changes import QUEUE_RUN, GivenArguments
 from master.jobs import versions
+from master.jobs.check import Fit
+from master.jobs.look import Checked
 from master.jobs.versions import COMPLAINT_S, EVERY_S, Versions, without_seed
 from queue_manager.errors import RefusedError, UnknownJobError
+from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import GroupLimit, RunOptions
 
 OLD, NEW = "1a2b3c4d" + "0" * 56, "5e6f7a8b" + "0" * 56
@@ -39,12 +42,15 @@ class FakeFiles:
             raise UnknownJobError(self.missing)
         return self.now
 
-    async def options(self, job: str, words: list[str] | None) -> RunOptions:
+    async def options(self, job: str) -> RunOptions:
+        return (await self.look(job, None)).options
+
+    async def look(self, job: str, fit: Fit | None) -> Checked:
         self.looks += 1
         await asyncio.sleep(0)
         if self.wrong:
             raise RefusedError(self.wrong)
-        return self.found
+        return Checked("", self.found)
 
 
 class Rig:
@@ -243,7 +249,11 @@ def test_a_submit_has_older_runs_of_the_job_follow_at_once(play: Play) -> None:
     async def scene(rig: Rig) -> None:
         run = rig.run(1)
         rig.files.now = NEW
-        assert await rig.versions.check_for_submit("job", []) == (NEW, MORE)
+        assert await rig.versions.check_for_submit(StartRun(0, "job", [])) == (
+            NEW,
+            MORE,
+            GivenArguments(),
+        )
         await rig.settle()
         assert run.version == NEW
 
@@ -253,10 +263,10 @@ def test_a_submit_has_older_runs_of_the_job_follow_at_once(play: Play) -> None:
 def test_a_submit_and_the_polls_beside_it_look_at_the_job_once(play: Play) -> None:
     async def scene(rig: Rig) -> None:
         queue_run = rig.run(QUEUE_RUN, version="")
-        submit = asyncio.create_task(rig.versions.check_for_submit("job", []))
+        submit = asyncio.create_task(rig.versions.check_for_submit(StartRun(0, "job", [])))
         await asyncio.sleep(0)
         await rig.tick()
-        assert await submit == (OLD, MORE)
+        assert (await submit)[:2] == (OLD, MORE)
         await rig.tick()
         assert queue_run.version == OLD
         assert rig.files.looks == 1
@@ -267,11 +277,11 @@ def test_a_submit_and_the_polls_beside_it_look_at_the_job_once(play: Play) -> No
 def test_a_file_that_changes_during_a_submit_is_looked_at_again(play: Play) -> None:
     async def scene(rig: Rig) -> None:
         run = rig.run(1)
-        submit = asyncio.create_task(rig.versions.check_for_submit("job", []))
+        submit = asyncio.create_task(rig.versions.check_for_submit(StartRun(0, "job", [])))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         rig.files.now = NEW
-        assert await submit == (OLD, MORE)
+        assert (await submit)[:2] == (OLD, MORE)
         await rig.tick()
         assert run.version == NEW
         assert rig.files.looks == 2
@@ -281,8 +291,8 @@ def test_a_file_that_changes_during_a_submit_is_looked_at_again(play: Play) -> N
 
 def test_tags_that_were_asked_for_with_a_run_stay_when_its_file_changes(play: Play) -> None:
     async def scene(rig: Rig) -> None:
-        asked = await rig.versions.check_for_submit("job", [], "clients", ["mail", "eu"])
-        options = asked[1]
+        ask = StartRun(0, "job", [], None, "clients", ["mail", "eu"])
+        _, options, _ = await rig.versions.check_for_submit(ask)
         assert (options.needs, options.also_needs) == (["eu", "mail"], ["eu", "mail"])
         run = rig.run(1)
         run.options = options
@@ -346,7 +356,7 @@ def test_a_job_that_is_not_there_is_said_once_by_whoever_finds_it_first(
 
     async def seed(rig: Rig) -> None:
         with pytest.raises(UnknownJobError) as raised:
-            await rig.versions.check_for_submit("nojob", [])
+            await rig.versions.check_for_submit(StartRun(0, "nojob", []))
         if rig.versions.is_news("nojob", raised.value):
             logging.getLogger().error("%s", without_seed("nojob", raised.value))
 

@@ -151,7 +151,7 @@ class Rig:
         self.asked: list[float] = []
         self.watch = ClockWatch(self, self.now, wall, seen_at)
         store = SimpleNamespace(old_runs=self._old_runs, mark=lambda *_: 0)
-        broker = SimpleNamespace(runs={}, next_seq=1)
+        broker = SimpleNamespace(runs={}, next_seq=1, chains=[])
         turn: Any = SimpleNamespace(
             broker=broker, store=store, trouble="", is_waiting=False, known=Known()
         )

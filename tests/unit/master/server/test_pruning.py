@@ -71,6 +71,19 @@ class FakeStore:
         return True
 
 
+class FakeChains:
+    """Runs that others are after."""
+
+    def __init__(self) -> None:
+        self.needed: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.needed)
+
+    def needing(self, number: int) -> list[int]:
+        return [99] if number in self.needed else []
+
+
 class Rig:
     """Pruning with a turn that carries steps out at once."""
 
@@ -89,7 +102,9 @@ class Rig:
             next_seq=1,
             retire=lambda run: self.store.old.append(self.runs.pop(run.id).id),
             finished=lambda run, ended_at, wall: self.settled.append(run.id),
+            chains=FakeChains(),
         )
+        self.needed: set[int] = broker.chains.needed
         turn: Any = SimpleNamespace(
             broker=broker, store=self.store, trouble="", post=self._post, is_waiting=False
         )
@@ -293,3 +308,14 @@ def test_runs_that_are_on_disk_alone_are_pruned(rig: Any) -> None:
     world.store.old = [7, 8]
     world.tick(wall=30 * DAY_S)
     assert world.pruned == [7]
+
+
+def test_a_run_whose_results_another_may_take_stays_and_keeps_no_other_from_going(rig: Any) -> None:
+    made = rig(1.0, FakeRun(1), FakeRun(2), FakeRun(3))
+    made.needed |= {1, 2}
+    made.store.old = [2]
+    made.tick(2 * DAY_S)
+    assert made.pruned == [3]
+    made.needed.clear()
+    made.tick(2 * DAY_S)
+    assert sorted(made.pruned) == [1, 2, 3]

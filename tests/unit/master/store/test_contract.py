@@ -13,6 +13,7 @@ from master.changes import (
     Changes,
     CollectCursor,
     Delivered,
+    GivenArguments,
     GroupRecord,
     Place,
     QuotaCounts,
@@ -91,7 +92,8 @@ def test_a_run_comes_back_as_it_was_written_last(engine: Engine) -> None:
     commit(store, runs={1: run_record(key="k")})
     last = run_record(key="k", state="cancelled", exhausted=True, ended_at=2.5, collected=3)
     last = replace(last, collect_cursor=CollectCursor(3, 2))
-    last = replace(last, collect_errors=4, version="v", cancelled=5)
+    last = replace(last, collect_errors=4, version="v", cancelled=5, after=[3, 2**40])
+    last = replace(last, waits_for=[2**40], arguments=GivenArguments(b"\x80\x00", ["a=1"]))
     commit(store, runs={1: replace(last, options=LIMITED)})
     assert [found.record for found in engine.crash().load()][1:] == [replace(last, options=LIMITED)]
 

@@ -10,6 +10,7 @@ import pytest
 
 from master.changes import QUEUE_RUN, RunCounts
 from master.store.sqlite.engine import SqliteStore
+from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import RunOptions
 from tests.asked import block_states, taken_keys
 from tests.unit.master.conftest import JumpingLoop, World
@@ -130,7 +131,7 @@ def test_a_run_whose_commit_is_known_late_is_begun_and_told(
         world = World(store, loop, "")  # type: ignore[arg-type]
         await world.turns()
         breaks("behind")
-        run, is_new = await world.runs.start("job", [], None, RunOptions())
+        run, is_new = await world.runs.start(StartRun(0, "job", []), RunOptions())
         assert (run.id, is_new) == (1, True)
 
     loop.run_until_complete(scene())

@@ -10,8 +10,17 @@ from typing import Annotated, Any, Literal, NewType, Optional, TypeVar
 import msgspec
 import pytest
 
+from queue_manager import codec
 from queue_manager.errors import ArgumentError
-from queue_manager.job.arguments import parse_arguments, split_arguments
+from queue_manager.job.arguments import (
+    decode_arguments,
+    finish_arguments,
+    finish_trouble,
+    parse_arguments,
+    shown_arguments,
+    split_arguments,
+    takes_previous,
+)
 
 
 class Even(str):
@@ -246,3 +255,83 @@ def test_a_line_is_split_as_a_shell_does() -> None:
     assert split_arguments("") == []
     with pytest.raises(ArgumentError, match="no closing quotation"):
         split_arguments("name='a")
+
+
+# --- arguments as values, and the results of other runs ---
+
+
+def test_values_stay_as_they_are_beside_texts() -> None:
+    def tasks(count: int, when: str = "now", *, deep: object = None) -> None: ...
+
+    given = parse_arguments(["count=3"], tasks, {"when": 7, "deep": {"a": (1,)}})
+    assert given == {"count": 3, "when": 7, "deep": {"a": (1,)}}
+
+
+def test_values_are_fitted_by_name() -> None:
+    def tasks(count: int, name: str = "") -> None: ...
+
+    with pytest.raises(ArgumentError, match=r"unknown argument 'nam' \(did you mean name\?\)"):
+        parse_arguments([], tasks, {"nam": 1})
+    with pytest.raises(ArgumentError, match="argument 'count' is given twice"):
+        parse_arguments(["count=3"], tasks, {"count": 3})
+    with pytest.raises(ArgumentError, match="missing argument 'count'"):
+        parse_arguments([], tasks, {"name": "x"})
+
+
+def test_further_names_take_values_too() -> None:
+    def tasks(**others: int) -> None: ...
+
+    assert parse_arguments(["a=1"], tasks, {"b": "x"}) == {"a": 1, "b": "x"}
+
+
+def test_encoded_arguments_are_a_dict_by_names() -> None:
+    assert decode_arguments(b"") == {}
+    assert decode_arguments(codec.encode({"a": {1, 2}})) == {"a": {1, 2}}
+    for wrong in (codec.encode([1]), codec.encode({1: 2}), codec.encode(None)):
+        with pytest.raises(ArgumentError, match="no dict with their names"):
+            decode_arguments(wrong)
+    with pytest.raises(ArgumentError, match="can't be read"):
+        decode_arguments(b"\xc1\xc1")
+
+
+def test_values_are_shown_in_one_line_and_cut() -> None:
+    shown = shown_arguments({"count": 3, "name": "a\nb", "long": list(range(1_000))})
+    assert shown[:2] == ["count=3", r"name='a\nb'"]
+    assert shown[2].startswith("long=[0, 1, 2")
+    assert len(shown[2]) < 120
+
+
+def test_previous_is_the_results_of_other_runs_and_no_argument() -> None:
+    def tasks(previous: object, count: int = 1) -> None: ...
+
+    assert takes_previous(tasks)
+    assert parse_arguments(["count=2"], tasks, follows=True) == {"count": 2}
+    with pytest.raises(ArgumentError, match="say after which, with --after"):
+        parse_arguments(["count=2"], tasks)
+    for texts, values in ((["previous=3"], {}), ([], {"previous": 3})):
+        with pytest.raises(ArgumentError, match="'previous' is the results of other runs"):
+            parse_arguments(texts, tasks, values, follows=True)
+
+
+def test_previous_with_a_default_may_be_left_out() -> None:
+    def tasks(previous: object = ()) -> None: ...
+
+    assert parse_arguments([], tasks) == parse_arguments([], tasks, follows=True) == {}
+
+
+def test_a_job_without_previous_may_follow_others() -> None:
+    def tasks(count: int = 1) -> None: ...
+
+    assert not takes_previous(tasks)
+    assert parse_arguments([], tasks, follows=True) == {}
+    with pytest.raises(ArgumentError, match=r"unknown argument 'previous'.*takes count"):
+        parse_arguments(["previous=1"], tasks)
+
+
+def test_finish_takes_values_and_not_the_results_of_other_runs() -> None:
+    def tasks(previous: object, count: int, name: str = "x") -> None: ...
+
+    def finish(results: object, count: int, name: str) -> None: ...
+
+    assert finish_arguments(finish, tasks, [], {"count": "7"}) == {"count": "7", "name": "x"}
+    assert finish_trouble(lambda results, previous: None, tasks)

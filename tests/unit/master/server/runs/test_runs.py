@@ -16,6 +16,7 @@ from queue_manager.wire.messages import (
     OpenRun,
     Refused,
     RunOpened,
+    StartRun,
     SubmitTasks,
     TasksEnded,
 )
@@ -51,7 +52,8 @@ def test_the_same_key_gives_the_same_run_within_a_turn_later_and_after_a_restart
 ) -> None:
     async def scene(world: World) -> None:
         start = world.runs.start
-        started = await asyncio.gather(*(start("job", [], "k", run_options()) for _ in range(2)))
+        ask = StartRun(0, "job", [], "k")
+        started = await asyncio.gather(*(start(ask, run_options()) for _ in range(2)))
         assert [(run.id, created) for run, created in started] == [(1, True), (1, False)]
         assert (await world.start_run(key="k")).id == 1
         assert (await world.start_run(key="other")).id == 2

@@ -1,0 +1,91 @@
+"""What a request for a run may say: its key, its arguments, and the runs that it is to follow.
+
+Changes nothing. `runs` begins the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from queue_manager import codec
+from queue_manager.errors import QueueError, RefusedError
+from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES
+from queue_manager.wire.messages import StartRun
+
+from ...broker.run import Run
+from ...changes import QUEUE_RUN
+from ...turn.run_lookup import check_run, restored
+from ...turn.turn import Turn
+
+
+def check_asked(ask: StartRun) -> None:
+    """Raise RefusedError when the key or the arguments of a run are too large, or don't fit it."""
+    _check_feeder(ask)
+    args = ask.args
+    size = len((ask.key or "").encode())
+    if size > KEY_BYTES:
+        raise RefusedError(f"the key takes {size:,} bytes, and may take {KEY_BYTES:,}: shorten it")
+    many = len(args) > ARGS
+    size = 0 if many else sum(len(arg.encode()) for arg in args) + len(ask.arguments)
+    if many or size > ARGS_BYTES:
+        taken = "" if many else f" take {size:,} bytes, and"
+        count = f"{len(args):,} " * (not ask.arguments)
+        raise RefusedError(
+            f"the {count}arguments{taken} may be {ARGS:,} and take"
+            f" {ARGS_BYTES:,} bytes: put them in a file and pass its path"
+        )
+
+
+def _check_feeder(ask: StartRun) -> None:
+    if ask.feeder in ("client", "clients") and (ask.after or ask.arguments):
+        raise RefusedError(
+            "a client gives the tasks of this run, so it can't have arguments as values, nor be"
+            " after other runs"
+        )
+    if ask.feeder == "results" and not ask.after:
+        raise RefusedError("its tasks are the results of other runs: say after which ones it is")
+    if ask.feeder == "results" and (ask.args or ask.arguments):
+        raise RefusedError("its tasks are the results of other runs, so it takes no arguments")
+
+
+def same_arguments(some: bytes, others: bytes) -> bool:
+    """Whether arguments that were given as values are equal. A set is encoded in any order."""
+    if some == others:
+        return True
+    if not (some and others):
+        return False
+    try:
+        return bool(codec.decode(some) == codec.decode(others))
+    except (QueueError, ValueError):  # arrays, say, are not simply equal
+        return False
+
+
+def not_in_memory(turn: Turn, numbers: Iterable[int]) -> set[int]:
+    """Those of these runs that must be read before `predecessors` is called."""
+    recall, below = turn.broker.recall, turn.broker.next_run
+    return {number for number in numbers if 0 < number < below and recall(number) is None}
+
+
+def predecessors(turn: Turn, numbers: Iterable[int]) -> list[Run]:
+    """The runs that a new run is to follow, each once, while its start is staged.
+
+    Raises RefusedError when there is no such run, or the new one could never begin.
+    """
+    return list(_predecessors(turn, numbers))
+
+
+def _predecessors(turn: Turn, numbers: Iterable[int]) -> Iterator[Run]:
+    for number in dict.fromkeys(numbers):
+        if number == QUEUE_RUN:
+            raise RefusedError("the queue run never ends, so no run can be after it")
+        run = turn.broker.recall(number)
+        if run is None and 0 < number < turn.broker.next_run:
+            run = restored(turn, turn.known.run(number))
+        if run is None:
+            raise RefusedError(f"no run {number} to be after: see `qm status`")
+        check_run(turn, run)
+        if run.state == "cancelled":
+            raise RefusedError(f"run {number} was cancelled: submit it again, and name the new run")
+        if not run.options.lasting:
+            raise RefusedError(f"run {number} goes with its program, so no run can be after it")
+        yield run
