@@ -160,7 +160,8 @@ class RunRecord:
     args: its arguments as they were given. version: of the job's code. cancelled: how many tasks
     had not ended when the run was cancelled. arguments: those that were given as values. after: the
     runs that it was submitted to wait for. waits_for: those of them that have not ended well yet;
-    it has not begun while there are any.
+    it has not begun while there are any. uploaded: a client has sent the code,
+    which no file of the folder of jobs has.
     """
 
     id: int
@@ -179,6 +180,7 @@ class RunRecord:
     arguments: GivenArguments = field(default_factory=GivenArguments)
     after: list[int] = field(default_factory=list)
     waits_for: list[int] = field(default_factory=list)
+    uploaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,8 @@ class Changes:
     revived: by run, a time (UTC epoch in seconds). The dead letters that the run had before this
     turn wait again from that time on, with no attempts and losses. forgotten: runs that are no
     more; `drop_some` deletes their rows. ended: runs that ended in this turn. Their records say
-    so, too. begun: runs that have waited for others, and begin in this turn.
+    so, too. begun: runs that have waited for others, and begin in this turn. code: the files of
+    uploaded code by their paths, by version. It is kept as long as a run has that version.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
@@ -263,6 +266,7 @@ class Changes:
     groups: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     begun: set[int] = field(default_factory=set)
+    code: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     @property
     def must_commit(self) -> bool:

@@ -27,7 +27,8 @@ class ReadRequest:
     task_keys: by run, keys that may be taken. groups: by run, groups that may have something of
     their own. quotas: as (run, name). blocks: by block, the part that is needed: its first
     position, and the one behind its last. The rest of a block doesn't make reading slower.
-    bodies: blocks whose payloads are needed. runs: by number. run_keys: runs by key.
+    bodies: blocks whose payloads are needed. runs: by number. run_keys: runs by key. code: versions
+    of uploaded code.
     """
 
     task_keys: dict[int, list[str]] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class ReadRequest:
     bodies: set[int] = field(default_factory=set)
     runs: set[int] = field(default_factory=set)
     run_keys: set[str] = field(default_factory=set)
+    code: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(
@@ -47,6 +49,7 @@ class ReadRequest:
             or self.bodies
             or self.runs
             or self.run_keys
+            or self.code
         )
 
     def add_task_keys(self, run: int, keys: Collection[str]) -> None:
@@ -78,6 +81,7 @@ class ReadRequest:
         self.bodies |= other.bodies
         self.runs |= other.runs
         self.run_keys |= other.run_keys
+        self.code |= other.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ class ReadAnswer:
     """What is on disk of what was asked for. The answer leaves out whatever does not exist.
 
     taken_keys: by run, also for runs of which no key is taken. quotas: also those that have
-    counted nothing. runs: also pruned ones. run_keys: the run of each key.
+    counted nothing. runs: also pruned ones. run_keys: the run of each key. code: the files of each
+    version.
     """
 
     taken_keys: dict[int, set[str]] = field(default_factory=dict)
@@ -95,6 +100,7 @@ class ReadAnswer:
     bodies: dict[int, bytes] = field(default_factory=dict)
     runs: dict[int, LoadedRun] = field(default_factory=dict)
     run_keys: dict[str, LoadedRun] = field(default_factory=dict)
+    code: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

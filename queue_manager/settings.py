@@ -34,6 +34,7 @@ _EXPECTED = {
     "queue_max_bytes": "a number of bytes, 1 to 7340032",
     "queue_names": "task:NAME or result:NAME, with commas between them",
     "queue_stock_ack": "put or next",
+    "queue_uploads": "auto, 1 or 0",
     "worker_slots": "a whole number, 1 to 4096",
     "worker_jobs": "master or local",
     "worker_drain_s": "a number of seconds, 0 or more",
@@ -77,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_max_bytes: _Bytes = 1024 * 1024
     queue_names: dict[str, QueueName] = msgspec.field(default_factory=dict)
     queue_stock_ack: Literal["put", "next"] = "put"
+    queue_uploads: Literal["auto", "1", "0"] = "auto"
     job: str | None = None
     job_args: str = ""
     jobs_folder: Path = Path("jobs")

@@ -16,7 +16,7 @@ export COMPOSE_FILE=docker-compose.yml:compose.demo.yml COMPOSE_PATH_SEPARATOR=:
 # A shell or `.env` may have these settings for the user's own queue. Empty means unset.
 export QUEUE_PUBLISH=127.0.0.1: QUEUE_PORT='' QUEUE_HOST='' QUEUE_TLS='' QUEUE_AUTHKEY='' \
     QUEUE_ALLOW_WEAK_AUTHKEY='' QUEUE_KEEP_DAYS='' QUEUE_MAX_BYTES='' \
-    QUEUE_NAMES='' QUEUE_STOCK_ACK='' \
+    QUEUE_NAMES='' QUEUE_STOCK_ACK='' QUEUE_UPLOADS='' \
     PIDS_LIMIT='' WORKER_NAME='' WORKER_JOBS='' WORKER_TAGS='' WORKER_SLOTS='' WORKER_DRAIN_S=''
 
 # shellcheck source=scripts/build-settings.sh

@@ -34,3 +34,8 @@ def run_of_key(store: Store, key: str) -> int | None:
     """The number of the run with this key."""
     found = _read(store, ReadRequest(run_keys={key})).run_keys.get(key)
     return None if found is None else found.record.id
+
+
+def code_of(store: Store, *versions: str) -> dict[str, dict[str, bytes]]:
+    """The files of these versions of uploaded code, of those that are there."""
+    return dict(_read(store, ReadRequest(code=set(versions))).code)

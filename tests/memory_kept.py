@@ -41,6 +41,7 @@ class Kept:
     keys: set[tuple[int, str]] = field(default_factory=set)
     dropping: set[int] = field(default_factory=set)
     quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
+    code: dict[str, dict[str, bytes]] = field(default_factory=dict)
     own: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
     by_run: dict[int, list[int]] = field(default_factory=dict)
     seqs_of_run: dict[int, list[int]] = field(default_factory=dict)

@@ -152,6 +152,10 @@ class MemoryStore(NothingAges):
             if run not in changes.forgotten:
                 kept.runs[run] = copy.copy(record)
                 kept.dropping |= {run} if record.state == "pruned" else set()
+        kept.code |= changes.code
+        if kept.code:
+            used = {r.version for r in kept.runs.values() if r.uploaded and r.state != "pruned"}
+            kept.code = {version: kept.code[version] for version in kept.code.keys() & used}
         kept.counts.update({r: c for r, c in changes.counts.items() if r in kept.runs})
 
     def read(self, request: ReadRequest) -> ReadAnswer:
@@ -166,6 +170,7 @@ class MemoryStore(NothingAges):
             {n: kept.blocks[n].body for n in request.bodies if n in kept.blocks},
             {number: run for number, run in runs.items() if run is not None},
             {k: self._loaded(kept.runs[n]) for k, n in of_keys.items() if n is not None},
+            {version: kept.code[version] for version in request.code if version in kept.code},
         )
 
     # --- what waits ---

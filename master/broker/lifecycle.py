@@ -81,16 +81,19 @@ class Lifecycle:
         version: str = "",
         arguments: GivenArguments | None = None,
         after: Sequence[Run] = (),
+        code: dict[str, bytes] | None = None,
     ) -> Run:
         """Stage a new run. wall: UTC epoch in seconds; version: of the job's code.
 
         after: the runs that must end well before it begins. None of them was cancelled, is pruned
-        or forgotten.
+        or forgotten. code: the files of that version, if a client has uploaded them.
         """
         run = Run(self._roster.next_run, job, args, key, options, wall, version)
         run.arguments = arguments or run.arguments
         run.after = [before.id for before in after]
         run.waits_for = [before.id for before in after if not before.ended_well]
+        run.uploaded = code is not None
+        self._keep_code(version, code)
         self._roster.add(run)
         self.chains.add(run)
         self._journal.undo_by(partial(self._unstart, run))
@@ -101,14 +104,22 @@ class Lifecycle:
         self.chains.remove(run)
         self._roster.remove(run)
 
-    def set_code(self, run: Run, version: str, options: RunOptions) -> None:
+    def _keep_code(self, version: str, code: dict[str, bytes] | None) -> None:
+        if code is not None:
+            self._journal.changes.code[version] = code
+
+    def set_code(
+        self, run: Run, version: str, options: RunOptions, code: dict[str, bytes] | None = None
+    ) -> None:
         """Stage that the job's file has changed. Groups with a limit of their own keep it.
 
-        Whether tasks wait in groups stays as it was when the run began: they are stored that way.
+        code: the files, if a client has uploaded them. Whether tasks wait in groups stays as it was
+        when the run began: they are stored that way.
         """
         limit = None if run.groups is None else options.per_group or GroupLimit()
         self._journal.keep(run)
         run.version = version
+        self._keep_code(version, code)
         run.options = msgspec.structs.replace(options, per_group=limit)
         if limit is not None:
             self._groups.set_run_limit(run, limit)

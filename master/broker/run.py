@@ -44,8 +44,8 @@ class Run:
 
     tasks, done, dead, leased, cancelled: counts of tasks. staged: those that are not on disk yet.
     tracked: tracked tasks that wait or are leased; tracked_leased: the leased ones of them.
-    last_seq: newest outcome on disk. last_dead: newest dead letter, also a staged one. pruned:
-    dead letters of the queue run that are gone.
+    uploaded: a client has sent the code. last_seq: newest outcome on disk. last_dead: newest dead
+    letter, also a staged one. pruned: dead letters of the queue run that are gone.
     after, waits_for: as in `RunRecord`. A new list takes the place of the one before.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
     leases: of its tasks, by block, so that those of one block are found at once.
@@ -70,6 +70,7 @@ class Run:
     done: int = 0
     dead: int = 0
     cancelled: int = 0
+    uploaded: bool = False
     leased: int = 0
     staged: int = 0
     tracked: int = 0
@@ -146,6 +147,14 @@ class Run:
     def put_cursor(self, cursor: CollectCursor) -> None:
         """Set how far collecting has come."""
         self.collect_cursor = cursor
+
+    @property
+    def code(self) -> str:
+        """What a worker has or lacks to run it: the job by its name, or one uploaded version.
+
+        Functions of several people may have the same name.
+        """
+        return self.version if self.uploaded else self.job
 
     @property
     def unended(self) -> int:

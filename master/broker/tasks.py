@@ -223,7 +223,7 @@ class Tasks:
         if lease is None:
             return False
         if lacks:
-            session.lacks[lease.run.job] = lacks
+            session.lacks[lease.run.code] = lacks
         if unstarted and lease.limited:
             self._journal.when_committed(partial(self._leasing.never_started, lease))
         self._waiting.give_back(lease, start, stop)

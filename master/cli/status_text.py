@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
+from queue_manager.job.tags import given_tags
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 
@@ -99,9 +100,10 @@ def session_lines(sessions: list[SessionStatus]) -> Iterator[str]:
     row = f"{{:<7}} {{:<{names}}} {{:<{addresses}}} {{:<{versions}}}"
     row += " {:>9} {:>5} {:>8} {:>9}  {}"
     titles = ("connected", "slots", "holds", "oldest", "tags")
-    tagged = any(session.tags for session in sessions)
+    shown = _shown_tags(sessions)
+    tagged = any(shown)
     yield row.format("session", "name", "address", "version", *titles[: 4 + tagged], "").rstrip()
-    for session in sessions:
+    for session, tags in zip(sessions, shown, strict=True):
         yield row.format(
             session.role,
             session.name,
@@ -111,10 +113,17 @@ def session_lines(sessions: list[SessionStatus]) -> Iterator[str]:
             session.slots or "",
             f"{session.held:,}",
             f"{session.oldest_s:.1f} s" if session.held else "",
-            ",".join(session.tags) or session.note,
+            ",".join(tags) or session.note,
         ).rstrip()
         if session.running:
             yield f"        runs {_running(session.running)}"
+
+
+def _shown_tags(sessions: list[SessionStatus]) -> list[list[str]]:
+    """The tags of each session. That of its Python only tells something where workers differ."""
+    given = [given_tags(session.tags) for session in sessions]
+    pythons = {tag for s, own in zip(sessions, given, strict=True) for tag in {*s.tags} - {*own}}
+    return [session.tags for session in sessions] if len(pythons) > 1 else given
 
 
 def _running(tasks: list[Running]) -> str:

@@ -16,8 +16,9 @@ import msgspec
 from queue_manager.errors import JobError
 from queue_manager.job.arguments import decode_arguments, parse_arguments, shown_arguments
 from queue_manager.job.loading import load_job
+from queue_manager.job.run_options import run_options
 from queue_manager.terminal import forgive_prints
-from queue_manager.wire.records import GroupLimit, RunOptions
+from queue_manager.wire.records import RunOptions
 
 ANSWER = "quartermaster-check:"
 """Stands before the answer, which is below what the job printed while it was imported."""
@@ -55,18 +56,7 @@ def look(
             shown = shown_arguments(given)
     except JobError as error:
         return Checked(str(error))
-    options, limit = job.options, job.options.per_group
-    return Checked(
-        options=RunOptions(
-            options.attempts,
-            options.losses,
-            options.timeout_s,
-            None if limit is None else GroupLimit(limit.at_once, limit.every_s),
-            sorted(options.needs),
-            job.finish is not None,
-        ),
-        shown=shown,
-    )
+    return Checked(options=run_options(job.options, finish=job.finish is not None), shown=shown)
 
 
 def _values(size_bytes: int) -> bytes:

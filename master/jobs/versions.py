@@ -1,7 +1,8 @@
 """Decides which version of a job's code is the right one: that of the master's file on disk.
 
-Files are read and parsed in a thread, and imported in a child process. A turn brings a change to
-the runs of that job. Knows nothing of who runs the code.
+Code that a client has uploaded has no file, and is left alone. Files are read and parsed in a
+thread, and imported in a child process. A turn brings a change to the runs of that job. Knows
+nothing of who runs the code.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Versions:
 
         Raises a QueueError with one line when the file can't be used.
         """
-        if run.job:
+        if run.job and not run.uploaded:
             version = await self._files.version(run.job)
             options = await self._files.options(run.job)
             self._is_fine(run.job)
@@ -131,13 +132,15 @@ class Versions:
 
     # --- when nobody asks ---
 
-    def worker_mismatch(self, job: str) -> None:
+    def worker_mismatch(self, run: Run) -> None:
         """A worker has another version of a job: look at once, it may be the newer one."""
-        self._start_after(job, COMPLAINT_S, time.monotonic())
+        if not run.uploaded:
+            self._start_after(run.job, COMPLAINT_S, time.monotonic())
 
     def tick(self, now: float) -> None:
         """Look at the jobs of active runs that were not looked at for a while."""
-        jobs = {run.job for run in self._turn.broker.runs.values() if run.active and run.job}
+        runs = self._turn.broker.runs.values()
+        jobs = {run.job for run in runs if run.active and run.job and not run.uploaded}
         kept: tuple[dict[str, Any], ...] = (
             self._looked,
             self._refused,
@@ -206,7 +209,8 @@ class Versions:
         return options
 
     def _runs_of(self, job: str) -> list[Run]:
-        return [run for run in self._turn.broker.runs.values() if run.active and run.job == job]
+        runs = self._turn.broker.runs.values()
+        return [run for run in runs if run.active and run.job == job and not run.uploaded]
 
     async def _take(
         self, job: str, version: str, options: RunOptions | None, runs: list[Run]

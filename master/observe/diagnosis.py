@@ -117,7 +117,7 @@ class Diagnosis:
         return reasons
 
     def _code(self, run: Run) -> list[Reason]:
-        trouble = self._sources.job_trouble(run.job) if run.job else ""
+        trouble = self._sources.job_trouble(run.job) if run.job and not run.uploaded else ""
         return [Reason("code", trouble)] if trouble else []
 
     def _workers(self, run: Run) -> list[Reason]:
@@ -133,9 +133,9 @@ class Diagnosis:
             return [Reason("no worker", f"no worker is connected: {start}")]
         tagged = [w for w in workers if w.session.tags.issuperset(needs)]
         if not tagged:
-            missing = f"no worker has {in_words(needs)}: start one with {as_setting(needs)}"
-            return [Reason("no tags", missing)]
-        able = [w for w in tagged if run.job not in w.session.lacks]
+            start = f"start one with {as_setting(needs)}"
+            return [Reason("no tags", f"no worker has {in_words(needs)}: {start}")]
+        able = [w for w in tagged if run.code not in w.session.lacks]
         reasons = list(_lacking(run, tagged))
         if able:
             reasons += self._busy(run, able)
@@ -275,8 +275,8 @@ def _lacking(run: Run, workers: list[WorkerSession]) -> Iterator[Reason]:
     """Workers that can't run the job, those with the same complaint together."""
     lacking: dict[str, list[str]] = {}
     for worker in workers:
-        if run.job in worker.session.lacks:
-            lacking.setdefault(worker.session.lacks[run.job], []).append(worker.name)
+        if run.code in worker.session.lacks:
+            lacking.setdefault(worker.session.lacks[run.code], []).append(worker.name)
     for why, names in lacking.items():
         who = ", ".join(names[:_NAMED])
         more = len(names) - _NAMED

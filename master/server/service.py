@@ -47,6 +47,7 @@ from ..broker import Broker
 from ..broker.run import Run
 from ..changes import QUEUE_RUN
 from ..jobs.code_server import JobCodeServer
+from ..jobs.uploads import Uploads
 from ..jobs.versions import JobFiles, Versions
 from ..observe.failures import FailureLog
 from ..observe.status import StatusBuilder
@@ -135,7 +136,8 @@ class Service:
         self._submits, self._pages = Submits(turn, admission, self._feeders), Pages(turn)
         self.versions = Versions(turn, JobFiles(settings.jobs_folder))
         self.versions.on_changed.append(self._code_changed)
-        outcomes.on_lacks.append(lambda run: self.versions.worker_mismatch(run.job))
+        self._uploads = Uploads(settings)
+        outcomes.on_lacks.append(self.versions.worker_mismatch)
         self.status = StatusBuilder(turn, self)
         self.subscriptions = Subscriptions(turn, self.status.watched)
 
@@ -193,7 +195,7 @@ class Service:
     def _all_handlers(self) -> Handlers:
         """The handler of each message of our own sessions."""
         views = TaskViews(self.turn, self)
-        code = JobCodeServer(self.settings.jobs_folder)
+        code = JobCodeServer(self.settings.jobs_folder, self.turn)
         control = RunControl(self.turn, self._workers, self.runners, self.versions)
         self._unlasting = Unlasting(self.turn, control)
         self.runs.on_started.append(self._unlasting.started)
@@ -292,12 +294,16 @@ class Service:
         return run, is_new
 
     def _start_run(self, reply: PeerReply, message: StartRun) -> None:
-        self._replying.begin(reply, self._started(message))
+        self._replying.begin(reply, self._started(reply.peer, message))
 
-    async def _started(self, message: StartRun) -> RunStarted:
+    async def _started(self, peer: Peer, message: StartRun) -> RunStarted:
         if not all(map(is_tag, message.needs)):
             raise RefusedError(f"needs {message.needs!r:.200}: a tag has {CHARACTERS} alone")
-        run, is_new = await self.submit(message)
+        if message.code is None:
+            run, is_new = await self.submit(message)
+        else:
+            version, options = self._uploads.check(peer, message)
+            run, is_new = await self.runs.start(message, options, version)
         return RunStarted(message.seq, run.id, is_new)
 
     async def _tick(self) -> None:

@@ -151,8 +151,7 @@ class TaskQueue(QueueFace):
         return [
             run
             for run in broker.runs.values()
-            if run.id == QUEUE_RUN
-            or (run.active and run.job == broker.stock_job and run.job and not run.options.needs)
+            if run.id == QUEUE_RUN or (run.active and _is_of(broker.stock_job, run))
         ]
 
     def _task_done(self, stock: StockSession) -> None:
@@ -200,3 +199,8 @@ class AskReply(Reply):
 
     def _refuse(self, error: str) -> None:
         self._queue.refuse_get(self._peer, error)
+
+
+def _is_of(job: str, run: Run) -> bool:
+    """Whether it is a run of this job that a client without tags may work for."""
+    return bool(job) and run.job == job and not run.uploaded and not run.options.needs

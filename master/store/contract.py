@@ -80,7 +80,8 @@ class Store(Protocol):
         """Make changes durable in one transaction.
 
         They are on disk when this returns None, or else when what it returns has been awaited.
-        Nobody changes them before that. `revived` takes effect before `tracked` does.
+        Nobody changes them before that. `revived` takes effect before `tracked` does. Uploaded code
+        stays as long as a run has its version that was neither pruned nor forgotten.
 
         Raises StoreError, at once or when awaited, and keeps nothing of the changes then.
         """

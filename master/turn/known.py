@@ -34,6 +34,7 @@ class Known:
         known.bodies.update(answer.bodies)
         known.runs.update(answer.runs)
         known.run_keys.update(answer.run_keys)
+        known.code.update(answer.code)
 
     def add_unread(self, request: ReadRequest, error: str) -> None:
         """Add a request that can't be served. error: why, in one line."""
@@ -70,6 +71,11 @@ class Known:
         """The run that has a key. Raises StoreError."""
         self._check(key in self.unread.run_keys)
         return self._answer.run_keys.get(key)
+
+    def code(self, version: str) -> dict[str, bytes] | None:
+        """The files of uploaded code; None if there is none of this version. Raises StoreError."""
+        self._check(version in self.unread.code)
+        return self._answer.code.get(version)
 
     def _check(self, is_unread: bool) -> None:
         if is_unread:

@@ -174,12 +174,13 @@ def _parts(request: ReadRequest) -> Iterator[ReadRequest]:
     yield from (ReadRequest(bodies={block}) for block in request.bodies)
     yield from (ReadRequest(runs={run}) for run in request.runs)
     yield from (ReadRequest(run_keys={key}) for key in request.run_keys)
+    yield from (ReadRequest(code={version}) for version in request.code)
 
 
 def _size(request: ReadRequest) -> int:
     """About how much it asks for."""
     r = request
-    sized = (r.quotas, r.blocks, r.bodies, r.runs, r.run_keys)
+    sized = (r.quotas, r.blocks, r.bodies, r.runs, r.run_keys, r.code)
     listed = (*r.task_keys.values(), *r.groups.values())
     return sum(map(len, sized)) + sum(map(len, listed))
 

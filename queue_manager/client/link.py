@@ -129,6 +129,12 @@ class Link:
         return self._encrypted
 
     @property
+    def carries_code(self) -> bool:
+        """Whether code of jobs may travel on the present connection, either way."""
+        transport = None if self._stream is None else self._stream.transport
+        return tls.carries_code(self._encrypted, transport)
+
+    @property
     def up(self) -> bool:
         """Whether the master has answered the hello of the present connection."""
         return self._up.is_set()

@@ -35,7 +35,7 @@ def functions_trouble(functions: dict[str, Function | None]) -> str:
 
 
 def _work(work: Function) -> str:
-    if _yields(work):
+    if yields(work):
         return "work() has a yield, and so gives no result: it must return one"
     if _is_async(work) and not inspect.iscoroutinefunction(work):
         return "work is an object with an async __call__: write async def work(payload)"
@@ -55,7 +55,7 @@ def _tasks(tasks: Function) -> str:
 
 
 def _setup(setup: Function, work: Function) -> str:
-    if _yields(setup):
+    if yields(setup):
         return "setup() has a yield, and so would not run: write it without"
     if _is_async(setup) and not _is_async(work):
         return "setup() is async and work() is not: make both async, or none"
@@ -63,7 +63,7 @@ def _setup(setup: Function, work: Function) -> str:
 
 
 def _collect(collect: Function) -> str:
-    if _is_async(collect) or _yields(collect):
+    if _is_async(collect) or yields(collect):
         return "collect() is a plain function, neither async nor with a yield"
     if not _takes(collect, 2):
         return "collect() takes payload and result: def collect(payload, result)"
@@ -84,7 +84,8 @@ def _is_async(function: Function) -> bool:
     return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
 
 
-def _yields(function: Function) -> bool:
+def yields(function: Function) -> bool:
+    """Whether a call gives a generator, and no result."""
     called = _called(function)
     return inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called)
 

@@ -8,8 +8,6 @@ the user's code, so the process that owns the queue never imports this module.
 from __future__ import annotations
 
 import ast
-import functools
-import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
@@ -19,16 +17,16 @@ import stat
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadJobError, UnknownJobError
 from .contract import Counts, Options
+from .files import PACKAGE, imported_files, version_of
 from .functions import functions_trouble
 
-_PACKAGE = "jobs"
 _OTHERS = ("tasks", "setup", "collect", "finish", "report")
 """The functions that a job may have besides `work`."""
 
@@ -56,8 +54,11 @@ class _FreshLoader(importlib.machinery.SourceFileLoader):
         return self.source_to_code(self.get_data(path), path)
 
 
-def load_job(name: str, folder: Path) -> Job:
+def load_job(name: str, folder: Path, version: str = "") -> Job:
     """Import the job `name` from `folder`. This runs its code.
+
+    version: of a folder that holds one version alone, which was checked when it was written. Empty:
+        it follows from the files as they are now.
 
     Raises:
         UnknownJobError: there is no such file, or the name can't be that of a module.
@@ -65,7 +66,7 @@ def load_job(name: str, folder: Path) -> Job:
     """
     folder = folder.resolve()
     path = _job_path(name, folder)
-    version = job_version(name, folder)
+    version = version or job_version(name, folder)
     module = _import(name, path, folder)
     options = getattr(module, "OPTIONS", None) or Options()
     if not isinstance(options, Options):
@@ -94,14 +95,6 @@ def job_version(name: str, folder: Path) -> str:
     return version_of(job_files(name, folder))
 
 
-def version_of(files: Mapping[str, bytes]) -> str:
-    """The SHA-256 of files with their names, in hex."""
-    digest = hashlib.sha256()
-    for key, source in sorted(files.items()):
-        digest.update(f"{key}\0{len(source)}\0".encode() + source)
-    return digest.hexdigest()
-
-
 def job_files(name: str, folder: Path) -> dict[str, bytes]:
     """A job's file and the files of the folder that it imports, by their paths below the folder.
 
@@ -118,7 +111,7 @@ def job_files(name: str, folder: Path) -> dict[str, bytes]:
             files[key] = (folder / key).read_bytes()
         except OSError as error:
             raise UnknownJobError(f"{_shown(folder / key, folder)}: {error.strerror}") from error
-        wanted = _imports(files[key], tuple(key.split("/")[:-1])) - looked_for
+        wanted = imported_files(files[key], tuple(key.split("/")[:-1])) - looked_for
         looked_for |= wanted
         todo += [one for one in wanted if os.path.isfile(os.path.join(folder, one))]
     return files
@@ -190,7 +183,7 @@ def _defined(node: ast.stmt) -> list[str]:
 
 def _import(name: str, path: Path, folder: Path) -> types.ModuleType:
     _enter(folder)
-    full = f"{_PACKAGE}.{name}"
+    full = f"{PACKAGE}.{name}"
     loader = _FreshLoader(full, str(path))
     spec = importlib.util.spec_from_loader(full, loader)
     assert spec is not None  # a loader was given
@@ -201,19 +194,19 @@ def _import(name: str, path: Path, folder: Path) -> types.ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[full]
         raise BadJobError(_where(error, path, folder)) from error
-    setattr(sys.modules[_PACKAGE], name, module)
+    setattr(sys.modules[PACKAGE], name, module)
     return module
 
 
 def _enter(folder: Path) -> None:
     """Make `folder` the package `jobs` and a place to import from. It replaces another folder."""
     importlib.invalidate_caches()
-    package = sys.modules.get(_PACKAGE)
+    package = sys.modules.get(PACKAGE)
     if package is None or list(getattr(package, "__path__", [])) != [str(folder)]:
         _leave(package)
-        package = types.ModuleType(_PACKAGE)
+        package = types.ModuleType(PACKAGE)
         package.__path__ = [str(folder)]
-        sys.modules[_PACKAGE] = package
+        sys.modules[PACKAGE] = package
     if str(folder) not in sys.path:
         # The folder goes before installed packages and behind the standard library: a job that is
         # called `queue` or `random` must not replace a module of the standard library.
@@ -227,7 +220,7 @@ def _leave(package: types.ModuleType | None) -> None:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
         inside = any(Path(file).is_relative_to(entry) for entry in old) if file else False
-        if name == _PACKAGE or name.startswith(f"{_PACKAGE}.") or inside:
+        if name == PACKAGE or name.startswith(f"{PACKAGE}.") or inside:
             del sys.modules[name]
     sys.path[:] = [entry for entry in sys.path if entry not in old]
 
@@ -256,42 +249,3 @@ def _where(error: BaseException, path: Path, folder: Path) -> str:
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     text = " ".join(f"{type(error).__name__}: {said}".split())
     return f"{shown} line {line}: {text}" if line else f"{shown}: {text}"
-
-
-@functools.lru_cache(maxsize=128)  # it is called every second, and parsing takes milliseconds
-def _imports(source: bytes, package: tuple[str, ...]) -> frozenset[str]:
-    """The files that a module would import from the folder, by their paths below it."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return frozenset()
-    names = {parts for node in _statements(tree) for parts in _imported(node, package)}
-    bases = {"/".join(parts[:length]) for parts in names for length in range(1, len(parts) + 1)}
-    return frozenset(f"{base}{end}" for base in bases for end in (".py", "/__init__.py"))
-
-
-def _statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """All statements, in functions too. Imports are statements; expressions are most of a tree."""
-    todo: list[ast.AST] = [tree]
-    while todo:
-        node = todo.pop()
-        yield node
-        for name in _BLOCKS:
-            todo += getattr(node, name, ())
-
-
-_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-"""The attributes of a node that hold statements, or what holds statements itself."""
-
-
-def _imported(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The names that a node imports."""
-    names: list[tuple[str, ...]] = []
-    if isinstance(node, ast.Import):
-        names = [tuple(alias.name.split(".")) for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-        base = tuple(node.module.split(".")) if node.module else ()
-        if node.level:
-            base = package[: len(package) + 1 - node.level] + base
-        names = [(*base, *alias.name.split(".")) for alias in node.names]
-    return [parts[1:] if parts[0] == _PACKAGE else parts for parts in names]

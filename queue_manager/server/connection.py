@@ -20,6 +20,7 @@ from ..wire.limits import REQUEST_BYTES, WALK_BYTES
 from ..wire.opening import HANDSHAKE_S
 from ..wire.records import FRAME_BYTES
 from ..wire.stock import pickles
+from ..wire.tls import carries_code
 from .key_check import KeyCheck
 from .large_frames import LargeFrames
 from .stock_request import built_in, checked_name, manage, parse
@@ -121,6 +122,11 @@ class Peer(FrameProtocol):
         self._eof = False
         self._stock = False
         self._owed = 0
+
+    @property
+    def carries_code(self) -> bool:
+        """Whether code of jobs may travel on this connection, either way."""
+        return carries_code(self.encrypted, self.transport)
 
     # --- the life of the connection ---
 

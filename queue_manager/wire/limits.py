@@ -91,6 +91,16 @@ ARGS_BYTES = 128 * 1024
 AFTER = 1_024
 """The most runs that a run waits for."""
 
+CODE_BYTES = FRAME_BYTES - 512 * 1024
+"""The most bytes of the files of a job's code together: they travel in one frame, to the master
+with what else a start has (`ARGS_BYTES`)."""
+
+CODE_FILES = 4_096
+"""The most files of a job's code..."""
+
+PATH_CHARS = 1_024
+"""... and the most characters of the path of each."""
+
 HELD_LEASES = 32_768
 """The most leases that a worker can hold when it comes back."""
 

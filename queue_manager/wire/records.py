@@ -15,11 +15,12 @@ from msgspec import Meta
 from .limits import BLOCK_BYTES as BLOCK_BYTES
 from .limits import BLOCK_TASKS as BLOCK_TASKS
 from .limits import FRAME_BYTES as FRAME_BYTES
-from .limits import KEY_BYTES, MOST_BLOCKS, NAME_CHARS, RAISED_BYTES, TEXT_CHARS
+from .limits import KEY_BYTES, MOST_BLOCKS, NAME_CHARS, PATH_CHARS, RAISED_BYTES, TAGS, TEXT_CHARS
 
 # The types bound what a stranger may send, so that nothing longer is decoded.
 Name = Annotated[str, Meta(max_length=NAME_CHARS)]
 Key = Annotated[str, Meta(max_length=KEY_BYTES)]
+Path = Annotated[str, Meta(max_length=PATH_CHARS)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARS)]
 Raised = Annotated[bytes, Meta(max_length=RAISED_BYTES)]
 
@@ -70,7 +71,7 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     losses: int = 5
     timeout_s: float | None = None
     per_group: GroupLimit | None = None
-    needs: list[str] = []
+    needs: Annotated[list[Name], Meta(max_length=TAGS)] = []
     finish: bool = False
     feeder: Feeder = "runner"
     also_needs: list[str] = []

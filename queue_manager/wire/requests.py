@@ -11,8 +11,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from .limits import AFTER, CANCEL_RANGES, EXCHANGE_OUTCOMES, HELD_LEASES, MOST_BLOCKS, TAGS
-from .records import Feeder, HeldLease, Key, Message, Name, NewBlock, Outcome
+from .limits import (
+    AFTER,
+    CANCEL_RANGES,
+    CODE_FILES,
+    EXCHANGE_OUTCOMES,
+    HELD_LEASES,
+    MOST_BLOCKS,
+    TAGS,
+)
+from .records import Feeder, HeldLease, Key, Message, Name, NewBlock, Outcome, Path, RunOptions
 
 
 class Hello(Message, frozen=True, array_like=True, tag="hello"):
@@ -32,7 +40,7 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
     held: Annotated[list[HeldLease], Meta(max_length=HELD_LEASES)] = msgspec.field(
         default_factory=list
     )
-    tags: Annotated[list[Name], Meta(max_length=TAGS)] = msgspec.field(default_factory=list)
+    tags: Annotated[list[Name], Meta(max_length=TAGS + 1)] = msgspec.field(default_factory=list)
 
 
 class Exchange(Message, frozen=True, array_like=True, tag="exchange"):
@@ -67,7 +75,9 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     the job's OPTIONS. lasting: False ends and removes the run a minute after the client that has
     opened it has gone. arguments: more arguments, as one encoded dict of plain data by their names;
     they are passed to `tasks()` as they are. after: the run begins when these runs have ended
-    without dead letters. A run that clients feed can't have `arguments` or `after`.
+    without dead letters. A run that clients feed can't have `arguments` or `after`. code: the
+    files of the job by their paths, from the client itself; None: the job is in the master's
+    folder. options: how tasks of that code are run.
     """
 
     seq: int
@@ -79,6 +89,8 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     lasting: bool = True
     arguments: bytes = b""
     after: Annotated[list[int], Meta(max_length=AFTER)] = msgspec.field(default_factory=list)
+    code: Annotated[dict[Path, bytes], Meta(max_length=CODE_FILES)] | None = None
+    options: RunOptions | None = None
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):

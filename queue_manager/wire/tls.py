@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import platform
 import ssl
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import ConnectionLostError, QueueError, TlsError, WrongKeyError
 from ..settings import Settings, is_loopback, others_reach, reached_by
+
+if TYPE_CHECKING:
+    import asyncio
 
 Mode = Literal["auto", "required", "off"]
 
@@ -27,8 +30,8 @@ WRONG_KEY_ALERT = _ALERT + bytes([51])  # decrypt_error
 NO_TLS_ALERT = _ALERT + bytes([49])  # access_denied
 
 CODE_IN_CLEAR = (
-    "code of jobs travels over encrypted connections only: bring the same jobs folder to the"
-    " worker, or use Python 3.13 or later on both sides, without QUEUE_TLS=off"
+    "code travels over encrypted connections or within one machine only: use Python 3.13 or later"
+    " on both sides, without QUEUE_TLS=off, or bring the same jobs folder to the worker"
 )
 
 # OpenSSL's reasons for a wrong key. The first is also that of our own alert.
@@ -57,6 +60,18 @@ def encrypts(mode: Mode, host: str, server_does: bool) -> bool:
     if mode == "auto" and is_loopback(host):
         return has_psk() and server_does
     return mode != "off"
+
+
+def carries_code(encrypted: bool, transport: asyncio.BaseTransport | None) -> bool:
+    """Whether code may travel on a connection: in clear only if both ends are loopback.
+
+    Off loopback, whoever is between the two could put other code in its place. What is relayed to
+    loopback, as a published port of a container, is not loopback at the other end.
+    """
+    if encrypted or transport is None:
+        return encrypted
+    ends = [transport.get_extra_info(end) for end in ("sockname", "peername")]
+    return all(isinstance(end, tuple) and is_loopback(str(end[0])) for end in ends)
 
 
 def master_mode(settings: Settings) -> Mode:

@@ -111,7 +111,7 @@ def told_lines() -> list[str]:
 
 
 SOURCES = source_texts()
-JOINTS = r"tasks wait|the tags?\b|killed by"  # two texts of the code meet there
+JOINTS = r"tasks wait|the tags?\b|Python|killed by"  # two texts of the code meet there
 EXAMPLES = r"[ab]\.org|crash\.py line|\bgpu\b|\bbigmem\b|\bSIGSEGV\b|letters"
 VALUES = rf"{JOINTS}|{EXAMPLES}|\.\.\.|\b[A-Z]{{2,}}\b|\b[A-Z]\b|[/()',=>\[\]]|-(?!\w)|\S*\d\S*"
 

@@ -11,11 +11,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 from queue_manager.errors import JobError
-from queue_manager.job.loading import job_version, version_of
+from queue_manager.job.files import check_files, version_of
 
 ASK_AGAIN_S = 5.0
 REFUSED_S = 60.0
@@ -69,9 +69,8 @@ class CodeFolders:
         now = time.monotonic()
         if not _VERSION.fullmatch(version):
             raise JobError(f"the master names a version that is none: {version[:80]!r}")
-        if version in self._folders:
-            self._folders[version] = self._folders.pop(version)  # used last
-            return self._folders[version]
+        if (present := self.present(version)) is not None:
+            return present
         until, why = self._refused.get(version, (0.0, ""))
         if now < until:
             raise JobError(why)
@@ -80,15 +79,21 @@ class CodeFolders:
             self._asked[version] = now
         return None
 
+    def present(self, version: str) -> Path | None:
+        """The folder of a version that has come."""
+        if version in self._folders:
+            self._folders[version] = self._folders.pop(version)  # used last
+        return self._folders.get(version)
+
     def came(self, job: str, version: str, files: Mapping[str, bytes]) -> None:
         """Take the files of a version, by their paths below the folder of jobs."""
         self._asked.pop(version, None)
         if version in self._folders:
             return
         try:
-            _check(version, files)
+            _check(job, version, files)
             self._make_room()
-            self._folders[version] = self._store(job, version, files)
+            self._folders[version] = self._store(version, files)
         except (JobError, OSError, ValueError) as error:
             self.refused(version, f"its code from the master can't be used: {error}")
 
@@ -99,15 +104,16 @@ class CodeFolders:
         for version in idle[: max(0, len(idle) - KEPT + 1)]:
             shutil.rmtree(self._folders.pop(version).parent, ignore_errors=True)
 
-    def _store(self, job: str, version: str, files: Mapping[str, bytes]) -> Path:
+    def _store(self, version: str, files: Mapping[str, bytes]) -> Path:
         """Write checked files. If they can't be used, delete all of them."""
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="quartermaster-code-"))
         folder = self._root / version / "jobs"
         try:
             _write(folder, files)
-            if job_version(job, folder) != version:
-                raise JobError("the master sent other code than it named")
+            there = {name: (folder / name).read_bytes() for name in files}
+            if version_of(there) != version:  # such as where names may differ in case alone
+                raise JobError("its files do not fit on this disk together")
         except (JobError, OSError, ValueError):
             shutil.rmtree(self._root / version, ignore_errors=True)
             raise
@@ -129,19 +135,15 @@ class CodeFolders:
             shutil.rmtree(self._root, ignore_errors=True)
 
 
-def _check(version: str, files: Mapping[str, bytes]) -> None:
+def _check(job: str, version: str, files: Mapping[str, bytes]) -> None:
     """Check the files in memory, before any of their names becomes a path.
 
     Raises:
-        JobError: the files have another version.
-        ValueError: a path leads out of the folder, or is no Python file.
+        JobError: the files have another version, or are none of a job.
     """
+    check_files(job, files)
     if not _VERSION.fullmatch(version) or version_of(files) != version:
         raise JobError("the master sent other code than it named")
-    for name in files:
-        path = PurePosixPath(name)
-        if path.is_absolute() or path.suffix != ".py" or ".." in path.parts or "\0" in name:
-            raise ValueError(f"{name!r} is no file of jobs")
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -74,6 +74,10 @@ class Eligibility:
     def _find(self, lease: OpenLease) -> bool:
         given = lease.given
         lease.folder = ""
+        fetched = self._fetched.present(given.version) if self._fetched is not None else None
+        if fetched is not None:  # no look at the disk, which has no file for most of these
+            lease.version, lease.folder = given.version, str(fetched)
+            return True
         try:
             version = self.versions.of(given.job, given.run, given.version)
             if version and given.version not in ("", version):

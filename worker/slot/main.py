@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from queue_manager.errors import JobError
 from queue_manager.job.current import CurrentTask, running
 from queue_manager.job.loading import Job, load_job
+from queue_manager.job.uploaded import is_uploaded
 from queue_manager.lifeline import die_with
 from queue_manager.terminal import harmless
 from queue_manager.wire.records import Lease
@@ -130,10 +131,10 @@ class Slot:
         job = self._jobs.get(name)
         if job is None:
             try:
-                job = self._prepare(name)
+                job = self._prepare(name, give.lease.version if give.folder else "")
             except BaseException as error:
                 sys.stderr.flush()
-                reporter.release(_why(name, error))
+                reporter.release(_why(name, self._folder, error))
                 return None
             self._end.check()  # what import and `setup()` did to the pipe is no task's fault
             self._jobs[name], self._versions[name] = job, job.version
@@ -141,8 +142,9 @@ class Slot:
                 self._kept[name] = self._around.take()
         return job
 
-    def _prepare(self, name: str) -> Job:
-        job = load_job(name, self._folder)
+    def _prepare(self, name: str, version: str) -> Job:
+        """Import and set up a job. version: of a folder that has one version alone; else empty."""
+        job = load_job(name, self._folder, version)
         if inspect.iscoroutinefunction(job.work):
             from .async_slot import AsyncSlot
 
@@ -161,22 +163,26 @@ def _current(lease: Lease, row: Row) -> CurrentTask:
     return CurrentTask(lease.run, lease.first + row.numbers[POSITION], lease.attempts + 1)
 
 
-def _why(name: str, error: BaseException) -> str:
+def _why(name: str, folder: Path, error: BaseException) -> str:
     """One line for an exception of import or `setup`; the traceback is for the log."""
     if isinstance(error, JobError):
-        return _lacks(error.__cause__) or str(error)
+        return _lacks(error.__cause__, is_uploaded(name, folder)) or str(error)
     print(harmless("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     frames = traceback.extract_tb(error.__traceback__)
     line = f" line {frames[-1].lineno}" if frames else ""
     return f"{name}.setup(){line}: {one_line(error)}"
 
 
-def _lacks(cause: BaseException | None) -> str:
-    """What to do about a library that is not installed here."""
+def _lacks(cause: BaseException | None, uploaded: bool) -> str:
+    """What to do about a library that is not installed here. uploaded: a client sent the job."""
     if not isinstance(cause, ModuleNotFoundError) or not cause.name:
         return ""
     library = cause.name.partition(".")[0]
-    return "" if library == "jobs" else f"lacks {library}: rebuild with jobs/requirements.txt"
+    if library == "jobs":
+        return ""
+    if uploaded:  # its client has it, and may have no folder of jobs
+        return f"lacks {library}, which that function imports: install it where this worker runs"
+    return f"lacks {library}: rebuild with jobs/requirements.txt"
 
 
 def _limit_memory(memory_bytes: int) -> None:

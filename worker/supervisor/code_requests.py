@@ -17,7 +17,7 @@ from .link_protocol import AnyLink
 
 
 class CodeRequests:
-    """Asks for code, over encrypted links only.
+    """Asks for code, over links that are encrypted or within this machine only.
 
     Args:
         link: the session with the master.
@@ -35,7 +35,7 @@ class CodeRequests:
         self.folders.forget_asked()
 
     def _ask(self, job: str, version: str) -> None:
-        if not self._link.encrypted:
+        if not self._link.carries_code:
             raise JobError(f"its jobs/{job}.py is not the master's, and {CODE_IN_CLEAR}")
         seq = self._next_seq()
         self._versions[seq] = version
@@ -48,7 +48,7 @@ class CodeRequests:
         version = self._versions.pop(message.seq)
         if isinstance(message, Refused):
             self.folders.refused(version, message.error)
-        elif self._link.encrypted:
+        elif self._link.carries_code:
             self.folders.came(message.job, version, message.files)
         return True
 

@@ -14,6 +14,7 @@ import uuid
 
 from queue_manager import __version__
 from queue_manager.client.link import Link
+from queue_manager.job.tags import python_tag
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
@@ -166,7 +167,7 @@ class Supervisor:
     def _hello(self) -> Hello:
         self._outbox.keep_released()
         slots, lease = self._settings.worker_slots, self.pool.claimed()
-        tags = sorted(self._settings.worker_tags)
+        tags = sorted(self._settings.worker_tags | {python_tag()})
         return Hello(
             "worker", self._name, os.getpid(), slots, __version__, self._worker, lease, tags
         )

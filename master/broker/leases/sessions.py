@@ -53,8 +53,8 @@ class Sessions:
         if run.options.needs and not session.tags.issuperset(run.options.needs):
             return False
         if session.stock:
-            return run.job == self.stock_job
-        return bool(run.job) and run.job not in session.lacks
+            return run.job == self.stock_job and not run.uploaded
+        return bool(run.job) and run.code not in session.lacks
 
     def slots_for(self, run: Run) -> int:
         """How many slots could run the tasks of a run, by their tags. Sets of tags are few."""

@@ -97,11 +97,13 @@ class Runs:
     ) -> tuple[Run, bool]:
         """Begin a run, or find the one with that key; its job and arguments were checked before.
 
-        arguments: those of the request that are values.
+        arguments: those of the request that are values. A run with that key takes code that comes
+        with the request, as a run of a file takes the file when that changes.
 
         Returns the run, and whether it is new. Raises RefusedError as `find` does, or when the
         store can't take it.
         """
+        check_asked(ask)
 
         def needs(known: Known) -> Iterator[ReadRequest]:
             keys = set() if ask.key is None else {ask.key}
@@ -110,16 +112,33 @@ class Runs:
         def stage(now: float, wall: float) -> Publish:
             present = self._with_key(self._turn.known, ask)
             if present is not None:
-                return lambda: (present, False)
+                return self._take_code(present, options, version, ask.code)
             after = predecessors(self._turn, ask.after)
             start_run = self._turn.broker.start_run
             job = ask.job, ask.args, ask.key
-            run = start_run(*job, options, wall, version, arguments, after)
+            run = start_run(*job, options, wall, version, arguments, after, ask.code)
             return partial(self._started, run, run.pending)
 
         reply: Awaited[tuple[Run, bool]] = Awaited()
         self._turn.post(Step(stage, reply, needs))
         return await reply.answer
+
+    def _take_code(
+        self, run: Run, options: RunOptions, version: str, code: dict[str, bytes] | None
+    ) -> Publish:
+        """Have a run take code that was uploaded again, if it is another or has other options."""
+        old = run.version
+        if code is None or run.state == "pruned" or (old, run.options) == (version, options):
+            return lambda: (run, False)
+        self._turn.broker.set_code(run, version, options, code)
+
+        def taken() -> tuple[Run, bool]:
+            if old != version:
+                what = f"{old[:8]} -> {version[:8]}"
+                log.info("run %d (%s): its code has changed (%s)", run.id, run.job, what)
+            return run, False
+
+        return taken
 
     def _with_key(self, known: Known, ask: StartRun) -> Run | None:
         """The run with a key, on disk or staged. Raises RefusedError as `find` does."""
@@ -129,6 +148,11 @@ class Runs:
         run = restored(self._turn, known.run_of_key(key)) or self._staged(key)
         if run is None:
             return None
+        if run.uploaded != (ask.code is not None):
+            whose = "a client has sent its code" if run.uploaded else "its code is a file in jobs/"
+            raise RefusedError(
+                f"the key {key!r} is that of run {run.id}, and {whose}: take another one"
+            )
         same = (run.job, sorted(run.args)) == (ask.job, sorted(ask.args))
         if not same or not same_arguments(run.arguments.body, ask.arguments):
             asked = shlex.join([run.job, *run.all_args])

@@ -12,6 +12,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from queue_manager import __version__
+from queue_manager.job.tags import given_tags
 from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import Beat, Exchange, Hello, Refused, Revoked, Welcome, encode
 from queue_manager.wire.records import FRAME_BYTES, HeldLease
@@ -138,7 +139,8 @@ class Workers:
         count = sum(b - a for one in held for a, b in one.ranges)
         goes_on = f", {count} task(s) go on" * bool(count)
         slots = worker.session.slots
-        tags = f", tags {','.join(sorted(worker.session.tags))}" * bool(worker.session.tags)
+        given = given_tags(worker.session.tags)
+        tags = f", tags {','.join(given)}" * bool(given)
         has = f"{slots} slot(s){tags}{goes_on}"
         coming_and_going.info("worker %s connected with %s", worker.name, has)
         worker.hello = replace(worker.hello, held=[])  # the leases have this from here on

@@ -24,13 +24,16 @@ NUMBERS = (
 )
 
 
-def forget(db: sqlite3.Connection, runs: Collection[int]) -> None:
-    """Delete the runs, and note that their rows are to go."""
+def forget(db: sqlite3.Connection, runs: Collection[int]) -> set[str]:
+    """Delete the runs, and note that their rows are to go. Returns the uploaded code they had."""
     if QUEUE_RUN in runs:
         raise ValueError("the queue run can't be forgotten")
     drop_later(db, runs)
+    versions: set[str] = set()
     for run in runs:
-        db.execute("DELETE FROM runs WHERE id = ?", (run,))
+        gone = db.execute("DELETE FROM runs WHERE id = ? RETURNING version, uploaded", (run,))
+        versions.update(version for version, is_uploaded in gone.fetchall() if is_uploaded)
+    return versions
 
 
 def drop_later(db: sqlite3.Connection, runs: Collection[int]) -> None:

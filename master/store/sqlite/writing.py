@@ -17,6 +17,9 @@ UNREAD = "unread_results"
 
 _SELECT_BEHIND = "SELECT value FROM meta WHERE name = 'delivered_behind'"
 
+# The conditions of the schema's index, word for word: SQLite uses no index otherwise.
+_SELECT_USER = "SELECT 1 FROM runs WHERE version = ? AND uploaded = 1 AND state != 'pruned' LIMIT 1"
+
 # This is no REPLACE, which would delete another run with the same key, and the counts of the row.
 _REPLACE_RUN = f"ON CONFLICT (id) DO UPDATE SET {RUNS.assignments('excluded.{}')}"
 _GROW_BLOCK = "UPDATE blocks SET count = ?, body = ? WHERE id = ?"
@@ -34,6 +37,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     newest_dead = max((record.seq for record in changes.tracked.values()), default=0)
     if newest_dead:  # a retry or a forgotten run takes the number away from there
         set_meta(db, "next_seq", newest_dead + 1)
+    _write_code(db, changes.code)
     _write_runs(db, changes)
     _write_workers(db, changes.workers)
     QUOTAS.replace(db, changes.quotas)
@@ -80,14 +84,32 @@ def _revive(db: sqlite3.Connection, revived: dict[int, float]) -> None:
         )
 
 
+def _write_code(db: sqlite3.Connection, code: dict[str, dict[str, bytes]]) -> None:
+    """Write uploaded code. Code that is there already stays: its version is the hash of it."""
+    rows = ((version, msgspec.msgpack.encode(files)) for version, files in code.items())
+    insert(db, "INSERT OR IGNORE INTO code (version, files)", rows)
+
+
+def _drop_code(db: sqlite3.Connection, versions: set[str]) -> None:
+    """Delete the uploaded code of these versions that no run has any more."""
+    for version in versions:
+        if one(db, _SELECT_USER, version) is None:
+            db.execute("DELETE FROM code WHERE version = ?", (version,))
+
+
 def _write_runs(db: sqlite3.Connection, changes: Changes) -> None:
     """Forgotten runs go first: the same turn may give the key of one to a new run."""
-    forget(db, changes.forgotten)
+    versions = forget(db, changes.forgotten) | changes.code.keys()
     runs = [run for run in changes.runs.values() if run.id not in changes.forgotten]
+    for record in runs:
+        if record.uploaded:  # it may leave its version: for another one, or as it is pruned
+            before = one(db, "SELECT version FROM runs WHERE id = ?", record.id)
+            versions.add(before or record.version)
     RUNS.insert(db, runs, end=_REPLACE_RUN)
     for run, counts in changes.counts.items():
         db.execute(_SET_COUNTS, (*COUNTS.row(counts), run))
     drop_later(db, [run.id for run in runs if run.state is RunState.PRUNED])
+    _drop_code(db, versions)
 
 
 def _write_workers(db: sqlite3.Connection, workers: dict[str, bool]) -> None:

@@ -170,7 +170,7 @@ class FakeLink:
     ) -> None:
         self.on_message, self.on_up, self.on_down, self.hello = on_message, on_up, on_down, hello
         self.up = False
-        self.encrypted = True
+        self.carries_code = True
         self.answers = True
         self.sent: list[Any] = []
         self.unanswered: list[int] = []

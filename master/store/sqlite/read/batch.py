@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
+
 from ....reads import ReadAnswer, ReadRequest
 from ..keys import Keys
 from ..schema.rows import look_up
@@ -11,6 +13,8 @@ from .block_states import read_blocks
 from .groups import own_groups, read_quotas
 from .loading import load_runs, load_runs_of_keys
 
+_CODE = "SELECT version, files FROM code WHERE version IN ({})"
+_FILES = msgspec.msgpack.Decoder(dict[str, bytes])
 _BODIES = "SELECT id, body FROM blocks WHERE id IN ({})"
 
 
@@ -24,4 +28,8 @@ def read(db: sqlite3.Connection, keys: Keys, request: ReadRequest) -> ReadAnswer
         bodies=dict(look_up(db, _BODIES, [(block,) for block in request.bodies])),
         runs={run.record.id: run for run in load_runs(db, request.runs)},
         run_keys={run.record.key or "": run for run in load_runs_of_keys(db, request.run_keys)},
+        code={
+            version: _FILES.decode(files)
+            for version, files in look_up(db, _CODE, [(version,) for version in request.code])
+        },
     )

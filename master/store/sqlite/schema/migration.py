@@ -15,6 +15,7 @@ import sqlite3
 import time
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -68,13 +69,14 @@ UPDATE runs SET collected = 4611686018427387904, collected_into = 0
   AND (state = 'cancelled' OR collected >= last_seq);
 """
 
-_CHAINS = """
+_PRUNED = "ALTER TABLE runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;"
+_WIDER = """
+ALTER TABLE runs ADD COLUMN last_dead INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN arguments BLOB NOT NULL DEFAULT x'90';
 ALTER TABLE runs ADD COLUMN predecessors BLOB NOT NULL DEFAULT x'90';
 ALTER TABLE runs ADD COLUMN waits_for BLOB NOT NULL DEFAULT x'90';
+ALTER TABLE runs ADD COLUMN uploaded INTEGER NOT NULL DEFAULT 0;
 """
-
-_PRUNED = "ALTER TABLE runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;"
 
 # Dead letters of before version 5 get numbers behind all outcomes, in the order of tasks.
 _NUMBERED = """
@@ -92,7 +94,6 @@ DROP TABLE numbered;
 
 _RAISED = (
     """
-ALTER TABLE runs ADD COLUMN last_dead INTEGER NOT NULL DEFAULT 0;
 INSERT INTO strays (run, task, block, position, priority, state, attempts, losses, delay_s, due_at,
     grp, lease, seq, worker, error, evidence, printed, raised)
   SELECT run, task, block, position, priority, state, attempts, losses, delay_s, due_at,
@@ -101,14 +102,29 @@ INSERT INTO strays (run, task, block, position, priority, state, attempts, losse
     + _NUMBERED
 )
 
-_STEPS: dict[int, tuple[tuple[str, ...], str]] = {
-    1: (("meta", "runs", "blocks", "outcomes", "strays", "keys"), _FROM_1 + _SETTLED + _NUMBERED),
-    # The schema makes the tables that it lacks.
-    2: (("strays",), _PRUNED + _SETTLED + _RAISED + _CHAINS),
-    3: (("strays",), _PRUNED + _SETTLED + _RAISED + _CHAINS),
-    4: (("strays",), _RAISED + _CHAINS),
+
+class _Step(NamedTuple):
+    """How a file of one version becomes one of this release.
+
+    tables: those that have changed since. widened: the SQL that adds columns to others, before the
+    schema makes indexes of them and the tables that are missing. fill: the SQL that fills these.
+    """
+
+    tables: tuple[str, ...] = ()
+    widened: str = ""
+    fill: str = ""
+
+
+_STEPS = {
+    1: _Step(
+        ("meta", "runs", "blocks", "outcomes", "strays", "keys"),
+        fill=_FROM_1 + _SETTLED + _NUMBERED,
+    ),
+    2: _Step(("strays",), _PRUNED + _WIDER, _SETTLED + _RAISED),
+    3: _Step(("strays",), _PRUNED + _WIDER, _SETTLED + _RAISED),
+    4: _Step(("strays",), _WIDER, _RAISED),
 }
-"""By version: the tables that have changed since, and the SQL that fills the new ones."""
+"""By version."""
 
 
 def can_migrate(version: int) -> bool:
@@ -124,7 +140,7 @@ def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, targe
     """Bring a file from `version` to `target`, whose tables `schema` makes."""
     log.info("%s has schema %d: bringing it to %d", path, version, target)
     began = time.monotonic()
-    tables, fill = _STEPS[version]
+    tables, widened, fill = _STEPS[version]
     db.create_function("hash_key", 1, hash_key, deterministic=True)
     db.create_function("slice_of", 1, itemgetter(0), deterministic=True)
     db.create_aggregate("key_filter", 2, FilterPart)  # type: ignore[arg-type]
@@ -136,6 +152,7 @@ def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, targe
         "BEGIN IMMEDIATE;",
         *(f"DROP INDEX {name};" for (name,) in indexes if tables),
         *(f"ALTER TABLE {table} RENAME TO old_{table};" for table in tables),
+        widened,
         re.sub(r"^CREATE ((?:UNIQUE )?\w+) ", r"CREATE \1 IF NOT EXISTS ", schema, flags=re.M),
         fill,
         f"{CLOSE};" * bool(tables),

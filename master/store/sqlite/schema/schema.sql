@@ -36,7 +36,8 @@ CREATE TABLE runs (
     last_dead      INTEGER NOT NULL DEFAULT 0,
     arguments      BLOB NOT NULL DEFAULT x'90',
     predecessors   BLOB NOT NULL DEFAULT x'90',
-    waits_for      BLOB NOT NULL DEFAULT x'90'
+    waits_for      BLOB NOT NULL DEFAULT x'90',
+    uploaded       INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
 -- A start reads this index, so a hundred thousand ended runs cost nothing. 2^62 is a closed collect
@@ -46,6 +47,14 @@ CREATE INDEX runs_open ON runs (id)
 CREATE INDEX runs_ended ON runs (id) WHERE state NOT IN ('active', 'pruned');
 CREATE INDEX runs_old ON runs (ended_at)
     WHERE state NOT IN ('active', 'pruned') AND collected = 4611686018427387904;
+-- The runs that have one version of uploaded code: the last of them takes it along.
+CREATE INDEX runs_code ON runs (version) WHERE uploaded = 1 AND state != 'pruned';
+
+-- Code that clients have sent, by version. files: MessagePack of the files by their paths.
+CREATE TABLE code (
+    version TEXT PRIMARY KEY,
+    files   BLOB NOT NULL
+);
 
 -- open: 0 once every task has ended or is tracked, for good. It becomes 0 some commits later,
 -- so 1 promises nothing. It makes ended blocks leave the indexes of waiting blocks soon.

@@ -138,6 +138,15 @@ def test_tags_have_a_column_only_where_there_are_some() -> None:
     assert plain.endswith("1.5 s")
 
 
+def test_the_python_of_workers_is_told_where_it_differs() -> None:
+    same = table(session(tags=["gpu", "python3.11"]), session(tags=["python3.11"]))
+    assert "python" not in "\n".join(same)
+    assert same[1].endswith("gpu")
+    assert "tags" not in "\n".join(table(session(tags=["python3.11"])))
+    other = table(session(tags=["gpu", "python3.11"]), session(tags=["python3.13"]))
+    assert [line.split()[-1] for line in other] == ["tags", "gpu,python3.11", "python3.13"]
+
+
 def test_a_note_stands_at_the_end_of_its_line() -> None:
     noted = session(role="stock", note="a note", slots=0, version="", address="")
     assert table(session(tags=["gpu"]), noted)[-1].endswith("1.5 s  a note")

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from master.broker import Broker
 from master.jobs import code_server as code_module
 from master.jobs.code_server import JobCodeServer
 from master.turn.answer import PeerReply
+from master.turn.turn import Turn
 from queue_manager.errors import RefusedError
 from queue_manager.job.loading import job_version
 from queue_manager.wire.messages import AskCode, Code, Refused
+from tests.memory_store import MemoryStore
 from tests.unit.master.conftest import FakePeer
 
 
 class LinkedPeer(FakePeer):
-    encrypted = True
+    carries_code = True
+
+
+def a_turn() -> Turn:
+    store = MemoryStore()
+    return Turn(Broker(store.epoch, "", random.Random(7)), store)
 
 
 @pytest.fixture
@@ -29,13 +38,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(folder: Path, job: str, version: str, encrypted: bool = True) -> Any:
+def asked(folder: Path, job: str, version: str, carries: bool = True) -> Any:
     """The answer to a worker."""
 
     async def ask() -> Any:
         peer = LinkedPeer()
-        peer.encrypted = encrypted
-        JobCodeServer(folder).ask(PeerReply(peer.peer, 7), AskCode(7, job, version))
+        peer.carries_code = carries
+        JobCodeServer(folder, a_turn()).ask(PeerReply(peer.peer, 7), AskCode(7, job, version))
         async with asyncio.timeout(10.0):
             while not peer.sent:
                 await asyncio.sleep(0.001)
@@ -52,8 +61,8 @@ def test_the_job_and_what_it_imports_is_sent_and_nothing_else(folder: Path) -> N
 
 
 def test_nothing_is_sent_in_clear_wherever_the_worker_is(folder: Path) -> None:
-    with pytest.raises(RefusedError, match="encrypted connections only: bring the same jobs"):
-        asked(folder, "times", job_version("times", folder), encrypted=False)
+    with pytest.raises(RefusedError, match="encrypted connections or within one machine only"):
+        asked(folder, "times", job_version("times", folder), carries=False)
 
 
 def test_a_file_that_has_changed_since_is_not_sent_under_the_old_name(folder: Path) -> None:
@@ -84,7 +93,7 @@ def test_an_error_of_ours_is_an_answer_too(folder: Path, monkeypatch: Any, caplo
 
     async def ask() -> None:
         peer = LinkedPeer()
-        JobCodeServer(folder).ask(PeerReply(peer, 3), AskCode(3, "times", "0" * 64))
+        JobCodeServer(folder, a_turn()).ask(PeerReply(peer, 3), AskCode(3, "times", "0" * 64))
         async with asyncio.timeout(20):
             while not peer.sent:
                 await asyncio.sleep(0)

@@ -154,11 +154,11 @@ def test_a_worker_that_complains_makes_it_look_at_once_but_not_all_the_time(play
         rig.files.now = NEW
         rig.now += COMPLAINT_S
         for _ in range(10):
-            rig.versions.worker_mismatch("job")
+            rig.versions.worker_mismatch(run)
         await rig.settle()
         assert (run.version, rig.files.reads) == (NEW, 2)
         rig.now += COMPLAINT_S - 0.1
-        rig.versions.worker_mismatch("job")
+        rig.versions.worker_mismatch(run)
         await rig.settle()
         assert rig.files.reads == 2
 
@@ -394,5 +394,22 @@ def test_nothing_stays_of_jobs_without_an_active_run(play: Play) -> None:
         for kept in (known.trouble, known._refused, known._said, known._looked):
             assert list(kept) == ["job8"]
         assert not known._locks
+
+    play(scene)
+
+
+def test_code_that_a_client_has_sent_is_left_alone(play: Play) -> None:
+    """Whatever the file of the same name is, and whoever retries the run."""
+
+    async def scene(rig: Rig) -> None:
+        run, of_a_file = rig.run(1), rig.run(2)
+        run.uploaded = True
+        rig.files.now = NEW
+        await rig.tick()
+        rig.versions.worker_mismatch(run)
+        await rig.versions.recheck(run)
+        await rig.settle()
+        assert (run.version, of_a_file.version) == (OLD, NEW)
+        assert rig.files.reads == 1
 
     play(scene)

@@ -24,7 +24,7 @@ from master.store.contract import Store
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import GroupLimit, RunOptions
-from tests.asked import block_states, quota_of, run_of_key, taken_keys
+from tests.asked import block_states, code_of, quota_of, run_of_key, taken_keys
 from tests.memory_store import MemoryStore
 from tests.unit.master.store_records import (
     ENGINES,
@@ -511,3 +511,47 @@ def test_payloads_are_read_by_the_number_of_their_block(store: Store) -> None:
     assert codec.decode_batch(store.read_body(2)) == [4, 5, 6]
     with pytest.raises(StoreError, match="no block 3"):
         store.read_body(3)
+
+
+# --- uploaded code ---
+
+
+FILES = {"f.py": b"def work(n): ...", "f.pickle": b"\0"}
+
+
+def test_uploaded_code_is_there_for_the_last_run_that_has_it(engine: Engine) -> None:
+    store = engine.open()
+    one, two = (run_record(run, version="a", uploaded=True) for run in (1, 2))
+    commit(store, runs={1: one, 2: two}, code={"a": FILES})
+    commit(store, runs={3: run_record(3, version="b", uploaded=True)}, code={"b": {"g.py": b""}})
+    store = engine.crash()
+    assert code_of(store, "a", "b", "c") == {"a": FILES, "b": {"g.py": b""}}
+    found = loaded(store, 2)
+    assert found is not None
+    assert (found.record.uploaded, found.record.version) == (True, "a")
+    commit(store, forgotten={1})
+    assert code_of(store, "a") == {"a": FILES}
+    commit(store, runs={2: replace(two, state=RunState.PRUNED)})
+    store = engine.crash()
+    assert code_of(store, "a", "b") == {"b": {"g.py": b""}}
+
+
+def test_a_run_that_takes_other_code_leaves_the_old(engine: Engine) -> None:
+    store = engine.open()
+    run = run_record(1, version="a", uploaded=True)
+    commit(store, runs={1: run}, code={"a": FILES})
+    commit(store, runs={1: run})
+    commit(store, runs={1: replace(run, exhausted=True)})
+    assert code_of(store, "a") == {"a": FILES}
+    commit(store, runs={1: replace(run, version="b")}, code={"b": {}})
+    assert code_of(store, "a", "b") == {"b": {}}
+    commit(store, runs={1: replace(run, version="a")}, code={"a": FILES})
+    assert code_of(engine.crash(), "a", "b") == {"a": FILES}
+
+
+def test_a_file_of_the_same_version_keeps_no_uploaded_code(engine: Engine) -> None:
+    store = engine.open()
+    commit(store, runs={1: run_record(1, version="a", uploaded=True)}, code={"a": FILES})
+    commit(store, runs={2: run_record(2, version="a")})
+    commit(store, forgotten={1})
+    assert code_of(store, "a") == {}

@@ -99,11 +99,12 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
 
 
-def test_a_file_of_schema_2_gets_what_it_lacks(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "tables"), [(2, SCHEMA_2), (4, SCHEMA_4)])
+def test_a_later_file_gets_what_it_lacks(tmp_path: Path, version: int, tables: Path) -> None:
     SqliteStore(tmp_path / "new").close()
     (tmp_path / "old").mkdir()
     db = sqlite3.connect(tmp_path / "old" / "queue.sqlite3", isolation_level=None)
-    db.executescript(SCHEMA_2.read_text("utf-8") + "PRAGMA user_version = 2;")
+    db.executescript(tables.read_text("utf-8") + f"PRAGMA user_version = {version};")
     db.execute("INSERT INTO workers VALUES ('w')")
     db.close()
     store = SqliteStore(tmp_path / "old")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from queue_manager import __version__
+from queue_manager.job.tags import python_tag
 from queue_manager.wire.limits import EXCHANGE_BYTES
 from queue_manager.wire.messages import Beat
 from queue_manager.wire.records import Done, Failed, Released
@@ -24,14 +25,14 @@ def test_a_worker_asks_for_a_lease_for_each_slot(jobs: Any, run_worker: Any) -> 
         (exchange,) = rig.exchanges
         assert (exchange.want, exchange.outcomes, exchange.draining) == (3, [], False)
         hello = rig.link.hello()
-        assert (hello.role, hello.slots, hello.tags) == ("worker", 3, [])
+        assert (hello.role, hello.slots, hello.tags) == ("worker", 3, [python_tag()])
 
     run_worker(scenario, slots=3)
 
 
 def test_a_worker_says_its_tags_in_each_hello(jobs: Any, run_worker: Any) -> None:
     async def scenario(rig: Any) -> None:
-        assert rig.link.hello().tags == ["bigmem", "gpu"]
+        assert rig.link.hello().tags == ["bigmem", "gpu", python_tag()]
         assert rig.link.hello().version == __version__
 
     run_worker(scenario, tags=frozenset({"gpu", "bigmem"}))

@@ -1,0 +1,10 @@
+"""Functions on their way to workers: `pack` makes the files that travel.
+
+`call_payload` makes the payload of one call for a function that was packed with `call="call"`.
+"""
+
+from .calls import call_payload
+from .entry import Call
+from .pack import Packed, pack
+
+__all__ = ["Call", "Packed", "call_payload", "pack"]
