@@ -31,6 +31,8 @@ def letters_title(run: RunStatus, *, raised: bool) -> str:
         return count
     if not run.job:
         return f"{count}. To try them again: qm retry {run.run}"
+    if run.uploaded:
+        return f"{count}. To try again: qm retry {run.run}; other code: start it again with its key"
     if raised:
         return f"{count}. Mend jobs/{run.job}.py, then: qm retry {run.run}"
     again = f"To try again: qm retry {run.run}"

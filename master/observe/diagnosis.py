@@ -251,7 +251,9 @@ def _held_by_groups(run: Run, limit: GroupLimit, now: float) -> Iterator[Reason]
         yield Reason(
             "limit",
             f"held back by per_group=Limit({at_once}every_s={limit.every_s:g}) of its OPTIONS"
-            f"{when}: if that is too strict, change it in jobs/{run.job}.py",
+            f"{when}"
+            + f": if that is too strict, change it in jobs/{run.job}.py"
+            * (not run.uploaded),
         )
 
 

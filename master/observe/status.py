@@ -124,6 +124,7 @@ class StatusBuilder:
             run.version,
             pruned=run.pruned,
             after=run.after,
+            uploaded=run.uploaded,
         )
 
     def _quotas(self, run: Run) -> list[QuotaStatus]:

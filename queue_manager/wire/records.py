@@ -226,7 +226,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     state: pending (it waits for other runs), active, finishing (the run has ended, its `finish()`
     has not), done, failed (with dead letters), stalled or cancelled. version: that of its job's
     code. quotas: the first ones by name, if one run was asked for. pruned: how many dead letters of
-    the queue run were deleted. after: the runs that it waits for, or has waited for.
+    the queue run were deleted. after: the runs that it waits for, or has waited for. uploaded: a
+    client has sent its code.
     """
 
     run: int
@@ -249,6 +250,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     quotas: list[QuotaStatus] = []
     pruned: int = 0
     after: list[int] = []
+    uploaded: bool = False
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True):

@@ -86,8 +86,11 @@ class Eligibility:
                 self._tell_when_read(given.job)
                 return False
             lease.version = version
-        except JobError:
-            if self._fetched is None or not given.version:
+        except JobError as error:
+            if self._fetched is None:
+                why = "WORKER_JOBS=local takes no code from elsewhere"
+                raise JobError(f"{error}; {why}" if given.version else str(error)) from None
+            if not given.version:
                 raise
             lease.version = ""
         if given.version in ("", lease.version):

@@ -30,6 +30,10 @@ def test_the_title_says_how_many_and_what_to_do() -> None:
     assert letters_title(run(), raised=True) == (
         "run 5 (crash): 2 dead letters. Mend jobs/crash.py, then: qm retry 5"
     )
+    assert letters_title(run(uploaded=True), raised=True) == (
+        "run 5 (crash): 2 dead letters. To try again: qm retry 5; other code: start it again with"
+        " its key"
+    )
     assert letters_title(run(dead=1), raised=True).startswith("run 5 (crash): 1 dead letter. ")
     assert letters_title(run(dead=0), raised=False) == "run 5 (crash): no dead letters"
     assert letters_title(run(state="cancelled"), raised=True) == "run 5 (crash): 2 dead letters"

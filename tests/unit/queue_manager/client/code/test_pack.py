@@ -156,6 +156,13 @@ def test_what_is_installed_is_imported_on_the_worker(
     assert run(packed, payload) == [result]
 
 
+def test_a_ufunc_of_numpy_is_imported_on_the_worker(run: Run) -> None:
+    numpy = pytest.importorskip("numpy")
+    packed = pack(numpy.sqrt)
+    assert packed.files.keys() == {"sqrt.py"}
+    assert packed.options.needs == []
+
+
 # --- by value ---
 
 
