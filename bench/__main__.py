@@ -20,6 +20,7 @@ from .figure import Figure, table
 from .rig.processes import CACHE, RESULTS
 from .scale import decades, delayed, growth, many, reconnect, rerun, sessions
 from .speed import (
+    client,
     encryption,
     idle,
     keys,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "throughput": ("Durable throughput: submit, work, result on disk, collect", throughput.measure),
     "idle": ("One idle task, submit to result", idle.measure),
     "percentiles": ("Submit to result at a steady rate", percentiles.measure),
+    "client": ("A map of a program's", client.measure),
     "start": ("From a command to the first result", start.measure),
     "sessions": ("A thousand sessions", sessions.measure),
     "messages": ("A message over 16 KiB", messages.measure),

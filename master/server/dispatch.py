@@ -12,6 +12,7 @@ from queue_manager import __version__
 from queue_manager.errors import ProtocolError, QueueError
 from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import (
+    LEVEL,
     Beat,
     Exchange,
     Hello,
@@ -120,4 +121,4 @@ class ExchangeFace:
             peer.session = self._workers.open(peer, self._next_id(), hello)
         else:
             peer.session = self.others[peer] = OurSession(hello, time.monotonic(), peer.where)
-            peer.send_frame(encode(Welcome(__version__, self._max_bytes)))
+            peer.send_frame(encode(Welcome(__version__, self._max_bytes, level=LEVEL)))

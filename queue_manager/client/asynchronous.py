@@ -20,7 +20,14 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ..errors import ConnectionLostError, QueueError, RefusedError, TimedOutError
+from .. import __version__
+from ..errors import (
+    ConnectionLostError,
+    ProtocolError,
+    QueueError,
+    RefusedError,
+    TimedOutError,
+)
 from ..job.contract import Options
 from ..settings import Settings
 from ..wire.messages import (
@@ -38,6 +45,7 @@ from ..wire.messages import (
     Status,
 )
 from ..wire.records import RunStatus
+from ..wire.replies import LEVEL
 from .calls import Start, Work, arguments_of, start_of
 from .feeding import Feed, is_keyed
 from .flow import Delivery, Flow
@@ -68,9 +76,16 @@ class AsyncClient:
         self.session: Session
 
     async def open(self, settings: Settings, authkey: bytes, timeout_s: float) -> None:
-        """Connect. Raises as `connected`."""
+        """Connect. Raises as `connected`, and ProtocolError if the master is too old."""
         made = connected(settings, authkey, timeout_s=timeout_s)
         self.session = await self._stack.enter_async_context(made)
+        welcome = self.session.welcome
+        if welcome.level < LEVEL:
+            await self._stack.aclose()
+            raise ProtocolError(
+                f"the master at {settings.queue_host}:{settings.queue_port} is of version"
+                f" {welcome.version} and older than this program ({__version__}): update the master"
+            )
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -162,7 +177,7 @@ class AsyncClient:
 
     async def submit(self, job: str, *, key: str | None = None, **arguments: Any) -> AsyncRun:
         """As `Client.submit`."""
-        make = partial(StartRun, job=job, args=arguments_of(arguments), key=key)
+        make = partial(StartRun, job=job, args=[], key=key, arguments=arguments_of(arguments))
         if key is not None:
             started = await self.session.call_idempotent(make, RunStarted)
         else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..errors import ArgumentError, CannotTravelError
+from .. import codec
+from ..errors import ArgumentError
 from ..job.contract import Options
 from ..wire.messages import StartRun
 
@@ -15,6 +17,9 @@ Start = Callable[..., StartRun]
 
 Work = Callable[..., Any] | str
 """What tasks call: a function, or the `work` of a job that the master has, by the job's name."""
+
+_ONCE = Options(attempts=1)
+"""How a map runs its tasks, as `concurrent.futures` does."""
 
 
 def start_of(
@@ -36,13 +41,27 @@ def start_of(
     """
     if not iterables:
         raise ArgumentError("give at least one iterable of inputs")
-    if not isinstance(work, str):
-        raise CannotTravelError("a function can't travel yet: name a job of the master's")
-    if options is not None:
-        raise ArgumentError(f"the job {work} has its own OPTIONS")
-    return partial(StartRun, job=work, args=[], feeder="client", lasting=lasting)
+    asked = partial(StartRun, args=[], feeder="client", lasting=lasting)
+    if isinstance(work, str):
+        if options is not None:
+            raise ArgumentError(f"the job {work} has its own OPTIONS")
+        return partial(asked, job=work)
+    from .code import pack  # late: whoever only reads results needs no cloudpickle
+
+    if options is None and once and not _has_options(work):
+        options = _ONCE
+    packed = pack(work, call="one" if len(iterables) == 1 else "star", options=options)
+    return partial(asked, job=packed.job, code=packed.files, options=packed.options)
 
 
-def arguments_of(arguments: dict[str, Any]) -> list[str]:
-    """The arguments of a job, as on the command line."""
-    return [f"{name}={value}" for name, value in arguments.items()]
+def _has_options(function: Callable[..., Any]) -> bool:
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    return isinstance(getattr(module, "OPTIONS", None), Options)
+
+
+def arguments_of(arguments: dict[str, Any]) -> bytes:
+    """The arguments of a job as they travel: with their types.
+
+    Raises NotPlainDataError if one of them is no plain data.
+    """
+    return codec.encode(arguments) if arguments else b""

@@ -6,12 +6,13 @@ This module runs in the loop alone. `flow` decides what is read and given out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..errors import ConnectionLostError, QueueError
+from ..errors import ConnectionLostError, QueueError, RefusedError
 from ..wire.messages import Accepted, CancelRun, Collected, ForgetRun, RunStarted, StartRun
 from ..wire.records import NOBODY_COLLECTS
 from .feeding import Feed
@@ -71,6 +72,8 @@ class Mapping:
 
     def end_inputs(self) -> None:
         """All inputs were given."""
+        if self.over:
+            return
         self._ending = asyncio.create_task(self._told(self.feed.end()))
 
     async def finish(self) -> None:
@@ -93,7 +96,8 @@ class Mapping:
         self.over = True
         await self._stop()
         if not self._lasts:
-            await self._session.call_idempotent(partial(CancelRun, run=self.run), Accepted)
+            with contextlib.suppress(RefusedError):  # it may have ended by itself
+                await self._session.call_idempotent(partial(CancelRun, run=self.run), Accepted)
             await self._session.call_idempotent(partial(ForgetRun, run=self.run), Accepted)
 
     async def cut_off(self) -> None:
@@ -112,7 +116,8 @@ class Mapping:
         try:
             await coroutine
         except QueueError as error:
-            self._deliver(error)
+            if not self.over:
+                self._deliver(error)
 
 
 def nobody_collects(session: Session, run: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import codec
 from ..errors import QueueError
-from ..wire.messages import AskResults, Results
+from ..wire.messages import AskResults, AskTask, Results, TaskShown
 from ..wire.records import DeadLetter, ResultBlock
 from .exceptions import exception_of
 from .session import Session, is_over
@@ -58,7 +58,7 @@ async def results(session: Session, run: int) -> AsyncGenerator[Values, None]:
                 make = partial(AskResults, run=run, after=after)
                 page = await session.call_idempotent(make, Results)
                 ended = [one for block in page.blocks for one in _ended(block, following)]
-                ready = _contiguous(ended, following)
+                ready = await _told(session, run, _contiguous(ended, following))
                 following += len(ready)
                 if ready:
                     pause_s = 0.0
@@ -95,7 +95,7 @@ def _ended(block: ResultBlock, least: int) -> Iterator[tuple[int, Any]]:
             for task, value in enumerate(values, first)
             if task >= least
         ]
-    found += [(letter.task, _Failed(exception_of(letter))) for letter in block.dead]
+    found += [(letter.task, letter) for letter in block.dead]
     return iter(sorted((one for one in found if one[0] >= least), key=lambda one: one[0]))
 
 
@@ -104,6 +104,16 @@ class _Failed:
     """A dead letter in the place of a result."""
 
     error: BaseException
+
+
+async def _told(session: Session, run: int, values: Values) -> Values:
+    """The same values, with the exceptions of dead letters: a page of results has no evidence."""
+    for place, value in enumerate(values):
+        if type(value) is DeadLetter:
+            make = partial(AskTask, run=run, task=value.task)
+            shown = await session.call_idempotent(make, TaskShown)
+            values[place] = _Failed(exception_of(shown.task if shown.task.error else value))
+    return values
 
 
 async def failures(session: Session, run: int) -> AsyncGenerator[list[Failure], None]:

@@ -21,13 +21,20 @@ from .records import (
     TaskStatus,
 )
 
+LEVEL = 1
+"""What a program may ask of this master. It grows when `connect` needs more of a master."""
+
 
 class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
-    """The answer to `Hello`. held: the held leases that go on. All others have ended."""
+    """The answer to `Hello`. held: the held leases that go on. All others have ended.
+
+    level: `LEVEL` of the master; 0 of a master that knows no programs.
+    """
 
     version: str
     max_bytes: int
     held: list[HeldLease] = msgspec.field(default_factory=list)
+    level: int = 0
 
 
 class Leases(Message, frozen=True, array_like=True, tag="leases"):

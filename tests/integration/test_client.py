@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import signal
@@ -10,22 +11,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from queue_manager import Client, Task, connect
+from queue_manager import Client, Reject, Task, connect, connect_async
+from queue_manager.client import asynchronous
 from queue_manager.errors import (
     ArgumentError,
     ConnectionLostError,
     NotPlainDataError,
+    ProtocolError,
     QueueError,
     RefusedError,
     TimedOutError,
+    TooLargeError,
     UnreachableError,
     WrongKeyError,
 )
+from queue_manager.wire.replies import LEVEL
 from tests.integration.processes import KEY, PATIENCE_S, Master, Process, eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -103,6 +108,9 @@ def test_a_map_that_is_closed_early_is_cancelled_and_forgotten(qm: Client, maste
     eventually(lambda: not run_numbers(master), what="the run is gone")
     unused = qm.map("square", itertools.count())
     del unused
+    results = qm.map("square", [5])
+    assert next(results) == 25
+    del results  # its run may have ended by now
     eventually(lambda: not run_numbers(master), what="one that nobody began, too")
 
 
@@ -342,7 +350,8 @@ def test_failures_are_told(qm: Client, master: Master) -> None:
     ]
     results = list(run.results(return_exceptions=True))
     assert [one for one in results if not isinstance(one, Exception)] == [0, 2, 4]
-    assert len(results) == 6
+    assert [type(one) for one in results[1::2]] == [Reject] * 3
+    assert "odd\n(task 2, 1 attempt on" in str(results[1].__cause__)
     taken = run.results()
     assert next(taken) == 0
     with pytest.raises(Exception, match="odd"):
@@ -374,6 +383,59 @@ def test_a_wrong_key_is_one_line(master: Master) -> None:
         connect(f"127.0.0.1:{master.port}", authkey="another key of somebody")
 
 
+def test_a_master_that_is_older_is_one_line(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asynchronous, "LEVEL", LEVEL + 1)
+    with pytest.raises(ProtocolError, match=r"older than this program \(.*\): update the master"):
+        connected(master)
+
+
+def test_what_is_too_large_says_what_to_do(qm: Client, master: Master) -> None:
+    (master.jobs / "large.py").write_text("def work(n):\n    return b'x' * n\n")
+    results = qm.map("large", [1, 2_000_000, 3], return_exceptions=True)
+    one, error, three = results
+    assert (one, three) == (b"x", b"xxx")
+    assert "pass its path" in str(error)
+    results = qm.map("square", [2, b"x" * 2_000_000])
+    assert next(results) == 4
+    with pytest.raises(TooLargeError, match="pass its path"):
+        next(results)
+    large = qm.map("large", [900_000] * 200)
+    assert sum(map(len, large)) == 200 * 900_000
+
+
+# --- with a loop ---
+
+
+def test_the_asynchronous_client_has_the_same_verbs(master: Master) -> None:
+    master.worker()
+
+    async def inputs() -> AsyncIterator[int]:
+        for n in range(2_000):
+            if n % 500 == 0:
+                await asyncio.sleep(0.01)
+            yield n
+
+    async def scene() -> None:
+        async with await connect_async(f"127.0.0.1:{master.port}", authkey=KEY) as qm:
+            assert [one async for one in qm.map("square", range(10_000))] == squares(10_000)
+            assert [one async for one in qm.map("square", inputs())] == squares(2_000)
+            endless = qm.map("square", itertools.count())
+            assert await anext(endless) == 0
+            await endless.aclose()
+            run = await qm.start("square", inputs(), key="async")
+            assert (await run.wait(PATIENCE_S)).done == 2_000
+            assert [one async for one in run.results()] == squares(2_000)
+            assert (await qm.run("async")).id == run.id
+            assert [shown.run async for shown in qm.runs() if shown.run] == [run.id]
+            assert await run.forget() == 2_000
+            assert (await qm.status()).active_runs == 1
+
+    asyncio.run(asyncio.wait_for(scene(), 2 * PATIENCE_S))
+    eventually(lambda: not run_numbers(master), what="no run is left")
+
+
 def test_the_environment_says_where_the_master_is(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,3 +462,20 @@ def test_a_client_in_another_folder_needs_nothing_but_the_package(
     assert (shown.returncode, shown.stderr) == (0, "")
     assert int(shown.stdout) >= 1
     assert os.listdir(folder) == []
+
+
+# --- functions that travel ---
+
+
+def test_a_lambda_is_mapped_and_its_exceptions_come_back(qm: Client, master: Master) -> None:
+    offset = 5
+    assert list(qm.map(lambda a, b: a * b + offset, [1, 2], [3, 4])) == [8, 13]
+    results = qm.map(lambda n: 1 / n, [1, 0])
+    assert next(results) == 1.0
+    with pytest.raises(ZeroDivisionError) as caught:
+        next(results)
+    assert "in <lambda>" in str(caught.value.__cause__)
+    run = qm.start(lambda n: n + offset, range(3), key="lasting")
+    assert run.wait(PATIENCE_S).state == "done"
+    assert list(run.results()) == [5, 6, 7]
+    assert run_numbers(master) == [run.id]

@@ -51,7 +51,9 @@ def documents_master(start_master: Callable[..., Master]) -> Master:
     return master
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/jobs.md", "docs/tutorial.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/jobs.md", "docs/tutorial.md", "docs/client.md"]
+)
 def test_the_examples_of_a_document_do_what_it_shows(
     documents_master: Master, tmp_path: Path, document: str
 ) -> None:
