@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client join key ship fetch demo-images test test-unit test-local test-integration \
-        test-crawl test-hosts local bench bench-brief bench-peers chaos lint format engine venv lock clean
+        test-crawl test-django test-hosts local bench bench-brief bench-peers chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ test-integration: venv ## run the tests of the compose file, with real container
 
 test-crawl: venv ## run the tests of the crawler, on a real site and on a hostile one
 	@scripts/test.sh tests/crawl
+
+test-django: venv ## run the tests of the backend for Django's tasks, and Django's own, on Python 3.12 or later
+	@scripts/django.sh
 
 test-hosts: venv ## run the tests of several hosts: three Docker engines, in network namespaces
 	@scripts/test.sh tests/hosts

@@ -2,7 +2,8 @@
 # Writes the lock files anew from the ranges in pyproject.toml, for Python 3.11 and later:
 # requirements.lock (what both programs need), jobs/images.lock (what the crawler needs too),
 # requirements-dev.lock (everything), and what benchmarks need: bench/crawling/requirements.txt (another
-# crawler), bench/scale/requirements.txt (what draws a chart) and bench/peers/locks (other queues). A lock
+# crawler), bench/scale/requirements.txt (what draws a chart) and bench/peers/locks (other queues). And
+# tests/django/requirements.txt (Django, for the tests of its backend). A lock
 # has the hashes of each package's files, so pip and uv install no other files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,6 +32,7 @@ lock pyproject.toml jobs/images.lock --extra images --constraint requirements.lo
 lock pyproject.toml requirements-dev.lock --extra dev --constraint jobs/images.lock
 lock bench/crawling/requirements.in bench/crawling/requirements.txt
 lock bench/scale/requirements.in bench/scale/requirements.txt
+lock tests/django/requirements.in tests/django/requirements.txt
 for peer in bench/peers/locks/*.in; do
     lock "$peer" "${peer%.in}.txt"
 done

@@ -1,0 +1,183 @@
+"""The run of the day: which one takes a task, also when an answer is lost or a run has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from queue_manager import codec
+from queue_manager.django.runs import Queue
+from queue_manager.errors import ConnectionLostError, RefusedError, UnreachableError
+from queue_manager.wire.messages import (
+    Accepted,
+    AskRun,
+    AskRuns,
+    AskTask,
+    RunList,
+    RunShown,
+    RunStarted,
+    StartRun,
+    SubmitTasks,
+    TasksEnded,
+    TaskShown,
+)
+from queue_manager.wire.records import NewBlock, RunStatus, TaskStatus
+
+
+class FakeMaster:
+    """A master as far as a queue knows it. lose: how many answers to submits are lost."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.starts: list[StartRun] = []
+        self.tasks: dict[int, list[str]] = {}
+        self.over: set[int] = set()
+        self.lose = 0
+        self.refusal = ""
+
+    async def once(self, make: Callable[[int], Any], answer: type) -> Any:
+        await asyncio.sleep(0)
+        request = make(1)
+        made = getattr(self, type(request).__name__)(request)
+        assert isinstance(made, answer)
+        return made
+
+    again = once
+
+    def StartRun(self, ask: StartRun) -> RunStarted:
+        assert ask.key is not None
+        created = ask.key not in self.keys
+        if created:
+            self.keys.append(ask.key)
+            self.starts.append(ask)
+        run = self.keys.index(ask.key) + 1
+        self.tasks.setdefault(run, [])
+        return RunStarted(1, run, created)
+
+    def SubmitTasks(self, ask: SubmitTasks) -> Accepted:
+        if self.refusal or ask.run in self.over:
+            raise RefusedError(self.refusal or f"run {ask.run} takes no more tasks")
+        (key,) = ask.blocks[0].keys or [""]
+        tasks = self.tasks[ask.run]
+        new = key not in tasks
+        tasks += [key] * new
+        if self.lose:
+            self.lose -= 1
+            raise ConnectionLostError("lost")
+        return Accepted(1, int(new), len(tasks) * new)
+
+    def AskTask(self, ask: AskTask) -> TaskShown:
+        if ask.key not in self.tasks[ask.run]:
+            raise RefusedError("none of its newest tasks has this key")
+        number = self.tasks[ask.run].index(ask.key) + 1
+        return TaskShown(1, TaskStatus(ask.run, "job", number, "waiting", b"", 0))
+
+    def TasksEnded(self, ask: TasksEnded) -> Accepted:
+        self.over.add(ask.run)
+        return Accepted(1, 0)
+
+    def status(self, run: int) -> RunStatus:
+        args, over = self.starts[run - 1].args, run in self.over
+        return RunStatus(run, "job", args, "active", 0, 0, 0, 0, 0, 0, over, 0, 0.0, None)
+
+    def AskRun(self, ask: AskRun) -> RunShown:
+        return RunShown(1, self.status(ask.run))
+
+    def AskRuns(self, ask: AskRuns) -> RunList:
+        left = [run for run in range(1, len(self.keys) + 1) if run > ask.after]
+        return RunList(1, [self.status(run) for run in left[:2]], (left or [9])[:2][-1], False, 5)
+
+
+def queue(master: FakeMaster, day: list[str], name: str = "mail") -> Queue:
+    return Queue(master, "job", "default", name, ["mail"], lambda: day[0])  # type: ignore[arg-type]
+
+
+def put(queue: Queue, *keys: str) -> list[tuple[int, int]]:
+    async def scene() -> Any:
+        blocks = [NewBlock(1, codec.encode_batch([key]), [key]) for key in keys]
+        return await asyncio.gather(*map(queue.put, blocks))
+
+    return sorted(asyncio.run(scene()))
+
+
+def test_processes_share_the_run_of_a_queue_and_a_day() -> None:
+    master, day = FakeMaster(), ["2026-11-27"]
+    assert put(queue(master, day), "a", "b") == [(1, 1), (1, 2)]
+    assert put(queue(master, day), "c") == [(1, 3)]
+    (start,) = master.starts
+    assert start.args == ["alias=default", "queue=mail", "day=2026-11-27"]
+    assert (start.feeder, start.needs, start.job) == ("clients", ["mail"], "job")
+    assert "needs=mail" in master.keys[0], "other tags are another run"
+
+
+def test_a_new_day_has_a_new_run_and_the_older_ones_of_the_queue_end() -> None:
+    master, day = FakeMaster(), ["2026-11-27"]
+    ours, other = queue(master, day), queue(master, day, "other")
+    put(ours, "a")
+    put(other, "b")
+    day[0] = "2026-11-28"
+    assert put(ours, "c", "d") == [(3, 1), (3, 2)]
+    assert master.over == {1}
+    day[0] = "2026-11-27"  # a clock that was set back
+    assert put(ours, "e") == [(3, 3)]
+
+
+def test_a_process_that_is_a_day_behind_goes_on_beside() -> None:
+    master, late = FakeMaster(), ["2026-11-27"]
+    slow = queue(master, late)
+    put(slow, "a")
+    put(queue(master, ["2026-11-28"]), "b")
+    assert put(slow, "c", "d") == [(3, 1), (3, 2)]
+    assert master.starts[-1].args[-2:] == ["day=2026-11-27", "part=2"]
+    assert master.over == {1}
+
+
+@pytest.mark.parametrize("lose", [1, 3])
+def test_a_task_whose_answer_was_lost_is_there_once(lose: int) -> None:
+    master = FakeMaster()
+    ours = queue(master, ["2026-11-27"])
+    put(ours, "a")
+    master.lose = lose
+    assert put(ours, "b") == [(1, 2)]
+    assert master.tasks == {1: ["a", "b"]}
+
+
+def test_a_task_whose_answer_was_lost_is_looked_for_in_the_run_that_has_ended_since() -> None:
+    master, day = FakeMaster(), ["2026-11-27"]
+    ours = queue(master, day)
+    put(ours, "a")
+    master.lose = 1
+    submit = master.SubmitTasks
+
+    def then_midnight(ask: SubmitTasks) -> Accepted:
+        day[0] = "2026-11-28"
+        return submit(ask)
+
+    master.SubmitTasks = then_midnight  # type: ignore[method-assign]
+    assert put(ours, "b") == [(1, 2)]
+    assert put(ours, "c") == [(2, 1)]
+    assert master.tasks == {1: ["a", "b"], 2: ["c"]}
+
+
+def test_other_refusals_and_a_master_that_is_away_come_out() -> None:
+    master = FakeMaster()
+    ours = queue(master, ["2026-11-27"])
+    put(ours, "a")
+    master.refusal = "can't write: disk full"
+    with pytest.raises(RefusedError, match="disk full"):
+        put(ours, "b")
+    assert len(master.keys) == 1
+    master.refusal = ""
+    master.lose = 99
+    with pytest.raises(ConnectionLostError, match="10 times"):
+        put(ours, "b")
+
+    def away(ask: SubmitTasks) -> Accepted:
+        raise UnreachableError("no master")
+
+    master.SubmitTasks = away  # type: ignore[method-assign]
+    with pytest.raises(UnreachableError):
+        put(ours, "c")
