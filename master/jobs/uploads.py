@@ -26,6 +26,7 @@ class Uploads:
 
     def __init__(self, settings: Settings) -> None:
         self._refusal = _refusal(settings)
+        self._one_machine = not others_reach(settings)
 
     def check(self, peer: Peer, message: StartRun) -> tuple[str, RunOptions]:
         """The version of the code, and the options that the run will have.
@@ -35,7 +36,7 @@ class Uploads:
         """
         if self._refusal:
             raise RefusedError(self._refusal)
-        if not peer.carries_code:
+        if not (peer.carries_code or self._one_machine):
             raise RefusedError(CODE_IN_CLEAR)
         code = message.code or {}
         check_files(message.job, code)

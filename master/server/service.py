@@ -195,7 +195,8 @@ class Service:
     def _all_handlers(self) -> Handlers:
         """The handler of each message of our own sessions."""
         views = TaskViews(self.turn, self)
-        code = JobCodeServer(self.settings.jobs_folder, self.turn)
+        one_machine = not others_reach(self.settings)
+        code = JobCodeServer(self.settings.jobs_folder, self.turn, one_machine)
         control = RunControl(self.turn, self._workers, self.runners, self.versions)
         self._unlasting = Unlasting(self.turn, control)
         self.runs.on_started.append(self._unlasting.started)

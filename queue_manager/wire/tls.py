@@ -66,7 +66,8 @@ def carries_code(encrypted: bool, transport: asyncio.BaseTransport | None) -> bo
     """Whether code may travel on a connection: in clear only if both ends are loopback.
 
     Off loopback, whoever is between the two could put other code in its place. What is relayed to
-    loopback, as a published port of a container, is not loopback at the other end.
+    loopback, as a published port of a container, is not loopback at the other end; the master knows
+    by its settings whether other machines reach that.
     """
     if encrypted or transport is None:
         return encrypted

@@ -38,13 +38,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(folder: Path, job: str, version: str, carries: bool = True) -> Any:
+def asked(
+    folder: Path, job: str, version: str, carries: bool = True, one_machine: bool = False
+) -> Any:
     """The answer to a worker."""
 
     async def ask() -> Any:
         peer = LinkedPeer()
         peer.carries_code = carries
-        JobCodeServer(folder, a_turn()).ask(PeerReply(peer.peer, 7), AskCode(7, job, version))
+        server = JobCodeServer(folder, a_turn(), one_machine)
+        server.ask(PeerReply(peer.peer, 7), AskCode(7, job, version))
         async with asyncio.timeout(10.0):
             while not peer.sent:
                 await asyncio.sleep(0.001)
@@ -63,6 +66,12 @@ def test_the_job_and_what_it_imports_is_sent_and_nothing_else(folder: Path) -> N
 def test_nothing_is_sent_in_clear_wherever_the_worker_is(folder: Path) -> None:
     with pytest.raises(RefusedError, match="encrypted connections or within one machine only"):
         asked(folder, "times", job_version("times", folder), carries=False)
+
+
+def test_code_is_sent_in_clear_where_no_other_machine_reaches_the_master(folder: Path) -> None:
+    version = job_version("times", folder)
+    answer = asked(folder, "times", version, carries=False, one_machine=True)
+    assert isinstance(answer, Code)
 
 
 def test_a_file_that_has_changed_since_is_not_sent_under_the_old_name(folder: Path) -> None:

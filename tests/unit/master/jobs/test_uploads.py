@@ -67,6 +67,11 @@ def test_code_in_clear_from_another_machine_is_not_taken() -> None:
         check(ELSEWHERE | {"QUEUE_UPLOADS": "1"}, carries=False)
 
 
+def test_code_in_clear_is_taken_where_no_other_machine_reaches_the_master() -> None:
+    """The compose file's port on loopback is relayed: in its container, no address is loopback."""
+    check({"QUEUE_BIND": "0.0.0.0", "QUEUE_PUBLISH": "127.0.0.1:"}, carries=False)
+
+
 def test_no_function_of_it_is_called_on_the_master() -> None:
     with pytest.raises(RefusedError, match="its client gives the tasks"):
         check({}, feeder="runner")
