@@ -40,13 +40,12 @@ from ..wire.messages import (
     RetryRun,
     RunList,
     RunShown,
-    RunStarted,
     StartRun,
     Status,
 )
 from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
-from .calls import Start, Work, arguments_of, start_of
+from .calls import Start, Work, arguments_of, numbers_of, start_of, then_of
 from .feeding import Feed, is_keyed
 from .flow import Delivery, Flow
 from .mapping import Mapping, nobody_collects, start_run
@@ -175,15 +174,13 @@ class AsyncClient:
                         await feed.wait_room()
         return run
 
-    async def submit(self, job: str, *, key: str | None = None, **arguments: Any) -> AsyncRun:
+    async def submit(
+        self, job: str, *, key: str | None = None, after: Any = (), **arguments: Any
+    ) -> AsyncRun:
         """As `Client.submit`."""
-        make = partial(StartRun, job=job, args=[], key=key, arguments=arguments_of(arguments))
-        if key is not None:
-            started = await self.session.call_idempotent(make, RunStarted)
-        else:
-            what = "whether the run was started (key= helps)"
-            started = await self.session.call(make, RunStarted, what)
-        return AsyncRun(self, started.run)
+        given, earlier = arguments_of(arguments), numbers_of(after)
+        start = partial(StartRun, job=job, args=[], arguments=given, after=earlier)
+        return AsyncRun(self, await start_run(self.session, start, key))
 
     async def run(self, which: int | str) -> AsyncRun:
         """As `Client.run`."""
@@ -298,6 +295,13 @@ class AsyncRun:
             async for page in pages:
                 for failure in page:
                     yield failure
+
+    async def then(
+        self, function: Work, *, key: str | None = None, options: Options | None = None
+    ) -> AsyncRun:
+        """As `Run.then`."""
+        start = then_of(function, options, [self.id])
+        return AsyncRun(self._client, await start_run(self._client.session, start, key))
 
     async def retry(self) -> int:
         """As `Run.retry`."""

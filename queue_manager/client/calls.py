@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from .. import codec
 from ..errors import ArgumentError
@@ -17,6 +17,9 @@ Start = Callable[..., StartRun]
 
 Work = Callable[..., Any] | str
 """What tasks call: a function, or the `work` of a job that the master has, by the job's name."""
+
+Call = Literal["one", "star"]
+"""`function(payload)`, or `function(*payload)`."""
 
 _ONCE = Options(attempts=1)
 """How a map runs its tasks, as `concurrent.futures` does."""
@@ -42,15 +45,29 @@ def start_of(
     if not iterables:
         raise ArgumentError("give at least one iterable of inputs")
     asked = partial(StartRun, args=[], feeder="client", lasting=lasting)
+    if not isinstance(work, str) and options is None and once and not _has_options(work):
+        options = _ONCE
+    return _with_work(asked, work, "one" if len(iterables) == 1 else "star", options)
+
+
+def then_of(work: Work, options: Options | None, after: list[int]) -> Start:
+    """The request for a run that gets the results of other runs when they are done.
+
+    Raises as `start_of`.
+    """
+    return _with_work(
+        partial(StartRun, args=[], feeder="results", after=after), work, "one", options
+    )
+
+
+def _with_work(asked: Start, work: Work, call: Call, options: Options | None) -> Start:
     if isinstance(work, str):
         if options is not None:
             raise ArgumentError(f"the job {work} has its own OPTIONS")
         return partial(asked, job=work)
     from .code import pack  # late: whoever only reads results needs no cloudpickle
 
-    if options is None and once and not _has_options(work):
-        options = _ONCE
-    packed = pack(work, call="one" if len(iterables) == 1 else "star", options=options)
+    packed = pack(work, call=call, options=options)
     return partial(asked, job=packed.job, code=packed.files, options=packed.options)
 
 
@@ -65,3 +82,16 @@ def arguments_of(arguments: dict[str, Any]) -> bytes:
     Raises NotPlainDataError if one of them is no plain data.
     """
     return codec.encode(arguments) if arguments else b""
+
+
+def numbers_of(after: Any) -> list[int]:
+    """The numbers of the runs to wait for: of one run or of several, each a run or its number.
+
+    Raises ArgumentError for anything else.
+    """
+    runs = after if isinstance(after, list | tuple) else [after]
+    numbers = [getattr(run, "id", run) for run in runs]
+    known = [number for number in numbers if isinstance(number, int)]
+    if len(known) < len(numbers):
+        raise ArgumentError(f"after={after!r:.100} names no run: pass runs or their numbers")
+    return known

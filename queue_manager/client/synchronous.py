@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
@@ -276,17 +276,31 @@ class Client:
         thread.call(feeding.__aexit__(None, None, None))
         return Run(self, run.id)
 
-    def submit(self, job: str, /, *, key: str | None = None, **arguments: Any) -> Run:
+    def submit(
+        self,
+        job: str,
+        /,
+        *,
+        key: str | None = None,
+        after: Run | int | Sequence[Run | int] = (),
+        **arguments: Any,
+    ) -> Run:
         """Begin a run of a job that the master has, as `qm submit` does.
 
         Args:
             job: its name.
             key: the same key gives the same run, never a second.
+            after: it begins when these runs have ended without dead letters. Its `tasks()` gets
+                their results as `previous`.
             arguments: of its `tasks()`.
 
         Raises RefusedError with the master's own line.
         """
-        return Run(self, self._call(lambda client: client.submit(job, key=key, **arguments)).id)
+
+        async def begun(client: AsyncClient) -> AsyncRun:
+            return await client.submit(job, key=key, after=after, **arguments)
+
+        return Run(self, self._call(begun).id)
 
     def run(self, which: int | str, /) -> Run:
         """A run by its number or by its key. Raises RefusedError if there is none."""
@@ -374,6 +388,24 @@ class Run:
         number = self.id
         for page in self._client._iterate(lambda client: failures(client.session, number)):
             yield from page
+
+    def then(
+        self, function: Work, /, *, key: str | None = None, options: Options | None = None
+    ) -> Run:
+        """Begin a run that calls a function with each result of this one.
+
+        It begins when this run has ended without dead letters, also when this program has ended.
+
+        Args:
+            function: takes one result. A text names a job that the master has.
+            key: the same key gives the same run.
+            options: how its tasks are run.
+
+        Raises as `Client.start`.
+        """
+        return Run(
+            self._client, self._call(lambda run: run.then(function, key=key, options=options)).id
+        )
 
     def retry(self) -> int:
         """Have failed tasks tried again, as if for the first time. Returns how many these are."""

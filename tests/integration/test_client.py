@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from queue_manager import Client, Reject, Task, connect, connect_async
+from queue_manager import Client, Options, Reject, Task, connect, connect_async
 from queue_manager.client import asynchronous
 from queue_manager.errors import (
     ArgumentError,
@@ -322,6 +322,28 @@ def test_a_job_of_the_masters_is_submitted_with_its_arguments(qm: Client) -> Non
     assert qm.submit("square", count=20, key="job").id == run.id
     with pytest.raises(RefusedError, match="colour"):
         qm.submit("square", colour="red")
+
+
+def test_a_run_gets_the_results_of_another_when_that_is_done(qm: Client) -> None:
+    first = qm.start(lambda n: n * n, range(2_000))
+    second = first.then(lambda n: n + 1, key="second")
+    assert first.then(lambda n: n + 1, key="second").id == second.id
+    third = qm.submit("square", count=3, after=[first, second.id])
+    assert list(second.results()) == [n * n + 1 for n in range(2_000)]
+    assert third.wait(PATIENCE_S).done == 3
+
+
+def test_a_run_behind_one_that_has_failed_says_what_to_do(qm: Client) -> None:
+    first = qm.start(lambda n: 1 // n, [0], options=Options(attempts=1))
+    second = first.then(abs)
+    assert first.wait(PATIENCE_S).state == "failed"
+    status = second.status()
+    assert (status.state, status.tasks) == ("pending", 0)
+    assert f"qm retry {first.id}" in status.why[0]
+    with pytest.raises(ArgumentError, match="names no run"):
+        qm.submit("square", after="yesterday")
+    with pytest.raises(RefusedError, match="12345"):
+        qm.submit("square", after=12345)
 
 
 def test_a_cancelled_run_says_so_in_its_results(master: Master) -> None:
