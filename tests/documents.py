@@ -157,7 +157,8 @@ class Reader:
 
     def _save(self, block: Block) -> None:
         if block.file is None:  # it must run as it is
-            subprocess.run([sys.executable, "-c", block.text], check=True, env=self.environment)
+            words = [sys.executable, "-c", self.placed(block.text)]
+            subprocess.run(words, check=True, env=self.environment, timeout=100)
         else:
             (self.folder / block.file).write_text(self.placed(block.text), "utf-8")
 

@@ -50,6 +50,8 @@ def test_the_commands_of_a_document_do_what_it_shows_in_containers(
 ) -> None:
     def placed(text: str) -> str:
         text = VARIES.sub("...", text)
+        if "with connect()" in text:
+            return text.replace("connect()", address())
         return CONNECTS.sub(lambda _: connects(), text) if "import" in text else text
 
     def connects() -> str:
@@ -57,5 +59,10 @@ def test_the_commands_of_a_document_do_what_it_shows_in_containers(
         return subprocess.run(
             words, cwd=clone, env=newcomer, check=True, capture_output=True, text=True
         ).stdout
+
+    def address() -> str:
+        found = re.search(r"server_addr, (\d+)\), authkey=(.*)\)$", connects(), re.MULTILINE)
+        assert found
+        return f'connect("127.0.0.1:{found[1]}", authkey={found[2]})'
 
     assert Reader(clone, newcomer, placed, ELSEWHERE).read(clone / document)

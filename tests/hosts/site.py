@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shlex
+import shutil
 import subprocess
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -109,3 +112,24 @@ class Site:
     def results(self, number: int) -> list[dict[str, Any]]:
         """Return the ended tasks of a run."""
         return [json.loads(line) for line in self.qm("results", str(number)).splitlines()]
+
+    def remove(self) -> None:
+        """Remove the containers, the volumes and the folder, and the user's tools."""
+        if self.folder.exists():
+            self.runs("docker compose down --volumes --timeout 2", check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.host.home / "bin")
+
+
+def joining(a: Site) -> str:
+    """Have A send its key to the others, and return the line that it prints for them."""
+    (line,) = a.types('make join HOSTS="hostB hostC"').splitlines()
+    assert line.startswith("QUEUE_HOST=203.0.113.11 QUEUE_PORT=5000 WORKER_NAME=")
+    return line
+
+
+def workers(a: Site) -> Counter[str]:
+    """Count the connected workers of each host."""
+    status = a.qm("status", check=False)
+    names = re.findall(r"^worker +(?:(host[BC]):)?\w+/\d+", status, re.MULTILINE)
+    return Counter(name or "hostA" for name in names)

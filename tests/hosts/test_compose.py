@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ import pytest
 from tests.hosts.checkout import copy_checkout
 from tests.hosts.images import Images
 from tests.hosts.lan import Lan
-from tests.hosts.site import Site, documented
+from tests.hosts.site import Site, documented, joining, workers
 from tests.integration.processes import eventually
 
 GIVEN_UP_S = 15.0
@@ -94,10 +93,7 @@ def sites(lan: Lan, images: Images) -> Iterator[tuple[Site, Site, Site]]:
         raise
     finally:
         for site in (a, b, c):
-            if site.folder.exists():
-                site.runs("docker compose down --volumes --timeout 2", check=False)
-            shutil.rmtree(site.folder, ignore_errors=True)
-            shutil.rmtree(site.host.home / "bin")
+            site.remove()
 
 
 def deploy(a: Site, b: Site, c: Site, images: Images) -> None:
@@ -117,23 +113,9 @@ def deploy(a: Site, b: Site, c: Site, images: Images) -> None:
     eventually(lambda: workers(a) == {"hostA": 2, "hostB": 4, "hostC": 4}, 60.0, "ten workers")
 
 
-def joining(a: Site) -> str:
-    """Have A send its key to the others, and return the line that it prints for them."""
-    (line,) = a.types('make join HOSTS="hostB hostC"').splitlines()
-    assert line.startswith("QUEUE_HOST=203.0.113.11 QUEUE_PORT=5000 WORKER_NAME=")
-    return line
-
-
 def key_of(a: Site) -> str:
     """Return the authkey."""
     return a.runs("docker compose exec -T master cat /key/authkey").strip()
-
-
-def workers(a: Site) -> Counter[str]:
-    """Count the connected workers of each host."""
-    status = a.qm("status", check=False)
-    names = re.findall(r"^worker +(?:(host[BC]):)?\w+/\d+", status, re.MULTILINE)
-    return Counter(name or "hostA" for name in names)
 
 
 def held_by(a: Site, number: int, *hosts: str) -> set[int]:

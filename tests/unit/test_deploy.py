@@ -215,7 +215,8 @@ def test_every_command_for_compose_is_run_by_a_test() -> None:
     swarms = {command for _, command in document_commands(document, "Docker Swarm")}
     commands = {command for _, command in document_commands(document)} - swarms
     assert len(commands) > 12
-    assert commands - _texts("tests/hosts/test_compose.py") == set()
+    tests = [f"tests/hosts/{name}.py" for name in ("site", "test_compose", "test_laptop")]
+    assert commands - set().union(*map(_texts, tests)) == set()
 
 
 def test_every_command_for_swarm_is_run_by_a_test() -> None:
