@@ -22,6 +22,7 @@ from .scale import decades, delayed, growth, many, reconnect, rerun, sessions
 from .speed import (
     client,
     encryption,
+    executor,
     idle,
     keys,
     limits,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "growth": ("A million tasks, waiting or done", growth.measure),
     "decades": ("Tasks, runs and workers by decades", decades.measure),
     "many": ("A million groups, ten million results, 100,000 ended runs", many.measure),
+    "executor": ("Single submits of executors", executor.measure),
     "listing": ("The results of a million tasks", listing.measure),
     "keys": ("A million tasks with keys, and follow-ups", keys.measure),
     "delayed": ("A million tasks that are due in an hour", delayed.measure),

@@ -50,6 +50,19 @@ apt_install() {
     fi
 }
 
+# CPython's own tests of executors, which tests/integration/test_cpython_futures.py runs against ours.
+# Not every Python has them. On Debian they are a package by themselves, for the Python of that Debian.
+cpython_tests() {
+    local version
+    version=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    .venv/bin/python -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("test.test_concurrent_futures"))' \
+        2>/dev/null && return
+    if debian_root && [ ! -e "/usr/lib/python$version/test/test_concurrent_futures.py" ] \
+        && [ -e "/usr/bin/python$version" ]; then
+        apt_install "libpython$version-testsuite"
+    fi
+}
+
 main() {
     if [ -x .venv/bin/python ] && [ "$STAMP" -nt requirements-dev.lock ] && [ "$STAMP" -nt pyproject.toml ] \
         && .venv/bin/python -c '' 2>/dev/null; then
@@ -74,6 +87,7 @@ main() {
     install_locked
     # Slots keep no bytecode, so without this each one would compile our modules at its start.
     .venv/bin/python -m compileall -q queue_manager master worker
+    cpython_tests
     touch "$STAMP"
 }
 

@@ -65,6 +65,7 @@ class Feed:
         self._sent: deque[_Submit] = deque()
         self._ahead_bytes = 0
         self._working: asyncio.Task[None] | None = None
+        self._losses = 0
         self.accepted = 0
         self.error: QueueError | None = None
 
@@ -102,8 +103,7 @@ class Feed:
 
         Raises RefusedError if it is no more.
         """
-        make = partial(OpenRun, run=self._run)
-        opened = await self._session.call_idempotent(make, RunOpened)
+        opened = await self._opened()
         self.accepted = opened.accepted
         self._working = asyncio.create_task(self._work(opened))
         return opened
@@ -154,6 +154,11 @@ class Feed:
             self._kicked = False
         self._wake.set()
 
+    async def _opened(self) -> RunOpened:
+        self._losses = self._session.losses
+        make = partial(OpenRun, run=self._run)
+        return await self._session.call_idempotent(make, RunOpened)
+
     async def _work(self, opened: RunOpened) -> None:
         tries = 0
         try:
@@ -169,8 +174,7 @@ class Feed:
                     if tries > _TRIES:
                         raise
                 await self._session.come_back()
-                make = partial(OpenRun, run=self._run)
-                opened = await self._session.call_idempotent(make, RunOpened)
+                opened = await self._opened()
                 self._drop_accepted(opened.accepted)
         except QueueError as error:
             self.error = error
@@ -199,6 +203,8 @@ class Feed:
                 while on_the_way and on_the_way[0].done():
                     on_the_way.popleft().result()
                     self._answered()
+                if self._session.losses != self._losses:
+                    raise ConnectionLostError("the master was away")
                 while len(on_the_way) < SUBMITS_ON_THE_WAY:
                     submit = self._next(not on_the_way)
                     if submit is None:

@@ -139,6 +139,11 @@ class Session:
         self._trouble = ""
         self.welcome = Welcome(__version__, 0)
 
+    @property
+    def losses(self) -> int:
+        """How many times the connection was lost. Whoever has opened a run opens it again then."""
+        return self._news.losses
+
     async def call(self, make: Callable[[int], Request], answer: type[R], what: str) -> R:
         """A request that must not be repeated. what: what is unknown when no answer comes.
 

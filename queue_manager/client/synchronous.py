@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..job.contract import Options, Task
 from ..settings import Settings
@@ -29,6 +29,10 @@ from .loop_thread import LoopThread, loop_thread
 from .progress import bar_of
 from .reading import Failure, failures, opened, results
 from .where import settings_for
+
+if TYPE_CHECKING:
+    from .executor import QueueExecutor
+    from .executor.executor import Core
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -55,6 +59,7 @@ class Client:
         self._lock = threading.Lock()
         self._closed = False
         self._left: list[AsyncClient] = []
+        self._calling: weakref.WeakSet[Core] = weakref.WeakSet()
         self._open()
         _clients.add(self)
 
@@ -82,6 +87,8 @@ class Client:
             if self._closed:
                 return
             self._closed = True
+        for calls in list(self._calling):
+            calls.leave()
         if self._thread.pid == os.getpid():
             with contextlib.suppress(TimeoutError):
                 self._thread.call(self._client.close(), timeout_s)
@@ -312,6 +319,15 @@ class Client:
         state, job: only runs in that state (as `qm status` names it), or of that job.
         """
         return self._iterate(lambda client: client.runs(state, job))
+
+    def executor(self, options: Options | None = None) -> QueueExecutor:
+        """An executor as those of `concurrent.futures`, whose calls run in the workers.
+
+        options: how its calls are run. By default those of the function's module, with one attempt.
+        """
+        from .executor import QueueExecutor
+
+        return QueueExecutor(self, options)
 
     def status(self) -> Status:
         """How the master is."""

@@ -87,7 +87,7 @@ class Batching:
             if size * _UTF8_BYTES > self._max_bytes:
                 codec.check_size(codec.encode(payload), self._max_bytes, self._what)
             return payload, size
-        value = codec.freeze(payload)
+        value = payload if kind is codec.Encoded else codec.freeze(payload)
         size = len(value.data)
         if size > self._max_bytes:
             codec.check_size(value.data, self._max_bytes, self._what)

@@ -109,6 +109,11 @@ def called(function: Callable[..., Any] | None) -> Work:
     return work
 
 
+def each(function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> list[Any]:
+    """Call a function many times. An executor has it called for a chunk of its `map`."""
+    return [function(*args) for args in calls]
+
+
 def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     import asyncio  # late: most slots need no loop
 

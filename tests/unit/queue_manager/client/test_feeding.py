@@ -19,6 +19,8 @@ from queue_manager.wire.messages import Accepted, OpenRun, RunOpened, SubmitTask
 class FakeMaster:
     """Takes the tasks of one run. lose: before or behind which submits the session is lost."""
 
+    losses = 0
+
     def __init__(self) -> None:
         self.tasks: list[Any] = []
         self.keys: set[str] = set()

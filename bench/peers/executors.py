@@ -1,0 +1,61 @@
+"""`python -m bench.peers.executors COUNT ROUNDS [peers]`: single submits of four executors.
+
+Prints one line of JSON: the seconds of each round by executor. The executors take turns. A program
+of its own, because it isolates its network. Without `peers`, only those that need no environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from ..rig import kernel, processes
+from . import catalogue, environment
+from .catalogue import Peer
+from .environment import MissingError
+from .station import WORKERS, Station
+
+ALONE = "bench.peers.alone"
+WARM_UP = 500
+
+
+def main(count: int, rounds: int, with_peers: bool) -> None:
+    """Measure and print."""
+    isolated = kernel.isolate()
+    found: dict[str, list[float]] = {}
+    missing: dict[str, str] = {}
+    for _ in range(rounds):
+        for name, peer in _peers(with_peers).items():
+            try:
+                if peer.everywhere and not isolated:
+                    raise MissingError("listens on all addresses; start this as root")
+                found.setdefault(name, []).append(_round(peer, count))
+            except (MissingError, RuntimeError) as error:
+                missing[name] = str(error)
+    print(json.dumps({"took_s": {k: v for k, v in found.items() if v}, "missing": missing}))
+
+
+def _peers(with_peers: bool) -> dict[str, Peer]:
+    known = {peer.key: peer for peer in catalogue.PEERS}
+    pool = dataclasses.replace(known["pool"], module=f"{ALONE}.process_pool")
+    ours = dataclasses.replace(known["ours"], module=f"{ALONE}.executor")
+    found = {"ours": ours, "ProcessPoolExecutor": pool}
+    if with_peers:
+        found["Dask"] = dataclasses.replace(known["dask"], module=f"{ALONE}.dask_executor")
+        found["Ray"] = known["ray"]
+    return found
+
+
+def _round(peer: Peer, count: int) -> float:
+    """The seconds of so many submits and their results, when all workers have begun."""
+    python = environment.python_of(peer.lock, peer.least_python) if peer.lock else sys.executable
+    with processes.scratch() as folder, Station(peer, Path(python), folder) as station:
+        station.ask("ready", workers=WORKERS)
+        station.ask("burst", work="square", count=WARM_UP, bulk=False)
+        return float(station.ask("burst", work="square", count=count, bulk=False))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), "peers" in sys.argv[3:])

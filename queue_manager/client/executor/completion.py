@@ -1,0 +1,101 @@
+"""The thread that ends futures: results are decoded in it, and callbacks are called.
+
+It is not the thread of the loop, so a callback may wait for the master, or take its time. As that
+of `concurrent.futures.ProcessPoolExecutor` it is no daemon: a program ends when its calls have.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ... import codec
+from ...errors import ProtocolError
+from ...wire.messages import Page
+from ..exceptions import exception_of
+from .future import QueueFuture
+
+if TYPE_CHECKING:
+    from .calls import Calls
+
+_numbers = itertools.count(1)
+
+
+class Completion:
+    """Ends the futures of one executor."""
+
+    def __init__(self) -> None:
+        self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._run, name=f"quartermaster-executor-{next(_numbers)}"
+        )
+        self._thread.start()
+
+    def page(self, calls: Calls, page: Page) -> None:
+        """Outcomes of calls have come."""
+        self._news.put((calls, page))
+
+    def failed(self, futures: list[QueueFuture], error: BaseException | None) -> None:
+        """Calls have no results, all for the same reason. None: they were cancelled."""
+        self._news.put((futures, error))
+
+    def lost(self, calls: Calls, error: BaseException) -> None:
+        """Nothing more comes of these calls. What has come before is told before."""
+        self._news.put((calls, error))
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._news.put(None)
+
+    def join(self) -> None:
+        """Wait for the end. A callback, which is in this thread, does not wait."""
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            news = self._news.get()
+            if news is None:
+                return
+            first, second = news
+            if isinstance(second, Page):
+                _end_page(first, second)
+            else:
+                for future in first if isinstance(first, list) else first.left():
+                    if second is None:
+                        future.is_cancelled()
+                    else:
+                        future.end(error=second)
+                    future.tell_cancelled()
+                    del future
+            del news, first, second  # whoever has the future alone decides how long results live
+
+
+def _end_page(calls: Calls, page: Page) -> None:
+    for part in page.outcomes:
+        number = part.first + part.start
+        futures = calls.taken(number, part.first + part.stop)
+        for future, value in zip(futures, _values(part.results, len(futures)), strict=True):
+            if future is None:
+                continue
+            if type(value) is codec.Undecodable:
+                future.end(error=value.error)
+            else:
+                future.end(value)
+    for letter in page.dead:
+        for future in calls.taken(letter.task, letter.task + 1):
+            if future is not None:
+                future.end(error=exception_of(letter))
+    for start, stop in page.cancelled:
+        for future in calls.taken(start, stop):
+            if future is not None:
+                future.is_cancelled()
+
+
+def _values(results: bytes, count: int) -> list[Any]:
+    try:
+        return codec.decode_batch(results)
+    except ProtocolError:
+        return codec.decode_each(results, 0, count)

@@ -1,0 +1,77 @@
+"""A future that can be cancelled as long as no worker has its call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future, InvalidStateError
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .calls import Calls
+
+_PENDING, _RUNNING, _CANCELLED = "PENDING", "RUNNING", "CANCELLED"  # of concurrent.futures._base
+
+UNPLACED, WITHDRAWN = 0, -1
+"""In the place of a task's number: the call has not left this program, or never will."""
+
+
+class QueueFuture(Future[Any]):
+    """The result of one call.
+
+    calls: those of its run. number: that of its task, or UNPLACED or WITHDRAWN.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        super().__init__()
+        self.calls = calls
+        self.number = UNPLACED
+
+    def cancel(self) -> bool:
+        """Cancel the call, unless a worker has it already. Asks the master, if it has the call."""
+        if self._state == _PENDING:
+            cancel_all([self])
+        return self.cancelled()
+
+    def running(self) -> bool:
+        """Whether a worker has the call. Asks the master, unless that is known."""
+        if self._state == _PENDING and self.number > UNPLACED and self.calls.is_leased(self):
+            self.has_begun()
+        return super().running()
+
+    def has_begun(self) -> None:
+        """A worker has the call."""
+        with self._condition:
+            if self._state == _PENDING:
+                self._state = _RUNNING
+
+    def is_cancelled(self) -> None:
+        """The call will not be made. Tells also those who wait with `wait` or `as_completed`."""
+        if Future.cancel(self):
+            self.tell_cancelled()
+
+    def tell_cancelled(self) -> None:
+        """Tell those who wait, if it was cancelled and they have not been told."""
+        with self._condition:
+            if self._state == _CANCELLED:
+                self.set_running_or_notify_cancel()
+
+    def end(self, value: Any = None, error: BaseException | None = None) -> None:
+        """The call has ended. That it was cancelled meanwhile counts more."""
+        try:
+            if error is None:
+                self.set_result(value)
+            else:
+                self.set_exception(error)
+        except InvalidStateError:
+            pass
+
+
+def cancel_all(futures: Iterable[Future[Any]]) -> None:
+    """Cancel calls that no worker has, with one request for each run. The others go on."""
+    by_run: dict[Calls, list[QueueFuture]] = {}
+    for future in futures:
+        if isinstance(future, QueueFuture) and not future.done():
+            by_run.setdefault(future.calls, []).append(future)
+    for calls, some in by_run.items():
+        for future in calls.withdraw(some):
+            Future.cancel(future)  # whoever waits is told as soon as the run knows

@@ -1,0 +1,128 @@
+"""A backend of joblib: `with joblib.parallel_config("quartermaster"):` runs calls on the workers.
+
+To import this module registers it. scikit-learn and others that use joblib then run there as well,
+where the workers have them installed. joblib is not among our own dependencies: whoever uses this
+has it.
+"""
+
+from __future__ import annotations
+
+import operator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from joblib import register_parallel_backend
+from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
+
+from .client.executor import QueueExecutor
+from .client.executor.future import cancel_all
+from .client.synchronous import Client, connect
+from .job.contract import Options
+from .wire.messages import AskSessions, SessionList
+
+LEAST_JOBS = 2
+"""With one, joblib would run the calls in this program."""
+
+
+class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
+    """Runs the calls of `joblib.Parallel` in the workers of a master.
+
+    `parallel_config("quartermaster", client=qm, options=Options(...))` passes the arguments.
+
+    Args:
+        client: as `connect` makes it. None: one of its own, which it finds as the commands do.
+        options: how its tasks are run, as of `Client.executor`.
+    """
+
+    supports_retrieve_callback = True
+    default_n_jobs = -1
+
+    def __init__(
+        self,
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+        client: Client | None = None,
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
+        self._given, self._options = client, options
+        self._client: Client | None = client
+        self._executor: QueueExecutor | None = None
+        self._futures: set[Future[Any]] = set()
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """How many calls run at once: what was asked for; all slots if that is negative."""
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if n_jobs is not None and n_jobs > 0:
+            return max(LEAST_JOBS, n_jobs)
+        return max(LEAST_JOBS, _slots(self._connected()))
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **ignored: Any) -> int:
+        """Get ready for calls of `parallel`. Returns how many run at once."""
+        self.parallel = parallel
+        jobs = self.effective_n_jobs(n_jobs)
+        if self._executor is None:
+            self._executor = self._connected().executor(self._options)
+        return jobs
+
+    def submit(self, func: Any, callback: Any = None) -> Future[Any]:
+        """Run a batch of calls in a worker. callback: is called with the future when it is done."""
+        assert self._executor is not None
+        future = self._executor.submit(operator.call, func)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        if callback is not None:
+            future.add_done_callback(callback)
+        return future
+
+    apply_async = submit  # its name in joblib 1.4 and before
+
+    def retrieve_result_callback(self, out: Future[Any]) -> Any:
+        """The results of a batch that is done, or its exception."""
+        return out.result()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Cancel what no worker has. What runs goes on, and nobody waits for it."""
+        cancel_all(list(self._futures))
+        if not ensure_ready:
+            self.terminate()
+
+    def terminate(self) -> None:
+        """There are no more calls."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=self._given is None, cancel_futures=True)
+        client, self._client = self._client, self._given
+        if client is not None and client is not self._given:
+            client.close()
+
+    def get_nested_backend(self) -> tuple[Any, None]:
+        """Calls within a call run in its slot, one after the other."""
+        return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return QuartermasterBackend, (self.nesting_level, self.inner_max_num_threads)
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = connect()
+        return self._client
+
+
+def _slots(client: Client) -> int:
+    """How many slots the workers of a master have."""
+    slots = after = 0
+    while True:
+        make = partial(AskSessions, after=after)
+        page: SessionList = client._call(
+            lambda one: one.session.call_idempotent(make, SessionList)  # noqa: B023 - called here
+        )
+        slots += sum(session.slots for session in page.sessions)
+        if page.complete:
+            return slots
+        after = page.last
+
+
+register_parallel_backend("quartermaster", QuartermasterBackend)
