@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from ..wire.messages import Collect, Page
+from ..wire.messages import Collect, OpenRun, Page, RunOpened
 from ..wire.records import DeadLetter
 from .session import Session
 
@@ -63,7 +63,7 @@ class Outcomes:
         after = 0
         while True:
             make = partial(Collect, run=self._run, after=after, dead=True, bodies=False)
-            page = await self._session.call_idempotent(make, Page)
+            page = await self._session.call_idempotent(make, Page, self._open_again)
             after = page.last
             parts = _in_order(page)
             self._held_bytes += sum(len(one.results) for one in page.outcomes)
@@ -76,6 +76,10 @@ class Outcomes:
             while self._held_bytes > HELD_BYTES:
                 self._taken.clear()
                 await self._taken.wait()
+
+    async def _open_again(self) -> None:
+        """Tell the master that the run's program is still there. Else it ends the run of a map."""
+        await self._session.call_idempotent(partial(OpenRun, run=self._run), RunOpened)
 
 
 def _in_order(page: Page) -> list[Outcome]:

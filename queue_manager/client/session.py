@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from .. import __version__
@@ -163,8 +163,15 @@ class Session:
         """
         return await self._link.request(make, answer)
 
-    async def call_idempotent(self, make: Callable[[int], Request], answer: type[R]) -> R:
+    async def call_idempotent(
+        self,
+        make: Callable[[int], Request],
+        answer: type[R],
+        again: Callable[[], Awaitable[object]] | None = None,
+    ) -> R:
         """A request that may be repeated. While the master is away, this waits for it.
+
+        again: is awaited in each new session, before the request is repeated.
 
         Raises:
             RefusedError: the master's own line.
@@ -176,6 +183,8 @@ class Session:
             except ConnectionLostError as error:
                 lost = error
                 await self.come_back()
+                if again is not None:
+                    await again()
         raise ConnectionLostError(f"{lost}; {_TRIES} times at the same request")
 
     def send(self, message: Request) -> None:

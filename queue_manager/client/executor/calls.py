@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConnectionLostError, QueueError, RefusedError
+from ...errors import QueueError, RefusedError
 from ...wire.messages import (
     Accepted,
     AskTask,
@@ -220,18 +220,17 @@ class Calls:
         session, run, after = self._session, self._run, 0
         while True:
             make = partial(Collect, run=run, after=after, dead=True, bodies=False)
-            try:
-                page = await session.call_once(make, Page)
-            except ConnectionLostError:
-                await session.come_back()
-                await session.call_idempotent(partial(OpenRun, run=run), RunOpened)
-                continue
+            page = await session.call_idempotent(make, Page, self._open_again)
             after = page.last
             self._completion.page(self, page)
             if page.complete:
                 return
             if len(page.outcomes) < MANY < len(self._placed):
                 await asyncio.sleep(GATHER_S)
+
+    async def _open_again(self) -> None:
+        """Tell the master that the program is still there. Else it ends the run."""
+        await self._session.call_idempotent(partial(OpenRun, run=self._run), RunOpened)
 
     def _begin_end(self, cancel: bool) -> None:
         self._cancelling = cancel
