@@ -54,18 +54,24 @@ async def results(session: Session, run: int) -> AsyncGenerator[Values, None]:
     following, after, pause_s = 1, 0, 0.0
     async with contextlib.aclosing(session.watch(run)) as news:
         async for status in news:
+            place = after
             while True:
-                make = partial(AskResults, run=run, after=after)
+                make = partial(AskResults, run=run, after=place)
                 page = await session.call_idempotent(make, Results)
                 ended = [one for block in page.blocks for one in _ended(block, following)]
+                if ended and ended[0][0] == following:
+                    after = place  # nothing before this page is missing
                 ready = await _told(session, run, _contiguous(ended, following))
                 following += len(ready)
                 if ready:
                     pause_s = 0.0
                     yield ready
-                if page.complete or len(ready) < len(ended):
-                    break  # the same page is read again: a task in it has not ended
-                after = page.last
+                # A page passes over tasks that have not ended, behind its last result too. So the
+                # next news begin with this page, until a page behind it goes on without a hole.
+                unsure = not ended and place != after
+                if page.complete or unsure or len(ready) < len(ended):
+                    break
+                place = page.last
             if is_over(status):
                 break
             await asyncio.sleep(pause_s)

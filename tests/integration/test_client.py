@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from queue_manager import Client, Options, Reject, Task, connect, connect_async
-from queue_manager.client import asynchronous
+from queue_manager.client import asynchronous, reading
 from queue_manager.errors import (
     ArgumentError,
     ConnectionLostError,
@@ -30,6 +31,7 @@ from queue_manager.errors import (
     UnreachableError,
     WrongKeyError,
 )
+from queue_manager.wire.messages import AskResults
 from queue_manager.wire.replies import LEVEL
 from tests.integration.processes import KEY, PATIENCE_S, Master, Process, eventually
 
@@ -294,6 +296,25 @@ def test_a_run_outlives_its_program(master: Master) -> None:
         assert run.forget() == 3_000
         with pytest.raises(RefusedError, match="no run has the key 'holiday'"):
             qm.run("holiday")
+
+
+def test_results_that_are_read_before_a_whole_page_has_begun_are_all_there(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block has one priority, so these are 5,000 blocks. A page ends behind some 4,096."""
+    asked = threading.Event()
+
+    def ask(*args: Any, **fields: Any) -> AskResults:
+        asked.set()
+        return AskResults(*args, **fields)
+
+    monkeypatch.setattr(reading, "AskResults", ask)
+    with connected(master) as qm, ThreadPoolExecutor(1) as reader:
+        run = qm.start("square", (Task(n, priority=n % 2) for n in range(5_000)))
+        read = reader.submit(lambda: list(run.results()))
+        assert asked.wait(PATIENCE_S)
+        master.worker()
+        assert read.result(PATIENCE_S) == squares(5_000)
 
 
 def test_start_goes_on_where_a_program_was_killed_by_count_and_by_key(
