@@ -10,6 +10,7 @@ import msgspec
 from queue_manager.errors import RefusedError
 from queue_manager.job.contract import Limit, Options
 from queue_manager.job.files import check_files, version_of
+from queue_manager.job.tags import joined
 from queue_manager.server.connection import Peer
 from queue_manager.settings import Settings, others_reach, reached_by
 from queue_manager.wire.messages import StartRun
@@ -48,7 +49,7 @@ class Uploads:
             options,
             finish=False,
             feeder=message.feeder,
-            needs=sorted({*options.needs, *message.needs}),
+            needs=joined(options.needs, message.needs),
             also_needs=sorted(message.needs),
             lasting=message.lasting,
         )

@@ -22,6 +22,7 @@ import msgspec
 
 from queue_manager.errors import QueueError, RefusedError
 from queue_manager.job.loading import job_version
+from queue_manager.job.tags import joined
 from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import Feeder, RunOptions
 
@@ -274,13 +275,18 @@ def _options_of(run: Run, options: RunOptions | None) -> RunOptions:
     if run.id == QUEUE_RUN:
         return msgspec.structs.replace(run.options, needs=options.needs)
     options = msgspec.structs.replace(options, lasting=run.options.lasting)
-    return _asked(options, run.options.feeder, run.options.also_needs)
+    try:
+        return _asked(options, run.options.feeder, run.options.also_needs)
+    except RefusedError:  # the file needs more tags now than the run has room for
+        return run.options
 
 
 def _asked(options: RunOptions, feeder: Feeder, needs: Sequence[str]) -> RunOptions:
     """The options of a job's file for a run that was asked for so.
 
     Only a runner calls `finish()`. needs: tags beside those of the file.
+
+    Raises RefusedError if these are too many.
     """
     if feeder == "runner" and not needs:
         return options
@@ -288,6 +294,6 @@ def _asked(options: RunOptions, feeder: Feeder, needs: Sequence[str]) -> RunOpti
         options,
         feeder=feeder,
         finish=options.finish and feeder == "runner",
-        needs=sorted({*options.needs, *needs}),
+        needs=joined(options.needs, needs),
         also_needs=sorted(needs),
     )

@@ -77,7 +77,10 @@ class Feed:
         Raises:
             NotPlainDataError: the payload is not plain data.
             TooLargeError: the payload is too large.
+            QueueError: the run takes no more tasks, for example because somebody has cancelled it.
         """
+        if self._stopped:
+            raise self.error or QueueError(f"run {self._run} takes no more tasks")
         with self._lock:
             block = self._batching.add(item)
             if block is not None:
@@ -125,8 +128,10 @@ class Feed:
         try:
             await self._session.call_once(make, Accepted)
         except ConnectionLostError:
-            await self._session.call_idempotent(partial(OpenRun, run=self._run), RunOpened)
-            await self._session.call_idempotent(make, Accepted)
+            await self._session.come_back()
+            opened = await self._opened()
+            if not opened.ended:
+                await self._session.call_idempotent(make, Accepted, self._opened)
 
     async def flush(self) -> None:
         """Wait until all that was added is on disk. Nothing may be added behind it.

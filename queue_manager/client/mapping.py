@@ -102,8 +102,10 @@ class Mapping:
 
     async def cut_off(self) -> None:
         """The client is closed while somebody waits for results."""
-        await self.abandon()
-        self._deliver(ConnectionLostError("the client was closed"))
+        try:
+            await self.abandon()
+        finally:  # the master may be away
+            self._deliver(ConnectionLostError("the client was closed"))
 
     async def _stop(self) -> None:
         for task in (self._collecting, self._ending):

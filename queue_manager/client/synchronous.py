@@ -64,8 +64,10 @@ class Client:
         _clients.add(self)
 
     def _open(self) -> None:
-        self._thread = loop_thread()
-        self._client = self._thread.call(_opened(self._settings, self._authkey, self._timeout_s))
+        thread = loop_thread()
+        client = thread.call(_opened(self._settings, self._authkey, self._timeout_s))
+        self._client = client
+        self._thread = thread  # last: another thread of a fork's child takes it as the sign
 
     def __enter__(self) -> Client:
         return self
@@ -363,6 +365,7 @@ class Client:
     def _forked(self) -> None:
         """This is the child of a fork now."""
         self._lock = threading.Lock()
+        self._calling = weakref.WeakSet()  # they belong to the parent
         self._client.session.abandon()
         self._left.append(self._client)  # deleting it would touch the parent's loop
 

@@ -9,7 +9,8 @@ import re
 import sys
 from collections.abc import Iterable
 
-from ..wire.limits import NAME_CHARS
+from ..errors import RefusedError
+from ..wire.limits import NAME_CHARS, TAGS
 
 CHARACTERS = "A-Z, a-z, 0-9, -, _ and ."
 
@@ -40,6 +41,17 @@ def split_tags(text: str) -> frozenset[str]:
     tags = frozenset(part.strip() for part in text.split(",")) - {""}
     if not all(map(is_tag, tags)):
         raise ValueError(f"a tag is made of {CHARACTERS}")
+    return tags
+
+
+def joined(own: Iterable[str], asked: Iterable[str]) -> list[str]:
+    """The tags that a run needs: those of its job and those that were asked for with it, sorted.
+
+    Raises RefusedError if there are more than a run may have.
+    """
+    tags = sorted({*own, *asked})
+    if len(tags) > TAGS:
+        raise RefusedError(f"a run needs at most {TAGS} tags, and these are {len(tags)}")
     return tags
 
 

@@ -444,8 +444,20 @@ def test_what_is_too_large_says_what_to_do(qm: Client, master: Master) -> None:
     assert next(results) == 4
     with pytest.raises(TooLargeError, match="pass its path"):
         next(results)
-    large = qm.map("large", [900_000] * 200)
-    assert sum(map(len, large)) == 200 * 900_000
+    large = qm.map("large", [900_000] * 60)
+    assert sum(map(len, large)) == 60 * 900_000
+
+
+def test_a_map_refuses_follow_ups_for_its_results_belong_to_its_inputs(
+    qm: Client, master: Master
+) -> None:
+    (master.jobs / "branching.py").write_text(
+        "from queue_manager import Result, Task\n"
+        "def work(n):\n    return Result(n, follow=[Task(n + 1)]) if n == 1 else n\n"
+    )
+    zero, refused, two = qm.map("branching", [0, 1, 2], return_exceptions=True)
+    assert (zero, two) == (0, 2)
+    assert "belong to their inputs" in str(refused)
 
 
 # --- with a loop ---

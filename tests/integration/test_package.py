@@ -16,7 +16,7 @@ from queue_manager import __version__
 from tests.integration.processes import REPO, Master
 
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "queue_manager", "master", "worker")
-DEPENDENCIES = ("click", "msgspec", "tqdm")
+DEPENDENCIES = ("click", "cloudpickle", "msgspec", "tqdm")
 BIN = Path(sys.executable).parent
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")

@@ -28,6 +28,11 @@ log = logging.getLogger("quartermaster.master")
 
 _LINE_CHARS = 2_000
 
+NO_FOLLOW = (
+    "work() returned a Result with follow=, which a map and an executor can't take: their results"
+    " belong to their inputs; start() or a job's tasks() takes follow-ups"
+)
+
 NO_GROUPS = (
     "Result(limits=...) needs OPTIONS = Options(per_group=Limit(...)), which this run began without"
 )
@@ -156,8 +161,9 @@ class Outcomes:
     def _done(self, worker: WorkerSession, outcome: Done, now: float, wall: float) -> bool:
         """Stage a result. Raises StoreError, with nothing staged, when something is not known."""
         lease = worker.session.leases.get(outcome.lease)
-        if outcome.limits and lease is not None and lease.run.groups is None:
-            wrong = Failed(outcome.lease, outcome.start, NO_GROUPS, took_s=outcome.took_s)
+        trouble = "" if lease is None else _trouble(lease.run, outcome)
+        if trouble:
+            wrong = Failed(outcome.lease, outcome.start, trouble, took_s=outcome.took_s)
             return self._failed(worker, wrong, now, wall)
         admitted = None
         if lease is not None:
@@ -183,3 +189,14 @@ class Outcomes:
         if unknown:
             found = self._turn.known.own_groups(run.id, unknown)
             self._turn.broker.know_groups(run, found, wall)
+
+
+def _trouble(run: Run, outcome: Done) -> str:
+    """Why a result fails its task, in one line; empty if it does not.
+
+    Whoever feeds a run that is not lasting knows its tasks by their numbers, so no other task may
+    come between them.
+    """
+    if outcome.limits and run.groups is None:
+        return NO_GROUPS
+    return NO_FOLLOW if outcome.follow and not run.options.lasting else ""

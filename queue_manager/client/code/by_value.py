@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import io
+import os
 import sys
 import threading
 import types
@@ -27,6 +28,14 @@ _PROTOCOL = 5  # of Python 3.8 and later, so that it is the same on both sides
 
 _by_value = threading.Lock()
 """cloudpickle has one list of modules whose functions it pickles by value."""
+
+
+def _forked() -> None:
+    global _by_value
+    _by_value = threading.Lock()  # another thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def pickled(value: Any, shown: str) -> tuple[bytes, set[str]]:

@@ -63,7 +63,9 @@ class FakeMaster:
             raise ConnectionLostError("lost")
         return Accepted(1, 0)
 
-    async def call_idempotent(self, make: Callable[[int], Any], answer: Any) -> Any:
+    async def call_idempotent(
+        self, make: Callable[[int], Any], answer: Any, again: Any = None
+    ) -> Any:
         message = make(1)
         if isinstance(message, OpenRun):
             self.opened += 1
@@ -207,3 +209,17 @@ def test_an_accepted_submit_does_not_come_again_behind_one_of_keys_alone() -> No
     master = play(scene)
     assert [one for one in master.tasks if isinstance(one, int)] == list(range(10_000))
     assert len(master.tasks) == 15_000
+
+
+def test_a_run_that_takes_no_more_says_so_to_whoever_adds() -> None:
+    """Somebody has cancelled it. An endless generator must not fill the memory."""
+
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        master.refuse = "run 1 takes no more tasks"
+        feed.add(0)
+        while not feed._stopped:
+            await asyncio.sleep(0)
+        with pytest.raises(RefusedError, match="no more tasks"):
+            feed.add(1)
+
+    play(scene)

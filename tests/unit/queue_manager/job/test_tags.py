@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from queue_manager.job.tags import as_setting, in_words, is_tag, split_tags
+from queue_manager.errors import RefusedError
+from queue_manager.job.tags import as_setting, in_words, is_tag, joined, split_tags
 
 
 @pytest.mark.parametrize("text", ["gpu", "A100", "cuda-12.4", "_", "null"])
@@ -32,3 +33,10 @@ def test_several_tags_are_named_in_order_and_as_needed_together() -> None:
     assert in_words({"gpu"}) == "the tag gpu"
     assert in_words({"gpu", "bigmem"}) == "the tags bigmem and gpu together"
     assert in_words({"gpu", "bigmem", "ssd"}) == "the tags bigmem, gpu and ssd together"
+
+
+def test_the_tags_of_a_job_and_those_asked_for_are_no_more_than_a_store_reads_back() -> None:
+    assert joined(["gpu"], ["fast", "gpu"]) == ["fast", "gpu"]
+    own, asked = [f"a{n}" for n in range(200)], [f"b{n}" for n in range(57)]
+    with pytest.raises(RefusedError, match="at most 256 tags, and these are 257"):
+        joined(own, asked)
