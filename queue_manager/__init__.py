@@ -13,9 +13,10 @@ from .job.contract import Counts, Limit, Options, Quota, Reject, Result, Retry, 
 from .job.current import CurrentTask, current_task
 
 if TYPE_CHECKING:
-    from .client.asynchronous import AsyncClient, AsyncRun, connect_async
+    from .client.asynchronous import AsyncClient, AsyncRun
+    from .client.connecting import connect, connect_async
     from .client.reading import Failure
-    from .client.synchronous import Client, Run, connect
+    from .client.synchronous import Client, Run
     from .server.manager import QueueManager
 
 __version__ = "0.1.0"
@@ -52,8 +53,8 @@ _LATE = {
     "Failure": "client.reading",
     "QueueManager": "server.manager",
     "Run": "client.synchronous",
-    "connect": "client.synchronous",
-    "connect_async": "client.asynchronous",
+    "connect": "client.connecting",
+    "connect_async": "client.connecting",
 }
 """The module of each name that is loaded on first use."""
 

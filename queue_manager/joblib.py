@@ -15,9 +15,10 @@ from typing import Any
 from joblib import register_parallel_backend
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
 
+from .client.connecting import connect
 from .client.executor import QueueExecutor
 from .client.executor.future import cancel_all
-from .client.synchronous import Client, connect
+from .client.synchronous import Client
 from .job.contract import Options
 from .wire.messages import AskSessions, SessionList
 

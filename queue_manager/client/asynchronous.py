@@ -51,7 +51,6 @@ from .flow import Delivery, Flow
 from .mapping import Mapping, nobody_collects, start_run
 from .reading import Failure, failures, opened, results
 from .session import Session, connected, is_over
-from .where import settings_for
 
 R = TypeVar("R")
 
@@ -318,16 +317,6 @@ class AsyncRun:
     async def _change(self, make: Callable[[int], Any], done: str) -> int:
         what = f"whether the run was {done}"
         return (await self._client.session.call(make, Accepted, what)).tasks
-
-
-async def connect_async(
-    address: str | None = None, *, authkey: str | bytes | None = None, timeout: float = 10.0
-) -> AsyncClient:
-    """As `connect`, for a program with a loop."""
-    settings, key = settings_for(address, authkey)
-    client = AsyncClient()
-    await client.open(settings, key, timeout)
-    return client
 
 
 async def _pump(flow: Flow, items: AsyncIterable[Any], mailbox: asyncio.Queue[Delivery]) -> None:

@@ -28,7 +28,6 @@ from .flow import Delivery
 from .loop_thread import LoopThread, loop_thread
 from .progress import bar_of
 from .reading import Failure, failures, opened, results
-from .where import settings_for
 
 if TYPE_CHECKING:
     from .executor import QueueExecutor
@@ -440,25 +439,6 @@ class Run:
 
     def _call(self, verb: Callable[[AsyncRun], Coroutine[Any, Any, R]]) -> R:
         return self._client._call(lambda client: verb(AsyncRun(client, self.id)))
-
-
-def connect(
-    address: str | None = None, *, authkey: str | bytes | None = None, timeout: float = 10.0
-) -> Client:
-    """Connect to the master.
-
-    Args:
-        address: HOST:PORT. By default QUEUE_HOST and QUEUE_PORT, as for the commands.
-        authkey: the master's key. By default that of QUEUE_AUTHKEY or QUEUE_AUTHKEY_FILE.
-        timeout: how many seconds to wait for the master.
-
-    Raises:
-        UnreachableError: also a TimeoutError. The line says where it looked.
-        WrongKeyError: the master has another key.
-        SettingsError: a variable has a wrong value, or there is no key.
-    """
-    settings, key = settings_for(address, authkey)
-    return Client(settings, key, timeout)
 
 
 async def _opened(settings: Settings, authkey: bytes, timeout_s: float) -> AsyncClient:
