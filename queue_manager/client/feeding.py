@@ -17,9 +17,9 @@ from ..errors import ConnectionLostError, QueueError
 from ..job.batching import Batching
 from ..job.contract import Task
 from ..wire.limits import PART_BYTES
-from ..wire.messages import Accepted, OpenRun, RunOpened, SubmitTasks, TasksEnded
+from ..wire.messages import Accepted, RunOpened, SubmitTasks, TasksEnded
 from ..wire.records import NewBlock, encoded_bytes
-from .session import Session
+from .session import Session, open_run
 
 SUBMITS_ON_THE_WAY = 4
 BLOCKS_A_SUBMIT = 4
@@ -161,8 +161,7 @@ class Feed:
 
     async def _opened(self) -> RunOpened:
         self._losses = self._session.losses
-        make = partial(OpenRun, run=self._run)
-        return await self._session.call_idempotent(make, RunOpened)
+        return await open_run(self._session, self._run)
 
     async def _work(self, opened: RunOpened) -> None:
         tries = 0

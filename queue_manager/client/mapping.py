@@ -13,15 +13,13 @@ from functools import partial
 from typing import Any
 
 from ..errors import ConnectionLostError, QueueError, RefusedError
-from ..wire.messages import Accepted, CancelRun, Collected, ForgetRun, RunStarted, StartRun
+from ..wire.messages import Accepted, CancelRun, Collected, ForgetRun, RunStarted
 from ..wire.records import NOBODY_COLLECTS
+from .calls import Start
 from .feeding import Feed
 from .flow import Delivery, Flow
 from .outcomes import Outcomes
 from .session import Session
-
-Start = Callable[..., StartRun]
-"""Makes the request for the run: of `seq` and `key`."""
 
 
 async def start_run(session: Session, start: Start, key: str | None) -> int:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from ..wire.messages import Collect, OpenRun, Page, RunOpened
+from ..wire.messages import Collect, Page
 from ..wire.records import DeadLetter
-from .session import Session
+from .session import Session, open_run
 
 HELD_BYTES = 8 * 1024 * 1024
 """No further page is asked for while whoever hears the outcomes has not taken so much."""
@@ -62,8 +62,7 @@ class Outcomes:
         """
         after = 0
         while True:
-            make = partial(Collect, run=self._run, after=after, dead=True, bodies=False)
-            page = await self._session.call_idempotent(make, Page, self._open_again)
+            page = await next_page(self._session, self._run, after)
             after = page.last
             parts = _in_order(page)
             self._held_bytes += sum(len(one.results) for one in page.outcomes)
@@ -77,9 +76,14 @@ class Outcomes:
                 self._taken.clear()
                 await self._taken.wait()
 
-    async def _open_again(self) -> None:
-        """Tell the master that the run's program is still there. Else it ends the run of a map."""
-        await self._session.call_idempotent(partial(OpenRun, run=self._run), RunOpened)
+
+async def next_page(session: Session, run: int, after: int) -> Page:
+    """The outcomes of a run behind the sequence number `after`, over any loss of the session.
+
+    Raises RefusedError if the run is no more.
+    """
+    make = partial(Collect, run=run, after=after, dead=True, bodies=False)
+    return await session.call_idempotent(make, Page, partial(open_run, session, run))
 
 
 def _in_order(page: Page) -> list[Outcome]:

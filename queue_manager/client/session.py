@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from .. import __version__
@@ -24,7 +25,17 @@ from ..errors import (
     WrongKeyError,
 )
 from ..settings import Settings
-from ..wire.messages import Hello, Refused, Reply, Request, RunShown, WatchRun, Welcome
+from ..wire.messages import (
+    Hello,
+    OpenRun,
+    Refused,
+    Reply,
+    Request,
+    RunOpened,
+    RunShown,
+    WatchRun,
+    Welcome,
+)
 from ..wire.records import RunStatus
 from ..wire.tls import client_mode
 from .link import Link
@@ -255,6 +266,16 @@ def is_over(run: RunStatus) -> bool:
     return run.state not in ("pending", "active", "finishing", "stalled")
 
 
+async def open_run(session: Session, run: int) -> RunOpened:
+    """Tell the master in this session that a run's program is there. Returns how far the run is.
+
+    A run that is not lasting ends when its program has been away for too long.
+
+    Raises RefusedError if the run is no more.
+    """
+    return await session.call_idempotent(partial(OpenRun, run=run), RunOpened)
+
+
 @contextlib.asynccontextmanager
 async def connected(
     settings: Settings, authkey: bytes, tell: Tell = log.warning, timeout_s: float = CONNECT_S
@@ -288,14 +309,18 @@ async def connected(
     session = Session(link, news, tell)
     running = asyncio.create_task(link.run())
     try:
-        await _reach(link, timeout_s)
+        await reach(link, timeout_s)
         yield session
     finally:
         link.close()
         await running
 
 
-async def _reach(link: Link, timeout_s: float) -> None:
+async def reach(link: Link, timeout_s: float) -> None:
+    """Wait until the session is up.
+
+    Raises UnreachableError after `timeout_s` seconds, and an error that waiting does not mend.
+    """
     try:
         await asyncio.wait_for(wait_up(link), timeout_s)
     except TimeoutError:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from .. import __version__
 from ..authkey import find_authkey
 from ..client.link import Link
-from ..client.session import wait_up
+from ..client.session import reach
 from ..errors import ConnectionLostError, UnreachableError
 from ..settings import Settings
 from ..wire.messages import Hello, Request
@@ -69,7 +69,7 @@ class Connection:
             ConnectionLostError: the session was lost before the answer, which nobody knows.
             UnreachableError: there is no session within the timeout; one line says where.
         """
-        await self._reach()
+        await reach(self._link, self._timeout_s)
         return await self._link.request(make, answer)
 
     async def again(self, make: Callable[[int], Request], answer: type[R]) -> R:
@@ -83,18 +83,6 @@ class Connection:
             except ConnectionLostError:
                 if self._loop.time() > deadline:
                     raise
-
-    async def _reach(self) -> None:
-        if self._link.up:
-            return
-        try:
-            await asyncio.wait_for(wait_up(self._link), self._timeout_s)
-        except TimeoutError:
-            why = f"{self._link.failure or 'it does not answer'}"
-            where = f"{self._address[0]}:{self._address[1]}"
-            raise UnreachableError(
-                f"no master at {where} (QUEUE_HOST, QUEUE_PORT): {why}"
-            ) from None
 
     def close(self) -> None:
         """End the session in good order."""

@@ -19,11 +19,7 @@ from ...wire.messages import (
     Accepted,
     AskTask,
     CancelRun,
-    Collect,
     ForgetRun,
-    OpenRun,
-    Page,
-    RunOpened,
     StartRun,
     TasksCancelled,
     TaskShown,
@@ -31,7 +27,7 @@ from ...wire.messages import (
 from ..code import Packed
 from ..feeding import Feed
 from ..mapping import start_run
-from ..outcomes import GATHER_S, MANY
+from ..outcomes import GATHER_S, MANY, next_page
 from ..session import Session
 from .broken import BrokenQueueError
 from .completion import Completion
@@ -217,20 +213,15 @@ class Calls:
 
     async def _collect(self) -> None:
         """Hear outcomes until the run has ended, over any loss of the session."""
-        session, run, after = self._session, self._run, 0
+        after = 0
         while True:
-            make = partial(Collect, run=run, after=after, dead=True, bodies=False)
-            page = await session.call_idempotent(make, Page, self._open_again)
+            page = await next_page(self._session, self._run, after)
             after = page.last
             self._completion.page(self, page)
             if page.complete:
                 return
             if len(page.outcomes) < MANY < len(self._placed):
                 await asyncio.sleep(GATHER_S)
-
-    async def _open_again(self) -> None:
-        """Tell the master that the program is still there. Else it ends the run."""
-        await self._session.call_idempotent(partial(OpenRun, run=self._run), RunOpened)
 
     def _begin_end(self, cancel: bool) -> None:
         self._cancelling = cancel
