@@ -15,7 +15,7 @@ from .job.current import CurrentTask, current_task
 if TYPE_CHECKING:
     from .client.asynchronous import AsyncClient, AsyncRun
     from .client.connecting import connect, connect_async
-    from .client.reading import Failure
+    from .client.runs.reading import Failure
     from .client.synchronous import Client, Run
     from .server.manager import QueueManager
 
@@ -50,7 +50,7 @@ _LATE = {
     "AsyncClient": "client.asynchronous",
     "AsyncRun": "client.asynchronous",
     "Client": "client.synchronous",
-    "Failure": "client.reading",
+    "Failure": "client.runs.reading",
     "QueueManager": "server.manager",
     "Run": "client.synchronous",
     "connect": "client.connecting",

@@ -16,10 +16,10 @@ from .leases.leasing import Leasing
 from .leases.quarantine import Quarantine
 from .leases.recovery import Recovery
 from .leases.sessions import KnownWorkers, Sessions
-from .lifecycle import Lifecycle
-from .progress import Progress
 from .read_ahead import ReadAhead
-from .roster import Roster
+from .runs.lifecycle import Lifecycle
+from .runs.progress import Progress
+from .runs.roster import Roster
 from .tasks import Tasks
 from .waiting import Waiting
 

@@ -15,7 +15,7 @@ from queue_manager.wire.records import GroupLimit
 from ..changes import GroupRecord
 from .journal import Journal
 from .lanes.groups import Groups
-from .run import Run
+from .runs.run import Run
 
 
 class GroupControl:

@@ -10,7 +10,7 @@ from queue_manager.ranges import Ranges
 from ..changes import BlockRecord, Changes, OutcomeRecord, TrackedRecord, TrackedState
 from .growing import GrowingBlock
 from .lanes.tracked import Tracked
-from .run import Run
+from .runs.run import Run
 from .undo import UndoLog
 
 

@@ -16,8 +16,8 @@ from .lanes.tracked import Due
 from .lanes.window import Busy
 from .leases.lease import positions
 from .leases.sessions import KnownWorkers
-from .roster import Roster
-from .run import Run
+from .runs.roster import Roster
+from .runs.run import Run
 from .waiting import Waiting
 
 

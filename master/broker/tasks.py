@@ -28,8 +28,8 @@ from .journal import Journal
 from .lanes.tracked import Tracked
 from .leases.lease import Lease, Session
 from .leases.leasing import Leasing
-from .roster import Roster
-from .run import Run
+from .runs.roster import Roster
+from .runs.run import Run
 from .waiting import Gone, Waiting
 
 FIRST_BACKOFF_S = 1.0

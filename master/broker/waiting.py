@@ -13,8 +13,8 @@ from .lanes.tracked import Tracked
 from .lanes.window import Busy, Range
 from .leases.lease import Lease
 from .leases.quarantine import Quarantine
-from .roster import Roster
-from .run import Run
+from .runs.roster import Roster
+from .runs.run import Run
 
 _DELAYS = 10_000
 

@@ -16,7 +16,7 @@ from queue_manager.settings import Settings
 from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import RunStatus
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..observe.run_line import ended_line
 from ..processes.local_worker import LocalWorker
 from ..processes.relay import Relay

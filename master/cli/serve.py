@@ -18,7 +18,7 @@ from queue_manager.terminal import harmless_line
 from queue_manager.wire.messages import StartRun
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..jobs.versions import without_seed
 from ..observe.run_line import ended_line
 from ..processes.runners import uncollected

@@ -26,7 +26,7 @@ from queue_manager.job.tags import joined
 from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import Feeder, RunOptions
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN, GivenArguments
 from ..processes.gate import Gate
 from ..turn.answer import log_failure

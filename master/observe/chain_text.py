@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from queue_manager.errors import StoreError
 
-from ..broker.chains import listed
-from ..broker.run import Run
+from ..broker.runs.chains import listed
+from ..broker.runs.run import Run
 from ..turn.turn import Turn
 
 _LOOKED_AT = 100

@@ -16,7 +16,7 @@ from queue_manager.wire.records import GroupLimit
 
 from ..broker.lanes.group_limits import Limits
 from ..broker.leases.lease import Session
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN
 from ..processes.runner import Runner
 from ..processes.runners import STARTING, uncollected

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from queue_manager.wire.records import RunStatus
 
 if TYPE_CHECKING:  # a command needs no broker
-    from ..broker.run import Run
+    from ..broker.runs.run import Run
 
 
 def ended_line(number: int, run: Run | RunStatus) -> str:

@@ -23,7 +23,7 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.records import QuotaStatus, RunStatus, SessionStatus
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..processes.runners import uncollected
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Turn

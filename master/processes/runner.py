@@ -15,7 +15,7 @@ from pathlib import Path
 
 from queue_manager.lifeline import die_with
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import CollectCursor
 from ..runner.crash import BAD_ARGUMENTS
 from .child_output import end_group, output_of

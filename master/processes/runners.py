@@ -19,7 +19,7 @@ from typing import Any
 
 from queue_manager.lifeline import without_key
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..turn.answer import log_failure
 from .child_output import end_group
 from .gate import Gate

@@ -21,7 +21,7 @@ from queue_manager.wire.records import (
     Ended,
 )
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import Changes, CollectCursor
 from ..turn.answer import PeerReply
 from ..turn.run_lookup import check_run, find_run

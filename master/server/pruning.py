@@ -14,7 +14,7 @@ from functools import partial
 
 from queue_manager.errors import StoreError
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN, Changes
 from ..processes.runners import uncollected
 from ..reads import ReadRequest

@@ -44,7 +44,7 @@ from queue_manager.wire.messages import (
 from queue_manager.wire.tls import master_mode
 
 from ..broker import Broker
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN
 from ..jobs.code_server import JobCodeServer
 from ..jobs.uploads import Uploads

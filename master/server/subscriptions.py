@@ -19,7 +19,7 @@ from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import Refused, RunShown, WatchRun
 from queue_manager.wire.records import RunStatus
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import Changes
 from ..turn.answer import PeerReply, send
 from ..turn.run_lookup import find_run, recall

@@ -12,7 +12,7 @@ from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import NOBODY_COLLECTS, TaskStatus
 
 from ..broker.leases.lease import Lease
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import OutcomeRecord, TrackedRecord
 from ..observe.diagnosis import Sources
 from ..reads import TaskRecord

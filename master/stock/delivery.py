@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from queue_manager import codec
 from queue_manager.wire.stock.opcodes import SERVED_ITEM
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN, Delivered, OutcomeRecord
 from ..turn.turn import Turn
 

@@ -16,7 +16,7 @@ from queue_manager.wire.records import NewBlock
 from queue_manager.wire.stock.opcodes import SERVED_ITEM
 
 from ..broker.leases.lease import Lease
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN, Changes
 from ..turn.answer import LATER, Later, Reply, StockReply
 from ..turn.steps import Publish, Step

@@ -8,7 +8,7 @@ from queue_manager.wire.records import Lease as LeaseMessage
 
 from ..broker import Broker
 from ..broker.leases.lease import Lease
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import Changes, OutcomeRecord
 from ..store.contract import Store
 

@@ -14,7 +14,7 @@ from queue_manager.errors import StoreError
 from ..broker import Broker
 from ..broker.lanes.groups import Groups
 from ..broker.lanes.lane import Lane
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import BlockState
 from ..store.contract import Store
 

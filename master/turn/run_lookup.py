@@ -10,7 +10,7 @@ import time
 
 from queue_manager.errors import RefusedError
 
-from ..broker.run import Run
+from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN, LoadedRun
 from .turn import Turn
 

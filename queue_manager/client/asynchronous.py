@@ -46,10 +46,10 @@ from ..wire.messages import (
 from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
 from .calls import Start, Work, arguments_of, numbers_of, start_of, then_of
-from .feeding import Feed, is_keyed
-from .flow import Delivery, Flow
-from .mapping import Mapping, nobody_collects, start_run
-from .reading import Failure, failures, opened, results
+from .runs.feeding import Feed, is_keyed
+from .runs.flow import Delivery, Flow
+from .runs.mapping import Mapping, nobody_collects, start_run
+from .runs.reading import Failure, failures, opened, results
 from .session import Session, connected, is_over
 
 R = TypeVar("R")

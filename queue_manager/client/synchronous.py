@@ -23,11 +23,11 @@ from ..wire.messages import Status
 from ..wire.records import RunStatus
 from .asynchronous import GOODBYE_S, AsyncClient, AsyncRun, inputs_of
 from .calls import Start, Work, start_of
-from .feeding import is_keyed
-from .flow import Delivery
 from .loop_thread import LoopThread, loop_thread
 from .progress import bar_of
-from .reading import Failure, failures, opened, results
+from .runs.feeding import is_keyed
+from .runs.flow import Delivery
+from .runs.reading import Failure, failures, opened, results
 
 if TYPE_CHECKING:
     from .executor import QueueExecutor

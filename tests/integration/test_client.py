@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from queue_manager import Client, Options, Reject, Task, connect, connect_async
-from queue_manager.client import asynchronous, reading
+from queue_manager.client import asynchronous
+from queue_manager.client.runs import reading
 from queue_manager.errors import (
     ArgumentError,
     ConnectionLostError,

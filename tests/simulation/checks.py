@@ -5,7 +5,7 @@ from __future__ import annotations
 from master.broker.lanes import window as window_room
 from master.broker.lanes.window import Window
 from master.broker.leases.lease import Session
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import QUEUE_RUN, GroupRecord, TrackedRecord
 from queue_manager.wire.records import BLOCK_TASKS
 from tests.asked import block_states, taken_keys

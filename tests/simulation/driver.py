@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from master.broker import Broker
 from master.broker.leases.lease import Lease, Session
 from master.broker.leases.recovery import parts_of
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.broker.undo import UndoLog
 from master.changes import QUEUE_RUN
 from master.reads import ReadAnswer, ReadRequest

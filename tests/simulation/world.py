@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from master.broker import growing, run
+from master.broker import growing
 from master.broker.lanes import absent, groups, window
 from master.broker.leases import leasing, quarantine
-from master.broker.run import Run
+from master.broker.runs import run
+from master.broker.runs.run import Run
 from master.changes import QUEUE_RUN
 from master.store.sqlite.engine import SqliteStore
 from master.turn import read_ahead

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ..run import AIM_S, Run
+from ..runs.run import AIM_S, Run
 
 FIRST_TASKS = 128
 """The first lease of a run has at most that many tasks: another run's tasks may be shorter."""

@@ -8,7 +8,7 @@ from queue_manager.ranges import Ranges
 
 from ..lanes.lane import Lane
 from ..lanes.tracked import Tracked
-from ..run import Run
+from ..runs.run import Run
 
 
 @dataclass(slots=True, eq=False)

@@ -14,9 +14,9 @@ from ..journal import Journal
 from ..lanes.lane import Lane
 from ..lanes.tracked import Tracked
 from ..lanes.window import Range
-from ..progress import Progress
-from ..roster import Roster
-from ..run import AIM_S, Run
+from ..runs.progress import Progress
+from ..runs.roster import Roster
+from ..runs.run import AIM_S, Run
 from ..waiting import Waiting
 from .job_pace import JobPaces
 from .lease import Lease, Session

@@ -11,7 +11,7 @@ from itertools import islice
 
 from ..lanes.lane import Lane
 from ..lanes.tracked import Tracked
-from ..run import Run
+from ..runs.run import Run
 from .lease import Lease, Session
 from .sessions import Sessions
 

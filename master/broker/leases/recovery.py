@@ -12,8 +12,8 @@ from ...changes import BlockState, TrackedRecord
 from ..journal import Journal
 from ..lanes.lane import Lane
 from ..lanes.tracked import Tracked
-from ..roster import Roster
-from ..run import Run
+from ..runs.roster import Roster
+from ..runs.run import Run
 from ..waiting import Waiting
 from .lease import Lease, Session, positions
 from .leasing import Leasing

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ...changes import QUEUE_RUN
-from ..run import Run
+from ..runs.run import Run
 from .lease import Session
 
 

@@ -16,7 +16,7 @@ from queue_manager.job.contract import LARGEST, LONGEST_S
 from queue_manager.wire.limits import KEY_BYTES
 from queue_manager.wire.records import BLOCK_TASKS, NewBlock
 
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...changes import QuotaCounts
 from ...reads import ReadRequest
 from ...turn.turn import Turn

@@ -12,7 +12,7 @@ from queue_manager.errors import QueueError, RefusedError
 from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES
 from queue_manager.wire.messages import StartRun
 
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...changes import QUEUE_RUN
 from ...turn.run_lookup import check_run, restored
 from ...turn.turn import Turn

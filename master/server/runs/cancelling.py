@@ -10,7 +10,7 @@ from queue_manager.errors import RefusedError
 from queue_manager.ranges import Ranges, joined
 from queue_manager.wire.messages import CancelRun, TasksCancelled
 
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...changes import QUEUE_RUN
 from ...reads import ReadRequest
 from ...turn.run_lookup import check_run

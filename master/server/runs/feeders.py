@@ -9,7 +9,7 @@ from __future__ import annotations
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
 
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...changes import Changes
 from ..dispatch import OurSession
 

@@ -10,7 +10,7 @@ from queue_manager.errors import QueueError
 from queue_manager.wire.messages import Accepted, CancelRun, ForgetRun, RetryRun
 
 from ...broker.leases.lease import Session
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...changes import QUEUE_RUN
 from ...jobs.versions import Versions
 from ...observe.run_line import ended_line

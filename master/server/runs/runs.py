@@ -18,8 +18,8 @@ from queue_manager.wire.limits import printable
 from queue_manager.wire.messages import OpenRun, RunOpened, StartRun
 from queue_manager.wire.records import RunOptions
 
-from ...broker.chains import in_words
-from ...broker.run import Run
+from ...broker.runs.chains import in_words
+from ...broker.runs.run import Run
 from ...changes import Changes, GivenArguments
 from ...observe.chain_text import held_up_by, why_pending
 from ...reads import ReadRequest

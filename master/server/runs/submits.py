@@ -14,7 +14,7 @@ from queue_manager.server.connection import Peer
 from queue_manager.wire.limits import SUBMIT_DELAYED, SUBMIT_KEYS
 from queue_manager.wire.messages import Accepted, SubmitTasks, TasksEnded
 
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...changes import QUEUE_RUN, Changes
 from ...reads import ReadRequest
 from ...turn.answer import LATER, Later, PeerReply

@@ -12,7 +12,7 @@ import time
 from queue_manager.errors import QueueError
 from queue_manager.server.connection import Peer
 
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...changes import Changes
 from ...turn.answer import log_failure
 from ...turn.run_lookup import recall

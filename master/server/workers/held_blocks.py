@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from queue_manager.wire.records import HeldLease
 
 from ...broker.leases.recovery import parts_of
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...changes import BlockState
 from ...reads import ReadRequest
 from ...turn.known import Known

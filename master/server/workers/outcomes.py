@@ -14,7 +14,7 @@ from queue_manager.wire.limits import printable
 from queue_manager.wire.messages import Exchange
 from queue_manager.wire.records import Done, Failed, Outcome, Released
 
-from ...broker.run import Run
+from ...broker.runs.run import Run
 from ...observe.failures import FailureLog, cannot
 from ...reads import ReadRequest
 from ...turn.known import Known

@@ -25,9 +25,9 @@ from ...wire.messages import (
     TaskShown,
 )
 from ..code import Packed
-from ..feeding import Feed
-from ..mapping import start_run
-from ..outcomes import GATHER_S, MANY, next_page
+from ..runs.feeding import Feed
+from ..runs.mapping import start_run
+from ..runs.outcomes import GATHER_S, MANY, next_page
 from ..session import Session
 from .broken import BrokenQueueError
 from .completion import Completion

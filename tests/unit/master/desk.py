@@ -8,7 +8,7 @@ from typing import Any
 from master.broker import Broker
 from master.broker.leases.lease import Lease, Session
 from master.broker.leases.recovery import parts_of
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import Changes
 from master.turn.read_ahead import seek
 from queue_manager import codec

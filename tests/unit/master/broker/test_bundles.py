@@ -7,7 +7,7 @@ import pytest
 from master.broker.leases.job_pace import FIRST_TASKS
 from master.broker.leases.lease import Session
 from master.broker.leases.leasing import BUNDLE
-from master.broker.run import AIM_S
+from master.broker.runs.run import AIM_S
 from queue_manager import codec
 from queue_manager.wire.records import GroupLimit
 from tests.unit.master.desk import Desk

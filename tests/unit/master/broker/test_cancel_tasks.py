@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import CANCELLED
 from queue_manager.ranges import Ranges
 from queue_manager.wire.records import GroupLimit

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import QUEUE_RUN, GivenArguments
 from master.jobs import versions
 from master.jobs.check import Fit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.observe.chain_text import why_pending
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import RunOptions

@@ -10,7 +10,7 @@ import pytest
 
 from master.broker.lanes.tracked import Tracked
 from master.broker.leases.lease import Lease, Session
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import GroupRecord
 from master.observe import diagnosis
 from master.observe.diagnosis import (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.processes import runners
 from master.processes.child_watcher import watch_children_by_pidfd
 from master.processes.runners import Runners

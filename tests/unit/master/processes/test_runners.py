@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import CollectCursor
 from master.observe import diagnosis
 from master.observe.diagnosis import hindered, why_stalled

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import Changes, CollectCursor
 from master.server import subscriptions
 from master.server.subscriptions import TELL_S, UNREAD_BYTES, Subscriptions

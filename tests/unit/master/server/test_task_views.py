@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from master.broker.leases.lease import Lease, Session
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import OutcomeRecord, TrackedRecord
 from master.reads import TaskRecord
 from master.server.letters import cut_back, cut_front, trimmed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from master.broker import Broker
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.reads import ReadRequest
 from master.server.runs.admission import Admission, Admitted, check
 from master.turn.turn import Turn

@@ -6,7 +6,7 @@ import pytest
 
 from master.broker.lanes.tracked import Tracked
 from master.broker.lanes.window import Range
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import CollectCursor, LoadedRun, RunCounts, RunRecord, RunState
 from queue_manager.wire.records import BLOCK_TASKS, GroupLimit, RunOptions
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from queue_manager.errors import RefusedError
 
-from .journal import Journal
+from ..journal import Journal
 from .roster import Roster
 from .run import Run
 

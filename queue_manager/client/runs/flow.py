@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from .. import codec
-from ..errors import ArgumentError, ProtocolError, QueueError
-from ..job.contract import Task
-from .exceptions import exception_of
+from ... import codec
+from ...errors import ArgumentError, ProtocolError, QueueError
+from ...job.contract import Task
+from ..exceptions import exception_of
 from .feeding import Feed
 from .ordering import AsCompleted, InOrder, Order, count_of, size_of
 from .outcomes import Outcome, Part

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from queue_manager import Task, codec
-from queue_manager.client import feeding
-from queue_manager.client.feeding import Feed
+from queue_manager.client.runs import feeding
+from queue_manager.client.runs.feeding import Feed
 from queue_manager.client.session import Session
 from queue_manager.errors import ConnectionLostError, NotPlainDataError, RefusedError
 from queue_manager.wire.messages import Accepted, OpenRun, RunOpened, SubmitTasks, TasksEnded

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..changes import Changes, CollectCursor, Delivered
-from .journal import Journal
+from ...changes import Changes, CollectCursor, Delivered
+from ..journal import Journal
 from .run import Run
 
 

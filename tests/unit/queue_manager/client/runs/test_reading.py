@@ -11,8 +11,8 @@ import pytest
 
 from master.changes import BlockRecord
 from master.store.contract import Store
-from queue_manager.client import reading
-from queue_manager.client.reading import opened
+from queue_manager.client.runs import reading
+from queue_manager.client.runs.reading import opened
 from queue_manager.client.session import Session
 from queue_manager.errors import QueueError
 from queue_manager.wire.messages import AskResults, Results

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .. import codec
-from ..errors import QueueError
-from ..wire.messages import AskResults, AskTask, Results, TaskShown
-from ..wire.records import DeadLetter, ResultBlock
-from .exceptions import exception_of
-from .session import Session, is_over
+from ... import codec
+from ...errors import QueueError
+from ...wire.messages import AskResults, AskTask, Results, TaskShown
+from ...wire.records import DeadLetter, ResultBlock
+from ..exceptions import exception_of
+from ..session import Session, is_over
 
 
 @dataclass(frozen=True)

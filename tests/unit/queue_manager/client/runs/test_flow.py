@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from queue_manager import codec
-from queue_manager.client.feeding import Feed
-from queue_manager.client.flow import Flow
-from queue_manager.client.ordering import AsCompleted, InOrder
-from queue_manager.client.outcomes import Outcome, Part
+from queue_manager.client.runs.feeding import Feed
+from queue_manager.client.runs.flow import Flow
+from queue_manager.client.runs.ordering import AsCompleted, InOrder
+from queue_manager.client.runs.outcomes import Outcome, Part
 from queue_manager.errors import ProtocolError, QueueError
 from queue_manager.wire.records import DeadLetter
 

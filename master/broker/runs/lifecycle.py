@@ -13,7 +13,7 @@ import msgspec
 from queue_manager.errors import RefusedError
 from queue_manager.wire.records import GroupLimit, RunOptions
 
-from ..changes import (
+from ...changes import (
     QUEUE_RUN,
     CollectCursor,
     GivenArguments,
@@ -21,13 +21,13 @@ from ..changes import (
     RunState,
     TrackedState,
 )
+from ..group_control import GroupControl
+from ..journal import Journal
+from ..leases.lease import Session
+from ..leases.leasing import Leasing
+from ..leases.quarantine import Quarantine
+from ..read_ahead import ReadAhead
 from .chains import Chains, in_words
-from .group_control import GroupControl
-from .journal import Journal
-from .leases.lease import Session
-from .leases.leasing import Leasing
-from .leases.quarantine import Quarantine
-from .read_ahead import ReadAhead
 from .roster import Roster
 from .run import Run
 

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..errors import ConnectionLostError, QueueError, RefusedError
-from ..wire.messages import Accepted, CancelRun, Collected, ForgetRun, RunStarted
-from ..wire.records import NOBODY_COLLECTS
-from .calls import Start
+from ...errors import ConnectionLostError, QueueError, RefusedError
+from ...wire.messages import Accepted, CancelRun, Collected, ForgetRun, RunStarted
+from ...wire.records import NOBODY_COLLECTS
+from ..calls import Start
+from ..session import Session
 from .feeding import Feed
 from .flow import Delivery, Flow
 from .outcomes import Outcomes
-from .session import Session
 
 
 async def start_run(session: Session, start: Start, key: str | None) -> int:

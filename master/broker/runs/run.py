@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from queue_manager.wire.records import BLOCK_TASKS, RunOptions
 
-from ..changes import (
+from ...changes import (
     BlockRecord,
     CollectCursor,
     GivenArguments,
@@ -19,13 +19,13 @@ from ..changes import (
     RunRecord,
     RunState,
 )
-from .lanes.groups import Groups
-from .lanes.lane import Lane
-from .lanes.tracked import Tracked
-from .lanes.window import Range
+from ..lanes.groups import Groups
+from ..lanes.lane import Lane
+from ..lanes.tracked import Tracked
+from ..lanes.window import Range
 
 if TYPE_CHECKING:
-    from .leases.lease import BlockLeases
+    from ..leases.lease import BlockLeases
     from .roster import Roster
 
 AIM_S = 0.075

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from master.broker import Broker
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from master.changes import Changes, CollectCursor
 from master.observe.paging import PAGE_BYTES
 from master.observe.status import StatusBuilder

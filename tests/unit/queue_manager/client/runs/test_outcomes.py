@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from queue_manager.client.link import Link
-from queue_manager.client.outcomes import Outcome, Outcomes
+from queue_manager.client.runs.outcomes import Outcome, Outcomes
 from queue_manager.client.session import Session
 from queue_manager.errors import ConnectionLostError
 from queue_manager.wire.messages import Collect, OpenRun, Page, Request, RunOpened

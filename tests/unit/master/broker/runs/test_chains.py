@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from master.broker.chains import in_words
-from master.broker.run import Run
+from master.broker.runs.chains import in_words
+from master.broker.runs.run import Run
 from queue_manager.errors import RefusedError
 from queue_manager.wire.records import RunOptions
 

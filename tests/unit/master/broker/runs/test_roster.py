@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from master.broker.run import Run
+from master.broker.runs.run import Run
 from queue_manager.wire.records import GroupLimit
 
 from ..desk import Desk, held

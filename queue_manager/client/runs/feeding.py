@@ -13,13 +13,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..errors import ConnectionLostError, QueueError
-from ..job.batching import Batching
-from ..job.contract import Task
-from ..wire.limits import PART_BYTES
-from ..wire.messages import Accepted, RunOpened, SubmitTasks, TasksEnded
-from ..wire.records import NewBlock, encoded_bytes
-from .session import Session, open_run
+from ...errors import ConnectionLostError, QueueError
+from ...job.batching import Batching
+from ...job.contract import Task
+from ...wire.limits import PART_BYTES
+from ...wire.messages import Accepted, RunOpened, SubmitTasks, TasksEnded
+from ...wire.records import NewBlock, encoded_bytes
+from ..session import Session, open_run
 
 SUBMITS_ON_THE_WAY = 4
 BLOCKS_A_SUBMIT = 4
