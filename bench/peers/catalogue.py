@@ -94,7 +94,7 @@ PEERS: list[Peer] = [
         "Quartermaster",
         "bench.peers.alone.ours",
         "",
-        "quartermaster",
+        "quartermaster-queue",
         "yes: SQLite, fsync",
         broker="python master serve",
         url=TCP_URL,

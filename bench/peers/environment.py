@@ -34,9 +34,16 @@ def python_of(lock: str, least: tuple[int, int] = (3, 11)) -> Path:
 
 
 def version_of(python: Path, package: str) -> str:
-    """The version of a package in that environment."""
+    """The version of a package in that environment.
+
+    Raises:
+        MissingError: it is not installed there.
+    """
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
-    return _run([str(python), "-c", code]).strip()
+    try:
+        return _run([str(python), "-c", code]).strip()
+    except subprocess.CalledProcessError as error:
+        raise MissingError(f"not installed: {_last_line(error.stderr)}") from error
 
 
 def program(*names: str) -> str:
