@@ -32,6 +32,7 @@ from ..wire.messages import Hello, Refused, Reply, Request, Welcome, decode_repl
 from ..wire.opening import HANDSHAKE_S, Address, open_socket
 from ..wire.records import FRAME_BYTES
 from ..wire.stock import pickles
+from .aside import aside
 
 log = logging.getLogger("quartermaster.link")
 
@@ -40,6 +41,8 @@ LASTED_S = 5.0
 """After a session of at least this length the pauses begin with the first one again. A shorter
 session may end because of something that this client sends each time."""
 _GOODBYE_S = 1.0
+_FLUSH_S = 5.0
+"""How long `close` waits for a master that does not read what was sent."""
 LONGEST_PAUSE_S = 4.0
 """It is below the 5 s for which a restarted master waits for the workers that it knew."""
 REFUSED_PAUSE_S = 0.5
@@ -93,6 +96,8 @@ class Link:
         on_down: is called with a reason when a session that was up has ended.
         mode: when the connection is encrypted, as QUEUE_TLS says it.
         quiet: do not log troubles. `failure` has the last one in any case.
+
+    end: when the link is closed, why it is; one line.
     """
 
     def __init__(
@@ -114,6 +119,7 @@ class Link:
         self._hello = hello
         self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
         self._stream: _Stream | None = None
+        self._opening: asyncio.Task[_Stream] | None = None
         self._sock: socket.socket | None = None
         self._closed = asyncio.Event()
         self._up = asyncio.Event()
@@ -122,6 +128,7 @@ class Link:
         self._complaint = ""
         self._quiet = quiet
         self.failure: Exception | None = None
+        self.end = "the client was closed"
 
     @property
     def encrypted(self) -> bool:
@@ -141,11 +148,23 @@ class Link:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """Whether there will be no session any more."""
         return self._closed.is_set()
 
     async def run(self) -> None:
-        """Connect, and reconnect after each end of a session, until `close`."""
+        """Connect, and reconnect after each end of a session, until `close`.
+
+        An error of ours ends it, too. Whoever waits for an answer gets it as a ConnectionLostError.
+        """
+        try:
+            await self._sessions()
+        except Exception as error:
+            self.end = f"an error of ours has ended the session with the master: {error!r}"
+            self.close()
+            self._lose(self.end)
+            raise
+
+    async def _sessions(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._closed.is_set():
             since = time.monotonic()
@@ -203,8 +222,11 @@ class Link:
     def close(self) -> None:
         """End the session when all that was sent is on its way. `run` ends, too."""
         self._closed.set()
+        if self._opening is not None:
+            self._opening.cancel()
         if self._stream is not None and self._stream.transport is not None:
             self._stream.transport.close()
+            asyncio.get_running_loop().call_later(_FLUSH_S, self._end, self._stream)
 
     def abandon(self) -> None:
         """In the child of a fork: leave the connection to the parent, whose loop goes on with it.
@@ -216,16 +238,13 @@ class Link:
                 os.close(self._sock.detach())
 
     async def _one_session(self) -> bool:
-        loop = asyncio.get_running_loop()
+        self._opening = asyncio.create_task(self._open())
         try:
-            opening = loop.run_in_executor(
-                None, open_socket, self.address, self._authkey, self._mode
-            )
-            sock, context = await opening
-            if self._closed.is_set():
-                sock.close()
+            stream = await self._opening
+        except asyncio.CancelledError:
+            if self._closed.is_set():  # by `close`
                 return False
-            stream = await self._open(loop, sock, context)
+            raise
         except (OSError, UnicodeError, QueueError) as error:
             self._complain(error)  # the resolver raises UnicodeError for a strange name
             return False
@@ -233,23 +252,33 @@ class Link:
         if stream.refusal:
             reason = stream.refusal
         was_up = self.up
-        self._stream = None
-        self._up.clear()
-        for future in self._pending.values():
-            if not future.done():
-                future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
+        self._lose(reason)
         if not was_up and stream.refusal:
             self._complain(ProtocolError(stream.refusal))
         if was_up and not self._closed.is_set():
             self._on_down(reason)
         return was_up
 
-    async def _open(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        context: ssl.SSLContext | None,
-    ) -> _Stream:
+    def _lose(self, reason: str) -> None:
+        """There is no session now. Whoever waits for an answer learns it."""
+        self._stream = None
+        self._up.clear()
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
+
+    async def _open(self) -> _Stream:
+        sock, context = await aside(
+            open_socket, self.address, self._authkey, self._mode, undo=lambda made: made[0].close()
+        )
+        try:
+            return await self._begin(sock, context)
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _begin(self, sock: socket.socket, context: ssl.SSLContext | None) -> _Stream:
+        loop = asyncio.get_running_loop()
         stream = _Stream(self)
         self._encrypted = context is not None
         self._sock = sock

@@ -18,7 +18,6 @@ from typing import TypeVar
 from .. import __version__
 from ..errors import (
     ConnectionLostError,
-    QueueError,
     RefusedError,
     TlsError,
     UnreachableError,
@@ -240,21 +239,16 @@ class Session:
         """
         if self._link.up:
             return
-        self._check_open()
+        check_open(self._link)
         self._tell("lost the master; waiting for it")
         while not self._link.up:
             try:
                 await wait_up(self._link)
-            except QueueError as error:  # it may get the old key, or its encryption, back
+            except (WrongKeyError, TlsError) as error:  # it may get the old ones back
                 if str(error) != self._trouble:
                     self._trouble = str(error)
                     self._tell(f"{error}; trying again")
                 await asyncio.sleep(_POLL_S)
-            self._check_open()
-
-    def _check_open(self) -> None:
-        if self._link.closed:
-            raise ConnectionLostError("the client was closed")
 
     def abandon(self) -> None:
         """Leave the connection to the process that this one was forked from."""
@@ -313,7 +307,7 @@ async def connected(
         yield session
     finally:
         link.close()
-        await running
+        await asyncio.wait([running])
 
 
 async def reach(link: Link, timeout_s: float) -> None:
@@ -332,7 +326,14 @@ async def reach(link: Link, timeout_s: float) -> None:
 async def wait_up(link: Link) -> None:
     """Wait until the session is up. Raises an error that waiting does not mend."""
     while not link.up:
+        check_open(link)
         if isinstance(link.failure, WrongKeyError | TlsError):
             raise link.failure
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(link.wait_up(), _POLL_S)
+
+
+def check_open(link: Link) -> None:
+    """Raises ConnectionLostError when there will be no session any more."""
+    if link.closed:
+        raise ConnectionLostError(link.end)

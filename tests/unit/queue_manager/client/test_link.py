@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread as executor_threads
+import threading
 from typing import Any
 
 import pytest
@@ -102,3 +104,80 @@ def test_the_masters_last_words_are_the_reason_of_the_end() -> None:
             await asked
 
     asyncio.run(scene())
+
+
+def test_a_link_connects_again_when_the_main_thread_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python's executors take nothing more then, and other threads of the program go on."""
+    tries: list[None] = []
+
+    async def scene() -> None:
+        link, loop = make_link(), asyncio.get_running_loop()
+
+        def refused(*_: Any) -> Any:
+            tries.append(None)
+            if len(tries) == 2:
+                loop.call_soon_threadsafe(link.close)
+            raise ConnectionRefusedError("nobody")
+
+        monkeypatch.setattr(links, "open_socket", refused)
+        await link.run()
+
+    monkeypatch.setattr(executor_threads, "_shutdown", True)
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    assert len(tries) == 2
+
+
+def test_a_link_that_is_closed_while_it_connects_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on, shut = threading.Event(), threading.Event(), threading.Event()
+
+    class Opened:
+        def close(self) -> None:
+            shut.set()
+
+    def silent(*_: Any) -> Any:
+        begun.set()
+        assert go_on.wait(10.0)
+        return Opened(), None
+
+    async def scene() -> None:
+        link = make_link()
+        running = asyncio.create_task(link.run())
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        link.close()
+        await asyncio.wait_for(running, 5.0)
+        go_on.set()
+        while not shut.is_set():
+            await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(links, "open_socket", silent)
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
+def test_an_error_of_ours_ends_whoever_waits_for_an_answer() -> None:
+    async def scene() -> None:
+        link = make_link()
+        sending: list[Any] = []
+        link._stream = sending  # type: ignore[assignment]
+        link.send = sending.append  # type: ignore[method-assign]
+        link._opening = None
+        asked = asyncio.create_task(link.request(AskStatus, Status))
+        await asyncio.sleep(0)
+
+        async def broken() -> None:
+            raise KeyError("a mistake")
+
+        link._sessions = broken  # type: ignore[method-assign]
+        link.close = link._closed.set  # type: ignore[method-assign]
+        with pytest.raises(KeyError):
+            await link.run()
+        with pytest.raises(ConnectionLostError, match=r"an error of ours .* KeyError"):
+            await asked
+        assert link.closed
+        assert "a mistake" in link.end
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))

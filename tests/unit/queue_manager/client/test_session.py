@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from typing import Any, cast
 
 import pytest
@@ -10,7 +12,13 @@ import pytest
 from queue_manager.client import session as session_module
 from queue_manager.client.link import Link
 from queue_manager.client.session import News, Session
-from queue_manager.errors import ConnectionLostError, RefusedError, WrongKeyError
+from queue_manager.errors import (
+    ConnectionLostError,
+    RefusedError,
+    UnreachableError,
+    WrongKeyError,
+)
+from queue_manager.settings import load_settings
 from queue_manager.wire.messages import Accepted, Refused, RetryRun, RunShown, WatchRun
 from queue_manager.wire.records import RunStatus
 
@@ -23,6 +31,7 @@ class FakeLink:
         self.failure = failure
         self.asked = 0
         self.up = self.closed = False
+        self.end = "the client was closed"
 
     async def request(self, make: Any, answer: Any) -> Any:
         self.asked += 1
@@ -166,3 +175,25 @@ def test_several_may_watch_one_run_though_the_master_tells_a_session_once() -> N
         assert not link.sent.on
 
     asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
+def test_the_timeout_is_the_limit_of_the_whole_connect_to_a_silent_address() -> None:
+    """One that takes the connection and says nothing, or drops every packet, as a firewall does."""
+
+    async def scene(port: int) -> None:
+        settings = load_settings({"QUEUE_HOST": "127.0.0.1", "QUEUE_PORT": str(port)})
+        async with session_module.connected(settings, b"key", timeout_s=0.2):
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        since = time.monotonic()
+        with pytest.raises(UnreachableError, match=r"no master at 127\.0\.0\.1"):
+            asyncio.run(scene(silent.getsockname()[1]))
+        assert time.monotonic() - since < 2.0  # it was 5 s
+
+
+def test_whoever_waits_for_a_master_learns_that_the_session_has_ended_for_good() -> None:
+    link = FakeLink(0)
+    link.closed, link.end = True, "an error of ours has ended the session with the master: no"
+    with pytest.raises(ConnectionLostError, match="an error of ours"):
+        asyncio.run(Session(cast(Link, link)).come_back())
