@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -37,7 +38,7 @@ from ..wire.messages import (
 )
 from ..wire.records import RunStatus
 from ..wire.tls import client_mode
-from .link import Link
+from .link import LASTED_S, Link
 
 log = logging.getLogger("quartermaster.client")
 
@@ -46,13 +47,42 @@ CONNECT_S = 5.0
 
 _POLL_S = 0.3
 _TRIES = 10
-"""How often a request is tried. If the session ends each time, the request is at fault."""
+"""How often a request may end its session. If it does so each time, it is at fault."""
 
 _NO_ANSWER = -1
 """The seq of a request whose answer nobody waits for."""
 
 R = TypeVar("R")
 Tell = Callable[[str], None]
+
+
+class Suspicion:
+    """How often in a row a session has ended soon behind the same request.
+
+    A session that lasts for a while behind a request was ended by something else, such as a restart
+    of the master. So the losses of a wait that takes days do not add up.
+    """
+
+    def __init__(self) -> None:
+        self._losses, self._since = 0, time.monotonic()
+
+    def sent(self) -> None:
+        """The request is sent now."""
+        self._since = time.monotonic()
+
+    def cleared(self) -> None:
+        """Something was answered."""
+        self._losses = 0
+
+    def lost(self, error: ConnectionLostError) -> None:
+        """The session was lost before the answer.
+
+        Raises ConnectionLostError if it was so too often.
+        """
+        lasted = time.monotonic() - self._since >= LASTED_S
+        self._losses = 1 if lasted else self._losses + 1
+        if self._losses >= _TRIES:
+            raise ConnectionLostError(f"{error}; {_TRIES} times at the same request") from None
 
 
 class Watcher:
@@ -140,12 +170,20 @@ class Session:
         link: the session that reconnects.
         news: gets the messages that answer no request.
         tell: is told, in a line, that the master was lost, and why it can't be reached again.
+        timeout_s: how long a request that must not be repeated waits for a master that is away.
     """
 
-    def __init__(self, link: Link, news: News | None = None, tell: Tell = log.warning) -> None:
+    def __init__(
+        self,
+        link: Link,
+        news: News | None = None,
+        tell: Tell = log.warning,
+        timeout_s: float = CONNECT_S,
+    ) -> None:
         self._link = link
         self._news = news or News()
         self._tell = tell
+        self._timeout_s = timeout_s
         self._trouble = ""
         self.welcome = Welcome(__version__, 0)
 
@@ -155,12 +193,16 @@ class Session:
         return self._news.losses
 
     async def call(self, make: Callable[[int], Request], answer: type[R], what: str) -> R:
-        """A request that must not be repeated. what: what is unknown when no answer comes.
+        """A request that must not be repeated. While the master is away, it is not sent.
+
+        what: what is unknown when the session is lost before the answer.
 
         Raises:
             RefusedError: the master's own line.
+            UnreachableError: the master was away for `timeout_s` seconds. Nothing was sent.
             ConnectionLostError: the session was lost before the answer.
         """
+        await reach(self._link, self._timeout_s)
         try:
             return await self._link.request(make, answer)
         except ConnectionLostError as error:
@@ -185,17 +227,19 @@ class Session:
 
         Raises:
             RefusedError: the master's own line.
-            ConnectionLostError: the session is lost at this request again and again.
+            ConnectionLostError: the session is lost soon behind this request again and again, or
+                this side closed it.
         """
-        for _ in range(_TRIES):
+        suspicion = Suspicion()
+        while True:
+            suspicion.sent()
             try:
                 return await self._link.request(make, answer)
             except ConnectionLostError as error:
-                lost = error
+                suspicion.lost(error)
                 await self.come_back()
                 if again is not None:
                     await again()
-        raise ConnectionLostError(f"{lost}; {_TRIES} times at the same request")
 
     def send(self, message: Request) -> None:
         """Send a message that has no answer. Without a connection it is dropped."""
@@ -276,7 +320,8 @@ async def connected(
 ) -> AsyncIterator[Session]:
     """A session with the master.
 
-    tell: as that of `Session`. timeout_s: how long to wait for the first session.
+    tell: as that of `Session`. timeout_s: how long to wait for the first session, and as that of
+    `Session`.
 
     Raises:
         WrongKeyError: the master has another key.
@@ -300,7 +345,7 @@ async def connected(
         mode=client_mode(settings),
         quiet=True,
     )
-    session = Session(link, news, tell)
+    session = Session(link, news, tell, timeout_s)
     running = asyncio.create_task(link.run())
     try:
         await reach(link, timeout_s)
@@ -316,7 +361,8 @@ async def reach(link: Link, timeout_s: float) -> None:
     Raises UnreachableError after `timeout_s` seconds, and an error that waiting does not mend.
     """
     try:
-        await asyncio.wait_for(wait_up(link), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await wait_up(link)
     except TimeoutError:
         where = f"no master at {link.address[0]}:{link.address[1]} (QUEUE_HOST, QUEUE_PORT)"
         why = f"{link.failure}" if link.failure is not None else "it does not answer"
@@ -330,7 +376,8 @@ async def wait_up(link: Link) -> None:
         if isinstance(link.failure, WrongKeyError | TlsError):
             raise link.failure
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(link.wait_up(), _POLL_S)
+            async with asyncio.timeout(_POLL_S):
+                await link.wait_up()
 
 
 def check_open(link: Link) -> None:

@@ -19,16 +19,13 @@ from ...job.contract import Task
 from ...wire.limits import PART_BYTES
 from ...wire.messages import Accepted, RunOpened, SubmitTasks, TasksEnded
 from ...wire.records import NewBlock, encoded_bytes
-from ..session import Session, open_run
+from ..session import Session, Suspicion, open_run
 
 SUBMITS_ON_THE_WAY = 4
 BLOCKS_A_SUBMIT = 4
 
 AHEAD_BLOCKS, AHEAD_BYTES = 64, 16 * 1024 * 1024
 """Who adds waits while more than this is not on disk."""
-
-_TRIES = 10
-"""How often a run is opened without a task that is accepted. Then its tasks are at fault."""
 
 
 class Feed:
@@ -66,6 +63,7 @@ class Feed:
         self._ahead_bytes = 0
         self._working: asyncio.Task[None] | None = None
         self._losses = 0
+        self._suspicion = Suspicion()
         self.accepted = 0
         self.error: QueueError | None = None
 
@@ -164,19 +162,16 @@ class Feed:
         return await open_run(self._session, self._run)
 
     async def _work(self, opened: RunOpened) -> None:
-        tries = 0
         try:
             while True:
-                before = self.accepted
                 try:
                     if opened.ended:
                         return
                     await self._submit_all()
                     return
-                except ConnectionLostError:
-                    tries = 1 if self.accepted > before else tries + 1
-                    if tries > _TRIES:
-                        raise
+                except ConnectionLostError as error:
+                    if self._sent:  # else no task of ours can be at fault
+                        self._suspicion.lost(error)
                 await self._session.come_back()
                 opened = await self._opened()
                 self._drop_accepted(opened.accepted)
@@ -201,6 +196,7 @@ class Feed:
 
     async def _submit_all(self) -> None:
         """Submit all that was not accepted and all that comes, until `flush` and to its end."""
+        self._suspicion.sent()
         on_the_way = deque(self._send(submit) for submit in self._sent)
         try:
             while True:
@@ -232,6 +228,7 @@ class Feed:
 
     def _answered(self) -> None:
         submit = self._sent.popleft()
+        self._suspicion.cleared()
         self._ahead_bytes -= submit.size_bytes
         self.accepted += submit.unkeyed
         self._tell_room()

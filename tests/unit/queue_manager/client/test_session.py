@@ -31,6 +31,7 @@ class FakeLink:
         self.failure = failure
         self.asked = 0
         self.up = self.closed = False
+        self.address = ("h", 1)
         self.end = "the client was closed"
 
     async def request(self, make: Any, answer: Any) -> Any:
@@ -73,6 +74,29 @@ def test_what_may_not_be_repeated_is_said_to_be_unknown() -> None:
     with pytest.raises(ConnectionLostError, match="whether it was done is unknown: see `qm status"):
         ask(link, again=False)
     assert link.asked == 1
+
+
+def test_a_request_that_must_not_be_repeated_waits_for_a_master_that_is_away() -> None:
+    link = FakeLink(0)
+    assert not link.up
+    assert ask(link, again=False) == Accepted(1, 5)
+    assert link.asked == 1
+
+
+def test_it_is_not_sent_when_the_master_does_not_come_back_in_time() -> None:
+    link = FakeLink(0, ConnectionRefusedError("nobody listens"))
+    client = Session(cast(Link, link), timeout_s=0.05)
+    with pytest.raises(UnreachableError, match=r"no master at h:1 .*: nobody listens"):
+        asyncio.run(client.call(lambda seq: RetryRun(seq, 1), Accepted, "whether"))
+    assert link.asked == 0
+
+
+def test_losses_far_apart_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of results may be waited for over any number of restarts of the master."""
+    link = FakeLink(50)
+    monkeypatch.setattr(session_module.time, "monotonic", lambda: 6.0 * link.asked)
+    assert ask(link, again=True) == Accepted(1, 5)
+    assert link.asked == 51
 
 
 def test_a_request_that_always_ends_the_session_is_given_up() -> None:
