@@ -34,7 +34,6 @@ AIM_S = 0.075
 LEAST_S = 0.001
 """A share of tasks that takes less than that costs more to hand out than to work on."""
 
-_LEAST_TASKS = 64
 _GROWTH = 4
 
 
@@ -290,7 +289,7 @@ class Run:
     @property
     def least(self) -> int:
         """The fewest tasks of a fair share."""
-        return int(min(_LEAST_TASKS, LEAST_S / self.pace_s)) if self.pace_s else 0
+        return int(min(BLOCK_TASKS, LEAST_S / self.pace_s)) if self.pace_s else 0
 
     def learn(self, tasks: int, took_s: float) -> None:
         """Adapt the size of a lease to how long tasks take."""

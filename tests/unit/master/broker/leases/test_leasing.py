@@ -61,6 +61,16 @@ def test_the_end_of_a_run_is_shared_out_over_the_slots_that_are_there() -> None:
     assert [len(tasks(desk.lease(session))) for session in sessions] == [4, 3, 3, 2]
 
 
+def test_thousands_of_slots_share_out_no_lease_shorter_than_a_millisecond() -> None:
+    desk = Desk()
+    session = desk.session()
+    desk.session(slots=4_000)
+    desk.submit(500)
+    desk.run.learn(1_000_000, 1.0)
+    desk.run.size = 1_000
+    assert len(tasks(desk.lease(session))) == 500
+
+
 def test_runs_take_turns_also_when_one_has_nothing_for_a_while() -> None:
     desk = Desk()
     session = desk.session()

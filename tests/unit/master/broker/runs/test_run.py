@@ -148,4 +148,4 @@ def test_a_share_of_very_short_tasks_is_never_cut_below_what_is_worth_its_way() 
     run.learn(1_000_000, 1e-12)
     for _ in range(40):
         run.learn(1, 1e-12)
-    assert run.least == 64
+    assert run.least == BLOCK_TASKS
