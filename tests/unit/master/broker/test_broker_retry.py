@@ -15,7 +15,7 @@ from queue_manager.wire.records import Failed, GroupLimit, RunOptions
 from tests.unit.master.conftest import FakePeer, World, reply_to
 from tests.unit.master.desk import WALL, Desk, block, counts, tasks
 
-from .test_broker_runs import ended
+from .runs.test_broker_runs import ended
 
 
 def test_dead_letters_are_tried_again_as_if_for_the_first_time() -> None:

@@ -11,7 +11,7 @@ from master.broker.runs.run import Run
 from queue_manager.errors import RefusedError
 from queue_manager.wire.records import RunOptions
 
-from ..desk import Desk
+from ...desk import Desk
 
 
 def behind(desk: Desk, *others: Run, **options: Any) -> Run:

@@ -7,7 +7,7 @@ import pytest
 from master.broker.runs.run import Run
 from queue_manager.wire.records import GroupLimit
 
-from ..desk import Desk, held
+from ...desk import Desk, held
 
 MANY = 50
 
