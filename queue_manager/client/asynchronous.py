@@ -46,6 +46,7 @@ from ..wire.messages import (
 from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
 from .calls import Start, Work, arguments_of, numbers_of, start_of, then_of
+from .progress import Bar, bar_of
 from .runs.feeding import Feed, is_keyed
 from .runs.flow import Delivery, Flow
 from .runs.mapping import Mapping, nobody_collects, start_run
@@ -110,44 +111,56 @@ class AsyncClient:
     def map(
         self,
         function: Callable[..., Coroutine[Any, Any, R] | R] | str,
+        /,
         *iterables: Iterable[Any] | AsyncIterable[Any],
         ordered: bool = True,
         return_exceptions: bool = False,
         buffer: int | None = None,
         key: str | None = None,
         options: Options | None = None,
+        progress: bool = False,
     ) -> AsyncGenerator[R, None]:
         """As `Client.map`, with an asynchronous iterator. One iterable may be asynchronous."""
         start = start_of(function, iterables, options, lasting=key is not None, once=True)
         how = {"ordered": ordered, "return_exceptions": return_exceptions, "buffer": buffer}
-        return self._map(start, key, iterables, how)
+        bar = bar_of(function, length_of(iterables)) if progress else contextlib.nullcontext()
+        return self._map(start, key, iterables, how, bar)
 
     async def _map(
-        self, start: Start, key: str | None, iterables: tuple[Any, ...], how: dict[str, Any]
+        self,
+        start: Start,
+        key: str | None,
+        iterables: tuple[Any, ...],
+        how: dict[str, Any],
+        bar: contextlib.AbstractContextManager[Bar | None],
     ) -> AsyncGenerator[Any, None]:
-        mailbox: asyncio.Queue[Delivery] = asyncio.Queue()
-        mapping, flow = await self.begin_map(start, key, mailbox.put_nowait, how)
+        mailbox = _Mailbox()
+        mapping, flow = await self.begin_map(start, key, mailbox.put, how)
         pumping: asyncio.Task[None] | None = None
         told = False
         inputs: Iterator[Any] = iter(())
         try:
-            if len(iterables) == 1 and isinstance(iterables[0], AsyncIterable):
+            if _is_asynchronous(iterables):
                 pumping = asyncio.create_task(_pump(flow, iterables[0], mailbox))
             else:
                 inputs = inputs_of(iterables)
-            while not flow.done:
-                if pumping is None and not flow.over:
-                    flow.fill(inputs, lambda: not mailbox.empty(), SLICE_S)
-                if flow.whole and not told:
-                    mapping.end_inputs()
-                    told = True
-                values = flow.take()
-                for value in values or ():
-                    yield value
-                if values is None and not flow.done:
-                    mapping.took(flow.receive(await mailbox.get()))
-                else:
-                    await asyncio.sleep(0)
+            with bar as shown:
+                while not flow.done:
+                    if pumping is None and not flow.over:
+                        flow.fill(inputs, lambda: mailbox.full, SLICE_S)
+                    if flow.whole and not told:
+                        mapping.end_inputs()
+                        told = True
+                    values = flow.take()
+                    mailbox.stirred.set()
+                    if values is not None and shown is not None:
+                        shown.show(flow.given, flow.fed, flow.failed)
+                    for value in values or ():
+                        yield value
+                    if values is None and not flow.done:
+                        mapping.took(flow.receive(await mailbox.get()))
+                    else:
+                        await asyncio.sleep(0)
         finally:
             if pumping is not None:
                 pumping.cancel()
@@ -156,6 +169,7 @@ class AsyncClient:
     async def start(
         self,
         function: Work,
+        /,
         *iterables: Iterable[Any] | AsyncIterable[Any],
         key: str | None = None,
         options: Options | None = None,
@@ -174,14 +188,14 @@ class AsyncClient:
         return run
 
     async def submit(
-        self, job: str, *, key: str | None = None, after: Any = (), **arguments: Any
+        self, job: str, /, *, key: str | None = None, after: Any = (), **arguments: Any
     ) -> AsyncRun:
         """As `Client.submit`."""
         given, earlier = arguments_of(arguments), numbers_of(after)
         start = partial(StartRun, job=job, args=[], arguments=given, after=earlier)
         return AsyncRun(self, await start_run(self.session, start, key))
 
-    async def run(self, which: int | str) -> AsyncRun:
+    async def run(self, which: int | str, /) -> AsyncRun:
         """As `Client.run`."""
         number, key = (0, which) if isinstance(which, str) else (which, None)
         make = partial(AskRun, run=number, key=key)
@@ -296,7 +310,7 @@ class AsyncRun:
                     yield failure
 
     async def then(
-        self, function: Work, *, key: str | None = None, options: Options | None = None
+        self, function: Work, /, *, key: str | None = None, options: Options | None = None
     ) -> AsyncRun:
         """As `Run.then`."""
         start = then_of(function, options, [self.id])
@@ -319,21 +333,48 @@ class AsyncRun:
         return (await self._client.session.call(make, Accepted, what)).tasks
 
 
-async def _pump(flow: Flow, items: AsyncIterable[Any], mailbox: asyncio.Queue[Delivery]) -> None:
+class _Mailbox:
+    """What has come for a map. stirred: is set whenever there may be room for more inputs."""
+
+    def __init__(self) -> None:
+        self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+        self.stirred = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        """Whether something is there."""
+        return not self._deliveries.empty()
+
+    def put(self, delivery: Delivery) -> None:
+        """Deliver outcomes, or nothing but that the feed has room again."""
+        self._deliveries.put_nowait(delivery)
+        self.stirred.set()
+
+    async def get(self) -> Delivery:
+        """What came first."""
+        return await self._deliveries.get()
+
+
+async def _pump(flow: Flow, items: AsyncIterable[Any], mailbox: _Mailbox) -> None:
     """Give the flow what an asynchronous iterator has, while there is room."""
     try:
         async for item in items:
             while not flow.roomy:
-                await asyncio.sleep(SLICE_S)
+                mailbox.stirred.clear()
+                await mailbox.stirred.wait()
             flow.put(item)
         flow.over = True
     except Exception as error:
         flow.fail(error)
-    mailbox.put_nowait([])
+    mailbox.put([])
+
+
+def _is_asynchronous(iterables: tuple[Any, ...]) -> bool:
+    return len(iterables) == 1 and isinstance(iterables[0], AsyncIterable)
 
 
 async def _any(iterables: tuple[Any, ...]) -> AsyncIterator[Any]:
-    if len(iterables) == 1 and isinstance(iterables[0], AsyncIterable):
+    if _is_asynchronous(iterables):
         async for item in iterables[0]:
             yield item
     else:
@@ -348,3 +389,11 @@ def inputs_of(iterables: tuple[Any, ...]) -> Iterator[Any]:
     if len(iterables) == 1:
         return iter(iterables[0])
     return zip(*iterables, strict=False)
+
+
+def length_of(iterables: tuple[Any, ...]) -> int | None:
+    """How many inputs there are. None: nobody knows."""
+    try:
+        return min(map(len, iterables))
+    except TypeError:
+        return None

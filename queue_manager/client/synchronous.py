@@ -6,6 +6,7 @@ Only the network is in the thread of the loop.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import os
@@ -21,7 +22,7 @@ from ..job.contract import Options, Task
 from ..settings import Settings
 from ..wire.messages import Status
 from ..wire.records import RunStatus
-from .asynchronous import GOODBYE_S, AsyncClient, AsyncRun, inputs_of
+from .asynchronous import GOODBYE_S, AsyncClient, AsyncRun, inputs_of, length_of
 from .calls import Start, Work, start_of
 from .loop_thread import LoopThread, loop_thread
 from .progress import bar_of
@@ -208,8 +209,7 @@ class Client:
         start = start_of(function, iterables, options, lasting=key is not None, once=True)
         inputs = inputs_of(iterables)
         how = {"ordered": ordered, "return_exceptions": return_exceptions, "buffer": buffer}
-        total = _length(iterables) if progress else None
-        bar = bar_of(function, total) if progress else contextlib.nullcontext()
+        bar = bar_of(function, length_of(iterables)) if progress else contextlib.nullcontext()
         given = self._map(start, key, inputs, how, bar)
         next(given)  # from here on its end cancels the run
         return given
@@ -263,7 +263,8 @@ class Client:
             function, iterables, options: as for `map`. A task is tried three times by default.
             key: the same key gives the same run.
 
-        Raises as `map`, and what the inputs raise. What was given before stays.
+        Raises as `map`, and what the inputs raise. What was given before stays. An interrupt comes
+        out at once, and what is on disk by then stays.
         """
         start = start_of(function, iterables, options, lasting=True)
         thread, client = self._here()
@@ -449,8 +450,8 @@ async def _opened(settings: Settings, authkey: bytes, timeout_s: float) -> Async
 
 async def _exited(context: Any, error: BaseException) -> None:
     """Leave a context because of an error. The caller raises it."""
-    if not isinstance(error, Exception):
-        error = RuntimeError("interrupted")  # an interrupt is not for the loop's thread
+    if not isinstance(error, Exception):  # an interrupt: nothing more is waited for
+        error = asyncio.CancelledError()
     with contextlib.suppress(type(error)):
         await context.__aexit__(type(error), error, None)
 
@@ -482,14 +483,6 @@ def _leave(
     if not (soon or thread.is_here):
         with contextlib.suppress(TimeoutError):
             future.result(GOODBYE_S)
-
-
-def _length(iterables: tuple[Any, ...]) -> int | None:
-    """How many inputs there are, if that is known."""
-    try:
-        return min(map(len, iterables))
-    except TypeError:
-        return None
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()

@@ -1,0 +1,149 @@
+"""The two faces of the client: the same verbs, what an interrupt ends, and no polling."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from queue_manager.client import asynchronous
+from queue_manager.client.asynchronous import AsyncClient, AsyncRun
+from queue_manager.client.loop_thread import loop_thread
+from queue_manager.client.runs.flow import Flow
+from queue_manager.client.synchronous import Client, Run
+from queue_manager.wire.messages import OpenRun, RunOpened, RunStarted, StartRun, Welcome
+
+ONE_FACE_ALONE = {"executor"}
+"""An executor of `concurrent.futures` blocks: programs with a loop pass it to `run_in_executor`."""
+
+
+def verbs(face: type) -> dict[str, list[tuple[str, Any, Any]]]:
+    """The public methods of a class, with their parameters: names, kinds, defaults."""
+    return {
+        name: [(p.name, p.kind, p.default) for p in inspect.signature(method).parameters.values()]
+        for name, method in inspect.getmembers(face, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+
+OWN = {"open", "begin_map", "feeding", "later"}
+"""What the synchronous client needs of the asynchronous one, and no program."""
+
+
+@pytest.mark.parametrize(("plain", "with_a_loop"), [(Client, AsyncClient), (Run, AsyncRun)])
+def test_both_faces_have_the_same_verbs_with_the_same_parameters(
+    plain: type, with_a_loop: type
+) -> None:
+    left, right = verbs(plain), verbs(with_a_loop)
+    assert left.keys() - ONE_FACE_ALONE == right.keys() - OWN
+    for name in left.keys() - ONE_FACE_ALONE:
+        assert left[name] == right[name], name
+
+
+class FullMaster:
+    """Begins runs, and answers no submit: too many tasks wait for workers."""
+
+    welcome = Welcome("1", 1)
+    losses = 0
+
+    def __init__(self) -> None:
+        self.submitted = threading.Event()
+
+    async def call(self, make: Callable[..., StartRun], answer: Any, what: str) -> RunStarted:
+        return RunStarted(1, 7, True)
+
+    async def call_idempotent(self, make: Callable[[int], Any], answer: Any) -> RunOpened:
+        assert isinstance(make(1), OpenRun)
+        return RunOpened(1, "job", [], 0, False, 0)
+
+    async def call_once(self, make: Callable[[int], Any], answer: Any) -> Any:
+        self.submitted.set()
+        await asyncio.Event().wait()
+
+
+def client_of(master: FullMaster) -> Client:
+    client = Client.__new__(Client)
+    client._client, client._thread = AsyncClient(), loop_thread()
+    client._client.session = cast(Any, master)
+    return client
+
+
+def interrupt_when(event: threading.Event) -> None:
+    assert event.wait(10.0)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("inputs", [range(3), itertools.count()])
+def test_ctrl_c_ends_a_start_at_once_while_the_master_takes_no_more(inputs: Any) -> None:
+    """Whether it waits for room, or for all inputs to be on disk."""
+    master = FullMaster()
+    threading.Thread(target=interrupt_when, args=[master.submitted], daemon=True).start()
+    since = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        client_of(master).start("square", inputs)
+    assert time.monotonic() - since < 5.0
+
+
+def test_an_interrupt_in_the_inputs_of_a_start_comes_out_at_once() -> None:
+    master = FullMaster()
+
+    def inputs() -> Iterator[int]:
+        yield 1
+        assert master.submitted.wait(10.0)
+        raise KeyboardInterrupt
+
+    answers: list[BaseException] = []
+
+    def started() -> None:
+        try:
+            client_of(master).start("square", inputs())
+        except KeyboardInterrupt as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=started, daemon=True)
+    thread.start()
+    thread.join(10.0)
+    assert answers
+
+
+class CountingFlow:
+    """Has no room until somebody makes some. looks: how often it was asked."""
+
+    over = False
+
+    def __init__(self) -> None:
+        self.looks, self.room = 0, False
+        self.given: list[int] = []
+
+    @property
+    def roomy(self) -> bool:
+        self.looks += 1
+        return self.room
+
+    def put(self, item: int) -> None:
+        self.given.append(item)
+
+
+def test_an_asynchronous_input_waits_for_room_without_polling() -> None:
+    async def inputs() -> AsyncIterator[int]:
+        yield 1
+
+    async def scene() -> None:
+        flow, mailbox = CountingFlow(), asynchronous._Mailbox()
+        pumping = asyncio.create_task(asynchronous._pump(cast(Flow, flow), inputs(), mailbox))
+        await asyncio.sleep(10 * asynchronous.SLICE_S)
+        assert (flow.looks, flow.given) == (1, [])
+        flow.room = True
+        mailbox.put([])
+        await pumping
+        assert flow.given == [1]
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
