@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 
 from ..look.kinds import most_pixels
 from .files import Store
@@ -43,8 +44,6 @@ def make(store: Store, file: str) -> bool:
     """
     from PIL import Image
 
-    from ..look.pictures import FORMATS
-
     place = store.folder / name_of(file)
     if place.is_file():
         return True
@@ -52,7 +51,7 @@ def make(store: Store, file: str) -> bool:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(store.folder / file, formats=FORMATS) as image,
+            Image.open(store.folder / file, formats=_formats(store.folder / file)) as image,
         ):
             image.draft("RGB", (EDGE * 2, EDGE * 2))
             image.thumbnail((EDGE, EDGE))
@@ -65,3 +64,10 @@ def make(store: Store, file: str) -> bool:
         unfinished.unlink(missing_ok=True)
         return False
     return True
+
+
+def _formats(path: Path) -> tuple[str, ...]:
+    from ..look.pictures import formats_of
+
+    with path.open("rb") as file:
+        return formats_of(file.read(16))

@@ -5,12 +5,13 @@ Pillow reads the heads of raster pictures, the standard library's XML parser rea
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, WebPImagePlugin
 
 from .kinds import ENDINGS, MOST_PIXELS, most_pixels
 
@@ -18,14 +19,15 @@ HEAD_BYTES = 64 * 1024
 MOST_CLAIMED = 10**9
 """No picture has more pixels: such a head is made up."""
 
-Image.init()
+Image.preinit()  # PNG, JPEG, GIF
+assert WebPImagePlugin  # its import makes WebP known
 # Above twice as many Pillow raises an error; also for pictures inside of others, such as in an ICO.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
 # Pillow warns of large and damaged pictures. Nobody looks at them here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-# Pillow tries them in this order. It opens MPO as JPEG.
-_OFTEN = ("PNG", "JPEG", "GIF", "WEBP")
-FORMATS = tuple(dict.fromkeys(name for name in (*_OFTEN, *ENDINGS) if name in Image.OPEN))
+_OFTEN = {"PNG": b"\x89PNG", "JPEG": b"\xff\xd8\xff", "GIF": b"GIF8", "WEBP": b"RIFF"}
+"""How pictures of the usual formats begin. Pillow opens MPO as JPEG."""
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FEED_BYTES = 1024  # an SVG's root is nearly always in the first piece; the rest is not parsed
 _SVG = "{http://www.w3.org/2000/svg}svg"
@@ -40,12 +42,25 @@ class Picture:
     height: int | None
 
 
+def formats_of(head: bytes) -> tuple[str, ...]:
+    """The formats that Pillow should try for a picture that begins so."""
+    usual = tuple(name for name, start in _OFTEN.items() if head.startswith(start))
+    return usual or _others()
+
+
+@functools.cache
+def _others() -> tuple[str, ...]:
+    # Their modules take as long to import as all the rest, and most crawls meet none of them.
+    Image.init()
+    return tuple(name for name in ENDINGS if name in Image.OPEN and name not in _OFTEN)
+
+
 def picture_of(body: bytes) -> Picture | None:
     """The picture that a body is, or None. The head of a body (`HEAD_BYTES`) is enough."""
     if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return _svg(body[:HEAD_BYTES])
     try:
-        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(body), formats=formats_of(body)) as image:
             width, height = image.size
             return Picture(ENDINGS[image.format or ""], width, height)
     except Image.DecompressionBombError:
@@ -56,7 +71,7 @@ def picture_of(body: bytes) -> Picture | None:
 
 def _very_large(body: bytes) -> Picture | None:
     """A picture that Pillow does not open because of its size. Only its head is read."""
-    for name in FORMATS:
+    for name in formats_of(body):
         make, accepts = Image.OPEN[name]
         if accepts is None or accepts(body[:16]) is not True:
             continue
@@ -80,7 +95,7 @@ def is_whole(body: bytes) -> bool:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(body), formats=FORMATS) as image,
+            Image.open(io.BytesIO(body), formats=formats_of(body)) as image,
         ):
             width, height = image.size
             if width * height <= most_pixels(ENDINGS[image.format or ""]):

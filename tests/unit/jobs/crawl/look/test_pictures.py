@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 
@@ -56,6 +58,19 @@ def test_the_type_and_size_are_those_of_the_content(form: str, picture: Make) ->
     body = picture(form, 32, height)
     assert picture_of(body) == Picture(FORMS[form], 32, height)
     assert is_whole(body)
+
+
+def test_the_modules_of_rare_formats_are_imported_when_a_body_needs_them() -> None:
+    program = """
+import sys
+from jobs.crawl.look.pictures import picture_of
+for usual in (b"\\x89PNG", b"\\xff\\xd8\\xff", b"GIF89a", b"RIFF"):
+    picture_of(usual)
+assert "PIL.TiffImagePlugin" not in sys.modules
+picture_of(b"II*\\0")
+assert "PIL.TiffImagePlugin" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_all_types_have_a_name() -> None:
