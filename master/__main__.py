@@ -17,7 +17,10 @@ def main() -> None:
     worker = LocalWorker.start() if sys.argv[1:2] == ["run"] else None
     from .cli.main import main as run_command
 
-    run_command(worker)
+    try:
+        run_command(worker)
+    finally:
+        gc.freeze()  # looking for garbage once more would be the longest part of the end
 
 
 if __name__ == "__main__":

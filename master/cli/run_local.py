@@ -61,6 +61,8 @@ async def run_alone(
             environment = {**service.client_environment, **health}
             worker.begin(environment, service.server.keys_told)
         run = await _begin(service, job, args)
+        if worker is not None:
+            _let_go(service, run, worker)
         stopped = not await _watch(service, run, ended, stop)
     finally:
         if worker is not None:
@@ -94,6 +96,20 @@ async def _begin(service: Service, job: str, args: list[str]) -> Run:
     return run
 
 
+def _let_go(service: Service, run: Run, worker: LocalWorker) -> None:
+    """Have the worker end as soon as the run has no tasks, while `finish()` is called.
+
+    A run with dead letters may be retried until the command ends, and keeps its worker.
+    """
+
+    def look(ended: Run) -> None:
+        if ended is run and not (run.active or run.dead):
+            worker.leave()
+
+    service.runs.on_ended.append(look)
+    look(run)  # it may have ended before
+
+
 class _Ended:
     """The runs that have ended or stalled. The store may also have unfinished runs."""
 
@@ -119,7 +135,7 @@ class _Ended:
 async def _watch(service: Service, run: Run, ended: _Ended, stop: asyncio.Event) -> bool:
     """Show progress until the run has ended. False: the command was interrupted before."""
     loop = asyncio.get_running_loop()
-    late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service)
+    late = loop.call_later(WAIT_FOR_WORKER_S, _say_waiting, service, run)
     async with progress_of(run.job) as progress:
 
         def show(status: Run | RunStatus) -> None:
@@ -135,8 +151,8 @@ async def _watch(service: Service, run: Run, ended: _Ended, stop: asyncio.Event)
     return run.id in ended
 
 
-def _say_waiting(service: Service) -> None:
-    if not service.workers():
+def _say_waiting(service: Service, run: Run) -> None:
+    if run.active and not service.workers():
         log.info("waiting for a worker: QUEUE_PORT=%d python -m worker", service.server.address[1])
 
 

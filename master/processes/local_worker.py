@@ -29,10 +29,11 @@ _END_S = 2.0
 
 
 class LocalWorker:
-    """The process of a worker. `start` makes it, `begin` has it work, `stop` ends it."""
+    """The process of a worker. `start` makes it, `begin` has it work, `leave` and `stop` end it."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        self._is_asked = False
 
     @classmethod
     def start(cls) -> LocalWorker | None:
@@ -61,6 +62,13 @@ class LocalWorker:
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # it has ended
             pipe.write(f"{keys_told}\n{json.dumps(dict(settings))}".encode())
 
+    def leave(self) -> None:
+        """Ask it to end, once: a second signal would take the time from its tasks."""
+        if not self._is_asked:
+            self._is_asked = True
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+
     async def stop(self, hurry: asyncio.Event, drain_s: float) -> None:
         """End the worker in good order, also in a hurry: else the next start would wait for it.
 
@@ -69,8 +77,7 @@ class LocalWorker:
         import asyncio
 
         worker = self._process
-        with contextlib.suppress(ProcessLookupError):
-            worker.send_signal(signal.SIGTERM)
+        self.leave()
         ended = asyncio.create_task(self._end())
         asked = asyncio.create_task(hurry.wait())
         await asyncio.wait(

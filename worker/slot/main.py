@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import inspect
 import os
 import socket
@@ -225,6 +226,7 @@ def main(args: list[str]) -> int:
     printed.install()  # so that output of `work` shows at once
     end, folder = SlotEnd(socket.socket(fileno=pipe)), Path(args[3])
     Slot(end, memory, folder, watch, printed, Surroundings(printed)).serve()
+    gc.freeze()  # looking for garbage once more would be the longest part of the end
     return 0
 
 

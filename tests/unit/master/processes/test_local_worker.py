@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from master.processes.local_worker import LocalWorker
 
 REPO = Path(__file__).resolve().parents[4]
 PROGRAM = f"""
@@ -26,3 +29,29 @@ def test_a_pipe_to_the_worker_never_gets_the_number_of_a_standard_stream(
     program.write_text(PROGRAM)
     ended = subprocess.run(["sh", "-c", f"exec {sys.executable} {program} {closed}"], check=False)
     assert ended.returncode == starts
+
+
+PATIENT = """
+import signal, sys, time
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+print("ready", flush=True)
+sys.stdin.read()
+sys.exit(len(asked))
+"""
+
+
+def test_a_worker_is_asked_to_end_once() -> None:
+    """A second signal would take the time from its tasks."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PATIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdout.readline()
+        worker = LocalWorker(process)
+        worker.leave()
+        worker.leave()
+        process.stdin.close()
+        asyncio.run(worker.stop(asyncio.Event(), drain_s=30))
+    assert process.returncode == 1
