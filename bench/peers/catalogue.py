@@ -102,6 +102,17 @@ PEERS: list[Peer] = [
         brief=True,
     ),
     Peer(
+        "Quartermaster, its executor",
+        "bench.peers.alone.executor",
+        "",
+        "quartermaster-queue",
+        "yes: SQLite, fsync",
+        broker="python master serve",
+        url=TCP_URL,
+        worker="python worker",
+        brief=True,
+    ),
+    Peer(
         "tutorial",
         "bench.peers.alone.tutorial",
         "",

@@ -13,6 +13,7 @@ from .figures import percentile, short
 
 NAMES = {
     "Quartermaster": "**Quartermaster**",
+    "Quartermaster, its executor": "**Quartermaster**, its executor",
     "tutorial": "the tutorial",
     "multiprocessing.Pool": "multiprocessing.Pool",
     "Huey": "Huey",

@@ -32,9 +32,12 @@ def measure() -> list[Figure]:
     )
     if ended.returncode:
         raise RuntimeError(ended.stderr)
+    print(ended.stderr, end="")
     told: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     for name, why in told["missing"].items():
         print(f"{name}: {why}")
+    if "ours" in told["missing"]:
+        raise RuntimeError(told["missing"]["ours"])
     taken = {name: Figure(name, "s", tuple(rounds)) for name, rounds in told["took_s"].items()}
     pool = taken["ProcessPoolExecutor"]
     figures = [

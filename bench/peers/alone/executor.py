@@ -1,4 +1,8 @@
-"""Quartermaster's executor, `connect().executor()`: each call is a submit of its own."""
+"""Quartermaster's executor, `connect().executor()`: each call is a submit of its own.
+
+Calls that come while others are on their way to the master's disk travel together, which is what a
+program gets that does not wait for each.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,9 @@ class Client:
 
     def collect(self, handles: list[Future[Any]]) -> list[Any]:
         return [handle.result() for handle in handles]
+
+    def peek(self, handle: Future[Any]) -> Any:
+        return handle.result(0) if handle.done() else None
 
     def close(self) -> None:
         self._client.close()
