@@ -1,7 +1,8 @@
 """`python -m bench.report`: writes docs/figures.md, all figures of the last runs on this machine.
 
-It also writes the tables of other queues in the READMEs and in docs/performance.md. It reads what
-`make bench` and `make bench-peers` have left in .cache/bench, and measures nothing.
+It also writes the tables of other queues in the READMEs and in docs/performance.md, and there the
+tables of some benchmarks. It reads what `make bench` and `make bench-peers` have left in
+.cache/bench, and measures nothing.
 """
 
 from __future__ import annotations
@@ -9,20 +10,29 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import tables
 from .__main__ import BENCHMARKS
-from .figure import short
 from .peers import summary
 from .rig.processes import CACHE, ROOT
+from .scale.chart import CHART
 
 PAGE = ROOT / "docs" / "figures.md"
 RESULTS, PEERS = "results.json", "peers.md"
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 PERFORMANCE = ROOT / "docs" / "performance.md"
 _MARK = "<!-- make figures: the rows below are of `make bench-peers` -->"
+
+SECTIONS: dict[str, Callable[[Sequence[tables.Record]], list[str]]] = {
+    "client": tables.lines,
+    "executor": tables.lines,
+    "percentiles": tables.grouped,
+    "decades": tables.grouped,
+}
+"""The benchmarks that have a marked section of docs/performance.md, and the form of its tables."""
 
 _HEAD = """# All figures
 
@@ -43,8 +53,9 @@ def main() -> int:
     if not results.exists():
         print(f"no figures in {results}: run `make bench` first", file=sys.stderr)
         return 1
-    text = page(json.loads(results.read_text()), peers.read_text() if peers.exists() else "")
-    PAGE.write_text(text)
+    record = json.loads(results.read_text())
+    PAGE.write_text(page(record, peers.read_text() if peers.exists() else ""))
+    PERFORMANCE.write_text(with_sections(PERFORMANCE.read_text(), record))
     print(f"wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
     return 0
 
@@ -55,9 +66,7 @@ def page(record: dict[str, Any], peers: str) -> str:
     lines = [_HEAD, f"- measured on {day}"]
     lines += [f"- {what}: {text}" for what, text in record["machine"].items()]
     for name, figures in record["benchmarks"].items():
-        lines += ["", f"## {BENCHMARKS[name][0]} (`{name}`)", ""]
-        lines += ["| figure | median | range | unit | bound | |", "|---|---|---|---|---|---|"]
-        lines += _rows(figures)
+        lines += ["", f"## {BENCHMARKS[name][0]} (`{name}`)", "", *tables.lines(figures)]
     if peers:
         lines += ["", "## Other queues (`make bench-peers`)", "", peers.rstrip()]
     return "\n".join(lines) + "\n"
@@ -75,35 +84,40 @@ def with_rows(text: str, rows: list[str]) -> str:
     return "\n".join([*before, *head, *rows, *rest]) + "\n"
 
 
-def with_tables(text: str, tables: str) -> str:
+def with_tables(text: str, found: str, mark: str = _MARK) -> str:
     """A text that has these lines between its mark and the next heading. Raises as `with_rows`."""
-    before, rest = _marked(text)
+    before, rest = _marked(text, mark)
     while rest and not rest[0].startswith("#"):
         rest.pop(0)
-    return "\n".join([*before, "", tables, "", *rest]) + "\n"
+    return "\n".join([*before, "", found, "", *rest]) + "\n"
 
 
-def _marked(text: str) -> tuple[list[str], list[str]]:
+def with_sections(text: str, record: dict[str, Any]) -> str:
+    """A text whose marked sections have the figures of their benchmarks, as far as there are some.
+
+    record: of results.json. Raises as `with_rows`.
+    """
+    measured = time.strftime("%Y-%m-%d", time.gmtime(record["at"]))
+    machine = f"{record['machine']['CPU']}, Python {record['machine']['Python']}"
+    for name, form in SECTIONS.items():
+        if name in record["benchmarks"]:
+            found = [f"Measured on {measured}: {machine}.", "", *form(record["benchmarks"][name])]
+            if name == "decades" and CHART.exists():
+                found += ["", f"![The figures of decades as curves]({CHART.name})"]
+            text = with_tables(text, "\n".join(found), mark_of(name))
+    return text
+
+
+def mark_of(benchmark: str) -> str:
+    """The line of docs/performance.md below which the figures of a benchmark are."""
+    return f"<!-- make figures: the rows below are of `make bench NAMES={benchmark}` -->"
+
+
+def _marked(text: str, mark: str = _MARK) -> tuple[list[str], list[str]]:
     """The lines up to the mark, with it, and the lines behind it."""
     lines = text.splitlines()
-    end = lines.index(_MARK) + 1
+    end = lines.index(mark) + 1
     return lines[:end], lines[end:]
-
-
-def _rows(figures: list[dict[str, Any]]) -> Iterator[str]:
-    for figure in figures:
-        rounds = figure["rounds"]
-        span = f"{short(min(rounds))} .. {short(max(rounds))}" if len(rounds) > 1 else ""
-        met = {True: "met", False: "**not met**", None: ""}[figure["met"]]
-        cells = [
-            figure["name"],
-            short(figure["median"]),
-            span,
-            figure["unit"],
-            figure["bound"],
-            met,
-        ]
-        yield "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

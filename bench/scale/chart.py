@@ -11,6 +11,9 @@ from ..rig import processes
 from ..rig.environment import python_of
 
 CHART = processes.ROOT / "docs" / "scale.svg"
+LIMIT_S = 300.0
+"""matplotlib looks for fonts at its first use, which may take a minute on a busy machine."""
+
 _HERE = processes.HERE / "scale"
 
 
@@ -18,4 +21,4 @@ def draw(figures: str) -> None:
     """Draw the chart. figures: JSON, a list of points by kind, as `decades` has them."""
     python = str(python_of(processes.CACHE / "chart", _HERE / "requirements.txt"))
     words = [python, str(_HERE / "curves.py"), str(CHART)]
-    subprocess.run(words, input=figures, text=True, check=True, timeout=120)
+    subprocess.run(words, input=figures, text=True, check=True, timeout=LIMIT_S)

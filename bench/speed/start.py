@@ -1,4 +1,4 @@
-"""How soon a first result is there: of `qm run square`, of a slot, and of `make up`.
+"""How soon a first result is there: of `qm run square`, of a slot, of `connect`, and of `make up`.
 
 Our modules are compiled first, as pip leaves them when it installs a package.
 """
@@ -25,11 +25,19 @@ from ..brief import sized
 from ..figure import Figure
 from ..rig import processes
 
-RUNS, SLOTS, UPS = sized((7, 15, 3), (1, 2, 1))
-RUN_MS, SLOT_MS, UP_S = 450.0, 60.0, 8.0
+RUNS, SLOTS, CONNECTS, UPS = sized((7, 15, 15, 3), (1, 2, 2, 1))
+RUN_MS, SLOT_MS, CONNECT_MS, UP_S = 450.0, 60.0, 100.0, 8.0
 _LIMIT_S = 60.0
 _UP_LIMIT_S = 600.0
 _PROJECT = "quartermaster-bench-start"
+
+_PROGRAM = """
+import time
+began = time.perf_counter()
+from queue_manager import connect
+with connect():
+    print(time.perf_counter() - began)
+"""
 
 
 def measure() -> list[Figure]:
@@ -42,6 +50,7 @@ def measure() -> list[Figure]:
                 "qm run square to the first result", RUNS, RUN_MS, lambda: _run_s(folder)
             ),
             _milliseconds("a slot, from fork to ready", SLOTS, SLOT_MS, lambda: _slot_s(folder)),
+            _connect(folder),
         ]
     if _has_engine():
         figures.append(_make_up())
@@ -74,6 +83,27 @@ def _run_s(folder: Path) -> float:
     if b" = " not in line or command.returncode:
         raise RuntimeError(f"qm run square: {line!r}, exit code {command.returncode}")
     return took_s
+
+
+def _connect(folder: Path) -> Figure:
+    """A program, from its import of the client until the master has answered."""
+    with processes.master(folder) as (_, port):
+        environment = processes.environment_of({"QUEUE_PORT": str(port)})
+
+        def sample() -> float:
+            words = [sys.executable, "-c", _PROGRAM]
+            return float(
+                subprocess.run(
+                    words,
+                    cwd=processes.ROOT,
+                    env=environment,
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    timeout=_LIMIT_S,
+                ).stdout
+            )
+
+        return _milliseconds("import of the client, and connect", CONNECTS, CONNECT_MS, sample)
 
 
 def _slot_s(folder: Path) -> float:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from bench.figure import Figure
 from bench.peers.summary import rows
-from bench.report import _MARK, page, with_rows, with_tables
+from bench.report import (
+    _MARK,
+    PERFORMANCE,
+    SECTIONS,
+    mark_of,
+    page,
+    with_rows,
+    with_sections,
+    with_tables,
+)
 
 
 def test_each_figure_is_a_row_with_its_bound_and_whether_it_is_met() -> None:
@@ -39,6 +48,27 @@ def test_all_up_to_the_next_heading_is_replaced_by_the_tables() -> None:
     written = with_tables(text, "| new |")
     assert written == f"above\n{_MARK}\n\n| new |\n\n## Next\n"
     assert with_tables(written, "| new |") == written
+
+
+def test_each_marked_section_has_the_figures_of_its_benchmark() -> None:
+    """A benchmark that was not measured leaves its section as it was."""
+    text = "".join(f"## {name}\n\n{mark_of(name)}\n\nold\n\n" for name in SECTIONS) + "## Next\n"
+    figures = [Figure("a rate", "tasks/s", (7.0,)).record()]
+    record = {
+        "at": 0.0,
+        "machine": {"CPU": "one", "Python": "3"},
+        "benchmarks": {"client": figures},
+    }
+    written = with_sections(text, record)
+    assert "Measured on 1970-01-01: one, Python 3.\n\n| figure |" in written
+    assert "| a rate | 7.00 |" in written
+    assert written.count("\nold\n") == len(SECTIONS) - 1
+    assert with_sections(written, record) == written
+
+
+def test_the_page_about_performance_has_all_marks() -> None:
+    lines = PERFORMANCE.read_text().splitlines()
+    assert [lines.count(mark) for mark in (_MARK, *map(mark_of, SECTIONS))] == [1] * 5
 
 
 def test_a_row_of_the_readme_has_both_tables_of_a_queue() -> None:
