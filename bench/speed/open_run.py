@@ -41,11 +41,14 @@ class OpenRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._link.close()
-        self._loop.run_until_complete(self._running)
+        self._loop.run_until_complete(self._closed())
         self._loop.close()
         with open(self._fifo, "w"):  # lets tasks() of the run end
             pass
+
+    async def _closed(self) -> None:
+        self._link.close()
+        await self._running
 
     def page_came(self, page: Page, at: float) -> None:
         """A page is here. at: when it came, by `time.perf_counter`."""
