@@ -45,7 +45,7 @@ figure grows with the round. So it has one round of that rate, and is offered no
 """
 
 SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
-MOST_MS = {"p50": 5.0, "p99": 25.0}
+MOST_MS = {"p50": 10.0, "p99": 50.0}
 """The bounds of ours, one by one, up to 1,000 a second. In blocks a task also waits for its block,
 and at 10,000 a second it may take four times as long."""
 

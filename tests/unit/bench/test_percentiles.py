@@ -35,9 +35,9 @@ def test_a_queue_that_has_fallen_behind_has_one_round_and_no_higher_rate() -> No
 def test_ours_are_bound_and_others_are_not() -> None:
     ours = percentiles._all_figures("ours", Queue({}).offer, bound=True)
     bounds = {figure.name: figure.at_most for figure in ours}
-    assert bounds["ours, 100 a second, one by one: p50"] == 5
-    assert bounds["ours, 1,000 a second, in blocks: p99"] == 35
-    assert bounds["ours, 10,000 a second, one by one: p99"] == 100
+    assert bounds["ours, 100 a second, one by one: p50"] == 10
+    assert bounds["ours, 1,000 a second, in blocks: p99"] == 60
+    assert bounds["ours, 10,000 a second, one by one: p99"] == 200
     assert bounds["ours, 1 a second, one by one: p99.9"] is None
     others = percentiles._all_figures("other", Queue({}).offer)
     assert all(figure.at_most is None for figure in others)
