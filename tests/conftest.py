@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,12 @@ from typing import Any
 import pytest
 
 from tests.integration.processes import Master, Place
+from tests.integration.shared import SharedMaster
+
+
+def pytest_configure() -> None:
+    """A background job of a shell ignores Ctrl-C, and so would all that these tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
@@ -42,3 +49,50 @@ def start_master(tmp_path: Path, started: list[Any]) -> Callable[..., Master]:
 def master(start_master: Callable[..., Master]) -> Master:
     """A serving master without a JOB."""
     return start_master()
+
+
+@pytest.fixture(scope="session")
+def standing() -> Iterator[dict[bool, SharedMaster]]:
+    """The masters that tests share, with and without a worker, each from its first test on."""
+    masters: dict[bool, SharedMaster] = {}
+    yield masters
+    for master in masters.values():
+        master.end()
+
+
+@pytest.fixture
+def share_master(
+    standing: dict[bool, SharedMaster], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[bool], SharedMaster]]:
+    """`share_master(with_worker)`: a master as new, except for its log and its runs' numbers.
+
+    Where a test has broken it, the next test gets another.
+    """
+    used: set[bool] = set()
+
+    def share(with_worker: bool) -> SharedMaster:
+        if with_worker not in standing:
+            folder = tmp_path_factory.mktemp("shared")
+            standing[with_worker] = SharedMaster(folder, with_worker=with_worker)
+        used.add(with_worker)
+        return standing[with_worker]
+
+    yield share
+    for with_worker in used:
+        try:
+            standing[with_worker].clean()
+        except BaseException:
+            standing.pop(with_worker).end()
+            raise
+
+
+@pytest.fixture
+def shared_master(share_master: Callable[[bool], SharedMaster]) -> SharedMaster:
+    """A serving master with a worker of two slots, which tests share; see `share_master`."""
+    return share_master(True)
+
+
+@pytest.fixture
+def lone_master(share_master: Callable[[bool], SharedMaster]) -> SharedMaster:
+    """A serving master without a worker, which tests share; see `share_master`."""
+    return share_master(False)

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import msgspec
+import pytest
 
+from master.cli import main as cli
 from queue_manager.names import EXCHANGE
+from queue_manager.settings import load_settings
 from queue_manager.wire.messages import AskRuns, Hello, Request, RunList, decode_reply, encode
 from queue_manager.wire.records import RunStatus
 from queue_manager.wire.stock import pickles
 from queue_manager.wire.tls import Mode
 from queue_manager.wire.transport import connect
+from tests.integration.stock import SYSTEM_PYTHON, StockClient
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-SYSTEM_PYTHON = "/usr/bin/python3"
 KEY = "a key of the tests"
 
 _OURS = ("QUEUE_", "MASTER_", "WORKER_", "JOB", "HEALTH_FILE", "PYTHON", "COVERAGE")
@@ -50,16 +52,6 @@ def eventually(condition: Callable[[], T], within_s: float = PATIENCE_S, what: s
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s} s: {what or condition}; last: {value!r}")
         time.sleep(0.01)
-
-
-def stock_pythons() -> Iterator[tuple[str, str]]:
-    """(name, path) of the system's Python and of 3.8, 3.11 and 3.13 where they are installed."""
-    yield "system", SYSTEM_PYTHON
-    for version in ("3.8", "3.11", "3.13"):
-        places = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-        found = str(places[-1]) if places else shutil.which(f"python{version}")
-        if found:
-            yield version, found
 
 
 def clean_environment(settings: dict[str, str]) -> dict[str, str]:
@@ -183,13 +175,32 @@ class Place:
         return process
 
     def command(self, *words: str, **settings: str) -> Ended:
-        """`python -m master ...` until its end."""
+        """`qm ...` until its end: in this process, since the start of a Python takes longer.
+
+        `run` and `serve` have a process of their own, as `shell` in test_output gives each command.
+        """
+        environment = self.environment(**settings)
+        if words[0] in ("run", "serve") or any(name.startswith("PYTHON") for name in settings):
+            return self._apart(words, environment)
+        out, err = io.StringIO(), io.StringIO()
+        stand_ins = {"load_settings": lambda: load_settings(environment), "hide_key": lambda: None}
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            patch.object(sys, "argv", ["qm", *words]),
+            patch.multiple(cli, take_over=lambda: None, log_to=lambda _: None, **stand_ins),
+            pytest.raises(SystemExit) as end,
+        ):
+            cli.main()
+        return Ended(end.value.code, out.getvalue(), err.getvalue())
+
+    def _apart(self, words: tuple[str, ...], environment: dict[str, str]) -> Ended:
         process = subprocess.Popen(
             [sys.executable, "-m", "master", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=self.environment(**settings),
+            env=environment,
             cwd=self.folder,
         )
         try:
@@ -316,57 +327,3 @@ class Master(Place):
         self.started.append(client)
         client.answer()
         return client
-
-
-class StockClient:
-    """`client("tasks.put(x)", x=3)`: evaluated in the other process, errors raised here."""
-
-    def __init__(self, folder: Path, python: str, port: int, key: str) -> None:
-        ours, theirs = socket.socketpair()
-        fd = theirs.fileno()
-        address = [str(fd), "127.0.0.1", str(port), key.encode().hex()]
-        with (folder / "clients.log").open("ab") as log:
-            self.popen = subprocess.Popen(
-                [python, "-I", "-S", str(HERE / "stock_client.py"), *address],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={"PATH": "/usr/bin:/bin"},
-                pass_fds=[fd],
-            )
-        theirs.close()
-        self._orders = Connection(ours.detach())
-
-    def __call__(self, code: str, **values: Any) -> Any:
-        self.begin(code, **values)
-        return self.answer()
-
-    def begin(self, code: str, **values: Any) -> None:
-        """Have it evaluated, without waiting for the answer."""
-        self._orders.send((code, values))
-
-    def answer(self, within_s: float = 15.0) -> Any:
-        """The answer to what was begun; raises what it raised."""
-        if not self._orders.poll(within_s):
-            raise AssertionError(f"no answer within {within_s} s")
-        error, value = self._orders.recv()
-        if error is not None:
-            raise error
-        return value
-
-    def waits(self) -> bool:
-        """Whether what was begun has no answer yet."""
-        return not self._orders.poll(0.0)
-
-    def kill(self) -> None:
-        """kill -9: its connection ends with the process."""
-        self.popen.send_signal(signal.SIGKILL)
-        self.popen.wait()
-
-    def end(self) -> None:
-        """At the end of a test, or as a script that ends: in good order."""
-        self._orders.close()
-        try:
-            self.popen.wait(2.0)
-        except subprocess.TimeoutExpired:
-            self.kill()

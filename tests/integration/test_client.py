@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,14 +35,22 @@ from queue_manager.errors import (
 from queue_manager.wire.messages import AskResults
 from queue_manager.wire.replies import LEVEL
 from tests.integration.processes import KEY, PATIENCE_S, Master, Process, eventually
+from tests.integration.shared import SharedMaster
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
+def master(
+    request: pytest.FixtureRequest, share_master: Callable[[bool], SharedMaster]
+) -> SharedMaster:
+    """The tests of `qm` need a worker. The others begin without one."""
+    return share_master("qm" in request.fixturenames)
+
+
+@pytest.fixture
 def qm(master: Master) -> Iterator[Client]:
     """A client of a master that has a worker."""
-    master.worker()
     with connected(master) as client:
         yield client
 
@@ -160,9 +168,8 @@ def test_a_master_that_restarts_in_the_middle_of_a_map_changes_nothing(
     assert taken == squares(100_000)
 
 
-def test_a_program_that_is_killed_leaves_no_map(
-    master: Master, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_that_is_killed_leaves_no_map(start_master: Callable[..., Master]) -> None:
+    master = start_master()
     master.process.terminate()
     master.settings["PYTHONPATH"] = f"{master.folder}:{master.settings['PYTHONPATH']}"
     (master.folder / "sitecustomize.py").write_text(

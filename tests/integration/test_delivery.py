@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from tests.integration.processes import Master, StockClient
+from tests.integration.processes import Master
+from tests.integration.stock import StockClient
 
 
 def put_results(client: StockClient, count: int) -> None:

@@ -26,9 +26,14 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
+def master(shared_master: Master) -> Master:
+    """It has a worker."""
+    return shared_master
+
+
+@pytest.fixture
 def qm(master: Master) -> Iterator[Client]:
     """A client of a master that has a worker."""
-    master.worker()
     with connect(f"127.0.0.1:{master.port}", authkey=KEY) as client:
         yield client
 
@@ -115,7 +120,7 @@ def test_map_has_chunks_a_buffer_and_a_timeout(executor: QueueExecutor) -> None:
     assert read <= 9
     results.close()  # type: ignore[attr-defined]
     with pytest.raises(TimeoutError):
-        list(executor.map(time.sleep, [0, 60], timeout=0.5))
+        list(executor.map(time.sleep, [0, 3], timeout=0.5))
     for wrong in ({"chunksize": 0}, {"buffersize": 0}):
         with pytest.raises(ValueError, match="size must be"):
             executor.map(len, [], **wrong)  # type: ignore[arg-type]

@@ -21,7 +21,8 @@ from queue_manager.wire import handshake
 from queue_manager.wire.framing import frame
 from queue_manager.wire.messages import Hello, encode
 from queue_manager.wire.stock import pickles
-from tests.integration.processes import KEY, Ended, Master, Place, eventually, stock_pythons
+from tests.integration.processes import KEY, Ended, Master, Place, eventually
+from tests.integration.stock import stock_pythons
 
 CHALLENGES = {
     "MD5": bytes(20),

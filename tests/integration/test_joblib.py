@@ -22,9 +22,14 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
+def master(shared_master: Master) -> Master:
+    """It has a worker."""
+    return shared_master
+
+
+@pytest.fixture
 def qm(master: Master) -> Iterator[Client]:
     """A client of a master that has a worker."""
-    master.worker()
     with connect(f"127.0.0.1:{master.port}", authkey=KEY) as client:
         yield client
 

@@ -9,15 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.processes import (
-    HERE,
-    KEY,
-    SYSTEM_PYTHON,
-    Master,
-    Process,
-    clean_environment,
-    stock_pythons,
-)
+from tests.integration.processes import HERE, KEY, Master, Process, clean_environment
+from tests.integration.stock import SYSTEM_PYTHON, stock_pythons
 
 WITHIN_S = 40.0
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.processes import Master, eventually, stock_pythons
+from tests.integration.processes import Master, eventually
+from tests.integration.stock import stock_pythons
 
 PLAIN: list[Any] = [
     None,

@@ -13,14 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.processes import (
-    HERE,
-    SYSTEM_PYTHON,
-    Master,
-    Process,
-    clean_environment,
-    eventually,
-)
+from tests.integration.processes import HERE, Master, Process, clean_environment, eventually
+from tests.integration.stock import SYSTEM_PYTHON
 
 SQUARES_KEY = "abc"
 IMAGES_KEY = "痛点就是起点"

@@ -183,8 +183,7 @@ def test_a_master_that_dies_before_the_first_lease_has_the_code_still(
     assert kept(master) == 0
 
 
-def test_code_stays_for_the_last_run_that_has_it(master: Master) -> None:
-    master.worker()
+def test_code_stays_for_the_last_run_that_has_it(shared_master: Master) -> None:
     packed = source("times", "def work(n):\n    return n * 3\n")
 
     async def scene(client: Client) -> tuple[int, int]:
@@ -194,12 +193,12 @@ def test_code_stays_for_the_last_run_that_has_it(master: Master) -> None:
             await client.results(run)
         return first, second
 
-    first, second = play(master, scene)
-    assert kept(master) == 1
-    master.command("forget", str(first))
-    assert kept(master) == 1
-    master.command("forget", str(second))
-    assert kept(master) == 0
+    first, second = play(shared_master, scene)
+    assert kept(shared_master) == 1
+    shared_master.command("forget", str(first))
+    assert kept(shared_master) == 1
+    shared_master.command("forget", str(second))
+    assert kept(shared_master) == 0
 
 
 def test_the_same_key_with_other_code_goes_on_with_that(
@@ -251,15 +250,15 @@ EVIL = [
 
 @pytest.mark.parametrize(("files", "line"), EVIL)
 def test_what_makes_no_sense_is_one_line(
-    master: Master, files: dict[str, bytes], line: str
+    lone_master: Master, files: dict[str, bytes], line: str
 ) -> None:
     packed = Packed("f", "", files, RunOptions())
     with pytest.raises(RefusedError, match=line):
-        play(master, lambda client: client.start(packed))
-    assert master.runs() == [] or {run.run for run in master.runs()} == {0}
+        play(lone_master, lambda client: client.start(packed))
+    assert lone_master.runs() == [] or {run.run for run in lone_master.runs()} == {0}
 
 
-def test_options_and_names_of_strangers_are_checked(master: Master) -> None:
+def test_options_and_names_of_strangers_are_checked(lone_master: Master) -> None:
     for options, line in (
         (RunOptions(0), "attempts is 1 or more"),
         (RunOptions(timeout_s=-1.0), "timeout_s is a number of seconds"),
@@ -267,10 +266,10 @@ def test_options_and_names_of_strangers_are_checked(master: Master) -> None:
     ):
         packed = source("f", "def work(n): return n")
         with pytest.raises(RefusedError, match=line):
-            play(master, lambda client, p=packed, o=options: client.start(p, options=o))
+            play(lone_master, lambda client, p=packed, o=options: client.start(p, options=o))
     packed = Packed("../f", "", {"../f.py": b""}, RunOptions())
     with pytest.raises(RefusedError, match="is no job's name"):
-        play(master, lambda client: client.start(packed))
+        play(lone_master, lambda client: client.start(packed))
 
 
 def test_the_code_runs_in_no_process_of_the_master(master: Master, tmp_path: Path) -> None:
@@ -299,9 +298,8 @@ def test_the_code_runs_in_no_process_of_the_master(master: Master, tmp_path: Pat
     ("1 / 0\n", r"can't run f: jobs/f.py line 2: ZeroDivisionError"),
 ])  # fmt: skip
 def test_code_that_does_not_load_charges_no_task(
-    master: Master, elsewhere: dict[str, str], text: str, line: str
+    shared_master: Master, text: str, line: str
 ) -> None:
-    master.worker(**elsewhere)
     packed = source("f", "# An uploaded function.\n" + text + "def work(n):\n    return n\n")
 
     async def scene(client: Client) -> int:
@@ -309,22 +307,21 @@ def test_code_that_does_not_load_charges_no_task(
         await client.feed(run, 1)
         return run
 
-    run = play(master, scene)
-    eventually(lambda: re.search(line, master.status()), 30.0, line + master.status())
-    assert master.run_line(run)["waiting"] == "1"
-    assert play(master, lambda client: client.map(pack(abs), -1)) == [1]  # others go on
+    run = play(shared_master, scene)
+    eventually(lambda: re.search(line, shared_master.status()), 30.0, line + shared_master.status())
+    eventually(lambda: shared_master.run_line(run)["waiting"] == "1", what="it is not charged")
+    assert play(shared_master, lambda client: client.map(pack(abs), -1)) == [1]  # others go on
 
 
-def test_another_python_is_said(master: Master) -> None:
-    master.worker()
+def test_another_python_is_said(shared_master: Master) -> None:
     packed = source("f", "def work(n):\n    return n\n", needs={"python3.8"})
 
     async def scene(client: Client) -> None:
         await client.feed((await client.start(packed)).run, 1)
 
-    play(master, scene)
+    play(shared_master, scene)
     line = "no worker has Python 3.8: start one with Python 3.8"
-    eventually(lambda: line in master.status(), 30.0, line)
+    eventually(lambda: line in shared_master.status(), 30.0, line)
 
 
 def test_uploads_can_be_off(start_master: Callable[..., Master]) -> None:

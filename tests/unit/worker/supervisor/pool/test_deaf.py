@@ -87,7 +87,7 @@ def test_neighbours_of_a_task_that_outlives_its_cancellation_go_back_uncharged(
     write_deaf(jobs, tmp_path, "swallows without end", 3)
 
     async def scenario(rig: Any) -> None:
-        own, other = jobs.lease(["deaf"], timeout_s=0.3), jobs.lease(["a", "b", "c"])
+        own, other = jobs.lease(["deaf"], timeout_s=1.0), jobs.lease(["a", "b", "c"])
         rig.give(own, other)
         await rig.until(lambda: on(tmp_path, "deaf") and on(tmp_path, "b"))
         await rig.until(lambda: rig.failed and len(rig.released.get(other.number, [])) >= 2)
