@@ -31,7 +31,7 @@ make_environment() {
     rm -rf "$FOLDER"
     "$python" -m venv "$FOLDER"
     use_pip_settings .venv/bin/python
-    .venv/bin/uv --quiet pip install --python "$FOLDER/bin/python" --require-hashes -r "$LOCK"
+    .venv/bin/uv --quiet pip install --python "$FOLDER/bin/python" --compile-bytecode --require-hashes -r "$LOCK"
     # The lines of Django alone: its archive, by its hash.
     sed -n '/^django==/,/[^\\]$/p' "$LOCK" >"$FOLDER/django.txt"
     "$FOLDER/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \

@@ -44,9 +44,9 @@ for folder in "$@"; do
     fi
 done
 
-# Two processes share the tests that measure no time. The others (the mark `alone`, containers, hosts)
-# run one after another, behind them. pytest's exit code 5 means "no tests": the tests that a -k
-# selects may all be in one of the two parts.
+# Two processes share the tests that measure no time, and one that is done takes tests of the other's.
+# The rest (the mark `alone`, containers, hosts) run one after another, behind them. pytest's exit code
+# 5 means "no tests": the tests that a -k selects may all be in one of the two parts.
 run() {
     local status=0
     # shellcheck disable=SC2086  # PYTEST_ARGS is several words on purpose
@@ -58,14 +58,11 @@ run() {
 # The tests start hundreds of processes. Where PYTHONDONTWRITEBYTECODE is set, and in slots always,
 # each process would compile our modules for itself: half of what its start takes.
 .venv/bin/python -m compileall -q queue_manager master worker
-# The same holds for what slots import in the tests of joblib: a minute for scikit-learn.
-(cd .venv/lib/python3*/site-packages && "$OLDPWD/.venv/bin/python" -m compileall -q -j 2 \
-    numpy scipy sklearn joblib > /dev/null 2>&1) || true
 
 code=0
 ran=
 if [ ${#folders[@]} -gt 0 ]; then
-    run -m "not (alone or docker or hosts)" --numprocesses 2 --dist loadfile
+    run -m "not (alone or docker or hosts)" --numprocesses 2 --dist worksteal
     run -m "alone or docker or hosts"
     if [ -z "$ran" ]; then code=5; fi
 fi

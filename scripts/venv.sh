@@ -85,7 +85,8 @@ main() {
     rm -rf .venv
     "$python" -m venv .venv
     install_locked
-    # Slots keep no bytecode, so without this each one would compile our modules at its start.
+    # Slots keep no bytecode, so without this each one would compile our modules at its start. uv has
+    # compiled the packages, of which scikit-learn alone would take a slot a minute.
     .venv/bin/python -m compileall -q queue_manager master worker
     cpython_tests
     touch "$STAMP"
