@@ -23,7 +23,7 @@ from ..wire.stock import pickles
 from ..wire.tls import carries_code
 from .key_check import KeyCheck
 from .large_frames import LargeFrames
-from .stock_request import built_in, checked_name, manage, parse
+from .stock_request import RepeatedCall, StockRequest, built_in, checked_name, manage, parse
 
 log = logging.getLogger("quartermaster.server")
 
@@ -35,6 +35,9 @@ _NOT_OURS = (
     "sessions of Quartermaster begin encrypted, or with a proof of their own: see 'Handshake' in"
     " docs/protocol.md"
 )
+_RETURN_NONE = pickles.dumps(("#RETURN", None))
+"""The answer to each `put`, which is the same bytes each time."""
+
 _OWED = 16
 """While this many slow answers to a client are under way, the server reads nothing more from it."""
 
@@ -122,6 +125,7 @@ class Peer(FrameProtocol):
         self._eof = False
         self._stock = False
         self._owed = 0
+        self._repeated = RepeatedCall()
 
     @property
     def carries_code(self) -> bool:
@@ -287,9 +291,12 @@ class Peer(FrameProtocol):
             self._talks_to.add(served)
             served.frame(self, body)
             return
+        if body == self._repeated.frame:
+            self._carry_out(self._repeated.request)
+            return
         reading = pickles.reading(body)
         if len(body) <= WALK_BYTES:
-            self._read_call(reading)
+            self._read_call(reading, body)
         else:  # other clients are served between two portions, and this one waits for its frame
             self.hold()
             self.server.large.add(partial(self._read_large, reading))
@@ -307,13 +314,24 @@ class Peer(FrameProtocol):
                 self.go_on()
         return is_last
 
-    def _read_call(self, reading: Iterator[Any]) -> bool:
+    def _read_call(self, reading: Iterator[Any], frame: bytes | None = None) -> bool:
         """Read a portion of a call. If the call is whole, carry it out and return True."""
         try:
             call = next(reading, ())
             if call is None:
                 return False
-            ident, method, args, kwargs = parse(call)
+            request = parse(call)
+        except (QueueError, ValueError, TypeError) as error:
+            self.fail(built_in(error))
+            return True
+        if frame is not None:
+            self._repeated.note(frame, request)
+        self._carry_out(request)
+        return True
+
+    def _carry_out(self, request: StockRequest) -> None:
+        ident, method, args, kwargs = request
+        try:
             served = self._served(ident)
             if method not in served.exposed:
                 raise AttributeError(
@@ -321,14 +339,16 @@ class Peer(FrameProtocol):
                 )
         except (QueueError, ValueError, TypeError, AttributeError) as error:
             self.fail(built_in(error))
-            return True
+            return
         self._talks_to.add(served)
         served.call(self, method, args, kwargs)
-        return True
 
     def answer(self, value: Any) -> None:
         """Send the result of a stock client's call."""
-        self._reply("#RETURN", value)
+        if value is None:
+            self.send_frame(_RETURN_NONE)
+        else:
+            self._reply("#RETURN", value)
 
     def fail(self, error: Exception) -> None:
         """Answer a stock client's call with a built-in exception, which its side raises."""

@@ -12,6 +12,8 @@ from ..errors import QueueError
 from ..wire.limits import NAME_CHARS, is_name
 from ..wire.stock.pickles import Token
 
+_REPEATED_BYTES = 256
+
 
 class StockRequest(NamedTuple):
     """A request whose shape and names are checked. Its arguments are not."""
@@ -20,6 +22,22 @@ class StockRequest(NamedTuple):
     name: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+
+
+class RepeatedCall:
+    """The last call without arguments of a connection.
+
+    A call such as `get` is the same bytes each time. They are read and checked once.
+    frame: these bytes; None before there was such a call. request: what they say.
+    """
+
+    frame: bytes | None = None
+    request = StockRequest("", "", (), {})
+
+    def note(self, frame: bytes, request: StockRequest) -> None:
+        """Remember a call that was just read, if it is short and has no arguments."""
+        if len(frame) <= _REPEATED_BYTES and not (request.args or request.kwargs):
+            self.frame, self.request = frame, request
 
 
 def parse(request: object) -> StockRequest:

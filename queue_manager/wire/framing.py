@@ -150,8 +150,8 @@ class FrameProtocol(asyncio.BufferedProtocol):
         buffer = self._buffer
         buffer += data
         until = time.monotonic() + self.in_a_row_s
-        while not (self._holds or self._closing()):
-            if buffer and self.is_late():
+        while buffer and not (self._holds or self._closing()):
+            if self.is_late():
                 self._go_on_later()
                 return
             if self._skip and not self._read_past():

@@ -101,15 +101,17 @@ class Table(Generic[R]):
         return ", ".join(f"{column} = {values.format(column)}" for column in self.names)
 
     def insert(
-        self, db: sqlite3.Connection, records: Iterable[R], verb: str = "INSERT", end: str = ""
+        self, db: sqlite3.Connection, records: Collection[R], verb: str = "INSERT", end: str = ""
     ) -> None:
         """Write records as new rows, or as `verb` and `end` say where there is one."""
-        self._insert(db, map(self.row, records), verb, end)
+        if records:
+            self._insert(db, map(self.row, records), verb, end)
 
     def replace(self, db: sqlite3.Connection, records: Mapping[Any, R]) -> None:
         """Write records by their keys, in the place of those that are there."""
-        rows = map(self._keyed_row, records, records.values())
-        self._insert(db, rows, "INSERT OR REPLACE")
+        if records:
+            rows = map(self._keyed_row, records, records.values())
+            self._insert(db, rows, "INSERT OR REPLACE")
 
     def _insert(
         self, db: sqlite3.Connection, rows: Iterable[Collection[Any]], verb: str, end: str = ""

@@ -12,6 +12,7 @@ import pytest
 from queue_manager.server.connection import Peer
 from queue_manager.server.large_frames import LargeFrames
 from queue_manager.wire.limits import WALK_BYTES
+from queue_manager.wire.stock import pickles
 
 
 class Broken:
@@ -58,3 +59,47 @@ def test_an_error_of_ours_in_a_call_closes_the_connection(size: int) -> None:
         return transport.closed
 
     assert asyncio.run(scene())
+
+
+PUT = ("put", (7,))
+
+
+class Noting:
+    """A registered object that notes the calls."""
+
+    exposed = ("get", "put")
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def call(self, peer: Peer, method: str, args: tuple[Any, ...], kwargs: Any) -> None:
+        self.calls.append((method, args))
+
+
+def test_a_call_without_arguments_that_comes_again_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noting, read = Noting(), list[bytes]()
+    reading = pickles.reading
+    monkeypatch.setattr(pickles, "reading", lambda body: read.append(body) or reading(body))
+    peer = Peer(SimpleNamespace(served=lambda name: noting), "10.0.0.7:1")  # type: ignore[arg-type]
+    peer.transport = FakeTransport()  # type: ignore[assignment]
+    peer._receive = peer._call_received
+    get, put = (pickle.dumps(("get_task_queue", *call, {}), 4) for call in (("get", ()), PUT))
+    for frame in (get, put, get, put, get):
+        peer.frame_received(frame)
+    assert noting.calls == [("get", ()), PUT, ("get", ()), PUT, ("get", ())]
+    assert read == [get, put, put]
+
+
+@pytest.mark.parametrize("before", [(), (("get_task_queue", "get", (), {}),)])
+def test_an_empty_frame_is_no_call_that_comes_again(before: tuple[Any, ...]) -> None:
+    noting, errors = Noting(), list[Exception]()
+    peer = Peer(SimpleNamespace(served=lambda name: noting), "10.0.0.7:1")  # type: ignore[arg-type]
+    peer.fail = errors.append  # type: ignore[method-assign]
+    peer._receive = peer._call_received
+    for call in before:
+        peer.frame_received(pickle.dumps(call, 4))
+    peer.frame_received(b"")
+    assert len(noting.calls) == len(before)
+    assert "whole pickle" in str(errors[0])
