@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import queue
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from queue_manager.names import QUEUE_METHODS
 from queue_manager.server.connection import Peer
 
 from ..turn.answer import StockReply
+from ..turn.driver import RECENT_S
 from ..turn.turn import Turn
 from .delivery import Delivery
 from .rounds import Rounds
@@ -75,13 +77,21 @@ class QueueFace:
         if block and timeout is not None and not timeout >= 0:
             raise ValueError("'timeout' must be a non-negative number")
         waiting = Waiting(stock)
+        wait_s = math.inf
         if not block or timeout is not None:
             # Without blocking the turn that is due still gets its chance: what waits is given.
             loop = asyncio.get_running_loop()
             wait_s = min(timeout, LONGEST_WAIT_S) if block and timeout else 0.0
             waiting.timers.append(loop.call_later(wait_s, self._empty_handed, stock.peer))
         self._waiting[stock.peer] = waiting
-        self._turn.wake()
+        if wait_s > RECENT_S and self._gathers():
+            self._turn.gather(stock.peer)
+        else:
+            self._turn.wake()
+
+    def _gathers(self) -> bool:
+        """Whether the turn of a `get` may wait a moment for other clients, as a `put` does."""
+        return False
 
     def _empty_handed(self, peer: Peer) -> None:
         waiting = self._waiting.pop(peer, None)

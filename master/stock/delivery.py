@@ -70,7 +70,7 @@ class Delivery:
         """The reader has what was sent to it, if anything was."""
         if self._out.pop(reader, None) is not None:
             self._turn.broker.delivered(self._how_far)
-            self._turn.wake()
+            self._turn.gather(reader)
 
     def give_back(self, reader: object) -> bool:
         """The reader may not have got it: it is offered again. False: nothing was on its way."""

@@ -62,6 +62,13 @@ class ResultQueue(QueueFace):
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)
 
+    def _gathers(self) -> bool:
+        """A turn that gives results writes down what their readers had before: one commit for all.
+
+        Those who wait for a result that is not there yet come together with nobody.
+        """
+        return self._delivery.available > 0
+
     def _empty(self, stock: StockSession) -> None:
         stock.peer.answer(self._delivery.available == 0)
 

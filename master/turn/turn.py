@@ -85,7 +85,7 @@ class Turn:
         self._limit = STEPS
         self._is_left = False
         self._driver = Driver(self._take_turn)
-        self.wake = self._driver.wake
+        self.wake, self.gather = self._driver.wake, self._driver.gather
         self._after = self._driver.after
         self._wall_behind = time.time() - time.monotonic()
 
@@ -113,7 +113,7 @@ class Turn:
         """Take a step in the next turn, which begins when the loop has read what is there."""
         self._steps.append(step)
         if step.gathers:
-            self._driver.gather(step.of)
+            self.gather(step.of)
         else:
             self.wake()
 

@@ -41,6 +41,39 @@ def test_a_client_that_waits_gets_the_next_result(play: Any) -> None:
     play(scene)
 
 
+def test_readers_that_come_one_behind_the_other_share_a_commit(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, readers = Client(world), [Client(world) for _ in range(3)]
+        for n in range(5):
+            await writer.put_result(n)
+        for reader in readers[:2]:  # they come together, so one more is waited for
+            reader.send(world.results, "get")
+        await world.turns()
+        before = world.store.commits
+        for reader in readers:
+            assert world.store.commits == before
+            reader.send(world.results, "get")
+            await world.turns(1)
+        await world.turns()
+        assert world.store.commits == before + 1
+        assert [reader.peer.answers[-1] for reader in readers] == [2, 3, 4]
+
+    play(scene)
+
+
+def test_a_get_that_does_not_wait_waits_for_no_other_reader(play: Any) -> None:
+    async def scene(world: World) -> None:
+        writer, readers = Client(world), [Client(world) for _ in range(2)]
+        for n in range(3):
+            await writer.put_result(n)
+        for reader in readers:
+            reader.send(world.results, "get")
+        await world.turns()
+        assert await readers[0].read() == 2
+
+    play(scene)
+
+
 def test_a_result_whose_reader_was_reset_goes_to_the_next(play: Any) -> None:
     async def scene(world: World) -> None:
         writer, killed, other = Client(world), Client(world), Client(world)
