@@ -12,7 +12,7 @@ from typing import Any
 from ... import codec
 from ...errors import QueueError
 from ...wire.messages import AskResults, AskTask, Results, TaskShown
-from ...wire.records import DeadLetter, ResultBlock
+from ...wire.records import DeadLetter, ResultBlock, TaskStatus
 from ..exceptions import exception_of
 from ..session import Session, is_over
 
@@ -36,6 +36,9 @@ class Failure:
     worker: str
     printed: str
 
+
+_FEW = 3
+"""So many dead letters of a page are asked for one by one. A page of them has their payloads."""
 
 _LONGEST_PAUSE_S = 2.0
 """How long a task that takes long is left alone before its page is read again."""
@@ -61,7 +64,7 @@ async def results(session: Session, run: int) -> AsyncGenerator[Values, None]:
                 ended = [one for block in page.blocks for one in _ended(block, following)]
                 if ended and ended[0][0] == following:
                     after = place  # nothing before this page is missing
-                ready = await _told(session, run, _contiguous(ended, following))
+                ready = await _told(session, run, _contiguous(ended, following), place)
                 following += len(ready)
                 if ready:
                     pause_s = 0.0
@@ -112,14 +115,37 @@ class _Failed:
     error: BaseException
 
 
-async def _told(session: Session, run: int, values: Values) -> Values:
-    """The same values, with the exceptions of dead letters: a page of results has no evidence."""
-    for place, value in enumerate(values):
-        if type(value) is DeadLetter:
-            make = partial(AskTask, run=run, task=value.task)
-            shown = await session.call_idempotent(make, TaskShown)
-            values[place] = _Failed(exception_of(shown.task if shown.task.error else value))
-    return values
+async def _told(session: Session, run: int, values: Values, place: int) -> Values:
+    """The same values, with the exceptions of dead letters: a page of results has no evidence.
+
+    place: the page of these results was asked for behind it.
+    """
+    letters = [value.task for value in values if type(value) is DeadLetter]
+    known: dict[int, DeadLetter | TaskStatus] = {}
+    if len(letters) > _FEW:
+        known.update(await _letters(session, run, letters[-1], place))
+    for task in letters:
+        if task not in known:
+            shown = await session.call_idempotent(partial(AskTask, run=run, task=task), TaskShown)
+            if shown.task.error:  # else it was retried meanwhile
+                known[task] = shown.task
+    return [
+        _Failed(exception_of(known.get(value.task, value))) if type(value) is DeadLetter else value
+        for value in values
+    ]
+
+
+async def _letters(session: Session, run: int, last: int, place: int) -> dict[int, DeadLetter]:
+    """The dead letters behind a place, with their evidence, up to task `last` at least."""
+    found: dict[int, DeadLetter] = {}
+    while True:
+        page = await session.call_idempotent(
+            partial(AskResults, run=run, after=place, dead=True), Results
+        )
+        found.update((letter.task, letter) for block in page.blocks for letter in block.dead)
+        place = page.last
+        if page.complete or max(found, default=0) >= last:
+            return found
 
 
 async def failures(session: Session, run: int) -> AsyncGenerator[list[Failure], None]:

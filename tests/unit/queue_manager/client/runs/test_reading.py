@@ -7,17 +7,20 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from master.changes import BlockRecord
+from master.server.letters import trimmed
 from master.store.contract import Store
 from queue_manager.client.runs import reading
 from queue_manager.client.runs.reading import opened
 from queue_manager.client.session import Session
 from queue_manager.errors import QueueError
-from queue_manager.wire.messages import AskResults, Results
-from queue_manager.wire.records import RunStatus
-from tests.unit.master.store_records import SqliteEngine, block, commit, outcome
+from queue_manager.job.raised import write_raised
+from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
+from queue_manager.wire.records import RunStatus, TaskStatus
+from tests.unit.master.store_records import SqliteEngine, block, commit, outcome, tracked
 
 PAGE_BYTES = 5_000  # some 19 blocks, or as many outcomes of one
 
@@ -36,7 +39,8 @@ Ends = tuple[BlockRecord, int, int]
 class FakeSession:
     """Reads pages of a store. One part of the tasks ends before each news of the run.
 
-    asked: the places behind which a page was asked for, in order.
+    asked: the places behind which a page of results was asked for, in order. pages, single: how
+    many pages and single tasks were asked for.
     """
 
     def __init__(self, store: Store, tasks: int, end: str, *parts: list[Ends]) -> None:
@@ -46,6 +50,7 @@ class FakeSession:
         self._parts = parts
         self._seq = 0
         self.asked: list[int] = []
+        self.pages = self.single = 0
 
     async def watch(self, run: int) -> AsyncGenerator[RunStatus, None]:
         for part in self._parts:
@@ -57,11 +62,19 @@ class FakeSession:
             ends = {"exhausted": True, "collect_errors": 0, "started_at": 0.0, "ended_at": None}
             yield RunStatus(run, "job", [], state, self._tasks, **counts, **ends)  # type: ignore[arg-type]
 
-    async def call_idempotent(self, make: Callable[[int], AskResults], answer: Any) -> Results:
+    async def call_idempotent(self, make: Callable[[int], Any], answer: Any) -> Any:
         asked = make(1)
-        self.asked.append(asked.after)
-        page = self._store.read_results(asked.run, asked.after, PAGE_BYTES, asked.dead)
-        return Results(1, *page)
+        if isinstance(asked, AskTask):
+            self.single += 1
+            error, told = f"ValueError: {asked.task}", raised(asked.task)
+            status = TaskStatus(asked.run, "job", asked.task, "dead", b"", 0, error=error)
+            return TaskShown(1, msgspec.structs.replace(status, raised=told))
+        assert isinstance(asked, AskResults)
+        if not asked.dead:
+            self.asked.append(asked.after)
+        self.pages += 1
+        blocks, *more = self._store.read_results(asked.run, asked.after, PAGE_BYTES, asked.dead)
+        return Results(1, trimmed(blocks, asked.dead), *more)
 
 
 def singles(of: BlockRecord, start: int, stop: int) -> list[Ends]:
@@ -133,3 +146,42 @@ def test_a_run_that_was_cancelled_says_so_behind_what_it_has(store: Store) -> No
     commit(store, *blocks)
     with pytest.raises(QueueError, match="cancelled before all its tasks were done"):
         read(store, 100, [(b, 0, 1) for b in blocks[:50]], end="cancelled")
+
+
+def raised(task: int) -> bytes:
+    return write_raised(ValueError(task))
+
+
+def letters_of(store: Store, tasks: list[int], of: int) -> FakeSession:
+    """A session with a run of so many blocks of one task, some of which have failed for good."""
+    blocks = [block(n, n, 1) for n in range(1, of + 1)]
+    commit(store, *blocks)
+    dead: dict[Any, Any] = {}
+    for task in tasks:
+        told = {"error": f"ValueError: {task}", "evidence": f"line {task}", "raised": raised(task)}
+        dead |= tracked(blocks[task - 1], 0, "dead", **told)
+    commit(store, tracked=dead)
+    ends = [(one, 0, 1) for one in blocks if one.first not in tasks]
+    return FakeSession(store, of, "failed", ends)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "single", "pages"), [([3, 50], 2, 0), (list(range(1, 101)), reading._FEW, 40)]
+)
+def test_dead_letters_are_asked_for_in_pages(
+    tasks: list[int], single: int, pages: int, store: Store
+) -> None:
+    """One by one, results of a run with 100,000 dead letters took as many round trips."""
+    session = letters_of(store, tasks, 100)
+
+    async def all_of_it() -> list[Any]:
+        found = reading.results(cast(Session, session), 1)
+        return [result async for values in found for result in opened(values, True)]
+
+    values = asyncio.run(all_of_it())
+    assert [n for n, value in enumerate(values, 1) if isinstance(value, ValueError)] == tasks
+    assert [value.args for value in values if isinstance(value, ValueError)] == [
+        (task,) for task in tasks
+    ]
+    assert session.single <= single
+    assert session.pages - len(session.asked) <= pages
