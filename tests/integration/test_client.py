@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -240,6 +241,32 @@ def test_a_client_that_is_closed_ends_its_maps_and_whoever_waits_for_them(
     assert run_numbers(master) == []
     with pytest.raises(QueueError, match="the client was closed"):
         qm.status()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "print(sum(connect().map('square', range(300), progress=True)))",
+        "async def all_of_it():\n"
+        "    qm = await connect_async()\n"
+        "    print(sum([n async for n in qm.map('square', range(300), progress=True)]))\n"
+        "asyncio.run(all_of_it())",
+    ],
+    ids=["plain", "with a loop"],
+)
+def test_a_map_shows_its_bar_on_a_terminal_alone(text: str, master: Master) -> None:
+    master.worker()
+    text = f"import asyncio\nfrom queue_manager import connect, connect_async\n{text}"
+    ours, theirs = pty.openpty()
+    how: dict[str, Any] = {"env": master.environment(), "stdout": subprocess.PIPE}
+    for stderr in (theirs, subprocess.PIPE):
+        command = [sys.executable, "-c", text]
+        ended = subprocess.run(command, **how, stderr=stderr, timeout=PATIENCE_S, check=True)
+        assert ended.stdout == b"%d\n" % sum(squares(300))
+    assert ended.stderr == b""
+    os.close(theirs)
+    assert b"300/300" in os.read(ours, 65_536)
+    os.close(ours)
 
 
 def test_threads_share_a_client(qm: Client) -> None:
