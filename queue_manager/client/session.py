@@ -202,7 +202,7 @@ class Session:
             UnreachableError: the master was away for `timeout_s` seconds. Nothing was sent.
             ConnectionLostError: the session was lost before the answer.
         """
-        await reach(self._link, self._timeout_s)
+        await self.reach()
         try:
             return await self._link.request(make, answer)
         except ConnectionLostError as error:
@@ -276,6 +276,30 @@ class Session:
             if news.leave(run, watcher):
                 self._link.send(WatchRun(_NO_ANSWER, run, on=False))
 
+    async def reach(self) -> None:
+        """Wait for the master for `timeout_s` seconds.
+
+        Raises:
+            UnreachableError: there is no session within that time; one line.
+            WrongKeyError, TlsError: waiting does not mend it.
+            ConnectionLostError: this side closed the session.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await wait_up(self._link)
+        except TimeoutError:
+            raise self.late() from None
+
+    def late(self) -> UnreachableError:
+        """What to raise when `timeout_s` seconds are over."""
+        link = self._link
+        host, port = link.address
+        if link.up:
+            late = f"has not answered within {self._timeout_s:g} s"
+            return UnreachableError(f"the master at {host}:{port} {late}")
+        why = f"{link.failure}" if link.failure is not None else "it does not answer"
+        return UnreachableError(f"no master at {host}:{port} (QUEUE_HOST, QUEUE_PORT): {why}")
+
     async def come_back(self) -> None:
         """Wait until there is a session again.
 
@@ -318,16 +342,23 @@ async def open_run(session: Session, run: int) -> RunOpened:
 async def connected(
     settings: Settings, authkey: bytes, tell: Tell = log.warning, timeout_s: float = CONNECT_S
 ) -> AsyncIterator[Session]:
-    """A session with the master.
+    """A session with the master, which is there.
 
     tell: as that of `Session`. timeout_s: how long to wait for the first session, and as that of
     `Session`.
 
-    Raises:
-        WrongKeyError: the master has another key.
-        TlsError: one side demands encryption, and the other can't or won't.
-        UnreachableError: there is no session within `timeout_s`; one line.
+    Raises as `Session.reach`.
     """
+    async with connecting(settings, authkey, tell, timeout_s) as session:
+        await session.reach()
+        yield session
+
+
+@contextlib.asynccontextmanager
+async def connecting(
+    settings: Settings, authkey: bytes, tell: Tell = log.warning, timeout_s: float = CONNECT_S
+) -> AsyncIterator[Session]:
+    """A session with the master, which may not be there yet. Arguments as of `connected`."""
     hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__)
     address = (settings.queue_host, settings.queue_port)
     news = News()
@@ -348,25 +379,10 @@ async def connected(
     session = Session(link, news, tell, timeout_s)
     running = asyncio.create_task(link.run())
     try:
-        await reach(link, timeout_s)
         yield session
     finally:
         link.close()
         await asyncio.wait([running])
-
-
-async def reach(link: Link, timeout_s: float) -> None:
-    """Wait until the session is up.
-
-    Raises UnreachableError after `timeout_s` seconds, and an error that waiting does not mend.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            await wait_up(link)
-    except TimeoutError:
-        where = f"no master at {link.address[0]}:{link.address[1]} (QUEUE_HOST, QUEUE_PORT)"
-        why = f"{link.failure}" if link.failure is not None else "it does not answer"
-        raise UnreachableError(f"{where}: {why}") from None
 
 
 async def wait_up(link: Link) -> None:

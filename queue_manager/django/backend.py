@@ -54,7 +54,7 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
     OPTIONS: HOST, PORT, AUTHKEY, AUTHKEY_FILE and TLS go before the variables QUEUE_HOST and so on.
     JOB is the job on the master (`django_tasks`). TAGS maps a queue to the tags that its workers
     must have; the queue `default` needs none, any other one its own name. TIMEOUT is how many
-    seconds an `enqueue` waits for the master (10).
+    seconds an `enqueue` or a `get_result` takes at most (10).
     """
 
     supports_defer = True
@@ -83,7 +83,8 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
 
         Raises:
             InvalidTask, TypeError: as of every backend.
-            QueueError: no master within the timeout, or it refuses; one line.
+            QueueError: no answer of the master within the timeout, or it refuses; one line, which
+                says if nobody knows whether the task is there.
         """
         payload, block = self._packed(task, args, kwargs)
         placed = self._connection.begin(self._queue(task).put(block)).result()
@@ -106,16 +107,16 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
 
         Raises:
             TaskResultDoesNotExist: there is none, or it was pruned (QUEUE_KEEP_DAYS).
-            QueueError: no master within the timeout.
+            QueueError: no answer of the master within the timeout.
         """
         number = _number(result_id)
-        shown = self._connection.begin(self._ask(number))
+        shown = self._connection.begin(self._connection.limited(self._ask(number)))
         return self._result(number, shown.result())
 
     async def aget_result(self, result_id: str) -> Any:
         """As `get_result`, without holding up the event loop."""
         number = _number(result_id)
-        shown = self._connection.begin(self._ask(number))
+        shown = self._connection.begin(self._connection.limited(self._ask(number)))
         return self._result(number, await asyncio.wrap_future(shown))
 
     def check(self, **kwargs: Any) -> list[Any]:

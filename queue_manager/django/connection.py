@@ -1,4 +1,4 @@
-"""One session with the master for each process, whose loop runs in a thread of its own.
+"""One session with the master for each process, in the thread of the process's clients.
 
 Threads of a web server wait here for its answers; a fork makes a session of its own. Knows nothing
 of tasks.
@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
-import socket
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from .. import __version__
 from ..authkey import find_authkey
-from ..client.link import Link
-from ..client.session import reach
-from ..errors import ConnectionLostError, UnreachableError
+from ..client.loop_thread import loop_thread
+from ..client.session import Session, connecting
+from ..errors import ConnectionLostError, QueueError, UnreachableError
 from ..settings import Settings
-from ..wire.messages import Hello, Request
+from ..wire.messages import Request
 from ..wire.opening import Address
 from ..wire.tls import Mode, client_mode
 
@@ -34,32 +33,38 @@ class Connection:
     """Requests to the master, from any thread.
 
     Args:
-        address: host and port of the master.
+        settings: say where the master is.
         authkey: the key that both sides have.
-        mode: when the session is encrypted, as QUEUE_TLS says it.
-        timeout_s: how long a request waits for the master to come, or to come back.
+        timeout_s: how long whatever is `limited` may take.
     """
 
-    def __init__(self, address: Address, authkey: bytes, mode: Mode, timeout_s: float) -> None:
-        self._address = address
+    def __init__(self, settings: Settings, authkey: bytes, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._loop = asyncio.new_event_loop()
-        hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__)
-        self._link = Link(address, authkey, lambda: hello, mode=mode, quiet=True)
-        self._thread = threading.Thread(target=self._run, name="quartermaster", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._link.run())
-        except RuntimeError as error:  # it was just connecting when the program ended
-            if "shutdown" not in str(error):
-                raise
+        self._stack = contextlib.AsyncExitStack()
+        self._thread = loop_thread()
+        made = connecting(settings, authkey, _say_nothing, timeout_s)
+        self._session: Session = self._thread.call(self._stack.enter_async_context(made))
 
     def begin(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
         """Have the session's loop carry something out."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return self._thread.begin(coroutine)
+
+    async def limited(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """What a coroutine returns, within the timeout. Runs in the session's loop.
+
+        Raises UnreachableError, which tells a master that is not there from a silent one.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await coroutine
+        except QueueError:  # one of them is a TimeoutError, too
+            raise
+        except TimeoutError:
+            raise self._session.late() from None
+
+    async def reach(self) -> None:
+        """Wait until there is a session. Raises as `Session.reach`."""
+        await self._session.reach()
 
     async def once(self, make: Callable[[int], Request], answer: type[R]) -> R:
         """A request, in the session's loop.
@@ -69,29 +74,37 @@ class Connection:
             ConnectionLostError: the session was lost before the answer, which nobody knows.
             UnreachableError: there is no session within the timeout; one line says where.
         """
-        await reach(self._link, self._timeout_s)
-        return await self._link.request(make, answer)
+        await self._session.reach()
+        return await self._session.call_once(make, answer)
 
     async def again(self, make: Callable[[int], Request], answer: type[R]) -> R:
-        """A request that may be repeated. Errors as of `once`."""
-        deadline = self._loop.time() + self._timeout_s
+        """A request that may be repeated, until the limit. Errors as of `once`."""
         while True:
             try:
                 return await self.once(make, answer)
             except UnreachableError:
                 raise
             except ConnectionLostError:
-                if self._loop.time() > deadline:
-                    raise
+                continue
 
     def close(self) -> None:
         """End the session in good order."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._link.close)
-            self._thread.join(_GOODBYE_S)
+        with contextlib.suppress(TimeoutError):
+            self._thread.call(self._stack.aclose(), _GOODBYE_S)
+
+    def abandon(self) -> None:
+        """Leave the session to the process that this one was forked from."""
+        self._session.abandon()
+
+
+def _say_nothing(trouble: str) -> None:
+    """Each request says it for itself."""
 
 
 _open: dict[tuple[Address, bytes, Mode, float], Connection] = {}
+_left: list[Connection] = []
+"""Those of the processes that this one was forked from. Deleting them would touch their loop."""
+
 _lock = threading.Lock()
 
 
@@ -102,12 +115,12 @@ def connection_to(settings: Settings, timeout_s: float) -> Connection:
 
     Raises SettingsError when there is no key.
     """
-    address = settings.queue_host, settings.queue_port
-    which = (address, find_authkey(settings), client_mode(settings), timeout_s)
+    address, authkey = (settings.queue_host, settings.queue_port), find_authkey(settings)
+    which = (address, authkey, client_mode(settings), timeout_s)
     with _lock:
         found = _open.get(which)
         if found is None:
-            found = _open[which] = Connection(*which)
+            found = _open[which] = Connection(settings, authkey, timeout_s)
         return found
 
 
@@ -115,6 +128,9 @@ def _forget() -> None:
     """The child of a fork has no thread of its parent's, and must not speak on its socket."""
     global _lock
     _lock = threading.Lock()
+    for connection in _open.values():
+        connection.abandon()
+    _left.extend(_open.values())
     _open.clear()
 
 

@@ -75,22 +75,35 @@ class Queue:
 
         Raises:
             RefusedError: the master's own line.
-            UnreachableError: there is no master; nobody knows of a task whose answer was lost.
+            UnreachableError: the master is away, or silent, for the timeout of the connection. The
+                line says if nobody knows whether the task is there.
         """
-        unknown = 0
+        sent: list[int] = []
+        try:
+            return await self._connection.limited(self._put(task, sent))
+        except ConnectionLostError as error:
+            if not sent:
+                raise
+            raise type(error)(f"{error}; whether the task was enqueued is unknown") from None
+
+    async def _put(self, task: NewBlock, sent: list[int]) -> tuple[int, int]:
+        """As `put`. sent: gets the runs that may have the task, though no answer has come."""
         for _ in range(_TRIES):
             current = await self._run()
             run = current.run
-            if unknown not in (0, run) and (found := await self._find(unknown, task)):
-                return unknown, found
+            if sent and sent[-1] != run and (found := await self._find(sent[-1], task)):
+                return sent[-1], found
+            make = partial(SubmitTasks, run=run, blocks=[task])
+            await self._connection.reach()
+            sent.append(run)
             try:
-                make = partial(SubmitTasks, run=run, blocks=[task])
                 accepted = await self._connection.once(make, Accepted)
             except UnreachableError:
                 raise
             except ConnectionLostError:
-                unknown = run  # its key makes it harmless to say it again
+                pass  # its key makes it harmless to say it again
             except RefusedError:
+                sent.pop()
                 if await self._takes(run):
                     raise
                 if current.run == run:  # nobody else has seen it first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -37,15 +37,29 @@ class FakeMaster:
         self.over: set[int] = set()
         self.lose = 0
         self.refusal = ""
+        self.away = self.silent = False
 
     async def once(self, make: Callable[[int], Any], answer: type) -> Any:
-        await asyncio.sleep(0)
+        await (asyncio.Event().wait() if self.silent else asyncio.sleep(0))
         request = make(1)
         made = getattr(self, type(request).__name__)(request)
         assert isinstance(made, answer)
         return made
 
     again = once
+
+    async def reach(self) -> None:
+        if self.away:
+            raise UnreachableError("no master")
+
+    async def limited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            async with asyncio.timeout(0.05 if self.silent else 10.0):
+                return await coroutine
+        except UnreachableError:
+            raise
+        except TimeoutError:
+            raise UnreachableError("the master has not answered") from None
 
     def StartRun(self, ask: StartRun) -> RunStarted:
         assert ask.key is not None
@@ -172,12 +186,17 @@ def test_other_refusals_and_a_master_that_is_away_come_out() -> None:
     assert len(master.keys) == 1
     master.refusal = ""
     master.lose = 99
-    with pytest.raises(ConnectionLostError, match="10 times"):
+    with pytest.raises(ConnectionLostError, match=r"10 times .* enqueued is unknown"):
         put(ours, "b")
 
-    def away(ask: SubmitTasks) -> Accepted:
-        raise UnreachableError("no master")
 
-    master.SubmitTasks = away  # type: ignore[method-assign]
-    with pytest.raises(UnreachableError):
+def test_a_master_that_is_away_or_silent_comes_out_and_says_what_is_unknown() -> None:
+    master = FakeMaster()
+    ours = queue(master, ["2026-11-27"])
+    put(ours, "a")
+    master.away = True
+    with pytest.raises(UnreachableError, match=r"^no master$"):
+        put(ours, "b")
+    master.away, master.silent = False, True
+    with pytest.raises(UnreachableError, match="not answered; whether the task was enqueued is"):
         put(ours, "c")

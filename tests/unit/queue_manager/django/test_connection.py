@@ -1,0 +1,78 @@
+"""The session of a Django process: its time limit, and the thread that it shares with clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from queue_manager.client.loop_thread import loop_thread
+from queue_manager.django.connection import Connection, connection_to
+from queue_manager.errors import UnreachableError
+from queue_manager.settings import load_settings
+from queue_manager.wire.messages import AskStatus, Status, Welcome
+
+
+def connection(port: int, timeout_s: float = 0.2) -> Connection:
+    settings = load_settings({"QUEUE_HOST": "127.0.0.1", "QUEUE_PORT": str(port)})
+    return Connection(settings, b"key", timeout_s)
+
+
+def ask(one: Connection) -> Status:
+    return one.begin(one.limited(one.again(AskStatus, Status))).result(10.0)
+
+
+def test_a_master_that_is_not_there_is_one_line_within_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        since = time.monotonic()
+        one = connection(silent.getsockname()[1])
+        with pytest.raises(UnreachableError, match=r"^no master at 127"):
+            ask(one)
+        one.close()
+        assert time.monotonic() - since < 2.0
+
+
+def test_a_master_that_is_there_and_does_not_answer_is_one_line_within_the_timeout() -> None:
+    """A frozen master blocked a request of the web for ever."""
+    one = connection(1)
+    link = one._session._link
+    link.send = lambda message: None  # type: ignore[method-assign]
+    link._stream = object()  # type: ignore[assignment]
+    loop_thread().soon(link._received, Welcome("1", 1))
+    with pytest.raises(UnreachableError, match=r"^the master at 127\.0\.0\.1:1 has not answered"):
+        ask(one)
+    link._stream = None
+    one.close()
+
+
+def test_it_has_no_thread_of_its_own() -> None:
+    loop_thread()
+    before = threading.active_count()
+    one = connection(1)
+    assert one.begin(_thread()).result(10.0) == "quartermaster"
+    assert threading.active_count() - before <= 1  # one that connects
+    one.close()
+
+
+async def _thread() -> str:
+    await asyncio.sleep(0)
+    return threading.current_thread().name
+
+
+def test_the_child_of_a_fork_has_a_session_of_its_own() -> None:
+    settings = load_settings({"QUEUE_PORT": "1", "QUEUE_AUTHKEY": "a key for this test alone"})
+    one = connection_to(settings, 0.2)
+    assert connection_to(settings, 0.2) is one
+    child = os.fork()
+    if not child:
+        try:
+            other = connection_to(settings, 0.2)
+            os._exit(0 if other is not one and other._thread.pid == os.getpid() else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    one.close()
