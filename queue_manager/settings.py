@@ -43,16 +43,16 @@ _EXPECTED = {
 }
 
 
-def _folder_of_user() -> Path:
-    import tempfile  # with what it needs, it takes some milliseconds of each process's start
+def _health_file() -> Path:
+    """The health file where nobody names one: in the first temporary folder that may be written to.
 
-    try:
-        temporary = tempfile.gettempdir()
-    except FileNotFoundError:  # a read-only container without a mount at /tmp
-        raise SettingsError(
-            "HEALTH_FILE: there is no temporary folder to write it into: /tmp must be one"
-        ) from None
-    return Path(temporary, f"quartermaster-health-{os.getuid()}")
+    Nothing is written to find it, as `tempfile` does. So it is the same one when the disk is full,
+    and whoever has no health file, such as a client, does not fail for the lack of a folder.
+    """
+    named = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+    places = [name for name in named if name.startswith("/")] + ["/tmp", "/var/tmp", "/usr/tmp"]
+    fit = (name for name in places if os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK))
+    return Path(next(fit, "/tmp"), f"quartermaster-health-{os.getuid()}")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_name: str = ""
     worker_tags: frozenset[str] = frozenset()
     queue_keep_days: _Days = 30.0
-    health_file: Path = msgspec.field(default_factory=_folder_of_user)
+    health_file: Path = msgspec.field(default_factory=_health_file)
 
 
 _GIVEN = {"queue_port_set", "queue_publish_known", "queue_tls_set"}

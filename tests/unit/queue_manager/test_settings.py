@@ -1,5 +1,6 @@
 """The environment: defaults, empty values, and errors that name the variable."""
 
+import os
 import socket
 import tempfile
 from pathlib import Path
@@ -35,16 +36,30 @@ def test_empty_means_unset_everywhere() -> None:
     assert msgspec.structs.replace(empty, queue_publish_known=False) == load_settings({})
 
 
-def test_no_temporary_folder_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container with a read-only root and nothing mounted at /tmp."""
+def test_a_full_disk_keeps_nobody_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client has no health file. `tempfile` writes to a folder before it names it."""
 
-    def none() -> str:
-        raise FileNotFoundError(2, "No usable temporary directory found")
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tempfile, "gettempdir", none)
-    with pytest.raises(SettingsError) as caught:
-        load_settings({})
-    assert str(caught.value).startswith("HEALTH_FILE: there is no temporary folder")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = load_settings({}).health_file
+    monkeypatch.setattr("os.write", full)
+    monkeypatch.setattr("builtins.open", full)
+    monkeypatch.setattr("io.open", full)
+    assert load_settings({}).health_file == before
+
+
+@pytest.mark.parametrize("named", ["", "relative", "/nowhere"])
+def test_the_health_file_is_where_something_may_be_written(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"quartermaster-health-{os.getuid()}"
+    monkeypatch.setenv("TMPDIR", named)
+    monkeypatch.setenv("TEMP", str(tmp_path))
+    assert load_settings({}).health_file == tmp_path / name
+    monkeypatch.setattr("os.access", lambda *_: False)  # a read-only root, and nothing at /tmp
+    assert load_settings({}).health_file == Path("/tmp", name)
     assert load_settings({"HEALTH_FILE": "/here"}).health_file == Path("/here")
 
 
