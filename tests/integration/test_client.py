@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -258,6 +259,7 @@ def test_a_map_shows_its_bar_on_a_terminal_alone(text: str, master: Master) -> N
     master.worker()
     text = f"import asyncio\nfrom queue_manager import connect, connect_async\n{text}"
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
     how: dict[str, Any] = {"env": master.environment(), "stdout": subprocess.PIPE}
     for stderr in (theirs, subprocess.PIPE):
         command = [sys.executable, "-c", text]
