@@ -11,7 +11,7 @@ import socket
 import msgspec
 
 from queue_manager.errors import RefusedError, StoreBusyError
-from queue_manager.job.loading import job_files
+from queue_manager.job.loading import job_path
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import StartRun
@@ -43,7 +43,7 @@ async def run_alone(
         UnknownJobError: there is no such job. Nothing was started.
         RefusedError: a master serves this store, or the job or its arguments are wrong.
     """
-    job_files(job, settings.jobs_folder)  # else the master says so, too, as of its JOB
+    job_path(job, settings.jobs_folder.resolve())  # else the log says so twice, as of its JOB
     stop, hurry = _asked(settings.worker_drain_s)
     # The one worker comes and goes with this command, which is no news.
     logging.getLogger("quartermaster.master.workers").setLevel(logging.WARNING)

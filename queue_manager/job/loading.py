@@ -65,7 +65,7 @@ def load_job(name: str, folder: Path, version: str = "") -> Job:
         BadJobError: the module does not load, or lacks what a job needs.
     """
     folder = folder.resolve()
-    path = _job_path(name, folder)
+    path = job_path(name, folder)
     version = version or job_version(name, folder)
     module = _import(name, path, folder)
     options = getattr(module, "OPTIONS", None) or Options()
@@ -107,7 +107,7 @@ def job_files(name: str, folder: Path) -> dict[str, bytes]:
         UnknownJobError: there is no such job.
     """
     folder = folder.resolve()
-    todo = [_job_path(name, folder).name]
+    todo = [job_path(name, folder).name]
     files: dict[str, bytes] = {}
     looked_for = set(todo)
     while todo:
@@ -122,7 +122,7 @@ def job_files(name: str, folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _job_path(name: str, folder: Path) -> Path:
+def job_path(name: str, folder: Path) -> Path:
     """The file of a job. Raises UnknownJobError, which says what to do, if there is none."""
     shown = folder.name or str(folder)
     if not name.isidentifier():

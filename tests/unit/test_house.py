@@ -223,7 +223,7 @@ def test_the_server_imports_no_code_of_the_users() -> None:
         for path in (REPO / "master").rglob("*.py")
         if any(
             name.startswith("queue_manager.job.loading.")
-            and not name.endswith((".job_version", ".job_files", ".version_of"))
+            and not name.endswith((".job_version", ".job_files", ".job_path", ".version_of"))
             for name in imports(path)
         )
     }

@@ -1,4 +1,4 @@
-"""`qm run`: what it says before it starts anything."""
+"""`qm run` of a job that is not there: what it says before it starts anything."""
 
 from __future__ import annotations
 
