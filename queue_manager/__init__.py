@@ -13,10 +13,12 @@ from .job.contract import Counts, Limit, Options, Quota, Reject, Result, Retry, 
 from .job.current import CurrentTask, current_task
 
 if TYPE_CHECKING:
-    from .client.asynchronous import AsyncClient, AsyncRun
+    from .client.asynchronous import AsyncClient
     from .client.connecting import connect, connect_async
+    from .client.runs.async_run import AsyncRun
     from .client.runs.reading import Failure
-    from .client.synchronous import Client, Run
+    from .client.runs.run import Run
+    from .client.synchronous import Client
     from .server.manager import QueueManager
 
 __version__ = "0.1.0"
@@ -48,11 +50,11 @@ __all__ = [
 
 _LATE = {
     "AsyncClient": "client.asynchronous",
-    "AsyncRun": "client.asynchronous",
+    "AsyncRun": "client.runs.async_run",
     "Client": "client.synchronous",
     "Failure": "client.runs.reading",
     "QueueManager": "server.manager",
-    "Run": "client.synchronous",
+    "Run": "client.runs.run",
     "connect": "client.connecting",
     "connect_async": "client.connecting",
 }

@@ -26,18 +26,13 @@ from ..errors import (
     ProtocolError,
     QueueError,
     RefusedError,
-    TimedOutError,
 )
 from ..job.contract import Options
 from ..settings import Settings
 from ..wire.messages import (
-    Accepted,
     AskRun,
     AskRuns,
     AskStatus,
-    CancelRun,
-    ForgetRun,
-    RetryRun,
     RunList,
     RunShown,
     StartRun,
@@ -45,13 +40,13 @@ from ..wire.messages import (
 )
 from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
-from .calls import Start, Work, arguments_of, numbers_of, start_of, then_of
+from .calls import Start, Work, arguments_of, numbers_of, start_of
 from .progress import Bar, bar_of
+from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
 from .runs.flow import Delivery, Flow
 from .runs.mapping import Mapping, nobody_collects, start_run
-from .runs.reading import Failure, failures, opened, results
-from .session import Session, connected, is_over
+from .session import Session, connected
 
 R = TypeVar("R")
 
@@ -193,14 +188,14 @@ class AsyncClient:
         """As `Client.submit`."""
         given, earlier = arguments_of(arguments), numbers_of(after)
         start = partial(StartRun, job=job, args=[], arguments=given, after=earlier)
-        return AsyncRun(self, await start_run(self.session, start, key))
+        return AsyncRun(self.session, await start_run(self.session, start, key))
 
     async def run(self, which: int | str, /) -> AsyncRun:
         """As `Client.run`."""
         number, key = (0, which) if isinstance(which, str) else (which, None)
         make = partial(AskRun, run=number, key=key)
         shown = await self.session.call_idempotent(make, RunShown)
-        return AsyncRun(self, shown.run.run)
+        return AsyncRun(self.session, shown.run.run)
 
     async def runs(self, state: str = "", job: str = "") -> AsyncIterator[RunStatus]:
         """As `Client.runs`."""
@@ -244,7 +239,7 @@ class AsyncClient:
         feed = Feed(self.session, number, self.session.welcome.max_bytes)
         state = await feed.open()
         try:
-            yield AsyncRun(self, number), feed, None if state.ended else state.accepted
+            yield AsyncRun(self.session, number), feed, None if state.ended else state.accepted
             if not state.ended:
                 await feed.end()
                 nobody_collects(self.session, number)
@@ -266,71 +261,6 @@ class AsyncClient:
         self._after.add(task)
         task.add_done_callback(self._after.discard)
         return task
-
-
-class AsyncRun:
-    """One run. `id` is its number."""
-
-    def __init__(self, client: AsyncClient, number: int) -> None:
-        self._client = client
-        self.id = number
-
-    def __repr__(self) -> str:
-        return f"<run {self.id}>"
-
-    async def status(self) -> RunStatus:
-        """How it is now."""
-        make = partial(AskRun, run=self.id)
-        return (await self._client.session.call_idempotent(make, RunShown)).run
-
-    async def wait(self, timeout: float | None = None) -> RunStatus:
-        """Wait until it has ended. Returns how it has. Raises as `Run.wait`."""
-        try:
-            async with asyncio.timeout(timeout):
-                async with contextlib.aclosing(self._client.session.watch(self.id)) as news:
-                    async for status in news:
-                        if is_over(status):
-                            return status
-        except TimeoutError:
-            raise TimedOutError(f"run {self.id} has not ended within {timeout} s") from None
-        raise QueueError(f"run {self.id} is no more")
-
-    async def results(self, *, return_exceptions: bool = False) -> AsyncGenerator[Any, None]:
-        """As `Run.results`."""
-        async with contextlib.aclosing(results(self._client.session, self.id)) as pages:
-            async for values in pages:
-                for value in opened(values, return_exceptions):
-                    yield value
-
-    async def failed(self) -> AsyncGenerator[Failure, None]:
-        """As `Run.failed`."""
-        async with contextlib.aclosing(failures(self._client.session, self.id)) as pages:
-            async for page in pages:
-                for failure in page:
-                    yield failure
-
-    async def then(
-        self, function: Work, /, *, key: str | None = None, options: Options | None = None
-    ) -> AsyncRun:
-        """As `Run.then`."""
-        start = then_of(function, options, [self.id])
-        return AsyncRun(self._client, await start_run(self._client.session, start, key))
-
-    async def retry(self) -> int:
-        """As `Run.retry`."""
-        return await self._change(partial(RetryRun, run=self.id), "retried")
-
-    async def cancel(self) -> int:
-        """As `Run.cancel`."""
-        return await self._change(partial(CancelRun, run=self.id), "cancelled")
-
-    async def forget(self) -> int:
-        """As `Run.forget`."""
-        return await self._change(partial(ForgetRun, run=self.id), "forgotten")
-
-    async def _change(self, make: Callable[[int], Any], done: str) -> int:
-        what = f"whether the run was {done}"
-        return (await self._client.session.call(make, Accepted, what)).tasks
 
 
 class _Mailbox:

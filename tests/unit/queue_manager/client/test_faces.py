@@ -15,10 +15,12 @@ from typing import Any, cast
 import pytest
 
 from queue_manager.client import asynchronous
-from queue_manager.client.asynchronous import AsyncClient, AsyncRun
+from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.loop_thread import loop_thread
+from queue_manager.client.runs.async_run import AsyncRun
 from queue_manager.client.runs.flow import Flow
-from queue_manager.client.synchronous import Client, Run
+from queue_manager.client.runs.run import Run
+from queue_manager.client.synchronous import Client
 from queue_manager.wire.messages import OpenRun, RunOpened, RunStarted, StartRun, Welcome
 
 ONE_FACE_ALONE = {"executor"}

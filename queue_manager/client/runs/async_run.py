@@ -1,0 +1,86 @@
+"""One run as a program with a loop has it in its hands: how it is, its results, what to do with it.
+
+The synchronous `Run` stands on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import Any
+
+from ...errors import QueueError, TimedOutError
+from ...job.contract import Options
+from ...wire.messages import Accepted, AskRun, CancelRun, ForgetRun, RetryRun, RunShown
+from ...wire.records import RunStatus
+from ..calls import Work, then_of
+from ..session import Session, is_over
+from .mapping import start_run
+from .reading import Failure, failures, opened, results
+
+
+class AsyncRun:
+    """One run. `id` is its number."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        self._session = session
+        self.id = number
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}>"
+
+    async def status(self) -> RunStatus:
+        """How it is now."""
+        make = partial(AskRun, run=self.id)
+        return (await self._session.call_idempotent(make, RunShown)).run
+
+    async def wait(self, timeout: float | None = None) -> RunStatus:
+        """Wait until it has ended. Returns how it has. Raises as `Run.wait`."""
+        try:
+            async with asyncio.timeout(timeout):
+                async with contextlib.aclosing(self._session.watch(self.id)) as news:
+                    async for status in news:
+                        if is_over(status):
+                            return status
+        except TimeoutError:
+            raise TimedOutError(f"run {self.id} has not ended within {timeout} s") from None
+        raise QueueError(f"run {self.id} is no more")
+
+    async def results(self, *, return_exceptions: bool = False) -> AsyncGenerator[Any, None]:
+        """As `Run.results`."""
+        async with contextlib.aclosing(results(self._session, self.id)) as pages:
+            async for values in pages:
+                for value in opened(values, return_exceptions):
+                    yield value
+
+    async def failed(self) -> AsyncGenerator[Failure, None]:
+        """As `Run.failed`."""
+        async with contextlib.aclosing(failures(self._session, self.id)) as pages:
+            async for page in pages:
+                for failure in page:
+                    yield failure
+
+    async def then(
+        self, function: Work, /, *, key: str | None = None, options: Options | None = None
+    ) -> AsyncRun:
+        """As `Run.then`."""
+        start = then_of(function, options, [self.id])
+        return AsyncRun(self._session, await start_run(self._session, start, key))
+
+    async def retry(self) -> int:
+        """As `Run.retry`."""
+        return await self._change(partial(RetryRun, run=self.id), "retried")
+
+    async def cancel(self) -> int:
+        """As `Run.cancel`."""
+        return await self._change(partial(CancelRun, run=self.id), "cancelled")
+
+    async def forget(self) -> int:
+        """As `Run.forget`."""
+        return await self._change(partial(ForgetRun, run=self.id), "forgotten")
+
+    async def _change(self, make: Callable[[int], Any], done: str) -> int:
+        what = f"whether the run was {done}"
+        return (await self._session.call(make, Accepted, what)).tasks
