@@ -44,9 +44,10 @@ def main(count: int, rounds: int, with_peers: bool) -> None:
 
 
 def _tried(name: str, peer: Peer, count: int) -> float:
-    """A round. One that fails is tried again, and said: Dask's client may lose its scheduler.
+    """A round. One that fails is tried again, and said.
 
-    It cancels all of its futures then (`Client._reconnect`), which is no time to compare with.
+    A round of Dask has ended in a CancelledError on a busy machine: its client cancels all of its
+    futures when it loses the scheduler (`Client._reconnect`).
     """
     for _ in range(TRIES - 1):
         try:
