@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from .station import WORKERS, Station
 
 ALONE = "bench.peers.alone"
 WARM_UP = 500
-TRIES = 3
+TRIES = 2
 """How often a round is tried."""
 
 
@@ -77,4 +78,5 @@ def _round(peer: Peer, count: int) -> float:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with us
     main(int(sys.argv[1]), int(sys.argv[2]), "peers" in sys.argv[3:])

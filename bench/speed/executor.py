@@ -16,24 +16,15 @@ from ..figure import Figure, ratio
 from ..rig import processes
 
 CALLS, ROUNDS = sized(10_000, 500), sized(3, 1)
-PATIENCE_S = 600.0
+PATIENCE_S = 900.0
 
 
 def measure() -> list[Figure]:
     """Measure all of them in turns, in a program with a network of its own."""
     words = [sys.executable, "-m", "bench.peers.executors", str(CALLS), str(ROUNDS)]
-    ended = subprocess.run(
-        words if BRIEF else [*words, "peers"],
-        cwd=processes.ROOT,
-        env=processes.environment_of({}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-    if ended.returncode:
-        raise RuntimeError(ended.stderr)
-    print(ended.stderr, end="")
-    told: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    out, said = _ended(words if BRIEF else [*words, "peers"])
+    print(said, end="")
+    told: dict[str, Any] = json.loads(out.splitlines()[-1])
     for name, why in told["missing"].items():
         print(f"{name}: {why}")
     if "ours" in told["missing"]:
@@ -51,3 +42,24 @@ def measure() -> list[Figure]:
         if name in taken
     ]
     return figures
+
+
+def _ended(words: list[str]) -> tuple[str, str]:
+    """What the program has printed, to both streams.
+
+    Raises RuntimeError with its complaint. One that takes too long ends what it has started.
+    """
+    environment = processes.environment_of({})
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, cwd=processes.ROOT, env=environment, stdout=pipe, stderr=pipe, text=True
+    ) as program:
+        try:
+            out, said = program.communicate(timeout=PATIENCE_S)
+        except BaseException:
+            program.terminate()
+            program.communicate()
+            raise
+    if program.returncode:
+        raise RuntimeError(said)
+    return out, said
