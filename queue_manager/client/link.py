@@ -226,7 +226,7 @@ class Link:
             self._opening.cancel()
         if self._stream is not None and self._stream.transport is not None:
             self._stream.transport.close()
-            asyncio.get_running_loop().call_later(_FLUSH_S, self._end, self._stream)
+            self._stream.lost.get_loop().call_later(_FLUSH_S, self._end, self._stream)
 
     def abandon(self) -> None:
         """In the child of a fork: leave the connection to the parent, whose loop goes on with it.
