@@ -52,6 +52,7 @@ class Uploads:
             needs=joined(options.needs, message.needs),
             also_needs=sorted(message.needs),
             lasting=message.lasting,
+            inputs_only=message.inputs_only,
         )
         return version_of(code), options
 

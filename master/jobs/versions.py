@@ -274,7 +274,8 @@ def _options_of(run: Run, options: RunOptions | None) -> RunOptions:
         return run.options
     if run.id == QUEUE_RUN:
         return msgspec.structs.replace(run.options, needs=options.needs)
-    options = msgspec.structs.replace(options, lasting=run.options.lasting)
+    ours = run.options
+    options = msgspec.structs.replace(options, lasting=ours.lasting, inputs_only=ours.inputs_only)
     try:
         return _asked(options, run.options.feeder, run.options.also_needs)
     except RefusedError:  # the file needs more tags now than the run has room for

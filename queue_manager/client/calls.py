@@ -35,8 +35,9 @@ def start_of(
 ) -> Start:
     """The request for a run that this program feeds.
 
-    iterables: those of its inputs. With several, a payload is the tuple of the arguments. once: a
-    failed task is not tried again, unless `options` or the function's module say so.
+    iterables: those of its inputs. With several, a payload is the tuple of the arguments. once: as
+    a map does it: a failed task is not tried again, unless `options` or the function's module say
+    so, and no task may come between those of the inputs.
 
     Raises:
         CannotTravelError: the function can't be sent to workers.
@@ -44,7 +45,7 @@ def start_of(
     """
     if not iterables:
         raise ArgumentError("give at least one iterable of inputs")
-    asked = partial(StartRun, args=[], feeder="client", lasting=lasting)
+    asked = partial(StartRun, args=[], feeder="client", lasting=lasting, inputs_only=once)
     if not isinstance(work, str) and options is None and once and not _has_options(work):
         options = _ONCE
     return _with_work(asked, work, "one" if len(iterables) == 1 else "star", options)

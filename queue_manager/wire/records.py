@@ -64,7 +64,8 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     must have, sorted. finish: the job has a `finish()`, which is called when its run has ended.
     feeder: who gives the run its tasks and collects. also_needs: what was asked for with this run:
     tags that are in `needs` beside those of the job's file, sorted. lasting: the run stays when the
-    client that feeds it has gone.
+    client that feeds it has gone. inputs_only: no task may come but those of its feeder, which
+    knows them by their numbers.
     """
 
     attempts: int = 3
@@ -76,6 +77,7 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     feeder: Feeder = "runner"
     also_needs: list[str] = []
     lasting: bool = True
+    inputs_only: bool = False
 
 
 class RunQuota(msgspec.Struct, frozen=True, array_like=True):

@@ -77,7 +77,8 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     they are passed to `tasks()` as they are. after: the run begins when these runs have ended
     without dead letters. A run that clients feed can't have `arguments` or `after`. code: the
     files of the job by their paths, from the client itself; None: the job is in the master's
-    folder. options: how tasks of that code are run.
+    folder. options: how tasks of that code are run. inputs_only: results may have no follow-ups,
+    for the client knows its tasks by their numbers.
     """
 
     seq: int
@@ -91,6 +92,7 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     after: Annotated[list[int], Meta(max_length=AFTER)] = msgspec.field(default_factory=list)
     code: Annotated[dict[Path, bytes], Meta(max_length=CODE_FILES)] | None = None
     options: RunOptions | None = None
+    inputs_only: bool = False
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):

@@ -492,9 +492,10 @@ def test_a_map_refuses_follow_ups_for_its_results_belong_to_its_inputs(
         "from queue_manager import Result, Task\n"
         "def work(n):\n    return Result(n, follow=[Task(n + 1)]) if n == 1 else n\n"
     )
-    zero, refused, two = qm.map("branching", [0, 1, 2], return_exceptions=True)
-    assert (zero, two) == (0, 2)
-    assert "belong to their inputs" in str(refused)
+    for key in (None, "branches"):
+        zero, refused, two = qm.map("branching", [0, 1, 2], key=key, return_exceptions=True)
+        assert (zero, two) == (0, 2)
+        assert "belong to their inputs" in str(refused)
 
 
 # --- with a loop ---

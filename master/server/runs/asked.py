@@ -42,10 +42,24 @@ def _check_feeder(ask: StartRun) -> None:
             "a client gives the tasks of this run, so it can't have arguments as values, nor be"
             " after other runs"
         )
+    if ask.feeder not in ("client", "clients") and not ask.lasting:
+        raise RefusedError("a runner gives the tasks of this run, so it does not go with a client")
     if ask.feeder == "results" and not ask.after:
         raise RefusedError("its tasks are the results of other runs: say after which ones it is")
     if ask.feeder == "results" and (ask.args or ask.arguments):
         raise RefusedError("its tasks are the results of other runs, so it takes no arguments")
+
+
+def check_kind(run: Run, ask: StartRun) -> None:
+    """Raise RefusedError when the run with the key that is asked for can't be what is asked for."""
+    that = f"the key {ask.key!r} is that of run {run.id}, which"
+    if ask.lasting and not run.options.lasting:
+        raise RefusedError(f"{that} goes with its program: take another one")
+    if ask.inputs_only and not run.options.inputs_only and run.tasks != run.accepted:
+        raise RefusedError(
+            f"{that} has tasks with keys, quotas or follow-ups, so its results can't be told by its"
+            " inputs: read them with run(KEY).results(), or take another key"
+        )
 
 
 def same_arguments(some: bytes, others: bytes) -> bool:

@@ -11,6 +11,8 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from msgspec.structs import replace
+
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
 from queue_manager.terminal import harmless_line
@@ -29,7 +31,7 @@ from ...turn.run_lookup import find_run, restored
 from ...turn.steps import Publish, Step
 from ...turn.turn import Turn
 from ..dispatch import OurSession
-from .asked import check_asked, not_in_memory, predecessors, same_arguments
+from .asked import check_asked, check_kind, not_in_memory, predecessors, same_arguments
 from .feeders import Feeders
 
 log = logging.getLogger("quartermaster.master")
@@ -69,7 +71,7 @@ class Runs:
     # --- a run begins ---
 
     async def find(self, ask: StartRun) -> Run | None:
-        """The run with the key that is asked for.
+        """The run with the key that is asked for, if it is to take nothing new of the request.
 
         Raises RefusedError when that run has another job or other arguments, or is just being
         forgotten, or when the key or the arguments are too large.
@@ -78,7 +80,9 @@ class Runs:
         if ask.key is None:
             return None
         known = await self._turn.read(ReadRequest(run_keys={ask.key}))
-        return self._with_key(known, ask)
+        run = self._with_key(known, ask)
+        takes = run is not None and ask.inputs_only and not run.options.inputs_only
+        return None if takes else run
 
     async def with_key(self, key: str) -> Run:
         """The run with a key. Raises RefusedError if there is none."""
@@ -112,7 +116,7 @@ class Runs:
         def stage(now: float, wall: float) -> Publish:
             present = self._with_key(self._turn.known, ask)
             if present is not None:
-                return self._take_code(present, options, version, ask.code)
+                return self._take(present, ask, options, version)
             after = predecessors(self._turn, ask.after)
             start_run = self._turn.broker.start_run
             job = ask.job, ask.args, ask.key
@@ -123,12 +127,14 @@ class Runs:
         self._turn.post(Step(stage, reply, needs))
         return await reply.answer
 
-    def _take_code(
-        self, run: Run, options: RunOptions, version: str, code: dict[str, bytes] | None
-    ) -> Publish:
-        """Have a run take code that was uploaded again, if it is another or has other options."""
-        old = run.version
-        if code is None or run.state == "pruned" or (old, run.options) == (version, options):
+    def _take(self, run: Run, ask: StartRun, options: RunOptions, version: str) -> Publish:
+        """Have a run take code that was uploaded again, and that its tasks are inputs only."""
+        old, code = run.version, ask.code
+        if code is None:
+            options, version = run.options, old
+        inputs_only = run.options.inputs_only or ask.inputs_only
+        options = replace(options, inputs_only=inputs_only)
+        if run.state == "pruned" or (old, run.options) == (version, options):
             return lambda: (run, False)
         self._turn.broker.set_code(run, version, options, code)
 
@@ -169,6 +175,7 @@ class Runs:
             raise RefusedError(
                 f"the key {key!r} is that of run {run.id}, and {who}: take another one"
             )
+        check_kind(run, ask)
         if run.id in self._turn.broker.changes.forgotten:
             raise RefusedError(f"run {run.id} is just being forgotten: ask again")
         return run

@@ -194,9 +194,9 @@ class Outcomes:
 def _trouble(run: Run, outcome: Done) -> str:
     """Why a result fails its task, in one line; empty if it does not.
 
-    Whoever feeds a run that is not lasting knows its tasks by their numbers, so no other task may
-    come between them.
+    Whoever maps over its inputs knows its tasks by their numbers, so no other task may come between
+    them.
     """
     if outcome.limits and run.groups is None:
         return NO_GROUPS
-    return NO_FOLLOW if outcome.follow and not run.options.lasting else ""
+    return NO_FOLLOW if outcome.follow and run.options.inputs_only else ""

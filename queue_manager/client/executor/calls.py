@@ -14,19 +14,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...errors import QueueError, RefusedError
+from ...errors import QueueError
 from ...wire.messages import (
-    Accepted,
     AskTask,
     CancelRun,
-    ForgetRun,
     StartRun,
     TasksCancelled,
     TaskShown,
 )
 from ..code import Packed
 from ..runs.feeding import Feed
-from ..runs.mapping import start_run
+from ..runs.mapping import remove_run, start_run
 from ..runs.outcomes import GATHER_S, MANY, next_page
 from ..session import Session
 from .broken import BrokenQueueError
@@ -177,6 +175,7 @@ class Calls:
             args=[],
             feeder="client",
             lasting=False,
+            inputs_only=True,
             code=packed.files,
             options=packed.options,
         )
@@ -288,12 +287,8 @@ class Calls:
 
     async def _forget(self, cancel: bool) -> None:
         """Remove the run from the master."""
-        if not self._run:
-            return
-        if cancel:
-            with contextlib.suppress(RefusedError):  # it has ended already
-                await self._session.call_once(partial(CancelRun, run=self._run), Accepted)
-        await self._session.call_once(partial(ForgetRun, run=self._run), Accepted)
+        if self._run:
+            await remove_run(self._session.call_once, self._run, cancel=cancel)
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

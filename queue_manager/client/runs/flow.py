@@ -16,8 +16,8 @@ from ...errors import ArgumentError, ProtocolError, QueueError
 from ...job.contract import Task
 from ..exceptions import exception_of
 from .feeding import Feed
-from .ordering import AsCompleted, InOrder, Order, count_of, size_of
-from .outcomes import Outcome, Part
+from .ordering import AsCompleted, InOrder, Order
+from .outcomes import Cancelled, Outcome, Part, count_of, size_of
 
 BUFFER = 65_536
 """How many inputs a map is ahead of its results, at most."""
@@ -130,7 +130,7 @@ class Flow:
     # --- results ---
 
     def receive(self, delivery: Delivery) -> int:
-        """Take what has come. Returns how many bytes of results that is.
+        """Take what has come. Returns how many bytes that is, with those of failures.
 
         Raises the error if it is one.
         """
@@ -162,7 +162,10 @@ class Flow:
         self.given += count_of(outcome)
         if isinstance(outcome, Part):
             return self._values(outcome)
-        self.failed += 1
+        self.failed += count_of(outcome)
+        if isinstance(outcome, Cancelled):
+            tasks = range(outcome.task, outcome.task + outcome.tasks)
+            return [self._failure(QueueError(f"task {task} was cancelled")) for task in tasks]
         return [self._failure(exception_of(outcome))]
 
     def _look_for_end(self) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from ...errors import ConnectionLostError, QueueError, RefusedError
-from ...wire.messages import Accepted, CancelRun, Collected, ForgetRun, RunStarted
+from ...wire.messages import Accepted, CancelRun, Collected, ForgetRun, Request, RunStarted
 from ...wire.records import NOBODY_COLLECTS
 from ..calls import Start
 from ..session import Session
@@ -31,6 +31,23 @@ async def start_run(session: Session, start: Start, key: str | None) -> int:
     if key is not None:
         return (await session.call_idempotent(make, RunStarted)).run
     return (await session.call(make, RunStarted, "whether the run was started (key= helps)")).run
+
+
+async def remove_run(
+    ask: Callable[[Callable[[int], Request], type[Accepted]], Awaitable[Accepted]],
+    run: int,
+    *,
+    cancel: bool,
+) -> None:
+    """Remove a run from the master, if it is there. ask: sends a request.
+
+    cancel: the run may go on until now. Raises as `ask` does, but for what the master refuses.
+    """
+    if cancel:
+        with contextlib.suppress(RefusedError):  # it may have ended by itself
+            await ask(partial(CancelRun, run=run), Accepted)
+    with contextlib.suppress(RefusedError):  # the master has removed it
+        await ask(partial(ForgetRun, run=run), Accepted)
 
 
 class Mapping:
@@ -85,7 +102,7 @@ class Mapping:
         if self._lasts:
             nobody_collects(self._session, self.run)
         else:
-            await self._session.call_idempotent(partial(ForgetRun, run=self.run), Accepted)
+            await remove_run(self._session.call_idempotent, self.run, cancel=False)
 
     async def abandon(self) -> None:
         """The map was closed early."""
@@ -93,10 +110,10 @@ class Mapping:
             return
         self.over = True
         await self._stop()
-        if not self._lasts:
-            with contextlib.suppress(RefusedError):  # it may have ended by itself
-                await self._session.call_idempotent(partial(CancelRun, run=self.run), Accepted)
-            await self._session.call_idempotent(partial(ForgetRun, run=self.run), Accepted)
+        if self._lasts:
+            nobody_collects(self._session, self.run)
+        else:
+            await remove_run(self._session.call_idempotent, self.run, cancel=True)
 
     async def cut_off(self) -> None:
         """The client is closed while somebody waits for results."""
@@ -121,5 +138,5 @@ class Mapping:
 
 
 def nobody_collects(session: Session, run: int) -> None:
-    """Say that no session collects a run any more, so that the master need not remember it."""
+    """Say that this session reads no more of a run, so that the master need not remember it."""
     session.send(Collected(run, NOBODY_COLLECTS))

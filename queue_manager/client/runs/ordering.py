@@ -1,13 +1,15 @@
 """Puts outcomes in the order in which they are to be given out.
 
-Knows nothing of sessions, threads or loops.
+A task that was tried again after a failure has two outcomes. The newest counts, unless the failure
+was given out already. Knows nothing of sessions, threads or loops.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 
-from .outcomes import Outcome, Part
+from ...wire.records import DeadLetter
+from .outcomes import Outcome, count_of
 
 
 class InOrder:
@@ -16,53 +18,41 @@ class InOrder:
     def __init__(self, first: int = 1) -> None:
         self._next = first
         self._held: dict[int, Outcome] = {}
-        self.held_bytes = 0
 
     def add(self, outcome: Outcome) -> None:
-        """An outcome that came. The newest of a task counts."""
+        """An outcome that came."""
         if outcome.task >= self._next:
-            before = self._held.get(outcome.task)
             self._held[outcome.task] = outcome
-            self.held_bytes += size_of(outcome) - (size_of(before) if before else 0)
 
     def take(self) -> Outcome | None:
         """The next outcome; None if it has not come."""
         outcome = self._held.pop(self._next, None)
         if outcome is not None:
             self._next += count_of(outcome)
-            self.held_bytes -= size_of(outcome)
         return outcome
 
 
 class AsCompleted:
-    """Gives outcomes out as they come."""
+    """Gives outcomes out as they come. Each once: failures that were given out have their numbers
+    remembered, for only such tasks can be tried again."""
 
     def __init__(self) -> None:
-        self._held: deque[Outcome] = deque()
-        self.held_bytes = 0
+        self._held: OrderedDict[int, Outcome] = OrderedDict()
+        self._failed: set[int] = set()
 
     def add(self, outcome: Outcome) -> None:
         """An outcome that came."""
-        self._held.append(outcome)
-        self.held_bytes += size_of(outcome)
+        if outcome.task not in self._failed:
+            self._held[outcome.task] = outcome
 
     def take(self) -> Outcome | None:
         """The next outcome; None if there is none."""
         if not self._held:
             return None
-        outcome = self._held.popleft()
-        self.held_bytes -= size_of(outcome)
+        task, outcome = self._held.popitem(last=False)
+        if isinstance(outcome, DeadLetter):
+            self._failed.add(task)
         return outcome
 
 
 Order = InOrder | AsCompleted
-
-
-def count_of(outcome: Outcome) -> int:
-    """How many tasks an outcome is of."""
-    return outcome.tasks if isinstance(outcome, Part) else 1
-
-
-def size_of(outcome: Outcome) -> int:
-    """How many bytes of results an outcome holds."""
-    return len(outcome.results) if isinstance(outcome, Part) else 0

@@ -1,4 +1,4 @@
-"""Hears how the tasks of a run end: results and dead letters, in order of completion.
+"""Hears how the tasks of a run end: results, dead letters and cancelled tasks, as they come.
 
 This module owns the pages. It decodes nothing, and knows no order but that of completion.
 """
@@ -6,6 +6,7 @@ This module owns the pages. It decodes nothing, and knows no order but that of c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -22,6 +23,10 @@ MANY, GATHER_S = 16, 0.002
 `GATHER_S` later."""
 
 
+STAY_S = 5.0
+"""How often a program that takes no outcomes looks whether the session was lost."""
+
+
 class Part(NamedTuple):
     """Results of `tasks` consecutive tasks from number `task` on, as one batch."""
 
@@ -30,7 +35,29 @@ class Part(NamedTuple):
     results: bytes
 
 
-Outcome = Part | DeadLetter
+class Cancelled(NamedTuple):
+    """`tasks` consecutive tasks from number `task` on that were cancelled before they began."""
+
+    task: int
+    tasks: int
+
+
+Outcome = Part | DeadLetter | Cancelled
+
+
+def count_of(outcome: Outcome) -> int:
+    """How many tasks an outcome is of."""
+    return 1 if isinstance(outcome, DeadLetter) else outcome.tasks
+
+
+def size_of(outcome: Outcome) -> int:
+    """How many bytes of results, or of what is known of a failure, an outcome holds."""
+    if isinstance(outcome, Part):
+        return len(outcome.results)
+    if isinstance(outcome, Cancelled):
+        return 0
+    texts = (outcome.error, outcome.evidence, outcome.printed)
+    return sum(map(len, texts)) + len(outcome.raised)
 
 
 class Outcomes:
@@ -48,6 +75,7 @@ class Outcomes:
     ) -> None:
         self._session, self._run, self._deliver = session, run, deliver
         self._held_bytes = 0
+        self._losses = session.losses
         self._taken = asyncio.Event()
 
     def took(self, size_bytes: int) -> None:
@@ -62,11 +90,12 @@ class Outcomes:
         """
         after = 0
         while True:
+            await self._stay()
             page = await next_page(self._session, self._run, after)
             after = page.last
-            parts = _in_order(page)
-            self._held_bytes += sum(len(one.results) for one in page.outcomes)
-            self._deliver(parts)
+            outcomes = _in_order(page)
+            self._held_bytes += sum(map(size_of, outcomes))
+            self._deliver(outcomes)
             if page.complete:
                 self._deliver(None)
                 return page
@@ -74,7 +103,15 @@ class Outcomes:
                 await asyncio.sleep(GATHER_S)
             while self._held_bytes > HELD_BYTES:
                 self._taken.clear()
-                await self._taken.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._taken.wait(), STAY_S)
+                await self._stay()
+
+    async def _stay(self) -> None:
+        """Open the run again if the session was lost meanwhile: the master would remove it."""
+        if self._session.losses != self._losses:
+            self._losses = self._session.losses
+            await open_run(self._session, self._run)
 
 
 async def next_page(session: Session, run: int, after: int) -> Page:
@@ -87,12 +124,13 @@ async def next_page(session: Session, run: int, after: int) -> Page:
 
 
 def _in_order(page: Page) -> list[Outcome]:
-    """What a page has, in order of completion."""
-    parts: list[Outcome] = [
+    """What a page has, in order of completion. Cancelled tasks come last."""
+    outcomes: list[Outcome] = [
         Part(one.first + one.start, one.stop - one.start, one.results) for one in page.outcomes
     ]
-    if not page.dead:
-        return parts
-    numbers = [one.seq for one in page.outcomes] + [letter.seq for letter in page.dead]
-    both = sorted(zip(numbers, [*parts, *page.dead], strict=True), key=lambda one: one[0])
-    return [outcome for _, outcome in both]
+    if page.dead:
+        numbers = [one.seq for one in page.outcomes] + [letter.seq for letter in page.dead]
+        both = sorted(zip(numbers, [*outcomes, *page.dead], strict=True), key=lambda one: one[0])
+        outcomes = [outcome for _, outcome in both]
+    outcomes += [Cancelled(start, stop - start) for start, stop in page.cancelled]
+    return outcomes

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from master.server.runs import submits as submits_module
 from master.turn.steps import RETRY_S
@@ -20,7 +21,7 @@ from queue_manager.wire.messages import (
     SubmitTasks,
     TasksEnded,
 )
-from queue_manager.wire.records import Done, NewBlock
+from queue_manager.wire.records import Done, NewBlock, RunOptions
 from tests.unit.master.conftest import FakePeer, World, block
 
 
@@ -66,9 +67,33 @@ def test_the_same_key_gives_the_same_run_within_a_turn_later_and_after_a_restart
     play(scene, after)
 
 
-def run_options() -> Any:
-    from queue_manager.wire.records import RunOptions
+def test_a_map_takes_a_run_that_start_has_begun_unless_it_has_other_tasks_than_inputs(
+    play: Any,
+) -> None:
+    async def scene(world: World) -> None:
+        ask = StartRun(0, "job", [], "k", "client")
+        plain = RunOptions(feeder="client")
+        run, _ = await world.runs.start(ask, plain)
+        mapped = replace(ask, inputs_only=True)
+        assert await world.runs.find(ask) is run
+        assert await world.runs.find(mapped) is None, "it is to take that"
+        same, created = await world.runs.start(mapped, plain)
+        assert (same is run, created, run.options.inputs_only) == (True, False, True)
+        await world.runs.start(ask, plain)
+        assert run.options.inputs_only, "its results belong to its inputs from now on"
+        assert await world.runs.find(mapped) is run
+        other, _ = await world.runs.start(replace(ask, key="other"), plain)
+        world.broker.submit(other, block(1, keys=["a"]), 0.0, 0.0, True)
+        with pytest.raises(RefusedError, match="run 2, which has tasks with keys, quotas or"):
+            await world.runs.start(replace(mapped, key="other"), plain)
 
+    async def after(world: World) -> None:
+        assert world.broker.runs[1].options.inputs_only
+
+    play(scene, after)
+
+
+def run_options() -> Any:
     return RunOptions()
 
 
@@ -262,6 +287,39 @@ def test_a_runner_that_is_too_far_ahead_waits_for_the_workers(
         assert second.sent == []
         await work(world, 1)
         assert second.sent == [Accepted(2, 3)]
+
+    play(scene)
+
+
+def test_what_a_closed_map_has_submitted_is_answered_when_its_run_is_opened_again(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session may close any number of maps over one run early: none of them is remembered."""
+    monkeypatch.setattr(submits_module, "AHEAD_TASKS", 0)
+
+    async def scene(world: World) -> None:
+        world.runs.on_taken_up.append(world.submits.taken_up)
+        run, peer = await world.start_run(options=RunOptions(feeder="client")), FakePeer()
+        world.ask(peer, OpenRun(1, run.id))
+        world.ask(peer, SubmitTasks(2, run.id, [block(1)]))
+        await world.turns()
+        assert peer.of(Accepted) == []
+        world.ask(peer, OpenRun(3, run.id))
+        assert peer.of(Accepted) == [Accepted(2, 1)]
+        assert not world.submits._paused
+
+    play(scene)
+
+
+def test_nothing_stays_of_a_run_that_ends_in_the_turn_of_its_last_submit(play: Any) -> None:
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        await submit(world, run, block(1, keys=["a"]))
+        await work(world, 1)
+        world.ask(FakePeer(), SubmitTasks(2, run.id, [block(1, keys=["a"])]))
+        world.ask(FakePeer(), TasksEnded(3, run.id))
+        await world.turns()
+        assert (run.state, world.submits._sizes) == ("done", {})
 
     play(scene)
 

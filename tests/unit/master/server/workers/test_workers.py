@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from master.server.workers.grants import MOST_SLOTS, MOST_WANTED
+from master.server.workers.outcomes import NO_FOLLOW
 from master.server.workers.workers import LACKS_S, SILENT_S, TURNED_S
 from master.turn import turn
 from queue_manager import codec
@@ -95,6 +96,20 @@ def test_a_result_and_what_follows_it_are_recorded_together(play: Any) -> None:
         await world.turns()
         assert (run.done, run.tasks, run.accepted) == (1, 3, 1)
         assert world.store.commits == commits + 1
+
+    play(scene)
+
+
+def test_what_follows_a_result_is_refused_where_results_belong_to_inputs(play: Any) -> None:
+    """In a lasting run, too: a map with a key has one."""
+
+    async def scene(world: World) -> None:
+        run, _, worker, lease = await leased(world, 1, RunOptions(attempts=1, inputs_only=True))
+        world.report(worker, Done(lease.number, 0, 1, ONE, 0.1, [block(2)]))
+        await world.turns()
+        assert (run.tasks, run.dead) == (1, 1)
+        [letter] = world.store.read_letters(run.id, 0, 1_000, 99)[0]
+        assert letter.error == NO_FOLLOW
 
     play(scene)
 

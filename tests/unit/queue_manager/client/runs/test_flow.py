@@ -10,7 +10,7 @@ from queue_manager import codec
 from queue_manager.client.runs.feeding import Feed
 from queue_manager.client.runs.flow import Flow
 from queue_manager.client.runs.ordering import AsCompleted, InOrder
-from queue_manager.client.runs.outcomes import Outcome, Part
+from queue_manager.client.runs.outcomes import Cancelled, Outcome, Part
 from queue_manager.errors import ProtocolError, QueueError
 from queue_manager.wire.records import DeadLetter
 
@@ -168,8 +168,49 @@ def test_the_newest_outcome_of_a_task_counts_and_each_is_given_once() -> None:
     order.add(part(1, "tried again"))
     assert order.take() == part(1, "tried again")
     order.add(part(1, "tried again"))
-    assert (order.take(), order.held_bytes) == (None, 0)
+    assert order.take() is None
     unordered = AsCompleted()
-    unordered.add(part(5, "E"))
-    assert unordered.held_bytes > 0
-    assert (unordered.take(), unordered.take(), unordered.held_bytes) == (part(5, "E"), None, 0)
+    unordered.add(dead(5))
+    unordered.add(part(5, "tried again"))
+    assert (unordered.take(), unordered.take()) == (part(5, "tried again"), None)
+
+
+def test_a_failure_that_was_given_out_and_is_tried_again_counts_once() -> None:
+    """A map that counted it twice would end before its last result."""
+    flow, _ = a_flow(ordered=False, return_exceptions=True)
+    flow.fill(iter("abc"), never, 1.0)
+    flow.receive([dead(2)])
+    assert len(taken(flow)) == 1
+    flow.receive([part(2, "tried again"), part(1, "A")])
+    assert taken(flow) == ["A"]
+    assert not flow.done
+    flow.receive([part(3, "C"), dead(2)])
+    assert (taken(flow), flow.done) == (["C"], True)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_tasks_that_were_cancelled_are_failures_in_their_places(ordered: bool) -> None:
+    outcomes: list[Outcome] = [part(1, "A"), Cancelled(2, 2), part(4, "D")]
+    flow, _ = a_flow(ordered=ordered, return_exceptions=True)
+    flow.fill(iter("abcd"), never, 1.0)
+    flow.receive(outcomes)
+    found = taken(flow)
+    assert [str(one) for one in found] == ["A", "task 2 was cancelled", "task 3 was cancelled", "D"]
+    assert (flow.done, flow.failed) == (True, 2)
+    flow, _ = a_flow(ordered=ordered)
+    flow.fill(iter("abcd"), never, 1.0)
+    flow.receive(outcomes)
+    assert flow.take() == ["A"]
+    with pytest.raises(QueueError, match="task 2 was cancelled"):
+        flow.take()
+
+
+def test_failures_take_memory_as_results_do() -> None:
+    flow, feed = a_flow(buffer=100_000, return_exceptions=True)
+    inputs = iter(range(1_000_000))
+    flow.fill(inputs, never, 1.0)
+    large = [DeadLetter(n, 1, 0, "bad", "x" * 999_997) for n in range(1, 1_025)]
+    assert flow.receive(list(large)) == 1_024_000_000
+    assert len(taken(flow)) == 1_024
+    flow.fill(inputs, never, 1.0)
+    assert len(feed.items) - 1_024 < 70, "64 MiB in all"
