@@ -8,6 +8,7 @@ import re
 from queue_manager.terminal import harmless_line
 
 from ..broker.leases.lease import Lease
+from ..changes import Changes
 
 log = logging.getLogger("quartermaster.master")
 
@@ -39,6 +40,11 @@ class FailureLog:
             what = f"run {run.id} ({run.job or 'queue'}), task {lease.first + position}"
             count = f"attempt {attempts} of {run.options.attempts}"
             log.warning("%s failed: %s (%s%s)", what, _line(error), _place(evidence), count)
+
+    def after_commit(self, changes: Changes, now: float) -> None:
+        """Forget how often tasks of the runs failed that this turn has ended or removed."""
+        for run in changes.ended | changes.forgotten:
+            self._seen.pop(run, None)
 
 
 def _line(error: str) -> str:

@@ -148,9 +148,11 @@ class StatusBuilder:
         Behind the last active one come the ended ones, from the newest on.
         """
         now, page = time.monotonic(), Page[RunStatus](message.after)
-        if self._add_active(page, message, now):
+        complete = self._add_active(page, message, now)
+        if complete and message.ended > 0:
             self._add_ended(page, message, now)
-        return RunList(message.seq, page.told, page.last, not page.more, page.more)
+            complete = not page.more
+        return RunList(message.seq, page.told, page.last, complete, page.more)
 
     def _add_active(self, page: Page[RunStatus], ask: AskRuns, now: float) -> bool:
         """Add active runs. Returns whether there is room for ended ones."""
@@ -163,7 +165,7 @@ class StatusBuilder:
         return True
 
     def _add_ended(self, page: Page[RunStatus], ask: AskRuns, now: float) -> None:
-        limit = min(max(ask.ended, 0), paging.PAGE_ENTRIES)
+        limit = min(ask.ended, paging.PAGE_ENTRIES)
         for loaded in self._turn.store.ended_runs(self._before(ask), limit):
             run = self._turn.broker.runs.get(loaded.record.id) or Run.loaded(loaded)
             if not self._add(page, ask, run, -run.id, now):

@@ -313,8 +313,11 @@ def is_through(run: Run) -> bool:
 
 
 def uncollected(run: Run) -> bool:
-    """Whether `collect()` has not been given all that there is, or `finish()` has not returned."""
-    if run.state == "pruned":
+    """Whether `collect()` has not been given all that there is, or `finish()` has not returned.
+
+    Without a runner there is neither.
+    """
+    if run.state == "pruned" or not run.has_runner:
         return False
     if run.options.finish:
         return not run.collect_cursor.closed

@@ -28,6 +28,7 @@ from ..turn.run_lookup import check_run, find_run
 from ..turn.steps import Publish, Step
 from ..turn.turn import Turn
 from .letters import trimmed_letters
+from .runs.feeders import Feeders
 
 PAGE_BYTES = 1024 * 1024
 PAGES_S = 0.02
@@ -57,11 +58,11 @@ class Pages:
     """Answers `Collect`, `Collected` and `Finished`.
 
     idle: by run, how often its runner has come to the point where it only waits for outcomes. Such
-    a runner has done nothing wrong so far.
+    a runner has done nothing wrong so far. feeders: are told which sessions have read their runs.
     """
 
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+    def __init__(self, turn: Turn, feeders: Feeders) -> None:
+        self._turn, self._feeders = turn, feeders
         self._waiting: dict[int, list[_Waiting]] = {}
         self.idle: dict[int, int] = {}
 
@@ -80,8 +81,24 @@ class Pages:
         run = find_run(self._turn, message.run)
         cursor = CollectCursor.at(message.collected, min(max(message.into, 0), BLOCK_TASKS))
         self._turn.broker.collected(run, cursor, min(max(message.errors, 0), _ERRORS))
+        if cursor.closed:
+            self._feeders.has_read(run, reply.peer)
+            self._give_up(run, reply.peer)
         self._note_idle(run)
         self._turn.wake()
+
+    def _give_up(self, run: Run, peer: Peer) -> None:
+        """A session has closed a map early: what it has asked for has its place no longer.
+
+        The answer is a page of nothing. If the session maps over the same run twice, the other map
+        asks again.
+        """
+        waiting = self._waiting.get(run.id, [])
+        for one in [one for one in waiting if one.reply.peer is peer]:
+            waiting.remove(one)
+            one.reply.send(Page(one.reply.seq, [], {}, one.after, False))
+        if not waiting:
+            self._waiting.pop(run.id, None)
 
     def finished(self, reply: PeerReply, message: Finished) -> None:
         """A runner has done all that its ended run needs. The answer says that this is on disk."""

@@ -14,6 +14,7 @@ from functools import partial
 
 from queue_manager.errors import StoreError
 
+from ..broker.runs.chains import in_words
 from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN, Changes
 from ..processes.runners import uncollected
@@ -69,8 +70,9 @@ class Pace:
 class Pruning:
     """Prunes while no turn does anything else.
 
-    keep_days: how long an ended run is kept, and ended tasks of the queue run. lives: whether a run
-    has a runner, under which it is never pruned. clock: tells whether the time can be believed.
+    keep_days: how long an ended run is kept, and ended tasks of the queue run. lives: whether a
+    runner, or a client that reads it, still has to do with a run: then it is never pruned. clock:
+    tells whether the time can be believed.
     """
 
     def __init__(self, turn: Turn, keep_days: float, delivery: Delivery) -> None:
@@ -100,11 +102,10 @@ class Pruning:
             with contextlib.suppress(StoreError):  # `_clean` has the same error, and says so
                 if self._by(wall) > wall - DAY_S:  # else the clocks are too far apart for its marks
                     self.queue.tick(now, wall)
-                chains = self._turn.broker.chains
-                limit = _RUNS + len(chains)  # those that stay must not keep others from going
+                # Those that stay must not keep others from going.
+                limit = _RUNS + len(self._turn.broker.chains)
                 for number in self._turn.store.old_runs(self._by(wall) - self._least_s, limit):
-                    if not chains.needing(number):
-                        self._post_pruning(number)
+                    self._post_pruning(number)
         if now >= self._again_at and (self._cleaning is None or self._cleaning.done()):
             self._cleaning = asyncio.get_running_loop().create_task(self._clean(now))
             self._cleaning.add_done_callback(log_failure)
@@ -116,11 +117,10 @@ class Pruning:
 
     def _retire(self, run: Run, wall: float) -> None:
         """Prune an ended run, or drop it from memory, when nobody has anything to do for it."""
-        if self.lives(run):
+        if run.goes_with_client or self.lives(run):
             return
         if self._is_old(run, wall):
-            if not self._turn.broker.chains.needing(run.id):
-                self._post_pruning(run.id)
+            self._post_pruning(run.id)
         elif uncollected(run) or wall < (run.ended_at or 0.0) + RETIRE_S:
             return
         elif not run.collect_cursor.closed and run.state != "pruned":
@@ -133,7 +133,7 @@ class Pruning:
     def _is_old(self, run: Run, wall: float) -> bool:
         if run.id == QUEUE_RUN or run.active or run.state == "pruned" or run.ended_at is None:
             return False
-        if self.lives(run):
+        if run.goes_with_client or self.lives(run):
             return False
         keep_s = self._least_s
         if uncollected(run):
@@ -144,6 +144,11 @@ class Pruning:
         return wall if self.clock is None else self.clock.oldest(wall)
 
     def _post_pruning(self, number: int) -> None:
+        """Prune a run that is old enough, unless runs behind it still take its results."""
+        chains = self._turn.broker.chains
+        if chains.needing(number) and not chains.waiting(number):
+            return
+
         def needs(known: Known) -> Iterator[ReadRequest]:
             if self._turn.broker.recall(number) is None:
                 yield ReadRequest(runs={number})
@@ -153,10 +158,21 @@ class Pruning:
     def _prune(self, number: int, now: float, wall: float) -> Publish | None:
         broker = self._turn.broker
         run = broker.recall(number) or restored(self._turn, self._turn.known.run(number))
-        if run is None or not self._is_old(run, wall) or broker.chains.needing(number):
-            return None  # it was retried or forgotten in the same turn, or a new run is after it
+        if run is None or not self._is_old(run, wall):
+            return None  # it was retried or forgotten in the same turn
+        if broker.chains.needing(number):
+            return self._give_up(run, wall)
         broker.prune(run)
         return partial(log.info, "run %d (%s) was pruned (QUEUE_KEEP_DAYS)", run.id, run.job)
+
+    def _give_up(self, run: Run, wall: float) -> Publish | None:
+        """Cancel the runs that have waited all that time for a run that has not ended well."""
+        waiting = self._turn.broker.chains.waiting(run.id)
+        for later in waiting:
+            self._turn.broker.cancel(later, wall)
+        who = in_words([later.id for later in waiting])
+        what = f"behind run {run.id} ({run.job}), which was {run.state} (QUEUE_KEEP_DAYS)"
+        return partial(log.info, "%s cancelled: %s", who, what) if waiting else None
 
     async def _clean(self, now: float) -> None:
         turns, end = self._turns, time.monotonic() + BUDGET_S

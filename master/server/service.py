@@ -121,6 +121,7 @@ class Service:
         # Stock clients before our workers: they take one task each and would get none behind them.
         self.turn.followers += [tasks, self._workers, results, self._pages, self._submits]
         self.turn.followers += [self._feeders, self.runs, self._pruning, self.subscriptions]
+        self.turn.followers += [self._failures]
         self._listen(serving(tasks, results, self._exchange, settings.queue_names), authkey)
         self._make_runners(authkey)
         self._handlers.update(self._all_handlers())
@@ -133,7 +134,8 @@ class Service:
         self._workers = Workers(turn, outcomes, settings.queue_max_bytes)
         self._feeders = Feeders()
         self.runs = Runs(turn, self._feeders)
-        self._submits, self._pages = Submits(turn, admission, self._feeders), Pages(turn)
+        self._submits = Submits(turn, admission, self._feeders)
+        self._pages = Pages(turn, self._feeders)
         self.versions = Versions(turn, JobFiles(settings.jobs_folder))
         self.versions.on_changed.append(self._code_changed)
         self._uploads = Uploads(settings)
@@ -190,7 +192,7 @@ class Service:
         self.runs.on_gone.append(self.runners.gone)
         self.runs.on_opened.append(self.runners.opened)
         self.runs.on_lost.append(self.runners.lost)
-        self._pruning.lives = self.runners.lives
+        self._pruning.lives = lambda run: self.runners.lives(run) or self._feeders.connected(run)
 
     def _all_handlers(self) -> Handlers:
         """The handler of each message of our own sessions."""
@@ -200,7 +202,7 @@ class Service:
         control = RunControl(self.turn, self._workers, self.runners, self.versions)
         self._unlasting = Unlasting(self.turn, control)
         self.runs.on_started.append(self._unlasting.started)
-        self.runs.on_taken_up.append(self._unlasting.opened)
+        self.runs.on_taken_up += [self._unlasting.opened, self._submits.taken_up]
         self.turn.followers.append(self._unlasting)
         return {
             StartRun: self._start_run,
@@ -254,7 +256,7 @@ class Service:
         for run in list(self.broker.runs.values()):
             if run.id != QUEUE_RUN and (run.active or uncollected(run)):
                 self.runners.start(run, urgent=False)
-                self._unlasting.started(run)
+        self._unlasting.restarted()
         self.broker.await_known_workers(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
@@ -286,8 +288,7 @@ class Service:
         is_new = False
         try:
             version, options, given = await self.versions.check_for_submit(ask)
-            if not ask.lasting:
-                options = replace(options, lasting=False)
+            options = replace(options, lasting=ask.lasting, inputs_only=ask.inputs_only)
             run, is_new = await self.runs.start(ask, options, version, given)
         finally:
             if not is_new:

@@ -135,9 +135,9 @@ class Queue:
         """Say that the queue's runs of days before get no more tasks."""
         after, more = 0, True
         while more:
-            make = partial(AskRuns, after=after, state="active", job=self._job, ended=1)
+            make = partial(AskRuns, after=after, state="active", job=self._job, ended=0)
             page = await self._connection.again(make, RunList)
-            after, more = page.last, bool(page.runs) and not page.complete  # active ones come first
+            after, more = page.last, not page.complete
             for run in page.runs:
                 if self._is_older(run, current):
                     await self._connection.again(partial(TasksEnded, run=run.run), Accepted)

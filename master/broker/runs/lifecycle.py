@@ -152,7 +152,7 @@ class Lifecycle:
         self._journal.keep(run)
         run.state = RunState.FAILED if run.dead else RunState.DONE
         run.ended_at = wall
-        if run.options.feeder == "clients":
+        if not run.has_runner:  # each client keeps for itself how far it has read
             self._collects(run, CollectCursor(closed=True))
         self._journal.changes.ended.add(run.id)
         self._journal.record_run(run)

@@ -144,8 +144,18 @@ class Run:
         self.attend()  # while its end was staged, it was told of nothing
 
     def put_cursor(self, cursor: CollectCursor) -> None:
-        """Set how far collecting has come."""
-        self.collect_cursor = cursor
+        """Set how far collecting has come.
+
+        The cursor of a run that goes with its client is never closed, so a master that starts finds
+        the run and removes it.
+        """
+        if self.options.lasting or not cursor.closed:
+            self.collect_cursor = cursor
+
+    @property
+    def goes_with_client(self) -> bool:
+        """Whether it stays as long as its client is there, however long ago it has ended."""
+        return not (self.options.lasting or self.collect_cursor.closed)
 
     @property
     def code(self) -> str:

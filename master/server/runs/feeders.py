@@ -1,5 +1,7 @@
 """Knows which session feeds a run: that of its runner, or of the client that opened it last.
 
+A client has its run until it says that it has read it, or until its session ends.
+
 A client that comes back opens its run again and goes on behind the tasks that were accepted. Tasks
 that its old session still sends are refused after that, or they would be accepted twice.
 """
@@ -15,15 +17,16 @@ from ..dispatch import OurSession
 
 
 class Feeders:
-    """The sessions of clients that feed runs."""
+    """The sessions of clients that feed runs, until they have read them."""
 
     def __init__(self) -> None:
         self._peers: dict[int, Peer] = {}
         self._runs: dict[Peer, set[int]] = {}
+        self._read: set[int] = set()
 
     def take_up(self, run: Run, peer: Peer) -> None:
         """A session has opened a run. If a client feeds the run, that is this session from now."""
-        if run.options.feeder == "client" and not run.exhausted and run.active:
+        if run.options.feeder == "client":
             self._leave(run.id)
             self._peers[run.id] = peer
             self._runs.setdefault(peer, set()).add(run.id)
@@ -40,20 +43,30 @@ class Feeders:
             raise RefusedError(f"run {run.id} has a runner, which gives its tasks")
 
     def connected(self, run: Run) -> bool:
-        """Whether the client that feeds a run has a session."""
+        """Whether the client that feeds a run, or still reads it, has a session."""
         return run.id in self._peers
+
+    def has_read(self, run: Run, peer: Peer) -> None:
+        """A session says that it needs no more of a run."""
+        if self._peers.get(run.id) is not peer:
+            return
+        if run.active and not run.exhausted:  # the same program may have begun to feed it again
+            self._read.add(run.id)
+        else:
+            self._leave(run.id)
 
     def closed(self, peer: Peer) -> None:
         """A session has ended."""
-        for run in self._runs.pop(peer, ()):
-            del self._peers[run]
+        for run in list(self._runs.get(peer, ())):
+            self._leave(run)
 
     def after_commit(self, changes: Changes, now: float) -> None:
-        """Forget the runs that this turn has ended or removed."""
-        for run in changes.ended | changes.forgotten:
+        """Drop the runs that this turn has removed, or ended when they were read."""
+        for run in changes.forgotten | (changes.ended & self._read):
             self._leave(run)
 
     def _leave(self, run: int) -> None:
+        self._read.discard(run)
         peer = self._peers.pop(run, None)
         if peer is not None:
             self._runs[peer].discard(run)

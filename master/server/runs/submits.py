@@ -113,6 +113,11 @@ class Submits:
         """Post a request that waits while the store fails: a refusal would end a runner."""
         self._turn.post(Step(stage, reply, needs, retry_on_store_error=True, of=reply.peer))
 
+    def taken_up(self, run: Run, peer: Peer) -> None:
+        """A session has opened a run, also again: whoever fed the run before waits no longer."""
+        for paused in self._paused.pop(run.id, []):
+            paused.reply.send(paused.answer)
+
     def closed(self, peer: Peer) -> None:
         """A session has ended: nobody waits there any more."""
         for run, waiting in list(self._paused.items()):
@@ -136,7 +141,8 @@ class Submits:
 
     def _accepted(self, run: Run, paused: _Paused, tasks: int, size: int) -> Accepted | Later:
         before = self._sizes.get(run.id, (0, 0))
-        self._sizes[run.id] = before[0] + tasks, before[1] + size
+        if run.active:  # it may have ended in the same turn
+            self._sizes[run.id] = before[0] + tasks, before[1] + size
         if run.options.feeder != "clients" and self._is_ahead(run):
             self._paused.setdefault(run.id, []).append(paused)
             return LATER

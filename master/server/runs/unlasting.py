@@ -36,13 +36,18 @@ class Unlasting:
         self._ending: set[asyncio.Task[None]] = set()
 
     def started(self, run: Run) -> None:
-        """A run has begun, or the master has: its client is to open it."""
-        if not run.options.lasting:
+        """A run has begun: its client is to open it."""
+        if run.goes_with_client:
             self._away_since[run.id] = time.monotonic()
+
+    def restarted(self) -> None:
+        """The master has started: clients are to open their runs again, those too that ended."""
+        for run in self._turn.broker.runs.values():
+            self.started(run)
 
     def opened(self, run: Run, peer: Peer) -> None:
         """A session has opened a run."""
-        if not run.options.lasting:
+        if run.goes_with_client:
             self._leave(run.id)
             self._away_since.pop(run.id, None)
             self._peers[run.id] = peer

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Literal, cast
 
 import pytest
+from msgspec.structs import replace
 
 from master.broker import Broker
 from master.observe.failures import FailureLog
@@ -179,7 +180,7 @@ class World:
         self.outcomes = Outcomes(turn, admission, failures)
         self.workers = Workers(turn, self.outcomes)
         self.feeders = Feeders()
-        self.runs, self.pages = Runs(turn, self.feeders), Pages(turn)
+        self.runs, self.pages = Runs(turn, self.feeders), Pages(turn, self.feeders)
         self.submits = Submits(turn, admission, self.feeders)
         self.stock = StockSessions(turn, lambda: next(self._ids))
         self.delivery = Delivery(turn)
@@ -205,7 +206,9 @@ class World:
     ) -> Any:
         """A new run, on disk."""
         options = options or RunOptions()
-        run, _ = await self.runs.start(StartRun(0, job, [], key, options.feeder), options)
+        ask = StartRun(0, job, [], key, options.feeder)
+        ask = replace(ask, lasting=options.lasting, inputs_only=options.inputs_only)
+        run, _ = await self.runs.start(ask, options)
         await self.turns()
         return run
 
@@ -246,6 +249,7 @@ CLOCKED = (
     "turn.stage",
     "turn.read_ahead",
     "turn.run_lookup",
+    "server.runs.unlasting",
     "server.workers.workers",
     "server.workers.grants",
     "stock.sessions",

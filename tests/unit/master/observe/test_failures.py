@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from master.changes import Changes
 from master.observe.failures import FailureLog
 
 FAULT = """Fatal Python error: Segmentation fault
@@ -38,3 +39,16 @@ def test_it_is_one_short_line_that_steers_no_terminal(caplog: pytest.LogCaptureF
     assert "\n" not in line
     assert "\x1b" not in line
     assert len(line) < 1_000
+
+
+def test_nothing_is_remembered_of_a_run_that_has_ended() -> None:
+    log = FailureLog()
+    run = SimpleNamespace(id=1, job="crash", options=SimpleNamespace(attempts=3))
+    lease: Any = SimpleNamespace(run=run, first=1)
+    log.note(lease, 0, "bad", 1)
+    log.after_commit(Changes(), 0.0)
+    assert log._seen == {1: 1}
+    ended = Changes()
+    ended.ended.add(1)
+    log.after_commit(ended, 0.0)
+    assert log._seen == {}

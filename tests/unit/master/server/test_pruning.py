@@ -30,6 +30,9 @@ class FakeRun:
     last_seq: int = 5
     options: RunOptions = field(default_factory=RunOptions)
 
+    goes_with_client: bool = False
+    has_runner: bool = True
+
     @property
     def active(self) -> bool:
         return self.state == "active"
@@ -76,12 +79,16 @@ class FakeChains:
 
     def __init__(self) -> None:
         self.needed: set[int] = set()
+        self.pending: dict[int, list[FakeRun]] = {}
+
+    def waiting(self, number: int) -> list[FakeRun]:
+        return [run for run in self.pending.get(number, ()) if run.active]
 
     def __len__(self) -> int:
         return len(self.needed)
 
     def needing(self, number: int) -> list[int]:
-        return [99] if number in self.needed else []
+        return [99] if number in self.needed else [run.id for run in self.waiting(number)]
 
 
 class Rig:
@@ -102,8 +109,10 @@ class Rig:
             next_seq=1,
             retire=lambda run: self.store.old.append(self.runs.pop(run.id).id),
             finished=lambda run, ended_at, wall: self.settled.append(run.id),
+            cancel=lambda run, wall: setattr(run, "state", "cancelled"),
             chains=FakeChains(),
         )
+        self.pending: dict[int, list[FakeRun]] = broker.chains.pending
         self.needed: set[int] = broker.chains.needed
         turn: Any = SimpleNamespace(
             broker=broker, store=self.store, trouble="", post=self._post, is_waiting=False
@@ -167,6 +176,35 @@ def test_a_run_stays_while_its_runner_is_at_work(rig: Any) -> None:
     world.pruning.lives = lambda run: False
     world.tick(wall=1_000 * DAY_S)
     assert world.pruned == [1, 2]
+
+
+def test_a_run_that_goes_with_its_client_is_not_pruned_by_time(rig: Any) -> None:
+    world = rig(0, FakeRun(collect_cursor=CollectCursor(5), goes_with_client=True))
+    world.tick(wall=1_000 * DAY_S)
+    assert (world.pruned, world.settled, world.store.old) == ([], [], [])
+
+
+def test_a_run_of_an_older_master_that_its_client_has_not_read_is_settled(rig: Any) -> None:
+    world = rig(30, FakeRun(collect_cursor=CollectCursor(0), has_runner=False))
+    world.tick(wall=RETIRE_S)
+    assert world.settled == [1]
+
+
+def test_runs_that_wait_for_one_that_has_failed_do_so_as_long_as_that_is_kept(
+    rig: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing else would ever end them, and they would keep it for ever."""
+    caplog.set_level("INFO")
+    later = FakeRun(2, state="active", ended_at=None)
+    world = rig(30, FakeRun(state="failed"), later)
+    world.pending[1] = [later]
+    world.tick(wall=30 * DAY_S - 1)
+    assert (later.state, world.pruned) == ("active", [])
+    world.tick(wall=30 * DAY_S)
+    assert (later.state, world.pruned) == ("cancelled", [])
+    assert "run 2 cancelled: behind run 1 (job), which was failed" in caplog.text
+    world.tick(wall=30 * DAY_S)
+    assert world.pruned == [1]
 
 
 def test_keeping_for_no_time_still_lets_whoever_waits_see_the_end(rig: Any) -> None:

@@ -101,8 +101,10 @@ class FakeMaster:
         return RunShown(1, self.status(ask.run))
 
     def AskRuns(self, ask: AskRuns) -> RunList:
+        assert (ask.state, ask.ended) == ("active", 0)
         left = [run for run in range(1, len(self.keys) + 1) if run > ask.after]
-        return RunList(1, [self.status(run) for run in left[:2]], (left or [9])[:2][-1], False, 5)
+        shown = [self.status(run) for run in left[:2]]
+        return RunList(1, shown, (left or [9])[:2][-1], len(left) <= 2, 5)
 
 
 def queue(master: FakeMaster, day: list[str], name: str = "mail") -> Queue:

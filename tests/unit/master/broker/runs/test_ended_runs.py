@@ -203,6 +203,12 @@ def test_a_page_without_a_run_that_was_asked_for_leads_on(master: Master) -> Non
     assert (page.runs, page.last, page.complete, page.more) == ([], -25, False, 31 - 7)
 
 
+def test_active_runs_alone_are_one_list_that_ends(master: Master) -> None:
+    page = master.status.runs(AskRuns(1, ended=0))
+    assert ([run.run for run in page.runs], page.complete, page.more) == ([0, 31], True, 31)
+    assert master.status.runs(AskRuns(1, after=-20, ended=0)).complete
+
+
 def listed(master: Master) -> list[int]:
     """The runs of all pages, each of which fits into a frame."""
     found: list[int] = []

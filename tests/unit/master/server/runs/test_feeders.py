@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from queue_manager.errors import RefusedError
 from queue_manager.wire.limits import SUBMIT_DELAYED
 from queue_manager.wire.messages import (
     Accepted,
+    Collected,
     Hello,
     OpenRun,
     Refused,
@@ -18,7 +20,7 @@ from queue_manager.wire.messages import (
     SubmitTasks,
     TasksEnded,
 )
-from queue_manager.wire.records import RunOptions
+from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
 from tests.unit.master.conftest import FakePeer, World, block
 
 Play = Callable[..., None]
@@ -165,15 +167,68 @@ def test_a_client_gives_no_tasks_to_a_run_that_has_a_runner(play: Play) -> None:
     play(scene)
 
 
-def test_nothing_stays_of_a_run_that_has_ended(play: Play) -> None:
+async def ended(world: World, peer: FakePeer) -> Any:
+    """A run that this client has opened and fed, and whose tasks have ended."""
+    run = await world.start_run(options=CLIENT)
+    world.ask(peer, OpenRun(1, run.id))
+    await world.turns()
+    world.ask(peer, TasksEnded(2, run.id))
+    await world.turns()
+    assert run.state == "done"
+    return run
+
+
+@pytest.mark.parametrize("how", ["read", "closed", "forgotten"])
+def test_a_run_that_has_ended_is_its_clients_until_that_has_read_it_or_is_gone(
+    play: Play, how: str
+) -> None:
+    async def scene(world: World) -> None:
+        peer = a_client()
+        run = await ended(world, peer)
+        assert world.feeders.connected(run)
+        if how == "read":
+            world.ask(a_client(), Collected(run.id, NOBODY_COLLECTS))  # another client's word
+            assert world.feeders.connected(run)
+            world.ask(peer, Collected(run.id, NOBODY_COLLECTS))
+        elif how == "closed":
+            world.feeders.closed(peer.peer)
+        else:
+            world.broker.forget(run)
+            world.turn.wake()
+            await world.turns()
+        assert not world.feeders.connected(run)
+        feeders = world.feeders
+        assert (feeders._runs, feeders._peers, feeders._read) == ({}, {}, set())
+
+    play(scene)
+
+
+def test_a_client_that_closes_a_map_early_has_its_run_no_longer_than_the_run_lives(
+    play: Play,
+) -> None:
     async def scene(world: World) -> None:
         run, peer = await world.start_run(options=CLIENT), a_client()
         world.ask(peer, OpenRun(1, run.id))
+        world.ask(peer, Collected(run.id, NOBODY_COLLECTS))
         await world.turns()
-        world.ask(peer, TasksEnded(2, run.id))
+        world.ask(peer, SubmitTasks(2, run.id, [block(1)]))  # it maps over the same run again
         await world.turns()
-        assert run.state == "done"
-        assert not world.feeders.connected(run)
-        assert not world.feeders._runs
+        assert answer(peer) == Accepted(2, 1)
+        world.broker.cancel(run, 1.0)
+        world.turn.wake()
+        await world.turns()
+        feeders = world.feeders
+        assert (feeders._runs, feeders._peers, feeders._read) == ({}, {}, set())
+
+    play(scene)
+
+
+def test_nobody_collects_what_one_client_has_fed_however_that_client_ends(play: Play) -> None:
+    """So a master that starts does not take it up, and it is pruned as other runs are."""
+
+    async def scene(world: World) -> None:
+        run = await ended(world, a_client())
+        assert run.collect_cursor.closed
+        assert [loaded.record.id for loaded in world.store.load()] == [0]
 
     play(scene)

@@ -20,6 +20,7 @@ from queue_manager.wire.messages import (
     Results,
     TasksEnded,
 )
+from queue_manager.wire.records import NOBODY_COLLECTS
 from tests.unit.master.conftest import FakePeer, World, block
 
 from .test_runs import submit, work
@@ -111,6 +112,24 @@ def test_a_session_that_waited_and_closed_is_forgotten(play: Any) -> None:
         await submit(world, run, block(1))
         await work(world, 1)
         assert peer.sent == []
+        assert not world.pages._waiting
+
+    play(scene)
+
+
+def test_what_a_map_that_was_closed_early_has_asked_for_keeps_no_place(play: Any) -> None:
+    """The session may map over the same run twice: its other map asks again."""
+
+    async def scene(world: World) -> None:
+        run, peer, other = await world.start_run(), FakePeer(), FakePeer()
+        world.ask(other, Collect(7, run.id, 0))
+        for seq in range(1, 40):
+            world.ask(peer, Collect(seq, run.id, 0))
+            await world.turns()
+            world.ask(peer, Collected(run.id, NOBODY_COLLECTS))
+            assert peer.sent[-1] == Page(seq, [], {}, 0, False)
+        assert [one.reply.peer for one in world.pages._waiting[run.id]] == [other.peer]
+        world.ask(other, Collected(run.id, NOBODY_COLLECTS))
         assert not world.pages._waiting
 
     play(scene)
