@@ -22,6 +22,7 @@ from queue_manager.wire import handshake
 from queue_manager.wire.tls import client_mode
 
 from .ipc.outcomes import one_line
+from .supervisor.slots.early import EarlySlots
 from .supervisor.slots.output import RelayHandler, Relays
 from .supervisor.supervisor import Supervisor
 
@@ -44,18 +45,33 @@ def main() -> int:
     relays = Relays.standard()
     log_to(RelayHandler(relays.err), level)
     try:
-        keys_told = ""
-        if arguments.settings_from_stdin:
-            keys_told, _, given = sys.stdin.read().partition("\n")
-            if not given:
-                return 0
+        if not arguments.settings_from_stdin:
+            return _work(relays)
+        early = _early_slots(arguments.job)
+        keys_told, _, given = sys.stdin.read().partition("\n")
+        if given:
             os.environ.update(json.loads(given))
-        return _work(relays, keys_told)
+            return _work(relays, keys_told, early)
+        if early is not None:
+            early.kill()
+        return 0
     finally:
         relays.drain(LAST_WORDS_S)
 
 
-def _work(relays: Relays, keys_told: str) -> int:
+def _early_slots(job: str) -> EarlySlots | None:
+    """The slots, which import the job while the settings are waited for. None: they start later."""
+    if not job:
+        return None
+    hide_key()
+    close_to_others()  # before code of the user runs: the key is about to come
+    try:
+        return EarlySlots(load_settings(), job)
+    except SettingsError:
+        return None  # `_work` says what is wrong
+
+
+def _work(relays: Relays, keys_told: str = "", early: EarlySlots | None = None) -> int:
     try:
         settings = load_settings()
         hide_key()
@@ -70,7 +86,7 @@ def _work(relays: Relays, keys_told: str) -> int:
     except KeyboardInterrupt:
         return 0
     try:
-        asyncio.run(_run(settings, authkey, relays))
+        asyncio.run(_run(settings, authkey, relays, early))
     except* Exception as errors:
         log.critical("worker: %s: it ends, to be started again", _line(errors))
         relays.drain(LAST_WORDS_S)
@@ -109,6 +125,9 @@ def _arguments() -> argparse.Namespace:
         help="read a line of keys that are made already (may be empty), and a JSON object that is"
         " added to the environment; end if there is none",
     )
+    parser.add_argument(
+        "--job", default="", help="with --settings-from-stdin: what slots import meanwhile"
+    )
     return parser.parse_args()
 
 
@@ -127,8 +146,10 @@ def _authkey(settings: Settings) -> bytes:
             time.sleep(LOOK_S)
 
 
-async def _run(settings: Settings, authkey: bytes, relays: Relays) -> None:
-    await Supervisor(settings, authkey, relays=relays, adopts=True).run()
+async def _run(
+    settings: Settings, authkey: bytes, relays: Relays, early: EarlySlots | None
+) -> None:
+    await Supervisor(settings, authkey, relays=relays, adopts=True, early=early).run()
     relays.drain(LAST_WORDS_S)
     # A thread may still wait for a master that does not answer, and would delay the end.
     os._exit(0)
