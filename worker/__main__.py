@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -14,7 +15,8 @@ import traceback
 from pathlib import Path
 
 from queue_manager.authkey import find_authkey
-from queue_manager.errors import SettingsError
+from queue_manager.errors import JobError, SettingsError
+from queue_manager.job.loading import job_version
 from queue_manager.lifeline import close_to_others, hide_key, stop_signals
 from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
@@ -66,9 +68,13 @@ def _early_slots(job: str) -> EarlySlots | None:
     hide_key()
     close_to_others()  # before code of the user runs: the key is about to come
     try:
-        return EarlySlots(load_settings(), job)
+        settings = load_settings()
     except SettingsError:
         return None  # `_work` says what is wrong
+    slots = EarlySlots(settings, job)
+    with contextlib.suppress(JobError):
+        job_version(job, settings.jobs_folder)  # parses its files, which the first lease would
+    return slots
 
 
 def _work(relays: Relays, keys_told: str = "", early: EarlySlots | None = None) -> int:

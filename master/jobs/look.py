@@ -15,7 +15,7 @@ import msgspec
 
 from queue_manager.errors import JobError
 from queue_manager.job.arguments import decode_arguments, parse_arguments, shown_arguments
-from queue_manager.job.loading import load_job
+from queue_manager.job.loading import UNASKED, load_job
 from queue_manager.job.run_options import run_options
 from queue_manager.terminal import forgive_prints
 from queue_manager.wire.records import RunOptions
@@ -49,7 +49,7 @@ def look(
     """
     shown: list[str] = []
     try:
-        job = load_job(name, folder)
+        job = load_job(name, folder, UNASKED)
         if args is not None:
             given = decode_arguments(values)
             parse_arguments(args, job.tasks, given, follows=follows)

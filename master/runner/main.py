@@ -24,7 +24,7 @@ from queue_manager.job.arguments import (
     parse_arguments,
     takes_previous,
 )
-from queue_manager.job.loading import Job, load_job
+from queue_manager.job.loading import UNASKED, Job, load_job
 from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import forgive_prints
@@ -91,7 +91,7 @@ def run_run(number: int, settings: Settings, authkey: bytes) -> None:
     if opened.feeder == "results":
         _pass_on(session, number, opened, settings.queue_max_bytes)
         return
-    job = load_job(opened.job, settings.jobs_folder)
+    job = load_job(opened.job, settings.jobs_folder, UNASKED)
     feeding = threading.Thread(target=lambda: None)
     if not opened.ended:
         feeder = Feeder(session, number, settings.queue_max_bytes)

@@ -46,6 +46,10 @@ class Job:
     version: str
 
 
+UNASKED = "unasked"
+"""In place of a version: nobody asks for it. Finding it takes as long as an import or longer."""
+
+
 class _FreshLoader(importlib.machinery.SourceFileLoader):
     """Compiles the source itself. A cached .pyc of the same second may be out of date."""
 
@@ -58,7 +62,7 @@ def load_job(name: str, folder: Path, version: str = "") -> Job:
     """Import the job `name` from `folder`. This runs its code.
 
     version: of a folder that holds one version alone, which was checked when it was written. Empty:
-        it follows from the files as they are now.
+        it follows from the files as they are now. UNASKED: it is not looked for.
 
     Raises:
         UnknownJobError: there is no such file, or the name can't be that of a module.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from master.jobs.look import Checked, look
+from queue_manager.job import loading
 from queue_manager.wire.records import GroupLimit, RunOptions
 
 
@@ -26,6 +28,14 @@ def test_the_options_that_the_master_acts_on_are_told(tmp_path: Path) -> None:
         "attempts=7, losses=8, timeout_s=9.5, per_group=Limit(2, 0.5), needs={'ssd', 'gpu'}",
     )
     assert found == Checked("", RunOptions(7, 8, 9.5, GroupLimit(2, 0.5), ["gpu", "ssd"]))
+
+
+def test_a_look_does_not_ask_for_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master reads it by itself."""
+    monkeypatch.setattr(loading, "job_files", None)
+    assert checked(tmp_path, "").error == ""
 
 
 def test_that_a_job_has_a_finish_is_told(tmp_path: Path) -> None:

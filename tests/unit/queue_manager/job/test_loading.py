@@ -11,7 +11,8 @@ import pytest
 
 from queue_manager import Options
 from queue_manager.errors import BadJobError, UnknownJobError
-from queue_manager.job.loading import job_names, job_version, load_job
+from queue_manager.job import loading
+from queue_manager.job.loading import UNASKED, job_names, job_version, load_job
 
 Write = Callable[..., Path]
 
@@ -168,6 +169,14 @@ def test_the_version_follows_the_files_that_are_imported(write: Write) -> None:
     write(other="x = 2\n")
     assert job_version("job", folder) == versions[-1]
     assert load_job("other", write(other=WORK)).version != versions[-1]
+
+
+def test_a_version_that_nobody_asks_for_is_not_looked_for(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To parse all files of a job takes as long as to import it."""
+    monkeypatch.setattr(loading, "job_files", None)
+    assert load_job("small", write(small=WORK), UNASKED).version == UNASKED
 
 
 @pytest.mark.parametrize(
