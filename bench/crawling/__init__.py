@@ -37,6 +37,7 @@ def measure() -> list[Figure]:
     if shutil.which("docker") is None:
         raise RuntimeError("the site of this benchmark is served from a container: `make engine`")
     scrapy = str(python_of(processes.CACHE / "scrapy", _HERE / "requirements.txt"))
+    processes.compile_modules()
     with website.running() as site:
         scrapys, bares, all_ours, wholes = [], [], [], []
         for _ in range(ROUNDS):

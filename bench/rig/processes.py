@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import os
 import re
@@ -44,6 +45,15 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEA
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {deadline_s:g} s")
         time.sleep(_POLL_S)
+
+
+def compile_modules() -> None:
+    """Compile our modules, as pip leaves them when it installs a package.
+
+    Else each process compiles them anew where PYTHONDONTWRITEBYTECODE is set.
+    """
+    for package in ("queue_manager", "master", "worker"):
+        compileall.compile_dir(ROOT / package, quiet=1)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,11 @@
 """How soon a first result is there: of `qm run square`, of a slot, of `connect`, and of `make up`.
 
-Our modules are compiled first, as pip leaves them when it installs a package.
+Our modules are compiled first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import compileall
 import shutil
 import subprocess
 import sys
@@ -42,8 +41,7 @@ with connect():
 
 def measure() -> list[Figure]:
     """One after the other, each in several rounds. `make up` only where an engine is running."""
-    for package in ("queue_manager", "master", "worker"):
-        compileall.compile_dir(processes.ROOT / package, quiet=1)
+    processes.compile_modules()
     with processes.scratch() as folder:
         figures = [
             _milliseconds(
