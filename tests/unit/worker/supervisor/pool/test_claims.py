@@ -244,7 +244,7 @@ def test_a_slot_that_prepares_for_a_revoked_lease_is_replaced(
 
 
 def test_a_worker_without_a_master_takes_nothing_and_holds_what_it_has(
-    jobs: Any, run_worker: Any
+    jobs: Any, run_worker: Any, patient: None
 ) -> None:
     """So its memory stays where it was, however long it takes."""
     jobs.write("def work(n): return n")
