@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -180,7 +182,8 @@ class Place:
         `run` and `serve` have a process of their own, as `shell` in test_output gives each command.
         """
         environment = self.environment(**settings)
-        if words[0] in ("run", "serve") or any(name.startswith("PYTHON") for name in settings):
+        apart = words[0] in ("run", "serve") or any(name.startswith("PYTHON") for name in settings)
+        if apart or not _has_this_process_to_itself():
             return self._apart(words, environment)
         out, err = io.StringIO(), io.StringIO()
         stand_ins = {"load_settings": lambda: load_settings(environment), "hide_key": lambda: None}
@@ -210,6 +213,17 @@ class Place:
             out, err = process.communicate(timeout=PATIENCE_S)
             raise AssertionError(f"no end of {words}:\n{out!r}\n{err!r}") from None
         return Ended(process.returncode, out.decode(), err.decode())
+
+
+def _has_this_process_to_itself() -> bool:
+    """A command has a loop of its own, and what it prints goes to the whole process's output."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
 
 
 class Master(Place):
