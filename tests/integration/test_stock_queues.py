@@ -39,10 +39,10 @@ PLAIN: list[Any] = [
 
 @pytest.mark.parametrize("python", [pytest.param(path, id=name) for name, path in stock_pythons()])
 def test_plain_data_makes_the_round_trip_with_every_stock_python(
-    python: str, master: Master
+    python: str, lone_master: Master
 ) -> None:
-    client = master.client(python)
-    reader = master.client()
+    client = lone_master.client(python)
+    reader = lone_master.client()
     for value in PLAIN:
         client("tasks.put(value)", value=value)
     for value in PLAIN:
@@ -58,9 +58,9 @@ def test_plain_data_makes_the_round_trip_with_every_stock_python(
 
 @pytest.mark.parametrize("python", [pytest.param(path, id=name) for name, path in stock_pythons()])
 def test_every_stock_python_gets_its_errors_as_classes_that_it_has(
-    python: str, master: Master
+    python: str, lone_master: Master
 ) -> None:
-    client = master.client(python)
+    client = lone_master.client(python)
     with pytest.raises(queue.Empty):
         client("tasks.get_nowait()")
     with pytest.raises(queue.Empty):
