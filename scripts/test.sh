@@ -45,12 +45,13 @@ for folder in "$@"; do
 done
 
 # Two processes share the tests that measure no time, and one that is done takes tests of the other's.
-# The rest (the mark `alone`, containers, hosts) run one after another, behind them. pytest's exit code
-# 5 means "no tests": the tests that a -k selects may all be in one of the two parts.
+# Then two share the files of those in containers, which wait most of the time; each has a compose
+# project of its own. The rest (the mark `alone`, hosts) run one after another, behind them. pytest's
+# exit code 5 means "no tests": the tests that a -k selects may all be in one of the parts.
 run() {
     local status=0
     # shellcheck disable=SC2086  # PYTEST_ARGS is several words on purpose
-    .venv/bin/python -m pytest "$@" ${PYTEST_ARGS:-} "${folders[@]}" || status=$?
+    .venv/bin/python -m pytest "$@" ${PYTEST_ARGS:-} || status=$?
     if [ "$status" != 5 ]; then ran=yes; fi
     if [ "$status" != 0 ] && [ "$status" != 5 ]; then code=$status; fi
 }
@@ -62,8 +63,13 @@ run() {
 code=0
 ran=
 if [ ${#folders[@]} -gt 0 ]; then
-    run -m "not (alone or docker or hosts)" --numprocesses 2 --dist worksteal
-    run -m "alone or docker or hosts"
+    run -m "not (alone or docker or hosts)" --numprocesses 2 --dist worksteal "${folders[@]}"
+    case " ${folders[*]} " in
+        *" tests/docker "*) run -m "docker and not alone" --numprocesses 2 --dist loadfile tests/docker ;;
+    esac
+    # Only what has such tests: pytest takes half a minute to read all files.
+    mapfile -t alone < <(grep -rl --include='*.py' 'pytest\.mark\.\(alone\|hosts\)' "${folders[@]}" | sed 's|/conftest\.py$||')
+    if [ ${#alone[@]} -gt 0 ]; then run -m "alone or hosts" "${alone[@]}"; fi
     if [ -z "$ran" ]; then code=5; fi
 fi
 for folder in ${left_out[@]+"${left_out[@]}"}; do

@@ -16,4 +16,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.docker)
+            item.add_marker(pytest.mark.alone)  # its rates are measured
             item.add_marker(pytest.mark.timeout(300))
