@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import QueueError
 from ...job.contract import Options
-from ..code import Packed
+from ..code import Packed, call_payload
 from . import at_exit
 from .broken import BrokenQueueError
 from .calls import Calls
 from .completion import Completion
-from .functions import Functions, payload_of
+from .functions import Functions
 from .future import QueueFuture, cancel_all
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Core:
             self._check()
             try:
                 packed, function = self._functions.place(fn, chunks)
-                payload = payload_of(function, (args,) if chunks else args, kwargs)
+                payload = call_payload(function, (args,) if chunks else args, kwargs)
             except Exception as error:
                 future = QueueFuture(None)  # type: ignore[arg-type]  # it ends here
                 future.set_exception(error)

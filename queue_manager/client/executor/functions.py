@@ -1,4 +1,4 @@
-"""Which run makes the calls of a function, and how a payload says which function it means.
+"""Which run makes the calls of a function, and whether their payloads have the function.
 
 This module starts no run, and knows no futures.
 """
@@ -13,12 +13,9 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from ... import codec
-from ...errors import NotPlainDataError
 from ...job.contract import Options
 from ...job.uploaded import each
 from ..code import Packed, pack
-from ..code.by_value import pickled_alone
 from ..code.calls import pickled_function
 
 LARGE_BYTES, MOST_RUNS = 16 * 1024, 32
@@ -93,17 +90,6 @@ class Functions:
             return packed
         options = replace(packed.options, attempts=1)
         return Packed(packed.job, packed.version, packed.files, options)
-
-
-def payload_of(function: bytes | None, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
-    """The payload of a call, encoded.
-
-    Raises CannotTravelError: an argument can't be pickled.
-    """
-    try:
-        return codec.freeze((function, args, kwargs))
-    except NotPlainDataError:
-        return codec.freeze((function, pickled_alone((args, kwargs), "the call"), None))
 
 
 def _stays(function: Function) -> bool:

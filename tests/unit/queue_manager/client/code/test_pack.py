@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from queue_manager import Options
+from queue_manager import Options, codec
 from queue_manager.client.code import call_payload, pack
+from queue_manager.client.code.calls import pickled_function
 from queue_manager.errors import CannotTravelError, QueueError
 from queue_manager.job.files import version_of
 from queue_manager.job.tags import python_tag
@@ -61,7 +62,7 @@ def test_setup_and_options_of_the_module_come_along(module: Module, run: Run) ->
     mine = module(
         "mine",
         """
-        from queue_manager import Options
+        from queue_manager import Options, codec
         OPTIONS = Options(attempts=7, concurrency=5, memory_bytes=2**33, timeout_s=2.5)
         READY = []
         def setup():
@@ -240,6 +241,12 @@ def test_star_takes_the_payload_apart(module: Module, run: Run) -> None:
     assert run(pack(mine.later, call="star"), (2, 5)) == [-3]
 
 
+def payload(function: Callable[..., Any] | None, *args: Any, **kwargs: Any) -> Any:
+    """The payload of a call, as the slot gets it."""
+    data = None if function is None else pickled_function(function)
+    return codec.decode(call_payload(data, args, kwargs or None).data)
+
+
 def test_a_call_says_what_is_called(module: Module, run: Run) -> None:
     mine = module("mine", "class Point:\n    x = 7\ndef x_of(p, *, plus=0):\n    return p.x + plus")
     module("helper", "def double(n):\n    return 2 * n")
@@ -248,13 +255,13 @@ def test_a_call_says_what_is_called(module: Module, run: Run) -> None:
     source = "def main(n, more=0):\n    return double(n) + more"
     function = by_value(source, "main", double=double)
     payloads = [
-        call_payload(None, [mine.Point()], {"plus": 1}),
-        call_payload(max, [3, 4]),
-        call_payload(function, [1], {"more": 5}),
-        call_payload(by_value("async def later(n):\n    return n", "later"), [9]),
+        payload(None, mine.Point(), plus=1),
+        payload(max, 3, 4),
+        payload(function, 1, more=5),
+        payload(by_value("async def later(n):\n    return n", "later"), 9),
     ]
     assert isinstance(payloads[0][1], bytes)
-    assert payloads[1][1:] == ((3, 4), {})
+    assert payloads[1][1:] == ((3, 4), None)
     assert run(pack(mine.x_of, call="call"), *payloads) == [8, 4, 7, 9]
     assert run(pack(None, call="call"), payloads[2]) == [7]
     assert pack(None, call="call").options.needs == HERE
@@ -268,13 +275,13 @@ def test_functions_of_payloads_are_loaded_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(uploaded, "load", lambda data: loaded.append(data) or load(data))
     monkeypatch.setattr(uploaded, "_functions", type(uploaded._functions)())
     work = uploaded.called(None)
-    payload = call_payload(lambda n: n + 1, [1])
-    assert [work(payload) for _ in range(3)] == [2, 2, 2]
+    plus_one = payload(lambda n: n + 1, 1)
+    assert [work(plus_one) for _ in range(3)] == [2, 2, 2]
     assert len(loaded) == 1
     for number in range(uploaded.KEPT):
-        work(call_payload(functools.partial(max, number), [1]))
+        work(payload(functools.partial(max, number), 1))
     assert len(uploaded._functions) == uploaded.KEPT
-    work(payload)
+    work(plus_one)
     assert len(loaded) == uploaded.KEPT + 2
 
 
