@@ -51,6 +51,7 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         self._client: Client | None = client
         self._executor: QueueExecutor | None = None
         self._futures: set[Future[Any]] = set()
+        self._aborted = False
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many calls run at once: what was asked for; all slots if that is negative."""
@@ -62,7 +63,7 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **ignored: Any) -> int:
         """Get ready for calls of `parallel`. Returns how many run at once."""
-        self.parallel = parallel
+        self.parallel, self._aborted = parallel, False
         jobs = self.effective_n_jobs(n_jobs)
         if self._executor is None:
             self._executor = self._connected().executor(self._options)
@@ -86,15 +87,18 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Cancel what no worker has. What runs goes on, and nobody waits for it."""
-        cancel_all(list(self._futures))
+        self._aborted = True
+        cancel_all(list(self._futures), wait=False)
         if not ensure_ready:
             self.terminate()
 
     def terminate(self) -> None:
         """There are no more calls."""
+        self.reset_batch_stats()
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(wait=self._given is None, cancel_futures=True)
+            wait = self._given is None and not self._aborted
+            executor.shutdown(wait=wait, cancel_futures=True)
         client, self._client = self._client, self._given
         if client is not None and client is not self._given:
             client.close()

@@ -46,6 +46,7 @@ from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
 from .runs.flow import Delivery, Flow
 from .runs.mapping import Mapping, nobody_collects, start_run
+from .runs.reasons import saying_why
 from .session import Session, connected
 
 R = TypeVar("R")
@@ -239,10 +240,11 @@ class AsyncClient:
         feed = Feed(self.session, number, self.session.welcome.max_bytes)
         state = await feed.open()
         try:
-            yield AsyncRun(self.session, number), feed, None if state.ended else state.accepted
-            if not state.ended:
-                await feed.end()
-                nobody_collects(self.session, number)
+            async with saying_why(self.session, number):
+                yield AsyncRun(self.session, number), feed, None if state.ended else state.accepted
+                if not state.ended:
+                    await feed.end()
+                    nobody_collects(self.session, number)
         except Exception:
             with contextlib.suppress(QueueError):
                 await feed.flush()  # what was given stays

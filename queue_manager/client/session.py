@@ -192,6 +192,11 @@ class Session:
         """How many times the connection was lost. Whoever has opened a run opens it again then."""
         return self._news.losses
 
+    @property
+    def up(self) -> bool:
+        """Whether the master is there now."""
+        return self._link.up
+
     async def call(self, make: Callable[[int], Request], answer: type[R], what: str) -> R:
         """A request that must not be repeated. While the master is away, it is not sent.
 

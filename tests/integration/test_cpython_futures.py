@@ -8,6 +8,7 @@ tests of the others are not, and why.
 
 from __future__ import annotations
 
+import concurrent.futures
 import importlib
 import logging
 import os
@@ -74,8 +75,9 @@ def _copied(found: Path) -> Path:
 class Nobody:
     """Stands for the calls of futures that tests make themselves."""
 
-    def withdraw(self, futures: list[QueueFuture]) -> list[QueueFuture]:
-        return futures
+    def withdraw(self, futures: list[QueueFuture], wait: bool) -> None:
+        for future in futures:
+            concurrent.futures.Future.cancel(future)  # as an executor that tells waiters later
 
 
 class Future(QueueFuture):

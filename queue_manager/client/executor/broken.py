@@ -13,3 +13,11 @@ class BrokenQueueError(QueueError, BrokenExecutor):
     A master that is away for a while is none: its executors wait for it. It stands here and not in
     `queue_manager.errors`, because its parent needs `concurrent.futures`, which workers do without.
     """
+
+
+def broken(error: Exception) -> BrokenQueueError:
+    """The same error for futures. One that is none of the queue's own has its class in the text."""
+    own = isinstance(error, QueueError)
+    made = BrokenQueueError(str(error) if own else f"{type(error).__name__}: {error}")
+    made.__cause__ = None if own else error
+    return made

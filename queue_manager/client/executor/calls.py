@@ -7,38 +7,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import QueueError
 from ...wire.messages import (
     AskTask,
-    CancelRun,
     StartRun,
-    TasksCancelled,
     TaskShown,
 )
 from ..code import Packed
 from ..runs.feeding import Feed
 from ..runs.mapping import remove_run, start_run
 from ..runs.outcomes import GATHER_S, MANY, next_page
+from ..runs.reasons import saying_why
 from ..session import Session
-from .broken import BrokenQueueError
+from .broken import broken
+from .cancelling import cancel_placed, cancel_unstarted
 from .completion import Completion
 from .future import UNPLACED, WITHDRAWN, QueueFuture
 
 if TYPE_CHECKING:
     from ..loop_thread import LoopThread
 
-_RANGES = 1_000
-"""How many ranges of tasks one request cancels."""
-
 CANCEL_S = 10.0
 """How long `Future.cancel` waits for the master."""
+
+R = TypeVar("R")
 
 
 class Calls:
@@ -50,6 +50,8 @@ class Calls:
         packed: the code of the run.
         completion: ends the futures.
         on_end: is called in the loop when nothing more comes; with the error if there is one.
+
+    cancelling: the program has cancelled all calls that no worker has.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Calls:
     ) -> None:
         self._thread, self._session, self._packed = thread, session, packed
         self._completion, self._on_end = completion, on_end
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer in the same thread may submit or cancel
         self._waiting: deque[tuple[QueueFuture, Any]] = deque()
         self._placed: dict[int, QueueFuture] = {}
         self._next = 1
@@ -70,6 +72,7 @@ class Calls:
         self._run = 0
         self._feed: Feed | None = None
         self._error: QueueError | None = None
+        self.cancelling = False
         self._ending = asyncio.Event()
         self._emptied = asyncio.Event()
         self._serving = thread.begin(self._serve())
@@ -89,34 +92,54 @@ class Calls:
         if not kicked:
             self._thread.soon(self._place)
 
-    def withdraw(self, futures: Iterable[QueueFuture]) -> list[QueueFuture]:
-        """Take calls back that no worker has. Returns those. The others have begun."""
-        withdrawn, placed = [], []
+    def withdraw(self, futures: Iterable[QueueFuture], wait: bool) -> None:
+        """Cancel calls that no worker has. The others have begun.
+
+        wait: for the master's answer. Without it, while the master is away, or with no answer
+        within `CANCEL_S`, calls that are placed are not cancelled yet when this returns. They are
+        when the master has done so.
+        """
+        withdrawn: list[QueueFuture] = []
+        placed: dict[int, QueueFuture] = {}
         with self._lock:
             for future in futures:
+                future.unwanted = True
                 if future.number > UNPLACED:
-                    placed.append(future)
+                    placed[future.number] = future
                 elif self._error is None:  # else it has this error, or will have it in a moment
                     future.number = WITHDRAWN
                     withdrawn.append(future)
         if placed:
-            ranges = _ranges(future.number for future in placed)
-            gone = self._thread.call(self._cancel(ranges), CANCEL_S)
-            for future in placed:
-                if future.number in gone:
-                    withdrawn.append(future)
-                else:
-                    future.has_begun()
-        return withdrawn
+            assert self._feed is not None
+            asking = cancel_placed(self._session, self._run, self._feed, placed)
+            withdrawn += [placed[number] for number in self._answer(asking, wait) or ()]
+        for future in withdrawn:
+            future.is_cancelled()
 
     def is_leased(self, future: QueueFuture) -> bool:
         """Whether a worker has the call of a future that was placed."""
-        make = partial(AskTask, run=self._run, task=future.number)
-        try:
-            shown = self._thread.call(self._session.call_idempotent(make, TaskShown), CANCEL_S)
-        except (QueueError, TimeoutError):
-            return False  # it has just ended, or the master is away
-        return shown.task.state == "leased"
+        number, feed = future.number, self._feed
+        if feed is None or not UNPLACED < number <= feed.accepted:
+            return False
+        make = partial(AskTask, run=self._run, task=number)
+        shown = self._answer(self._session.call_idempotent(make, TaskShown))
+        return shown is not None and shown.task.state == "leased"
+
+    def _answer(self, coroutine: Coroutine[Any, Any, R], wait: bool = True) -> R | None:
+        """What a coroutine returns in the loop.
+
+        None: nobody waits for that, the master is away, or the run has just ended. A finalizer in
+        the thread of the loop can't wait, and the child of a fork does not have that thread.
+        Whatever the coroutine does is done nevertheless, but not in such a child.
+        """
+        if self._thread.pid != os.getpid():
+            coroutine.close()
+        elif self._thread.is_here or not (wait and self._session.up):
+            self._thread.begin(coroutine)
+        else:
+            with contextlib.suppress(QueueError, TimeoutError):
+                return self._thread.call(coroutine, CANCEL_S)
+        return None
 
     def taken(self, start: int, stop: int) -> list[QueueFuture | None]:
         """The futures of these tasks, which have ended. None: it has ended before."""
@@ -126,11 +149,14 @@ class Calls:
     def left(self) -> list[QueueFuture]:
         """All futures that have not ended, when nothing more comes."""
         with self._lock:
-            waiting = [future for future, _ in self._waiting]
-            placed = list(self._placed.values())
-            self._waiting.clear()
-            self._placed.clear()
-        return [*waiting, *placed]
+            waiting, self._waiting = self._waiting, deque()
+            placed, self._placed = self._placed, {}
+        return [*(future for future, _ in waiting), *placed.values()]
+
+    @property
+    def ended_by_others(self) -> str:
+        """What has happened when the run has ended, and this program has not ended it."""
+        return f"run {self._run} of this executor was ended by somebody else"
 
     def end(self, cancel: bool) -> None:
         """There will be no more calls. cancel: those that no worker has are cancelled."""
@@ -149,23 +175,26 @@ class Calls:
         try:
             await self._open()
             ending = asyncio.create_task(self._end_inputs())
-            await self._collect()
+            async with saying_why(self._session, self._run, lambda: bool(self._placed)):
+                await self._collect()
             if not self._ending.is_set():
-                error = QueueError(f"run {self._run} of this executor was ended by somebody else")
-        except QueueError as reason:
-            error = self._error or reason
+                error = QueueError(self.ended_by_others)
         except asyncio.CancelledError:
             error = self._error or QueueError("the executor was left")
-        finally:
+        except Exception as reason:  # whatever it is: whoever waits hears of it
+            error = self._error or broken(reason)
+        try:
             if ending is not None:
                 ending.cancel()
-            if self._feed is not None:
-                await self._feed.close()
-        if error is not None:
-            self._fail(error)
-        with contextlib.suppress(QueueError):
-            await self._forget(error is not None)
-        self._on_end(self, error)
+            try:
+                if self._feed is not None:
+                    await self._feed.close()
+            finally:
+                self._fail(error)
+            with contextlib.suppress(QueueError):
+                await self._forget(error is not None)
+        finally:
+            self._on_end(self, error)
 
     async def _open(self) -> None:
         packed = self._packed
@@ -182,30 +211,35 @@ class Calls:
         session = self._session
         self._run = await start_run(session, start, f"executor {uuid.uuid4()}")
         most = session.welcome.max_bytes
-        self._feed = Feed(session, self._run, most, self._refused, self._place)
-        await self._feed.open()
+        feed = Feed(session, self._run, most, self._refused, self._place)
+        await feed.open()
+        self._feed = feed
         self._place()
 
     def _place(self) -> None:
-        """Give the feed the calls that wait, as far as it has room."""
+        """Give the feed the calls that wait, as far as it has room.
+
+        While the master is away they stay here, where they can be cancelled.
+        """
         feed = self._feed
         assert feed is not None
         while True:
             with self._lock:
-                if not self._waiting or not feed.room:
-                    self._kicked = bool(self._waiting)  # else the feed tells when it has room
+                if not (self._waiting and self._session.up and feed.room) or self._error:
+                    self._kicked = bool(self._waiting)  # else this is called when there is room
                     break
                 future, payload = self._waiting.popleft()
                 if future.number == WITHDRAWN:
-                    future.tell_cancelled()
-                    continue
-                try:
-                    feed.add(payload)
-                except QueueError as error:
-                    self._completion.failed([future], error)
                     continue
                 future.number = self._next
                 self._placed[self._next] = future
+                try:
+                    feed.add(payload)
+                except Exception as error:
+                    del self._placed[self._next]
+                    future.number = UNPLACED
+                    self._completion.failed([future], error)
+                    continue
                 self._next += 1
         if not self._waiting:
             self._emptied.set()
@@ -214,7 +248,7 @@ class Calls:
         """Hear outcomes until the run has ended, over any loss of the session."""
         after = 0
         while True:
-            page = await next_page(self._session, self._run, after)
+            page = await next_page(self._session, self._run, after, self._place)
             after = page.last
             self._completion.page(self, page)
             if page.complete:
@@ -223,7 +257,13 @@ class Calls:
                 await asyncio.sleep(GATHER_S)
 
     def _begin_end(self, cancel: bool) -> None:
-        self._cancelling = cancel
+        """A later end may cancel what an earlier one has left, and none takes that back."""
+        if cancel and not self.cancelling:
+            self.cancelling = True
+            if self._feed is not None or not self._session.up:  # else the run begins, and they wait
+                self._withdraw_waiting()
+            if self._feed is not None and self._ending.is_set():
+                self._thread.begin(cancel_unstarted(self._session, self._run))
         self._ending.set()
 
     async def _end_inputs(self) -> None:
@@ -231,44 +271,28 @@ class Calls:
         await self._ending.wait()
         assert self._feed is not None
         try:
-            if self._cancelling:
+            if self.cancelling:
                 self._withdraw_waiting()
-                await self._cancel_unstarted()  # the master may hold the feed back until then
+                # the master may hold the feed back until then
+                await cancel_unstarted(self._session, self._run)
             while self._waiting:
                 self._emptied.clear()
                 await self._emptied.wait()
-            if self._cancelling:
-                await self._feed.flush()
-                await self._cancel_unstarted()
+            await self._feed.flush()
+            if self.cancelling:
+                await cancel_unstarted(self._session, self._run)
             await self._feed.end()
-        except QueueError as error:
-            self._refused(error)
+        except Exception as error:
+            self._refused(broken(error))
 
     def _withdraw_waiting(self) -> None:
-        """Cancel what the feed has no room for."""
+        """Cancel all calls that the feed does not have."""
         with self._lock:
-            waiting = [future for future, _ in self._waiting if future.number == UNPLACED]
-            for future in waiting:
+            waiting, self._waiting = self._waiting, deque()
+            for future, _ in waiting:
                 future.number = WITHDRAWN
-        self._completion.failed(waiting, None)
-        self._place()
-
-    async def _cancel(self, ranges: list[tuple[int, int]]) -> set[int]:
-        gone: set[int] = set()
-        with contextlib.suppress(QueueError):
-            for at in range(0, len(ranges), _RANGES):
-                make = partial(CancelRun, run=self._run, tasks=ranges[at : at + _RANGES])
-                while True:
-                    told = await self._session.call_idempotent(make, TasksCancelled)
-                    gone.update(number for a, b in told.ranges for number in range(a, b))
-                    if told.complete:
-                        break
-        return gone
-
-    async def _cancel_unstarted(self) -> None:
-        make = partial(CancelRun, run=self._run, unstarted=True)
-        while not (await self._session.call_idempotent(make, TasksCancelled)).complete:
-            pass
+        self._completion.failed([future for future, _ in waiting], None)
+        self._emptied.set()
 
     def _refused(self, error: QueueError) -> None:
         """The master takes no more calls."""
@@ -280,23 +304,14 @@ class Calls:
                 self._error = error
         self._serving.cancel()
 
-    def _fail(self, error: QueueError) -> None:
+    def _fail(self, error: QueueError | None) -> None:
+        """Nothing more comes. Futures that are left, which there are none of after a good end."""
+        error = error or QueueError(self.ended_by_others)
         with self._lock:
             self._error = error
-        self._completion.lost(self, BrokenQueueError(str(error)))
+        self._completion.lost(self, broken(error))
 
     async def _forget(self, cancel: bool) -> None:
         """Remove the run from the master."""
         if self._run:
             await remove_run(self._session.call_once, self._run, cancel=cancel)
-
-
-def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Numbers as ranges: each has the first, and the one behind the last."""
-    found: list[tuple[int, int]] = []
-    for number in sorted(numbers):
-        if found and found[-1][1] == number:
-            found[-1] = (found[-1][0], number + 1)
-        else:
-            found.append((number, number + 1))
-    return found

@@ -15,7 +15,8 @@ from ... import codec
 from ...errors import ProtocolError
 from ...wire.messages import Page
 from ..exceptions import exception_of
-from .future import QueueFuture
+from .broken import BrokenQueueError, broken
+from .future import QueueFuture, safely
 
 if TYPE_CHECKING:
     from .calls import Calls
@@ -61,41 +62,66 @@ class Completion:
                 return
             first, second = news
             if isinstance(second, Page):
-                _end_page(first, second)
+                _take_page(first, second)
             else:
-                for future in first if isinstance(first, list) else first.left():
-                    if second is None:
-                        future.is_cancelled()
-                    else:
-                        future.end(error=second)
-                    future.tell_cancelled()
-                    del future
+                _end_all(first if isinstance(first, list) else first.left(), second)
             del news, first, second  # whoever has the future alone decides how long results live
 
 
+def _end_all(futures: list[QueueFuture], error: BaseException | None) -> None:
+    for future in futures:
+        if error is None:
+            safely(future.is_cancelled)
+        else:
+            safely(future.end, None, error)
+        del future
+
+
+def _take_page(calls: Calls, page: Page) -> None:
+    """End the futures of a page. If it can't be read, all futures of its run end with that error.
+
+    Else nobody would hear of the error, and whoever waits would wait for ever.
+    """
+    try:
+        _end_page(calls, page)
+    except Exception as trouble:
+        error = broken(trouble)
+        calls.abandon(error)
+        _end_all(calls.left(), error)
+
+
 def _end_page(calls: Calls, page: Page) -> None:
+    """Whatever may raise comes before the futures are taken, so none of them is lost."""
     for part in page.outcomes:
-        number = part.first + part.start
-        futures = calls.taken(number, part.first + part.stop)
-        for future, value in zip(futures, _values(part.results, len(futures)), strict=True):
+        values = _values(part.results, part.stop - part.start)
+        futures = calls.taken(part.first + part.start, part.first + part.stop)
+        for future, value in zip(futures, values, strict=True):
             if future is None:
                 continue
             if type(value) is codec.Undecodable:
-                future.end(error=value.error)
+                safely(future.end, None, value.error)
             else:
-                future.end(value)
+                safely(future.end, value)
     for letter in page.dead:
+        error = exception_of(letter)
         for future in calls.taken(letter.task, letter.task + 1):
             if future is not None:
-                future.end(error=exception_of(letter))
+                safely(future.end, None, error)
     for start, stop in page.cancelled:
         for future in calls.taken(start, stop):
-            if future is not None:
-                future.is_cancelled()
+            if future is None:
+                continue
+            if future.unwanted or calls.cancelling:
+                safely(future.is_cancelled)
+            else:
+                safely(future.end, None, BrokenQueueError(calls.ended_by_others))
 
 
 def _values(results: bytes, count: int) -> list[Any]:
     try:
-        return codec.decode_batch(results)
+        values = codec.decode_batch(results)
     except ProtocolError:
         return codec.decode_each(results, 0, count)
+    if len(values) != count:
+        raise ProtocolError(f"the master sent {len(values)} results of {count} tasks")
+    return values

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .calls import Calls
+
+log = logging.getLogger("quartermaster.client")
 
 _PENDING, _RUNNING, _CANCELLED = "PENDING", "RUNNING", "CANCELLED"  # of concurrent.futures._base
 
@@ -18,16 +21,22 @@ UNPLACED, WITHDRAWN = 0, -1
 class QueueFuture(Future[Any]):
     """The result of one call.
 
-    calls: those of its run. number: that of its task, or UNPLACED or WITHDRAWN.
+    calls: those of its run. number: that of its task, or UNPLACED or WITHDRAWN. unwanted: the
+    program has asked to cancel it.
     """
 
     def __init__(self, calls: Calls) -> None:
         super().__init__()
         self.calls = calls
         self.number = UNPLACED
+        self.unwanted = False
 
     def cancel(self) -> bool:
-        """Cancel the call, unless a worker has it already. Asks the master, if it has the call."""
+        """Cancel the call, unless a worker has it already. Asks the master, if it has the call.
+
+        Returns whether it is cancelled. While the master is away that is False, and the call is
+        cancelled when the master is there again, unless a worker has it.
+        """
         if self._state == _PENDING:
             cancel_all([self])
         return self.cancelled()
@@ -41,19 +50,22 @@ class QueueFuture(Future[Any]):
     def has_begun(self) -> None:
         """A worker has the call."""
         with self._condition:
-            if self._state == _PENDING:
+            if self._state == _PENDING and self.number > UNPLACED:
                 self._state = _RUNNING
 
     def is_cancelled(self) -> None:
-        """The call will not be made. Tells also those who wait with `wait` or `as_completed`."""
-        if Future.cancel(self):
-            self.tell_cancelled()
+        """The call will not be made. Tells also those who wait with `wait` or `as_completed`.
 
-    def tell_cancelled(self) -> None:
-        """Tell those who wait, if it was cancelled and they have not been told."""
+        Its worker may have given it back after it was seen to run.
+        """
         with self._condition:
-            if self._state == _CANCELLED:
-                self.set_running_or_notify_cancel()
+            self.number = WITHDRAWN
+            if self._state == _RUNNING:
+                self._state = _PENDING
+        if Future.cancel(self):
+            with self._condition:
+                if self._state == _CANCELLED:
+                    self.set_running_or_notify_cancel()
 
     def end(self, value: Any = None, error: BaseException | None = None) -> None:
         """The call has ended. That it was cancelled meanwhile counts more."""
@@ -66,12 +78,26 @@ class QueueFuture(Future[Any]):
             pass
 
 
-def cancel_all(futures: Iterable[Future[Any]]) -> None:
-    """Cancel calls that no worker has, with one request for each run. The others go on."""
+def safely(end: Callable[..., None], *arguments: Any) -> None:
+    """End a future, so that whatever its callbacks raise hurts no other future.
+
+    `concurrent.futures` itself catches an Exception. The rest, such as a SystemExit, would end the
+    thread.
+    """
+    try:
+        end(*arguments)
+    except BaseException:
+        log.exception("a callback of a future has raised")
+
+
+def cancel_all(futures: Iterable[Future[Any]], wait: bool = True) -> None:
+    """Cancel calls that no worker has, with one request for each run. The others go on.
+
+    wait: for the master's answer about those that it has. Without, they end when it has answered.
+    """
     by_run: dict[Calls, list[QueueFuture]] = {}
     for future in futures:
         if isinstance(future, QueueFuture) and not future.done():
             by_run.setdefault(future.calls, []).append(future)
     for calls, some in by_run.items():
-        for future in calls.withdraw(some):
-            Future.cancel(future)  # whoever waits is told as soon as the run knows
+        calls.withdraw(some, wait)

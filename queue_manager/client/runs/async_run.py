@@ -11,14 +11,14 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
-from ...errors import QueueError, TimedOutError
+from ...errors import TimedOutError
 from ...job.contract import Options
 from ...wire.messages import Accepted, AskRun, CancelRun, ForgetRun, RetryRun, RunShown
 from ...wire.records import RunStatus
 from ..calls import Work, then_of
-from ..session import Session, is_over
+from ..session import Session
 from .mapping import start_run
-from .reading import Failure, failures, opened, results
+from .reading import Failure, ended, failures, opened, results
 
 
 class AsyncRun:
@@ -40,13 +40,9 @@ class AsyncRun:
         """Wait until it has ended. Returns how it has. Raises as `Run.wait`."""
         try:
             async with asyncio.timeout(timeout):
-                async with contextlib.aclosing(self._session.watch(self.id)) as news:
-                    async for status in news:
-                        if is_over(status):
-                            return status
+                return await ended(self._session, self.id)
         except TimeoutError:
             raise TimedOutError(f"run {self.id} has not ended within {timeout} s") from None
-        raise QueueError(f"run {self.id} is no more")
 
     async def results(self, *, return_exceptions: bool = False) -> AsyncGenerator[Any, None]:
         """As `Run.results`."""

@@ -59,6 +59,7 @@ class Feed:
         self._over = self._stopped = self._was_full = False
         self._wake = asyncio.Event()
         self._roomy = asyncio.Event()
+        self._moved = asyncio.Event()
         self._sent: deque[_Submit] = deque()
         self._ahead_bytes = 0
         self._working: asyncio.Task[None] | None = None
@@ -115,6 +116,17 @@ class Feed:
             self._roomy.clear()
             await self._roomy.wait()
         self._check()
+
+    async def wait_accepted(self, count: int) -> None:
+        """Wait until the master has so many tasks without a key.
+
+        Raises what the master has refused, and QueueError if the feed was closed before.
+        """
+        while self.accepted < count:
+            if self._stopped:
+                raise self.error or QueueError(f"run {self._run} takes no more tasks")
+            self._moved.clear()
+            await self._moved.wait()
 
     async def end(self) -> None:
         """Wait until all that was added is on disk, and say that there will be no more.
@@ -175,11 +187,14 @@ class Feed:
                 await self._session.come_back()
                 opened = await self._opened()
                 self._drop_accepted(opened.accepted)
-        except QueueError as error:
-            self.error = error
-            self._on_error(error)
+        except Exception as reason:  # whoever waits for room, or for results, must hear of any
+            if not isinstance(reason, QueueError):
+                reason = QueueError(f"{type(reason).__name__}: {reason}")
+            self.error = reason
+            self._on_error(reason)
         finally:
             self._stopped = True
+            self._moved.set()
             self._tell_room()
 
     def _tell_room(self) -> None:
@@ -193,6 +208,7 @@ class Feed:
         for _ in range(known[-1] if known else 0):
             self._ahead_bytes -= self._sent.popleft().size_bytes
         self.accepted = accepted
+        self._moved.set()
 
     async def _submit_all(self) -> None:
         """Submit all that was not accepted and all that comes, until `flush` and to its end."""
@@ -231,6 +247,7 @@ class Feed:
         self._suspicion.cleared()
         self._ahead_bytes -= submit.size_bytes
         self.accepted += submit.unkeyed
+        self._moved.set()
         self._tell_room()
 
     def _next(self, idle: bool) -> _Submit | None:

@@ -20,6 +20,7 @@ from ..session import Session
 from .feeding import Feed
 from .flow import Delivery, Flow
 from .outcomes import Outcomes
+from .reasons import saying_why
 
 
 async def start_run(session: Session, start: Start, key: str | None) -> int:
@@ -78,7 +79,7 @@ class Mapping:
         number = await start_run(session, start, key or f"map {uuid.uuid4()}")
         mapping = cls(session, number, key, deliver)
         opened = await mapping.feed.open()
-        mapping._collecting = asyncio.create_task(mapping._told(mapping._outcomes.collect()))
+        mapping._collecting = asyncio.create_task(mapping._told(mapping._collect()))
         return mapping, Flow(mapping.feed, opened.accepted, **how)
 
     def took(self, size_bytes: int) -> None:
@@ -129,10 +130,14 @@ class Mapping:
                 await asyncio.wait([task])
         await self.feed.close()
 
+    async def _collect(self) -> None:
+        async with saying_why(self._session, self.run):
+            await self._outcomes.collect()
+
     async def _told(self, coroutine: Any) -> None:
         try:
             await coroutine
-        except QueueError as error:
+        except Exception as error:  # whatever it is, the iterator raises it
             if not self.over:
                 self._deliver(error)
 

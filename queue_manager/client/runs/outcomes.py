@@ -114,13 +114,22 @@ class Outcomes:
             await open_run(self._session, self._run)
 
 
-async def next_page(session: Session, run: int, after: int) -> Page:
+async def next_page(
+    session: Session, run: int, after: int, on_back: Callable[[], None] = lambda: None
+) -> Page:
     """The outcomes of a run behind the sequence number `after`, over any loss of the session.
+
+    on_back: is called when the master is there again, and knows that this program is.
 
     Raises RefusedError if the run is no more.
     """
     make = partial(Collect, run=run, after=after, dead=True, bodies=False)
-    return await session.call_idempotent(make, Page, partial(open_run, session, run))
+
+    async def again() -> None:
+        await open_run(session, run)
+        on_back()
+
+    return await session.call_idempotent(make, Page, again)
 
 
 def _in_order(page: Page) -> list[Outcome]:

@@ -12,9 +12,10 @@ from typing import Any
 from ... import codec
 from ...errors import QueueError
 from ...wire.messages import AskResults, AskTask, Results, TaskShown
-from ...wire.records import DeadLetter, ResultBlock, TaskStatus
+from ...wire.records import DeadLetter, ResultBlock, RunStatus, TaskStatus
 from ..exceptions import exception_of
 from ..session import Session, is_over
+from .reasons import saying_why
 
 
 @dataclass(frozen=True)
@@ -55,24 +56,24 @@ async def results(session: Session, run: int) -> AsyncGenerator[Values, None]:
         QueueError: it was cancelled before all its tasks had ended.
     """
     following, after, pause_s = 1, 0, 0.0
-    async with contextlib.aclosing(session.watch(run)) as news:
+    async with saying_why(session, run), contextlib.aclosing(session.watch(run)) as news:
         async for status in news:
             place = after
             while True:
                 make = partial(AskResults, run=run, after=place)
                 page = await session.call_idempotent(make, Results)
-                ended = [one for block in page.blocks for one in _ended(block, following)]
-                if ended and ended[0][0] == following:
+                found = [one for block in page.blocks for one in _ended(block, following)]
+                if found and found[0][0] == following:
                     after = place  # nothing before this page is missing
-                ready = await _told(session, run, _contiguous(ended, following), place)
+                ready = await _told(session, run, _contiguous(found, following), place)
                 following += len(ready)
                 if ready:
                     pause_s = 0.0
                     yield ready
                 # A page passes over tasks that have not ended, behind its last result too. So the
                 # next news begin with this page, until a page behind it goes on without a hole.
-                unsure = not ended and place != after
-                if page.complete or unsure or len(ready) < len(ended):
+                unsure = not found and place != after
+                if page.complete or unsure or len(ready) < len(found):
                     break
                 place = page.last
             if is_over(status):
@@ -81,6 +82,18 @@ async def results(session: Session, run: int) -> AsyncGenerator[Values, None]:
             pause_s = min(_LONGEST_PAUSE_S, pause_s + 0.1)
     if following <= status.tasks:
         raise QueueError(f"run {run} was cancelled before all its tasks were done")
+
+
+async def ended(session: Session, run: int) -> RunStatus:
+    """Wait for the end of a run. Returns how it has ended.
+
+    Raises RefusedError: there is no such run, or it is no more.
+    """
+    async with saying_why(session, run), contextlib.aclosing(session.watch(run)) as news:
+        async for status in news:
+            if is_over(status):
+                return status
+    raise QueueError(f"run {run} is no more")
 
 
 def _contiguous(values: list[tuple[int, Any]], following: int) -> Values:
