@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 CANCEL_S = 10.0
 """How long `Future.cancel` waits for the master."""
 
+FORGET_S = 5.0
+"""How long `shutdown` waits for the master to remove the run. A run whose program has left is
+removed a minute later in any case."""
+
 R = TypeVar("R")
 
 
@@ -191,8 +195,9 @@ class Calls:
                     await self._feed.close()
             finally:
                 self._fail(error)
-            with contextlib.suppress(QueueError):
-                await self._forget(error is not None)
+            with contextlib.suppress(QueueError, TimeoutError):
+                async with asyncio.timeout(FORGET_S):
+                    await self._forget(error is not None)
         finally:
             self._on_end(self, error)
 

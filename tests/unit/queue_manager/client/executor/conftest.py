@@ -24,6 +24,7 @@ from queue_manager.wire.messages import (
     AskTask,
     CancelRun,
     Collect,
+    ForgetRun,
     Page,
     RunOpened,
     RunShown,
@@ -51,8 +52,9 @@ def eventually(true: Callable[[], Any], what: str) -> None:
 class FakeMaster:
     """A session with a master that has one run, number 7.
 
-    hold: submits are not answered. up: it is there; else a request waits until it is. leased: the
-    tasks that workers have. ended: the run gets no more. asked: the requests that it has answered.
+    hold: it answers no submits, and removes no run. up: it is there; else a request waits until it
+    is. leased: the tasks that workers have. ended: the run gets no more. asked: the requests that
+    it has answered.
     """
 
     def __init__(self, thread: LoopThread) -> None:
@@ -87,7 +89,7 @@ class FakeMaster:
         if not self.up:
             raise ConnectionLostError("lost")
         message = make(1)
-        while self.hold and isinstance(message, SubmitTasks):
+        while self.hold and isinstance(message, SubmitTasks | ForgetRun):
             await asyncio.sleep(0.001)
         self.asked.append(message)
         return await self._answer(message)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from queue_manager.client.executor import BrokenQueueError
+from queue_manager.client.executor import BrokenQueueError, calls
 from queue_manager.client.executor.future import cancel_all
 from queue_manager.client.runs import reasons
 from queue_manager.errors import QueueError, RefusedError, TooLargeError
@@ -110,8 +110,6 @@ def test_cancel_raises_nothing_while_the_master_is_away(scene: Scene) -> None:
 def test_cancel_raises_nothing_when_the_master_does_not_answer(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from queue_manager.client.executor import calls
-
     monkeypatch.setattr(calls, "CANCEL_S", 0.01)
     [future] = scene.accepted(1)
     scene.master.hold = True
@@ -269,6 +267,17 @@ def test_calls_that_are_left_when_the_run_ends_are_told(scene: Scene) -> None:
     done = list(as_completed(futures, PATIENCE_S))
     assert len(done) == 2
     assert isinstance(futures[1].exception(), BrokenQueueError)
+
+
+def test_the_end_does_not_wait_for_ever_for_a_master_that_says_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "FORGET_S", 0.01)
+    [future] = scene.accepted(1)
+    scene.master.hold = True
+    scene.calls.abandon(QueueError("the client was closed"))
+    assert isinstance(future.exception(PATIENCE_S), BrokenQueueError)
+    scene.wait_end()
 
 
 def test_a_cancelled_call_tells_those_who_wait(scene: Scene) -> None:
