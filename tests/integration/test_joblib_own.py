@@ -88,7 +88,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A master with a worker, which the backend finds as any program does."""
     started: list[Any] = []
     master = Master(tmp_path_factory.mktemp("service"), started)
-    master.worker(WORKER_SLOTS="4")
+    master.worker(WORKER_SLOTS="6")  # four of them are asleep at times
     with pytest.MonkeyPatch.context() as patch:
         for name, value in master.settings.items():
             patch.setenv(name, value)
