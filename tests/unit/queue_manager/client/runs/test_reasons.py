@@ -9,8 +9,9 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from queue_manager.client.asynchronous import AsyncClient, AsyncRun
+from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.runs import reasons
+from queue_manager.client.runs.async_run import AsyncRun
 from queue_manager.client.session import Session
 from queue_manager.errors import ConnectionLostError, RefusedError
 from queue_manager.wire.messages import (
@@ -163,11 +164,11 @@ async def started(client: AsyncClient) -> None:
 
 
 async def waited(client: AsyncClient) -> None:
-    await AsyncRun(client, 7).wait()
+    await AsyncRun(client.session, 7).wait()
 
 
 async def read(client: AsyncClient) -> None:
-    async for _ in AsyncRun(client, 7).results():
+    async for _ in AsyncRun(client.session, 7).results():
         pass
 
 
