@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from ...errors import ConnectionLostError, QueueError, RefusedError
+from ...errors import ConnectionLostError, RefusedError
 from ...wire.messages import Accepted, CancelRun, Collected, ForgetRun, Request, RunStarted
 from ...wire.records import NOBODY_COLLECTS
 from ..calls import Start
