@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from worker.ipc.shared_page import POSITION, PREPARING, STARTED
+from worker.ipc.shared_page import POSITION, PREPARING
 from worker.supervisor.pool import deadlines
 from worker.supervisor.pool.deadlines import LOOK_S, SUSPENDED_S, Deadlines
 from worker.supervisor.slots.slot_load import SlotLoad
@@ -49,7 +49,6 @@ class StoppedSlot:
     def __init__(self) -> None:
         self.suspended_s, self.kill_reason, self.killed = 0.0, None, 0
         self.suspended, self.alive, self.load = True, True, SlotLoad()
-        self.early = False
         self.held = self.load.held
         self.pid = 7
 
@@ -100,25 +99,22 @@ def test_a_slot_that_goes_on_is_forgiven(stopped: Any) -> None:
     assert not slot.killed
 
 
-@pytest.mark.parametrize("early", [False, True])
 def test_an_import_or_setup_that_hangs_is_told_of_now_and_then(
-    early: bool, stopped: Any, caplog: pytest.LogCaptureFixture
+    stopped: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing ends it, and without a line nobody would know where to look."""
     slot, deadlines = stopped
-    slot.suspended, slot.early = False, early
+    slot.suspended = False
     slot.held[0].since = 100.0
     told = []
     for now in range(100, 800):
         before = len(caplog.messages)
-        if not early:  # an early slot does not know of its lease yet
-            slot.page.rows[0].numbers[POSITION] = PREPARING
+        slot.page.rows[0].numbers[POSITION] = PREPARING
         deadlines.check(float(now))
         told += [now] * (len(caplog.messages) - before)
     assert told == [130, 430, 730]
     assert caplog.messages[0] == "trial: import or setup() has taken 30 s in slot 7"
     caplog.clear()
     slot.page.rows[0].numbers[POSITION] = 0  # a task: it has `timeout_s`
-    slot.page.rows[0].times[STARTED] = 1999.0
     deadlines.check(2000.0)
     assert not caplog.messages
