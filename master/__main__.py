@@ -14,7 +14,7 @@ from .processes.local_worker import LocalWorker
 def main() -> None:
     """Run one command and exit with its code."""
     gc.disable()  # the modules to load stay: looking for garbage among them takes a tenth of it
-    worker = LocalWorker.start(*sys.argv[2:3]) if sys.argv[1:2] == ["run"] else None
+    worker = LocalWorker.start() if sys.argv[1:2] == ["run"] else None
     from .cli.main import main as run_command
 
     try:

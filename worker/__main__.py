@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -15,8 +14,7 @@ import traceback
 from pathlib import Path
 
 from queue_manager.authkey import find_authkey
-from queue_manager.errors import JobError, SettingsError
-from queue_manager.job.loading import job_version
+from queue_manager.errors import SettingsError
 from queue_manager.lifeline import close_to_others, hide_key, stop_signals
 from queue_manager.log_lines import log_to
 from queue_manager.settings import Settings, load_settings
@@ -24,7 +22,6 @@ from queue_manager.wire import handshake
 from queue_manager.wire.tls import client_mode
 
 from .ipc.outcomes import one_line
-from .supervisor.slots.early import EarlySlots
 from .supervisor.slots.output import RelayHandler, Relays
 from .supervisor.supervisor import Supervisor
 
@@ -47,37 +44,18 @@ def main() -> int:
     relays = Relays.standard()
     log_to(RelayHandler(relays.err), level)
     try:
-        if not arguments.settings_from_stdin:
-            return _work(relays)
-        early = _early_slots(arguments.job)
-        keys_told, _, given = sys.stdin.read().partition("\n")
-        if given:
+        keys_told = ""
+        if arguments.settings_from_stdin:
+            keys_told, _, given = sys.stdin.read().partition("\n")
+            if not given:
+                return 0
             os.environ.update(json.loads(given))
-            return _work(relays, keys_told, early)
-        if early is not None:
-            early.kill()
-        return 0
+        return _work(relays, keys_told)
     finally:
         relays.drain(LAST_WORDS_S)
 
 
-def _early_slots(job: str) -> EarlySlots | None:
-    """The slots, which import the job while the settings are waited for. None: they start later."""
-    if not job:
-        return None
-    hide_key()
-    close_to_others()  # before code of the user runs: the key is about to come
-    try:
-        settings = load_settings()
-    except SettingsError:
-        return None  # `_work` says what is wrong
-    slots = EarlySlots(settings, job)
-    with contextlib.suppress(JobError):
-        job_version(job, settings.jobs_folder)  # parses its files, which the first lease would
-    return slots
-
-
-def _work(relays: Relays, keys_told: str = "", early: EarlySlots | None = None) -> int:
+def _work(relays: Relays, keys_told: str) -> int:
     try:
         settings = load_settings()
         hide_key()
@@ -92,7 +70,7 @@ def _work(relays: Relays, keys_told: str = "", early: EarlySlots | None = None) 
     except KeyboardInterrupt:
         return 0
     try:
-        asyncio.run(_run(settings, authkey, relays, early))
+        asyncio.run(_run(settings, authkey, relays))
     except* Exception as errors:
         log.critical("worker: %s: it ends, to be started again", _line(errors))
         relays.drain(LAST_WORDS_S)
@@ -131,9 +109,6 @@ def _arguments() -> argparse.Namespace:
         help="read a line of keys that are made already (may be empty), and a JSON object that is"
         " added to the environment; end if there is none",
     )
-    parser.add_argument(
-        "--job", default="", help="with --settings-from-stdin: what slots import meanwhile"
-    )
     return parser.parse_args()
 
 
@@ -152,10 +127,8 @@ def _authkey(settings: Settings) -> bytes:
             time.sleep(LOOK_S)
 
 
-async def _run(
-    settings: Settings, authkey: bytes, relays: Relays, early: EarlySlots | None
-) -> None:
-    await Supervisor(settings, authkey, relays=relays, adopts=True, early=early).run()
+async def _run(settings: Settings, authkey: bytes, relays: Relays) -> None:
+    await Supervisor(settings, authkey, relays=relays, adopts=True).run()
     relays.drain(LAST_WORDS_S)
     # A thread may still wait for a master that does not answer, and would delay the end.
     os._exit(0)

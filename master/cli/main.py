@@ -127,7 +127,7 @@ async def _run_alone(
 
     gc.enable()
     await made
-    return await run_alone(settings, authkey, job, args, worker or LocalWorker.start(job))
+    return await run_alone(settings, authkey, job, args, worker or LocalWorker.start())
 
 
 def _stretch(settings: Settings, authkey: bytes) -> None:

@@ -36,21 +36,15 @@ class LocalWorker:
         self._is_asked = False
 
     @classmethod
-    def start(cls, job: str = "") -> LocalWorker | None:
+    def start(cls) -> LocalWorker | None:
         """Start the process; None where no worker is installed, or a standard stream is closed.
 
-        The pipe to the worker would get the number of that stream. job: its slots import this job
-        meanwhile, if a job can have that name.
+        The pipe to the worker would get the number of that stream.
         """
         if importlib.util.find_spec("worker") is None or not _has_streams():
             return None
-        words = [
-            "--quiet",
-            "--settings-from-stdin",
-            *(["--job", job] if job.isidentifier() else []),
-        ]
         process = subprocess.Popen(
-            [sys.executable, "-m", "worker", *words],
+            [sys.executable, "-m", "worker", "--quiet", "--settings-from-stdin"],
             env=without_key(os.environ),  # `begin` tells it
             stdin=subprocess.PIPE,
             start_new_session=True,

@@ -27,10 +27,6 @@ STRAY = 70
 """Exit code of a forked copy of a slot. `work` has returned in the copy, too."""
 
 
-NO_LEASE = 0
-"""In a report: it is of the slot itself. No lease has this number."""
-
-
 class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
     """From the supervisor: run this lease.
 

@@ -27,7 +27,7 @@ from queue_manager.terminal import harmless
 from queue_manager.wire.records import Lease
 
 from ..ipc.outcomes import one_line
-from ..ipc.pipe import NO_LEASE, Give, Report, SlotEnd
+from ..ipc.pipe import Give, Report, SlotEnd
 from ..ipc.shared_page import POSITION, PREPARING, Row, SharedPage
 from .reporter import FLUSH_S, Reporter, Watch
 from .stdio import Stdio
@@ -159,28 +159,11 @@ class Slot:
                 sys.stderr.flush()
                 reporter.release(_why(name, self._folder, error))
                 return None
-            self._keep(name, job)
+            self._end.check()  # what import and `setup()` did to the pipe is no task's fault
+            self._jobs[name], self._versions[name] = job, job.version
+            if self._around is not None:  # what import and `setup()` have made stays for all runs
+                self._kept[name] = self._around.take()
         return job
-
-    def _keep(self, name: str, job: Job) -> None:
-        self._end.check()  # what import and `setup()` did to the pipe is no task's fault
-        self._jobs[name], self._versions[name] = job, job.version
-        if self._around is not None:  # what import and `setup()` have made stays for all runs
-            self._kept[name] = self._around.take()
-
-    def prepare(self, name: str) -> bool:
-        """Import and set up a job before its first lease.
-
-        False: that failed, and this process must end. Nothing is said of it: the next process
-        fails the same way, with the lease that says which run it is for.
-        """
-        try:
-            job = self._prepare(name, "")
-        except BaseException:
-            self._end.send(Report(NO_LEASE, [], leaving=True))
-            return False
-        self._keep(name, job)
-        return True
 
     def _prepare(self, name: str, version: str) -> Job:
         """Import and set up a job. version: of a folder that has one version alone; else empty."""
@@ -250,10 +233,7 @@ def _go_first() -> None:
 
 
 def main(args: list[str]) -> int:
-    """`python -m worker.slot.main PIPE PAGE SUPERVISOR FOLDER [JOB]`.
-
-    PIPE and PAGE are descriptors. JOB is imported before the first lease.
-    """
+    """`python -m worker.slot.main PIPE PAGE SUPERVISOR FOLDER`; the first two are descriptors."""
     pipe, shared_page, supervisor = (int(arg) for arg in args[:3])
     die_with(supervisor)
     _go_first()
@@ -267,9 +247,7 @@ def main(args: list[str]) -> int:
     printed = Stdio(memory)
     printed.install()  # so that output of `work` shows at once
     end, folder = SlotEnd(socket.socket(fileno=pipe)), Path(args[3])
-    slot = Slot(end, memory, folder, watch, printed, Surroundings(printed))
-    if all(map(slot.prepare, args[4:])):
-        slot.serve()
+    Slot(end, memory, folder, watch, printed, Surroundings(printed)).serve()
     gc.freeze()  # looking for garbage once more would be the longest part of the end
     return 0
 

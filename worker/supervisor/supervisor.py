@@ -35,9 +35,7 @@ from .link_protocol import AnyLink, LinkMaker
 from .outbox import Entry, Outbox
 from .pool.pool import Pool
 from .pulse import keep_pulse
-from .slots.early import EarlySlots
 from .slots.output import Relays
-from .slots.seed import Seed
 
 log = logging.getLogger("quartermaster.worker")
 
@@ -54,7 +52,6 @@ class Supervisor:
         make_link: makes the link.
         relays: where the output of slots goes; None: this process's own stdout and stderr.
         adopts: whether this process becomes the parent of processes that slots leave behind.
-        early: slots that were started before, and what knows their marks.
     """
 
     def __init__(
@@ -65,7 +62,6 @@ class Supervisor:
         relays: Relays | None = None,
         *,
         adopts: bool = False,
-        early: EarlySlots | None = None,
     ) -> None:
         self._settings = settings
         self._name = _name(settings.worker_name)
@@ -73,13 +69,11 @@ class Supervisor:
         self.link = self._make_link(authkey, make_link)
         self._outbox = Outbox()
         self._flow = FlowControl()
-        self._orphans = early.orphans if early is not None else Orphans(adopts)
+        self._orphans = Orphans(adopts)
         self._code: CodeRequests | None = None
         if settings.worker_jobs == "master":
             self._code = CodeRequests(self.link, self._next_seq)
-        self.pool = self._make_pool(
-            relays or Relays.standard(), early.seeds if early is not None else []
-        )
+        self.pool = self._make_pool(relays or Relays.standard())
         self._seq = 0
         self._next_flush: asyncio.Handle | None = None
         self._draining = False
@@ -97,7 +91,7 @@ class Supervisor:
             mode=client_mode(settings),
         )
 
-    def _make_pool(self, relays: Relays, seeds: list[Seed]) -> Pool:
+    def _make_pool(self, relays: Relays) -> Pool:
         return Pool(
             self._settings.jobs_folder,
             self._settings.worker_slots,
@@ -107,7 +101,6 @@ class Supervisor:
             self._flow,
             self._changed,
             self._code.folders if self._code is not None else None,
-            seeds,
         )
 
     async def run(self) -> None:

@@ -26,7 +26,6 @@ from worker.processes.orphans import adopt
 from worker.slot.main import Slot
 from worker.slot.reporter import Watch
 from worker.slot.stdio import Stdio
-from worker.supervisor.slots.early import EarlySlots
 from worker.supervisor.supervisor import Supervisor
 
 DEADLINE_S = 20.0
@@ -299,7 +298,6 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
         adopts: bool = False,
         worker_jobs: Any = "master",
         tags: frozenset[str] = frozenset(),
-        early: str = "",
     ) -> None:
         settings = Settings(
             jobs_folder=jobs.folder,
@@ -310,10 +308,8 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
             health_file=tmp_path / "health",
         )
 
-        seeds = EarlySlots(settings, early) if early else None
-
         async def body() -> None:
-            rig = Rig(Supervisor(settings, b"a key", FakeLink, adopts=adopts, early=seeds))
+            rig = Rig(Supervisor(settings, b"a key", FakeLink, adopts=adopts))
             running = asyncio.create_task(rig.supervisor.run())
             await asyncio.sleep(0)  # one turn: the slots are started
             rig.link.connect()

@@ -80,7 +80,7 @@ class Deadlines:
         first = lease is slot.held[0]
         if (first or slot.load.concurrency > 1) and now - (look.since or lease.since) > LONG_S:
             self._trim(slot, lease, first)
-        if look.position == PREPARING or (slot.early and not look.since):
+        if look.position == PREPARING:
             self._hint(slot, lease, now)
 
     @staticmethod

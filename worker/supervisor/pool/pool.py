@@ -22,7 +22,6 @@ from ...processes.orphans import Orphans
 from ..flow_control import FlowControl
 from ..outbox import Outbox
 from ..slots.output import Relays
-from ..slots.seed import Seed
 from ..slots.slot_process import KillReason, SlotProcess
 from . import claims
 from .blame import Blame
@@ -55,7 +54,6 @@ class Pool:
         flow: notes that a lease was refused, and that this may have changed.
         on_change: is called when there are new outcomes, or room for more leases.
         fetched: code of jobs from the master; None: only the worker's own folder is used.
-        seeds: the processes of slots that were started before.
     """
 
     def __init__(
@@ -68,7 +66,6 @@ class Pool:
         flow: FlowControl,
         on_change: Callable[[], None],
         fetched: CodeFolders | None = None,
-        seeds: Iterable[Seed] = (),
     ) -> None:
         self.inventory = Inventory(outbox)
         self._folder, self._count, self._on_change = folder, count, on_change
@@ -79,7 +76,6 @@ class Pool:
         self._feeder = Feeder(self.inventory, self._eligibility, self._blame, flow)
         self._reports = SlotReports(self.inventory, self._eligibility, flow)
         self._ticking = False
-        self._seeds = list(seeds)
         if fetched is not None:
             fetched.in_use = self._folders_in_use
 
@@ -173,11 +169,9 @@ class Pool:
         self._feed()
 
     def _hire(self, deaths: int) -> None:
-        seed = self._seeds.pop() if self._seeds else None
-        mark = seed.mark if seed is not None else self._orphans.new_mark()
-        to_tell = self._reported, self._gone
+        mark = self._orphans.new_mark()
         try:
-            slot = SlotProcess(self._folder, self._relays, *to_tell, deaths, mark, seed)
+            slot = SlotProcess(self._folder, self._relays, self._reported, self._gone, deaths, mark)
         except OSError as error:  # such as too many processes or open files
             log.error("can't start a slot: %s; trying again", error)
             asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._return, deaths)

@@ -12,7 +12,7 @@ import msgspec
 from queue_manager.ranges import without
 from queue_manager.wire.records import Done, Failed, Outcome, Released
 
-from ...ipc.pipe import NO_LEASE, Report
+from ...ipc.pipe import Report
 from ...jobs.eligibility import Eligibility
 from ..flow_control import FlowControl
 from ..slots.lease import OpenLease
@@ -33,10 +33,7 @@ class SlotReports:
         """Act on a report. Returns whether the slot leaves and needs a successor."""
         lease = next((one for one in slot.held if one.given.number == report.lease), None)
         if lease is None:
-            leaves = report.leaving and report.lease == NO_LEASE and not slot.leaving
-            if leaves:
-                self._leave(slot)
-            return leaves
+            return False
         slot.load.concurrency = report.concurrency
         if report.outcomes or report.finished:
             self._flow.refused = False

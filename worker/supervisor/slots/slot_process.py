@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -16,15 +20,16 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from queue_manager.lifeline import without_key
 from queue_manager.ranges import Ranges
 
 from ...ipc.pipe import BROKEN, Cancel, Give, Report
-from ...ipc.shared_page import ERR, OUT
+from ...ipc.shared_page import ERR, OUT, SharedPage
 from ...processes.death import has_ended, watch
+from ...processes.orphans import MARK
 from ...processes.tree import ProcessTree
 from .lease import OpenLease
 from .output import OutputTail, Relays, Stream
-from .seed import Seed
 from .slot_load import SlotLoad
 from .slot_pipe import SlotPipe
 
@@ -70,10 +75,7 @@ class SlotProcess:
     """One process that runs `work`, from its start to its end. Then another one replaces it.
 
     deaths: how many slots in its place died in a row without finishing a task. kill_reason: why it
-    is being killed. suspended_s: how long it has been suspended (SIGSTOP) so far. early: it imports
-    a job before its first lease.
-
-    seed: its process, if that was started before; else it is started now.
+    is being killed. suspended_s: how long it has been suspended (SIGSTOP) so far.
     """
 
     def __init__(
@@ -84,20 +86,27 @@ class SlotProcess:
         on_end: Callable[[SlotProcess], None],
         deaths: int = 0,
         mark: str = "",
-        seed: Seed | None = None,
     ) -> None:
-        seed = seed or Seed(folder, mark)
-        self._on_end, self.deaths, self.mark = on_end, deaths, seed.mark
-        self.early = bool(seed.job)
+        self._on_end, self.deaths, self.mark = on_end, deaths, mark
         self.load = SlotLoad()
         self.kill_reason: KillReason | None = None
         self.suspended_s = 0.0
         self._state = State.WORKING
         self._broken_by = ""
+        self.page = SharedPage.create()
         self._loop = asyncio.get_running_loop()
-        self.page, self._process = seed.page, seed.process
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            self._process = _start(theirs, self.page, folder, mark)
+        except OSError:
+            ours.close()
+            self.page.free()
+            raise
+        finally:
+            theirs.close()
         self._tree = ProcessTree(self._process.pid)
-        self._pipe = SlotPipe(seed.pipe, partial(on_report, self), self._pipe_closed, self._break)
+        self._pipe = SlotPipe(ours, partial(on_report, self), self._pipe_closed, self._break)
         self._tail = OutputTail()
         self._streams = [
             Stream(_asked_for(self._process.stdout), OUT, relays.out, self._tail),
@@ -284,3 +293,20 @@ def _nobody(_: SlotProcess) -> None:
 def _asked_for(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None  # a pipe was asked for
     return stream
+
+
+def _start(
+    theirs: socket.socket, shared_page: SharedPage, folder: Path, mark: str
+) -> subprocess.Popen[bytes]:
+    """Start the process in a session of its own: a terminal's Ctrl-C is the supervisor's."""
+    args = [theirs.fileno(), shared_page.descriptor, os.getpid(), folder.absolute()]
+    return subprocess.Popen(
+        [sys.executable, "-m", "worker.slot.main", *map(str, args)],
+        # No bytecode: on a full disk Python 3.11 leaves half a file, which no later slot can read.
+        env={**without_key(os.environ), MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[theirs.fileno(), shared_page.descriptor],
+        start_new_session=True,
+    )

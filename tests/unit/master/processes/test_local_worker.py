@@ -55,14 +55,3 @@ def test_a_worker_is_asked_to_end_once() -> None:
         process.stdin.close()
         asyncio.run(worker.stop(asyncio.Event(), drain_s=30))
     assert process.returncode == 1
-
-
-@pytest.mark.parametrize(("word", "told"), [("square", ["--job", "square"]), ("--help", [])])
-def test_its_slots_hear_of_the_job_at_once(
-    word: str, told: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An option is no job."""
-    commands: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "Popen", lambda words, **_: commands.append(words))
-    LocalWorker.start(word)
-    assert commands[0][5:] == told

@@ -14,7 +14,7 @@ import pytest
 
 from worker.processes import death
 from worker.supervisor.pool import pool
-from worker.supervisor.slots import seed
+from worker.supervisor.slots import slot_process
 
 
 def descriptors() -> set[str]:
@@ -54,7 +54,7 @@ def test_a_slot_that_cannot_start_leaves_nothing_and_comes_when_it_can(
         (old,) = rig.slots
         with monkeypatch.context() as patched:
             if what == "process":
-                patched.setattr(seed, "_start", no_process)
+                patched.setattr(slot_process, "_start", no_process)
             else:
                 patched.setattr(death, "pidfd", no_descriptor)
             old.kill()
