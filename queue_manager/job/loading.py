@@ -85,11 +85,6 @@ def load_job(name: str, folder: Path, version: str = "") -> Job:
     return Job(name=name, work=work, options=options, version=version, **others)
 
 
-def forget_jobs() -> None:
-    """Drop the modules of the folder that jobs were loaded from, so that their memory is freed."""
-    _leave(sys.modules.get(PACKAGE))
-
-
 def job_names(folder: Path) -> list[str]:
     """The names of the jobs in a folder: its modules that define `work`. Runs no code."""
     try:

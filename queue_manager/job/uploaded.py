@@ -36,19 +36,6 @@ def is_uploaded(job: str, folder: Path) -> bool:
         return False
 
 
-def stands_alone(job: str, folder: Path) -> bool:
-    """Whether a job is an uploaded function that brings no module of the user's.
-
-    Then its folder has its entry, and perhaps the pickle of the function, and nothing else.
-    """
-    if not is_uploaded(job, folder):
-        return False
-    try:
-        return {path.name for path in folder.iterdir()} <= {f"{job}.py", f"{job}.pickle"}
-    except OSError:
-        return False
-
-
 def stamped(pickled: bytes) -> bytes:
     """Put the tag of this Python before a pickle that another process will load."""
     return python_tag().encode() + b"\n" + pickled

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from queue_manager.errors import JobError
 from queue_manager.job.current import CurrentTask, running
-from queue_manager.job.loading import Job, forget_jobs, load_job
-from queue_manager.job.uploaded import is_uploaded, stands_alone
+from queue_manager.job.loading import Job, load_job
+from queue_manager.job.uploaded import is_uploaded
 from queue_manager.lifeline import die_with
 from queue_manager.terminal import harmless
 from queue_manager.wire.records import Lease
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
 
 OOM_SCORE = 500
 """What the kernel adds to a slot's own score: as much as half of all memory would."""
-
-FUNCTIONS = 100
-"""How many uploaded functions one process runs, one after the other. What each of them leaves in
-libraries ends with the process."""
 
 
 class Slot:
@@ -69,7 +65,6 @@ class Slot:
         self._async: dict[str, AsyncSlot] = {}
         self._limited: str | None = None
         self._home = folder
-        self._functions = 1
 
     def serve(self) -> None:
         """Run leases until the pipe is closed, or a lease comes that needs a fresh process."""
@@ -119,27 +114,10 @@ class Slot:
             return False
         folder = Path(give.folder) if give.folder else self._home
         if folder != self._folder:
-            if self._jobs and not self._forgets(name, folder):
+            if self._jobs:  # later imports of these jobs would find files of another folder
                 return False
             self._folder = folder
         return self._versions.get(name, give.version) == give.version
-
-    def _forgets(self, name: str, folder: Path) -> bool:
-        """Forget the jobs so far if they, and the next one, are functions that stand alone.
-
-        False: only a fresh process will do. Later imports of other jobs would find files of another
-        folder, and an `async` job or a memory limit stays with its process.
-        """
-        old = [stands_alone(one, self._folder) for one in self._jobs]
-        lasting = self._async or self._limited is not None or self._functions >= FUNCTIONS
-        if lasting or not all(old) or not stands_alone(name, folder):
-            return False
-        self._functions += 1
-        for kept in (self._jobs, self._versions, self._kept):
-            kept.clear()
-        forget_jobs()
-        gc.collect()  # a function and its variables refer to each other, and may be large
-        return True
 
     def _is_in_order(self, give: Give) -> bool:
         """Put back what tasks of another run have changed. False: only a fresh process will do."""

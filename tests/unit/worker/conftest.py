@@ -110,20 +110,12 @@ class SlotThread:
         self._reports: list[Report] = []
 
     def give(
-        self,
-        lease: Lease,
-        *,
-        row: int = 0,
-        version: str | None = None,
-        max_bytes: int = 1 << 20,
-        folder: Path | None = None,
+        self, lease: Lease, *, row: int = 0, version: str | None = None, max_bytes: int = 1 << 20
     ) -> None:
-        """folder: of code from the master; None: the slot's own."""
         if version is None:
-            version = job_version(lease.job, folder or self._jobs.folder)
+            version = job_version(lease.job, self._jobs.folder)
         self.page.rows[row].reset(lease.start, lease.stop)
-        given = Give(lease, row, version, max_bytes, folder=str(folder or ""))
-        self._sock.sendall(frame(given))
+        self._sock.sendall(frame(Give(lease, row, version, max_bytes)))
 
     def report(self) -> Report:
         """The next report."""

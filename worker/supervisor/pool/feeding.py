@@ -72,7 +72,7 @@ class Feeder:
 
     def _choose(self, lease: OpenLease) -> SlotProcess | None:
         slots = [slot for slot in self._inventory.slots if slot.takes(lease)]
-        return min(slots, key=lambda s: (len(s.held), not s.load.is_last(lease)), default=None)
+        return min(slots, key=lambda s: (len(s.held), s.load.job != lease.given.job), default=None)
 
     def _start_or_release(self, lease: OpenLease) -> None:
         """Start a task of a limited group at once, or give it back. The master counts its start."""

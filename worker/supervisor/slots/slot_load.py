@@ -31,12 +31,10 @@ class SlotLoad:
         """Add a lease, and give it a row of its own."""
         taken = {other.row for other in self.held}
         lease.row = next(row for row in range(ROWS) if row not in taken)
-        if not self.is_last(lease):
+        if (lease.given.job, lease.version) != (self.job, self.version):
             self.concurrency = 1  # until the slot says how many it runs at a time
         self.job, self.version = lease.given.job, lease.version
-        if lease.folder and lease.folder != self.folder:
-            self.warm.clear()  # a slot has jobs of one folder only
-            self.folder = lease.folder
+        self.folder = lease.folder or self.folder
         self.held.append(lease)
 
     def takes(self, lease: OpenLease) -> bool:
@@ -52,11 +50,8 @@ class SlotLoad:
     def _joins(self, lease: OpenLease) -> bool:
         """Whether the slot can hold it beside the others: a slot runs one job at a time."""
         numbers = {other.given.number for other in self.held}
-        return self.is_last(lease) and len(self.held) < ROWS and lease.given.number not in numbers
-
-    def is_last(self, lease: OpenLease) -> bool:
-        """Whether the slot's last lease was of the same code as this one."""
-        return (lease.given.job, lease.version) == (self.job, self.version)
+        same = (lease.given.job, lease.version) == (self.job, self.version)
+        return same and len(self.held) < ROWS and lease.given.number not in numbers
 
     @property
     def places(self) -> int:
