@@ -74,6 +74,20 @@ def run_numbers(master: Master) -> list[int]:
     return [run.run for run in master.runs() if run.run]
 
 
+def test_a_run_asked_for_again_is_pruned_though_the_client_stays(
+    start_master: Callable[..., Master],
+) -> None:
+    master = start_master(QUEUE_KEEP_DAYS="0")
+    master.worker()
+    with connected(master) as qm:
+        runs = [qm.start(abs, [-1], key="again") for _ in range(2)]
+        assert runs[0].id == runs[1].id
+        runs[0].wait(PATIENCE_S)
+        assert qm.start(abs, [-1], key="again").id == runs[0].id  # and of a run that has ended
+        eventually(lambda: not run_numbers(master), what="the run is pruned")
+
+
+
 def squares(stop: int) -> list[int]:
     return [n * n for n in range(stop)]
 
