@@ -244,7 +244,7 @@ class AsyncClient:
                 yield AsyncRun(self.session, number), feed, None if state.ended else state.accepted
                 if not state.ended:
                     await feed.end()
-                # Also of a run that has ended: it is pruned when its time comes, though this session stays.
+                # Also of a run that has ended, so that it is pruned though this session stays.
                 nobody_collects(self.session, number)
         except Exception:
             with contextlib.suppress(QueueError):
