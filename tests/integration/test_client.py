@@ -87,7 +87,6 @@ def test_a_run_asked_for_again_is_pruned_though_the_client_stays(
         eventually(lambda: not run_numbers(master), what="the run is pruned")
 
 
-
 def squares(stop: int) -> list[int]:
     return [n * n for n in range(stop)]
 
