@@ -24,7 +24,7 @@ from queue_manager.wire.messages import (
     StartRun,
 )
 from queue_manager.wire.records import Done, Lease, Outcome, Released, RunStatus
-from worker.supervisor.outbox import Entry, portions
+from worker.supervisor.outbox import Outbox
 
 from . import processes
 from .processes import AUTHKEY
@@ -78,8 +78,10 @@ async def work_off(port: int, worker: str, tasks: int) -> None:
         while tasks > 0:
             leases = await session.leases()
             tasks -= sum(lease.stop - lease.start for lease in leases)
-            entries = [Entry(lease.run, lease.block, squared(lease)) for lease in leases]
-            for part in portions(entries):  # messages as a worker cuts them
+            outbox = Outbox()  # it cuts messages as a worker does
+            for lease in leases:
+                outbox.add(lease, squared(lease))
+            for part in iter(outbox.take, []):
                 session.exchange([entry.outcome for entry in part], len(part))
         await session.answered()
 

@@ -45,6 +45,9 @@ _FLUSH_S = 5.0
 """How long `close` waits for a master that does not read what was sent."""
 LONGEST_PAUSE_S = 4.0
 """It is below the 5 s for which a restarted master waits for the workers that it knew."""
+UNREAD_BYTES = FRAME_BYTES
+"""While more bytes than this wait for the master to read them, requests wait, too. A master on a
+busy machine may read nothing for seconds, and gets what a program or a worker has for it later."""
 REFUSED_PAUSE_S = 0.5
 """The longest pause while the host is there and nobody listens on the port: the master restarts.
 Such a try costs the host one packet, and the master nothing."""
@@ -70,6 +73,18 @@ class _Stream(FrameProtocol):
             return
         self._link._received(decode_reply(body))
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(UNREAD_BYTES)
+
+    def pause_writing(self) -> None:
+        self._link._roomy.clear()
+
+    def resume_writing(self) -> None:
+        self._link._roomy.set()
+        self._link._on_room()
+
     def oversized(self, size_bytes: int) -> None:
         raise ProtocolError(f"the master sent a frame of {size_bytes:,} bytes")
 
@@ -94,6 +109,7 @@ class Link:
         on_message: is called with every message that answers no `request`.
         on_up: is called on each connection when the master has answered the hello.
         on_down: is called with a reason when a session that was up has ended.
+        on_room: is called when the link is `roomy` again in a session.
         mode: when the connection is encrypted, as QUEUE_TLS says it.
         quiet: do not log troubles. `failure` has the last one in any case.
 
@@ -109,6 +125,7 @@ class Link:
         on_message: Callable[[Reply], None] = _ignore,
         on_up: Callable[[Welcome], None] = _ignore,
         on_down: Callable[[str], None] = _ignore,
+        on_room: Callable[[], None] = lambda: None,
         mode: tls.Mode = "auto",
         quiet: bool = False,
     ) -> None:
@@ -118,6 +135,10 @@ class Link:
         self._authkey = authkey
         self._hello = hello
         self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
+        self._on_room = on_room
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+        self._sending = asyncio.Lock()
         self._stream: _Stream | None = None
         self._opening: asyncio.Task[_Stream] | None = None
         self._sock: socket.socket | None = None
@@ -145,6 +166,11 @@ class Link:
     def up(self) -> bool:
         """Whether the master has answered the hello of the present connection."""
         return self._up.is_set()
+
+    @property
+    def roomy(self) -> bool:
+        """Whether the master reads what is sent. If not, `send` what can't wait, and no more."""
+        return self._roomy.is_set()
 
     @property
     def closed(self) -> bool:
@@ -192,6 +218,8 @@ class Link:
     async def request(self, make: Callable[[int], Request], answer: type[R]) -> R:
         """Send the message that `make` makes of a new sequence number, and wait for its answer.
 
+        Requests are sent in their order, as the master reads them.
+
         Raises:
             RefusedError: the master refuses; the text is its own line.
             TooLargeError: the message is larger than the master takes.
@@ -205,7 +233,11 @@ class Link:
         try:
             if self._stream is None:
                 raise ConnectionLostError("no connection to the master")
-            self.send(make(seq))
+            async with self._sending:
+                while not (self.roomy or future.done()):
+                    await self._roomy.wait()
+                if not future.done():  # else the session has ended meanwhile
+                    self.send(make(seq))
             reply = await future
         finally:
             self._pending.pop(seq, None)
@@ -266,6 +298,7 @@ class Link:
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
+        self._roomy.set()
 
     async def _open(self) -> _Stream:
         sock, context = await aside(

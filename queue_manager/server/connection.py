@@ -98,6 +98,7 @@ class Peer(FrameProtocol):
     """
 
     in_a_row_s = 0.005
+    most_unread_bytes = 64 * 1024 * 1024
 
     def __init__(
         self,

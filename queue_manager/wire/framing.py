@@ -20,13 +20,15 @@ from typing import cast
 _SHORT = struct.Struct("!i")
 _LONG = struct.Struct("!iQ")
 _SHORT_MAX = 0x7FFFFFFF
-_WRITE_BUFFER_BYTES = 64 * 1024 * 1024
 _READ_BYTES = 256 * 1024
 
 KEEPALIVE_IDLE_S = 5
 KEEPALIVE_INTERVAL_S = 2
 KEEPALIVE_PROBES = 3
 UNACKNOWLEDGED_S = 10
+"""How long the master's data may wait for a peer's kernel, or for a peer that reads nothing."""
+CLIENT_UNACKNOWLEDGED_S = 20
+"""The same for data on its way to the master, whose disk may be busy for some seconds."""
 
 
 def frame(body: bytes) -> bytes:
@@ -36,10 +38,12 @@ def frame(body: bytes) -> bytes:
     return _LONG.pack(-1, len(body)) + body
 
 
-def tune(sock: socket.socket) -> None:
+def tune(sock: socket.socket, unacknowledged_s: int = UNACKNOWLEDGED_S) -> None:
     """Set the options of every connection: no Nagle, and an end when the peer vanishes.
 
     Keepalive does not fire while sent data is unacknowledged, so TCP_USER_TIMEOUT is set, too.
+    Linux ends a connection by it also when the peer's kernel answers and has no room, because
+    nobody reads (`tcp_probe_timer` in net/ipv4/tcp_timer.c).
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -47,7 +51,7 @@ def tune(sock: socket.socket) -> None:
         ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
         ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
         ("TCP_KEEPCNT", KEEPALIVE_PROBES),
-        ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_S * 1000),
+        ("TCP_USER_TIMEOUT", unacknowledged_s * 1000),
     ):
         option = getattr(socket, name, None)  # some systems lack some of them
         if option is not None:
@@ -84,10 +88,12 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     max_bytes: a longer frame is read past, not kept, and `oversized` is called. So the peer, which
     is still writing it, can get an answer. in_a_row_s: after this time other connections have their
-    turn, because one read may bring tens of thousands of small frames.
+    turn, because one read may bring tens of thousands of small frames. most_unread_bytes: a peer
+    that does not read is cut off when more than this waits for it.
     """
 
     in_a_row_s = math.inf
+    most_unread_bytes = math.inf
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -95,6 +101,11 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self._buffer = bytearray()
         self._skip = self._skip_bytes = 0
         self._holds = 0
+
+    @property
+    def part_bytes(self) -> int:
+        """How many bytes of frames have come that were not received yet."""
+        return len(self._buffer)
 
     def frame_received(self, body: bytes) -> None:
         """Act on a whole frame."""
@@ -118,12 +129,12 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def send_frame(self, body: bytes) -> None:
-        """Send one frame. A peer that does not read is cut off before it fills the memory."""
+        """Send one frame. See `most_unread_bytes`."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return
         transport.write(frame(body))
-        if transport.get_write_buffer_size() > _WRITE_BUFFER_BYTES:
+        if transport.get_write_buffer_size() > self.most_unread_bytes:
             transport.abort()
 
     def hold(self) -> None:

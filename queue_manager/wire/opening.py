@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConnectionLostError, ProtocolError, TlsError, WrongKeyError
 from . import handshake, tls
-from .framing import tune
+from .framing import CLIENT_UNACKNOWLEDGED_S, tune
 
 if TYPE_CHECKING:
     import ssl
@@ -45,7 +45,7 @@ def open_socket(
     sock = socket.create_connection(address, timeout=CONNECT_S)
     try:
         sock.settimeout(HANDSHAKE_S)
-        tune(sock)
+        tune(sock, CLIENT_UNACKNOWLEDGED_S)
         context = _first_frames(sock, authkey, mode, f"{address[0]}:{address[1]}")
         if context is None:
             sock.settimeout(None)

@@ -10,10 +10,14 @@ from queue_manager.wire.tls import Mode
 
 
 class AnyLink(Protocol):
-    """A session that reconnects. up: whether it is connected now."""
+    """A session that reconnects. up: whether it is connected now. roomy: whether the master
+    reads what is sent.
+    """
 
     @property
     def up(self) -> bool: ...
+    @property
+    def roomy(self) -> bool: ...
     @property
     def carries_code(self) -> bool: ...
     async def run(self) -> None: ...
@@ -33,5 +37,6 @@ class LinkMaker(Protocol):
         on_message: Callable[[Reply], None],
         on_up: Callable[[Welcome], None],
         on_down: Callable[[str], None],
+        on_room: Callable[[], None],
         mode: Mode,
     ) -> AnyLink: ...

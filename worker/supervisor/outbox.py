@@ -7,6 +7,7 @@ nothing of slots. An acknowledged outcome is on the master's disk.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -15,9 +16,12 @@ import msgspec
 from queue_manager.job.contract import LARGEST, LONGEST_S
 from queue_manager.job.raised import TOO_LARGE
 from queue_manager.ranges import Ranges
-from queue_manager.wire.limits import EXCHANGE_OUTCOMES, RAISED_BYTES, TEXT_CHARS
+from queue_manager.wire.limits import EXCHANGE_OUTCOMES, FRAME_BYTES, RAISED_BYTES, TEXT_CHARS
 from queue_manager.wire.records import Failed, GroupLimit, Lease, Outcome, Released
 from queue_manager.wire.weight import Weight, cannot_travel, weigh
+
+FULL_BYTES = FRAME_BYTES
+"""While outcomes of more than this wait to be sent, the worker begins no more tasks."""
 
 
 class Entry(NamedTuple):
@@ -40,13 +44,19 @@ class Outbox:
     """The outcomes that are to be sent, and those that were sent and have no answer yet."""
 
     def __init__(self) -> None:
-        self._waiting: list[Entry] = []
+        self._waiting: deque[tuple[Entry, Weight]] = deque()
+        self._waiting_bytes = 0
         self._sent: dict[int, list[Entry]] = {}
 
     @property
     def empty(self) -> bool:
         """Whether the master has acknowledged all outcomes."""
         return not (self._waiting or self._sent)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be sent that no more tasks may begin."""
+        return self._waiting_bytes > FULL_BYTES
 
     @property
     def owes(self) -> bool:
@@ -56,7 +66,7 @@ class Outbox:
     def add(self, lease: Lease, outcome: Outcome) -> None:
         """Add an outcome. If it can't travel, it becomes a failed try that says why."""
         for one in _fit(outcome):
-            self._waiting.append(Entry(lease.run, lease.block, one))
+            self._append(Entry(lease.run, lease.block, one))
 
     def release(
         self, lease: Lease, ranges: Ranges, lacks: str = "", *, unstarted: bool = False
@@ -65,10 +75,20 @@ class Outbox:
         for start, stop in ranges:
             self.add(lease, Released(lease.number, start, stop, lacks, unstarted))
 
-    def take(self) -> list[list[Entry]]:
-        """Take all waiting outcomes, in portions that fit in a frame each."""
-        taken, self._waiting = self._waiting, []
-        return portions(taken)
+    def take(self) -> list[Entry]:
+        """Take the first waiting outcomes, as many as fit in a frame; empty: none waits."""
+        waiting = self._waiting
+        taken: list[Entry] = []
+        together = Weight()
+        while waiting and len(taken) < EXCHANGE_OUTCOMES:
+            entry, weight = waiting[0]
+            together = together.with_(weight)
+            if taken and not together.fits():
+                break
+            taken.append(entry)
+            waiting.popleft()
+            self._waiting_bytes -= weight.size_bytes
+        return taken
 
     def sent(self, seq: int, entries: list[Entry]) -> None:
         """Keep a portion until its answer comes."""
@@ -83,16 +103,16 @@ class Outbox:
         """After the end of a session, put all outcomes without an answer at the front again."""
         sent = [entry for entries in self._sent.values() for entry in entries]
         self._sent.clear()
-        self._waiting = sent + self._waiting
+        self._wait_again(sent + self._unsent)
 
     def keep_released(self, numbers: Iterable[int] = ()) -> None:
         """Drop released tasks, except those of these leases. The master has the others already."""
         kept = set(numbers)
-        self._waiting = [
+        self._wait_again(
             entry
-            for entry in self._waiting
+            for entry in self._unsent
             if not isinstance(entry.outcome, Released) or entry.outcome.lease in kept
-        ]
+        )
 
     def claims(self) -> list[tuple[int, int, int, tuple[int, int]]]:
         """(lease, run, block, range) of each result or failure that has no answer."""
@@ -103,7 +123,22 @@ class Outbox:
         ]
 
     def _entries(self) -> list[Entry]:
-        return [entry for entries in self._sent.values() for entry in entries] + self._waiting
+        return [entry for entries in self._sent.values() for entry in entries] + self._unsent
+
+    @property
+    def _unsent(self) -> list[Entry]:
+        return [entry for entry, _ in self._waiting]
+
+    def _append(self, entry: Entry) -> None:
+        weight = weigh(entry.outcome)
+        self._waiting.append((entry, weight))
+        self._waiting_bytes += weight.size_bytes
+
+    def _wait_again(self, entries: Iterable[Entry]) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        for entry in entries:
+            self._append(entry)
 
 
 def _fit(outcome: Outcome) -> list[Outcome]:
@@ -157,17 +192,3 @@ def _cut(failed: Failed) -> Failed:
         evidence=failed.evidence[-TEXT_CHARS:],
         printed=failed.printed[-TEXT_CHARS:],
     )
-
-
-def portions(entries: list[Entry]) -> list[list[Entry]]:
-    """Cut outcomes so that each exchange fits in a frame."""
-    cut: list[list[Entry]] = []
-    taken = Weight()
-    for entry in entries:
-        weight = weigh(entry.outcome)
-        taken = taken.with_(weight)
-        if not cut or not taken.fits() or len(cut[-1]) >= EXCHANGE_OUTCOMES:
-            cut.append([])
-            taken = weight
-        cut[-1].append(entry)
-    return cut

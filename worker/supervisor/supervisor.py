@@ -88,6 +88,7 @@ class Supervisor:
             on_message=self._received,
             on_up=self._up,
             on_down=self._down,
+            on_room=self._changed,
             mode=client_mode(settings),
         )
 
@@ -217,7 +218,7 @@ class Supervisor:
     def _flush(self) -> None:
         self._next_flush = None
         if self.link.up:
-            for entries in self._outbox.take():
+            while self.link.roomy and (entries := self._outbox.take()):
                 self._exchange(entries)
             if self._flow.has_news(self._room):
                 self._exchange([])
@@ -226,6 +227,8 @@ class Supervisor:
 
     @property
     def _room(self) -> Room:
+        if self._outbox.full:
+            return Room(0, 0, self._draining)
         return Room(self.pool.want, self.pool.free, self._draining)
 
     def _exchange(self, entries: list[Entry]) -> None:

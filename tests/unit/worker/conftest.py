@@ -166,10 +166,13 @@ class FakeLink:
         on_message: Any,
         on_up: Any,
         on_down: Any,
+        on_room: Any,
         mode: Any,
     ) -> None:
         self.on_message, self.on_up, self.on_down, self.hello = on_message, on_up, on_down, hello
+        self.on_room = on_room
         self.up = False
+        self.roomy = True
         self.carries_code = True
         self.answers = True
         self.sent: list[Any] = []

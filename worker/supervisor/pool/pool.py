@@ -166,6 +166,8 @@ class Pool:
         if self._reports.take(slot, report):
             asyncio.get_running_loop().call_later(LONG_S, slot.kill)
             self._replace(slot)
+        if self.inventory.outbox.full:  # the master reads less than slots make
+            self.inventory.give_back()
         self._feed()
 
     def _hire(self, deaths: int) -> None:

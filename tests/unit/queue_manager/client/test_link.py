@@ -10,9 +10,24 @@ from typing import Any
 import pytest
 
 from queue_manager.client import link as links
-from queue_manager.client.link import FIRST_PAUSE_S, LONGEST_PAUSE_S, REFUSED_PAUSE_S, Link
+from queue_manager.client.link import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    REFUSED_PAUSE_S,
+    UNREAD_BYTES,
+    Link,
+)
 from queue_manager.errors import ConnectionLostError, TooLargeError, WrongKeyError
-from queue_manager.wire.messages import AskStatus, Hello, Refused, StartRun, Status, Welcome
+from queue_manager.wire.messages import (
+    AskStatus,
+    Beat,
+    Hello,
+    Refused,
+    StartRun,
+    Status,
+    Welcome,
+    decode_request,
+)
 
 
 def make_link(**callbacks: Any) -> Link:
@@ -181,3 +196,90 @@ def test_an_error_of_ours_ends_whoever_waits_for_an_answer() -> None:
         assert "a mistake" in link.end
 
     asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
+class FullTransport:
+    """Takes one message, and then has no room."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.sent: list[Any] = []
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self.high = high
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 1_000 * 1024 * 1024
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(decode_request(data[4:]))
+        self._stream.pause_writing()
+
+    def abort(self) -> None:
+        raise AssertionError("a master that reads nothing for a while is no reason to end")
+
+
+def test_requests_wait_for_a_master_that_reads_nothing_in_their_order() -> None:
+    """Else what waits for it takes all memory, or ends the session, and the next one again."""
+
+    async def scene() -> None:
+        rooms: list[bool] = []
+        link = make_link(on_room=lambda: rooms.append(link.roomy))
+        stream = link._stream = links._Stream(link)
+        transport: Any = FullTransport(stream)
+        stream.connection_made(transport)
+        assert transport.high == UNREAD_BYTES
+        asked = [asyncio.create_task(link.request(AskStatus, Status)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert [one.seq for one in transport.sent] == [1]
+        assert not link.roomy
+        link.send(Beat())  # what can't wait
+        stream.resume_writing()
+        late = asyncio.create_task(link.request(AskStatus, Status))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert rooms == [True]
+        assert [getattr(one, "seq", "beat") for one in transport.sent] == [1, "beat", 2]
+        stream.resume_writing()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert transport.sent[-1].seq == 3, "an earlier request is not overtaken"
+        for one in (*asked, late):
+            one.cancel()
+
+    asyncio.run(scene())
+
+
+def test_a_request_that_waits_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent in the next one, it would come before what its sender has to say there first."""
+
+    async def scene() -> None:
+        link = make_link()
+        loop = asyncio.get_running_loop()
+
+        async def open_stream(*_: Any) -> Any:
+            stream = link._stream = links._Stream(link)
+            transport: Any = FullTransport(stream)
+            stream.connection_made(transport)
+            return stream
+
+        monkeypatch.setattr(link, "_open", open_stream)
+        session = loop.create_task(link._one_session())
+        while link._stream is None:
+            await asyncio.sleep(0)
+        old = link._stream
+        old.pause_writing()
+        asked = loop.create_task(link.request(AskStatus, Status))
+        await asyncio.sleep(0)
+        old.connection_lost(None)
+        await session
+        new = await open_stream()
+        with pytest.raises(ConnectionLostError):
+            await asked
+        assert new.transport.sent == []
+        assert link.roomy
+
+    asyncio.run(scene())

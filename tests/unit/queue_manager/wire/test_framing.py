@@ -142,6 +142,14 @@ def test_nothing_is_read_behind_a_frame_that_closed_the_connection() -> None:
     assert reader.frames == [b"1"]
 
 
+def test_the_part_of_a_frame_that_has_come_is_counted() -> None:
+    reader = Reader()
+    reader.data_received(frame(b"x" * 100)[:60])
+    assert reader.part_bytes == 60
+    reader.data_received(frame(b"x" * 100)[60:])
+    assert reader.part_bytes == 0
+
+
 def test_a_frame_is_written_as_one_piece() -> None:
     """A second write would wait for the first one's ACK with Nagle's algorithm."""
     reader = Reader()
@@ -156,9 +164,9 @@ def test_nothing_is_written_to_a_closing_connection() -> None:
     assert reader.fake.written == []
 
 
-def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framing, "_WRITE_BUFFER_BYTES", 100)
+def test_a_peer_that_does_not_read_is_cut_off() -> None:
     reader = Reader()
+    reader.most_unread_bytes = 100
     for _ in range(10):
         reader.send_frame(b"x" * 16)
     assert reader.fake.aborted

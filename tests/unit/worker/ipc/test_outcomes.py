@@ -14,9 +14,9 @@ from queue_manager.job.batching import blocks_of
 from queue_manager.wire.limits import EXCHANGE_BYTES
 from queue_manager.wire.messages import encode
 from queue_manager.wire.records import BLOCK_BYTES, BLOCK_TASKS, Done, Failed, GroupLimit, NewBlock
+from queue_manager.wire.weight import weigh
 from worker.ipc.outcomes import EVIDENCE_CHARS, branch, done, failed, one_line, results_of
 from worker.slot.stdio import _Tee
-from worker.supervisor.outbox import Entry, portions
 
 MAX = 1 << 20
 
@@ -109,7 +109,8 @@ def test_limits_count_for_the_size_of_what_follows_and_of_an_exchange() -> None:
     limits = {f"{n:x>1000}": Limit(1) for n in range(2_500)}
     outcome = branch(7, 2, Result(1, limits=limits), 0.1, MAX)
     assert len(encode(outcome)) > EXCHANGE_BYTES // 2
-    assert len(portions([Entry(1, 1, outcome)] * 2)) == 2
+    assert weigh(outcome).fits()
+    assert not weigh(outcome).with_(weigh(outcome)).fits()
     much = branch(
         7, 2, Result(1, limits=limits | {f"{n:y>1000}": Limit() for n in range(2_500)}), 0, MAX
     )

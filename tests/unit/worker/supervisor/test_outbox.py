@@ -9,10 +9,10 @@ import pytest
 
 from queue_manager import Task
 from queue_manager.job.batching import blocks_of
-from queue_manager.wire.limits import RAISED_BYTES
+from queue_manager.wire.limits import EXCHANGE_BYTES, RAISED_BYTES, TEXT_CHARS
 from queue_manager.wire.messages import Exchange, decode_request, encode
-from queue_manager.wire.records import Done, Failed, GroupLimit, NewBlock
-from worker.supervisor.outbox import Outbox
+from queue_manager.wire.records import Done, Failed, GroupLimit, NewBlock, Released
+from worker.supervisor.outbox import FULL_BYTES, Outbox
 
 
 def test_what_has_no_answer_is_sent_again_before_what_waits(jobs: Any) -> None:
@@ -20,14 +20,40 @@ def test_what_has_no_answer_is_sent_again_before_what_waits(jobs: Any) -> None:
     outbox, lease = Outbox(), jobs.lease([0])
     for n in range(3):
         outbox.add(lease, Failed(lease.number, n, "error"))
-        (entries,) = outbox.take()
+        entries = outbox.take()
         outbox.sent(n, entries)
     outbox.add(lease, Failed(lease.number, 3, "error"))
     outbox.acknowledged(1)
     outbox.recall()
-    (entries,) = outbox.take()
+    entries = outbox.take()
     assert [entry.range[0] for entry in entries] == [0, 2, 3]
     assert outbox.empty
+
+
+def test_an_exchange_is_cut_by_bytes(jobs: Any) -> None:
+    """A frame holds 8 MiB, so outcomes of more are several exchanges, in their order."""
+    outbox, lease = Outbox(), jobs.lease([0] * 4)
+    large = Done(lease.number, 0, 1, b"x" * (EXCHANGE_BYTES * 2 // 3), 0.0)
+    small = Released(lease.number, 1, 2)
+    failed = Failed(lease.number, 3, "error", raised=b"", printed="x" * TEXT_CHARS)
+    for outcome in (large, small, large, failed):
+        outbox.add(lease, outcome)
+    cut = [[entry.outcome for entry in some] for some in iter(outbox.take, [])]
+    assert cut == [[large, small], [large, failed]]
+    assert outbox.empty
+
+
+def test_an_outbox_is_full_while_much_waits_to_be_sent(jobs: Any) -> None:
+    """What is sent counts no more, and counts again when its session ends without an answer."""
+    outbox, lease = Outbox(), jobs.lease([0] * 4)
+    for at in range(4):
+        assert not outbox.full
+        outbox.add(lease, Done(lease.number, at, at + 1, b"x" * (FULL_BYTES // 3 - 1_000), 0.0))
+    assert outbox.full
+    outbox.sent(1, outbox.take())
+    assert not outbox.full
+    outbox.recall()
+    assert outbox.full
 
 
 def follow_ups(count: int, key_chars: int) -> list[NewBlock]:
@@ -54,7 +80,7 @@ def test_an_outcome_that_cannot_travel_is_a_failed_try_that_says_so(
     outbox, lease = Outbox(), jobs.lease([0])
     done = Done(lease.number, 0, 1, **({"results": b"L\x91\x00"} | fields), took_s=1.5)
     outbox.add(lease, done)
-    ((entry,),) = outbox.take()
+    (entry,) = outbox.take()
     assert isinstance(entry.outcome, Failed)
     assert re.search(r"and may (take|limit)? ?[\d,]+|too many for one", entry.outcome.error)
     assert decode_request(encode(Exchange(1, [entry.outcome])))
@@ -65,7 +91,7 @@ def test_outcomes_that_can_travel_alone_and_not_together_are_several_exchanges(j
     follow = follow_ups(150_000, 6)
     for position in range(5):
         outbox.add(lease, Done(lease.number, position, position + 1, b"L\x91\x00", 0.0, follow))
-    taken = outbox.take()
+    taken = list(iter(outbox.take, []))
     assert len(taken) > 1
     assert [entry.outcome.start for entries in taken for entry in entries] == list(range(5))
     for entries in taken:
@@ -77,7 +103,7 @@ def test_texts_are_cut_to_what_the_master_takes(jobs: Any) -> None:
     outbox, lease = Outbox(), jobs.lease([0])
     outbox.add(lease, Failed(lease.number, 0, "x" * 10**6, "y" * 10**6, printed="z" * 10**6))
     outbox.release(lease, [(0, 1)], "w" * 10**6)
-    (entries,) = outbox.take()
+    entries = outbox.take()
     assert decode_request(encode(Exchange(1, [entry.outcome for entry in entries])))
 
 
@@ -85,7 +111,7 @@ def test_a_flood_of_small_outcomes_is_many_exchanges(jobs: Any) -> None:
     outbox, lease = Outbox(), jobs.lease([0])
     for n in range(5_000):
         outbox.release(lease, [(n, n + 1)])
-    taken = outbox.take()
+    taken = list(iter(outbox.take, []))
     assert sum(map(len, taken)) == 5_000
     for entries in taken:
         assert decode_request(encode(Exchange(1, [entry.outcome for entry in entries])))
@@ -96,6 +122,6 @@ def test_what_a_slot_says_was_raised_is_bounded(jobs: Any) -> None:
     outbox, lease = Outbox(), jobs.lease([0])
     for size in (RAISED_BYTES, RAISED_BYTES + 1):
         outbox.add(lease, Failed(lease.number, 0, "error", raised=b"x" * size))
-    (entries,) = outbox.take()
+    entries = outbox.take()
     raised = [entry.outcome.raised for entry in entries if isinstance(entry.outcome, Failed)]
     assert raised == [b"x" * RAISED_BYTES, b""]

@@ -7,13 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from queue_manager import __version__
 from queue_manager.job.tags import python_tag
-from queue_manager.wire.limits import EXCHANGE_BYTES
 from queue_manager.wire.messages import Beat
-from queue_manager.wire.records import Done, Failed, Released
 from worker.supervisor import pulse
-from worker.supervisor.outbox import Entry, portions
 
 from .pool.test_pool import gated, started
 
@@ -64,17 +63,6 @@ def test_outcomes_that_are_ready_together_travel_together(jobs: Any, run_worker:
         assert len([e for e in rig.exchanges if e.outcomes]) == 1
 
     run_worker(scenario)
-
-
-def test_an_exchange_is_cut_by_bytes() -> None:
-    """A frame holds 8 MiB, so outcomes of more are several exchanges, in their order."""
-    large = Done(1, 0, 1, b"x" * (EXCHANGE_BYTES * 2 // 3), 0.0)
-    small = Released(1, 1, 2)
-    failed = Failed(1, 3, "error", "x" * (EXCHANGE_BYTES // 2))
-    entries = [Entry(1, 1, outcome) for outcome in (large, small, large, failed)]
-    cut = [[entry.outcome for entry in some] for some in portions(entries)]
-    assert cut == [[large, small], [large], [failed]]
-    assert portions([]) == []
 
 
 def test_demand_is_asked_afresh_in_each_session(jobs: Any, run_worker: Any) -> None:
@@ -202,6 +190,7 @@ def test_an_outcome_of_a_task_that_went_back_is_not_reported(jobs: Any, run_work
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_flood_of_leases_is_run_in_order(jobs: Any, run_worker: Any) -> None:
     """Those that fit nowhere wait, and nothing is lost between the slots."""
     jobs.write("def work(n): return n")
@@ -214,3 +203,32 @@ def test_a_flood_of_leases_is_run_in_order(jobs: Any, run_worker: Any) -> None:
         await asyncio.sleep(0)
 
     run_worker(scenario, slots=2)
+
+
+LARGE = "def work(n):\n    return b'x' * 1_000_000"
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_master_that_reads_nothing_gets_no_more_and_all_of_it_later(
+    jobs: Any, run_worker: Any
+) -> None:
+    """Else the session ends by what is sent in it, and the next one by the same bytes again."""
+
+    async def scenario(rig: Any) -> None:
+        jobs.write(LARGE)
+        rig.link.roomy = False
+        lease = jobs.lease([0] * 100)
+        rig.give(lease)
+        outbox = rig.supervisor._outbox
+        await rig.until(lambda: outbox.full and not rig.slots[0].held)
+        assert not rig.outcomes
+        assert not rig.supervisor._room.leases, "nor does it ask for leases"
+        rig.link.roomy = True
+        rig.link.on_room()
+        await rig.until(lambda: outbox.empty)
+        done, back = len(rig.done), len(rig.released[lease.number])
+        assert done + back == 100
+        assert back > 50, "a task that has not begun waits with the master, in no slot"
+        assert rig.supervisor._room.leases
+
+    run_worker(scenario)

@@ -137,7 +137,7 @@ def test_what_is_out_of_range_is_a_failed_try_that_says_so(jobs: Any, outcome: A
     """The master ends a session that reports it, and the worker would report it again."""
     outbox = Outbox()
     outbox.add(jobs.lease([0]), outcome)
-    ((entry,),) = outbox.take()
+    (entry,) = outbox.take()
     assert isinstance(entry.outcome, Failed)
     assert (entry.outcome.delay_s, entry.outcome.whole_group) == (None, False)
     if not (isinstance(outcome, Failed) and outcome.whole_group):
@@ -148,7 +148,7 @@ def test_what_is_out_of_range_is_a_failed_try_that_says_so(jobs: Any, outcome: A
 def test_a_clock_that_a_job_has_changed_costs_no_result(jobs: Any, took_s: float) -> None:
     outbox = Outbox()
     outbox.add(jobs.lease([0]), Done(1, 0, 1, DONE, took_s))
-    ((entry,),) = outbox.take()
+    (entry,) = outbox.take()
     assert isinstance(entry.outcome, Done)
     assert entry.outcome.took_s == 0.0
 
