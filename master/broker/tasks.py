@@ -132,7 +132,7 @@ class Tasks:
             run.tracked -= 1
             run.tracked_leased -= 1
             self._journal.record_task(run, lease.tracked, TrackedState.DONE, number)
-        run.learn(count, took_s)
+        run.learn(count, took_s, len(results))
         self._leasing.paces.learn(run)
         return True
 

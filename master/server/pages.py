@@ -11,7 +11,7 @@ from functools import partial
 
 from queue_manager.errors import RefusedError, StoreError
 from queue_manager.ranges import joined
-from queue_manager.server.connection import Peer
+from queue_manager.server.connection import UNREAD_BYTES, Peer
 from queue_manager.wire.messages import Accepted, Collect, Collected, Finished, Page
 from queue_manager.wire.records import (
     BLOCK_TASKS,
@@ -73,6 +73,7 @@ class Pages:
         if sum(one.reply.peer is reply.peer for one in waiting) >= _ASKED_AT_ONCE:
             raise RefusedError(f"{_ASKED_AT_ONCE} pages of run {run.id} are asked for already")
         waiting.append(_Waiting(reply, run, message.after, message.dead, message.bodies))
+        reply.peer.on_read = self._turn.wake
         self._note_idle(run)
         self._turn.wake()
 
@@ -158,7 +159,13 @@ class Pages:
             self._turn.wake()
 
     def _try_page(self, one: _Waiting) -> Page | None:
-        """The page, if there is something. A read that fails holds up this one answer alone."""
+        """The page, if there is something, and if its session reads.
+
+        A session that asks for pages of many runs must not be cut off for all that waits for it.
+        A read that fails holds up this one answer alone.
+        """
+        if one.reply.peer.unread_bytes > UNREAD_BYTES:
+            return None
         try:
             return self._page(one)
         except StoreError as error:

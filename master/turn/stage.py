@@ -19,6 +19,10 @@ STAGE_S = 0.02
 One turn holds up the loop for about three times that, with its commit and its answers.
 """
 
+TURN_BYTES = 16 * 1024 * 1024
+"""How many bytes of messages a turn stages, about. A busy disk may take a second for these. While
+it does, the master reads nobody."""
+
 
 @dataclass(slots=True)
 class Staged:
@@ -39,9 +43,10 @@ def stage(steps: list[Step], mark: Callable[[], object], now: float, wall: float
     """Stage steps one after the other. mark: returns equal values while nothing is changed."""
     staged = Staged()
     unprepared: set[int] = set()
-    until = now + STAGE_S
+    until, size_bytes = now + STAGE_S, 0
     for place, step in enumerate(steps):
-        if place and time.monotonic() > until:
+        size_bytes += step.size_bytes
+        if place and (size_bytes > TURN_BYTES or time.monotonic() > until):
             staged.left += steps[place:]
             break
         if unprepared and id(step.of) in unprepared:  # no step overtakes one of its sender

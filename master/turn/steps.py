@@ -46,6 +46,7 @@ class Step:
         a session.
     in_part_after_s: after so long the step is staged without what can't be read. None: never.
     gathers: its turn may wait a moment for steps of other senders; see `Gathering`.
+    size_bytes: about how many bytes it has for the disk.
     """
 
     stage: Callable[[float, float], Publish | None]
@@ -56,6 +57,7 @@ class Step:
     lasting: bool = False
     in_part_after_s: float | None = None
     gathers: bool = False
+    size_bytes: int = 0
 
 
 class HeldSteps:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 AIM_S = 0.075
 """How long a lease should last, about: 50 to 100 ms of work."""
 
+RESULTS_BYTES_S = 4 * 1024 * 1024 / AIM_S
+"""How many bytes of results take a second: a lease has about 4 MiB of them at most. A worker would
+hold hundreds of MB of results if they were made faster than a disk takes them."""
+
 LEAST_S = 0.001
 """A share of tasks that takes less than that costs more to hand out than to work on."""
 
@@ -301,9 +305,9 @@ class Run:
         """The fewest tasks of a fair share."""
         return int(min(BLOCK_TASKS, LEAST_S / self.pace_s)) if self.pace_s else 0
 
-    def learn(self, tasks: int, took_s: float) -> None:
-        """Adapt the size of a lease to how long tasks take."""
-        pace_s = took_s / tasks
+    def learn(self, tasks: int, took_s: float, results_bytes: int = 0) -> None:
+        """Adapt the size of a lease to how long tasks take, and their results on their way."""
+        pace_s = max(took_s, results_bytes / RESULTS_BYTES_S) / tasks
         self.pace_s = pace_s if self.pace_s is None else (self.pace_s + pace_s) / 2
         most = min(self.size * _GROWTH, BLOCK_TASKS)
         too_long = self.pace_s * most > AIM_S

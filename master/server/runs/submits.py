@@ -62,6 +62,8 @@ class Submits:
         if sum(block.count for block in message.blocks if block.delay_s > 0) > SUBMIT_DELAYED:
             raise RefusedError(f"a submit has at most {SUBMIT_DELAYED:,} delayed tasks")
 
+        size = sum(len(block.body) for block in message.blocks)
+
         def needs(known: Known) -> Iterator[ReadRequest]:
             request = ReadRequest()
             self._admission.needs(request, run.id, message.blocks)
@@ -80,12 +82,11 @@ class Submits:
             count = self._admission.stage(run, admitted, now, wall, from_tasks=True)
             # The answer may wait for long. It must not keep the message: its payloads are on disk.
             tasks = sum(block.count for block in message.blocks)
-            size = sum(len(block.body) for block in message.blocks)
             paused = _Paused(reply, run, count, first)
             return partial(self._accepted, run, paused, tasks, size)
 
         has_needs = any(block.keys or block.quota for block in message.blocks)
-        self._post(reply, stage, needs if has_needs else None)
+        self._post(reply, stage, needs if has_needs else None, size)
 
     def tasks_ended(self, reply: PeerReply, message: TasksEnded) -> None:
         """The feeder has no more tasks for its run."""
@@ -109,9 +110,13 @@ class Submits:
         reply: PeerReply,
         stage: Callable[[float, float], Publish],
         needs: Callable[[Known], Iterator[ReadRequest]] | None = None,
+        size_bytes: int = 0,
     ) -> None:
         """Post a request that waits while the store fails: a refusal would end a runner."""
-        self._turn.post(Step(stage, reply, needs, retry_on_store_error=True, of=reply.peer))
+        step = Step(
+            stage, reply, needs, retry_on_store_error=True, of=reply.peer, size_bytes=size_bytes
+        )
+        self._turn.post(step)
 
     def taken_up(self, run: Run, peer: Peer) -> None:
         """A session has opened a run, also again: whoever fed the run before waits no longer."""

@@ -56,6 +56,13 @@ class Report:
         self._asked: set[int] = set()
 
     @property
+    def size_bytes(self) -> int:
+        """About how many bytes of results and follow-ups it has."""
+        done = [outcome for outcome in self._message.outcomes if isinstance(outcome, Done)]
+        results_bytes = sum(len(outcome.results) for outcome in done)
+        return results_bytes + sum(len(block.body) for one in self._needy for block in one.follow)
+
+    @property
     def needs(self) -> Callable[[Known], Iterator[ReadRequest]] | None:
         """What must be read before it is staged; None: nothing."""
         return self._requests if self._needy else None

@@ -21,8 +21,8 @@ class WorkerSession:
     how many exchanges the end of this turn answers; the first answer takes the leases along.
     sent: how many leases were given in this session. lacks_at: when it last said that it can't run
     a job (monotonic). complaint: what it said then, so that the log has it once. unread: bytes that
-    were on their way to it at the last look. gone: its connection has ended. coming: the step that
-    stages that it has come.
+    were on their way to it at the last look. part: bytes of a message that had come by then. gone:
+    its connection has ended. coming: the step that stages that it has come.
     """
 
     peer: Peer
@@ -34,6 +34,7 @@ class WorkerSession:
     granted: list[LeaseMessage] = field(default_factory=list)
     granted_bytes: int = 0
     unread: int = 0
+    part: int = 0
     replies_due: int = 0
     lacks_at: float = 0.0
     complaint: str = ""
@@ -51,10 +52,12 @@ class WorkerSession:
         """Whether a frame of leases is on its way. The next one waits until the worker reads on."""
         return self.granted_bytes + self.peer.unread_bytes >= FRAME_BYTES
 
-    def has_read(self) -> bool:
-        """Whether it has read something since the last look.
+    def bytes_flow(self) -> bool:
+        """Whether it has read or sent something since the last look.
 
-        A worker that still reads what it was sent says nothing, and is not silent.
+        A worker is not silent while it still reads what it was sent, or sends a large message over
+        a slow line, with its beats behind that.
         """
-        before, self.unread = self.unread, self.peer.unread_bytes
-        return self.unread < before
+        unread, self.unread = self.unread, self.peer.unread_bytes
+        part, self.part = self.part, self.peer.part_bytes
+        return self.unread < unread or self.part > part

@@ -183,6 +183,7 @@ class Workers:
                 retry_on_store_error=True,
                 of=worker,
                 in_part_after_s=UNREAD_S,
+                size_bytes=report.size_bytes,
             )
             self._turn.post(step)
 
@@ -217,7 +218,7 @@ class Workers:
                 worker.session.lacks.clear()
                 self._turn.wake()
             self._grants.look_again(worker)
-            if worker.has_read() or self._turn.behind:  # when behind, the master reads nobody
+            if worker.bytes_flow() or self._turn.behind:  # when behind, the master reads nobody
                 worker.heard = now
             if now - worker.heard > SILENT_S:
                 log.warning("worker %s is silent: given up", worker.name)

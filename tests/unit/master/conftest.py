@@ -91,6 +91,7 @@ class FakePeer:
     closed: bool = False
     owed: int = 0
     unread_bytes: int = 0
+    part_bytes: int = 0
     on_read: Callable[[], None] = lambda: None
     answers: list[Any] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)

@@ -10,11 +10,12 @@ import pytest
 
 from master.server.workers.grants import GIVE_S, MOST_SLOTS
 from master.server.workers.workers import SILENT_S
-from master.turn.stage import STAGE_S, STEPS
+from master.turn.stage import STAGE_S, STEPS, TURN_BYTES
 from master.turn.steps import RETRY_S, Step
 from queue_manager import codec
-from queue_manager.wire.messages import SubmitTasks
-from queue_manager.wire.records import FRAME_BYTES, NewBlock
+from queue_manager.server.connection import UNREAD_BYTES
+from queue_manager.wire.messages import Collect, Page, SubmitTasks
+from queue_manager.wire.records import FRAME_BYTES, Done, NewBlock
 from tests.unit.master.conftest import FakePeer, OnRefusal, World, block
 
 MIB = 1024 * 1024
@@ -65,6 +66,31 @@ def test_steps_that_take_long_share_no_turn(play: Any) -> None:
         world.turn.post(Step(lambda now, wall: staged.append(9)))
         await world.turns(9)
         assert staged == list(range(10))
+
+    play(scene)
+
+
+def test_messages_of_many_bytes_share_no_turn(play: Any) -> None:
+    """Else a busy disk takes longer for a commit than a connection lasts that nobody reads."""
+
+    async def scene(world: World) -> None:
+        run = await world.start_run()
+        large = codec.encode_batch([b"x" * (TURN_BYTES * 2 // 3)])
+        runner = FakePeer()
+        world.ask(runner, SubmitTasks(0, run.id, [block(1), block(1)]))
+        peer, worker = world.worker()
+        await world.turns()
+        world.report(worker, want=2)
+        await world.turns()
+        for seq, lease in enumerate(peer.leases, 1):
+            world.report(worker, Done(lease.number, lease.start, lease.stop, large, 0.0), seq=seq)
+        for seq in (1, 2):
+            world.ask(runner, SubmitTasks(seq, run.id, [NewBlock(1, large)]))
+        committed = []
+        while run.done < 2 or run.tasks < 4:
+            await a_turn(world)
+            committed.append((run.done, run.tasks))
+        assert sorted(set(committed)) == [(0, 2), (1, 2), (2, 2), (2, 3), (2, 4)][1:]
 
     play(scene)
 
@@ -211,19 +237,53 @@ async def large(world: World, count: int) -> Any:
     return run
 
 
+def reads_nothing(peer: FakePeer) -> None:
+    """What is sent to it waits there."""
+    send = peer.send_frame
+
+    def unread(body: bytes) -> None:
+        send(body)
+        peer.unread_bytes += len(body)
+
+    peer.send_frame = unread  # type: ignore[method-assign]
+
+
+def test_a_program_that_never_reads_is_given_few_of_the_pages_that_it_asks_for(play: Any) -> None:
+    """It may collect a hundred runs at a time. It would be cut off, and come back to ask again."""
+
+    async def scene(world: World) -> None:
+        runs = []
+        leased, worker = world.worker(slots=10)
+        for seq in range(10):
+            run = await world.start_run()
+            world.ask(FakePeer(), SubmitTasks(0, run.id, [block(1)]))
+            world.report(worker, want=1, seq=seq)
+            await world.turns()
+            lease = leased.leases[-1]
+            world.report(worker, Done(lease.number, 0, 1, codec.encode_batch([b"x" * MIB]), 0.0))
+            runs.append(run)
+        peer = FakePeer()
+        reads_nothing(peer)
+        for seq, run in enumerate(runs):
+            world.ask(peer, Collect(seq, run.id, 0))
+        await world.turns(20)
+        assert UNREAD_BYTES < peer.unread_bytes < UNREAD_BYTES + 2 * MIB
+        for _ in range(6):
+            peer.unread_bytes = 0
+            peer.on_read()
+            await world.turns(5)
+        assert len(peer.of(Page)) == 10
+
+    play(scene)
+
+
 def test_a_worker_that_never_reads_is_given_one_frame_of_leases(play: Any) -> None:
     """It may ask for thousands of leases, each with a payload of a MiB."""
 
     async def scene(world: World) -> None:
         await large(world, 40)
         peer, worker = world.worker(slots=MOST_SLOTS)
-        send = peer.send_frame
-
-        def unread(body: bytes) -> None:
-            send(body)
-            peer.unread_bytes += len(body)
-
-        peer.send_frame = unread  # type: ignore[method-assign]
+        reads_nothing(peer)
         for seq in range(1, 5):
             world.report(worker, want=MOST_SLOTS, seq=seq, free=9_999)
         await world.turns(20)

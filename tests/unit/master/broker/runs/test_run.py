@@ -131,6 +131,13 @@ def test_the_size_of_a_lease_follows_the_pace_within_its_bounds(took_s: float) -
     assert run.size == (1 if took_s == 1.0 else BLOCK_TASKS)
 
 
+def test_a_lease_has_no_more_results_than_a_worker_can_hold() -> None:
+    run = new_run()
+    for _ in range(10):
+        run.learn(100, 0.001, 100 * 1_000_000)
+    assert run.size == 4
+
+
 def test_one_slow_task_makes_the_next_leases_shorter() -> None:
     run = new_run()
     for _ in range(10):

@@ -270,6 +270,25 @@ def test_a_silent_worker_is_given_up_and_one_that_beats_is_not(play: Any) -> Non
     play(scene)
 
 
+def test_a_worker_whose_large_message_comes_slowly_is_not_silent(play: Any) -> None:
+    """Its beats are behind that. One that stops in the midst of a message is."""
+
+    async def scene(world: World) -> None:
+        peer, _ = world.worker()
+        await world.turns()
+        for part in range(3 * int(SILENT_S)):
+            peer.part_bytes = 1_000 * part
+            await world.later(1.0)
+            world.workers.tick(world.loop.time())
+        assert not peer.closed
+        for _ in range(int(SILENT_S) + 1):
+            await world.later(1.0)
+            world.workers.tick(world.loop.time())
+        assert peer.closed
+
+    play(scene)
+
+
 def test_no_worker_was_silent_while_the_master_itself_was_frozen(play: Any) -> None:
     async def scene(world: World) -> None:
         peer, worker = world.worker()
