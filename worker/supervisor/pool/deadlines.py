@@ -16,7 +16,7 @@ from .inventory import Inventory
 log = logging.getLogger("quartermaster.worker")
 
 LONG_S = 1.0
-"""When a task has run this long, the tasks behind it go back."""
+"""When a task, or a lease in a plain slot, has run this long, the tasks behind it go back."""
 
 SUSPENDED_S = 5.0
 """A slot that is suspended for this long is killed."""
@@ -77,8 +77,9 @@ class Deadlines:
         if look.position >= 0 and self._is_late(lease, look, now) and not slot.kill_reason:
             late = _timed_out(lease.given.timeout_s, lease, look.position)
             self._inventory.vacate(slot, late)
-        first = lease is slot.held[0]
-        if (first or slot.load.concurrency > 1) and now - (look.since or lease.since) > LONG_S:
+        first, several = lease is slot.held[0], slot.load.concurrency > 1
+        since = look.since if several else 0.0  # a plain slot's lease of short tasks is long, too
+        if (first or several) and now - (since or lease.since) > LONG_S:
             self._trim(slot, lease, first)
         if look.position == PREPARING:
             self._hint(slot, lease, now)
@@ -104,7 +105,7 @@ class Deadlines:
         return bool(since) and now - since > limit_s + (CANCEL_S if look.step else 0.0)
 
     def _trim(self, slot: SlotProcess, lease: OpenLease, first: bool) -> None:
-        """Take back what waits behind a long task, import or `setup`.
+        """Take back what waits behind a long task, import or `setup`, or in a long lease.
 
         A lease that waits in the pipe goes to another slot of this worker, if one has nothing to
         do.

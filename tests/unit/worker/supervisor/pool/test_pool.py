@@ -222,6 +222,27 @@ def test_tasks_behind_a_long_one_go_back(jobs: Any, run_worker: Any, tmp_path: P
     run_worker(scenario)
 
 
+def test_tasks_of_a_lease_that_turns_out_long_go_back(
+    jobs: Any, run_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size was made for shorter tasks. Other workers may have nothing to do."""
+    monkeypatch.setattr("worker.supervisor.pool.deadlines.LONG_S", 0.3)
+    jobs.write("import time\ndef work(n): time.sleep(0.02)")
+
+    async def scenario(rig: Any) -> None:
+        warm, lease = jobs.lease([0]), jobs.lease([0] * 200)
+        rig.give(warm)  # the import counts, too
+        await rig.until(lambda: rig.done)
+        rig.give(lease)
+        back = await rig.until(lambda: rig.released.get(lease.number))
+        await rig.until(lambda: not rig.slots[0].held)
+        done = sum(number == lease.number for number, _ in rig.done)
+        assert done > 1, "no task was long by itself"
+        assert back == list(range(done, 200))
+
+    run_worker(scenario)
+
+
 def test_a_lease_behind_a_long_task_goes_back(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
     """One that waits in the slot's pipe, asked for when tasks were quick."""
     gated(jobs, tmp_path)
@@ -375,6 +396,7 @@ def test_a_setup_that_kills_its_slot_is_no_task_s_fault(jobs: Any, run_worker: A
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_memory_limit_fails_the_task_and_stays_with_its_job(jobs: Any, run_worker: Any) -> None:
     """Another job gets a slot without that limit."""
     limit = 600 * 1024 * 1024
@@ -399,6 +421,7 @@ def test_a_memory_limit_fails_the_task_and_stays_with_its_job(jobs: Any, run_wor
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it limits addresses")
 def test_a_memory_limit_is_not_one_of_addresses(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
     """What CUDA reserves, and weights that are mapped from a file, take no memory."""
