@@ -44,6 +44,7 @@ class Rig:
             broker=broker,
             store=self.store,
             wake=lambda: None,
+            gather=lambda reader: None,
             read_outcomes=lambda run, after, most: self.store.read_outcomes(0, after, most),
         )
         self.how_far: Any = None
