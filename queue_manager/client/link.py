@@ -27,12 +27,12 @@ from ..errors import (
 )
 from ..names import EXCHANGE
 from ..wire import tls
-from ..wire.framing import FrameProtocol
-from ..wire.messages import Hello, Refused, Reply, Request, Welcome, decode_reply, encode
+from ..wire.messages import Hello, Refused, Reply, Request, Welcome, encode
 from ..wire.opening import HANDSHAKE_S, Address, open_socket
 from ..wire.records import FRAME_BYTES
 from ..wire.stock import pickles
 from .aside import aside
+from .stream import Stream
 
 log = logging.getLogger("quartermaster.link")
 
@@ -40,57 +40,15 @@ FIRST_PAUSE_S = 0.05
 LASTED_S = 5.0
 """After a session of at least this length the pauses begin with the first one again. A shorter
 session may end because of something that this client sends each time."""
-_GOODBYE_S = 1.0
 _FLUSH_S = 5.0
 """How long `close` waits for a master that does not read what was sent."""
 LONGEST_PAUSE_S = 4.0
 """It is below the 5 s for which a restarted master waits for the workers that it knew."""
-UNREAD_BYTES = FRAME_BYTES
-"""While more bytes than this wait for the master to read them, requests wait, too. A master on a
-busy machine may read nothing for seconds, and gets what a program or a worker has for it later."""
 REFUSED_PAUSE_S = 0.5
 """The longest pause while the host is there and nobody listens on the port: the master restarts.
 Such a try costs the host one packet, and the master nothing."""
 
 R = TypeVar("R")
-
-
-class _Stream(FrameProtocol):
-    """Receives the frames of one connection and hands them to the link."""
-
-    def __init__(self, link: Link) -> None:
-        super().__init__(2 * FRAME_BYTES)
-        self._link = link
-        self.refusal = ""
-        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    def frame_received(self, body: bytes) -> None:
-        if body[:1] == b"\x80":  # the pickled answer to `accept_connection`
-            kind, value = pickles.loads_reply(body)
-            if kind != "#RETURN":
-                self.refusal = f"the master refused the session: {value}"
-                self._link._end(self)
-            return
-        self._link._received(decode_reply(body))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if self.transport is not None:
-            self.transport.set_write_buffer_limits(UNREAD_BYTES)
-
-    def pause_writing(self) -> None:
-        self._link._roomy.clear()
-
-    def resume_writing(self) -> None:
-        self._link._roomy.set()
-        self._link._on_room()
-
-    def oversized(self, size_bytes: int) -> None:
-        raise ProtocolError(f"the master sent a frame of {size_bytes:,} bytes")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.lost.done():
-            self.lost.set_result(str(exc) if exc else "the master closed the connection")
 
 
 def _ignore(_: Any) -> None:
@@ -139,8 +97,8 @@ class Link:
         self._roomy = asyncio.Event()
         self._roomy.set()
         self._sending = asyncio.Lock()
-        self._stream: _Stream | None = None
-        self._opening: asyncio.Task[_Stream] | None = None
+        self._stream: Stream | None = None
+        self._opening: asyncio.Task[Stream] | None = None
         self._sock: socket.socket | None = None
         self._closed = asyncio.Event()
         self._up = asyncio.Event()
@@ -258,7 +216,7 @@ class Link:
             self._opening.cancel()
         if self._stream is not None and self._stream.transport is not None:
             self._stream.transport.close()
-            self._stream.lost.get_loop().call_later(_FLUSH_S, self._end, self._stream)
+            self._stream.lost.get_loop().call_later(_FLUSH_S, self._stream.end)
 
     def abandon(self) -> None:
         """In the child of a fork: leave the connection to the parent, whose loop goes on with it.
@@ -300,7 +258,7 @@ class Link:
                 future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
         self._roomy.set()
 
-    async def _open(self) -> _Stream:
+    async def _open(self) -> Stream:
         sock, context = await aside(
             open_socket, self.address, self._authkey, self._mode, undo=lambda made: made[0].close()
         )
@@ -310,49 +268,28 @@ class Link:
             sock.close()
             raise
 
-    async def _begin(self, sock: socket.socket, context: ssl.SSLContext | None) -> _Stream:
-        loop = asyncio.get_running_loop()
-        stream = _Stream(self)
+    async def _begin(self, sock: socket.socket, context: ssl.SSLContext | None) -> Stream:
+        stream = Stream(self._received, self._has_room)
         self._encrypted = context is not None
         self._sock = sock
-        if context is None:
-            await loop.connect_accepted_socket(lambda: stream, sock)
-        else:
-            await self._encrypt(loop, sock, context, stream)
+        await stream.begin(sock, context, self.address)
         stream.send_frame(pickles.dumps((None, "accept_connection", (EXCHANGE,), {})))
         stream.send_frame(encode(self._hello()))
         self._stream = stream
         # A master may accept a connection and then say nothing.
-        loop.call_later(HANDSHAKE_S, self._give_up, stream)
+        asyncio.get_running_loop().call_later(HANDSHAKE_S, self._give_up, stream)
         return stream
 
-    async def _encrypt(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        context: ssl.SSLContext,
-        stream: _Stream,
-    ) -> None:
-        sock.setblocking(False)
-        try:
-            await loop.create_connection(
-                lambda: stream,
-                sock=sock,
-                ssl=context,
-                server_hostname=tls.SERVER_NAME,
-                ssl_handshake_timeout=HANDSHAKE_S,
-                ssl_shutdown_timeout=_GOODBYE_S,
-            )
-        except OSError as error:
-            raise tls.meaning(error, f"{self.address[0]}:{self.address[1]}") from error
-
-    def _give_up(self, stream: _Stream) -> None:
+    def _give_up(self, stream: Stream) -> None:
         if self._stream is stream and not self.up:
-            self._end(stream)
+            stream.end()
 
-    def _end(self, stream: _Stream) -> None:
-        if stream.transport is not None:
-            stream.transport.abort()
+    def _has_room(self, roomy: bool) -> None:
+        if not roomy:
+            self._roomy.clear()
+            return
+        self._roomy.set()
+        self._on_room()
 
     def _complain(self, error: Exception) -> None:
         """Log a trouble once, not again at each try."""

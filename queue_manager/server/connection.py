@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import QueueError, TooLargeError
 from ..names import EXCHANGE
@@ -22,7 +22,7 @@ from ..wire.records import FRAME_BYTES
 from ..wire.stock import pickles
 from ..wire.tls import carries_code
 from .key_check import KeyCheck
-from .large_frames import LargeFrames
+from .served import Host, Served
 from .stock_request import RepeatedCall, StockRequest, built_in, checked_name, manage, parse
 
 log = logging.getLogger("quartermaster.server")
@@ -40,45 +40,6 @@ _RETURN_NONE = pickles.dumps(("#RETURN", None))
 
 _OWED = 16
 """While this many slow answers to a client are under way, the server reads nothing more from it."""
-
-
-class Served(Protocol):
-    """An object on the network. It answers a call by `answer` or `fail` of its connection."""
-
-    @property
-    def exposed(self) -> tuple[str, ...]:
-        """The methods that clients may call."""
-
-    def call(
-        self, peer: Peer, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> None:
-        """A stock client calls a method. The answer may be sent in a later turn."""
-
-    def frame(self, peer: Peer, body: bytes) -> None:
-        """One of our own sessions sends a message."""
-
-    def ended(self, peer: Peer, reset: bool) -> None:
-        """A connection has ended. reset: it did not end with a clean EOF."""
-
-
-class Host(Protocol):
-    """What a connection needs of the server that it belongs to."""
-
-    authkey: bytes
-    keys: handshake.Keys
-    stock_frame_bytes: int
-    large: LargeFrames
-    peers: set[Peer]
-    is_late: Callable[[], bool]
-
-    def served(self, typeid: str) -> Served:
-        """Find the object of a name. Raises KeyError for a name that is not registered."""
-
-    def log_unknown(self, host: str, typeid: str) -> None:
-        """Log that a client has asked for a name that is not registered."""
-
-    def reject(self, where: str, why: str) -> None:
-        """Count and log a connection that is turned away."""
 
 
 class Peer(FrameProtocol):

@@ -14,7 +14,7 @@ from .. import names
 from ..wire.opening import Address
 from ..wire.records import FRAME_BYTES
 from ..wire.tls import Mode
-from .connection import Served
+from .served import Served
 from .server import LoopServer
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import names
-from .connection import Served
+from .served import Served
 
 log = logging.getLogger("quartermaster.server")
 

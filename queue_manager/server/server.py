@@ -17,10 +17,11 @@ from ..wire import handshake, tls
 from ..wire.opening import Address
 from ..wire.records import FRAME_BYTES
 from ..wire.transport import Listener
-from .connection import Peer, Served
+from .connection import Peer
 from .large_frames import LargeFrames
 from .reception import Reception, Security
 from .registry import Registry
+from .served import Served
 
 log = logging.getLogger("quartermaster.server")
 

@@ -14,9 +14,9 @@ from queue_manager.client.link import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     REFUSED_PAUSE_S,
-    UNREAD_BYTES,
     Link,
 )
+from queue_manager.client.stream import UNREAD_BYTES, Stream
 from queue_manager.errors import ConnectionLostError, TooLargeError, WrongKeyError
 from queue_manager.wire.messages import (
     AskStatus,
@@ -97,7 +97,7 @@ def test_the_masters_last_words_are_the_reason_of_the_end() -> None:
         loop = asyncio.get_running_loop()
 
         async def open_stream(*_: Any) -> Any:
-            link._stream = links._Stream(link)
+            link._stream = Stream(link._received, link._has_room)
             return link._stream
 
         link._open = open_stream  # type: ignore[method-assign]
@@ -228,7 +228,7 @@ def test_requests_wait_for_a_master_that_reads_nothing_in_their_order() -> None:
     async def scene() -> None:
         rooms: list[bool] = []
         link = make_link(on_room=lambda: rooms.append(link.roomy))
-        stream = link._stream = links._Stream(link)
+        stream = link._stream = Stream(link._received, link._has_room)
         transport: Any = FullTransport(stream)
         stream.connection_made(transport)
         assert transport.high == UNREAD_BYTES
@@ -261,7 +261,7 @@ def test_a_request_that_waits_ends_with_its_session(monkeypatch: pytest.MonkeyPa
         loop = asyncio.get_running_loop()
 
         async def open_stream(*_: Any) -> Any:
-            stream = link._stream = links._Stream(link)
+            stream = link._stream = Stream(link._received, link._has_room)
             transport: Any = FullTransport(stream)
             stream.connection_made(transport)
             return stream
