@@ -1,4 +1,4 @@
-"""One connection of the server, without a server: what becomes of it after an error of ours."""
+"""One connection of the server, without a server: errors of ours, calls again, what is unread."""
 
 from __future__ import annotations
 
@@ -103,3 +103,35 @@ def test_an_empty_frame_is_no_call_that_comes_again(before: tuple[Any, ...]) -> 
     peer.frame_received(b"")
     assert len(noting.calls) == len(before)
     assert "whole pickle" in str(errors[0])
+
+
+class Unread:
+    """A transport to a client that reads nothing."""
+
+    aborted = False
+
+    def __init__(self) -> None:
+        self.waiting = 0
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def write(self, data: bytes) -> None:
+        self.waiting += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_client_that_reads_nothing_is_cut_off_at_64_mib() -> None:
+    """What waits for it takes the server's memory."""
+    peer = Peer(SimpleNamespace(), "10.0.0.7:1")  # type: ignore[arg-type]
+    peer.transport = transport = Unread()  # type: ignore[assignment]
+    body = b"x" * (8 * 1024 * 1024)
+    for _ in range(10):
+        assert transport.aborted is (transport.waiting > 64 * 1024 * 1024)
+        peer.send_frame(body)
+    assert transport.waiting == 8 * (len(body) + 4)
