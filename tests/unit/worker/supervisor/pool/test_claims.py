@@ -119,7 +119,10 @@ def test_what_went_back_is_neither_claimed_nor_sent_again(
     run_worker(scenario)
 
 
-def test_what_goes_back_after_the_hello_is_sent(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("patient")
+def test_what_goes_back_after_the_hello_is_sent(
+    jobs: Any, run_worker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was claimed and recognized: without a word it would be held for ever."""
     gated(jobs, tmp_path)
 
@@ -129,7 +132,8 @@ def test_what_goes_back_after_the_hello_is_sent(jobs: Any, run_worker: Any, tmp_
         await rig.until(lambda: started(tmp_path, "wait"))
         rig.link.drop()
         recognized = rig.link.hello().held
-        await rig.until(lambda: rig.supervisor._outbox._waiting)  # trimmed after a second
+        monkeypatch.setattr("worker.supervisor.pool.deadlines.LONG_S", 0.0)
+        await rig.until(lambda: rig.supervisor._outbox._waiting)
         hello, rig.link.hello = rig.link.hello, lambda: Hello(recognized)
         rig.link.connect(recognized)
         rig.link.hello = hello
