@@ -99,7 +99,8 @@ class _Bounded(io.BytesIO):
     """A file in memory that takes no more than may travel."""
 
     def write(self, data: Any) -> int:
-        if self.tell() + len(data) > CODE_BYTES:
+        size = memoryview(data).nbytes  # the pickler passes large arrays as a PickleBuffer
+        if self.tell() + size > CODE_BYTES:
             raise CannotTravelError(
                 f"takes more than the {CODE_BYTES:,} bytes that travel: load it in the function,"
                 " or pass the path of a file"

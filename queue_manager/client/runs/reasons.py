@@ -23,6 +23,10 @@ ASK_S = 5.2
 """How often the master is asked. It has a reason for a run of which nothing has run for 5 s."""
 
 
+_FED_BY_NOBODY = "none is connected: start it again"
+"""The master says so of a run that waits for inputs of a program that is not there."""
+
+
 @contextlib.asynccontextmanager
 async def saying_why(
     session: Session, run: int, waits: Callable[[], bool] = lambda: True
@@ -65,5 +69,5 @@ def _reasons(status: RunStatus) -> Iterator[str]:
         if status.state == "pending":
             if line.startswith("can't begin"):
                 yield line
-        elif status.waiting or status.state == "stalled":
+        elif status.waiting or status.state == "stalled" or _FED_BY_NOBODY in line:
             yield line

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from queue_manager import Options, codec
@@ -158,7 +159,6 @@ def test_what_is_installed_is_imported_on_the_worker(
 
 
 def test_a_ufunc_of_numpy_is_imported_on_the_worker(run: Run) -> None:
-    numpy = pytest.importorskip("numpy")
     packed = pack(numpy.sqrt)
     assert packed.files.keys() == {"sqrt.py"}
     assert packed.options.needs == []
@@ -215,6 +215,25 @@ def test_partials_bound_methods_and_objects_that_are_called(module: Module, run:
         packed = pack(function)
         assert packed.files.keys() >= {"mine.py", f"{packed.job}.pickle"}
         assert run(packed, 10) == [result]
+
+
+def test_arrays_of_any_size_that_fits_travel_with_a_function(run: Run) -> None:
+    """From 64 KiB on, the pickler hands over what they hold without a copy."""
+    table = numpy.arange(8192.0)
+    source = "def f(n): return float(table[n])"
+    for function in (
+        by_value(source, "f", table=table),
+        lambda n: float(table[n]),
+        functools.partial(numpy.ndarray.item, table),
+        _Holder(table).item,
+    ):
+        assert run(pack(function), 8191) == [8191.0]
+
+
+def test_an_array_that_is_too_large_is_named() -> None:
+    table = numpy.zeros(2_000_000)
+    with pytest.raises(CannotTravelError, match="its variable 'table' takes more than the"):
+        pack(lambda n: float(table[n]))
 
 
 def test_tags_that_the_options_ask_for_stay() -> None:
@@ -294,6 +313,9 @@ class _Holder:
 
     def method(self, n: int) -> int:
         return n
+
+    def item(self, n: int) -> float:
+        return float(self.held[n])
 
 
 def _lines() -> list[tuple[str, Callable[[], Any], str]]:

@@ -9,6 +9,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from master.broker.runs.run import Run
+from master.observe.diagnosis import unfed
 from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.runs import reasons
 from queue_manager.client.runs.async_run import AsyncRun
@@ -23,7 +25,7 @@ from queue_manager.wire.messages import (
     StartRun,
     Welcome,
 )
-from queue_manager.wire.records import RunStatus
+from queue_manager.wire.records import RunOptions, RunStatus
 
 NOBODY = "no worker is connected: start one"
 RUN = RunStatus(7, "square", [], "active", 5, 5, 0, 0, 0, 0, True, 0, 1.0, None)
@@ -91,11 +93,13 @@ def test_a_run_that_waits_as_it_was_asked_to_is_not_spoken_of(
 
 
 def test_a_run_that_can_not_go_on_by_itself_is(caplog: pytest.LogCaptureFixture) -> None:
-    lines = ["can't begin: run 3 has failed", "its runner was given up"]
+    half_fed = Run(7, "square", [], None, RunOptions(feeder="client"), 1.0)
+    lines = ["can't begin: run 3 has failed", "its runner was given up", unfed(half_fed, False)]
     said = told(
         caplog,
         why(lines[0], state="pending", waiting=0),
         why(lines[1], state="stalled", waiting=0),
+        why(lines[2], waiting=0),
     )
     assert said == [f"run 7 (square) waits: {line}" for line in lines]
 
