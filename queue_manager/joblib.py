@@ -7,18 +7,28 @@ has it.
 
 from __future__ import annotations
 
+import contextlib
 import operator
+import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 from joblib import register_parallel_backend
-from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
+from joblib.parallel import (
+    AutoBatchingMixin,
+    BatchedCalls,
+    ParallelBackendBase,
+    SequentialBackend,
+)
 
 from .client.connecting import connect
 from .client.executor import QueueExecutor
 from .client.executor.future import cancel_all
 from .client.synchronous import Client
+from .errors import QueueError, TooLargeError
 from .job.contract import Options
 from .wire.messages import AskSessions, SessionList
 
@@ -52,6 +62,7 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         self._executor: QueueExecutor | None = None
         self._futures: set[Future[Any]] = set()
         self._aborted = False
+        self._most_calls = sys.maxsize
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many calls run at once: what was asked for; all slots if that is negative."""
@@ -69,12 +80,27 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
             self._executor = self._connected().executor(self._options)
         return jobs
 
+    def compute_batch_size(self) -> int:
+        """How many calls the next batch has: as many as are quick together, and fit in one task."""
+        size = int(super().compute_batch_size())
+        if size > self._most_calls:
+            size = self._effective_batch_size = self._most_calls
+        return size
+
+    def reset_batch_stats(self) -> None:
+        """The next calls are others: nothing is known of how quick or large they are."""
+        super().reset_batch_stats()
+        self._most_calls = sys.maxsize
+
     def submit(self, func: Any, callback: Any = None) -> Future[Any]:
-        """Run a batch of calls in a worker. callback: is called with the future when it is done."""
-        assert self._executor is not None
-        future = self._executor.submit(operator.call, func)
-        self._futures.add(future)
-        future.add_done_callback(self._futures.discard)
+        """Run a batch of calls in a worker. callback: is called with the future when it is done.
+
+        joblib sizes batches by time alone. If one is too large for a task, or its results are, each
+        of its calls becomes a task of its own. Those that have run then run a second time.
+        """
+        future = self._sent(func)
+        if isinstance(func, BatchedCalls) and len(func) > 1:
+            future = _Splittable(func, future, self._split).whole
         if callback is not None:
             future.add_done_callback(callback)
         return future
@@ -110,10 +136,75 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
     def __reduce__(self) -> tuple[Any, ...]:
         return QuartermasterBackend, (self.nesting_level, self.inner_max_num_threads)
 
+    def _sent(self, func: Any) -> Future[Any]:
+        """One task."""
+        executor = self._executor
+        if executor is None:
+            raise RuntimeError("there are no more calls")
+        future = executor.submit(operator.call, func)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        return future
+
+    def _split(self, batch: BatchedCalls) -> list[Future[Any]]:
+        """A task for each call of a batch that was too large. Later batches are smaller."""
+        if self._aborted:
+            raise RuntimeError("nobody waits for these calls")
+        self._most_calls = min(self._most_calls, max(1, len(batch) // 2))
+        how = (batch._backend, batch._n_jobs), batch._reducer_callback, batch._pickle_cache
+        return [self._sent(BatchedCalls([call], *how)) for call in batch.items]
+
     def _connected(self) -> Client:
         if self._client is None:
             self._client = connect()
         return self._client
+
+
+class _Splittable:
+    """A batch of several calls, first as one task, then as one task a call if it is too large.
+
+    whole: has the results of all its calls, or what the first one in their order has raised.
+    """
+
+    def __init__(
+        self,
+        batch: BatchedCalls,
+        future: Future[Any],
+        split: Callable[[BatchedCalls], list[Future[Any]]],
+    ) -> None:
+        self._batch, self._split = batch, split
+        self.whole: Future[Any] = Future()
+        self._left = 0
+        self._lock = threading.Lock()
+        future.add_done_callback(self._tried)
+
+    def _tried(self, future: Future[Any]) -> None:
+        if not future.cancelled() and isinstance(future.exception(), TooLargeError):
+            with contextlib.suppress(RuntimeError, QueueError):  # no more calls are taken
+                self._parts = self._split(self._batch)
+                self._left = len(self._parts)
+                for part in self._parts:
+                    part.add_done_callback(self._ended)
+                return
+        self._end([future])
+
+    def _ended(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._left -= 1
+            left = self._left
+        if not left:
+            self._end(self._parts)
+
+    def _end(self, parts: list[Future[Any]]) -> None:
+        if any(part.cancelled() for part in parts):
+            self.whole.cancel()
+            self.whole.set_running_or_notify_cancel()
+            return
+        error = next((error for part in parts if (error := part.exception())), None)
+        if error is not None:
+            self.whole.set_exception(error)
+        else:
+            self.whole.set_result([value for part in parts for value in part.result()])
 
 
 def _slots(client: Client) -> int:

@@ -61,6 +61,17 @@ def test_an_exception_comes_out_of_parallel_and_ends_the_rest(qm: Client, master
         assert Parallel()(delayed(len)("abc") for _ in range(3)) == [3] * 3
 
 
+def test_a_batch_that_joblib_makes_too_large_is_split_into_its_calls(qm: Client) -> None:
+    with parallel_config("quartermaster", client=qm):
+        made = Parallel(batch_size=4)(delayed(bytes)(300 << 10) for _ in range(8))
+        assert [len(one) for one in made] == [300 << 10] * 8
+        large = bytes(300 << 10)
+        assert (
+            Parallel(batch_size=4)(delayed(len)(large + b"%d" % n) for n in range(8))
+            == [len(large) + 1] * 8
+        )
+
+
 def test_calls_within_calls_run_in_their_slot(qm: Client) -> None:
     def nested(n: int) -> Any:
         return Parallel(n_jobs=2)(delayed(operator.add)(n, m) for m in range(3))

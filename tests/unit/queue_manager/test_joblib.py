@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
-from joblib import Parallel
+from joblib import Parallel, delayed, parallel_config
+from joblib.parallel import BatchedCalls
 
 from queue_manager.client.executor import QueueExecutor
+from queue_manager.errors import TooLargeError
 from queue_manager.joblib import QuartermasterBackend
 
 
@@ -60,3 +64,93 @@ def test_the_statistics_of_batches_begin_anew(backend: QuartermasterBackend) -> 
     assert backend.compute_batch_size() > 1
     backend.terminate()
     assert backend.compute_batch_size() == 1
+
+
+# --- batches that are too large ---
+
+
+class SmallTasks:
+    """An executor whose tasks take two calls at most. It runs them in threads, as they come."""
+
+    def __init__(self, *_: Any) -> None:
+        self.sizes: list[int] = []
+
+    def submit(self, _: Callable[..., Any], batch: Any) -> Future[Any]:
+        self.sizes.append(len(batch))
+        future: Future[Any] = Future()
+        threading.Thread(target=self._run, args=(future, batch)).start()
+        return future
+
+    def _run(self, future: Future[Any], batch: Any) -> None:
+        try:
+            if len(batch) > 2:
+                raise TooLargeError("the result takes 1,228,831 bytes")
+            future.set_result(batch())
+        except Exception as error:
+            future.set_exception(error)
+
+    def shutdown(self, **_: Any) -> None:
+        """Nothing is left."""
+
+
+class FakeClient:
+    def __init__(self) -> None:
+        self.tasks = SmallTasks()
+
+    def executor(self, _: Any) -> SmallTasks:
+        return self.tasks
+
+
+def refused(number: int) -> int:
+    if number in (20, 21):
+        raise ValueError(number)
+    return number
+
+
+def test_a_batch_that_is_too_large_is_split_into_its_calls() -> None:
+    client = FakeClient()
+    with parallel_config("quartermaster", client=client, n_jobs=2):
+        numbers = Parallel(batch_size=7)(delayed(abs)(n) for n in range(30))
+        assert numbers == list(range(30))
+        assert set(client.tasks.sizes) == {7, 2, 1}
+        with pytest.raises(ValueError, match="20"):
+            Parallel(batch_size=7)(delayed(refused)(n) for n in range(30))
+        one_call = Parallel(batch_size=1)(delayed(abs)(n) for n in range(3))
+        assert one_call == [0, 1, 2]
+
+
+def test_a_call_that_is_too_large_by_itself_says_so() -> None:
+    def too_large() -> None:
+        raise TooLargeError("by itself")
+
+    with (
+        parallel_config("quartermaster", client=FakeClient(), n_jobs=2),
+        pytest.raises(TooLargeError, match="by itself"),
+    ):
+        Parallel(batch_size=3)(delayed(too_large)() for _ in range(6))
+
+
+def test_batches_grow_no_more_when_one_was_too_large(backend: QuartermasterBackend) -> None:
+    backend.parallel = Parallel(n_jobs=2, backend="threading")
+    backend._executor = cast(QueueExecutor, SmallTasks())
+    calls = [(abs, (n,), {}) for n in range(8)]
+    batch = BatchedCalls(calls, (backend, None))
+    assert backend.submit(batch).result(20) == list(range(8))
+    for _ in range(6):
+        backend.batch_completed(backend.compute_batch_size(), 0.001)
+    assert backend.compute_batch_size() == 4
+    backend.reset_batch_stats()
+    for _ in range(6):
+        backend.batch_completed(backend.compute_batch_size(), 0.001)
+    assert backend.compute_batch_size() > 8
+    backend._aborted = True
+    with pytest.raises(TooLargeError):
+        backend.submit(batch).result(20)
+
+
+def test_a_batch_that_is_cancelled_is_cancelled_as_a_whole(backend: QuartermasterBackend) -> None:
+    whole = backend.submit(BatchedCalls([(abs, (n,), {}) for n in range(3)], (backend, None)))
+    for future in list(backend._futures):
+        future.cancel()
+        future.set_running_or_notify_cancel()
+    assert whole.cancelled()
