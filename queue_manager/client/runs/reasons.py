@@ -1,6 +1,7 @@
 """Says in the program's log why nothing of a run moves: the line that `qm status` has.
 
-A program that waits for a worker that never comes would wait in silence otherwise.
+A program that waits for a worker that never comes would wait in silence otherwise. So would one
+whose master has no room on its disk.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 
-from ...errors import ConnectionLostError, QueueError
-from ...wire.messages import AskRun, RunShown
+from ...errors import ConnectionLostError, QueueError, RefusedError
+from ...wire.messages import AskRun, AskStatus, RunShown, Status
 from ...wire.records import RunStatus
 from ..session import Session, is_over
 
@@ -25,6 +26,10 @@ ASK_S = 5.2
 
 _FED_BY_NOBODY = "none is connected: start it again"
 """The master says so of a run that waits for inputs of a program that is not there."""
+
+
+PASSES = "nothing to do"
+"""How a line of the master ends that asks for nothing."""
 
 
 @contextlib.asynccontextmanager
@@ -50,17 +55,27 @@ async def _say(session: Session, run: int, waits: Callable[[], bool]) -> None:
             continue
         try:
             status = (await session.call_once(partial(AskRun, run=run), RunShown)).run
+            troubles = await _troubles(session)
         except ConnectionLostError:
             continue  # the session says that itself
         except QueueError:
             return
-        for line in _reasons(status):
+        if is_over(status):
+            return
+        for line in [*troubles, *_reasons(status)]:
             kind = re.sub(r"\d[\d.,:]*", "", line)  # its numbers may change
             if kind not in said:
                 said.add(kind)
                 log.warning("run %d (%s) waits: %s", run, status.job, line)
-        if is_over(status):
-            return
+
+
+async def _troubles(session: Session) -> list[str]:
+    """What holds up every run, unless it passes by itself as a restart of the master does."""
+    try:
+        told = await session.call_once(AskStatus, Status)
+    except RefusedError:  # what the run waits for is worth knowing nevertheless
+        return []
+    return [line for line in told.why if not line.endswith(PASSES)]
 
 
 def _reasons(status: RunStatus) -> Iterator[str]:

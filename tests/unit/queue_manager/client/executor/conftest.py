@@ -21,6 +21,7 @@ from queue_manager.errors import ConnectionLostError, QueueError
 from queue_manager.wire.messages import (
     Accepted,
     AskRun,
+    AskStatus,
     AskTask,
     CancelRun,
     Collect,
@@ -30,6 +31,7 @@ from queue_manager.wire.messages import (
     RunShown,
     RunStarted,
     StartRun,
+    Status,
     SubmitTasks,
     TasksCancelled,
     TasksEnded,
@@ -120,6 +122,8 @@ class FakeMaster:
             why = ["no worker is connected"]
             status = RunStatus(7, "job", [], "active", 1, 1, 0, 0, 0, 0, False, 0, 1.0, None, why)
             return RunShown(1, status)
+        if isinstance(message, AskStatus):
+            return Status(1, "1", "here:1", 9.0, 0, [], 1, 0, 1)
         if isinstance(message, AskTask):
             state = "leased" if message.task in self.leased else "waiting"
             return TaskShown(1, TaskStatus(7, "job", message.task, state, b"", 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -18,11 +18,13 @@ from queue_manager.client.session import Session
 from queue_manager.errors import ConnectionLostError, RefusedError
 from queue_manager.wire.messages import (
     AskRun,
+    AskStatus,
     OpenRun,
     RunOpened,
     RunShown,
     RunStarted,
     StartRun,
+    Status,
     Welcome,
 )
 from queue_manager.wire.records import RunOptions, RunStatus
@@ -37,9 +39,15 @@ class FakeSession:
     def __init__(self, answers: list[RunStatus | Exception]) -> None:
         self.answers = answers
         self.asked = 0
+        self.troubles: list[str] | Exception = []
 
     async def call_once(self, make: Callable[[int], Any], answer: Any) -> Any:
-        assert make(1).run == 7
+        message = make(1)
+        if isinstance(message, AskStatus):
+            if isinstance(self.troubles, Exception):
+                raise self.troubles
+            return Status(1, "1", "here:1", 9.0, 0, self.troubles, 1, 0, 1)
+        assert message.run == 7
         answered = self.answers[min(self.asked, len(self.answers) - 1)]
         self.asked += 1
         if isinstance(answered, Exception):
@@ -47,9 +55,14 @@ class FakeSession:
         return RunShown(1, answered)
 
 
-def told(caplog: pytest.LogCaptureFixture, *answers: RunStatus | Exception) -> list[str]:
-    """What is said of these answers."""
+def told(
+    caplog: pytest.LogCaptureFixture,
+    *answers: RunStatus | Exception,
+    troubles: Sequence[str] | Exception = (),
+) -> list[str]:
+    """What is said of these answers. troubles: those of the whole master."""
     session = FakeSession(list(answers))
+    session.troubles = troubles if isinstance(troubles, Exception) else list(troubles)
 
     async def asked() -> None:
         async with reasons.saying_why(cast(Session, session), 7):
@@ -104,6 +117,24 @@ def test_a_run_that_can_not_go_on_by_itself_is(caplog: pytest.LogCaptureFixture)
     assert said == [f"run 7 (square) waits: {line}" for line in lines]
 
 
+def test_what_holds_up_the_whole_master_is_said_for_a_run_that_has_no_reason_of_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    full = "database or disk is full; nothing is lost: make room, and it goes on by itself"
+    restarted = "it has just started again and waits for the workers that it knew: nothing to do"
+    running = msgspec.structs.replace(RUN, waiting=0, leased=5)
+    assert told(caplog, running, running, troubles=[restarted, full]) == [
+        f"run 7 (square) waits: {full}"
+    ]
+
+
+def test_the_reasons_of_a_run_are_said_though_the_master_can_not_say_how_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    troubles = RefusedError("the store can't be read")
+    assert told(caplog, why(NOBODY), troubles=troubles) == [f"run 7 (square) waits: {NOBODY}"]
+
+
 @pytest.mark.parametrize("last", [RefusedError("no such run"), why(state="done")])
 def test_nobody_asks_when_nothing_is_waited_for(
     last: RunStatus | Exception, caplog: pytest.LogCaptureFixture
@@ -139,7 +170,7 @@ class Workerless(FakeSession):
         super().__init__([why(NOBODY)])
 
     async def call_once(self, make: Callable[[int], Any], answer: Any) -> Any:
-        if isinstance(make(1), AskRun):
+        if isinstance(make(1), AskRun | AskStatus):
             return await super().call_once(make, answer)
         return await asyncio.Event().wait()
 
