@@ -383,6 +383,8 @@ async def connecting(
     )
     session = Session(link, news, tell, timeout_s)
     running = asyncio.create_task(link.run())
+    # The link tells of a loss, and not of its own end: whoever watches a run learns that here.
+    running.add_done_callback(lambda _: news.lost(link.end))
     try:
         yield session
     finally:

@@ -221,3 +221,55 @@ def test_whoever_waits_for_a_master_learns_that_the_session_has_ended_for_good()
     link.closed, link.end = True, "an error of ours has ended the session with the master: no"
     with pytest.raises(ConnectionLostError, match="an error of ours"):
         asyncio.run(Session(cast(Link, link)).come_back())
+
+
+class EndingLink(FakeLink):
+    """Shows a run that goes on, until it is closed or an error of ours ends it."""
+
+    made: EndingLink
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__(0)
+        EndingLink.made, self.up = self, True
+        self.ended = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def request(self, make: Any, answer: Any) -> Any:
+        if self.closed:
+            raise ConnectionLostError("no connection to the master")
+        make(1)
+        return RunShown(1, shown("active", 1))
+
+    def send(self, message: Any) -> None:
+        pass
+
+    async def run(self) -> None:
+        await self.ended.wait()
+        self.up, self.closed = False, True
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        self.ended.set()
+
+
+@pytest.mark.parametrize("error", [None, KeyError("a mistake")])
+def test_whoever_watches_a_run_learns_that_the_session_has_ended_for_good(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "Link", EndingLink)
+
+    async def scene() -> None:
+        async with session_module.connecting(load_settings({}), b"key") as session:
+            watching = session.watch(3)
+            assert (await anext(watching)).done == 1
+            following = asyncio.ensure_future(anext(watching))
+            await asyncio.sleep(0)
+            if error is not None:
+                EndingLink.made.error = error
+                EndingLink.made.close()
+                await asyncio.wait([following])
+        with pytest.raises(ConnectionLostError, match="the client was closed"):
+            await following
+
+    asyncio.run(asyncio.wait_for(scene(), 2.0))
