@@ -161,6 +161,8 @@ class AsyncClient:
             if pumping is not None:
                 pumping.cancel()
             self.later(mapping.finish() if flow.done else mapping.abandon())
+            if pumping is not None:  # the iterator of the inputs is closed when the map is
+                await asyncio.wait([pumping])
 
     async def start(
         self,
@@ -174,13 +176,14 @@ class AsyncClient:
         start = start_of(function, iterables, options, lasting=True)
         async with self.feeding(start, key) as (run, feed, skip):
             if skip is not None:
-                async for item in _any(iterables):
-                    if skip and not is_keyed(item):
-                        skip -= 1
-                        continue
-                    feed.add(item)
-                    if not feed.room:
-                        await feed.wait_room()
+                async with contextlib.aclosing(_any(iterables)) as inputs:
+                    async for item in inputs:
+                        if skip and not is_keyed(item):
+                            skip -= 1
+                            continue
+                        feed.add(item)
+                        if not feed.room:
+                            await feed.wait_room()
         return run
 
     async def submit(
@@ -289,27 +292,47 @@ class _Mailbox:
 
 
 async def _pump(flow: Flow, items: AsyncIterable[Any], mailbox: _Mailbox) -> None:
-    """Give the flow what an asynchronous iterator has, while there is room."""
+    """Give the flow what an asynchronous iterator has, while there is room.
+
+    Whatever ends the iterator, also a CancelledError of its own, comes out of the map.
+    """
     try:
-        async for item in items:
-            while not flow.roomy:
-                mailbox.stirred.clear()
-                await mailbox.stirred.wait()
-            flow.put(item)
+        inputs = aiter(items)
+        try:
+            async for item in inputs:
+                while not flow.roomy:
+                    mailbox.stirred.clear()
+                    await mailbox.stirred.wait()
+                flow.put(item)
+        finally:
+            await _close(inputs)
         flow.over = True
-    except Exception as error:
+    except BaseException as error:
         flow.fail(error)
-    mailbox.put([])
+        if not isinstance(error, Exception):
+            raise
+    finally:
+        mailbox.put([])
+
+
+async def _close(inputs: AsyncIterator[Any]) -> None:
+    """Close an iterator of inputs. Only generators need that."""
+    if isinstance(inputs, AsyncGenerator):
+        await inputs.aclose()
 
 
 def _is_asynchronous(iterables: tuple[Any, ...]) -> bool:
     return len(iterables) == 1 and isinstance(iterables[0], AsyncIterable)
 
 
-async def _any(iterables: tuple[Any, ...]) -> AsyncIterator[Any]:
+async def _any(iterables: tuple[Any, ...]) -> AsyncGenerator[Any, None]:
     if _is_asynchronous(iterables):
-        async for item in iterables[0]:
-            yield item
+        inputs = aiter(iterables[0])
+        try:
+            async for item in inputs:
+                yield item
+        finally:
+            await _close(inputs)
     else:
         for place, item in enumerate(inputs_of(iterables)):
             if place % 64 == 0:

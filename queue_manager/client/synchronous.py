@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from ..errors import ConnectionLostError
 from ..job.contract import Options, Task
 from ..settings import Settings
 from ..wire.messages import Status
@@ -339,9 +340,14 @@ class Client:
     # --- the thread of the loop ---
 
     def _here(self) -> tuple[LoopThread, AsyncClient]:
-        """The loop and the session of this process."""
+        """The loop and the session of this process.
+
+        Raises ConnectionLostError in the child of a fork if the client was closed.
+        """
         if self._thread.pid != os.getpid():
             with self._lock:
+                if self._closed:
+                    raise ConnectionLostError("the client was closed")
                 if self._thread.pid != os.getpid():
                     self._open()
         return self._thread, self._client

@@ -136,9 +136,9 @@ class Core:
                 future = QueueFuture(None)  # type: ignore[arg-type]  # it ends here
                 future.set_exception(error)
                 return future
-            calls = self._runs.get(packed.version) or self._start(packed)
-            future = QueueFuture(calls)
             try:
+                calls = self._runs.get(packed.version) or self._start(packed)
+                future = QueueFuture(calls)
                 calls.submit(future, payload)
             except QueueError as error:
                 raise BrokenQueueError(str(error)) from None

@@ -9,7 +9,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,9 +19,11 @@ from queue_manager.client import asynchronous
 from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.loop_thread import loop_thread
 from queue_manager.client.runs.async_run import AsyncRun
+from queue_manager.client.runs.feeding import Feed
 from queue_manager.client.runs.flow import Flow
 from queue_manager.client.runs.run import Run
 from queue_manager.client.synchronous import Client
+from queue_manager.errors import ConnectionLostError, NotPlainDataError
 from queue_manager.wire.messages import OpenRun, RunOpened, RunStarted, StartRun, Welcome
 
 ONE_FACE_ALONE = {"executor"}
@@ -149,3 +152,106 @@ def test_an_asynchronous_input_waits_for_room_without_polling() -> None:
         assert flow.given == [1]
 
     asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
+class TakingFeed:
+    """Takes every input."""
+
+    room = True
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def add(self, item: int) -> None:
+        self.taken.append(item)
+
+
+class IdleMapping:
+    """A map whose tasks never end."""
+
+    over = False
+
+    def took(self, size_bytes: int) -> None:
+        pass
+
+    async def abandon(self) -> None:
+        self.over = True
+
+
+def mapped(inputs: AsyncIterator[int]) -> tuple[AsyncGenerator[int, None], TakingFeed]:
+    """A map over inputs, one of which is read ahead."""
+    client, feed = AsyncClient(), TakingFeed()
+
+    async def begin_map(*_: Any) -> Any:
+        return IdleMapping(), Flow(cast(Feed, feed), 0, buffer=1)
+
+    client.begin_map = begin_map  # type: ignore[method-assign]
+    return client.map("square", inputs), feed
+
+
+def test_an_asynchronous_input_that_is_cancelled_ends_the_map() -> None:
+    """A task that it awaits may have been cancelled. The map itself was not."""
+
+    async def inputs() -> AsyncIterator[int]:
+        raise asyncio.CancelledError("of the inputs")
+        yield 1
+
+    async def scene() -> None:
+        given, _ = mapped(inputs())
+        with pytest.raises(asyncio.CancelledError, match="of the inputs"):
+            await anext(given)
+
+    asyncio.run(asyncio.wait_for(scene(), 2.0))
+
+
+def test_a_map_that_is_closed_early_closes_its_asynchronous_input_first() -> None:
+    ends: list[str] = []
+
+    async def inputs() -> AsyncIterator[int]:
+        try:
+            for number in itertools.count():
+                yield number
+        finally:
+            await asyncio.sleep(0)
+            ends.append("closed")
+
+    async def scene() -> None:
+        given, feed = mapped(inputs())
+        reading = asyncio.ensure_future(anext(given))
+        while not feed.taken:
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert ends == ["closed"]
+
+    asyncio.run(asyncio.wait_for(scene(), 2.0))
+
+
+def test_a_start_that_fails_closes_its_asynchronous_input() -> None:
+    ends: list[str] = []
+
+    async def inputs() -> AsyncIterator[Any]:
+        try:
+            yield object()
+        finally:
+            ends.append("closed")
+
+    async def scene() -> None:
+        client = AsyncClient()
+        client.session = cast(Any, FullMaster())
+        held = inputs()
+        with pytest.raises(NotPlainDataError):
+            await client.start("square", held)
+        assert ends == ["closed"]
+
+    asyncio.run(asyncio.wait_for(scene(), 2.0))
+
+
+def test_a_closed_client_stays_closed_in_the_child_of_a_fork() -> None:
+    client = client_of(FullMaster())
+    client._lock, client._closed = threading.Lock(), True
+    client._thread = cast(Any, SimpleNamespace(pid=os.getpid() + 1))
+    client._open = lambda: pytest.fail("it connects again")  # type: ignore[method-assign]
+    with pytest.raises(ConnectionLostError, match="the client was closed"):
+        client.status()
