@@ -20,6 +20,7 @@ from joblib import register_parallel_backend
 from joblib.parallel import (
     AutoBatchingMixin,
     BatchedCalls,
+    FallbackToBackend,
     ParallelBackendBase,
     SequentialBackend,
 )
@@ -57,12 +58,14 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         options: Options | None = None,
     ) -> None:
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
+        self.parallel: Any = None
         self._given, self._options = client, options
         self._client: Client | None = client
         self._executor: QueueExecutor | None = None
         self._futures: set[Future[Any]] = set()
         self._aborted = False
         self._most_calls = sys.maxsize
+        self._lock = threading.Lock()
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many calls run at once: what was asked for; all slots if that is negative."""
@@ -73,12 +76,29 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         return max(LEAST_JOBS, _slots(self._connected()))
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **ignored: Any) -> int:
-        """Get ready for calls of `parallel`. Returns how many run at once."""
-        self.parallel, self._aborted = parallel, False
-        jobs = self.effective_n_jobs(n_jobs)
-        if self._executor is None:
-            self._executor = self._connected().executor(self._options)
-        return jobs
+        """Get ready for calls of `parallel`. Returns how many run at once.
+
+        Raises FallbackToBackend while this backend has calls of another `Parallel`. joblib goes on
+        with the backend that the exception has.
+        """
+        with self._lock:
+            if self._executor is not None and parallel is not self.parallel:
+                raise FallbackToBackend(self._twin())
+            self.parallel, self._aborted = parallel, False
+            jobs = self.effective_n_jobs(n_jobs)
+            if self._executor is None:
+                self._executor = self._connected().executor(self._options)
+            return jobs
+
+    def _twin(self) -> QuartermasterBackend:
+        """Another backend with the same arguments.
+
+        joblib hands one object to every `Parallel` in a `parallel_config`. The end of one of them
+        must not end the calls of another.
+        """
+        return QuartermasterBackend(
+            self.nesting_level, self.inner_max_num_threads, self._given, self._options
+        )
 
     def compute_batch_size(self) -> int:
         """How many calls the next batch has: as many as are quick together, and fit in one task."""

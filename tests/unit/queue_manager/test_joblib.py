@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import BatchedCalls
 
+from queue_manager import joblib as joblib_module
 from queue_manager.client.executor import QueueExecutor
 from queue_manager.errors import TooLargeError
 from queue_manager.joblib import QuartermasterBackend
@@ -154,3 +155,48 @@ def test_a_batch_that_is_cancelled_is_cancelled_as_a_whole(backend: Quartermaste
         future.cancel()
         future.set_running_or_notify_cancel()
     assert whole.cancelled()
+
+
+class Threads(ThreadPoolExecutor):
+    """Makes the calls in threads of this process."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+
+
+class OwnClient:
+    """Notes whether it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def executor(self, options: Any) -> Threads:
+        return Threads(2)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_end_of_one_parallel_ends_no_call_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """joblib gives both of them the same backend."""
+    clients: list[OwnClient] = []
+
+    def connect() -> OwnClient:
+        clients.append(OwnClient())
+        return clients[-1]
+
+    go_on = threading.Event()
+
+    def late(number: int) -> int:
+        assert number == 0 or go_on.wait(5.0)
+        return number
+
+    monkeypatch.setattr(joblib_module, "connect", connect)
+    with parallel_config("quartermaster"):
+        first = Parallel(n_jobs=2, return_as="generator")(delayed(late)(n) for n in range(12))
+        assert next(first) == 0
+        second = Parallel(n_jobs=2)(delayed(abs)(n) for n in range(3))
+        assert [client.closed for client in clients] == [False, True]
+        go_on.set()
+        assert (list(first), second) == (list(range(1, 12)), [0, 1, 2])
+    assert [client.closed for client in clients] == [True, True]
