@@ -197,6 +197,11 @@ class Session:
         """Whether the master is there now."""
         return self._link.up
 
+    @property
+    def closed(self) -> bool:
+        """Whether this side has ended the session, so there will be no master any more."""
+        return self._link.closed
+
     async def call(self, make: Callable[[int], Request], answer: type[R], what: str) -> R:
         """A request that must not be repeated. While the master is away, it is not sent.
 

@@ -42,12 +42,27 @@ class Connection:
         self._timeout_s = timeout_s
         self._stack = contextlib.AsyncExitStack()
         self._thread = loop_thread()
+        self._beside: set[asyncio.Task[None]] = set()
         made = connecting(settings, authkey, _say_nothing, timeout_s)
         self._session: Session = self._thread.call(self._stack.enter_async_context(made))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended for ever: by `close`, or by an error of ours."""
+        return self._session.closed
 
     def begin(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
         """Have the session's loop carry something out."""
         return self._thread.begin(coroutine)
+
+    def beside(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Begin something in the session's loop that nobody waits for. Runs there.
+
+        `close` cancels it.
+        """
+        task = asyncio.create_task(coroutine)
+        self._beside.add(task)  # the loop itself would forget it
+        task.add_done_callback(self._beside.discard)
 
     async def limited(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """What a coroutine returns, within the timeout. Runs in the session's loop.
@@ -78,23 +93,29 @@ class Connection:
         return await self._session.call_once(make, answer)
 
     async def again(self, make: Callable[[int], Request], answer: type[R]) -> R:
-        """A request that may be repeated, until the limit. Errors as of `once`."""
+        """A request that may be repeated, until the limit or `close`. Errors as of `once`."""
         while True:
             try:
                 return await self.once(make, answer)
             except UnreachableError:
                 raise
             except ConnectionLostError:
-                continue
+                if self.closed:  # no try would wait for anything, so the loop would do nothing else
+                    raise
 
     def close(self) -> None:
         """End the session in good order."""
         with contextlib.suppress(TimeoutError):
-            self._thread.call(self._stack.aclose(), _GOODBYE_S)
+            self._thread.call(self._end(), _GOODBYE_S)
 
     def abandon(self) -> None:
         """Leave the session to the process that this one was forked from."""
         self._session.abandon()
+
+    async def _end(self) -> None:
+        for task in self._beside:
+            task.cancel()
+        await self._stack.aclose()
 
 
 def _say_nothing(trouble: str) -> None:
@@ -119,7 +140,7 @@ def connection_to(settings: Settings, timeout_s: float) -> Connection:
     which = (address, authkey, client_mode(settings), timeout_s)
     with _lock:
         found = _open.get(which)
-        if found is None:
+        if found is None or found.closed:
             found = _open[which] = Connection(settings, authkey, timeout_s)
         return found
 
@@ -136,7 +157,10 @@ def _forget() -> None:
 
 @atexit.register
 def _close() -> None:
-    for connection in _open.values():
+    with _lock:  # another thread may still enqueue, and then gets a new session
+        closing = list(_open.values())
+        _open.clear()
+    for connection in closing:
         connection.close()
 
 

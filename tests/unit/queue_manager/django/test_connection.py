@@ -11,8 +11,9 @@ import time
 import pytest
 
 from queue_manager.client.loop_thread import loop_thread
+from queue_manager.django import connection as module
 from queue_manager.django.connection import Connection, connection_to
-from queue_manager.errors import UnreachableError
+from queue_manager.errors import ConnectionLostError, UnreachableError
 from queue_manager.settings import load_settings
 from queue_manager.wire.messages import AskStatus, Status, Welcome
 
@@ -76,3 +77,50 @@ def test_the_child_of_a_fork_has_a_session_of_its_own() -> None:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     one.close()
+
+
+def test_a_request_after_the_end_of_the_session_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was tried again without a pause for ever, and held up each client of the process."""
+    one = connection(1)
+    one.close()
+    reach, tries = one._session.reach, iter(range(100))
+
+    async def reached() -> None:
+        assert next(tries, None) is not None, "it spins"
+        await reach()
+
+    monkeypatch.setattr(one._session, "reach", reached)
+    with pytest.raises(ConnectionLostError, match=r"^the client was closed$"):
+        ask(one)
+
+
+def test_a_session_that_has_ended_is_given_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_open", {})
+    settings = load_settings({"QUEUE_PORT": "1", "QUEUE_AUTHKEY": "a key for this test alone"})
+    ended = connection_to(settings, 0.2)
+    ended.close()
+    one = connection_to(settings, 0.2)
+    assert not one.closed
+    module._close()  # as at the end of the program
+    assert one.closed
+    assert module._open == {}
+
+
+def test_the_end_of_the_session_ends_what_goes_on_beside() -> None:
+    one = connection(1)
+    ended = threading.Event()
+
+    async def for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def begin() -> None:
+        one.beside(for_ever())
+        await asyncio.sleep(0)  # it has begun
+
+    one.begin(begin()).result(10.0)
+    assert not ended.is_set()
+    one.close()
+    assert ended.wait(10.0)
