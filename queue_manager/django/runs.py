@@ -1,18 +1,20 @@
 """Which run takes the tasks of a queue: one of each day, that every process of the project feeds.
 
 A run that never ended would keep the results of all times. So the first process that enqueues on a
-new day (UTC) begins a run, and says that those before it get no more. These end when their tasks
-have ended, and the master prunes them as it does other runs. Knows no Django.
+new day (UTC) begins a run, and says that those of earlier days get no more tasks. These end when
+their tasks have ended, and the master prunes them as it does other runs. Knows no Django.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from ..errors import ConnectionLostError, RefusedError, UnreachableError
+from ..errors import ConnectionLostError, QueueError, RefusedError, UnreachableError
 from ..wire.messages import (
     Accepted,
     AskRun,
@@ -31,6 +33,18 @@ from .connection import Connection
 
 _TRIES = 10
 
+_OTHERS_S = 60.0
+"""How long a process waits before it looks for runs of earlier days, if it has not begun the run of
+the day.
+
+The process that has begun it looks at once. But that process may end too early, or the answer that
+says that the run is new may be lost. The others wait because clocks differ: a process whose clock
+is a little behind still needs a run of the day before, and would lose it to each of the others.
+"""
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 600.0
+
 
 def today() -> str:
     """The day by which runs go, such as 2026-11-27."""
@@ -39,11 +53,16 @@ def today() -> str:
 
 @dataclass(slots=True)
 class _Current:
-    """The run that takes a queue's tasks. part: above 1 if earlier runs of that day were ended."""
+    """The run that takes a queue's tasks.
+
+    part: above 1 if earlier runs of that day were ended. run: 0 while it is not known. looks:
+    whether this process has begun to look for runs of earlier days.
+    """
 
     day: str
     part: int
     run: int
+    looks: bool = False
 
 
 class Queue:
@@ -127,26 +146,53 @@ class Queue:
             )
             started = await self._connection.again(make, RunStarted)
             current.run = started.run
-            if started.created:
-                await self._end_older(current)
+            if not current.looks:
+                current.looks = True
+                pause_s = 0.0 if started.created else _OTHERS_S
+                self._connection.beside(self._end_older(current, pause_s))
         return current
 
-    async def _end_older(self, current: _Current) -> None:
-        """Say that the queue's runs of days before get no more tasks."""
-        after, more = 0, True
+    async def _end_older(self, current: _Current, pause_s: float) -> None:
+        """Have the queue's runs of earlier days end. Repeat it until they do, or a new day begins.
+
+        No task needs this, so none waits for it or fails with it. pause_s: when to begin.
+        """
+        while self._current is current and not self._connection.closed:
+            await asyncio.sleep(pause_s)
+            with contextlib.suppress(QueueError):
+                if await self._connection.limited(self._end_each_older(current)):
+                    return
+            pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+
+    async def _end_each_older(self, current: _Current) -> bool:
+        """Say that the runs of earlier days get no more tasks. Returns whether all of them do."""
+        after, more, all_end = 0, True, True
         while more:
             make = partial(AskRuns, after=after, state="active", job=self._job, ended=0)
             page = await self._connection.again(make, RunList)
             after, more = page.last, not page.complete
             for run in page.runs:
                 if self._is_older(run, current):
-                    await self._connection.again(partial(TasksEnded, run=run.run), Accepted)
+                    all_end &= await self._end(run.run)
+        return all_end
+
+    async def _end(self, run: int) -> bool:
+        """Say that a run gets no more tasks. Returns False if the master refuses that."""
+        try:
+            await self._connection.again(partial(TasksEnded, run=run), Accepted)
+        except RefusedError:  # it may have been cancelled or forgotten just now
+            return False
+        return True
 
     def _is_older(self, run: RunStatus, current: _Current) -> bool:
-        *whose, day = run.args[: len(self._whose) + 1]
+        at = len(self._whose)
+        if run.exhausted or run.args[:at] != self._whose:
+            return False
+        # Anybody may start runs of this job, with any arguments.
+        day = run.args[at] if len(run.args) > at else ""
         # Days in this form are in the order of their texts. A process whose clock is behind must
         # not end the run of those that are ahead.
-        return whose == self._whose and not run.exhausted and day < f"day={current.day}"
+        return "day=" < day < f"day={current.day}"
 
     async def _takes(self, run: int) -> bool:
         """Whether a run still takes tasks, so that something else was refused."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from queue_manager import codec
+from queue_manager.django import runs
 from queue_manager.django.runs import Queue
 from queue_manager.errors import ConnectionLostError, RefusedError, UnreachableError
 from queue_manager.wire.messages import (
@@ -27,8 +28,19 @@ from queue_manager.wire.messages import (
 from queue_manager.wire.records import NewBlock, RunStatus, TaskStatus
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for long."""
+    monkeypatch.setattr(runs, "_OTHERS_S", 0.0)
+    monkeypatch.setattr(runs, "_FIRST_PAUSE_S", 0.0)
+
+
 class FakeMaster:
-    """A master as far as a queue knows it. lose: how many answers to submits are lost."""
+    """A master as far as a queue knows it, and the session with it.
+
+    lose: how many answers to submits are lost. trouble: what it answers about runs of earlier days,
+    in order; None is the true answer.
+    """
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -37,7 +49,12 @@ class FakeMaster:
         self.over: set[int] = set()
         self.lose = 0
         self.refusal = ""
-        self.away = self.silent = False
+        self.away = self.silent = self.closed = False
+        self.trouble: list[Exception | None] = []
+        self.going_on: list[asyncio.Task[None]] = []
+
+    def beside(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.going_on.append(asyncio.create_task(coroutine))
 
     async def once(self, make: Callable[[int], Any], answer: type) -> Any:
         await (asyncio.Event().wait() if self.silent else asyncio.sleep(0))
@@ -90,8 +107,13 @@ class FakeMaster:
         return TaskShown(1, TaskStatus(ask.run, "job", number, "waiting", b"", 0))
 
     def TasksEnded(self, ask: TasksEnded) -> Accepted:
+        self.be_in_trouble()
         self.over.add(ask.run)
         return Accepted(1, 0)
+
+    def be_in_trouble(self) -> None:
+        if self.trouble and (error := self.trouble.pop(0)):
+            raise error
 
     def status(self, run: int) -> RunStatus:
         args, over = self.starts[run - 1].args, run in self.over
@@ -102,6 +124,7 @@ class FakeMaster:
 
     def AskRuns(self, ask: AskRuns) -> RunList:
         assert (ask.state, ask.ended) == ("active", 0)
+        self.be_in_trouble()
         left = [run for run in range(1, len(self.keys) + 1) if run > ask.after]
         shown = [self.status(run) for run in left[:2]]
         return RunList(1, shown, (left or [9])[:2][-1], len(left) <= 2, 5)
@@ -111,10 +134,21 @@ def queue(master: FakeMaster, day: list[str], name: str = "mail") -> Queue:
     return Queue(master, "job", "default", name, ["mail"], lambda: day[0])  # type: ignore[arg-type]
 
 
+def block(key: str) -> NewBlock:
+    return NewBlock(1, codec.encode_batch([key]), [key])
+
+
 def put(queue: Queue, *keys: str) -> list[tuple[int, int]]:
+    """Put tasks, and wait until the runs of earlier days are ended."""
+    master: Any = queue._connection
+
     async def scene() -> Any:
-        blocks = [NewBlock(1, codec.encode_batch([key]), [key]) for key in keys]
-        return await asyncio.gather(*map(queue.put, blocks))
+        try:
+            return await asyncio.gather(*map(queue.put, map(block, keys)))
+        finally:
+            async with asyncio.timeout(10.0):
+                await asyncio.gather(*master.going_on)
+            master.going_on.clear()
 
     return sorted(asyncio.run(scene()))
 
@@ -149,6 +183,158 @@ def test_a_process_that_is_a_day_behind_goes_on_beside() -> None:
     assert put(slow, "c", "d") == [(3, 1), (3, 2)]
     assert master.starts[-1].args[-2:] == ["day=2026-11-27", "part=2"]
     assert master.over == {1}
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["alias=default"],
+        ["alias=default", "queue=mail"],
+        ["alias=default", "queue=mail", "a"],
+        ["alias=default", "queue=other", "day=2026-11-26"],
+    ],
+)
+def test_a_run_that_somebody_else_has_started_is_left_alone(args: list[str]) -> None:
+    """A map of the same job has no arguments, and no task could be enqueued beside it."""
+    master, day = FakeMaster(), ["2026-11-26"]
+    ours = queue(master, day)
+    master.StartRun(StartRun(1, job="job", args=args, key="of somebody else"))
+    put(ours, "a")
+    day[0] = "2026-11-27"
+    assert put(ours, "b") == [(3, 1)]
+    assert master.over == {2}
+
+
+def test_a_task_does_not_wait_for_the_end_of_earlier_runs() -> None:
+    master, day = FakeMaster(), ["2026-11-26"]
+    ours, asked = queue(master, day), asyncio.Event()
+    put(ours, "a")
+    day[0] = "2026-11-27"
+
+    async def no_answer(make: Callable[[int], Any], answer: type) -> Any:
+        if isinstance(make(1), AskRuns):
+            asked.set()
+            await asyncio.Event().wait()
+        return await master.once(make, answer)
+
+    master.again = no_answer  # type: ignore[method-assign]
+
+    async def scene() -> None:
+        async with asyncio.timeout(10.0):
+            assert await ours.put(block("b")) == (2, 1)
+            await asked.wait()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        [UnreachableError("the master has not answered")],
+        [RefusedError("no")],
+        [None, RefusedError("run 1 has ended")],
+        [None, ConnectionLostError("lost"), RefusedError("no"), None, RefusedError("no")],
+    ],
+)
+def test_the_end_of_earlier_runs_is_repeated_until_the_master_takes_it(
+    trouble: list[Exception | None],
+) -> None:
+    master, day = FakeMaster(), ["2026-11-25"]
+    ours = queue(master, day)
+    put(ours, "a")
+    put(queue(master, day, "other"), "b")
+    master.trouble = [*trouble]
+    day[0] = "2026-11-27"
+    assert put(ours, "c") == [(3, 1)]
+    assert (master.over, master.trouble) == ({1}, [])
+
+
+def test_one_refusal_does_not_keep_the_other_runs_from_ending() -> None:
+    master, day = FakeMaster(), ["2026-11-25"]
+    put(queue(master, day), "a")
+    master.trouble = [RefusedError("no")] * 3
+    day[0] = "2026-11-26"
+    ours = queue(master, day)
+
+    async def scene() -> None:
+        """A process that ends before it has ended the run of the 25th."""
+        await ours.put(block("b"))
+        for task in master.going_on:
+            task.cancel()
+        master.going_on.clear()
+
+    asyncio.run(scene())
+    master.trouble = [None, RefusedError("no"), None]
+    day[0] = "2026-11-27"
+    heard: list[set[int]] = []
+    listing = master.AskRuns
+
+    def asked(ask: AskRuns) -> RunList:
+        heard.append({*master.over})
+        return listing(ask)
+
+    master.AskRuns = asked  # type: ignore[method-assign]
+    put(ours, "c")
+    assert {2} in heard, "before the second try"
+    assert master.over == {1, 2}
+
+
+def test_a_process_that_has_not_begun_the_run_looks_for_earlier_ones_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer that its run is new may be lost, or the process that got it may have ended."""
+    master, day = FakeMaster(), ["2026-11-26"]
+    put(queue(master, day), "a")
+    day[0] = "2026-11-27"
+    master.StartRun(
+        StartRun(
+            1, job="job", args=[], key="django alias=default queue=mail day=2026-11-27 needs=mail"
+        )
+    )
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def slept(pause_s: float) -> None:
+        pauses.append(pause_s)
+        await sleep(0)
+
+    monkeypatch.setattr(runs, "_OTHERS_S", 60.0)
+    monkeypatch.setattr(asyncio, "sleep", slept)
+    assert put(queue(master, day), "b", "c") == [(2, 1), (2, 2)]
+    assert master.over == {1}
+    assert pauses.count(60.0) == 1
+
+
+def test_nothing_is_repeated_once_the_session_has_ended() -> None:
+    master = FakeMaster()
+    ours = queue(master, ["2026-11-27"])
+    master.trouble = [ConnectionLostError("the client was closed")] * 100
+
+    def closed(ask: AskRuns) -> RunList:
+        master.closed = True
+        return FakeMaster.AskRuns(master, ask)
+
+    master.AskRuns = closed  # type: ignore[method-assign]
+    put(ours, "a")
+    assert len(master.trouble) == 99
+
+
+def test_nothing_is_repeated_once_a_new_day_has_begun() -> None:
+    master, day = FakeMaster(), ["2026-11-27"]
+    ours = queue(master, day)
+    master.trouble = [RefusedError("no")] * 100
+
+    async def scene() -> None:
+        await ours.put(block("a"))
+        day[0] = "2026-11-28"
+        await ours.put(block("b"))
+        async with asyncio.timeout(10.0):
+            await master.going_on[0]
+        assert len(master.trouble) > 0
+        master.going_on[1].cancel()
+
+    asyncio.run(scene())
 
 
 @pytest.mark.parametrize("lose", [1, 3])
