@@ -15,6 +15,7 @@ import click
 
 from queue_manager import __version__
 from queue_manager.authkey import find_authkey, installation_salt, master_authkey
+from queue_manager.client.checking import STATES
 from queue_manager.errors import QueueError, ReaderGoneError, SettingsError
 from queue_manager.lifeline import hide_key
 from queue_manager.log_lines import log_to
@@ -39,7 +40,6 @@ class _Number(click.ParamType[int]):
         return int(text)
 
 
-STATES = ("pending", "active", "finishing", "stalled", "done", "failed", "cancelled")
 NUMBER = _Number()
 _OF = {"after": "run"}
 """What the number of an option is, where the option is not called so."""

@@ -40,7 +40,8 @@ from ..wire.messages import (
 )
 from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
-from .calls import Start, Work, arguments_of, numbers_of, start_of
+from .calls import Start, Work, arguments_of, start_of
+from .checking import job_of, numbers_of, run_of, state_of
 from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
@@ -70,9 +71,14 @@ class AsyncClient:
         self._maps: set[Mapping] = set()
         self.session: Session
 
-    async def open(self, settings: Settings, authkey: bytes, timeout_s: float) -> None:
-        """Connect. Raises as `connected`, and ProtocolError if the master is too old."""
-        made = connected(settings, authkey, timeout_s=timeout_s)
+    async def open(
+        self, settings: Settings, authkey: bytes, timeout_s: float, given: bool = False
+    ) -> None:
+        """Connect. Raises as `connected`, and ProtocolError if the master is too old.
+
+        given: as that of `Session`.
+        """
+        made = connected(settings, authkey, timeout_s=timeout_s, given=given)
         self.session = await self._stack.enter_async_context(made)
         welcome = self.session.welcome
         if welcome.level < LEVEL:
@@ -191,19 +197,21 @@ class AsyncClient:
     ) -> AsyncRun:
         """As `Client.submit`."""
         given, earlier = arguments_of(arguments), numbers_of(after)
-        start = partial(StartRun, job=job, args=[], arguments=given, after=earlier)
+        start = partial(StartRun, job=job_of(job), args=[], arguments=given, after=earlier)
         return AsyncRun(self.session, await start_run(self.session, start, key))
 
     async def run(self, which: int | str, /) -> AsyncRun:
         """As `Client.run`."""
-        number, key = (0, which) if isinstance(which, str) else (which, None)
+        known = run_of(which)
+        number, key = (0, known) if isinstance(known, str) else (known, None)
         make = partial(AskRun, run=number, key=key)
         shown = await self.session.call_idempotent(make, RunShown)
         return AsyncRun(self.session, shown.run.run)
 
     async def runs(self, state: str = "", job: str = "") -> AsyncIterator[RunStatus]:
         """As `Client.runs`."""
-        after = 0
+        after, state = 0, state_of(state)
+        job = job_of(job)
         while True:
             make = partial(AskRuns, after=after, state=state, job=job)
             page = await self.session.call_idempotent(make, RunList)

@@ -11,6 +11,7 @@ from .. import codec
 from ..errors import ArgumentError
 from ..job.contract import Options
 from ..wire.messages import StartRun
+from .checking import job_of
 
 Start = Callable[..., StartRun]
 """Makes the request for a run that a client feeds: of `seq` and `key`."""
@@ -65,7 +66,9 @@ def _with_work(asked: Start, work: Work, call: Call, options: Options | None) ->
     if isinstance(work, str):
         if options is not None:
             raise ArgumentError(f"the job {work} has its own OPTIONS")
-        return partial(asked, job=work)
+        return partial(asked, job=job_of(work))
+    if options is not None and not isinstance(options, Options):
+        raise ArgumentError(f"options={options!r:.100} is none: pass Options(...)")
     from .code import pack  # late: whoever only reads results needs no cloudpickle
 
     packed = pack(work, call=call, options=options)
@@ -83,16 +86,3 @@ def arguments_of(arguments: dict[str, Any]) -> bytes:
     Raises NotPlainDataError if one of them is no plain data.
     """
     return codec.encode(arguments) if arguments else b""
-
-
-def numbers_of(after: Any) -> list[int]:
-    """The numbers of the runs to wait for: of one run or of several, each a run or its number.
-
-    Raises ArgumentError for anything else.
-    """
-    runs = after if isinstance(after, list | tuple) else [after]
-    numbers = [getattr(run, "id", run) for run in runs]
-    known = [number for number in numbers if isinstance(number, int)]
-    if len(known) < len(numbers):
-        raise ArgumentError(f"after={after!r:.100} names no run: pass runs or their numbers")
-    return known

@@ -28,13 +28,14 @@ def connect(
         WrongKeyError: the master has another key.
         TlsError: one side demands encryption, and the other can't or won't.
         ProtocolError: the master is older than this program.
-        SettingsError: a variable has a wrong value, or there is no key.
+        SettingsError: also a ValueError. A variable or an argument has a wrong value, or there is
+            no key.
     """
     from .synchronous import Client
-    from .where import settings_for
+    from .where import limit_of, settings_for
 
     settings, key = settings_for(address, authkey)
-    return Client(settings, key, timeout)
+    return Client(settings, key, limit_of(timeout), address is not None)
 
 
 async def connect_async(
@@ -42,9 +43,9 @@ async def connect_async(
 ) -> AsyncClient:
     """As `connect`, for a program with a loop."""
     from .asynchronous import AsyncClient
-    from .where import settings_for
+    from .where import limit_of, settings_for
 
     settings, key = settings_for(address, authkey)
     client = AsyncClient()
-    await client.open(settings, key, timeout)
+    await client.open(settings, key, limit_of(timeout), address is not None)
     return client

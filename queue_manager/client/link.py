@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..names import EXCHANGE
 from ..wire import tls
-from ..wire.messages import Hello, Refused, Reply, Request, Welcome, encode
+from ..wire.messages import NOT_OURS, Hello, Refused, Reply, Request, Welcome, encode
 from ..wire.opening import HANDSHAKE_S, Address, open_socket
 from ..wire.records import FRAME_BYTES
 from ..wire.stock import pickles
@@ -53,6 +53,10 @@ R = TypeVar("R")
 
 def _ignore(_: Any) -> None:
     pass
+
+
+class FaultyRequestError(ConnectionLostError):
+    """The master has ended the session because of a request, and would do so each time."""
 
 
 class Link:
@@ -242,20 +246,20 @@ class Link:
         if stream.refusal:
             reason = stream.refusal
         was_up = self.up
-        self._lose(reason)
+        self._lose(reason, FaultyRequestError if NOT_OURS in reason else ConnectionLostError)
         if not was_up and stream.refusal:
             self._complain(ProtocolError(stream.refusal))
         if was_up and not self._closed.is_set():
             self._on_down(reason)
         return was_up
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, error: type[ConnectionLostError] = ConnectionLostError) -> None:
         """There is no session now. Whoever waits for an answer learns it."""
         self._stream = None
         self._up.clear()
         for future in self._pending.values():
             if not future.done():
-                future.set_exception(ConnectionLostError(f"lost the master: {reason}"))
+                future.set_exception(error(f"lost the master: {reason}"))
         self._roomy.set()
 
     async def _open(self) -> Stream:

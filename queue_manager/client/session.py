@@ -38,7 +38,7 @@ from ..wire.messages import (
 )
 from ..wire.records import RunStatus
 from ..wire.tls import client_mode
-from .link import LASTED_S, Link
+from .link import LASTED_S, FaultyRequestError, Link
 
 log = logging.getLogger("quartermaster.client")
 
@@ -77,8 +77,10 @@ class Suspicion:
     def lost(self, error: ConnectionLostError) -> None:
         """The session was lost before the answer.
 
-        Raises ConnectionLostError if it was so too often.
+        Raises ConnectionLostError if it was so too often, or the master can't read the request.
         """
+        if isinstance(error, FaultyRequestError):
+            raise error
         lasted = time.monotonic() - self._since >= LASTED_S
         self._losses = 1 if lasted else self._losses + 1
         if self._losses >= _TRIES:
@@ -171,6 +173,7 @@ class Session:
         news: gets the messages that answer no request.
         tell: is told, in a line, that the master was lost, and why it can't be reached again.
         timeout_s: how long a request that must not be repeated waits for a master that is away.
+        given: the program has said the address itself, so no variable is to blame for it.
     """
 
     def __init__(
@@ -179,11 +182,13 @@ class Session:
         news: News | None = None,
         tell: Tell = log.warning,
         timeout_s: float = CONNECT_S,
+        given: bool = False,
     ) -> None:
         self._link = link
         self._news = news or News()
         self._tell = tell
         self._timeout_s = timeout_s
+        self._whence = "" if given else " (QUEUE_HOST, QUEUE_PORT)"
         self._trouble = ""
         self.welcome = Welcome(__version__, 0)
 
@@ -237,8 +242,8 @@ class Session:
 
         Raises:
             RefusedError: the master's own line.
-            ConnectionLostError: the session is lost soon behind this request again and again, or
-                this side closed it.
+            ConnectionLostError: the session is lost soon behind this request again and again, the
+                master can't read the request, or this side closed it.
         """
         suspicion = Suspicion()
         while True:
@@ -308,7 +313,7 @@ class Session:
             late = f"has not answered within {self._timeout_s:g} s"
             return UnreachableError(f"the master at {host}:{port} {late}")
         why = f"{link.failure}" if link.failure is not None else "it does not answer"
-        return UnreachableError(f"no master at {host}:{port} (QUEUE_HOST, QUEUE_PORT): {why}")
+        return UnreachableError(f"no master at {host}:{port}{self._whence}: {why}")
 
     async def come_back(self) -> None:
         """Wait until there is a session again.
@@ -350,23 +355,31 @@ async def open_run(session: Session, run: int) -> RunOpened:
 
 @contextlib.asynccontextmanager
 async def connected(
-    settings: Settings, authkey: bytes, tell: Tell = log.warning, timeout_s: float = CONNECT_S
+    settings: Settings,
+    authkey: bytes,
+    tell: Tell = log.warning,
+    timeout_s: float = CONNECT_S,
+    given: bool = False,
 ) -> AsyncIterator[Session]:
     """A session with the master, which is there.
 
-    tell: as that of `Session`. timeout_s: how long to wait for the first session, and as that of
-    `Session`.
+    tell, given: as those of `Session`. timeout_s: how long to wait for the first session, and as
+    that of `Session`.
 
     Raises as `Session.reach`.
     """
-    async with connecting(settings, authkey, tell, timeout_s) as session:
+    async with connecting(settings, authkey, tell, timeout_s, given) as session:
         await session.reach()
         yield session
 
 
 @contextlib.asynccontextmanager
 async def connecting(
-    settings: Settings, authkey: bytes, tell: Tell = log.warning, timeout_s: float = CONNECT_S
+    settings: Settings,
+    authkey: bytes,
+    tell: Tell = log.warning,
+    timeout_s: float = CONNECT_S,
+    given: bool = False,
 ) -> AsyncIterator[Session]:
     """A session with the master, which may not be there yet. Arguments as of `connected`."""
     hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__)
@@ -386,7 +399,7 @@ async def connecting(
         mode=client_mode(settings),
         quiet=True,
     )
-    session = Session(link, news, tell, timeout_s)
+    session = Session(link, news, tell, timeout_s, given)
     running = asyncio.create_task(link.run())
     # The link tells of a loss, and not of its own end: whoever watches a run learns that here.
     running.add_done_callback(lambda _: news.lost(link.end))

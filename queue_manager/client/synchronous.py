@@ -56,8 +56,10 @@ class Client:
     parent.
     """
 
-    def __init__(self, settings: Settings, authkey: bytes, timeout_s: float) -> None:
-        self._settings, self._authkey, self._timeout_s = settings, authkey, timeout_s
+    def __init__(
+        self, settings: Settings, authkey: bytes, timeout_s: float, given: bool = False
+    ) -> None:
+        self._master = settings, authkey, timeout_s, given
         self._lock = threading.Lock()
         self._closed = False
         self._left: list[AsyncClient] = []
@@ -67,7 +69,7 @@ class Client:
 
     def _open(self) -> None:
         thread = loop_thread()
-        client = thread.call(_opened(self._settings, self._authkey, self._timeout_s))
+        client = thread.call(_opened(*self._master))
         self._client = client
         self._thread = thread  # last: another thread of a fork's child takes it as the sign
 
@@ -377,9 +379,9 @@ class Client:
         self._left.append(self._client)  # deleting it would touch the parent's loop
 
 
-async def _opened(settings: Settings, authkey: bytes, timeout_s: float) -> AsyncClient:
+async def _opened(settings: Settings, authkey: bytes, timeout_s: float, given: bool) -> AsyncClient:
     client = AsyncClient()
-    await client.open(settings, authkey, timeout_s)
+    await client.open(settings, authkey, timeout_s, given)
     return client
 
 

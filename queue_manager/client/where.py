@@ -8,6 +8,8 @@ from ..authkey import find_authkey
 from ..errors import SettingsError
 from ..settings import Settings, load_settings
 
+_FORM = "it is HOST:PORT, such as 127.0.0.1:5000"
+
 
 def settings_for(address: str | None, authkey: str | bytes | None) -> tuple[Settings, bytes]:
     """The settings and the key of a connection.
@@ -15,7 +17,7 @@ def settings_for(address: str | None, authkey: str | bytes | None) -> tuple[Sett
     address: HOST:PORT, HOST, or None for QUEUE_HOST and QUEUE_PORT.
 
     Raises:
-        SettingsError: the address is none, or there is no key.
+        SettingsError: the address or the key is none, or there is no key.
     """
     settings = load_settings()
     if address is not None:
@@ -23,11 +25,34 @@ def settings_for(address: str | None, authkey: str | bytes | None) -> tuple[Sett
         settings = msgspec.structs.replace(settings, queue_host=host, queue_port=port)
     if authkey is None:
         return settings, find_authkey(settings)
-    return settings, authkey if isinstance(authkey, bytes) else authkey.encode()
+    return settings, _key(authkey)
+
+
+def limit_of(timeout: float) -> float:
+    """How many seconds a connection may take. Raises SettingsError for what is no such number."""
+    known = isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout >= 0
+    if not known:  # `nan` is not >= 0 either
+        raise SettingsError(f"timeout={timeout!r:.100} is none: pass seconds, such as 10.0")
+    return timeout
+
+
+def _key(authkey: str | bytes) -> bytes:
+    """The bytes of a key. The errors do not print it: it may be nearly the right one."""
+    if isinstance(authkey, bytes):
+        return authkey
+    if not isinstance(authkey, str):
+        kind = type(authkey).__name__
+        raise SettingsError(f"authkey= is of type {kind}: pass a str or bytes")
+    try:
+        return authkey.encode()
+    except UnicodeEncodeError:
+        raise SettingsError("authkey= has characters that no text has: pass bytes") from None
 
 
 def _split(address: str, port: int) -> tuple[str, int]:
     """The host and the port in an address. An IPv6 address with a port is in brackets."""
+    if not isinstance(address, str):
+        raise SettingsError(f"{address!r:.100} is no address: {_FORM}")
     host, colon, text = address.rpartition(":")
     if not colon or (":" in host and not host.endswith("]")):
         host, text = address, str(port)
@@ -37,5 +62,5 @@ def _split(address: str, port: int) -> tuple[str, int]:
         number = -1
     host = host.removeprefix("[").removesuffix("]")
     if not host or not 0 < number < 2**16:
-        raise SettingsError(f"{address!r} is no address: it is HOST:PORT, such as 127.0.0.1:5000")
+        raise SettingsError(f"{address!r} is no address: {_FORM}")
     return host, number

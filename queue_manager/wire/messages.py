@@ -18,6 +18,9 @@ from .replies import Reply
 from .requests import *  # noqa: F403
 from .requests import Request
 
+NOT_OURS = "not a request of ours"
+"""How the error of a message begins that no handler gets. It ends the session."""
+
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -34,7 +37,7 @@ def decode_request(body: bytes) -> Request:
     try:
         return _requests.decode(body)
     except msgspec.MsgspecError as error:
-        raise ProtocolError(f"not a request of ours: {printable(str(error))}") from None
+        raise ProtocolError(f"{NOT_OURS}: {printable(str(error))}") from None
 
 
 def decode_reply(body: bytes) -> Reply:

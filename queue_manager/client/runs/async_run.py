@@ -16,6 +16,7 @@ from ...job.contract import Options
 from ...wire.messages import Accepted, AskRun, CancelRun, ForgetRun, RetryRun, RunShown
 from ...wire.records import RunStatus
 from ..calls import Work, then_of
+from ..checking import seconds_of
 from ..session import Session
 from .mapping import start_run
 from .reading import Failure, ended, failures, opened, results
@@ -39,7 +40,7 @@ class AsyncRun:
     async def wait(self, timeout: float | None = None) -> RunStatus:
         """Wait until it has ended. Returns how it has. Raises as `Run.wait`."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds_of(timeout)):
                 return await ended(self._session, self.id)
         except TimeoutError:
             raise TimedOutError(f"run {self.id} has not ended within {timeout} s") from None

@@ -16,6 +16,7 @@ from ...errors import ConnectionLostError, RefusedError
 from ...wire.messages import Accepted, CancelRun, Collected, ForgetRun, Request, RunStarted
 from ...wire.records import NOBODY_COLLECTS
 from ..calls import Start
+from ..checking import key_of
 from ..session import Session
 from .feeding import Feed
 from .flow import Delivery, Flow
@@ -26,9 +27,9 @@ from .reasons import saying_why
 async def start_run(session: Session, start: Start, key: str | None) -> int:
     """Begin a run that this program feeds, or find the one with that key. Returns its number.
 
-    Raises RefusedError with the master's own line.
+    Raises RefusedError with the master's own line, and ArgumentError for a key that is no text.
     """
-    make = partial(start, key=key)
+    make = partial(start, key=key_of(key))
     if key is not None:
         return (await session.call_idempotent(make, RunStarted)).run
     return (await session.call(make, RunStarted, "whether the run was started (key= helps)")).run
@@ -76,7 +77,7 @@ class Mapping:
 
         Without a key the run has one all the same, so that the request can be repeated.
         """
-        number = await start_run(session, start, key or f"map {uuid.uuid4()}")
+        number = await start_run(session, start, f"map {uuid.uuid4()}" if key is None else key)
         mapping = cls(session, number, key, deliver)
         opened = await mapping.feed.open()
         mapping._collecting = asyncio.create_task(mapping._told(mapping._collect()))

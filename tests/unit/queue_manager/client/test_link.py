@@ -14,11 +14,13 @@ from queue_manager.client.link import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     REFUSED_PAUSE_S,
+    FaultyRequestError,
     Link,
 )
 from queue_manager.client.stream import UNREAD_BYTES, Stream
 from queue_manager.errors import ConnectionLostError, TooLargeError, WrongKeyError
 from queue_manager.wire.messages import (
+    NOT_OURS,
     AskStatus,
     Beat,
     Hello,
@@ -90,7 +92,8 @@ def test_a_master_that_restarts_is_found_within_half_a_second(
     assert most_s / 2 <= max(pauses) <= most_s
 
 
-def test_the_masters_last_words_are_the_reason_of_the_end() -> None:
+@pytest.mark.parametrize("words", ["closed: results of another count", f"closed: {NOT_OURS}: no"])
+def test_the_masters_last_words_are_the_reason_of_the_end(words: str) -> None:
     async def scene() -> None:
         reasons: list[str] = []
         link = make_link(on_down=reasons.append)
@@ -110,13 +113,14 @@ def test_the_masters_last_words_are_the_reason_of_the_end() -> None:
         link._received(Welcome("1", 1))
         asked = loop.create_task(link.request(AskStatus, Status))
         await asyncio.sleep(0)
-        link._received(Refused(0, "closed: results of another count"))
+        link._received(Refused(0, words))
         stream.connection_lost(None)
         assert await session
         monkey.undo()
-        assert reasons == ["the master says: closed: results of another count"]
-        with pytest.raises(ConnectionLostError, match="the master says: closed: results"):
+        assert reasons == [f"the master says: {words}"]
+        with pytest.raises(ConnectionLostError, match=f"the master says: {words}") as error:
             await asked
+        assert isinstance(error.value, FaultyRequestError) is (NOT_OURS in words)
 
     asyncio.run(scene())
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from queue_manager.client import session as session_module
-from queue_manager.client.link import Link
+from queue_manager.client.link import FaultyRequestError, Link
 from queue_manager.client.session import News, Session
 from queue_manager.errors import (
     ConnectionLostError,
@@ -19,15 +19,17 @@ from queue_manager.errors import (
     WrongKeyError,
 )
 from queue_manager.settings import load_settings
-from queue_manager.wire.messages import Accepted, Refused, RetryRun, RunShown, WatchRun
+from queue_manager.wire.messages import NOT_OURS, Accepted, Refused, RetryRun, RunShown, WatchRun
 from queue_manager.wire.records import RunStatus
 
 
 class FakeLink:
     """Loses the master a few times, then answers."""
 
-    def __init__(self, losses: int, failure: Exception | None = None) -> None:
-        self.losses = losses
+    def __init__(
+        self, losses: int, failure: Exception | None = None, *, faulty: bool = False
+    ) -> None:
+        self.losses, self.faulty = losses, faulty
         self.failure = failure
         self.asked = 0
         self.up = self.closed = False
@@ -38,6 +40,8 @@ class FakeLink:
         self.asked += 1
         if self.asked <= self.losses:
             self.up = False
+            if self.faulty:
+                raise FaultyRequestError(f"lost the master: the master says: closed: {NOT_OURS}")
             raise ConnectionLostError("lost the master: reset")
         return Accepted(1, 5)
 
@@ -104,6 +108,23 @@ def test_a_request_that_always_ends_the_session_is_given_up() -> None:
     with pytest.raises(ConnectionLostError, match="10 times at the same request"):
         ask(link, again=True)
     assert link.asked == 10
+
+
+def test_a_request_that_the_master_cannot_read_is_not_sent_again() -> None:
+    """It would end each further session, and with it all other work of the client."""
+    link = FakeLink(10**6, faulty=True)
+    with pytest.raises(ConnectionLostError, match="not a request of ours"):
+        ask(link, again=True)
+    assert link.asked == 1
+
+
+@pytest.mark.parametrize(("given", "whence"), [(True, ""), (False, " (QUEUE_HOST, QUEUE_PORT)")])
+def test_no_variable_is_blamed_for_an_address_that_the_program_has_said(
+    given: bool, whence: str
+) -> None:
+    link = FakeLink(0, ConnectionRefusedError("nobody listens"))
+    late = Session(cast(Link, link), given=given).late()
+    assert str(late) == f"no master at h:1{whence}: nobody listens"
 
 
 def test_a_master_that_comes_back_with_another_key_is_said_once_and_waited_for(

@@ -1,0 +1,95 @@
+"""Whether what a program passes is what a request may hold.
+
+A master that gets a request with a value of the wrong type closes the session, and with it all
+other work of the client. So each value is looked at before it is sent.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from ..errors import ArgumentError
+from ..wire.limits import AFTER, NAME_CHARS
+
+STATES = ("pending", "active", "finishing", "stalled", "done", "failed", "cancelled")
+"""How a run may stand, as `qm status` names it."""
+
+
+def text_of(name: str, value: Any) -> str:
+    """A text that can travel. name: of the argument, for the error.
+
+    Raises ArgumentError for anything else.
+    """
+    if not isinstance(value, str):
+        raise ArgumentError(f"{name}={value!r:.100} is no text: pass a str")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ArgumentError(f"{name}={value!a:.100} is no Unicode text that can travel") from None
+    return value
+
+
+def key_of(key: Any) -> str | None:
+    """The key of a run, or None. Raises ArgumentError for anything else."""
+    return None if key is None else text_of("key", key)
+
+
+def job_of(job: Any) -> str:
+    """The name of a job. Raises ArgumentError for what can't be one."""
+    if len(text_of("job", job)) > NAME_CHARS:
+        raise ArgumentError(
+            f"job={job!r:.50} is no job: a name has {NAME_CHARS} characters or less"
+        )
+    return str(job)
+
+
+def state_of(state: Any) -> str:
+    """A state of runs, or an empty text. Raises ArgumentError for anything else."""
+    if text_of("state", state) and state not in STATES:
+        raise ArgumentError(f"state={state!r:.100} is none: it is one of {', '.join(STATES)}")
+    return str(state)
+
+
+def run_of(which: Any) -> int | str:
+    """The number of a run, or its key. Raises ArgumentError for anything else."""
+    if isinstance(which, str):
+        return text_of("key", which)
+    number = _number(which)
+    if number is None:
+        raise ArgumentError(f"run({which!r:.100}) names no run: pass its number or its key")
+    return number
+
+
+def numbers_of(after: Any) -> list[int]:
+    """The numbers of the runs to wait for: of one run or of several, each a run or its number.
+
+    Raises ArgumentError for anything else.
+    """
+    runs = after if isinstance(after, list | tuple) else [after]
+    if len(runs) > AFTER:
+        raise ArgumentError(f"after= has {len(runs):,} runs, and may have {AFTER:,}")
+    numbers = [_number(getattr(run, "id", run)) for run in runs]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers):
+        raise ArgumentError(f"after={after!r:.100} names no run: pass runs or their numbers")
+    return known
+
+
+def seconds_of(timeout: Any) -> float | None:
+    """How many seconds to wait; None: for ever. Raises ArgumentError for anything else."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise ArgumentError(f"timeout={timeout!r:.100} is no number of seconds")
+    return timeout
+
+
+def _number(value: Any) -> int | None:
+    """The number of a run, as it travels; None if the value is no such number."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        return None
+    return None if isinstance(value, bool) or not -(2**63) <= number < 2**63 else number
