@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from queue_manager.job.contract import LONGEST_S
-from queue_manager.job.tags import as_setting, in_words
+from queue_manager.job.tags import as_setting, given_tags, in_words
+from queue_manager.wire.messages import LEVEL
 from queue_manager.wire.records import GroupLimit
 
 from ..broker.lanes.group_limits import Limits
@@ -132,6 +133,9 @@ class Diagnosis:
                 start = f"start one with {as_setting(needs)}"
             return [Reason("no worker", f"no worker is connected: {start}")]
         tagged = [w for w in workers if w.session.tags.issuperset(needs)]
+        old = "" if tagged else _too_old(workers, needs)
+        if old:
+            return [Reason("old workers", old)]
         if not tagged:
             start = f"start one with {as_setting(needs)}"
             return [Reason("no tags", f"no worker has {in_words(needs)}: {start}")]
@@ -270,6 +274,29 @@ def _next_start(run: Run, groups: Iterable[str], now: float) -> str:
         ", the next may start when one of their tasks ends"
         if any(lane.leased for lane in lanes)
         else ""
+    )
+
+
+def _too_old(workers: list[WorkerSession], needs: list[str]) -> str:
+    """Which workers may be what a run needs, if they were not too old to say their Python.
+
+    Each worker has a tag with its Python by itself, unless it is older than these tags.
+    """
+    given = given_tags(needs)
+    old = [
+        worker
+        for worker in workers
+        if worker.hello.level < LEVEL
+        and worker.session.tags.issuperset(given)
+        and len(given_tags(worker.session.tags)) == len(worker.session.tags)
+    ]
+    if not old or len(given) == len(needs):
+        return ""
+    who = ", ".join(worker.name for worker in old[:_NAMED]) + ", ..." * (len(old) > _NAMED)
+    level = min(worker.hello.level for worker in old)
+    return (
+        f"the run needs {in_words(needs)}, and {who} can't say which Python is there: update the"
+        f" worker (it speaks level {level} of the protocol, the master level {LEVEL})"
     )
 
 

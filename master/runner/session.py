@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from queue_manager import __version__
 from queue_manager.client.link import Link
 from queue_manager.settings import Settings
-from queue_manager.wire.messages import Hello, Request
+from queue_manager.wire.messages import LEVEL, Hello, Request
 from queue_manager.wire.tls import client_mode
 
 from .crash import LOST_MASTER
@@ -29,7 +29,7 @@ class RunnerSession:
 
     def __init__(self, settings: Settings, authkey: bytes) -> None:
         self._loop = asyncio.new_event_loop()
-        hello = Hello("runner", socket.gethostname(), os.getpid(), version=__version__)
+        hello = Hello("runner", socket.gethostname(), os.getpid(), version=__version__, level=LEVEL)
         address = (settings.queue_host, settings.queue_port)
         mode = client_mode(settings)
         self._link = Link(address, authkey, lambda: hello, on_down=_lost, mode=mode)

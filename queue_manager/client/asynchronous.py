@@ -20,7 +20,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .. import __version__
 from ..errors import (
     ConnectionLostError,
     ProtocolError,
@@ -84,8 +83,9 @@ class AsyncClient:
         if welcome.level < LEVEL:
             await self._stack.aclose()
             raise ProtocolError(
-                f"the master at {settings.queue_host}:{settings.queue_port} is of version"
-                f" {welcome.version} and older than this program ({__version__}): update the master"
+                f"the master at {settings.queue_host}:{settings.queue_port} is older than this"
+                f" program (it speaks level {welcome.level} of the protocol, this program level"
+                f" {LEVEL}): update the master"
             )
 
     async def __aenter__(self) -> AsyncClient:

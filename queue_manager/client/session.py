@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..settings import Settings
 from ..wire.messages import (
+    LEVEL,
     Hello,
     OpenRun,
     Refused,
@@ -382,7 +383,7 @@ async def connecting(
     given: bool = False,
 ) -> AsyncIterator[Session]:
     """A session with the master, which may not be there yet. Arguments as of `connected`."""
-    hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__)
+    hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__, level=LEVEL)
     address = (settings.queue_host, settings.queue_port)
     news = News()
 

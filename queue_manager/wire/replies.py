@@ -22,7 +22,8 @@ from .records import (
 )
 
 LEVEL = 1
-"""What a program may ask of this master. It grows when `connect` needs more of a master."""
+"""Which level of the protocol this release speaks: what a program may ask of a master, and a master
+of a worker. It grows when `connect` needs more of a master, or a master more of a worker."""
 
 
 class Welcome(Message, frozen=True, array_like=True, tag="welcome"):

@@ -28,7 +28,8 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
 
     slots: how many a worker has; 0 for every other role. worker: an id that lasts as long as the
     worker's process. A new session with the same id replaces the old one. held: the leases that the
-    worker still holds. tags: a worker gets no task of a run that needs others.
+    worker still holds. tags: a worker gets no task of a run that needs others. level: `LEVEL` of
+    the sender; 0 of one that is older than that number.
     """
 
     role: Literal["worker", "runner", "client"]
@@ -41,6 +42,7 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
         default_factory=list
     )
     tags: Annotated[list[Name], Meta(max_length=TAGS + 1)] = msgspec.field(default_factory=list)
+    level: int = 0
 
 
 class Exchange(Message, frozen=True, array_like=True, tag="exchange"):

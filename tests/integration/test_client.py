@@ -480,7 +480,9 @@ def test_a_master_that_is_older_is_one_line(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asynchronous, "LEVEL", LEVEL + 1)
-    with pytest.raises(ProtocolError, match=r"older than this program \(.*\): update the master"):
+    levels = rf"speaks level {LEVEL} of the protocol, this program level {LEVEL + 1}"
+    line = rf"older than this program \(it {levels}\): update the master"
+    with pytest.raises(ProtocolError, match=line):
         connected(master)
 
 

@@ -18,6 +18,7 @@ from queue_manager.job.tags import python_tag
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
+    LEVEL,
     Beat,
     Exchange,
     Hello,
@@ -169,9 +170,8 @@ class Supervisor:
         self._outbox.keep_released()
         slots, lease = self._settings.worker_slots, self.pool.claimed()
         tags = sorted(self._settings.worker_tags | {python_tag()})
-        return Hello(
-            "worker", self._name, os.getpid(), slots, __version__, self._worker, lease, tags
-        )
+        me = self._name, os.getpid(), slots, __version__, self._worker
+        return Hello("worker", *me, lease, tags, LEVEL)
 
     def _up(self, welcome: Welcome) -> None:
         host, port = self._settings.queue_host, self._settings.queue_port

@@ -25,6 +25,7 @@ from master.processes.runner import Runner, RunnerState
 from master.runner.crash import BAD_ARGUMENTS
 from master.stock.sessions import Round, StockSession, Taken
 from queue_manager.job.tags import split_tags
+from queue_manager.wire.messages import LEVEL
 from queue_manager.wire.records import GroupLimit, RunOptions
 
 
@@ -67,12 +68,19 @@ class Rig:
         return run
 
     def worker(
-        self, name: str = "host/6", lacks: str = "", draining: bool = False, tags: str = ""
+        self,
+        name: str = "host/6",
+        lacks: str = "",
+        draining: bool = False,
+        tags: str = "",
+        level: int = LEVEL,
     ) -> Session:
         session = Session(len(self._workers) + 1, 1, name=name, tags=split_tags(tags))
         if lacks:
             session.lacks["job"] = lacks
-        self._workers.append(SimpleNamespace(session=session, name=name, draining=draining))
+        hello = SimpleNamespace(level=level)
+        worker = SimpleNamespace(session=session, name=name, draining=draining, hello=hello)
+        self._workers.append(worker)
         return session
 
     def client(self, name: str, run: Run | None = None, puts_without: int = 0) -> Any:
@@ -294,6 +302,22 @@ def test_tags_that_no_worker_has_are_named_with_how_to_start_one(rig: Rig) -> No
     assert rig.why(rig.run(2, needs=["bigmem", "gpu"])) == [
         "no worker has the tags bigmem and gpu together: start one with WORKER_TAGS=bigmem,gpu"
     ]
+
+
+def test_a_worker_that_is_too_old_to_say_its_python_is_to_be_updated(rig: Rig) -> None:
+    rig.worker("new/1", tags="python3.13")
+    for name, tags in {"old/1": "", "old/2": "gpu"}.items():
+        rig.worker(name, tags=tags, level=0)
+    assert rig.why(rig.run(needs=["python3.11"])) == [
+        "the run needs Python 3.11, and old/1, old/2 can't say which Python is there: update the"
+        f" worker (it speaks level 0 of the protocol, the master level {LEVEL})"
+    ]
+    (line,) = rig.why(rig.run(2, needs=["gpu", "python3.11"]))
+    assert "and old/2 can't say" in line
+    (line,) = rig.why(rig.run(3, needs=["fpga", "python3.11"]))
+    assert line.endswith("start one with Python 3.11 and WORKER_TAGS=fpga")
+    (line,) = rig.why(rig.run(4, needs=["fpga"]))
+    assert line.endswith("start one with WORKER_TAGS=fpga")
 
 
 def test_without_any_worker_the_tags_are_said_too(rig: Rig) -> None:

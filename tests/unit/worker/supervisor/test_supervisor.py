@@ -11,7 +11,7 @@ import pytest
 
 from queue_manager import __version__
 from queue_manager.job.tags import python_tag
-from queue_manager.wire.messages import Beat
+from queue_manager.wire.messages import LEVEL, Beat
 from worker.supervisor import pulse
 
 from .pool.test_pool import gated, started
@@ -25,6 +25,7 @@ def test_a_worker_asks_for_a_lease_for_each_slot(jobs: Any, run_worker: Any) -> 
         assert (exchange.want, exchange.outcomes, exchange.draining) == (3, [], False)
         hello = rig.link.hello()
         assert (hello.role, hello.slots, hello.tags) == ("worker", 3, [python_tag()])
+        assert hello.level == LEVEL
 
     run_worker(scenario, slots=3)
 
