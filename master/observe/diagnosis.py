@@ -197,10 +197,10 @@ def unfed(run: Run, connected: bool) -> str:
     if run.options.feeder != "client" or not run.active or run.exhausted:
         return ""
     if not connected:
-        return (
-            "its program has not given all its inputs; none is connected:"
-            f" start it again, or `qm cancel {run.id}`"
-        )
+        do = f"start it again, or `qm cancel {run.id}`"
+        if not run.options.lasting:  # no other program can take it up
+            do = "unless it comes back, the run is removed within a minute"
+        return f"its program has not given all its inputs; none is connected: {do}"
     return "" if run.unended else "its program is connected, and has not given its next input"
 
 

@@ -24,7 +24,7 @@ ASK_S = 5.2
 """How often the master is asked. It has a reason for a run of which nothing has run for 5 s."""
 
 
-_FED_BY_NOBODY = "none is connected: start it again"
+_FED_BY_NOBODY = "has not given all its inputs; none is connected:"
 """The master says so of a run that waits for inputs of a program that is not there."""
 
 

@@ -19,6 +19,7 @@ from master.observe.diagnosis import (
     Diagnosis,
     Waits,
     next_due,
+    unfed,
     why_stalled,
 )
 from master.processes.runner import Runner, RunnerState
@@ -288,6 +289,22 @@ def test_slots_that_are_busy_with_other_runs_name_these(rig: Rig) -> None:
 def test_workers_that_are_stopping_are_no_workers(rig: Rig) -> None:
     rig.worker(draining=True)
     assert rig.why(rig.run()) == ["every worker is stopping: start others"]
+
+
+# --- runs that a program feeds ---
+
+
+def test_a_run_whose_program_is_gone_says_what_becomes_of_it(rig: Rig) -> None:
+    kept, passing = rig.run(1, feeder="client"), rig.run(2, feeder="client", lasting=False)
+    waits = "its program has not given all its inputs; none is connected:"
+    assert unfed(kept, False) == f"{waits} start it again, or `qm cancel 1`"
+    assert unfed(passing, False) == (
+        f"{waits} unless it comes back, the run is removed within a minute"
+    )
+    for run in (kept, passing):
+        assert unfed(run, True) == ""
+        run.exhausted = True
+        assert unfed(run, False) == ""
 
 
 # --- tags ---

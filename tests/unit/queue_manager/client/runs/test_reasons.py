@@ -106,13 +106,16 @@ def test_a_run_that_waits_as_it_was_asked_to_is_not_spoken_of(
 
 
 def test_a_run_that_can_not_go_on_by_itself_is(caplog: pytest.LogCaptureFixture) -> None:
-    half_fed = Run(7, "square", [], None, RunOptions(feeder="client"), 1.0)
-    lines = ["can't begin: run 3 has failed", "its runner was given up", unfed(half_fed, False)]
+    kept = Run(7, "square", [], None, RunOptions(feeder="client"), 1.0)
+    passing = Run(7, "square", [], None, RunOptions(feeder="client", lasting=False), 1.0)
+    lines = ["can't begin: run 3 has failed", "its runner was given up"]
+    lines += [unfed(kept, False), unfed(passing, False)]
     said = told(
         caplog,
         why(lines[0], state="pending", waiting=0),
         why(lines[1], state="stalled", waiting=0),
         why(lines[2], waiting=0),
+        why(lines[3], waiting=0),
     )
     assert said == [f"run 7 (square) waits: {line}" for line in lines]
 
