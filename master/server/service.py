@@ -275,12 +275,14 @@ class Service:
         await self.turn.write_rest()
         self.store.close()
 
-    async def submit(self, ask: StartRun) -> tuple[Run, bool]:
+    async def submit(self, ask: StartRun, peer: Peer | None = None) -> tuple[Run, bool]:
         """Begin a run of a job, or find the one with that key. Returns it, and whether it is new.
+
+        peer: the session that asks, if it is one.
 
         Raises RefusedError with one line when the job or its arguments are wrong.
         """
-        run = await self.runs.find(ask)
+        run = await self.runs.find(ask, peer)
         if run is not None:
             return run, False
         if ask.feeder == "runner" and not ask.after:
@@ -289,7 +291,7 @@ class Service:
         try:
             version, options, given = await self.versions.check_for_submit(ask)
             options = replace(options, lasting=ask.lasting, inputs_only=ask.inputs_only)
-            run, is_new = await self.runs.start(ask, options, version, given)
+            run, is_new = await self.runs.start(ask, options, version, given, peer)
         finally:
             if not is_new:
                 self.runners.dismiss()
@@ -302,10 +304,10 @@ class Service:
         if not all(map(is_tag, message.needs)):
             raise RefusedError(f"needs {message.needs!r:.200}: a tag has {CHARACTERS} alone")
         if message.code is None:
-            run, is_new = await self.submit(message)
+            run, is_new = await self.submit(message, peer)
         else:
             version, options = self._uploads.check(peer, message)
-            run, is_new = await self.runs.start(message, options, version)
+            run, is_new = await self.runs.start(message, options, version, peer=peer)
         return RunStarted(message.seq, run.id, is_new)
 
     async def _tick(self) -> None:

@@ -255,14 +255,15 @@ class AsyncClient:
                 yield AsyncRun(self.session, number), feed, None if state.ended else state.accepted
                 if not state.ended:
                     await feed.end()
-                # Also of a run that has ended, so that it is pruned though this session stays.
-                nobody_collects(self.session, number)
         except Exception:
             with contextlib.suppress(QueueError):
                 await feed.flush()  # what was given stays
             raise
         finally:
             await feed.close()
+            # Another program may take the run up now. One that has ended is pruned though this
+            # session stays.
+            nobody_collects(self.session, number)
 
     def later(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have something done that nobody waits for; `close` does, for a while."""

@@ -15,6 +15,14 @@ from ...broker.runs.run import Run
 from ...changes import Changes
 from ..dispatch import OurSession
 
+_WAIT = "wait for it, or take another key"
+
+
+def _program(peer: Peer) -> object:
+    """What tells a program from others: its host and its process."""
+    session = peer.session
+    return (session.hello.host, session.hello.pid) if isinstance(session, OurSession) else peer
+
 
 class Feeders:
     """The sessions of clients that feed runs, until they have read them."""
@@ -37,10 +45,27 @@ class Feeders:
             return
         if run.options.feeder == "client":
             if self._peers.get(run.id) is not peer:
-                other = "another session has opened it since" if run.id in self._peers else ""
+                other = f"another session has opened it since: {_WAIT}" * (run.id in self._peers)
                 raise RefusedError(f"run {run.id}: {other or 'open it first'}")
         elif isinstance(peer.session, OurSession) and peer.session.hello.role == "client":
             raise RefusedError(f"run {run.id} has a runner, which gives its tasks")
+
+    def check_free(self, run: Run, peer: Peer | None, *, other_code: bool = False) -> None:
+        """Raise RefusedError if another program that is there has a run, and would be disturbed.
+
+        Two programs that feed one run give it a mixture of their inputs. One that only reads what
+        is left is disturbed by other code. A program that has come back in a new session is the
+        same one, though the master may still have its old session.
+        """
+        holder = self._peers.get(run.id)
+        if holder is None or holder is peer or run.id in self._read or not run.active:
+            return
+        if peer is None or _program(holder) == _program(peer):
+            return
+        if not run.exhausted or other_code:
+            does = "read" if run.exhausted else "fed"
+            whose = f"run {run.id} of key {run.key!r} is being {does} by another program"
+            raise RefusedError(f"{whose} ({holder.name}): {_WAIT}")
 
     def connected(self, run: Run) -> bool:
         """Whether the client that feeds a run, or still reads it, has a session."""

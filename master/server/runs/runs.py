@@ -70,17 +70,21 @@ class Runs:
 
     # --- a run begins ---
 
-    async def find(self, ask: StartRun) -> Run | None:
+    async def find(self, ask: StartRun, peer: Peer | None = None) -> Run | None:
         """The run with the key that is asked for, if it is to take nothing new of the request.
 
-        Raises RefusedError when that run has another job or other arguments, or is just being
-        forgotten, or when the key or the arguments are too large.
+        peer: the session that asks.
+
+        Raises RefusedError when that run has another job or other arguments, is just being
+        forgotten or fed by another program, or when the key or the arguments are too large.
         """
         check_asked(ask)
         if ask.key is None:
             return None
         known = await self._turn.read(ReadRequest(run_keys={ask.key}))
         run = self._with_key(known, ask)
+        if run is not None:
+            self._feeders.check_free(run, peer)
         takes = run is not None and ask.inputs_only and not run.options.inputs_only
         return None if takes else run
 
@@ -98,11 +102,13 @@ class Runs:
         options: RunOptions,
         version: str = "",
         arguments: GivenArguments | None = None,
+        peer: Peer | None = None,
     ) -> tuple[Run, bool]:
         """Begin a run, or find the one with that key; its job and arguments were checked before.
 
-        arguments: those of the request that are values. A run with that key takes code that comes
-        with the request, as a run of a file takes the file when that changes.
+        arguments: those of the request that are values. peer: the session that asks. A run with
+        that key takes code that comes with the request, as a run of a file takes the file when that
+        changes.
 
         Returns the run, and whether it is new. Raises RefusedError as `find` does, or when the
         store can't take it.
@@ -116,6 +122,8 @@ class Runs:
         def stage(now: float, wall: float) -> Publish:
             present = self._with_key(self._turn.known, ask)
             if present is not None:
+                other_code = ask.code is not None and version != present.version
+                self._feeders.check_free(present, peer, other_code=other_code)
                 return self._take(present, ask, options, version)
             after = predecessors(self._turn, ask.after)
             start_run = self._turn.broker.start_run

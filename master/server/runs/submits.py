@@ -44,6 +44,19 @@ class _Paused:
         return Accepted(self.reply.seq, self.tasks, self.first if self.tasks else 0)
 
 
+def _takes_no_more(run: Run) -> str:
+    """Why a run takes no tasks, and what to do."""
+    text = f"run {run.id} takes no more tasks"
+    if run.id == QUEUE_RUN:
+        return text
+    if run.state == "cancelled":
+        why = "it was cancelled"
+    else:
+        why = f"it has {'all of its' if run.active else 'ended with'} {run.accepted:,} inputs"
+    free = f"forget it (`qm forget {run.id}`), or take another key"
+    return f"{text}: {why}; {free if run.options.lasting else 'begin another one'}"
+
+
 class Submits:
     """Answers `SubmitTasks` and `TasksEnded`."""
 
@@ -71,7 +84,7 @@ class Submits:
 
         def stage(now: float, wall: float) -> Publish:
             if not run.active or run.exhausted or run.id == QUEUE_RUN:
-                raise RefusedError(f"run {run.id} takes no more tasks")
+                raise RefusedError(_takes_no_more(run))
             if run.pending:
                 raise RefusedError(f"run {run.id} has not begun: it waits for others")
             self._feeders.check(run, reply.peer)

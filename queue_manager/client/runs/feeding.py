@@ -65,6 +65,7 @@ class Feed:
         self._working: asyncio.Task[None] | None = None
         self._losses = 0
         self._suspicion = Suspicion()
+        self._end = f"run {run} takes no more tasks: the client has left it"
         self.accepted = 0
         self.error: QueueError | None = None
 
@@ -79,7 +80,7 @@ class Feed:
             QueueError: the run takes no more tasks, for example because somebody has cancelled it.
         """
         if self._stopped:
-            raise self.error or QueueError(f"run {self._run} takes no more tasks")
+            raise self.error or QueueError(self._end)
         with self._lock:
             block = self._batching.add(item)
             if block is not None:
@@ -124,7 +125,7 @@ class Feed:
         """
         while self.accepted < count:
             if self._stopped:
-                raise self.error or QueueError(f"run {self._run} takes no more tasks")
+                raise self.error or QueueError(self._end)
             self._moved.clear()
             await self._moved.wait()
 
@@ -178,6 +179,10 @@ class Feed:
             while True:
                 try:
                     if opened.ended:
+                        self._end = (
+                            f"run {self._run} has ended with {opened.accepted:,} inputs, and takes"
+                            f" no more: forget it (`qm forget {self._run}`), or take another key"
+                        )
                         return
                     await self._submit_all()
                     return

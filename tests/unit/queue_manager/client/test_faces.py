@@ -24,7 +24,15 @@ from queue_manager.client.runs.flow import Flow
 from queue_manager.client.runs.run import Run
 from queue_manager.client.synchronous import Client
 from queue_manager.errors import ConnectionLostError, NotPlainDataError
-from queue_manager.wire.messages import OpenRun, RunOpened, RunStarted, StartRun, Welcome
+from queue_manager.wire.messages import (
+    Collected,
+    OpenRun,
+    RunOpened,
+    RunStarted,
+    StartRun,
+    Welcome,
+)
+from queue_manager.wire.records import NOBODY_COLLECTS
 
 ONE_FACE_ALONE = {"executor"}
 """An executor of `concurrent.futures` blocks: programs with a loop pass it to `run_in_executor`."""
@@ -61,6 +69,7 @@ class FullMaster:
 
     def __init__(self) -> None:
         self.submitted = threading.Event()
+        self.left = threading.Event()
 
     async def call(self, make: Callable[..., StartRun], answer: Any, what: str) -> RunStarted:
         return RunStarted(1, 7, True)
@@ -72,6 +81,10 @@ class FullMaster:
     async def call_once(self, make: Callable[[int], Any], answer: Any) -> Any:
         self.submitted.set()
         await asyncio.Event().wait()
+
+    def send(self, message: Any) -> None:
+        assert message == Collected(7, NOBODY_COLLECTS)
+        self.left.set()
 
 
 def client_of(master: FullMaster) -> Client:
@@ -95,6 +108,7 @@ def test_ctrl_c_ends_a_start_at_once_while_the_master_takes_no_more(inputs: Any)
     with pytest.raises(KeyboardInterrupt):
         client_of(master).start("square", inputs)
     assert time.monotonic() - since < 5.0
+    assert master.left.wait(10.0), "another program may take the run up"
 
 
 def test_an_interrupt_in_the_inputs_of_a_start_comes_out_at_once() -> None:

@@ -13,7 +13,7 @@ from queue_manager.client import session as session_module
 from queue_manager.client.runs import feeding
 from queue_manager.client.runs.feeding import Feed
 from queue_manager.client.session import Session
-from queue_manager.errors import ConnectionLostError, NotPlainDataError, RefusedError
+from queue_manager.errors import ConnectionLostError, NotPlainDataError, QueueError, RefusedError
 from queue_manager.wire.messages import Accepted, OpenRun, RunOpened, SubmitTasks, TasksEnded
 
 
@@ -249,3 +249,19 @@ def test_a_run_that_takes_no_more_says_so_to_whoever_adds() -> None:
             feed.add(1)
 
     play(scene)
+
+
+def test_a_run_that_has_ended_says_with_how_many_inputs_and_what_to_do() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        await asyncio.sleep(0)  # it sees that there is nothing to do
+        says = (
+            r"run 1 has ended with 20 inputs, .* forget it \(`qm forget 1`\), or take another key"
+        )
+        with pytest.raises(QueueError, match=says):
+            feed.add(21)
+        with pytest.raises(QueueError, match=says):
+            await feed.wait_accepted(21)
+
+    master = FakeMaster()
+    master.ended, master.unkeyed = True, 20
+    play(scene, master)
