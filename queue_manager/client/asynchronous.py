@@ -45,6 +45,7 @@ from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
 from .runs.flow import Delivery, Flow
+from .runs.inputs import Mailbox, each_of, inputs_of, is_asynchronous, length_of, pump
 from .runs.mapping import Mapping, nobody_collects, start_run
 from .runs.reasons import saying_why
 from .session import Session, connected
@@ -136,14 +137,14 @@ class AsyncClient:
         how: dict[str, Any],
         bar: contextlib.AbstractContextManager[Bar | None],
     ) -> AsyncGenerator[Any, None]:
-        mailbox = _Mailbox()
+        mailbox = Mailbox()
         mapping, flow = await self.begin_map(start, key, mailbox.put, how)
         pumping: asyncio.Task[None] | None = None
         told = False
         inputs: Iterator[Any] = iter(())
         try:
-            if _is_asynchronous(iterables):
-                pumping = asyncio.create_task(_pump(flow, iterables[0], mailbox))
+            if is_asynchronous(iterables):
+                pumping = asyncio.create_task(pump(flow, iterables[0], mailbox))
             else:
                 inputs = inputs_of(iterables)
             with bar as shown:
@@ -182,7 +183,7 @@ class AsyncClient:
         start = start_of(function, iterables, options, lasting=True)
         async with self.feeding(start, key) as (run, feed, skip):
             if skip is not None:
-                async with contextlib.aclosing(_any(iterables)) as inputs:
+                async with contextlib.aclosing(each_of(iterables)) as inputs:
                     async for item in inputs:
                         if skip and not is_keyed(item):
                             skip -= 1
@@ -276,89 +277,3 @@ class AsyncClient:
         self._after.add(task)
         task.add_done_callback(self._after.discard)
         return task
-
-
-class _Mailbox:
-    """What has come for a map. stirred: is set whenever there may be room for more inputs."""
-
-    def __init__(self) -> None:
-        self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
-        self.stirred = asyncio.Event()
-
-    @property
-    def full(self) -> bool:
-        """Whether something is there."""
-        return not self._deliveries.empty()
-
-    def put(self, delivery: Delivery) -> None:
-        """Deliver outcomes, or nothing but that the feed has room again."""
-        self._deliveries.put_nowait(delivery)
-        self.stirred.set()
-
-    async def get(self) -> Delivery:
-        """What came first."""
-        return await self._deliveries.get()
-
-
-async def _pump(flow: Flow, items: AsyncIterable[Any], mailbox: _Mailbox) -> None:
-    """Give the flow what an asynchronous iterator has, while there is room.
-
-    Whatever ends the iterator, also a CancelledError of its own, comes out of the map.
-    """
-    try:
-        inputs = aiter(items)
-        try:
-            async for item in inputs:
-                while not flow.roomy:
-                    mailbox.stirred.clear()
-                    await mailbox.stirred.wait()
-                flow.put(item)
-        finally:
-            await _close(inputs)
-        flow.over = True
-    except BaseException as error:
-        flow.fail(error)
-        if not isinstance(error, Exception):
-            raise
-    finally:
-        mailbox.put([])
-
-
-async def _close(inputs: AsyncIterator[Any]) -> None:
-    """Close an iterator of inputs. Only generators need that."""
-    if isinstance(inputs, AsyncGenerator):
-        await inputs.aclose()
-
-
-def _is_asynchronous(iterables: tuple[Any, ...]) -> bool:
-    return len(iterables) == 1 and isinstance(iterables[0], AsyncIterable)
-
-
-async def _any(iterables: tuple[Any, ...]) -> AsyncGenerator[Any, None]:
-    if _is_asynchronous(iterables):
-        inputs = aiter(iterables[0])
-        try:
-            async for item in inputs:
-                yield item
-        finally:
-            await _close(inputs)
-    else:
-        for place, item in enumerate(inputs_of(iterables)):
-            if place % 64 == 0:
-                await asyncio.sleep(0)
-            yield item
-
-
-def inputs_of(iterables: tuple[Any, ...]) -> Iterator[Any]:
-    """The inputs of a map over one iterable or over several."""
-    if len(iterables) == 1:
-        return iter(iterables[0])
-    return zip(*iterables, strict=False)
-
-
-def length_of(iterables: tuple[Any, ...]) -> int | None:
-    """How many inputs there are. None: nobody knows."""
-    try:
-        return min(map(len, iterables))
-    except TypeError:
-        return None

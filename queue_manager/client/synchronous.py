@@ -23,13 +23,14 @@ from ..job.contract import Options, Task
 from ..settings import Settings
 from ..wire.messages import Status
 from ..wire.records import RunStatus
-from .asynchronous import GOODBYE_S, AsyncClient, inputs_of, length_of
+from .asynchronous import GOODBYE_S, AsyncClient
 from .calls import Start, Work, start_of
 from .loop_thread import LoopThread, loop_thread
 from .progress import bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import is_keyed
 from .runs.flow import Delivery
+from .runs.inputs import inputs_of, length_of
 from .runs.run import Run
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from queue_manager.client.loop_thread import loop_thread
 from queue_manager.client.runs.async_run import AsyncRun
 from queue_manager.client.runs.feeding import Feed
 from queue_manager.client.runs.flow import Flow
+from queue_manager.client.runs.inputs import Mailbox, pump
 from queue_manager.client.runs.run import Run
 from queue_manager.client.synchronous import Client
 from queue_manager.errors import ConnectionLostError, NotPlainDataError
@@ -156,8 +157,8 @@ def test_an_asynchronous_input_waits_for_room_without_polling() -> None:
         yield 1
 
     async def scene() -> None:
-        flow, mailbox = CountingFlow(), asynchronous._Mailbox()
-        pumping = asyncio.create_task(asynchronous._pump(cast(Flow, flow), inputs(), mailbox))
+        flow, mailbox = CountingFlow(), Mailbox()
+        pumping = asyncio.create_task(pump(cast(Flow, flow), inputs(), mailbox))
         await asyncio.sleep(10 * asynchronous.SLICE_S)
         assert (flow.looks, flow.given) == (1, [])
         flow.room = True

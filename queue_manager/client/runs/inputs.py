@@ -1,0 +1,100 @@
+"""The inputs that a program gives to a map or a start, also those that come by themselves.
+
+This module reads them. `flow` says how far ahead, and `feeding` sends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from typing import Any
+
+from .flow import Delivery, Flow
+
+
+class Mailbox:
+    """What has come for a map. stirred: is set whenever there may be room for more inputs."""
+
+    def __init__(self) -> None:
+        self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+        self.stirred = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        """Whether something is there."""
+        return not self._deliveries.empty()
+
+    def put(self, delivery: Delivery) -> None:
+        """Deliver outcomes, or nothing but that the feed has room again."""
+        self._deliveries.put_nowait(delivery)
+        self.stirred.set()
+
+    async def get(self) -> Delivery:
+        """What came first."""
+        return await self._deliveries.get()
+
+
+async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
+    """Give the flow what an asynchronous iterator has, while there is room.
+
+    Whatever ends the iterator, also a CancelledError of its own, comes out of the map.
+    """
+    try:
+        inputs = aiter(items)
+        try:
+            async for item in inputs:
+                while not flow.roomy:
+                    mailbox.stirred.clear()
+                    await mailbox.stirred.wait()
+                flow.put(item)
+        finally:
+            await _close(inputs)
+        flow.over = True
+    except BaseException as error:
+        flow.fail(error)
+        if not isinstance(error, Exception):
+            raise
+    finally:
+        mailbox.put([])
+
+
+async def _close(inputs: AsyncIterator[Any]) -> None:
+    """Close an iterator of inputs. Only generators need that."""
+    if isinstance(inputs, AsyncGenerator):
+        await inputs.aclose()
+
+
+def is_asynchronous(iterables: tuple[Any, ...]) -> bool:
+    """Whether the inputs come by themselves."""
+    return len(iterables) == 1 and isinstance(iterables[0], AsyncIterable)
+
+
+async def each_of(iterables: tuple[Any, ...]) -> AsyncGenerator[Any, None]:
+    """Each input of a start. Between them the loop is given to others."""
+    if is_asynchronous(iterables):
+        inputs = aiter(iterables[0])
+        try:
+            async for item in inputs:
+                yield item
+        finally:
+            await _close(inputs)
+    else:
+        for place, item in enumerate(inputs_of(iterables)):
+            if place % 64 == 0:
+                await asyncio.sleep(0)
+            yield item
+
+
+def inputs_of(iterables: tuple[Any, ...]) -> Iterator[Any]:
+    """The inputs of a map over one iterable or over several."""
+    if len(iterables) == 1:
+        return iter(iterables[0])
+    return zip(*iterables, strict=False)
+
+
+def length_of(iterables: tuple[Any, ...]) -> int | None:
+    """How many inputs there are. None: nobody knows."""
+    try:
+        return min(map(len, iterables))
+    except TypeError:
+        return None
