@@ -45,7 +45,7 @@ from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
 from .runs.flow import Delivery, Flow
-from .runs.inputs import Mailbox, each_of, inputs_of, is_asynchronous, length_of, pump
+from .runs.inputs import Mailbox, coming, each_of, inputs_of, is_asynchronous, length_of, pump
 from .runs.mapping import Mapping, nobody_collects, start_run
 from .runs.reasons import saying_why
 from .session import Session, connected
@@ -123,7 +123,7 @@ class AsyncClient:
         options: Options | None = None,
         progress: bool = False,
     ) -> AsyncGenerator[R, None]:
-        """As `Client.map`, with an asynchronous iterator. One iterable may be asynchronous."""
+        """As `Client.map`, with an asynchronous iterator. Iterables may be asynchronous."""
         start = start_of(function, iterables, options, lasting=key is not None, once=True)
         how = {"ordered": ordered, "return_exceptions": return_exceptions, "buffer": buffer}
         bar = bar_of(function, length_of(iterables)) if progress else contextlib.nullcontext()
@@ -140,11 +140,11 @@ class AsyncClient:
         mailbox = Mailbox()
         mapping, flow = await self.begin_map(start, key, mailbox.put, how)
         pumping: asyncio.Task[None] | None = None
-        told = False
+        told, held_bytes = False, 0
         inputs: Iterator[Any] = iter(())
         try:
             if is_asynchronous(iterables):
-                pumping = asyncio.create_task(pump(flow, iterables[0], mailbox))
+                pumping = asyncio.create_task(pump(flow, coming(iterables), mailbox))
             else:
                 inputs = inputs_of(iterables)
             with bar as shown:
@@ -161,7 +161,10 @@ class AsyncClient:
                     for value in values or ():
                         yield value
                     if values is None and not flow.done:
-                        mapping.took(flow.receive(await mailbox.get()))
+                        if not flow.short:  # else nothing more is asked for: it waits for inputs
+                            mapping.took(held_bytes)
+                            held_bytes = 0
+                        held_bytes += flow.receive(await mailbox.get())
                     else:
                         await asyncio.sleep(0)
         finally:
@@ -179,7 +182,7 @@ class AsyncClient:
         key: str | None = None,
         options: Options | None = None,
     ) -> AsyncRun:
-        """As `Client.start`. One iterable may be asynchronous."""
+        """As `Client.start`. Iterables may be asynchronous."""
         start = start_of(function, iterables, options, lasting=True)
         async with self.feeding(start, key) as (run, feed, skip):
             if skip is not None:

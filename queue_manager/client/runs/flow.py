@@ -66,6 +66,8 @@ class Flow:
         self._results = self._results_bytes = 0
         self._error: BaseException | None = None
         self._stopped_by: BaseException | None = None
+        self._opened: list[Any] = []
+        self._first = 1
         self._complete = False
         self.over = self.done = False
         self.given = self.fed = self.failed = 0
@@ -75,8 +77,8 @@ class Flow:
     def fill(self, inputs: Iterator[Any], ready: Callable[[], bool], slice_s: float) -> None:
         """Read inputs while there is room for them.
 
-        ready: tells whether outcomes have come. Then reading ends after `slice_s` seconds, so that
-            they do not wait for a slow generator.
+        ready: tells whether outcomes have come. Then, or if some are here already, reading ends
+            after `slice_s` seconds, so that they do not wait for a slow generator.
         """
         stop = self.given + self._window()
         until = time.monotonic() + slice_s
@@ -86,10 +88,10 @@ class Flow:
                 before = self.fed
                 for item in islice(inputs, min(_LOOK, stop - before)):
                     self.put(item)
-                    if clock() > until and ready():
+                    if clock() > until and (self.short or ready()):
                         return
                 self.over = self.fed == before
-        except Exception as error:
+        except (Exception, SystemExit, GeneratorExit) as error:  # only an interrupt comes first
             self.fail(error)
 
     def put(self, item: Any) -> None:
@@ -150,26 +152,56 @@ class Flow:
     def take(self) -> list[Any] | None:
         """The next results, some at a time. None: receive more before, unless it is `done`.
 
+        There is one result for each input that was read. A run that was there already may have
+        more tasks than this call has inputs.
+
         Raises a failure in its turn, unless it is given out as a result, and what the inputs have
         raised behind all results.
         """
-        if self._stopped_by is not None:
-            raise self._stopped_by
-        outcome = None if self.over and self.given >= self.fed else self._order.take()
-        if outcome is None:
+        if not self._is_whole and not self._opened:
+            self._open_next()
+        values = [] if self._is_whole else self._opened[: max(0, self.fed - self._first + 1)]
+        if not values:
             self._look_for_end()
             return None
-        self.given += count_of(outcome)
+        self._opened = self._opened[len(values) :]
+        self._first += len(values)
+        self.given += len(values)
+        return values
+
+    @property
+    def short(self) -> bool:
+        """Whether the next results are here. If `take` gives none, their inputs were not read."""
+        return bool(self._opened) or self._order.ready
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether each input has had its result."""
+        return self.over and self.given >= self.fed
+
+    def _open_next(self) -> None:
+        """Decode the next outcome, if it is here. Raises as `take`."""
+        if self._stopped_by is not None:
+            raise self._stopped_by
+        outcome = self._order.take(self.fed)
+        if outcome is None:
+            return
+        self._first = outcome.task
         if isinstance(outcome, Part):
-            return self._values(outcome)
+            self._opened = self._values(outcome)
+            if not self._opened and self._stopped_by is not None:
+                raise self._stopped_by
+            return
         self.failed += count_of(outcome)
         if isinstance(outcome, Cancelled):
             tasks = range(outcome.task, outcome.task + outcome.tasks)
-            return [self._failure(QueueError(f"task {task} was cancelled")) for task in tasks]
-        return [self._failure(exception_of(outcome))]
+            errors: list[BaseException] = [QueueError(f"task {n} was cancelled") for n in tasks]
+        else:
+            errors = [exception_of(outcome)]
+        self._opened = [self._failure(error) for error in errors]
 
     def _look_for_end(self) -> None:
-        if not self._complete and not (self.over and self.given >= self.fed):
+        if not self._is_whole and not (self._complete and self.given < self.fed):
             return
         if self._error is not None:
             raise self._error

@@ -37,6 +37,8 @@ class Mailbox:
 async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
     """Give the flow what an asynchronous iterator has, while there is room.
 
+    Results that are here may wait for their inputs alone. Whoever gives them out is woken then.
+
     Whatever ends the iterator, also a CancelledError of its own, comes out of the map.
     """
     try:
@@ -47,32 +49,60 @@ async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
                     mailbox.stirred.clear()
                     await mailbox.stirred.wait()
                 flow.put(item)
+                if flow.short and not mailbox.full:
+                    mailbox.put([])
         finally:
             await _close(inputs)
         flow.over = True
     except BaseException as error:
         flow.fail(error)
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception | SystemExit):  # that one would end the loop
             raise
     finally:
         mailbox.put([])
 
 
-async def _close(inputs: AsyncIterator[Any]) -> None:
+async def _close(inputs: Any) -> None:
     """Close an iterator of inputs. Only generators need that."""
     if isinstance(inputs, AsyncGenerator):
         await inputs.aclose()
 
 
 def is_asynchronous(iterables: tuple[Any, ...]) -> bool:
-    """Whether the inputs come by themselves."""
-    return len(iterables) == 1 and isinstance(iterables[0], AsyncIterable)
+    """Whether inputs come by themselves, or a part of each."""
+    return any(isinstance(one, AsyncIterable) for one in iterables)
+
+
+def coming(iterables: tuple[Any, ...]) -> AsyncIterable[Any]:
+    """The inputs that come by themselves: of one iterable, or tuples of several."""
+    inputs: AsyncIterable[Any] = iterables[0] if len(iterables) == 1 else _together(iterables)
+    return inputs
+
+
+async def _together(iterables: tuple[Any, ...]) -> AsyncGenerator[tuple[Any, ...], None]:
+    """As `zip`, of iterables some of which are asynchronous: until the first of them ends."""
+    iterators: list[Any] = [
+        aiter(i) if isinstance(i, AsyncIterable) else iter(i) for i in iterables
+    ]
+    try:
+        while True:
+            values = []
+            for iterator in iterators:
+                try:
+                    is_async = isinstance(iterator, AsyncIterator)
+                    values.append(await anext(iterator) if is_async else next(iterator))
+                except (StopIteration, StopAsyncIteration):
+                    return
+            yield tuple(values)
+    finally:
+        for iterator in iterators:
+            await _close(iterator)
 
 
 async def each_of(iterables: tuple[Any, ...]) -> AsyncGenerator[Any, None]:
     """Each input of a start. Between them the loop is given to others."""
     if is_asynchronous(iterables):
-        inputs = aiter(iterables[0])
+        inputs = aiter(coming(iterables))
         try:
             async for item in inputs:
                 yield item

@@ -166,13 +166,13 @@ def test_the_newest_outcome_of_a_task_counts_and_each_is_given_once() -> None:
     order = InOrder()
     order.add(dead(1))
     order.add(part(1, "tried again"))
-    assert order.take() == part(1, "tried again")
+    assert order.take(9) == part(1, "tried again")
     order.add(part(1, "tried again"))
-    assert order.take() is None
+    assert order.take(9) is None
     unordered = AsCompleted()
     unordered.add(dead(5))
     unordered.add(part(5, "tried again"))
-    assert (unordered.take(), unordered.take()) == (part(5, "tried again"), None)
+    assert (unordered.take(9), unordered.take(9)) == (part(5, "tried again"), None)
 
 
 def test_a_failure_that_was_given_out_and_is_tried_again_counts_once() -> None:
@@ -214,3 +214,76 @@ def test_failures_take_memory_as_results_do() -> None:
     assert len(taken(flow)) == 1_024
     flow.fill(inputs, never, 1.0)
     assert len(feed.items) - 1_024 < 70, "64 MiB in all"
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_run_of_more_tasks_than_the_call_has_inputs_gives_one_result_for_each_input(
+    ordered: bool, at_once: bool
+) -> None:
+    """Whether the results are there before the inputs are read, or behind that."""
+    flow, feed = a_flow(accepted=20, ordered=ordered)
+    inputs, found = iter(range(5)), list[Any]()
+    if at_once:
+        flow.fill(inputs, never, 1.0)
+    flow.receive([part(13, *range(12, 20)), part(1, *range(3)), part(4, *range(3, 12))])
+    flow.receive(None)
+    for _ in range(20):
+        flow.fill(inputs, never, 0.0)  # one input, as from a slow generator
+        found += taken(flow)
+        if flow.done:
+            break
+        assert len(found) == flow.given == flow.fed
+    assert (found, flow.done, feed.items) == ([0, 1, 2, 3, 4], True, [])
+
+
+def test_failures_behind_the_last_input_are_not_those_of_the_call() -> None:
+    flow, _ = a_flow(accepted=6)
+    flow.fill(iter(range(2)), never, 1.0)
+    flow.receive([part(1, 0, 1, 2), dead(4), Cancelled(5, 2)])
+    assert (taken(flow), flow.done) == ([0, 1], True)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_results_that_wait_for_their_inputs_are_told(ordered: bool) -> None:
+    """Whoever reads the inputs beside it wakes whoever takes the results then."""
+    flow, _ = a_flow(accepted=3, ordered=ordered)
+    assert not flow.short
+    flow.receive([part(1, "A", "B"), part(3, "C")])
+    flow.receive(None)
+    assert flow.take() is None
+    assert flow.short
+    for value in "ABC":
+        flow.put(0)
+        assert (taken(flow), flow.done) == ([value], False)
+    assert not flow.short, "nothing is held, and more inputs may come"
+    flow.over = True
+    assert (taken(flow), flow.done) == ([], True)
+
+
+def test_what_was_tried_again_counts_once_also_while_it_waits_for_its_input() -> None:
+    order = AsCompleted()
+    order.add(dead(5))
+    assert order.take(4) is None
+    order.add(part(5, "tried again"))
+    assert order.ready
+    assert (order.take(5), order.take(9), order.ready) == (part(5, "tried again"), None, False)
+
+
+@pytest.mark.parametrize("ends", [SystemExit(3), GeneratorExit(), ValueError("odd")])
+def test_whatever_ends_the_inputs_but_an_interrupt_comes_behind_the_results(
+    ends: BaseException,
+) -> None:
+    def inputs(error: BaseException) -> Any:
+        yield 1
+        raise error
+
+    flow, _ = a_flow()
+    flow.fill(inputs(ends), never, 1.0)
+    assert (flow.over, flow.whole) == (True, False)
+    flow.receive([part(1, "A")])
+    assert flow.take() == ["A"]
+    with pytest.raises(type(ends)):
+        flow.take()
+    with pytest.raises(KeyboardInterrupt):
+        a_flow()[0].fill(inputs(KeyboardInterrupt()), never, 1.0)

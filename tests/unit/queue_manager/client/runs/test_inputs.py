@@ -1,0 +1,124 @@
+"""Inputs that come by themselves, beside results that are here already."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import pytest
+
+from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.client.runs.feeding import Feed
+from queue_manager.client.runs.flow import Delivery, Flow
+from queue_manager.client.runs.inputs import each_of
+from queue_manager.client.runs.mapping import Mapping
+from tests.unit.queue_manager.client.runs.test_flow import FakeFeed, part
+
+
+class OldRun:
+    """A run of 20 tasks that has ended. Its results come when the map is begun."""
+
+    def __init__(self) -> None:
+        self.over, self.told_bytes = False, 0
+
+    async def begin(
+        self, start: Any, key: Any, deliver: Callable[[Delivery], None], how: dict[str, Any]
+    ) -> tuple[Mapping, Flow]:
+        deliver([part(13, *range(12, 20)), part(1, *range(12))])
+        deliver(None)
+        return cast(Mapping, self), Flow(cast(Feed, FakeFeed()), 20, **how)
+
+    def took(self, size_bytes: int) -> None:
+        self.told_bytes += size_bytes
+
+    def end_inputs(self) -> None:
+        pass
+
+    async def finish(self) -> None:
+        self.over = True
+
+    abandon = finish
+
+
+async def slow(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        await asyncio.sleep(0)
+        yield number
+
+
+def mapped(*iterables: Any, ordered: bool = True) -> list[Any]:
+    async def scene() -> list[Any]:
+        client = AsyncClient()
+        client.begin_map = old.begin  # type: ignore[method-assign]
+        found = [value async for value in client.map("square", *iterables, ordered=ordered)]
+        await client.close()
+        return found
+
+    old = OldRun()
+    found = asyncio.run(asyncio.wait_for(scene(), 10.0))
+    assert old.over
+    assert old.told_bytes == 0, "results that wait for inputs hold further pages back"
+    return found
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_map_over_slow_inputs_gives_one_result_of_an_old_run_for_each(ordered: bool) -> None:
+    assert mapped(slow(5), ordered=ordered) == [0, 1, 2, 3, 4]
+    assert mapped(slow(0), ordered=ordered) == []
+    assert mapped(range(5), ordered=ordered) == [0, 1, 2, 3, 4]
+
+
+def test_each_input_that_comes_wakes_whoever_gives_out_its_result() -> None:
+    """The next input may come of the result before."""
+
+    async def scene() -> None:
+        results: asyncio.Queue[int] = asyncio.Queue()
+
+        async def inputs() -> AsyncIterator[int]:
+            yield 0
+            while (last := await results.get()) < 3:
+                yield last + 1
+
+        client = AsyncClient()
+        client.begin_map = OldRun().begin  # type: ignore[method-assign]
+        found = []
+        async for value in client.map("square", inputs()):
+            found.append(value)
+            results.put_nowait(value)
+        await client.close()
+        assert found == [0, 1, 2, 3]
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
+def test_one_of_several_iterables_may_come_by_itself() -> None:
+    assert mapped(slow(3), range(9)) == [0, 1, 2]
+    assert mapped(range(2), slow(9)) == [0, 1]
+
+    async def given(*iterables: Any) -> list[Any]:
+        return [one async for one in each_of(iterables)]
+
+    assert asyncio.run(given(slow(9), "abc")) == [(0, "a"), (1, "b"), (2, "c")]
+    assert asyncio.run(given("abc", slow(2))) == [("a", 0), ("b", 1)]
+
+
+def test_the_end_of_the_program_in_slow_inputs_comes_behind_the_results_before() -> None:
+    async def ending() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+        raise SystemExit(3)
+
+    found: list[Any] = []
+
+    async def scene() -> None:
+        client = AsyncClient()
+        client.begin_map = OldRun().begin  # type: ignore[method-assign]
+        values = client.map("square", ending())
+        found.extend([await anext(values), await anext(values)])
+        with pytest.raises(SystemExit):
+            await anext(values)
+        await client.close()
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    assert found == [0, 1]
