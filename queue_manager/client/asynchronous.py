@@ -40,7 +40,7 @@ from ..wire.messages import (
 from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
 from .calls import Start, Work, arguments_of, start_of
-from .checking import job_of, numbers_of, run_of, state_of
+from .checking import buffer_of, job_of, numbers_of, run_of, state_of
 from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
@@ -125,6 +125,7 @@ class AsyncClient:
     ) -> AsyncGenerator[R, None]:
         """As `Client.map`, with an asynchronous iterator. Iterables may be asynchronous."""
         start = start_of(function, iterables, options, lasting=key is not None, once=True)
+        buffer = buffer_of(buffer)
         how = {"ordered": ordered, "return_exceptions": return_exceptions, "buffer": buffer}
         bar = bar_of(function, length_of(iterables)) if progress else contextlib.nullcontext()
         return self._map(start, key, iterables, how, bar)

@@ -77,17 +77,27 @@ def numbers_of(after: Any) -> list[int]:
     return known
 
 
+def buffer_of(buffer: Any) -> int | None:
+    """How many inputs a map is ahead, at most; None: it decides. Raises ArgumentError."""
+    number = None if buffer is None else _number(buffer)
+    if number is None and buffer is not None:
+        raise ArgumentError(f"buffer={buffer!r:.100} is none: pass a number of inputs")
+    return number
+
+
 def seconds_of(timeout: Any) -> float | None:
     """How many seconds to wait; None: for ever. Raises ArgumentError for anything else."""
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
-        raise ArgumentError(f"timeout={timeout!r:.100} is no number of seconds")
-    return timeout
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if is_number and timeout <= math.inf:  # as `nan` is not
+        seconds: float = timeout
+        return seconds
+    raise ArgumentError(f"timeout={timeout!r:.100} is no number of seconds")
 
 
 def _number(value: Any) -> int | None:
-    """The number of a run, as it travels; None if the value is no such number."""
+    """A whole number of 64 bits, such as that of a run; None if the value is none."""
     try:
         number = operator.index(value)
     except TypeError:

@@ -25,6 +25,7 @@ from ..wire.messages import Status
 from ..wire.records import RunStatus
 from .asynchronous import GOODBYE_S, AsyncClient
 from .calls import Start, Work, start_of
+from .checking import buffer_of
 from .loop_thread import LoopThread, loop_thread
 from .progress import bar_of
 from .runs.async_run import AsyncRun
@@ -213,6 +214,7 @@ class Client:
         """
         start = start_of(function, iterables, options, lasting=key is not None, once=True)
         inputs = inputs_of(iterables)
+        buffer = buffer_of(buffer)
         how = {"ordered": ordered, "return_exceptions": return_exceptions, "buffer": buffer}
         bar = bar_of(function, length_of(iterables)) if progress else contextlib.nullcontext()
         given = self._map(start, key, inputs, how, bar)

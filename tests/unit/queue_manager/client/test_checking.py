@@ -51,6 +51,8 @@ WRONG: dict[str, Callable[[Any, Any], Any]] = {
     "runs(job=long)": lambda qm, run: qm.runs(job="x" * 257),
     "map(key=5)": lambda qm, run: qm.map(double, [1], key=5),
     "map(key=0)": lambda qm, run: qm.map(double, [1], key=0),
+    "map(buffer=text)": lambda qm, run: qm.map(double, [1], buffer="9"),
+    "map(buffer=nan)": lambda qm, run: qm.map(double, [1], buffer=float("nan")),
     "start(key=5)": lambda qm, run: qm.start(double, [1], key=5),
     "start(key=bytes)": lambda qm, run: qm.start(double, [1], key=b"x"),
     "start(options=5)": lambda qm, run: qm.start(double, [1], options=5),
