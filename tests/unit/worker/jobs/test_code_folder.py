@@ -135,6 +135,7 @@ async def fetched(rig: Any) -> None:
     rig.link.on_message(Code(ask.seq, "times", VERSION, FILES))
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_job_that_is_on_the_master_alone_runs(jobs: Any, run_worker: Any) -> None:
     async def scenario(rig: Any) -> None:
         lease = lease_of(jobs, [1, 2, 3])
@@ -162,6 +163,7 @@ def test_other_code_than_the_masters_is_replaced_by_it(jobs: Any, run_worker: An
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_other_jobs_go_on_while_code_is_on_its_way(jobs: Any, run_worker: Any) -> None:
     jobs.write("def work(n): return -n")
 

@@ -22,6 +22,8 @@ from worker.slot.async_slot import AsyncSlot
 from worker.slot.steps import Steps
 from worker.supervisor.pool import deadlines
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 HEAD = """
 import asyncio, os, pathlib, sys, time
 from queue_manager import Options, Reject, Result, Retry
@@ -207,7 +209,6 @@ async def work(word):
     run_worker(scenario)
 
 
-@pytest.mark.usefixtures("patient")
 def test_a_step_that_kills_the_process_is_charged_to_its_task(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:

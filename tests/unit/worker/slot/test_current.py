@@ -9,6 +9,8 @@ import pytest
 
 from queue_manager import current_task
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 PLAIN = """
 from queue_manager import current_task
 def work(n):

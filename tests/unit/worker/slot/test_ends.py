@@ -166,6 +166,7 @@ def test_a_fork_that_comes_back_twice_runs_nothing_twice(
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_setup_that_closes_the_pipe_charges_no_task(jobs: Any, run_worker: Any) -> None:
     """The job can't run here, which is said after the third slot."""
     jobs.write(

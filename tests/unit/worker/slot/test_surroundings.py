@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 JOB = """
 import faulthandler, os, pathlib, resource, shutil, signal, socket, sys, tempfile, time
 os.environ["OF_THE_IMPORT"] = "stays"

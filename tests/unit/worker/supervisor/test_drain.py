@@ -53,6 +53,7 @@ def test_a_drain_ends_in_time_though_a_task_does_not(
     run_worker(scenario, drain_s=0.5)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_drain_ends_in_time_though_a_slot_is_in_setup(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_an_idle_worker_with_a_stopped_slot_ends(jobs: Any, run_worker: Any) -> 
     run_worker(scenario, drain_s=0.5)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("first", ["worker", "slots"])
 def test_a_sigterm_for_worker_and_slots_together_charges_nobody(
     jobs: Any, run_worker: Any, tmp_path: Path, first: str

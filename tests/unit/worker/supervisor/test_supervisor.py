@@ -176,6 +176,7 @@ def test_a_worker_gives_signs_of_life(
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_an_outcome_of_a_task_that_went_back_is_not_reported(jobs: Any, run_worker: Any) -> None:
     """If the two sides of the shared page missed each other, its result is dropped."""
     jobs.write("def work(n): return n")

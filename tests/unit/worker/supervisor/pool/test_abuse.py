@@ -41,6 +41,7 @@ def test_a_coroutine_that_returns_after_a_deed_is_reported(
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_coroutine_whose_neighbour_cancels_it_before_its_start_has_failed(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from worker.ipc.shared_page import PREPARING
 from .test_pool import gated, started
 
 
+@pytest.mark.usefixtures("patient")
 def test_held_leases_go_on_over_a_lost_session(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
     """Also what has not started; outcomes wait and are in the first exchange of the next one."""
     gated(jobs, tmp_path)
@@ -51,6 +52,7 @@ def test_the_worker_keeps_its_id_for_as_long_as_it_lives(jobs: Any, run_worker: 
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_waiting_lease_is_claimed_and_run(jobs: Any, run_worker: Any, tmp_path: Path) -> None:
     """One that no slot has taken up yet."""
     gated(jobs, tmp_path)
@@ -152,6 +154,7 @@ class Hello:
         self.held = lease
 
 
+@pytest.mark.usefixtures("patient")
 def test_what_the_master_does_not_recognize_ends_without_a_word(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:

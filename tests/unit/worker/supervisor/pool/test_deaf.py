@@ -79,6 +79,7 @@ def test_a_slot_whose_only_task_outlives_its_cancellation_is_replaced(
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.usefixtures("short_grace")
 def test_neighbours_of_a_task_that_outlives_its_cancellation_go_back_uncharged(
     jobs: Any, run_worker: Any, tmp_path: Path
@@ -136,6 +137,7 @@ def test_a_drain_ends_what_does_not_let_go(jobs: Any, run_worker: Any, tmp_path:
     run_worker(scenario, drain_s=0.3)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.usefixtures("short_grace")
 def test_one_that_has_timed_out_when_a_drain_ends_is_charged(
     jobs: Any, run_worker: Any, tmp_path: Path

@@ -44,6 +44,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_killed_slot_costs_exactly_the_task_it_ran(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_slot_that_exits_leaves_code_and_stderr(jobs: Any, run_worker: Any) ->
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_evidence_is_of_the_task_alone(jobs: Any, run_worker: Any) -> None:
     """What an earlier task of the slot wrote, such as a traceback, is not held against it."""
     jobs.write(
@@ -132,6 +134,7 @@ def test_the_evidence_is_the_end_of_stderr(jobs: Any, run_worker: Any) -> None:
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_task_over_its_limit_is_killed_with_its_children(
     jobs: Any, run_worker: Any, tmp_path: Path
 ) -> None:
@@ -381,6 +384,7 @@ def test_a_failed_setup_is_not_tried_with_every_lease(
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_setup_that_kills_its_slot_is_no_task_s_fault(jobs: Any, run_worker: Any) -> None:
     """Uncharged; after some such deaths the worker says that it can't run the job."""
     jobs.write("import os\ndef setup(): os._exit(9)\ndef work(n): return n")

@@ -39,6 +39,7 @@ def test_lines_come_out_in_their_order(pipe: Any) -> None:
     assert os.read(pipe[0], 1 << 16) == b"".join(b"%d\n" % n for n in range(100))
 
 
+@pytest.mark.usefixtures("patient")
 def test_nobody_waits_for_a_reader_that_does_not_read(pipe: Any) -> None:
     """Lines beyond the buffer are dropped, and one note says how many."""
     relay = Relay(pipe[1])
@@ -140,6 +141,7 @@ def test_output_of_one_task_is_not_that_of_the_next() -> None:
     assert shared_page.output.starts(5, 1) == (12, 0)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_failure_carries_what_its_try_printed(jobs: Any, run_worker: Any) -> None:
     """Both streams in their order, 4 KiB at most; the traceback stays in the evidence."""
     jobs.write(
@@ -167,6 +169,7 @@ def test_a_failure_carries_what_its_try_printed(jobs: Any, run_worker: Any) -> N
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_task_that_kills_its_slot_shows_what_it_printed(jobs: Any, run_worker: Any) -> None:
     """Cut where it began; its neighbours' lines are not its own."""
     jobs.write(
@@ -191,6 +194,7 @@ def test_a_task_that_kills_its_slot_shows_what_it_printed(jobs: Any, run_worker:
     run_worker(scenario)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_silent_task_that_dies_shows_nothing_of_others(jobs: Any, run_worker: Any) -> None:
     """But what its C code, or the interpreter in its last moment, wrote around `print`."""
     jobs.write(
