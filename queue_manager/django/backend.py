@@ -6,8 +6,9 @@ Owns what Django asks of a backend, and the names of its options. Needs Django 6
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any
@@ -69,9 +70,13 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
     # --- what Django asks for ---
 
     def validate_task(self, task: Any) -> None:
-        """As Django's, and the queue's tags must be tags. Raises InvalidTask."""
+        """As Django's, and the queue's tags must be tags. Raises InvalidTask.
+
+        Raises ImproperlyConfigured if TAGS has a wrong value.
+        """
         super().validate_task(task)
-        wrong = [tag for tag in self._tags(task.queue_name) if not is_tag(tag)]
+        with self._blaming_options():
+            wrong = [tag for tag in self._tags(task.queue_name) if not is_tag(tag)]
         if wrong:
             raise InvalidTask(
                 f"Queue '{task.queue_name}' needs the tag {wrong[0]!r}, and a tag has {CHARACTERS}"
@@ -122,11 +127,18 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
     def check(self, **kwargs: Any) -> list[Any]:
         """What `manage.py check` says of the options and queues. It asks no master."""
         wrong = [f"OPTIONS has no {name}" for name in sorted({*self.options} - _OWN - {*_SETTINGS})]
-        try:
-            _ = self._settings
-        except ImproperlyConfigured as error:
-            wrong.append(str(error))
-        tags = {tag for queue in self.queues for tag in self._tags(queue)}
+        tags: set[str] = set()
+        looks: list[Callable[[], object]] = [
+            lambda: self._settings,
+            lambda: self._timeout_s,
+            lambda: self._job,
+            lambda: tags.update(tag for queue in self.queues for tag in self._tags(queue)),
+        ]
+        for look in looks:
+            try:
+                look()
+            except SettingsError as error:
+                wrong.append(str(error))
         wrong += [
             f"{tag!r} is no tag: it has {CHARACTERS} alone" for tag in tags if not is_tag(tag)
         ]
@@ -137,34 +149,59 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
     @property
     def _connection(self) -> Connection:
         """The session of this process. Raises ImproperlyConfigured: an option, or no key."""
+        with self._blaming_options():
+            return connection_to(self._settings, self._timeout_s)
+
+    @contextlib.contextmanager
+    def _blaming_options(self) -> Iterator[None]:
+        """Raises ImproperlyConfigured in the place of a SettingsError."""
         try:
-            timeout_s = float(self.options.get("TIMEOUT", TIMEOUT_S))
-            return connection_to(self._settings, timeout_s)
+            yield
         except SettingsError as error:
             raise ImproperlyConfigured(f"TASKS[{self.alias!r}]: {error}") from None
 
     @cached_property
     def _settings(self) -> Settings:
         ours = {_SETTINGS[k]: str(v) for k, v in self.options.items() if k in _SETTINGS}
+        return load_settings({**os.environ, **ours})
+
+    @cached_property
+    def _timeout_s(self) -> float:
+        given = self.options.get("TIMEOUT", TIMEOUT_S)
         try:
-            return load_settings({**os.environ, **ours})
-        except SettingsError as error:
-            raise ImproperlyConfigured(f"TASKS[{self.alias!r}]: {error}") from None
+            timeout_s = float(given)
+        except (TypeError, ValueError):
+            timeout_s = 0.0
+        if not timeout_s > 0.0:
+            raise SettingsError(f"TIMEOUT={given!r}: expected a number of seconds above 0")
+        return timeout_s
+
+    @cached_property
+    def _job(self) -> str:
+        job = self.options.get("JOB", JOB)
+        if not isinstance(job, str):
+            raise SettingsError(f"JOB={job!r}: expected the name of a job")
+        return job
 
     def _queue(self, task: Any) -> Queue:
         connection, name = self._connection, task.queue_name
         found = self._queues.get((connection, name))
         if found is None:
-            job = self.options.get("JOB", JOB)
-            found = Queue(connection, job, self.alias, name, sorted(self._tags(name)))
+            with self._blaming_options():
+                found = Queue(connection, self._job, self.alias, name, sorted(self._tags(name)))
             self._queues = {k: q for k, q in self._queues.items() if k[0] is connection}
             self._queues[connection, name] = found
         return found
 
-    def _tags(self, queue: str) -> Iterable[str]:
+    def _tags(self, queue: str) -> list[str]:
+        given = self.options.get("TAGS", {})
         plain = [] if queue == PLAIN_QUEUE else [queue]
-        tags = self.options.get("TAGS", {}).get(queue, plain)
-        return [tags] if isinstance(tags, str) else tags
+        tags: Any = given.get(queue, plain) if isinstance(given, Mapping) else None
+        tags = [tags] if isinstance(tags, str) else tags
+        several = isinstance(tags, list | tuple | set | frozenset)
+        if not several or not all(isinstance(tag, str) for tag in tags):
+            raise SettingsError(f"TAGS={given!r:.200}: expected a list of tags for each queue")
+        return list(tags)
 
     def _packed(self, task: Any, args: Any, kwargs: Any) -> tuple[Payload, NewBlock]:
         """A task as it travels. Raises InvalidTask, or TypeError of what is no JSON."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ..authkey import find_authkey
 from ..client.loop_thread import loop_thread
 from ..client.session import Session, connecting
-from ..errors import ConnectionLostError, QueueError, UnreachableError
+from ..errors import QueueError
 from ..settings import Settings
 from ..wire.messages import Request
 from ..wire.opening import Address
@@ -93,15 +93,14 @@ class Connection:
         return await self._session.call_once(make, answer)
 
     async def again(self, make: Callable[[int], Request], answer: type[R]) -> R:
-        """A request that may be repeated, until the limit or `close`. Errors as of `once`."""
-        while True:
-            try:
-                return await self.once(make, answer)
-            except UnreachableError:
-                raise
-            except ConnectionLostError:
-                if self.closed:  # no try would wait for anything, so the loop would do nothing else
-                    raise
+        """A request that may be repeated. Whoever waits for it does so within `limited`.
+
+        Raises:
+            RefusedError, UnreachableError: as `once`.
+            ConnectionLostError: as `Session.call_idempotent`.
+        """
+        await self._session.reach()
+        return await self._session.call_idempotent(make, answer)
 
     def close(self) -> None:
         """End the session in good order."""

@@ -129,7 +129,7 @@ class Queue:
                     current.part, current.run = current.part + 1, 0
             else:
                 return run, accepted.first or await self._find(run, task)
-        raise ConnectionLostError(f"lost the master {_TRIES} times at the same task")
+        raise ConnectionLostError(f"lost the master, or the day's run, {_TRIES} times in a row")
 
     async def _run(self) -> _Current:
         """The run of today."""

@@ -278,6 +278,24 @@ def test_wrong_options_are_told_by_the_check_and_at_first_use(tasks: Any) -> Non
     assert "OPTIONS has no HOSTS" in found[0]
     assert "QUEUE_PORT='b': expected a port" in found[1]
     assert "'in words' is no tag" in found[2]
+    assert all(text.count("TASKS['wrong']: ") == 1 for text in found)
     with pytest.raises(ImproperlyConfigured, match="QUEUE_PORT='b'"):
         tasks.add.using(backend="wrong").enqueue(1)
     assert task_backends["again"].check() == []
+
+
+def test_options_of_wrong_types_are_told_before_anything_is_sent(tasks: Any) -> None:
+    """The master cannot read a request with such a job, and ended the session of all threads."""
+    found = [error.msg for error in task_backends["of_wrong_types"].check()]
+    assert [text.partition(": ")[2] for text in found] == [
+        "TIMEOUT='soon': expected a number of seconds above 0",
+        "JOB=5: expected the name of a job",
+        "TAGS={'default': 7}: expected a list of tags for each queue",
+    ]
+    for backend, option in {
+        "of_wrong_types": "TAGS",
+        "without_job": "JOB",
+        "without_time": "TIMEOUT",
+    }.items():
+        with pytest.raises(ImproperlyConfigured, match=rf"^TASKS\['{backend}'\]: {option}="):
+            tasks.add.using(backend=backend).enqueue(1)

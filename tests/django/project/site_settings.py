@@ -26,4 +26,16 @@ TASKS = {
         "QUEUES": ["default", "in words"],
         "OPTIONS": {"HOSTS": "a", "PORT": "b"},
     },
+    "of_wrong_types": {
+        "BACKEND": "queue_manager.django.QuartermasterBackend",
+        "OPTIONS": {"JOB": 5, "TIMEOUT": "soon", "TAGS": {"default": 7}},
+    },
+    "without_job": {
+        "BACKEND": "queue_manager.django.QuartermasterBackend",
+        "OPTIONS": {"JOB": None},
+    },
+    "without_time": {
+        "BACKEND": "queue_manager.django.QuartermasterBackend",
+        "OPTIONS": {"TIMEOUT": 0},
+    },
 }

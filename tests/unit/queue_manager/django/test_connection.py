@@ -7,15 +7,17 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
+from queue_manager.client.link import FaultyRequestError
 from queue_manager.client.loop_thread import loop_thread
 from queue_manager.django import connection as module
 from queue_manager.django.connection import Connection, connection_to
 from queue_manager.errors import ConnectionLostError, UnreachableError
 from queue_manager.settings import load_settings
-from queue_manager.wire.messages import AskStatus, Status, Welcome
+from queue_manager.wire.messages import AskStatus, Request, Status, Welcome
 
 
 def connection(port: int, timeout_s: float = 0.2) -> Connection:
@@ -92,6 +94,28 @@ def test_a_request_after_the_end_of_the_session_says_so(monkeypatch: pytest.Monk
     monkeypatch.setattr(one._session, "reach", reached)
     with pytest.raises(ConnectionLostError, match=r"^the client was closed$"):
         ask(one)
+
+
+def test_a_request_that_the_master_cannot_read_is_sent_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ended the session of all threads again and again, until the timeout."""
+    one, sent = connection(1, 10.0), []
+
+    async def reached() -> None:
+        """There is always a new session."""
+
+    async def request(make: Callable[[int], Request], answer: type) -> None:
+        sent.append(make(1))
+        assert len(sent) < 100, "it spins"
+        raise FaultyRequestError("lost the master: not a request of ours")
+
+    monkeypatch.setattr(one._session, "reach", reached)
+    monkeypatch.setattr(one._session._link, "request", request)
+    with pytest.raises(FaultyRequestError):
+        ask(one)
+    assert len(sent) == 1
+    one.close()
 
 
 def test_a_session_that_has_ended_is_given_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
