@@ -116,7 +116,7 @@ def test_a_client_feeds_a_run_over_its_own_death_and_the_masters(master: Master)
             await asyncio.sleep(0)
             assert none_runs(master)
             assert client.link._stream is not None
-            client.link._end(client.link._stream)  # it dies here
+            client.link._stream.end()  # it dies here
             await asyncio.gather(on_its_way, return_exceptions=True)
 
     async def second_program() -> Program:
