@@ -26,13 +26,19 @@ from .trouble import explained
 
 _PROTOCOL = 5  # of Python 3.8 and later, so that it is the same on both sides
 
-_by_value = threading.Lock()
-"""cloudpickle has one list of modules whose functions it pickles by value."""
+_lock = threading.RLock()  # an object that is pickled, or a finalizer, may pack something itself
+_lent: list[types.ModuleType] = []
+"""What was added to cloudpickle's one list of modules whose functions it pickles by value. Whoever
+adds to it, or pickles, has the lock, so that no other thread's pickle sees what was added."""
 
 
 def _forked() -> None:
-    global _by_value
-    _by_value = threading.Lock()  # another thread of the parent may have held it
+    global _lock
+    if _lock.acquire(blocking=False):
+        _lock.release()  # nobody has it, or the thread that forks has
+        return
+    _lock = threading.RLock()  # another thread of the parent has it, which is not here
+    _return_all()
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -45,6 +51,28 @@ def pickled(value: Any, shown: str) -> tuple[bytes, set[str]]:
     Raises:
         CannotTravelError: one line that names the variable which can't travel.
     """
+    with _own_list():
+        return _dumped(value, shown)
+
+
+def pickled_alone(value: Any, shown: str) -> bytes:
+    """Pickle a function or arguments together with what they need of the user's own modules.
+
+    For what travels in a payload, where there are no files beside it. Errors: as of `pickled`.
+    """
+    with _own_list():
+        known: set[str] = set()
+        while True:  # each module that comes by value may refer to further ones
+            data, modules = _dumped(value, shown)
+            new = {name for name in modules - known if _is_users(name)}
+            if not new:
+                return data
+            known |= new
+            for name in new:
+                _lend(sys.modules[name])
+
+
+def _dumped(value: Any, shown: str) -> tuple[bytes, set[str]]:
     file, modules = _Bounded(), set[str]()
     try:
         _Pickler(file, modules).dump(value)
@@ -53,34 +81,44 @@ def pickled(value: Any, shown: str) -> tuple[bytes, set[str]]:
     return stamped(file.getvalue()), modules
 
 
-def pickled_alone(value: Any, shown: str) -> bytes:
-    """Pickle a function or arguments together with what they need of the user's own modules.
+@contextlib.contextmanager
+def packing() -> Iterator[None]:
+    """Pack without any other thread that does. A second lock for that could be a dead-lock.
 
-    For what travels in a payload, where there are no files beside it. Errors: as of `pickled`.
+    For what is pickled may pack something itself, and waits for this lock where another thread that
+    has it waits for the second one.
     """
-    with _by_value:
-        known: set[str] = set()
-        with contextlib.ExitStack() as stack:
-            while True:  # each module that comes by value may refer to further ones
-                data, modules = pickled(value, shown)
-                new = {name for name in modules - known if _is_users(name)}
-                if not new:
-                    return data
-                known |= new
-                for name in new:
-                    stack.enter_context(_registered(sys.modules[name]))
+    with _lock:
+        yield
 
 
 @contextlib.contextmanager
-def _registered(module: types.ModuleType) -> Iterator[None]:
-    if module.__name__ in cloudpickle.list_registry_pickle_by_value():
-        yield  # the user has done so
-        return
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
+def _own_list() -> Iterator[None]:
+    """Pickle with the list as the user has it. A pickle around this one has its own back behind."""
+    with _lock:
+        outer = list(_lent)
+        _return_all()
+        try:
+            yield
+        finally:
+            _return_all()
+            for module in outer:
+                _lend(module)
+
+
+def _lend(module: types.ModuleType) -> None:
+    """Add a module to the list, unless the user has done so."""
+    if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+        with contextlib.suppress(ValueError):  # it is no longer imported
+            cloudpickle.register_pickle_by_value(module)
+            _lent.append(module)
+
+
+def _return_all() -> None:
+    """Take everything from the list that was added here."""
+    while _lent:
+        with contextlib.suppress(ValueError):  # the user has taken it out meanwhile
+            cloudpickle.unregister_pickle_by_value(_lent.pop())
 
 
 def _is_users(module: str) -> bool:

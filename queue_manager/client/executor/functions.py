@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from ...job.contract import Options
 from ...job.uploaded import each
 from ..code import Packed, pack
+from ..code.by_value import packing
 from ..code.calls import pickled_function
 
 LARGE_BYTES, MOST_RUNS = 16 * 1024, 32
@@ -57,7 +58,15 @@ class Functions:
 
         Raises CannotTravelError.
         """
-        if not _stays(function):
+        stays = _stays(function)
+        known = self._known.get(function, {}).get(chunks) if stays else None
+        if known is not None:
+            return known
+        with packing():
+            return self._place(function, chunks, stays)
+
+    def _place(self, function: Function, chunks: bool, stays: bool) -> Place:
+        if not stays:
             return self._in_payload(_whole(function, chunks))
         places = self._known.setdefault(function, {})
         place = places.get(chunks)

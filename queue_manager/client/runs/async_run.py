@@ -15,7 +15,7 @@ from ...errors import TimedOutError
 from ...job.contract import Options
 from ...wire.messages import Accepted, AskRun, CancelRun, ForgetRun, RetryRun, RunShown
 from ...wire.records import RunStatus
-from ..calls import Work, then_of
+from ..calls import Start, Work, then_of
 from ..checking import seconds_of
 from ..session import Session
 from .mapping import start_run
@@ -63,7 +63,10 @@ class AsyncRun:
         self, function: Work, /, *, key: str | None = None, options: Options | None = None
     ) -> AsyncRun:
         """As `Run.then`."""
-        start = then_of(function, options, [self.id])
+        return await self.followed(then_of(function, options, [self.id]), key)
+
+    async def followed(self, start: Start, key: str | None) -> AsyncRun:
+        """Begin the run that `then_of` asks for."""
         return AsyncRun(self._session, await start_run(self._session, start, key))
 
     async def retry(self) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...job.contract import Options
 from ...wire.records import RunStatus
-from ..calls import Work
+from ..calls import Work, then_of
 from .async_run import AsyncRun
 from .reading import Failure, failures, opened, results
 
@@ -69,9 +69,8 @@ class Run:
 
         Raises as `Client.start`.
         """
-        return Run(
-            self._client, self._call(lambda run: run.then(function, key=key, options=options)).id
-        )
+        start = then_of(function, options, [self.id])  # not in the loop: it runs code of the user
+        return Run(self._client, self._call(lambda run: run.followed(start, key)).id)
 
     def retry(self) -> int:
         """Have failed tasks tried again, as if for the first time. Returns how many these are."""
