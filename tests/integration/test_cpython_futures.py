@@ -75,7 +75,7 @@ def _copied(found: Path) -> Path:
 class Nobody:
     """Stands for the calls of futures that tests make themselves."""
 
-    def withdraw(self, futures: list[QueueFuture], wait: bool) -> None:
+    def withdraw(self, futures: list[QueueFuture]) -> None:
         for future in futures:
             concurrent.futures.Future.cancel(future)  # as an executor that tells waiters later
 

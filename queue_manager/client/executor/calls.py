@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,14 +37,12 @@ from .future import UNPLACED, WITHDRAWN, QueueFuture
 if TYPE_CHECKING:
     from ..loop_thread import LoopThread
 
-CANCEL_S = 10.0
-"""How long `Future.cancel` waits for the master."""
-
 FORGET_S = 5.0
 """How long `shutdown` waits for the master to remove the run. A run whose program has left is
 removed a minute later in any case."""
 
 R = TypeVar("R")
+Asking = Future  # what `LoopThread.begin` gives: the answer to a request
 
 
 class Calls:
@@ -76,6 +76,7 @@ class Calls:
         self._run = 0
         self._feed: Feed | None = None
         self._error: QueueError | None = None
+        self._late: Asking[Any] | None = None
         self.cancelling = False
         self._ending = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -96,13 +97,14 @@ class Calls:
         if not kicked:
             self._thread.soon(self._place)
 
-    def withdraw(self, futures: Iterable[QueueFuture], wait: bool) -> None:
+    def withdraw(self, futures: Iterable[QueueFuture]) -> Asking[list[QueueFuture]] | None:
         """Cancel calls that no worker has. The others have begun.
 
-        wait: for the master's answer. Without it, while the master is away, or with no answer
-        within `CANCEL_S`, calls that are placed are not cancelled yet when this returns. They are
-        when the master has done so.
+        Those that the master has are cancelled when it has done so, also if nobody waits for the
+        answer that this returns: those that no worker had. None: the master has none of them.
         """
+        if self._is_parents:
+            return None
         withdrawn: list[QueueFuture] = []
         placed: dict[int, QueueFuture] = {}
         with self._lock:
@@ -113,37 +115,38 @@ class Calls:
                 elif self._error is None:  # else it has this error, or will have it in a moment
                     future.number = WITHDRAWN
                     withdrawn.append(future)
-        if placed:
-            assert self._feed is not None
-            asking = cancel_placed(self._session, self._run, self._feed, placed)
-            withdrawn += [placed[number] for number in self._answer(asking, wait) or ()]
         for future in withdrawn:
             future.is_cancelled()
+        return self._thread.begin(self._cancel(placed)) if placed else None
 
-    def is_leased(self, future: QueueFuture) -> bool:
-        """Whether a worker has the call of a future that was placed."""
+    def look(self, future: QueueFuture) -> Asking[None] | None:
+        """Ask whether a worker has the call of a future that was placed. It has begun then."""
         number, feed = future.number, self._feed
-        if feed is None or not UNPLACED < number <= feed.accepted:
-            return False
-        make = partial(AskTask, run=self._run, task=number)
-        shown = self._answer(self._session.call_idempotent(make, TaskShown))
-        return shown is not None and shown.task.state == "leased"
+        if self._is_parents or feed is None or not UNPLACED < number <= feed.accepted:
+            return None
+        return self._thread.begin(self._look(future, number))
 
-    def _answer(self, coroutine: Coroutine[Any, Any, R], wait: bool = True) -> R | None:
-        """What a coroutine returns in the loop.
+    def answer(self, asking: Asking[R], until: float) -> R | None:
+        """What the master has answered. until: how long to wait for it, as of `time.monotonic`.
 
-        None: nobody waits for that, the master is away, or the run has just ended. A finalizer in
-        the thread of the loop can't wait, and the child of a fork does not have that thread.
-        Whatever the coroutine does is done nevertheless, but not in such a child.
+        None: it has not, the master is away, or the run has just ended. A master that owes an
+        earlier answer is not waited for again before it has given that one.
         """
-        if self._thread.pid != os.getpid():
-            coroutine.close()
-        elif self._thread.is_here or not (wait and self._session.up):
-            self._thread.begin(coroutine)
-        else:
-            with contextlib.suppress(QueueError, TimeoutError):
-                return self._thread.call(coroutine, CANCEL_S)
+        late = self._late is not None and not self._late.done()
+        if late or not self._session.up:
+            return None
+        try:
+            return asking.result(max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            self._late = asking
+        except (QueueError, CancelledError):
+            pass
         return None
+
+    @property
+    def _is_parents(self) -> bool:
+        """Whether this is the child of a fork. The thread is not there; the lock may be held."""
+        return self._thread.pid != os.getpid()
 
     def taken(self, start: int, stop: int) -> list[QueueFuture | None]:
         """The futures of these tasks, which have ended. None: it has ended before."""
@@ -260,6 +263,17 @@ class Calls:
                 return
             if len(page.outcomes) < MANY < len(self._placed):
                 await asyncio.sleep(GATHER_S)
+
+    async def _cancel(self, placed: dict[int, QueueFuture]) -> list[QueueFuture]:
+        assert self._feed is not None
+        gone = await cancel_placed(self._session, self._run, self._feed, placed)
+        return [placed[number] for number in gone]
+
+    async def _look(self, future: QueueFuture, number: int) -> None:
+        make = partial(AskTask, run=self._run, task=number)
+        shown = await self._session.call_idempotent(make, TaskShown)
+        if shown.task.state == "leased":
+            future.has_begun()
 
     def _begin_end(self, cancel: bool) -> None:
         """A later end may cancel what an earlier one has left, and none takes that back."""

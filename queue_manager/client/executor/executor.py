@@ -127,15 +127,16 @@ class Core:
         self, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any] | None, chunks: bool = False
     ) -> QueueFuture:
         """Make a call. chunks: `args` are those of many calls."""
+        self._check()
+        try:  # without the lock: what is pickled may wait for the loop, which waits for the lock
+            packed, function = self._functions.place(fn, chunks)
+            payload = call_payload(function, (args,) if chunks else args, kwargs)
+        except Exception as error:
+            future = QueueFuture(None)  # type: ignore[arg-type]  # it ends here
+            future.set_exception(error)
+            return future
         with self._lock:
             self._check()
-            try:
-                packed, function = self._functions.place(fn, chunks)
-                payload = call_payload(function, (args,) if chunks else args, kwargs)
-            except Exception as error:
-                future = QueueFuture(None)  # type: ignore[arg-type]  # it ends here
-                future.set_exception(error)
-                return future
             try:
                 calls = self._runs.get(packed.version) or self._start(packed)
                 future = QueueFuture(calls)
@@ -238,7 +239,7 @@ def _results(
             following = next(more, None)
             if following is not None:
                 ahead.append(following)
-            value = _result(ahead.popleft(), until)
+            value = _result(ahead, until)
             if chunks:
                 value.reverse()
                 while value:
@@ -248,12 +249,11 @@ def _results(
                 del value
                 yield held.pop()
     finally:
-        cancel_all(ahead)
+        cancel_all(ahead, wait=False)  # the time is over, and nobody asks which were cancelled
 
 
-def _result(future: QueueFuture, until: float | None) -> Any:
-    try:
-        return future.result(None if until is None else until - time.monotonic())
-    except TimeoutError:
-        cancel_all([future])
-        raise
+def _result(ahead: deque[QueueFuture], until: float | None) -> Any:
+    """The next result. A call that has given none stays among those that are ahead."""
+    value = ahead[0].result(None if until is None else until - time.monotonic())
+    ahead.popleft()
+    return value

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .calls import Calls
+
+CANCEL_S = 10.0
+"""How long `cancel` waits for the master, for all calls together."""
 
 log = logging.getLogger("quartermaster.client")
 
@@ -30,21 +37,45 @@ class QueueFuture(Future[Any]):
         self.calls = calls
         self.number = UNPLACED
         self.unwanted = False
+        self._looking: Future[None] | None = None
+        self._forks = _forks
+
+    @property
+    def _condition(self) -> threading.Condition:
+        """As that of its parent. The child of a fork gets one of its own.
+
+        Another thread may have held it at the fork, and that thread is not in the child.
+        """
+        if self._forks != _forks:
+            self._own_condition, self._forks = threading.Condition(), _forks
+        return self._own_condition
+
+    @_condition.setter
+    def _condition(self, condition: threading.Condition) -> None:
+        self._own_condition = condition
 
     def cancel(self) -> bool:
         """Cancel the call, unless a worker has it already. Asks the master, if it has the call.
 
-        Returns whether it is cancelled. While the master is away that is False, and the call is
-        cancelled when the master is there again, unless a worker has it.
+        Returns whether it is cancelled. Where the master has the call and does not answer within
+        `CANCEL_S`, or is away, that is False, and the call is cancelled when the master is there
+        again, unless a worker has it. A thread that has a running event loop does not wait for the
+        answer.
         """
         if self._state == _PENDING:
             cancel_all([self])
         return self.cancelled()
 
     def running(self) -> bool:
-        """Whether a worker has the call. Asks the master, unless that is known."""
-        if self._state == _PENDING and self.number > UNPLACED and self.calls.is_leased(self):
-            self.has_begun()
+        """Whether a worker has the call. Asks the master, unless that is known.
+
+        Waits for the answer as `cancel` does.
+        """
+        if self._state == _PENDING and self.number > UNPLACED:
+            if self._looking is None or self._looking.done():  # else the answer is on its way
+                self._looking = self.calls.look(self)
+            if self._looking is not None and may_wait():
+                self.calls.answer(self._looking, time.monotonic() + CANCEL_S)
         return super().running()
 
     def has_begun(self) -> None:
@@ -93,11 +124,43 @@ def safely(end: Callable[..., None], *arguments: Any) -> None:
 def cancel_all(futures: Iterable[Future[Any]], wait: bool = True) -> None:
     """Cancel calls that no worker has, with one request for each run. The others go on.
 
-    wait: for the master's answer about those that it has. Without, they end when it has answered.
+    wait: for the master's answer about those that it has, as `QueueFuture.cancel` does. Without,
+    they end when it has answered.
     """
     by_run: dict[Calls, list[QueueFuture]] = {}
     for future in futures:
         if isinstance(future, QueueFuture) and not future.done():
             by_run.setdefault(future.calls, []).append(future)
-    for calls, some in by_run.items():
-        calls.withdraw(some, wait)
+    until = time.monotonic() + CANCEL_S
+    asked = [(calls, calls.withdraw(some)) for calls, some in by_run.items()]
+    if not (wait and may_wait()):
+        return
+    for calls, asking in asked:
+        gone = None if asking is None else calls.answer(asking, until)
+        for future in gone or ():
+            future.is_cancelled()
+
+
+def may_wait() -> bool:
+    """Whether this thread may wait for the master.
+
+    One that has a running event loop would hold up whatever else the loop does. That of the client
+    itself would wait for ever: a finalizer may ask in it.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
+
+
+_forks = 0
+"""How many forks this process is away from the first one."""
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -54,15 +54,16 @@ def eventually(true: Callable[[], Any], what: str) -> None:
 class FakeMaster:
     """A session with a master that has one run, number 7.
 
-    hold: it answers no submits, and removes no run. up: it is there; else a request waits until it
-    is. leased: the tasks that workers have. ended: the run gets no more. asked: the requests that
-    it has answered.
+    hold: it answers no submits, and removes no run. mute: it does not say how tasks are, and
+    cancels none. up: it is there; else a request waits until it is. leased: the tasks that workers
+    have. ended: the run gets no more. asked: the requests that it has answered.
     """
 
     def __init__(self, thread: LoopThread) -> None:
         self._thread = thread
         self.welcome = Welcome("1", 10_000)
-        self.losses, self.up, self.hold, self.ended = 0, True, False, False
+        self.losses, self.up, self.ended = 0, True, False
+        self.hold = self.mute = False
         self.tasks: list[Any] = []
         self.leased: set[int] = set()
         self.cancelled: set[int] = set()
@@ -92,6 +93,8 @@ class FakeMaster:
             raise ConnectionLostError("lost")
         message = make(1)
         while self.hold and isinstance(message, SubmitTasks | ForgetRun):
+            await asyncio.sleep(0.001)
+        while self.mute and isinstance(message, CancelRun | AskTask):
             await asyncio.sleep(0.001)
         self.asked.append(message)
         return await self._answer(message)

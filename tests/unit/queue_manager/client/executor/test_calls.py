@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from queue_manager.client.executor import BrokenQueueError, calls
+from queue_manager.client.executor import future as future_module
 from queue_manager.client.executor.future import cancel_all
 from queue_manager.client.runs import reasons
 from queue_manager.errors import QueueError, RefusedError, TooLargeError
@@ -110,7 +111,7 @@ def test_cancel_raises_nothing_while_the_master_is_away(scene: Scene) -> None:
 def test_cancel_raises_nothing_when_the_master_does_not_answer(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "CANCEL_S", 0.01)
+    monkeypatch.setattr(future_module, "CANCEL_S", 0.01)
     [future] = scene.accepted(1)
     scene.master.hold = True
     late = scene.submit()
@@ -155,9 +156,19 @@ def test_the_child_of_a_fork_cancels_nothing_of_its_parent(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [future] = scene.accepted(1)
+    held = scene.calls._lock, future._condition
     monkeypatch.setattr(scene.thread, "pid", -1)
-    assert not future.cancel()
-    assert not future.running()
+    monkeypatch.setattr(future_module, "_forks", 1)
+    answers: list[bool] = []
+    asking = threading.Thread(
+        target=lambda: answers.extend([future.cancel(), future.running(), future.done()]),
+        daemon=True,
+    )
+    with held[0], held[1]:  # as another thread of the parent did at the fork
+        asking.start()
+        asking.join(PATIENCE_S)
+        assert answers == [False] * 3
+    assert not future.unwanted
     assert not any(isinstance(one, CancelRun) for one in scene.master.asked)
 
 
