@@ -26,7 +26,7 @@ from ...wire.messages import (
 from ..code import Packed
 from ..runs.feeding import Feed
 from ..runs.mapping import remove_run, start_run
-from ..runs.outcomes import GATHER_S, MANY, next_page
+from ..runs.outcomes import GATHER_S, MANY, Staying, next_page
 from ..runs.reasons import saying_why
 from ..session import Session
 from .broken import broken
@@ -77,6 +77,7 @@ class Calls:
         self._feed: Feed | None = None
         self._error: QueueError | None = None
         self._late: Asking[Any] | None = None
+        self._roomy = asyncio.Event()
         self.cancelling = False
         self._ending = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -147,6 +148,10 @@ class Calls:
     def _is_parents(self) -> bool:
         """Whether this is the child of a fork. The thread is not there; the lock may be held."""
         return self._thread.pid != os.getpid()
+
+    def has_room(self) -> None:
+        """The completion has ended futures. Called in its thread."""
+        self._thread.soon(self._roomy.set)
 
     def taken(self, start: int, stop: int) -> list[QueueFuture | None]:
         """The futures of these tasks, which have ended. None: it has ended before."""
@@ -263,6 +268,13 @@ class Calls:
                 return
             if len(page.outcomes) < MANY < len(self._placed):
                 await asyncio.sleep(GATHER_S)
+            await self._hold()
+
+    async def _hold(self) -> None:
+        """Wait while callbacks are behind with what has come, so that it takes bounded memory."""
+        staying = Staying(self._session, self._run, self._place)
+        while self._completion.is_full(self):
+            await staying.until(self._roomy)
 
     async def _cancel(self, placed: dict[int, QueueFuture]) -> list[QueueFuture]:
         assert self._feed is not None

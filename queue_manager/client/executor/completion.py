@@ -15,6 +15,7 @@ from ... import codec
 from ...errors import ProtocolError
 from ...wire.messages import Page
 from ..exceptions import exception_of
+from ..runs.outcomes import HELD_BYTES, page_bytes
 from .broken import BrokenQueueError, broken
 from .future import QueueFuture, safely
 
@@ -29,14 +30,25 @@ class Completion:
 
     def __init__(self) -> None:
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._given_bytes = self._told_bytes = 0  # each is written in one thread
+        self._held: set[Calls] = set()
         self._thread = threading.Thread(
             target=self._run, name=f"quartermaster-executor-{next(_numbers)}"
         )
         self._thread.start()
 
     def page(self, calls: Calls, page: Page) -> None:
-        """Outcomes of calls have come."""
+        """Outcomes of calls have come. Called in the loop."""
+        self._given_bytes += page_bytes(page)
         self._news.put((calls, page))
+
+    def is_full(self, calls: Calls) -> bool:
+        """Whether no further page should be asked for. If so, `calls.has_room` is called later."""
+        self._held.add(calls)  # first, so that it hears of what is told from now on
+        full = self._given_bytes - self._told_bytes > HELD_BYTES
+        if not full:
+            self._held.discard(calls)
+        return full
 
     def failed(self, futures: list[QueueFuture], error: BaseException | None) -> None:
         """Calls have no results, all for the same reason. None: they were cancelled."""
@@ -55,6 +67,12 @@ class Completion:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def _tell_held(self) -> None:
+        """Have those look again who have found this full."""
+        for calls in list(self._held):
+            self._held.discard(calls)
+            calls.has_room()
+
     def _run(self) -> None:
         while True:
             news = self._news.get()
@@ -63,6 +81,8 @@ class Completion:
             first, second = news
             if isinstance(second, Page):
                 _take_page(first, second)
+                self._told_bytes += page_bytes(second)
+                self._tell_held()
             else:
                 _end_all(first if isinstance(first, list) else first.left(), second)
             del news, first, second  # whoever has the future alone decides how long results live

@@ -60,6 +60,41 @@ def size_of(outcome: Outcome) -> int:
     return sum(map(len, texts)) + len(outcome.raised)
 
 
+def page_bytes(page: Page) -> int:
+    """How many bytes the outcomes of a page hold."""
+    return sum(len(one.results) for one in page.outcomes) + sum(map(size_of, page.dead))
+
+
+class Staying:
+    """Keeps a run of this program over losses of the session while no page is asked for.
+
+    The master would remove it. on_back: is called when the run was opened in a new session.
+    """
+
+    def __init__(
+        self, session: Session, run: int, on_back: Callable[[], None] = lambda: None
+    ) -> None:
+        self._session, self._run, self._on_back = session, run, on_back
+        self._losses = session.losses
+
+    async def until(self, taken: asyncio.Event) -> None:
+        """Wait until something was taken, or for `STAY_S`."""
+        taken.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(taken.wait(), STAY_S)
+        await self.open()
+
+    async def open(self) -> None:
+        """Open the run again if the session was lost meanwhile.
+
+        Raises RefusedError if the run is no more.
+        """
+        if self._session.losses != self._losses:
+            self._losses = self._session.losses
+            await open_run(self._session, self._run)
+            self._on_back()
+
+
 class Outcomes:
     """The outcomes of a run, from the first on.
 
@@ -75,7 +110,7 @@ class Outcomes:
     ) -> None:
         self._session, self._run, self._deliver = session, run, deliver
         self._held_bytes = 0
-        self._losses = session.losses
+        self._staying = Staying(session, run)
         self._taken = asyncio.Event()
 
     def took(self, size_bytes: int) -> None:
@@ -90,7 +125,7 @@ class Outcomes:
         """
         after = 0
         while True:
-            await self._stay()
+            await self._staying.open()
             page = await next_page(self._session, self._run, after)
             after = page.last
             outcomes = _in_order(page)
@@ -102,16 +137,7 @@ class Outcomes:
             if len(page.outcomes) < MANY:
                 await asyncio.sleep(GATHER_S)
             while self._held_bytes > HELD_BYTES:
-                self._taken.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._taken.wait(), STAY_S)
-                await self._stay()
-
-    async def _stay(self) -> None:
-        """Open the run again if the session was lost meanwhile: the master would remove it."""
-        if self._session.losses != self._losses:
-            self._losses = self._session.losses
-            await open_run(self._session, self._run)
+                await self._staying.until(self._taken)
 
 
 async def next_page(
