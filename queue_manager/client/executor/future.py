@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
+from .broken import BrokenQueueError
+
 if TYPE_CHECKING:
     from .calls import Calls
 
@@ -19,7 +21,8 @@ CANCEL_S = 10.0
 
 log = logging.getLogger("quartermaster.client")
 
-_PENDING, _RUNNING, _CANCELLED = "PENDING", "RUNNING", "CANCELLED"  # of concurrent.futures._base
+_PENDING, _RUNNING = "PENDING", "RUNNING"  # as those of concurrent.futures._base
+_CANCELLED, _FINISHED = "CANCELLED", "FINISHED"
 
 UNPLACED, WITHDRAWN = 0, -1
 """In the place of a task's number: the call has not left this program, or never will."""
@@ -48,11 +51,25 @@ class QueueFuture(Future[Any]):
         """
         if self._forks != _forks:
             self._own_condition, self._forks = threading.Condition(), _forks
+            self._stay_behind()
         return self._own_condition
 
     @_condition.setter
     def _condition(self, condition: threading.Condition) -> None:
         self._own_condition = condition
+
+    def _stay_behind(self) -> None:
+        """In the child of a fork: the call, and whoever waits for it, are its parent's.
+
+        Nobody would end this copy, and whoever asks it would wait for ever.
+        """
+        if self._state in (_PENDING, _RUNNING):
+            self._waiters, self._done_callbacks = list[Any](), list[Any]()
+            self._exception = BrokenQueueError(
+                "the call is of the process that this one was forked from, which gets its result:"
+                " submit it again here"
+            )
+            self._state = _FINISHED
 
     def cancel(self) -> bool:
         """Cancel the call, unless a worker has it already. Asks the master, if it has the call.

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from queue_manager.client.executor import future as future_module
+from queue_manager.client.executor.broken import BrokenQueueError
 from queue_manager.client.executor.calls import Calls
 from queue_manager.client.executor.future import QueueFuture, cancel_all
 from tests.unit.queue_manager.client.executor.conftest import PATIENCE_S, Scene, eventually
@@ -100,3 +101,18 @@ def test_a_future_is_asked_for_once_at_a_time(
     scene.master.mute = False
     scene.master.leased.add(1)
     eventually(future.running, "the answer comes")
+
+
+def test_a_future_of_the_parent_has_an_error_at_once_in_the_child_of_a_fork(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result goes to the parent, and so do its callbacks."""
+    placed, ended = scene.accepted(2)
+    ended.end("here before")
+    heard: list[Any] = []
+    placed.add_done_callback(heard.append)
+    monkeypatch.setattr(future_module, "_forks", 1)
+    with pytest.raises(BrokenQueueError, match="of the process that this one was forked from"):
+        placed.result(1.0)
+    assert not wait([placed, ended], 1.0).not_done
+    assert (heard, ended.result()) == ([], "here before")
