@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .errors import NotPlainDataError, ProtocolError, TooLargeError
+from .errors import MissingLibraryError, NotPlainDataError, ProtocolError, TooLargeError
 from .plain import foreign
 from .plain.packed import packed
 from .wire import batches
@@ -332,6 +332,13 @@ class Undecodable:
     """Stands for a value that can't be decoded. error: the reason."""
 
     error: ProtocolError
+
+    def told(self, what: str, who: str) -> ProtocolError:
+        """The error for a person: what the value is, and who can't decode it."""
+        error = self.error
+        if isinstance(error, MissingLibraryError):
+            return ProtocolError(error.told(what, who))
+        return error
 
 
 def decode_each(data: bytes, start: int, stop: int, bounds: Bounds = ITEM) -> list[Any]:

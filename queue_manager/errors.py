@@ -15,6 +15,7 @@
     ├── NotPlainDataError     (also TypeError)  a value can't travel
     ├── TooLargeError         (also ValueError)  a value is above QUEUE_MAX_BYTES
     ├── ProtocolError         the other side sent bytes that are not what was agreed
+    │   └── MissingLibraryError  a value needs a library that is not installed here
     ├── StoreError            the durable state cannot be read or written
     │   ├── UnstorableError   a change can't be stored, however much room the disk has
     │   └── StoreBusyError    another master holds the data folder
@@ -88,6 +89,29 @@ class TooLargeError(QueueError, ValueError):
 
 class ProtocolError(QueueError):
     """The other side sent bytes that are not what was agreed."""
+
+
+class MissingLibraryError(ProtocolError):
+    """A value needs a library that is not installed here.
+
+    Args:
+        value: its kind, such as "a numpy array".
+        library: the library's name.
+    """
+
+    def __init__(self, value: str, library: str) -> None:
+        super().__init__(value, library)
+        self.value, self.library = value, library
+
+    def __str__(self) -> str:
+        return self.told("a value", "program")
+
+    def told(self, what: str, who: str) -> str:
+        """The line about it. what: the value, to its reader. who: the process without it."""
+        return (
+            f"{what} is {self.value}, and this {who} has no {self.library}:"
+            f" pip install {self.library} where the {who} runs"
+        )
 
 
 class StoreError(QueueError):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ..errors import NotPlainDataError, ProtocolError, TooLargeError
+from ..errors import MissingLibraryError, NotPlainDataError, ProtocolError, TooLargeError
 from ..wire.limits import printable
 from .dtypes import MOST_FIELDS, Dtype, Field, Layout, element
 from .packed import PackedArray
@@ -120,15 +120,13 @@ def build(packed: PackedArray) -> Any:
     """The array or the scalar. An array is a copy, which its receiver may change.
 
     Raises:
-        ProtocolError: this machine has no numpy.
+        MissingLibraryError: this machine has no numpy.
     """
     try:
         import numpy
     except ImportError:
-        raise ProtocolError(
-            "it is an array or a scalar of numpy, and numpy is not installed here:"
-            " pip install numpy"
-        ) from None
+        kind = "number" if packed.shape is None else "array"
+        raise MissingLibraryError(f"a numpy {kind}", "numpy") from None
     if packed.is_text:
         data = bytes(packed.data)
         if packed.dtype == "S":

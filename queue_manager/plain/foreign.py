@@ -28,11 +28,18 @@ _BESIDES_BYTES = 128
 
 _FOREIGN = "arrays and numbers of numpy, tables of pandas and pyarrow"
 
-_INSTEAD = {
-    "numpy": "send numpy.asarray(a), and a mask by itself",
-    "pandas": "send a DataFrame or a Series, a Timestamp as t.to_pydatetime()",
-    "pyarrow": "send a Table, or a.to_pylist()",
-}
+_INSTEAD = (
+    ("numpy.random.", "send a seed, and make it where it is used"),
+    ("numpy.dtype", "send str(d)"),
+    ("numpy.ma.", "send numpy.asarray(a), and a mask by itself"),
+    ("numpy.", "send numpy.asarray(a)"),
+    ("pandas.Index", "send i.tolist(), or a Series"),
+    ("pandas.core.indexes.", "send i.tolist(), or a Series"),
+    ("pandas.", "send a DataFrame or a Series, a Timestamp as t.to_pydatetime()"),
+    ("pyarrow.", "send a Table, or a.to_pylist()"),
+)
+"""What to send for a value by how its class, or one that it inherits from, begins with its module.
+The first that fits counts."""
 
 
 class Body(NamedTuple):
@@ -143,6 +150,15 @@ def not_plain_value(value: Any) -> NotPlainDataError:
         kind = bytearray
     module = kind.__module__
     name = kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
-    hint = _INSTEAD.get(module.partition(".")[0])
+    hint = _instead(kind)
     hint = f"{hint}; " if hint else ""
     return NotPlainDataError(f"{printable(name)} cannot travel: {hint}{PLAIN}, {_FOREIGN}")
+
+
+def _instead(kind: type) -> str:
+    """What to send for a value of a class. Empty: nobody knows."""
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):  # a named tuple
+        return "send tuple(t) or t._asdict()"
+    names = [f"{one.__module__}.{one.__qualname__}" for one in kind.__mro__]
+    fits = (hint for known, hint in _INSTEAD if any(name.startswith(known) for name in names))
+    return next(fits, "")

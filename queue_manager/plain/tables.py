@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import NotPlainDataError, ProtocolError, TooLargeError
+from ..errors import MissingLibraryError, NotPlainDataError, ProtocolError, TooLargeError
 from ..wire.limits import printable
 from . import arrow_ipc
 from .packed import NAMES, PackedTable
@@ -82,7 +82,8 @@ def build(packed: PackedTable) -> Any:
     """The table, as the class that it was.
 
     Raises:
-        ProtocolError: this machine lacks pyarrow or pandas, or the stream is wrong.
+        MissingLibraryError: this machine lacks pyarrow or pandas.
+        ProtocolError: the stream is wrong.
     """
     try:
         import pyarrow
@@ -90,10 +91,7 @@ def build(packed: PackedTable) -> Any:
         if packed.kind in ("frame", "series"):
             import pandas  # noqa: F401
     except ImportError as error:
-        raise ProtocolError(
-            f"it is a {NAMES[packed.kind]}, and {error.name} is not installed here:"
-            f" pip install {error.name}"
-        ) from None
+        raise MissingLibraryError(f"a {NAMES[packed.kind]}", str(error.name)) from None
     try:
         return _built(pyarrow, packed)
     except pyarrow.ArrowException as error:

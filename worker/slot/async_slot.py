@@ -155,7 +155,7 @@ class AsyncSlot:
         payload = running.payload
         try:
             if type(payload) is codec.Undecodable:
-                return None, payload.error
+                return None, payload.told("the input", "worker")
             work, since = self._job.work(payload), running.started
             value = await Steps(work, lease.row, running.position, since, lease.given.timeout_s)
             return (value if isinstance(value, Result) else codec.freeze(value)), None

@@ -45,7 +45,7 @@ def careful(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def run(payload: Any) -> Any:
         if type(payload) is codec.Undecodable:
-            raise payload.error
+            raise payload.told("the input", "worker")
         return work(payload)
 
     return run

@@ -119,7 +119,7 @@ def _end_page(calls: Calls, page: Page) -> None:
             if future is None:
                 continue
             if type(value) is codec.Undecodable:
-                safely(future.end, None, value.error)
+                safely(future.end, None, value.told("the result", "program"))
             else:
                 safely(future.end, value)
     for letter in page.dead:

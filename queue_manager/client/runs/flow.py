@@ -216,10 +216,11 @@ class Flow:
             values = codec.decode_each(part.results, 0, part.tasks)
         for place, value in enumerate(values):
             if type(value) is codec.Undecodable:
+                error = value.told("the result", "program")
                 if not self._return_exceptions:
-                    self._stopped_by = value.error
+                    self._stopped_by = error
                     return values[:place]
-                values[place] = value.error
+                values[place] = error
         return values
 
     def _failure(self, error: BaseException) -> BaseException:

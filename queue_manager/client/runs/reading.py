@@ -112,11 +112,7 @@ def _ended(block: ResultBlock, least: int) -> Iterator[tuple[int, Any]]:
     for part in block.ended:
         first = part.first + part.start
         values = codec.decode_each(part.results, 0, part.stop - part.start)
-        found += [
-            (task, _Failed(value.error) if type(value) is codec.Undecodable else value)
-            for task, value in enumerate(values, first)
-            if task >= least
-        ]
+        found += [(task, _read(value)) for task, value in enumerate(values, first) if task >= least]
     found += [(letter.task, letter) for letter in block.dead]
     return iter(sorted((one for one in found if one[0] >= least), key=lambda one: one[0]))
 
@@ -126,6 +122,12 @@ class _Failed:
     """A dead letter in the place of a result."""
 
     error: BaseException
+
+
+def _read(value: Any) -> Any:
+    if type(value) is codec.Undecodable:
+        return _Failed(value.told("the result", "program"))
+    return value
 
 
 async def _told(session: Session, run: int, values: Values, place: int) -> Values:

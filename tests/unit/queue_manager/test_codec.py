@@ -8,6 +8,7 @@ import io
 import pickle
 import tracemalloc
 import uuid
+from collections import namedtuple
 from typing import Any
 
 import msgspec
@@ -125,6 +126,13 @@ class Colour(enum.IntEnum):
 
 class Name(str):
     pass
+
+
+def test_a_named_tuple_is_told_what_to_send() -> None:
+    point = namedtuple("Point", "x y")(1, 2)
+    for inside in (point, [point]):
+        with pytest.raises(NotPlainDataError, match=r"Point cannot travel: send tuple\(t\) or t\."):
+            codec.encode(inside)
 
 
 @pytest.mark.parametrize(
