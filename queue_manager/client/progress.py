@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _SHOW_S = 0.1
+_EXACT = 10_000
+"""Up to so many tasks the bar shows their number as it is, above that as 12.3k."""
 
 
 class Bar:
@@ -27,6 +29,7 @@ class Bar:
         self._due = now + _SHOW_S
         if failed:
             self._bar.set_postfix_str(f"{failed:,} failed", refresh=False)
+        self._bar.unit_scale = max(given, self._bar.total or 0) > _EXACT
         self._bar.update(given - self._bar.n)
 
 
@@ -42,5 +45,6 @@ def bar_of(function: Callable[..., Any] | str, total: int | None) -> Iterator[Ba
         return
     tqdm: Any = importlib.import_module("tqdm.auto" if in_notebook else "tqdm").tqdm
     name = function if isinstance(function, str) else getattr(function, "__name__", "map")
-    with tqdm(total=total, desc=name, unit=" tasks", unit_scale=True) as shown:
+    scaled = (total or 0) > _EXACT
+    with tqdm(total=total, desc=name, unit=" tasks", unit_scale=scaled) as shown:
         yield Bar(shown)

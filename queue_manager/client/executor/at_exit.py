@@ -1,10 +1,11 @@
 """What becomes of executors when the program ends or forks: as of `ProcessPoolExecutor`.
 
-A program that ends without `shutdown` waits for its calls.
+A program that ends without `shutdown` waits for its calls. Ctrl-C in that wait cancels them.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .executor import Core, QueueExecutor
+
+log = logging.getLogger("quartermaster.client")
 
 executors: weakref.WeakSet[QueueExecutor] = weakref.WeakSet()
 """All executors of this process, for the child of a fork."""
@@ -33,8 +36,13 @@ def _finish() -> None:
     waiting = list(cores)
     for core in waiting:
         core.end(False)
-    for core in waiting:
-        core.join()
+    try:
+        for core in waiting:
+            core.join()
+    except KeyboardInterrupt:  # Python would print a traceback, and say nothing of the calls
+        log.warning("interrupted: calls that have no result are cancelled")
+        for core in waiting:
+            core.leave()
 
 
 def _forked() -> None:
