@@ -12,12 +12,10 @@ from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
     Accepted,
-    AskRun,
     CancelRun,
     ForgetRun,
     Request,
     RetryRun,
-    RunShown,
     RunStarted,
     StartRun,
 )
@@ -26,6 +24,7 @@ from queue_manager.wire.records import RunStatus
 from ..observe.run_line import ended_line, errors_line
 from .printing import say, tell, tell_trouble
 from .progress import progress_of
+from .status import number_of, run_status
 
 
 async def submit_run(
@@ -71,36 +70,46 @@ async def _start(client: Session, make: Callable[[int], StartRun]) -> RunStarted
     return await client.call(make, RunStarted, "whether the run was started (--key helps)")
 
 
-async def retry_run(settings: Settings, authkey: bytes, run: int) -> int:
-    """Have dead letters tried again, and a stalled run go on. Returns the exit code."""
+async def retry_run(settings: Settings, authkey: bytes, which: int | str) -> int:
+    """Have dead letters tried again, and a stalled run go on. which: as of `cancel_run`.
+
+    Returns the exit code.
+    """
     async with connected(settings, authkey, tell_trouble) as client:
-        shown = await client.call_idempotent(partial(AskRun, run=run), RunShown)
+        status = await run_status(client, which)
+        run = status.run
         count = await _changed(client, partial(RetryRun, run=run), "retried")
     letters = f"{count:,} dead letter{'s go' if count != 1 else ' goes'} back"
-    did = [letters] * bool(count) + ["its runner starts again"] * (shown.run.state == "stalled")
+    did = [letters] * bool(count) + ["its runner starts again"] * (status.state == "stalled")
     say(f"run {run}: {'; '.join(did) or 'it has no dead letters'}")
     return 0
 
 
-async def cancel_run(settings: Settings, authkey: bytes, run: int) -> int:
-    """End a run now. Returns the exit code."""
-    count = await _change(settings, authkey, partial(CancelRun, run=run), "cancelled")
+async def cancel_run(settings: Settings, authkey: bytes, which: int | str) -> int:
+    """End a run now. which: its number or its key. Returns the exit code."""
+    run, count = await _change(settings, authkey, which, CancelRun, "cancelled")
     say(f"run {run}: {count:,} task{'s' * (count != 1)} cancelled")
     return 0
 
 
-async def forget_run(settings: Settings, authkey: bytes, run: int) -> int:
-    """Delete an ended run. Returns the exit code."""
-    count = await _change(settings, authkey, partial(ForgetRun, run=run), "forgotten")
+async def forget_run(settings: Settings, authkey: bytes, which: int | str) -> int:
+    """Delete an ended run. which: its number or its key. Returns the exit code."""
+    run, count = await _change(settings, authkey, which, ForgetRun, "forgotten")
     say(f"run {run}: gone, with {count:,} task{'s' * (count != 1)} and their results")
     return 0
 
 
 async def _change(
-    settings: Settings, authkey: bytes, make: Callable[[int], Request], done: str
-) -> int:
+    settings: Settings,
+    authkey: bytes,
+    which: int | str,
+    request: type[CancelRun | ForgetRun],
+    done: str,
+) -> tuple[int, int]:
+    """Change a run. Returns its number, and the number of its tasks that this is about."""
     async with connected(settings, authkey, tell_trouble) as client:
-        return await _changed(client, make, done)
+        run = await number_of(client, which)
+        return run, await _changed(client, partial(request, run=run), done)
 
 
 async def _changed(client: Session, make: Callable[[int], Request], done: str) -> int:

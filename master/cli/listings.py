@@ -14,17 +14,18 @@ from queue_manager.wire.records import ResultBlock
 
 from .plain_json import FIELDS, letters_of, lines_of
 from .printing import exactly, tell_trouble, write
-from .status import run_status
+from .status import number_of, run_status
 from .task_text import letter_lines, letters_title, task_lines
 
 
-async def show_results(settings: Settings, authkey: bytes, run: int, form: str) -> int:
-    """Print the ended tasks of a run. Returns the exit code."""
+async def show_results(settings: Settings, authkey: bytes, which: int | str, form: str) -> int:
+    """Print the ended tasks of a run. which: its number or its key. Returns the exit code."""
     exactly()
     writer = csv.writer(sys.stdout)
     if form == "csv":
         writer.writerow(FIELDS)
     async with connected(settings, authkey, tell_trouble) as client:
+        run = await number_of(client, which)
         async for block in _blocks(client, run, dead=False):
             for line in lines_of(run, block):
                 if form == "csv":
@@ -34,11 +35,12 @@ async def show_results(settings: Settings, authkey: bytes, run: int, form: str) 
     return 0
 
 
-async def show_failed(settings: Settings, authkey: bytes, run: int, form: str) -> int:
-    """Print the dead letters of a run. Returns the exit code."""
+async def show_failed(settings: Settings, authkey: bytes, which: int | str, form: str) -> int:
+    """Print the dead letters of a run. which: its number or its key. Returns the exit code."""
     if form == "jsonl":
         exactly()
     async with connected(settings, authkey, tell_trouble) as client:
+        run = await number_of(client, which)
         status = await run_status(client, run) if form == "text" else None
         async for block in _blocks(client, run, dead=True):
             letters = list(letters_of(run, block))
@@ -56,9 +58,13 @@ async def show_failed(settings: Settings, authkey: bytes, run: int, form: str) -
     return 0
 
 
-async def show_task(settings: Settings, authkey: bytes, run: int, task: int) -> int:
-    """Print all that is known of one task. Returns the exit code."""
+async def show_task(settings: Settings, authkey: bytes, which: int | str, task: int) -> int:
+    """Print all that is known of one task of a run. which: its number or its key.
+
+    Returns the exit code.
+    """
     async with connected(settings, authkey, tell_trouble) as client:
+        run = await number_of(client, which)
         shown = await client.call_idempotent(partial(AskTask, run=run, task=task), TaskShown)
     write(task_lines(shown.task))
     return 0

@@ -40,7 +40,22 @@ class _Number(click.ParamType[int]):
         return int(text)
 
 
-NUMBER = _Number()
+class _Which(click.ParamType["int | str"]):
+    """A run: its number, or its key. A text of digits is a number."""
+
+    name = "run"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        text = str(value)
+        if not text:
+            raise click.UsageError("'' is neither the number of a run nor its key", ctx)
+        is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+        return int(text) if is_number else text
+
+
+NUMBER, WHICH = _Number(), _Which()
 _OF = {"after": "run"}
 """What the number of an option is, where the option is not called so."""
 
@@ -163,11 +178,11 @@ def submit(
 
 
 @commands.command()
-@click.argument("run", type=NUMBER, required=False)
+@click.argument("run", type=WHICH, required=False)
 @click.option("--state", type=click.Choice(STATES), help="Only runs in that state.")
 @click.option("--job", help="Only runs of that job.")
 @click.option("--all", "everything", is_flag=True, help="Show all ended runs, not only the newest.")
-def status(run: int | None, state: str | None, job: str | None, everything: bool) -> int:
+def status(run: int | str | None, state: str | None, job: str | None, everything: bool) -> int:
     """Show runs, workers and clients, and why nothing moves."""
     from .status import show_status
 
@@ -178,9 +193,9 @@ def status(run: int | None, state: str | None, job: str | None, everything: bool
 
 
 @commands.command()
-@click.argument("run", type=NUMBER)
+@click.argument("run", type=WHICH)
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
-def results(run: int, form: str) -> int:
+def results(run: int | str, form: str) -> int:
     """Print the ended tasks of RUN in order, also while it goes on."""
     from .listings import show_results
 
@@ -188,9 +203,9 @@ def results(run: int, form: str) -> int:
 
 
 @commands.command()
-@click.argument("run", type=NUMBER)
+@click.argument("run", type=WHICH)
 @click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text")
-def failed(run: int, form: str) -> int:
+def failed(run: int | str, form: str) -> int:
     """Print the dead letters of RUN with their evidence."""
     from .listings import show_failed
 
@@ -198,9 +213,9 @@ def failed(run: int, form: str) -> int:
 
 
 @commands.command()
-@click.argument("run", type=NUMBER)
+@click.argument("run", type=WHICH)
 @click.argument("task", type=NUMBER)
-def show(run: int, task: int) -> int:
+def show(run: int | str, task: int) -> int:
     """Show one TASK of RUN, and what its last failed try printed."""
     from .listings import show_task
 
@@ -208,8 +223,8 @@ def show(run: int, task: int) -> int:
 
 
 @commands.command()
-@click.argument("run", type=NUMBER)
-def retry(run: int) -> int:
+@click.argument("run", type=WHICH)
+def retry(run: int | str) -> int:
     """Try the dead letters of RUN again, with its job as it is."""
     from .commands import retry_run
 
@@ -217,8 +232,8 @@ def retry(run: int) -> int:
 
 
 @commands.command()
-@click.argument("run", type=NUMBER)
-def cancel(run: int) -> int:
+@click.argument("run", type=WHICH)
+def cancel(run: int | str) -> int:
     """End RUN now, its running tasks too. What is done stays."""
     from .commands import cancel_run
 
@@ -226,8 +241,8 @@ def cancel(run: int) -> int:
 
 
 @commands.command()
-@click.argument("run", type=NUMBER)
-def forget(run: int) -> int:
+@click.argument("run", type=WHICH)
+def forget(run: int | str) -> int:
     """Delete an ended RUN with its tasks and results."""
     from .commands import forget_run
 

@@ -38,7 +38,7 @@ ENDED_RUNS = 20
 async def show_status(
     settings: Settings,
     authkey: bytes,
-    run: int | None = None,
+    run: int | str | None = None,
     *,
     state: str = "",
     job: str = "",
@@ -46,7 +46,7 @@ async def show_status(
 ) -> int:
     """Print how the master is, or one run, or the runs of a state or job. Returns the exit code.
 
-    everything: also all ended runs.
+    run: its number or its key. everything: also all ended runs.
     """
     async with connected(settings, authkey, tell_trouble) as client:
         status = await client.call_idempotent(AskStatus, Status)
@@ -71,10 +71,16 @@ async def show_status(
     return 0
 
 
-async def run_status(client: Session, run: int) -> RunStatus:
-    """How one run is."""
-    shown = await client.call_idempotent(partial(AskRun, run=run), RunShown)
+async def run_status(client: Session, run: int | str) -> RunStatus:
+    """How one run is. run: its number or its key."""
+    number, key = (0, run) if isinstance(run, str) else (run, None)
+    shown = await client.call_idempotent(partial(AskRun, run=number, key=key), RunShown)
     return shown.run
+
+
+async def number_of(client: Session, run: int | str) -> int:
+    """The number of a run. run: that, or its key."""
+    return (await run_status(client, run)).run if isinstance(run, str) else run
 
 
 async def _pages(client: Session, state: str = "", job: str = "") -> AsyncIterator[RunList]:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from queue_manager.job.tags import given_tags
+from queue_manager.terminal import harmless_line
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 
@@ -71,6 +72,8 @@ def run_lines(run: RunStatus, columns: Sequence[str]) -> Iterator[str]:
     job = shlex.join([run.job, *run.args]) if run.run else f"(queue) {run.job}".rstrip()
     yield _row(run.run, run.state, counts, job)
     yield from (f"       ! {reason}" for reason in run.why)
+    if run.key not in (None, " ".join([run.job, *run.args])):  # that is the key of a seed
+        yield f"       key {shlex.quote(harmless_line(run.key or ''))}"
     if run.after and run.state != "pending":
         yield f"       after run{'s' * (len(run.after) > 1)} {', '.join(map(str, run.after))}"
     yield from (f"       {_quota(one)}" for one in run.quotas)

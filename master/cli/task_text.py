@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from queue_manager import codec
-from queue_manager.terminal import harmless
+from queue_manager.terminal import harmless, harmless_line
 from queue_manager.wire.records import RunStatus, TaskStatus
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
@@ -32,11 +33,19 @@ def letters_title(run: RunStatus, *, raised: bool) -> str:
     if not run.job:
         return f"{count}. To try them again: qm retry {run.run}"
     if run.uploaded:
-        return f"{count}. To try again: qm retry {run.run}; other code: start it again with its key"
+        return f"{count}. To try again: qm retry {run.run}; {_other_code(run)}"
     if raised:
         return f"{count}. Mend jobs/{run.job}.py, then: qm retry {run.run}"
     again = f"To try again: qm retry {run.run}"
     return f"{count}. {again}; where an argument is wrong: qm submit {run.job} ..."
+
+
+def _other_code(run: RunStatus) -> str:
+    """How the tasks of a run whose code a client has sent get other code."""
+    if run.key is None:
+        return "it has no key, so other code needs a new run"
+    key = shlex.quote(harmless_line(run.key))
+    return f"for other code first start it again with its key, {key}"
 
 
 def letter_lines(letter: Letter) -> Iterator[str]:

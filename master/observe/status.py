@@ -125,6 +125,7 @@ class StatusBuilder:
             pruned=run.pruned,
             after=run.after,
             uploaded=run.uploaded,
+            key=run.key if run.options.lasting else None,
         )
 
     def _quotas(self, run: Run) -> list[QuotaStatus]:

@@ -229,7 +229,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     has not), done, failed (with dead letters), stalled or cancelled. version: that of its job's
     code. quotas: the first ones by name, if one run was asked for. pruned: how many dead letters of
     the queue run were deleted. after: the runs that it waits for, or has waited for. uploaded: a
-    client has sent its code.
+    client has sent its code. key: None for a run that goes with its program, too.
     """
 
     run: int
@@ -253,6 +253,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     pruned: int = 0
     after: list[int] = []
     uploaded: bool = False
+    key: str | None = None
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True):

@@ -82,6 +82,12 @@ def test_cancelled_tasks_have_a_column_only_where_there_are_some() -> None:
     assert head.split().index("cancelled") == line.split().index("77")
 
 
+def test_a_run_with_a_key_names_it() -> None:
+    assert lines(run(1, [], key="a night\n"))[4] == "       key 'a night\\n'"
+    seed = lines(run(1, ["count=3"], key="job count=3"))
+    assert "key" not in "\n".join(seed), "the key of a seed says nothing new"
+
+
 def test_reasons_stand_below_what_they_are_of() -> None:
     found = lines(run(1, [], why=["no worker", "other"], collect_errors=2), why=["disk full"])
     assert found[1] == "  ! disk full"

@@ -30,9 +30,13 @@ def test_the_title_says_how_many_and_what_to_do() -> None:
     assert letters_title(run(), raised=True) == (
         "run 5 (crash): 2 dead letters. Mend jobs/crash.py, then: qm retry 5"
     )
+    assert letters_title(run(uploaded=True, key="a night"), raised=True) == (
+        "run 5 (crash): 2 dead letters. To try again: qm retry 5; for other code first start it"
+        " again with its key, 'a night'"
+    )
     assert letters_title(run(uploaded=True), raised=True) == (
-        "run 5 (crash): 2 dead letters. To try again: qm retry 5; other code: start it again with"
-        " its key"
+        "run 5 (crash): 2 dead letters. To try again: qm retry 5; it has no key, so other code"
+        " needs a new run"
     )
     assert letters_title(run(dead=1), raised=True).startswith("run 5 (crash): 1 dead letter. ")
     assert letters_title(run(dead=0), raised=False) == "run 5 (crash): no dead letters"

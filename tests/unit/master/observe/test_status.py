@@ -7,12 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from master.broker.leases.lease import Session
+from master.broker.runs.run import Run
 from master.observe.status import StatusBuilder
 from master.server.dispatch import OurSession
 from master.stock.sessions import StockSession
 from master.turn.steps import HeldSteps
 from queue_manager.wire.messages import AskSessions, Hello
-from queue_manager.wire.records import Running, SessionStatus
+from queue_manager.wire.records import Running, RunOptions, RunStatus, SessionStatus
 from tests.unit.master.desk import Desk
 
 SOON = 0.5
@@ -61,6 +62,9 @@ class Sources:
     def client(self, session: Session) -> None:
         peer: Any = SimpleNamespace(name="script (10.0.0.8:1)")
         self._stock.append(StockSession(peer, session, 0.0, note="a note"))
+
+    def run(self, run: Run) -> RunStatus:
+        return self._status.run_status(run, 0.0)
 
     def session(self) -> SessionStatus:
         """The only one."""
@@ -162,3 +166,12 @@ def test_a_running_task_is_three_numbers_on_the_wire() -> None:
 
     packed = msgspec.msgpack.encode(Running(6, 12, 2.5))
     assert msgspec.msgpack.decode(packed) == [6, 12, 2.5]
+
+
+def test_the_key_of_a_lasting_run_is_told() -> None:
+    """That of a run that goes with its program is of the client's own making."""
+    desk = desk_now()
+    sources = Sources(desk)
+    for lasting, key in ((True, "night"), (False, None)):
+        desk.run.key, desk.run.options = "night", RunOptions(lasting=lasting)
+        assert sources.run(desk.run).key == key
