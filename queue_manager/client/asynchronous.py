@@ -40,13 +40,14 @@ from ..wire.messages import (
 from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
 from .calls import Start, Work, arguments_of, start_of
-from .checking import buffer_of, job_of, numbers_of, run_of, state_of
+from .checking import buffer_of, job_of, numbers_of, run_of, state_of, submitted_job
 from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
 from .runs.flow import Delivery, Flow
 from .runs.inputs import Mailbox, coming, each_of, inputs_of, is_asynchronous, length_of, pump
 from .runs.mapping import Mapping, nobody_collects, start_run
+from .runs.other_code import tell_other_code
 from .runs.reasons import saying_why
 from .session import Session, connected
 
@@ -202,7 +203,7 @@ class AsyncClient:
     ) -> AsyncRun:
         """As `Client.submit`."""
         given, earlier = arguments_of(arguments), numbers_of(after)
-        start = partial(StartRun, job=job_of(job), args=[], arguments=given, after=earlier)
+        start = partial(StartRun, job=submitted_job(job), args=[], arguments=given, after=earlier)
         return AsyncRun(self.session, await start_run(self.session, start, key))
 
     async def run(self, which: int | str, /) -> AsyncRun:
@@ -252,6 +253,7 @@ class AsyncClient:
 
         None: it gets no more. At the end, all inputs are on disk.
         """
+        await tell_other_code(self.session, start, key)
         number = await start_run(self.session, start, key)
         feed = Feed(self.session, number, self.session.welcome.max_bytes)
         state = await feed.open()

@@ -11,7 +11,7 @@ from .. import codec
 from ..errors import ArgumentError
 from ..job.contract import Options
 from ..wire.messages import StartRun
-from .checking import job_of
+from .checking import check_options, job_of
 
 Start = Callable[..., StartRun]
 """Makes the request for a run that a client feeds: of `seq` and `key`."""
@@ -42,7 +42,7 @@ def start_of(
 
     Raises:
         CannotTravelError: the function can't be sent to workers.
-        ArgumentError: there is no iterable, or there are options for a job that has its own.
+        ArgumentError: there is no iterable, the options are none, or the job has its own.
     """
     if not iterables:
         raise ArgumentError("give at least one iterable of inputs")
@@ -67,8 +67,7 @@ def _with_work(asked: Start, work: Work, call: Call, options: Options | None) ->
         if options is not None:
             raise ArgumentError(f"the job {work} has its own OPTIONS")
         return partial(asked, job=job_of(work))
-    if options is not None and not isinstance(options, Options):
-        raise ArgumentError(f"options={options!r:.100} is none: pass Options(...)")
+    check_options(options)
     from .code import pack  # late: whoever only reads results needs no cloudpickle
 
     packed = pack(work, call=call, options=options)

@@ -11,6 +11,7 @@ import operator
 from typing import Any
 
 from ..errors import ArgumentError
+from ..job.contract import Options
 from ..wire.limits import AFTER, NAME_CHARS
 
 STATES = ("pending", "active", "finishing", "stalled", "done", "failed", "cancelled")
@@ -43,6 +44,22 @@ def job_of(job: Any) -> str:
             f"job={job!r:.50} is no job: a name has {NAME_CHARS} characters or less"
         )
     return str(job)
+
+
+def submitted_job(job: Any) -> str:
+    """The name of a job that is to be submitted. Raises ArgumentError for what can't be one."""
+    if callable(job):
+        raise ArgumentError(
+            "submit takes the name of a job of the master; for a function use start, map or"
+            " executor().submit"
+        )
+    return job_of(job)
+
+
+def check_options(options: Any) -> None:
+    """Raise ArgumentError unless they are options, or None."""
+    if options is not None and not isinstance(options, Options):
+        raise ArgumentError(f"options={options!r:.100} is none: pass Options(...)")
 
 
 def state_of(state: Any) -> str:

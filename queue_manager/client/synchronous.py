@@ -25,7 +25,7 @@ from ..wire.messages import Status
 from ..wire.records import RunStatus
 from .asynchronous import GOODBYE_S, AsyncClient
 from .calls import Start, Work, start_of
-from .checking import buffer_of
+from .checking import buffer_of, check_options
 from .loop_thread import LoopThread, loop_thread
 from .progress import bar_of
 from .runs.async_run import AsyncRun
@@ -336,6 +336,7 @@ class Client:
         """
         from .executor import QueueExecutor
 
+        check_options(options)
         return QueueExecutor(self, options)
 
     def status(self) -> Status:

@@ -3,8 +3,8 @@
 `call_payload` makes the payload of one call for a function that was packed with `call="call"`.
 """
 
-from .calls import call_payload
+from .calls import call_payload, name_of
 from .entry import Call
 from .pack import Packed, pack
 
-__all__ = ["Call", "Packed", "call_payload", "pack"]
+__all__ = ["Call", "Packed", "call_payload", "name_of", "pack"]

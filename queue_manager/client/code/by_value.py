@@ -22,7 +22,7 @@ from ...errors import CannotTravelError
 from ...job.uploaded import stamped
 from ...wire.limits import CODE_BYTES
 from .origin import file_of, is_installed
-from .trouble import explained
+from .trouble import Parts, explained
 
 _PROTOCOL = 5  # of Python 3.8 and later, so that it is the same on both sides
 
@@ -55,15 +55,16 @@ def pickled(value: Any, shown: str) -> tuple[bytes, set[str]]:
         return _dumped(value, shown)
 
 
-def pickled_alone(value: Any, shown: str) -> bytes:
+def pickled_alone(value: Any, shown: str, parts: Parts | None = None) -> bytes:
     """Pickle a function or arguments together with what they need of the user's own modules.
 
-    For what travels in a payload, where there are no files beside it. Errors: as of `pickled`.
+    For what travels in a payload, where there are no files beside it. shown, parts: the value and
+    its parts, as an error names them; None: the parts of its type. Errors: as of `pickled`.
     """
     with _own_list():
         known: set[str] = set()
         while True:  # each module that comes by value may refer to further ones
-            data, modules = _dumped(value, shown)
+            data, modules = _dumped(value, shown, parts)
             new = {name for name in modules - known if _is_users(name)}
             if not new:
                 return data
@@ -72,12 +73,12 @@ def pickled_alone(value: Any, shown: str) -> bytes:
                 _lend(sys.modules[name])
 
 
-def _dumped(value: Any, shown: str) -> tuple[bytes, set[str]]:
+def _dumped(value: Any, shown: str, parts: Parts | None = None) -> tuple[bytes, set[str]]:
     file, modules = _Bounded(), set[str]()
     try:
         _Pickler(file, modules).dump(value)
     except Exception as error:
-        raise explained(value, shown, error, _attempt) from None
+        raise explained(value, shown, error, _attempt, parts) from None
     return stamped(file.getvalue()), modules
 
 

@@ -11,12 +11,16 @@ from .by_value import pickled_alone
 
 
 def call_payload(
-    function: bytes | None, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    function: bytes | None,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    shown: str = "the function",
 ) -> codec.Encoded:
     """The payload that calls `function(*args, **kwargs)` in a slot, encoded.
 
     function: None is the function of the run itself; bytes: what `pickled_function` has made.
     args, kwargs: as plain data where they are, else as a pickle, which only the slot loads.
+    shown: the function, as an error names it.
 
     Raises:
         CannotTravelError: an argument can't be pickled.
@@ -24,7 +28,9 @@ def call_payload(
     try:
         return codec.Encoded(codec.encode((function, args, kwargs)))
     except NotPlainDataError:
-        pickled = pickled_alone((args, kwargs), "the call")
+        named = [(f"argument {place} of {shown}", arg) for place, arg in enumerate(args, 1)]
+        named += [(f"argument {name!r} of {shown}", arg) for name, arg in (kwargs or {}).items()]
+        pickled = pickled_alone((args, kwargs), "the call", named)
         return codec.Encoded(codec.encode((function, pickled, None)))
 
 
@@ -34,4 +40,9 @@ def pickled_function(function: Callable[..., Any]) -> bytes:
     Raises:
         CannotTravelError: the function can't be pickled.
     """
-    return pickled_alone(function, getattr(function, "__name__", None) or repr(function)[:100])
+    return pickled_alone(function, name_of(function))
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """A function as an error names it."""
+    return getattr(function, "__name__", None) or repr(function)[:100]

@@ -6,6 +6,7 @@ docs/design.md, "Code of jobs", says which function travels how, and why.
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -84,7 +85,8 @@ class _Packing:
 
     def check(self) -> None:
         """Raise CannotTravelError for a function that could not be the work of tasks."""
-        trouble = functions_trouble({"work": self._work})
+        trouble = _too_many(self.function) if self.call == "one" else ""
+        trouble = trouble or functions_trouble({"work": self._work})
         if not trouble and yields(self.function):
             trouble = "it has a yield, and so gives no result: it must return one"
         if trouble:
@@ -152,6 +154,19 @@ class _Packing:
                 " path of a file"
             ) from None
         return Packed(job, version_of(files), files, run_options(options))
+
+
+def _too_many(function: Any) -> str:
+    """What to do about a function that needs several arguments. Empty: it does not."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # it is written in C, and tells nothing
+        return ""
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    count = sum(one.kind in by_place and one.default is one.empty for one in parameters)
+    if count < 2:
+        return ""
+    return f"it takes {count} arguments, and an input is one: pass {count} iterables of inputs"
 
 
 def _shown(function: Any) -> str:

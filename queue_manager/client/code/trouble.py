@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ...errors import CannotTravelError
@@ -31,12 +31,19 @@ Try = Callable[[Any], Exception | None]
 """Tries to pickle a value. It returns the error, or None."""
 
 
-def explained(function: Any, shown: str, error: Exception, attempt: Try) -> CannotTravelError:
+Parts = Iterable[tuple[str, Any]]
+"""What a value consists of, each part with the name by which a line calls it."""
+
+
+def explained(
+    function: Any, shown: str, error: Exception, attempt: Try, parts: Parts | None = None
+) -> CannotTravelError:
     """The line about a function that can't be pickled.
 
-    error: what pickling it has raised. attempt: tries to pickle a part of it.
+    error: what pickling it has raised. attempt: tries to pickle a part of it. parts: its own.
+    None: those of its type.
     """
-    path, value, why = _blame(function, error, attempt)
+    path, value, why = _blame(function, error, attempt, parts)
     said = " ".join(str(why).split()) or type(why).__name__
     if isinstance(why, CannotTravelError):
         return CannotTravelError(f"{shown} can't travel: {path}{' ' * bool(path)}{said}")
@@ -53,11 +60,13 @@ def _type(value: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
 
 
-def _blame(value: Any, error: Exception, attempt: Try) -> tuple[str, Any, Exception]:
+def _blame(
+    value: Any, error: Exception, attempt: Try, parts: Parts | None
+) -> tuple[str, Any, Exception]:
     """The innermost part that can't be pickled: how it is reached, itself, and the error."""
     path, seen = "", {id(value)}
-    for _ in range(_DEPTH):
-        for name, part in _parts(value):
+    for depth in range(_DEPTH):
+        for name, part in parts if parts is not None and not depth else _parts(value):
             if id(part) in seen:
                 continue
             seen.add(id(part))

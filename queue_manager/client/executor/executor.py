@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import QueueError
 from ...job.contract import Options
-from ..code import Packed, call_payload
+from ..code import Packed, call_payload, name_of
 from . import at_exit
 from .broken import BrokenQueueError
 from .calls import Calls
@@ -130,7 +130,7 @@ class Core:
         self._check()
         try:  # without the lock: what is pickled may wait for the loop, which waits for the lock
             packed, function = self._functions.place(fn, chunks)
-            payload = call_payload(function, (args,) if chunks else args, kwargs)
+            payload = call_payload(function, (args,) if chunks else args, kwargs, name_of(fn))
         except Exception as error:
             future = QueueFuture(None)  # type: ignore[arg-type]  # it ends here
             future.set_exception(error)

@@ -20,6 +20,7 @@ from ..checking import key_of
 from ..session import Session
 from .feeding import Feed
 from .flow import Delivery, Flow
+from .other_code import tell_other_code
 from .outcomes import Outcomes
 from .reasons import saying_why
 
@@ -77,6 +78,7 @@ class Mapping:
 
         Without a key the run has one all the same, so that the request can be repeated.
         """
+        await tell_other_code(session, start, key)
         number = await start_run(session, start, f"map {uuid.uuid4()}" if key is None else key)
         mapping = cls(session, number, key, deliver)
         opened = await mapping.feed.open()

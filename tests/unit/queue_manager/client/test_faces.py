@@ -24,7 +24,7 @@ from queue_manager.client.runs.flow import Flow
 from queue_manager.client.runs.inputs import Mailbox, pump
 from queue_manager.client.runs.run import Run
 from queue_manager.client.synchronous import Client
-from queue_manager.errors import ConnectionLostError, NotPlainDataError
+from queue_manager.errors import ArgumentError, ConnectionLostError, NotPlainDataError
 from queue_manager.wire.messages import (
     Collected,
     OpenRun,
@@ -270,3 +270,15 @@ def test_a_closed_client_stays_closed_in_the_child_of_a_fork() -> None:
     client._open = lambda: pytest.fail("it connects again")  # type: ignore[method-assign]
     with pytest.raises(ConnectionLostError, match="the client was closed"):
         client.status()
+
+
+def test_a_function_is_no_job_to_submit() -> None:
+    line = "submit takes the name of a job of the master; for a function use start, map or executor"
+    with pytest.raises(ArgumentError, match=line):
+        client_of(FullMaster()).submit(cast(Any, abs))
+
+
+def test_an_executor_looks_at_its_options_before_its_first_call() -> None:
+    line = r"options={'attempts': 3} is none: pass Options\(\.\.\.\)"
+    with pytest.raises(ArgumentError, match=line):
+        client_of(FullMaster()).executor(cast(Any, {"attempts": 3}))

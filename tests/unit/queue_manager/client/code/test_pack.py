@@ -343,7 +343,12 @@ def _lines() -> list[tuple[str, Callable[[], Any], str]]:
             "'g' takes more",
         ),
         ("yields", lambda: by_value("def f(n): yield n", "f"), "it has a yield"[10:]),
-        ("two", lambda: lambda a, b: a, "takes the payload and nothing else"),
+        (
+            "two",
+            lambda: lambda a, b: a,
+            "the lambda can't be the work of tasks: it takes 2 arguments, and an input is one:"
+            " pass 2 iterables of inputs",
+        ),
         ("none", lambda: 3, "3 can't be called"),
     ]
 
@@ -356,6 +361,22 @@ def test_what_cannot_travel_is_one_line_that_names_the_variable(case: int) -> No
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, QueueError | TypeError)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "said"),
+    [
+        ((1, threading.Lock()), {}, "the call can't travel: argument 2 of nap is a lock or thread"),
+        ((), {"at": threading.Lock()}, "the call can't travel: argument 'at' of nap is a lock"),
+        (([threading.Lock()],), {}, "its item 0 of argument 1 of nap is a lock"),
+    ],
+)
+def test_an_argument_that_cannot_travel_is_named_as_the_caller_knows_it(
+    args: tuple[Any, ...], kwargs: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(CannotTravelError) as caught:
+        call_payload(None, args, kwargs, "nap")
+    assert said in str(caught.value)
 
 
 def test_a_socket_is_named() -> None:
