@@ -48,7 +48,7 @@ def verbs(face: type) -> dict[str, list[tuple[str, Any, Any]]]:
     }
 
 
-OWN = {"open", "begin_map", "feeding", "later"}
+OWN = {"open", "begin_map", "feeding", "followed", "later"}
 """What the synchronous client needs of the asynchronous one, and no program."""
 
 
