@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
-from queue_manager.client.session import Session, connected, is_over
+from queue_manager.client.session import Session, connected, is_over, run_status
 from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
@@ -24,7 +24,7 @@ from queue_manager.wire.records import RunStatus
 from ..observe.run_line import ended_line, errors_line
 from .printing import say, tell, tell_trouble
 from .progress import progress_of
-from .status import number_of, run_status
+from .status import number_of
 
 
 async def submit_run(

@@ -7,14 +7,14 @@ import sys
 from collections.abc import AsyncIterator
 from functools import partial
 
-from queue_manager.client.session import Session, connected
+from queue_manager.client.session import Session, connected, run_status
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import ResultBlock
 
 from .plain_json import FIELDS, letters_of, lines_of
 from .printing import exactly, tell_trouble, write
-from .status import number_of, run_status
+from .status import number_of
 from .task_text import letter_lines, letters_title, task_lines
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 
-from queue_manager.client.session import Session, connected
+from queue_manager.client.session import Session, connected, run_status
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
-    AskRun,
     AskRuns,
     AskSessions,
     AskStatus,
     RunList,
-    RunShown,
     SessionList,
     Status,
 )
@@ -69,13 +67,6 @@ async def show_status(
             sessions = await client.call_idempotent(AskSessions, SessionList)
             say(*status_lines(status, runs, sessions))
     return 0
-
-
-async def run_status(client: Session, run: int | str) -> RunStatus:
-    """How one run is. run: its number or its key."""
-    number, key = (0, run) if isinstance(run, str) else (run, None)
-    shown = await client.call_idempotent(partial(AskRun, run=number, key=key), RunShown)
-    return shown.run
 
 
 async def number_of(client: Session, run: int | str) -> int:

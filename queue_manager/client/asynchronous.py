@@ -29,11 +29,9 @@ from ..errors import (
 from ..job.contract import Options
 from ..settings import Settings
 from ..wire.messages import (
-    AskRun,
     AskRuns,
     AskStatus,
     RunList,
-    RunShown,
     StartRun,
     Status,
 )
@@ -49,7 +47,7 @@ from .runs.inputs import Mailbox, coming, each_of, inputs_of, is_asynchronous, l
 from .runs.mapping import Mapping, nobody_collects, start_run
 from .runs.other_code import tell_other_code
 from .runs.reasons import saying_why
-from .session import Session, connected
+from .session import Session, connected, run_status
 
 R = TypeVar("R")
 
@@ -208,11 +206,8 @@ class AsyncClient:
 
     async def run(self, which: int | str, /) -> AsyncRun:
         """As `Client.run`."""
-        known = run_of(which)
-        number, key = (0, known) if isinstance(known, str) else (known, None)
-        make = partial(AskRun, run=number, key=key)
-        shown = await self.session.call_idempotent(make, RunShown)
-        return AsyncRun(self.session, shown.run.run)
+        status = await run_status(self.session, run_of(which))
+        return AsyncRun(self.session, status.run)
 
     async def runs(self, state: str = "", job: str = "") -> AsyncIterator[RunStatus]:
         """As `Client.runs`."""

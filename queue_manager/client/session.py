@@ -27,6 +27,7 @@ from ..errors import (
 from ..settings import Settings
 from ..wire.messages import (
     LEVEL,
+    AskRun,
     Hello,
     OpenRun,
     Refused,
@@ -342,6 +343,16 @@ class Session:
 def is_over(run: RunStatus) -> bool:
     """Whether a run has ended, so nobody who watches it is told any more."""
     return run.state not in ("pending", "active", "finishing", "stalled")
+
+
+async def run_status(session: Session, which: int | str) -> RunStatus:
+    """How a run is now. which: its number or its key.
+
+    Raises RefusedError if there is no such run.
+    """
+    number, key = (0, which) if isinstance(which, str) else (which, None)
+    shown = await session.call_idempotent(partial(AskRun, run=number, key=key), RunShown)
+    return shown.run
 
 
 async def open_run(session: Session, run: int) -> RunOpened:

@@ -13,11 +13,11 @@ from typing import Any
 
 from ...errors import TimedOutError
 from ...job.contract import Options
-from ...wire.messages import Accepted, AskRun, CancelRun, ForgetRun, RetryRun, RunShown
+from ...wire.messages import Accepted, CancelRun, ForgetRun, RetryRun
 from ...wire.records import RunStatus
 from ..calls import Start, Work, then_of
 from ..checking import seconds_of
-from ..session import Session
+from ..session import Session, run_status
 from .mapping import start_run
 from .other_code import tell_other_code
 from .reading import Failure, ended, failures, opened, results
@@ -35,8 +35,7 @@ class AsyncRun:
 
     async def status(self) -> RunStatus:
         """How it is now."""
-        make = partial(AskRun, run=self.id)
-        return (await self._session.call_idempotent(make, RunShown)).run
+        return await run_status(self._session, self.id)
 
     async def wait(self, timeout: float | None = None) -> RunStatus:
         """Wait until it has ended. Returns how it has. Raises as `Run.wait`."""

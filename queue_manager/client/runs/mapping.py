@@ -102,22 +102,14 @@ class Mapping:
         self.over = True
         if self._ending is not None:
             await asyncio.wait([self._ending])
-        await self._stop()
-        if self._lasts:
-            nobody_collects(self._session, self.run)
-        else:
-            await remove_run(self._session.call_idempotent, self.run, cancel=False)
+        await self._leave(cancel=False)
 
     async def abandon(self) -> None:
         """The map was closed early."""
         if self.over:
             return
         self.over = True
-        await self._stop()
-        if self._lasts:
-            nobody_collects(self._session, self.run)
-        else:
-            await remove_run(self._session.call_idempotent, self.run, cancel=True)
+        await self._leave(cancel=True)
 
     async def cut_off(self) -> None:
         """The client is closed while somebody waits for results."""
@@ -125,6 +117,14 @@ class Mapping:
             await self.abandon()
         finally:  # the master may be away
             self._deliver(ConnectionLostError("the client was closed"))
+
+    async def _leave(self, *, cancel: bool) -> None:
+        """End what goes on here. A run without a key goes, too. cancel: as of `remove_run`."""
+        await self._stop()
+        if self._lasts:
+            nobody_collects(self._session, self.run)
+        else:
+            await remove_run(self._session.call_idempotent, self.run, cancel=cancel)
 
     async def _stop(self) -> None:
         for task in (self._collecting, self._ending):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from ...errors import RefusedError
 from ...job.files import version_of
-from ...wire.messages import AskRun, RunShown
 from ..calls import Start
 from ..checking import key_of
-from ..session import Session, is_over
+from ..session import Session, is_over, run_status
 
 log = logging.getLogger("quartermaster.client")
 
@@ -24,10 +22,10 @@ async def tell_other_code(session: Session, start: Start, key: str | None) -> No
     """
     key = key_of(key)
     code = None if key is None else start(0).code
-    if code is None:
+    if key is None or code is None:
         return
     try:
-        run = (await session.call_idempotent(partial(AskRun, run=0, key=key), RunShown)).run
+        run = await run_status(session, key)
     except RefusedError:  # there is none
         return
     if not (run.uploaded and run.done) or run.version == version_of(code):
