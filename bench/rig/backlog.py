@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from queue_manager import codec
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.wire.messages import AskRun, Collect, Page, RunShown, SubmitTasks
 from queue_manager.wire.records import BLOCK_TASKS, NewBlock, RunStatus
 

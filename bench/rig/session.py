@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
 from queue_manager import codec
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.wire.messages import (
     AskRun,
     Exchange,

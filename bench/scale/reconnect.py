@@ -19,7 +19,7 @@ from master.broker import Broker
 from master.broker.leases.lease import Session
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.wire.messages import AskRun, AskSessions, Hello, RunShown, SessionList, Welcome
 from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.wire.messages import Accepted, Hello, Page, Reply
 
 from ..rig import processes, run

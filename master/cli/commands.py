@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
-from queue_manager.client.session import Session, connected, is_over, run_status
+from queue_manager.client.connection.session import Session, connected, is_over, run_status
 from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from functools import partial
 
-from queue_manager.client.session import Session, connected, run_status
+from queue_manager.client.connection.session import Session, connected, run_status
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import ResultBlock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 
-from queue_manager.client.session import Session, connected, run_status
+from queue_manager.client.connection.session import Session, connected, run_status
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
     AskRuns,

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from queue_manager import __version__
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import LEVEL, Hello, Request
 from queue_manager.wire.tls import client_mode

@@ -39,6 +39,7 @@ from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
 from .calls import Start, Work, arguments_of, start_of
 from .checking import buffer_of, job_of, numbers_of, run_of, state_of, submitted_job
+from .connection.session import Session, connected, run_status
 from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
@@ -47,7 +48,6 @@ from .runs.inputs import Mailbox, coming, each_of, inputs_of, is_asynchronous, l
 from .runs.mapping import Mapping, nobody_collects, start_run
 from .runs.other_code import tell_other_code
 from .runs.reasons import saying_why
-from .session import Session, connected, run_status
 
 R = TypeVar("R")
 

@@ -31,8 +31,8 @@ def connect(
         SettingsError: also a ValueError. A variable or an argument has a wrong value, or there is
             no key.
     """
+    from .connection.where import limit_of, settings_for
     from .synchronous import Client
-    from .where import limit_of, settings_for
 
     settings, key = settings_for(address, authkey)
     return Client(settings, key, limit_of(timeout), address is not None)
@@ -43,7 +43,7 @@ async def connect_async(
 ) -> AsyncClient:
     """As `connect`, for a program with a loop."""
     from .asynchronous import AsyncClient
-    from .where import limit_of, settings_for
+    from .connection.where import limit_of, settings_for
 
     settings, key = settings_for(address, authkey)
     client = AsyncClient()

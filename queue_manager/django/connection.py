@@ -16,8 +16,8 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..authkey import find_authkey
+from ..client.connection.session import Session, connecting
 from ..client.loop_thread import loop_thread
-from ..client.session import Session, connecting
 from ..errors import QueueError
 from ..settings import Settings
 from ..wire.messages import Request

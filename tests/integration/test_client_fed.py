@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from queue_manager import codec
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.errors import ConnectionLostError, RefusedError
 from queue_manager.wire.messages import (
     Accepted,

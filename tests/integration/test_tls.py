@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from queue_manager import QueueManager
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.errors import ConnectionLostError, TlsError, WrongKeyError
 from queue_manager.wire import handshake, tls
 from queue_manager.wire.framing import frame

@@ -15,7 +15,7 @@ import pytest
 
 from queue_manager import Options, codec
 from queue_manager.client.code import Packed, pack
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.errors import RefusedError
 from queue_manager.job.files import version_of
 from queue_manager.job.run_options import run_options

@@ -13,7 +13,7 @@ import socket
 import uuid
 
 from queue_manager import __version__
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.job.tags import python_tag
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from queue_manager import codec
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.errors import QueueError
 from queue_manager.wire.messages import Accepted, Collect, Page, SubmitTasks
 from queue_manager.wire.records import BLOCK_TASKS, NewBlock

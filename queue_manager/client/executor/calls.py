@@ -24,11 +24,11 @@ from ...wire.messages import (
     TaskShown,
 )
 from ..code import Packed
+from ..connection.session import Session
 from ..runs.feeding import Feed
 from ..runs.mapping import remove_run, start_run
 from ..runs.outcomes import GATHER_S, MANY, Staying, next_page
 from ..runs.reasons import saying_why
-from ..session import Session
 from .broken import broken
 from .cancelling import cancel_placed, cancel_unstarted
 from .completion import Completion

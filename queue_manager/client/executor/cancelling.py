@@ -8,8 +8,8 @@ from functools import partial
 
 from ...errors import QueueError
 from ...wire.messages import CancelRun, TasksCancelled
+from ..connection.session import Session
 from ..runs.feeding import Feed
-from ..session import Session
 from .future import QueueFuture
 
 _RANGES = 1_000

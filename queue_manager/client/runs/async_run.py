@@ -17,7 +17,7 @@ from ...wire.messages import Accepted, CancelRun, ForgetRun, RetryRun
 from ...wire.records import RunStatus
 from ..calls import Start, Work, then_of
 from ..checking import seconds_of
-from ..session import Session, run_status
+from ..connection.session import Session, run_status
 from .mapping import start_run
 from .other_code import tell_other_code
 from .reading import Failure, ended, failures, opened, results

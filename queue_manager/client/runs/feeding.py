@@ -19,7 +19,8 @@ from ...job.contract import Task
 from ...wire.limits import PART_BYTES
 from ...wire.messages import Accepted, RunOpened, SubmitTasks, TasksEnded
 from ...wire.records import NewBlock, encoded_bytes
-from ..session import Session, Suspicion, open_run
+from ..connection.session import Session, open_run
+from ..connection.suspicion import Suspicion
 
 SUBMITS_ON_THE_WAY = 4
 BLOCKS_A_SUBMIT = 4

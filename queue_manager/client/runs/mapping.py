@@ -17,7 +17,7 @@ from ...wire.messages import Accepted, CancelRun, Collected, ForgetRun, Request,
 from ...wire.records import NOBODY_COLLECTS
 from ..calls import Start
 from ..checking import key_of
-from ..session import Session
+from ..connection.session import Session
 from .feeding import Feed
 from .flow import Delivery, Flow
 from .other_code import tell_other_code

@@ -8,7 +8,7 @@ from ...errors import RefusedError
 from ...job.files import version_of
 from ..calls import Start
 from ..checking import key_of
-from ..session import Session, is_over, run_status
+from ..connection.session import Session, is_over, run_status
 
 log = logging.getLogger("quartermaster.client")
 

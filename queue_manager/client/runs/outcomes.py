@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ...wire.messages import Collect, Page
 from ...wire.records import DeadLetter
-from ..session import Session, open_run
+from ..connection.session import Session, open_run
 
 HELD_BYTES = 8 * 1024 * 1024
 """No further page is asked for while whoever hears the outcomes has not taken so much."""

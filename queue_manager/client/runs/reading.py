@@ -13,8 +13,8 @@ from ... import codec
 from ...errors import QueueError
 from ...wire.messages import AskResults, AskTask, Results, TaskShown
 from ...wire.records import DeadLetter, ResultBlock, RunStatus, TaskStatus
+from ..connection.session import Session, is_over
 from ..exceptions import exception_of
-from ..session import Session, is_over
 from .reasons import saying_why
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from ...errors import ConnectionLostError, QueueError, RefusedError
 from ...wire.messages import AskRun, AskStatus, RunShown, Status
 from ...wire.records import RunStatus
-from ..session import Session, is_over
+from ..connection.session import Session, is_over
 
 log = logging.getLogger("quartermaster.client")
 

@@ -13,7 +13,7 @@ import time
 
 import msgspec
 
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
 from queue_manager.errors import QueueError
 from queue_manager.wire.messages import (
     AskRuns,

@@ -204,7 +204,7 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_worker(
 
 FAULTY = """
 import sys
-from queue_manager.client import link
+from queue_manager.client.connection import link
 from worker.supervisor import supervisor
 from worker.__main__ import main
 

@@ -12,12 +12,12 @@ import pytest
 
 from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.checking import STATES, numbers_of, run_of, state_of
+from queue_manager.client.connection.session import Session
+from queue_manager.client.connection.where import limit_of, settings_for
 from queue_manager.client.loop_thread import loop_thread
 from queue_manager.client.runs.async_run import AsyncRun
 from queue_manager.client.runs.run import Run
-from queue_manager.client.session import Session
 from queue_manager.client.synchronous import Client
-from queue_manager.client.where import limit_of, settings_for
 from queue_manager.errors import ArgumentError, SettingsError
 
 

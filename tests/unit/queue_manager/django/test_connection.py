@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from queue_manager.client.link import FaultyRequestError
+from queue_manager.client.connection.link import FaultyRequestError
 from queue_manager.client.loop_thread import loop_thread
 from queue_manager.django import connection as module
 from queue_manager.django.connection import Connection, connection_to

@@ -12,11 +12,11 @@ import pytest
 
 from queue_manager import codec
 from queue_manager.client.code import Packed
+from queue_manager.client.connection.session import Session
 from queue_manager.client.executor.calls import Calls
 from queue_manager.client.executor.completion import Completion
 from queue_manager.client.executor.future import QueueFuture
 from queue_manager.client.loop_thread import LoopThread
-from queue_manager.client.session import Session
 from queue_manager.errors import ConnectionLostError, QueueError
 from queue_manager.wire.messages import (
     Accepted,

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from queue_manager import Task, codec
-from queue_manager.client import session as session_module
+from queue_manager.client.connection import suspicion
+from queue_manager.client.connection.session import Session
 from queue_manager.client.runs import feeding
 from queue_manager.client.runs.feeding import Feed
-from queue_manager.client.session import Session
 from queue_manager.errors import ConnectionLostError, NotPlainDataError, QueueError, RefusedError
 from queue_manager.wire.messages import Accepted, OpenRun, RunOpened, SubmitTasks, TasksEnded
 
@@ -153,24 +153,24 @@ def test_a_master_that_is_lost_at_each_submit_is_given_up() -> None:
         with pytest.raises(ConnectionLostError):
             await feed.flush()
 
-    assert len(play(scene).submits) == session_module._TRIES
+    assert len(play(scene).submits) == suspicion._TRIES
 
 
 def test_losses_between_which_tasks_with_keys_are_accepted_do_not_add_up() -> None:
     async def scene(feed: Feed, master: FakeMaster) -> None:
         master.lose = dict.fromkeys(range(1, 1_000, 2), "before")
-        for n in range(2 * session_module._TRIES):
+        for n in range(2 * suspicion._TRIES):
             feed.add(Task(n, key=str(n)))
             while len(master.tasks) <= n and feed.error is None:
                 await asyncio.sleep(0)
         await feed.flush()
 
-    assert play(scene).tasks == list(range(2 * session_module._TRIES))
+    assert play(scene).tasks == list(range(2 * suspicion._TRIES))
 
 
 def test_a_feed_that_has_nothing_to_send_outlives_any_number_of_losses() -> None:
     async def scene(feed: Feed, master: FakeMaster) -> None:
-        for n in range(2 * session_module._TRIES):
+        for n in range(2 * suspicion._TRIES):
             master.losses += 1
             feed._kick()
             while master.opened < n + 2 and feed.error is None:

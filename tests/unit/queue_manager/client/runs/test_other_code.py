@@ -10,8 +10,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from queue_manager.client.connection.session import Session
 from queue_manager.client.runs.other_code import tell_other_code
-from queue_manager.client.session import Session
 from queue_manager.errors import RefusedError
 from queue_manager.job.files import version_of
 from queue_manager.wire.messages import RunShown, StartRun

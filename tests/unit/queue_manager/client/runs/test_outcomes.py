@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from queue_manager.client.link import Link
+from queue_manager.client.connection.link import Link
+from queue_manager.client.connection.news import News
+from queue_manager.client.connection.session import Session
 from queue_manager.client.runs import outcomes as outcomes_module
 from queue_manager.client.runs.outcomes import (
     GATHER_S,
@@ -19,7 +21,6 @@ from queue_manager.client.runs.outcomes import (
     Part,
     size_of,
 )
-from queue_manager.client.session import News, Session
 from queue_manager.errors import ConnectionLostError
 from queue_manager.wire.messages import Collect, OpenRun, Page, Request, RunOpened
 from queue_manager.wire.records import DeadLetter, Ended

@@ -13,9 +13,9 @@ import pytest
 from master.changes import BlockRecord
 from master.server.letters import trimmed
 from master.store.contract import Store
+from queue_manager.client.connection.session import Session
 from queue_manager.client.runs import reading
 from queue_manager.client.runs.reading import opened
-from queue_manager.client.session import Session
 from queue_manager.errors import QueueError
 from queue_manager.job.raised import write_raised
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown

@@ -12,9 +12,9 @@ import pytest
 from master.broker.runs.run import Run
 from master.observe.diagnosis import unfed
 from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.client.connection.session import Session
 from queue_manager.client.runs import reasons
 from queue_manager.client.runs.async_run import AsyncRun
-from queue_manager.client.session import Session
 from queue_manager.errors import ConnectionLostError, RefusedError
 from queue_manager.wire.messages import (
     AskRun,

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..errors import ConnectionLostError
+from ...errors import ConnectionLostError
 
 R = TypeVar("R")
 

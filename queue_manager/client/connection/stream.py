@@ -10,13 +10,13 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from ..errors import ProtocolError
-from ..wire import tls
-from ..wire.framing import FrameProtocol
-from ..wire.messages import Reply, decode_reply
-from ..wire.opening import HANDSHAKE_S, Address
-from ..wire.records import FRAME_BYTES
-from ..wire.stock import pickles
+from ...errors import ProtocolError
+from ...wire import tls
+from ...wire.framing import FrameProtocol
+from ...wire.messages import Reply, decode_reply
+from ...wire.opening import HANDSHAKE_S, Address
+from ...wire.records import FRAME_BYTES
+from ...wire.stock import pickles
 
 UNREAD_BYTES = FRAME_BYTES
 """While more bytes than this wait for the master to read them, requests wait, too. A master on a

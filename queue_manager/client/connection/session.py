@@ -11,36 +11,34 @@ import contextlib
 import logging
 import os
 import socket
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from .. import __version__
-from ..errors import (
+from ... import __version__
+from ...errors import (
     ConnectionLostError,
-    RefusedError,
     TlsError,
     UnreachableError,
     WrongKeyError,
 )
-from ..settings import Settings
-from ..wire.messages import (
+from ...settings import Settings
+from ...wire.messages import (
     LEVEL,
     AskRun,
     Hello,
     OpenRun,
-    Refused,
-    Reply,
     Request,
     RunOpened,
     RunShown,
     WatchRun,
     Welcome,
 )
-from ..wire.records import RunStatus
-from ..wire.tls import client_mode
-from .link import LASTED_S, FaultyRequestError, Link
+from ...wire.records import RunStatus
+from ...wire.tls import client_mode
+from .link import Link
+from .news import News
+from .suspicion import Suspicion
 
 log = logging.getLogger("quartermaster.client")
 
@@ -48,123 +46,11 @@ CONNECT_S = 5.0
 """How long a command waits for the master."""
 
 _POLL_S = 0.3
-_TRIES = 10
-"""How often a request may end its session. If it does so each time, it is at fault."""
-
 _NO_ANSWER = -1
 """The seq of a request whose answer nobody waits for."""
 
 R = TypeVar("R")
 Tell = Callable[[str], None]
-
-
-class Suspicion:
-    """How often in a row a session has ended soon behind the same request.
-
-    A session that lasts for a while behind a request was ended by something else, such as a restart
-    of the master. So the losses of a wait that takes days do not add up.
-    """
-
-    def __init__(self) -> None:
-        self._losses, self._since = 0, time.monotonic()
-
-    def sent(self) -> None:
-        """The request is sent now."""
-        self._since = time.monotonic()
-
-    def cleared(self) -> None:
-        """Something was answered."""
-        self._losses = 0
-
-    def lost(self, error: ConnectionLostError) -> None:
-        """The session was lost before the answer.
-
-        Raises ConnectionLostError if it was so too often, or the master can't read the request.
-        """
-        if isinstance(error, FaultyRequestError):
-            raise error
-        lasted = time.monotonic() - self._since >= LASTED_S
-        self._losses = 1 if lasted else self._losses + 1
-        if self._losses >= _TRIES:
-            raise ConnectionLostError(f"{error}; {_TRIES} times at the same request") from None
-
-
-class Watcher:
-    """Somebody who watches a run: the newest that was told of it. Older news are dropped."""
-
-    def __init__(self) -> None:
-        self.newest: Reply | None = None
-        self.came = asyncio.Event()
-
-    def tell(self, message: Reply | None) -> None:
-        """Something new, or that the session was lost."""
-        self.newest = message
-        self.came.set()
-
-
-class News:
-    """What is told of watched runs, for all who watch them in this session."""
-
-    def __init__(self) -> None:
-        self._watchers: dict[int, set[Watcher]] = {}
-        self._runs: dict[int, int] = {}
-        self.losses = 0
-
-    def join(self, run: int) -> Watcher:
-        """One more who watches a run."""
-        watcher = Watcher()
-        self._watchers.setdefault(run, set()).add(watcher)
-        return watcher
-
-    def leave(self, run: int, watcher: Watcher) -> bool:
-        """One less. Returns whether nobody watches the run any more."""
-        watchers = self._watchers[run]
-        watchers.discard(watcher)
-        if watchers:
-            return False
-        del self._watchers[run]
-        self._runs = {seq: other for seq, other in self._runs.items() if other != run}
-        return True
-
-    def asked(self, seq: int, run: int) -> None:
-        """A request to watch a run. The newest one counts: the master tells each session once."""
-        self._runs[seq] = run
-
-    def heard(self, message: Reply) -> None:
-        """A message that answers no request."""
-        if isinstance(message, RunShown):
-            run = message.run.run
-        elif isinstance(message, Refused):
-            run = self._runs.get(message.seq, -1)
-        else:
-            return
-        for watcher in self._watchers.get(run, ()):
-            watcher.tell(message)
-
-    def lost(self, reason: str) -> None:
-        """The session has ended. Nothing more comes of the runs that it watched."""
-        self.losses += 1
-        self._runs.clear()
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                watcher.tell(None)
-
-    async def of(self, watcher: Watcher, losses: int) -> AsyncIterator[RunStatus]:
-        """Each new answer about a watched run, until the session is lost.
-
-        losses: how many sessions were lost before the request to watch it.
-
-        Raises RefusedError when the run is no more.
-        """
-        while self.losses == losses:
-            message, watcher.newest = watcher.newest, None
-            if isinstance(message, Refused):
-                raise RefusedError(message.error)
-            if isinstance(message, RunShown):
-                yield message.run
-            else:
-                watcher.came.clear()
-                await watcher.came.wait()
 
 
 class Session:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..errors import (
+from ...errors import (
     ConnectionLostError,
     ProtocolError,
     QueueError,
@@ -25,12 +25,12 @@ from ..errors import (
     TooLargeError,
     WrongKeyError,
 )
-from ..names import EXCHANGE
-from ..wire import tls
-from ..wire.messages import NOT_OURS, Hello, Refused, Reply, Request, Welcome, encode
-from ..wire.opening import HANDSHAKE_S, Address, open_socket
-from ..wire.records import FRAME_BYTES
-from ..wire.stock import pickles
+from ...names import EXCHANGE
+from ...wire import tls
+from ...wire.messages import NOT_OURS, Hello, Refused, Reply, Request, Welcome, encode
+from ...wire.opening import HANDSHAKE_S, Address, open_socket
+from ...wire.records import FRAME_BYTES
+from ...wire.stock import pickles
 from .aside import aside
 from .stream import Stream
 

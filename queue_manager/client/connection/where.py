@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ..authkey import find_authkey
-from ..errors import SettingsError
-from ..settings import Settings, load_settings
+from ...authkey import find_authkey
+from ...errors import SettingsError
+from ...settings import Settings, load_settings
 
 _FORM = "it is HOST:PORT, such as 127.0.0.1:5000"
 

@@ -9,9 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from queue_manager.client import session as session_module
-from queue_manager.client.link import FaultyRequestError, Link
-from queue_manager.client.session import News, Session
+from queue_manager.client.connection import session as session_module
+from queue_manager.client.connection import suspicion
+from queue_manager.client.connection.link import FaultyRequestError, Link
+from queue_manager.client.connection.news import News
+from queue_manager.client.connection.session import Session
 from queue_manager.errors import (
     ConnectionLostError,
     RefusedError,
@@ -98,7 +100,7 @@ def test_it_is_not_sent_when_the_master_does_not_come_back_in_time() -> None:
 def test_losses_far_apart_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of results may be waited for over any number of restarts of the master."""
     link = FakeLink(50)
-    monkeypatch.setattr(session_module.time, "monotonic", lambda: 6.0 * link.asked)
+    monkeypatch.setattr(suspicion.time, "monotonic", lambda: 6.0 * link.asked)
     assert ask(link, again=True) == Accepted(1, 5)
     assert link.asked == 51
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from queue_manager.client import link as links
-from queue_manager.client.link import (
+from queue_manager.client.connection import link as links
+from queue_manager.client.connection.link import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     REFUSED_PAUSE_S,
     FaultyRequestError,
     Link,
 )
-from queue_manager.client.stream import UNREAD_BYTES, Stream
+from queue_manager.client.connection.stream import UNREAD_BYTES, Stream
 from queue_manager.errors import ConnectionLostError, TooLargeError, WrongKeyError
 from queue_manager.wire.messages import (
     NOT_OURS,
