@@ -26,6 +26,7 @@ from jobs.crawl.fetch import guard
 from jobs.crawl.site import Site
 from jobs.crawl.visit.visitor import Visitor
 from queue_manager import Reject, Result
+from tests.chaos.ground.processes import children
 from tests.crawl.hostile_web import Web, picture
 from tests.integration.processes import REPO, Master, Place, eventually
 
@@ -426,9 +427,9 @@ def memory_of_slots(master: Master) -> dict[int, int]:
     workers = [one.popen.pid for one in master.started if "worker-" in one.log_path.name]
     found = {}
     for worker in workers:
-        for child in Path(f"/proc/{worker}/task/{worker}/children").read_text().split():
+        for child in children(worker, "worker.slot.main"):
             status = Path(f"/proc/{child}/status").read_text()
-            found[int(child)] = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+            found[child] = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
     assert len(found) >= 2
     return found
 

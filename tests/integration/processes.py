@@ -29,6 +29,7 @@ from queue_manager.wire.records import RunStatus
 from queue_manager.wire.stock import pickles
 from queue_manager.wire.tls import Mode
 from queue_manager.wire.transport import connect
+from tests.chaos.ground.processes import children
 from tests.integration.stock import SYSTEM_PYTHON, StockClient
 
 REPO = Path(__file__).resolve().parents[2]
@@ -298,10 +299,7 @@ class Master(Place):
 
     def children(self, module: str) -> list[int]:
         """Process ids of the master's children that run `python -m MODULE`."""
-        pid = self.process.popen.pid
-        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ran = {int(p): Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0") for p in pids}
-        return [child for child, words in ran.items() if module.encode() in words]
+        return children(self.process.popen.pid, module)
 
     def results(self, run: int) -> list[dict[str, Any]]:
         """The ended tasks of a run."""

@@ -155,13 +155,20 @@ class Ground:
 
 
 def children(pid: int, module: str) -> list[int]:
-    """The children of a process that run `python -m MODULE`."""
-    found = []
+    """The children of a process that run `python -m MODULE`, whichever thread has started them.
+
+    A process and a thread may end at any moment, so one that is gone has no children and no name.
+    """
+    pids: list[str] = []
     with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        for thread in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError):
-                if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
-                    found.append(int(child))
+                pids += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+    found = []
+    for child in pids:
+        with contextlib.suppress(OSError):
+            if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                found.append(int(child))
     return found
 
 

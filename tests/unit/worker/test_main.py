@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.ground.processes import children, runs
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -38,20 +40,8 @@ class Worker:
 
     @property
     def slots(self) -> list[int]:
-        """The process ids of its slots, once they have gone as far as their own session."""
-        path = Path(f"/proc/{self.process.pid}/task")
-        words = (
-            [t.joinpath("children").read_text() for t in path.iterdir()] if path.exists() else []
-        )
-        pids = [int(pid) for word in words for pid in word.split()]
-        return [pid for pid in pids if b"worker.slot.main" in _command(pid)]
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+        """The process ids of its slots, once these run."""
+        return children(self.process.pid, "worker.slot.main")
 
 
 @pytest.fixture
@@ -75,7 +65,7 @@ def test_slots_die_with_their_supervisor(start: Any, wait_until: Any) -> None:
     slots = wait_until(lambda: len(worker.slots) == 2 and worker.slots)
     worker.process.kill()
     worker.process.wait()
-    wait_until(lambda: not any(_command(pid) for pid in slots))
+    wait_until(lambda: not any(runs(pid) for pid in slots))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
