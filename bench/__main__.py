@@ -1,20 +1,20 @@
 """`python -m bench [NAME ...]`: measure, print the table, and write .cache/bench/results.json.
 
+A named benchmark replaces its own figures there; those of the others stay.
+
 If a benchmark cannot run, its name is printed at the end, the others run, and the exit code is 1.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
 
-from . import crawling, machine
+from . import crawling, machine, results
 from .brief import BRIEF
 from .figure import Figure, table
 from .rig.processes import CACHE, RESULTS
@@ -75,21 +75,20 @@ def main(names: list[str]) -> int:
     described = machine.describe()
     for what, text in described.items():
         print(f"{what}: {text}")
-    records: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, results.Measured] = {}
     broken: list[str] = []
     for name in names or BENCHMARKS:
         try:
-            records[name] = [figure.record() for figure in _measured(name)]
+            figures = [figure.record() for figure in _measured(name)]
+            found[name] = results.measured(described, figures)
         except Exception:
             traceback.print_exc()
             broken.append(name)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    results = CACHE / RESULTS
-    record = {"at": time.time(), "machine": described, "benchmarks": records}
-    results.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    missed = sum(figure["met"] is False for figures in records.values() for figure in figures)
+    path = CACHE / RESULTS
+    results.keep(path, found)
+    missed = sum(figure["met"] is False for each in found.values() for figure in each["figures"])
     judged = "a brief look checks no bound" if BRIEF else f"{missed} bound(s) not met"
-    print(f"\n{judged}; all figures in {results}")
+    print(f"\n{judged}; all figures in {path}")
     if broken:
         print(f"could not run: {', '.join(broken)}", file=sys.stderr)
     return 1 if broken else 0

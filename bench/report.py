@@ -12,9 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from . import tables
+from . import results, tables
 from .__main__ import BENCHMARKS
 from .peers import summary
 from .rig.processes import CACHE, ROOT
@@ -49,27 +48,44 @@ def main() -> int:
         for readme in READMES:
             readme.write_text(with_rows(readme.read_text(), list(summary.rows(record))))
         PERFORMANCE.write_text(with_tables(PERFORMANCE.read_text(), peers.read_text().strip()))
-    results = CACHE / RESULTS
-    if not results.exists():
-        print(f"no figures in {results}: run `make bench` first", file=sys.stderr)
+    found = results.load(CACHE / RESULTS)
+    if not found:
+        print(f"no figures in {CACHE / RESULTS}: run `make bench` first", file=sys.stderr)
         return 1
-    record = json.loads(results.read_text())
-    PAGE.write_text(page(record, peers.read_text() if peers.exists() else ""))
-    PERFORMANCE.write_text(with_sections(PERFORMANCE.read_text(), record))
+    PAGE.write_text(page(found, peers.read_text() if peers.exists() else ""))
+    PERFORMANCE.write_text(with_sections(PERFORMANCE.read_text(), found))
     print(f"wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
     return 0
 
 
-def page(record: dict[str, Any], peers: str) -> str:
-    """The page as Markdown. record: of results.json. peers: the lines of peers.md, or nothing."""
-    day = time.strftime("%Y-%m-%d", time.gmtime(record["at"]))
-    lines = [_HEAD, f"- measured on {day}"]
-    lines += [f"- {what}: {text}" for what, text in record["machine"].items()]
-    for name, figures in record["benchmarks"].items():
-        lines += ["", f"## {BENCHMARKS[name][0]} (`{name}`)", "", *tables.lines(figures)]
+def page(found: dict[str, results.Measured], peers: str) -> str:
+    """The page as Markdown. found: by benchmark. peers: the lines of peers.md, or nothing.
+
+    The machine of the newest figures is at the top. A benchmark that was measured on another day
+    or machine says so.
+    """
+    newest = _origin(max(found.values(), key=lambda each: float(each["at"])))
+    lines = [_HEAD, *newest]
+    for name in sorted(found, key=list(BENCHMARKS).index):
+        lines += ["", f"## {BENCHMARKS[name][0]} (`{name}`)", ""]
+        own = [line for line in _origin(found[name]) if line not in newest]
+        lines += [*own, ""] if own else []
+        lines += tables.lines(found[name]["figures"])
     if peers:
         lines += ["", "## Other queues (`make bench-peers`)", "", peers.rstrip()]
     return "\n".join(lines) + "\n"
+
+
+def _origin(each: results.Measured) -> list[str]:
+    """The day and the machine of figures, a line each."""
+    return [
+        f"- measured on {_day(each)}",
+        *(f"- {what}: {text}" for what, text in each["machine"].items()),
+    ]
+
+
+def _day(each: results.Measured) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(each["at"]))
 
 
 def with_rows(text: str, rows: list[str]) -> str:
@@ -92,19 +108,20 @@ def with_tables(text: str, found: str, mark: str = _MARK) -> str:
     return "\n".join([*before, "", found, "", *rest]) + "\n"
 
 
-def with_sections(text: str, record: dict[str, Any]) -> str:
+def with_sections(text: str, found: dict[str, results.Measured]) -> str:
     """A text whose marked sections have the figures of their benchmarks, as far as there are some.
 
-    record: of results.json. Raises as `with_rows`.
+    found: by benchmark. Raises as `with_rows`.
     """
-    measured = time.strftime("%Y-%m-%d", time.gmtime(record["at"]))
-    machine = f"{record['machine']['CPU']}, Python {record['machine']['Python']}"
     for name, form in SECTIONS.items():
-        if name in record["benchmarks"]:
-            found = [f"Measured on {measured}: {machine}.", "", *form(record["benchmarks"][name])]
-            if name == "decades" and CHART.exists():
-                found += ["", f"![The figures of decades as curves]({CHART.name})"]
-            text = with_tables(text, "\n".join(found), mark_of(name))
+        if name not in found:
+            continue
+        each = found[name]
+        machine = f"{each['machine']['CPU']}, Python {each['machine']['Python']}"
+        lines = [f"Measured on {_day(each)}: {machine}.", "", *form(each["figures"])]
+        if name == "decades" and CHART.exists():
+            lines += ["", f"![The figures of decades as curves]({CHART.name})"]
+        text = with_tables(text, "\n".join(lines), mark_of(name))
     return text
 
 

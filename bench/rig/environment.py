@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 _LIMIT_S = 300.0
+_TRIES = 3
+"""A registry that is asked for hundreds of files fails now and then."""
 
 
 def python_of(folder: Path, lock: Path, base: str = sys.executable) -> Path:
@@ -19,7 +21,17 @@ def python_of(folder: Path, lock: Path, base: str = sys.executable) -> Path:
     if not stamp.exists() or stamp.read_text() != lock.read_text():
         print(f"installing {folder.name} ...", flush=True)
         pip = ["-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(lock)]
-        for words in ([base, "-m", "venv", "--clear", str(folder)], [str(python), *pip]):
-            subprocess.run(words, check=True, capture_output=True, text=True, timeout=_LIMIT_S)
+        _run([base, "-m", "venv", "--clear", str(folder)])
+        for left in reversed(range(_TRIES)):
+            try:
+                _run([str(python), *pip])
+                break
+            except subprocess.CalledProcessError:
+                if not left:
+                    raise
         stamp.write_text(lock.read_text())
     return python
+
+
+def _run(words: list[str]) -> None:
+    subprocess.run(words, check=True, capture_output=True, text=True, timeout=_LIMIT_S)

@@ -7,12 +7,12 @@ sides of the comparison are measured in one container of the master's image.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator
 
 from queue_manager.wire import tls
 
+from .. import results
 from ..brief import BRIEF, sized
 from ..figure import Figure, ratio
 from ..rig import processes, run
@@ -74,9 +74,9 @@ def _in_container() -> list[Figure]:
         args += ["--workdir", "/src", IMAGE]
         args += ["python", "-m", "bench", "encryption"]
         docker(*args)
-        report = json.loads((folder / processes.RESULTS).read_text())
+        report = results.load(folder / processes.RESULTS)["encryption"]
     print(f"  (in a container: Python {report['machine']['Python']})")
     return [
         Figure(f["name"], f["unit"], tuple(f["rounds"]), LEAST if f["bound"] else None)
-        for f in report["benchmarks"]["encryption"]
+        for f in report["figures"]
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench
+from bench import results
 from bench.figure import Figure
 
 
@@ -40,6 +41,15 @@ def test_the_figures_of_the_others_are_kept(benchmarks: Path) -> None:
     bench.main([])
     found = json.loads((benchmarks / bench.RESULTS).read_text())
     assert list(found["benchmarks"]) == ["fine"]
+
+
+def test_a_named_benchmark_leaves_the_figures_of_the_others(benchmarks: Path) -> None:
+    other = results.measured({}, [])
+    results.keep(benchmarks / bench.RESULTS, {"other": other, "fine": other})
+    bench.main(["fine"])
+    kept = results.load(benchmarks / bench.RESULTS)
+    assert kept["other"] == other
+    assert [figure["name"] for figure in kept["fine"]["figures"]] == ["a rate"]
 
 
 def test_a_missed_bound_is_no_failure(benchmarks: Path, capfd: pytest.CaptureFixture[str]) -> None:

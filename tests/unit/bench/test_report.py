@@ -22,18 +22,30 @@ def test_each_figure_is_a_row_with_its_bound_and_whether_it_is_met() -> None:
         Figure("memory", "MB", (54.123,), at_most=60),
         Figure("free", "s", (0.5,)),
     ]
-    record = {
-        "at": 0.0,
-        "machine": {"CPU": "one"},
-        "benchmarks": {"idle": [figure.record() for figure in figures]},
+    machine = {"CPU": "one"}
+    found = {
+        "idle": {"at": 0.0, "machine": machine, "figures": [each.record() for each in figures]}
     }
-    written = page(record, "| queue |\n")
+    written = page(found, "| queue |\n")
     assert "- measured on 1970-01-01\n- CPU: one\n" in written
     assert "## One idle task, submit to result (`idle`)" in written
     assert "| rate | 11,000 | 10,000 .. 12,000 | tasks/s | >= 20,000 | **not met** |" in written
     assert "| memory | 54.1 |  | MB | <= 60.0 | met |" in written
     assert "| free | 0.50 |  | s |  |  |" in written
     assert written.endswith("## Other queues (`make bench-peers`)\n\n| queue |\n")
+
+
+def test_figures_of_another_day_or_machine_say_so() -> None:
+    rate = [Figure("rate", "tasks/s", (7.0,)).record()]
+    found = {
+        "keys": {"at": 100_000.0, "machine": {"CPU": "one", "busy": "1%"}, "figures": rate},
+        "idle": {"at": 0.0, "machine": {"CPU": "one", "busy": "2%"}, "figures": rate},
+    }
+    written = page(found, "")
+    head, idle, keys = written.split("\n## ")
+    assert head.endswith("- measured on 1970-01-02\n- CPU: one\n- busy: 1%\n")
+    assert "(`idle`)\n\n- measured on 1970-01-01\n- busy: 2%\n\n| figure" in idle
+    assert "(`keys`)\n\n| figure" in keys
 
 
 def test_the_rows_of_a_marked_table_are_replaced_and_its_header_stays() -> None:
@@ -54,16 +66,13 @@ def test_each_marked_section_has_the_figures_of_its_benchmark() -> None:
     """A benchmark that was not measured leaves its section as it was."""
     text = "".join(f"## {name}\n\n{mark_of(name)}\n\nold\n\n" for name in SECTIONS) + "## Next\n"
     figures = [Figure("a rate", "tasks/s", (7.0,)).record()]
-    record = {
-        "at": 0.0,
-        "machine": {"CPU": "one", "Python": "3"},
-        "benchmarks": {"client": figures},
-    }
-    written = with_sections(text, record)
+    machine = {"CPU": "one", "Python": "3"}
+    found = {"client": {"at": 0.0, "machine": machine, "figures": figures}}
+    written = with_sections(text, found)
     assert "Measured on 1970-01-01: one, Python 3.\n\n| figure |" in written
     assert "| a rate | 7.00 |" in written
     assert written.count("\nold\n") == len(SECTIONS) - 1
-    assert with_sections(written, record) == written
+    assert with_sections(written, found) == written
 
 
 def test_the_page_about_performance_has_all_marks() -> None:
