@@ -26,10 +26,10 @@ TRIES = 2
 
 def main(count: int, rounds: int, with_peers: bool) -> None:
     """Measure and print."""
-    isolated = kernel.isolate()
     peers = _peers(with_peers)
     found: dict[str, list[float]] = {name: [] for name in peers}
-    missing: dict[str, str] = {}
+    pythons, missing = _installed(peers)
+    isolated = kernel.isolate()  # behind it, no registry can be reached
     for _ in range(rounds):
         for name, peer in peers.items():
             if name in missing:
@@ -37,14 +37,14 @@ def main(count: int, rounds: int, with_peers: bool) -> None:
             try:
                 if peer.everywhere and not isolated:
                     raise MissingError("listens on all addresses; start this as root")
-                found[name].append(_tried(name, peer, count))
+                found[name].append(_tried(name, peer, pythons[name], count))
             except (MissingError, RuntimeError, OSError) as error:
                 missing[name] = str(error)
     took_s = {name: taken for name, taken in found.items() if name not in missing}
     print(json.dumps({"took_s": took_s, "missing": missing}))
 
 
-def _tried(name: str, peer: Peer, count: int) -> float:
+def _tried(name: str, peer: Peer, python: str, count: int) -> float:
     """A round. One that fails is tried again, and said.
 
     A round of Dask has ended in a CancelledError on a busy machine: its client cancels all of its
@@ -52,10 +52,10 @@ def _tried(name: str, peer: Peer, count: int) -> float:
     """
     for _ in range(TRIES - 1):
         try:
-            return _round(peer, count)
+            return _round(peer, python, count)
         except RuntimeError as error:
             print(f"{name}: {error}; once more", file=sys.stderr, flush=True)
-    return _round(peer, count)
+    return _round(peer, python, count)
 
 
 def _peers(with_peers: bool) -> dict[str, Peer]:
@@ -68,9 +68,20 @@ def _peers(with_peers: bool) -> dict[str, Peer]:
     return found
 
 
-def _round(peer: Peer, count: int) -> float:
+def _installed(peers: dict[str, Peer]) -> tuple[dict[str, str], dict[str, str]]:
+    """The Python of each executor, and why one has none."""
+    pythons, missing = {}, {}
+    for name, peer in peers.items():
+        try:
+            made = environment.python_of(peer.lock, peer.least_python) if peer.lock else None
+            pythons[name] = str(made or sys.executable)
+        except MissingError as error:
+            missing[name] = str(error)
+    return pythons, missing
+
+
+def _round(peer: Peer, python: str, count: int) -> float:
     """The seconds of so many submits and their results, when all workers have begun."""
-    python = environment.python_of(peer.lock, peer.least_python) if peer.lock else sys.executable
     with processes.scratch() as folder, Station(peer, Path(python), folder) as station:
         station.ask("ready", workers=WORKERS)
         station.ask("burst", work="square", count=WARM_UP, bulk=False)
