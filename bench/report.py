@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import results, tables
+from . import machine, results, tables
 from .__main__ import BENCHMARKS
 from .peers import summary
 from .rig.processes import CACHE, ROOT
@@ -26,10 +26,17 @@ PERFORMANCE = ROOT / "docs" / "performance.md"
 _MARK = "<!-- make figures: the rows below are of `make bench-peers` -->"
 
 SECTIONS: dict[str, Callable[[Sequence[tables.Record]], list[str]]] = {
+    "throughput": tables.lines,
+    "idle": tables.lines,
+    "growth": tables.grouped,
+    "keys": tables.lines,
+    "singles": tables.lines,
+    "start": tables.lines,
     "client": tables.lines,
     "executor": tables.lines,
     "percentiles": tables.grouped,
     "decades": tables.grouped,
+    "crawling": tables.lines,
 }
 """The benchmarks that have a marked section of docs/performance.md, and the form of its tables."""
 
@@ -117,12 +124,19 @@ def with_sections(text: str, found: dict[str, results.Measured]) -> str:
         if name not in found:
             continue
         each = found[name]
-        machine = f"{each['machine']['CPU']}, Python {each['machine']['Python']}"
-        lines = [f"Measured on {_day(each)}: {machine}.", "", *form(each["figures"])]
+        lines = [f"Measured on {_day(each)}: {_machine(each)}.", "", *form(each["figures"])]
         if name == "decades" and CHART.exists():
             lines += ["", f"![The figures of decades as curves]({CHART.name})"]
         text = with_tables(text, "\n".join(lines), mark_of(name))
     return text
+
+
+def _machine(each: results.Measured) -> str:
+    """The machine in a few words, with its speed if that is known."""
+    known = each["machine"]
+    words = [known["CPU"], f"Python {known['Python']}"]
+    words += [f"{what} takes {text}" for what, text in known.items() if what == machine.LOOP]
+    return ", ".join(words)
 
 
 def mark_of(benchmark: str) -> str:
