@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Collection
-
-from .names import first_bits, run_bits
+from collections.abc import Iterable
+from itertools import compress
 
 SLICES = 256
 """How many slices there are: one for each first byte of a hash. The file's format depends on it."""
@@ -22,16 +20,15 @@ class Filter:
     def __init__(self) -> None:
         self._bits = bytearray(SLICES * PART_BYTES)
 
-    def select(self, names: list[bytes]) -> list[bytes]:
-        """The names that may be taken. The others are not."""
+    def select(self, names: list[bytes], places: list[int]) -> list[bytes]:
+        """The names that may be taken. The others are not. places: of the names, in their order."""
         bits = self._bits
-        each = zip(names, _places(names, first_bits(names)), strict=True)
-        return [name for name, at in each if bits[at >> 10] >> (at & 7) & 1]
+        return list(compress(names, [bits[at >> 10] >> (at & 7) & 1 for at in places]))
 
-    def add(self, names: Collection[bytes], hashed: array[int]) -> None:
-        """These names are taken. hashed: the first bits of their hashes."""
+    def add(self, places: list[int]) -> None:
+        """The names that have these places are taken."""
         bits = self._bits
-        for at in _places(names, hashed):
+        for at in places:
             bits[at >> 10] |= 1 << (at & 7)
 
     def part(self, number: int) -> bytes:
@@ -43,15 +40,11 @@ class Filter:
         self._bits[number * PART_BYTES : (number + 1) * PART_BYTES] = bits
 
 
-def _places(names: Collection[bytes], hashed: array[int]) -> list[int]:
-    """The place of each name: 22 bits name a byte, the last 3 of them also the bit in it.
+def places(run: int, hashed: Iterable[int]) -> list[int]:
+    """The place of each name of a run: 22 bits name a byte, the last 3 of them also the bit in it.
 
     The first 8 bits are the slice. The run is mixed in, because runs that follow one another often
-    have the same keys.
+    have the same keys. hashed: the first bits of their hashes.
     """
-    runs = run_bits(names)
-    mixed = {run: run * _SPREAD & _BEHIND_SLICE for run in set(runs)}
-    if len(mixed) == 1:
-        (behind,) = mixed.values()
-        return [at ^ behind for at in hashed]
-    return [at ^ mixed[run] for at, run in zip(hashed, runs, strict=True)]
+    mixed = run * _SPREAD & _BEHIND_SLICE
+    return [at ^ mixed for at in hashed]

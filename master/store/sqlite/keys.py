@@ -8,10 +8,11 @@ side there. If they were moved in the order in which they came, each key would c
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .filter import SLICES, Filter
+from .filter import SLICES, Filter, places
 from .fresh import FreshKeys
 from .names import HASH_BYTES, RUN_BYTES, first_bits, head_of, names_of
 from .schema.rows import insert, look_up, one
@@ -25,17 +26,38 @@ REMEMBERED_KEYS = 32_768
 
 
 @dataclass(slots=True)
-class _Free:
-    """Keys of a run that were looked up and found to be free, and their names."""
+class _Named:
+    """Keys of one run by their names.
 
-    keys: list[str]
+    hashed: the first bits of their hashes. places: where they are in the filter. Both are
+    calculated once, for the lookup and for the commit.
+    """
+
     names: list[bytes]
+    hashed: array[int]
+    places: list[int]
+
+    @classmethod
+    def of(cls, run: int, names: list[bytes]) -> _Named:
+        """The keys of a run that have these names."""
+        hashed = first_bits(names)
+        return cls(names, hashed, places(run, hashed))
+
+
+@dataclass(slots=True)
+class _Free:
+    """Keys of a run that were looked up and found to be free."""
+
+    run: int
+    keys: list[str]
+    named: _Named
 
     def take_out(self, present: set[bytes]) -> set[str]:
         """Forget the keys whose names are present; returns these keys."""
-        each = list(zip(self.keys, self.names, strict=True))
+        each = list(zip(self.keys, self.named.names, strict=True))
         free = [(key, name) for key, name in each if name not in present]
-        self.keys, self.names = [key for key, _ in free], [name for _, name in free]
+        self.keys = [key for key, _ in free]
+        self.named = _Named.of(self.run, [name for _, name in free])
         return {key for key, name in each if name in present}
 
 
@@ -43,11 +65,12 @@ class _Free:
 class Step:
     """What a commit does to the keys. It takes effect in memory once the commit is on disk.
 
-    row: the number of the last row of fresh keys. moved: the slices that went into the tree.
+    row: the number of the last row of fresh keys. new: the new keys, by run. moved: the slices that
+    went into the tree.
     """
 
     row: int
-    names: list[bytes] = field(default_factory=list)
+    new: list[_Named] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
 
 
@@ -79,13 +102,13 @@ class Keys:
         )
         for row, run, hashes in rows:
             head = head_of(run)
-            places = [at for at in range(0, len(hashes), HASH_BYTES) if moved[hashes[at]] < row]
-            self._take([head + hashes[at : at + HASH_BYTES] for at in places])
+            found = [at for at in range(0, len(hashes), HASH_BYTES) if moved[hashes[at]] < row]
+            self._take(_Named.of(run, [head + hashes[at : at + HASH_BYTES] for at in found]))
 
     def taken(self, run: int, keys: Collection[str]) -> set[str]:
         """Which of these keys the run has already."""
-        free = _Free(list(keys), names_of(run, keys))
-        present = self._find(run, free.names)
+        free = _Free(run, list(keys), _Named.of(run, names_of(run, keys)))
+        present = self._find(run, free.named)
         taken = free.take_out(present) if present else set()
         self._free.setdefault(run, []).append(free)
         if sum(len(one.keys) for some in self._free.values() for one in some) > REMEMBERED_KEYS:
@@ -103,26 +126,27 @@ class Keys:
             by_run.setdefault(run, []).extend(keys)
         step = Step(self._row)
         for run, keys in by_run.items():
-            names = self._names_of_free(run, keys)
-            step.names += names
+            named = self._free_ones(run, keys)
+            if len(set(named.names)) < len(named.names):
+                raise ValueError("a key is taken twice")
+            step.new.append(named)
             step.row += 1
-            hashes = b"".join([name[RUN_BYTES:] for name in names])
+            hashes = b"".join([name[RUN_BYTES:] for name in named.names])
             self._db.execute(
                 "INSERT INTO fresh_keys (id, run, hashes) VALUES (?, ?, ?)", (step.row, run, hashes)
             )
-        if len(set(step.names)) < len(step.names):
-            raise ValueError("a key is taken twice")
         self._move(step)
         return step
 
     def written(self, step: Step, gone: Collection[int]) -> None:
         """The commit of a step is on disk. gone: runs that the commit has removed."""
-        if not step.names and not gone:
+        if not step.new and not gone:
             return
         for number in step.moved:
             self._moved[number] = self._row
             self.fresh.drop_slice(number)
-        self._take(step.names)
+        for named in step.new:
+            self._take(named)
         if gone:
             self.fresh.drop_runs({head_of(run) for run in gone})
         self._row = step.row
@@ -130,7 +154,7 @@ class Keys:
 
     def _move(self, step: Step) -> None:
         """Move slices in turn, until at most `limit` keys are fresh."""
-        excess = self.fresh.count + len(step.names) - self.limit
+        excess = self.fresh.count + sum(len(named.names) for named in step.new) - self.limit
         if excess <= 0:
             return
         oldest = self._moved.index(min(self._moved))
@@ -154,31 +178,30 @@ class Keys:
         # This is one step behind: the slices of this step have moved only when it is on disk.
         self._db.execute("DELETE FROM fresh_keys WHERE id <= ?", (min(self._moved),))
 
-    def _names_of_free(self, run: int, keys: list[str]) -> list[bytes]:
-        """The names of keys that must be free. Those that nobody looked up are looked up now."""
+    def _free_ones(self, run: int, keys: list[str]) -> _Named:
+        """Keys that must be free, by name. Those that nobody looked up are looked up now."""
         looked_up = self._free.get(run, [])
         if len(looked_up) == 1 and looked_up[0].keys == keys:
-            return looked_up[0].names
-        free = {k: n for one in looked_up for k, n in zip(one.keys, one.names, strict=True)}
+            return looked_up[0].named
+        free = {k: n for one in looked_up for k, n in zip(one.keys, one.named.names, strict=True)}
         try:
-            return [free[key] for key in keys]
+            return _Named.of(run, [free[key] for key in keys])
         except KeyError:
             if self.taken(run, keys):
                 raise ValueError("a key is taken") from None
-            return names_of(run, keys)
+            return _Named.of(run, names_of(run, keys))
 
-    def _find(self, run: int, names: list[bytes]) -> set[bytes]:
+    def _find(self, run: int, named: _Named) -> set[bytes]:
         """The names that are taken, in memory or in the tree."""
-        maybe = self._filter.select(names)
+        maybe = self._filter.select(named.names, named.places)
         present = self.fresh.present(maybe)
         present.update(self._find_in_tree(run, [name for name in maybe if name not in present]))
         return present
 
-    def _take(self, names: Collection[bytes]) -> None:
-        """Names are fresh from now on."""
-        hashed = first_bits(names)
-        self.fresh.add(names, hashed)
-        self._filter.add(names, hashed)
+    def _take(self, named: _Named) -> None:
+        """Keys are fresh from now on."""
+        self.fresh.add(named.names, named.hashed)
+        self._filter.add(named.places)
 
     def _find_in_tree(self, run: int, names: list[bytes]) -> Iterator[bytes]:
         head = head_of(run)
@@ -192,15 +215,16 @@ class FilterPart:
     """The filter's part of a slice, as an aggregate function of SQL over (run, hash)."""
 
     def __init__(self) -> None:
-        self._slice, self._names = 0, list[bytes]()
+        self._slice, self._names = 0, dict[int, list[bytes]]()
 
     def step(self, run: int, value: bytes) -> None:
         """Take a key."""
         self._slice = value[0]
-        self._names.append(head_of(run) + value)
+        self._names.setdefault(run, []).append(head_of(run) + value)
 
     def finalize(self) -> bytes:
         """The part with all keys."""
         found = Filter()
-        found.add(self._names, first_bits(self._names))
+        for run, names in self._names.items():
+            found.add(_Named.of(run, names).places)
         return found.part(self._slice)

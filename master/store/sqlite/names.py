@@ -39,17 +39,8 @@ def names_of(run: int, keys: Iterable[str]) -> list[bytes]:
 
 def first_bits(names: Collection[bytes]) -> array[int]:
     """The first 32 bits of each hash."""
-    return _word(names, _HASH_WORD)
-
-
-def run_bits(names: Collection[bytes]) -> array[int]:
-    """The last 32 bits of each number of a run."""
-    return _word(names, _HASH_WORD - 1)
-
-
-def _word(names: Collection[bytes], place: int) -> array[int]:
     found = array("I")
-    found.frombytes(memoryview(b"".join(names)).cast("I")[place::_WORDS].tobytes())
+    found.frombytes(memoryview(b"".join(names)).cast("I")[_HASH_WORD::_WORDS].tobytes())
     if sys.byteorder == "little":
         found.byteswap()
     return found

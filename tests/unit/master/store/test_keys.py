@@ -12,8 +12,8 @@ import pytest
 from master.changes import QUEUE_RUN, BlockRecord
 from master.store.contract import Store
 from master.store.sqlite.engine import SqliteStore
-from master.store.sqlite.filter import PART_BYTES, SLICES, Filter
-from master.store.sqlite.names import first_bits, hash_key, names_of
+from master.store.sqlite.filter import PART_BYTES, SLICES, Filter, places
+from master.store.sqlite.names import first_bits, names_of
 from queue_manager.errors import StoreError
 from tests.asked import taken_keys
 from tests.unit.master.store_records import (
@@ -133,20 +133,26 @@ def test_a_run_that_goes_has_no_fresh_keys_either(tmp_path: Path, pruned: bool) 
 # --- looking up ---
 
 
-def test_a_key_is_hashed_once_from_its_lookup_to_its_commit(
+def test_a_key_is_hashed_and_placed_once_from_its_lookup_to_its_commit(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
+    placed: list[int] = []
 
     def counting(run: int, keys: Iterable[str]) -> list[bytes]:
         hashed.extend(keys)
         return names_of(run, keys)
 
+    def placing(run: int, first: Iterable[int]) -> list[int]:
+        placed.extend(first)
+        return places(run, first)
+
     monkeypatch.setattr("master.store.sqlite.keys.names_of", counting)
+    monkeypatch.setattr("master.store.sqlite.keys.places", placing)
     keys = [f"1/{n}" for n in range(10)]
     assert taken_keys(store, 1, keys) == set()
     commit(store, keyed(1, 10))
-    assert len(hashed) == 10
+    assert (len(hashed), len(placed)) == (10, 10)
     with pytest.raises(StoreError, match="taken"):  # and what was free is so no more
         commit(store, block(2, 11, 1, keys=["1/0"]))
 
@@ -186,18 +192,24 @@ def test_the_tree_is_seldom_asked_for_keys_that_are_free(store: SqliteStore) -> 
 
 
 def test_the_filter_holds_what_was_put_in_and_little_else() -> None:
-    names = [bytes(7) + b"\x05" + hash_key(f"{n}") for n in range(20_000)]
+    names = names_of(5, [f"{n}" for n in range(20_000)])
+    at = places(5, first_bits(names))
     found = Filter()
-    for part in range(SLICES):
-        assert found.select([name for name in names if name[8] == part]) == []
-    found.add(names[:10_000], first_bits(names[:10_000]))
+    assert found.select(names, at) == []
+    found.add(at[:10_000])
     parts = [found.part(part) for part in range(SLICES)]
     assert {len(part) for part in parts} == {PART_BYTES}
     found = Filter()
     for number, part in enumerate(parts):
         found.set(number, part)
-    assert found.select(names[:10_000]) == names[:10_000]
-    assert len(found.select(names[10_000:])) < 30
+    assert found.select(names[:10_000], at[:10_000]) == names[:10_000]
+    assert len(found.select(names[10_000:], at[10_000:])) < 30
+
+
+def test_a_place_in_the_filter_is_of_the_run_and_the_hash() -> None:
+    """Files have these places: they are as they were."""
+    assert places(5, [0x05060708, 0xFF000000]) == [0x0513677D, 0xFF156075]
+    assert places(5 + 2**24, [0x05060708]) == [0x0513677D]
 
 
 # --- all of it ---
