@@ -74,10 +74,14 @@ class CodeFolders:
         until, why = self._refused.get(version, (0.0, ""))
         if now < until:
             raise JobError(why)
-        if now - self._asked.get(version, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+        if not self.is_coming(version):
             self._ask(job, version)
             self._asked[version] = now
         return None
+
+    def is_coming(self, version: str) -> bool:
+        """Whether a version was asked for a moment ago."""
+        return time.monotonic() - self._asked.get(version, -ASK_AGAIN_S) < ASK_AGAIN_S
 
     def present(self, version: str) -> Path | None:
         """The folder of a version that has come."""

@@ -78,6 +78,8 @@ class Eligibility:
         if fetched is not None:  # no look at the disk, which has no file for most of these
             lease.version, lease.folder = given.version, str(fetched)
             return True
+        if self._fetched is not None and self._fetched.is_coming(given.version):
+            return False  # each look reads all jobs of the folder, to say which there are
         try:
             version = self.versions.of(given.job, given.run, given.version)
             if version and given.version not in ("", version):
