@@ -18,6 +18,7 @@ PATIENCE_S = 120.0
 
 def measure() -> list[Figure]:
     """Measure a program of its own per round, with one master and a worker of two slots."""
+    processes.compile_modules()  # a slot does not write what it compiles
     with (
         processes.scratch() as folder,
         processes.master(folder) as (_, port),
