@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from .errors import SettingsError
+from .health import default_path
 from .job.tags import CHARACTERS, split_tags
 from .names import QueueName, parse_names
 from .terminal import is_text
@@ -44,15 +45,7 @@ _EXPECTED = {
 
 
 def _health_file() -> Path:
-    """The health file where nobody names one: in the first temporary folder that may be written to.
-
-    Nothing is written to find it, as `tempfile` does. So it is the same one when the disk is full,
-    and whoever has no health file, such as a client, does not fail for the lack of a folder.
-    """
-    named = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
-    places = [name for name in named if name.startswith("/")] + ["/tmp", "/var/tmp", "/usr/tmp"]
-    fit = (name for name in places if os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK))
-    return Path(next(fit, "/tmp"), f"quartermaster-health-{os.getuid()}")
+    return Path(default_path())
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,10 +78,35 @@ def test_another_name_of_a_file_is_not_written_to(path: Path, tmp_path: Path) ->
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-def test_the_command_runs(path: Path) -> None:
+WAYS = {
+    "module": ["-m", "queue_manager.health"],
+    "container": ["-IS", str(Path(health.__file__))],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_command_runs(way: str, path: Path) -> None:
     health.touch(path)
     done = subprocess.run(
-        [sys.executable, "-m", "queue_manager.health", "60"],
+        [sys.executable, *WAYS[way], "60"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_check_of_a_container_imports_little() -> None:
+    """Dozens of containers check themselves every few seconds, maybe on one processor."""
+    code = f"import sys; exec(open({health.__file__!r}).read(), {{}}); print(*sys.modules)"
+    out = subprocess.check_output([sys.executable, "-ISc", code], text=True)
+    assert not {"queue_manager", "msgspec", "pathlib", "typing", "asyncio"} & set(out.split())
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/stack.yml"])
+def test_a_check_that_takes_too_long_is_ended(file: str) -> None:
+    """Docker lets the process of such a check run on; hundreds of them held up a machine."""
+    lines = (Path(health.__file__).parents[1] / file).read_text().splitlines()
+    (test,) = (line.strip() for line in lines if "health.py" in line)
+    assert test == (
+        'test: ["CMD", "timeout", "-s", "KILL", "5", "python", "-IS",'
+        ' "/app/queue_manager/health.py"]'
+    )
