@@ -59,13 +59,15 @@ def submitted_job(job: Any) -> str:
 def check_options(options: Any) -> None:
     """Raise ArgumentError unless they are options, or None."""
     if options is not None and not isinstance(options, Options):
-        raise ArgumentError(f"options={options!r:.100} is none: pass Options(...)")
+        said = f"options={options!r:.100} are no options of tasks"
+        raise ArgumentError(f"{said}: pass Options(...), such as options=Options(attempts=3)")
 
 
 def state_of(state: Any) -> str:
     """A state of runs, or an empty text. Raises ArgumentError for anything else."""
     if text_of("state", state) and state not in STATES:
-        raise ArgumentError(f"state={state!r:.100} is none: it is one of {', '.join(STATES)}")
+        said = f"state={state!r:.100} is no state of a run"
+        raise ArgumentError(f"{said}: pass one of {', '.join(STATES)}")
     return str(state)
 
 
@@ -98,7 +100,8 @@ def buffer_of(buffer: Any) -> int | None:
     """How many inputs a map is ahead, at most; None: it decides. Raises ArgumentError."""
     number = None if buffer is None else _number(buffer)
     if number is None and buffer is not None:
-        raise ArgumentError(f"buffer={buffer!r:.100} is none: pass a number of inputs")
+        said = f"buffer={buffer!r:.100} is no number of inputs"
+        raise ArgumentError(f"{said}: pass a whole number, such as buffer=1000")
     return number
 
 
@@ -110,7 +113,8 @@ def seconds_of(timeout: Any) -> float | None:
     if is_number and timeout <= math.inf:  # as `nan` is not
         seconds: float = timeout
         return seconds
-    raise ArgumentError(f"timeout={timeout!r:.100} is no number of seconds")
+    said = f"timeout={timeout!r:.100} is no time to wait"
+    raise ArgumentError(f"{said}: pass a number of seconds, or None to wait without a limit")
 
 
 def _number(value: Any) -> int | None:

@@ -16,6 +16,7 @@ from ...changes import Changes
 from ..dispatch import OurSession
 
 _WAIT = "wait for it, or take another key"
+_HAS_GIVEN = "start again when that one has given its inputs, or take another key"
 
 
 def _program(peer: Peer) -> object:
@@ -44,9 +45,14 @@ class Feeders:
         if run.options.feeder == "clients":
             return
         if run.options.feeder == "client":
-            if self._peers.get(run.id) is not peer:
-                other = f"another session has opened it since: {_WAIT}" * (run.id in self._peers)
-                raise RefusedError(f"run {run.id}: {other or 'open it first'}")
+            holder = self._peers.get(run.id)
+            if holder is None:
+                raise RefusedError(f"run {run.id}: open it first")
+            if holder is not peer:
+                same = _program(holder) == _program(peer)
+                who = "another call of this program" if same else "another program"
+                fed = f"run {run.id} is fed by {who} now ({holder.name})"
+                raise RefusedError(f"{fed}, and no more by this one: {_HAS_GIVEN}")
         elif isinstance(peer.session, OurSession) and peer.session.hello.role == "client":
             raise RefusedError(f"run {run.id} has a runner, which gives its tasks")
 

@@ -32,7 +32,8 @@ def limit_of(timeout: float) -> float:
     """How many seconds a connection may take. Raises SettingsError for what is no such number."""
     known = isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout >= 0
     if not known:  # `nan` is not >= 0 either
-        raise SettingsError(f"timeout={timeout!r:.100} is none: pass seconds, such as 10.0")
+        said = f"timeout={timeout!r:.100} is no time to wait"
+        raise SettingsError(f"{said}: pass a number of seconds, such as timeout=10.0")
     return timeout
 
 

@@ -11,7 +11,15 @@ from typing import Any, cast
 import pytest
 
 from queue_manager.client.asynchronous import AsyncClient
-from queue_manager.client.checking import STATES, numbers_of, run_of, state_of
+from queue_manager.client.checking import (
+    STATES,
+    buffer_of,
+    check_options,
+    numbers_of,
+    run_of,
+    seconds_of,
+    state_of,
+)
 from queue_manager.client.connection.session import Session
 from queue_manager.client.connection.where import limit_of, settings_for
 from queue_manager.client.loop_thread import loop_thread
@@ -115,10 +123,10 @@ def test_what_a_request_may_hold_passes() -> None:
         (partial(settings_for, b"h:5000", "key"), "b'h:5000' is no address"),
         (partial(settings_for, "h:5000", 5), "authkey= is of type int: pass a str or bytes"),
         (partial(settings_for, "h:5000", "\ud800"), "authkey= has characters that no text has"),
-        (partial(limit_of, -1), "timeout=-1 is none: pass seconds"),
-        (partial(limit_of, float("nan")), "timeout=nan is none"),
-        (partial(limit_of, "5"), "timeout='5' is none"),
-        (partial(limit_of, None), "timeout=None is none"),
+        (partial(limit_of, -1), "timeout=-1 is no time to wait: pass a number of seconds, such as"),
+        (partial(limit_of, float("nan")), "timeout=nan is no time to wait"),
+        (partial(limit_of, "5"), "timeout='5' is no time to wait"),
+        (partial(limit_of, None), "timeout=None is no time to wait"),
     ],
 )
 def test_what_is_no_address_no_key_or_no_time_is_said_in_one_line(
@@ -131,3 +139,20 @@ def test_what_is_no_address_no_key_or_no_time_is_said_in_one_line(
 
 def test_numbers_of_seconds_pass() -> None:
     assert [limit_of(seconds) for seconds in (0, 2, 0.5, float("inf"))] == [0, 2, 0.5, float("inf")]
+
+
+@pytest.mark.parametrize(
+    ("look", "says"),
+    [
+        (partial(check_options, {"attempts": 3}), "are no options of tasks: pass Options(...)"),
+        (partial(state_of, "over"), "is no state of a run: pass one of pending, active"),
+        (partial(buffer_of, "9"), "is no number of inputs: pass a whole number, such as"),
+        (partial(seconds_of, "5"), "is no time to wait: pass a number of seconds, or None"),
+    ],
+)
+def test_a_wrong_argument_is_told_with_what_to_pass(look: Callable[[], Any], says: str) -> None:
+    with pytest.raises(ArgumentError) as error:
+        look()
+    name, _, rest = str(error.value).partition("=")
+    assert name in ("options", "state", "buffer", "timeout")
+    assert says in rest

@@ -279,6 +279,6 @@ def test_a_function_is_no_job_to_submit() -> None:
 
 
 def test_an_executor_looks_at_its_options_before_its_first_call() -> None:
-    line = r"options={'attempts': 3} is none: pass Options\(\.\.\.\)"
+    line = r"options={'attempts': 3} are no options of tasks: pass Options\(\.\.\.\)"
     with pytest.raises(ArgumentError, match=line):
         client_of(FullMaster()).executor(cast(Any, {"attempts": 3}))

@@ -126,12 +126,27 @@ def test_a_client_that_comes_back_shuts_out_its_old_session(play: Play) -> None:
         (opened,) = new.of(RunOpened)
         refused = [message.seq for message in old.of(Refused)]
         assert (opened.accepted, run.tasks, refused) == (3, 3, [3, 4])
-        said = "another session has opened it since: wait for it, or take another key"
-        assert said in old.of(Refused)[0].error
+        assert old.of(Refused)[0].error == (
+            f"run {run.id} is fed by another call of this program now (client host/1), and no more"
+            " by this one: start again when that one has given its inputs, or take another key"
+        )
         world.feeders.closed(old.peer)
         assert world.feeders.connected(run)
         world.feeders.closed(new.peer)
         assert not world.feeders.connected(run)
+
+    play(scene)
+
+
+def test_whoever_feeds_a_run_no_more_is_told_which_program_does(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run, old, new = await world.start_run(options=CLIENT), a_client(1), a_client(2)
+        world.ask(old, OpenRun(1, run.id))
+        world.ask(new, OpenRun(1, run.id))
+        world.ask(old, SubmitTasks(2, run.id, [block(3)]))
+        await world.turns()
+        (refused,) = old.of(Refused)
+        assert "is fed by another program now (client host/2)" in refused.error
 
     play(scene)
 
