@@ -44,7 +44,7 @@ from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
 from .runs.flow import Delivery, Flow
-from .runs.inputs import Mailbox, coming, each_of, inputs_of, is_asynchronous, length_of, pump
+from .runs.inputs import Mailbox, coming, each_of, inputs_of, is_asynchronous, length_of, pump, stop
 from .runs.mapping import Mapping, nobody_collects, start_run
 from .runs.other_code import tell_other_code
 from .runs.reasons import saying_why
@@ -168,11 +168,9 @@ class AsyncClient:
                     else:
                         await asyncio.sleep(0)
         finally:
-            if pumping is not None:
-                pumping.cancel()
             self.later(mapping.finish() if flow.done else mapping.abandon())
             if pumping is not None:  # the iterator of the inputs is closed when the map is
-                await asyncio.wait([pumping])
+                await stop(pumping)
 
     async def start(
         self,

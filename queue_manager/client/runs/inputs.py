@@ -6,10 +6,16 @@ This module reads them. `flow` says how far ahead, and `feeding` sends them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from typing import Any
 
 from .flow import Delivery, Flow
+
+log = logging.getLogger("quartermaster.client")
+
+CLOSE_S = 5.0
+"""How long a map that is over waits for the end of its asynchronous input."""
 
 
 class Mailbox:
@@ -39,12 +45,16 @@ async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
 
     Results that are here may wait for their inputs alone. Whoever gives them out is woken then.
 
+    An input that catches its CancelledError has no further item taken.
+
     Whatever ends the iterator, also a CancelledError of its own, comes out of the map.
     """
     try:
         inputs = aiter(items)
         try:
             async for item in inputs:
+                if _is_cancelled():
+                    return
                 while not flow.roomy:
                     mailbox.stirred.clear()
                     await mailbox.stirred.wait()
@@ -60,6 +70,26 @@ async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
             raise
     finally:
         mailbox.put([])
+
+
+async def stop(pumping: asyncio.Task[None]) -> None:
+    """End a `pump`, and wait until the iterator of its inputs is closed.
+
+    An input that was cancelled and waits for something all the same is left after `CLOSE_S`.
+    """
+    pumping.cancel()
+    _, late = await asyncio.wait([pumping], timeout=CLOSE_S)
+    if late:
+        log.warning(
+            "the asynchronous input of a map goes on though the map is over: it catches"
+            " CancelledError; raise that again there"
+        )
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the task that calls this."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _close(inputs: Any) -> None:
