@@ -234,9 +234,13 @@ class AsyncClient:
         how: dict[str, Any],
     ) -> tuple[Mapping, Flow]:
         """Start the run of a map. deliver: is called in the loop with what comes."""
-        mapping, flow = await Mapping.begin(self.session, start, key, deliver, **how)
+        mapping = await Mapping.begin(self.session, start, key, deliver)
         self._maps = {one for one in self._maps if not one.over} | {mapping}
-        return mapping, flow
+        try:
+            return mapping, await mapping.open(**how)
+        except BaseException:  # also an interrupt: nobody would ever give this run its inputs
+            self.later(mapping.abandon())
+            raise
 
     @contextlib.asynccontextmanager
     async def feeding(
@@ -249,13 +253,13 @@ class AsyncClient:
         await tell_other_code(self.session, start, key)
         number = await start_run(self.session, start, key)
         feed = Feed(self.session, number, self.session.welcome.max_bytes)
-        state = await feed.open()
         try:
+            state = await feed.open()
             async with saying_why(self.session, number):
                 yield AsyncRun(self.session, number), feed, None if state.ended else state.accepted
                 if not state.ended:
                     await feed.end()
-        except Exception:
+        except (Exception, SystemExit):
             with contextlib.suppress(QueueError):
                 await feed.flush()  # what was given stays
             raise

@@ -390,8 +390,14 @@ async def _opened(settings: Settings, authkey: bytes, timeout_s: float, given: b
 
 
 async def _exited(context: Any, error: BaseException) -> None:
-    """Leave a context because of an error. The caller raises it."""
-    if not isinstance(error, Exception):  # an interrupt: nothing more is waited for
+    """Leave a context because of an error. The caller raises it.
+
+    An interrupt waits for nothing more. SystemExit does; it would end the loop, so an ordinary
+    error stands for it there.
+    """
+    if isinstance(error, SystemExit | GeneratorExit):
+        error = Exception(type(error).__name__)
+    elif not isinstance(error, Exception):
         error = asyncio.CancelledError()
     with contextlib.suppress(type(error)):
         await context.__aexit__(type(error), error, None)

@@ -72,18 +72,21 @@ class Mapping:
 
     @classmethod
     async def begin(
-        cls, session: Session, start: Start, key: str | None, deliver: Any, **how: Any
-    ) -> tuple[Mapping, Flow]:
-        """Start the run, and hear its outcomes. how: as `Flow` takes it.
+        cls, session: Session, start: Start, key: str | None, deliver: Any
+    ) -> Mapping:
+        """Start the run of a map.
 
         Without a key the run has one all the same, so that the request can be repeated.
         """
         await tell_other_code(session, start, key)
         number = await start_run(session, start, f"map {uuid.uuid4()}" if key is None else key)
-        mapping = cls(session, number, key, deliver)
-        opened = await mapping.feed.open()
-        mapping._collecting = asyncio.create_task(mapping._told(mapping._collect()))
-        return mapping, Flow(mapping.feed, opened.accepted, **how)
+        return cls(session, number, key, deliver)
+
+    async def open(self, **how: Any) -> Flow:
+        """Take the run up, and hear its outcomes. how: as `Flow` takes it."""
+        opened = await self.feed.open()
+        self._collecting = asyncio.create_task(self._told(self._collect()))
+        return Flow(self.feed, opened.accepted, **how)
 
     def took(self, size_bytes: int) -> None:
         """So many bytes of results were taken out of what was delivered."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, cast
 
 import pytest
 
 from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.client.runs import inputs as inputs_module
 from queue_manager.client.runs.feeding import Feed
 from queue_manager.client.runs.flow import Delivery, Flow
 from queue_manager.client.runs.inputs import each_of
@@ -122,3 +124,56 @@ def test_the_end_of_the_program_in_slow_inputs_comes_behind_the_results_before()
 
     asyncio.run(asyncio.wait_for(scene(), 10.0))
     assert found == [0, 1]
+
+
+def given_first(inputs: AsyncIterator[int]) -> AsyncGenerator[int, None]:
+    client = AsyncClient()
+    client.begin_map = OldRun().begin  # type: ignore[method-assign]
+    return client.map("square", inputs)
+
+
+def test_an_input_that_catches_its_cancellation_is_read_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inputs_module, "CLOSE_S", 3_600.0)
+    ends: list[str] = []
+
+    async def inputs() -> AsyncIterator[int]:
+        try:
+            yield 1
+            while True:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+                yield 2
+        finally:
+            ends.append("closed")
+
+    async def scene() -> None:
+        values = given_first(inputs())
+        assert await anext(values) == 0
+        await values.aclose()
+        assert ends == ["closed"]
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
+def test_an_input_that_nobody_can_cancel_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(inputs_module, "CLOSE_S", 0.01)
+
+    async def inputs(over: asyncio.Event) -> AsyncIterator[int]:
+        yield 1
+        while not over.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await over.wait()
+
+    async def scene() -> None:
+        over = asyncio.Event()
+        values = given_first(inputs(over))
+        assert await anext(values) == 0
+        await values.aclose()
+        assert "goes on though the map is over: it catches CancelledError" in caplog.text
+        over.set()
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))

@@ -1,0 +1,118 @@
+"""What is left of a start and of a map that ended early: by an interrupt, or by their inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.wire.messages import (
+    Accepted,
+    CancelRun,
+    ForgetRun,
+    OpenRun,
+    RunOpened,
+    RunStarted,
+    StartRun,
+    SubmitTasks,
+)
+from tests.unit.queue_manager.client.test_faces import FullMaster, client_of, interrupt_when
+
+
+class SilentMaster(FullMaster):
+    """Begins runs, and lets no program take one up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.removed: list[type] = []
+        self.forgotten = threading.Event()
+
+    async def call_idempotent(self, make: Callable[[int], Any], answer: Any) -> Any:
+        message = make(1)
+        if isinstance(message, StartRun):
+            return RunStarted(1, 7, True)
+        if isinstance(message, OpenRun):
+            self.submitted.set()
+            await asyncio.Event().wait()
+        self.removed.append(type(message))
+        if isinstance(message, ForgetRun):
+            self.forgotten.set()
+        return Accepted(1, 0)
+
+
+@pytest.mark.parametrize("verb", ["start", "map"])
+def test_a_run_with_a_key_is_free_after_ctrl_c_while_it_is_taken_up(verb: str) -> None:
+    master = SilentMaster()
+    threading.Thread(target=interrupt_when, args=[master.submitted], daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        getattr(client_of(master), verb)("square", [1], key="words")
+    assert master.left.wait(10.0), "another program may take the run up"
+    assert master.removed == []
+
+
+def test_a_map_is_removed_after_ctrl_c_while_it_is_taken_up() -> None:
+    master = SilentMaster()
+    threading.Thread(target=interrupt_when, args=[master.submitted], daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        client_of(master).map("square", [1])
+    assert master.forgotten.wait(10.0)
+    assert master.removed == [CancelRun, ForgetRun]
+
+
+class TakingMaster(FullMaster):
+    """Takes all tasks. accepted: how many."""
+
+    accepted = 0
+
+    async def call_idempotent(self, make: Callable[[int], Any], answer: Any) -> RunOpened:
+        return RunOpened(1, "job", [], 0, False, 0)
+
+    async def call_once(self, make: Callable[[int], Any], answer: Any) -> Any:
+        message = make(1)
+        assert isinstance(message, SubmitTasks)
+        count = sum(block.count for block in message.blocks)
+        self.accepted += count
+        return Accepted(1, count)
+
+
+ENDS = [SystemExit(3), ValueError("odd")]
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_what_ends_the_inputs_of_a_start_leaves_those_before(ends: BaseException) -> None:
+    def inputs() -> Iterator[int]:
+        yield from range(5)
+        raise ends
+
+    master = TakingMaster()
+    with pytest.raises(type(ends)):
+        client_of(master).start("square", inputs())
+    assert master.accepted == 5
+    assert master.left.wait(10.0), "another program may take the run up"
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_what_ends_the_inputs_of_a_start_with_a_loop_leaves_those_before(
+    ends: BaseException,
+) -> None:
+    async def inputs() -> AsyncIterator[int]:
+        for number in range(5):
+            yield number
+        raise ends
+
+    master = TakingMaster()
+
+    async def scene() -> None:
+        client = AsyncClient()
+        client.session = cast(Any, master)
+        async with asyncio.timeout(10.0):
+            await client.start("square", inputs())
+
+    with pytest.raises(type(ends)):
+        asyncio.run(scene())
+    assert master.accepted == 5
+    assert master.left.is_set(), "another program may take the run up"
