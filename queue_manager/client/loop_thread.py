@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 R = TypeVar("R")
 
@@ -35,13 +35,13 @@ class LoopThread:
         if self.is_here:
             coroutine.close()
             raise RuntimeError("a blocking call in the client's own thread would wait for ever")
-        future = self.begin(coroutine)
+        wanted = _Wanted(coroutine)
         try:
-            return future.result(timeout_s)
+            return self.begin(wanted.run()).result(timeout_s)
         except TimeoutError:
             raise
-        except BaseException:
-            future.cancel()
+        except BaseException:  # it may have come before `begin` has returned
+            self.soon(wanted.cancel)
             raise
 
     def begin(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
@@ -60,6 +60,28 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+
+
+class _Wanted(Generic[R]):
+    """A coroutine that whoever waits for it may cancel, also before it has begun."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, R]) -> None:
+        self._coroutine = coroutine
+        self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
+
+    async def run(self) -> R:
+        self._task = asyncio.current_task()
+        if self._is_cancelled:
+            self._coroutine.close()
+            raise asyncio.CancelledError
+        return await self._coroutine
+
+    def cancel(self) -> None:
+        """In the loop."""
+        self._is_cancelled = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 _current: LoopThread | None = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, cast
 
 import pytest
 
 from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.client.loop_thread import loop_thread
 from queue_manager.wire.messages import (
     Accepted,
     CancelRun,
@@ -20,7 +21,7 @@ from queue_manager.wire.messages import (
     StartRun,
     SubmitTasks,
 )
-from tests.unit.queue_manager.client.test_faces import FullMaster, client_of, interrupt_when
+from tests.unit.queue_manager.client.test_faces import FullMaster, client_of
 
 
 class SilentMaster(FullMaster):
@@ -44,19 +45,44 @@ class SilentMaster(FullMaster):
         return Accepted(1, 0)
 
 
+Interrupt = Callable[[threading.Event], None]
+
+
+@pytest.fixture
+def interrupt_when(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
+    """Has an interrupt come out of the next call in the loop, when something has happened there.
+
+    A real signal may come just before the thread waits, and is not heard then.
+    """
+    thread = loop_thread()
+    begin = thread.begin
+
+    def prepare(event: threading.Event) -> None:
+        def interrupted(coroutine: Coroutine[Any, Any, Any]) -> None:
+            begin(coroutine)
+            assert event.wait(10.0)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(thread, "begin", interrupted)
+
+    return prepare
+
+
 @pytest.mark.parametrize("verb", ["start", "map"])
-def test_a_run_with_a_key_is_free_after_ctrl_c_while_it_is_taken_up(verb: str) -> None:
+def test_a_run_with_a_key_is_free_after_ctrl_c_while_it_is_taken_up(
+    verb: str, interrupt_when: Interrupt
+) -> None:
     master = SilentMaster()
-    threading.Thread(target=interrupt_when, args=[master.submitted], daemon=True).start()
+    interrupt_when(master.submitted)
     with pytest.raises(KeyboardInterrupt):
         getattr(client_of(master), verb)("square", [1], key="words")
     assert master.left.wait(10.0), "another program may take the run up"
     assert master.removed == []
 
 
-def test_a_map_is_removed_after_ctrl_c_while_it_is_taken_up() -> None:
+def test_a_map_is_removed_after_ctrl_c_while_it_is_taken_up(interrupt_when: Interrupt) -> None:
     master = SilentMaster()
-    threading.Thread(target=interrupt_when, args=[master.submitted], daemon=True).start()
+    interrupt_when(master.submitted)
     with pytest.raises(KeyboardInterrupt):
         client_of(master).map("square", [1])
     assert master.forgotten.wait(10.0)
@@ -116,3 +142,19 @@ def test_what_ends_the_inputs_of_a_start_with_a_loop_leaves_those_before(
         asyncio.run(scene())
     assert master.accepted == 5
     assert master.left.is_set(), "another program may take the run up"
+
+
+def test_an_interrupt_that_comes_while_a_call_begins_cancels_it(interrupt_when: Interrupt) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    async def waiting() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    interrupt_when(begun)
+    with pytest.raises(KeyboardInterrupt):
+        loop_thread().call(waiting())
+    assert ended.wait(10.0)
