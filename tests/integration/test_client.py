@@ -21,7 +21,7 @@ import pytest
 
 from queue_manager import Client, Options, Reject, Task, connect, connect_async
 from queue_manager.client import asynchronous
-from queue_manager.client.runs import reading
+from queue_manager.client.runs import ordering, reading, rereading
 from queue_manager.errors import (
     ArgumentError,
     ConnectionLostError,
@@ -168,6 +168,42 @@ def test_a_map_with_a_key_goes_on_where_it_was(qm: Client, master: Master) -> No
     assert list(qm.map("square", range(70_000), key="a map")) == squares(70_000)
     assert run_numbers(master) == [run]
     assert master.run_line(run)["done"] == "70000"
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_map_holds_few_results_of_a_run_whose_first_task_has_ended_last(
+    qm: Client, master: Master, monkeypatch: pytest.MonkeyPatch, ordered: bool
+) -> None:
+    gate = master.folder / f"gate {ordered}"
+
+    def long(number: int) -> str:
+        if number == 7 or (number == 0 and not os.path.exists(gate)):
+            raise ValueError(number)
+        return f"{number} " * 100
+
+    key = f"long {ordered}"
+    run = qm.start(long, range(400), key=key, options=Options(attempts=1))
+    run.wait(PATIENCE_S)
+    gate.touch()
+    assert run.retry() == 2
+    assert run.wait(PATIENCE_S).dead == 1
+    monkeypatch.setattr(ordering, "WAITING_BYTES", 20_000)
+    firsts: list[int] = []
+    read = rereading.Rereading.read
+
+    async def counted(self: rereading.Rereading, first: int) -> Any:
+        firsts.append(first)
+        return await read(self, first)
+
+    monkeypatch.setattr(rereading.Rereading, "read", counted)
+    inputs = (n for n in range(300) if time.sleep(0.0001) is None)  # so that results come first
+    given = qm.map(long, inputs, key=key, ordered=ordered, return_exceptions=True)
+    found = list(given)
+    results = [one for one in found if isinstance(one, str)]
+    expected = [f"{n} " * 100 for n in range(300) if n != 7]
+    assert (results if ordered else sorted(results)) == (expected if ordered else sorted(expected))
+    assert [repr(one) for one in found if not isinstance(one, str)] == ["ValueError(7)"]
+    assert firsts or not ordered, "results were left with the master"
 
 
 def test_a_master_that_restarts_in_the_middle_of_a_map_changes_nothing(

@@ -17,7 +17,7 @@ from ...job.contract import Task
 from ..exceptions import exception_of
 from .feeding import Feed
 from .ordering import AsCompleted, InOrder, Order
-from .outcomes import Cancelled, Outcome, Part, count_of, size_of
+from .outcomes import Cancelled, Outcome, Part, Reread, bytes_of, count_of
 
 BUFFER = 65_536
 """How many inputs a map is ahead of its results, at most."""
@@ -32,8 +32,8 @@ _LEAST = 16
 _LOOK = 64
 """After so many inputs it is looked whether there is room, and whether results are there."""
 
-Delivery = list[Outcome] | BaseException | None
-"""Outcomes that came; None: there are no more; or why there are none."""
+Delivery = list[Outcome] | Reread | BaseException | None
+"""Outcomes that came, or that were read again; None: there are no more; or why there are none."""
 
 
 class Flow:
@@ -45,6 +45,7 @@ class Flow:
         ordered: results come in the order of their inputs, not of their completion.
         return_exceptions: a failure is given out in the place of a result, and not raised.
         buffer: the most inputs that are ahead of the results.
+        again: has outcomes read again from a task on. They come as a `Reread`.
 
     over: the inputs were all given. done: so were the results. given, fed: how many results were
     given out, and how many inputs were read. failed: how many of the results are failures.
@@ -58,9 +59,11 @@ class Flow:
         ordered: bool = True,
         return_exceptions: bool = False,
         buffer: int | None = None,
+        again: Callable[[int], None] = lambda first: None,
     ) -> None:
         self._feed, self._skip = feed, accepted
         self._order: Order = InOrder() if ordered else AsCompleted()
+        self._again, self._asked, self._ended = again, False, False
         self._return_exceptions = return_exceptions
         self._buffer = BUFFER if buffer is None else max(1, buffer)
         self._results = self._results_bytes = 0
@@ -88,7 +91,7 @@ class Flow:
                 before = self.fed
                 for item in islice(inputs, min(_LOOK, stop - before)):
                     self.put(item)
-                    if clock() > until and (self.short or ready()):
+                    if clock() > until and (self.ready or ready()):
                         return
                 self.over = self.fed == before
         except (Exception, SystemExit, GeneratorExit) as error:  # only an interrupt comes first
@@ -139,11 +142,17 @@ class Flow:
         if delivery is None:
             self._complete = True
             return 0
+        if isinstance(delivery, Reread):
+            self._asked = False
+            for outcome in delivery.outcomes:
+                self._order.add(outcome)
+            self._order.left_from(delivery.stop)
+            return 0
         if isinstance(delivery, BaseException):
             raise delivery
         size_bytes = 0
         for outcome in delivery:
-            size_bytes += size_of(outcome)
+            size_bytes += bytes_of(outcome)
             self._results += count_of(outcome)
             self._order.add(outcome)
         self._results_bytes += size_bytes
@@ -155,14 +164,20 @@ class Flow:
         There is one result for each input that was read. A run that was there already may have
         more tasks than this call has inputs.
 
+        What was left with the master is asked for when its turn comes.
+
         Raises a failure in its turn, unless it is given out as a result, and what the inputs have
         raised behind all results.
         """
+        if self.over and not self._ended:
+            self._order.end(self.fed)
+            self._ended = True
         if not self._is_whole and not self._opened:
             self._open_next()
         values = [] if self._is_whole else self._opened[: max(0, self.fed - self._first + 1)]
         if not values:
-            self._look_for_end()
+            if self._is_whole or not self._reads_again():
+                self._look_for_end()
             return None
         self._opened = self._opened[len(values) :]
         self._first += len(values)
@@ -170,9 +185,17 @@ class Flow:
         return values
 
     @property
+    def ready(self) -> bool:
+        """Whether `take` has something to give."""
+        if self._opened:
+            return self._first <= self.fed
+        return self._order.ready(self.fed)
+
+    @property
     def short(self) -> bool:
-        """Whether the next results are here. If `take` gives none, their inputs were not read."""
-        return bool(self._opened) or self._order.ready
+        """Whether nothing but inputs is missing: each that was read has had its result."""
+        held = bool(self._opened) or self._order.holds
+        return held and not self.over and self.given == self.fed
 
     @property
     def _is_whole(self) -> bool:
@@ -200,6 +223,16 @@ class Flow:
             errors = [exception_of(outcome)]
         self._opened = [self._failure(error) for error in errors]
 
+    def _reads_again(self) -> bool:
+        """Whether the next results are read again, now or soon."""
+        if not self._asked:
+            first = None if self._opened else self._order.missing(self.fed)
+            if first is not None:
+                self._asked = True
+                self._order.reopen()
+                self._again(first)
+        return self._asked
+
     def _look_for_end(self) -> None:
         if not self._is_whole and not (self._complete and self.given < self.fed):
             return
@@ -211,9 +244,9 @@ class Flow:
 
     def _values(self, part: Part) -> list[Any]:
         try:
-            return codec.decode_batch(part.results)
+            return codec.decode_batch(part.results, part.start, part.start + part.tasks)
         except ProtocolError:
-            values = codec.decode_each(part.results, 0, part.tasks)
+            values = codec.decode_each(part.results, part.start, part.start + part.tasks)
         for place, value in enumerate(values):
             if type(value) is codec.Undecodable:
                 error = value.told("the result", "program")

@@ -59,7 +59,7 @@ async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
                     mailbox.stirred.clear()
                     await mailbox.stirred.wait()
                 flow.put(item)
-                if flow.short and not mailbox.full:
+                if flow.ready and not mailbox.full:
                     mailbox.put([])
         finally:
             await _close(inputs)

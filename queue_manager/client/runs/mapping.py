@@ -23,6 +23,7 @@ from .flow import Delivery, Flow
 from .other_code import tell_other_code
 from .outcomes import Outcomes
 from .reasons import saying_why
+from .rereading import Rereading
 
 
 async def start_run(session: Session, start: Start, key: str | None) -> int:
@@ -62,18 +63,19 @@ class Mapping:
     def __init__(self, session: Session, run: int, key: str | None, deliver: Any) -> None:
         self._session, self._lasts = session, key is not None
         self._deliver: Callable[[Delivery], None] = deliver
+        self._loop = asyncio.get_running_loop()
         self.run = run
         most = session.welcome.max_bytes
         self.feed = Feed(session, run, most, deliver, partial(deliver, []))
         self._outcomes = Outcomes(session, run, deliver)
         self._collecting: asyncio.Task[None] | None = None
+        self._rereading = Rereading(session, run)
+        self._reading: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self.over = False
 
     @classmethod
-    async def begin(
-        cls, session: Session, start: Start, key: str | None, deliver: Any
-    ) -> Mapping:
+    async def begin(cls, session: Session, start: Start, key: str | None, deliver: Any) -> Mapping:
         """Start the run of a map.
 
         Without a key the run has one all the same, so that the request can be repeated.
@@ -86,7 +88,7 @@ class Mapping:
         """Take the run up, and hear its outcomes. how: as `Flow` takes it."""
         opened = await self.feed.open()
         self._collecting = asyncio.create_task(self._told(self._collect()))
-        return Flow(self.feed, opened.accepted, **how)
+        return Flow(self.feed, opened.accepted, again=self._read_again, **how)
 
     def took(self, size_bytes: int) -> None:
         """So many bytes of results were taken out of what was delivered."""
@@ -130,7 +132,7 @@ class Mapping:
             await remove_run(self._session.call_idempotent, self.run, cancel=cancel)
 
     async def _stop(self) -> None:
-        for task in (self._collecting, self._ending):
+        for task in (self._collecting, self._ending, self._reading):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -139,6 +141,17 @@ class Mapping:
     async def _collect(self) -> None:
         async with saying_why(self._session, self.run):
             await self._outcomes.collect()
+
+    def _read_again(self, first: int) -> None:
+        """The results from a task on had no room, and are wanted now. In any thread."""
+        self._loop.call_soon_threadsafe(self._begin_reading, first)
+
+    def _begin_reading(self, first: int) -> None:
+        if not self.over:
+            self._reading = asyncio.create_task(self._told(self._reread(first)))
+
+    async def _reread(self, first: int) -> None:
+        self._deliver(await self._rereading.read(first))
 
     async def _told(self, coroutine: Any) -> None:
         try:

@@ -28,11 +28,12 @@ STAY_S = 5.0
 
 
 class Part(NamedTuple):
-    """Results of `tasks` consecutive tasks from number `task` on, as one batch."""
+    """Results of `tasks` consecutive tasks from number `task` on: in a batch, from `start` on."""
 
     task: int
     tasks: int
     results: bytes
+    start: int = 0
 
 
 class Cancelled(NamedTuple):
@@ -43,6 +44,17 @@ class Cancelled(NamedTuple):
 
 
 Outcome = Part | DeadLetter | Cancelled
+
+
+class Reread(NamedTuple):
+    """Outcomes in the order of tasks. stop: nothing was read of this task and those behind it."""
+
+    outcomes: list[Outcome]
+    stop: int
+
+
+_OUTCOME_BYTES = 256
+"""What an outcome takes beside its bytes, about: a run may have very many of very few."""
 
 
 def count_of(outcome: Outcome) -> int:
@@ -58,6 +70,21 @@ def size_of(outcome: Outcome) -> int:
         return 0
     texts = (outcome.error, outcome.evidence, outcome.printed)
     return sum(map(len, texts)) + len(outcome.raised)
+
+
+def bytes_of(outcome: Outcome) -> int:
+    """How many bytes an outcome takes here, about. Cancelled tasks count for nothing."""
+    return 0 if isinstance(outcome, Cancelled) else size_of(outcome) + _OUTCOME_BYTES
+
+
+def divided(outcome: Outcome, tasks: int) -> tuple[Outcome, Outcome]:
+    """Its first tasks, so many, and the others. A dead letter is of one task and has no parts."""
+    assert not isinstance(outcome, DeadLetter)
+    task, rest = outcome.task + tasks, outcome.tasks - tasks
+    if isinstance(outcome, Cancelled):
+        return Cancelled(outcome.task, tasks), Cancelled(task, rest)
+    head = outcome._replace(tasks=tasks)
+    return head, Part(task, rest, outcome.results, outcome.start + tasks)
 
 
 def page_bytes(page: Page) -> int:
@@ -129,7 +156,7 @@ class Outcomes:
             page = await next_page(self._session, self._run, after)
             after = page.last
             outcomes = _in_order(page)
-            self._held_bytes += sum(map(size_of, outcomes))
+            self._held_bytes += sum(map(bytes_of, outcomes))
             self._deliver(outcomes)
             if page.complete:
                 self._deliver(None)

@@ -138,7 +138,7 @@ async def _told(session: Session, run: int, values: Values, place: int) -> Value
     letters = [value.task for value in values if type(value) is DeadLetter]
     known: dict[int, DeadLetter | TaskStatus] = {}
     if len(letters) > _FEW:
-        known.update(await _letters(session, run, letters[-1], place))
+        known.update(await letters_of(session, run, letters[-1], place))
     for task in letters:
         if task not in known:
             shown = await session.call_idempotent(partial(AskTask, run=run, task=task), TaskShown)
@@ -150,7 +150,7 @@ async def _told(session: Session, run: int, values: Values, place: int) -> Value
     ]
 
 
-async def _letters(session: Session, run: int, last: int, place: int) -> dict[int, DeadLetter]:
+async def letters_of(session: Session, run: int, last: int, place: int) -> dict[int, DeadLetter]:
     """The dead letters behind a place, with their evidence, up to task `last` at least."""
     found: dict[int, DeadLetter] = {}
     while True:
