@@ -253,8 +253,10 @@ class Peer(FrameProtocol):
             self._talks_to.add(served)
             served.frame(self, body)
             return
-        if body == self._repeated.frame:
-            self._carry_out(self._repeated.request)
+        again = self._repeated.again(body)
+        if again is not None:
+            served, method, args = again
+            served.call(self, method, args, {})
             return
         reading = pickles.reading(body)
         if len(body) <= WALK_BYTES:
@@ -286,12 +288,10 @@ class Peer(FrameProtocol):
         except (QueueError, ValueError, TypeError) as error:
             self.fail(built_in(error))
             return True
-        if frame is not None:
-            self._repeated.note(frame, request)
-        self._carry_out(request)
+        self._carry_out(request, frame)
         return True
 
-    def _carry_out(self, request: StockRequest) -> None:
+    def _carry_out(self, request: StockRequest, frame: bytes | None) -> None:
         ident, method, args, kwargs = request
         try:
             served = self._served(ident)
@@ -302,6 +302,8 @@ class Peer(FrameProtocol):
         except (QueueError, ValueError, TypeError, AttributeError) as error:
             self.fail(built_in(error))
             return
+        if frame is not None:
+            self._repeated.note(frame, request, served)
         self._talks_to.add(served)
         served.call(self, method, args, kwargs)
 

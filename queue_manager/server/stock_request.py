@@ -10,9 +10,14 @@ from typing import Any, NamedTuple
 
 from ..errors import QueueError
 from ..wire.limits import NAME_CHARS, is_name
+from ..wire.stock.one_value import OneValue
 from ..wire.stock.pickles import Token
+from .served import Served
 
 _REPEATED_BYTES = 256
+
+Call = tuple[Served, str, tuple[Any, ...]]
+"""The object that is called, the method, and its arguments."""
 
 
 class StockRequest(NamedTuple):
@@ -25,19 +30,40 @@ class StockRequest(NamedTuple):
 
 
 class RepeatedCall:
-    """The last call without arguments of a connection.
+    """What a connection calls again and again. It is read and checked once.
 
-    A call such as `get` is the same bytes each time. They are read and checked once.
-    frame: these bytes; None before there was such a call. request: what they say.
+    A call without arguments, such as `get`, is the same bytes each time. A call with a short value,
+    such as `put`, is the same except for the value.
     """
 
-    frame: bytes | None = None
-    request = StockRequest("", "", (), {})
+    def __init__(self) -> None:
+        self._frame: bytes | None = None
+        self._bare: Call | None = None
+        self._around: OneValue | None = None
+        self._of: tuple[Served, str] | None = None
+        self._tried: tuple[str, str] | None = None
 
-    def note(self, frame: bytes, request: StockRequest) -> None:
-        """Remember a call that was just read, if it is short and has no arguments."""
-        if len(frame) <= _REPEATED_BYTES and not (request.args or request.kwargs):
-            self.frame, self.request = frame, request
+    def again(self, frame: bytes) -> Call | None:
+        """What a frame calls, if it is such a call again. None: it has to be read."""
+        if frame == self._frame:
+            return self._bare
+        if self._around is not None and self._of is not None:
+            values = self._around.values(frame)
+            if values is not None:
+                return *self._of, values
+        return None
+
+    def note(self, frame: bytes, request: StockRequest, served: Served) -> None:
+        """Remember a call that was just read, if it is short. served: the object that it calls."""
+        ident, method, args, kwargs = request
+        if len(frame) > _REPEATED_BYTES or len(args) > 1 or kwargs:
+            return
+        if not args:
+            self._frame, self._bare = frame, (served, method, ())
+            return
+        if (ident, method) != self._tried:
+            self._tried = ident, method
+            self._around, self._of = OneValue.of(frame, ident, method), (served, method)
 
 
 def parse(request: object) -> StockRequest:

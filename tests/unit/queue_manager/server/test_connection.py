@@ -76,20 +76,54 @@ class Noting:
         self.calls.append((method, args))
 
 
-def test_a_call_without_arguments_that_comes_again_is_read_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    noting, read = Noting(), list[bytes]()
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The frames that were read and checked as whole pickles."""
+    found: list[bytes] = []
     reading = pickles.reading
-    monkeypatch.setattr(pickles, "reading", lambda body: read.append(body) or reading(body))
+    monkeypatch.setattr(pickles, "reading", lambda body: found.append(body) or reading(body))
+    return found
+
+
+def stock_peer(noting: Noting) -> Peer:
+    """A connection of a standard-library client, behind its handshake."""
     peer = Peer(SimpleNamespace(served=lambda name: noting), "10.0.0.7:1")  # type: ignore[arg-type]
     peer.transport = FakeTransport()  # type: ignore[assignment]
     peer._receive = peer._call_received
-    get, put = (pickle.dumps(("get_task_queue", *call, {}), 4) for call in (("get", ()), PUT))
-    for frame in (get, put, get, put, get):
+    return peer
+
+
+def test_a_call_that_comes_again_is_read_once(read: list[bytes]) -> None:
+    """One without arguments, and one with another number or text each time."""
+    noting = Noting()
+    peer = stock_peer(noting)
+    calls = [("get", ()), PUT, ("get", ()), ("put", (70_000,)), ("put", ("text",)), ("get", ())]
+    frames = [pickle.dumps(("get_task_queue", *call, {}), 4) for call in calls]
+    for frame in frames:
         peer.frame_received(frame)
-    assert noting.calls == [("get", ()), PUT, ("get", ()), PUT, ("get", ())]
-    assert read == [get, put, put]
+    assert noting.calls == calls
+    assert read == frames[:2]
+
+
+@pytest.mark.parametrize("args", [([7],), (None,), (7, False), ("x" * 300,)])
+def test_other_calls_are_read_each_time(read: list[bytes], args: tuple[Any, ...]) -> None:
+    noting = Noting()
+    peer = stock_peer(noting)
+    frame = pickle.dumps(("get_task_queue", "put", args, {}), 4)
+    for _ in range(3):
+        peer.frame_received(frame)
+    assert noting.calls == [("put", args)] * 3
+    assert read == [frame] * 3
+
+
+def test_what_is_refused_is_refused_again(read: list[bytes]) -> None:
+    noting, errors = Noting(), list[Exception]()
+    peer = stock_peer(noting)
+    peer.fail = errors.append  # type: ignore[method-assign]
+    for number in range(3):
+        peer.frame_received(pickle.dumps(("get_task_queue", "close", (number,), {}), 4))
+    assert noting.calls == []
+    assert (len(read), len(errors)) == (3, 3)
 
 
 @pytest.mark.parametrize("before", [(), (("get_task_queue", "get", (), {}),)])
