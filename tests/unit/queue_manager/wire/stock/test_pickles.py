@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import decimal
+import io
 import pickle
 import queue
 import shutil
@@ -21,7 +22,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queue_manager.errors import NotPlainDataError, ProtocolError
+from queue_manager.errors import NotPlainDataError, ProtocolError, TooLargeError
+from queue_manager.wire.limits import ENCODED_BYTES
 from queue_manager.wire.stock import pickles
 
 VALUES: list[Any] = [
@@ -188,6 +190,26 @@ def test_requests_of_the_oldest_python_at_hand_are_read(python: str) -> None:
     frame = subprocess.run([python, "-c", code], capture_output=True, check=True).stdout
     value = [1, b"x", {2}, datetime.date(2026, 1, 2), decimal.Decimal("1.5"), uuid.UUID(int=7)]
     assert pickles.loads(frame) == (None, "put", (value,), {})
+
+
+@pytest.mark.parametrize("value", [None, True, 5, -(2**100), 1.5, "é\ud800", b"\xff" * 70_000])
+def test_a_reply_of_one_number_or_text_is_written_at_once(
+    value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no buffer that counts its bytes, and has those that every reply has."""
+    buffer = io.BytesIO()
+    pickle.Pickler(buffer, 4).dump(("#RETURN", value))
+    monkeypatch.delattr(pickles, "Bounded")
+    assert pickles.dumps(("#RETURN", value)) == buffer.getvalue()
+
+
+TOO_LARGE = ["x" * ENCODED_BYTES, 1 << 8 * ENCODED_BYTES]
+
+
+@pytest.mark.parametrize("value", TOO_LARGE, ids=["text", "int"])
+def test_a_reply_that_is_too_large_is_refused(value: Any) -> None:
+    with pytest.raises(TooLargeError, match="bytes"):
+        pickles.dumps(("#RETURN", value))
 
 
 @pytest.mark.parametrize("error", [queue.Empty(), queue.Full(), TypeError("t"), ValueError("v")])
