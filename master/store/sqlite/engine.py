@@ -165,9 +165,8 @@ class SqliteStore:
         self._numbered += 1  # never used again, whatever becomes of this commit
         try:
             with self._transaction():
-                write(self._db, changes)
-                if not (changes.blocks or changes.outcomes or changes.grown):
-                    set_meta(self._db, _NUMBERED, self._numbered)
+                has_number = changes.blocks or changes.outcomes or changes.grown
+                write(self._db, changes, {} if has_number else {_NUMBERED: self._numbered})
                 step = self._keys.write((b.run, b.keys) for b in changes.blocks if b.keys)
                 if ended:
                     waiting.close_blocks(self._db, ended)

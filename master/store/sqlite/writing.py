@@ -9,7 +9,7 @@ import msgspec
 from ...changes import QUEUE_RUN, Changes, Delivered, RunState
 from .dropping import drop_later, forget
 from .read.results import count_results
-from .schema.rows import get_meta, insert, one, set_meta
+from .schema.rows import get_meta, insert, one, set_meta, set_metas
 from .schema.tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, TRACKED
 
 UNREAD = "unread_results"
@@ -26,8 +26,11 @@ _GROW_BLOCK = "UPDATE blocks SET count = ?, body = ? WHERE id = ?"
 _SET_COUNTS = f"UPDATE runs SET {COUNTS.assignments()} WHERE id = ?"
 
 
-def write(db: sqlite3.Connection, changes: Changes) -> None:
-    """Write what a turn has changed, in the transaction that is open."""
+def write(db: sqlite3.Connection, changes: Changes, numbers: dict[str, int]) -> None:
+    """Write what a turn has changed, in the transaction that is open.
+
+    numbers: by name, what is to be kept besides.
+    """
     BLOCKS.insert(db, changes.blocks)
     for block in changes.grown.values():
         db.execute(_GROW_BLOCK, (block.count, block.body, block.id))
@@ -44,16 +47,24 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     OWN_GROUPS.replace(db, changes.groups)
     new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)
     if changes.delivered is not None:
-        _write_delivered(db, changes.delivered)
-        set_meta(db, UNREAD, changes.delivered.left + new)
+        _write_behind(db, changes.delivered)
+        numbers = numbers | _delivered(changes.delivered, new)
     elif new:
-        set_meta(db, UNREAD, get_meta(db, UNREAD) + new)
+        numbers = numbers | {UNREAD: get_meta(db, UNREAD) + new}
+    set_metas(db, numbers)
 
 
-def _write_delivered(db: sqlite3.Connection, delivered: Delivered) -> None:
-    """Write two numbers, and the few results behind them if those have changed."""
-    set_meta(db, "delivered_seq", delivered.seq)
-    set_meta(db, "delivered_index", delivered.place)
+def _delivered(delivered: Delivered, new: int) -> dict[str, int]:
+    """How far readers have come, as numbers. new: how many results come with the same commit."""
+    return {
+        "delivered_seq": delivered.seq,
+        "delivered_index": delivered.place,
+        UNREAD: delivered.left + new,
+    }
+
+
+def _write_behind(db: sqlite3.Connection, delivered: Delivered) -> None:
+    """Write which earlier results may not have reached a client, if these have changed."""
     behind = msgspec.msgpack.encode(delivered.behind)
     if behind != one(db, _SELECT_BEHIND):
         db.execute("INSERT OR REPLACE INTO meta VALUES ('delivered_behind', ?)", (behind,))

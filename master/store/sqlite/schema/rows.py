@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -72,4 +72,9 @@ def get_meta(db: sqlite3.Connection, name: str) -> int:
 
 def set_meta(db: sqlite3.Connection, name: str, value: int) -> None:
     """Keep a number under a name."""
-    db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+    set_metas(db, {name: value})
+
+
+def set_metas(db: sqlite3.Connection, numbers: Mapping[str, int]) -> None:
+    """Keep numbers under their names."""
+    insert(db, "INSERT OR REPLACE INTO meta (name, value)", numbers.items())

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from master.changes import QUEUE_RUN, Place, RunCounts
+from master.changes import QUEUE_RUN, Delivered, Place, RunCounts
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreBusyError, StoreError
@@ -78,7 +78,7 @@ def test_a_killed_masters_store_opens_with_what_it_has_committed(tmp_path: Path)
         "store = SqliteStore(Path(sys.argv[1]))\n"
         "store.commit(Changes(blocks=[BlockRecord(1, 0, 1, 1, b'L\\x91\\x07')]))\n"
         "store._db.execute('BEGIN IMMEDIATE')\n"
-        "write(store._db, Changes(blocks=[BlockRecord(2, 0, 2, 1, b'L\\x91\\x08')]))\n"
+        "write(store._db, Changes(blocks=[BlockRecord(2, 0, 2, 1, b'L\\x91\\x08')]), {})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60)
@@ -331,6 +331,17 @@ def test_very_many_blocks_are_read_by_one_statement_where_all_of_them_wait(
     store._db.set_trace_callback(None)
     assert waiting == parts.keys() - {1}
     assert len(statements) == 3
+
+
+def test_how_far_readers_have_come_is_written_by_one_statement(store: SqliteStore) -> None:
+    """A commit of `get` calls has nothing else to write."""
+    commit(store, delivered=Delivered(1, 0))
+    statements: list[str] = []
+    store._db.set_trace_callback(statements.append)
+    commit(store, delivered=Delivered(2, 3, left=4))
+    store._db.set_trace_callback(None)
+    written = [text for text in statements if not re.match(r"BEGIN|SELECT|COMMIT", text)]
+    assert len(written) == 1
 
 
 def test_what_has_ended_leaves_the_index_of_what_waits(store: SqliteStore) -> None:
