@@ -23,7 +23,8 @@ async def output_of(
     ended = False
     while True:
         try:
-            part = await asyncio.wait_for(stream.read(_READ_BYTES), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                part = await stream.read(_READ_BYTES)
         except TimeoutError:
             if ended:
                 return

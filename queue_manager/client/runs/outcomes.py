@@ -108,7 +108,8 @@ class Staying:
         """Wait until something was taken, or for `STAY_S`."""
         taken.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(taken.wait(), STAY_S)
+            async with asyncio.timeout(STAY_S):  # `wait_for` of Python 3.11 may lose a cancel
+                await taken.wait()
         await self.open()
 
     async def open(self) -> None:

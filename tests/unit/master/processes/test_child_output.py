@@ -45,3 +45,22 @@ def test_a_pipe_that_somebody_else_holds_open_is_not_waited_for(
         return await asyncio.wait_for(read(process, stream), 5.0)
 
     assert asyncio.run(scenario()) == b"words"
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_whoever_reads_and_is_cancelled_just_as_words_come_reads_no_more(turns: int) -> None:
+    """The `wait_for` of Python 3.11 loses such a cancel."""
+
+    async def scenario() -> None:
+        stream = asyncio.StreamReader()
+        reading = asyncio.create_task(read(SimpleNamespace(returncode=None), stream))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        stream.feed_data(b"words")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(reading, 5.0)
+
+    asyncio.run(scenario())

@@ -19,6 +19,7 @@ from queue_manager.client.runs.outcomes import (
     Outcome,
     Outcomes,
     Part,
+    Staying,
     size_of,
 )
 from queue_manager.errors import ConnectionLostError
@@ -94,6 +95,28 @@ def test_no_page_is_asked_for_while_failures_take_too_much_memory() -> None:
         assert (link.asked, delivered) == (1, [[letter]])
         outcomes.took(size_of(letter))
         await asyncio.wait_for(collecting, 5.0)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_whoever_is_cancelled_just_as_something_is_taken_is_cancelled(turns: int) -> None:
+    """The `wait_for` of Python 3.11 loses such a cancel, and an executor never ended then."""
+
+    async def scene() -> None:
+        taken = asyncio.Event()
+        staying = Staying(Session(cast(Link, FakeLink())), 7)
+        waiting = asyncio.create_task(staying.until(taken))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        taken.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        else:
+            await waiting
 
     asyncio.run(scene())
 
