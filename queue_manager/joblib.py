@@ -63,7 +63,7 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         self._client: Client | None = client
         self._executor: QueueExecutor | None = None
         self._futures: set[Future[Any]] = set()
-        self._aborted = False
+        self._aborted, self._aborts = False, 0
         self._most_calls = sys.maxsize
         self._lock = threading.Lock()
 
@@ -74,6 +74,16 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         if n_jobs is not None and n_jobs > 0:
             return max(LEAST_JOBS, n_jobs)
         return max(LEAST_JOBS, _slots(self._connected()))
+
+    def start_call(self) -> None:
+        """Another call of `Parallel` begins. The one before may have been aborted.
+
+        joblib keeps batches that it had not sent by then, and would run them in this call.
+        """
+        left = getattr(self.parallel, "_ready_batches", None)
+        while self._aborted and left is not None and not left.empty():
+            left.get_nowait()
+        self._aborted = False
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **ignored: Any) -> int:
         """Get ready for calls of `parallel`. Returns how many run at once.
@@ -115,14 +125,17 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
     def submit(self, func: Any, callback: Any = None) -> Future[Any]:
         """Run a batch of calls in a worker. callback: is called with the future when it is done.
 
+        It is not called behind an abort: joblib would take the batch for one of its next call.
+
         joblib sizes batches by time alone. If one is too large for a task, or its results are, each
         of its calls becomes a task of its own. Those that have run then run a second time.
         """
+        aborts = self._aborts
         future = self._sent(func)
         if isinstance(func, BatchedCalls) and len(func) > 1:
-            future = _Splittable(func, future, self._split).whole
+            future = _Splittable(func, future, partial(self._split, aborts)).whole
         if callback is not None:
-            future.add_done_callback(callback)
+            future.add_done_callback(partial(self._told, callback, aborts))
         return future
 
     apply_async = submit  # its name in joblib 1.4 and before
@@ -133,7 +146,7 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Cancel what no worker has. What runs goes on, and nobody waits for it."""
-        self._aborted = True
+        self._aborted, self._aborts = True, self._aborts + 1
         cancel_all(list(self._futures), wait=False)
         if not ensure_ready:
             self.terminate()
@@ -166,9 +179,16 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         future.add_done_callback(self._futures.discard)
         return future
 
-    def _split(self, batch: BatchedCalls) -> list[Future[Any]]:
-        """A task for each call of a batch that was too large. Later batches are smaller."""
-        if self._aborted:
+    def _told(self, callback: Any, aborts: int, future: Future[Any]) -> None:
+        if aborts == self._aborts:
+            callback(future)
+
+    def _split(self, aborts: int, batch: BatchedCalls) -> list[Future[Any]]:
+        """A task for each call of a batch that was too large. Later batches are smaller.
+
+        aborts: how many there had been when the batch was made.
+        """
+        if self._aborted or aborts != self._aborts:
             raise RuntimeError("nobody waits for these calls")
         self._most_calls = min(self._most_calls, max(1, len(batch) // 2))
         how = (batch._backend, batch._n_jobs), batch._reducer_callback, batch._pickle_cache

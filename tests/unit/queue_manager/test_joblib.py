@@ -75,11 +75,13 @@ class SmallTasks:
 
     def __init__(self, *_: Any) -> None:
         self.sizes: list[int] = []
+        self.threads: list[threading.Thread] = []
 
     def submit(self, _: Callable[..., Any], batch: Any) -> Future[Any]:
         self.sizes.append(len(batch))
         future: Future[Any] = Future()
-        threading.Thread(target=self._run, args=(future, batch)).start()
+        self.threads.append(threading.Thread(target=self._run, args=(future, batch)))
+        self.threads[-1].start()
         return future
 
     def _run(self, future: Future[Any], batch: Any) -> None:
@@ -118,6 +120,36 @@ def test_a_batch_that_is_too_large_is_split_into_its_calls() -> None:
             Parallel(batch_size=7)(delayed(refused)(n) for n in range(30))
         one_call = Parallel(batch_size=1)(delayed(abs)(n) for n in range(3))
         assert one_call == [0, 1, 2]
+
+
+def test_a_call_behind_one_that_was_aborted_in_the_same_block_is_like_any_other() -> None:
+    client = FakeClient()
+    with (
+        parallel_config("quartermaster", client=client, n_jobs=2),
+        Parallel(batch_size=7) as parallel,
+    ):
+        with pytest.raises(ValueError, match=r"2[01]"):
+            parallel(delayed(refused)(n) for n in range(30))
+        for thread in client.tasks.threads:  # else joblib may go on with the first call
+            thread.join(20)
+        assert parallel(delayed(abs)(n) for n in range(30)) == list(range(30))
+
+
+def test_a_batch_of_a_call_that_was_aborted_is_not_split_in_the_next_one(
+    backend: QuartermasterBackend,
+) -> None:
+    told: list[Any] = []
+    batch = BatchedCalls([(abs, (n,), {}) for n in range(3)], (backend, None))
+    whole = backend.submit(batch, told.append)
+    [sent] = backend._futures
+    backend.abort_everything()
+    backend.start_call()
+    backend.submit(len, told.append)
+    sent.set_exception(TooLargeError("the result takes 1,228,831 bytes"))
+    assert isinstance(whole.exception(0), TooLargeError)
+    [next_one] = backend._futures
+    next_one.set_result(0)
+    assert told == [next_one], "nor does joblib hear of it"
 
 
 def test_a_call_that_is_too_large_by_itself_says_so() -> None:
