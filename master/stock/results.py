@@ -57,7 +57,9 @@ class ResultQueue(QueueFace):
             error = self._rounds.put(stock, results, now, wall)
             return partial(_answer_put, reply, error)
 
-        self._turn.post(Step(stage, reply, of=stock.peer, gathers=True))
+        size_bytes = len(results)
+        step = Step(stage, reply, of=stock.peer, gathers=True, size_bytes=size_bytes)
+        self._turn.post(step)
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)

@@ -71,7 +71,8 @@ class TaskQueue(QueueFace):
             broker = self._turn.broker
             broker.submit(broker.runs[QUEUE_RUN], NewBlock(1, body), now, wall, False)
 
-        self._turn.post(Step(stage, StockReply(stock.peer), of=stock.peer, gathers=True))
+        reply = StockReply(stock.peer)
+        self._turn.post(Step(stage, reply, of=stock.peer, gathers=True, size_bytes=len(body)))
 
     def _get(self, stock: StockSession, block: Any = True, timeout: Any = None) -> None:
         self._wait(stock, block, timeout)

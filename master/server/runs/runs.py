@@ -132,7 +132,8 @@ class Runs:
             return partial(self._started, run, run.pending)
 
         reply: Awaited[tuple[Run, bool]] = Awaited()
-        self._turn.post(Step(stage, reply, needs))
+        size_bytes = sum(map(len, (ask.code or {}).values())) + len(ask.arguments)
+        self._turn.post(Step(stage, reply, needs, size_bytes=size_bytes))
         return await reply.answer
 
     def _take(self, run: Run, ask: StartRun, options: RunOptions, version: str) -> Publish:

@@ -57,10 +57,9 @@ class Report:
 
     @property
     def size_bytes(self) -> int:
-        """About how many bytes of results and follow-ups it has."""
-        done = [outcome for outcome in self._message.outcomes if isinstance(outcome, Done)]
-        results_bytes = sum(len(outcome.results) for outcome in done)
-        return results_bytes + sum(len(block.body) for one in self._needy for block in one.follow)
+        """About how many bytes of results, follow-ups and texts of failures it has."""
+        outcomes_bytes = sum(map(_size_bytes, self._message.outcomes))
+        return outcomes_bytes + sum(len(block.body) for one in self._needy for block in one.follow)
 
     @property
     def needs(self) -> Callable[[Known], Iterator[ReadRequest]] | None:
@@ -88,6 +87,16 @@ class Report:
             not self._outcomes.stage(self._worker, outcome, now, wall)
             for outcome in self._message.outcomes
         )
+
+
+def _size_bytes(outcome: Outcome) -> int:
+    """About how many bytes an outcome has for the disk, without its follow-ups."""
+    if isinstance(outcome, Done):
+        return len(outcome.results)
+    if isinstance(outcome, Failed):
+        texts = (outcome.error, outcome.evidence, outcome.printed)
+        return sum(map(len, texts)) + len(outcome.raised)
+    return 0
 
 
 class Outcomes:

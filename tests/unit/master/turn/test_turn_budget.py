@@ -14,8 +14,8 @@ from master.turn.stage import STAGE_S, STEPS, TURN_BYTES
 from master.turn.steps import RETRY_S, Step
 from queue_manager import codec
 from queue_manager.server.connection import UNREAD_BYTES
-from queue_manager.wire.messages import Collect, Page, SubmitTasks
-from queue_manager.wire.records import FRAME_BYTES, Done, NewBlock
+from queue_manager.wire.messages import Collect, Page, StartRun, SubmitTasks
+from queue_manager.wire.records import FRAME_BYTES, Done, Failed, NewBlock, RunOptions
 from tests.unit.master.conftest import FakePeer, OnRefusal, World, block
 
 MIB = 1024 * 1024
@@ -91,6 +91,37 @@ def test_messages_of_many_bytes_share_no_turn(play: Any) -> None:
             await a_turn(world)
             committed.append((run.done, run.tasks))
         assert sorted(set(committed)) == [(0, 2), (1, 2), (2, 2), (2, 3), (2, 4)][1:]
+
+    play(scene)
+
+
+def test_what_is_no_result_and_no_payload_of_ours_counts_too(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts of failures, code that comes with a start, and what standard-library clients put."""
+
+    async def scene(world: World) -> None:
+        _, worker = world.worker()
+        await world.turns()
+        sizes: list[int] = []
+        post = world.turn.post
+
+        def noting(step: Step) -> None:
+            sizes.append(step.size_bytes)
+            post(step)
+
+        monkeypatch.setattr(world.turn, "post", noting)
+        texts: dict[str, Any] = {"evidence": "x" * 2_000, "printed": "x" * 3_000}
+        world.report(worker, Failed(1, 0, "x" * 1_000, raised=b"x" * 4_000, **texts))
+        code = {"job.py": b"x" * 5_000}
+        ask = StartRun(1, "job", [], feeder="client", code=code, options=RunOptions())
+        await world.runs.start(ask, RunOptions(feeder="client"), "version")
+        script = FakePeer("script")
+        for face in (world.tasks, world.results):
+            face.call(script.peer, "put", ("x" * 900,), {})
+        assert sizes[:2] == [10_000, 5_000]
+        assert len(sizes) == 4
+        assert min(sizes[2:]) >= 900
 
     play(scene)
 
