@@ -76,6 +76,10 @@ class Feeder:
 
     def _start_or_release(self, lease: OpenLease) -> None:
         """Start a task of a limited group at once, or give it back. The master counts its start."""
+        if self._inventory.outbox.full:
+            # Not `refused`: the room that the master is told of says it, and when it is over.
+            self._inventory.release(lease, lease.cut(0), unstarted=True)
+            return
         can_run = self._can_run(lease)
         if can_run is False:
             return

@@ -156,6 +156,8 @@ class Pool:
 
     def _feed(self) -> None:
         """Give out waiting leases after a change, and call `on_change`."""
+        if self.inventory.outbox.full:  # the master reads less than slots make
+            self.inventory.give_back()
         self._feeder.feed()
         self._keep_ticking()
         self._on_change()
@@ -166,8 +168,6 @@ class Pool:
         if self._reports.take(slot, report):
             asyncio.get_running_loop().call_later(LONG_S, slot.kill)
             self._replace(slot)
-        if self.inventory.outbox.full:  # the master reads less than slots make
-            self.inventory.give_back()
         self._feed()
 
     def _hire(self, deaths: int) -> None:

@@ -225,12 +225,17 @@ def test_a_master_that_reads_nothing_gets_no_more_and_all_of_it_later(
         await rig.until(lambda: outbox.full and not rig.slots[0].held)
         assert not rig.outcomes
         assert not rig.supervisor._room.leases, "nor does it ask for leases"
+        late = [jobs.lease([0] * 3), jobs.lease([0], limited=True)]
+        rig.give(*late)  # they were asked for before
+        assert not rig.slots[0].held, "nor does it begin what comes"
         rig.link.roomy = True
         rig.link.on_room()
         await rig.until(lambda: outbox.empty)
         done, back = len(rig.done), len(rig.released[lease.number])
         assert done + back == 100
         assert back > 50, "a task that has not begun waits with the master, in no slot"
+        assert [len(rig.released[lease.number]) for lease in late] == [3, 1]
         assert rig.supervisor._room.leases
+        assert rig.supervisor._room.places, "a task of a limited group may come again"
 
     run_worker(scenario)
