@@ -27,7 +27,16 @@ from ...errors import (
 )
 from ...names import EXCHANGE
 from ...wire import tls
-from ...wire.messages import NOT_OURS, Hello, Refused, Reply, Request, Welcome, encode
+from ...wire.messages import (
+    NOT_OURS,
+    Hello,
+    Refused,
+    Reply,
+    Request,
+    Welcome,
+    check_request,
+    encode,
+)
 from ...wire.opening import HANDSHAKE_S, Address, open_socket
 from ...wire.records import FRAME_BYTES
 from ...wire.stock import pickles
@@ -169,11 +178,9 @@ class Link:
 
         Raises TooLargeError if the message is too large: the master would end the session.
         """
-        body = encode(message)
-        if len(body) > FRAME_BYTES:
-            raise TooLargeError(
-                f"a message of {len(body):,} bytes cannot be sent: {FRAME_BYTES:,} is the most"
-            )
+        self._send(_encoded(message))
+
+    def _send(self, body: bytes) -> None:
         if self._stream is not None:
             self._stream.send_frame(body)
 
@@ -184,6 +191,7 @@ class Link:
 
         Raises:
             RefusedError: the master refuses; the text is its own line.
+            ArgumentError: the master could not read it. It was not sent.
             TooLargeError: the message is larger than the master takes.
             ConnectionLostError: the connection has ended before the answer. Nobody knows whether
                 the master carried the request out.
@@ -199,7 +207,10 @@ class Link:
                 while not (self.roomy or future.done()):
                     await self._roomy.wait()
                 if not future.done():  # else the session has ended meanwhile
-                    self.send(make(seq))
+                    message = make(seq)
+                    body = _encoded(message)
+                    check_request(message, body)
+                    self._send(body)
             reply = await future
         finally:
             self._pending.pop(seq, None)
@@ -325,3 +336,12 @@ class Link:
         """Note the last message of the master before it closes the connection."""
         if self._stream is not None:
             self._stream.refusal = f"the master says: {error}"
+
+
+def _encoded(message: Request) -> bytes:
+    body = encode(message)
+    if len(body) > FRAME_BYTES:
+        raise TooLargeError(
+            f"a message of {len(body):,} bytes cannot be sent: {FRAME_BYTES:,} is the most"
+        )
+    return body

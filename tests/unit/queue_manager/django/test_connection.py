@@ -43,7 +43,7 @@ def test_a_master_that_is_there_and_does_not_answer_is_one_line_within_the_timeo
     """A frozen master blocked a request of the web for ever."""
     one = connection(1)
     link = one._session._link
-    link.send = lambda message: None  # type: ignore[method-assign]
+    link._send = lambda body: None  # type: ignore[method-assign]
     link._stream = object()  # type: ignore[assignment]
     loop_thread().soon(link._received, Welcome("1", 1))
     with pytest.raises(UnreachableError, match=r"^the master at 127\.0\.0\.1:1 has not answered"):

@@ -18,13 +18,14 @@ from queue_manager.client.connection.link import (
     Link,
 )
 from queue_manager.client.connection.stream import UNREAD_BYTES, Stream
-from queue_manager.errors import ConnectionLostError, TooLargeError, WrongKeyError
+from queue_manager.errors import ArgumentError, ConnectionLostError, TooLargeError, WrongKeyError
 from queue_manager.wire.messages import (
     NOT_OURS,
     AskStatus,
     Beat,
     Hello,
     Refused,
+    RunStarted,
     StartRun,
     Status,
     Welcome,
@@ -41,6 +42,26 @@ def test_a_message_that_the_master_would_refuse_is_not_sent() -> None:
         link = make_link()
         with pytest.raises(TooLargeError, match=r"of 9,000,0\d\d bytes .* 8,388,608 is the most"):
             link.send(StartRun(1, "job", ["x" * 9_000_000]))
+
+    asyncio.run(scene())
+
+
+def test_a_request_that_the_master_could_not_read_is_not_sent_and_harms_no_other() -> None:
+    """The master would end the session, and with it all that is asked in it."""
+
+    async def scene() -> None:
+        link = make_link()
+        stream = link._stream = Stream(link._received, link._has_room)
+        transport: Any = FullTransport(stream)
+        stream.connection_made(transport)
+        asked = asyncio.create_task(link.request(AskStatus, Status))
+        await asyncio.sleep(0)
+        stream.resume_writing()
+        with pytest.raises(ArgumentError, match=r"this StartRun is none .* length <= 256"):
+            await link.request(lambda seq: StartRun(seq, "job", [], needs=["t"] * 300), RunStarted)
+        assert [one.seq for one in transport.sent] == [1]
+        assert not asked.done()
+        asked.cancel()
 
     asyncio.run(scene())
 
@@ -182,7 +203,7 @@ def test_an_error_of_ours_ends_whoever_waits_for_an_answer() -> None:
         link = make_link()
         sending: list[Any] = []
         link._stream = sending  # type: ignore[assignment]
-        link.send = sending.append  # type: ignore[method-assign]
+        link._send = sending.append  # type: ignore[method-assign]
         link._opening = None
         asked = asyncio.create_task(link.request(AskStatus, Status))
         await asyncio.sleep(0)
