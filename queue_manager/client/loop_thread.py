@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 R = TypeVar("R")
@@ -30,11 +32,17 @@ class LoopThread:
 
         timeout_s: how long to wait for it. It goes on behind that.
 
-        Raises TimeoutError, and what the coroutine raises.
+        Raises TimeoutError, what the coroutine raises, and RuntimeError where nobody may wait.
         """
         if self.is_here:
             coroutine.close()
             raise RuntimeError("a blocking call in the client's own thread would wait for ever")
+        if holds_loop_lock():
+            coroutine.close()
+            raise RuntimeError(
+                "a finalizer has interrupted the client in this thread: its blocking call would"
+                " wait for ever"
+            )
         wanted = _Wanted(coroutine)
         try:
             return self.begin(wanted.run()).result(timeout_s)
@@ -43,6 +51,11 @@ class LoopThread:
         except BaseException:  # it may have come before `begin` has returned
             self.soon(wanted.cancel)
             raise
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether the thread that asks may wait for the loop."""
+        return not (self.is_here or holds_loop_lock())
 
     def begin(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
         """Run a coroutine in the loop."""
@@ -82,6 +95,28 @@ class _Wanted(Generic[R]):
         self._is_cancelled = True
         if self._task is not None:
             self._task.cancel()
+
+
+_locks: dict[int, weakref.ref[Any]] = {}
+"""Those of `loop_lock` that somebody has, by their ids."""
+
+
+def loop_lock() -> Any:
+    """A lock that the loop takes, too: whoever holds it must not wait for the loop.
+
+    A finalizer may run in any moment, also in a thread that has just taken the lock. So that thread
+    may take it again, and `holds_loop_lock` tells.
+    """
+    lock = threading.RLock()
+    key = id(lock)
+    _locks[key] = weakref.ref(lock, partial(_locks.pop, key))
+    return lock
+
+
+def holds_loop_lock() -> bool:
+    """Whether this thread holds what the loop may wait for: a finalizer has interrupted it."""
+    locks = (known() for known in list(_locks.values()))
+    return any(lock is not None and lock._is_owned() for lock in locks)
 
 
 _current: LoopThread | None = None

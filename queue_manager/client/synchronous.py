@@ -26,7 +26,7 @@ from ..wire.records import RunStatus
 from .asynchronous import GOODBYE_S, AsyncClient
 from .calls import Start, Work, start_of
 from .checking import buffer_of, check_options
-from .loop_thread import LoopThread, loop_thread
+from .loop_thread import LoopThread, holds_loop_lock, loop_thread
 from .progress import bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import is_keyed
@@ -98,6 +98,9 @@ class Client:
         for calls in list(self._calling):
             calls.leave()
         if self._thread.pid == os.getpid():
+            if holds_loop_lock():  # a finalizer closes it
+                self._thread.begin(self._client.close())
+                return
             with contextlib.suppress(TimeoutError):
                 self._thread.call(self._client.close(), timeout_s)
 
@@ -427,7 +430,7 @@ def _leave(
             await task
 
     future = thread.begin(done())
-    if not (soon or thread.is_here):
+    if not soon and thread.may_wait:
         with contextlib.suppress(TimeoutError):
             future.result(GOODBYE_S)
 

@@ -75,9 +75,10 @@ def _copied(found: Path) -> Path:
 class Nobody:
     """Stands for the calls of futures that tests make themselves."""
 
-    def withdraw(self, futures: list[QueueFuture]) -> None:
+    def withdraw(self, futures: list[QueueFuture]) -> list[Any]:
         for future in futures:
             concurrent.futures.Future.cancel(future)  # as an executor that tells waiters later
+        return []
 
 
 class Future(QueueFuture):

@@ -8,27 +8,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import QueueError
-from ...wire.messages import (
-    AskTask,
-    StartRun,
-    TaskShown,
-)
+from ...wire.messages import AskTask, StartRun, TaskShown
 from ..code import Packed
 from ..connection.session import Session
+from ..loop_thread import loop_lock
 from ..runs.feeding import Feed
 from ..runs.mapping import remove_run, start_run
 from ..runs.outcomes import GATHER_S, MANY, Staying, next_page
 from ..runs.reasons import saying_why
+from .asking import Asking, Patience
 from .broken import broken
 from .cancelling import cancel_placed, cancel_unstarted
 from .completion import Completion
@@ -42,7 +37,6 @@ FORGET_S = 5.0
 removed a minute later in any case."""
 
 R = TypeVar("R")
-Asking = Future  # what `LoopThread.begin` gives: the answer to a request
 
 
 class Calls:
@@ -68,7 +62,7 @@ class Calls:
     ) -> None:
         self._thread, self._session, self._packed = thread, session, packed
         self._completion, self._on_end = completion, on_end
-        self._lock = threading.RLock()  # a finalizer in the same thread may submit or cancel
+        self._lock = loop_lock()  # a finalizer in the same thread may submit or cancel
         self._waiting: deque[tuple[QueueFuture, Any]] = deque()
         self._placed: dict[int, QueueFuture] = {}
         self._next = 1
@@ -76,7 +70,7 @@ class Calls:
         self._run = 0
         self._feed: Feed | None = None
         self._error: QueueError | None = None
-        self._late: Asking[Any] | None = None
+        self._patience = Patience()
         self._roomy = asyncio.Event()
         self.cancelling = False
         self._ending = asyncio.Event()
@@ -98,51 +92,42 @@ class Calls:
         if not kicked:
             self._thread.soon(self._place)
 
-    def withdraw(self, futures: Iterable[QueueFuture]) -> Asking[list[QueueFuture]] | None:
+    def withdraw(self, futures: Iterable[QueueFuture]) -> list[Asking[list[QueueFuture]]]:
         """Cancel calls that no worker has. The others have begun.
 
         Those that the master has are cancelled when it has done so, also if nobody waits for the
-        answer that this returns: those that no worker had. None: the master has none of them.
+        answers that this returns: those that no worker had. Those on their way to it have an answer
+        of their own.
         """
         if self._is_parents:
-            return None
+            return []
         withdrawn: list[QueueFuture] = []
-        placed: dict[int, QueueFuture] = {}
+        there: dict[int, QueueFuture] = {}
+        behind: dict[int, QueueFuture] = {}
+        accepted = 0 if self._feed is None else self._feed.accepted
         with self._lock:
             for future in futures:
                 future.unwanted = True
                 if future.number > UNPLACED:
-                    placed[future.number] = future
+                    (there if future.number <= accepted else behind)[future.number] = future
                 elif self._error is None:  # else it has this error, or will have it in a moment
                     future.number = WITHDRAWN
                     withdrawn.append(future)
         for future in withdrawn:
             future.is_cancelled()
-        return self._thread.begin(self._cancel(placed)) if placed else None
+        asked = [(some, late) for some, late in ((there, False), (behind, True)) if some]
+        return [Asking(self._thread.begin(self._cancel(some)), late) for some, late in asked]
 
     def look(self, future: QueueFuture) -> Asking[None] | None:
         """Ask whether a worker has the call of a future that was placed. It has begun then."""
         number, feed = future.number, self._feed
         if self._is_parents or feed is None or not UNPLACED < number <= feed.accepted:
             return None
-        return self._thread.begin(self._look(future, number))
+        return Asking(self._thread.begin(self._look(future, number)))
 
     def answer(self, asking: Asking[R], until: float) -> R | None:
-        """What the master has answered. until: how long to wait for it, as of `time.monotonic`.
-
-        None: it has not, the master is away, or the run has just ended. A master that owes an
-        earlier answer is not waited for again before it has given that one.
-        """
-        late = self._late is not None and not self._late.done()
-        if late or not self._session.up:
-            return None
-        try:
-            return asking.result(max(0.0, until - time.monotonic()))
-        except TimeoutError:
-            self._late = asking
-        except (QueueError, CancelledError):
-            pass
-        return None
+        """What the master has answered, as `Patience.wait`. One that is away is not waited for."""
+        return self._patience.wait(asking, until) if self._session.up else None
 
     @property
     def _is_parents(self) -> bool:
@@ -260,7 +245,9 @@ class Calls:
     async def _collect(self) -> None:
         """Hear outcomes until the run has ended, over any loss of the session."""
         after = 0
+        staying = Staying(self._session, self._run, self._place)
         while True:
+            await staying.open()
             page = await next_page(self._session, self._run, after, self._place)
             after = page.last
             self._completion.page(self, page)
@@ -268,13 +255,8 @@ class Calls:
                 return
             if len(page.outcomes) < MANY < len(self._placed):
                 await asyncio.sleep(GATHER_S)
-            await self._hold()
-
-    async def _hold(self) -> None:
-        """Wait while callbacks are behind with what has come, so that it takes bounded memory."""
-        staying = Staying(self._session, self._run, self._place)
-        while self._completion.is_full(self):
-            await staying.until(self._roomy)
+            while self._completion.is_full(self):  # callbacks are behind with what has come
+                await staying.until(self._roomy)
 
     async def _cancel(self, placed: dict[int, QueueFuture]) -> list[QueueFuture]:
         assert self._feed is not None

@@ -15,6 +15,7 @@ from ... import codec
 from ...errors import ProtocolError
 from ...wire.messages import Page
 from ..exceptions import exception_of
+from ..loop_thread import holds_loop_lock
 from ..runs.outcomes import HELD_BYTES, page_bytes
 from .broken import BrokenQueueError, broken
 from .future import QueueFuture, safely
@@ -63,8 +64,8 @@ class Completion:
         self._news.put(None)
 
     def join(self) -> None:
-        """Wait for the end. A callback, which is in this thread, does not wait."""
-        if threading.current_thread() is not self._thread:
+        """Wait for the end. A callback, which is in this thread, does not, nor does a finalizer."""
+        if not holds_loop_lock() and threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _tell_held(self) -> None:

@@ -6,7 +6,6 @@ futures.
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from collections import deque
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...errors import QueueError
 from ...job.contract import Options
 from ..code import Packed, call_payload, name_of
+from ..loop_thread import loop_lock
 from . import at_exit
 from .broken import BrokenQueueError
 from .calls import Calls
@@ -116,7 +116,7 @@ class Core:
     def __init__(self, client: Client, options: Options | None) -> None:
         self._client = client
         self._functions = Functions(options)
-        self._lock = threading.RLock()  # a finalizer may run in any moment
+        self._lock = loop_lock()  # a finalizer may run in any moment
         self._completion: Completion | None = None
         self._runs: dict[str, Calls] = {}
         self._ended: QueueError | None = None
@@ -135,6 +135,7 @@ class Core:
             future = QueueFuture(None)  # type: ignore[arg-type]  # it ends here
             future.set_exception(error)
             return future
+        self._reach()
         with self._lock:
             self._check()
             try:
@@ -144,6 +145,13 @@ class Core:
             except QueueError as error:
                 raise BrokenQueueError(str(error)) from None
             return future
+
+    def _reach(self) -> None:
+        """Have a session, which the child of a fork opens, before the lock would be in its way."""
+        try:
+            self._client._here()
+        except QueueError as error:
+            raise BrokenQueueError(str(error)) from None
 
     def end(self, cancel: bool) -> None:
         """Take no more calls. cancel: those that no worker has are cancelled."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
+from ..loop_thread import holds_loop_lock
+from .asking import Asking
 from .broken import BrokenQueueError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class QueueFuture(Future[Any]):
         self.calls = calls
         self.number = UNPLACED
         self.unwanted = False
-        self._looking: Future[None] | None = None
+        self._looking: Asking[None] | None = None
         self._forks = _forks
 
     @property
@@ -89,10 +91,11 @@ class QueueFuture(Future[Any]):
         Waits for the answer as `cancel` does.
         """
         if self._state == _PENDING and self.number > UNPLACED:
-            if self._looking is None or self._looking.done():  # else the answer is on its way
-                self._looking = self.calls.look(self)
-            if self._looking is not None and may_wait():
-                self.calls.answer(self._looking, time.monotonic() + CANCEL_S)
+            looking = self._looking
+            if looking is None or looking.answer.done():  # else the answer is on its way
+                looking = self._looking = self.calls.look(self)
+            if looking is not None and may_wait():
+                self.calls.answer(looking, time.monotonic() + CANCEL_S)
         return super().running()
 
     def has_begun(self) -> None:
@@ -149,12 +152,11 @@ def cancel_all(futures: Iterable[Future[Any]], wait: bool = True) -> None:
         if isinstance(future, QueueFuture) and not future.done():
             by_run.setdefault(future.calls, []).append(future)
     until = time.monotonic() + CANCEL_S
-    asked = [(calls, calls.withdraw(some)) for calls, some in by_run.items()]
+    asked = [(calls, one) for calls, some in by_run.items() for one in calls.withdraw(some)]
     if not (wait and may_wait()):
         return
     for calls, asking in asked:
-        gone = None if asking is None else calls.answer(asking, until)
-        for future in gone or ():
+        for future in calls.answer(asking, until) or ():
             future.is_cancelled()
 
 
@@ -162,12 +164,12 @@ def may_wait() -> bool:
     """Whether this thread may wait for the master.
 
     One that has a running event loop would hold up whatever else the loop does. That of the client
-    itself would wait for ever: a finalizer may ask in it.
+    itself would wait for ever, and so would one that the loop waits for: a finalizer may ask in it.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return True
+        return not holds_loop_lock()
     return False
 
 

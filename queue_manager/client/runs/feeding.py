@@ -7,7 +7,6 @@ run again and goes on behind what was accepted. Who adds may do so in another th
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ from ...wire.messages import Accepted, RunOpened, SubmitTasks, TasksEnded
 from ...wire.records import NewBlock, encoded_bytes
 from ..connection.session import Session, open_run
 from ..connection.suspicion import Suspicion
+from ..loop_thread import loop_lock
 
 SUBMITS_ON_THE_WAY = 4
 BLOCKS_A_SUBMIT = 4
@@ -54,7 +54,7 @@ class Feed:
         self._on_error, self._on_room = on_error, on_room
         self._loop = asyncio.get_running_loop()
         self._batching = Batching(max_bytes)
-        self._lock = threading.Lock()
+        self._lock = loop_lock()
         self._full: deque[NewBlock] = deque()
         self._kicked = False
         self._over = self._stopped = self._was_full = False

@@ -51,6 +51,16 @@ def eventually(true: Callable[[], Any], what: str) -> None:
         time.sleep(0.002)
 
 
+def in_a_thread(function: Callable[[], Any]) -> Any:
+    """What a function returns in a thread, which is not waited for for ever."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(function()), daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S / 2)
+    assert found, "it hangs, or has raised"
+    return found[0]
+
+
 class FakeMaster:
     """A session with a master that has one run, number 7.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import CancelledError, as_completed, wait
 from typing import Any
@@ -13,9 +14,14 @@ from queue_manager.client.executor import future as future_module
 from queue_manager.client.executor.future import cancel_all
 from queue_manager.client.runs import reasons
 from queue_manager.errors import QueueError, RefusedError, TooLargeError
-from queue_manager.wire.messages import CancelRun, Page, SubmitTasks
+from queue_manager.wire.messages import CancelRun, OpenRun, Page, SubmitTasks
 from queue_manager.wire.records import Ended
-from tests.unit.queue_manager.client.executor.conftest import PATIENCE_S, Scene, eventually
+from tests.unit.queue_manager.client.executor.conftest import (
+    PATIENCE_S,
+    Scene,
+    eventually,
+    in_a_thread,
+)
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -108,6 +114,25 @@ def test_cancel_raises_nothing_while_the_master_is_away(scene: Scene) -> None:
     assert not futures[1].done()
 
 
+def test_a_call_that_the_master_does_not_take_keeps_no_other_from_being_cancelled(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = scene.accepted(2)
+    scene.master.hold = True
+    late, later = scene.submit(), scene.submit()
+    eventually(lambda: later.number == 4, "both are on their way")
+    with monkeypatch.context() as hurried:
+        hurried.setattr(future_module, "CANCEL_S", 0.01)
+        assert not late.cancel()
+    assert first.cancel()
+    assert second.cancel()
+    assert not later.cancel(), "what comes behind it is not waited for"
+    scene.master.hold = False
+    assert not wait([late, later], PATIENCE_S).not_done
+    assert late.cancelled()
+    assert later.cancelled()
+
+
 def test_cancel_raises_nothing_when_the_master_does_not_answer(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +177,34 @@ def test_a_finalizer_in_the_loop_may_submit_and_cancel(scene: Scene) -> None:
     assert not placed[0].cancelled()
 
 
+@pytest.mark.parametrize("whose", ["calls", "feed"])
+def test_a_finalizer_that_interrupts_the_client_waits_for_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """It may run in a thread that holds what the loop waits for."""
+    monkeypatch.setattr(future_module, "CANCEL_S", 3_600.0)
+    first, second = scene.accepted(2)
+    scene.master.leased.add(2)
+    scene.master.mute = True
+    feed = scene.calls._feed
+    assert feed is not None
+    lock = scene.calls._lock if whose == "calls" else feed._lock
+
+    def finalizer() -> tuple[bool, bool]:
+        with lock:
+            answers = first.cancel(), second.running()
+            scene.completion.join()
+            with pytest.raises(RuntimeError, match="a finalizer has interrupted the client"):
+                scene.thread.call(asyncio.sleep(0))
+            return answers
+
+    assert in_a_thread(finalizer) == (False, False)
+    scene.master.mute = False
+    eventually(first.cancelled, "the answers are heard nevertheless")
+    eventually(lambda: second._state == "RUNNING", "of both")
+    assert scene.thread.call(asyncio.sleep(0, "there")) == "there"
+
+
 def test_the_child_of_a_fork_cancels_nothing_of_its_parent(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +243,26 @@ def test_the_log_says_why_no_worker_has_a_call(
     scene.master.done(1, "one", "two")
     assert not wait([first, second], PATIENCE_S).not_done
     assert caplog.messages == ["run 7 (job) waits: no worker is connected"]
+
+
+def test_a_session_that_is_lost_between_two_pages_has_the_run_opened_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the master removes the run a minute later."""
+    [future] = scene.accepted(1)
+    opened: list[bool] = []
+    next_page, asked = calls.next_page, len(scene.master.asked)
+
+    async def noting(*arguments: Any) -> Page:
+        opened.append(any(isinstance(one, OpenRun) for one in scene.master.asked[asked:]))
+        return await next_page(*arguments)
+
+    monkeypatch.setattr(calls, "next_page", noting)
+    scene.master.losses += 1
+    scene.master.done(1, "one")
+    assert future.result(PATIENCE_S) == "one"
+    eventually(lambda: opened, "the next page is asked for")
+    assert opened[0]
 
 
 # --- errors ---

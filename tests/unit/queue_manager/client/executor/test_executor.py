@@ -17,7 +17,12 @@ from queue_manager.client.executor.executor import QueueExecutor
 from queue_manager.client.loop_thread import LoopThread
 from queue_manager.client.synchronous import Client
 from queue_manager.errors import QueueError
-from tests.unit.queue_manager.client.executor.conftest import PATIENCE_S, FakeMaster, eventually
+from tests.unit.queue_manager.client.executor.conftest import (
+    PATIENCE_S,
+    FakeMaster,
+    eventually,
+    in_a_thread,
+)
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -58,16 +63,6 @@ class Pickled:
         return {}
 
 
-def in_a_thread(function: Callable[[], Any]) -> Any:
-    """What a function returns in a thread, which is not waited for for ever."""
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(function()), daemon=True)
-    thread.start()
-    thread.join(PATIENCE_S / 2)
-    assert found, "it hangs, or has raised"
-    return found[0]
-
-
 def test_the_loop_ends_runs_while_an_argument_is_pickled(desk: Desk) -> None:
     core = desk.executor._core
     desk.executor.submit(abs, 1)
@@ -98,6 +93,18 @@ def test_an_argument_that_is_pickled_may_submit(desk: Desk) -> None:
     assert not outer.done()
     assert inner
     eventually(lambda: len(desk.master.tasks) == 1 + len(inner), "all calls are made")
+
+
+def test_a_finalizer_in_the_middle_of_a_submit_may_shut_its_executor_down(desk: Desk) -> None:
+    desk.executor.submit(abs, 1)
+
+    def finalizer() -> bool:
+        with desk.executor._core._lock:
+            desk.executor.shutdown(wait=True)
+        return True
+
+    assert in_a_thread(finalizer)
+    desk.executor._core.join()
 
 
 def test_two_threads_may_pack_while_an_argument_that_is_pickled_submits(desk: Desk) -> None:

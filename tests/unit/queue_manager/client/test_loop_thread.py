@@ -1,0 +1,52 @@
+"""Who must not wait for the loop of the clients."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+from queue_manager.client import loop_thread as module
+from queue_manager.client.loop_thread import LoopThread, holds_loop_lock, loop_lock
+from queue_manager.client.synchronous import Client
+
+PATIENCE_S = 20.0
+
+
+def test_only_the_thread_that_holds_a_lock_of_the_loop_must_not_wait() -> None:
+    lock, seen = loop_lock(), list[bool]()
+    assert not holds_loop_lock()
+    with lock:
+        with lock:
+            assert holds_loop_lock()
+        assert holds_loop_lock()
+        other = threading.Thread(target=lambda: seen.append(holds_loop_lock()))
+        other.start()
+        other.join(PATIENCE_S)
+    assert not holds_loop_lock()
+    assert seen == [False]
+
+
+def test_a_lock_that_nobody_has_is_forgotten() -> None:
+    lock = loop_lock()
+    known = id(lock)
+    assert known in module._locks
+    del lock
+    assert known not in module._locks
+
+
+def test_a_finalizer_that_interrupts_the_client_closes_it_without_waiting() -> None:
+    closed = threading.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    client: Any = Client.__new__(Client)
+    client._lock, client._closed, client._calling = threading.Lock(), False, ()
+    client._thread, client._client = LoopThread(), SimpleNamespace(close=close)
+    with loop_lock():
+        client.close()
+    assert closed.wait(PATIENCE_S)
+    client._thread.soon(client._thread.loop.stop)
+    client._thread._thread.join(PATIENCE_S)
+    client._thread.loop.close()
