@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
@@ -22,6 +23,20 @@ SUFFIXES = (".py", ".pickle")
 """What may travel: source, and functions that have none."""
 
 _NAME_BYTES = 255  # of a part of a path: NAME_MAX of Linux
+
+
+_parsing = threading.RLock()
+
+
+def parsed(source: bytes) -> ast.Module:
+    """The tree of a source. Any thread may call it. Raises as `ast.parse` does.
+
+    CPython 3.11 has one number for the depth of all trees that are being made. Its collector may
+    run a finalizer in between, which lets another thread on. If that thread makes a tree, too, one
+    of them fails with a SystemError. Source: `ast2obj_mod` of CPython's `Python/Python-ast.c`.
+    """
+    with _parsing:
+        return ast.parse(source)
 
 
 def version_of(files: Mapping[str, bytes]) -> str:
@@ -75,7 +90,7 @@ def _is_path(name: str) -> bool:
 def imported_files(source: bytes, package: tuple[str, ...]) -> frozenset[str]:
     """The files that a module would import from the folder, by their paths below it."""
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError, RecursionError):
         return frozenset()
     names = {parts for node in _statements(tree) for parts in _imported(node, package)}

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..errors import BadJobError, UnknownJobError
 from .contract import Counts, Options
-from .files import PACKAGE, imported_files, version_of
+from .files import PACKAGE, imported_files, parsed, version_of
 from .functions import functions_trouble
 
 _OTHERS = ("tasks", "setup", "collect", "finish", "report")
@@ -169,7 +169,7 @@ def _works(path: Path) -> bool:
     if not path.is_file():  # a folder, or a link to nothing
         return False
     try:
-        body = ast.parse(path.read_bytes()).body
+        body = parsed(path.read_bytes()).body
     except (OSError, SyntaxError, ValueError, RecursionError):
         return True
     return any("work" in _defined(node) for node in body)
