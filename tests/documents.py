@@ -158,12 +158,12 @@ class Reader:
     def _save(self, block: Block) -> None:
         if block.file is None:  # it must run as it is
             words = [sys.executable, "-c", self.placed(block.text)]
-            subprocess.run(words, check=True, env=self.environment, timeout=100)
+            subprocess.run(words, check=True, env=self.environment, timeout=200)
         else:
             (self.folder / block.file).write_text(self.placed(block.text), "utf-8")
 
     def _run(self, command: Command, what: str) -> None:
-        deadline = time.monotonic() + (15.0 if _READS.search(command.text) else 0.0)
+        deadline = time.monotonic() + (60.0 if _READS.search(command.text) else 0.0)
         while wrong := self._wrong(command):
             assert time.monotonic() < deadline, f"{what}\n{wrong}"
             time.sleep(0.1)
@@ -177,7 +177,7 @@ class Reader:
             text=True,
             env=self.environment,
             cwd=self.folder,
-            timeout=100,
+            timeout=200,
         )
         if command.output:
             return difference(self.placed(command.output), done.stdout)

@@ -38,7 +38,11 @@ def test_a_script_says_in_one_line_that_no_master_stays_up(
     docker.chmod(0o755)
     environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "STATE": state}
     done = subprocess.run(
-        [REPO / "scripts" / f"{script}.sh"], env=environ, capture_output=True, text=True, timeout=30
+        [REPO / "scripts" / f"{script}.sh"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     assert done.returncode == 1
     assert done.stdout == ""
@@ -65,7 +69,7 @@ def uv_settings(config: Path, **settings: str) -> dict[str, str]:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script, sys.executable],
         cwd=REPO, env=environ | {"PIP_CONFIG_FILE": str(config)} | settings,
-        capture_output=True, text=True, check=True, timeout=30,
+        capture_output=True, text=True, check=True, timeout=100,
     )  # fmt: skip
     told = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     return {name: value for name, value in told.items() if name.startswith(("UV_", "SSL_"))}
@@ -116,7 +120,7 @@ def test_settings_of_builds_are_exported_and_nothing_is_printed(
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path, env={"PATH": os.environ["PATH"], "QUEUE_AUTHKEY": "secret"},
-        capture_output=True, text=True, check=True, timeout=30,
+        capture_output=True, text=True, check=True, timeout=100,
     )  # fmt: skip
     assert done.stdout == ""
     assert done.stderr == ("chosen\n" if chosen else "\n")

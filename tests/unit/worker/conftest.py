@@ -28,7 +28,7 @@ from worker.slot.reporter import Watch
 from worker.slot.stdio import Stdio
 from worker.supervisor.supervisor import Supervisor
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_a_pipe_that_somebody_else_holds_open_is_not_waited_for(
         stream.feed_data(b"words")
         process = SimpleNamespace(returncode=None)
         asyncio.get_running_loop().call_later(3 * LOOK_S, setattr, process, "returncode", 0)
-        return await asyncio.wait_for(read(process, stream), 5.0)
+        return await asyncio.wait_for(read(process, stream), 60.0)
 
     assert asyncio.run(scenario()) == b"words"
 

@@ -20,7 +20,7 @@ from master.processes.runner import Runner, RunnerState
 from master.processes.runners import STARTING, Runners
 from queue_manager.wire.records import RunOptions
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def a_run(number: int = 1) -> Run:

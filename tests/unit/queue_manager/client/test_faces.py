@@ -216,7 +216,7 @@ def test_an_asynchronous_input_that_is_cancelled_ends_the_map() -> None:
         with pytest.raises(asyncio.CancelledError, match="of the inputs"):
             await anext(given)
 
-    asyncio.run(asyncio.wait_for(scene(), 2.0))
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
 
 
 def test_a_map_that_is_closed_early_closes_its_asynchronous_input_first() -> None:
@@ -240,7 +240,7 @@ def test_a_map_that_is_closed_early_closes_its_asynchronous_input_first() -> Non
             await reading
         assert ends == ["closed"]
 
-    asyncio.run(asyncio.wait_for(scene(), 2.0))
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
 
 
 def test_a_start_that_fails_closes_its_asynchronous_input() -> None:
@@ -260,7 +260,7 @@ def test_a_start_that_fails_closes_its_asynchronous_input() -> None:
             await client.start("square", held)
         assert ends == ["closed"]
 
-    asyncio.run(asyncio.wait_for(scene(), 2.0))
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
 
 
 def test_a_closed_client_stays_closed_in_the_child_of_a_fork() -> None:

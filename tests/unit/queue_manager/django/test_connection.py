@@ -36,7 +36,7 @@ def test_a_master_that_is_not_there_is_one_line_within_the_timeout() -> None:
         with pytest.raises(UnreachableError, match=r"^no master at 127"):
             ask(one)
         one.close()
-        assert time.monotonic() - since < 2.0
+        assert time.monotonic() - since < 4.0
 
 
 def test_a_master_that_is_there_and_does_not_answer_is_one_line_within_the_timeout() -> None:

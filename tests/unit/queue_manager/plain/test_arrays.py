@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
@@ -29,7 +29,6 @@ from queue_manager.plain.packed import ARRAY, PackedArray
 from queue_manager.wire.stock.opcodes import SERVED_ITEM, SHOWN_ITEM
 from worker.slot.work_loop import careful
 
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 REPO = Path(__file__).resolve().parents[4]
 
 PLAIN = (
@@ -65,7 +64,6 @@ def same(found: Any, value: Any) -> bool:
     )
 
 
-@PATIENT
 @given(ARRAYS)
 @example(np.zeros((0, 3), "M8[as]"))
 def test_an_array_comes_back_alone_and_within_other_values(array: Any) -> None:
@@ -76,7 +74,6 @@ def test_an_array_comes_back_alone_and_within_other_values(array: Any) -> None:
     assert same(codec.decode_batch(codec.encode_batch([1, array]))[1], array)
 
 
-@PATIENT
 @given(ARRAYS, st.data())
 def test_any_view_comes_back_as_what_it_shows(array: Any, data: st.DataObject) -> None:
     view = array.T if array.ndim else array
@@ -86,7 +83,6 @@ def test_any_view_comes_back_as_what_it_shows(array: Any, data: st.DataObject) -
         assert same(codec.decode(codec.encode(view)), view)
 
 
-@PATIENT
 @given(ARRAYS.filter(lambda array: array.size))
 def test_a_scalar_keeps_its_type(array: Any) -> None:
     scalar = array.reshape(-1)[0]
@@ -249,7 +245,6 @@ def test_a_pickle_that_names_one_body_often_takes_no_memory() -> None:
         tracemalloc.stop()
 
 
-@PATIENT
 @given(st.binary(max_size=80), st.integers(0, 80))
 def test_random_bytes_never_do_more_than_a_protocol_error(noise: bytes, at: int) -> None:
     good = codec.encode(np.arange(3, dtype="<i2"))
@@ -265,7 +260,6 @@ def test_random_bytes_never_do_more_than_a_protocol_error(noise: bytes, at: int)
 # --- shown, refused, missing -----------------------------------------------------------------
 
 
-@PATIENT
 @given(ARRAYS.filter(lambda array: array.dtype.kind in "biufSU" and array.size))
 def test_a_command_reads_the_elements_without_numpy(array: Any) -> None:
     shown = codec.decode(codec.encode(array), SHOWN_ITEM)
@@ -275,7 +269,6 @@ def test_a_command_reads_the_elements_without_numpy(array: Any) -> None:
     assert values.tobytes() == array.tobytes() or np.array_equal(values, array, equal_nan=True)
 
 
-@PATIENT
 @given(some.arrays(some.datetime64_dtypes(), 3))
 def test_a_date_is_shown_as_numpy_shows_it(array: Any) -> None:
     shown = codec.decode(codec.encode(array), SHOWN_ITEM).values()

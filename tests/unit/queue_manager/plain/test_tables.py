@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_manager import codec
@@ -218,7 +218,6 @@ def test_a_table_of_another_kind_is_refused(kind: Any) -> None:
         codec.decode(item(GOOD, kind))
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=12))
 def test_a_changed_stream_is_a_table_or_one_line(at: int, noise: bytes) -> None:
     changed = GOOD[:at] + noise + GOOD[at + len(noise) :]
@@ -227,7 +226,6 @@ def test_a_changed_stream_is_a_table_or_one_line(at: int, noise: bytes) -> None:
             codec.decode(item(changed, kind))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_no_stream(data: bytes) -> None:
     for one in (data, GOOD[:8] + data, GOOD[:100] + data):

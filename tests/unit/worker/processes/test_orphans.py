@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.worker.conftest import DEADLINE_S
 from tests.unit.worker.supervisor.pool.test_pool import alive
 from worker.supervisor import pulse
 
@@ -209,7 +210,7 @@ def test_children_of_a_slot_in_c_code_die_with_the_supervisor(
     )
     root = Path(__file__).parents[4]
     words = [sys.executable, "-c", SUPERVISOR, str(jobs.folder), str(folder)]
-    ended = subprocess.run(words, cwd=root, timeout=20)
+    ended = subprocess.run(words, cwd=root, timeout=DEADLINE_S)
     assert ended.returncode == -9
     found = pids(folder)
     try:

@@ -236,7 +236,7 @@ def test_the_timeout_is_the_limit_of_the_whole_connect_to_a_silent_address() -> 
         since = time.monotonic()
         with pytest.raises(UnreachableError, match=r"no master at 127\.0\.0\.1"):
             asyncio.run(scene(silent.getsockname()[1]))
-        assert time.monotonic() - since < 2.0  # it was 5 s
+        assert time.monotonic() - since < 4.0  # it was 5 s
 
 
 def test_whoever_waits_for_a_master_learns_that_the_session_has_ended_for_good() -> None:
@@ -295,4 +295,4 @@ def test_whoever_watches_a_run_learns_that_the_session_has_ended_for_good(
         with pytest.raises(ConnectionLostError, match="the client was closed"):
             await following
 
-    asyncio.run(asyncio.wait_for(scene(), 2.0))
+    asyncio.run(asyncio.wait_for(scene(), 10.0))

@@ -288,7 +288,7 @@ def stream(seed: int, size: int) -> bytes:
     return b"".join(parts) + b"e."
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(100, 8_000))
 def test_no_stream_of_opcodes_takes_more_than_its_bound(seed: int, size: int) -> None:
     data = stream(seed, size)
