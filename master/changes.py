@@ -116,6 +116,15 @@ class TrackedRecord:
     seq: int = 0
 
 
+class Mishap(NamedTuple):
+    """What is told of an attempt that gave no result. The names are those of `TrackedRecord`."""
+
+    error: str = ""
+    evidence: str = ""
+    printed: str = ""
+    raised: bytes = b""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class CollectCursor:
     """How far `collect()` has come in the results of a run. A cursor that is farther is greater.

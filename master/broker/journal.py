@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from queue_manager.ranges import Ranges
 
-from ..changes import BlockRecord, Changes, OutcomeRecord, TrackedRecord, TrackedState
+from ..changes import BlockRecord, Changes, Mishap, OutcomeRecord, TrackedRecord, TrackedState
 from .growing import GrowingBlock
 from .lanes.tracked import Tracked
 from .runs.run import Run
 from .undo import UndoLog
+
+_NO_MISHAP = Mishap()
 
 
 class Journal(UndoLog):
@@ -111,15 +113,13 @@ class Journal(UndoLog):
         lease: int = 0,
         *,
         delay_s: float = 0.0,
-        error: str = "",
-        evidence: str = "",
         worker: str = "",
-        printed: str = "",
-        raised: bytes = b"",
+        mishap: Mishap = _NO_MISHAP,
     ) -> None:
-        """Stage how a tracked task stands. lease: the lease that was settled, 0 for none.
+        """Stage how a tracked task stands.
 
-        A dead letter is counted as the newest one of its run: the caller keeps the run.
+        lease: the lease that was settled, 0 for none. mishap: of its last attempt. A dead letter
+        is counted as the newest one of its run: the caller keeps the run.
         """
         seq = 0
         if state is TrackedState.DEAD:
@@ -135,14 +135,14 @@ class Journal(UndoLog):
             task.losses,
             delay_s,
             task.due_at,
-            error,
-            evidence,
+            mishap.error,
+            mishap.evidence,
             task.priority,
             task.group,
             lease,
             worker,
-            printed,
-            raised,
+            mishap.printed,
+            mishap.raised,
             seq,
         )
         self.note_moved(task.block, task.position, task.position + 1)

@@ -19,6 +19,7 @@ from ..changes import (
     QUEUE_RUN,
     BlockRecord,
     BlockState,
+    Mishap,
     QuotaCounts,
     TrackedState,
 )
@@ -147,13 +148,10 @@ class Tasks:
         session: Session,
         number: int,
         position: int,
-        error: str,
+        mishap: Mishap,
         now: float,
         wall: float,
         *,
-        evidence: str = "",
-        printed: str = "",
-        raised: bytes = b"",
         reject: bool = False,
         delay_s: float | None = None,
         whole_group: bool = False,
@@ -171,21 +169,15 @@ class Tasks:
         run.leased -= 1
         if whole_group and delay_s is not None and task.group is not None:
             self._groups.pause(run, task.group, delay_s, now, wall)
-        record = partial(
-            self._journal.record_task,
-            error=error,
-            evidence=evidence,
-            printed=printed,
-            raised=raised,
-        )
+        record = partial(self._journal.record_task, worker=session.name, mishap=mishap)
         if reject or task.attempts >= run.options.attempts:
             _count_dead(run)
-            record(run, task, TrackedState.DEAD, number, worker=session.name)
+            record(run, task, TrackedState.DEAD, number)
             return True
         if delay_s is None:
             delay_s = self._backoff_s(task.attempts)
         task.due_at = wall + delay_s
-        record(run, task, TrackedState.WAITING, number, worker=session.name, delay_s=delay_s)
+        record(run, task, TrackedState.WAITING, number, delay_s=delay_s)
         self._journal.when_committed(partial(self._waiting.track, run, task, now + delay_s))
         return True
 
@@ -251,21 +243,11 @@ class Tasks:
         if task.losses >= run.options.losses:
             _count_dead(run)
             error = f"its lease was lost {task.losses} times (worker, host or connection ended)"
-            self._journal.record_task(
-                run,
-                task,
-                TrackedState.DEAD,
-                lease.number,
-                error=error,
-                worker=who,
-                raised=WORKER_DIED,
-            )
-            return
-        error = f"its lease was lost: {who} ended"
-        self._journal.record_task(
-            run, task, TrackedState.WAITING, lease.number, error=error, worker=who
-        )
-        self._journal.when_committed(partial(self._waiting.track, run, task, now))
+            state, mishap = TrackedState.DEAD, Mishap(error, raised=WORKER_DIED)
+        else:
+            state, mishap = TrackedState.WAITING, Mishap(f"its lease was lost: {who} ended")
+            self._journal.when_committed(partial(self._waiting.track, run, task, now))
+        self._journal.record_task(run, task, state, lease.number, worker=who, mishap=mishap)
 
     # --- cancelled ---
 

@@ -15,6 +15,7 @@ from typing import Literal
 from queue_manager import codec
 
 from ..broker.leases.lease import Lease
+from ..changes import Mishap
 from ..observe.failures import FailureLog
 from ..turn.turn import Turn
 from .sessions import Round, StockSession, StockSessions, Taken
@@ -154,7 +155,7 @@ class Rounds:
         self, stock: StockSession, lease: Lease, position: int, error: str, now: float, wall: float
     ) -> None:
         broker = self._turn.broker
-        if broker.fail(stock.session, lease.number, position, error, now, wall):
+        if broker.fail(stock.session, lease.number, position, Mishap(error), now, wall):
             attempts = broker.staged_attempts(lease, position)
             told = f"{stock.peer.name} {error}"
             note = partial(self._failures.note, lease, position, told, attempts)

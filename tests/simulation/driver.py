@@ -15,7 +15,7 @@ from master.broker.leases.lease import Lease, Session
 from master.broker.leases.recovery import parts_of
 from master.broker.runs.run import Run
 from master.broker.undo import UndoLog
-from master.changes import QUEUE_RUN
+from master.changes import QUEUE_RUN, Mishap
 from master.reads import ReadAnswer, ReadRequest
 from master.server.runs.admission import Admission, Admitted
 from master.store.contract import Store
@@ -487,7 +487,7 @@ class Driver:
     ) -> tuple[bool, list[Any]]:
         at, reject, asked = outcome.position, outcome.reject, outcome.delay_s
         how = {"reject": reject, "delay_s": asked, "whole_group": outcome.whole_group}
-        said = self.broker.fail(session, outcome.lease, at, "", now, wall, **how)  # type: ignore[arg-type]
+        said = self.broker.fail(session, outcome.lease, at, Mishap(), now, wall, **how)  # type: ignore[arg-type]
         tasks = self.judge.settled(session.id, outcome.lease, at, at + 1)
         for task in tasks:
             if outcome.whole_group and asked is not None:

@@ -15,6 +15,7 @@ from queue_manager.wire.messages import Exchange
 from queue_manager.wire.records import Done, Failed, Outcome, Released
 
 from ...broker.runs.run import Run
+from ...changes import Mishap
 from ...observe.failures import FailureLog, cannot
 from ...reads import ReadRequest
 from ...turn.known import Known
@@ -138,12 +139,9 @@ class Outcomes:
             session,
             outcome.lease,
             outcome.position,
-            error,
+            Mishap(error, outcome.evidence, outcome.printed, outcome.raised),
             now,
             wall,
-            evidence=outcome.evidence,
-            printed=outcome.printed,
-            raised=outcome.raised,
             reject=outcome.reject,
             delay_s=outcome.delay_s,
             whole_group=outcome.whole_group,

@@ -9,7 +9,7 @@ from master.broker import Broker
 from master.broker.leases.lease import Lease, Session
 from master.broker.leases.recovery import parts_of
 from master.broker.runs.run import Run
-from master.changes import Changes
+from master.changes import Changes, Mishap
 from master.turn.read_ahead import seek
 from queue_manager import codec
 from queue_manager.wire.records import HeldLease, NewBlock, RunOptions
@@ -134,9 +134,10 @@ class Desk:
 
     def fail(self, lease: Lease, position: int | None = None, **fields: Any) -> bool:
         position = lease.open[0][0] if position is None else position
-        number = lease.number
+        told = {name: fields.pop(name) for name in Mishap._fields if name in fields}
+        mishap = Mishap(**{"error": "bad", **told})
         return self.broker.fail(
-            lease.session, number, position, "bad", self.now, self.wall, **fields
+            lease.session, lease.number, position, mishap, self.now, self.wall, **fields
         )
 
     def release(self, lease: Lease, lacks: str = "", **fields: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from master.broker.leases.lease import Lease, Session
+from master.changes import Mishap
 from master.turn.steps import Step
 from queue_manager import codec
 from queue_manager.names import QUEUE_METHODS
@@ -279,7 +280,7 @@ async def _kill_tasks(world: World, count: int, reject: bool = True) -> None:
 
         def fail(now: float, wall: float, lease: Lease = lease, position: int = position) -> None:
             session, number = lease.session, lease.number
-            world.broker.fail(session, number, position, "bad", now, wall, reject=reject)
+            world.broker.fail(session, number, position, Mishap("bad"), now, wall, reject=reject)
 
         world.turn.post(Step(fail))
         await world.turns()

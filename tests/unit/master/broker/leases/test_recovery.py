@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from master.broker.leases.lease import Lease, Session
+from master.changes import Mishap
 from queue_manager.wire.records import GroupLimit, HeldLease
 from tests.unit.master.desk import Desk, counts, held, tasks
 
@@ -116,7 +117,7 @@ def test_what_was_given_back_in_this_very_turn_is_not_claimed() -> None:
     desk.commit()
     desk.broker.release(session, lease.number, 0, 2, "")
     desk.broker.done(session, lease.number, 2, 3, b"", 0.0)
-    desk.broker.fail(session, lease.number, 3, "bad", desk.now, desk.wall, delay_s=9.0)
+    desk.broker.fail(session, lease.number, 3, Mishap("bad"), desk.now, desk.wall, delay_s=9.0)
     assert desk.claim(other, held(lease, (0, 4))) == []
     desk.commit()
     assert rest(desk, other) == [1, 2, 5, 6, 7, 8]
@@ -136,7 +137,7 @@ def test_a_tracked_task_that_is_held_goes_on_with_its_attempts() -> None:
     desk.commit()
     assert counts(desk.run) == {"tasks": 8, "waiting": 7, "leased": 1}
     assert 1 not in rest(desk, desk.session())
-    desk.broker.fail(session, again.number, 0, "bad", desk.now, desk.wall)
+    desk.broker.fail(session, again.number, 0, Mishap("bad"), desk.now, desk.wall)
     desk.commit()
     assert desk.run.dead == 1
 
