@@ -48,21 +48,14 @@ async def run_alone(
     # The one worker comes and goes with this command, which is no news.
     logging.getLogger("quartermaster.master.workers").setLevel(logging.WARNING)
     settings = msgspec.structs.replace(settings, job=job, queue_port=_port(settings))
-    try:
-        service = Service(settings, authkey)
-    except StoreBusyError as error:
-        again = shlex.join(["qm", "submit", job, *args, "--wait"])
-        raise RefusedError(f"{error}: ask that master instead, with `{again}`") from error
+    service = _service_of(settings, authkey, [job, *args])
     ended = _Ended()
     service.runners.on_finished.append(lambda run: ended.note(run.id))
     service.runners.on_stalled.append(lambda run, _: ended.note(run.id))
     service.start()
     try:
         if worker is not None:
-            # The worker has its own file: its beat must not pass for the master's.
-            health = {"HEALTH_FILE": f"{settings.health_file}-worker"}
-            environment = {**service.client_environment, **health}
-            worker.begin(environment, service.server.keys_told)
+            _begin_worker(service, worker)
         run = await _begin(service, job, args)
         if worker is not None:
             _let_go(service, run, worker)
@@ -72,6 +65,24 @@ async def run_alone(
             await worker.stop(hurry, settings.worker_drain_s)
         await service.stop()
     return _exit_code(run, stopped)
+
+
+def _service_of(settings: Settings, authkey: bytes, words: list[str]) -> Service:
+    """The service of this command. words: its job and arguments.
+
+    Raises RefusedError if another master has the store.
+    """
+    try:
+        return Service(settings, authkey)
+    except StoreBusyError as error:
+        again = shlex.join(["qm", "submit", *words, "--wait"])
+        raise RefusedError(f"{error}: ask that master instead, with `{again}`") from error
+
+
+def _begin_worker(service: Service, worker: LocalWorker) -> None:
+    # The worker has its own file: its beat must not pass for the master's.
+    health = {"HEALTH_FILE": f"{service.settings.health_file}-worker"}
+    worker.begin({**service.client_environment, **health}, service.server.keys_told)
 
 
 def _exit_code(run: Run, stopped: bool) -> int:

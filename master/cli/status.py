@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 
-from queue_manager.client.connection.session import Session, connected, run_status
+from queue_manager.client.connection.session import Session, connected, run_pages, run_status
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
     AskRuns,
@@ -55,10 +55,11 @@ async def show_status(
             write(foot_lines(status))
         elif state or job:
             write(head_lines(status))
-            await _show_runs(_pages(client, state, job), None if everything else ENDED_RUNS)
+            pages = run_pages(client, state, job)
+            await _show_runs(pages, None if everything else ENDED_RUNS)
         elif everything:
             write(head_lines(status))
-            await _show_runs(_pages(client), None)
+            await _show_runs(run_pages(client), None)
             write([""])
             await _show_sessions(client)
             write(foot_lines(status))
@@ -72,16 +73,6 @@ async def show_status(
 async def number_of(client: Session, run: int | str) -> int:
     """The number of a run. run: that, or its key."""
     return (await run_status(client, run)).run if isinstance(run, str) else run
-
-
-async def _pages(client: Session, state: str = "", job: str = "") -> AsyncIterator[RunList]:
-    """The runs of a state and a job, one page in memory at a time. A page may be empty."""
-    after, complete = 0, False
-    while not complete:
-        ask = partial(AskRuns, after=after, state=state, job=job)
-        page = await client.call_idempotent(ask, RunList)
-        yield page
-        after, complete = page.last, page.complete or page.last == after
 
 
 async def _show_runs(pages: AsyncIterator[RunList], ended: int | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,28 @@ async def check_job(job: str, fit: Fit | None, folder: Path) -> Checked:
     Raises:
         RefusedError: one line that says what is wrong with the job or its arguments.
     """
+    process = await _looking(job, fit, folder)
+    try:
+        async with asyncio.timeout(IMPORT_S):
+            parts = [part async for part in output_of(process, process.stdout)]
+    except TimeoutError:
+        raise RefusedError(f"{job}: its import took more than {IMPORT_S:.0f} s") from None
+    finally:
+        end_group(process)  # it may take too long, or have left processes behind
+        await process.wait()  # otherwise asyncio complains if the loop ends first
+    answer = b"".join(parts).decode("utf-8", "replace").rpartition(ANSWER)[2]
+    try:
+        checked = msgspec.json.decode(answer, type=Checked)
+    except msgspec.MsgspecError:
+        code = process.returncode
+        raise RefusedError(f"{job}: its import ended the process (exit code {code})") from None
+    if checked.error:
+        raise RefusedError(checked.error)
+    return checked
+
+
+async def _looking(job: str, fit: Fit | None, folder: Path) -> Process:
+    """The process that looks, with all that it reads. Raises RefusedError if it can't start."""
     values = b"" if fit is None else fit.arguments
     try:
         process = await asyncio.create_subprocess_exec(
@@ -60,20 +83,4 @@ async def check_job(job: str, fit: Fit | None, folder: Path) -> Checked:
     if process.stdin is not None:
         process.stdin.write(values)  # a pipe and this process's memory hold them
         process.stdin.close()
-    try:
-        async with asyncio.timeout(IMPORT_S):
-            parts = [part async for part in output_of(process, process.stdout)]
-    except TimeoutError:
-        raise RefusedError(f"{job}: its import took more than {IMPORT_S:.0f} s") from None
-    finally:
-        end_group(process)  # it may take too long, or have left processes behind
-        await process.wait()  # otherwise asyncio complains if the loop ends first
-    answer = b"".join(parts).decode("utf-8", "replace").rpartition(ANSWER)[2]
-    try:
-        checked = msgspec.json.decode(answer, type=Checked)
-    except msgspec.MsgspecError:
-        code = process.returncode
-        raise RefusedError(f"{job}: its import ended the process (exit code {code})") from None
-    if checked.error:
-        raise RefusedError(checked.error)
-    return checked
+    return process

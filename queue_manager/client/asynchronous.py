@@ -29,9 +29,7 @@ from ..errors import (
 from ..job.contract import Options
 from ..settings import Settings
 from ..wire.messages import (
-    AskRuns,
     AskStatus,
-    RunList,
     StartRun,
     Status,
 )
@@ -39,7 +37,7 @@ from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
 from .calls import Start, Work, arguments_of, start_of
 from .checking import buffer_of, job_of, numbers_of, run_of, state_of, submitted_job
-from .connection.session import Session, connected, run_status
+from .connection.session import Session, connected, run_pages, run_status
 from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import Feed, is_keyed
@@ -209,16 +207,9 @@ class AsyncClient:
 
     async def runs(self, state: str = "", job: str = "") -> AsyncIterator[RunStatus]:
         """As `Client.runs`."""
-        after, state = 0, state_of(state)
-        job = job_of(job)
-        while True:
-            make = partial(AskRuns, after=after, state=state, job=job)
-            page = await self.session.call_idempotent(make, RunList)
+        async for page in run_pages(self.session, state_of(state), job_of(job)):
             for run in page.runs:
                 yield run
-            after = page.last
-            if page.complete:
-                return
 
     async def status(self) -> Status:
         """As `Client.status`."""

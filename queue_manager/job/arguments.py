@@ -110,15 +110,25 @@ def parse_arguments(
             arguments[name] = _convert(name, text, _wanted(others[0], hints))
         else:
             raise ArgumentError(_unknown(name, list(named), tasks))
+    _check_complete(arguments, tasks, follows)
+    return arguments
+
+
+def _check_complete(
+    arguments: Mapping[str, Any], tasks: Callable[..., Any] | None, follows: bool
+) -> None:
+    """Raise ArgumentError if an argument is missing. follows: as for `parse_arguments`."""
+    named = _named(tasks)
     missing = [n for n, p in named.items() if p.default is p.empty and n not in arguments]
     if missing:
         raise ArgumentError(f"missing {_list(missing)}: give {' '.join(f'{n}=…' for n in missing)}")
-    needs_others = takes_previous(tasks) and parameters[PREVIOUS].default is inspect.Signature.empty
-    if needs_others and not follows:
+    if tasks is None or follows:
+        return
+    previous = inspect.signature(tasks).parameters.get(PREVIOUS)
+    if previous is not None and previous.default is inspect.Signature.empty:
         raise ArgumentError(
             f"tasks() takes the results of other runs ({PREVIOUS}): say after which, with --after"
         )
-    return arguments
 
 
 def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None) -> str:

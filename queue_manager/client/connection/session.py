@@ -26,9 +26,11 @@ from ...settings import Settings
 from ...wire.messages import (
     LEVEL,
     AskRun,
+    AskRuns,
     Hello,
     OpenRun,
     Request,
+    RunList,
     RunOpened,
     RunShown,
     WatchRun,
@@ -239,6 +241,19 @@ async def run_status(session: Session, which: int | str) -> RunStatus:
     number, key = (0, which) if isinstance(which, str) else (which, None)
     shown = await session.call_idempotent(partial(AskRun, run=number, key=key), RunShown)
     return shown.run
+
+
+async def run_pages(session: Session, state: str = "", job: str = "") -> AsyncIterator[RunList]:
+    """The runs of a state and a job, one page in memory at a time. A page may be empty.
+
+    state, job: "" takes all.
+    """
+    after, complete = 0, False
+    while not complete:
+        ask = partial(AskRuns, after=after, state=state, job=job)
+        page = await session.call_idempotent(ask, RunList)
+        yield page
+        after, complete = page.last, page.complete or page.last == after
 
 
 async def open_run(session: Session, run: int) -> RunOpened:
