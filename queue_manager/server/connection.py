@@ -56,6 +56,7 @@ class Peer(FrameProtocol):
         ours: whether the key was proved by TLS or by our own proof. Only then may this be one of
             our own sessions.
         on_read: is called when the other side has read most of what waited for it.
+        gone: whether the connection has ended.
     """
 
     in_a_row_s = 0.005
@@ -75,6 +76,7 @@ class Peer(FrameProtocol):
         self.name = where
         self.on_read: Callable[[], None] = lambda: None
         self.session: Any = None  # the served objects may keep anything here
+        self.gone = False
         self._arrived = arrived
         self._receive: Callable[[bytes], None]
         if self.encrypted:
@@ -105,6 +107,7 @@ class Peer(FrameProtocol):
         self._deadline = loop.call_later(HANDSHAKE_S, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.gone = True
         self.server.peers.discard(self)
         self._arrived()
         self._cancel_deadline()

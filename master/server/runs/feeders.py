@@ -1,6 +1,7 @@
 """Knows which session feeds a run: that of its runner, or of the client that opened it last.
 
-A client has its run until it says that it has read it, or until its session ends.
+A client has its run from when it asks for it until it says that it has read it, or until its
+session ends. No other program may ask for it or open it meanwhile.
 
 A client that comes back opens its run again and goes on behind the tasks that were accepted. Tasks
 that its old session still sends are refused after that, or they would be accepted twice.
@@ -20,25 +21,57 @@ _HAS_GIVEN = "start again when that one has given its inputs, or take another ke
 
 
 def _program(peer: Peer) -> object:
-    """What tells a program from others: its host and its process."""
+    """What tells a program from others: its id, or of an older one its host and its process.
+
+    Containers on two hosts may share both names and process numbers.
+    """
     session = peer.session
-    return (session.hello.host, session.hello.pid) if isinstance(session, OurSession) else peer
+    if not isinstance(session, OurSession):
+        return peer
+    hello = session.hello
+    return hello.program or (hello.host, hello.pid)
 
 
 class Feeders:
-    """The sessions of clients that feed runs, until they have read them."""
+    """The sessions of clients that feed runs, until they have read them.
+
+    _asked: the runs that a session has asked for and has not opened yet. _read: those that a
+    session needs no more, though they go on.
+    """
 
     def __init__(self) -> None:
         self._peers: dict[int, Peer] = {}
         self._runs: dict[Peer, set[int]] = {}
+        self._asked: set[int] = set()
         self._read: set[int] = set()
 
-    def take_up(self, run: Run, peer: Peer) -> None:
-        """A session has opened a run. If a client feeds the run, that is this session from now."""
-        if run.options.feeder == "client":
+    def asked(self, run: Run, peer: Peer | None) -> None:
+        """A session has asked for a run, which nobody else has: it will open it.
+
+        Of two programs that ask at the same time, the second one would give the run its code, and
+        learn only then that the first one feeds it.
+        """
+        if run.options.feeder != "client" or run.exhausted or not run.active:
+            return
+        taken = run.id in self._peers and run.id not in self._read
+        if peer is not None and not (taken or peer.gone):
+            self._take(run.id, peer)
+            self._asked.add(run.id)
+
+    def unasked(self, run: Run, peer: Peer | None) -> None:
+        """What a session has asked for could not be made durable."""
+        if run.id in self._asked and self._peers.get(run.id) is peer:
             self._leave(run.id)
-            self._peers[run.id] = peer
-            self._runs.setdefault(peer, set()).add(run.id)
+
+    def take_up(self, run: Run, peer: Peer) -> None:
+        """A session opens a run. If a client feeds the run, that is this session from now.
+
+        Raises RefusedError if another program feeds it. Each of them has asked for it, if the
+        master has started again since.
+        """
+        if run.options.feeder == "client":
+            self.check_free(run, peer)
+            self._take(run.id, peer)
 
     def check(self, run: Run, peer: Peer) -> None:
         """Raise RefusedError if this session may not give tasks to a run."""
@@ -46,7 +79,7 @@ class Feeders:
             return
         if run.options.feeder == "client":
             holder = self._peers.get(run.id)
-            if holder is None:
+            if holder is None or (holder is peer and run.id in self._asked):
                 raise RefusedError(f"run {run.id}: open it first")
             if holder is not peer:
                 same = _program(holder) == _program(peer)
@@ -96,7 +129,13 @@ class Feeders:
         for run in changes.forgotten | (changes.ended & self._read):
             self._leave(run)
 
+    def _take(self, run: int, peer: Peer) -> None:
+        self._leave(run)
+        self._peers[run] = peer
+        self._runs.setdefault(peer, set()).add(run)
+
     def _leave(self, run: int) -> None:
+        self._asked.discard(run)
         self._read.discard(run)
         peer = self._peers.pop(run, None)
         if peer is not None:

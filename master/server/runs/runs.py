@@ -83,10 +83,13 @@ class Runs:
             return None
         known = await self._turn.read(ReadRequest(run_keys={ask.key}))
         run = self._with_key(known, ask)
-        if run is not None:
-            self._feeders.check_free(run, peer)
-        takes = run is not None and ask.inputs_only and not run.options.inputs_only
-        return None if takes else run
+        if run is None:
+            return None
+        self._feeders.check_free(run, peer)
+        if ask.inputs_only and not run.options.inputs_only:
+            return None
+        self._feeders.asked(run, peer)
+        return run
 
     async def with_key(self, key: str) -> Run:
         """The run with a key. Raises RefusedError if there is none."""
@@ -124,17 +127,23 @@ class Runs:
             if present is not None:
                 other_code = ask.code is not None and version != present.version
                 self._feeders.check_free(present, peer, other_code=other_code)
+                self._asked(present, peer)
                 return self._take(present, ask, options, version)
             after = predecessors(self._turn, ask.after)
             start_run = self._turn.broker.start_run
             job = ask.job, ask.args, ask.key
             run = start_run(*job, options, wall, version, arguments, after, ask.code)
+            self._asked(run, peer)
             return partial(self._started, run, run.pending)
 
         reply: Awaited[tuple[Run, bool]] = Awaited()
         size_bytes = sum(map(len, (ask.code or {}).values())) + len(ask.arguments)
         self._turn.post(Step(stage, reply, needs, size_bytes=size_bytes))
         return await reply.answer
+
+    def _asked(self, run: Run, peer: Peer | None) -> None:
+        self._feeders.asked(run, peer)
+        self._turn.undo.undo_by(partial(self._feeders.unasked, run, peer))
 
     def _take(self, run: Run, ask: StartRun, options: RunOptions, version: str) -> Publish:
         """Have a run take code that was uploaded again, and that its tasks are inputs only."""
@@ -211,7 +220,10 @@ class Runs:
     # --- who feeds it ---
 
     def open(self, reply: PeerReply, message: OpenRun) -> None:
-        """A runner or a client takes up its run. The answer counts what was submitted before."""
+        """A runner or a client takes up its run. The answer counts what was submitted before.
+
+        Raises RefusedError if another program feeds it.
+        """
         run = find_run(self._turn, message.run)
         self._feeders.take_up(run, reply.peer)
         for taken_up in self.on_taken_up:

@@ -89,6 +89,7 @@ class FakePeer:
     where: str = "10.0.0.7:4321"
     session: Any = None
     closed: bool = False
+    gone: bool = False
     owed: int = 0
     unread_bytes: int = 0
     part_bytes: int = 0

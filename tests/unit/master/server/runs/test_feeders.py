@@ -17,7 +17,6 @@ from queue_manager.wire.messages import (
     OpenRun,
     Refused,
     RunOpened,
-    StartRun,
     SubmitTasks,
     TasksEnded,
 )
@@ -142,6 +141,7 @@ def test_whoever_feeds_a_run_no_more_is_told_which_program_does(play: Play) -> N
     async def scene(world: World) -> None:
         run, old, new = await world.start_run(options=CLIENT), a_client(1), a_client(2)
         world.ask(old, OpenRun(1, run.id))
+        world.ask(old, Collected(run.id, NOBODY_COLLECTS))  # its map was closed early
         world.ask(new, OpenRun(1, run.id))
         world.ask(old, SubmitTasks(2, run.id, [block(3)]))
         await world.turns()
@@ -248,110 +248,5 @@ def test_nobody_collects_what_one_client_has_fed_however_that_client_ends(play: 
         run = await ended(world, a_client())
         assert run.collect_cursor.closed
         assert [loaded.record.id for loaded in world.store.load()] == [0]
-
-    play(scene)
-
-
-KEYED = StartRun(0, "job", [], "words", "client", code={"job.py": b""})
-
-
-async def asks_for(
-    world: World, peer: FakePeer, version: str = "one", ask: StartRun = KEYED
-) -> Any:
-    """A program begins the run of the key, or takes it up, and opens it."""
-    run, _ = await world.runs.start(ask, CLIENT, version, peer=peer.peer)
-    world.ask(peer, OpenRun(1, run.id))
-    await world.turns()
-    return run
-
-
-def test_a_second_program_that_is_there_at_the_same_time_gets_no_run_that_is_being_fed(
-    play: Play,
-) -> None:
-    """Both functions' results, or both programs' inputs, were a mixture in one run."""
-
-    async def scene(world: World) -> None:
-        one, other = a_client(1), a_client(2)
-        run = await asks_for(world, one)
-        refused = (
-            f"run {run.id} of key 'words' is being fed by another program (client host/1):"
-            " wait for it, or take another key"
-        )
-        for version in ("one", "two"):
-            with pytest.raises(RefusedError) as error:
-                await asks_for(world, other, version)
-            assert str(error.value) == refused
-        assert run.version == "one"
-        world.ask(one, SubmitTasks(2, run.id, [block(3)]))
-        await world.turns()
-        assert answer(one) == Accepted(2, 3)
-
-    play(scene)
-
-
-def test_a_job_of_the_masters_has_one_feeder_at_a_time_too(play: Play) -> None:
-    async def scene(world: World) -> None:
-        ask = StartRun(0, "job", [], "words", "client")
-        run = await asks_for(world, a_client(1), "", ask)
-        with pytest.raises(RefusedError, match="is being fed by another program"):
-            await world.runs.find(ask, a_client(2).peer)
-        assert await world.runs.find(ask, a_client(1).peer) is run
-
-    play(scene)
-
-
-@pytest.mark.parametrize("how", ["dead", "came back", "said so"])
-def test_a_run_is_taken_up_at_once_when_its_program_is_gone_or_has_left_it(
-    play: Play, how: str
-) -> None:
-    async def scene(world: World) -> None:
-        one = a_client(1)
-        run = await asks_for(world, one)
-        if how == "dead":
-            world.feeders.closed(one.peer)
-        elif how == "said so":  # its map was closed early
-            world.ask(one, Collected(run.id, NOBODY_COLLECTS))
-        other = a_client(1 if how == "came back" else 2)
-        assert await asks_for(world, other, "two") is run
-        assert run.version == "two"
-
-    play(scene)
-
-
-def test_what_is_left_of_a_run_that_gets_no_more_is_read_by_all_that_have_its_code(
-    play: Play,
-) -> None:
-    async def scene(world: World) -> None:
-        one, other = a_client(1), a_client(2)
-        run = await asks_for(world, one)
-        world.ask(one, SubmitTasks(2, run.id, [block(3)]))
-        world.ask(one, TasksEnded(3, run.id))
-        await world.turns()
-        with pytest.raises(RefusedError, match=r"is being read by another program \(client host/1"):
-            await asks_for(world, other, "two")
-        assert await asks_for(world, other, "one") is run
-
-    play(scene)
-
-
-@pytest.mark.parametrize(
-    ("how", "why"),
-    [("cancelled", "it was cancelled"), ("ended", "it has ended with 0 inputs")],
-)
-def test_a_run_that_takes_no_more_says_what_to_do(play: Play, how: str, why: str) -> None:
-    async def scene(world: World) -> None:
-        peer = a_client()
-        run = await asks_for(world, peer)
-        if how == "cancelled":
-            world.broker.cancel(run, 1.0)
-            world.turn.wake()
-        else:
-            world.ask(peer, TasksEnded(2, run.id))
-        await world.turns()
-        world.ask(peer, SubmitTasks(3, run.id, [block(1)]))
-        await world.turns()
-        expected = f"forget it (`qm forget {run.id}`), or take another key"
-        said = f"run {run.id} takes no more tasks: {why}; {expected}"
-        assert answer(peer) == Refused(3, said)
 
     play(scene)
