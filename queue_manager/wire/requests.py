@@ -29,7 +29,9 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
     slots: how many a worker has; 0 for every other role. worker: an id that lasts as long as the
     worker's process. A new session with the same id replaces the old one. held: the leases that the
     worker still holds. tags: a worker gets no task of a run that needs others. level: `LEVEL` of
-    the sender; 0 of one that is older than that number.
+    the sender; 0 of one that is older than that number. program: a random id of the process of a
+    client, which the child of a fork does not share; empty of an older client, which is known by
+    its host and pid.
     """
 
     role: Literal["worker", "runner", "client"]
@@ -43,6 +45,7 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
     )
     tags: Annotated[list[Name], Meta(max_length=TAGS + 1)] = msgspec.field(default_factory=list)
     level: int = 0
+    program: Name = ""
 
 
 class Exchange(Message, frozen=True, array_like=True, tag="exchange"):

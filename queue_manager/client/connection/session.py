@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -24,10 +22,8 @@ from ...errors import (
 )
 from ...settings import Settings
 from ...wire.messages import (
-    LEVEL,
     AskRun,
     AskRuns,
-    Hello,
     OpenRun,
     Request,
     RunList,
@@ -40,6 +36,7 @@ from ...wire.records import RunStatus
 from ...wire.tls import client_mode
 from .link import Link
 from .news import News
+from .program import client_hello
 from .suspicion import Suspicion
 
 log = logging.getLogger("quartermaster.client")
@@ -295,7 +292,6 @@ async def connecting(
     given: bool = False,
 ) -> AsyncIterator[Session]:
     """A session with the master, which may not be there yet. Arguments as of `connected`."""
-    hello = Hello("client", socket.gethostname(), os.getpid(), version=__version__, level=LEVEL)
     address = (settings.queue_host, settings.queue_port)
     news = News()
 
@@ -305,7 +301,7 @@ async def connecting(
     link = Link(
         address,
         authkey,
-        lambda: hello,
+        client_hello,
         on_message=news.heard,
         on_up=welcomed,
         on_down=news.lost,

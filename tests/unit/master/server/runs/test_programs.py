@@ -27,8 +27,8 @@ Play = Callable[..., None]
 CLIENT = RunOptions(feeder="client")
 
 
-def a_client(pid: int = 1) -> FakePeer:
-    session = OurSession(Hello("client", "host", pid), 0.0, "a")
+def a_client(pid: int = 1, program: str = "") -> FakePeer:
+    session = OurSession(Hello("client", "host", pid, program=program), 0.0, "a")
     return FakePeer(f"client host/{pid}", session=session)
 
 
@@ -219,5 +219,31 @@ def test_a_program_that_never_opens_what_it_has_asked_for_keeps_it_from_nobody(
         feeders = world.feeders
         assert (feeders._runs, feeders._peers, feeders._asked) == ({}, {}, set())
         assert (await asks_for(world, other, "two")).version == "two"
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (a_client(1, "x"), a_client(1, "y")),  # both are the first process of a container
+        (a_client(1, "x"), a_client(1)),  # one of them is of an older release
+    ],
+)
+def test_two_programs_that_have_host_and_process_number_in_common_are_two(
+    play: Play, one: FakePeer, other: FakePeer
+) -> None:
+    async def scene(world: World) -> None:
+        await asks_for(world, one)
+        with pytest.raises(RefusedError, match="is being fed by another program"):
+            await asks_for(world, other)
+
+    play(scene)
+
+
+def test_a_program_is_known_by_its_id_in_a_new_session(play: Play) -> None:
+    async def scene(world: World) -> None:
+        run = await asks_for(world, a_client(1, "x"))
+        assert await asks_for(world, a_client(1, "x")) is run
 
     play(scene)
