@@ -53,6 +53,8 @@ class Uploads:
             also_needs=sorted(message.needs),
             lasting=message.lasting,
             inputs_only=message.inputs_only,
+            fingerprint=message.fingerprint,
+            mixed=False,
         )
         return version_of(code), options
 

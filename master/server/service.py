@@ -305,10 +305,11 @@ class Service:
             raise RefusedError(f"needs {message.needs!r:.200}: a tag has {CHARACTERS} alone")
         if message.code is None:
             run, is_new = await self.submit(message, peer)
-        else:
-            version, options = self._uploads.check(peer, message)
-            run, is_new = await self.runs.start(message, options, version, peer=peer)
-        return RunStarted(message.seq, run.id, is_new)
+            return RunStarted(message.seq, run.id, is_new)
+        version, options = self._uploads.check(peer, message)
+        run, is_new = await self.runs.start(message, options, version, peer=peer)
+        older = self.runs.older(run, message, version)
+        return RunStarted(message.seq, run.id, is_new, older)
 
     async def _tick(self) -> None:
         complaint = ""

@@ -44,7 +44,6 @@ from .runs.feeding import Feed, is_keyed
 from .runs.flow import Delivery, Flow
 from .runs.inputs import Mailbox, coming, each_of, inputs_of, is_asynchronous, length_of, pump, stop
 from .runs.mapping import Mapping, nobody_collects, start_run
-from .runs.other_code import tell_other_code
 from .runs.reasons import saying_why
 
 R = TypeVar("R")
@@ -241,7 +240,6 @@ class AsyncClient:
 
         None: it gets no more. At the end, all inputs are on disk.
         """
-        await tell_other_code(self.session, start, key)
         number = await start_run(self.session, start, key)
         feed = Feed(self.session, number, self.session.welcome.max_bytes)
         try:

@@ -49,7 +49,8 @@ def start_of(
     asked = partial(StartRun, args=[], feeder="client", lasting=lasting, inputs_only=once)
     if not isinstance(work, str) and options is None and once and not _has_options(work):
         options = _ONCE
-    return _with_work(asked, work, "one" if len(iterables) == 1 else "star", options)
+    call: Call = "one" if len(iterables) == 1 else "star"
+    return _with_work(asked, work, call, options, lasting=lasting)
 
 
 def then_of(work: Work, options: Options | None, after: list[int]) -> Start:
@@ -62,16 +63,21 @@ def then_of(work: Work, options: Options | None, after: list[int]) -> Start:
     )
 
 
-def _with_work(asked: Start, work: Work, call: Call, options: Options | None) -> Start:
+def _with_work(
+    asked: Start, work: Work, call: Call, options: Options | None, *, lasting: bool = True
+) -> Start:
+    """lasting: the same run may be asked for again, and is to know whether the code is the same."""
     if isinstance(work, str):
         if options is not None:
             raise ArgumentError(f"the job {work} has its own OPTIONS")
         return partial(asked, job=job_of(work))
     check_options(options)
-    from .code import pack  # late: whoever only reads results needs no cloudpickle
+    from .code import fingerprint, pack  # late: whoever only reads results needs no cloudpickle
 
     packed = pack(work, call=call, options=options)
-    return partial(asked, job=packed.job, code=packed.files, options=packed.options)
+    same = fingerprint(packed.files) if lasting else ""
+    code = {"code": packed.files, "fingerprint": same}
+    return partial(asked, job=packed.job, options=packed.options, **code)
 
 
 def _has_options(function: Callable[..., Any]) -> bool:

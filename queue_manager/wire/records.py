@@ -65,7 +65,8 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     feeder: who gives the run its tasks and collects. also_needs: what was asked for with this run:
     tags that are in `needs` beside those of the job's file, sorted. lasting: the run stays when the
     client that feeds it has gone. inputs_only: no task may come but those of its feeder, which
-    knows them by their numbers.
+    knows them by their numbers. fingerprint: that of the code that a client has sent, as in
+    `StartRun`. mixed: results may be of other code that the run had before.
     """
 
     attempts: int = 3
@@ -78,6 +79,8 @@ class RunOptions(msgspec.Struct, frozen=True, array_like=True):
     also_needs: list[str] = []
     lasting: bool = True
     inputs_only: bool = False
+    fingerprint: Name = ""
+    mixed: bool = False
 
 
 class RunQuota(msgspec.Struct, frozen=True, array_like=True):

@@ -78,11 +78,15 @@ class Refused(Message, frozen=True, array_like=True, tag="refused"):
 
 
 class RunStarted(Message, frozen=True, array_like=True, tag="started"):
-    """The run that was asked for. created: False if the key had this run already."""
+    """The run that was asked for. created: False if the key had this run already.
+
+    older: how many results the run has, if some of them may be of other code than this request's.
+    """
 
     seq: int
     run: int
     created: bool
+    older: int = 0
 
 
 class RunOpened(Message, frozen=True, array_like=True, tag="opened"):

@@ -83,7 +83,8 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     without dead letters. A run that clients feed can't have `arguments` or `after`. code: the
     files of the job by their paths, from the client itself; None: the job is in the master's
     folder. options: how tasks of that code are run. inputs_only: results may have no follow-ups,
-    for the client knows its tasks by their numbers.
+    for the client knows its tasks by their numbers. fingerprint: what is the same of all files that
+    do the same, however they were made; empty: their version is.
     """
 
     seq: int
@@ -98,6 +99,7 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     code: Annotated[dict[Path, bytes], Meta(max_length=CODE_FILES)] | None = None
     options: RunOptions | None = None
     inputs_only: bool = False
+    fingerprint: Name = ""
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):

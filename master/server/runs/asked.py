@@ -74,6 +74,18 @@ def same_arguments(some: bytes, others: bytes) -> bool:
         return False
 
 
+def other_code(run: Run, ask: StartRun, version: str) -> bool:
+    """Whether a request brings other code than a run has. version: that of the request's code.
+
+    The version of one and the same function is another one in each process, so the fingerprints
+    count, unless a client is too old to say one.
+    """
+    if ask.code is None or version == run.version:
+        return False
+    known = run.options.fingerprint
+    return not (known and known == ask.fingerprint)
+
+
 def not_in_memory(turn: Turn, numbers: Iterable[int]) -> set[int]:
     """Those of these runs that must be read before `predecessors` is called."""
     recall, below = turn.broker.recall, turn.broker.next_run

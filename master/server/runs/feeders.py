@@ -66,8 +66,8 @@ class Feeders:
     def take_up(self, run: Run, peer: Peer) -> None:
         """A session opens a run. If a client feeds the run, that is this session from now.
 
-        Raises RefusedError if another program feeds it. Each of them has asked for it, if the
-        master has started again since.
+        Raises RefusedError if another program feeds it. Both may have asked for it, if the master
+        has started again in between.
         """
         if run.options.feeder == "client":
             self.check_free(run, peer)

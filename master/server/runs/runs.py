@@ -31,7 +31,14 @@ from ...turn.run_lookup import find_run, restored
 from ...turn.steps import Publish, Step
 from ...turn.turn import Turn
 from ..dispatch import OurSession
-from .asked import check_asked, check_kind, not_in_memory, predecessors, same_arguments
+from .asked import (
+    check_asked,
+    check_kind,
+    not_in_memory,
+    other_code,
+    predecessors,
+    same_arguments,
+)
 from .feeders import Feeders
 
 log = logging.getLogger("quartermaster.master")
@@ -125,8 +132,8 @@ class Runs:
         def stage(now: float, wall: float) -> Publish:
             present = self._with_key(self._turn.known, ask)
             if present is not None:
-                other_code = ask.code is not None and version != present.version
-                self._feeders.check_free(present, peer, other_code=other_code)
+                changed = other_code(present, ask, version)
+                self._feeders.check_free(present, peer, other_code=changed)
                 self._asked(present, peer)
                 return self._take(present, ask, options, version)
             after = predecessors(self._turn, ask.after)
@@ -141,6 +148,13 @@ class Runs:
         self._turn.post(Step(stage, reply, needs, size_bytes=size_bytes))
         return await reply.answer
 
+    def older(self, run: Run, ask: StartRun, version: str) -> int:
+        """How many results a run has, if some of them may be of other code than was asked for.
+
+        It says so as long as there are such results, not only to who has brought the new code.
+        """
+        return run.done if run.options.mixed or other_code(run, ask, version) else 0
+
     def _asked(self, run: Run, peer: Peer | None) -> None:
         self._feeders.asked(run, peer)
         self._turn.undo.undo_by(partial(self._feeders.unasked, run, peer))
@@ -151,13 +165,15 @@ class Runs:
         if code is None:
             options, version = run.options, old
         inputs_only = run.options.inputs_only or ask.inputs_only
-        options = replace(options, inputs_only=inputs_only)
+        changed = other_code(run, ask, version)
+        mixed = run.options.mixed or (changed and bool(run.done or run.leased))
+        options = replace(options, inputs_only=inputs_only, mixed=mixed)
         if run.state == "pruned" or (old, run.options) == (version, options):
             return lambda: (run, False)
         self._turn.broker.set_code(run, version, options, code)
 
         def taken() -> tuple[Run, bool]:
-            if old != version:
+            if changed:
                 what = f"{old[:8]} -> {version[:8]}"
                 log.info("run %d (%s): its code has changed (%s)", run.id, run.job, what)
             return run, False

@@ -5,6 +5,7 @@
 
 from .calls import call_payload, name_of
 from .entry import Call
+from .fingerprint import fingerprint
 from .pack import Packed, pack
 
-__all__ = ["Call", "Packed", "call_payload", "name_of", "pack"]
+__all__ = ["Call", "Packed", "call_payload", "fingerprint", "name_of", "pack"]

@@ -19,7 +19,6 @@ from ..calls import Start, Work, then_of
 from ..checking import seconds_of
 from ..connection.session import Session, run_status
 from .mapping import start_run
-from .other_code import tell_other_code
 from .reading import Failure, ended, failures, opened, results
 
 
@@ -67,7 +66,6 @@ class AsyncRun:
 
     async def followed(self, start: Start, key: str | None) -> AsyncRun:
         """Begin the run that `then_of` asks for."""
-        await tell_other_code(self._session, start, key)
         return AsyncRun(self._session, await start_run(self._session, start, key))
 
     async def retry(self) -> int:

@@ -29,12 +29,18 @@ from .rereading import Rereading
 async def start_run(session: Session, start: Start, key: str | None) -> int:
     """Begin a run that this program feeds, or find the one with that key. Returns its number.
 
+    Says in the log if the run of that key has results of other code.
+
     Raises RefusedError with the master's own line, and ArgumentError for a key that is no text.
     """
     make = partial(start, key=key_of(key))
-    if key is not None:
-        return (await session.call_idempotent(make, RunStarted)).run
-    return (await session.call(make, RunStarted, "whether the run was started (key= helps)")).run
+    if key is None:
+        what = "whether the run was started (key= helps)"
+        return (await session.call(make, RunStarted, what)).run
+    started = await session.call_idempotent(make, RunStarted)
+    if started.older:
+        tell_other_code(started, start(0).job)
+    return started.run
 
 
 async def remove_run(
@@ -80,7 +86,6 @@ class Mapping:
 
         Without a key the run has one all the same, so that the request can be repeated.
         """
-        await tell_other_code(session, start, key)
         number = await start_run(session, start, f"map {uuid.uuid4()}" if key is None else key)
         return cls(session, number, key, deliver)
 

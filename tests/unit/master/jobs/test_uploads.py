@@ -83,6 +83,11 @@ def test_no_function_of_it_is_called_on_the_master() -> None:
         check({}, code=CODE | {"../g.py": b""})
 
 
+def test_the_master_alone_says_that_a_run_has_results_of_other_code() -> None:
+    _, options = check({}, options=RunOptions(mixed=True, fingerprint="x"), fingerprint="y")
+    assert (options.mixed, options.fingerprint) == (False, "y")
+
+
 class Transport:
     def __init__(self, *ends: Any) -> None:
         self._ends = dict(zip(("sockname", "peername"), ends, strict=True))

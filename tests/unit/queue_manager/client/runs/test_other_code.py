@@ -1,4 +1,4 @@
-"""Whether a program that starts a run again is told that its function has changed."""
+"""Whether a program that starts a run again is told that results are there of another function."""
 
 from __future__ import annotations
 
@@ -7,75 +7,39 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 from queue_manager.client.connection.session import Session
-from queue_manager.client.runs.other_code import tell_other_code
-from queue_manager.errors import RefusedError
-from queue_manager.job.files import version_of
-from queue_manager.wire.messages import RunShown, StartRun
-from queue_manager.wire.records import RunStatus
-
-OLD, NEW = ({"f.py": f"work = {name}\n".encode()} for name in ("abs", "str"))
-COUNTS = (5, 2, 0, 0, 3, 0, True, 0, 1.0, None)
-HALF = RunStatus(7, "f", [], "active", *COUNTS, version=version_of(OLD), uploaded=True)
-ENDED = msgspec.structs.replace(HALF, state="done", done=5, waiting=0, ended_at=2.0)
+from queue_manager.client.runs.mapping import start_run
+from queue_manager.wire.messages import RunStarted, StartRun
 
 
 class FakeSession:
-    """Knows one run, which has the key `words`."""
+    """Its master has run 7. older: what it says of its results. asked: what it was asked."""
 
-    def __init__(self, run: RunStatus) -> None:
-        self.run, self.asked = run, 0
+    def __init__(self, older: int) -> None:
+        self.older = older
+        self.asked: list[Any] = []
 
     async def call_idempotent(self, make: Callable[[int], Any], answer: Any) -> Any:
-        self.asked += 1
-        if make(1).key != "words":
-            raise RefusedError("no run has the key")
-        return RunShown(1, self.run)
+        self.asked.append(make(1))
+        return RunStarted(1, 7, False, self.older)
+
+    async def call(self, make: Callable[[int], Any], answer: Any, what: str) -> Any:
+        return await self.call_idempotent(make, answer)
 
 
-def told(
-    caplog: pytest.LogCaptureFixture,
-    run: RunStatus,
-    code: dict[str, bytes] | None,
-    key: str | None = "words",
-) -> list[str]:
-    session = FakeSession(run)
-    start = partial(StartRun, job="f", args=[], code=code)
-    asyncio.run(tell_other_code(cast(Session, session), start, key))
-    assert session.asked == (code is not None and key is not None)
-    return caplog.messages
-
-
-@pytest.mark.parametrize(
-    ("run", "line"),
-    [
-        (HALF, "its 3 results stay: only what is left runs the code of now"),
-        (ENDED, "its 5 results stay: take another key for new ones, or forget the run"),
-    ],
-)
-def test_a_changed_function_under_the_same_key_is_told(
-    run: RunStatus, line: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("key", ["words", None])
+@pytest.mark.parametrize("older", [0, 3_000])
+def test_results_of_another_function_under_the_same_key_are_told_without_a_second_question(
+    key: str | None, older: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert told(caplog, run, NEW) == [f"run 7 (f) began with other code, and {line}"]
-
-
-@pytest.mark.parametrize(
-    ("run", "code", "key"),
-    [
-        (HALF, OLD, "words"),
-        (HALF, NEW, "another"),
-        (HALF, NEW, None),
-        (HALF, None, "words"),
-        (msgspec.structs.replace(HALF, done=0), NEW, "words"),
-    ],
-)
-def test_nothing_is_told_where_all_results_are_of_one_function(
-    run: RunStatus,
-    code: dict[str, bytes] | None,
-    key: str | None,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    assert told(caplog, run, code, key) == []
+    session = FakeSession(older if key else 0)
+    start = partial(StartRun, job="f", args=[], code={"f.py": b""})
+    assert asyncio.run(start_run(cast(Session, session), start, key)) == 7
+    assert session.asked == [start(1, key=key)]
+    line = (
+        "run 7 (f) has run other code before, and its 3,000 results stay: only what is left runs"
+        " the code of now; take another key to make all of it anew"
+    )
+    assert caplog.messages == [line] * bool(key and older)
