@@ -200,6 +200,8 @@ def unfed(run: Run, connected: bool) -> str:
         do = f"start it again, or `qm cancel {run.id}`"
         if not run.options.lasting:  # no other program can take it up
             do = "unless it comes back, the run is removed within a minute"
+        elif run.key is None:
+            do = f"the run has no key, so no other can: unless it comes back, `qm cancel {run.id}`"
         return f"its program has not given all its inputs; none is connected: {do}"
     return "" if run.unended else "its program is connected, and has not given its next input"
 

@@ -108,7 +108,7 @@ class Feeders:
 
     def connected(self, run: Run) -> bool:
         """Whether the client that feeds a run, or still reads it, has a session."""
-        return run.id in self._peers
+        return run.id in self._peers and run.id not in self._read
 
     def has_read(self, run: Run, peer: Peer) -> None:
         """A session says that it needs no more of a run."""

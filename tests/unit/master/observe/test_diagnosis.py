@@ -297,6 +297,10 @@ def test_workers_that_are_stopping_are_no_workers(rig: Rig) -> None:
 def test_a_run_whose_program_is_gone_says_what_becomes_of_it(rig: Rig) -> None:
     kept, passing = rig.run(1, feeder="client"), rig.run(2, feeder="client", lasting=False)
     waits = "its program has not given all its inputs; none is connected:"
+    assert unfed(kept, False) == (
+        f"{waits} the run has no key, so no other can: unless it comes back, `qm cancel 1`"
+    )
+    kept.key = "k"
     assert unfed(kept, False) == f"{waits} start it again, or `qm cancel 1`"
     assert unfed(passing, False) == (
         f"{waits} unless it comes back, the run is removed within a minute"

@@ -229,6 +229,7 @@ def test_a_client_that_closes_a_map_early_has_its_run_no_longer_than_the_run_liv
         world.ask(peer, OpenRun(1, run.id))
         world.ask(peer, Collected(run.id, NOBODY_COLLECTS))
         await world.turns()
+        assert not world.feeders.connected(run)
         world.ask(peer, SubmitTasks(2, run.id, [block(1)]))  # it maps over the same run again
         await world.turns()
         assert answer(peer) == Accepted(2, 1)
