@@ -245,7 +245,7 @@ class Master(Place):
             lines = process.lines("listening on")[before:]
             return lines or process._check_alive("listening on " * (before + 1))
 
-        line = eventually(listening, 15.0, f"listening:\n{process.log}")[0]
+        line = eventually(listening, what=f"listening:\n{process.log}")[0]
         self.port = int(re.search(r"listening on [^ ]*:(\d+)", line)[1])  # type: ignore[index]
         self.settings["QUEUE_PORT"] = str(self.port)
 
@@ -292,7 +292,7 @@ class Master(Place):
             connection.send_bytes(encode(request))
             connection.recv_bytes()  # the answer to `accept_connection`
             while True:
-                assert connection.poll(10.0), "the master does not answer"
+                assert connection.poll(PATIENCE_S), "the master does not answer"
                 message = decode_reply(connection.recv_bytes())
                 if isinstance(message, answer):
                     return message

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from queue_manager.wire.messages import AskSessions, SessionList
+from queue_manager.wire.records import SessionStatus
 from tests.integration.processes import Master, eventually
 
 
@@ -30,6 +32,8 @@ class SharedMaster(Master):
                 process.end()
         self.started[:] = kept
         eventually(self._forget_runs, what="no run is left")
+        # A test that restarts the master may end before its worker has come back.
+        eventually(lambda: len(self._connected()) >= len(self._workers), what="its worker is there")
         for path in self._files() - self._own:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -44,6 +48,10 @@ class SharedMaster(Master):
             self.command("cancel", number)  # refused where the run has ended
             self.command("forget", number)
         return not numbers
+
+    def _connected(self) -> list[SessionStatus]:
+        sessions = self.asked(AskSessions(1), SessionList).sessions
+        return [one for one in sessions if one.role == "worker"]
 
     def _files(self) -> set[Path]:
         return {*self.folder.iterdir(), *self.jobs.iterdir()}

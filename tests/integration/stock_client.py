@@ -45,7 +45,7 @@ def take_and_die(proxy):
     """Call get, and die with a reset once the answer is there, unread."""
     connection = raw(proxy)
     connection.send((proxy._id, "get", (), {}))
-    if not connection.poll(10):
+    if not connection.poll(30):
         raise TimeoutError("no answer to get")
     linger = struct.pack("ii", 1, 0)
     with socket.socket(fileno=os.dup(connection.fileno())) as sock:

@@ -40,10 +40,10 @@ def proxy(far: socket.socket) -> Iterator[Proxy]:
 @pytest.fixture
 def ends(proxy: Proxy, far: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of one connection through it: the worker's, the master's."""
-    near = socket.create_connection(("127.0.0.1", proxy.port), timeout=5.0)
+    near = socket.create_connection(("127.0.0.1", proxy.port), timeout=60.0)
     other, _ = far.accept()
     for sock in (near, other):
-        sock.settimeout(5.0)
+        sock.settimeout(60.0)
     with near, other:
         near.sendall(b"hello")
         assert other.recv(100) == b"hello"
@@ -73,7 +73,7 @@ def silent(sock: socket.socket) -> bool:
     except TimeoutError:
         return True
     finally:
-        sock.settimeout(5.0)
+        sock.settimeout(60.0)
 
 
 def test_a_cut_one_way_holds_back_that_way_until_it_heals(
@@ -142,7 +142,7 @@ def test_a_process_that_was_left_behind_is_found_and_ended(tmp_path: Path) -> No
     try:
         eventually(lambda: ground.left_over() == [program.pid])
         assert len(ground.end_left_over()) == 1
-        assert program.wait(5.0) == -signal.SIGKILL
+        assert program.wait(60.0) == -signal.SIGKILL
         assert other.poll() is None
     finally:
         for each in (program, other):
@@ -337,7 +337,7 @@ def test_a_supervisor_that_grows_is_a_trouble_and_one_that_has_died_is_none(
 def test_waiting_for_a_condition_ends_with_it_or_with_its_time() -> None:
     event = threading.Event()
     threading.Timer(0.05, event.set).start()
-    assert wait_for(event.is_set, 5.0)
+    assert wait_for(event.is_set, 60.0)
     assert not wait_for(lambda: False, 0.05)
 
 
@@ -346,6 +346,6 @@ def test_a_killed_process_that_nobody_has_reaped_runs_no_more() -> None:
     sleeper = subprocess.Popen(["sleep", "30"])
     assert runs(sleeper.pid)
     sleeper.kill()
-    assert wait_for(lambda: not runs(sleeper.pid), 5.0)
+    assert wait_for(lambda: not runs(sleeper.pid), 60.0)
     sleeper.wait()
     assert not runs(sleeper.pid)

@@ -28,7 +28,7 @@ def test_submit_wait_goes_on_with_its_run(how: str, master: Master, tmp_path: Pa
     waits.says(LOST)
     master.serve()
     gate.touch()
-    assert waits.wait(30.0) == 0
+    assert waits.wait() == 0
     assert waits.lines(rf"run {run} \(count_up\): 30 tasks done, 0 dead")
     assert waits.lines(LOST) == [LOST], "it is said once"
     assert len(master.results(run)) == 30

@@ -54,11 +54,11 @@ def test_tasks_wait_while_the_file_does_not_import_and_go_on_when_it_is_mended(
     (tmp_path / "gate").touch()
     eventually(lambda: master.run_line(run)["waiting"] == "8")
     job.write_text("def work(:\n")
-    line = master.process.says(r"changing.py line 1: SyntaxError", 8.0)
+    line = master.process.says(r"changing.py line 1: SyntaxError")
     assert line.endswith("tasks of changing wait until that is mended")
     master.worker()
     reason = r"! \S*changing.py line 1: SyntaxError.* wait until that is mended"
-    eventually(lambda: re.search(reason, master.status()), 10.0)
+    eventually(lambda: re.search(reason, master.status()))
     # A slot that finds out what is wrong has leases for a moment, and gives them back.
     eventually(lambda: master.run_line(run)["waiting"] == "8")
     assert master.run_line(run)["dead"] == "0"
@@ -82,7 +82,7 @@ def test_a_worker_that_keeps_to_other_code_gets_nothing_and_status_names_it(
     run = master.submit("changing", f"gate={tmp_path / 'gate'}")
     lacks = "can't run changing: its elsewhere/changing.py is another version"
     reason = rf"! \S*/{worker.popen.pid} {lacks}"
-    eventually(lambda: re.search(reason, master.status()), 12.0, "status names the worker")
+    eventually(lambda: re.search(reason, master.status()), what="status names the worker")
     assert master.process.says(r"run 1 \(changing\) waits: .* another version")
     assert master.results(run) == []
     (elsewhere / "changing.py").write_text(job.read_text())
@@ -99,8 +99,8 @@ def test_a_stalled_run_goes_on_by_itself_when_its_job_is_mended_or_is_tried_agai
     )
     master.worker()
     half, stuck = master.submit("half"), master.submit("stuck", f"flag={tmp_path / 'flag'}")
-    master.process.says(rf"run {half} \(half\) is stalled", 30.0)
-    master.process.says(rf"run {stuck} \(stuck\) is stalled", 30.0)
+    master.process.says(rf"run {half} \(half\) is stalled")
+    master.process.says(rf"run {stuck} \(stuck\) is stalled")
 
     assert f"mend jobs/half.py, or `qm retry {half}`" in master.status()
     job = master.jobs / "half.py"

@@ -76,7 +76,7 @@ def test_packages_within_packages_travel_with_the_job(master: Master, elsewhere:
 def waits(master: Master, pattern: str) -> re.Match[str]:
     """What `status` says of why."""
     found: re.Match[str] = eventually(
-        lambda: re.search(pattern, master.status()), 15.0, f"{pattern}:\n{master.status()}"
+        lambda: re.search(pattern, master.status()), what=f"{pattern}:\n{master.status()}"
     )
     return found
 

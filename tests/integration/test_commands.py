@@ -61,15 +61,22 @@ def test_run_prints_ten_squares_and_ends(place: Place) -> None:
 def test_run_takes_a_free_port_when_5000_is_taken_and_none_was_set(place: Place) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 5000))
-            taken.listen()
-        except OSError:
-            pass  # taken by somebody else: that is as good
+        with contextlib.suppress(AssertionError):  # a program that stays there is as good
+            eventually(lambda: listens(taken, 5000), 20.0)  # another test's `run` leaves it
         ended = place.command("run", "square", "count=2", QUEUE_PORT="", WORKER_SLOTS="1")
         assert (ended.code, len(squares(ended.out))) == (0, 2), repr(ended)
         refused = place.command("run", "square", "count=2", QUEUE_PORT="5000")
         assert refused.refusal.startswith("qm: QUEUE_BIND=127.0.0.1, QUEUE_PORT=5000: can't listen")
+
+
+def listens(sock: socket.socket, port: int) -> bool:
+    """Whether a socket has the port of this machine now."""
+    try:
+        sock.bind(("127.0.0.1", port))
+        sock.listen()
+    except OSError:
+        return False
+    return True
 
 
 def test_all_processes_of_a_run_stretch_the_key_once(place: Place, tmp_path: Path) -> None:
@@ -113,14 +120,15 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_the_same_command_goes_on_at_once
 ) -> None:
     """Its worker has left in good order, so nobody waits for it."""
     gate = tmp_path / "gate"
-    first, words = begun(place, gate, WORKER_DRAIN_S="60")
     began = time.monotonic()
+    first, words = begun(place, gate, WORKER_DRAIN_S="60")
+    start_s, began = time.monotonic() - began, time.monotonic()
     first.popen.send_signal(signal.SIGINT)
-    first.says("^stopping: running tasks get 60 s; Ctrl-C again ends now$", 2.0 * slowness())
+    first.says("^stopping: running tasks get 60 s; Ctrl-C again ends now$", 20.0)
     assert first.popen.poll() is None  # its tasks have time
     first.popen.send_signal(signal.SIGINT)
     assert first.wait() == 130
-    assert time.monotonic() - began < 4.0 * slowness()
+    assert time.monotonic() - began < 20.0 * slowness()
     assert first.lines("the same command goes on where it was")
     assert not first.lines("lost the master|Traceback")
     gate.touch()
@@ -128,8 +136,8 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_the_same_command_goes_on_at_once
     second = place.command(*words, WORKER_SLOTS="2")
     assert second.code == 0, repr(second)
     assert "run 1 goes on: 10 of 40 tasks are done" in second.err
-    # A worker that may still hold something has 5 s to come.
-    assert time.monotonic() - began < 4.5 * slowness()
+    # A worker that may still hold something has 5 s to come. A slow machine starts slowly.
+    assert time.monotonic() - began < 4.0 * slowness() + 2 * start_s
 
 
 def test_run_ends_with_its_own_run_not_with_another_of_the_store(

@@ -108,7 +108,7 @@ def test_cancel_ends_a_run_with_its_runner_and_its_running_tasks(
     eventually(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
     assert master.command("cancel", str(run)).out == f"run {run}: 20 tasks cancelled\n"
     slots = [int(line.split()[1]) for line in log.read_text().splitlines()]
-    eventually(lambda: not any(Path(f"/proc/{slot}").exists() for slot in slots), 5.0)
+    eventually(lambda: not any(Path(f"/proc/{slot}").exists() for slot in slots))
     line = master.run_line(run)
     assert (line["state"], line["cancelled"], line["leased"]) == ("cancelled", "20", "0")
     assert master.command("show", str(run), "9").out.startswith(
@@ -132,8 +132,8 @@ def test_cancel_stops_what_tasks_has_started(master: Master, tmp_path: Path) -> 
     child = int(log.read_text())
     eventually(lambda: int(master.run_line(run)["tasks"]) > 0)
     assert master.command("cancel", str(run)).code == 0
-    eventually(lambda: master.children("master.runner.main") == [], 8.0)
-    eventually(lambda: not _runs(child), 5.0, "its child is gone")
+    eventually(lambda: master.children("master.runner.main") == [])
+    eventually(lambda: not _runs(child), what="its child is gone")
     assert not master.process.lines("the runner of run")
 
 

@@ -14,25 +14,25 @@ def put_results(client: StockClient, count: int) -> None:
     """So many tasks of the queue run, done."""
     client("[tasks.put(n) for n in range(count)]", count=count)
     for n in range(count):
-        client("(tasks.get(timeout=5), results.put(n))", n=n)
+        client("(tasks.get(timeout=30), results.put(n))", n=n)
 
 
 def test_a_result_whose_reader_died_unread_comes_again(master: Master) -> None:
     put_results(master.client(), 2)
     dying = master.client()
     dying.begin("take_and_die(results)")
-    dying.popen.wait(10.0)
+    dying.popen.wait(60.0)
     reader = master.client()
-    assert reader("[results.get(timeout=5), results.get(timeout=5)]") == [0, 1]
+    assert reader("[results.get(timeout=30), results.get(timeout=30)]") == [0, 1]
     assert reader("results.qsize()") == 0
 
 
 def test_a_result_that_was_read_comes_to_nobody_else(master: Master) -> None:
     put_results(master.client(), 2)
     reader = master.client()
-    assert reader("results.get(timeout=5)") == 0
+    assert reader("results.get(timeout=30)") == 0
     reader.end()  # a script that ends: a clean EOF
-    assert master.client()("results.get(timeout=5)") == 1
+    assert master.client()("results.get(timeout=30)") == 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -43,7 +43,7 @@ def test_waiting_tasks_and_unread_results_outlive_the_master(
     put_results(client, 3)
     client("[tasks.put(n) for n in ('a', 'b')]")
     assert client("tasks.get()") == "a"  # a lease that ends with the master counts for nothing
-    assert reader("results.get(timeout=5)") == 0
+    assert reader("results.get(timeout=30)") == 0
     reader.end()
 
     master.process.popen.send_signal(how)
@@ -57,7 +57,7 @@ def test_waiting_tasks_and_unread_results_outlive_the_master(
         "b",
     ]
     assert {t["payload"]: t["attempts"] for t in master.results(0)}["a"] == 1
-    left = client("[results.get(timeout=5) for _ in range(results.qsize())]")
+    left = client("[results.get(timeout=30) for _ in range(results.qsize())]")
     if how == signal.SIGKILL and left[0] == 0:
         left = left[1:]  # after a crash one may come again
     assert left == [1, 2, 1, 2]
@@ -67,9 +67,9 @@ def test_waiting_tasks_and_unread_results_outlive_the_master(
 def test_a_delivered_result_is_not_repeated_after_a_clean_stop(reader: str, master: Master) -> None:
     client = master.client()
     put_results(client, 3)
-    assert client("results.get(timeout=5)") == 0
+    assert client("results.get(timeout=30)") == 0
     if reader == "has ended":
         client.end()
     assert master.process.terminate() == 0
     master.serve()
-    assert master.client()("[results.get(timeout=5) for _ in range(2)]") == [1, 2]
+    assert master.client()("[results.get(timeout=30) for _ in range(2)]") == [1, 2]

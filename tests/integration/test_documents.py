@@ -15,6 +15,8 @@ import pytest
 from tests.documents import CONNECTS, Reader
 from tests.integration.processes import KEY, REPO, Master
 
+pytestmark = pytest.mark.timeout(600)  # a document is a long story
+
 IN_CONTAINER = "docker compose exec master "
 ELSEWHERE = {
     "git clone REPOSITORY quartermaster && cd quartermaster": "needs this project's address",

@@ -36,7 +36,7 @@ class Closing:
 
     def wait(self, word: str, times: int) -> None:
         """Until it was written so many times."""
-        eventually(lambda: len(self.lines(word)) >= times, 20.0, f"{word} {times} times")
+        eventually(lambda: len(self.lines(word)) >= times, what=f"{word} {times} times")
 
     @property
     def finished(self) -> list[list[tuple[int, int]]]:
@@ -55,7 +55,7 @@ def squares(count: int, step: int = 1) -> list[tuple[int, int]]:
 
 def over(master: Master, run: int) -> None:
     """Wait for the line that says that a run is over."""
-    master.process.says(rf"^run {run} \(closing\): ", 20.0)
+    master.process.says(rf"^run {run} \(closing\): ")
 
 
 def kill_runner(master: Master) -> None:
@@ -255,7 +255,7 @@ def test_a_collect_or_finish_that_kills_its_process_stalls_the_run_until_it_is_m
     job.write_text(f"AT = {at!r}\n{DEADLY}")
     master.worker()
     waits = master.start("wait.log", "master", "submit", "deadly", f"at={at}", "--wait")
-    assert waits.wait(30.0) == 1
+    assert waits.wait() == 1
     run = int(waits.lines(r"^\d+$")[0])
     assert master.run_line(run)["state"] == "stalled"
     died = "its runner was killed by SIGABRT, 5 times without progress"

@@ -117,7 +117,7 @@ def test_two_workers_are_not_played_off_against_each_other(
                     HEALTH_FILE=str(place.folder / f"health-{n}"))
         for n in (1, 2)
     ]  # fmt: skip
-    eventually(lambda: bad.pairs >= 4, 30.0, "each way is tried twice")
+    eventually(lambda: bad.pairs >= 4, what="each way is tried twice")
     for worker in workers:
         assert "connected to" not in worker.log
         assert worker.popen.poll() is None
@@ -209,17 +209,17 @@ BaseManager(("127.0.0.1", int(sys.argv[1])), b"the key").connect()
 def test_a_stock_client_shows_why_it_is_refused_and_says_nothing(name: str, python: str) -> None:
     """What a master says first under QUEUE_TLS=required."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10.0)
+        server.settimeout(60.0)
         with subprocess.Popen(
             [python, "-I", "-c", SCRIPT, str(server.getsockname()[1])],
             stderr=subprocess.PIPE, text=True,
         ) as client:  # fmt: skip
             sock, _ = server.accept()
             with sock:
-                sock.settimeout(10.0)
+                sock.settimeout(60.0)
                 sock.sendall(frame(handshake.refusal(bytes(16))))
                 assert sock.recv(100) == b""
-            _, err = client.communicate(timeout=10)
+            _, err = client.communicate(timeout=60)
     last = err.strip().splitlines()[-1]
     assert "takes encrypted connections only (QUEUE_TLS=required)" in last
     assert "set QUEUE_TLS=auto on the master" in last
@@ -228,7 +228,7 @@ def test_a_stock_client_shows_why_it_is_refused_and_says_nothing(name: str, pyth
 def test_the_attacker_of_these_tests_gets_a_stock_client_to_answer() -> None:
     """Else the tests above could not fail."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10.0)
+        server.settimeout(60.0)
         with subprocess.Popen(
             [sys.executable, "-I", "-c", SCRIPT, str(server.getsockname()[1])],
             stderr=subprocess.DEVNULL,
@@ -237,5 +237,5 @@ def test_the_attacker_of_these_tests_gets_a_stock_client_to_answer() -> None:
             with sock:
                 sock.sendall(frame(handshake.CHALLENGE + CHALLENGES["MD5"]))
                 answer = read(sock)
-            client.wait(10)
+            client.wait(60)
     assert handshake.is_answer(b"the key", CHALLENGES["MD5"], answer)

@@ -25,9 +25,9 @@ def test_it_puts_takes_settles_and_reads_as_a_stock_client_does(master: Master) 
         tasks, results = (getattr(manager, name)() for name in names)
         tasks.put({"n": 7})
         assert tasks.qsize() == 1
-        assert tasks.get(timeout=5) == {"n": 7}
+        assert tasks.get(timeout=30) == {"n": 7}
         results.put(49)
-        assert results.get(timeout=5) == 49
+        assert results.get(timeout=30) == 49
         assert tasks.empty()
 
 

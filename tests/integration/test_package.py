@@ -15,6 +15,8 @@ import pytest
 from queue_manager import __version__
 from tests.integration.processes import REPO, Master
 
+pytestmark = pytest.mark.timeout(300)  # a new machine downloads packages
+
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "queue_manager", "master", "worker")
 DEPENDENCIES = ("click", "cloudpickle", "msgspec", "tqdm")
 BIN = Path(sys.executable).parent
@@ -66,7 +68,7 @@ def said(*words: str | Path, cwd: Path = REPO, code: int = 0, **settings: str) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=110,
+        timeout=250,
     )
     assert done.returncode == code, done.stdout
     return done.stdout
@@ -221,15 +223,19 @@ def test_its_import_loads_no_module_that_can_wait(installed: Path, tmp_path: Pat
     assert not loaded & {"asyncio", "ssl", "socket", "sqlite3", "logging", "click", "numpy"}
 
 
-@pytest.mark.alone
 def test_its_import_takes_less_than_a_tenth_of_a_second(installed: Path, tmp_path: Path) -> None:
-    """On a busy host: at most twice what it needs of the standard library."""
+    """On a busy host: at most twice what it needs of the standard library.
+
+    That is processor time, so the tests beside it count for little.
+    """
 
     def took_s(code: str) -> float:
         program = (
             f"import time; began = time.process_time(); {code}; print(time.process_time() - began)"
         )
-        return min(float(said(installed / "python", "-c", program, cwd=tmp_path)) for _ in range(5))
+        return float(said(installed / "python", "-c", program, cwd=tmp_path))
 
-    took, needed = took_s("from queue_manager import connect"), took_s(NEEDED)
+    # In turns: the machine is as busy for both.
+    pairs = [(took_s("from queue_manager import connect"), took_s(NEEDED)) for _ in range(5)]
+    took, needed = (min(times) for times in zip(*pairs, strict=True))
     assert took < max(0.1, 2 * needed), (took, needed)

@@ -19,8 +19,6 @@ from tests.chaos.ground.processes import children
 from tests.chaos.ground.proxy import Proxy
 from tests.integration.processes import PATIENCE_S, Master, Process, eventually
 
-pytestmark = pytest.mark.alone
-
 LONG_S = float(os.environ.get("PROMISES_LONG_S", "6"))
 """How long a long task is here; the promise is tried with 20 before a release."""
 
@@ -170,6 +168,7 @@ def test_what_runs_goes_on_when_the_master_was_frozen_and_nothing_starts_again(
     assert not worker.lines("lost the master")
 
 
+@pytest.mark.alone
 def test_collect_repeats_at_most_its_last_tenth_of_a_second_after_a_kill_of_the_master(
     master: Master, log: Log, canary: Canary
 ) -> None:
@@ -200,6 +199,7 @@ def test_collect_repeats_at_most_its_last_tenth_of_a_second_after_a_kill_of_the_
 # --- a worker's death and silence ---
 
 
+@pytest.mark.alone
 def test_the_task_of_a_killed_worker_runs_again_within_a_second(master: Master, log: Log) -> None:
     workers = [master.worker(WORKER_SLOTS="1") for _ in range(5)]
     run = master.submit("traced", f"log={log.path}", "lengths=4")
@@ -213,6 +213,7 @@ def test_the_task_of_a_killed_worker_runs_again_within_a_second(master: Master, 
     assert (done["state"], done["attempts"]) == ("done", 1)
 
 
+@pytest.mark.alone
 def test_the_task_of_a_frozen_worker_runs_again_and_its_late_outcome_is_refused_and_counted(
     master: Master, log: Log
 ) -> None:
@@ -273,6 +274,7 @@ SAYS = {
 }
 
 
+@pytest.mark.alone
 def test_bad_tasks_end_as_dead_letters_that_say_why_beside_a_thousand_good_ones(
     master: Master,
 ) -> None:
@@ -313,6 +315,7 @@ def sleepers(master: Master) -> list[str]:
 # --- limits per group ---
 
 
+@pytest.mark.alone
 def test_a_groups_limit_holds_over_all_workers_and_through_crashes(
     master: Master, log: Log, canary: Canary
 ) -> None:

@@ -28,7 +28,7 @@ def test_a_quota_is_exact_over_kill_9_of_runner_and_master(master: Master) -> No
     eventually(lambda: int(master.run_line(run)["done"]) >= 3, what="some are done")
     master.process.kill()
     master.serve()
-    eventually(lambda: master.run_line(run)["state"] == "done", 30.0)
+    eventually(lambda: master.run_line(run)["state"] == "done")
     results = master.results(run)
     kinds = Counter(task["payload"][0] for task in results)
     assert kinds == {"first": 10, "second": 6}

@@ -17,7 +17,7 @@ def test_a_segfault_in_tasks_stalls_its_run_and_no_other(master: Master) -> None
     crash = master.submit("crash")
     fine = master.submit("count_up", "count=50")
     assert len(master.ended_tasks(fine, 50)) == 50
-    line = master.process.says(rf"run {crash} \(crash\) is stalled", 30.0)
+    line = master.process.says(rf"run {crash} \(crash\) is stalled")
     assert "killed by SIGSEGV, 5 times without progress" in line
     assert master.run_line(crash)["state"] == "stalled"
     assert "! its runner was killed by SIGSEGV, 5 times" in master.status()
@@ -32,9 +32,9 @@ def test_tasks_that_never_yields_holds_nobody_up(master: Master) -> None:
     assert len(master.ended_tasks(fine, 50)) == 50
     client = master.client()
     client("(tasks.put(1), tasks.get(), results.put(2))")
-    assert client("results.get(timeout=5)") == 2
+    assert client("results.get(timeout=30)") == 2
     assert (master.run_line(endless)["state"], master.run_line(endless)["tasks"]) == ("active", "0")
-    assert master.process.terminate(10.0) == 0
+    assert master.process.terminate() == 0
 
 
 def test_a_refused_submit_leaves_no_runner_behind(master: Master) -> None:
@@ -70,7 +70,7 @@ def test_a_killed_collect_repeats_at_most_the_last_tenth_of_a_second(master: Mas
         eventually(
             lambda runner=runner: master.children("master.runner.main") not in ([], [runner])
         )
-    master.process.says(rf"run {run} \(slow_collect\): 300 tasks done", 30.0)
+    master.process.says(rf"run {run} \(slow_collect\): 300 tasks done")
     times = Counter(line.split()[-1] for line in collected("collected"))
     assert len(times) == 300
     assert sum(times.values()) - 300 <= 2 * 20
@@ -80,7 +80,7 @@ def test_what_was_yielded_before_an_error_is_run(master: Master) -> None:
     master.worker()
     run = master.submit("half")
     assert [task["payload"] for task in master.ended_tasks(run, 5)] == [0, 1, 2, 3, 4]
-    line = master.process.says(rf"run {run} \(half\) is stalled", 30.0)
+    line = master.process.says(rf"run {run} \(half\) is stalled")
     assert "RuntimeError: no more" in line
     assert len(master.results(run)) == 5
 
@@ -88,10 +88,10 @@ def test_what_was_yielded_before_an_error_is_run(master: Master) -> None:
 def test_a_value_error_before_the_first_task_may_be_an_arguments_fault(master: Master) -> None:
     early = master.submit("particular", "out=/nowhere")
     late = master.submit("particular", "out=/nowhere", "late=yes")
-    line = master.process.says(rf"run {early} \(particular\) is stalled", 60.0)
+    line = master.process.says(rf"run {early} \(particular\) is stalled")
     assert "ValueError: out='/nowhere' is not writable" in line
     assert f"if an argument is wrong, `qm cancel {early}` and submit it again" in line
-    line = master.process.says(rf"run {late} \(particular\) is stalled", 60.0)
+    line = master.process.says(rf"run {late} \(particular\) is stalled")
     assert f"; mend jobs/particular.py, or `qm retry {late}`" in line
 
 
@@ -115,7 +115,7 @@ def test_a_runner_that_is_killed_while_it_only_waits_never_stalls_its_run(
     run = master.submit("quiet", f"gate={tmp_path / 'gate'}")
     eventually(lambda: master.run_line(run)["leased"] == "1")
     for times in range(1, 7):
-        (runner,) = eventually(lambda: _waiting(master), 10.0, "the runner waits")
+        (runner,) = eventually(lambda: _waiting(master), what="the runner waits")
         os.kill(runner, signal.SIGKILL)
         eventually(lambda times=times: len(master.process.lines("killed by SIGKILL")) == times)
     assert master.run_line(run)["state"] == "active"
@@ -137,7 +137,7 @@ def test_a_runner_that_leaves_a_process_behind_is_started_again(master: Master) 
         "def work(n):\n    return n\n"
     )
     run = master.submit("leaver")
-    line = master.process.says(rf"run {run} \(leaver\) is stalled", 30.0)
+    line = master.process.says(rf"run {run} \(leaver\) is stalled")
     assert "ended with exit code 3, 5 times" in line
 
 
@@ -159,7 +159,7 @@ def test_tasks_that_ends_the_process_in_order_is_a_death_as_any_other(master: Ma
         "import os\ndef tasks():\n    yield from ()\n    os._exit(0)\ndef work(n):\n    return n\n"
     )
     run = master.submit("leaves")
-    line = master.process.says(rf"run {run} \(leaves\) is stalled", 40.0)
+    line = master.process.says(rf"run {run} \(leaves\) is stalled")
     assert "exit code 0 and had not said that it is done, 5 times" in line
     assert master.run_line(run)["state"] == "stalled"
 
@@ -197,7 +197,7 @@ def test_a_runner_that_closes_its_connection_is_started_again(master: Master) ->
     )
     master.worker()
     run = master.submit("deaf", f"mark={master.jobs / 'mark'}")
-    eventually(lambda: len(master.results(run)) == 1, 30.0)
+    eventually(lambda: len(master.results(run)) == 1)
 
 
 def test_a_runner_that_is_stopped_by_a_signal_is_told(master: Master) -> None:

@@ -22,6 +22,7 @@ from queue_manager.server.client_hello import RECORD_HEADER_BYTES
 from queue_manager.wire import handshake, tls
 from queue_manager.wire.framing import frame
 from queue_manager.wire.transport import connect
+from tests.chaos.ground.canary import slowness
 from tests.integration.processes import KEY, Master, eventually
 
 MIB = 1024 * 1024
@@ -85,8 +86,8 @@ def test_two_thousand_strangers_cost_little_and_keep_nobody_waiting(
                 waits.append(good_client_s(master.port))
         most = max(most, resident_bytes(pid))
     assert most - before_bytes < 40 * MIB, f"{(most - before_bytes) / MIB:.1f} MiB"
-    assert max(waits) < 1.0, waits
-    eventually(lambda: descriptors(pid) < before + 10, 10.0, "all are gone")
+    assert max(waits) < slowness(), waits
+    eventually(lambda: descriptors(pid) < before + 10, what="all are gone")
     assert len(master.process.lines("refused a connection")) < 100
 
 
@@ -106,7 +107,7 @@ def test_handshakes_with_another_key_hold_nobody_up(
                 with contextlib.suppress(ConnectionError):
                     sock.sendall(client_hello(sock.recv(1000)[4:], bytes(32)))
             waits.append(good_client_s(master.port))
-    assert max(waits) < 1.0 + good_s, waits
+    assert max(waits) < slowness() + good_s, waits
     assert resident_bytes(pid) - before_bytes < 40 * MIB
 
 
@@ -121,7 +122,7 @@ def caught_client_hello(greeting: bytes) -> bytes:
             sock.sendall(greeting)
             caught = sock.recv(RECORD_HEADER_BYTES, socket.MSG_WAITALL)
             caught += sock.recv(int.from_bytes(caught[3:5], "big"), socket.MSG_WAITALL)
-        client.join(10.0)
+        client.join(60.0)
     return caught
 
 
@@ -149,7 +150,7 @@ def test_a_caught_client_hello_opens_no_handshake_on_another_connection(
             socks.append(sock)
         waited_s = good_client_s(master.port)
         assert [sock.recv(100) for sock in socks] == [tls.WRONG_KEY_ALERT] * len(socks)
-    assert waited_s < 1.0
+    assert waited_s < slowness()
 
 
 def test_a_client_hello_that_comes_in_pieces_is_waited_for(
@@ -163,7 +164,7 @@ def test_a_client_hello_that_comes_in_pieces_is_waited_for(
         for byte in client_hello():
             sock.sendall(bytes([byte]))
         assert sock.recv(100)[:1] == b"\x15"  # an alert: it proves no key of this master
-    assert good_client_s(master.port) < 2.0
+    assert good_client_s(master.port) < 2.0 * slowness()
 
 
 def test_nonsense_behind_a_first_byte_of_tls_ends_the_connection_at_once(
@@ -198,4 +199,4 @@ def test_a_session_in_clear_that_stops_in_the_middle_of_its_proof_is_ended(
         sock.sendall(frame(handshake.new_hello()))
         assert len(sock.recv(100)) == 36
         assert sock.recv(100) == b""
-    master.process.says("silent during the handshake", 8.0)
+    master.process.says("silent during the handshake")

@@ -51,7 +51,7 @@ def test_tasks_go_where_their_tags_are_and_status_says_when_nobody_has_them(
 
     tagged.kill()
     reason = "! no worker has the tag gpu: start one with WORKER_TAGS=gpu"
-    eventually(lambda: reason in master.status(), 12.0)
+    eventually(lambda: reason in master.status(), what=reason)
     assert master.process.says(rf"run {run} \(held\) waits: no worker has the tag gpu")
     assert master.run_line(run)["waiting"] == "1"
 
@@ -72,7 +72,7 @@ def test_what_a_job_needs_can_change_while_it_waits(master: Master) -> None:
     run = master.submit("held", "count=3")
     eventually(lambda: master.run_line(run)["waiting"] == "3")
     job.write_text(HELD.replace('needs={"gpu"}, ', ""))
-    eventually(lambda: master.run_line(run)["state"] == "done", 12.0)
+    eventually(lambda: master.run_line(run)["state"] == "done")
     assert {one["result"] for one in master.results(run)} == {plain.popen.pid}
 
 

@@ -68,7 +68,7 @@ def test_each_tutorials_worker_script_does_a_run_of_squares(
     squares.process.says("run 1 .* started")
     images.process.says("run 1 .* started")
     workers = [tutorial("squares_worker.py", squares), tutorial("images_worker.py", images)]
-    assert [worker.wait(30.0) for worker in workers] == [0, 0]
+    assert [worker.wait() for worker in workers] == [0, 0]
     assert workers[0].lines("^Work exit")
     assert workers[1].lines("^worker exit")
 
@@ -136,7 +136,7 @@ def test_the_tutorials_master_side_puts_ten_and_gets_those_ten_beside_another_ru
     terminal = tutorial("squares_master.py", master)
     terminal.says("Try get results")
     master.worker()
-    assert terminal.wait(30.0) == 0, terminal.log
+    assert terminal.wait() == 0, terminal.log
     put = [int(n) for n in re.findall(r"Put task (\d+)\.\.\.", terminal.log)]
     got = [int(n) for n in re.findall(r"Result: (\d+)", terminal.log)]
     assert len(put) == 10
@@ -154,7 +154,7 @@ def test_a_tutorials_master_side_and_its_workers_meet_beside_another_run(
     # `while not task.empty(): task.get(...)` of several is a race that one loses at the end.
     for number in range(4):
         tutorial("images_worker.py", master, f"terminal-{number}")
-    assert terminal.wait(30.0) == 0, terminal.log
+    assert terminal.wait() == 0, terminal.log
     got = sorted(line.removeprefix("result is ") for line in terminal.lines("^result is"))
     assert got == [f"ImageUrl_{i} ---> success" for i in range(10)]
     results: list[Any] = [task["result"] for task in master.ended_tasks(1, 4)]

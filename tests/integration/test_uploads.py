@@ -308,7 +308,7 @@ def test_code_that_does_not_load_charges_no_task(
         return run
 
     run = play(shared_master, scene)
-    eventually(lambda: re.search(line, shared_master.status()), 30.0, line + shared_master.status())
+    eventually(lambda: re.search(line, shared_master.status()), what=line)
     eventually(lambda: shared_master.run_line(run)["waiting"] == "1", what="it is not charged")
     assert play(shared_master, lambda client: client.map(pack(abs), -1)) == [1]  # others go on
 
@@ -321,7 +321,7 @@ def test_another_python_is_said(shared_master: Master) -> None:
 
     play(shared_master, scene)
     line = "no worker has Python 3.8: start one with Python 3.8"
-    eventually(lambda: line in shared_master.status(), 30.0, line)
+    eventually(lambda: line in shared_master.status(), what=line)
 
 
 def test_uploads_can_be_off(start_master: Callable[..., Master]) -> None:
