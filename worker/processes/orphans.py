@@ -59,6 +59,7 @@ class Orphans:
         self._count = 0
         self._marks: dict[int, str] = {}
         self._slots: dict[int, Process] = {}
+        self._ahead: set[int] = set()
         self._owners: dict[Process, set[int]] = {}
         self._guardian: subprocess.Popen[bytes] | None = None
         if adopts:
@@ -70,10 +71,15 @@ class Orphans:
         return f"{self._worker}.{self._count}"
 
     def started(self, pid: int, mark: str) -> None:
-        """Note a new slot."""
+        """Note a new slot. It runs no code of a user until `begins`."""
+        self._ahead.add(pid)
         self._marks[pid] = mark
         self._slots[pid] = process(pid) or Process(pid, 0)
         self._tell("+", self._slots[pid])
+
+    def begins(self, pid: int) -> None:
+        """Note that a slot may run code of a user from now on, and leave processes behind."""
+        self._ahead.discard(pid)
 
     def ended(self, pid: int) -> None:
         """Note that a slot has ended and was reaped."""
@@ -81,7 +87,13 @@ class Orphans:
         slot = self._slots.pop(pid, None)
         if slot is not None:
             self._tell("-", slot)
-        self._reap({pid})
+        self._reap(self._suspects if pid in self._ahead else {pid})
+        self._ahead.discard(pid)
+
+    @property
+    def _suspects(self) -> set[int]:
+        """The slots that may have left a process behind."""
+        return self._marks.keys() - self._ahead
 
     def sweep(self) -> None:
         """Look at the descendants of slots, and end orphans. This is called each second."""
@@ -90,7 +102,7 @@ class Orphans:
             slots, known = list(self._marks), list(self._owners)
             loop = asyncio.get_running_loop()
             hunter.do(lambda: self._look(loop, slots, known))
-        self._reap(set(self._marks))
+        self._reap(self._suspects)
 
     def _look(
         self, loop: asyncio.AbstractEventLoop, slots: list[int], known: list[Process]

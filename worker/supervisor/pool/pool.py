@@ -8,6 +8,7 @@ module does not know how outcomes get to the master.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -76,6 +77,8 @@ class Pool:
         self._feeder = Feeder(self.inventory, self._eligibility, self._blame, flow)
         self._reports = SlotReports(self.inventory, self._eligibility, flow)
         self._ticking = False
+        self.spare: SlotProcess | None = None
+        self._keeps_spare = False
         if fetched is not None:
             fetched.in_use = self._folders_in_use
 
@@ -105,7 +108,7 @@ class Pool:
     @property
     def ended(self) -> bool:
         """Whether no slot is left."""
-        return not self.inventory.slots
+        return not self._processes
 
     # --- leases come and go ---
 
@@ -142,7 +145,7 @@ class Pool:
         """Take no more leases, and end the slots without a task."""
         self.inventory.stopping = True
         self.inventory.give_back()
-        for slot in self.inventory.slots:
+        for slot in self._processes:
             if not any(lease.left for lease in slot.held):
                 slot.close()
 
@@ -150,7 +153,7 @@ class Pool:
         """End all slots now. Their tasks go back uncharged, except a task over its limit."""
         self.inventory.stopping = True
         self._deadlines.close(time.monotonic())
-        for slot in self.inventory.slots:
+        for slot in self._processes:
             slot.kill_reason = slot.kill_reason or WORKER_ENDS
             slot.kill()
 
@@ -164,22 +167,44 @@ class Pool:
 
     # --- slots come and go ---
 
+    @property
+    def _processes(self) -> list[SlotProcess]:
+        """The slots, and the process that will be the next one."""
+        return self.inventory.slots + [one for one in (self.spare,) if one is not None]
+
     def _reported(self, slot: SlotProcess, report: Report) -> None:
         if self._reports.take(slot, report):
+            self._keeps_spare = self._keeps_spare or bool(slot.load.folder)
             asyncio.get_running_loop().call_later(LONG_S, slot.kill)
             self._replace(slot)
         self._feed()
 
     def _hire(self, deaths: int) -> None:
-        mark = self._orphans.new_mark()
         try:
-            slot = SlotProcess(self._folder, self._relays, self._reported, self._gone, deaths, mark)
+            slot = self.spare or self._start_one()
         except OSError as error:  # such as too many processes or open files
             log.error("can't start a slot: %s; trying again", error)
             asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._return, deaths)
             return
+        self.spare, slot.deaths = None, deaths
+        self._orphans.begins(slot.pid)
         self.inventory.slots.append(slot)
+
+    def _start_one(self) -> SlotProcess:
+        """Start a process that no lease is given to yet. Raises OSError where the system can't."""
+        mark = self._orphans.new_mark()
+        slot = SlotProcess(self._folder, self._relays, self._reported, self._gone, mark=mark)
         self._orphans.started(slot.pid, mark)
+        return slot
+
+    def _keep_spare(self) -> None:
+        """Start what the next slot will be, once a slot with code from the master has left.
+
+        Whoever sends functions one after the other would wait for the start of a slot each time.
+        """
+        if self._keeps_spare and self.spare is None:
+            with contextlib.suppress(OSError):  # the next slot is started when it is needed
+                self.spare = self._start_one()
 
     def _replace(self, slot: SlotProcess) -> None:
         """Start another slot in its place, after a pause if several died there in a row."""
@@ -195,10 +220,15 @@ class Pool:
             self._flow.refused = False
             self._hire(deaths)
             self._feed()
+            self._keep_spare()
 
     def _gone(self, slot: SlotProcess) -> None:
         """A slot has ended. After a SIGTERM wait a little: the whole worker may get one."""
         self._orphans.ended(slot.pid)
+        if slot is self.spare:
+            self.spare = None
+            self._feed()
+            return
         if slot.terminated and not self.inventory.stopping:
             asyncio.get_running_loop().call_later(TOGETHER_S, self._bury, slot)
         else:
