@@ -16,7 +16,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many rounds of a row fail, by its name. Any other round takes a second."""
     left: dict[str, int] = {}
 
-    def one_round(peer: Peer, count: int) -> float:
+    def one_round(peer: Peer, python: str, count: int) -> float:
         if left.get(peer.name, 0) > 0:
             left[peer.name] -= 1
             raise RuntimeError(f"{peer.name} is broken")
@@ -24,6 +24,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
     monkeypatch.setattr(executors, "_round", one_round)
     monkeypatch.setattr(executors.kernel, "isolate", lambda: True)
+    monkeypatch.setattr(executors.environment, "python_of", lambda *_: "python")
     return left
 
 
@@ -68,3 +69,28 @@ def test_without_a_network_of_its_own_nothing_that_listens_everywhere_is_started
     found, _ = told(capsys, 1)
     assert "root" in found["missing"]["Ray"]
     assert "Ray" not in found["took_s"]
+
+
+def test_what_is_compared_is_installed_while_a_registry_can_be_reached(
+    broken: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On a new machine Dask and Ray could not be installed, for the network was isolated."""
+    done: list[str] = []
+
+    def install(lock: str, _: tuple[int, int]) -> str:
+        if lock == "ray":
+            raise executors.MissingError("not installed: no wheel")
+        done.append(lock)
+        return "python"
+
+    def isolate() -> bool:
+        done.append("isolated")
+        return True
+
+    monkeypatch.setattr(executors.environment, "python_of", install)
+    monkeypatch.setattr(executors.kernel, "isolate", isolate)
+    found, _ = told(capsys, 1)
+    assert done == ["dask", "isolated"]
+    assert found["missing"] == {"Ray": "not installed: no wheel"}
