@@ -24,15 +24,17 @@ from ...settings import Settings
 from ...wire.messages import (
     AskRun,
     AskRuns,
+    Collected,
     OpenRun,
     Request,
     RunList,
     RunOpened,
     RunShown,
+    RunStarted,
     WatchRun,
     Welcome,
 )
-from ...wire.records import RunStatus
+from ...wire.records import NOBODY_COLLECTS, RunStatus
 from ...wire.tls import client_mode
 from .link import Link
 from .news import News
@@ -298,11 +300,16 @@ async def connecting(
     def welcomed(welcome: Welcome) -> None:
         session.welcome = welcome
 
+    def heard(message: Reply) -> None:
+        if isinstance(message, RunStarted):  # whoever asked for it was cancelled meanwhile
+            link.send(Collected(message.run, NOBODY_COLLECTS))  # another program may take it
+        news.heard(message)
+
     link = Link(
         address,
         authkey,
         client_hello,
-        on_message=news.heard,
+        on_message=heard,
         on_up=welcomed,
         on_down=news.lost,
         mode=client_mode(settings),

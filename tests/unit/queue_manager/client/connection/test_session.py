@@ -21,8 +21,17 @@ from queue_manager.errors import (
     WrongKeyError,
 )
 from queue_manager.settings import load_settings
-from queue_manager.wire.messages import NOT_OURS, Accepted, Refused, RetryRun, RunShown, WatchRun
-from queue_manager.wire.records import RunStatus
+from queue_manager.wire.messages import (
+    NOT_OURS,
+    Accepted,
+    Collected,
+    Refused,
+    RetryRun,
+    RunShown,
+    RunStarted,
+    WatchRun,
+)
+from queue_manager.wire.records import NOBODY_COLLECTS, RunStatus
 
 
 class FakeLink:
@@ -251,9 +260,10 @@ class EndingLink(FakeLink):
 
     made: EndingLink
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self, *_: Any, **how: Any) -> None:
         super().__init__(0)
         EndingLink.made, self.up = self, True
+        self.hear, self.messages = how["on_message"], list[Any]()
         self.ended = asyncio.Event()
         self.error: Exception | None = None
 
@@ -264,7 +274,7 @@ class EndingLink(FakeLink):
         return RunShown(1, shown("active", 1))
 
     def send(self, message: Any) -> None:
-        pass
+        self.messages.append(message)
 
     async def run(self) -> None:
         await self.ended.wait()
@@ -294,5 +304,19 @@ def test_whoever_watches_a_run_learns_that_the_session_has_ended_for_good(
                 await asyncio.wait([following])
         with pytest.raises(ConnectionLostError, match="the client was closed"):
             await following
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
+def test_a_run_whose_start_was_cancelled_before_its_answer_is_left_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The master kept the run for this session, for days, and refused every other program."""
+    monkeypatch.setattr(session_module, "Link", EndingLink)
+
+    async def scene() -> None:
+        async with session_module.connecting(load_settings({}), b"key"):
+            EndingLink.made.hear(RunStarted(5, 3, True))
+            assert EndingLink.made.messages == [Collected(3, NOBODY_COLLECTS)]
 
     asyncio.run(asyncio.wait_for(scene(), 10.0))
