@@ -167,7 +167,7 @@ class AsyncClient:
         finally:
             self.later(mapping.finish() if flow.done else mapping.abandon())
             if pumping is not None:  # the iterator of the inputs is closed when the map is
-                await stop(pumping)
+                await stop(pumping, mailbox)
 
     async def start(
         self,

@@ -19,11 +19,15 @@ CLOSE_S = 5.0
 
 
 class Mailbox:
-    """What has come for a map. stirred: is set whenever there may be room for more inputs."""
+    """What has come for a map.
+
+    stirred: is set whenever there may be room for more inputs. left: nobody takes anything more.
+    """
 
     def __init__(self) -> None:
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
         self.stirred = asyncio.Event()
+        self.left = False
 
     @property
     def full(self) -> bool:
@@ -53,7 +57,7 @@ async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
         inputs = aiter(items)
         try:
             async for item in inputs:
-                if _is_cancelled():
+                if mailbox.left:  # `cancelling()` also counts what a TaskGroup of the input does
                     return
                 while not flow.roomy:
                     mailbox.stirred.clear()
@@ -72,11 +76,12 @@ async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
         mailbox.put([])
 
 
-async def stop(pumping: asyncio.Task[None]) -> None:
-    """End a `pump`, and wait until the iterator of its inputs is closed.
+async def stop(pumping: asyncio.Task[None], mailbox: Mailbox) -> None:
+    """End a `pump` with its mailbox, and wait until the iterator of its inputs is closed.
 
     An input that was cancelled and waits for something all the same is left after `CLOSE_S`.
     """
+    mailbox.left = True
     pumping.cancel()
     _, late = await asyncio.wait([pumping], timeout=CLOSE_S)
     if late:
@@ -84,12 +89,6 @@ async def stop(pumping: asyncio.Task[None]) -> None:
             "the asynchronous input of a map goes on though the map is over: it catches"
             " CancelledError; raise that again there"
         )
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody has cancelled the task that calls this."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _close(inputs: Any) -> None:
