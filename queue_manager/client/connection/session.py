@@ -26,6 +26,7 @@ from ...wire.messages import (
     AskRuns,
     Collected,
     OpenRun,
+    Reply,
     Request,
     RunList,
     RunOpened,
