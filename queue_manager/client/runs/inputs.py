@@ -47,7 +47,8 @@ class Mailbox:
 async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
     """Give the flow what an asynchronous iterator has, while there is room.
 
-    Results that are here may wait for their inputs alone. Whoever gives them out is woken then.
+    Results that are here may wait for their inputs alone. Whoever gives them out is woken then, and
+    also if it asks for nothing more until an input comes: that one's result may not be here.
 
     An input that catches its CancelledError has no further item taken.
 
@@ -62,8 +63,9 @@ async def pump(flow: Flow, items: AsyncIterable[Any], mailbox: Mailbox) -> None:
                 while not flow.roomy:
                     mailbox.stirred.clear()
                     await mailbox.stirred.wait()
+                short = flow.short
                 flow.put(item)
-                if flow.ready and not mailbox.full:
+                if (short or flow.ready) and not mailbox.full:
                     mailbox.put([])
         finally:
             await _close(inputs)

@@ -94,6 +94,36 @@ def test_each_input_that_comes_wakes_whoever_gives_out_its_result() -> None:
     asyncio.run(asyncio.wait_for(scene(), 10.0))
 
 
+class PagedRun(OldRun):
+    """The result of its second task comes first, and the other one when that was told as taken."""
+
+    async def begin(
+        self, start: Any, key: Any, deliver: Callable[[Delivery], None], how: dict[str, Any]
+    ) -> tuple[Mapping, Flow]:
+        self.deliver = deliver
+        deliver([part(2, 1)])
+        return cast(Mapping, self), Flow(cast(Feed, FakeFeed()), 2, **how)
+
+    def took(self, size_bytes: int) -> None:
+        super().took(size_bytes)
+        if size_bytes and self.told_bytes == size_bytes:
+            self.deliver([part(1, 0)])
+            self.deliver(None)
+
+
+def test_an_input_whose_result_is_not_here_has_further_pages_asked_for() -> None:
+    """No other input is read before that result: the buffer has room for one."""
+
+    async def scene() -> None:
+        client = AsyncClient()
+        client.begin_map = PagedRun().begin  # type: ignore[method-assign]
+        values = client.map("square", slow(2), ordered=False, buffer=1)
+        assert [value async for value in values] == [0, 1]
+        await client.close()
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
 def test_one_of_several_iterables_may_come_by_itself() -> None:
     assert mapped(slow(3), range(9)) == [0, 1, 2]
     assert mapped(range(2), slow(9)) == [0, 1]
