@@ -146,6 +146,8 @@ class Mapping:
     async def _collect(self) -> None:
         async with saying_why(self._session, self.run):
             await self._outcomes.collect()
+        if not self._lasts:  # the master would remove it before all is read that was left there
+            await self._outcomes.stay()
 
     def _read_again(self, first: int) -> None:
         """The results from a task on had no room, and are wanted now. In any thread."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from ...errors import ConnectionLostError, RefusedError
 from ...wire.messages import Collect, Page
 from ...wire.records import DeadLetter
 from ..connection.session import Session, open_run
@@ -166,6 +167,15 @@ class Outcomes:
                 await asyncio.sleep(GATHER_S)
             while self._held_bytes > HELD_BYTES:
                 await self._staying.until(self._taken)
+
+    async def stay(self) -> None:
+        """Open the run again after each loss of the session, until this is cancelled.
+
+        If that fails, this ends: whoever reads the run again is told then.
+        """
+        with contextlib.suppress(RefusedError, ConnectionLostError):
+            while True:
+                await self._staying.until(asyncio.Event())
 
 
 async def next_page(

@@ -12,6 +12,7 @@ from queue_manager.client.connection.link import Link
 from queue_manager.client.connection.news import News
 from queue_manager.client.connection.session import Session
 from queue_manager.client.runs import outcomes as outcomes_module
+from queue_manager.client.runs.mapping import Mapping
 from queue_manager.client.runs.outcomes import (
     GATHER_S,
     HELD_BYTES,
@@ -144,3 +145,34 @@ def test_a_program_that_takes_no_outcomes_opens_its_run_in_each_new_session(
 
     asyncio.run(asyncio.wait_for(scene(), 10.0))
     assert link.kinds == [Collect, OpenRun, OpenRun, Collect]
+
+
+@pytest.mark.parametrize("key", [None, "night"])
+def test_a_map_without_a_key_keeps_its_run_behind_the_last_page(
+    monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    """What it left with the master is read again later. A run with a key stays by itself."""
+    monkeypatch.setattr(outcomes_module, "STAY_S", GATHER_S)
+    opened = RunOpened(1, "square", [], 1, True, 0)
+    link = PagesLink(opened, Page(1, [], {}, 1, True), opened, opened)
+
+    async def scene() -> None:
+        news, complete = News(), asyncio.Event()
+        session = Session(cast(Link, link), news)
+        mapping = Mapping(session, 7, key, lambda delivery: complete.set())
+        await mapping.open()
+        await complete.wait()
+        for asked in (3, 4) if key is None else ():
+            news.lost("the master restarts")
+            while link.asked < asked:
+                await asyncio.sleep(0)
+        collecting = mapping._collecting
+        assert collecting is not None
+        if key is None:
+            assert not collecting.done()
+        else:
+            await collecting
+        await mapping._stop()
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+    assert link.kinds == [OpenRun, Collect] + [OpenRun, OpenRun] * (key is None)
