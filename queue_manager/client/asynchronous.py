@@ -52,7 +52,11 @@ SLICE_S = 0.001
 """How long a map reads inputs in the loop before it gives the loop to others."""
 
 GOODBYE_S = 5.0
-"""How long `close` waits for what it still has to tell the master."""
+"""How long `close` waits for what it still has to tell the master; a start that exits does, too."""
+
+
+class Exiting(Exception):
+    """Stands for a SystemExit, which would end the loop. A signal's handler may have raised it."""
 
 
 class AsyncClient:
@@ -248,9 +252,11 @@ class AsyncClient:
                 yield AsyncRun(self.session, number), feed, None if state.ended else state.accepted
                 if not state.ended:
                     await feed.end()
-        except (Exception, SystemExit):
-            with contextlib.suppress(QueueError):
-                await feed.flush()  # what was given stays
+        except (Exception, SystemExit) as error:
+            exits = isinstance(error, SystemExit | Exiting)
+            with contextlib.suppress(QueueError, TimeoutError):
+                async with asyncio.timeout(GOODBYE_S if exits else None):
+                    await feed.flush()  # what was given stays
             raise
         finally:
             await feed.close()

@@ -23,7 +23,7 @@ from ..job.contract import Options, Task
 from ..settings import Settings
 from ..wire.messages import Status
 from ..wire.records import RunStatus
-from .asynchronous import GOODBYE_S, AsyncClient
+from .asynchronous import GOODBYE_S, AsyncClient, Exiting
 from .calls import Start, Work, start_of
 from .checking import buffer_of, check_options
 from .loop_thread import LoopThread, holds_loop_lock, loop_thread
@@ -274,7 +274,7 @@ class Client:
             key: the same key gives the same run.
 
         Raises as `map`, and what the inputs raise. What was given before stays. An interrupt comes
-        out at once, and what is on disk by then stays.
+        out at once, SystemExit after some seconds; what is on disk by then stays.
         """
         start = start_of(function, iterables, options, lasting=True)
         thread, client = self._here()
@@ -395,10 +395,12 @@ async def _opened(settings: Settings, authkey: bytes, timeout_s: float, given: b
 async def _exited(context: Any, error: BaseException) -> None:
     """Leave a context because of an error. The caller raises it.
 
-    An interrupt waits for nothing more. SystemExit does; it would end the loop, so an ordinary
-    error stands for it there.
+    An interrupt waits for nothing more. SystemExit does, for a while; it would end the loop, so an
+    ordinary error stands for it there.
     """
-    if isinstance(error, SystemExit | GeneratorExit):
+    if isinstance(error, SystemExit):
+        error = Exiting()
+    elif isinstance(error, GeneratorExit):
         error = Exception(type(error).__name__)
     elif not isinstance(error, Exception):
         error = asyncio.CancelledError()

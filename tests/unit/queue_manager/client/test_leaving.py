@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from queue_manager.client import asynchronous
 from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.loop_thread import loop_thread
 from queue_manager.wire.messages import (
@@ -144,6 +145,23 @@ def test_what_ends_the_inputs_of_a_start_with_a_loop_leaves_those_before(
         asyncio.run(scene())
     assert master.accepted == 5
     assert master.left.is_set(), "another program may take the run up"
+
+
+def test_an_exit_while_the_master_takes_no_more_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `sys.exit` in the handler of a SIGTERM."""
+    monkeypatch.setattr(asynchronous, "GOODBYE_S", 0.01)
+    master = FullMaster()
+
+    def inputs() -> Iterator[int]:
+        yield 1
+        assert master.submitted.wait(10.0)
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        client_of(master).start("square", inputs())
+    assert master.left.wait(10.0), "another program may take the run up"
 
 
 def test_an_interrupt_that_comes_while_a_call_begins_cancels_it(interrupt_when: Interrupt) -> None:
