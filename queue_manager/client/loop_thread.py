@@ -140,6 +140,12 @@ def _forked() -> None:
     if _current is not None:
         _left.append(_current)
         _current = None
+    for key, known in list(_locks.items()):
+        lock = known()
+        if lock is not None and lock.acquire(blocking=False):
+            lock.release()
+        else:  # a thread that is not here held it: a new one with its ident would seem to
+            _locks.pop(key, None)
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +35,32 @@ def test_a_lock_that_nobody_has_is_forgotten() -> None:
     assert known in module._locks
     del lock
     assert known not in module._locks
+
+
+def test_a_lock_that_a_thread_held_at_a_fork_is_nobodys_in_the_child() -> None:
+    held, free = loop_lock(), loop_lock()
+    taken, going = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with held:
+            taken.set()
+            going.wait(PATIENCE_S)
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    assert taken.wait(PATIENCE_S)
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)
+            known = id(free) in module._locks and id(held) not in module._locks
+            os._exit(0 if known and not holds_loop_lock() else 1)
+        finally:
+            os._exit(2)
+    going.set()
+    holder.join(PATIENCE_S)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_finalizer_that_interrupts_the_client_closes_it_without_waiting() -> None:
