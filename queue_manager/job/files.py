@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
@@ -37,6 +38,14 @@ def parsed(source: bytes) -> ast.Module:
     """
     with _parsing:
         return ast.parse(source)
+
+
+def _forked() -> None:
+    global _parsing
+    _parsing = threading.RLock()  # another thread may have held it
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def version_of(files: Mapping[str, bytes]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -59,6 +61,30 @@ def test_several_threads_may_read_jobs_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert found == [(["job"], False, True)] * 40
+
+
+def test_the_child_of_a_fork_parses_though_another_thread_of_its_parent_does() -> None:
+    taken, going = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with files._parsing:
+            taken.set()
+            going.wait(20.0)
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    assert taken.wait(20.0)
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)
+            os._exit(0 if files.parsed(b"n = 1").body else 1)
+        finally:
+            os._exit(2)
+    going.set()
+    holder.join(20.0)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_all_sources_are_parsed_by_the_one_function_that_threads_may_call() -> None:
