@@ -64,6 +64,7 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         self._executor: QueueExecutor | None = None
         self._futures: set[Future[Any]] = set()
         self._aborted, self._aborts = False, 0
+        self._has_left = False  # calls that may still run, and nobody waits for them
         self._most_calls = sys.maxsize
         self._lock = threading.Lock()
 
@@ -78,10 +79,11 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
     def start_call(self) -> None:
         """Another call of `Parallel` begins. The one before may have been aborted.
 
-        joblib keeps batches that it had not sent by then, and would run them in this call.
+        joblib keeps batches that it had not sent by then, and would run them in this call. It may
+        have called `configure` since, so `_aborted` does not tell.
         """
         left = getattr(self.parallel, "_ready_batches", None)
-        while self._aborted and left is not None and not left.empty():
+        while left is not None and not left.empty():
             left.get_nowait()
         self._aborted = False
 
@@ -147,6 +149,7 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Cancel what no worker has. What runs goes on, and nobody waits for it."""
         self._aborted, self._aborts = True, self._aborts + 1
+        self._has_left = True
         cancel_all(list(self._futures), wait=False)
         if not ensure_ready:
             self.terminate()
@@ -156,11 +159,12 @@ class QuartermasterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ign
         self.reset_batch_stats()
         executor, self._executor = self._executor, None
         if executor is not None:
-            wait = self._given is None and not self._aborted
+            wait = self._given is None and not self._has_left
             executor.shutdown(wait=wait, cancel_futures=True)
         client, self._client = self._client, self._given
         if client is not None and client is not self._given:
             client.close()
+        self._has_left = False
 
     def get_nested_backend(self) -> tuple[Any, None]:
         """Calls within a call run in its slot, one after the other."""

@@ -52,6 +52,20 @@ def test_an_abort_waits_for_nothing(backend: QuartermasterBackend) -> None:
     assert executor.ends == [(False, True)]  # type: ignore[union-attr]
 
 
+def test_an_end_waits_for_nothing_if_a_call_before_was_aborted(
+    backend: QuartermasterBackend,
+) -> None:
+    executor = backend._executor
+    backend.abort_everything(ensure_ready=True)
+    backend.start_call()
+    backend.terminate()
+    assert executor.ends == [(False, True)]  # type: ignore[union-attr]
+    backend._executor = cast(QueueExecutor, FakeExecutor())
+    again = backend._executor
+    backend.terminate()
+    assert again.ends == [(True, True)]  # type: ignore[attr-defined]
+
+
 def test_an_abort_leaves_nothing_if_no_more_calls_come(backend: QuartermasterBackend) -> None:
     executor = backend._executor
     backend.abort_everything(ensure_ready=False)
@@ -133,6 +147,21 @@ def test_a_call_behind_one_that_was_aborted_in_the_same_block_is_like_any_other(
         for thread in client.tasks.threads:  # else joblib may go on with the first call
             thread.join(20)
         assert parallel(delayed(abs)(n) for n in range(30)) == list(range(30))
+
+
+def test_no_batch_of_an_aborted_call_is_left_for_the_next_one(
+    backend: QuartermasterBackend,
+) -> None:
+    """Without a with block, joblib calls `configure` before each call."""
+    backend._executor = None
+    backend._given = backend._client = cast(Any, FakeClient())
+    parallel = Parallel(n_jobs=2, backend="threading")
+    backend.configure(2, parallel)
+    backend.abort_everything(ensure_ready=False)
+    parallel._ready_batches.put("left")
+    backend.configure(2, parallel)
+    backend.start_call()
+    assert parallel._ready_batches.empty()
 
 
 def test_a_batch_of_a_call_that_was_aborted_is_not_split_in_the_next_one(
