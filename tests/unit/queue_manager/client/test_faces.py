@@ -137,7 +137,7 @@ def test_an_interrupt_in_the_inputs_of_a_start_comes_out_at_once() -> None:
 class CountingFlow:
     """Has no room until somebody makes some. looks: how often it was asked."""
 
-    over = ready = False
+    over = ready = short = False
 
     def __init__(self) -> None:
         self.looks, self.room = 0, False
