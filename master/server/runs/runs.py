@@ -135,7 +135,7 @@ class Runs:
                 changed = other_code(present, ask, version)
                 self._feeders.check_free(present, peer, other_code=changed)
                 self._asked(present, peer)
-                return self._take(present, ask, options, version)
+                return self._take(present, ask, options, version, changed=changed)
             after = predecessors(self._turn, ask.after)
             start_run = self._turn.broker.start_run
             job = ask.job, ask.args, ask.key
@@ -159,13 +159,17 @@ class Runs:
         self._feeders.asked(run, peer)
         self._turn.undo.undo_by(partial(self._feeders.unasked, run, peer))
 
-    def _take(self, run: Run, ask: StartRun, options: RunOptions, version: str) -> Publish:
-        """Have a run take code that was uploaded again, and that its tasks are inputs only."""
+    def _take(
+        self, run: Run, ask: StartRun, options: RunOptions, version: str, *, changed: bool
+    ) -> Publish:
+        """Have a run take code that was uploaded again, and that its tasks are inputs only.
+
+        changed: as `other_code` says.
+        """
         old, code = run.version, ask.code
         if code is None:
             options, version = run.options, old
         inputs_only = run.options.inputs_only or ask.inputs_only
-        changed = other_code(run, ask, version)
         mixed = run.options.mixed or (changed and bool(run.done or run.leased))
         options = replace(options, inputs_only=inputs_only, mixed=mixed)
         if run.state == "pruned" or (old, run.options) == (version, options):
