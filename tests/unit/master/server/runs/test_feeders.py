@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from master.server.dispatch import OurSession
 from queue_manager.errors import RefusedError
 from queue_manager.wire.limits import SUBMIT_DELAYED
 from queue_manager.wire.messages import (
     Accepted,
     Collected,
-    Hello,
     OpenRun,
     Refused,
     RunOpened,
@@ -22,19 +20,10 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
 from tests.unit.master.conftest import FakePeer, World, block
+from tests.unit.master.server.runs.clients import CLIENT, a_client, answer
 
 Play = Callable[..., None]
-CLIENT = RunOptions(feeder="client")
 CLIENTS = RunOptions(feeder="clients")
-
-
-def a_client(pid: int = 1) -> FakePeer:
-    session = OurSession(Hello("client", "host", pid), 0.0, "a")
-    return FakePeer(f"client host/{pid}", session=session)
-
-
-def answer(peer: FakePeer) -> object:
-    return peer.sent[-1]
 
 
 def test_a_client_feeds_the_run_that_it_opened(play: Play) -> None:

@@ -8,32 +8,21 @@ from typing import Any
 
 import pytest
 
-from master.server.dispatch import OurSession
 from queue_manager.errors import RefusedError
 from queue_manager.wire.messages import (
     Accepted,
     Collected,
-    Hello,
     OpenRun,
     Refused,
     StartRun,
     SubmitTasks,
     TasksEnded,
 )
-from queue_manager.wire.records import NOBODY_COLLECTS, RunOptions
+from queue_manager.wire.records import NOBODY_COLLECTS
 from tests.unit.master.conftest import FakePeer, World, block
+from tests.unit.master.server.runs.clients import CLIENT, a_client, answer
 
 Play = Callable[..., None]
-CLIENT = RunOptions(feeder="client")
-
-
-def a_client(pid: int = 1, program: str = "") -> FakePeer:
-    session = OurSession(Hello("client", "host", pid, program=program), 0.0, "a")
-    return FakePeer(f"client host/{pid}", session=session)
-
-
-def answer(peer: FakePeer) -> object:
-    return peer.sent[-1]
 
 
 KEYED = StartRun(0, "job", [], "words", "client", code={"job.py": b""})
