@@ -104,7 +104,7 @@ class AsyncClient:
         """End the session. Maps that are still open are cancelled; lasting runs go on."""
         for mapping in self._maps:
             if not mapping.over:
-                self.later(mapping.cut_off())
+                self.later(mapping.closed())
         if self._after:
             await asyncio.wait(self._after, timeout=GOODBYE_S)
         await self._stack.aclose()
@@ -247,7 +247,8 @@ class AsyncClient:
         number = await start_run(self.session, start, key)
         feed = Feed(self.session, number, self.session.welcome.max_bytes)
         try:
-            state = await feed.open()
+            async with self.session.holders.taking(number, feed):
+                state = await feed.open()
             async with saying_why(self.session, number):
                 yield AsyncRun(self.session, number), feed, None if state.ended else state.accepted
                 if not state.ended:
@@ -260,9 +261,10 @@ class AsyncClient:
             raise
         finally:
             await feed.close()
-            # Another program may take the run up now. One that has ended is pruned though this
-            # session stays.
-            nobody_collects(self.session, number)
+            if self.session.holders.leave(number, feed):
+                # Another program may take the run up now. One that has ended is pruned though this
+                # session stays.
+                nobody_collects(self.session, number)
 
     def later(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have something done that nobody waits for; `close` does, for a while."""

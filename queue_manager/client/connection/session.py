@@ -37,6 +37,7 @@ from ...wire.messages import (
 )
 from ...wire.records import NOBODY_COLLECTS, RunStatus
 from ...wire.tls import client_mode
+from .holders import Holders
 from .link import Link
 from .news import News
 from .program import client_hello
@@ -64,6 +65,8 @@ class Session:
         tell: is told, in a line, that the master was lost, and why it can't be reached again.
         timeout_s: how long a request that must not be repeated waits for a master that is away.
         given: the program has said the address itself, so no variable is to blame for it.
+
+    holders: the calls that have runs in this session.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Session:
         self._timeout_s = timeout_s
         self._whence = "" if given else " (QUEUE_HOST, QUEUE_PORT)"
         self._trouble = ""
+        self.holders = Holders()
         self.welcome = Welcome(__version__, 0)
 
     @property

@@ -57,7 +57,7 @@ class Feed:
         self._lock = loop_lock()
         self._full: deque[NewBlock] = deque()
         self._kicked = False
-        self._over = self._stopped = self._was_full = False
+        self._over = self._stopped = self._was_full = self._ended = False
         self._wake = asyncio.Event()
         self._roomy = asyncio.Event()
         self._moved = asyncio.Event()
@@ -108,7 +108,7 @@ class Feed:
         Raises RefusedError if it is no more.
         """
         opened = await self._opened()
-        self.accepted = opened.accepted
+        self.accepted, self._ended = opened.accepted, opened.ended
         self._working = asyncio.create_task(self._work(opened))
         return opened
 
@@ -142,8 +142,10 @@ class Feed:
         except ConnectionLostError:
             await self._session.come_back()
             opened = await self._opened()
+            self._check_ours(opened.accepted)
             if not opened.ended:
                 await self._session.call_idempotent(make, Accepted, self._opened)
+        self._ended = True
 
     async def flush(self) -> None:
         """Wait until all that was added is on disk. Nothing may be added behind it.
@@ -156,11 +158,31 @@ class Feed:
             await asyncio.wait([self._working])
         self._check()
 
+    @property
+    def feeds(self) -> bool:
+        """Whether it has not said yet that there will be no more tasks."""
+        return not self._ended
+
+    async def cut_off(self, error: QueueError) -> None:
+        """Send nothing more, and raise the error in whoever adds or waits."""
+        self.error, self._stopped = error, True
+        await self.close()
+
     async def close(self) -> None:
         """Send nothing more."""
         if self._working is not None:
             self._working.cancel()
             await asyncio.wait([self._working])
+
+    def _check_ours(self, accepted: int) -> None:
+        """Raise QueueError if the run has got tasks of somebody else: another client, meanwhile."""
+        self._check()
+        ours = self._sent[-1].stop if self._sent else self.accepted
+        if accepted > ours:
+            raise QueueError(
+                f"run {self._run} was fed by another call while the master was away:"
+                f" it has {accepted:,} inputs, and this call gave {ours:,}"
+            )
 
     def _check(self) -> None:
         if self.error is not None:
@@ -210,6 +232,7 @@ class Feed:
 
     def _drop_accepted(self, accepted: int) -> None:
         """Drop what the master has. Behind that, tasks with keys come again, and it knows them."""
+        self._check_ours(accepted)
         known = [n for n, one in enumerate(self._sent, 1) if one.unkeyed and one.stop <= accepted]
         for _ in range(known[-1] if known else 0):
             self._ahead_bytes -= self._sent.popleft().size_bytes

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from ...errors import ConnectionLostError, RefusedError
+from ...errors import ConnectionLostError, QueueError, RefusedError
 from ...wire.messages import Accepted, CancelRun, Collected, ForgetRun, Request, RunStarted
 from ...wire.records import NOBODY_COLLECTS
 from ..calls import Start
@@ -91,7 +91,8 @@ class Mapping:
 
     async def open(self, **how: Any) -> Flow:
         """Take the run up, and hear its outcomes. how: as `Flow` takes it."""
-        opened = await self.feed.open()
+        async with self._session.holders.taking(self.run, self):
+            opened = await self.feed.open()
         self._collecting = asyncio.create_task(self._told(self._collect()))
         return Flow(self.feed, opened.accepted, again=self._read_again, **how)
 
@@ -121,7 +122,19 @@ class Mapping:
         self.over = True
         await self._leave(cancel=True)
 
-    async def cut_off(self) -> None:
+    @property
+    def feeds(self) -> bool:
+        """Whether it still gives inputs."""
+        return self.feed.feeds
+
+    async def cut_off(self, error: QueueError) -> None:
+        """A later call has the run. Whoever waits for results here raises the error."""
+        self.over = True
+        await self.feed.cut_off(error)
+        await self._stop()
+        self._deliver(error)
+
+    async def closed(self) -> None:
         """The client is closed while somebody waits for results."""
         try:
             await self.abandon()
@@ -131,9 +144,10 @@ class Mapping:
     async def _leave(self, *, cancel: bool) -> None:
         """End what goes on here. A run without a key goes, too. cancel: as of `remove_run`."""
         await self._stop()
-        if self._lasts:
+        alone = self._session.holders.leave(self.run, self)
+        if self._lasts and alone:
             nobody_collects(self._session, self.run)
-        else:
+        elif not self._lasts:
             await remove_run(self._session.call_idempotent, self.run, cancel=cancel)
 
     async def _stop(self) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from queue_manager.client import asynchronous
 from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.client.connection.holders import Holders
 from queue_manager.client.loop_thread import loop_thread
 from queue_manager.client.runs.async_run import AsyncRun
 from queue_manager.client.runs.feeding import Feed
@@ -71,6 +72,7 @@ class FullMaster:
     def __init__(self) -> None:
         self.submitted = threading.Event()
         self.left = threading.Event()
+        self.holders = Holders()
 
     async def call(self, make: Callable[..., StartRun], answer: Any, what: str) -> RunStarted:
         return RunStarted(1, 7, True)

@@ -265,3 +265,38 @@ def test_a_run_that_has_ended_says_with_how_many_inputs_and_what_to_do() -> None
     master = FakeMaster()
     master.ended, master.unkeyed = True, 20
     play(scene, master)
+
+
+def test_a_run_that_somebody_else_has_fed_meanwhile_gets_nothing_more_of_this_one() -> None:
+    """Or the inputs behind would be given for those that the other one had."""
+
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        await give(feed, range(10))
+        while feed.accepted < 10:
+            await asyncio.sleep(0)
+        master.unkeyed += 5  # another client of the same program had it
+        master.losses += 1
+        feed.add(10)
+        with pytest.raises(QueueError, match=r"fed by another call .* 15 inputs, .* gave 10"):
+            await feed.flush()
+
+    assert play(scene).tasks == list(range(10))
+
+
+def test_a_feed_that_is_cut_off_takes_and_sends_nothing_more() -> None:
+    async def scene(feed: Feed, master: FakeMaster) -> None:
+        master.hold = asyncio.Event()
+        feed.add(1)
+        while not master.submits:
+            await asyncio.sleep(0)
+        waiting = asyncio.create_task(feed.end())
+        await asyncio.sleep(0)
+        await feed.cut_off(QueueError("a later call has it"))
+        with pytest.raises(QueueError, match="later call"):
+            await waiting
+        with pytest.raises(QueueError, match="later call"):
+            feed.add(2)
+
+    master = play(scene)
+    assert master.submits == [1]
+    assert not master.ended

@@ -12,6 +12,7 @@ import pytest
 from master.broker.runs.run import Run
 from master.observe.diagnosis import unfed
 from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.client.connection.holders import Holders
 from queue_manager.client.connection.session import Session
 from queue_manager.client.runs import reasons
 from queue_manager.client.runs.async_run import AsyncRun
@@ -171,6 +172,7 @@ class Workerless(FakeSession):
 
     def __init__(self) -> None:
         super().__init__([why(NOBODY)])
+        self.holders = Holders()
 
     async def call_once(self, make: Callable[[int], Any], answer: Any) -> Any:
         if isinstance(make(1), AskRun | AskStatus):
