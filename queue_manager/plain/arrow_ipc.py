@@ -22,40 +22,56 @@ _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
 _TIMESTAMP, _UNION = 10, 14
 _REFUSED = {_UNION, 22, 23, 24, 25, 26}  # run-end encoded, and views, which can overlap
 _FIELD_COST = 16
+_EXTENSION = b"ARROW:extension:name"
+_OF_PANDAS = {b"pandas.period", b"pandas.interval"}
+"""The extension types of pandas. Of another one it makes what its class says, and of one over a
+dictionary pyarrow 26 makes a fault of the process."""
 
 
-def check(stream: bytes | memoryview) -> None:
+def check(stream: bytes | memoryview, for_pandas: bool = False) -> None:
     """Look at the messages of a stream.
 
+    Args:
+        stream: all of its bytes.
+        for_pandas: whether pandas reads it. It makes a text of its own for each value of a
+            dictionary, unless a whole column is one.
+
     Raises:
-        ProtocolError: it is no stream, is compressed, has values without bytes, or has columns of
-            unions, views or run ends.
+        ProtocolError: it is no stream, is compressed, has values without bytes or with those of
+            others, or has columns of unions, views or run ends.
     """
     try:
-        _check(memoryview(stream))
+        _check(memoryview(stream), for_pandas)
     except (struct.error, IndexError, RecursionError, UnicodeError):
         raise ProtocolError("a table is not a whole Arrow stream") from None
 
 
-def _check(stream: memoryview) -> None:
-    cells = 0
-    most_cells = CELLS_A_BYTE * len(stream) + FREE_CELLS
+def most_cells(size_bytes: int) -> int:
+    """How many values a stream of this size may have."""
+    return CELLS_A_BYTE * size_bytes + FREE_CELLS
+
+
+def _check(stream: memoryview, for_pandas: bool) -> None:
+    cells, most = 0, most_cells(len(stream))
     kinds = []
     for message in _messages(stream):
         kind, header = message.byte(1), message.table(2)
         kinds.append(kind)
         if kind == _SCHEMA and len(kinds) == 1:
-            _Schema(message.size).look(header)
+            _Schema(message.size, for_pandas).look(header)
             continue
+        if kind == _DICTIONARY and header.byte(2):  # each of its parts becomes a whole one
+            raise ProtocolError("a table has a dictionary in parts, and should not have")
         batch = header.table(1) if kind == _DICTIONARY else header
         if kind not in (_DICTIONARY, _BATCH) or len(kinds) == 1 or batch is None:
             raise ProtocolError("a table has messages that are not those of a table")
         if batch.has(3):
             raise ProtocolError("a table is compressed, and should not be")
+        batch.check_buffers(message.whole(3))
         cells += batch.lengths()
-        if cells > most_cells:
+        if cells > most:
             raise ProtocolError(
-                f"a table of {len(stream):,} bytes has more than {most_cells:,} values: it has a"
+                f"a table of {len(stream):,} bytes has more than {most:,} values: it has a"
                 " column of nulls, or of values without a length"
             )
     if not kinds:
@@ -108,6 +124,11 @@ class _Table:
         """How long the vector or text of a field is."""
         return self._vector(field)[1]
 
+    def text(self, field: int) -> bytes:
+        """The text of a field."""
+        at, size = self._vector(field)
+        return bytes(self._data[at : at + size])
+
     def tables(self, field: int) -> Iterator[_Table]:
         """The tables of a vector."""
         at, count = self._vector(field)
@@ -116,16 +137,30 @@ class _Table:
 
     def lengths(self) -> int:
         """How many values the columns of a record batch have together, those within others, too."""
-        at, count = self._vector(1)
+        rows = self.whole(0)
+        if rows < 0:
+            raise ProtocolError("a table is not a whole Arrow stream")
+        return rows + sum(length for length, _ in self._pairs(1))
+
+    def check_buffers(self, body_bytes: int) -> None:
+        """Raise ProtocolError unless each buffer of a record batch has bytes of its own."""
+        used = 0
+        for at, length in self._pairs(2):
+            used += length
+            if at + length > body_bytes:
+                raise ProtocolError("a table is not a whole Arrow stream")
+        if used > body_bytes:
+            raise ProtocolError("a table has columns that share their bytes, and should not have")
+
+    def _pairs(self, field: int) -> Iterator[tuple[int, int]]:
+        """The structs of a vector, of two numbers each. None of them is below 0."""
+        at, count = self._vector(field)
         if at + 16 * count > self.size:
             raise ProtocolError("a table is not a whole Arrow stream")
-        most = self.whole(0)
-        for place in range(at, at + 16 * count, 16):
-            length = _number("<q", self._data, place)
-            if length < 0:
+        for pair in struct.iter_unpack("<qq", self._data[at : at + 16 * count]):
+            if min(pair) < 0:
                 raise ProtocolError("a table is not a whole Arrow stream")
-            most += length
-        return most
+            yield pair
 
 
 def _number(form: str, data: memoryview, at: int) -> int:
@@ -160,8 +195,9 @@ def _messages(stream: memoryview) -> Iterator[_Table]:
 class _Schema:
     """Counts what the fields of a schema take. A FlatBuffer can name one field very often."""
 
-    def __init__(self, size: int) -> None:
-        self._left = size
+    def __init__(self, size: int, for_pandas: bool) -> None:
+        self._left, self._for_pandas = size, for_pandas
+        self._dictionaries: set[int] = set()
 
     def _take(self, size: int) -> None:
         self._left -= size
@@ -182,11 +218,32 @@ class _Schema:
                 " cast it first"
             )
         self._take(_FIELD_COST + field.length(0))
+        if field.has(4):
+            self._dictionary(field.table(4).whole(0), depth)
         if kind == _TIMESTAMP:
             self._take(field.table(3).length(1))
         self._metadata(field, 6)
+        if self._for_pandas:
+            self._extension(field)
         for child in field.tables(5):
             self._field(child, depth + 1)
+
+    def _extension(self, field: _Table) -> None:
+        for pair in field.tables(6):
+            named = pair.text(0) == _EXTENSION
+            if named and (field.has(4) or pair.text(1) not in _OF_PANDAS):
+                raise ProtocolError(
+                    "a table of pandas has a column of an extension type: cast it first"
+                )
+
+    def _dictionary(self, number: int, depth: int) -> None:
+        if depth and self._for_pandas:
+            raise ProtocolError(
+                "a table of pandas has a dictionary within lists, structs or maps: cast it first"
+            )
+        if number in self._dictionaries:  # each column gets a copy of it
+            raise ProtocolError("a table has columns that share a dictionary, and should not have")
+        self._dictionaries.add(number)
 
     def _metadata(self, of: _Table, number: int) -> None:
         for pair in of.tables(number):

@@ -94,7 +94,7 @@ class PackedTable(msgspec.Struct, array_like=True, frozen=True):
 
     def check(self) -> None:
         """Raise ProtocolError if reading the stream would take too much."""
-        arrow_ipc.check(self.data)
+        arrow_ipc.check(self.data, self.kind in OF_PANDAS)
 
     def __repr__(self) -> str:
         return f"{NAMES[self.kind]}({len(self.data):,} bytes)"
@@ -107,6 +107,9 @@ NAMES = {
     "series": "pandas.Series",
 }
 """By kind of a table: the class that it has where it is used."""
+
+OF_PANDAS = frozenset({"frame", "series"})
+"""The kinds that pandas makes of an Arrow table."""
 
 Packed = PackedArray | PackedTable
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..errors import MissingLibraryError, NotPlainDataError, ProtocolError, TooLargeError
 from ..wire.limits import printable
-from . import arrow_ipc
-from .packed import NAMES, PackedTable
+from . import arrow_ipc, frames
+from .packed import NAMES, OF_PANDAS, PackedTable
 
 _NAMES = (str, int, float, bool, type(None))
 _COLUMN = "series"
@@ -44,7 +44,8 @@ def pack(value: Any, limit_bytes: int) -> PackedTable | None:
         raise NotPlainDataError(
             f"{NAMES[kind]} cannot travel as an Arrow table: {printable(str(error))}"
         ) from None
-    return PackedTable(kind, name, memoryview(_stream(pyarrow, table, limit_bytes)))  # type: ignore[arg-type]
+    stream = _stream(pyarrow, table, limit_bytes, kind in OF_PANDAS)
+    return PackedTable(kind, name, memoryview(stream))  # type: ignore[arg-type]
 
 
 def _kind(value: Any) -> str | None:
@@ -64,7 +65,7 @@ def _table(pyarrow: Any, kind: str, value: Any) -> Any:
     return pyarrow.Table.from_pandas(frame, nthreads=1)
 
 
-def _stream(pyarrow: Any, table: Any, limit_bytes: int) -> bytes:
+def _stream(pyarrow: Any, table: Any, limit_bytes: int, for_pandas: bool) -> bytes:
     if table.nbytes > limit_bytes:
         raise TooLargeError(f"a table takes {table.nbytes:,} bytes, above {limit_bytes:,}")
     sink = pyarrow.BufferOutputStream()
@@ -72,10 +73,19 @@ def _stream(pyarrow: Any, table: Any, limit_bytes: int) -> bytes:
         writer.write(table)
     stream: bytes = sink.getvalue().to_pybytes()
     try:
-        arrow_ipc.check(stream)
+        arrow_ipc.check(stream, for_pandas)
+        if for_pandas:
+            _check_frame(pyarrow, table, len(stream))
     except ProtocolError as error:
         raise NotPlainDataError(str(error)) from None
     return stream
+
+
+def _check_frame(pyarrow: Any, table: Any, size_bytes: int) -> None:
+    """Raise ProtocolError if pandas would make too much of a table whose stream has this size."""
+    schema = table.schema
+    coded = {field.name for field in schema if pyarrow.types.is_dictionary(field.type)}
+    frames.check(schema.pandas_metadata, table.num_rows, coded, arrow_ipc.most_cells(size_bytes))
 
 
 def build(packed: PackedTable) -> Any:
@@ -88,7 +98,7 @@ def build(packed: PackedTable) -> Any:
     try:
         import pyarrow
 
-        if packed.kind in ("frame", "series"):
+        if packed.kind in OF_PANDAS:
             import pandas  # noqa: F401
     except ImportError as error:
         raise MissingLibraryError(f"a {NAMES[packed.kind]}", str(error.name)) from None
@@ -110,5 +120,6 @@ def _built(pyarrow: Any, packed: PackedTable) -> Any:
         if len(batches) > 1:
             raise ProtocolError("a record batch has several parts")
         return batches[0] if batches else pyarrow.RecordBatch.from_pylist([], schema=table.schema)
+    _check_frame(pyarrow, table, len(packed.data))
     frame = table.to_pandas(use_threads=False)
     return frame if packed.kind == "frame" else frame[_COLUMN].rename(packed.name)

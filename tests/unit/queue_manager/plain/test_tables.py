@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +44,19 @@ FRAMES = {
     "numbers for names": pd.DataFrame({0: [1], 1: [2]}),
     "two levels": FRAME.set_index(["n", "text"]),
     "nulls": pd.DataFrame({"a": [None] * 1_000}),
+    "two ranges": pd.DataFrame(
+        {"a": range(4)}, pd.MultiIndex.from_arrays([range(4), range(0, 8, 2)])
+    ),
+    "one column twice": pd.DataFrame({"a": [1, 2], "b": [1, 2]}).assign(c=lambda frame: frame["a"]),
+    "periods": pd.DataFrame(
+        {"p": pd.period_range("2026-01-01", periods=2), "i": pd.interval_range(0, 2)}
+    ),
+    "times for names": pd.DataFrame([[1, 2]], columns=pd.to_datetime(["2026-01-01", "2026-02-01"])),
+    "zoned names": pd.DataFrame([[1]], columns=pd.to_datetime(["2026-01-01"], utc=True)),
+    "levels for names": pd.DataFrame(
+        [[1, 2]], columns=pd.MultiIndex.from_tuples([("a", 1), ("b", 2)])
+    ),
+    "bytes for names": pd.DataFrame([[1]], columns=[b"a"]),
 }
 SERIES = {
     "usual": FRAME["x"],
@@ -56,6 +71,7 @@ TABLE_OF_ALL = pa.table(
         "map": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())),
         "at": pa.array([1, 2], pa.timestamp("ns", "Europe/Berlin")),
         "dictionary": pa.array(["a", "b"]).dictionary_encode(),
+        "nested": pa.StructArray.from_arrays([pa.array(["a", "b"]).dictionary_encode()], ["f"]),
         "null": pa.nulls(2),
     },
     metadata={"made": "here"},
@@ -169,7 +185,7 @@ def item(stream: bytes, kind: Any = "table") -> bytes:
     return foreign.Body(TABLE, PackedTable(kind, None, data).head(), data).item()
 
 
-GOOD = stream_of(TABLE_OF_ALL)
+GOOD = stream_of(TABLE_OF_ALL.drop_columns(["nested"]))
 ZEROS = pa.table({"a": pa.array([0] * 1_000_000)})
 
 
@@ -216,6 +232,167 @@ def test_a_schema_that_names_one_text_often_is_refused() -> None:
 def test_a_table_of_another_kind_is_refused(kind: Any) -> None:
     with pytest.raises(ProtocolError):
         codec.decode(item(GOOD, kind))
+
+
+TEXTS = pa.array(["x" * 1_000] * 1_000).dictionary_encode()
+NESTED = {
+    "list": pa.ListArray.from_arrays(pa.array([0, 1_000], pa.int32()), TEXTS),
+    "struct": pa.StructArray.from_arrays([TEXTS], ["f"]),
+    "map": pa.MapArray.from_arrays(
+        pa.array([0, 1_000], pa.int32()), pa.array(["k"] * 1_000), TEXTS
+    ),
+    "dictionary": pa.DictionaryArray.from_arrays(
+        pa.array([0], pa.int8()), pa.StructArray.from_arrays([TEXTS[:1]], ["f"])
+    ),
+}
+
+
+@pytest.mark.parametrize("column", NESTED.values(), ids=NESTED)
+def test_pandas_does_not_spread_a_dictionary_within_a_column(column: Any) -> None:
+    """pandas makes a text of its own for each value there, so a few bytes become any number."""
+    table = pa.table({"a": column})
+    assert codec.decode(item(stream_of(table))).equals(table)
+    for kind in ("frame", "series"):
+        with pytest.raises(ProtocolError, match="dictionary within lists, structs or maps"):
+            codec.decode(item(stream_of(table), kind))
+
+
+def test_a_frame_with_a_dictionary_within_a_column_is_refused_where_it_is_sent() -> None:
+    kind = pd.ArrowDtype(NESTED["struct"].type)
+    frame = pd.DataFrame({"a": pd.Series(NESTED["struct"].to_pylist(), dtype=kind)})
+    for value in (frame, frame["a"]):
+        with pytest.raises(NotPlainDataError, match="dictionary within lists, structs or maps"):
+            codec.encode(value)
+
+
+def body_of(stream: bytes, kind: int) -> tuple[int, Any, int]:
+    """Where the header of the first message of a kind begins, its batch, where its body begins."""
+    at = 0
+    while True:
+        (size,) = struct.unpack_from("<i", stream, at + 4)
+        header = memoryview(stream)[at + 8 : at + 8 + size]
+        message = arrow_ipc._Table(header, struct.unpack_from("<I", header, 0)[0])
+        if message.byte(1) == kind:
+            return at + 8, message.table(2), at + 8 + size
+        at += 8 + size + message.whole(3)
+
+
+def with_buffers(table: Any, change: Any) -> bytes:
+    """The stream of a table whose places of buffers are changed: a list of (at, length)."""
+    stream = bytearray(stream_of(table))
+    start, batch, _ = body_of(bytes(stream), 3)
+    at, count = batch._vector(2)
+    place = start + at
+    pairs = list(struct.iter_unpack("<qq", stream[place : place + 16 * count]))
+    for number, pair in enumerate(change(pairs)):
+        struct.pack_into("<qq", stream, place + 16 * number, *pair)
+    return bytes(stream)
+
+
+MANY = pa.table({str(n): pa.array([b"x" * 100], pa.binary(100)) for n in range(50)})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda pairs: pairs, None),
+        (lambda pairs: [(0, size and 104) for _, size in pairs], None),  # within the room of all
+        (lambda pairs: [(0, size and 4_000) for _, size in pairs], "share their bytes"),
+        (lambda pairs: [(0, size and 10**6) for _, size in pairs], "not a whole"),
+        (lambda pairs: [(-8, size) for _, size in pairs], "not a whole"),
+        (lambda pairs: [(at, -size) for at, size in pairs], "not a whole"),
+    ],
+    ids=["as it was", "the same", "more", "outside", "before", "negative"],
+)
+def test_columns_do_not_take_more_bytes_than_the_body_has(change: Any, says: str | None) -> None:
+    stream = with_buffers(MANY, change)
+    if says is None:
+        return arrow_ipc.check(stream)
+    for kind in ("table", "frame"):
+        with pytest.raises(ProtocolError, match=says):
+            codec.decode(item(stream, kind))
+
+
+def test_a_dictionary_in_parts_is_refused() -> None:
+    """Each part becomes a whole dictionary in memory, with all before it."""
+    texts = ["x" * 1_000] + ["y"] * 50
+    batches = [
+        pa.record_batch(
+            {"a": pa.DictionaryArray.from_arrays(pa.array([n - 1], pa.int8()), texts[:n])}
+        )
+        for n in range(1, 50)
+    ]
+    table = pa.Table.from_batches(batches)
+    assert codec.decode(codec.encode(table)).equals(table)
+    with pytest.raises(ProtocolError, match="dictionary in parts"):
+        codec.decode(item(stream_of(table, emit_dictionary_deltas=True)))
+
+
+def test_columns_that_share_a_dictionary_are_refused() -> None:
+    """Each column of pandas gets a copy of it."""
+    stream = bytearray(stream_of(pa.table({"a": TEXTS, "b": TEXTS})))
+    start, schema, _ = body_of(bytes(stream), 1)
+    numbers = [field.table(4) for field in schema.tables(1)]
+    assert [one.whole(0) for one in numbers] == [0, 1]
+    struct.pack_into("<q", stream, start + numbers[1]._place(0), 0)
+    with pytest.raises(ProtocolError, match="share a dictionary"):
+        arrow_ipc.check(bytes(stream))
+
+
+def metadata(**changed: Any) -> bytes:
+    """The stream of a table with metadata of pandas."""
+    told = {"columns": [], "index_columns": [], "column_indexes": [], **changed}
+    columns = {"a": TEXTS, "b": pa.nulls(1_000)}
+    return stream_of(pa.table(columns, metadata={"pandas": json.dumps(told)}))
+
+
+RANGE = {"kind": "range", "name": None, "start": 0, "stop": 1_000, "step": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"index_columns": [RANGE] * 4_000}, "index of ranges that is too large"),
+        (
+            {"column_indexes": [{"pandas_type": "U9000", "numpy_type": "object"}]},
+            "not plain",
+        ),
+        (
+            {"column_indexes": [{"pandas_type": "unicode", "numpy_type": "S9000"}]},
+            "not plain",
+        ),
+        (
+            {"column_indexes": [{"pandas_type": "unicode", "numpy_type": "i8,9000i8"}]},
+            "not plain",
+        ),
+        ({"columns": [{"name": "a", "numpy_type": "binary[pyarrow]"}]}, "no category"),
+        (
+            {"columns": [{"field_name": "a", "name": "b", "numpy_type": "string"}]},
+            "no category",
+        ),
+        ({"columns": [5]}, "no metadata of pandas"),
+        ({"column_indexes": [{}]}, "no metadata of pandas"),
+    ],
+)
+def test_metadata_do_not_have_pandas_make_more_than_there_is(changed: Any, says: str) -> None:
+    stream = metadata(**changed)
+    assert codec.decode(item(stream)).num_rows == 1_000
+    with pytest.raises(ProtocolError, match=says):
+        codec.decode(item(stream, "frame"))
+
+
+def test_metadata_that_ask_for_little_are_fine() -> None:
+    assert codec.decode(item(metadata(index_columns=[RANGE] * 2), "frame")).shape == (1_000, 2)
+
+
+@pytest.mark.parametrize("column", [pa.array(["x"]).dictionary_encode(), pa.array(["x"])])
+def test_a_frame_has_no_extension_types_but_those_of_pandas(column: Any) -> None:
+    """pyarrow 26 ended the process where such a type was one of dictionaries."""
+    kind = pa.opaque(column.type, "some", "where")
+    stream = stream_of(pa.table({"a": pa.ExtensionArray.from_storage(kind, column)}))
+    assert codec.decode(item(stream)).schema.field("a").type == kind
+    with pytest.raises(ProtocolError, match="extension type"):
+        codec.decode(item(stream, "frame"))
 
 
 @given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=12))
