@@ -30,7 +30,7 @@ from ..wire.messages import AskTask, TaskShown
 from ..wire.records import NewBlock, TaskStatus
 from .connection import Connection, connection_to
 from .runs import Queue
-from .tasks import as_it_is, result_of, task_of
+from .tasks import NoTaskError, as_it_is, result_of, task_of
 from .travelling import TOKEN_CHARS, Payload, TaskId
 
 JOB = "django_tasks"
@@ -111,7 +111,8 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
         """The result of a task of any process.
 
         Raises:
-            TaskResultDoesNotExist: there is none, or it was pruned (QUEUE_KEEP_DAYS).
+            TaskResultDoesNotExist: there is none, or it was pruned (QUEUE_KEEP_DAYS), or this
+                project has no such task, queue or backend any more; or somebody else has made it.
             QueueError: no answer of the master within the timeout.
         """
         number = _number(result_id)
@@ -239,9 +240,9 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
             raise TaskResultDoesNotExist(str(number))
         try:
             asked = Payload.read(codec.decode_batch(status.body)[0])
-        except (ProtocolError, ValueError) as error:
-            raise TaskResultDoesNotExist(f"{number}: {error}") from None
-        return as_it_is(result_of(task_of(asked), asked, number), status)
+            return as_it_is(result_of(task_of(asked), asked, number), status)
+        except (NoTaskError, ProtocolError, LookupError, TypeError, ValueError) as error:
+            raise TaskResultDoesNotExist(f"{number}: {error}") from error
 
 
 def _number(result_id: object) -> TaskId:

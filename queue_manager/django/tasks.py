@@ -10,14 +10,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.tasks.base import Task, TaskError, TaskResult, TaskResultStatus
+from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from .. import codec
-from ..errors import ProtocolError
 from ..job.raised import read_raised
+from ..wire.limits import printable
 from ..wire.records import TaskStatus
-from .travelling import Payload, TaskId, moment, without_note
+from .travelling import Ended, Payload, TaskId, moment, without_note
 
 _STATUS = {
     "leased": TaskResultStatus.RUNNING,
@@ -41,21 +42,27 @@ def task_of(asked: Payload) -> Any:
     """The task of this project that was enqueued, as it was enqueued.
 
     Raises:
-        NoTaskError: there is nothing at that path, or no task.
+        NoTaskError: there is nothing at that path, or no task, or its settings have no such
+            backend or queue.
     """
     try:
         found = import_string(asked.task)
-    except ImportError as error:
-        raise NoTaskError(f"this project has no task {asked.task}: {error}") from error
+    except (ImportError, TypeError, ValueError) as error:  # the last two for a path that is none
+        why = printable(str(error))
+        raise NoTaskError(f"this project has no task {asked.task}: {why}") from error
     if not isinstance(found, Task):
         raise NoTaskError(f"{asked.task} is not declared with @task")
-    return replace(
-        found,
-        backend=asked.alias,
-        queue_name=asked.queue,
-        priority=asked.priority,
-        run_after=moment(asked.run_after),
-    )
+    try:
+        return replace(
+            found,
+            backend=asked.alias,
+            queue_name=asked.queue,
+            priority=asked.priority,
+            run_after=moment(asked.run_after),
+        )
+    except (InvalidTask, InvalidTaskBackend, ValueError) as error:
+        why = printable(str(error))
+        raise NoTaskError(f"{asked.task} is no valid task here: {why}") from error
 
 
 def result_of(task: Any, asked: Payload, number: TaskId) -> Any:
@@ -85,7 +92,11 @@ def put(result: Any, **values: Any) -> None:
 
 
 def as_it_is(result: Any, status: TaskStatus) -> Any:
-    """A result with all that the master knows of its task."""
+    """A result with all that the master knows of its task.
+
+    Raises:
+        ProtocolError, ValueError: what has come back is not of this job.
+    """
     state = _STATUS.get(status.state, TaskResultStatus.READY)
     error, started, finished = _last_failure(status)
     put(result, status=state, errors=[] if error is None else [error])
@@ -98,7 +109,7 @@ def as_it_is(result: Any, status: TaskStatus) -> Any:
     elif state == TaskResultStatus.RUNNING:
         _running(result, status)
     elif state == TaskResultStatus.SUCCESSFUL and status.results is not None:
-        _done(result, status.results)
+        _done(result, status, status.results)
     return result
 
 
@@ -110,7 +121,10 @@ def _last_failure(status: TaskStatus) -> tuple[Any, Any, Any]:
     path = f"{raised.module}.{raised.qualname}" if raised else "queue_manager.errors.TaskError"
     evidence, started, finished = without_note(status.evidence)
     error = TaskError(exception_class_path=path, traceback=evidence or f"{status.error}\n")
-    return error, moment(started), moment(finished)
+    try:
+        return error, moment(started), moment(finished)
+    except ValueError:  # anybody may write such a line
+        return error, None, None
 
 
 def _workers(attempts: int, last: str) -> list[str]:
@@ -124,14 +138,13 @@ def _running(result: Any, status: TaskStatus) -> None:
     put(result, worker_ids=[*_workers(status.attempts, ""), status.worker])
 
 
-def _done(result: Any, results: bytes) -> None:
-    """Take what the job has brought back. It may be of another job, and then only its value."""
-    try:
-        (told,) = codec.decode_batch(results)
-        value, started = told["value"], moment(told["started_at"])
-        put(result, _return_value=value, last_attempted_at=started)
-        put(result, started_at=result.started_at or started)
-        put(result, finished_at=moment(told["finished_at"]))
-        put(result, worker_ids=_workers(told["attempt"], told["worker"]))
-    except (ProtocolError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the result of {result.id} was not made by this job: {error}") from error
+def _done(result: Any, status: TaskStatus, results: bytes) -> None:
+    """Take what the job has brought back. Raises ProtocolError, ValueError: it is not of this job.
+
+    How many tries there were is the master's to say: a number of a worker might be any.
+    """
+    told = Ended.read(codec.decode_batch(results)[0])
+    started, finished = moment(told.started_at), moment(told.finished_at)
+    put(result, _return_value=told.value, last_attempted_at=started)
+    put(result, started_at=result.started_at or started, finished_at=finished)
+    put(result, worker_ids=_workers(status.attempts + 1, told.worker))

@@ -6,11 +6,14 @@ them, so that both sides see the same ones.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 _ID = re.compile(r"(\d{1,18})-(\d{1,18})-([A-Za-z0-9]{22})")
 _NOTE = re.compile(r"^\[Django task: started (\S+), finished (\S+)\]\n?", re.M)
@@ -65,11 +68,9 @@ class Payload:
     @classmethod
     def read(cls, value: object) -> Payload:
         """Raises ValueError if that is no task of Django's: somebody else has put it."""
-        if isinstance(value, Mapping):
-            try:
-                return cls(**value)
-            except TypeError:
-                pass
+        if isinstance(value, Mapping) and value.keys() <= {*cls.__dataclass_fields__}:
+            with contextlib.suppress(msgspec.ValidationError):
+                return msgspec.convert(value, cls)
         raise ValueError(f"this is no task of Django's: {value!r:.200}")
 
 
@@ -86,6 +87,14 @@ class Ended:
     def plain(self) -> dict[str, Any]:
         """As plain data."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, value: object) -> Ended:
+        """Raises ValueError if no job of Django's has made that."""
+        try:
+            return msgspec.convert(value, cls)
+        except msgspec.ValidationError:
+            raise ValueError("its result was not made by this job") from None
 
 
 def note(started_at: str, finished_at: str) -> str:

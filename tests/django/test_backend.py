@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
@@ -23,12 +24,13 @@ from django.utils import timezone
 
 from queue_manager import codec
 from queue_manager.django import runs
-from queue_manager.django.travelling import Payload
+from queue_manager.django.travelling import Ended, Payload, TaskId
 from queue_manager.errors import UnreachableError
-from queue_manager.wire.records import NewBlock
+from queue_manager.wire.records import NewBlock, TaskStatus
 from tests.django.conftest import PATHS, Site
 from tests.integration.processes import clean_environment, eventually
 
+NOW = "2026-11-27T00:00:00+00:00"
 ELSEWHERE = """
 import django, sys
 django.setup()
@@ -48,6 +50,16 @@ def tasks() -> Any:
 def numbers(result: Any) -> tuple[int, int]:
     run, task, _ = result.id.split("-")
     return int(run), int(task)
+
+
+def put(tasks: Any, token: str, payload: Any) -> tuple[int, int]:
+    """Enqueue what may be no task of this project. Returns the numbers of its run and itself."""
+    backend = task_backends["default"]
+    block = NewBlock(1, codec.encode_batch([payload]), [token])
+    placed: tuple[int, int] = backend._connection.begin(
+        backend._queue(tasks.add).put(block)
+    ).result()
+    return placed
 
 
 def test_a_result_comes_with_all_its_times(tasks: Any, finished: Any) -> None:
@@ -251,18 +263,79 @@ def test_a_run_that_was_cancelled_has_a_successor(site: Site, tasks: Any, finish
 
 
 def test_only_what_is_declared_as_a_task_is_called(site: Site, tasks: Any) -> None:
-    backend = task_backends["default"]
     for path, why in {
         "shop.tasks.plain": "is not declared with @task",
         "os.getcwd": "is not declared with @task",
         "shop.tasks.gone": "this project has no task shop.tasks.gone",
     }.items():
         token = f"{time.monotonic_ns():022}"
-        asked = Payload(path, [1], {}, "default", "default", 0, token, "2026-11-27T00:00:00+00:00")
-        block = NewBlock(1, codec.encode_batch([asked.plain()]), [token])
-        run, task = backend._connection.begin(backend._queue(tasks.add).put(block)).result()
+        asked = Payload(path, [1], {}, "default", "default", 0, token, NOW)
+        run, task = put(tasks, token, asked.plain())
         wanted = partial(site.master.command, "show", str(run), str(task))
         eventually(lambda wanted=wanted, why=why: why in wanted().out)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"task": "shop.tasks.renamed"}, "this project has no task shop.tasks.renamed"),
+        ({"task": ".a"}, "this project has no task .a"),
+        ({"task": "shop.tasks.plain"}, "is not declared with @task"),
+        ({"queue": "gone"}, "no valid task here: Queue 'gone' is not valid"),
+        ({"alias": "gone"}, "no valid task here: The connection 'gone' doesn't exist"),
+        ({"priority": 1_000}, "no valid task here: priority must be"),
+        ({"priority": "high"}, "no task of Django's"),
+        ({"run_after": "soon"}, "no valid task here"),
+        ({"enqueued_at": "soon"}, "Invalid isoformat string"),
+        ({"args": [{1}]}, "Unsupported type"),
+        ({"args": None}, "no task of Django's"),
+    ],
+)
+def test_a_task_that_the_project_has_no_more_has_no_result(
+    tasks: Any, changed: Any, says: str
+) -> None:
+    token = f"{time.monotonic_ns():022}"
+    asked = Payload("shop.tasks.add", [1], {}, "default", "default", 0, token, NOW)
+    number = TaskId(*put(tasks, token, {**asked.plain(), **changed}), token)
+    with pytest.raises(TaskResultDoesNotExist) as caught:
+        default_task_backend.get_result(str(number))
+    text = str(caught.value)
+    assert text.startswith(f"{number}: ")
+    assert says in text
+    assert "\n" not in text
+
+
+def told(result: Any, **changed: Any) -> Any:
+    """What get_result makes of a task that is done, by what its worker has told."""
+    token = "a" * 22
+    asked = Payload("shop.tasks.add", [1], {}, "default", "default", 0, token, NOW)
+    body, results = (codec.encode_batch([one]) for one in (asked.plain(), result))
+    status = TaskStatus(1, "django_tasks", 1, "done", body, 0, token, results=results)
+    status = msgspec.structs.replace(status, **changed)
+    return task_backends["default"]._result(TaskId(1, 1, token), status)
+
+
+def test_a_worker_does_not_say_how_many_tries_there_were() -> None:
+    ended = Ended(5, NOW, NOW, "here/1", 10**15).plain()
+    result = told(ended, attempts=2)
+    assert (result.return_value, result.worker_ids) == (5, ["", "", "here/1"])
+    for wrong in (
+        {"attempt": "many"},
+        {"worker": 5},
+        {"started_at": "soon"},
+        {"finished_at": None},
+    ):
+        with pytest.raises(TaskResultDoesNotExist):
+            told({**ended, **wrong})
+    with pytest.raises(TaskResultDoesNotExist, match="its result was not made by this job"):
+        told(7)
+
+
+def test_times_that_a_traceback_only_seems_to_have_are_not_known() -> None:
+    evidence = "ValueError\n[Django task: started x, finished y]\n"
+    result = told(None, state="dead", error="ValueError", evidence=evidence, results=None)
+    assert (result.status, result.finished_at) == (TaskResultStatus.FAILED, None)
+    assert result.errors[0].traceback == "ValueError\n"
 
 
 def test_no_master_is_one_line_within_the_timeout(tasks: Any) -> None:

@@ -25,7 +25,7 @@ def test_an_id_is_read_back_and_nothing_else_is_one() -> None:
 def test_a_payload_is_plain_data_and_what_else_is_put_is_none() -> None:
     travelled = codec.decode_batch(codec.encode_batch([PAYLOAD.plain()]))[0]
     assert Payload.read(travelled) == PAYLOAD
-    for wrong in (7, {}, {**travelled, "more": 1}, {1: 2}, [*travelled]):
+    for wrong in (7, {}, {**travelled, "more": 1}, {1: 2}, [*travelled], {**travelled, "args": 5}):
         with pytest.raises(ValueError, match="this is no task of Django's"):
             Payload.read(wrong)
     assert dataclasses.replace(PAYLOAD, run_after="2026-11-28T00:00:00+00:00").plain()["run_after"]
