@@ -109,9 +109,31 @@ def called(function: Callable[..., Any] | None) -> Work:
     return work
 
 
-def each(function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> list[Any]:
-    """Call a function many times. An executor has it called for a chunk of its `map`."""
-    return [function(*args) for args in calls]
+def each(function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> Any:
+    """Call a function many times. An executor has it called for a chunk of its `map`.
+
+    Returns a list of its results, or a coroutine of that list if the function gives coroutines.
+    """
+    results: list[Any] = []
+    for place, args in enumerate(calls):
+        result = function(*args)
+        if inspect.iscoroutine(result):
+            return _each_awaited(function, calls[place + 1 :], results, result)
+        results.append(result)
+    return results
+
+
+async def _each_awaited(
+    function: Callable[..., Any],
+    calls: list[tuple[Any, ...]],
+    results: list[Any],
+    first: Coroutine[Any, Any, Any],
+) -> list[Any]:
+    results.append(await first)
+    for args in calls:
+        result = function(*args)
+        results.append(await result if inspect.isawaitable(result) else result)
+    return results
 
 
 def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:

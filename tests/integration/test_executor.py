@@ -107,6 +107,12 @@ def test_a_call_that_kills_its_slot_fails_alone(executor: QueueExecutor) -> None
 def test_map_has_chunks_a_buffer_and_a_timeout(executor: QueueExecutor) -> None:
     assert list(executor.map(operator.mul, range(100), range(100))) == [n * n for n in range(100)]
     assert list(executor.map(lambda n: -n, range(100), chunksize=7)) == [-n for n in range(100)]
+
+    async def later(number: int) -> int:
+        return number + 1
+
+    for function in (later, lambda number: later(number)):
+        assert list(executor.map(function, range(10), chunksize=3)) == list(range(1, 11))
     read = 0
 
     def endless() -> Iterator[int]:

@@ -11,15 +11,21 @@ from ...wire.records import RunStatus
 
 
 class Watcher:
-    """Somebody who watches a run: the newest that was told of it. Older news are dropped."""
+    """Somebody who watches a run: the newest that was told of it. Older news are dropped.
+
+    seq: that of the request which the newest news belong to.
+    """
 
     def __init__(self) -> None:
-        self.newest: Reply | None = None
+        self.newest: RunShown | Refused | None = None
+        self.seq = 0
         self.came = asyncio.Event()
 
-    def tell(self, message: Reply | None) -> None:
+    def tell(self, message: RunShown | Refused | None) -> None:
         """Something new, or that the session was lost."""
         self.newest = message
+        if message is not None:
+            self.seq = message.seq
         self.came.set()
 
 
@@ -61,6 +67,16 @@ class News:
             return
         for watcher in self._watchers.get(run, ()):
             watcher.tell(message)
+
+    def answered(self, shown: RunShown) -> None:
+        """The first answer to a request to watch a run. The master tells it to nobody else.
+
+        Later ones of the same request may have been heard already, for whoever waits for an answer
+        gets it only in a later turn of the loop. Those are newer.
+        """
+        for watcher in self._watchers.get(shown.run.run, ()):
+            if watcher.seq < shown.seq:
+                watcher.tell(shown)
 
     def lost(self, reason: str) -> None:
         """The session has ended. Nothing more comes of the runs that it watched."""

@@ -172,8 +172,9 @@ class Session:
             while True:
                 losses = news.losses
                 shown = await self.call_idempotent(make, RunShown)
-                news.heard(shown)  # the others who watch it are not told this by the master
-                watcher.newest = None
+                news.answered(shown)
+                if watcher.newest is shown:
+                    watcher.newest = None
                 yield shown.run
                 if is_over(shown.run):
                     return

@@ -235,7 +235,7 @@ class Feed:
         self._check_ours(accepted)
         known = [n for n, one in enumerate(self._sent, 1) if one.unkeyed and one.stop <= accepted]
         for _ in range(known[-1] if known else 0):
-            self._ahead_bytes -= self._sent.popleft().size_bytes
+            self._drop_first()
         self.accepted = accepted
         self._moved.set()
 
@@ -272,12 +272,18 @@ class Feed:
         return answer
 
     def _answered(self) -> None:
-        submit = self._sent.popleft()
+        submit = self._drop_first()
         self._suspicion.cleared()
-        self._ahead_bytes -= submit.size_bytes
         self.accepted += submit.unkeyed
         self._moved.set()
         self._tell_room()
+
+    def _drop_first(self) -> _Submit:
+        """The first submit is on disk. The thread that adds counts its bytes, too."""
+        with self._lock:
+            submit = self._sent.popleft()
+            self._ahead_bytes -= submit.size_bytes
+        return submit
 
     def _next(self, idle: bool) -> _Submit | None:
         """The next submit: full blocks, or whatever there is if nothing is on its way."""

@@ -216,6 +216,30 @@ def test_a_watched_run_that_is_forgotten_is_the_masters_line() -> None:
         watched([shown("active", 1), "run 3 was forgotten"])
 
 
+@pytest.mark.parametrize("end", [shown("done", 9), "run 3 was forgotten"])
+def test_the_end_is_not_lost_when_it_comes_before_the_first_answer_was_looked_at(end: Any) -> None:
+    """The loop may have been busy: it reads both at once, and the master tells the end once."""
+
+    class AtOnce(WatchedLink):
+        async def request(self, make: Any, answer: Any) -> Any:
+            reply = await super().request(make, answer)
+            await asyncio.sleep(0)  # what was told behind it is heard first
+            return reply
+
+    async def scene() -> None:
+        news = News()
+        client = Session(cast(Link, AtOnce(news, [shown("active", 1), end])), news)
+        watching = client.watch(3)
+        assert (await anext(watching)).state == "active"
+        if isinstance(end, str):
+            with pytest.raises(RefusedError, match="was forgotten"):
+                await anext(watching)
+        else:
+            assert (await anext(watching)).state == "done"
+
+    asyncio.run(asyncio.wait_for(scene(), 10.0))
+
+
 def test_several_may_watch_one_run_though_the_master_tells_a_session_once() -> None:
     async def scene() -> None:
         news = News()
