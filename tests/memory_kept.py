@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 from master.changes import (
@@ -23,6 +24,7 @@ from queue_manager.wire.records import DeadLetter
 class Kept:
     """All that would be on disk. The order of insertion is that of numbers."""
 
+    identity: int = field(default_factory=itertools.count(1).__next__)
     epoch: int = 0
     delivered: Delivered = field(default_factory=Delivered)
     next_run: int = 1

@@ -58,6 +58,7 @@ class MemoryStore(NothingAges):
         self.full = False
         self.commits = 0
         kept = self._kept
+        self.identity = kept.identity
         self.epoch, self.delivered, self.workers = kept.epoch, kept.delivered, set(kept.workers)
         self.next_run, self.next_block = kept.next_run, kept.next_block
         self.clock_seen = kept.clock_seen

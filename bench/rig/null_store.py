@@ -46,7 +46,7 @@ class NullStore(NothingAges):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.epoch = self.next_run = self.next_block = self.next_seq = 1
+        self.identity = self.epoch = self.next_run = self.next_block = self.next_seq = 1
         self.delivered = Delivered()
         self.clock_seen = 0.0
         self.workers: set[str] = set()

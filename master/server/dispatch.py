@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from queue_manager import __version__
 from queue_manager.errors import ProtocolError, QueueError
 from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import (
-    LEVEL,
     Beat,
     Exchange,
     Hello,
@@ -51,6 +49,7 @@ class ExchangeFace:
     Args:
         handlers: for all messages but hello and those of workers.
         on_closed: is told of each session that has ended.
+        welcome: the answer to each hello.
     """
 
     exposed = ("exchange",)
@@ -61,13 +60,13 @@ class ExchangeFace:
         next_id: Callable[[], int],
         handlers: Handlers,
         on_closed: Callable[[Peer], None],
-        max_bytes: int,
+        welcome: Welcome,
     ) -> None:
         self._workers = workers
         self._next_id = next_id
         self._handlers = handlers
         self._on_closed = on_closed
-        self._max_bytes = max_bytes
+        self._welcome = welcome
         self.others: dict[Peer, OurSession] = {}
 
     def call(
@@ -121,4 +120,4 @@ class ExchangeFace:
             peer.session = self._workers.open(peer, self._next_id(), hello)
         else:
             peer.session = self.others[peer] = OurSession(hello, time.monotonic(), peer.where)
-            peer.send_frame(encode(Welcome(__version__, self._max_bytes, level=LEVEL)))
+            peer.send_frame(encode(self._welcome))

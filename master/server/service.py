@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from queue_manager import health
+from queue_manager import __version__, health
 from queue_manager.authkey import installation_salt
 from queue_manager.errors import RefusedError, SettingsError
 from queue_manager.job.tags import CHARACTERS, is_tag
@@ -21,6 +21,7 @@ from queue_manager.server.connection import Peer
 from queue_manager.server.manager import QueueManager, serving
 from queue_manager.settings import Settings, others_reach
 from queue_manager.wire.messages import (
+    LEVEL,
     AskCode,
     AskResults,
     AskRun,
@@ -40,6 +41,7 @@ from queue_manager.wire.messages import (
     SubmitTasks,
     TasksEnded,
     WatchRun,
+    Welcome,
 )
 from queue_manager.wire.tls import master_mode
 
@@ -110,13 +112,15 @@ class Service:
         self.broker = Broker(self.store.epoch, settings.job or "", random.Random())
         self._restore()
         self.turn = Turn(self.broker, self.store)
+        most, store = settings.queue_max_bytes, self.store.identity
+        self._welcome = Welcome(__version__, most, level=LEVEL, store=store)
         self._next_id = functools.partial(next, itertools.count(1))
         self._failures = FailureLog()
         self._make_sessions()
         tasks, results = self._make_queues()
         self._handlers: dict[type, Callable[[PeerReply, Any], None]] = {}
         self._exchange = ExchangeFace(
-            self._workers, self._next_id, self._handlers, self._closed, settings.queue_max_bytes
+            self._workers, self._next_id, self._handlers, self._closed, self._welcome
         )
         # Stock clients before our workers: they take one task each and would get none behind them.
         self.turn.followers += [tasks, self._workers, results, self._pages, self._submits]
@@ -131,7 +135,7 @@ class Service:
         turn, settings = self.turn, self.settings
         admission = Admission(turn)
         outcomes = Outcomes(turn, admission, self._failures)
-        self._workers = Workers(turn, outcomes, settings.queue_max_bytes)
+        self._workers = Workers(turn, outcomes, self._welcome)
         self._feeders = Feeders()
         self.runs = Runs(turn, self._feeders)
         self._submits = Submits(turn, admission, self._feeders)

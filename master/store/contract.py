@@ -38,12 +38,14 @@ class Store(Protocol):
     its work when it returns. Nobody calls a verb that writes before the awaitable of a commit has
     ended.
 
-    epoch: one more than at the last opening. delivered: how far stock clients have read the queue
-    run's results. next_run, next_block, next_seq: above every number that was ever given, also to
-    what has been forgotten since. workers: ids of the workers that were connected at the last
-    commit. clock_seen: the newest time that was noted, 0 if there is none.
+    identity: a random number that no other store has. epoch: one more than at the last opening.
+    delivered: how far stock clients have read the queue run's results. next_run, next_block,
+    next_seq: above every number that was ever given, also to what has been forgotten since.
+    workers: ids of the workers that were connected at the last commit. clock_seen: the newest time
+    that was noted, 0 if there is none.
     """
 
+    identity: int
     epoch: int
     delivered: Delivered
     next_run: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -21,9 +22,6 @@ Work = Callable[..., Any] | str
 
 Call = Literal["one", "star"]
 """`function(payload)`, or `function(*payload)`."""
-
-_ONCE = Options(attempts=1)
-"""How a map runs its tasks, as `concurrent.futures` does."""
 
 
 def start_of(
@@ -47,8 +45,10 @@ def start_of(
     if not iterables:
         raise ArgumentError("give at least one iterable of inputs")
     asked = partial(StartRun, args=[], feeder="client", lasting=lasting, inputs_only=once)
-    if not isinstance(work, str) and options is None and once and not _has_options(work):
-        options = _ONCE
+    if once and not isinstance(work, str):
+        own = _options_of(work) if options is None else options
+        check_options(own)
+        options = replace(own, attempts=1) if own.attempts is None else options
     call: Call = "one" if len(iterables) == 1 else "star"
     return _with_work(asked, work, call, options, lasting=lasting)
 
@@ -80,9 +80,11 @@ def _with_work(
     return partial(asked, job=packed.job, options=packed.options, **code)
 
 
-def _has_options(function: Callable[..., Any]) -> bool:
+def _options_of(function: Callable[..., Any]) -> Options:
+    """Those of the function's module."""
     module = sys.modules.get(getattr(function, "__module__", None) or "")
-    return isinstance(getattr(module, "OPTIONS", None), Options)
+    options = getattr(module, "OPTIONS", None)
+    return options if isinstance(options, Options) else Options()
 
 
 def arguments_of(arguments: dict[str, Any]) -> bytes:

@@ -227,7 +227,8 @@ class Options:
     """How a job's tasks are run: `OPTIONS = Options(...)` in its module.
 
     Args:
-        attempts: after this many charged tries a task is a dead letter.
+        attempts: after this many charged tries a task is a dead letter. None: 3, but 1 in a map or
+            an executor of a program's, as in `concurrent.futures`.
         losses: after this many lost leases a task is a dead letter.
         timeout_s: the hard limit of one try in seconds, from its start. None: no limit.
         concurrency: how many tasks one slot of an async `work` runs at a time.
@@ -241,7 +242,7 @@ class Options:
         ValueError: a field is out of its range.
     """
 
-    attempts: int = 3
+    attempts: int | None = None
     losses: int = 5
     timeout_s: float | None = None
     concurrency: int = 1
@@ -250,7 +251,8 @@ class Options:
     needs: Iterable[str] = frozenset()
 
     def __post_init__(self) -> None:
-        _count("attempts", self.attempts)
+        if self.attempts is not None:
+            _count("attempts", self.attempts)
         _count("losses", self.losses)
         _count("concurrency", self.concurrency)
         if self.timeout_s is not None:

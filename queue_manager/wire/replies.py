@@ -29,13 +29,15 @@ of a worker. It grows when `connect` needs more of a master, or a master more of
 class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
     """The answer to `Hello`. held: the held leases that go on. All others have ended.
 
-    level: `LEVEL` of the master; 0 of a master that knows no programs.
+    level: `LEVEL` of the master; 0 of a master that knows no programs. store: a random number of
+    its store. Numbers of runs mean nothing in another store. 0 of an older master.
     """
 
     version: str
     max_bytes: int
     held: list[HeldLease] = msgspec.field(default_factory=list)
     level: int = 0
+    store: int = 0
 
 
 class Leases(Message, frozen=True, array_like=True, tag="leases"):

@@ -31,7 +31,8 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
     worker still holds. tags: a worker gets no task of a run that needs others. level: `LEVEL` of
     the sender; 0 of one that is older than that number. program: a random id of the process of a
     client, which the child of a fork does not share; empty of an older client, which is known by
-    its host and pid.
+    its host and pid. store: that of the welcome by which a worker got what it holds; 0 of one that
+    holds nothing, or is older.
     """
 
     role: Literal["worker", "runner", "client"]
@@ -46,6 +47,7 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
     tags: Annotated[list[Name], Meta(max_length=TAGS + 1)] = msgspec.field(default_factory=list)
     level: int = 0
     program: Name = ""
+    store: int = 0
 
 
 class Exchange(Message, frozen=True, array_like=True, tag="exchange"):

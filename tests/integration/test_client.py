@@ -492,6 +492,23 @@ def test_failures_are_told(qm: Client, master: Master) -> None:
     assert len(list(qm.map("odd", range(6), return_exceptions=True))) == 6
 
 
+def test_a_task_of_a_map_is_tried_once_whatever_else_its_options_say(qm: Client) -> None:
+    def failing(number: int) -> int:
+        raise ValueError(f"no {number}")
+
+    def tries(options: Options | None) -> str:
+        [error] = qm.map(failing, [1], return_exceptions=True, options=options)
+        return str(error.__cause__)
+
+    for options in (None, Options(), Options(timeout_s=60.0)):
+        assert "(task 1, 1 attempt on" in tries(options)
+    assert "(task 1, 2 attempts on" in tries(Options(attempts=2))
+    for given, most in ((Options(timeout_s=60.0), 1), (Options(attempts=2), 2)):
+        with qm.executor(given) as executor:
+            cause = executor.submit(failing, 1).exception(PATIENCE_S).__cause__  # type: ignore[union-attr]
+        assert f"{most} attempt" in str(cause)
+
+
 # --- what breaks a connection ---
 
 

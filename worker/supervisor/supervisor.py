@@ -75,7 +75,7 @@ class Supervisor:
         if settings.worker_jobs == "master":
             self._code = CodeRequests(self.link, self._next_seq)
         self.pool = self._make_pool(relays or Relays.standard())
-        self._seq = 0
+        self._seq = self._store = 0
         self._next_flush: asyncio.Handle | None = None
         self._draining = False
         self._done = asyncio.Event()
@@ -171,9 +171,10 @@ class Supervisor:
         slots, lease = self._settings.worker_slots, self.pool.claimed()
         tags = sorted(self._settings.worker_tags | {python_tag()})
         me = self._name, os.getpid(), slots, __version__, self._worker
-        return Hello("worker", *me, lease, tags, LEVEL)
+        return Hello("worker", *me, lease, tags, LEVEL, store=self._store)
 
     def _up(self, welcome: Welcome) -> None:
+        self._store = welcome.store
         host, port = self._settings.queue_host, self._settings.queue_port
         slots = self._settings.worker_slots
         plural = "" if slots == 1 else "s"

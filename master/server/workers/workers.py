@@ -11,11 +11,10 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from queue_manager import __version__
 from queue_manager.job.tags import given_tags
 from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import Beat, Exchange, Hello, Refused, Revoked, Welcome, encode
-from queue_manager.wire.records import FRAME_BYTES, HeldLease
+from queue_manager.wire.records import HeldLease
 
 from ...broker.leases.lease import Session
 from ...changes import Changes
@@ -78,11 +77,11 @@ class ExchangeReply(WorkerReply):
 class Workers:
     """All sessions of our own workers, by their number."""
 
-    def __init__(self, turn: Turn, outcomes: Outcomes, max_bytes: int = FRAME_BYTES // 2) -> None:
+    def __init__(self, turn: Turn, outcomes: Outcomes, welcome: Welcome) -> None:
         self._turn = turn
         self._outcomes = outcomes
         self._grants = Grants(turn)
-        self._max_bytes = max_bytes
+        self._greeting = welcome
         self._by_worker: dict[str, WorkerSession] = {}
         self._ticked: float | None = None
         self.sessions: dict[int, WorkerSession] = {}
@@ -94,6 +93,8 @@ class Workers:
         """
         check_held(hello.held)
         check_tags(hello.tags)
+        if hello.store and hello.store != self._greeting.store:
+            hello = replace(hello, held=[])  # its leases are of tasks that are not in this store
         now = time.monotonic()
         slots = min(max(1, hello.slots), MOST_SLOTS)
         name = f"{hello.host}/{hello.pid}"
@@ -144,7 +145,7 @@ class Workers:
         has = f"{slots} slot(s){tags}{goes_on}"
         coming_and_going.info("worker %s connected with %s", worker.name, has)
         worker.hello = replace(worker.hello, held=[])  # the leases have this from here on
-        return Welcome(__version__, self._max_bytes, held)
+        return replace(self._greeting, held=held)
 
     def _newest(self, worker: WorkerSession) -> WorkerSession | None:
         """Stage that this is the session of its worker. Returns the session that was before."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import secrets
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -51,6 +52,9 @@ outcomes come close together is looked at once."""
 _NUMBERED = "commit"
 """The name of the number of the last commit that has no block and no outcome."""
 
+_IDENTITY = "store"
+"""The name of the number that tells this store from others, also after its folder was emptied."""
+
 _UNSTORABLE = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -87,8 +91,8 @@ def _reads(verb: F) -> F:
 class SqliteStore:
     """A `Store` in a folder of its own.
 
-    epoch, delivered, workers and the next numbers are as of the opening. Every verb may raise
-    StoreError. Opening may also raise StoreBusyError: another master has the folder.
+    identity, epoch, delivered, workers and the next numbers are as of the opening. Every verb may
+    raise StoreError. Opening may also raise StoreBusyError: another master has the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -112,6 +116,10 @@ class SqliteStore:
 
     def _begin(self) -> None:
         db = self._db
+        self.identity = get_meta(db, _IDENTITY)
+        if not self.identity:
+            self.identity = 1 + secrets.randbelow(2**53 - 1)
+            set_meta(db, _IDENTITY, self.identity)
         self.epoch = get_meta(db, "epoch") + 1
         set_meta(db, "epoch", self.epoch)
         self.delivered = read_delivered(db)

@@ -233,6 +233,12 @@ class Link:
             self._stream.transport.close()
             self._stream.lost.get_loop().call_later(_FLUSH_S, self._stream.end)
 
+    def leave(self, reason: str) -> None:
+        """End for good, at once, because of the master. reason: becomes `end`."""
+        self.end = reason
+        self.close()
+        self._lose(reason)
+
     def abandon(self) -> None:
         """In the child of a fork: leave the connection to the parent, whose loop goes on with it.
 

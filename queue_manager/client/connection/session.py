@@ -304,6 +304,13 @@ async def connecting(
     news = News()
 
     def welcomed(welcome: Welcome) -> None:
+        known = session.welcome.store
+        if known and welcome.store != known:  # the numbers of runs here are of other runs there
+            link.leave(
+                f"the master at {address[0]}:{address[1]} has another store than before, without"
+                " the runs of this session: connect again"
+            )
+            return
         session.welcome = welcome
 
     def heard(message: Reply) -> None:

@@ -95,7 +95,7 @@ class Functions:
 
     def _pack(self, function: Function | None) -> Packed:
         packed = pack(function, call="call", options=self._options)
-        if self._options is not None:
+        if self._options is not None and self._options.attempts is not None:
             return packed
         options = replace(packed.options, attempts=1)
         return Packed(packed.job, packed.version, packed.files, options)

@@ -42,7 +42,7 @@ from queue_manager.wire.messages import (
     decode_reply,
 )
 from queue_manager.wire.messages import Reply as Sent
-from queue_manager.wire.records import HeldLease, Lease, Outcome, RunOptions
+from queue_manager.wire.records import FRAME_BYTES, HeldLease, Lease, Outcome, RunOptions
 from tests.memory_store import MemoryStore, all_runs
 
 from .desk import block
@@ -180,7 +180,7 @@ class World:
         self._ids = iter(range(1, 10_000))
         failures, admission = FailureLog(), Admission(turn)
         self.outcomes = Outcomes(turn, admission, failures)
-        self.workers = Workers(turn, self.outcomes)
+        self.workers = Workers(turn, self.outcomes, Welcome("test", FRAME_BYTES // 2, store=1))
         self.feeders = Feeders()
         self.runs, self.pages = Runs(turn, self.feeders), Pages(turn, self.feeders)
         self.submits = Submits(turn, admission, self.feeders)

@@ -21,6 +21,7 @@ from master.changes import (
     RunState,
 )
 from master.store.contract import Store
+from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import GroupLimit, RunOptions
@@ -63,6 +64,20 @@ def test_a_new_store_has_the_queue_run_and_nothing_else(store: Store) -> None:
     assert found.counts == RunCounts()
     assert (store.next_run, store.next_block, store.next_seq) == (1, 1, 1)
     assert (store.delivered, store.workers) == (Delivered(), set())
+
+
+def test_a_store_has_a_number_that_it_keeps_and_no_other_has(engine: Engine) -> None:
+    known = engine.open().identity
+    assert known
+    assert engine.crash().identity == known
+    assert MemoryStore().identity != MemoryStore().identity
+
+
+def test_two_files_have_two_numbers(tmp_path: Path) -> None:
+    stores = [SqliteStore(tmp_path / name) for name in ("a", "b")]
+    assert stores[0].identity != stores[1].identity
+    for store in stores:
+        store.close()
 
 
 def test_each_opening_has_an_epoch_of_its_own(engine: Engine) -> None:

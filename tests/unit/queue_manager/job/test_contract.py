@@ -9,6 +9,7 @@ import pytest
 
 import queue_manager
 from queue_manager import Limit, Options, Quota, Reject, Result, Retry, Task, errors
+from queue_manager.job.run_options import run_options
 
 
 def test_a_task_needs_only_its_payload() -> None:
@@ -87,8 +88,9 @@ def test_a_wrong_option_is_one_clear_line(arguments: dict[str, Any], says: str) 
 
 
 def test_options_have_the_promised_defaults() -> None:
+    assert run_options(Options()).attempts == 3
     assert Options() == Options(
-        attempts=3, losses=5, timeout_s=None, concurrency=1, memory_bytes=None, needs=frozenset()
+        attempts=None, losses=5, timeout_s=None, concurrency=1, memory_bytes=None, needs=frozenset()
     )
 
 
