@@ -40,7 +40,7 @@ from .checking import buffer_of, job_of, numbers_of, run_of, state_of, submitted
 from .connection.session import Session, connected, run_pages, run_status
 from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
-from .runs.feeding import Feed, is_keyed
+from .runs.feeding import Feed, add_input, is_keyed
 from .runs.flow import Delivery, Flow
 from .runs.inputs import Mailbox, coming, each_of, inputs_of, is_asynchronous, length_of, pump, stop
 from .runs.mapping import Mapping, nobody_collects, start_run
@@ -186,11 +186,13 @@ class AsyncClient:
         async with self.feeding(start, key) as (run, feed, skip):
             if skip is not None:
                 async with contextlib.aclosing(each_of(iterables)) as inputs:
+                    number = 0
                     async for item in inputs:
+                        number += 1
                         if skip and not is_keyed(item):
                             skip -= 1
                             continue
-                        feed.add(item)
+                        add_input(feed, item, number)
                         if not feed.room:
                             await feed.wait_room()
         return run

@@ -29,7 +29,7 @@ from .checking import buffer_of, check_options
 from .loop_thread import LoopThread, holds_loop_lock, loop_thread
 from .progress import bar_of
 from .runs.async_run import AsyncRun
-from .runs.feeding import is_keyed
+from .runs.feeding import add_input, is_keyed
 from .runs.flow import Delivery
 from .runs.inputs import inputs_of, length_of
 from .runs.run import Run
@@ -282,11 +282,11 @@ class Client:
         run, feed, skip = thread.call(feeding.__aenter__())
         try:
             if skip is not None:
-                for item in inputs_of(iterables):
+                for number, item in enumerate(inputs_of(iterables), 1):
                     if skip and not is_keyed(item):
                         skip -= 1
                         continue
-                    feed.add(item)
+                    add_input(feed, item, number)
                     if not feed.room:
                         thread.call(feed.wait_room())
         except BaseException as error:

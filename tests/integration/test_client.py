@@ -553,6 +553,18 @@ def test_what_is_too_large_says_what_to_do(qm: Client, master: Master) -> None:
     assert sum(map(len, large)) == 20 * 900_000
 
 
+def test_an_input_that_can_not_travel_is_named(qm: Client) -> None:
+    inputs = [0, 1, object(), 3]
+    results = qm.map("square", inputs)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(NotPlainDataError, match=r"^input 3: object cannot travel"):
+        next(results)
+    with pytest.raises(NotPlainDataError, match=r"^input 3: object cannot travel"):
+        qm.start("square", inputs, key="named")
+    with pytest.raises(TooLargeError, match=r"^input 4: "):
+        qm.start("square", [0, 1, 2, "x" * 2**21], key="named")
+
+
 def test_a_map_refuses_follow_ups_for_its_results_belong_to_its_inputs(
     qm: Client, master: Master
 ) -> None:

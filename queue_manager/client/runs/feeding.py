@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ...errors import ConnectionLostError, QueueError
+from ...errors import ConnectionLostError, NotPlainDataError, QueueError, TooLargeError
 from ...job.batching import Batching
 from ...job.contract import Task
 from ...wire.limits import PART_BYTES
@@ -321,3 +321,14 @@ class _Submit:
 def is_keyed(item: Any) -> bool:
     """Whether an input has a key of its own."""
     return type(item) is Task and item.key is not None
+
+
+def add_input(feed: Feed, item: Any, number: int) -> None:
+    """Add an input of a program's. number: from 1 on; an error of its value says it.
+
+    Raises as `Feed.add`.
+    """
+    try:
+        feed.add(item)
+    except (NotPlainDataError, TooLargeError) as error:
+        raise type(error)(f"input {number:,}: {error}") from error

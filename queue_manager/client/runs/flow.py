@@ -15,7 +15,7 @@ from ... import codec
 from ...errors import ArgumentError, ProtocolError, QueueError
 from ...job.contract import Task
 from ..exceptions import exception_of
-from .feeding import Feed
+from .feeding import Feed, add_input
 from .ordering import AsCompleted, InOrder, Order
 from .outcomes import Cancelled, Outcome, Part, Reread, bytes_of, count_of
 
@@ -107,7 +107,7 @@ class Flow:
         if self._skip:
             self._skip -= 1
         else:
-            self._feed.add(item)
+            add_input(self._feed, item, self.fed + 1)
         self.fed += 1
 
     def fail(self, error: BaseException) -> None:
