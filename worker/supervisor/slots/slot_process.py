@@ -301,7 +301,8 @@ def _start(
     """Start the process in a session of its own: a terminal's Ctrl-C is the supervisor's."""
     args = [theirs.fileno(), shared_page.descriptor, os.getpid(), folder.absolute()]
     return subprocess.Popen(
-        [sys.executable, "-m", "worker.slot.main", *map(str, args)],
+        # Where the supervisor takes no modules of the working folder for ours, no slot does.
+        [sys.executable, *["-P"] * sys.flags.safe_path, "-m", "worker.slot.main", *map(str, args)],
         # No bytecode: on a full disk Python 3.11 leaves half a file, which no later slot can read.
         env={**without_key(os.environ), MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
