@@ -19,6 +19,7 @@
     ├── StoreError            the durable state cannot be read or written
     │   ├── UnstorableError   a change can't be stored, however much room the disk has
     │   └── StoreBusyError    another master holds the data folder
+    ├── InputError            (also ValueError)  a command can't read its inputs
     ├── OutputError           a command can't write its output
     │   └── ReaderGoneError   nobody reads the output any more
     ├── RefusedError          the master does not grant a request
@@ -124,6 +125,10 @@ class UnstorableError(StoreError):
 
 class StoreBusyError(StoreError):
     """Another master holds the data folder."""
+
+
+class InputError(QueueError, ValueError):
+    """A command can't read its inputs; the text names the file and the line."""
 
 
 class OutputError(QueueError):

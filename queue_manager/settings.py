@@ -51,6 +51,7 @@ def _health_file() -> Path:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the environment says. Each attribute is the variable with its name in capitals.
 
+    queue_host_set: QUEUE_HOST is set, so no command starts a master of its own.
     queue_port_set: QUEUE_PORT is set, so no other port may be taken in its place.
     queue_publish_known: QUEUE_PUBLISH is there, perhaps empty. So this is a container, and
         QUEUE_PUBLISH says who reaches it from outside its own network.
@@ -58,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     queue_host: str = "127.0.0.1"
+    queue_host_set: bool = False
     queue_bind: str = "127.0.0.1"
     queue_port: _Port = 5000
     queue_port_set: bool = False
@@ -85,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     health_file: Path = msgspec.field(default_factory=_health_file)
 
 
-_GIVEN = {"queue_port_set", "queue_publish_known", "queue_tls_set"}
+_GIVEN = {"queue_host_set", "queue_port_set", "queue_publish_known", "queue_tls_set"}
 _FIELDS = {f.name: f for f in msgspec.structs.fields(Settings) if f.name not in _GIVEN}
 
 
@@ -102,6 +104,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             given[name] = _value(name, text, field.type)
     return Settings(
         **given,
+        queue_host_set="queue_host" in given,
         queue_port_set="queue_port" in given,
         queue_publish_known="QUEUE_PUBLISH" in environ,
         queue_tls_set="queue_tls" in given,

@@ -24,6 +24,7 @@ from queue_manager.terminal import is_text
 from queue_manager.wire.handshake import stretched
 
 from ..processes.local_worker import LocalWorker
+from .mapping.command import map_command
 from .printing import check_output, take_over, tell
 
 
@@ -148,6 +149,9 @@ async def _run_alone(
 def _stretch(settings: Settings, authkey: bytes) -> None:
     with contextlib.suppress(SettingsError):  # the service says so
         stretched(authkey, installation_salt(settings))
+
+
+commands.add_command(map_command)
 
 
 @commands.command()

@@ -38,15 +38,15 @@ class Line(dict[str, Any]):
 
     def json(self) -> str:
         """As one line of JSON."""
-        return _dumped(self)
+        return dumped(self)
 
     def cells(self) -> list[Any]:
         """As cells of CSV: texts as they are, everything else as JSON, None as an empty cell."""
         plain = (str, type(None))
-        return [v if isinstance(v, plain) else _dumped(v) for v in self.values()]
+        return [v if isinstance(v, plain) else dumped(v) for v in self.values()]
 
 
-def _dumped(value: Any) -> str:
+def dumped(value: Any) -> str:
     """A value as JSON. Characters that would steer a terminal are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
@@ -59,7 +59,7 @@ def shown(value: Any) -> str:
     try:
         return repr(value)
     except ValueError:
-        return _dumped(to_json(value))
+        return dumped(to_json(value))
 
 
 def to_json(value: Any) -> Any:

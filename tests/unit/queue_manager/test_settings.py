@@ -19,7 +19,8 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
     assert given.pop("health_file").is_absolute()
     assert given == {
         "queue_host": "127.0.0.1", "queue_bind": "127.0.0.1", "queue_port": 5000,
-        "queue_port_set": False, "queue_publish": None, "queue_publish_known": False,
+        "queue_host_set": False, "queue_port_set": False,
+        "queue_publish": None, "queue_publish_known": False,
         "queue_authkey": None, "queue_authkey_file": None, "queue_allow_weak_authkey": False,
         "queue_tls": "auto", "queue_tls_set": False, "queue_max_bytes": 1_048_576,
         "queue_names": {}, "queue_stock_ack": "put", "queue_uploads": "auto", "job": None,

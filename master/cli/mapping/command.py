@@ -1,0 +1,78 @@
+"""The words of `qm map` and its help. `running` does it, and is loaded for it alone."""
+
+from __future__ import annotations
+
+import gc
+
+import click
+
+from queue_manager.settings import load_settings
+
+_HELP = """\
+Call a function of FILE with each input, in parallel. Print each result as a line of JSON.
+
+FILE is a Python file, and the function is its work(input), or FUNCTION. INPUTS are files; without
+any, standard input is read. Line n of the output is the result of input n, and null where that has
+failed.
+
+The same command again goes on where an interrupted one was: what is done is not run again, and the
+output is whole. Standard input needs --key for that.
+
+Without QUEUE_HOST the command has a master and a worker of its own, with a slot for each CPU.
+
+\b
+Examples:
+  qm map work.py inputs.jsonl > results.jsonl
+  qm map work.py:resize --lines names.txt -o sizes.jsonl
+  find . -name '*.png' -print0 | qm map work.py:resize --null --key pictures > sizes.jsonl
+  qm map work.py people.csv --with-input | head
+  QUEUE_HOST=10.0.0.5 qm map work.py inputs.jsonl > results.jsonl
+"""
+
+
+@click.command("map", help=_HELP)
+@click.argument("program", metavar="FILE[:FUNCTION]")
+@click.argument("inputs", nargs=-1)
+@click.option("--jsonl", "form", flag_value="jsonl", help="A JSON value a line; default of .jsonl.")
+@click.option("--lines", "form", flag_value="lines", help="A text a line.")
+@click.option("--csv", "form", flag_value="csv", help="A dict of each row; default of .csv.")
+@click.option("--null", "form", flag_value="null", help="Texts that end with a zero byte.")
+@click.option("--with-input", is_flag=True, help='Lines are {"input": ..., "result": ...}.')
+@click.option("-o", "--output", metavar="FILE", help="Write results to FILE, when all are there.")
+@click.option(
+    "--failed", metavar="FILE", help="Where failures go; default FILE.failed.jsonl of the program."
+)
+@click.option("--key", help="What the same command is known by, in the place of its files.")
+@click.option("--resume", is_flag=True, help="Go on though the code or the inputs have changed.")
+@click.option("--anew", is_flag=True, help="Forget what is recorded; run every input.")
+def map_command(
+    program: str,
+    inputs: tuple[str, ...],
+    form: str | None,
+    with_input: bool,
+    output: str | None,
+    failed: str | None,
+    key: str | None,
+    resume: bool,
+    anew: bool,
+) -> int:
+    """Read the environment, and run the command."""
+    from .inputs import Form
+    from .running import Wish, run_map
+
+    if resume and anew:
+        raise click.UsageError("--resume keeps what --anew forgets: say one of them")
+    settings = load_settings()
+    gc.enable()
+    wish = Wish(
+        program=program,
+        inputs=inputs,
+        form=Form(form) if form else None,
+        with_input=with_input,
+        output=output,
+        failed=failed,
+        key=key or None,
+        resume=resume,
+        anew=anew,
+    )
+    return run_map(settings, wish)

@@ -1,0 +1,108 @@
+"""Finds the function that a command names as FILE or FILE:FUNCTION.
+
+Loading a file runs its code, in the process of the command. What it prints goes to standard error:
+standard output has results alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from queue_manager.errors import BadJobError, UnknownJobError
+
+DEFAULT = "work"
+_OURS = {"queue_manager", "master", "worker", "jobs"}
+
+
+class Named(NamedTuple):
+    """A function of a file. file: as it was typed."""
+
+    file: str
+    path: Path
+    name: str
+    function: Callable[..., Any]
+
+
+def load_function(text: str) -> Named:
+    """Load FILE or FILE:FUNCTION.
+
+    Raises:
+        UnknownJobError: there is no such file, or it has no such function.
+        BadJobError: the file does not load, or its name can't be that of a module.
+    """
+    file, name = _split(text)
+    path = Path(file).absolute()
+    module = _import(file, path)
+    function = getattr(module, name or DEFAULT, None)
+    if not callable(function):
+        raise UnknownJobError(_missing(file, name, module, there=function is not None))
+    return Named(file, path, name or DEFAULT, function)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The file and the function; an empty one if none is named."""
+    file, colon, name = text.rpartition(":")
+    if not colon or Path(text).exists():
+        file, name = text, ""
+    path = Path(file)
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "there is no such file"
+        raise UnknownJobError(f"{file}: {kind}; name a Python file: FILE.py or FILE.py:FUNCTION")
+    if colon and file != text and not name.isidentifier():
+        raise UnknownJobError(f"{name!r} is no function's name: FILE.py or FILE.py:FUNCTION")
+    return file, name
+
+
+def _import(file: str, path: Path) -> types.ModuleType:
+    stem = path.stem
+    if path.suffix != ".py":
+        raise BadJobError(f"{file} is no Python file: its name must end with .py")
+    if not stem.isidentifier():
+        near = "".join(c if c.isalnum() else "_" for c in stem)
+        raise BadJobError(f"{file} can't be imported by that name: rename it, such as to {near}.py")
+    if stem in _OURS or stem in sys.modules or stem in sys.stdlib_module_names:
+        raise BadJobError(f"{file} has the name of a module that is there already: rename it")
+    sys.path.insert(0, str(path.parent))
+    importlib.invalidate_caches()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(stem)
+    except (Exception, SystemExit) as error:
+        raise BadJobError(_where(error, file, path)) from error
+
+
+def _where(error: BaseException, file: str, path: Path) -> str:
+    """One line for an error at import. It names the last line of the user's file that ran."""
+    line = 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename) == path:
+            line = frame.lineno or 0
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename if error.filename != str(path) else file, error.lineno or 0
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = " ".join(f"{type(error).__name__}: {said}".split())
+    return f"{file} line {line}: {text}" if line else f"{file}: {text}"
+
+
+def _missing(file: str, name: str, module: types.ModuleType, *, there: bool) -> str:
+    """What to say of a function that is not there. there: the name is, and is no function."""
+    found = sorted(
+        one
+        for one, value in vars(module).items()
+        if isinstance(value, types.FunctionType)
+        and value.__module__ == module.__name__
+        and not one.startswith("_")
+    )
+    has = f"it has {', '.join(found)}" if found else "it has no function at all"
+    if there:
+        return f"{file}: {name or DEFAULT} is no function; {has}"
+    if name:
+        return f"{file} has no function {name!r}; {has}"
+    return f"{file} has no function {DEFAULT}(input): name another as {file}:FUNCTION; {has}"

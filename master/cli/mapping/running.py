@@ -1,0 +1,176 @@
+"""Calls a function with each input, and writes the results in the order of the inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from queue_manager.client.calls import start_of
+from queue_manager.client.code import fingerprint, pack
+from queue_manager.client.synchronous import Client
+from queue_manager.settings import Settings
+
+from ..printing import check_output, tell
+from .function import Named, load_function
+from .inputs import Form, Inputs
+from .outputs import Failures, Output, pair_line, result_line
+from .resuming import Command, Plan, forget, note_of, planned, prepare
+from .serving import client_of
+from .workspace import Workspace
+
+_ONCE_BUFFER = 8_192
+"""How many inputs are ahead of the results where they are kept in memory."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The command line. program: FILE or FILE:FUNCTION."""
+
+    program: str
+    inputs: tuple[str, ...]
+    form: Form | None
+    with_input: bool
+    output: str | None
+    failed: str | None
+    key: str | None
+    resume: bool
+    anew: bool
+
+
+def run_map(settings: Settings, wish: Wish) -> int:
+    """Do what the command line says. Returns the exit code: 1 if an input has failed.
+
+    Raises QueueError with one line, for all that is wrong.
+    """
+    if wish.output is None:
+        check_output()
+    inputs = Inputs(wish.inputs, wish.form, settings.queue_max_bytes)
+    named = load_function(wish.program)
+    command = Command(
+        f"{named.path}:{named.name}",
+        inputs.names,
+        fingerprint(pack(named.function).files),
+        inputs.digest() if inputs.repeatable else "",
+        wish.key,
+    )
+    with Workspace(command.name) as workspace:
+        plan = planned(command, workspace.noted(), resume=wish.resume, anew=wish.anew)
+        return _Mapping(settings, wish, named, inputs, command, plan, workspace).run()
+
+
+@dataclass(frozen=True)
+class _Mapping:
+    """One command that may begin."""
+
+    settings: Settings
+    wish: Wish
+    named: Named
+    inputs: Inputs
+    command: Command
+    plan: Plan
+    workspace: Workspace
+
+    def run(self) -> int:
+        """Returns the exit code."""
+        wish, owner = self.wish, self.workspace.folder.name
+        failed = Path(wish.failed or f"{self.named.file}.failed.jsonl")
+        output = Path(wish.output) if wish.output else None
+        if self.plan.forget is not None and not self.settings.queue_host_set:
+            self.workspace.clear()
+        with Failures(failed, owner) as failures, Output(output, owner) as lines:
+            self.workspace.note(**note_of(self.command, self.plan, done=False))
+            with client_of(self.settings, self.workspace.folder) as client:
+                try:
+                    self._write_all(client, lines, failures)
+                except KeyboardInterrupt:
+                    self._tell_interrupted()
+                    raise
+                lines.finish()
+                failures.finish()
+                self._leave(client, failures)
+        return 1 if failures.count else 0
+
+    def _write_all(self, client: Client, lines: Output, failures: Failures) -> None:
+        kept = _Kept(self.inputs)
+        prepare(client, self.plan, start_of(self.named.function, ([],), None, lasting=True))
+        results = client.map(
+            self.named.function,
+            kept,
+            key=self.plan.key,
+            return_exceptions=True,
+            buffer=None if self.inputs.repeatable else _ONCE_BUFFER,
+            progress=self.wish.output is not None or not os.isatty(1),
+        )
+        is_done = False
+        with contextlib.closing(results):  # type: ignore[type-var]
+            for number, value in enumerate(results, 1):
+                is_failure = isinstance(value, BaseException)
+                if is_failure:
+                    failures.add(number, kept.of(number), value)
+                elif not is_done:
+                    self.workspace.note(**note_of(self.command, self.plan, done=True))
+                    is_done = True
+                if self.wish.with_input:
+                    lines.write(pair_line(kept.of(number), value))
+                else:
+                    lines.write("null" if is_failure else result_line(value))
+
+    def _leave(self, client: Client, failures: Failures) -> None:
+        """Remove what is recorded, unless the same command is to try failed inputs again."""
+        if failures.count:
+            again = "; the same command tries again those alone" if self.plan.key else ""
+            count = f"{failures.count:,} input{'s' * (failures.count != 1)}"
+            tell(f"qm: {count} failed: see {failures.path}{again}")
+            return
+        if self.plan.key is not None and self.settings.queue_host_set:
+            forget(client, self.plan.key)
+        self.workspace.remove()
+
+    def _tell_interrupted(self) -> None:
+        goes_on = self.plan.key is not None
+        tell(f"qm: interrupted{'; the same command goes on where it was' if goes_on else ''}")
+
+
+class _Kept:
+    """The inputs, each of which can be asked for once more when its result is there.
+
+    Files are read a second time for that, beside the first. What can be read once stays in memory
+    until then.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._held: deque[Any] = deque()
+        self._again: Iterator[Any] | None = iter(inputs) if inputs.repeatable else None
+        self._next, self._last = 1, None
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._again is not None:
+            return iter(self._inputs)
+        return self._holding()
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def of(self, number: int) -> Any:
+        """The input of a result. Numbers count from 1, and never go back."""
+        if number >= self._next:
+            again = self._again or self._popped()
+            self._last = next(islice(again, number - self._next, None))
+            self._next = number + 1
+        return self._last
+
+    def _holding(self) -> Iterator[Any]:
+        for item in self._inputs:
+            self._held.append(item)
+            yield item
+
+    def _popped(self) -> Iterator[Any]:
+        while self._held:
+            yield self._held.popleft()

@@ -1,0 +1,72 @@
+"""The client of a command: of the master at QUEUE_HOST, or of one for this command alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from queue_manager.authkey import find_authkey
+from queue_manager.client.synchronous import Client
+from queue_manager.errors import QueueError
+from queue_manager.lifeline import hide_key
+from queue_manager.settings import Settings
+
+from ...processes.own_master import OwnMaster
+
+_CONNECT_S = 10.0
+
+
+@contextlib.contextmanager
+def client_of(settings: Settings, folder: Path) -> Iterator[Client]:
+    """A client of the master at QUEUE_HOST; without QUEUE_HOST, of an own one in `folder`.
+
+    An own master has a worker with WORKER_SLOTS slots, and both end with the block.
+
+    Raises as `connect`, and QueueError if an own master can't run. What the block raises because
+    of that comes out as that line.
+    """
+    if settings.queue_host_set:
+        authkey = find_authkey(settings)
+        hide_key()
+        with Client(settings, authkey, _CONNECT_S) as client:
+            yield client
+        return
+    hide_key()
+    clients: list[Client] = []
+
+    def cut_off(_: str) -> None:
+        for client in clients:
+            client.close()
+
+    with OwnMaster(folder, settings.worker_slots, pass_on, cut_off) as own:
+        own.wait()
+        try:
+            with Client(_settings_of(own, settings), own.authkey, _CONNECT_S) as client:
+                clients.append(client)
+                yield client
+        except QueueError:
+            own.check()
+            raise
+
+
+def _settings_of(own: OwnMaster, settings: Settings) -> Settings:
+    host, _, port = own.address.rpartition(":")
+    return msgspec.structs.replace(
+        settings, queue_host=host, queue_port=int(port), queue_tls="auto", queue_tls_set=False
+    )
+
+
+def pass_on(line: bytes) -> None:
+    """Pass on to standard error what a task or the worker has printed, above a progress bar."""
+    with contextlib.ExitStack() as stack:
+        if os.isatty(2):
+            from tqdm import tqdm
+
+            stack.enter_context(tqdm.external_write_mode(file=sys.stderr))
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            os.write(2, line)

@@ -1,0 +1,144 @@
+"""The folder that a command keeps below `.quartermaster/` until all of its output is written.
+
+It has the store of the command's own master, and a note of what the command was. One command at a
+time has it. Knows nothing of masters, functions or inputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from queue_manager.authkey import write_file
+from queue_manager.errors import OutputError, RefusedError
+
+ROOT = Path(".quartermaster")
+_ONCE = "once-"
+
+
+class Workspace:
+    """A folder of one command. Use it in a `with` block, which locks it.
+
+    Args:
+        name: the same command has the same. Empty: the folder goes with the command, and nothing
+            of it can be resumed.
+
+    Raises (in the `with` line):
+        RefusedError: another process has it. The line says which.
+        OutputError: it can't be made.
+    """
+
+    def __init__(self, name: str, root: Path = ROOT) -> None:
+        self._root, self._lasts = root, bool(name)
+        self.folder = root / (name or f"{_ONCE}{secrets.token_hex(6)}")
+        self._lock = -1
+
+    def __enter__(self) -> Workspace:
+        try:
+            self._root.mkdir(exist_ok=True)
+            if not (self._root / ".gitignore").exists():
+                (self._root / ".gitignore").write_text("*\n")
+            _sweep(self._root)
+            self._lock = self._locked()
+        except OSError as error:
+            raise OutputError(f"can't keep anything in {self._root}: {error.strerror}") from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._lasts:
+            self.remove()
+        if self._lock >= 0:
+            os.close(self._lock)
+
+    def note(self, **values: Any) -> None:
+        """Note what the command is. Raises OutputError if the disk does not take it."""
+        try:
+            path = self.folder / "command.json"
+            write_file(path, json.dumps(values).encode(), 0o600, replace=True)
+        except OSError as error:
+            raise OutputError(f"can't write to {self.folder}: {error.strerror}") from error
+
+    def noted(self) -> dict[str, Any]:
+        """What was noted last. Empty: nothing, or it can't be read."""
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads((self.folder / "command.json").read_bytes())
+            return found if isinstance(found, dict) else {}
+        return {}
+
+    def clear(self) -> None:
+        """Remove all that is in it. Nobody else may have it meanwhile."""
+        for path in self.folder.iterdir():
+            if path.name != "lock":
+                _remove(path)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        _remove(self.folder)
+
+    def _locked(self) -> int:
+        while True:
+            self.folder.mkdir(exist_ok=True)
+            lock = _lock_of(self.folder)
+            if lock is None:
+                raise RefusedError(
+                    f"this command runs already{_by(self.folder)}: wait for it, or end it"
+                )
+            if _is_there(lock, self.folder):  # else its former owner has removed it meanwhile
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, str(os.getpid()).encode(), 0)
+                return lock
+            os.close(lock)
+
+
+def _lock_of(folder: Path) -> int | None:
+    """The lock of a folder; None if another process has it."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _is_there(lock: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), os.stat(folder / "lock"))
+    except OSError:
+        return False
+
+
+def _by(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        number = (folder / "lock").read_text()
+        return f" (process {number})" if number.isdecimal() else ""
+    return ""
+
+
+def _sweep(root: Path) -> None:
+    """Remove what was left of commands that can't be resumed and were killed."""
+    for folder in root.glob(f"{_ONCE}*"):
+        with contextlib.suppress(OSError):
+            lock = _lock_of(folder)
+            if lock is not None:
+                _remove(folder)
+                os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
