@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import CONNECTS, Reader
-from tests.integration.processes import KEY, REPO, Master
+from tests.integration.processes import KEY, REPO, Master, clean_environment
 
 pytestmark = pytest.mark.timeout(600)  # a document is a long story
 
@@ -74,3 +74,9 @@ def test_the_examples_of_a_document_do_what_it_shows(
     environment = master.environment()
     environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # has `qm`
     assert Reader(master.folder, environment, placed, ELSEWHERE).read(REPO / document)
+
+
+def test_the_examples_of_map_need_no_master(tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = clean_environment({"PYTHONPATH": str(REPO), "PATH": path, "WORKER_SLOTS": "2"})
+    assert Reader(tmp_path, environment, str, ELSEWHERE).read(REPO / "docs/map.md") >= 10

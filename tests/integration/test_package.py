@@ -190,6 +190,21 @@ def test_a_job_runs_in_any_folder(installed: Path, tmp_path: Path) -> None:
     assert {"0 -> 0", "1 -> 1", "2 -> 4"} <= set(lines.splitlines())
 
 
+def test_map_needs_two_files_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text("def work(n):\n    return n * n\n")
+    (tmp_path / "inputs.jsonl").write_text("1\n2\n3\n")
+    words = (installed / "qm", "map", "work.py", "inputs.jsonl")
+    assert said(*words, cwd=tmp_path, WORKER_SLOTS="2") == "1\n4\n9\n"
+
+
+def test_map_runs_files_that_are_called_as_our_packages_are(alone: Path, tmp_path: Path) -> None:
+    """A folder's own worker.py, which Python would find first, is not taken for ours."""
+    (tmp_path / "worker.py").write_text("raise SystemExit('not this one')\n")
+    (tmp_path / "squares.py").write_text("def work(n):\n    return n * n\n")
+    (tmp_path / "inputs.jsonl").write_text("1\n2\n")
+    assert said(alone / "qm", "map", "squares.py", "inputs.jsonl", cwd=tmp_path) == "1\n4\n"
+
+
 def test_a_program_connects_to_a_master_elsewhere(
     installed: Path, master: Master, tmp_path: Path
 ) -> None:

@@ -75,4 +75,7 @@ def map_command(
         resume=resume,
         anew=anew,
     )
-    return run_map(settings, wish)
+    try:
+        return run_map(settings, wish)
+    except KeyboardInterrupt:  # click would print an empty line
+        return 130

@@ -14,9 +14,10 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from io import FileIO
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from queue_manager.errors import InputError
 
@@ -123,17 +124,17 @@ class _File:
 
     # --- the forms ---
 
-    def lines(self, file: BinaryIO) -> Iterator[str]:
+    def lines(self, file: FileIO) -> Iterator[str]:
         """Texts. A line ends with \\n or \\r\\n."""
         for number, record in self._records(file, b"\n"):
             yield self._text(record.removesuffix(b"\r"), number)
 
-    def null(self, file: BinaryIO) -> Iterator[str]:
+    def null(self, file: FileIO) -> Iterator[str]:
         """Texts that end with a zero byte, as `find -print0` writes them."""
         for number, record in self._records(file, b"\0"):
             yield self._text(record, number)
 
-    def jsonl(self, file: BinaryIO) -> Iterator[Any]:
+    def jsonl(self, file: FileIO) -> Iterator[Any]:
         """A JSON value on each line."""
         for number, record in self._records(file, b"\n"):
             text = self._text(record, number)
@@ -145,7 +146,7 @@ class _File:
             except (ValueError, RecursionError) as error:  # too many digits, too deep
                 raise self._wrong(number, f"is no JSON that can be read: {error}") from None
 
-    def csv(self, file: BinaryIO) -> Iterator[dict[str, str]]:
+    def csv(self, file: FileIO) -> Iterator[dict[str, str]]:
         """A dict of each row, with the first row's cells as keys."""
         csv.field_size_limit(self._most_bytes)
         records = self._records(file, b"\n")
@@ -174,7 +175,7 @@ class _File:
 
     # --- bytes ---
 
-    def _records(self, file: BinaryIO, end: bytes) -> Iterator[tuple[int, bytes]]:
+    def _records(self, file: FileIO, end: bytes) -> Iterator[tuple[int, bytes]]:
         """What stands before each `end`, and behind the last one, with its number from 1."""
         number, rest = 0, b""
         while piece := self._read(file):
@@ -202,17 +203,17 @@ class _File:
         except UnicodeDecodeError as error:
             raise self._wrong(number, f"is no UTF-8 (byte {error.start + 1})") from None
 
-    def _opened(self) -> BinaryIO:
+    def _opened(self) -> FileIO:
         try:
             if self._is_stdin:
-                return open(0, "rb", closefd=False)
-            return open(self._path, "rb")
+                return open(0, "rb", buffering=0, closefd=False)
+            return open(self._path, "rb", buffering=0)
         except OSError as error:
             raise self._unreadable(error) from error
 
-    def _read(self, file: BinaryIO) -> bytes:
+    def _read(self, file: FileIO) -> bytes:
         try:
-            return file.read1(_READ_BYTES)  # type: ignore[attr-defined,no-any-return]
+            return file.read(_READ_BYTES)
         except OSError as error:
             raise self._unreadable(error) from error
 
@@ -224,7 +225,7 @@ class _File:
         return InputError(f"{self._shown}: {what} {number:,} {why}")
 
 
-_READERS: dict[Form, Callable[[_File, BinaryIO], Iterator[Any]]] = {
+_READERS: dict[Form, Callable[[_File, FileIO], Iterator[Any]]] = {
     Form.JSONL: _File.jsonl,
     Form.LINES: _File.lines,
     Form.CSV: _File.csv,

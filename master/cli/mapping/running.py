@@ -22,10 +22,8 @@ from .inputs import Form, Inputs
 from .outputs import Failures, Output, pair_line, result_line
 from .resuming import Command, Plan, forget, note_of, planned, prepare
 from .serving import client_of
+from .streaming import AHEAD, streamed
 from .workspace import Workspace
-
-_ONCE_BUFFER = 8_192
-"""How many inputs are ahead of the results where they are kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +97,7 @@ class _Mapping:
     def _write_all(self, client: Client, lines: Output, failures: Failures) -> None:
         kept = _Kept(self.inputs)
         prepare(client, self.plan, start_of(self.named.function, ([],), None, lasting=True))
-        results = client.map(
-            self.named.function,
-            kept,
-            key=self.plan.key,
-            return_exceptions=True,
-            buffer=None if self.inputs.repeatable else _ONCE_BUFFER,
-            progress=self.wish.output is not None or not os.isatty(1),
-        )
+        results = self._results(client, kept)
         is_done = False
         with contextlib.closing(results):  # type: ignore[type-var]
             for number, value in enumerate(results, 1):
@@ -120,6 +111,17 @@ class _Mapping:
                     lines.write(pair_line(kept.of(number), value))
                 else:
                     lines.write("null" if is_failure else result_line(value))
+
+    def _results(self, client: Client, kept: _Kept) -> Iterator[Any]:
+        """The results, with exceptions in the places of those that have failed."""
+        how: dict[str, Any] = {
+            "key": self.plan.key,
+            "return_exceptions": True,
+            "progress": self.wish.output is not None or not os.isatty(1),
+        }
+        if self.inputs.repeatable:
+            return client.map(self.named.function, kept, **how)
+        return streamed(client, self.named.function, kept, buffer=AHEAD, **how)
 
     def _leave(self, client: Client, failures: Failures) -> None:
         """Remove what is recorded, unless the same command is to try failed inputs again."""

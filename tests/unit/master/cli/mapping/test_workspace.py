@@ -1,0 +1,56 @@
+"""The folder of a command: one at a time has it, and what can't be resumed does not stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from master.cli.mapping.workspace import Workspace
+from queue_manager.errors import OutputError, RefusedError
+
+
+def test_one_command_at_a_time_has_it(tmp_path: Path) -> None:
+    root = tmp_path / ".quartermaster"
+    refused = pytest.raises(RefusedError, match="this command runs already")
+    with Workspace("a", root), Workspace("b", root), refused, Workspace("a", root):
+        pass
+    with Workspace("a", root):
+        pass
+    assert (root / ".gitignore").read_text() == "*\n"
+
+
+def test_what_was_noted_is_there_the_next_time_until_it_is_removed(tmp_path: Path) -> None:
+    with Workspace("a", tmp_path) as workspace:
+        assert workspace.noted() == {}
+        workspace.note(done=True)
+    with Workspace("a", tmp_path) as workspace:
+        assert workspace.noted() == {"done": True}
+        (workspace.folder / "data").mkdir()
+        workspace.clear()
+        assert [path.name for path in workspace.folder.iterdir()] == ["lock"]
+        workspace.remove()
+    assert not workspace.folder.exists()
+
+
+def test_one_without_a_name_goes_with_its_command(tmp_path: Path) -> None:
+    with Workspace("", tmp_path) as workspace:
+        assert workspace.folder.is_dir()
+    assert not workspace.folder.exists()
+
+
+def test_one_without_a_name_that_was_killed_goes_with_the_next_command(tmp_path: Path) -> None:
+    with Workspace("", tmp_path) as living:
+        (tmp_path / "once-left").mkdir()
+        with Workspace("a", tmp_path):
+            assert not (tmp_path / "once-left").exists()
+            assert living.folder.exists()
+
+
+def test_a_root_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(OutputError, match="can't keep anything in"),
+        Workspace("a", tmp_path / "file"),
+    ):
+        pass
