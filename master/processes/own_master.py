@@ -41,6 +41,9 @@ _FIRST_PAUSE_S = 0.1
 _END_S = 3.0
 """How long a child may take to end. Then it is killed: what it has acknowledged is on disk."""
 
+_LAST_WORDS_S = 1.0
+"""What a process that a task has left behind may hold the pipe open for."""
+
 _LAST_BYTES = 4096
 _OURS = ("QUEUE_", "MASTER_", "WORKER_", "JOB", "HEALTH_FILE")
 _KEPT = ("QUEUE_MAX_BYTES", "WORKER_TAGS", "WORKER_DRAIN_S")
@@ -73,6 +76,7 @@ class OwnMaster:
         self._on_output, self._on_trouble = on_output, on_trouble
         self._stop = threading.Event()
         self._listens = threading.Event()
+        self._relaying: list[threading.Thread] = []
         self._keeping = threading.Thread(target=self._keep, name="own-master", daemon=True)
         self.trouble = ""
         self.address = ""
@@ -134,6 +138,8 @@ class OwnMaster:
             self._listens.set()
             worker.end()  # first: it has nothing to do without the master
             master.end()
+            for relaying in self._relaying:  # the last lines of tasks
+                relaying.join(_LAST_WORDS_S)
 
     def _begin(self, master: _Child) -> None:
         """Start the master, and wait until it listens. A worker before would say it finds none."""
@@ -171,7 +177,9 @@ class OwnMaster:
 
     def _relayed(self, process: _Started) -> None:
         popen = process.begin(subprocess.PIPE)
-        threading.Thread(target=self._relay, args=(popen.stdout,), daemon=True).start()
+        relaying = threading.Thread(target=self._relay, args=(popen.stdout,), daemon=True)
+        relaying.start()
+        self._relaying = [one for one in self._relaying if one.is_alive()] + [relaying]
 
     def _relay(self, pipe: IO[bytes]) -> None:
         with contextlib.suppress(ValueError, OSError), pipe:

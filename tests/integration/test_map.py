@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,6 +236,31 @@ def test_results_come_while_inputs_are_still_to_come(folder: Folder) -> None:
     os.close(write)
     assert command.wait(PATIENCE_S) == 0
     assert folder.lines() == ["9", "16"]
+
+
+def test_a_terminal_has_a_bar_and_the_output_has_results_alone(folder: Folder) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with (folder.path / "out").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "master", "map", "work.py:length", folder.numbers(2), "--lines"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=theirs,
+            env=clean_environment(BASE),
+            cwd=folder.path,
+        )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is closed when the command has ended
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait(PATIENCE_S) == 0
+    assert b"length: 100%" in shown
+    assert b"2/2" in shown
+    assert b"measuring 1" in shown
+    assert [json.loads(line)["name"] for line in folder.lines()] == ["0", "1"]
 
 
 # --- what it does again ---
