@@ -11,9 +11,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Generic, TypeVar
+
+from ..errors import QueueError
+from .connection.aside import keep_spare
 
 R = TypeVar("R")
 
@@ -26,43 +29,88 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="quartermaster", daemon=True)
         self._thread.start()
+        keep_spare()  # the master may restart when Python starts no more threads
 
-    def call(self, coroutine: Coroutine[Any, Any, R], timeout_s: float | None = None) -> R:
-        """Run a coroutine in the loop and return what it returns. An interrupt cancels it.
+    def call(
+        self, coroutine: Coroutine[Any, Any, R], undo: Callable[[R], object] = lambda _: None
+    ) -> R:
+        """Run a coroutine in the loop and return what it returns.
 
-        timeout_s: how long to wait for it. It goes on behind that.
+        Whatever a signal's handler raises meanwhile cancels it, also a TimeoutError. undo: is
+        called in the loop with what it returned, if that comes out too late to be returned here.
 
-        Raises TimeoutError, what the coroutine raises, and RuntimeError where nobody may wait.
+        Raises what the coroutine raises, RuntimeError where nobody may wait, and QueueError in the
+        child of a fork.
         """
-        if self.is_here:
-            coroutine.close()
-            raise RuntimeError("a blocking call in the client's own thread would wait for ever")
-        if holds_loop_lock():
-            coroutine.close()
-            raise RuntimeError(
-                "a finalizer has interrupted the client in this thread: its blocking call would"
-                " wait for ever"
-            )
-        wanted = _Wanted(coroutine)
         try:
-            return self.begin(wanted.run()).result(timeout_s)
-        except TimeoutError:
+            self.check_may_wait()
+        except BaseException:
+            coroutine.close()
             raise
+        wanted = _Wanted(coroutine, undo)
+        try:
+            return self.begin(wanted.run()).result()
         except BaseException:  # it may have come before `begin` has returned
-            self.soon(wanted.cancel)
+            self.soon(wanted.cancel)  # what has ended by itself does not notice
             raise
+
+    def finish(self, coroutine: Coroutine[Any, Any, None], timeout_s: float) -> None:
+        """Run a coroutine that ends something, and wait for it for some seconds.
+
+        It goes on behind that, also when a signal's handler raises meanwhile.
+
+        Raises as `call`.
+        """
+        try:
+            self.check_may_wait()
+        except BaseException:
+            coroutine.close()
+            raise
+        future = self.begin(coroutine)
+        if wait([future], timeout_s).done:  # a TimeoutError that comes out of it is a handler's
+            future.result()
 
     @property
     def may_wait(self) -> bool:
         """Whether the thread that asks may wait for the loop."""
         return not (self.is_here or holds_loop_lock())
 
+    def check_may_wait(self) -> None:
+        """Raises RuntimeError if the thread that asks may not wait, and QueueError as `begin`."""
+        self.check_ours()
+        if self.is_here:
+            raise RuntimeError("a blocking call in the client's own thread would wait for ever")
+        if holds_loop_lock():
+            raise RuntimeError(
+                "a finalizer has interrupted the client in this thread: its blocking call would"
+                " wait for ever"
+            )
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is still the process that the thread is in, and not the child of a fork."""
+        return self.pid == os.getpid()
+
+    def check_ours(self, what: str = "this") -> None:
+        """Raises QueueError in the child of a fork, where nothing would ever come of a wait.
+
+        what: was begun in the parent.
+        """
+        if not self.is_ours:
+            raise QueueError(
+                f"{what} is of the process that this one was forked from: make another one here"
+            )
+
     def begin(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
-        """Run a coroutine in the loop."""
+        """Run a coroutine in the loop. Raises QueueError in the child of a fork."""
+        if not self.is_ours:
+            coroutine.close()
+        self.check_ours()
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def soon(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Call a function in the loop."""
+        """Call a function in the loop. Raises QueueError in the child of a fork."""
+        self.check_ours()
         self.loop.call_soon_threadsafe(function, *arguments)
 
     @property
@@ -76,24 +124,34 @@ class LoopThread:
 
 
 class _Wanted(Generic[R]):
-    """A coroutine that whoever waits for it may cancel, also before it has begun."""
+    """A coroutine that whoever waits for it may cancel, also before it has begun.
 
-    def __init__(self, coroutine: Coroutine[Any, Any, R]) -> None:
-        self._coroutine = coroutine
+    undo: gets what it has returned by then.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, R], undo: Callable[[R], object]) -> None:
+        self._coroutine, self._undo = coroutine, undo
         self._task: asyncio.Task[Any] | None = None
         self._is_cancelled = False
+        self._returned: list[R] = []
 
     async def run(self) -> R:
         self._task = asyncio.current_task()
         if self._is_cancelled:
             self._coroutine.close()
             raise asyncio.CancelledError
-        return await self._coroutine
+        self._returned.append(await self._coroutine)
+        if self._is_cancelled:  # it has caught that
+            self._undo(self._returned[0])
+            raise asyncio.CancelledError
+        return self._returned[0]
 
     def cancel(self) -> None:
         """In the loop."""
         self._is_cancelled = True
-        if self._task is not None:
+        if self._returned:
+            self._undo(self._returned.pop())
+        elif self._task is not None:
             self._task.cancel()
 
 
@@ -120,7 +178,7 @@ def holds_loop_lock() -> bool:
 
 
 _current: LoopThread | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal's handler may connect in the thread that has it
 _left: list[LoopThread] = []
 """Those of the processes that this one was forked from. Deleting them would touch their sockets."""
 
@@ -136,7 +194,7 @@ def loop_thread() -> LoopThread:
 
 def _forked() -> None:
     global _current, _lock
-    _lock = threading.Lock()  # another thread may have held it
+    _lock = threading.RLock()  # another thread may have held it
     if _current is not None:
         _left.append(_current)
         _current = None

@@ -12,13 +12,11 @@ import contextlib
 import os
 import queue
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from ..errors import ConnectionLostError
 from ..job.contract import Options, Task
 from ..settings import Settings
 from ..wire.messages import Status
@@ -26,7 +24,8 @@ from ..wire.records import RunStatus
 from .asynchronous import GOODBYE_S, AsyncClient, Exiting
 from .calls import Start, Work, start_of
 from .checking import buffer_of, check_options
-from .loop_thread import LoopThread, holds_loop_lock, loop_thread
+from .loop_thread import LoopThread
+from .own_session import OwnSession
 from .progress import bar_of
 from .runs.async_run import AsyncRun
 from .runs.feeding import add_input, is_keyed
@@ -61,19 +60,10 @@ class Client:
     def __init__(
         self, settings: Settings, authkey: bytes, timeout_s: float, given: bool = False
     ) -> None:
-        self._master = settings, authkey, timeout_s, given
-        self._lock = threading.Lock()
-        self._closed = False
-        self._left: list[AsyncClient] = []
+        self._own = OwnSession(settings, authkey, timeout_s, given)
         self._calling: weakref.WeakSet[Core] = weakref.WeakSet()
-        self._open()
         _clients.add(self)
-
-    def _open(self) -> None:
-        thread = loop_thread()
-        client = thread.call(_opened(*self._master))
-        self._client = client
-        self._thread = thread  # last: another thread of a fork's child takes it as the sign
+        self._own.open()
 
     def __enter__(self) -> Client:
         return self
@@ -91,18 +81,10 @@ class Client:
         self._close(2 * GOODBYE_S)
 
     def _close(self, timeout_s: float) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        for calls in list(self._calling):
-            calls.leave()
-        if self._thread.pid == os.getpid():
-            if holds_loop_lock():  # a finalizer closes it
-                self._thread.begin(self._client.close())
-                return
-            with contextlib.suppress(TimeoutError):
-                self._thread.call(self._client.close(), timeout_s)
+        if self._own.shut():
+            for calls in list(self._calling):
+                calls.leave()
+            self._own.end(timeout_s)
 
     # --- the verbs ---
 
@@ -234,12 +216,16 @@ class Client:
     ) -> Iterator[Any]:
         mailbox: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         thread, client = self._here()
-        mapping, flow = thread.call(client.begin_map(start, key, mailbox.put, how))
+        mapping, flow = thread.call(
+            client.begin_map(start, key, mailbox.put, how),
+            lambda begun: client.later(begun[0].abandon()),
+        )
         told = False
         try:
             with bar as shown:
                 yield None
                 while not flow.done:
+                    thread.check_ours("the iterator of this map")
                     if not flow.over:
                         flow.fill(inputs, lambda: not mailbox.empty(), SLICE_S)
                     if flow.whole and not told:
@@ -279,7 +265,10 @@ class Client:
         start = start_of(function, iterables, options, lasting=True)
         thread, client = self._here()
         feeding = client.feeding(start, key)
-        run, feed, skip = thread.call(feeding.__aenter__())
+        run, feed, skip = thread.call(
+            feeding.__aenter__(),
+            lambda _: client.later(_exited(feeding, KeyboardInterrupt())),
+        )
         try:
             if skip is not None:
                 for number, item in enumerate(inputs_of(iterables), 1):
@@ -351,15 +340,9 @@ class Client:
     def _here(self) -> tuple[LoopThread, AsyncClient]:
         """The loop and the session of this process.
 
-        Raises ConnectionLostError in the child of a fork if the client was closed.
+        Raises as `OwnSession.here`.
         """
-        if self._thread.pid != os.getpid():
-            with self._lock:
-                if self._closed:
-                    raise ConnectionLostError("the client was closed")
-                if self._thread.pid != os.getpid():
-                    self._open()
-        return self._thread, self._client
+        return self._own.here()
 
     def _call(self, verb: Callable[[AsyncClient], Coroutine[Any, Any, R]]) -> R:
         thread, client = self._here()
@@ -371,6 +354,7 @@ class Client:
         items = aiter(verb(client))
         try:
             while True:
+                thread.check_ours("this iterator")
                 item = thread.call(_next(items))
                 if item is _END:
                     return
@@ -380,16 +364,8 @@ class Client:
 
     def _forked(self) -> None:
         """This is the child of a fork now."""
-        self._lock = threading.Lock()
         self._calling = weakref.WeakSet()  # they belong to the parent
-        self._client.session.abandon()
-        self._left.append(self._client)  # deleting it would touch the parent's loop
-
-
-async def _opened(settings: Settings, authkey: bytes, timeout_s: float, given: bool) -> AsyncClient:
-    client = AsyncClient()
-    await client.open(settings, authkey, timeout_s, given)
-    return client
+        self._own.forked()
 
 
 async def _exited(context: Any, error: BaseException) -> None:
@@ -422,7 +398,7 @@ def _leave(
     thread: LoopThread, client: AsyncClient, coroutine: Coroutine[Any, Any, None], soon: bool
 ) -> None:
     """Have something done behind an iterator. soon: nobody waits for it."""
-    if thread.pid != os.getpid() or sys.is_finalizing():
+    if not thread.is_ours or sys.is_finalizing():
         coroutine.close()
         return
 
@@ -431,10 +407,10 @@ def _leave(
         if not soon:
             await task
 
-    future = thread.begin(done())
-    if not soon and thread.may_wait:
-        with contextlib.suppress(TimeoutError):
-            future.result(GOODBYE_S)
+    if soon or not thread.may_wait:
+        thread.begin(done())
+    else:
+        thread.finish(done(), GOODBYE_S)
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()

@@ -104,8 +104,7 @@ class Connection:
 
     def close(self) -> None:
         """End the session in good order."""
-        with contextlib.suppress(TimeoutError):
-            self._thread.call(self._end(), _GOODBYE_S)
+        self._thread.finish(self._end(), _GOODBYE_S)
 
     def abandon(self) -> None:
         """Leave the session to the process that this one was forked from."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ...errors import QueueError
@@ -35,12 +36,12 @@ class Patience:
         """
         if self._is_owed(False) or (asking.behind and self._is_owed(True)):
             return None
-        try:
-            return asking.answer.result(max(0.0, until - time.monotonic()))
-        except TimeoutError:
+        # A TimeoutError that comes out of the wait is one of a signal's handler.
+        if not wait([asking.answer], max(0.0, until - time.monotonic())).done:
             self._late[asking.behind] = asking.answer
-        except (QueueError, CancelledError):
-            pass
+            return None
+        with contextlib.suppress(QueueError, CancelledError, TimeoutError):
+            return asking.answer.result()
         return None
 
     def _is_owed(self, behind: bool) -> bool:

@@ -6,6 +6,7 @@ futures.
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections import deque
@@ -114,7 +115,7 @@ class Core:
     """What an executor has to finish, also when the program has dropped the executor itself."""
 
     def __init__(self, client: Client, options: Options | None) -> None:
-        self._client = client
+        self._client, self._pid = client, os.getpid()
         self._functions = Functions(options)
         self._lock = loop_lock()  # a finalizer may run in any moment
         self._completion: Completion | None = None
@@ -183,6 +184,10 @@ class Core:
             calls.abandon(error)
 
     def _check(self) -> None:
+        if self._pid != os.getpid():  # an iterator of `map` has it
+            raise BrokenQueueError(
+                "the calls are of the process that this one was forked from: submit them again here"
+            )
         if self._ended is not None:
             raise BrokenQueueError(str(self._ended))
         if self._over:

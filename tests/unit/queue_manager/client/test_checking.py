@@ -23,6 +23,7 @@ from queue_manager.client.checking import (
 from queue_manager.client.connection.session import Session
 from queue_manager.client.connection.where import limit_of, settings_for
 from queue_manager.client.loop_thread import loop_thread
+from queue_manager.client.own_session import OwnSession
 from queue_manager.client.runs.async_run import AsyncRun
 from queue_manager.client.runs.run import Run
 from queue_manager.client.synchronous import Client
@@ -96,7 +97,8 @@ def test_a_value_that_no_request_may_hold_is_a_type_error_and_is_not_sent(
     with pytest.raises(ArgumentError) as with_a_loop:
         asyncio.run(asked())
     plain = Client.__new__(Client)
-    plain._client, plain._thread = client, loop_thread()
+    plain._own = OwnSession.__new__(OwnSession)
+    plain._own._own = loop_thread(), client
     with pytest.raises(ArgumentError) as without:
         next(iter(call(plain, Run(plain, 1))))
     assert str(with_a_loop.value) == str(without.value)

@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,6 +18,7 @@ from queue_manager.client import asynchronous
 from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.connection.holders import Holders
 from queue_manager.client.loop_thread import loop_thread
+from queue_manager.client.own_session import OwnSession
 from queue_manager.client.runs.async_run import AsyncRun
 from queue_manager.client.runs.feeding import Feed
 from queue_manager.client.runs.flow import Flow
@@ -92,8 +92,10 @@ class FullMaster:
 
 def client_of(master: FullMaster) -> Client:
     client = Client.__new__(Client)
-    client._client, client._thread = AsyncClient(), loop_thread()
-    client._client.session = cast(Any, master)
+    face = AsyncClient()
+    face.session = cast(Any, master)
+    client._own = own = OwnSession.__new__(OwnSession)
+    own._own = loop_thread(), face
     return client
 
 
@@ -266,10 +268,10 @@ def test_a_start_that_fails_closes_its_asynchronous_input() -> None:
 
 
 def test_a_closed_client_stays_closed_in_the_child_of_a_fork() -> None:
-    client = client_of(FullMaster())
-    client._lock, client._closed = threading.Lock(), True
-    client._thread = cast(Any, SimpleNamespace(pid=os.getpid() + 1))
-    client._open = lambda: pytest.fail("it connects again")  # type: ignore[method-assign]
+    client: Any = Client.__new__(Client)
+    client._own = own = OwnSession(*cast(Any, [None] * 4))
+    assert own.shut()
+    own.forked()
     with pytest.raises(ConnectionLostError, match="the client was closed"):
         client.status()
 

@@ -6,10 +6,11 @@ import os
 import signal
 import threading
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from queue_manager.client import loop_thread as module
 from queue_manager.client.loop_thread import LoopThread, holds_loop_lock, loop_lock
+from queue_manager.client.own_session import OwnSession
 from queue_manager.client.synchronous import Client
 
 PATIENCE_S = 20.0
@@ -70,11 +71,12 @@ def test_a_finalizer_that_interrupts_the_client_closes_it_without_waiting() -> N
         closed.set()
 
     client: Any = Client.__new__(Client)
-    client._lock, client._closed, client._calling = threading.Lock(), False, ()
-    client._thread, client._client = LoopThread(), SimpleNamespace(close=close)
+    client._own, client._calling = OwnSession(*cast(Any, [None] * 4)), ()
+    thread = client._own._thread = LoopThread()
+    client._own._own = thread, SimpleNamespace(close=close)
     with loop_lock():
         client.close()
     assert closed.wait(PATIENCE_S)
-    client._thread.soon(client._thread.loop.stop)
-    client._thread._thread.join(PATIENCE_S)
-    client._thread.loop.close()
+    thread.soon(thread.loop.stop)
+    thread._thread.join(PATIENCE_S)
+    thread.loop.close()

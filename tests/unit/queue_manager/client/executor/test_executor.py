@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from queue_manager.client.executor import executor as executor_module
+from queue_manager.client.executor.broken import BrokenQueueError
 from queue_manager.client.executor.executor import QueueExecutor
 from queue_manager.client.loop_thread import LoopThread
 from queue_manager.client.synchronous import Client
@@ -146,3 +147,12 @@ def test_a_map_whose_time_is_over_waits_for_no_master(
     assert asked == [(3, False)]
     desk.master.mute = False
     eventually(lambda: desk.master.cancelled == {1, 2, 3}, "all of them are cancelled")
+
+
+def test_an_iterator_of_the_parent_makes_no_calls_in_the_child_of_a_fork(desk: Desk) -> None:
+    results = desk.executor.map(abs, range(10), buffersize=2)
+    core = desk.executor._core
+    core._pid += 1
+    with pytest.raises(BrokenQueueError, match="of the process that this one was forked from"):
+        next(results)
+    core._pid -= 1
