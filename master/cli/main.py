@@ -8,7 +8,6 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import click
@@ -17,15 +16,16 @@ from queue_manager import __version__
 from queue_manager.authkey import find_authkey, installation_salt, master_authkey
 from queue_manager.client.checking import STATES
 from queue_manager.errors import QueueError, ReaderGoneError, SettingsError
-from queue_manager.lifeline import hide_key
 from queue_manager.log_lines import log_to
-from queue_manager.settings import Settings, load_settings
+from queue_manager.settings import Settings
 from queue_manager.terminal import is_text
 from queue_manager.wire.handshake import stretched
 
 from ..processes.local_worker import LocalWorker
 from .mapping.command import map_command
-from .printing import check_output, take_over, tell
+from .printing import take_over, tell
+from .running import code_of as _code
+from .shell.options import shell
 
 
 class _Number(click.ParamType[int]):
@@ -253,11 +253,4 @@ def forget(run: int | str) -> int:
     return _code(lambda s: forget_run(s, find_authkey(s), run))
 
 
-def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bool = True) -> int:
-    """Run a command and return its exit code. prints: it tells what it did on standard output."""
-    if prints:
-        check_output()
-    settings = load_settings()
-    hide_key()
-    gc.enable()
-    return asyncio.run(command(settings))
+commands.add_command(shell)

@@ -83,6 +83,11 @@ def _opened(number: int, encoding: str | None) -> io.TextIOWrapper:
     )
 
 
+def was_closed(number: int) -> bool:
+    """Whether a standard descriptor was closed when this process began."""
+    return number in _closed
+
+
 def check_output() -> None:
     """Look at standard output before a command does something that it can only tell there.
 

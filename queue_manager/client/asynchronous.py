@@ -102,9 +102,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """End the session. Maps that are still open are cancelled; lasting runs go on."""
-        for mapping in self._maps:
-            if not mapping.over:
-                self.later(mapping.closed())
+        for mapping in self.maps:
+            self.later(mapping.closed())
         if self._after:
             await asyncio.wait(self._after, timeout=GOODBYE_S)
         await self._stack.aclose()
@@ -267,6 +266,11 @@ class AsyncClient:
                 # Another program may take the run up now. One that has ended is pruned though this
                 # session stays.
                 nobody_collects(self.session, number)
+
+    @property
+    def maps(self) -> list[Mapping]:
+        """The maps that are not over."""
+        return [one for one in self._maps if not one.over]
 
     def later(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have something done that nobody waits for; `close` does, for a while."""

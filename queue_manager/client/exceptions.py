@@ -21,8 +21,12 @@ _STOPS = (StopIteration, StopAsyncIteration)
 class RemoteTraceback(Exception):
     """The traceback of a task in its worker: the `__cause__` of the exception in the client.
 
-    It is shown as that of `concurrent.futures.ProcessPoolExecutor` is.
+    It is shown as that of `concurrent.futures.ProcessPoolExecutor` is. task: the task's number.
     """
+
+    def __init__(self, text: str, task: int = 0) -> None:
+        super().__init__(text)
+        self.task = task
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
@@ -44,7 +48,7 @@ def exception_of(letter: DeadLetter | TaskStatus) -> Exception:
     made = None if raised is None else _make(raised, letter.error)
     if made is None:
         made = _stand_in(raised, letter)
-    made.__cause__ = RemoteTraceback(_remote_text(letter))
+    made.__cause__ = RemoteTraceback(_remote_text(letter), letter.task)
     return made
 
 
