@@ -253,4 +253,19 @@ def forget(run: int | str) -> int:
     return _code(lambda s: forget_run(s, find_authkey(s), run))
 
 
+@commands.command()
+@click.argument("job", required=False)
+def jobs(job: str | None) -> int:
+    """List the jobs there are, or show the arguments of JOB.
+
+    \b
+    Examples:
+      qm jobs
+      qm jobs images
+    """
+    from .job_list import show_jobs
+
+    return _code(lambda s: show_jobs(s, job or ""))
+
+
 commands.add_command(shell)

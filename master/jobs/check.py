@@ -18,10 +18,11 @@ import msgspec
 
 from queue_manager.errors import RefusedError
 from queue_manager.lifeline import die_with, without_key
+from queue_manager.wire.job_records import JobInfo
 
 from ..processes.child_output import end_group, output_of
 from . import look
-from .look import ANSWER, ARGS, FOLLOWS, NO_ARGS, Checked
+from .look import ANSWER, ARGS, FOLLOWS, NO_ARGS, SHOW, Checked
 
 IMPORT_S = 30.0
 
@@ -40,7 +41,21 @@ async def check_job(job: str, fit: Fit | None, folder: Path) -> Checked:
     Raises:
         RefusedError: one line that says what is wrong with the job or its arguments.
     """
-    process = await _looking(job, fit, folder)
+    values = b"" if fit is None else fit.arguments
+    words = [NO_ARGS] if fit is None else [FOLLOWS if fit.follows else ARGS, *fit.args]
+    return await _looked(job, folder, words, values)
+
+
+async def describe_jobs(job: str, folder: Path) -> list[JobInfo]:
+    """All of a job, which is imported. With an empty name, the names and first lines of all jobs.
+
+    Raises RefusedError as `check_job`.
+    """
+    return (await _looked(job, folder, [SHOW], b"")).jobs
+
+
+async def _looked(job: str, folder: Path, words: list[str], values: bytes) -> Checked:
+    process = await _looking(job, folder, words, values)
     try:
         async with asyncio.timeout(IMPORT_S):
             parts = [part async for part in output_of(process, process.stdout)]
@@ -60,9 +75,8 @@ async def check_job(job: str, fit: Fit | None, folder: Path) -> Checked:
     return checked
 
 
-async def _looking(job: str, fit: Fit | None, folder: Path) -> Process:
+async def _looking(job: str, folder: Path, words: list[str], values: bytes) -> Process:
     """The process that looks, with all that it reads. Raises RefusedError if it can't start."""
-    values = b"" if fit is None else fit.arguments
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -71,7 +85,7 @@ async def _looking(job: str, fit: Fit | None, folder: Path) -> Process:
             str(folder),
             job,
             str(len(values)),
-            *((NO_ARGS,) if fit is None else (FOLLOWS if fit.follows else ARGS, *fit.args)),
+            *words,
             stdin=asyncio.subprocess.PIPE if values else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             env=without_key(os.environ),

@@ -15,28 +15,41 @@ import msgspec
 
 from queue_manager.errors import JobError
 from queue_manager.job.arguments import decode_arguments, parse_arguments, shown_arguments
+from queue_manager.job.description import description_of, jobs_of
 from queue_manager.job.loading import UNASKED, load_job
 from queue_manager.job.run_options import run_options
 from queue_manager.terminal import forgive_prints
+from queue_manager.wire.job_records import JobInfo
 from queue_manager.wire.records import RunOptions
 
 ANSWER = "quartermaster-check:"
 """Stands before the answer, which is below what the job printed while it was imported."""
 
-NO_ARGS, ARGS, FOLLOWS = "-", "--", "--after"
+NO_ARGS, ARGS, FOLLOWS, SHOW = "-", "--", "--after", "--show"
 """The word before the arguments: there are none to fit; they must fit; they must fit, and the run
-is after others."""
+is after others; the job is described, or all jobs of the folder if its name is empty."""
 
 
 class Checked(msgspec.Struct, frozen=True):
     """What the look has shown.
 
     error: one line, empty when the job is fine. shown: the arguments that are values, as texts.
+    jobs: the descriptions that were asked for.
     """
 
     error: str = ""
     options: RunOptions = RunOptions()
     shown: list[str] = []
+    jobs: list[JobInfo] = []
+
+
+def show(folder: Path, name: str) -> Checked:
+    """Describe a job, in this process. An empty name: all jobs, none of which is imported."""
+    try:
+        jobs = [description_of(load_job(name, folder, UNASKED))] if name else jobs_of(folder)
+    except JobError as error:
+        return Checked(str(error))
+    return Checked(jobs=jobs)
 
 
 def look(
@@ -74,7 +87,11 @@ def main() -> None:
     forgive_prints()  # of the job's import
     folder, name, size_bytes, mark, *args = sys.argv[1:]
     values = _values(int(size_bytes))
-    checked = look(Path(folder), name, None if mark == NO_ARGS else args, values, mark == FOLLOWS)
+    if mark == SHOW:
+        checked = show(Path(folder), name)
+    else:
+        given = None if mark == NO_ARGS else args
+        checked = look(Path(folder), name, given, values, mark == FOLLOWS)
     # The answer has a line of its own, below what the job printed while it was imported.
     with contextlib.suppress(BrokenPipeError):  # the master has ended meanwhile
         sys.stdout.write("\n" + ANSWER + msgspec.json.encode(checked).decode())

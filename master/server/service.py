@@ -23,6 +23,7 @@ from queue_manager.settings import Settings, others_reach
 from queue_manager.wire.messages import (
     LEVEL,
     AskCode,
+    AskJobs,
     AskResults,
     AskRun,
     AskRuns,
@@ -49,6 +50,7 @@ from ..broker import Broker
 from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN
 from ..jobs.code_server import JobCodeServer
+from ..jobs.job_views import JobViews
 from ..jobs.uploads import Uploads
 from ..jobs.versions import JobFiles, Versions
 from ..observe.failures import FailureLog
@@ -227,6 +229,7 @@ class Service:
             CancelRun: control.cancel,
             ForgetRun: control.forget,
             AskCode: code.ask,
+            AskJobs: JobViews(self.settings.jobs_folder).show,
         }
 
     def _closed(self, peer: Peer) -> None:

@@ -94,7 +94,7 @@ def parse_arguments(
             missing; one line.
     """
     parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
-    named = _named(tasks)
+    named = named_parameters(tasks)
     others = [p for p in parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
     hints = _hints(tasks)
     arguments: dict[str, Any] = {}
@@ -118,7 +118,7 @@ def _check_complete(
     arguments: Mapping[str, Any], tasks: Callable[..., Any] | None, follows: bool
 ) -> None:
     """Raise ArgumentError if an argument is missing. follows: as for `parse_arguments`."""
-    named = _named(tasks)
+    named = named_parameters(tasks)
     missing = [n for n, p in named.items() if p.default is p.empty and n not in arguments]
     if missing:
         raise ArgumentError(f"missing {_list(missing)}: give {' '.join(f'{n}=…' for n in missing)}")
@@ -138,7 +138,7 @@ def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None)
     first, others = _finish_parameters(finish)
     if first is None:
         return "finish() takes the results first: def finish(results)"
-    named = _named(tasks)
+    named = named_parameters(tasks)
     for name, p in others.items():
         if p.kind in _PACKED or p.default is not p.empty:
             continue
@@ -181,7 +181,9 @@ def finish_arguments(
     Raises:
         ArgumentError: as `parse_arguments`.
     """
-    defaults = {name: p.default for name, p in _named(tasks).items() if p.default is not p.empty}
+    defaults = {
+        name: p.default for name, p in named_parameters(tasks).items() if p.default is not p.empty
+    }
     arguments = {**defaults, **parse_arguments(args, tasks, values, follows=True)}
     first, others = _finish_parameters(finish)
     if first is not None and first.kind in _KINDS:
@@ -203,7 +205,12 @@ def _finish_parameters(
     return parameters.pop(first.name), parameters
 
 
-def _named(tasks: Callable[..., Any] | None) -> dict[str, inspect.Parameter]:
+def wanted_type(parameter: inspect.Parameter, tasks: Callable[..., Any] | None) -> Any:
+    """The type to which a text for a parameter of `tasks` is converted."""
+    return _wanted(parameter, _hints(tasks))
+
+
+def named_parameters(tasks: Callable[..., Any] | None) -> dict[str, inspect.Parameter]:
     """The parameters of `tasks` that are given by name, without the results of other runs."""
     parameters = dict(inspect.signature(tasks).parameters) if tasks is not None else {}
     return {n: p for n, p in parameters.items() if p.kind in _KINDS and n != PREVIOUS}

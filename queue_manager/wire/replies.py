@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .job_records import JobInfo
 from .records import (
     DeadLetter,
     Ended,
@@ -217,6 +218,14 @@ class SessionList(Message, frozen=True, array_like=True, tag="sessions"):
     more: int = 0
 
 
+class JobList(Message, frozen=True, array_like=True, tag="jobs"):
+    """The jobs of the master's folder, by name. more: how many there are behind these."""
+
+    seq: int
+    jobs: list[JobInfo]
+    more: int = 0
+
+
 Reply = (
     Welcome
     | Leases
@@ -234,4 +243,5 @@ Reply = (
     | RunShown
     | RunList
     | SessionList
+    | JobList
 )

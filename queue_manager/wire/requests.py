@@ -278,6 +278,16 @@ class ForgetRun(Message, frozen=True, array_like=True, tag="forget"):
     run: int
 
 
+class AskJobs(Message, frozen=True, array_like=True, tag="jobs?"):
+    """Ask which jobs the master's folder has. Answer: `JobList`.
+
+    job: all of this job, which is imported for that; empty: the names and first lines of all jobs.
+    """
+
+    seq: int
+    job: Name = ""
+
+
 class AskCode(Message, frozen=True, array_like=True, tag="code?"):
     """Ask for a version of a job's code, which this worker lacks. Answer: `Code`."""
 
@@ -308,4 +318,5 @@ Request = (
     | CancelRun
     | ForgetRun
     | AskCode
+    | AskJobs
 )

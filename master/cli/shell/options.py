@@ -29,7 +29,7 @@ Places:
 
 @click.command(
     epilog=_EPILOG,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [::: INPUT...]")
 @click.option("-0", "--null", is_flag=True, help="Inputs end with a zero byte, not a newline.")

@@ -1,0 +1,29 @@
+"""Tells clients which jobs the folder has, and what one of them takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from queue_manager.wire.messages import AskJobs, JobList
+
+from ..turn.answer import PeerReply, Replying
+from .check import describe_jobs
+
+MOST = 1_000
+"""One answer lists no more jobs."""
+
+
+class JobViews:
+    """Answers `AskJobs`. folder: of the jobs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._replying = Replying()
+
+    def show(self, reply: PeerReply, message: AskJobs) -> None:
+        """Answer when a process of its own has looked. That runs the code of a job alone."""
+        self._replying.begin(reply, self._jobs(message))
+
+    async def _jobs(self, message: AskJobs) -> JobList:
+        jobs = await describe_jobs(message.job, self._folder)
+        return JobList(message.seq, jobs[:MOST], max(0, len(jobs) - MOST))
