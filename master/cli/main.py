@@ -8,7 +8,8 @@ import gc
 import logging
 import os
 import sys
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,16 +17,19 @@ from queue_manager import __version__
 from queue_manager.authkey import find_authkey, installation_salt, master_authkey
 from queue_manager.client.checking import STATES
 from queue_manager.errors import QueueError, ReaderGoneError, SettingsError
+from queue_manager.lifeline import hide_key
 from queue_manager.log_lines import log_to
-from queue_manager.settings import Settings
+from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import is_text
 from queue_manager.wire.handshake import stretched
 
 from ..processes.local_worker import LocalWorker
 from .mapping.command import map_command
-from .printing import take_over, tell
-from .running import code_of as _code
+from .printing import check_output, take_over, tell
 from .shell.options import shell
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class _Number(click.ParamType[int]):
@@ -55,10 +59,37 @@ class _Which(click.ParamType["int | str"]):
         is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
         return int(text) if is_number else text
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from .completing import run_items
 
-NUMBER, WHICH = _Number(), _Which()
+        return run_items(incomplete)
+
+
+class _Job(click.ParamType[str]):
+    """The name of a job."""
+
+    name = "job"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from .completing import job_items
+
+        return job_items(incomplete)
+
+
+NUMBER, WHICH, JOB = _Number(), _Which(), _Job()
 _OF = {"after": "run"}
 """What the number of an option is, where the option is not called so."""
+
+_COMPLETION = """\b
+Examples:
+  qm completion bash >> ~/.bash_completion
+  qm completion zsh > ~/.zfunc/_qm        # with ~/.zfunc in fpath
+  qm completion fish > ~/.config/fish/completions/qm.fish
+"""
 
 _MAX_DIGITS = 18  # such a number is below 2**62
 
@@ -123,7 +154,7 @@ def serve() -> int:
 
 
 @commands.command()
-@click.argument("job")
+@click.argument("job", type=JOB)
 @click.argument("arguments", nargs=-1)
 @click.pass_obj
 def run(worker: LocalWorker | None, job: str, arguments: tuple[str, ...]) -> int:
@@ -155,7 +186,7 @@ commands.add_command(map_command)
 
 
 @commands.command()
-@click.argument("job")
+@click.argument("job", type=JOB)
 @click.argument("arguments", nargs=-1)
 @click.option("--wait", is_flag=True, help="Stay until it has ended; exit 1 on dead letters.")
 @click.option("--key", help="The same key gives the same run, never a second.")
@@ -164,6 +195,7 @@ commands.add_command(map_command)
     type=NUMBER,
     multiple=True,
     metavar="RUN",
+    shell_complete=WHICH.shell_complete,
     help="Begin when RUN is done, without dead letters. May be given several times.",
 )
 def submit(
@@ -184,7 +216,7 @@ def submit(
 @commands.command()
 @click.argument("run", type=WHICH, required=False)
 @click.option("--state", type=click.Choice(STATES), help="Only runs in that state.")
-@click.option("--job", help="Only runs of that job.")
+@click.option("--job", type=JOB, metavar="TEXT", help="Only runs of that job.")
 @click.option("--all", "everything", is_flag=True, help="Show all ended runs, not only the newest.")
 def status(run: int | str | None, state: str | None, job: str | None, everything: bool) -> int:
     """Show runs, workers and clients, and why nothing moves."""
@@ -254,7 +286,7 @@ def forget(run: int | str) -> int:
 
 
 @commands.command()
-@click.argument("job", required=False)
+@click.argument("job", type=JOB, required=False)
 def jobs(job: str | None) -> int:
     """List the jobs there are, or show the arguments of JOB.
 
@@ -268,4 +300,50 @@ def jobs(job: str | None) -> int:
     return _code(lambda s: show_jobs(s, job or ""))
 
 
+@commands.command()
+@click.argument("job", type=JOB)
+@click.argument("arguments", nargs=-1)
+def check(job: str, arguments: tuple[str, ...]) -> int:
+    """Run one task of JOB, and say what would happen. ARGUMENTS: NAME=VALUE ...
+
+    The job is that of the folder here. Nothing of the task is kept.
+
+    \b
+    Examples:
+      qm check square
+      qm check images start=https://example.org/
+    """
+    from .job_check import check_job
+
+    check_output()
+    return check_job(load_settings(), job, list(arguments))
+
+
+@commands.command(epilog=_COMPLETION)
+@click.argument("kind", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(kind: str) -> int:
+    """Print what has SHELL complete the words of qm: bash, zsh or fish.
+
+    Commands, options, names of jobs and numbers of runs are completed. The last two come from the
+    master.
+    """
+    from click.shell_completion import get_completion_class
+
+    check_output()
+    made = get_completion_class(kind)
+    assert made is not None  # click has these three
+    click.echo(made(commands, {}, "qm", "_QM_COMPLETE").source())
+    return 0
+
+
 commands.add_command(shell)
+
+
+def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bool = True) -> int:
+    """Run a command and return its exit code. prints: it tells what it did on standard output."""
+    if prints:
+        check_output()
+    settings = load_settings()
+    hide_key()
+    gc.enable()
+    return asyncio.run(command(settings))

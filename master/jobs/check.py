@@ -22,7 +22,7 @@ from queue_manager.wire.job_records import JobInfo
 
 from ..processes.child_output import end_group, output_of
 from . import look
-from .look import ANSWER, ARGS, FOLLOWS, NO_ARGS, SHOW, Checked
+from .look import ANSWER, ARGS, FOLLOWS, NO_ARGS, SHOW, TAKE, Checked
 
 IMPORT_S = 30.0
 
@@ -54,13 +54,22 @@ async def describe_jobs(job: str, folder: Path) -> list[JobInfo]:
     return (await _looked(job, folder, [SHOW], b"")).jobs
 
 
+async def first_task(job: str, args: Sequence[str], folder: Path) -> tuple[JobInfo, bytes | None]:
+    """All of a job, and the encoded payload of the first task of its `tasks()`, if it has one.
+
+    Raises RefusedError as `check_job`, and if `tasks()` raises.
+    """
+    taken = await _looked(job, folder, [TAKE, *args], b"")
+    return taken.jobs[0], taken.first
+
+
 async def _looked(job: str, folder: Path, words: list[str], values: bytes) -> Checked:
     process = await _looking(job, folder, words, values)
     try:
         async with asyncio.timeout(IMPORT_S):
             parts = [part async for part in output_of(process, process.stdout)]
     except TimeoutError:
-        raise RefusedError(f"{job}: its import took more than {IMPORT_S:.0f} s") from None
+        raise RefusedError(f"{job}: {_slow(words)} took more than {IMPORT_S:.0f} s") from None
     finally:
         end_group(process)  # it may take too long, or have left processes behind
         await process.wait()  # otherwise asyncio complains if the loop ends first
@@ -73,6 +82,10 @@ async def _looked(job: str, folder: Path, words: list[str], values: bytes) -> Ch
     if checked.error:
         raise RefusedError(checked.error)
     return checked
+
+
+def _slow(words: list[str]) -> str:
+    return "its import, or the first task of its tasks()," if TAKE in words[:1] else "its import"
 
 
 async def _looking(job: str, folder: Path, words: list[str], values: bytes) -> Process:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import msgspec
 
-from queue_manager.errors import JobError
+from queue_manager.errors import BadJobError, JobError
 from queue_manager.job.arguments import decode_arguments, parse_arguments, shown_arguments
 from queue_manager.job.description import description_of, jobs_of
 from queue_manager.job.loading import UNASKED, load_job
@@ -25,22 +26,25 @@ from queue_manager.wire.records import RunOptions
 ANSWER = "quartermaster-check:"
 """Stands before the answer, which is below what the job printed while it was imported."""
 
-NO_ARGS, ARGS, FOLLOWS, SHOW = "-", "--", "--after", "--show"
+NO_ARGS, ARGS, FOLLOWS, SHOW, TAKE = "-", "--", "--after", "--show", "--take"
 """The word before the arguments: there are none to fit; they must fit; they must fit, and the run
-is after others; the job is described, or all jobs of the folder if its name is empty."""
+is after others; the job is described, or all jobs of the folder if its name is empty; it is
+described, and the first task of its `tasks()` is taken."""
 
 
 class Checked(msgspec.Struct, frozen=True):
     """What the look has shown.
 
     error: one line, empty when the job is fine. shown: the arguments that are values, as texts.
-    jobs: the descriptions that were asked for.
+    jobs: the descriptions that were asked for. first: the payload of the first task, encoded; None:
+    there is none.
     """
 
     error: str = ""
     options: RunOptions = RunOptions()
     shown: list[str] = []
     jobs: list[JobInfo] = []
+    first: bytes | None = None
 
 
 def show(folder: Path, name: str) -> Checked:
@@ -50,6 +54,29 @@ def show(folder: Path, name: str) -> Checked:
     except JobError as error:
         return Checked(str(error))
     return Checked(jobs=jobs)
+
+
+def take(folder: Path, name: str, args: list[str]) -> Checked:
+    """Describe a job, and take the first task of its `tasks()`, in this process."""
+    from queue_manager import Task, codec  # late: no submit needs them
+
+    try:
+        job = load_job(name, folder, UNASKED)
+        arguments = parse_arguments(args, job.tasks)
+        described = [description_of(job)]
+        if job.tasks is None:
+            raise BadJobError(f"{name} has no tasks(), so there is no first task to take")
+    except JobError as error:
+        return Checked(str(error))
+    try:
+        for item in job.tasks(**arguments) or ():
+            payload = item.payload if isinstance(item, Task) else item
+            return Checked(jobs=described, first=codec.encode(payload))
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        said = f"{name}.tasks() line {frames[-1].lineno}: {type(error).__name__}: {error}"
+        return Checked(" ".join(said.split()))
+    return Checked(jobs=described)
 
 
 def look(
@@ -89,6 +116,8 @@ def main() -> None:
     values = _values(int(size_bytes))
     if mark == SHOW:
         checked = show(Path(folder), name)
+    elif mark == TAKE:
+        checked = take(Path(folder), name, args)
     else:
         given = None if mark == NO_ARGS else args
         checked = look(Path(folder), name, given, values, mark == FOLLOWS)

@@ -11,12 +11,13 @@ from typing import Any
 from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.connection.session import CONNECT_S
 from queue_manager.errors import OutputError, ReaderGoneError, RefusedError
-from queue_manager.settings import Settings
 from queue_manager.shell.order import KEEP_BYTES, Order
 from queue_manager.shell.template import Template
 from queue_manager.wire.messages import CancelRun, TasksCancelled
 
+from ..mapping.workspace import ROOT
 from ..printing import exactly, tell
+from ..serving import Master
 from .halt import NEVER, Halt
 from .inputs import Given, Stop
 from .joblog import Joblog, joblog_at
@@ -24,6 +25,9 @@ from .outcome import Outcome, line_of, task_of
 from .output import Form, show
 
 JOB = "shell"
+LARGE = ROOT / "large"
+"""Where large outputs are if the command has its own master."""
+
 _END = object()
 
 
@@ -45,7 +49,7 @@ class Plan:
     shows_progress: bool = False
 
 
-async def run_commands(settings: Settings, authkey: bytes, plan: Plan) -> int:
+async def run_commands(master: Master, plan: Plan) -> int:
     """Run the commands. Returns 0 if all have succeeded, else 1.
 
     Raises:
@@ -54,9 +58,9 @@ async def run_commands(settings: Settings, authkey: bytes, plan: Plan) -> int:
     """
     exactly()
     async with AsyncClient() as client:
-        await client.open(settings, authkey, CONNECT_S)
+        await client.open(master.settings, master.authkey, CONNECT_S)
         with joblog_at(plan.joblog) as joblog:
-            shelling = _Shelling(client, plan, joblog)
+            shelling = _Shelling(client, plan, joblog, master.own)
             try:
                 await shelling.run()
             except ReaderGoneError:
@@ -70,14 +74,17 @@ async def run_commands(settings: Settings, authkey: bytes, plan: Plan) -> int:
 class _Shelling:
     """One call of `qm shell`. failed, done: how many commands have failed, and have ended."""
 
-    def __init__(self, client: AsyncClient, plan: Plan, joblog: Joblog) -> None:
+    def __init__(self, client: AsyncClient, plan: Plan, joblog: Joblog, own: bool) -> None:
         self._client, self._plan, self._joblog = client, plan, joblog
         self._pending: dict[int, tuple[str, str | bytes]] = {}
         self._stop = Stop()
         self._halted = False
         self.given = self.failed = self.done = 0
         most = client.session.welcome.max_bytes
-        self._order = plan.order._replace(keep_bytes=min(most * 3 // 8, 2 * KEEP_BYTES))
+        keep_bytes = min(most * 3 // 8, 2 * KEEP_BYTES)
+        self._drops = own and not plan.order.large
+        large = plan.order.large or (str(LARGE.absolute()) if own else "")
+        self._order = plan.order._replace(keep_bytes=keep_bytes, large=large)
 
     async def run(self) -> None:
         """Run all commands. Raises as `run_commands`."""
@@ -89,7 +96,7 @@ class _Shelling:
                 self.done += 1
                 self.failed += not outcome.is_success
                 self._joblog.add(outcome)
-                show(outcome, self._plan.form)
+                show(outcome, self._plan.form, self._drops)
                 if not self._halted and self._plan.halt.reached(self.failed, self.done):
                     self._halted = True
                     self._stop.set()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import os
 from typing import Any
 
 import click
 
-from queue_manager.authkey import find_authkey
+from queue_manager.settings import load_settings
 
-from ..printing import was_closed
-from ..running import code_of
+from ..printing import check_output, was_closed
 
 _EPILOG = """\b
 Examples:
@@ -52,12 +53,17 @@ def shell(command: tuple[str, ...], **options: Any) -> int:
     """Run COMMAND for each line of standard input, in the workers; print a line of JSON for each.
 
     Without a place such as {}, the input is the command's last word. The exit code is 1 if a
-    command has failed.
+    command has failed. Without QUEUE_HOST there is a master and a worker for this command alone.
     """
+    from ..serving import with_master
     from .commands import run_commands
 
+    check_output()
+    settings = load_settings()
     plan = _plan(command, **options)
-    return code_of(lambda s: run_commands(s, find_authkey(s), plan))
+    gc.enable()
+    name = f"shell-{hashlib.sha256(os.fsencode(plan.key)).hexdigest()[:16]}" if plan.key else ""
+    return with_master(settings, name, lambda master: run_commands(master, plan))
 
 
 def _plan(

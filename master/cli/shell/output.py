@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any, BinaryIO, Literal
 
 from ..plain_json import Line, to_json
@@ -14,8 +15,11 @@ Form = Literal["jsonl", "text", "tag"]
 _COPY_BYTES = 1024 * 1024
 
 
-def show(outcome: Outcome, form: Form) -> None:
-    """Print one outcome at once. Raises OutputError if it can't be written."""
+def show(outcome: Outcome, form: Form, drop: bool) -> None:
+    """Print one outcome at once. Raises OutputError if it can't be written.
+
+    drop: the file of a large output goes when it was printed.
+    """
     if form == "jsonl":
         sys.stdout.write(line_of(outcome).json() + "\n")
         sys.stdout.flush()
@@ -23,7 +27,7 @@ def show(outcome: Outcome, form: Form) -> None:
     tag = os.fsencode(outcome.given) + b"\t" if form == "tag" else b""
     for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
         stream.flush()
-        _copy(outcome.result or {}, name, stream.buffer, tag)
+        _copy(outcome.result or {}, name, stream.buffer, tag, drop)
         stream.buffer.flush()
     if outcome.result is None:
         tell(f"qm: input {outcome.seq}: {outcome.error}")
@@ -49,22 +53,31 @@ def _plain(text: str) -> str | bytes:
     return text
 
 
-def _copy(result: dict[str, Any], name: str, stream: BinaryIO, tag: bytes) -> None:
+def _copy(result: dict[str, Any], name: str, stream: BinaryIO, tag: bytes, drop: bool) -> None:
     """Write what a command has printed to one of its streams."""
     path = result.get(f"{name}_file")
     if path is not None and os.path.isfile(path):
         with open(path, "rb") as file:
-            while lines := file.readlines(_COPY_BYTES):
-                stream.writelines(tag + line for line in lines) if tag else stream.writelines(lines)
-    else:
-        printed = result.get(name, "")
-        data = printed.encode() if isinstance(printed, str) else printed
-        if tag:
-            data = b"".join(tag + line for line in data.splitlines(keepends=True))
-        stream.write(data)
+            _write(stream, iter(lambda: file.read(_COPY_BYTES), b""), tag)
+        if drop:
+            os.unlink(path)
+        return
+    printed = result.get(name, "")
+    _write(stream, [printed.encode() if isinstance(printed, str) else printed], tag)
     size_bytes = result.get(f"{name}_bytes")
-    if size_bytes is not None and (path is None or not os.path.isfile(path)):
-        where = (
-            f"all of it is in {path}" if path else result.get(f"{name}_lost", "the rest is lost")
-        )
+    if size_bytes is not None:
+        lost = result.get(f"{name}_lost", "the rest is lost")
+        where = f"all of it is in {path}, where it has run" if path else lost
         tell(f"qm: input {result.get('seq')}: {name} has {size_bytes:,} bytes; {where}")
+
+
+def _write(stream: BinaryIO, parts: Iterable[bytes], tag: bytes) -> None:
+    """Write parts of an output, with a tag before each of its lines."""
+    fresh = True
+    for part in parts:
+        if not tag:
+            stream.write(part)
+            continue
+        for line in part.splitlines(keepends=True):
+            stream.write(tag + line if fresh else line)
+            fresh = line.endswith(b"\n")

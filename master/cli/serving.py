@@ -1,0 +1,90 @@
+"""The master of a command: the one at QUEUE_HOST, or one that the command has for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from queue_manager.authkey import find_authkey
+from queue_manager.errors import QueueError
+from queue_manager.lifeline import hide_key
+from queue_manager.settings import Settings
+
+from ..processes.own_master import OwnMaster
+from .mapping.serving import pass_on
+from .mapping.workspace import Workspace
+
+
+class Master(NamedTuple):
+    """A master that a command may ask. settings: say where it is. own: it ends with the command."""
+
+    settings: Settings
+    authkey: bytes
+    own: bool
+
+
+Command = Callable[[Master], Coroutine[Any, Any, int]]
+
+
+def with_master(settings: Settings, name: str, command: Command) -> int:
+    """Run a command with the master at QUEUE_HOST, else with an own one. Returns its exit code.
+
+    name: as of `Workspace`, for an own master.
+
+    Raises what the command raises, and QueueError if there can be no own master.
+    """
+    if settings.queue_host_set:
+        authkey = find_authkey(settings)
+        hide_key()
+        return asyncio.run(command(Master(settings, authkey, False)))
+    return with_own_master(settings, name, command)
+
+
+def with_own_master(
+    settings: Settings, name: str, command: Command, jobs: Path | None = None
+) -> int:
+    """Run a command with a master and a worker of its own. Returns its exit code.
+
+    jobs: the folder of their jobs; None: they have none. Raises as `with_master`.
+    """
+    hide_key()
+    with Workspace(name) as workspace:
+        if jobs is not None:
+            (workspace.folder / "jobs").symlink_to(jobs.resolve())
+        end = _End()
+        with OwnMaster(workspace.folder, settings.worker_slots, pass_on, end.cut_off) as own:
+            own.wait()
+            host, _, port = own.address.rpartition(":")
+            reached = msgspec.structs.replace(
+                settings, queue_host=host, queue_port=int(port), queue_tls="auto"
+            )
+            try:
+                return asyncio.run(end.guarding(command(Master(reached, own.authkey, True))))
+            except (QueueError, asyncio.CancelledError):
+                own.check()
+                raise
+
+
+class _End:
+    """Ends a command whose own master can go on no longer."""
+
+    def __init__(self) -> None:
+        self._cancel: Callable[[], object] | None = None
+
+    async def guarding(self, command: Coroutine[Any, Any, int]) -> int:
+        """Run the command until it has ended, or is cut off: then it is cancelled."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None  # this is a coroutine
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        return await command
+
+    def cut_off(self, line: str) -> None:
+        """In a thread. line: why; `OwnMaster.check` raises it, too."""
+        if self._cancel is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._cancel()
