@@ -1,0 +1,98 @@
+"""What people are told of a job."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queue_manager.job.description import description_of, jobs_of
+from queue_manager.job.loading import load_job
+from queue_manager.wire.job_records import ArgumentInfo, JobInfo
+
+REPO = Path(__file__).resolve().parents[4]
+
+SIZES = '''
+"""jobs/sizes.py: the sizes of files.
+
+More of it.
+"""
+from queue_manager import Options
+OPTIONS = Options(attempts=5, timeout_s=2.5)
+def tasks(start: str, depth: int = 3, fast: bool = False):
+    """Every file.
+
+    Args:
+        start: the folder
+            where it begins.
+        depth (int): how deep it goes: 0 is no limit.
+
+    Yields:
+        nothing: that is told.
+    """
+    yield start
+def work(path): return 1
+def collect(path, size): pass
+'''
+
+
+@pytest.fixture(autouse=True)
+def _same_modules_afterwards() -> Iterator[None]:
+    modules, path = dict(sys.modules), list(sys.path)
+    yield
+    sys.modules.clear()
+    sys.modules.update(modules)
+    sys.path[:] = path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "sizes.py").write_text(SIZES)
+    (tmp_path / "broken.py").write_text("def work(:")
+    (tmp_path / "terse.py").write_text(
+        'import nonesuch\ndef tasks():\n    "Tasks of no kind."\ndef work(n): ...'
+    )
+    (tmp_path / "other.py").write_text("X = 1")
+    return tmp_path
+
+
+def test_jobs_are_listed_with_their_first_lines_and_no_code_runs(folder: Path) -> None:
+    assert jobs_of(folder) == [
+        JobInfo("broken", trouble="broken.py line 1: invalid syntax"),
+        JobInfo("sizes", "the sizes of files."),
+        JobInfo("terse", "Tasks of no kind."),
+    ]
+
+
+def test_a_job_has_its_arguments_with_types_defaults_and_descriptions(folder: Path) -> None:
+    told = description_of(load_job("sizes", folder))
+    assert told == JobInfo(
+        "sizes",
+        "the sizes of files.",
+        arguments=[
+            ArgumentInfo("start", "a text", None, "the folder where it begins."),
+            ArgumentInfo("depth", "a whole number", "3", "how deep it goes: 0 is no limit."),
+            ArgumentInfo("fast", "true or false", "False"),
+        ],
+        functions=["tasks", "work", "collect"],
+        options=["attempts=5", "timeout_s=2.5"],
+    )
+
+
+def test_a_job_may_take_any_arguments_or_have_no_tasks(tmp_path: Path) -> None:
+    (tmp_path / "any.py").write_text("def tasks(**more): ...\ndef work(n): ...")
+    (tmp_path / "fed.py").write_text("def work(n): ...")
+    assert description_of(load_job("any", tmp_path)).more
+    fed = description_of(load_job("fed", tmp_path))
+    assert (fed.functions, fed.arguments, fed.about) == (["work"], [], "")
+
+
+def test_the_jobs_of_the_project_are_described() -> None:
+    told = {job.name: job for job in jobs_of(REPO / "jobs")}
+    assert {"django_tasks", "images", "shell", "square"} <= told.keys()
+    assert told["shell"].about.startswith("Commands of the shell")
+    shell = description_of(load_job("shell", REPO / "jobs"))
+    assert [one.name for one in shell.arguments] == ["command", "inputs", "raw"]
+    assert all(one.about for one in shell.arguments)
