@@ -34,6 +34,7 @@ SECTIONS: dict[str, Callable[[Sequence[tables.Record]], list[str]]] = {
     "start": tables.lines,
     "client": tables.lines,
     "executor": tables.lines,
+    "shell": tables.lines,
     "percentiles": tables.grouped,
     "decades": tables.grouped,
     "crawling": tables.lines,

@@ -180,10 +180,12 @@ class Place:
     def command(self, *words: str, **settings: str) -> Ended:
         """`qm ...` until its end: in this process, since the start of a Python takes longer.
 
-        `run` and `serve` have a process of their own, as `shell` in test_output gives each command.
+        `run`, `serve` and `check` have a process of their own, as `shell` in test_output gives each
+        command. So has the completion of a command, which has no words.
         """
         environment = self.environment(**settings)
-        apart = words[0] in ("run", "serve") or any(name.startswith("PYTHON") for name in settings)
+        apart = not words or words[0] in ("run", "serve", "check")
+        apart = apart or any(name.startswith("PYTHON") for name in settings)
         if apart or not _has_this_process_to_itself():
             return self._apart(words, environment)
         out, err = io.StringIO(), io.StringIO()
