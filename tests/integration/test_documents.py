@@ -6,6 +6,7 @@ A document is one story. Its files are saved where they stand, its commands run 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -48,13 +49,14 @@ ELSEWHERE = {
 def documents_master(start_master: Callable[..., Master]) -> Master:
     """A master that has run `square` as its run 1, as one in containers has, and a worker."""
     master = start_master(JOB="square")
+    shutil.copy(REPO / "jobs" / "shell.py", master.jobs)
     master.worker(WORKER_SLOTS="8")
     master.process.says(r"run 1 \(square\): 10 tasks done")
     return master
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/jobs.md", "docs/tutorial.md", "docs/client.md"]
+    "document", ["README.md", "docs/jobs.md", "docs/tutorial.md", "docs/client.md", "docs/shell.md"]
 )
 def test_the_examples_of_a_document_do_what_it_shows(
     documents_master: Master, tmp_path: Path, document: str

@@ -113,9 +113,8 @@ class _Shelling:
         """Say what is not as it was wanted. Returns the exit code."""
         if self._halted:
             left = self.given - self.done
-            tell(
-                f"qm: halted: {self.counts()}, {self.failed:,} of them failed; {left:,} more given"
-            )
+            failed = f"{self.counts()}, {self.failed:,} of them failed"
+            tell(f"qm: halted: {failed}; {left:,} more inputs were read")
             return int(self._plan.halt.what != "success" and self.failed > 0)
         if self.failed:
             tell(f"qm: {self.failed:,} of {self.done:,} commands failed")
