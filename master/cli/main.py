@@ -322,10 +322,10 @@ def check(job: str, arguments: tuple[str, ...]) -> int:
 @commands.command(epilog=_COMPLETION)
 @click.argument("kind", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(kind: str) -> int:
-    """Print what has SHELL complete the words of qm: bash, zsh or fish.
+    """Print what has SHELL complete these words.
 
-    Commands, options, names of jobs and numbers of runs are completed. The last two come from the
-    master.
+    SHELL is bash, zsh or fish. Commands, options, names of jobs and numbers of runs are completed.
+    The last two come from the master.
     """
     from click.shell_completion import get_completion_class
 

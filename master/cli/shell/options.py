@@ -50,10 +50,11 @@ Places:
 @click.option("--large", metavar="DIR", help="Where outputs go that no result has room for.")
 @click.option("--progress", is_flag=True, help="Show a bar on a terminal.")
 def shell(command: tuple[str, ...], **options: Any) -> int:
-    """Run COMMAND for each line of standard input, in the workers; print a line of JSON for each.
+    """Run COMMAND for each line of standard input.
 
-    Without a place such as {}, the input is the command's last word. The exit code is 1 if a
-    command has failed. Without QUEUE_HOST there is a master and a worker for this command alone.
+    The workers run it, and a line of JSON is printed for each. Without a place such as {}, the
+    input is the command's last word. The exit code is 1 if a command has failed. Without QUEUE_HOST
+    there is a master and a worker for this command alone.
     """
     from ..serving import with_master
     from .commands import run_commands
