@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -196,8 +197,36 @@ def test_a_master_without_the_job_gets_its_code(
     (tmp_path / "empty").mkdir()
     master = start_master(JOBS_FOLDER=str(tmp_path / "empty"))
     master.worker(JOBS_FOLDER=str(tmp_path / "empty"))
-    (line,) = Shell(master, tmp_path).lines("echo", ":::", "x")
-    assert line["stdout"] == "x\n"
+    shell = Shell(master, tmp_path)
+    words = ("--key", "once", "echo x >> count; echo {} done", ":::", "a")
+    first, again = shell.lines(*words), shell.lines(*words)
+    assert first == again
+    assert first[0]["stdout"] == "a done\n"
+    assert (tmp_path / "count").read_text() == "x\n"
+
+
+def test_the_same_command_goes_on_where_it_was_interrupted(place: Place) -> None:
+    environment = place.environment(QUEUE_HOST="", QUEUE_PORT="", WORKER_SLOTS="1")
+    words = [
+        *WORDS,
+        "--key",
+        "once",
+        "-k",
+        "--text",
+        "echo x >> count; [ {} != 3 ] || sleep 1; echo {}",
+    ]
+    with subprocess.Popen(
+        [*words, ":::", *"12345"], stdout=subprocess.PIPE, cwd=place.folder, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    done = subprocess.run(
+        [*words, ":::", *"12345"], capture_output=True, cwd=place.folder, env=environment
+    )
+    assert done.stdout == b"1\n2\n3\n4\n5\n"
+    assert (place.folder / "count").read_text().count("x") < 8
 
 
 def test_without_a_master_there_is_one_for_the_command_alone(place: Place) -> None:

@@ -29,6 +29,8 @@ LARGE = ROOT / "large"
 """Where large outputs are if the command has its own master."""
 
 _END = object()
+_LACKS = (f"no job {JOB!r}", "a client has sent its code")
+"""How a master refuses that has no such job, or had none when the run of a key began."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class _Shelling:
         self.given = self.failed = self.done = 0
         most = client.session.welcome.max_bytes
         keep_bytes = min(most * 3 // 8, 2 * KEEP_BYTES)
+        self._own = own
         self._drops = own and not plan.order.large
         large = plan.order.large or (str(LARGE.absolute()) if own else "")
         self._order = plan.order._replace(keep_bytes=keep_bytes, large=large)
@@ -145,11 +148,11 @@ class _Shelling:
         """The results, by the job of the master. Without one, its code travels."""
         from queue_manager.shell.job import OPTIONS, shell
 
+        results = self._mapped(shell, options=OPTIONS) if self._own else self._mapped(JOB)
         try:
-            results = self._mapped(JOB)
             first = await anext(results, _END)
         except RefusedError as error:
-            if not str(error).startswith(f"no job {JOB!r}"):
+            if self._own or not any(why in str(error) for why in _LACKS):
                 raise
             results = self._mapped(shell, options=OPTIONS)
             first = await anext(results, _END)
