@@ -24,6 +24,7 @@ from queue_manager.terminal import is_text
 from queue_manager.wire.handshake import stretched
 
 from ..processes.local_worker import LocalWorker
+from .examples import epilog_of
 from .mapping.command import map_command
 from .printing import check_output, take_over, tell
 from .shell.options import shell
@@ -288,13 +289,7 @@ def forget(run: int | str) -> int:
 @commands.command()
 @click.argument("job", type=JOB, required=False)
 def jobs(job: str | None) -> int:
-    """List the jobs there are, or show the arguments of JOB.
-
-    \b
-    Examples:
-      qm jobs
-      qm jobs images
-    """
+    """List the jobs there are, or show the arguments of JOB."""
     from .job_list import show_jobs
 
     return _code(lambda s: show_jobs(s, job or ""))
@@ -307,11 +302,6 @@ def check(job: str, arguments: tuple[str, ...]) -> int:
     """Run one task of JOB, and say what would happen. ARGUMENTS: NAME=VALUE ...
 
     The job is that of the folder here. Nothing of the task is kept.
-
-    \b
-    Examples:
-      qm check square
-      qm check images start=https://example.org/
     """
     from .job_check import check_job
 
@@ -337,6 +327,8 @@ def completion(kind: str) -> int:
 
 
 commands.add_command(shell)
+for _name, _command in commands.commands.items():
+    _command.epilog = _command.epilog or epilog_of(_name)
 
 
 def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bool = True) -> int:

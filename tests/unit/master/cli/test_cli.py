@@ -55,6 +55,15 @@ def test_help_and_version_are_no_errors(
     assert qm(monkeypatch, "--version") == 0
 
 
+@pytest.mark.parametrize("name", sorted(main.commands.commands))
+def test_the_help_of_each_command_has_examples(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert qm(monkeypatch, name, "--help") == 0
+    help_text = capsys.readouterr().out
+    assert any(f"qm {name}" in line for line in help_text.partition("Examples:")[2].splitlines())
+
+
 def test_no_command_shows_the_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
