@@ -229,7 +229,15 @@ class AsyncClient:
         how: dict[str, Any],
     ) -> tuple[Mapping, Flow]:
         """Start the run of a map. deliver: is called in the loop with what comes."""
-        mapping = await Mapping.begin(self.session, start, key, deliver)
+        beginning = asyncio.create_task(Mapping.begin(self.session, start, key, deliver))
+        try:
+            mapping = await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            if key is None and self.session.up:
+                self.later(_abandoned(beginning))
+            else:  # a run with a key stays, and a request that the master has not got is not sent
+                beginning.cancel()
+            raise
         self._maps = {one for one in self._maps if not one.over} | {mapping}
         try:
             return mapping, await mapping.open(**how)
@@ -283,3 +291,9 @@ class AsyncClient:
         self._after.add(task)
         task.add_done_callback(self._after.discard)
         return task
+
+
+async def _abandoned(beginning: asyncio.Task[Mapping]) -> None:
+    """Remove the run of a map that was cancelled while it began, when its number is known."""
+    mapping = await beginning
+    await mapping.abandon()

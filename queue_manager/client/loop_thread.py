@@ -11,11 +11,11 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, wait
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from ..errors import QueueError
+from .answer import Answer
 from .connection.aside import keep_spare
 
 R = TypeVar("R")
@@ -47,11 +47,12 @@ class LoopThread:
         except BaseException:
             coroutine.close()
             raise
-        wanted = _Wanted(coroutine, undo)
+        answer = Answer(coroutine, undo)
         try:
-            return self.begin(wanted.run()).result()
-        except BaseException:  # it may have come before `begin` has returned
-            self.soon(wanted.cancel)  # what has ended by itself does not notice
+            self.soon(answer.begin)
+            return answer.result()
+        except BaseException:  # it may have come before `soon` has returned
+            self.soon(answer.cancel)  # what has failed by itself does not notice
             raise
 
     def finish(self, coroutine: Coroutine[Any, Any, None], timeout_s: float) -> None:
@@ -66,9 +67,9 @@ class LoopThread:
         except BaseException:
             coroutine.close()
             raise
-        future = self.begin(coroutine)
-        if wait([future], timeout_s).done:  # a TimeoutError that comes out of it is a handler's
-            future.result()
+        answer = self.begin(coroutine)
+        if answer.wait(timeout_s):  # a TimeoutError that comes out of it is a handler's
+            answer.result()
 
     @property
     def may_wait(self) -> bool:
@@ -101,12 +102,14 @@ class LoopThread:
                 f"{what} is of the process that this one was forked from: make another one here"
             )
 
-    def begin(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
+    def begin(self, coroutine: Coroutine[Any, Any, R]) -> Answer[R]:
         """Run a coroutine in the loop. Raises QueueError in the child of a fork."""
         if not self.is_ours:
             coroutine.close()
         self.check_ours()
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        answer = Answer(coroutine)
+        self.soon(answer.begin)
+        return answer
 
     def soon(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call a function in the loop. Raises QueueError in the child of a fork."""
@@ -121,38 +124,6 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
-
-
-class _Wanted(Generic[R]):
-    """A coroutine that whoever waits for it may cancel, also before it has begun.
-
-    undo: gets what it has returned by then.
-    """
-
-    def __init__(self, coroutine: Coroutine[Any, Any, R], undo: Callable[[R], object]) -> None:
-        self._coroutine, self._undo = coroutine, undo
-        self._task: asyncio.Task[Any] | None = None
-        self._is_cancelled = False
-        self._returned: list[R] = []
-
-    async def run(self) -> R:
-        self._task = asyncio.current_task()
-        if self._is_cancelled:
-            self._coroutine.close()
-            raise asyncio.CancelledError
-        self._returned.append(await self._coroutine)
-        if self._is_cancelled:  # it has caught that
-            self._undo(self._returned[0])
-            raise asyncio.CancelledError
-        return self._returned[0]
-
-    def cancel(self) -> None:
-        """In the loop."""
-        self._is_cancelled = True
-        if self._returned:
-            self._undo(self._returned.pop())
-        elif self._task is not None:
-            self._task.cancel()
 
 
 _locks: dict[int, weakref.ref[Any]] = {}

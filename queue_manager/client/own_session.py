@@ -6,11 +6,12 @@ The child of a fork opens one of its own at its first use. This module knows no 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from typing import Any
 
 from ..errors import ConnectionLostError
 from ..settings import Settings
+from .answer import Answer
 from .asynchronous import AsyncClient
 from .loop_thread import LoopThread, holds_loop_lock, loop_thread
 
@@ -30,7 +31,7 @@ class OwnSession:
         self._lock = threading.RLock()
         self._closed = False
         self._own: tuple[LoopThread, AsyncClient] | None = None
-        self._opening: Future[tuple[LoopThread, AsyncClient]] | None = None
+        self._opening: Answer[tuple[LoopThread, AsyncClient]] | None = None
         self._thread: LoopThread | None = None
         self._left: list[Any] = []
 
@@ -86,7 +87,7 @@ class OwnSession:
         self._left += [self._own, self._opening]  # deleting them would touch the parent's loop
         self._own = self._opening = self._thread = None
 
-    def _opened(self, thread: LoopThread) -> Future[tuple[LoopThread, AsyncClient]]:
+    def _opened(self, thread: LoopThread) -> Answer[tuple[LoopThread, AsyncClient]]:
         """The session that is being opened. All threads that need it wait for the same one."""
         with self._lock:
             if self._closed:

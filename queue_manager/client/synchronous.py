@@ -351,16 +351,16 @@ class Client:
     def _iterate(self, verb: Callable[[AsyncClient], Any]) -> Iterator[Any]:
         """What an asynchronous iterator gives."""
         thread, client = self._here()
-        items = aiter(verb(client))
+        items = _Items(verb(client))
         try:
             while True:
                 thread.check_ours("this iterator")
-                item = thread.call(_next(items))
+                item = thread.call(items.next())
                 if item is _END:
                     return
                 yield item
         finally:
-            _leave(thread, client, items.aclose(), True)
+            _leave(thread, client, items.close(), True)
 
     def _forked(self) -> None:
         """This is the child of a fork now."""
@@ -387,11 +387,19 @@ async def _exited(context: Any, error: BaseException) -> None:
 _END = object()
 
 
-async def _next(items: Any) -> Any:
-    try:
-        return await anext(items)
-    except StopAsyncIteration:
-        return _END
+class _Items:
+    """An asynchronous iterator, which is closed when an interrupted `next` has ended."""
+
+    def __init__(self, items: Any) -> None:
+        self._items, self._lock = aiter(items), asyncio.Lock()
+
+    async def next(self) -> Any:
+        async with self._lock:
+            return await anext(self._items, _END)
+
+    async def close(self) -> None:
+        async with self._lock:
+            await self._items.aclose()
 
 
 def _leave(

@@ -5,7 +5,6 @@ Owns what Django asks of a backend, and the names of its options. Needs Django 6
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -101,9 +100,7 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
         """As `enqueue`, without holding up the event loop."""
         payload, block = self._packed(task, args, kwargs)
         placing = self._connection.begin(self._queue(task).put(block))
-        result = result_of(
-            task, payload, TaskId(*await asyncio.wrap_future(placing), payload.token)
-        )
+        result = result_of(task, payload, TaskId(*await placing.arrived(), payload.token))
         await task_enqueued.asend(type(self), task_result=result)
         return result
 
@@ -123,7 +120,7 @@ class QuartermasterBackend(BaseTaskBackend):  # type: ignore[misc]  # no types o
         """As `get_result`, without holding up the event loop."""
         number = _number(result_id)
         shown = self._connection.begin(self._connection.limited(self._ask(number)))
-        return self._result(number, await asyncio.wrap_future(shown))
+        return self._result(number, await shown.arrived())
 
     def check(self, **kwargs: Any) -> list[Any]:
         """What `manage.py check` says of the options and queues. It asks no master."""

@@ -12,10 +12,10 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..authkey import find_authkey
+from ..client.answer import Answer
 from ..client.connection.session import Session, connecting
 from ..client.loop_thread import loop_thread
 from ..errors import QueueError
@@ -51,7 +51,7 @@ class Connection:
         """Whether the session has ended for ever: by `close`, or by an error of ours."""
         return self._session.closed
 
-    def begin(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
+    def begin(self, coroutine: Coroutine[Any, Any, R]) -> Answer[R]:
         """Have the session's loop carry something out."""
         return self._thread.begin(coroutine)
 

@@ -12,7 +12,6 @@ import queue
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,20 +40,15 @@ def streamed(
     """As `client.map`, with inputs that may block. how: further arguments of that."""
     results: queue.SimpleQueue[Any] = queue.SimpleQueue()
     thread, inner = client._here()
-    future = thread.begin(_map(inner, results, function, inputs, how))
+    answer = thread.begin(_map(inner, results, function, inputs, how))
     try:
         while type(value := results.get()) is not _Over:
             yield value
         if value.error is not None:
             raise value.error
     finally:
-        _end(future)
-
-
-def _end(future: Future[None]) -> None:
-    future.cancel()
-    with contextlib.suppress(CancelledError, TimeoutError, Exception):
-        future.result(GOODBYE_S)
+        thread.soon(answer.cancel)
+        answer.wait(GOODBYE_S)
 
 
 async def _map(

@@ -271,14 +271,13 @@ async def open_run(session: Session, run: int) -> RunOpened:
     return await session.call_idempotent(partial(OpenRun, run=run), RunOpened)
 
 
-@contextlib.asynccontextmanager
-async def connected(
+def connected(
     settings: Settings,
     authkey: bytes,
     tell: Tell = log.warning,
     timeout_s: float = CONNECT_S,
     given: bool = False,
-) -> AsyncIterator[Session]:
+) -> contextlib.AbstractAsyncContextManager[Session]:
     """A session with the master, which is there.
 
     tell, given: as those of `Session`. timeout_s: how long to wait for the first session, and as
@@ -286,9 +285,7 @@ async def connected(
 
     Raises as `Session.reach`.
     """
-    async with connecting(settings, authkey, tell, timeout_s, given) as session:
-        await session.reach()
-        yield session
+    return connecting(settings, authkey, tell, timeout_s, given, there=True)
 
 
 @contextlib.asynccontextmanager
@@ -298,8 +295,12 @@ async def connecting(
     tell: Tell = log.warning,
     timeout_s: float = CONNECT_S,
     given: bool = False,
+    there: bool = False,
 ) -> AsyncIterator[Session]:
-    """A session with the master, which may not be there yet. Arguments as of `connected`."""
+    """A session with the master, which may not be there yet. Arguments as of `connected`.
+
+    there: wait for it. A generator around this one would be in its way when a loop ends both.
+    """
     address = (settings.queue_host, settings.queue_port)
     news = News()
 
@@ -333,6 +334,8 @@ async def connecting(
     # The link tells of a loss, and not of its own end: whoever watches a run learns that here.
     running.add_done_callback(lambda _: news.lost(link.end))
     try:
+        if there:
+            await session.reach()
         yield session
     finally:
         link.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ...errors import QueueError
+from ..answer import Answer
 
 R = TypeVar("R")
 
@@ -19,7 +20,7 @@ class Asking(NamedTuple, Generic[R]):
     master. Such an answer may be late while all others come at once.
     """
 
-    answer: Future[R]
+    answer: Answer[R]
     behind: bool = False
 
 
@@ -27,7 +28,7 @@ class Patience:
     """Waits for answers. A master that owes a late one is not waited for until it has given it."""
 
     def __init__(self) -> None:
-        self._late: dict[bool, Future[Any]] = {}
+        self._late: dict[bool, Answer[Any]] = {}
 
     def wait(self, asking: Asking[R], until: float) -> R | None:
         """The answer. until: how long to wait for it, as of `time.monotonic`.
@@ -37,7 +38,7 @@ class Patience:
         if self._is_owed(False) or (asking.behind and self._is_owed(True)):
             return None
         # A TimeoutError that comes out of the wait is one of a signal's handler.
-        if not wait([asking.answer], max(0.0, until - time.monotonic())).done:
+        if not asking.answer.wait(until - time.monotonic()):
             self._late[asking.behind] = asking.answer
             return None
         with contextlib.suppress(QueueError, CancelledError, TimeoutError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import QueueError
 from ...wire.messages import AskTask, StartRun, TaskShown
+from ..answer import Answer
 from ..code import Packed
 from ..connection.session import Session
 from ..loop_thread import loop_lock
@@ -75,7 +76,13 @@ class Calls:
         self.cancelling = False
         self._ending = asyncio.Event()
         self._emptied = asyncio.Event()
-        self._serving = thread.begin(self._serve())
+        self._starting: asyncio.Task[int] | None = None
+        self._serving: Answer[None] | None = None
+
+    def begin(self) -> None:
+        """Begin the run. Whoever calls this knows these calls already, to `abandon` them."""
+        self._serving = Answer(self._serve())
+        self._thread.soon(self._serving.begin)
 
     # --- in any thread ---
 
@@ -88,9 +95,9 @@ class Calls:
             if self._error is not None:
                 raise self._error
             self._waiting.append((future, payload))
-            kicked, self._kicked = self._kicked, True
-        if not kicked:
-            self._thread.soon(self._place)
+            if not self._kicked:
+                self._thread.soon(self._place)  # first: an interrupt may come before the flag
+                self._kicked = True
 
     def withdraw(self, futures: Iterable[QueueFuture]) -> list[Asking[list[QueueFuture]]]:
         """Cancel calls that no worker has. The others have begun.
@@ -207,7 +214,9 @@ class Calls:
             options=packed.options,
         )
         session = self._session
-        self._run = await start_run(session, start, f"executor {uuid.uuid4()}")
+        key = f"executor {uuid.uuid4()}"
+        self._starting = asyncio.create_task(start_run(session, start, key))
+        self._run = await asyncio.shield(self._starting)  # `_forget` waits for it, too
         most = session.welcome.max_bytes
         feed = Feed(session, self._run, most, self._refused, self._place)
         await feed.open()
@@ -315,7 +324,8 @@ class Calls:
         with self._lock:
             if self._error is None:
                 self._error = error
-        self._serving.cancel()
+        if self._serving is not None:  # behind its first step, which must not be missed
+            asyncio.get_running_loop().call_soon(self._serving.cancel)
 
     def _fail(self, error: QueueError | None) -> None:
         """Nothing more comes. Futures that are left, which there are none of after a good end."""
@@ -325,6 +335,8 @@ class Calls:
         self._completion.lost(self, broken(error))
 
     async def _forget(self, cancel: bool) -> None:
-        """Remove the run from the master."""
+        """Remove the run from the master, also one whose number comes only now."""
+        if not self._run and self._starting is not None:
+            self._run = await self._starting
         if self._run:
             await remove_run(self._session.call_once, self._run, cancel=cancel)

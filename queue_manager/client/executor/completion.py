@@ -36,6 +36,9 @@ class Completion:
         self._thread = threading.Thread(
             target=self._run, name=f"quartermaster-executor-{next(_numbers)}"
         )
+
+    def start(self) -> None:
+        """Begin. Whoever calls this sees to it that `end` is called, also after an interrupt."""
         self._thread.start()
 
     def page(self, calls: Calls, page: Page) -> None:

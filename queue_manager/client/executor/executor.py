@@ -197,17 +197,37 @@ class Core:
 
     def _start(self, packed: Packed) -> Calls:
         thread, client = self._client._here()
-        if self._completion is None:
-            self._completion = Completion()
-            at_exit.cores.add(self)
-        calls = Calls(thread, client.session, packed, self._completion, self._run_ended)
+        completion = self._completion or self._started()
+        calls = Calls(thread, client.session, packed, completion, self._run_ended)
         self._runs[packed.version] = calls
+        try:
+            calls.begin()
+        except BaseException:  # an interrupt: it may have begun, or not
+            del self._runs[packed.version]
+            calls.abandon(QueueError("the run was interrupted while it began"))
+            raise
         return calls
+
+    def _started(self) -> Completion:
+        """The thread that ends futures. The end of the program waits for it."""
+        completion = Completion()
+        at_exit.cores.add(self)
+        try:
+            completion.start()
+            self._completion = completion
+        except BaseException:  # an interrupt, or there are too many threads
+            self._completion = None
+            completion.end()
+            raise
+        return completion
 
     def _run_ended(self, calls: Calls, error: QueueError | None) -> None:
         """Is called in the loop."""
         with self._lock:
+            known = calls in self._runs.values()
             self._runs = {version: one for version, one in self._runs.items() if one is not calls}
+            if not known:  # an interrupt came while it began: no call was made
+                error = None
             if error is not None:
                 self._ended = self._ended or error
             rest = list(self._runs.values())

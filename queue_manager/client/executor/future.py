@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 CANCEL_S = 10.0
 """How long `cancel` waits for the master, for all calls together."""
 
+_BEGUN_S = 0.1
+"""How long the loop waits for a future that somebody looks at. Nobody needs longer, unless an
+interrupt has ended a `concurrent.futures.wait`, and left the future locked."""
+
 log = logging.getLogger("quartermaster.client")
 
 _PENDING, _RUNNING = "PENDING", "RUNNING"  # as those of concurrent.futures._base
@@ -28,6 +34,17 @@ _CANCELLED, _FINISHED = "CANCELLED", "FINISHED"
 
 UNPLACED, WITHDRAWN = 0, -1
 """In the place of a task's number: the call has not left this program, or never will."""
+
+
+class _Condition(_thread.RLock, threading.Condition):  # type: ignore[misc]
+    """One that an interrupt does not leave locked: `with` takes and releases it in C.
+
+    A method in Python may be interrupted behind the moment in which it has taken the lock. The
+    thread that ends futures would wait for it for ever.
+    """
+
+    def __init__(self) -> None:
+        self._waiters: deque[Any] = deque()  # as that of its parent
 
 
 class QueueFuture(Future[Any]):
@@ -52,13 +69,13 @@ class QueueFuture(Future[Any]):
         Another thread may have held it at the fork, and that thread is not in the child.
         """
         if self._forks != _forks:
-            self._own_condition, self._forks = threading.Condition(), _forks
+            self._own_condition, self._forks = _Condition(), _forks
             self._stay_behind()
         return self._own_condition
 
     @_condition.setter
     def _condition(self, condition: threading.Condition) -> None:
-        self._own_condition = condition
+        self._own_condition = _Condition()
 
     def _stay_behind(self) -> None:
         """In the child of a fork: the call, and whoever waits for it, are its parent's.
@@ -99,10 +116,14 @@ class QueueFuture(Future[Any]):
         return super().running()
 
     def has_begun(self) -> None:
-        """A worker has the call."""
-        with self._condition:
-            if self._state == _PENDING and self.number > UNPLACED:
-                self._state = _RUNNING
+        """A worker has the call. Called in the loop, which waits for nobody who has the lock."""
+        condition = self._condition
+        if condition.acquire(timeout=_BEGUN_S):
+            try:
+                if self._state == _PENDING and self.number > UNPLACED:
+                    self._state = _RUNNING
+            finally:
+                condition.release()
 
     def is_cancelled(self) -> None:
         """The call will not be made. Tells also those who wait with `wait` or `as_completed`.

@@ -87,10 +87,10 @@ class Feed:
             if block is not None:
                 self._full.append(block)
                 self._ahead_bytes += len(block.body)
-            if self._kicked:
-                return
-            self._kicked = True
-        self._loop.call_soon_threadsafe(self._kick)
+            if not self._kicked:
+                # first: an interrupt may come before the flag
+                self._loop.call_soon_threadsafe(self._kick)
+                self._kicked = True
 
     @property
     def room(self) -> bool:

@@ -7,13 +7,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import Future, wait
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
 import pytest
 
 from queue_manager.client import asynchronous
+from queue_manager.client.answer import Answer
 from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.executor.asking import Asking, Patience
 from queue_manager.client.loop_thread import LoopThread, loop_thread
@@ -64,21 +64,21 @@ def interrupt_when(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
     happened; None: the call has returned.
     """
     thread = loop_thread()
-    begin = thread.begin
+    soon = thread.soon
 
     def prepare(
         event: threading.Event | None, error: type[BaseException] = KeyboardInterrupt
     ) -> None:
-        def interrupted(coroutine: Coroutine[Any, Any, Any]) -> None:
+        def interrupted(begin: Any) -> None:
             monkeypatch.undo()
-            future = begin(coroutine)
+            soon(begin)
             if event is None:
-                wait([future], 10.0)
+                begin.__self__.wait(10.0)
             else:
                 assert event.wait(10.0)
             raise error
 
-        monkeypatch.setattr(thread, "begin", interrupted)
+        monkeypatch.setattr(thread, "soon", interrupted)
 
     return prepare
 
@@ -268,7 +268,7 @@ def test_an_alarm_while_a_session_ends_comes_out_and_the_session_ends_all_the_sa
 @pytest.mark.usefixtures("alarm")
 def test_an_alarm_while_a_thread_waits_for_an_answer_about_its_calls_comes_out() -> None:
     with pytest.raises(TimeoutError, match="alarm"):
-        Patience().wait(Asking(Future[None]()), time.monotonic() + 20.0)
+        Patience().wait(Asking(Answer[None](cast(Any, None))), time.monotonic() + 20.0)
 
 
 class Others:

@@ -172,11 +172,13 @@ class Scene:
         self.thread = LoopThread()
         self.master = FakeMaster(self.thread)
         self.completion = Completion()
+        self.completion.start()
         self.ended: list[QueueError | None] = []
         self._over = threading.Event()
         packed = Packed("job", "v", {}, RunOptions())
         session = cast(Session, self.master)
         self.calls = Calls(self.thread, session, packed, self.completion, self._end)
+        self.calls.begin()
 
     def _end(self, calls: Calls, error: QueueError | None) -> None:
         self.ended.append(error)

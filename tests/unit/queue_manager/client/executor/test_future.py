@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from queue_manager.client.executor import asking
+from queue_manager.client.answer import Answer
 from queue_manager.client.executor import future as future_module
 from queue_manager.client.executor.broken import BrokenQueueError
 from queue_manager.client.executor.calls import Calls
@@ -20,15 +20,15 @@ pytestmark = pytest.mark.timeout(60)
 
 def test_a_silent_master_is_waited_for_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    real = asking.wait
+    real = Answer.wait
 
-    def waiting(answers: list[Future[Any]], timeout: float) -> Any:
-        waits.append(timeout)
-        return real(answers, 0.01)
+    def waiting(answer: Answer[Any], timeout_s: float | None = None) -> bool:
+        waits.append(timeout_s or 0.0)
+        return real(answer, 0.01)
 
     futures = scene.accepted(4)
     scene.master.mute = True
-    monkeypatch.setattr(asking, "wait", waiting)
+    monkeypatch.setattr(Answer, "wait", waiting)
     assert not any(future.cancel() for future in futures[:3])
     assert not futures[3].running()
     assert len(waits) == 1
