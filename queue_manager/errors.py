@@ -10,6 +10,8 @@
     ├── JobError              something is wrong with a job, or with how it was asked for
     │   ├── UnknownJobError   there is no such job
     │   ├── BadJobError       its module does not load, or lacks what a job needs
+    │   │   └── BrokenEnvironmentError  the packages that it names can't be installed
+    │   ├── NoEnvironmentError  the packages that it names can't be had here, or not now
     │   └── ArgumentError     (also TypeError)  its arguments are wrong
     ├── CannotTravelError     (also TypeError)  a function can't be sent to workers
     ├── NotPlainDataError     (also TypeError)  a value can't travel
@@ -70,6 +72,22 @@ class UnknownJobError(JobError):
 
 class BadJobError(JobError):
     """The job's module does not load, or lacks what a job needs."""
+
+
+class BrokenEnvironmentError(BadJobError):
+    """The packages that a job names can't be installed, whoever tries.
+
+    Attributes:
+        evidence: the words of uv; empty where they were shown before.
+    """
+
+    def __init__(self, why: str, evidence: str = "") -> None:
+        super().__init__(why)
+        self.evidence = evidence
+
+
+class NoEnvironmentError(JobError):
+    """The packages that a job names can't be had on this host, or not now."""
 
 
 class ArgumentError(JobError, TypeError):

@@ -48,6 +48,12 @@ def _health_file() -> Path:
     return Path(default_path())
 
 
+def _environments() -> Path:
+    """The folder of environments, if none is set: in the user's cache (XDG base directories)."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(cache) / "quartermaster" / "environments"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the environment says. Each attribute is the variable with its name in capitals.
 
@@ -56,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_publish_known: QUEUE_PUBLISH is there, perhaps empty. So this is a container, and
         QUEUE_PUBLISH says who reaches it from outside its own network.
     queue_tls_set: QUEUE_TLS is set.
+    queue_environments: the folder of environments of jobs; None: QUEUE_ENVIRONMENTS is `off`.
     """
 
     queue_host: str = "127.0.0.1"
@@ -84,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_name: str = ""
     worker_tags: frozenset[str] = frozenset()
     queue_keep_days: _Days = 30.0
+    queue_environments: Path | None = msgspec.field(default_factory=lambda: _environments())
     health_file: Path = msgspec.field(default_factory=_health_file)
 
 
@@ -163,6 +171,8 @@ def reached_by(settings: Settings) -> str:
 
 
 def _value(name: str, text: str, kind: Any) -> Any:
+    if name == "queue_environments" and text.strip() == "off":
+        return None
     if kind is Path or kind == Path | None:
         return Path(text)
     if kind is str or kind == str | None:  # without msgspec, which reads "null" as None

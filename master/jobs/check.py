@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from asyncio.subprocess import Process
 from collections.abc import Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from queue_manager.environments.python import OWN, Python
 from queue_manager.errors import RefusedError
 from queue_manager.lifeline import die_with, without_key
 from queue_manager.wire.job_records import JobInfo
@@ -35,36 +35,42 @@ class Fit(NamedTuple):
     follows: bool = False
 
 
-async def check_job(job: str, fit: Fit | None, folder: Path) -> Checked:
+async def check_job(job: str, fit: Fit | None, folder: Path, python: Python = OWN) -> Checked:
     """What a look at a job shows, without an error. fit: None: the job must only import.
+
+    python: what the process that looks runs with.
 
     Raises:
         RefusedError: one line that says what is wrong with the job or its arguments.
     """
     values = b"" if fit is None else fit.arguments
     words = [NO_ARGS] if fit is None else [FOLLOWS if fit.follows else ARGS, *fit.args]
-    return await _looked(job, folder, words, values)
+    return await _looked(job, folder, words, values, python)
 
 
-async def describe_jobs(job: str, folder: Path) -> list[JobInfo]:
+async def describe_jobs(job: str, folder: Path, python: Python = OWN) -> list[JobInfo]:
     """All of a job, which is imported. With an empty name, the names and first lines of all jobs.
 
     Raises RefusedError as `check_job`.
     """
-    return (await _looked(job, folder, [SHOW], b"")).jobs
+    return (await _looked(job, folder, [SHOW], b"", python)).jobs
 
 
-async def first_task(job: str, args: Sequence[str], folder: Path) -> tuple[JobInfo, bytes | None]:
+async def first_task(
+    job: str, args: Sequence[str], folder: Path, python: Python = OWN
+) -> tuple[JobInfo, bytes | None]:
     """All of a job, and the encoded payload of the first task of its `tasks()`, if it has one.
 
     Raises RefusedError as `check_job`, and if `tasks()` raises.
     """
-    taken = await _looked(job, folder, [TAKE, *args], b"")
+    taken = await _looked(job, folder, [TAKE, *args], b"", python)
     return taken.jobs[0], taken.first
 
 
-async def _looked(job: str, folder: Path, words: list[str], values: bytes) -> Checked:
-    process = await _looking(job, folder, words, values)
+async def _looked(
+    job: str, folder: Path, words: list[str], values: bytes, python: Python
+) -> Checked:
+    process = await _looking(job, folder, words, values, python)
     try:
         async with asyncio.timeout(IMPORT_S):
             parts = [part async for part in output_of(process, process.stdout)]
@@ -88,11 +94,13 @@ def _slow(words: list[str]) -> str:
     return "its import, or the first task of its tasks()," if TAKE in words[:1] else "its import"
 
 
-async def _looking(job: str, folder: Path, words: list[str], values: bytes) -> Process:
+async def _looking(
+    job: str, folder: Path, words: list[str], values: bytes, python: Python
+) -> Process:
     """The process that looks, with all that it reads. Raises RefusedError if it can't start."""
     try:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            python.program,
             "-m",
             look.__name__,
             str(folder),
@@ -101,7 +109,7 @@ async def _looking(job: str, folder: Path, words: list[str], values: bytes) -> P
             *words,
             stdin=asyncio.subprocess.PIPE if values else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            env=without_key(os.environ),
+            env=python.variables(without_key(os.environ)),
             start_new_session=True,
             preexec_fn=partial(die_with, os.getpid()),
         )

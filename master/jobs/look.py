@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from queue_manager.environments.layout import hold_own
 from queue_manager.errors import BadJobError, JobError
 from queue_manager.job.arguments import decode_arguments, parse_arguments, shown_arguments
 from queue_manager.job.description import description_of, jobs_of
@@ -112,6 +113,7 @@ def _values(size_bytes: int) -> bytes:
 
 def main() -> None:
     forgive_prints()  # of the job's import
+    hold_own()
     folder, name, size_bytes, mark, *args = sys.argv[1:]
     values = _values(int(size_bytes))
     if mark == SHOW:

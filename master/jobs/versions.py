@@ -34,6 +34,7 @@ from ..turn.steps import Publish
 from ..turn.turn import Turn
 from .check import Fit, check_job
 from .look import Checked
+from .pythons import Pythons
 
 log = logging.getLogger("quartermaster.master")
 
@@ -50,8 +51,8 @@ COMPLAINT_S = 1.0
 class JobFiles:
     """Looks at the files of jobs as they are now, without holding up the loop."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, pythons: Pythons) -> None:
+        self._folder, self._pythons = folder, pythons
         self._gate = Gate(LOOKS)
 
     async def version(self, job: str) -> str:
@@ -63,10 +64,11 @@ class JobFiles:
         return (await self.look(job, None)).options
 
     async def look(self, job: str, fit: Fit | None) -> Checked:
-        """As `check_job`."""
+        """As `check_job`, with the Python that the job asks for."""
+        python = await self._pythons.for_look(job)
         ticket = await self._gate.enter()
         try:
-            return await check_job(job, fit, self._folder)
+            return await check_job(job, fit, self._folder, python)
         finally:
             ticket.leave()
 

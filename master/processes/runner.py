@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
+from queue_manager.environments.python import OWN, Python
 from queue_manager.lifeline import die_with
 
 from ..broker.runs.run import Run
@@ -122,16 +122,17 @@ class Runner:
         environment: Mapping[str, str],
         secret: bytes,
         ready: asyncio.subprocess.Process | None = None,
+        python: Python = OWN,
     ) -> int:
         """Run the process to its end, and pass on what it writes. Returns the exit code.
 
         secret: what it needs to prove the key: a line of keys that are made already, and the key.
-        ready: a process that was started before; None: one is started now.
+        ready: a process that was started before; None: one is started now, with `python`.
 
         Raises:
             OSError, subprocess.SubprocessError: the system can't start it.
         """
-        process = self.process = ready or await start_process(environment)
+        process = self.process = ready or await start_process(environment, python)
         self.trouble = ""
         if process.stdin is not None:
             process.stdin.write(b"%d\n" % self.run.id + secret)
@@ -166,19 +167,21 @@ class Runner:
             signal_group(process.pid, signal.SIGKILL)
 
 
-async def start_process(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def start_process(
+    environment: Mapping[str, str], python: Python = OWN
+) -> asyncio.subprocess.Process:
     """Start the process of a runner. It loads its modules, and waits for a run on its stdin.
 
     Raises:
         OSError, subprocess.SubprocessError: the system can't start it.
     """
     return await asyncio.create_subprocess_exec(
-        sys.executable,
+        python.program,
         "-m",
         "master.runner.main",
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=environment,
+        env=python.variables(environment),
         start_new_session=True,  # a terminal's Ctrl-C is the master's to handle
         preexec_fn=partial(die_with, os.getpid()),
     )

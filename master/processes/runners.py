@@ -14,9 +14,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
+from queue_manager.environments.python import OWN, Python
+from queue_manager.errors import JobError
 from queue_manager.lifeline import without_key
 
 from ..broker.runs.run import Run
@@ -50,6 +52,10 @@ _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.05
 
 
+async def _ours(_: Run) -> Python:
+    return OWN
+
+
 class Runners:
     """Keeps a runner for every run that needs one.
 
@@ -58,11 +64,18 @@ class Runners:
         idle: by run, how often its runner came to the point where it only waits for outcomes. A
             death after that is progress, and not the job's fault.
         keys_told: the keys that are made of the authkey (`handshake.told`), or empty.
+        python_of: finds what the runner of a run runs with. It raises JobError where there is no
+            environment for it, which is no death.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], idle: Mapping[int, int], keys_told: str = ""
+        self,
+        environment: Mapping[str, str],
+        idle: Mapping[int, int],
+        keys_told: str = "",
+        python_of: Callable[[Run], Awaitable[Python]] = _ours,
     ) -> None:
+        self._python_of = python_of
         # The key goes through the runner's stdin: a job must not find it in the environment.
         self._environment = without_key({**os.environ, **environment})
         authkey = environment.get("QUEUE_AUTHKEY", "").encode("utf-8", "surrogateescape")
@@ -259,7 +272,7 @@ class Runners:
         asyncio.get_running_loop().call_later(START_S, ticket.leave)
         try:
             return await self._live(runner) if self._wants(runner) else None
-        except (OSError, subprocess.SubprocessError) as error:  # such as too many processes
+        except (OSError, subprocess.SubprocessError, JobError) as error:  # too many processes, say
             trouble = f"its runner can't be started ({error}): it is tried again by itself"
             if trouble != runner.trouble:
                 runner.trouble = trouble
@@ -269,6 +282,10 @@ class Runners:
             ticket.leave()
 
     async def _live(self, runner: Runner) -> int:
+        python = await self._python_of(runner.run)
+        if python.folder:
+            self.dismiss()
+            return await runner.live(self._environment, self._secret, python=python)
         ready, self._ready = self._ready, None
         process = await ready if ready is not None else None
         if process is not None and process.returncode is not None:

@@ -16,6 +16,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
+from queue_manager.environments.layout import hold_own
 from queue_manager.errors import BadJobError
 from queue_manager.job.arguments import (
     PREVIOUS,
@@ -155,6 +156,7 @@ def _handed() -> tuple[int, bytes]:
 
 def main() -> None:
     forgive_prints()  # of the job's functions
+    hold_own()
     log_to(logging.StreamHandler())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     number, key = _handed()

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from queue_manager import __version__, health
 from queue_manager.authkey import installation_salt
+from queue_manager.environments.environments import Environments
 from queue_manager.errors import RefusedError, SettingsError
 from queue_manager.job.tags import CHARACTERS, is_tag
 from queue_manager.server.connection import Peer
@@ -51,6 +52,7 @@ from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN
 from ..jobs.code_server import JobCodeServer
 from ..jobs.job_views import JobViews
+from ..jobs.pythons import Pythons
 from ..jobs.uploads import Uploads
 from ..jobs.versions import JobFiles, Versions
 from ..observe.failures import FailureLog
@@ -142,7 +144,9 @@ class Service:
         self.runs = Runs(turn, self._feeders)
         self._submits = Submits(turn, admission, self._feeders)
         self._pages = Pages(turn, self._feeders)
-        self.versions = Versions(turn, JobFiles(settings.jobs_folder))
+        environments = Environments(settings.queue_environments, settings.queue_keep_days)
+        self._pythons = Pythons(settings.jobs_folder, environments)
+        self.versions = Versions(turn, JobFiles(settings.jobs_folder, self._pythons))
         self.versions.on_changed.append(self._code_changed)
         self._uploads = Uploads(settings)
         outcomes.on_lacks.append(self.versions.worker_mismatch)
@@ -190,7 +194,9 @@ class Service:
             "QUEUE_TLS": "off" if self.server.plain_only else "required",
             "QUEUE_AUTHKEY": authkey.decode("utf-8", "surrogateescape"),
         }
-        self.runners = Runners(self.client_environment, self._pages.idle, self.server.keys_told)
+        told = self.server.keys_told
+        reach = self.client_environment
+        self.runners = Runners(reach, self._pages.idle, told, self._pythons.for_run)
         self.runners.on_stalled.append(lambda run, _: self.subscriptions.changed(run))
         self.runs.on_started.append(self.runners.start)
         self.runs.on_ended.append(self.runners.run_ended)
@@ -229,7 +235,7 @@ class Service:
             CancelRun: control.cancel,
             ForgetRun: control.forget,
             AskCode: code.ask,
-            AskJobs: JobViews(self.settings.jobs_folder).show,
+            AskJobs: JobViews(self.settings.jobs_folder, self._pythons).show,
         }
 
     def _closed(self, peer: Peer) -> None:
@@ -273,6 +279,7 @@ class Service:
         """Close in good order; nothing that was acknowledged is lost."""
         self._ticking.cancel()
         self.versions.stop()
+        self._pythons.close()
         self.subscriptions.stop()
         self._pruning.stop()
         await self.runners.stop()
@@ -339,6 +346,7 @@ class Service:
                 guarded(functools.partial(self._clock.tick, now, self.turn.wall, time.time()))
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
             guarded(self.server.relieve)
+            guarded(self._pythons.tick)
             await asyncio.sleep(TICK_S)
 
     def _code_changed(self, job: str, runs: list[Run]) -> None:

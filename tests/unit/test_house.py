@@ -28,6 +28,7 @@ RECORDS = {"master.changes", "master.reads"}
 ROOMS = {
     "queue_manager.job": {"queue_manager.wire", *TOP},
     "queue_manager.wire": TOP,
+    "queue_manager.environments": {"queue_manager.job", "queue_manager.lifeline", *TOP},
     "queue_manager.plain": {"queue_manager.wire", *TOP},
     "queue_manager.server": {"queue_manager.wire", *TOP},
     "queue_manager.django": {

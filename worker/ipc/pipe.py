@@ -32,7 +32,8 @@ class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
 
     row: its row on the shared page. version: the version of the job's code on disk now. max_bytes:
     the most bytes of one result. alone: tasks run one at a time, also in an async slot. folder: the
-    folder of jobs, if it is not the slot's own.
+    folder of jobs, if it is not the slot's own. environment: the folder of the environment that the
+    job asks for; empty for none.
     """
 
     lease: Lease
@@ -41,6 +42,7 @@ class Give(msgspec.Struct, frozen=True, array_like=True, tag="give"):
     max_bytes: int
     alone: bool = False
     folder: str = ""
+    environment: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
@@ -85,6 +87,11 @@ class Frames:
         self.garbled = False
         self._rest = bytearray()
 
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a frame that is not complete."""
+        return bytes(self._rest)
+
     def feed(self, data: bytes) -> list[bytes]:
         """Add bytes. Returns the bodies that are complete now."""
         rest = self._rest
@@ -116,12 +123,14 @@ def decode_report(body: bytes) -> Report:
 class SlotEnd:
     """The slot's end of the pipe. It has one reader, and writers that take turns."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, before: bytes = b"") -> None:
+        """before: what was read from the pipe before this process had it (`unread`)."""
         self.sock = sock
         self._is = _identity(sock.fileno())
         self._frames = Frames()
         self._waiting: deque[Give | Cancel] = deque()
         self._pid = os.getpid()
+        self._feed(before)
 
     def receive(self) -> Give | None:
         """Wait for the next lease. None: the supervisor has closed the pipe."""
@@ -136,8 +145,16 @@ class SlotEnd:
     def read(self) -> bool:
         """Wait for orders and read them. False: the pipe was closed."""
         data = self.sock.recv(_READ_BYTES)
-        self._waiting.extend(_orders.decode(body) for body in self._frames.feed(data))
+        self._feed(data)
         return bool(data)
+
+    def _feed(self, data: bytes) -> None:
+        self._waiting.extend(_orders.decode(body) for body in self._frames.feed(data))
+
+    def unread(self, give: Give) -> bytes:
+        """An order that was received, and all that was read behind it, as it came."""
+        orders = [give, *self._waiting]
+        return b"".join(map(frame, orders)) + self._frames.rest
 
     def taken(self) -> list[Give | Cancel]:
         """Take all orders that were read and not yet received."""

@@ -17,6 +17,7 @@ from queue_manager.errors import JobError
 
 from .code_folder import CodeFolders, remember
 from .disk_versions import DiskVersions
+from .job_environments import JobEnvironments
 
 if TYPE_CHECKING:
     from ..supervisor.slots.lease import OpenLease
@@ -37,7 +38,9 @@ class Eligibility:
     Args:
         folder: this worker's own folder of jobs.
         fetched: code from the master; None: only the own folder is used.
-        on_read: is called when files are read that were not read in time.
+        on_read: is called when files are read that were not read in time, and when an environment
+            is there, or can't be made.
+        environments: those of jobs; None: they are not looked for.
     """
 
     def __init__(
@@ -45,7 +48,9 @@ class Eligibility:
         folder: Path,
         fetched: CodeFolders | None = None,
         on_read: Callable[[], None] = lambda: None,
+        environments: JobEnvironments | None = None,
     ) -> None:
+        self._environments = environments
         self.versions = DiskVersions(folder)
         self._on_read = on_read
         self._awaited: set[str] = set()
@@ -58,7 +63,7 @@ class Eligibility:
         """Note in the lease which version of its job's code is here, and where.
 
         Returns:
-            Whether the code is here. False: it is on its way, from the master or a slow disk.
+            Whether the code and its environment are here. False: they are on their way.
 
         Raises:
             JobError: this worker can't run the lease. The line says why.
@@ -69,7 +74,12 @@ class Eligibility:
         version, until, why = self._unfit.get(given.job, ("", 0.0, ""))
         if version == lease.version and time.monotonic() < until:
             raise JobError(why)
-        return True
+        if self._environments is None:
+            return True
+        where = given.job, lease.version, lease.folder
+        found = self._environments.of(*where, self._on_read)
+        lease.environment = found or ""
+        return found is not None
 
     def _find(self, lease: OpenLease) -> bool:
         given = lease.given
@@ -123,6 +133,8 @@ class Eligibility:
         """Note that import or `setup()` has raised."""
         unfit = (lease.version, time.monotonic() + UNFIT_S, why)
         remember(self._unfit, lease.given.job, unfit, KEPT)
+        if self._environments is not None:
+            self._environments.forget(lease.given.job, lease.version)
 
     def killed(self, lease: OpenLease, cause: str) -> str:
         """Note that import or `setup()` has killed a slot. Returns a reason after too many."""

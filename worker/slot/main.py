@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from queue_manager.environments.layout import hold_own
 from queue_manager.errors import JobError
 from queue_manager.job.current import CurrentTask, running
 from queue_manager.job.loading import Job, load_job
@@ -29,12 +30,15 @@ from queue_manager.wire.records import Lease
 from ..ipc.outcomes import one_line
 from ..ipc.pipe import Give, Report, SlotEnd
 from ..ipc.shared_page import POSITION, PREPARING, Row, SharedPage
+from .environment import become, handed_over
 from .reporter import FLUSH_S, Reporter, Watch
 from .stdio import Stdio
 from .surroundings import Snapshot, Surroundings
 from .work_loop import careful, payloads_of, run_lease
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .async_slot import AsyncSlot
 
 
@@ -43,7 +47,11 @@ OOM_SCORE = 500
 
 
 class Slot:
-    """Runs the leases that come through the pipe, one after the other."""
+    """Runs the leases that come through the pipe, one after the other.
+
+    environment: the folder of the environment that this process is in; empty for none. become:
+    replaces this process by one of the environment of a lease. It returns never.
+    """
 
     def __init__(
         self,
@@ -53,7 +61,10 @@ class Slot:
         watch: Watch,
         printed: Stdio,
         around: Surroundings | None = None,
+        environment: str = "",
+        become: Callable[[Give], None] = lambda _: None,
     ) -> None:
+        self._environment, self._become = environment, become
         self._end, self._shared_page, self._folder, self._watch = end, shared_page, folder, watch
         self._stdio = printed
         self._around = around
@@ -84,8 +95,7 @@ class Slot:
             return self._leave(give)
         cold = give.lease.job not in self._jobs
         reporter = Reporter(give, row, self._end.send, self._stdio)
-        job = self._prepared(give, reporter)
-        if job is None:
+        if not self._enter(give, reporter) or (job := self._prepared(give, reporter)) is None:
             return False
         if give.lease.version not in ("", job.version):  # the file has just changed
             return self._leave(give)
@@ -108,8 +118,24 @@ class Slot:
         self._end.send(Report(give.lease.number, [], leaving=True))
         return False
 
+    def _enter(self, give: Give, reporter: Reporter) -> bool:
+        """Enter the environment of a lease, in which this process then begins anew.
+
+        False: that has failed, which was reported.
+        """
+        if give.environment == self._environment:
+            return True
+        try:
+            self._become(give)
+        except OSError as error:
+            reporter.release(f"its environment can't be used: {error}")
+            return False
+        return True
+
     def _fits(self, give: Give) -> bool:
         name = give.lease.job
+        if give.environment != self._environment and (self._environment or self._jobs):
+            return False
         if self._limited is not None and self._limited != name:
             return False
         folder = Path(give.folder) if give.folder else self._home
@@ -211,7 +237,11 @@ def _go_first() -> None:
 
 
 def main(args: list[str]) -> int:
-    """`python -m worker.slot.main PIPE PAGE SUPERVISOR FOLDER`; the first two are descriptors."""
+    """`python -m worker.slot.main PIPE PAGE SUPERVISOR FOLDER [ENVIRONMENT ORDERS]`.
+
+    PIPE, PAGE and ORDERS are descriptors. The last two are those of a slot that was another process
+    before (`environment`).
+    """
     pipe, shared_page, supervisor = (int(arg) for arg in args[:3])
     die_with(supervisor)
     _go_first()
@@ -224,8 +254,14 @@ def main(args: list[str]) -> int:
     memory = SharedPage(shared_page)
     printed = Stdio(memory)
     printed.install()  # so that output of `work` shows at once
-    end, folder = SlotEnd(socket.socket(fileno=pipe)), Path(args[3])
-    Slot(end, memory, folder, watch, printed, Surroundings(printed)).serve()
+    environment, before = "", b""
+    if args[4:]:
+        environment, before = args[4], handed_over(int(args[5]))
+        hold_own()
+    end, folder = SlotEnd(socket.socket(fileno=pipe), before), Path(args[3])
+    around = Surroundings(printed)
+    entered = partial(become, args, end)
+    Slot(end, memory, folder, watch, printed, around, environment, entered).serve()
     gc.freeze()  # looking for garbage once more would be the longest part of the end
     return 0
 

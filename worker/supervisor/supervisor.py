@@ -14,6 +14,7 @@ import uuid
 
 from queue_manager import __version__
 from queue_manager.client.connection.link import Link
+from queue_manager.environments.environments import Environments
 from queue_manager.job.tags import python_tag
 from queue_manager.lifeline import stop_signals
 from queue_manager.settings import Settings
@@ -29,6 +30,7 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.tls import client_mode
 
+from ..jobs.job_environments import JobEnvironments
 from ..processes.orphans import Orphans
 from .code_requests import CodeRequests
 from .flow_control import FlowControl, Room
@@ -74,6 +76,8 @@ class Supervisor:
         self._code: CodeRequests | None = None
         if settings.worker_jobs == "master":
             self._code = CodeRequests(self.link, self._next_seq)
+        made = Environments(settings.queue_environments, settings.queue_keep_days)
+        self._environments = JobEnvironments(settings.jobs_folder, made)
         self.pool = self._make_pool(relays or Relays.standard())
         self._seq = self._store = 0
         self._next_flush: asyncio.Handle | None = None
@@ -103,6 +107,7 @@ class Supervisor:
             self._flow,
             self._changed,
             self._code.folders if self._code is not None else None,
+            self._environments,
         )
 
     async def run(self) -> None:
@@ -120,7 +125,7 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 link = group.create_task(self._keep_link())
                 pulse = group.create_task(
-                    keep_pulse(self._settings.health_file, self._orphans.sweep, self._beat)
+                    keep_pulse(self._settings.health_file, self._pulse, self._beat)
                 )
                 await self._done.wait()
                 self._flush()
@@ -131,6 +136,7 @@ class Supervisor:
         finally:
             self.pool.kill()
             self._orphans.close()
+            self._environments.close()
             if self._code is not None:
                 self._code.close()
         log.info("worker %s: stopped", self._name)
@@ -240,6 +246,10 @@ class Supervisor:
     def _next_seq(self) -> int:
         self._seq += 1
         return self._seq
+
+    def _pulse(self) -> None:
+        self._orphans.sweep()
+        self._environments.tick()
 
     def _beat(self) -> None:
         if self.link.up:

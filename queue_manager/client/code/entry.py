@@ -25,14 +25,23 @@ UNPICKLING = (
 _MAKERS = {"one": "one", "star": "star", "call": "called"}
 
 
-def entry(source: str, function: str, call: Call, beside: str, options: Options | None) -> bytes:
+def entry(
+    source: str,
+    function: str,
+    call: Call,
+    beside: str,
+    options: Options | None,
+    block: str = "",
+) -> bytes:
     """The text of an entry.
 
     source: the line that imports what `function`, an expression, names. beside: the line that
         imports `setup` and OPTIONS; empty for none. options: written into it. A slot needs only
-        two of them, so the others don't make another version.
+        two of them, so the others don't make another version. block: what the function's file says
+        it needs, as in `job.needs`.
     """
     lines = [f"{MARK.decode()} `work` calls it."]
+    lines += block.splitlines()
     lines.append(f"from queue_manager.job.uploaded import {_MAKERS[call]} as _made_work")
     lines += [line for line in (source, beside) if line]
     lines.append(f"work = _made_work({function})")

@@ -16,6 +16,7 @@ from ...errors import BadJobError, CannotTravelError
 from ...job.contract import Options
 from ...job.files import check_files, imported_files, version_of
 from ...job.functions import functions_trouble, yields
+from ...job.needs import block_of, needs_of
 from ...job.run_options import run_options
 from ...job.tags import python_tag
 from ...job.uploaded import called, one, star
@@ -104,7 +105,18 @@ class _Packing:
         options = getattr(sys.modules[found.module], "OPTIONS", None)
         if self.options is not None or not isinstance(options, Options):
             options = self.options
-        return self._named(found, files, self._setup(found), options)
+        block = self._block(found.module)
+        return self._named(found, files, self._setup(found), options, block)
+
+    def _block(self, module: str) -> str:
+        """What the file of the function says it needs (PEP 723); empty if it says nothing."""
+        file = file_of(module)
+        source = file.read_bytes() if file is not None else b""
+        try:
+            needs_of(source)
+            return block_of(source)
+        except BadJobError as error:
+            raise CannotTravelError(f"{self.shown} can't travel: {file}: {error}") from None
 
     def by_reference(self, found: Named) -> Packed:
         """The worker has the module."""
@@ -128,11 +140,16 @@ class _Packing:
         return self._packed(job, files, options)
 
     def _named(
-        self, found: Named, files: dict[str, bytes], setup: str, options: Options | None
+        self,
+        found: Named,
+        files: dict[str, bytes],
+        setup: str,
+        options: Options | None,
+        block: str = "",
     ) -> Packed:
         """The entry imports the function by its name."""
         job = job_name(self.function, _tops(files, [found.module]))
-        files[f"{job}.py"] = entry(*importing(found), self.call, setup, options)
+        files[f"{job}.py"] = entry(*importing(found), self.call, setup, options, block)
         return self._packed(job, files, options or Options())
 
     def _setup(self, found: Named) -> str:

@@ -301,6 +301,7 @@ def run_worker(jobs: Jobs, tmp_path: Path) -> Callable[..., None]:
             worker_jobs=worker_jobs,
             worker_tags=tags,
             health_file=tmp_path / "health",
+            queue_environments=tmp_path / "environments",
         )
 
         async def body() -> None:

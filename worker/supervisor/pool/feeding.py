@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from queue_manager.errors import JobError
-from queue_manager.wire.records import Lease
+from queue_manager.errors import BrokenEnvironmentError, JobError
+from queue_manager.wire.records import Failed, Lease
 
 from ...jobs.eligibility import Eligibility
 from ..flow_control import FlowControl
@@ -67,8 +67,19 @@ class Feeder:
         try:
             return self._eligibility.check(lease) or None
         except JobError as error:
+            self._show(lease, error)
             self._inventory.release(lease, lease.cut(0), str(error), unstarted=True)
             return False
+
+    def _show(self, lease: OpenLease, error: JobError) -> None:
+        """Make one task a dead letter with the words of uv. All others wait for other code."""
+        if not (isinstance(error, BrokenEnvironmentError) and error.evidence and lease.left):
+            return
+        at = lease.left[0][0]
+        lease.settle(at, at + 1)
+        told = str(error), error.evidence
+        self._inventory.outbox.add(lease.given, Failed(lease.given.number, at, *told, reject=True))
+        error.evidence = ""
 
     def _choose(self, lease: OpenLease) -> SlotProcess | None:
         slots = [slot for slot in self._inventory.slots if slot.takes(lease)]

@@ -19,6 +19,7 @@ from queue_manager.wire.records import HeldLease, Lease
 from ...ipc.pipe import Report
 from ...jobs.code_folder import CodeFolders
 from ...jobs.eligibility import Eligibility
+from ...jobs.job_environments import JobEnvironments
 from ...processes.orphans import Orphans
 from ..flow_control import FlowControl
 from ..outbox import Outbox
@@ -55,6 +56,7 @@ class Pool:
         flow: notes that a lease was refused, and that this may have changed.
         on_change: is called when there are new outcomes, or room for more leases.
         fetched: code of jobs from the master; None: only the worker's own folder is used.
+        environments: those that jobs ask for; None: they get none.
     """
 
     def __init__(
@@ -67,11 +69,12 @@ class Pool:
         flow: FlowControl,
         on_change: Callable[[], None],
         fetched: CodeFolders | None = None,
+        environments: JobEnvironments | None = None,
     ) -> None:
         self.inventory = Inventory(outbox)
         self._folder, self._count, self._on_change = folder, count, on_change
         self._orphans, self._relays, self._flow = orphans, relays, flow
-        self._eligibility = Eligibility(folder, fetched, self.code_came)
+        self._eligibility = Eligibility(folder, fetched, self.code_came, environments)
         self._blame = Blame(self.inventory, self._eligibility)
         self._deadlines = Deadlines(self.inventory)
         self._feeder = Feeder(self.inventory, self._eligibility, self._blame, flow)

@@ -21,9 +21,10 @@ class OpenLease:
     given: the lease as the master sent it. since: monotonic time when it came, and later when a
     slot got it. took_s: the sum of the times of its outcomes. version: the version of the job's
     code, known when a slot gets the lease. folder: the folder of that code, if it is not the
-    worker's own. left: the tasks that still need an outcome. ending: tasks that an async slot has
-    to cancel and that have not ended yet. hinted_at: when the log last said that its import or
-    `setup` takes long. alone: its tasks run, and are reported, one at a time.
+    worker's own. environment: the folder of the environment that its job asks for. left: the tasks
+    that still need an outcome. ending: tasks that an async slot has to cancel and that have not
+    ended yet. hinted_at: when the log last said that its import or `setup` takes long. alone: its
+    tasks run, and are reported, one at a time.
     """
 
     given: Lease
@@ -31,6 +32,7 @@ class OpenLease:
     row: int = 0
     version: str = ""
     folder: str = ""
+    environment: str = ""
     took_s: float = 0.0
     left: Ranges = field(default_factory=list)
     ending: Ranges = field(default_factory=list)

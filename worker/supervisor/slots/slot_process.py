@@ -183,7 +183,8 @@ class SlotProcess:
         self.load.add(lease)
         given = lease.given
         self.page.rows[lease.row].reset(given.start, given.stop)
-        self._pipe.send(Give(given, lease.row, lease.version, max_bytes, lease.alone, lease.folder))
+        where = lease.folder, lease.environment
+        self._pipe.send(Give(given, lease.row, lease.version, max_bytes, lease.alone, *where))
 
     def take_back(self, lease: OpenLease, least: int = 0) -> list[tuple[int, int]]:
         """The ranges behind what has started, which now never will.

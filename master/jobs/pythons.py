@@ -1,0 +1,76 @@
+"""Which Python the functions of a job run with on the master's side: ours, or its environment's.
+
+`tasks()`, `collect()` and `finish()` import the job as `work` does, so they need the same packages.
+Files are read and environments are made in threads. This module runs no code of the job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from queue_manager.environments.environments import Environments
+from queue_manager.environments.python import OWN, Python
+from queue_manager.errors import (
+    BadJobError,
+    BrokenEnvironmentError,
+    RefusedError,
+    UnknownJobError,
+)
+from queue_manager.job.loading import job_path
+from queue_manager.job.needs import needs_of
+
+from ..broker.runs.run import Run
+
+
+class Pythons:
+    """Finds the Python of each job, and has its environment made if need be.
+
+    Args:
+        folder: the folder of jobs.
+        environments: those of this host.
+    """
+
+    def __init__(self, folder: Path, environments: Environments) -> None:
+        self._folder, self._environments = folder, environments
+
+    async def for_look(self, job: str) -> Python:
+        """The Python that looks at a job for somebody who waits. It is tried at once.
+
+        Raises:
+            QueueError: one line that says what is wrong with the job's file or its environment.
+        """
+        try:
+            return await asyncio.to_thread(self._find, job, True)
+        except UnknownJobError:
+            raise
+        except Exception as error:
+            raise RefusedError(f"{self._folder.name}/{job}.py: {error}") from error
+
+    async def for_run(self, run: Run) -> Python:
+        """The Python of a run's runner.
+
+        Raises:
+            BrokenEnvironmentError, NoEnvironmentError: there is no environment for it.
+            OSError: the file of the job can't be read.
+        """
+        if run.uploaded or not run.job:
+            return OWN
+        try:
+            return await asyncio.to_thread(self._find, run.job, False)
+        except BrokenEnvironmentError:
+            raise
+        except (UnknownJobError, BadJobError):  # the runner says it
+            return OWN
+
+    def tick(self) -> None:
+        """Remove old environments from time to time."""
+        self._environments.sweep_aside()
+
+    def close(self) -> None:
+        """End what is being made."""
+        self._environments.close()
+
+    def _find(self, job: str, at_once: bool) -> Python:
+        source = job_path(job, self._folder.resolve()).read_bytes()
+        return Python(self._environments.get(needs_of(source), at_once=at_once))

@@ -1,0 +1,114 @@
+"""The environments of one host, for a process that needs one: found, or made first.
+
+Everything here blocks, so a loop calls it in a thread. `close` ends what is being made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import JobError, NoEnvironmentError
+from ..job.needs import Needs
+from . import ageing, failures, layout, locks, making
+from .layout import Place
+from .recipe import hash_of
+from .uv import ENDS, Uv
+
+SWEEP_S = 3600.0
+
+DAY_S = 86_400.0
+
+
+class Environments:
+    """Finds, makes and removes environments.
+
+    Args:
+        root: the folder of environments (`Settings.queue_environments`); None: none are made.
+        keep_days: an environment is removed after so many days without use.
+        environ: the variables of uv.
+    """
+
+    def __init__(
+        self, root: Path | None, keep_days: float = 30.0, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._root, self._keep_s = root, keep_days * DAY_S
+        self._uv = Uv(environ)
+        self._swept = time.monotonic() - SWEEP_S
+
+    def get(self, needs: Needs | None, *, at_once: bool = False) -> str:
+        """The folder of the environment for what a job needs; empty: it needs none.
+
+        at_once: try even if it has failed a moment ago.
+
+        Raises:
+            BrokenEnvironmentError: it can't be made, whoever tries.
+            NoEnvironmentError: it can't be had now, or here.
+        """
+        if needs is None:
+            return ""
+        if why := needs.python_trouble():
+            raise NoEnvironmentError(why)
+        if not needs.dependencies:
+            return ""
+        if self._root is None:
+            raise NoEnvironmentError("it names packages, and QUEUE_ENVIRONMENTS=off makes none")
+        try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return str(self._made(self._root, needs, at_once).folder)
+        except OSError as error:
+            raise NoEnvironmentError(
+                f"QUEUE_ENVIRONMENTS={self._root}: no environment there: {error.strerror or error}"
+            ) from error
+
+    def _made(self, root: Path, needs: Needs, at_once: bool) -> Place:
+        place = layout.place(root, hash_of(needs))
+        if not place.is_made:
+            _raise_noted(place, at_once)
+            with locks.held(place.lock, wait=lambda: not self._uv.closed) as lock:
+                if lock is None:
+                    raise NoEnvironmentError(ENDS)
+                if not place.is_made:  # else another process has made it meanwhile
+                    _raise_noted(place, at_once)
+                    self._make(place, needs, root, lock)
+        place.touch()
+        return place
+
+    def _make(self, place: Place, needs: Needs, root: Path, lock: int) -> None:
+        try:
+            making.make(place, needs, self._uv, layout.cache(root), lock)
+        except JobError as error:
+            if not self._uv.closed:
+                failures.write(place, error)
+                shutil.rmtree(place.folder, ignore_errors=True)
+            raise
+        failures.forget(place)
+
+    def sweep_aside(self) -> None:
+        """Remove what was not used for long, once an hour, in a thread."""
+        if self._root is None or time.monotonic() - self._swept < SWEEP_S:
+            return
+        self._swept = time.monotonic()
+        with contextlib.suppress(RuntimeError):  # no room for a thread: in an hour
+            threading.Thread(target=self._sweep, args=[self._root], daemon=True).start()
+
+    def _sweep(self, root: Path) -> None:
+        try:
+            ageing.remove_unused(root, self._keep_s)
+        except OSError as error:
+            ageing.log.warning("can't look for old environments: %s", error)
+
+    def close(self) -> None:
+        """End what is being made; nothing more is made."""
+        self._uv.close()
+
+
+def _raise_noted(place: Place, at_once: bool) -> None:
+    note = failures.read(place)
+    if note is not None and note.is_fresh and not at_once:
+        raise note.error()
