@@ -27,9 +27,9 @@ RUN python -m compileall -q -j 0 \
 # Docker gives a new named volume the owner of the folder that it is mounted over.
 RUN groupadd --gid 1000 quartermaster \
     && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /tmp quartermaster \
-    && mkdir -p /app/jobs /shared /data /key \
+    && mkdir -p /app/jobs /shared /data /key /environments \
     && chmod 700 /key \
-    && chown 1000:1000 /shared /data /key
+    && chown 1000:1000 /shared /data /key /environments
 
 WORKDIR /app
 COPY requirements.lock ./
@@ -50,7 +50,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip freeze >/tmp/installed \
 COPY queue_manager queue_manager
 COPY jobs jobs
 
-ENV QUEUE_HOST=master
+ENV QUEUE_HOST=master \
+    QUEUE_ENVIRONMENTS=/environments
 STOPSIGNAL SIGTERM
 
 

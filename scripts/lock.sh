@@ -27,8 +27,8 @@ lock() {
     cmp --quiet "$fresh" "$out" || cat "$fresh" >"$out"
 }
 
-lock pyproject.toml requirements.lock
-lock pyproject.toml jobs/images.lock --extra images --constraint requirements.lock
+lock pyproject.toml requirements.lock --extra environments
+lock pyproject.toml jobs/images.lock --extra environments --extra images --constraint requirements.lock
 lock pyproject.toml requirements-dev.lock --extra dev --constraint jobs/images.lock
 lock bench/crawling/requirements.in bench/crawling/requirements.txt
 lock bench/scale/requirements.in bench/scale/requirements.txt

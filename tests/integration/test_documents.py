@@ -15,6 +15,7 @@ import pytest
 
 from tests.documents import CONNECTS, Reader
 from tests.integration.processes import KEY, REPO, Master, clean_environment
+from tests.wheels import make_wheel, offline
 
 pytestmark = pytest.mark.timeout(600)  # a document is a long story
 
@@ -46,9 +47,15 @@ ELSEWHERE = {
 
 
 @pytest.fixture
-def documents_master(start_master: Callable[..., Master]) -> Master:
-    """A master that has run `square` as its run 1, as one in containers has, and a worker."""
-    master = start_master(JOB="square")
+def documents_master(start_master: Callable[..., Master], tmp_path: Path) -> Master:
+    """A master that has run `square` as its run 1, as one in containers has, and a worker.
+
+    No test asks the internet: a wheel of the tests stands for the package that an example names.
+    """
+    wheels = tmp_path / "wheels"
+    make_wheel(wheels, "roman", "5.1", "def toRoman(number): return 'I' * number\n")
+    where = str(tmp_path / "environments")
+    master = start_master(JOB="square", QUEUE_ENVIRONMENTS=where, **offline(wheels))
     shutil.copy(REPO / "jobs" / "shell.py", master.jobs)
     master.worker(WORKER_SLOTS="8")
     master.process.says(r"run 1 \(square\): 10 tasks done")

@@ -17,6 +17,7 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
     given = msgspec.structs.asdict(settings)
     assert given.pop("worker_slots") >= 1
     assert given.pop("health_file").is_absolute()
+    assert given.pop("queue_environments").parts[-2:] == ("quartermaster", "environments")
     assert given == {
         "queue_host": "127.0.0.1", "queue_bind": "127.0.0.1", "queue_port": 5000,
         "queue_host_set": False, "queue_port_set": False,
@@ -207,3 +208,8 @@ def test_what_is_no_utf8_is_one_line_that_names_the_variable(name: str) -> None:
         load_settings({name: "s=\udcff"})
     assert str(caught.value) == f"{name}='s=\\udcff': expected a text in UTF-8"
     assert load_settings({"JOBS_FOLDER": "/\udcff"})  # a path may be any bytes
+
+
+def test_environments_lie_where_they_are_told_to_or_nowhere() -> None:
+    assert load_settings({"QUEUE_ENVIRONMENTS": "/srv/e"}).queue_environments == Path("/srv/e")
+    assert load_settings({"QUEUE_ENVIRONMENTS": "off"}).queue_environments is None
