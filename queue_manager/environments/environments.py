@@ -89,6 +89,11 @@ class Environments:
             raise
         failures.forget(place)
 
+    @property
+    def processes(self) -> set[int]:
+        """The ids of the child processes that make environments."""
+        return self._uv.running
+
     def sweep_aside(self) -> None:
         """Remove what was not used for long, once an hour, in a thread."""
         if self._root is None or time.monotonic() - self._swept < SWEEP_S:

@@ -86,6 +86,12 @@ class Uv:
         if process.returncode:
             raise trouble(words, process.returncode)
 
+    @property
+    def running(self) -> set[int]:
+        """The ids of its processes, from the moment on in which they are there."""
+        with self._lock:
+            return set(self._running)
+
     def close(self) -> None:
         """End what runs; nothing more is run."""
         with self._lock:

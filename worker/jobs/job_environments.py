@@ -15,7 +15,12 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 
 from queue_manager.environments.environments import Environments
-from queue_manager.errors import BadJobError, JobError, UnknownJobError
+from queue_manager.errors import (
+    BadJobError,
+    BrokenEnvironmentError,
+    JobError,
+    UnknownJobError,
+)
 from queue_manager.job.files import version_of
 from queue_manager.job.loading import job_files
 from queue_manager.job.needs import needs_of
@@ -44,8 +49,11 @@ class _Answer:
 
     @property
     def is_old(self) -> bool:
-        """Whether to ask again."""
-        return self.found.done() and time.monotonic() >= self._until
+        """Whether to ask again. Evidence that no task has shown yet would be lost then."""
+        if not self.found.done() or time.monotonic() < self._until:
+            return False
+        error = self.found.exception()
+        return not (isinstance(error, BrokenEnvironmentError) and error.evidence)
 
     def is_there(self, folder: str) -> None:
         self._until = time.monotonic() + FRESH_S
@@ -92,6 +100,10 @@ class JobEnvironments:
         except UnknownJobError:  # the file has just changed: the next look finds the other version
             self._answers.pop(key, None)
             return ""
+
+    def processes(self) -> set[int]:
+        """The ids of the child processes that make environments."""
+        return self._environments.processes
 
     def forget(self, job: str, version: str) -> None:
         """Have the next `of` ask again."""

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from .guardian import Process, below, children, group, kill, process, session
@@ -48,10 +49,14 @@ class Orphans:
 
     Args:
         adopts: whether this process becomes a subreaper. Then its children are slots, the guardian,
-            and orphans.
+            helpers and orphans.
+        helpers: the process ids of children that somebody else here waits for.
     """
 
-    def __init__(self, adopts: bool = False) -> None:
+    def __init__(
+        self, adopts: bool = False, helpers: Callable[[], set[int]] = lambda: set()
+    ) -> None:
+        self._helpers = helpers
         self._worker = uuid.uuid4().hex
         self._adopts = adopts
         self._looking = False
@@ -137,8 +142,11 @@ class Orphans:
             self._watch()
         look_again = False
         until = time.monotonic() + TURN_S
-        known = {*self._marks, self._guardian.pid if self._guardian is not None else 0}
-        for pid in children(os.getpid()):
+        present = list(children(os.getpid()))
+        # Helpers are asked for behind that: one that starts meanwhile is not among the present.
+        known = {*self._marks, *self._helpers()}
+        known.add(self._guardian.pid if self._guardian is not None else 0)
+        for pid in present:
             if pid in known:
                 continue
             if time.monotonic() > until:

@@ -72,12 +72,12 @@ class Supervisor:
         self.link = self._make_link(authkey, make_link)
         self._outbox = Outbox()
         self._flow = FlowControl()
-        self._orphans = Orphans(adopts)
+        made = Environments(settings.queue_environments, settings.queue_keep_days)
+        self._environments = JobEnvironments(settings.jobs_folder, made)
+        self._orphans = Orphans(adopts, self._environments.processes)
         self._code: CodeRequests | None = None
         if settings.worker_jobs == "master":
             self._code = CodeRequests(self.link, self._next_seq)
-        made = Environments(settings.queue_environments, settings.queue_keep_days)
-        self._environments = JobEnvironments(settings.jobs_folder, made)
         self.pool = self._make_pool(relays or Relays.standard())
         self._seq = self._store = 0
         self._next_flush: asyncio.Handle | None = None
