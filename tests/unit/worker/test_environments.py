@@ -82,6 +82,7 @@ def test_two_versions_of_a_library_are_in_two_slots_at_once_and_in_one_after_the
         assert (old[:2], new[:2], again) == ((7, "1.0"), (7, "2.0"), old)
         assert no == (False, sys.prefix)
         assert len({old[2], new[2], sys.prefix}) == 3
+        assert not any(getattr(one, "lacks", "") for one in rig.outcomes)
 
     for slots in (2, 1):
         run_worker(scenario, slots=slots)

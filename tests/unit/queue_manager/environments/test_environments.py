@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -204,17 +205,24 @@ def test_what_nobody_uses_and_nobody_has_used_is_removed(
     assert list(root.iterdir()) == []
 
 
-def test_a_lock_that_was_removed_while_one_waited_is_taken_anew(tmp_path: Path) -> None:
-    path = tmp_path / "a.lock"
-    first = locks.take(path, wait=lambda: False)
-    assert first is not None
+def test_a_lock_that_is_removed_in_the_moment_of_taking_it_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two processes would have two locks of one environment."""
+    path, real, calls = tmp_path / "a.lock", fcntl.flock, []
+
+    def flock(descriptor: int, kind: int) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            path.unlink()
+        real(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    taken = locks.take(path, wait=lambda: False)
+    assert taken is not None
+    assert os.fstat(taken).st_ino == path.stat().st_ino
     assert locks.take(path, wait=lambda: False) is None
-    path.unlink()
-    os.close(first)
-    second = locks.take(path, wait=lambda: False)
-    assert second is not None
-    assert os.fstat(second).st_ino == path.stat().st_ino
-    os.close(second)
+    os.close(taken)
 
 
 def test_words_of_uv_become_one_line_without_passwords() -> None:
