@@ -232,7 +232,7 @@ class Swarm:
             names = host.docker("ps", "--all", "--quiet").split()
             if names:
                 host.docker("rm", "--force", *names, check=False)
-            volumes = ("quartermaster_data", "quartermaster_shared")
+            volumes = [f"quartermaster_{one}" for one in ("data", "shared", "environments")]
             host.docker("volume", "rm", "--force", *volumes, check=False)
             shutil.rmtree(host.home / "quartermaster", ignore_errors=True)
 
