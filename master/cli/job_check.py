@@ -16,6 +16,7 @@ from queue_manager.settings import Settings
 from queue_manager.wire.job_records import JobInfo
 
 from ..jobs.check import first_task
+from ..jobs.pythons import python_for
 from .plain_json import shown
 from .printing import say
 from .serving import Master, with_master, with_own_master
@@ -34,7 +35,7 @@ def check_job(settings: Settings, job: str, args: list[str]) -> int:
     folder = settings.jobs_folder
     if not folder.is_dir():
         raise UnknownJobError(f"there is no folder {folder}/ here: qm check looks at its jobs")
-    described, first = asyncio.run(first_task(job, args, folder))
+    described, first = asyncio.run(_first(settings, job, args))
     say(f"{job}: its file loads, and has {_list(described.functions)}")
     if first is None:
         say("tasks() gives no task, so a run would be done at once")
@@ -45,6 +46,11 @@ def check_job(settings: Settings, job: str, args: list[str]) -> int:
     if not settings.queue_host_set:
         raise SettingsError("no worker is installed here: set QUEUE_HOST to a master that has some")
     return with_master(settings, "", command)
+
+
+async def _first(settings: Settings, job: str, args: list[str]) -> tuple[JobInfo, bytes | None]:
+    python = await python_for(settings, job)
+    return await first_task(job, args, settings.jobs_folder, python)
 
 
 async def _run(job: JobInfo, payload: object, master: Master) -> int:

@@ -7,6 +7,7 @@ from functools import partial
 
 from queue_manager.authkey import find_authkey
 from queue_manager.client.connection.session import connected
+from queue_manager.environments.python import OWN
 from queue_manager.errors import SettingsError, UnreachableError
 from queue_manager.settings import Settings
 from queue_manager.terminal import harmless_line
@@ -14,6 +15,7 @@ from queue_manager.wire.job_records import ArgumentInfo, JobInfo
 from queue_manager.wire.messages import AskJobs, JobList
 
 from ..jobs.check import describe_jobs
+from ..jobs.pythons import python_for
 from .printing import tell, tell_trouble, write
 
 _CONNECT_S = 2.0
@@ -46,7 +48,8 @@ async def _jobs(settings: Settings, job: str) -> tuple[list[JobInfo], int]:
         if not settings.jobs_folder.is_dir():
             raise
     tell(f"qm: there is no master here; these are jobs of the folder {settings.jobs_folder}/")
-    return await describe_jobs(job, settings.jobs_folder), 0
+    python = await python_for(settings, job) if job else OWN
+    return await describe_jobs(job, settings.jobs_folder, python), 0
 
 
 def list_lines(jobs: list[JobInfo]) -> Iterator[str]:

@@ -19,8 +19,15 @@ from queue_manager.errors import (
 )
 from queue_manager.job.loading import job_path
 from queue_manager.job.needs import needs_of
+from queue_manager.settings import Settings
 
 from ..broker.runs.run import Run
+
+
+async def python_for(settings: Settings, job: str) -> Python:
+    """The Python that looks at a job for a command without a master. Raises as `for_look`."""
+    environments = Environments(settings.queue_environments, settings.queue_keep_days)
+    return await Pythons(settings.jobs_folder, environments).for_look(job)
 
 
 class Pythons:
