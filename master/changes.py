@@ -11,6 +11,8 @@ import msgspec
 from queue_manager.codec import NOTHING
 from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
 
+from .scheduled import ScheduleRecord
+
 QUEUE_RUN = 0
 """The run of the tasks that standard-library clients put; it never ends."""
 
@@ -258,6 +260,7 @@ class Changes:
     more; `drop_some` deletes their rows. ended: runs that ended in this turn. Their records say
     so, too. begun: runs that have waited for others, and begin in this turn. code: the files of
     uploaded code by their paths, by version. It is kept as long as a run has that version.
+    schedules: by name; None removes one.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
@@ -276,6 +279,7 @@ class Changes:
     ended: set[int] = field(default_factory=set)
     begun: set[int] = field(default_factory=set)
     code: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    schedules: dict[str, ScheduleRecord | None] = field(default_factory=dict)
 
     @property
     def must_commit(self) -> bool:
@@ -290,6 +294,7 @@ class Changes:
             or self.forgotten
             or self.quotas
             or self.groups
+            or self.schedules
             or any(self.workers.values())
         )
 

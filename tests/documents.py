@@ -14,7 +14,7 @@ from pathlib import Path
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^(\w*)\$ (.*)$")
 _SECONDS = re.compile(r"\b\d+(\.\d+)? s\b")
-_READS = re.compile(r"\bqm (results|status|failed|show) ")
+_READS = re.compile(r"\bqm (results|status|failed|show|schedule list)\b")
 """What these commands print may need a moment to be as shown, such as behind a `qm retry`."""
 
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -31,7 +31,7 @@ class Block:
     @property
     def file(self) -> str | None:
         """The path in the comment `# PATH.py` that is the first line of a file to be saved."""
-        found = re.match(r"# ([\w/]+\.py)\n", self.text)
+        found = re.match(r"# ([\w/]+\.(?:py|toml))\n", self.text)
         return found[1] if found else None
 
 
@@ -147,7 +147,7 @@ class Reader:
         """Do all of it; returns how many commands ran. Each must print what the document shows."""
         ran = 0
         for block in blocks(document.read_text("utf-8")):
-            if block.language == "python":
+            if block.language == "python" or (block.language == "toml" and block.file):
                 self._save(block)
             for command in commands(block) if block.language == "console" else ():
                 if command.text not in self.elsewhere:

@@ -37,6 +37,7 @@ from master.reads import (
     TrackedPage,
     WaitingPage,
 )
+from master.scheduled import ScheduleRecord
 from master.store.contract import Store
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import Ranges, both
@@ -96,6 +97,9 @@ class MemoryStore(NothingAges):
         ends = [(run.ended_at or 0.0, run.id) for run in self._ended_runs() if not _is_open(run)]
         return [run for ended_at, run in sorted(ends) if ended_at <= ended_by][:limit]
 
+    def schedules(self) -> list[ScheduleRecord]:
+        return [record for _, record in sorted(self._kept.schedules.items())]
+
     def _ended_runs(self) -> list[RunRecord]:
         return [r for r in self._kept.runs.values() if r.state not in ("active", "pruned")]
 
@@ -117,6 +121,11 @@ class MemoryStore(NothingAges):
         self._write_runs(changes)
         for worker, is_here in changes.workers.items():
             (kept.workers.add if is_here else kept.workers.discard)(worker)
+        for name, schedule in changes.schedules.items():
+            if schedule is None:
+                kept.schedules.pop(name, None)
+            else:
+                kept.schedules[name] = schedule
         kept.quotas |= changes.quotas
         kept.own |= changes.groups
         new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from master.reads import PruneStep
+from master.scheduled import ScheduleRecord
 
 
 class NothingAges:
@@ -15,6 +16,9 @@ class NothingAges:
         return PruneStep({}, [], after, True)
 
     prune_letters = prune_queue
+
+    def schedules(self) -> list[ScheduleRecord]:
+        return []
 
     def shrink(self, pages: int) -> bool:
         return False

@@ -27,6 +27,7 @@ from ..processes.local_worker import LocalWorker
 from .examples import epilog_of
 from .mapping.command import map_command
 from .printing import check_output, take_over, tell
+from .scheduling.words import schedule_words
 from .shell.options import shell
 
 if TYPE_CHECKING:
@@ -339,3 +340,6 @@ def _code(command: Callable[[Settings], Coroutine[Any, Any, int]], *, prints: bo
     hide_key()
     gc.enable()
     return asyncio.run(command(settings))
+
+
+commands.add_command(schedule_words(_code))

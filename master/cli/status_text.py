@@ -36,7 +36,7 @@ def status_lines(status: Status, runs: RunList, sessions: SessionList) -> Iterat
 def head_lines(status: Status) -> Iterator[str]:
     """How the master itself is."""
     yield f"master {status.version} at {status.address}, up {duration(status.up_s)}"
-    yield from (f"  ! {trouble}" for trouble in status.why)
+    yield from (f"  ! {trouble}" for trouble in [*status.why, *status.schedules])
     yield ""
 
 

@@ -49,6 +49,9 @@ class AllSources(Sources, Protocol):
     def others(self) -> Iterable[OurSession]:
         """Runners and commands."""
 
+    def schedule_troubles(self) -> list[str]:
+        """What is wrong with schedules, a line each."""
+
 
 class StatusBuilder:
     """Answers what is asked about the master, its runs and its sessions."""
@@ -72,6 +75,7 @@ class StatusBuilder:
             sum(run.active for run in broker.runs.values()),
             self._turn.store.count_ended(broker.next_run),
             len(self._everyone(0.0)),
+            self._sources.schedule_troubles(),
         )
 
     def _troubles(self) -> Iterator[str]:

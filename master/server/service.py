@@ -23,15 +23,18 @@ from queue_manager.server.manager import QueueManager, serving
 from queue_manager.settings import Settings, others_reach
 from queue_manager.wire.messages import (
     LEVEL,
+    AddSchedule,
     AskCode,
     AskJobs,
     AskResults,
     AskRun,
     AskRuns,
+    AskSchedules,
     AskSessions,
     AskStatus,
     AskTask,
     CancelRun,
+    ChangeSchedule,
     Collect,
     Collected,
     Finished,
@@ -76,6 +79,7 @@ from .runs.run_control import RunControl
 from .runs.runs import Runs
 from .runs.submits import Submits
 from .runs.unlasting import Unlasting
+from .scheduling import Scheduling
 from .subscriptions import Subscriptions
 from .task_views import TaskViews
 from .workers.outcomes import Outcomes
@@ -150,6 +154,7 @@ class Service:
         self.versions.on_changed.append(self._code_changed)
         self._uploads = Uploads(settings)
         outcomes.on_lacks.append(self.versions.worker_mismatch)
+        self._schedules = Scheduling(turn, self.runs, self.versions, settings.jobs_folder)
         self.status = StatusBuilder(turn, self)
         self.subscriptions = Subscriptions(turn, self.status.watched)
 
@@ -236,6 +241,9 @@ class Service:
             ForgetRun: control.forget,
             AskCode: code.ask,
             AskJobs: JobViews(self.settings.jobs_folder, self._pythons).show,
+            AddSchedule: self._schedules.add,
+            ChangeSchedule: self._schedules.change,
+            AskSchedules: self._schedules.show,
         }
 
     def _closed(self, peer: Peer) -> None:
@@ -278,6 +286,7 @@ class Service:
     async def stop(self) -> None:
         """Close in good order; nothing that was acknowledged is lost."""
         self._ticking.cancel()
+        self._schedules.stop()
         self.versions.stop()
         self._pythons.close()
         self.subscriptions.stop()
@@ -340,6 +349,7 @@ class Service:
                 self.versions.tick,
                 self.status.waits.tick,
                 self._unlasting.tick,
+                self._schedules.tick,
             ):
                 guarded(functools.partial(act, now))
             if not self.turn.is_waiting:  # the store may be writing
@@ -373,6 +383,9 @@ class Service:
 
     def fed(self, run: Run) -> bool:
         return self._feeders.connected(run)
+
+    def schedule_troubles(self) -> list[str]:
+        return self._schedules.troubles()
 
     def job_trouble(self, job: str) -> str:
         return self.versions.trouble.get(job, "")

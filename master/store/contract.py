@@ -28,6 +28,7 @@ from ..reads import (
     TrackedPage,
     WaitingPage,
 )
+from ..scheduled import ScheduleRecord
 
 
 class Store(Protocol):
@@ -77,6 +78,9 @@ class Store(Protocol):
 
         ended_by: UTC epoch in seconds. Pruned runs are not among them.
         """
+
+    def schedules(self) -> list[ScheduleRecord]:
+        """All schedules, by their names."""
 
     def commit(self, changes: Changes) -> Awaitable[None] | None:
         """Make changes durable in one transaction.

@@ -88,6 +88,12 @@ ARGS = 1_024
 ARGS_BYTES = 128 * 1024
 """... and the most bytes of them together, because `status` shows them all."""
 
+SCHEDULES = 1_000
+"""The most schedules of a master..."""
+
+SCHEDULE_ARGS_BYTES = 4 * 1024
+"""... and the most bytes of the arguments of each: all of them are one answer."""
+
 AFTER = 1_024
 """The most runs that a run waits for."""
 

@@ -15,7 +15,15 @@ from msgspec import Meta
 from .limits import BLOCK_BYTES as BLOCK_BYTES
 from .limits import BLOCK_TASKS as BLOCK_TASKS
 from .limits import FRAME_BYTES as FRAME_BYTES
-from .limits import KEY_BYTES, MOST_BLOCKS, NAME_CHARS, PATH_CHARS, RAISED_BYTES, TAGS, TEXT_CHARS
+from .limits import (
+    KEY_BYTES,
+    MOST_BLOCKS,
+    NAME_CHARS,
+    PATH_CHARS,
+    RAISED_BYTES,
+    TAGS,
+    TEXT_CHARS,
+)
 
 # The types bound what a stranger may send, so that nothing longer is decoded.
 Name = Annotated[str, Meta(max_length=NAME_CHARS)]

@@ -21,6 +21,7 @@ from .records import (
     SessionStatus,
     TaskStatus,
 )
+from .schedules import ScheduleStatus
 
 LEVEL = 1
 """Which level of the protocol this release speaks: what a program may ask of a master, and a master
@@ -170,6 +171,7 @@ class Status(Message, frozen=True, array_like=True, tag="status"):
     """How the master is. Its runs and sessions are only counted.
 
     refused_outcomes: how many outcomes of old leases it has refused. why: what holds up every run.
+    schedules: what is wrong with schedules.
     """
 
     seq: int
@@ -181,6 +183,7 @@ class Status(Message, frozen=True, array_like=True, tag="status"):
     active_runs: int
     ended_runs: int
     sessions: int
+    schedules: list[str] = msgspec.field(default_factory=list)
 
 
 class RunShown(Message, frozen=True, array_like=True, tag="run"):
@@ -226,6 +229,22 @@ class JobList(Message, frozen=True, array_like=True, tag="jobs"):
     more: int = 0
 
 
+class ScheduleShown(Message, frozen=True, array_like=True, tag="scheduled"):
+    """One schedule, as it is on disk. new: False if it was there already, just so."""
+
+    seq: int
+    schedule: ScheduleStatus
+    new: bool = False
+
+
+class ScheduleList(Message, frozen=True, array_like=True, tag="schedules"):
+    """All schedules by their names. why: what is wrong with all of them, such as their file."""
+
+    seq: int
+    schedules: list[ScheduleStatus]
+    why: list[str] = msgspec.field(default_factory=list)
+
+
 Reply = (
     Welcome
     | Leases
@@ -244,4 +263,6 @@ Reply = (
     | RunList
     | SessionList
     | JobList
+    | ScheduleShown
+    | ScheduleList
 )

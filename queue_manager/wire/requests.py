@@ -20,7 +20,18 @@ from .limits import (
     MOST_BLOCKS,
     TAGS,
 )
-from .records import Feeder, HeldLease, Key, Message, Name, NewBlock, Outcome, Path, RunOptions
+from .records import (
+    Feeder,
+    HeldLease,
+    Key,
+    Message,
+    Name,
+    NewBlock,
+    Outcome,
+    Path,
+    RunOptions,
+)
+from .schedules import ScheduleSpec
 
 
 class Hello(Message, frozen=True, array_like=True, tag="hello"):
@@ -288,6 +299,30 @@ class AskJobs(Message, frozen=True, array_like=True, tag="jobs?"):
     job: Name = ""
 
 
+class AddSchedule(Message, frozen=True, array_like=True, tag="schedule"):
+    """Have a job run at times. The same schedule again changes nothing. Answer: `ScheduleShown`."""
+
+    seq: int
+    spec: ScheduleSpec
+
+
+class AskSchedules(Message, frozen=True, array_like=True, tag="schedules?"):
+    """Ask for all schedules. Answer: `ScheduleList`."""
+
+    seq: int
+
+
+class ChangeSchedule(Message, frozen=True, array_like=True, tag="reschedule"):
+    """Pause or resume a schedule, or remove it. Answer: `ScheduleShown`.
+
+    Slots of before it is resumed do not run. What is removed is shown as it was.
+    """
+
+    seq: int
+    name: Name
+    to: Literal["paused", "resumed", "removed"]
+
+
 class AskCode(Message, frozen=True, array_like=True, tag="code?"):
     """Ask for a version of a job's code, which this worker lacks. Answer: `Code`."""
 
@@ -317,6 +352,9 @@ Request = (
     | RetryRun
     | CancelRun
     | ForgetRun
+    | AddSchedule
+    | AskSchedules
+    | ChangeSchedule
     | AskCode
     | AskJobs
 )

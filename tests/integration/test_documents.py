@@ -63,7 +63,15 @@ def documents_master(start_master: Callable[..., Master], tmp_path: Path) -> Mas
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/jobs.md", "docs/tutorial.md", "docs/client.md", "docs/shell.md"]
+    "document",
+    [
+        "README.md",
+        "docs/jobs.md",
+        "docs/tutorial.md",
+        "docs/client.md",
+        "docs/shell.md",
+        "docs/schedules.md",
+    ],
 )
 def test_the_examples_of_a_document_do_what_it_shows(
     documents_master: Master, tmp_path: Path, document: str

@@ -23,7 +23,7 @@ ALLOWED = {
 TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
     f"queue_manager.{name}" for name in ("settings", "terminal")
 }
-RECORDS = {"master.changes", "master.reads"}
+RECORDS = {"master.changes", "master.reads", "master.scheduled"}
 """What broker and store tell each other."""
 ROOMS = {
     "queue_manager.job": {"queue_manager.wire", *TOP},
@@ -42,6 +42,7 @@ ROOMS = {
     "master.broker": {*RECORDS},
     "master.store": {*RECORDS},
     "master.turn": {"master.broker", "master.store", *RECORDS},
+    "master.schedules": {"master.turn", *RECORDS},
     "master.processes": {"master.broker", "master.runner", "master.turn", *RECORDS},
     "master.jobs": {"master.broker", "master.turn", *RECORDS, "master.processes"},
     "master.observe": {"master.broker", "master.turn", *RECORDS, "master.processes"},
@@ -50,6 +51,7 @@ ROOMS = {
         f"master.{room}"
         for room in ["broker", "store", "turn", "processes", "jobs", "observe", "stock"]
     }
+    | {"master.schedules"}
     | RECORDS,
     "master.runner": set[str](),
     "master.cli": {

@@ -10,6 +10,7 @@ import logging
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -51,6 +52,18 @@ _FEEDERS = {
     "clients": "clients give its tasks",
     "results": "results of other runs are its tasks",
 }
+
+
+class Besides(NamedTuple):
+    """What goes to disk together with the start of a run.
+
+    check: is called before anything is staged, and may raise RefusedError. stage: is given the run.
+    only_known: there was a run with the key, and no new one may begin.
+    """
+
+    check: Callable[[], None]
+    stage: Callable[[Run], None]
+    only_known: bool = False
 
 
 class Runs:
@@ -113,6 +126,7 @@ class Runs:
         version: str = "",
         arguments: GivenArguments | None = None,
         peer: Peer | None = None,
+        besides: Besides | None = None,
     ) -> tuple[Run, bool]:
         """Begin a run, or find the one with that key; its job and arguments were checked before.
 
@@ -131,6 +145,13 @@ class Runs:
 
         def stage(now: float, wall: float) -> Publish:
             present = self._with_key(self._turn.known, ask)
+            if besides is not None:
+                besides.check()
+                if present is None and besides.only_known:
+                    raise RefusedError(f"the run with the key {ask.key!r} is gone")
+                if present is not None:
+                    besides.stage(present)
+                    return lambda: (present, False)
             if present is not None:
                 changed = other_code(present, ask, version)
                 self._feeders.check_free(present, peer, other_code=changed)
@@ -141,6 +162,8 @@ class Runs:
             job = ask.job, ask.args, ask.key
             run = start_run(*job, options, wall, version, arguments, after, ask.code)
             self._asked(run, peer)
+            if besides is not None:
+                besides.stage(run)
             return partial(self._started, run, run.pending)
 
         reply: Awaited[tuple[Run, bool]] = Awaited()

@@ -33,6 +33,7 @@ from ...reads import (
     TrackedPage,
     WaitingPage,
 )
+from ...scheduled import ScheduleRecord
 from . import ageing, clock, dropping
 from .dropping import NUMBERS, next_number
 from .keys import Keys, Step
@@ -150,6 +151,10 @@ class SqliteStore:
     @_reads
     def old_runs(self, ended_by: float, limit: int) -> list[int]:
         return loading.old_runs(self._db, ended_by, limit)
+
+    @_reads
+    def schedules(self) -> list[ScheduleRecord]:
+        return loading.schedules(self._db)
 
     def commit(self, changes: Changes) -> None:
         touched = self._touched.union(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 import msgspec
 
 from ...changes import QUEUE_RUN, Changes, Delivered, RunState
+from ...scheduled import ScheduleRecord
 from .dropping import drop_later, forget
 from .read.results import count_results
 from .schema.rows import get_meta, insert, one, set_meta, set_metas
-from .schema.tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, TRACKED
+from .schema.tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, SCHEDULES, TRACKED
 
 UNREAD = "unread_results"
 """The name under which is kept how many results of the queue run nobody was ever given."""
@@ -43,6 +45,7 @@ def write(db: sqlite3.Connection, changes: Changes, numbers: dict[str, int]) -> 
     _write_code(db, changes.code)
     _write_runs(db, changes)
     _write_workers(db, changes.workers)
+    _write_schedules(db, changes.schedules)
     QUOTAS.replace(db, changes.quotas)
     OWN_GROUPS.replace(db, changes.groups)
     new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)
@@ -128,3 +131,12 @@ def _write_workers(db: sqlite3.Connection, workers: dict[str, bool]) -> None:
     insert(db, "INSERT OR IGNORE INTO workers (id)", came)
     for worker in (worker for worker, is_here in workers.items() if not is_here):
         db.execute("DELETE FROM workers WHERE id = ?", (worker,))
+
+
+def _write_schedules(
+    db: sqlite3.Connection, schedules: Mapping[str, ScheduleRecord | None]
+) -> None:
+    there = [record for record in schedules.values() if record is not None]
+    SCHEDULES.insert(db, there, "INSERT OR REPLACE")
+    for name in (name for name, record in schedules.items() if record is None):
+        db.execute("DELETE FROM schedules WHERE name = ?", (name,))

@@ -1,4 +1,6 @@
-"""Runs as the store has them. A run's row has its counts, so loading counts nothing."""
+"""Runs and schedules as the store has them.
+
+A run's row has its counts, so loading counts nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ from typing import Any
 from queue_manager.wire.records import NOBODY_COLLECTS
 
 from ....changes import OWN_GROUPS, LoadedRun, RunState
+from ....scheduled import ScheduleRecord
 from ..schema.rows import look_up, one
-from ..schema.tables import COUNTS, RUNS
+from ..schema.tables import COUNTS, RUNS, SCHEDULES
 from .groups import own_groups
 
 _SELECT = f"SELECT {RUNS.columns}, {COUNTS.columns} FROM runs"
@@ -23,6 +26,12 @@ _ENDED = "state NOT IN ('active', 'pruned')"
 def load(db: sqlite3.Connection) -> list[LoadedRun]:
     """As `Store.load`."""
     return _loaded(db, db.execute(f"{_SELECT} WHERE {_OPEN} ORDER BY id"))
+
+
+def schedules(db: sqlite3.Connection) -> list[ScheduleRecord]:
+    """As `Store.schedules`."""
+    query = f"SELECT {SCHEDULES.columns} FROM schedules ORDER BY name"
+    return list(map(SCHEDULES.load, db.execute(query)))
 
 
 def load_run(db: sqlite3.Connection, run: int) -> LoadedRun | None:

@@ -183,3 +183,23 @@ CREATE TABLE workers (
 CREATE TABLE dropping (
     run INTEGER PRIMARY KEY
 );
+
+-- Jobs that run at times. words, waiting: MessagePack.
+CREATE TABLE schedules (
+    name       TEXT PRIMARY KEY,
+    expression TEXT NOT NULL,
+    job        TEXT NOT NULL,
+    words      BLOB NOT NULL,
+    zone       TEXT NOT NULL,
+    missed     TEXT NOT NULL,
+    overlap    TEXT NOT NULL,
+    from_file  INTEGER NOT NULL,
+    paused     INTEGER NOT NULL,
+    cursor     REAL NOT NULL,
+    waiting    BLOB NOT NULL,
+    last_slot  REAL NOT NULL,
+    last_run   INTEGER NOT NULL,
+    skipped    INTEGER NOT NULL,
+    note       TEXT NOT NULL,
+    trouble    TEXT NOT NULL
+) WITHOUT ROWID;

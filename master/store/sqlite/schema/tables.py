@@ -28,6 +28,7 @@ from ....changes import (
     RunRecord,
     TrackedRecord,
 )
+from ....scheduled import ScheduleRecord
 from .rows import insert
 
 R = TypeVar("R")
@@ -192,4 +193,9 @@ OWN_GROUPS = Table(
         )
     },
     key=("run", "grp"),
+)
+SCHEDULES = Table(
+    "schedules",
+    ScheduleRecord,
+    {"args": packed("words", list[str]), "waiting": packed("waiting", list[float])},
 )

@@ -20,6 +20,7 @@ from master.changes import (
     RunCounts,
     RunState,
 )
+from master.scheduled import ScheduleRecord
 from master.store.contract import Store
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
@@ -570,3 +571,32 @@ def test_a_file_of_the_same_version_keeps_no_uploaded_code(engine: Engine) -> No
     commit(store, runs={2: run_record(2, version="a")})
     commit(store, forgotten={1})
     assert code_of(store, "a") == {}
+
+
+# --- schedules ---
+
+
+def test_schedules_are_there_after_a_restart_and_go_when_they_are_removed(engine: Engine) -> None:
+    store = engine.open()
+    nightly = ScheduleRecord(
+        "nightly", "0 3 * * *", "job", ["a=1"], "Europe/Berlin", "all", "queue", True, True, 5.5
+    )
+    nightly = replace(nightly, waiting=[1.5, 2.5], last_slot=1.5, last_run=7, skipped=3)
+    nightly = replace(nightly, note="left out", trouble="broken")
+    changes = Changes(schedules={"nightly": nightly, "a": ScheduleRecord("a", "@daily", "job")})
+    assert changes.must_commit
+    store.commit(changes)
+    store = engine.open()
+    assert store.schedules() == [ScheduleRecord("a", "@daily", "job"), nightly]
+    later = replace(nightly, cursor=9.0)
+    store.commit(Changes(schedules={"nightly": later, "a": None}))
+    assert store.schedules() == [later]
+
+
+def test_a_schedule_and_its_run_are_on_disk_together_or_not_at_all(engine: Engine) -> None:
+    store = engine.open()
+    store.commit(Changes(runs={1: run_record(1, key="k")}))
+    slot = {"a": ScheduleRecord("a", "@daily", "job", cursor=9.0)}
+    with pytest.raises(StoreError):
+        store.commit(Changes(runs={2: run_record(2, key="k")}, schedules=slot))
+    assert store.schedules() == []

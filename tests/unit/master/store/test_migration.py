@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from master.changes import Changes, Delivered, QuotaCounts, RunCounts
+from master.scheduled import ScheduleRecord
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreError
@@ -76,7 +77,7 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     old_file(tmp_path / "old")
     with caplog.at_level(logging.INFO):
         store = SqliteStore(tmp_path / "old")
-    assert "has schema 1: bringing it to 5" in caplog.text
+    assert "has schema 1: bringing it to 6" in caplog.text
     queue, run = store.load()
     assert (queue.record.options, queue.counts) == (RunOptions(), RunCounts(last_seq=7))
     assert run.record == run_record(key="k", exhausted=True, collected=3, collected_into=2)
@@ -169,3 +170,18 @@ def test_a_file_that_could_not_be_written_anew_is_at_the_next_opening(
     store = SqliteStore(tmp_path / "old")
     assert pragma(store, "auto_vacuum") == 2
     store.close()
+
+
+def test_a_file_of_schema_5_gets_schedules_and_keeps_its_runs(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "old")
+    store.commit(Changes(runs={1: run_record(1, key="k")}))
+    store._db.executescript("DROP TABLE schedules; PRAGMA user_version = 5;")
+    store.close()
+    store = SqliteStore(tmp_path / "old")
+    assert pragma(store, "user_version") == SCHEMA_VERSION
+    assert store.schedules() == []
+    store.commit(Changes(schedules={"a": ScheduleRecord("a", "@daily", "job")}))
+    assert [run.record.key for run in store.load()] == [None, "k"]
+    store.close()
+    SqliteStore(tmp_path / "new").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")

@@ -1,0 +1,1 @@
+"""Jobs that run at times: which slots there are, which of them run, who says so."""

@@ -1,0 +1,167 @@
+"""Has the runs made that are due: looks at the machine's clock, and at each schedule by it.
+
+The cursor of a schedule moves in the commit of the run that it makes. So a crash before that commit
+leaves the slot due, and after it decided. Owns when a schedule is looked at again after a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
+
+from queue_manager.errors import QueueError, StoreError
+from queue_manager.wire.messages import StartRun
+
+from ..scheduled import ScheduleRecord
+from ..turn.answer import log_failure
+from .due import Decision, decide
+from .expression import slots_of
+from .naming import ask_for, slot_text
+from .roster import Roster
+
+log = logging.getLogger("quartermaster.master")
+
+AGAIN_S = 5.0
+"""After what time a schedule is looked at again that could not be written."""
+
+AT_ONCE = 4
+"""How many schedules make a run at a time: after an outage there may be many of them."""
+
+RIGHT_AT = 1_767_225_600.0
+"""2026-01-01: no clock that is right says less, so by such a clock nothing is due."""
+
+
+class Starter(Protocol):
+    """Begins the runs of slots."""
+
+    def going(self, run: int) -> bool:
+        """Whether a run has not ended, with its `finish()`."""
+
+    async def prepare(self, ask: StartRun) -> Any:
+        """Look at the job of a run.
+
+        Raises a QueueError if it can't run, StoreError if that can't be known now.
+        """
+
+    def begin(
+        self,
+        ask: StartRun,
+        prepared: Any,
+        check: Callable[[], None],
+        besides: Callable[[int], None],
+    ) -> Awaitable[int]:
+        """Begin a run, or find that of the key. Returns its number when that is on disk.
+
+        check: is called first in its step, and may refuse it. besides: is called with the number,
+        and stages what goes to disk together with the run.
+
+        Raises RefusedError.
+        """
+
+
+class Keeper:
+    """Looks at all schedules."""
+
+    def __init__(self, roster: Roster, starter: Starter) -> None:
+        self._roster = roster
+        self._starter = starter
+        self._next: dict[str, tuple[ScheduleRecord, float]] = {}
+        self._again: dict[str, float] = {}
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self.trouble: dict[str, str] = {}
+        """By name, why a schedule can't be looked at."""
+
+    def tick(self, now: float, clock: float) -> None:
+        """Look for schedules with something due. clock: the machine's, UTC epoch in seconds."""
+        if clock < RIGHT_AT:
+            return
+        for known in (self._next, self._again, self.trouble):
+            for name in known.keys() - self._roster.all.keys():
+                del known[name]
+        for name, record in self._roster.all.items():
+            if len(self._busy) >= AT_ONCE:
+                return
+            if name in self._busy or now < self._again.get(name, now):
+                continue
+            if self._is_due(record, clock):
+                self._again.pop(name, None)
+                task = asyncio.get_running_loop().create_task(self._act(record, now, clock))
+                self._busy[name] = task
+                task.add_done_callback(log_failure)
+                task.add_done_callback(partial(self._done, name))
+
+    def _done(self, name: str, _: asyncio.Task[None]) -> None:
+        del self._busy[name]
+
+    def stop(self) -> None:
+        """Make no more runs."""
+        for task in self._busy.values():
+            task.cancel()
+
+    def next_at(self, record: ScheduleRecord) -> float:
+        """When the first slot behind the cursor comes."""
+        known, at = self._next.get(record.name, (None, 0.0))
+        if known is not record:
+            at = slots_of(record.expression, record.zone).after(record.cursor)
+            self._next[record.name] = record, at
+        return at
+
+    def _is_due(self, record: ScheduleRecord, clock: float) -> bool:
+        if record.paused:
+            return False
+        if record.waiting and not self._going(record):
+            return True
+        try:
+            due = self.next_at(record) <= clock
+        except QueueError as error:  # such as a zone that this machine does not know
+            self.trouble[record.name] = str(error)
+            return False
+        self.trouble.pop(record.name, None)
+        return due
+
+    def _going(self, record: ScheduleRecord) -> bool:
+        return bool(record.last_run) and self._starter.going(record.last_run)
+
+    async def _act(self, record: ScheduleRecord, now: float, clock: float) -> None:
+        slots = slots_of(record.expression, record.zone)
+        decision = decide(record, slots, clock, self._going(record))
+        after, slot = decision
+        if after == record:
+            return
+        if after.note != record.note:
+            log.warning("schedule %s: %s", record.name, after.note)
+        try:
+            if slot is None:
+                await self._roster.replace(record, after)
+            else:
+                await self._run(record, decision, slot)
+        except QueueError:  # it was changed meanwhile, or can't be written
+            self._again[record.name] = now + AGAIN_S
+
+    async def _run(self, record: ScheduleRecord, decision: Decision, slot: float) -> None:
+        """Make the run of a slot. If its job is broken, the schedule says so and goes on."""
+        ask = ask_for(record, slot)
+        try:
+            prepared = await self._starter.prepare(ask)
+        except StoreError:
+            raise
+        except QueueError as error:
+            line = f"{slot_text(slot)} could not run: {error}"
+            log.error("schedule %s: %s", record.name, line)
+            after = decision.record
+            await self._roster.replace(
+                record, replace(after, skipped=after.skipped + 1, trouble=line)
+            )
+            return
+
+        def besides(run: int) -> None:
+            after = replace(decision.record, last_run=run, last_slot=slot, trouble="")
+            if after.note == record.note:  # it is of before this run
+                after = replace(after, note="")
+            self._roster.stage(record.name, after)
+
+        await self._starter.begin(ask, prepared, lambda: self._roster.check_same(record), besides)

@@ -1,0 +1,60 @@
+"""schedules.toml: what it may say, and one line for what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from master.schedules.file import read_file, stamp_of
+from queue_manager.errors import RefusedError
+from queue_manager.wire.schedules import ScheduleSpec
+
+
+def test_a_file_has_schedules_by_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "schedules.toml"
+    path.write_text(
+        '[nightly]\ncron = "0 3 * * *"\njob = "report"\nargs = "day={slot:%F} \'to=a b\'"\n'
+        'zone = "Europe/Berlin"\nmissed = "all"\noverlap = "queue"\n'
+        '[often]\ncron = "@hourly"\njob = "square"\nargs = ["count=3"]\n'
+    )
+    args = ["day={slot:%F}", "to=a b"]
+    assert read_file(path) == [
+        ScheduleSpec("nightly", "0 3 * * *", "report", args, "Europe/Berlin", "all", "queue"),
+        ScheduleSpec("often", "@hourly", "square", ["count=3"]),
+    ]
+
+
+def test_no_file_has_no_schedules(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "schedules.toml"
+    assert read_file(path) == []
+    assert stamp_of(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[a\n", "Expected"),
+        ("a = 1\n", "in `"),
+        ('[a]\ncron = "0 3 * * *"\n', "missing required field `job`"),
+        ('[a]\ncron = "0 3 * * *"\njob = "j"\nevery = 3\n', "unknown field `every`"),
+        ('[a]\ncron = "0 3 * * *"\njob = "j"\nmissed = "some"\n', "Invalid enum value 'some'"),
+        ('[a]\ncron = "0 3 * *"\njob = "j"\n', "[a]: '0 3 * *' is no cron expression"),
+        (
+            '[a]\ncron = "0 3 * * *"\njob = "j"\nzone = "Nowhere"\n',
+            "[a]: 'Nowhere' is no time zone",
+        ),
+        ('["a b"]\ncron = "0 3 * * *"\njob = "j"\n', "'a b' is no name of a schedule"),
+        ('[a]\ncron = "0 3 * * *"\njob = "j"\nargs = "\'"\n', "[a]: "),
+        ('[a]\ncron = "0 3 * * *"\njob = "j"\nargs = ["%s"]\n' % ("x" * 5_000), "take 5,000 bytes"),
+        ("\xff", "utf-8"),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "schedules.toml"
+    path.write_text(text, "latin-1")
+    with pytest.raises(RefusedError) as caught:
+        read_file(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)

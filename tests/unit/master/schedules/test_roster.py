@@ -1,0 +1,278 @@
+"""Schedules are added, paused, resumed and removed, by commands and by the file; they make runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from master.changes import GivenArguments
+from master.schedules.keeper import AGAIN_S, RIGHT_AT, Keeper
+from master.schedules.naming import ask_for, check
+from master.schedules.roster import Roster
+from master.schedules.telling import Telling
+from master.schedules.watch import FileWatch
+from master.server.scheduling import SlotRuns
+from queue_manager.errors import RefusedError
+from queue_manager.wire.messages import StartRun
+from queue_manager.wire.records import RunOptions
+from queue_manager.wire.schedules import ScheduleSpec
+from tests.unit.master.conftest import World
+
+NOON = 1_780_056_000.0
+"""2026-05-29 12:00 UTC."""
+HOURLY = ScheduleSpec("n", "0 * * * *", "job", ["at={slot}"])
+
+
+class Looks:
+    """The look at a job; trouble: why it can't run."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self.asked: list[StartRun] = []
+
+    async def check_for_submit(self, ask: StartRun) -> tuple[str, RunOptions, GivenArguments]:
+        self.asked.append(ask)
+        if self.trouble:
+            raise RefusedError(self.trouble)
+        return "v1", RunOptions(), GivenArguments()
+
+
+class Rig:
+    """The schedules of a master. clock: the machine's clock."""
+
+    def __init__(self, world: World, clock: float = NOON) -> None:
+        self.world, self.clock = world, clock
+        self.looks: Any = Looks()
+        self.roster = Roster(world.turn, lambda: self.clock)
+        runs = SlotRuns(world.turn, world.runs, self.looks)
+        self.keeper = Keeper(self.roster, runs)
+        self.watch: Any = type("Watch", (), {"why": []})()
+        self.telling = Telling(self.roster, self.keeper, self.watch, lambda: self.clock)
+
+    async def at(self, clock: float) -> None:
+        """A look at the schedules at a time."""
+        self.clock = clock
+        self.keeper.tick(clock, clock)
+        await self.world.turns(9)
+
+    def runs(self) -> list[Any]:
+        return [run for run in self.world.broker.runs.values() if run.id]
+
+    def why(self) -> list[str]:
+        return self.telling.troubles()
+
+
+def test_a_slot_has_a_run_with_its_key_and_its_time(play: Callable[..., None]) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        await rig.roster.add(HOURLY)
+        await rig.at(NOON + 3_599)
+        assert rig.runs() == []
+        await rig.at(NOON + 3_601)
+        (run,) = rig.runs()
+        assert run.key == "schedule n 2026-05-29T13:00:00Z"
+        assert run.args == ["at=2026-05-29T13:00:00Z"]
+        await rig.at(NOON + 3_602)
+        assert len(rig.runs()) == 1
+
+    async def after_a_kill(world: World) -> None:
+        rig = Rig(world)
+        assert rig.roster.all["n"].last_run == 1
+        await rig.at(NOON + 3_603)
+        assert len(rig.runs()) == 1
+
+    play(scene, after_a_kill)
+
+
+def test_a_slot_in_arguments_is_local_time_in_the_format_that_is_asked_for() -> None:
+    spec = ScheduleSpec("n", "0 3 * * *", "job", ["a={slot:%F %H}", "b={x}{slot}"], "Asia/Tokyo")
+    assert ask_for(spec, NOON).args == ["a=2026-05-29 21", "b={x}2026-05-29T12:00:00Z"]
+
+
+def test_a_broken_job_is_told_and_does_not_loop(play: Callable[..., None]) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        await rig.roster.add(HOURLY)
+        rig.looks.trouble = "jobs/job.py line 3: SyntaxError"
+        for second in range(5):
+            await rig.at(NOON + 3_600 + second)
+        assert len(rig.looks.asked) == 1
+        line = "2026-05-29T13:00:00Z could not run: jobs/job.py line 3: SyntaxError"
+        assert rig.why() == [f"schedule n: {line}"]
+        assert rig.roster.all["n"].cursor == NOON + 3_600
+        rig.looks.trouble = ""
+        await rig.at(NOON + 7_200)
+        assert (len(rig.runs()), rig.why()) == (1, [])
+
+    play(scene)
+
+
+def test_a_full_disk_leaves_the_slot_due(play: Callable[..., None]) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        await rig.roster.add(HOURLY)
+        world.store.full = True
+        await rig.at(NOON + 3_600)
+        assert rig.runs() == []
+        world.store.full = False
+        await rig.at(NOON + 3_601)  # too soon: nothing loops
+        assert rig.runs() == []
+        await rig.at(NOON + 3_600 + AGAIN_S)
+        assert [run.key for run in rig.runs()] == ["schedule n 2026-05-29T13:00:00Z"]
+
+    play(scene)
+
+
+def test_a_schedule_that_is_paused_while_its_job_is_looked_at_makes_no_run(
+    play: Callable[..., None],
+) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        await rig.roster.add(HOURLY)
+        rig.clock = NOON + 3_600
+        rig.keeper.tick(rig.clock, rig.clock)
+        await rig.roster.change("n", "paused")
+        await world.turns(9)
+        assert rig.runs() == []
+        await rig.at(NOON + 8_000)
+        assert rig.telling.all()[0].next_at is None
+        await rig.roster.change("n", "resumed")
+        await rig.at(NOON + 8_001)
+        assert rig.runs() == []  # slots of the pause do not run
+        await rig.at(NOON + 3 * 3_600)
+        assert len(rig.runs()) == 1
+
+    play(scene)
+
+
+def test_the_run_before_is_going_until_it_has_ended(play: Callable[..., None]) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        await rig.roster.add(HOURLY)
+        await rig.at(NOON + 3_600)
+        await rig.at(NOON + 7_200)
+        assert len(rig.runs()) == 1
+        note = "2026-05-29T14:00:00Z left out: run 1 was still going"
+        assert rig.telling.all()[0].note == note
+        run = rig.runs()[0]
+
+        def cancel(now: float, wall: float) -> Callable[[], None]:
+            world.broker.cancel(run, wall)
+            return lambda: None
+
+        await world.turn.carry_out(cancel)
+        await world.turns()
+        await rig.at(NOON + 3 * 3_600)
+        assert len({r.key for r in rig.runs()} | {run.key}) == 2
+
+    play(scene)
+
+
+def test_the_same_schedule_again_changes_nothing_and_another_one_is_refused(
+    play: Callable[..., None],
+) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        assert (await rig.roster.add(HOURLY))[1]
+        assert not (await rig.roster.add(HOURLY))[1]
+        with pytest.raises(RefusedError, match=r"there is another schedule n \(0 .* job\)"):
+            await rig.roster.add(ScheduleSpec("n", "0 1 * * *", "job"))
+        for verb in ("paused", "resumed", "removed"):
+            with pytest.raises(RefusedError, match="there is no schedule 'm'"):
+                await rig.roster.change("m", verb)
+        await rig.roster.change("n", "removed")
+        assert world.store.schedules() == []
+
+    play(scene)
+
+
+def test_the_file_adds_changes_and_removes_its_own_alone(play: Callable[..., None]) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        await rig.roster.add(HOURLY)
+        daily, weekly = ScheduleSpec("d", "@daily", "job"), ScheduleSpec("w", "@weekly", "job")
+        assert await rig.roster.take_file([daily, weekly]) == []
+        await rig.roster.change("d", "paused")
+        with pytest.raises(RefusedError, match=r"is in jobs/schedules\.toml: remove it there"):
+            await rig.roster.change("d", "removed")
+        rig.clock += 1_000
+        other = ScheduleSpec("d", "@daily", "other")
+        lines = await rig.roster.take_file([other, ScheduleSpec("n", "@daily", "job")])
+        assert lines[0].startswith("the schedule n of schedules.toml is not taken")
+        assert sorted(rig.roster.all) == ["d", "n"]
+        now = rig.roster.all["d"]
+        assert (now.job, now.paused, now.cursor) == ("other", True, NOON)
+        await rig.roster.take_file([ScheduleSpec("d", "0 1 * * *", "other")])
+        assert rig.roster.all["d"].cursor == NOON + 1_000  # other times count from now
+        assert rig.roster.all["n"].job == "job"
+
+    play(scene)
+
+
+def test_a_file_is_taken_when_it_changes_and_a_wrong_one_changes_nothing(
+    play: Callable[..., None], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "schedules.toml"
+
+    async def at_once(act: Callable[..., Any], *args: Any) -> Any:  # this loop has no threads
+        return act(*args)
+
+    monkeypatch.setattr("master.schedules.watch.asyncio.to_thread", at_once)
+
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        watch = FileWatch(rig.roster, tmp_path)
+        await watch.look()
+        path.write_text('[n]\ncron = "@daily"\njob = "job"\n')
+        await watch.look()
+        assert list(rig.roster.all) == ["n"]
+        path.write_text("[n]\ncron = 1\n")
+        await watch.look()
+        assert list(rig.roster.all) == ["n"]
+        assert watch.why[0].endswith("nothing of the file is taken until that is mended")
+        path.unlink()
+        await watch.look()
+        assert (list(rig.roster.all), watch.why) == ([], [])
+
+    play(scene)
+
+
+def test_by_a_clock_that_can_not_be_right_nothing_is_due(play: Callable[..., None]) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world, RIGHT_AT - 100 * 86_400)
+        await rig.roster.add(HOURLY)
+        await rig.at(RIGHT_AT - 1)
+        assert rig.runs() == []
+        assert rig.why() == ["no schedule runs: the clock of the master's machine is wrong"]
+
+    play(scene)
+
+
+def test_a_clock_that_was_ahead_is_told_and_a_resume_makes_no_slot_twice(
+    play: Callable[..., None],
+) -> None:
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        await rig.roster.add(ScheduleSpec("n", "0 * * * *", "job", overlap="allow"))
+        await rig.at(NOON + 3_600)
+        await rig.at(NOON + 10 * 86_400)
+        assert len(rig.runs()) == 2
+        await rig.at(NOON + 3_000)
+        assert "to begin again from now, qm schedule resume n" in rig.why()[0]
+        await rig.roster.change("n", "resumed")
+        await rig.at(NOON + 3_610)
+        assert (len(rig.runs()), rig.why()) == (2, [])  # 13:00 has its run
+        await rig.at(NOON + 7_200)
+        assert len(rig.runs()) == 3
+
+    play(scene)
+
+
+def test_names_and_arguments_are_checked() -> None:
+    for name in ("", "a b", "-a", "a" * 101, "a\n"):
+        with pytest.raises(RefusedError, match="is no name of a schedule"):
+            check(ScheduleSpec(name, "@daily", "job"))
+    with pytest.raises(RefusedError, match="take 5,000 bytes, and may take 4,096"):
+        check(ScheduleSpec("n", "@daily", "job", ["x" * 5_000]))
