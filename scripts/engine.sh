@@ -12,7 +12,7 @@ OFFICIAL=python:3.13-slim-trixie
 # image.
 STAND_IN=quartermaster-base:3.13
 # The way the stand-in is made. The script makes the stand-in anew when this number changes.
-MADE=2
+MADE=3
 MADE_LABEL=quartermaster.stand-in
 PLUGINS=/usr/local/lib/docker/cli-plugins
 ENGINE_LOG=/var/log/quartermaster-dockerd.log
@@ -195,6 +195,9 @@ build_stand_in() {
     ln -s ../../bin/python3 "$dir/usr/local/bin/python"
     ln -s ../../bin/python3 "$dir/usr/local/bin/python3"
     rm -f "$dir"/usr/lib/python3*/EXTERNALLY-MANAGED
+    # The official image has none, and pip can't put another version in the place of Debian's. Debian's
+    # pip has a copy of its own.
+    rm -rf "$dir"/usr/lib/python3/dist-packages/packaging "$dir"/usr/lib/python3/dist-packages/packaging-*
     # This machine may be behind a proxy with a certificate of its own, so the image needs the
     # machine's certificates.
     local bundle=/etc/ssl/certs/ca-certificates.crt
