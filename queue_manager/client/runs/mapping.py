@@ -130,9 +130,11 @@ class Mapping:
     async def cut_off(self, error: QueueError) -> None:
         """A later call has the run. Whoever waits for results here raises the error."""
         self.over = True
-        await self.feed.cut_off(error)
-        await self._stop()
-        self._deliver(error)
+        try:
+            await self.feed.cut_off(error)
+            await self._stop()
+        finally:  # the later call may be cancelled, and whoever waits here must hear of it
+            self._deliver(error)
 
     async def closed(self) -> None:
         """The client is closed while somebody waits for results."""
