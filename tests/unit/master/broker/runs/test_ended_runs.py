@@ -76,6 +76,7 @@ class Master:
             runner=lambda run: None,
             fed=lambda run: False,
             job_trouble=lambda job: "",
+            schedule_troubles=list,
         )
         self.status = StatusBuilder(self.turn, sources)
 
