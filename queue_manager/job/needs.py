@@ -10,14 +10,15 @@ Source: https://packaging.python.org/en/latest/specifications/inline-script-meta
 from __future__ import annotations
 
 import platform
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BadJobError
 
-_OPENING = re.compile(r"(?m)^# /// script[ \t]*$")
-_BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+?)^# ///$")
+_OPENING, _END = "# /// script", "# ///"
+
+MOST_LINES = 1_000
+"""The most lines of a block. Reading one must not hold up the process that owns the queue."""
 
 OURS = "quartermaster-queue"
 """Our own package. A program that runs by its block names it; a worker brings its own."""
@@ -50,18 +51,24 @@ def block_of(source: bytes) -> str:
     """The lines of a source's block, with its marks; empty if there is none. Raises as `needs_of`.
 
     Raises:
-        BadJobError: the block has no end, or there are two.
+        BadJobError: the block has no end or too many lines, or there are two.
     """
     if b"# /// script" not in source:
         return ""
-    text = source.decode("utf-8", "replace").replace("\r\n", "\n")
-    found = list(_BLOCK.finditer(text))
-    opened = len(_OPENING.findall(text))
-    if opened > 1:
+    lines = source.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+    opened = [place for place, line in enumerate(lines) if line.rstrip(" \t") == _OPENING]
+    if not opened:
+        return ""
+    if len(opened) > 1:
         raise BadJobError("has more than one block # /// script")
-    if opened and not found:
-        raise BadJobError("its block # /// script has no end: a line # /// after lines with #")
-    return found[0][0] if found else ""
+    start = opened[0]
+    for place in range(start + 1, min(len(lines), start + MOST_LINES)):
+        line = lines[place]
+        if line == _END and place > start + 1:
+            return "\n".join(lines[start : place + 1])
+        if line != "#" and not line.startswith("# "):
+            raise BadJobError("its block # /// script has no end: a line # /// after lines with #")
+    raise BadJobError(f"its block # /// script has no end within {MOST_LINES:,} lines")
 
 
 def needs_of(source: bytes) -> Needs | None:

@@ -101,7 +101,9 @@ def test_a_store_of_another_release_is_refused_in_one_line(tmp_path: Path) -> No
     store = SqliteStore(tmp_path)
     store._db.execute("PRAGMA user_version = 99")
     store.close()
-    with pytest.raises(StoreError, match=f"schema 99, this release knows {SCHEMA_VERSION}: use the release"):
+    with pytest.raises(
+        StoreError, match=f"schema 99, this release knows {SCHEMA_VERSION}: use the release"
+    ):
         SqliteStore(tmp_path)
     with pytest.raises(StoreError, match="schema 99"):  # and it is not held
         SqliteStore(tmp_path)

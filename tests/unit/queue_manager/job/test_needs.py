@@ -74,3 +74,17 @@ def test_a_python_that_does_not_fit_is_said() -> None:
     assert (
         said == f"it needs Python <3.11 (requires-python), and here is {platform.python_version()}"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (b"# /// script\n" * 20_000, "more than one block"),
+        (b"# /// script\n" + b"# a = 1\n" * 100_000, "no end within 1,000 lines"),
+    ],
+)
+@pytest.mark.timeout(20)
+def test_a_hostile_block_holds_nobody_up(source: bytes, says: str) -> None:
+    """The master reads it in its loop's process. A regular expression took minutes."""
+    with pytest.raises(BadJobError, match=says):
+        block_of(source)
