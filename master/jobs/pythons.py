@@ -14,6 +14,7 @@ from queue_manager.environments.python import OWN, Python
 from queue_manager.errors import (
     BadJobError,
     BrokenEnvironmentError,
+    NoEnvironmentError,
     RefusedError,
     UnknownJobError,
 )
@@ -51,6 +52,8 @@ class Pythons:
             return await asyncio.to_thread(self._find, job, True)
         except UnknownJobError:
             raise
+        except NoEnvironmentError as error:
+            raise NoEnvironmentError(f"{self._folder.name}/{job}.py: {error}") from error
         except Exception as error:
             raise RefusedError(f"{self._folder.name}/{job}.py: {error}") from error
 

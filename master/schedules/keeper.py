@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from queue_manager.errors import QueueError, StoreError
+from queue_manager.errors import NoEnvironmentError, QueueError, StoreError
 from queue_manager.wire.messages import StartRun
 
 from ..scheduled import ScheduleRecord
@@ -27,6 +27,9 @@ log = logging.getLogger("quartermaster.master")
 
 AGAIN_S = 5.0
 """After what time a schedule is looked at again that could not be written."""
+
+LATER_S = 20.0
+"""The same after a failure that lasts longer: of the packages of a job, or of ours."""
 
 AT_ONCE = 4
 """How many schedules make a run at a time: after an outage there may be many of them."""
@@ -44,7 +47,8 @@ class Starter(Protocol):
     async def prepare(self, ask: StartRun) -> Any:
         """Look at the job of a run.
 
-        Raises a QueueError if it can't run, StoreError if that can't be known now.
+        Raises a QueueError if it can't run; StoreError or NoEnvironmentError if that can't be known
+        now.
         """
 
     def begin(
@@ -127,6 +131,19 @@ class Keeper:
         return bool(record.last_run) and self._starter.going(record.last_run)
 
     async def _act(self, record: ScheduleRecord, now: float, clock: float) -> None:
+        """Decide what is due. Whatever goes wrong is tried again later, and not at each tick."""
+        name = record.name
+        try:
+            await self._decide(record, clock)
+        except NoEnvironmentError as error:  # such as no network for the packages of its job
+            self._again[name], self.trouble[name] = now + LATER_S, f"waits: {error}"
+        except QueueError:  # it was changed meanwhile, or can't be written
+            self._again[name] = now + AGAIN_S
+        except Exception as error:
+            self._again[name], self.trouble[name] = now + LATER_S, f"an error of ours: {error!r}"
+            raise
+
+    async def _decide(self, record: ScheduleRecord, clock: float) -> None:
         slots = slots_of(record.expression, record.zone)
         decision = decide(record, slots, clock, self._going(record))
         after, slot = decision
@@ -134,20 +151,17 @@ class Keeper:
             return
         if after.note != record.note:
             log.warning("schedule %s: %s", record.name, after.note)
-        try:
-            if slot is None:
-                await self._roster.replace(record, after)
-            else:
-                await self._run(record, decision, slot)
-        except QueueError:  # it was changed meanwhile, or can't be written
-            self._again[record.name] = now + AGAIN_S
+        if slot is None:
+            await self._roster.replace(record, after)
+        else:
+            await self._run(record, decision, slot)
 
     async def _run(self, record: ScheduleRecord, decision: Decision, slot: float) -> None:
         """Make the run of a slot. If its job is broken, the schedule says so and goes on."""
         ask = ask_for(record, slot)
         try:
             prepared = await self._starter.prepare(ask)
-        except StoreError:
+        except (StoreError, NoEnvironmentError):  # it passes, so the slot stays due
             raise
         except QueueError as error:
             line = f"{slot_text(slot)} could not run: {error}"

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from master.changes import GivenArguments
-from master.schedules.keeper import AGAIN_S, RIGHT_AT, Keeper
+from master.schedules.keeper import AGAIN_S, LATER_S, RIGHT_AT, Keeper
 from master.schedules.naming import ask_for, check
 from master.schedules.roster import Roster
 from master.schedules.telling import Telling
 from master.schedules.watch import FileWatch
 from master.server.scheduling import SlotRuns
-from queue_manager.errors import RefusedError
+from queue_manager.errors import NoEnvironmentError, RefusedError
 from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import RunOptions
 from queue_manager.wire.schedules import ScheduleSpec
@@ -30,12 +30,13 @@ class Looks:
 
     def __init__(self) -> None:
         self.trouble = ""
+        self.raises: type[Exception] = RefusedError
         self.asked: list[StartRun] = []
 
     async def check_for_submit(self, ask: StartRun) -> tuple[str, RunOptions, GivenArguments]:
         self.asked.append(ask)
         if self.trouble:
-            raise RefusedError(self.trouble)
+            raise self.raises(self.trouble)
         return "v1", RunOptions(), GivenArguments()
 
 
@@ -121,6 +122,26 @@ def test_a_full_disk_leaves_the_slot_due(play: Callable[..., None]) -> None:
         assert rig.runs() == []
         await rig.at(NOON + 3_600 + AGAIN_S)
         assert [run.key for run in rig.runs()] == ["schedule n 2026-05-29T13:00:00Z"]
+
+    play(scene)
+
+
+def test_what_passes_leaves_the_slot_due_and_is_told(play: Callable[..., None]) -> None:
+    """No network for the packages of its job, for example: the slot may be a month's only one."""
+
+    async def scene(world: World) -> None:
+        rig = Rig(world)
+        await rig.roster.add(HOURLY)
+        rig.looks.trouble, rig.looks.raises = "package x can't be had", NoEnvironmentError
+        for second in range(5):
+            await rig.at(NOON + 3_600 + second)
+        assert len(rig.looks.asked) == 1
+        assert rig.why() == ["schedule n: waits: package x can't be had"]
+        rig.looks.trouble = ""
+        await rig.at(NOON + 3_600 + LATER_S)
+        assert [run.key for run in rig.runs()] == ["schedule n 2026-05-29T13:00:00Z"]
+        await rig.at(NOON + 3_601 + LATER_S)
+        assert rig.why() == []
 
     play(scene)
 
