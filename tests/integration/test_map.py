@@ -392,6 +392,10 @@ def test_a_master_at_queue_host_is_used_and_keeps_nothing(folder: Folder, master
         (["work.py", "ragged.csv"], "ragged.csv: line 3 has 1 cell, and line 1 has 2"),
         (["work.py", "twice.csv"], "twice.csv: line 1 names two columns 'a'"),
         (["work.py", "long.jsonl"], "long.jsonl: line 1 has more than 1,048,576 bytes: raise QUEU"),
+        (
+            ["work.py", "in.jsonl", "-o", "x", "--failed", "./x"],
+            "x can't have both results and fail",
+        ),
         (["work.py", "in.jsonl", "-o", "no/where"], "no/where: there is no folder no"),
         (["work.py", "in.jsonl", "--resume", "--anew"], "--resume keeps what --anew forgets"),
     ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import keyword
 import sys
 import traceback
 import types
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from queue_manager.errors import BadJobError, UnknownJobError
+from queue_manager.job.contract import Options
 
 DEFAULT = "work"
 _OURS = {"queue_manager", "master", "worker", "jobs"}
@@ -35,11 +37,15 @@ def load_function(text: str) -> Named:
 
     Raises:
         UnknownJobError: there is no such file, or it has no such function.
-        BadJobError: the file does not load, or its name can't be that of a module.
+        BadJobError: the file does not load, its name can't be that of a module, or its OPTIONS are
+            none.
     """
     file, name = _split(text)
     path = Path(file).absolute()
     module = _import(file, path)
+    options = getattr(module, "OPTIONS", None)
+    if options is not None and not isinstance(options, Options):
+        raise BadJobError(f"{file}: OPTIONS is an Options(...), not {options!r:.100}")
     function = getattr(module, name or DEFAULT, None)
     if not callable(function):
         raise UnknownJobError(_missing(file, name, module, there=function is not None))
@@ -64,8 +70,9 @@ def _import(file: str, path: Path) -> types.ModuleType:
     stem = path.stem
     if path.suffix != ".py":
         raise BadJobError(f"{file} is no Python file: its name must end with .py")
-    if not stem.isidentifier():
+    if not stem.isidentifier() or keyword.iskeyword(stem):
         near = "".join(c if c.isalnum() else "_" for c in stem)
+        near = near if near.isidentifier() and not keyword.iskeyword(near) else f"file_{near}"
         raise BadJobError(f"{file} can't be imported by that name: rename it, such as to {near}.py")
     if stem in _OURS or stem in sys.modules or stem in sys.stdlib_module_names:
         raise BadJobError(f"{file} has the name of a module that is there already: rename it")

@@ -177,15 +177,27 @@ def claim(path: Path, command: str, option: str) -> None:
             return
         known = note.read_text() if note.exists() else None
         is_ours = known is not None and (not command or known == command)
-        if path.exists() and path.stat().st_size and not is_ours:
+        if (
+            path.exists()
+            and path.stat().st_size
+            and not (is_ours and (command or _has_failures(path)))
+        ):
             raise OutputError(
                 f"{path} was not written by this command: remove it, or name another file with"
                 f" {option}"
             )
         if not path.parent.is_dir():
             raise OutputError(f"{path}: there is no folder {path.parent}")
+    with _told(note.parent):
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(command)
+
+
+def _has_failures(path: Path) -> bool:
+    """Whether its first line is of `Failures`: somebody may have written another text into it."""
+    with path.open("rb") as file:
+        first = file.readline(1024)
+    return first.startswith(b'{"line":')
 
 
 def _opened(path: Path) -> TextIO:

@@ -14,6 +14,7 @@ from typing import Any
 from queue_manager.client.calls import start_of
 from queue_manager.client.code import fingerprint, pack
 from queue_manager.client.synchronous import Client
+from queue_manager.errors import OutputError
 from queue_manager.settings import Settings
 
 from ..printing import check_output, tell
@@ -79,6 +80,8 @@ class _Mapping:
         wish, owner = self.wish, self.workspace.folder.name
         failed = Path(wish.failed or f"{self.named.file}.failed.jsonl")
         output = Path(wish.output) if wish.output else None
+        if output is not None and output.absolute() == failed.absolute():
+            raise OutputError(f"{output} can't have both results and failures: name two files")
         if self.plan.forget is not None and not self.settings.queue_host_set:
             self.workspace.clear()
         with Failures(failed, owner) as failures, Output(output, owner) as lines:

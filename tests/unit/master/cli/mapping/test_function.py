@@ -65,3 +65,21 @@ def test_an_error_names_the_last_line_of_the_file_that_ran(tmp_path: Path) -> No
 def test_a_file_with_the_name_of_a_module_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadJobError, match="has the name of a module that is there already"):
         load_function(write(tmp_path, name, "def work(n): pass\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("class", "file_class"), ("a-b", "a_b"), ("1", "file_1")],
+)
+def test_a_file_that_no_line_can_import_is_refused_with_a_name_that_fits(
+    tmp_path: Path, name: str, near: str
+) -> None:
+    file = write(tmp_path, f"{name}.py", "def work(n): return n\n")
+    with pytest.raises(BadJobError, match=rf"rename it, such as to {near}\.py$"):
+        load_function(file)
+
+
+def test_options_of_another_kind_are_one_line(tmp_path: Path) -> None:
+    file = write(tmp_path, "opts_dict.py", "OPTIONS = {'timeout_s': 1}\ndef work(n): pass\n")
+    with pytest.raises(BadJobError, match=r"OPTIONS is an Options.*, not \{.timeout_s.: 1\}"):
+        load_function(file)

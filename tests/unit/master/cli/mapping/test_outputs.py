@@ -47,12 +47,22 @@ def test_a_file_of_somebody_else_stays_as_it_is(tmp_path: Path) -> None:
     claim(path, "one", "-o")
     path.write_text("1\n")
     claim(path, "one", "-o")
+    with pytest.raises(OutputError, match="was not written by this command"):
+        claim(path, "", "--failed")
+    path.write_text('{"line": 1, "input": 1}\n')
     claim(path, "", "--failed")
     path.with_name("other").write_text("mine")
     for other, command in ((path, "two"), (path.with_name("other"), "")):
         with pytest.raises(OutputError, match="was not written by this command"):
             claim(other, command, "-o")
     claim(Path("/dev/null"), "one", "-o")
+
+
+def test_a_file_in_the_place_of_our_folder_is_the_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".quartermaster").mkdir()
+    (tmp_path / ".quartermaster" / "outputs").touch()
+    with pytest.raises(OutputError, match=r"can't write \.quartermaster/outputs: File exists"):
+        claim(tmp_path / "out", "one", "-o")
 
 
 def test_an_output_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
