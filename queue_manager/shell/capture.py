@@ -18,6 +18,7 @@ MOST_BYTES = 1024**3
 """A file takes no more than this. The rest is counted."""
 
 _READ_BYTES = 256 * 1024
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Capture:
@@ -59,11 +60,17 @@ class Capture:
             return
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+            self._file = os.open(self._path, _NEW_FILE, 0o666)
         except OSError as error:
             self._lose(error)
         for part in self._parts:
             self._write(part, 0)
+
+    def discard(self) -> None:
+        """Remove the file, if there is one: the command is tried again."""
+        if self._path:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
 
     def _write(self, part: bytes, before: int) -> None:
         if self._file < 0:

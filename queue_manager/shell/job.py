@@ -12,7 +12,7 @@ from typing import Any
 from ..job.contract import Options, Reject, Retry
 from ..job.current import CurrentTask, current_task
 from .capture import Capture
-from .order import MOST_TRIES, Order, order_of
+from .order import MOST_TRIES, Order, check_of, order_of
 from .process import Ended, run
 
 LARGE = "/shared/shell"
@@ -60,9 +60,11 @@ def shell(payload: Any) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise Reject(f"the command can't be started: {_why(error)}") from None
     if not ended.is_success and task.attempt < order.retries:
+        out.discard()
+        err.discard()
         raise Retry(reason=said(ended))
     return {
-        **({} if order.seq is None else {"seq": order.seq}),
+        **({} if order.seq is None else {"seq": order.seq, "check": check_of(order.command)}),
         "exit_code": ended.exit_code,
         "signal": ended.signal,
         "seconds": round(ended.seconds, 6),

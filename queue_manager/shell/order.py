@@ -5,6 +5,7 @@ The payload is a command, or a dict with it and more. Knows nothing of processes
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, NamedTuple
 
 KEEP_BYTES = 384 * 1024
@@ -42,6 +43,12 @@ class Order(NamedTuple):
             for name, value in zip(self._fields, self, strict=True)
             if name not in defaults or value != defaults[name]
         }
+
+
+def check_of(command: str | bytes) -> int:
+    """A number of a command, by which whoever reads its result knows that it is of this one."""
+    text = command if isinstance(command, bytes) else command.encode("utf-8", "surrogatepass")
+    return zlib.crc32(text)
 
 
 def order_of(payload: Any) -> Order:

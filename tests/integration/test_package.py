@@ -18,7 +18,7 @@ from tests.integration.processes import REPO, Master
 pytestmark = pytest.mark.timeout(300)  # a new machine downloads packages
 
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "queue_manager", "master", "worker")
-DEPENDENCIES = ("click", "cloudpickle", "msgspec", "packaging", "tqdm")
+DEPENDENCIES = ("click", "cloudpickle", "cronsim", "msgspec", "packaging", "tqdm", "tzdata")
 BIN = Path(sys.executable).parent
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")

@@ -191,6 +191,15 @@ def test_the_same_key_runs_nothing_twice(shell: Shell) -> None:
     assert (shell.folder / "count").read_text() == "x\nx\n"
 
 
+def test_a_key_with_results_of_other_commands_is_refused(shell: Shell) -> None:
+    """Their outputs are not shown for those of commands that were never run."""
+    shell.lines("--key", "other", "echo {}", ":::", "a", "b")
+    for words in (("touch {}", ":::", "a", "b"), ("echo {}", ":::", "x", "y")):
+        ended = shell("--key", "other", *words)
+        assert (ended.returncode, ended.stdout) == (2, b""), ended
+        assert b"the key 'other' has results of other commands" in ended.stderr
+
+
 def test_a_master_without_the_job_gets_its_code(
     start_master: Callable[..., Master], tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ nothing of runs.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import sys
@@ -39,7 +40,7 @@ class Output:
     """
 
     def __init__(self, path: Path | None, command: str) -> None:
-        self._path = path
+        self._path, self._command = path, command
         self._draft: Path | None = None
         self._lock = threading.Lock()
         self._error: Exception | None = None
@@ -49,7 +50,10 @@ class Output:
             self._file: TextIO = sys.stdout
         else:
             claim(path, command, "-o")
-            self._draft = path.with_name(f".{path.name}.part") if _is_named(path) else None
+            _drop_left(path)
+            self._draft = (
+                path.with_name(f".{path.name}.{os.getpid()}.part") if _is_named(path) else None
+            )
             with _told(path):
                 self._file = _opened(self._draft or path)
         threading.Thread(target=self._flush_often, name="output", daemon=True).start()
@@ -80,6 +84,8 @@ class Output:
                 raise self._error
             self._file.flush()
             if self._draft is not None and self._path is not None:
+                if _note_of(self._path).read_text() != self._command:
+                    raise OutputError(f"another command has taken {self._path} meanwhile")
                 os.fsync(self._file.fileno())
                 os.replace(self._draft, self._path)
                 self._draft = None
@@ -169,7 +175,7 @@ def claim(path: Path, command: str, option: str) -> None:
 
     Raises OutputError: somebody else has written it, or it can't be written.
     """
-    note = ROOT / "outputs" / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+    note = _note_of(path)
     with _told(path):
         if path.is_dir():
             raise OutputError(f"{path} is a folder: name a file with {option}")
@@ -191,6 +197,19 @@ def claim(path: Path, command: str, option: str) -> None:
     with _told(note.parent):
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(command)
+
+
+def _note_of(path: Path) -> Path:
+    """The file that says which command has claimed a path."""
+    return ROOT / "outputs" / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+
+
+def _drop_left(path: Path) -> None:
+    """Remove the drafts of commands that were killed."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = draft.name.split(".")[-2]
+        if number.isdecimal() and not Path(f"/proc/{number}").exists():
+            draft.unlink(missing_ok=True)
 
 
 def _has_failures(path: Path) -> bool:

@@ -59,13 +59,15 @@ def run_map(settings: Settings, wish: Wish) -> int:
         wish.key,
     )
     with Workspace(command.name) as workspace:
-        plan = planned(command, workspace.noted(), resume=wish.resume, anew=wish.anew)
-        return _Mapping(settings, wish, named, inputs, command, plan, workspace).run()
+        noted = workspace.noted()
+        plan = planned(command, noted, resume=wish.resume, anew=wish.anew)
+        had = bool(noted and noted["done"])
+        return _Mapping(settings, wish, named, inputs, command, plan, workspace, had).run()
 
 
 @dataclass(frozen=True)
 class _Mapping:
-    """One command that may begin."""
+    """One command that may begin. had_results: those of an earlier call were written."""
 
     settings: Settings
     wish: Wish
@@ -74,6 +76,7 @@ class _Mapping:
     command: Command
     plan: Plan
     workspace: Workspace
+    had_results: bool
 
     def run(self) -> int:
         """Returns the exit code."""
@@ -84,24 +87,28 @@ class _Mapping:
             raise OutputError(f"{output} can't have both results and failures: name two files")
         if self.plan.forget is not None and not self.settings.queue_host_set:
             self.workspace.clear()
-        with Failures(failed, owner) as failures, Output(output, owner) as lines:
-            self.workspace.note(**note_of(self.command, self.plan, done=False))
-            with client_of(self.settings, self.workspace.folder) as client:
-                try:
-                    self._write_all(client, lines, failures)
-                except KeyboardInterrupt:
-                    self._tell_interrupted()
-                    raise
-                lines.finish()
-                failures.finish()
-                self._leave(client, failures)
+        with (
+            Failures(failed, owner) as failures,
+            Output(output, owner) as lines,
+            client_of(self.settings, self.workspace.folder) as client,
+        ):
+            try:
+                self._write_all(client, lines, failures)
+            except KeyboardInterrupt:
+                self._tell_interrupted()
+                raise
+            lines.finish()
+            failures.finish()
+            self._leave(client, failures)
         return 1 if failures.count else 0
 
     def _write_all(self, client: Client, lines: Output, failures: Failures) -> None:
         kept = _Kept(self.inputs)
         prepare(client, self.plan, start_of(self.named.function, ([],), None, lasting=True))
+        # Behind `prepare`: a command that dies before has forgotten nothing, and must say so.
+        is_done = self.had_results and self.plan.forget is None
+        self.workspace.note(**note_of(self.command, self.plan, done=is_done))
         results = self._results(client, kept)
-        is_done = False
         with contextlib.closing(results):  # type: ignore[type-var]
             for number, value in enumerate(results, 1):
                 is_failure = isinstance(value, BaseException)
@@ -114,6 +121,8 @@ class _Mapping:
                     lines.write(pair_line(kept.of(number), value))
                 else:
                     lines.write("null" if is_failure else result_line(value))
+                if not self.inputs.repeatable:
+                    kept.of(number)  # it is held no longer
 
     def _results(self, client: Client, kept: _Kept) -> Iterator[Any]:
         """The results, with exceptions in the places of those that have failed."""

@@ -20,6 +20,9 @@ from queue_manager.authkey import write_file
 from queue_manager.errors import OutputError, RefusedError
 
 ROOT = Path(".quartermaster")
+NOTE = "command.json"
+"""What is known of the command."""
+
 _ONCE = "once-"
 
 
@@ -65,7 +68,7 @@ class Workspace:
     def note(self, **values: Any) -> None:
         """Note what the command is. Raises OutputError if the disk does not take it."""
         try:
-            path = self.folder / "command.json"
+            path = self.folder / NOTE
             write_file(path, json.dumps(values).encode(), 0o600, replace=True)
         except OSError as error:
             raise OutputError(f"can't write to {self.folder}: {error.strerror}") from error
@@ -73,14 +76,14 @@ class Workspace:
     def noted(self) -> dict[str, Any]:
         """What was noted last. Empty: nothing, or it can't be read."""
         with contextlib.suppress(OSError, ValueError):
-            found = json.loads((self.folder / "command.json").read_bytes())
+            found = json.loads((self.folder / NOTE).read_bytes())
             return found if isinstance(found, dict) else {}
         return {}
 
     def clear(self) -> None:
         """Remove all that is in it. Nobody else may have it meanwhile."""
-        for path in self.folder.iterdir():
-            if path.name != "lock":
+        for path in sorted(self.folder.iterdir(), key=lambda path: path.name == NOTE):
+            if path.name != "lock":  # the note goes last: it says what is still to be removed
                 _remove(path)
 
     def remove(self) -> None:

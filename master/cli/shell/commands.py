@@ -11,7 +11,7 @@ from typing import Any
 from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.connection.session import CONNECT_S
 from queue_manager.errors import OutputError, ReaderGoneError, RefusedError
-from queue_manager.shell.order import KEEP_BYTES, Order
+from queue_manager.shell.order import KEEP_BYTES, Order, check_of
 from queue_manager.shell.template import Template
 from queue_manager.wire.messages import CancelRun, TasksCancelled
 
@@ -74,18 +74,22 @@ async def run_commands(master: Master, plan: Plan) -> int:
 
 
 class _Shelling:
-    """One call of `qm shell`. failed, done: how many commands have failed, and have ended."""
+    """One call of `qm shell`.
+
+    failed, done: how many commands have failed, and have ended. cancelled: how many an earlier call
+    with the same key has cancelled.
+    """
 
     def __init__(self, client: AsyncClient, plan: Plan, joblog: Joblog, own: bool) -> None:
         self._client, self._plan, self._joblog = client, plan, joblog
         self._pending: dict[int, tuple[str, str | bytes]] = {}
         self._stop = Stop()
         self._halted = False
-        self.given = self.failed = self.done = 0
+        self.given = self.failed = self.done = self.cancelled = 0
         most = client.session.welcome.max_bytes
         keep_bytes = min(most * 3 // 8, 2 * KEEP_BYTES)
         self._own = own
-        self._drops = own and not plan.order.large
+        self._drops = own and not plan.order.large and plan.key is None
         large = plan.order.large or (str(LARGE.absolute()) if own else "")
         self._order = plan.order._replace(keep_bytes=keep_bytes, large=large)
 
@@ -119,20 +123,32 @@ class _Shelling:
             failed = f"{self.counts()}, {self.failed:,} of them failed"
             tell(f"qm: halted: {failed}; {left:,} more inputs were read")
             return int(self._plan.halt.what != "success" and self.failed > 0)
+        if self.cancelled:
+            tell(
+                f"qm: {self.cancelled:,} commands were cancelled before, for example by --halt, and"
+                " do not run with this key: take another one"
+            )
         if self.failed:
             tell(f"qm: {self.failed:,} of {self.done:,} commands failed")
-        return int(self.failed > 0)
+        return int(self.failed + self.cancelled > 0)
 
     def _outcome(self, value: Any) -> Outcome | None:
         """What became of a command. None: it was cancelled."""
         if isinstance(value, BaseException):
             seq = task_of(value)
             if seq is None:
+                self.cancelled += not self._halted
                 return None
             result, error = None, line_of(value)
         else:
             seq, result, error = value["seq"], value, ""
         given, command = self._pending.pop(seq)
+        check = None if result is None else result.get("check")
+        if check not in (None, check_of(command)):
+            raise RefusedError(
+                f"the key {self._plan.key!r} has results of other commands, such as that of input"
+                f" {seq}: take another key"
+            )
         return Outcome(seq, given, command, result, error)
 
     async def _cancel_unstarted(self) -> None:

@@ -41,7 +41,7 @@ def line_of(outcome: Outcome) -> Line:
         line.update(exit_code=None, signal=None, error=outcome.error)
     else:
         fields = {name: to_json(value) for name, value in outcome.result.items()}
-        line.update({name: value for name, value in fields.items() if name != "seq"})
+        line.update({name: value for name, value in fields.items() if name not in ("seq", "check")})
     return line
 
 

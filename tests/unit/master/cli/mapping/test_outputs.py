@@ -89,3 +89,21 @@ def test_failures_of_an_earlier_time_go_when_there_are_none(tmp_path: Path) -> N
     with Failures(path, "one") as failures:
         failures.finish()
     assert not path.exists()
+
+
+def test_two_commands_with_one_output_do_not_mix_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with Output(path, "first") as first:
+        first.write("1")
+        claim(path, "second", "-o")
+        with pytest.raises(OutputError, match=r"another command has taken .*out meanwhile"):
+            first.finish()
+    assert not path.exists()
+    assert list(tmp_path.glob(".out*")) == []
+
+
+def test_the_draft_of_a_command_that_was_killed_goes(tmp_path: Path) -> None:
+    (tmp_path / ".out.4194305.part").write_text("half")  # no process has such a number
+    with Output(tmp_path / "out", "one") as output:
+        output.finish()
+    assert list(tmp_path.glob(".out*")) == []
