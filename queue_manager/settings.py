@@ -98,6 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 _GIVEN = {"queue_host_set", "queue_port_set", "queue_publish_known", "queue_tls_set"}
 _FIELDS = {f.name: f for f in msgspec.structs.fields(Settings) if f.name not in _GIVEN}
 
+VARIABLES = frozenset(name.upper() for name in _FIELDS)
+"""The variables that are settings. All others of an environment are the user's."""
+
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings from an environment.

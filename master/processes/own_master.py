@@ -26,6 +26,7 @@ from typing import IO
 from queue_manager.authkey import write_file
 from queue_manager.errors import QueueError, SettingsError
 from queue_manager.lifeline import die_with
+from queue_manager.settings import VARIABLES
 
 log = logging.getLogger("quartermaster.master")
 
@@ -45,7 +46,6 @@ _LAST_WORDS_S = 1.0
 """What a process that a task has left behind may hold the pipe open for."""
 
 _LAST_BYTES = 4096
-_OURS = ("QUEUE_", "MASTER_", "WORKER_", "JOB", "HEALTH_FILE")
 _KEPT = ("QUEUE_MAX_BYTES", "WORKER_TAGS", "WORKER_DRAIN_S")
 """Settings of the command's own environment that its master and worker have, too."""
 
@@ -156,7 +156,7 @@ class OwnMaster:
         kept = {
             name: text
             for name, text in os.environ.items()
-            if name in _KEPT or not name.startswith(_OURS)
+            if name in _KEPT or name not in VARIABLES
         }
         return kept | {
             "QUEUE_HOST": host,

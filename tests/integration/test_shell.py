@@ -200,6 +200,20 @@ def test_a_key_with_results_of_other_commands_is_refused(shell: Shell) -> None:
         assert b"the key 'other' has results of other commands" in ended.stderr
 
 
+def test_variables_of_the_user_reach_commands_of_an_own_master(place: Place) -> None:
+    """Only the settings are those of its master and worker."""
+    mine = {"JOB_ID": "7", "QUEUE_URL": "q", "WORKER_FOO": "w"}
+    none = {"QUEUE_HOST": "", "QUEUE_PORT": "", "WORKER_SLOTS": "1"}
+    done = subprocess.run(
+        [*WORDS, "--text", "--raw", "echo $JOB_ID $QUEUE_URL $WORKER_FOO; : {}", ":::", "a"],
+        capture_output=True,
+        cwd=place.folder,
+        env={**place.environment(**none), **mine, "PYTHONPATH": str(REPO)},
+        timeout=120,
+    )
+    assert done.stdout == b"7 q w\n"
+
+
 def test_a_master_without_the_job_gets_its_code(
     start_master: Callable[..., Master], tmp_path: Path
 ) -> None:

@@ -67,8 +67,7 @@ async def run_commands(master: Master, plan: Plan) -> int:
                 await shelling.run()
             except ReaderGoneError:
                 raise OutputError(
-                    f"nobody reads the output any more; {shelling.counts()}, and what has not run"
-                    " is cancelled"
+                    f"nobody reads the output any more; {shelling.counts()}, and {shelling.rest()}"
                 ) from None
     return shelling.tell_end()
 
@@ -115,6 +114,14 @@ class _Shelling:
     def counts(self) -> str:
         """How many commands have ended, and how."""
         return f"{self.done:,} command{'s have' if self.done != 1 else ' has'} ended"
+
+    def rest(self) -> str:
+        """What becomes of the commands that have not ended."""
+        if self._plan.key is None:
+            return "what has not run is cancelled"
+        if self._own:
+            return "the same command runs the rest"
+        return f"the rest runs on: qm cancel {self._plan.key} ends it"
 
     def tell_end(self) -> int:
         """Say what is not as it was wanted. Returns the exit code."""

@@ -27,8 +27,10 @@ def show(outcome: Outcome, form: Form, drop: bool) -> None:
     tag = os.fsencode(outcome.given) + b"\t" if form == "tag" else b""
     for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
         stream.flush()
-        _copy(outcome.result or {}, name, stream.buffer, tag, drop)
+        path = _copy(outcome.result or {}, name, stream.buffer, tag)
         stream.buffer.flush()
+        if path is not None and drop:  # not before all of it is out
+            os.unlink(path)
     if outcome.result is None:
         tell(f"qm: input {outcome.seq}: {outcome.error}")
 
@@ -53,15 +55,13 @@ def _plain(text: str) -> str | bytes:
     return text
 
 
-def _copy(result: dict[str, Any], name: str, stream: BinaryIO, tag: bytes, drop: bool) -> None:
-    """Write what a command has printed to one of its streams."""
-    path = result.get(f"{name}_file")
+def _copy(result: dict[str, Any], name: str, stream: BinaryIO, tag: bytes) -> str | None:
+    """Write what a command has printed to one of its streams. Returns the file it was in."""
+    path: str | None = result.get(f"{name}_file")
     if path is not None and os.path.isfile(path):
         with open(path, "rb") as file:
             _write(stream, iter(lambda: file.read(_COPY_BYTES), b""), tag)
-        if drop:
-            os.unlink(path)
-        return
+        return path
     printed = result.get(name, "")
     _write(stream, [printed.encode() if isinstance(printed, str) else printed], tag)
     size_bytes = result.get(f"{name}_bytes")
@@ -69,6 +69,7 @@ def _copy(result: dict[str, Any], name: str, stream: BinaryIO, tag: bytes, drop:
         lost = result.get(f"{name}_lost", "the rest is lost")
         where = f"all of it is in {path}, where it has run" if path else lost
         tell(f"qm: input {result.get('seq')}: {name} has {size_bytes:,} bytes; {where}")
+    return None
 
 
 def _write(stream: BinaryIO, parts: Iterable[bytes], tag: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,22 @@ def test_text_is_what_the_command_has_printed(capsysbinary: pytest.CaptureFixtur
 def test_a_tag_stands_before_each_line(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     show(outcome(stdout="a\n\nb", stderr="no\n"), "tag", False)
     assert capsysbinary.readouterr() == (b"x y\ta\nx y\t\nx y\tb", b"x y\tno\n")
+
+
+def test_a_large_output_that_is_not_out_keeps_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"abc\n")
+    full = open("/dev/full", "w")  # noqa: SIM115 - closing it fails, too
+    monkeypatch.setattr("sys.stdout", full)
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            show(outcome(stdout="a", stdout_bytes=4, stdout_file=str(path)), "text", True)
+    finally:
+        with contextlib.suppress(OSError):
+            full.close()
+    assert path.exists()
 
 
 @pytest.mark.parametrize("drop", [False, True])
