@@ -8,8 +8,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from queue_manager.authkey import find_authkey
 from queue_manager.errors import QueueError
 from queue_manager.lifeline import hide_key
@@ -59,12 +57,9 @@ def with_own_master(
         end = _End()
         with OwnMaster(workspace.folder, settings.worker_slots, pass_on, end.cut_off) as own:
             own.wait()
-            host, _, port = own.address.rpartition(":")
-            reached = msgspec.structs.replace(
-                settings, queue_host=host, queue_port=int(port), queue_tls="auto"
-            )
+            master = Master(own.reached(settings), own.authkey, True)
             try:
-                return asyncio.run(end.guarding(command(Master(reached, own.authkey, True))))
+                return asyncio.run(end.guarding(command(master)))
             except (QueueError, asyncio.CancelledError):
                 own.check()
                 raise

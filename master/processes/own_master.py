@@ -23,10 +23,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from queue_manager.authkey import write_file
 from queue_manager.errors import QueueError, SettingsError
 from queue_manager.lifeline import die_with
-from queue_manager.settings import VARIABLES
+from queue_manager.settings import VARIABLES, Settings
 
 log = logging.getLogger("quartermaster.master")
 
@@ -112,6 +114,13 @@ class OwnMaster:
         """Raise QueueError if it can go on no longer; its line says why."""
         if self.trouble:
             raise QueueError(self.trouble)
+
+    def reached(self, settings: Settings) -> Settings:
+        """The same settings, with this master in the place of whichever they name."""
+        host, _, port = self.address.rpartition(":")
+        return msgspec.structs.replace(
+            settings, queue_host=host, queue_port=int(port), queue_tls="auto", queue_tls_set=False
+        )
 
     def stop(self) -> None:
         """End both, and wait for that."""

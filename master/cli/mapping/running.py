@@ -112,17 +112,18 @@ class _Mapping:
         with contextlib.closing(results):  # type: ignore[type-var]
             for number, value in enumerate(results, 1):
                 is_failure = isinstance(value, BaseException)
+                # What can be read once is held until it is asked for.
+                asks = is_failure or self.wish.with_input or not self.inputs.repeatable
+                given = kept.of(number) if asks else None
                 if is_failure:
-                    failures.add(number, kept.of(number), value)
+                    failures.add(number, given, value)
                 elif not is_done:
                     self.workspace.note(**note_of(self.command, self.plan, done=True))
                     is_done = True
                 if self.wish.with_input:
-                    lines.write(pair_line(kept.of(number), value))
+                    lines.write(pair_line(given, value))
                 else:
                     lines.write("null" if is_failure else result_line(value))
-                if not self.inputs.repeatable:
-                    kept.of(number)  # it is held no longer
 
     def _results(self, client: Client, kept: _Kept) -> Iterator[Any]:
         """The results, with exceptions in the places of those that have failed."""

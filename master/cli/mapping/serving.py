@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from queue_manager.authkey import find_authkey
 from queue_manager.client.synchronous import Client
 from queue_manager.errors import QueueError
@@ -46,19 +44,12 @@ def client_of(settings: Settings, folder: Path) -> Iterator[Client]:
     with OwnMaster(folder, settings.worker_slots, pass_on, cut_off) as own:
         own.wait()
         try:
-            with Client(_settings_of(own, settings), own.authkey, _CONNECT_S) as client:
+            with Client(own.reached(settings), own.authkey, _CONNECT_S) as client:
                 clients.append(client)
                 yield client
         except QueueError:
             own.check()
             raise
-
-
-def _settings_of(own: OwnMaster, settings: Settings) -> Settings:
-    host, _, port = own.address.rpartition(":")
-    return msgspec.structs.replace(
-        settings, queue_host=host, queue_port=int(port), queue_tls="auto", queue_tls_set=False
-    )
 
 
 def pass_on(line: bytes) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,13 +36,7 @@ def collect(path, size): pass
 '''
 
 
-@pytest.fixture(autouse=True)
-def _same_modules_afterwards() -> Iterator[None]:
-    modules, path = dict(sys.modules), list(sys.path)
-    yield
-    sys.modules.clear()
-    sys.modules.update(modules)
-    sys.path[:] = path
+pytestmark = pytest.mark.usefixtures("same_modules_afterwards")
 
 
 @pytest.fixture

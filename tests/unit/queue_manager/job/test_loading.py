@@ -3,7 +3,7 @@
 import ast
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,7 @@ from queue_manager.job.loading import UNASKED, job_names, job_version, load_job
 Write = Callable[..., Path]
 
 
-@pytest.fixture(autouse=True)
-def _same_modules_afterwards() -> Iterator[None]:
-    modules, path = dict(sys.modules), list(sys.path)
-    yield
-    sys.modules.clear()
-    sys.modules.update(modules)
-    sys.path[:] = path
+pytestmark = pytest.mark.usefixtures("same_modules_afterwards")
 
 
 @pytest.fixture

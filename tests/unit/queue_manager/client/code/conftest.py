@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,12 +39,8 @@ Module = Callable[..., ModuleType]
 
 
 @pytest.fixture(autouse=True)
-def _same_modules_afterwards() -> Iterator[None]:
-    modules, path = dict(sys.modules), list(sys.path)
-    yield
-    sys.modules.clear()
-    sys.modules.update(modules)
-    sys.path[:] = path
+def _each_test(same_modules_afterwards: None) -> None:
+    """No test of this room leaves modules behind."""
 
 
 @pytest.fixture
