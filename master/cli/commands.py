@@ -22,9 +22,9 @@ from queue_manager.wire.messages import (
 from queue_manager.wire.records import RunStatus
 
 from ..observe.run_line import ended_line, errors_line
-from .printing import say, tell, tell_trouble
-from .progress import progress_of
 from .status import number_of
+from .text.printing import say, tell, tell_trouble
+from .text.progress import progress_of
 
 
 async def submit_run(

@@ -17,9 +17,9 @@ from queue_manager.wire.job_records import JobInfo
 
 from ..jobs.check import first_task
 from ..jobs.pythons import python_for
-from .plain_json import shown
-from .printing import say
-from .serving import Master, with_master, with_own_master
+from .own.asynchronous import Master, with_master, with_own_master
+from .text.plain_json import shown
+from .text.printing import say
 
 _SHOWN = 300
 

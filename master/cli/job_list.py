@@ -16,7 +16,7 @@ from queue_manager.wire.messages import AskJobs, JobList
 
 from ..jobs.check import describe_jobs
 from ..jobs.pythons import python_for
-from .printing import tell, tell_trouble, write
+from .text.printing import tell, tell_trouble, write
 
 _CONNECT_S = 2.0
 

@@ -12,10 +12,10 @@ from queue_manager.settings import Settings
 from queue_manager.wire.messages import AskResults, AskTask, Results, TaskShown
 from queue_manager.wire.records import ResultBlock
 
-from .plain_json import FIELDS, letters_of, lines_of
-from .printing import exactly, tell_trouble, write
 from .status import number_of
-from .task_text import letter_lines, letters_title, task_lines
+from .text.plain_json import FIELDS, letters_of, lines_of
+from .text.printing import exactly, tell_trouble, write
+from .text.task_text import letter_lines, letters_title, task_lines
 
 
 async def show_results(settings: Settings, authkey: bytes, which: int | str, form: str) -> int:

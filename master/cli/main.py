@@ -26,9 +26,9 @@ from queue_manager.wire.handshake import stretched
 from ..processes.local_worker import LocalWorker
 from .examples import epilog_of
 from .mapping.command import map_command
-from .printing import check_output, take_over, tell
 from .scheduling.words import schedule_words
 from .shell.options import shell
+from .text.printing import check_output, take_over, tell
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

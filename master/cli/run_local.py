@@ -23,7 +23,7 @@ from ..processes.local_worker import LocalWorker
 from ..processes.relay import Relay
 from ..processes.runners import uncollected
 from ..server.service import Service
-from .progress import progress_of
+from .text.progress import progress_of
 
 log = logging.getLogger("quartermaster.master")
 

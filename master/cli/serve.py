@@ -24,7 +24,7 @@ from ..observe.run_line import ended_line
 from ..processes.runners import uncollected
 from ..server.service import Service
 from ..turn.answer import log_failure
-from .plain_json import shown
+from .text.plain_json import shown
 
 log = logging.getLogger("quartermaster.master")
 

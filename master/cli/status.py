@@ -17,8 +17,8 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.records import RunStatus
 
-from .printing import say, tell_trouble, write
-from .status_text import (
+from .text.printing import say, tell_trouble, write
+from .text.status_text import (
     count_columns,
     foot_lines,
     head_lines,

@@ -11,7 +11,7 @@ import termios
 import threading
 
 from tests.integration.processes import Master, Place, eventually
-from tests.unit.master.cli.test_progress import screen
+from tests.unit.master.cli.text.test_progress import screen
 
 LINE = re.compile(r"report (\d+)\+1 of 70 by (\d+), left (\d+\.\d) s")
 

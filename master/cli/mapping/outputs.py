@@ -21,9 +21,9 @@ from queue_manager.errors import OutputError
 from queue_manager.plain import foreign
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
-from ..plain_json import dumped, to_json
-from ..printing import exactly
-from .workspace import ROOT
+from ..own.workspace import ROOT
+from ..text.plain_json import dumped, to_json
+from ..text.printing import exactly
 
 FLUSH_S = 0.1
 """A line may wait so long in a buffer. Whoever follows the output hardly notices."""

@@ -17,14 +17,14 @@ from queue_manager.client.synchronous import Client
 from queue_manager.errors import OutputError
 from queue_manager.settings import Settings
 
-from ..printing import check_output, tell
+from ..own.synchronous import client_of
+from ..own.workspace import Workspace
+from ..text.printing import check_output, tell
 from .function import Named, load_function
 from .inputs import Form, Inputs
 from .outputs import Failures, Output, pair_line, result_line
 from .resuming import Command, Plan, forget, note_of, planned, prepare
-from .serving import client_of
 from .streaming import AHEAD, streamed
-from .workspace import Workspace
 
 
 @dataclass(frozen=True)

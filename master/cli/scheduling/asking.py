@@ -16,7 +16,7 @@ from queue_manager.wire.messages import (
 )
 from queue_manager.wire.schedules import ScheduleSpec
 
-from ..printing import exactly, say, tell, tell_trouble, write
+from ..text.printing import exactly, say, tell, tell_trouble, write
 from .table import changed_line, json_line, schedule_lines
 
 To = Literal["paused", "resumed", "removed"]

@@ -15,9 +15,9 @@ from queue_manager.shell.order import KEEP_BYTES, Order, check_of
 from queue_manager.shell.template import Template
 from queue_manager.wire.messages import CancelRun, TasksCancelled
 
-from ..mapping.workspace import ROOT
-from ..printing import exactly, tell
-from ..serving import Master
+from ..own.asynchronous import Master
+from ..own.workspace import ROOT
+from ..text.printing import exactly, tell
 from .halt import NEVER, Halt
 from .inputs import Given, Stop
 from .joblog import Joblog, joblog_at

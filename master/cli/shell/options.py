@@ -11,7 +11,7 @@ import click
 
 from queue_manager.settings import load_settings
 
-from ..printing import check_output, was_closed
+from ..text.printing import check_output, was_closed
 
 _EPILOG = """\b
 Examples:
@@ -56,7 +56,7 @@ def shell(command: tuple[str, ...], **options: Any) -> int:
     input is the command's last word. The exit code is 1 if a command has failed. Without QUEUE_HOST
     there is a master and a worker for this command alone.
     """
-    from ..serving import with_master
+    from ..own.asynchronous import with_master
     from .commands import run_commands
 
     check_output()

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Literal
 
-from ..plain_json import Line, to_json
-from ..printing import tell
+from ..text.plain_json import Line, to_json
+from ..text.printing import tell
 from .outcome import Outcome
 
 Form = Literal["jsonl", "text", "tag"]

@@ -27,7 +27,7 @@ from queue_manager.wire.messages import (
     TaskShown,
 )
 from queue_manager.wire.records import TaskStatus
-from tests.unit.master.cli.test_status_text import run
+from tests.unit.master.cli.text.test_status_text import run
 
 
 class FakeMaster:

@@ -9,7 +9,7 @@ import pytest
 
 from master.cli.status import _show_runs
 from queue_manager.wire.messages import RunList
-from tests.unit.master.cli.test_status_text import run
+from tests.unit.master.cli.text.test_status_text import run
 
 
 def test_the_one_title_of_many_pages_has_the_columns_of_each_page(

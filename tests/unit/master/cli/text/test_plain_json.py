@@ -13,7 +13,7 @@ import numpy
 import pyarrow
 import pytest
 
-from master.cli.plain_json import FIELDS, Line, letters_of, lines_of, shown, to_json
+from master.cli.text.plain_json import FIELDS, Line, letters_of, lines_of, shown, to_json
 from queue_manager import codec
 from queue_manager.wire.records import DeadLetter, Ended, ResultBlock
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM

@@ -10,7 +10,7 @@ from queue_manager.terminal import harmless_line
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 
-from ..observe.run_line import errors_line
+from ...observe.run_line import errors_line
 
 _COUNTS = ("tasks", "waiting", "leased", "delayed", "done", "dead")
 _SHOWN = 4

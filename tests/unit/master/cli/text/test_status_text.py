@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from master.cli.status_text import duration, status_lines
+from master.cli.text.status_text import duration, status_lines
 from queue_manager.wire.messages import RunList, SessionList, Status
 from queue_manager.wire.records import QuotaStatus, Running, RunStatus, SessionStatus
 
@@ -29,7 +29,7 @@ def lines(*runs: RunStatus, sessions: Any = (), why: Any = ()) -> list[str]:
     )
 
 
-DOCUMENTED = Path(__file__).parents[4] / "docs" / "operations.md"
+DOCUMENTED = Path(__file__).parents[5] / "docs" / "operations.md"
 
 
 def counted(number: int, state: str, job: str, *words: str, **counts: int) -> RunStatus:

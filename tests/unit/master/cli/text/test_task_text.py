@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from master.cli.plain_json import FIELDS, LETTER_FIELDS, Letter, letters_of
-from master.cli.task_text import letter_lines, letters_title, task_lines
+from master.cli.text.plain_json import FIELDS, LETTER_FIELDS, Letter, letters_of
+from master.cli.text.task_text import letter_lines, letters_title, task_lines
 from queue_manager import codec
 from queue_manager.wire.records import DeadLetter, ResultBlock, RunStatus, TaskStatus
 

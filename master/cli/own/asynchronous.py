@@ -1,4 +1,7 @@
-"""The master of a command: the one at QUEUE_HOST, or one that the command has for itself."""
+"""The master of a command with a loop: the one at QUEUE_HOST, or one for this command alone.
+
+`synchronous` makes the same choice for a command that waits.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from queue_manager.errors import QueueError
 from queue_manager.lifeline import hide_key
 from queue_manager.settings import Settings
 
-from ..processes.own_master import OwnMaster
-from .mapping.serving import pass_on
-from .mapping.workspace import Workspace
+from ...processes.own_master import OwnMaster
+from .relaying import pass_on
+from .workspace import Workspace
 
 
 class Master(NamedTuple):

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar
 
-from ..processes.relay import Relay
+from ...processes.relay import Relay
 
 FRESH_S = 1.0
 

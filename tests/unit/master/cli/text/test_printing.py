@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from master.cli import printing
+from master.cli.text import printing
 from queue_manager.errors import OutputError, ReaderGoneError
 
 
@@ -49,7 +49,7 @@ def test_lines_for_people_are_harmless_and_stay_lines(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_stream_is_nobody_elses_file(closed: str) -> None:
     code = (
-        "import os, socket, sys; from master.cli import printing; printing.take_over();"
+        "import os, socket, sys; from master.cli.text import printing; printing.take_over();"
         "s = socket.socket(); print('on stdout'); print('on stderr', file=sys.stderr);"
         "os._exit(0 if s.fileno() > 2 else 1)"
     )
@@ -58,7 +58,7 @@ def test_a_closed_standard_stream_is_nobody_elses_file(closed: str) -> None:
 
 
 def test_what_a_terminal_cannot_show_is_written_out() -> None:
-    code = "from master.cli import printing; printing.take_over(); printing.say('é 痛')"
+    code = "from master.cli.text import printing; printing.take_over(); printing.say('é 痛')"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, env=environment, capture_output=True, check=True)

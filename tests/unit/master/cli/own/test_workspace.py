@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from master.cli.mapping.workspace import Workspace
+from master.cli.own.workspace import Workspace
 from queue_manager.errors import OutputError, RefusedError
 
 

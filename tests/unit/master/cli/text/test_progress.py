@@ -6,7 +6,7 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator
 
-from master.cli.progress import Progress
+from master.cli.text.progress import Progress
 from master.processes.relay import Relay
 
 

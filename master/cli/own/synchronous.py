@@ -1,10 +1,11 @@
-"""The client of a command: of the master at QUEUE_HOST, or of one for this command alone."""
+"""A client that waits, of the master at QUEUE_HOST or of one for this command alone.
+
+`asynchronous` makes the same choice for a command with a loop.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from queue_manager.lifeline import hide_key
 from queue_manager.settings import Settings
 
 from ...processes.own_master import OwnMaster
+from .relaying import pass_on
 
 _CONNECT_S = 10.0
 
@@ -50,14 +52,3 @@ def client_of(settings: Settings, folder: Path) -> Iterator[Client]:
         except QueueError:
             own.check()
             raise
-
-
-def pass_on(line: bytes) -> None:
-    """Pass on to standard error what a task or the worker has printed, above a progress bar."""
-    with contextlib.ExitStack() as stack:
-        if os.isatty(2):
-            from tqdm import tqdm
-
-            stack.enter_context(tqdm.external_write_mode(file=sys.stderr))
-        with contextlib.suppress(OSError):  # nobody reads it any more
-            os.write(2, line)

@@ -1,0 +1,1 @@
+"""What a command has for a master: one of its own, or the one at QUEUE_HOST."""

@@ -1,0 +1,1 @@
+"""How commands print: their lines, tables, JSON and the bar."""
