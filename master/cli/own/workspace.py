@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +25,8 @@ NOTE = "command.json"
 """What is known of the command."""
 
 _ONCE = "once-"
+_GONE = "gone-"
+"""Folders that are being removed. Nobody may use one."""
 
 
 class Workspace:
@@ -48,8 +51,11 @@ class Workspace:
             self._root.mkdir(exist_ok=True)
             if not (self._root / ".gitignore").exists():
                 (self._root / ".gitignore").write_text("*\n")
-            _sweep(self._root)
-            self._lock = self._locked()
+            with _alone(self._root):
+                left = _left(self._root)
+                self._lock = self._locked()
+            for folder in left:
+                _remove(folder)
         except OSError as error:
             raise OutputError(f"can't keep anything in {self._root}: {error.strerror}") from error
         return self
@@ -87,21 +93,37 @@ class Workspace:
                 _remove(path)
 
     def remove(self) -> None:
-        """Remove the folder."""
-        _remove(self.folder)
+        """Remove the folder, unless it is that of another process by now."""
+        with contextlib.suppress(OSError):  # the user has removed all of it
+            with _alone(self._root):
+                if not _is_there(self._lock, self.folder):
+                    return
+                gone = _put_aside(self.folder)
+            _remove(gone)
 
     def _locked(self) -> int:
-        while True:
-            self.folder.mkdir(exist_ok=True)
-            lock = _lock_of(self.folder)
-            if lock is None:
-                raise RefusedError(
-                    f"this command runs already{_by(self.folder)}: wait for it, or end it"
-                )
-            if _is_there(lock, self.folder):  # else its former owner has removed it meanwhile
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, str(os.getpid()).encode(), 0)
-                return lock
+        self.folder.mkdir(exist_ok=True)
+        lock = _lock_of(self.folder)
+        if lock is None:
+            raise RefusedError(
+                f"this command runs already{_by(self.folder)}: wait for it, or end it"
+            )
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        return lock
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Folders come and go in this block alone, by one process at a time. It takes no time."""
+    while True:
+        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_there(lock, root):  # else somebody has removed the root meanwhile
+                yield
+                return
+        finally:
             os.close(lock)
 
 
@@ -130,14 +152,23 @@ def _by(folder: Path) -> str:
     return ""
 
 
-def _sweep(root: Path) -> None:
-    """Remove what was left of commands that can't be resumed and were killed."""
+def _left(root: Path) -> list[Path]:
+    """What was left of commands that can't be resumed and were killed, put aside."""
+    left = list(root.glob(f"{_GONE}*"))
     for folder in root.glob(f"{_ONCE}*"):
         with contextlib.suppress(OSError):
             lock = _lock_of(folder)
             if lock is not None:
-                _remove(folder)
+                left.append(_put_aside(folder))
                 os.close(lock)
+    return left
+
+
+def _put_aside(folder: Path) -> Path:
+    """Give a folder a name that nobody uses. Removing what is in it may take long."""
+    gone = folder.with_name(f"{_GONE}{secrets.token_hex(6)}")
+    folder.rename(gone)
+    return gone
 
 
 def _remove(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,40 @@ def test_a_root_that_is_a_file_is_one_line(tmp_path: Path) -> None:
         Workspace("a", tmp_path / "file"),
     ):
         pass
+
+
+_STARTS = """
+import sys
+from pathlib import Path
+from master.cli.own.workspace import Workspace
+from queue_manager.errors import RefusedError
+
+for start in range(60):
+    with Workspace("", Path(sys.argv[1])) as workspace:
+        workspace.note(start=start)
+        assert workspace.noted() == {"start": start}
+    try:
+        with Workspace("same", Path(sys.argv[1])) as workspace:
+            workspace.note(start=start)
+            workspace.remove()
+            workspace.remove()
+    except RefusedError:
+        pass
+"""
+
+
+def test_many_commands_begin_and_end_at_the_same_time(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", _STARTS, str(tmp_path)]
+    commands = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [command.communicate(timeout=60)[1] for command in commands] == [""] * 4
+    assert {path.name for path in tmp_path.iterdir()} == {".gitignore", "lock"}
+
+
+def test_a_folder_that_another_process_has_by_now_stays(tmp_path: Path) -> None:
+    root = tmp_path / ".quartermaster"
+    with Workspace("a", root) as former:
+        root.rename(tmp_path / "away")
+        former.remove()
+        with Workspace("a", root) as later:
+            former.remove()
+            assert later.folder.exists()
