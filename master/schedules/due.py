@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from ..released import RELEASED_AT
 from ..scheduled import ScheduleRecord
 from .expression import Slots
 from .naming import slot_text
@@ -29,11 +30,14 @@ class Decision(NamedTuple):
 def decide(record: ScheduleRecord, slots: Slots, now: float, going: bool) -> Decision:
     """Move the cursor of a schedule, and say which slot runs now. One call makes one run at most.
 
-    now: UTC epoch in seconds, by the machine's clock. While it is before the cursor there is no new
-    slot, so a clock that was set back makes no slot twice. going: the run before goes on.
+    now: UTC epoch in seconds, by the machine's clock, which can be right. While it is before the
+    cursor there is no new slot, so a clock that was set back makes no slot twice. going: the run
+    before goes on.
     """
     if record.paused:
         return Decision(record, None)
+    if not has_begun(record):
+        return Decision(replace(record, cursor=now), None)
     new, more = slots.newest(record.cursor, now, WAITING if record.missed == "all" else 3)
     late = [slot for slot in new if now - slot > LATE_S]
     timely = new[len(late) :]
@@ -52,6 +56,16 @@ def decide(record: ScheduleRecord, slots: Slots, now: float, going: bool) -> Dec
     return Decision(record, None)
 
 
+def has_begun(record: ScheduleRecord) -> bool:
+    """Whether the cursor is of a clock that could be right. Else its slots count from now."""
+    return record.cursor >= RELEASED_AT
+
+
+def begin_at(clock: float) -> float:
+    """The cursor of a schedule whose slots count from now; 0 by a clock that can't be right."""
+    return clock if clock >= RELEASED_AT else 0.0
+
+
 def _make_up(record: ScheduleRecord, new: list[float], more: bool) -> ScheduleRecord:
     """All slots that were missed wait for one another. Of too many the newest do."""
     waiting = [*record.waiting, *new]
@@ -66,13 +80,13 @@ def _make_up(record: ScheduleRecord, new: list[float], more: bool) -> ScheduleRe
 def _missed(
     record: ScheduleRecord, late: list[float], timely: list[float], more: bool
 ) -> tuple[ScheduleRecord, list[float]]:
-    """Leave out what was missed, but the newest slot if that is asked for."""
+    """Leave out what was missed. The newest slot, if that is asked for, is as one that is due."""
     record = replace(record, cursor=late[-1])
     if record.missed == "last" and not timely:
         made_up, late = late[-1], late[:-1]
         if late or more:
             record = _left_out(record, made_up, len(late), "slots before it were missed")
-        return replace(record, waiting=[*record.waiting, made_up][-WAITING:]), []
+        return record, [made_up]
     if late:
         words = "missed" if not more else "missed, like others before it"
         record = _left_out(record, late[-1], len(late), words)
@@ -82,7 +96,7 @@ def _missed(
 def _timely(
     record: ScheduleRecord, slot: float, going: bool
 ) -> tuple[ScheduleRecord, float | None]:
-    """A slot whose time has just come runs, waits, or is left out."""
+    """A slot that is due runs, waits, or is left out."""
     record = replace(record, cursor=slot)
     if record.overlap == "allow" or not (going or record.waiting):
         return record, slot

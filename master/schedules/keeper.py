@@ -1,7 +1,8 @@
 """Has the runs made that are due: looks at the machine's clock, and at each schedule by it.
 
 The cursor of a schedule moves in the commit of the run that it makes. So a crash before that commit
-leaves the slot due, and after it decided. Owns when a schedule is looked at again after a failure.
+leaves the slot due, and after it decided. Owns when a schedule is looked at again after a failure,
+and that no schedule holds up another one.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from queue_manager.errors import NoEnvironmentError, QueueError, StoreError
 from queue_manager.wire.messages import StartRun
 
+from ..released import RELEASED_AT
 from ..scheduled import ScheduleRecord
 from ..turn.answer import log_failure
-from .due import Decision, decide
+from .due import Decision, decide, has_begun
 from .expression import slots_of
 from .naming import ask_for, slot_text
 from .roster import Roster
@@ -34,8 +36,8 @@ LATER_S = 20.0
 AT_ONCE = 4
 """How many schedules make a run at a time: after an outage there may be many of them."""
 
-RIGHT_AT = 1_767_225_600.0
-"""2026-01-01: no clock that is right says less, so by such a clock nothing is due."""
+SLOW_S = 1.0
+"""One that takes longer leaves its place to another: packages of a job may take half an hour."""
 
 
 class Starter(Protocol):
@@ -67,6 +69,13 @@ class Starter(Protocol):
         """
 
 
+class _Making(NamedTuple):
+    """A schedule that makes a run. since: monotonic seconds."""
+
+    task: asyncio.Task[None]
+    since: float
+
+
 class Keeper:
     """Looks at all schedules."""
 
@@ -75,26 +84,28 @@ class Keeper:
         self._starter = starter
         self._next: dict[str, tuple[ScheduleRecord, float]] = {}
         self._again: dict[str, float] = {}
-        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._busy: dict[str, _Making] = {}
         self.trouble: dict[str, str] = {}
         """By name, why a schedule can't be looked at."""
 
     def tick(self, now: float, clock: float) -> None:
         """Look for schedules with something due. clock: the machine's, UTC epoch in seconds."""
-        if clock < RIGHT_AT:
+        if clock < RELEASED_AT:  # by such a clock nothing is due
             return
         for known in (self._next, self._again, self.trouble):
             for name in known.keys() - self._roster.all.keys():
                 del known[name]
+        free = AT_ONCE - sum(now - one.since < SLOW_S for one in self._busy.values())
         for name, record in self._roster.all.items():
-            if len(self._busy) >= AT_ONCE:
+            if free <= 0:
                 return
             if name in self._busy or now < self._again.get(name, now):
                 continue
-            if self._is_due(record, clock):
+            if self._is_due(record, now, clock):
+                free -= 1
                 self._again.pop(name, None)
                 task = asyncio.get_running_loop().create_task(self._act(record, now, clock))
-                self._busy[name] = task
+                self._busy[name] = _Making(task, now)
                 task.add_done_callback(log_failure)
                 task.add_done_callback(partial(self._done, name))
 
@@ -103,8 +114,8 @@ class Keeper:
 
     def stop(self) -> None:
         """Make no more runs."""
-        for task in self._busy.values():
-            task.cancel()
+        for one in self._busy.values():
+            one.task.cancel()
 
     def next_at(self, record: ScheduleRecord) -> float:
         """When the first slot behind the cursor comes."""
@@ -114,15 +125,21 @@ class Keeper:
             self._next[record.name] = record, at
         return at
 
-    def _is_due(self, record: ScheduleRecord, clock: float) -> bool:
+    def _is_due(self, record: ScheduleRecord, now: float, clock: float) -> bool:
+        """Whether a schedule has something due. What is wrong with it concerns no other one."""
         if record.paused:
             return False
-        if record.waiting and not self._going(record):
-            return True
         try:
+            if not has_begun(record) or (record.waiting and not self._going(record)):
+                return True
             due = self.next_at(record) <= clock
         except QueueError as error:  # such as a zone that this machine does not know
             self.trouble[record.name] = str(error)
+            return False
+        except Exception as error:
+            log.exception("an error of ours")
+            self._again[record.name] = now + LATER_S
+            self.trouble[record.name] = f"an error of ours: {error!r}"
             return False
         self.trouble.pop(record.name, None)
         return due
@@ -132,16 +149,20 @@ class Keeper:
 
     async def _act(self, record: ScheduleRecord, now: float, clock: float) -> None:
         """Decide what is due. Whatever goes wrong is tried again later, and not at each tick."""
-        name = record.name
+        name, loop = record.name, asyncio.get_running_loop()
+        behind_s = now - loop.time()
         try:
             await self._decide(record, clock)
         except NoEnvironmentError as error:  # such as no network for the packages of its job
-            self._again[name], self.trouble[name] = now + LATER_S, f"waits: {error}"
+            pause_s, self.trouble[name] = LATER_S, f"waits: {error}"
         except QueueError:  # it was changed meanwhile, or can't be written
-            self._again[name] = now + AGAIN_S
+            pause_s = AGAIN_S
         except Exception as error:
-            self._again[name], self.trouble[name] = now + LATER_S, f"an error of ours: {error!r}"
-            raise
+            log.exception("an error of ours")
+            pause_s, self.trouble[name] = LATER_S, f"an error of ours: {error!r}"
+        else:
+            return
+        self._again[name] = loop.time() + behind_s + pause_s  # the look may have taken long
 
     async def _decide(self, record: ScheduleRecord, clock: float) -> None:
         slots = slots_of(record.expression, record.zone)

@@ -15,6 +15,7 @@ from queue_manager.wire.schedules import ScheduleSpec
 
 from ..scheduled import ScheduleRecord
 from ..turn.turn import Turn
+from .due import begin_at, has_begun
 from .naming import check
 
 FILE = "schedules.toml"
@@ -108,8 +109,9 @@ class Roster:
                 return lambda: known
             record = replace(known, paused=True, waiting=[])
             if to == "resumed":  # its slots count from now, also where the clock was ahead
-                fresh = replace(known, paused=False, cursor=self._clock(), note="", trouble="")
-                ahead = known.cursor > fresh.cursor
+                cursor = begin_at(self._clock())
+                fresh = replace(known, paused=False, cursor=cursor, note="", trouble="")
+                ahead = has_begun(fresh) and known.cursor > cursor
                 record = fresh if known.paused or ahead else known
             self.stage(name, record)
             return lambda: record
@@ -146,17 +148,19 @@ class Roster:
 
     def _new(self, spec: ScheduleSpec) -> ScheduleRecord:
         fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
-        return ScheduleRecord(**fields, cursor=self._clock())
+        return ScheduleRecord(**fields, cursor=begin_at(self._clock()))
 
     def _of_file(self, known: ScheduleRecord | None, spec: ScheduleSpec) -> ScheduleRecord:
         new = replace(self._new(spec), from_file=True)
         if known is None:
             return new
-        same = (known.expression, known.zone) == (spec.expression, spec.zone)
+        cursor = known.cursor
+        if (known.expression, known.zone) != (spec.expression, spec.zone):
+            cursor = max(cursor, new.cursor) if has_begun(new) else new.cursor
         return replace(
             new,
             paused=known.paused,
-            cursor=known.cursor if same else max(known.cursor, new.cursor),
+            cursor=cursor,
             waiting=known.waiting,
             last_slot=known.last_slot,
             last_run=known.last_run,

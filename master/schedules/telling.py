@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from queue_manager.errors import QueueError
 from queue_manager.wire.schedules import ScheduleStatus
 
+from ..released import RELEASED_AT
 from ..scheduled import ScheduleRecord
 from .expression import slots_of
-from .keeper import RIGHT_AT, Keeper
+from .keeper import Keeper
 from .naming import slot_text
 from .roster import Roster, spec_of
 from .watch import FileWatch
@@ -31,7 +32,7 @@ class Telling:
     def of(self, record: ScheduleRecord) -> ScheduleStatus:
         """How one schedule is."""
         next_at: float | None = None
-        if not record.paused:
+        if not record.paused and self._is_right:
             try:
                 slots = slots_of(record.expression, record.zone)
                 at = slots.after(max(record.cursor, self._clock()))
@@ -51,6 +52,11 @@ class Telling:
             list(self._why(record)),
         )
 
+    @property
+    def _is_right(self) -> bool:
+        """Whether the clock can be right: by one that can't, nothing comes next."""
+        return self._clock() >= RELEASED_AT
+
     def all(self) -> list[ScheduleStatus]:
         """All of them, by name."""
         return [self.of(record) for _, record in sorted(self._roster.all.items())]
@@ -58,7 +64,7 @@ class Telling:
     def why(self) -> list[str]:
         """What is wrong with all of them."""
         lines = list(self._watch.why)
-        if self._roster.all and self._clock() < RIGHT_AT:
+        if self._roster.all and not self._is_right:
             lines.append("no schedule runs: the clock of the master's machine is wrong")
         return lines
 
@@ -76,7 +82,8 @@ class Telling:
             yield record.trouble
         if record.name in self._keeper.trouble:
             yield self._keeper.trouble[record.name]
-        if not record.paused and record.cursor - self._clock() > AHEAD_S:
+        ahead_s = record.cursor - self._clock()
+        if not record.paused and self._is_right and ahead_s > AHEAD_S:
             yield (
                 f"no slot runs before {slot_text(record.cursor)}, for the clock was ahead: to begin"
                 f" again from now, qm schedule resume {record.name}"

@@ -13,10 +13,9 @@ from typing import Protocol
 
 from queue_manager.errors import StoreError
 
-log = logging.getLogger("quartermaster.master")
+from ..released import RELEASED_AT
 
-RELEASED_AT = 1_767_225_600.0
-"""2026-01-01: no clock that is right says less."""
+log = logging.getLogger("quartermaster.master")
 
 JUMP_S = 86_400.0
 """A clock is believed at once if it is at most this far ahead of the newest noted time, and at most

@@ -23,8 +23,8 @@ ALLOWED = {
 TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
     f"queue_manager.{name}" for name in ("settings", "terminal")
 }
-RECORDS = {"master.changes", "master.reads", "master.scheduled"}
-"""What broker and store tell each other."""
+RECORDS = {"master.changes", "master.reads", "master.released", "master.scheduled"}
+"""What broker and store tell each other, and what no clock says less than."""
 ROOMS = {
     "queue_manager.job": {"queue_manager.wire", *TOP},
     "queue_manager.wire": TOP,

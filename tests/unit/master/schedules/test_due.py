@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from master.scheduled import ScheduleRecord
-from master.schedules.due import WAITING, decide
+from master.schedules.due import WAITING, begin_at, decide
 from master.schedules.expression import Slots
 
 HOUR = 3_600.0
@@ -73,6 +73,33 @@ def test_what_an_outage_missed_comes_as_asked(
 def test_the_slot_at_the_end_of_an_outage_is_the_newest(missed: Any) -> None:
     _, made = runs(record(cursor=START, missed=missed), FIRST + 3 * HOUR + 5)
     assert made == hours(3)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "made", "waiting", "note"),
+    [
+        ("skip", None, [], "2026-05-05T03:00:00Z left out: run 7 was still going"),
+        ("queue", None, hours(2), "2026-05-05T03:00:00Z slots before it were missed"),
+        ("allow", FIRST + 2 * HOUR, [], "2026-05-05T03:00:00Z slots before it were missed"),
+    ],
+)
+def test_the_newest_slot_that_was_missed_is_as_overlap_says(
+    overlap: Any, made: float | None, waiting: list[float], note: str
+) -> None:
+    """The run before an outage may go on behind it."""
+    one = record(cursor=START, missed="last", overlap=overlap, last_run=7)
+    after, slot = decide(one, SLOTS, FIRST + 2.5 * HOUR, True)
+    assert (slot, after.waiting, after.note) == (made, waiting, note)
+    assert after.cursor == FIRST + 2 * HOUR
+
+
+def test_slots_count_from_the_first_moment_that_a_clock_can_show() -> None:
+    """A schedule that was added by the clock of 1970 has missed nothing."""
+    one = record(cursor=begin_at(3.0), missed="all")
+    assert one.cursor == 0.0
+    one, made = runs(one, START)
+    assert (made, one.cursor, one.skipped) == ([], START, 0)
+    assert runs(one, FIRST)[1] == [FIRST]
 
 
 def test_what_was_missed_comes_one_after_the_other_and_not_more_than_a_hundred() -> None:

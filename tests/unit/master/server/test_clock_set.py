@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from master.changes import QUEUE_RUN
-from master.server.clock import HOLD_S, RELEASED_AT, ClockWatch, is_plausible
+from master.released import RELEASED_AT
+from master.server.clock import HOLD_S, ClockWatch, is_plausible
 from master.server.pruning import DAY_S, Pruning
 from master.store.contract import Store
 from master.turn.known import Known
