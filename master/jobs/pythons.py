@@ -19,16 +19,21 @@ from queue_manager.errors import (
     UnknownJobError,
 )
 from queue_manager.job.loading import job_path
-from queue_manager.job.needs import needs_of
+from queue_manager.job.needs import Needs, needs_of
 from queue_manager.settings import Settings
 
 from ..broker.runs.run import Run
+from .sought import Sought
 
 
 async def python_for(settings: Settings, job: str) -> Python:
     """The Python that looks at a job for a command without a master. Raises as `for_look`."""
     environments = Environments(settings.queue_environments, settings.queue_keep_days)
-    return await Pythons(settings.jobs_folder, environments).for_look(job)
+    pythons = Pythons(settings.jobs_folder, environments)
+    try:
+        return await pythons.for_look(job)
+    finally:
+        pythons.close()  # else Ctrl-C would wait for uv
 
 
 class Pythons:
@@ -41,6 +46,7 @@ class Pythons:
 
     def __init__(self, folder: Path, environments: Environments) -> None:
         self._folder, self._environments = folder, environments
+        self._sought = Sought(environments)
 
     async def for_look(self, job: str) -> Python:
         """The Python that looks at a job for somebody who waits. It is tried at once.
@@ -49,7 +55,7 @@ class Pythons:
             QueueError: one line that says what is wrong with the job's file or its environment.
         """
         try:
-            return await asyncio.to_thread(self._find, job, True)
+            return await self._find(job, True)
         except UnknownJobError:
             raise
         except NoEnvironmentError as error:
@@ -67,7 +73,7 @@ class Pythons:
         if run.uploaded or not run.job:
             return OWN
         try:
-            return await asyncio.to_thread(self._find, run.job, False)
+            return await self._find(run.job, False)
         except BrokenEnvironmentError:
             raise
         except (UnknownJobError, BadJobError):  # the runner says it
@@ -79,8 +85,15 @@ class Pythons:
 
     def close(self) -> None:
         """End what is being made."""
-        self._environments.close()
+        self._sought.close()
 
-    def _find(self, job: str, at_once: bool) -> Python:
-        source = job_path(job, self._folder.resolve()).read_bytes()
-        return Python(self._environments.get(needs_of(source), at_once=at_once))
+    async def _find(self, job: str, at_once: bool) -> Python:
+        needs, folder = await asyncio.to_thread(self._at_hand, job, at_once)
+        if folder is None and needs is not None:
+            folder = await self._sought.get(needs, at_once)
+        return Python(folder or "")
+
+    def _at_hand(self, job: str, at_once: bool) -> tuple[Needs | None, str | None]:
+        """What a job needs, and the folder of its environment; None: it has to be waited for."""
+        needs = needs_of(job_path(job, self._folder.resolve()).read_bytes())
+        return needs, self._environments.at_hand(needs, at_once=at_once)

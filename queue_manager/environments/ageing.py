@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from . import layout, locks
+from . import layout, locks, sync
 from .layout import Place
 
 log = logging.getLogger("quartermaster.environments")
@@ -41,8 +41,9 @@ def _remove(place: Place, limit_s: float) -> bool:
     with contextlib.suppress(OSError), locks.held(place.lock, wait=lambda: False) as lock:
         if lock is None or not _is_old(place, limit_s):
             return False
-        place.made.unlink(missing_ok=True)  # first: from here on it is not whole
         if place.folder.exists():
+            place.made.unlink(missing_ok=True)  # from here on it is not whole,
+            sync.folder(place.folder)  # whatever else a power cut leaves of it
             shutil.rmtree(place.folder)
         place.failure.unlink(missing_ok=True)
         place.lock.unlink()

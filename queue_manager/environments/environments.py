@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import JobError, NoEnvironmentError
@@ -44,6 +44,17 @@ class Environments:
     def get(self, needs: Needs | None, *, at_once: bool = False) -> str:
         """The folder of the environment for what a job needs; empty: it needs none.
 
+        It is made if need be, which takes up to half an hour. Raises as `at_hand`.
+        """
+        found = self.at_hand(needs, at_once=at_once)
+        if found is not None or needs is None or self._root is None:
+            return found or ""
+        with self._told():
+            return str(self._made(self._root, needs, at_once).folder)
+
+    def at_hand(self, needs: Needs | None, *, at_once: bool = False) -> str | None:
+        """As `get`, and makes nothing. None: it would have to be made, or to be waited for.
+
         at_once: try even if it has failed a moment ago.
 
         Raises:
@@ -58,33 +69,43 @@ class Environments:
             return ""
         if self._root is None:
             raise NoEnvironmentError("it names packages, and QUEUE_ENVIRONMENTS=off makes none")
+        with self._told():
+            place = layout.place(self._root, hash_of(needs))
+            if place.is_made:
+                place.touch()
+                return str(place.folder)
+        _raise_noted(place, at_once)
+        return None
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise what the disk refuses as a NoEnvironmentError."""
         try:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return str(self._made(self._root, needs, at_once).folder)
+            yield
         except OSError as error:
             raise NoEnvironmentError(
                 f"QUEUE_ENVIRONMENTS={self._root}: no environment there: {error.strerror or error}"
             ) from error
 
     def _made(self, root: Path, needs: Needs, at_once: bool) -> Place:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = layout.place(root, hash_of(needs))
         if not place.is_made:
-            _raise_noted(place, at_once)
             with locks.held(place.lock, wait=lambda: not self._uv.closed) as lock:
                 if lock is None:
                     raise NoEnvironmentError(ENDS)
                 if not place.is_made:  # else another process has made it meanwhile
                     _raise_noted(place, at_once)
-                    self._make(place, needs, root, lock)
+                    self._make(place, needs, root, lock, at_once)
         place.touch()
         return place
 
-    def _make(self, place: Place, needs: Needs, root: Path, lock: int) -> None:
+    def _make(self, place: Place, needs: Needs, root: Path, lock: int, asked: bool) -> None:
         try:
             making.make(place, needs, self._uv, layout.cache(root), lock)
         except JobError as error:
             if not self._uv.closed:
-                failures.write(place, error)
+                failures.write(place, error, asked=asked)
                 shutil.rmtree(place.folder, ignore_errors=True)
             raise
         failures.forget(place)

@@ -50,12 +50,15 @@ def read(place: Place) -> Note | None:
         return None
 
 
-def write(place: Place, error: JobError) -> None:
-    """Note an error. If the same failure was noted before, its evidence is dropped."""
+def write(place: Place, error: JobError, *, asked: bool = False) -> None:
+    """Note an error. If the same failure was noted before, its evidence is dropped.
+
+    asked: somebody asked for this try, so the evidence is news to them.
+    """
     before = read(place)
     broken = isinstance(error, BrokenEnvironmentError)
     again = before is not None and before.broken == broken
-    if again and isinstance(error, BrokenEnvironmentError):
+    if again and not asked and isinstance(error, BrokenEnvironmentError):
         error.evidence = ""
     note = Note(str(error), broken, time.time(), before.count + 1 if before and again else 1)
     fresh = place.failure.with_suffix(f".{os.getpid()}")

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ..job.needs import Needs
+from . import sync
 from .layout import Place
 from .recipe import pins, shared_folders
 from .uv import Uv
@@ -37,6 +38,7 @@ def make(place: Place, needs: Needs, uv: Uv, cache: Path, lock: int) -> None:
     words = ["pip", "install", "--compile-bytecode", "--python", str(place.python)]
     run([*words, "--requirements", str(wanted), "--constraints", str(held)])
     _look_behind(folder)
+    sync.file_system_of(folder)  # else a power cut could leave the mark, and not what it stands for
     place.made.write_text("", "utf-8")
 
 

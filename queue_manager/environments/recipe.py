@@ -1,13 +1,15 @@
 """Which environment a job gets: a hash of what it asks for and of the Python that it is made with.
 
 Knows no files. An environment has the Python of the process that makes it, and sees behind its own
-packages what that process sees. So both are part of the hash.
+packages what that process sees. So both are part of the hash. The Python counts with its build and
+its place: an environment links to it, and its compiled packages fit it alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import sys
 import sysconfig
 
@@ -35,8 +37,15 @@ def shared_folders() -> list[str]:
     return [entry for entry in sys.path if entry.endswith(_INSTALLED)]
 
 
+def python_of_here() -> list[str]:
+    """What tells this process's Python from any other: version and build, ABI, platform, place."""
+    abi = sysconfig.get_config_var("SOABI") or sys.implementation.cache_tag or ""
+    place = os.path.realpath(sys.executable)
+    return [sys.version, str(abi), sysconfig.get_platform(), place, sys.prefix]
+
+
 def hash_of(needs: Needs) -> str:
     """The name of the environment: 32 hex digits of a SHA-256."""
-    python = sys.implementation.cache_tag or "", sysconfig.get_platform(), sys.prefix
-    said = "\0".join([*needs.dependencies, "", *python, "", *pins(), "", *shared_folders()])
+    behind = [*python_of_here(), "", *pins(), "", *shared_folders()]
+    said = "\0".join([*needs.dependencies, "", *behind])
     return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..errors import BrokenEnvironmentError, JobError, NoEnvironmentError
 from ..lifeline import without_key
+from ..masking import masked
 from ..terminal import harmless
 
 LONGEST_S = 1800.0
@@ -30,8 +31,7 @@ _LINE_CHARS = 400
 
 _BROKEN = ("No solution found", "Failed to build", "Failed to parse", "Couldn't parse")
 _PASSING = ("Failed to fetch", "error sending request", "network was disabled", "timed out")
-_FETCH = re.compile(r"Failed to fetch: `?\S+?/([^/\s`]+)/?`?\s*$", re.MULTILINE)
-_CREDENTIALS = re.compile(r"(\w+://)[^/\s@]+@")
+_FETCH = re.compile(r"Failed to fetch: `?[^\s?`]+?/([^/\s?`]+)/?(?:\?[^\s`]*)?`?\s*$", re.MULTILINE)
 _NOT_FOR_UV = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV")
 
 
@@ -119,7 +119,7 @@ def _kill(pid: int) -> None:
 
 def trouble(words: str, code: int) -> JobError:
     """The error for what uv has said before it ended with a code other than 0."""
-    words = _CREDENTIALS.sub(r"\1", words)
+    words = masked(words)
     told = [line.strip() for line in words.splitlines() if line.strip()]
     told = [line for line in told if not line.startswith(("Using ", "Creating ", "warning:"))]
     first = told[0].removeprefix("error: ").removeprefix("\u00d7 ") if told else f"exit code {code}"

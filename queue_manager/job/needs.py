@@ -102,13 +102,16 @@ def _requirements(texts: list[str]) -> tuple[str, ...]:
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
+    from ..masking import masked
+
     found = set()
     for text in texts:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            why = str(error).partition("\n")[0]
-            raise BadJobError(f"its block # /// script: dependency {text!r:.100}: {why}") from None
+            why = masked(str(error).partition("\n")[0])
+            said = masked(repr(text))
+            raise BadJobError(f"its block # /// script: dependency {said:.100}: {why}") from None
         if canonicalize_name(requirement.name) != OURS:
             found.add(str(requirement))
     return tuple(sorted(found))

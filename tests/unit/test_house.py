@@ -21,7 +21,7 @@ ALLOWED = {
     "jobs": {"jobs", "queue_manager"},
 }
 TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
-    f"queue_manager.{name}" for name in ("settings", "terminal")
+    f"queue_manager.{name}" for name in ("masking", "settings", "terminal")
 }
 RECORDS = {"master.changes", "master.reads", "master.released", "master.scheduled"}
 """What broker and store tell each other, and what no clock says less than."""

@@ -36,6 +36,10 @@ FRESH_S = 600.0
 REFUSED_S = 5.0
 """How long an error counts. How soon it is tried again on this host, `failures` knows."""
 
+SHOWABLE_S = 60.0
+"""How long evidence counts that no task has shown. Then the environment is tried again: a task is
+not charged for what was mended meanwhile, such as an index that lacked a package."""
+
 WAIT_S = 0.02
 """How long the supervisor waits for a file that asks for nothing, as nearly all do."""
 
@@ -45,15 +49,20 @@ class _Answer:
 
     def __init__(self) -> None:
         self.found: Future[str] = Future()
-        self._until = 0.0
+        self._until = self._showable_until = 0.0
 
     @property
     def is_old(self) -> bool:
-        """Whether to ask again. Evidence that no task has shown yet would be lost then."""
+        """Whether to ask again."""
         if not self.found.done() or time.monotonic() < self._until:
             return False
-        error = self.found.exception()
-        return not (isinstance(error, BrokenEnvironmentError) and error.evidence)
+        return not self.is_unshown or time.monotonic() >= self._showable_until
+
+    @property
+    def is_unshown(self) -> bool:
+        """Whether it is an error whose evidence no task has shown yet."""
+        error = self.found.exception() if self.found.done() else None
+        return isinstance(error, BrokenEnvironmentError) and bool(error.evidence)
 
     def is_there(self, folder: str) -> None:
         self._until = time.monotonic() + FRESH_S
@@ -61,6 +70,7 @@ class _Answer:
 
     def refused(self, error: JobError) -> None:
         self._until = time.monotonic() + REFUSED_S
+        self._showable_until = time.monotonic() + SHOWABLE_S
         self.found.set_exception(error)
 
 
@@ -89,7 +99,8 @@ class JobEnvironments:
         key = (job, version)
         answer = self._answers.get(key)
         if answer is None or answer.is_old:
-            answer = self._ask(job, version, folder)
+            again = answer is not None and answer.is_unshown
+            answer = self._ask(job, version, folder, again)
             if not wait([answer.found], WAIT_S).done:
                 loop = asyncio.get_running_loop()
                 answer.found.add_done_callback(lambda _: _soon(loop, told))
@@ -117,19 +128,20 @@ class JobEnvironments:
         """Remove old environments from time to time."""
         self._environments.sweep_aside()
 
-    def _ask(self, job: str, version: str, folder: str) -> _Answer:
+    def _ask(self, job: str, version: str, folder: str, again: bool) -> _Answer:
+        """Begin to find out. again: try even if it has failed a moment ago."""
         answer = _Answer()
         remember(self._answers, (job, version), answer, KEPT)
-        act = (answer, job, version, folder)
+        act = (answer, job, version, folder, again)
         try:
             threading.Thread(target=self._fill, args=act, daemon=True).start()
         except RuntimeError:  # no room for a thread
             self._fill(*act)
         return answer
 
-    def _fill(self, answer: _Answer, job: str, version: str, folder: str) -> None:
+    def _fill(self, answer: _Answer, job: str, version: str, folder: str, again: bool) -> None:
         try:
-            found = self._find(job, version, folder)
+            found = self._find(job, version, folder, again)
         except JobError as error:
             answer.refused(error)
         except BaseException as error:
@@ -137,7 +149,7 @@ class JobEnvironments:
         else:
             answer.is_there(found)
 
-    def _find(self, job: str, version: str, folder: str) -> str:
+    def _find(self, job: str, version: str, folder: str, again: bool) -> str:
         if folder:  # it has one version alone
             source = Path(folder, f"{job}.py").read_bytes()
         else:
@@ -145,7 +157,7 @@ class JobEnvironments:
             if version_of(files) != version:
                 raise UnknownJobError(f"{job} has just changed")
             source = files[f"{job}.py"]
-        return self._environments.get(needs_of(source))
+        return self._environments.get(needs_of(source), at_once=again)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:

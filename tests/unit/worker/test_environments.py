@@ -24,6 +24,7 @@ from queue_manager.job.needs import needs_of
 from tests.wheels import block, make_wheel, offline
 from worker.ipc.pipe import Frames, Give, decode_report, frame
 from worker.ipc.shared_page import SharedPage
+from worker.jobs import job_environments
 from worker.jobs.job_environments import JobEnvironments
 
 DEADLINE_S = 60.0
@@ -202,5 +203,32 @@ def test_evidence_is_kept_until_a_task_has_shown_it(jobs: Any, tmp_path: Path) -
         assert error() is first
         first.evidence = ""
         assert error() is not first
+
+    asyncio.run(scene())
+
+
+def test_evidence_that_is_old_charges_nobody_for_what_was_mended_meanwhile(
+    jobs: Any, tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lease waited any more when the words of uv came. The note on disk is still fresh."""
+    monkeypatch.setattr(job_environments, "SHOWABLE_S", 0.0)
+    monkeypatch.setattr(job_environments, "REFUSED_S", 0.0)
+    jobs.write(block("qmlib==3.0") + WORK)
+    version = job_version("trial", jobs.folder)
+    kept = JobEnvironments(jobs.folder, Environments(tmp_path / "environments"))
+
+    def ended() -> BaseException | str | None:
+        """What the next lease finds after all that was asked."""
+        kept.of("trial", version, "", lambda: None)
+        (answer,) = kept._answers.values()
+        return answer.found.exception(DEADLINE_S) or answer.found.result()
+
+    async def scene() -> None:
+        first, again = ended(), ended()
+        assert isinstance(again, BrokenEnvironmentError)
+        assert again is not first
+        assert "No solution found" in again.evidence, "it is still to be shown"
+        make_wheel(wheels, "qmlib", "3.0")
+        assert isinstance(ended(), str)
 
     asyncio.run(scene())

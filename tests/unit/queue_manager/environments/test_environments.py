@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_manager.environments import ageing, failures, layout, locks, making
+from queue_manager.environments import ageing, failures, layout, locks, making, recipe, sync
 from queue_manager.environments.environments import DAY_S, Environments
 from queue_manager.environments.recipe import hash_of
 from queue_manager.environments.uv import trouble
@@ -223,6 +223,86 @@ def test_a_lock_that_is_removed_in_the_moment_of_taking_it_is_taken_anew(
     assert os.fstat(taken).st_ino == path.stat().st_ino
     assert locks.take(path, wait=lambda: False) is None
     os.close(taken)
+
+
+def test_all_is_on_the_disk_before_the_mark_that_says_so(
+    tmp_path: Path, wheels: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave the mark, and not what it stands for."""
+    found: list[tuple[bool, bool]] = []
+    real = sync.file_system_of
+
+    def synced(folder: Path) -> None:
+        installed = any(folder.glob("lib/python*/site-packages/qmlib.py"))
+        found.append((installed, layout.Place(folder).is_made))
+        real(folder)
+
+    monkeypatch.setattr(sync, "file_system_of", synced)
+    folder = Environments(tmp_path / "root", environ=wheels).get(Needs(("qmlib==1.0",)))
+    assert found == [(True, False)]
+    assert layout.Place(Path(folder)).is_made
+    with pytest.raises(OSError, match="nothing"):
+        real(tmp_path / "nothing")
+
+
+def test_the_mark_is_off_the_disk_before_the_rest_goes(
+    tmp_path: Path, wheels: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(Environments(tmp_path / "root", environ=wheels).get(Needs(("qmlib==1.0",))))
+    old = time.time() - 31 * DAY_S
+    os.utime(f"{folder}.lock", (old, old))
+    found: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(
+        sync,
+        "folder",
+        lambda path: found.append((layout.Place(path).is_made, (path / "bin").exists())),
+    )
+    assert ageing.remove_unused(tmp_path / "root", 30 * DAY_S) == 1
+    assert found == [(False, True)]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "other"),
+    [
+        ("sys", "version", "3.13.9 (main, Jan  1 2027) [GCC 14]"),
+        ("sys", "executable", "/usr/bin/python-of-another-place"),
+        ("sysconfig", "get_platform", lambda: "linux-aarch64"),
+        ("sysconfig", "get_config_var", lambda _: "cpython-313t-x86_64-linux-gnu"),
+    ],
+)
+def test_another_python_gets_another_environment(
+    owner: str, name: str, other: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = Needs(("rich",))
+    before = hash_of(needs)
+    monkeypatch.setattr(getattr(recipe, owner), name, other)
+    assert hash_of(needs) != before
+
+
+def test_what_is_at_hand_is_had_without_waiting(tmp_path: Path, wheels: Mapping[str, str]) -> None:
+    environments, needs = Environments(tmp_path / "root", environ=wheels), Needs(("qmlib==1.0",))
+    assert environments.at_hand(needs) is None
+    assert not (tmp_path / "root").exists()
+    folder = environments.get(needs)
+    assert environments.at_hand(needs) == folder
+    absent = Needs(("qmlib==3.0",))
+    with pytest.raises(BrokenEnvironmentError):
+        environments.get(absent)
+    with pytest.raises(BrokenEnvironmentError):
+        environments.at_hand(absent)
+    assert environments.at_hand(absent, at_once=True) is None
+
+
+def test_words_of_uv_show_no_tokens_of_addresses() -> None:
+    token = "http://a:b%40@host/simple/rich/?token=hidden-1&b=hidden-2"
+    passing = trouble(f"error: x\n  cause: Failed to fetch: {token}\n  cause: dns error\n", 2)
+    assert str(passing) == "can't get package rich: dns error"
+    words = UNSOLVABLE + f"  hint: `{token}` and ({token}) and git+ssh://hidden-3@host/a\n"
+    broken = trouble(words, 1)
+    assert isinstance(broken, BrokenEnvironmentError)
+    assert "hidden" not in broken.evidence
+    assert "`http://***@host/simple/rich/?***` and (http://***@host/" in broken.evidence
+    assert "hidden" not in str(trouble(f"error: Failed to parse: `x @ {token}`", 2))
 
 
 def test_words_of_uv_become_one_line_without_passwords() -> None:

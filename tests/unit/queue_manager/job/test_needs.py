@@ -88,3 +88,10 @@ def test_a_hostile_block_holds_nobody_up(source: bytes, says: str) -> None:
     """The master reads it in its loop's process. A regular expression took minutes."""
     with pytest.raises(BadJobError, match=says):
         block_of(source)
+
+
+def test_a_refused_address_shows_no_token() -> None:
+    source = b'# /// script\n# dependencies = ["a b @ https://me:hidden@host/a?t=hidden"]\n# ///\n'
+    with pytest.raises(BadJobError, match=r"https://\*\*\*@host") as raised:
+        needs_of(source)
+    assert "hidden" not in str(raised.value)
