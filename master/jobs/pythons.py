@@ -26,10 +26,14 @@ from ..broker.runs.run import Run
 from .sought import Sought
 
 
+def environments_of(settings: Settings) -> Environments:
+    """The environments of this host, for a process without tasks."""
+    return Environments(settings.queue_environments, settings.queue_keep_days, shows=False)
+
+
 async def python_for(settings: Settings, job: str) -> Python:
     """The Python that looks at a job for a command without a master. Raises as `for_look`."""
-    environments = Environments(settings.queue_environments, settings.queue_keep_days)
-    pythons = Pythons(settings.jobs_folder, environments)
+    pythons = Pythons(settings.jobs_folder, environments_of(settings))
     try:
         return await pythons.for_look(job)
     finally:

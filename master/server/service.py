@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from queue_manager import __version__, health
 from queue_manager.authkey import installation_salt
-from queue_manager.environments.environments import Environments
 from queue_manager.errors import RefusedError, SettingsError
 from queue_manager.job.tags import CHARACTERS, is_tag
 from queue_manager.server.connection import Peer
@@ -55,7 +54,7 @@ from ..broker.runs.run import Run
 from ..changes import QUEUE_RUN
 from ..jobs.code_server import JobCodeServer
 from ..jobs.job_views import JobViews
-from ..jobs.pythons import Pythons
+from ..jobs.pythons import Pythons, environments_of
 from ..jobs.uploads import Uploads
 from ..jobs.versions import JobFiles, Versions
 from ..observe.failures import FailureLog
@@ -148,7 +147,7 @@ class Service:
         self.runs = Runs(turn, self._feeders)
         self._submits = Submits(turn, admission, self._feeders)
         self._pages = Pages(turn, self._feeders)
-        environments = Environments(settings.queue_environments, settings.queue_keep_days)
+        environments = environments_of(settings)
         self._pythons = Pythons(settings.jobs_folder, environments)
         self.versions = Versions(turn, JobFiles(settings.jobs_folder, self._pythons))
         self.versions.on_changed.append(self._code_changed)

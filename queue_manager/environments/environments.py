@@ -32,11 +32,18 @@ class Environments:
         root: the folder of environments (`Settings.queue_environments`); None: none are made.
         keep_days: an environment is removed after so many days without use.
         environ: the variables of uv.
+        shows: a task of this process can show the evidence of a failure.
     """
 
     def __init__(
-        self, root: Path | None, keep_days: float = 30.0, environ: Mapping[str, str] = os.environ
+        self,
+        root: Path | None,
+        keep_days: float = 30.0,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        shows: bool = True,
     ) -> None:
+        self._shows = shows
         self._root, self._keep_s = root, keep_days * DAY_S
         self._uv = Uv(environ)
         self._swept = time.monotonic() - SWEEP_S
@@ -74,7 +81,7 @@ class Environments:
             if place.is_made:
                 place.touch()
                 return str(place.folder)
-        _raise_noted(place, at_once)
+        self._raise_noted(place, at_once)
         return None
 
     @contextlib.contextmanager
@@ -95,7 +102,7 @@ class Environments:
                 if lock is None:
                     raise NoEnvironmentError(ENDS)
                 if not place.is_made:  # else another process has made it meanwhile
-                    _raise_noted(place, at_once)
+                    self._raise_noted(place, at_once)
                     self._make(place, needs, root, lock, at_once)
         place.touch()
         return place
@@ -105,10 +112,17 @@ class Environments:
             making.make(place, needs, self._uv, layout.cache(root), lock)
         except JobError as error:
             if not self._uv.closed:
-                failures.write(place, error, asked=asked)
+                failures.write(place, error, asked=asked, shows=self._shows)
                 shutil.rmtree(place.folder, ignore_errors=True)
             raise
         failures.forget(place)
+
+    def _raise_noted(self, place: Place, at_once: bool) -> None:
+        note = failures.read(place)
+        if note is None or not note.is_fresh or at_once:
+            return
+        if note.shown or not self._shows:  # else it is tried here once, for its evidence
+            raise note.error()
 
     @property
     def processes(self) -> set[int]:
@@ -132,9 +146,3 @@ class Environments:
     def close(self) -> None:
         """End what is being made; nothing more is made."""
         self._uv.close()
-
-
-def _raise_noted(place: Place, at_once: bool) -> None:
-    note = failures.read(place)
-    if note is not None and note.is_fresh and not at_once:
-        raise note.error()

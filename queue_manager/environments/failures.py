@@ -19,12 +19,16 @@ PASSING_S, LONGEST_PASSING_S = 5.0, 300.0
 
 
 class Note(msgspec.Struct, frozen=True):
-    """One note. at: UTC epoch. count: how often in a row. broken: another block is needed."""
+    """One note. at: UTC epoch. count: how often in a row. broken: another block is needed.
+
+    shown: a process whose tasks can show the evidence has had it. Else the next such one tries.
+    """
 
     why: str
     broken: bool
     at: float
     count: int = 1
+    shown: bool = True
 
     @property
     def _pause_s(self) -> float:
@@ -50,17 +54,20 @@ def read(place: Place) -> Note | None:
         return None
 
 
-def write(place: Place, error: JobError, *, asked: bool = False) -> None:
-    """Note an error. If the same failure was noted before, its evidence is dropped.
+def write(place: Place, error: JobError, *, asked: bool = False, shows: bool = True) -> None:
+    """Note an error. If the same failure was noted and shown before, its evidence is dropped.
 
-    asked: somebody asked for this try, so the evidence is news to them.
+    asked: somebody asked for this try, so the evidence is news to them. shows: tasks of this
+    process can show it.
     """
     before = read(place)
     broken = isinstance(error, BrokenEnvironmentError)
     again = before is not None and before.broken == broken
-    if again and not asked and isinstance(error, BrokenEnvironmentError):
+    was_shown = before is not None and again and before.shown
+    if was_shown and not asked and isinstance(error, BrokenEnvironmentError):
         error.evidence = ""
-    note = Note(str(error), broken, time.time(), before.count + 1 if before and again else 1)
+    count = before.count + 1 if before and again else 1
+    note = Note(str(error), broken, time.time(), count, was_shown or shows or not broken)
     fresh = place.failure.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):  # the disk is full: then it is tried again sooner
         fresh.write_bytes(msgspec.json.encode(note))

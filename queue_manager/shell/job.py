@@ -58,7 +58,9 @@ def shell(payload: Any) -> dict[str, Any]:
     try:
         ended = run(order.command, order.folder, order.timeout_s, _environment(task.run), out, err)
     except (OSError, ValueError) as error:
-        raise Reject(f"the command can't be started: {_why(error)}") from None
+        raise Reject(
+            f"the command can't be started: {_why(error)}{_remedy(order.folder)}"
+        ) from None
     if not ended.is_success and task.attempt < order.retries:
         out.discard()
         err.discard()
@@ -83,6 +85,13 @@ def said(ended: Ended) -> str:
     """How a command has ended, for people."""
     how = f"exit code {ended.exit_code}" if ended.signal is None else ended.signal
     return f"the command took too long ({how})" if ended.timed_out else how
+
+
+def _remedy(folder: str) -> str:
+    """What to do if a worker lacks the folder, such as one in a container."""
+    if not folder or os.path.isdir(folder):
+        return ""
+    return f": {_host} has no such folder, --workdir names another one"
 
 
 _host = socket.gethostname()

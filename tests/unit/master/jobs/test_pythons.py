@@ -102,8 +102,8 @@ def test_ctrl_c_of_a_command_without_a_master_ends_uv(
     monkeypatch.setattr("queue_manager.environments.uv._program", lambda: str(program))
     made: list[Environments] = []
 
-    def environments(root: Path, keep_days: float) -> Environments:
-        made.append(Environments(root, keep_days))
+    def environments(root: Path, keep_days: float, *, shows: bool) -> Environments:
+        made.append(Environments(root, keep_days, shows=shows))
         return made[0]
 
     monkeypatch.setattr("master.jobs.pythons.Environments", environments)

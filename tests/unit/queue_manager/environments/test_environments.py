@@ -137,6 +137,30 @@ def test_a_failure_is_remembered_with_its_evidence_shown_once(
     assert failures.read(place) is None
 
 
+def test_a_failure_of_a_process_without_tasks_is_tried_once_by_one_with_tasks(
+    tmp_path: Path, wheels: Mapping[str, str]
+) -> None:
+    """In compose, the master is the first to find it, and has no task that shows the evidence."""
+    root, needs = tmp_path / "root", Needs(("qmlib==3.0",))
+    master, *workers = (
+        Environments(root, environ=wheels, shows=shows) for shows in (False, True, True)
+    )
+    place = layout.place(root, hash_of(needs))
+
+    def found(by: Environments, at_once: bool = False) -> tuple[bool, int]:
+        with pytest.raises(BrokenEnvironmentError) as raised:
+            by.get(needs, at_once=at_once)
+        note = failures.read(place)
+        assert note is not None
+        return bool(raised.value.evidence), note.count
+
+    assert [found(master), found(master)] == [(True, 1), (False, 1)]
+    assert found(workers[0]) == (True, 2)
+    assert [found(workers[1]), found(workers[0])] == [(False, 2)] * 2
+    assert found(master, at_once=True) == (True, 3)
+    assert found(workers[1]) == (False, 3), "it was shown before"
+
+
 def test_what_needs_nothing_gets_nothing_and_off_refuses(tmp_path: Path) -> None:
     off, on = Environments(None), Environments(tmp_path / "root")
     assert [off.get(None), off.get(Needs()), on.get(None), on.get(Needs((), ">=3"))] == [""] * 4
