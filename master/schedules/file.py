@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +18,7 @@ from queue_manager.wire.schedules import Missed, Overlap, ScheduleSpec
 from .naming import check
 
 _BYTES = 8 * 1024 * 1024
+_GONE = (FileNotFoundError, NotADirectoryError)
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,19 +35,34 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
 _Entries = Annotated[dict[str, _Entry], Meta(max_length=SCHEDULES)]
 
 
+class Seen(NamedTuple):
+    """A file as one look has found it; empty if there is none. stamp: as of `stamp_of`."""
+
+    stamp: tuple[int, ...] = ()
+    text: bytes = b""
+
+
 def stamp_of(path: Path) -> tuple[int, ...]:
     """What is another one when the file has changed; empty if there is none.
 
     Raises OSError when it can't be looked at.
     """
     try:
-        found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+        return _stamp(path.stat())
+    except _GONE:
         return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def read_file(path: Path) -> list[ScheduleSpec]:
+def look_at(path: Path) -> Seen:
+    """Read the file; its stamp is that of what was read. Raises OSError when it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return Seen(_stamp(os.fstat(file.fileno())), file.read(_BYTES + 1))
+    except _GONE:
+        return Seen()
+
+
+def schedules_in(seen: Seen, path: Path) -> list[ScheduleSpec]:
     """The schedules of a file; none if there is no file.
 
     Raises RefusedError: one line that says what is wrong. Then none of it counts.
@@ -53,19 +70,16 @@ def read_file(path: Path) -> list[ScheduleSpec]:
     import tomllib
 
     try:
-        with path.open("rb") as file:
-            text = file.read(_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise RefusedError(f"can't read {path}: {error.strerror or error}") from error
-    try:
-        if len(text) > _BYTES:
+        if len(seen.text) > _BYTES:
             raise RefusedError(f"it has more than {_BYTES:,} bytes")
-        entries = msgspec.convert(tomllib.loads(text.decode("utf-8")), _Entries)
+        entries = msgspec.convert(tomllib.loads(seen.text.decode("utf-8")), _Entries)
         return [_spec(name, entry) for name, entry in entries.items()]
     except (RefusedError, UnicodeError, ValueError, RecursionError) as error:
         raise RefusedError(f"{path}: {printable(_plain(error), 500)}") from None
+
+
+def _stamp(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _spec(name: str, entry: _Entry) -> ScheduleSpec:

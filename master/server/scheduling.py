@@ -92,7 +92,8 @@ class Scheduling:
     def tick(self, now: float) -> None:
         """Look at the file, then at the schedules. now: monotonic seconds."""
         self._watch.tick(now)
-        self._keeper.tick(now, _clock())
+        if self._watch.is_settled(now):
+            self._keeper.tick(now, _clock())
 
     def stop(self) -> None:
         """Begin no more runs."""

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from master.schedules.file import read_file, stamp_of
+from master.schedules.file import look_at, schedules_in, stamp_of
 from queue_manager.errors import RefusedError
 from queue_manager.wire.schedules import ScheduleSpec
+
+
+def read_file(path: Path) -> list[ScheduleSpec]:
+    return schedules_in(look_at(path), path)
 
 
 def test_a_file_has_schedules_by_their_names(tmp_path: Path) -> None:
@@ -29,6 +33,12 @@ def test_no_file_has_no_schedules(tmp_path: Path) -> None:
     path = tmp_path / "none" / "schedules.toml"
     assert read_file(path) == []
     assert stamp_of(path) == ()
+
+
+def test_the_stamp_of_a_look_is_that_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "schedules.toml"
+    path.write_text("")
+    assert look_at(path).stamp == stamp_of(path) != ()
 
 
 @pytest.mark.parametrize(
