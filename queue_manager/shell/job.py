@@ -12,7 +12,7 @@ from typing import Any
 from ..job.contract import Options, Reject, Retry
 from ..job.current import CurrentTask, current_task
 from .capture import Capture
-from .order import MOST_TRIES, Order, check_of, order_of
+from .order import MOST_TRIES, Order, order_of
 from .process import Ended, run
 
 LARGE = "/shared/shell"
@@ -66,7 +66,8 @@ def shell(payload: Any) -> dict[str, Any]:
         err.discard()
         raise Retry(reason=said(ended))
     return {
-        **({} if order.seq is None else {"seq": order.seq, "check": check_of(order.command)}),
+        **({} if order.seq is None else {"seq": order.seq}),
+        **({} if order.check is None else {"check": order.check}),
         "exit_code": ended.exit_code,
         "signal": ended.signal,
         "seconds": round(ended.seconds, 6),

@@ -5,6 +5,7 @@ The payload is a command, or a dict with it and more. Knows nothing of processes
 
 from __future__ import annotations
 
+import os
 import zlib
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Order(NamedTuple):
         retries: so many times it is tried in all if it fails.
         keep_bytes: so much of each stream is in its result.
         large: the folder for outputs that are longer; empty: that of the worker.
+        check: as `check_of` makes it. Its result has it, too.
     """
 
     command: str | bytes
@@ -34,6 +36,7 @@ class Order(NamedTuple):
     retries: int = 1
     keep_bytes: int = KEEP_BYTES
     large: str = ""
+    check: int | None = None
 
     def payload(self) -> dict[str, Any]:
         """As it travels: what differs from the defaults."""
@@ -45,10 +48,10 @@ class Order(NamedTuple):
         }
 
 
-def check_of(command: str | bytes) -> int:
-    """A number of a command, by which whoever reads its result knows that it is of this one."""
+def check_of(given: str, command: str | bytes) -> int:
+    """A number of an input and its command, by which a task is known to be of these."""
     text = command if isinstance(command, bytes) else command.encode("utf-8", "surrogatepass")
-    return zlib.crc32(text)
+    return zlib.crc32(text, zlib.crc32(os.fsencode(given) + b"\0"))
 
 
 def order_of(payload: Any) -> Order:

@@ -42,14 +42,16 @@ class Template:
     Args:
         text: the command. Without any place, the input is its last word.
         raw: inputs are put in as they are. Otherwise each is quoted, and so one word of the shell.
+
+    text: with a place.
     """
 
     def __init__(self, text: str, raw: bool = False) -> None:
         if not _PLACES.search(text):
             text += " {}"
+        self.text, self.raw = text, raw
         self._texts = _PLACES.split(text)
         self._places = _PLACES.findall(text)
-        self._raw = raw
 
     def command(self, given: str, number: int) -> str | bytes:
         """The command of one input. It is bytes if it is no UTF-8.
@@ -65,7 +67,7 @@ class Template:
         if place == "{#}":
             return str(number)
         text = _MAKERS[place](given)
-        return text if self._raw else shlex.quote(text)
+        return text if self.raw else shlex.quote(text)
 
 
 def plain(text: str) -> str | bytes:

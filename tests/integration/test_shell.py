@@ -156,6 +156,19 @@ def test_halt_now_ends_what_runs(shell: Shell) -> None:
     eventually(lambda: not runs("45678"))
 
 
+def test_halt_now_ends_what_runs_with_a_key_too(shell: Shell) -> None:
+    """Nothing runs on. What has ended is printed again, and the line says how to begin anew."""
+    words = ("--key", "halt", "[ {} != 1 ] || exit 1; [ {} = 0 ] && sleep 45679", ":::", "1", "0")
+    done = shell("--halt", "now,fail=1", *words)
+    assert done.stderr.startswith(b"qm: halted"), done
+    eventually(lambda: not runs("45679"))
+    again = shell(*words)
+    assert again.returncode == 2
+    assert json.loads(again.stdout)["exit_code"] == 1
+    assert again.stderr.startswith(b"qm: the run of the key 'halt' was cancelled"), again
+    assert again.stderr.count(b"\n") == 1
+
+
 def test_halt_soon_lets_running_commands_end_and_runs_no_more(shell: Shell) -> None:
     given = b"".join(b"%d\n" % n for n in range(200))
     done = shell("--halt", "soon,fail=1", "sleep 0.1; [ {} != 0 ]", given=given)
@@ -191,13 +204,53 @@ def test_the_same_key_runs_nothing_twice(shell: Shell) -> None:
     assert (shell.folder / "count").read_text() == "x\nx\n"
 
 
-def test_a_key_with_results_of_other_commands_is_refused(shell: Shell) -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_a_key_of_other_commands_is_refused_before_any_runs(
+    shell: Shell, tmp_path: Path, own: bool
+) -> None:
     """Their outputs are not shown for those of commands that were never run."""
-    shell.lines("--key", "other", "echo {}", ":::", "a", "b")
-    for words in (("touch {}", ":::", "a", "b"), ("echo {}", ":::", "x", "y")):
-        ended = shell("--key", "other", *words)
+    if own:
+        shell.environment |= {"QUEUE_HOST": "", "QUEUE_PORT": "", "WORKER_SLOTS": "1"}
+    (shell.folder / "names").write_text("a\nb\n")
+    shell.lines("--key", "other", "exit {#} #", ":::", "a", "b")
+    for words, what in (
+        (("touch {}", ":::", "a", "b"), b"another command (exit {#} #)"),
+        (("exit {#} #", ":::", "a", "c"), b"other inputs"),
+        (("exit {#} #", ":::", "a"), b"other inputs"),
+        (("exit {#} #", ":::", "a", "b", "c"), b"other inputs"),
+        (("exit {#} #",), b"other inputs"),
+        (("--raw", "exit {#} #", ":::", "a", "b"), b"commands without --raw"),
+        (("--workdir", "/", "exit {#} #", ":::", "a", "b"), b"another folder"),
+    ):
+        ended = shell("--key", "other", *words, given=b"a\nb\n")
         assert (ended.returncode, ended.stdout) == (2, b""), ended
-        assert b"the key 'other' has results of other commands" in ended.stderr
+        assert b"qm: the key 'other' belongs to " + what in ended.stderr
+        assert ended.stderr.count(b"\n") == 1
+    again = shell("--key", "other", "-a", "names", "exit {#} #")  # the same ones, from a file
+    assert (again.returncode, again.stdout.count(b"\n"), again.stderr.count(b"\n")) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("order", [["-k"], []])
+@pytest.mark.parametrize("command", ["touch ran.{#}", "kill -9 $PPID #"])
+def test_a_key_with_other_inputs_of_a_pipe_is_refused(
+    shell: Shell, command: str, order: list[str]
+) -> None:
+    words = ("--key", "pipe", *order, command)
+    first = shell(*words, given=b"a\nb\n")
+    assert first.stdout.count(b"\n") == 2
+    again = shell(*words, given=b"a\nb\n")
+    assert sorted(again.stdout.splitlines()) == sorted(first.stdout.splitlines())
+    for given, line in (
+        (b"a\n", b"qm: the key 'pipe' is that of 2 inputs, and now there are 1: give"),
+        (b"", b"qm: the key 'pipe' is that of 2 inputs, and now there are 0: give"),
+        (b"x\ny\n", b"qm: the key 'pipe' has results of other commands"),
+        (b"x\ny\nz\n", b"qm: the key 'pipe' has results of other commands"),
+    ):
+        ended = shell(*words, given=given)
+        assert ended.returncode == 2
+        assert ended.stderr.startswith(line), ended
+        assert ended.stderr.count(b"\n") == 1
+        assert b'"input": "x"' not in ended.stdout
 
 
 def test_variables_of_the_user_reach_commands_of_an_own_master(place: Place) -> None:

@@ -6,14 +6,17 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.client.calls import start_of
 from queue_manager.client.connection.session import CONNECT_S
-from queue_manager.errors import OutputError, ReaderGoneError, RefusedError
+from queue_manager.client.progress import bar_of
+from queue_manager.errors import OutputError, QueueError, ReaderGoneError, RefusedError
+from queue_manager.job.contract import Options
 from queue_manager.shell.order import KEEP_BYTES, Order, check_of
 from queue_manager.shell.template import Template
-from queue_manager.wire.messages import CancelRun, TasksCancelled
+from queue_manager.wire.messages import Accepted, CancelRun, TasksCancelled
 
 from ..own.asynchronous import Master
 from ..own.workspace import ROOT
@@ -21,6 +24,7 @@ from ..text.printing import exactly, tell
 from .halt import NEVER, Halt
 from .inputs import Given, Stop
 from .joblog import Joblog, joblog_at
+from .keyed import Keyed, note_of
 from .outcome import Outcome, line_of, task_of
 from .output import Form, show
 
@@ -62,7 +66,7 @@ async def run_commands(master: Master, plan: Plan) -> int:
     async with AsyncClient() as client:
         await client.open(master.settings, master.authkey, CONNECT_S)
         with joblog_at(plan.joblog) as joblog:
-            shelling = _Shelling(client, plan, joblog, master.own)
+            shelling = _Shelling(client, plan, joblog, master)
             try:
                 await shelling.run()
             except ReaderGoneError:
@@ -72,6 +76,18 @@ async def run_commands(master: Master, plan: Plan) -> int:
     return shelling.tell_end()
 
 
+class _Sent(NamedTuple):
+    """An input whose command has not ended. check: as of `Order`."""
+
+    given: str
+    command: str | bytes
+    check: int | None
+
+
+_NONE = _Sent("", "", -1)
+"""In the place of an input that was not given. No result has its check."""
+
+
 class _Shelling:
     """One call of `qm shell`.
 
@@ -79,24 +95,38 @@ class _Shelling:
     with the same key has cancelled.
     """
 
-    def __init__(self, client: AsyncClient, plan: Plan, joblog: Joblog, own: bool) -> None:
+    def __init__(self, client: AsyncClient, plan: Plan, joblog: Joblog, master: Master) -> None:
         self._client, self._plan, self._joblog = client, plan, joblog
-        self._pending: dict[int, tuple[str, str | bytes]] = {}
+        self._pending: dict[int, _Sent] = {}
         self._stop = Stop()
         self._halted = False
         self.given = self.failed = self.done = self.cancelled = 0
         most = client.session.welcome.max_bytes
         keep_bytes = min(most * 3 // 8, 2 * KEEP_BYTES)
-        self._own = own
+        self._own = own = master.own
+        self._keyed: Keyed | None = None
+        if plan.key is not None:
+            note = note_of(plan.template, plan.order.folder, plan.given.digest())
+            self._keyed = Keyed(plan.key, note, master)
         self._drops = own and not plan.order.large and plan.key is None
         large = plan.order.large or (str(LARGE.absolute()) if own else "")
         self._order = plan.order._replace(keep_bytes=keep_bytes, large=large)
 
     async def run(self) -> None:
         """Run all commands. Raises as `run_commands`."""
+        if self._keyed is not None:
+            await self._keyed.check_note(self._client.session)
+        try:
+            await self._run()
+        except QueueError:
+            if self._keyed is not None and self._client.session.up:
+                await self._keyed.check_active(self._client.session)
+            raise
+
+    async def _run(self) -> None:
         async with contextlib.aclosing(self._results()) as results:
             async for value in results:
-                outcome = self._outcome(value)
+                outcome = await self._outcome(value)
                 if outcome is None:
                     continue
                 self.done += 1
@@ -108,6 +138,7 @@ class _Shelling:
                     self._stop.set()
                 if self._halted:
                     if self._plan.halt.when == "now":
+                        await self._cancel_all()
                         return
                     await self._cancel_unstarted()
 
@@ -139,24 +170,36 @@ class _Shelling:
             tell(f"qm: {self.failed:,} of {self.done:,} commands failed")
         return int(self.failed + self.cancelled > 0)
 
-    def _outcome(self, value: Any) -> Outcome | None:
-        """What became of a command. None: it was cancelled."""
+    async def _outcome(self, value: Any) -> Outcome | None:
+        """What became of a command. None: it was cancelled.
+
+        Raises RefusedError if it is not of an input of this call.
+        """
+        keyed, result, error = self._keyed, None, ""
         if isinstance(value, BaseException):
             seq = task_of(value)
             if seq is None:
                 self.cancelled += not self._halted
                 return None
-            result, error = None, line_of(value)
+            error = line_of(value)
         else:
-            seq, result, error = value["seq"], value, ""
-        given, command = self._pending.pop(seq)
-        check = None if result is None else result.get("check")
-        if check not in (None, check_of(command)):
-            raise RefusedError(
-                f"the key {self._plan.key!r} has results of other commands, such as that of input"
-                f" {seq}: take another key"
-            )
-        return Outcome(seq, given, command, result, error)
+            seq, result = value["seq"], value
+        sent = self._pending.pop(seq, _NONE)
+        if keyed is not None and result is not None:
+            keyed.check(seq, sent.check, result.get("check"))
+        elif keyed is not None and keyed.once and seq <= keyed.had:  # a failure says nothing
+            run = self._client.maps[-1].run
+            await keyed.check_task(self._client.session, run, seq, sent.check)
+        return Outcome(seq, sent.given, sent.command, result, error)
+
+    async def _cancel_all(self) -> None:
+        """Have nothing run on. The rest of an own master's run is for the next call."""
+        if self._plan.key is None or self._own:
+            return
+        for mapping in self._client.maps:
+            cancel = partial(CancelRun, run=mapping.run)
+            with contextlib.suppress(RefusedError):  # it has just ended
+                await self._client.session.call_idempotent(cancel, Accepted)
 
     async def _cancel_unstarted(self) -> None:
         """Have nothing begun that no worker has yet."""
@@ -185,31 +228,49 @@ class _Shelling:
                 async for value in results:
                     yield value
 
-    def _mapped(self, work: Any, **more: Any) -> Any:
-        plan = self._plan
+    def _mapped(self, work: Any, options: Options | None = None) -> AsyncGenerator[Any, None]:
+        plan, key = self._plan, self._plan.key
         inputs = self._coming() if plan.given.waits else self._at_once()
-        return self._client.map(
-            work,
-            inputs,
-            ordered=plan.keeps_order,
-            return_exceptions=True,
-            key=plan.key,
-            progress=plan.shows_progress,
-            **more,
-        )
+        start = start_of(work, (inputs,), options, lasting=key is not None, once=True)
+        if self._keyed is not None:
+            start = partial(start, args=self._keyed.note)
+        how = {"ordered": plan.keeps_order, "return_exceptions": True, "buffer": None}
+        bar = bar_of(work, None) if plan.shows_progress else contextlib.nullcontext()
+        return self._client._map(start, key, (inputs,), how, bar)
 
     def _at_once(self) -> Iterator[dict[str, Any]]:
+        self._begin()
         for given in self._plan.given.at_once():
             if self._stop.is_set:
                 return
             yield self._payload(given)
+        self._end()
 
     async def _coming(self) -> AsyncIterator[dict[str, Any]]:
+        self._begin()
         async for given in self._plan.given.coming(self._stop):
-            yield self._payload(given)
+            payload = self._payload(given)
+            if self._keyed is not None and self.given == self._keyed.had:
+                # Behind it is what has never run: nothing of that begins for another input.
+                run, check = self._client.maps[-1].run, payload.get("check")
+                await self._keyed.check_task(self._client.session, run, self.given, check)
+            yield payload
+        if not self._stop.is_set:
+            self._end()
+
+    def _begin(self) -> None:
+        """The first input is asked for: the run is there."""
+        if self._keyed is not None:
+            self._keyed.had = self._client.maps[-1].feed.accepted
+
+    def _end(self) -> None:
+        if self._keyed is not None:
+            self._keyed.check_count(self.given)
 
     def _payload(self, given: str) -> dict[str, Any]:
         self.given += 1
         command = self._plan.template.command(given, self.given)
-        self._pending[self.given] = given, command
-        return self._order._replace(command=command, seq=self.given).payload()
+        check = None if self._keyed is None else check_of(given, command)
+        self._pending[self.given] = _Sent(given, command, check)
+        order = self._order._replace(command=command, seq=self.given, check=check)
+        return order.payload()

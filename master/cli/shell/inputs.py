@@ -6,10 +6,11 @@ Reading never blocks the loop: a pipe that is silent for an hour holds up no res
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Protocol
 
 from queue_manager.errors import QueueError
@@ -42,9 +43,14 @@ class Stop:
 
 
 class Given(Protocol):
-    """Inputs: an iterator of texts if they can be read at once, else an asynchronous one."""
+    """Inputs: an iterator of texts if they can be read at once, else an asynchronous one.
+
+    digest: the same of the same inputs, before they are read; empty: they can be read once.
+    """
 
     waits: bool
+
+    def digest(self) -> str: ...
 
     def at_once(self) -> Iterator[str]: ...
 
@@ -58,6 +64,10 @@ class Words:
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self._words = words
+
+    def digest(self) -> str:
+        """As `Given`."""
+        return _digest(self._words)
 
     def at_once(self) -> Iterator[str]:
         """As `Given`."""
@@ -79,6 +89,19 @@ class Stream:
         self._left = b""
         mode = os.fstat(number).st_mode
         self.waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(number)
+        self._lasts = stat.S_ISREG(mode)
+
+    def digest(self) -> str:
+        """As `Given`. A file is read a second time for its inputs."""
+        if not self._lasts:
+            return ""
+        try:
+            start = os.lseek(self._number, 0, os.SEEK_CUR)
+            digest = _digest(self.at_once())
+            os.lseek(self._number, start, os.SEEK_SET)
+        except OSError as error:
+            raise InputError(f"can't read {self._name}: {error.strerror}") from error
+        return digest
 
     def at_once(self) -> Iterator[str]:
         """As `Given`."""
@@ -130,6 +153,15 @@ class Stream:
         if self._left:
             yield os.fsdecode(self._left)
             self._left = b""
+
+
+def _digest(texts: Iterable[str]) -> str:
+    """The same of the same texts: their number and a hash."""
+    digest, count = hashlib.sha256(), 0
+    for count, text in enumerate(texts, 1):  # noqa: B007
+        data = os.fsencode(text)
+        digest.update(b"%d:" % len(data) + data)
+    return f"{count}:{digest.hexdigest()[:16]}"
 
 
 def standard_input(end: bytes, closed: bool) -> Stream:
