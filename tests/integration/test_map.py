@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -97,15 +98,17 @@ class Folder:
         self._started.append(process)
         return process
 
-    def map(self, *words: str, given: bytes | None = None, **settings: str) -> Ended:
-        """`qm map ...` to its end."""
+    def map(
+        self, *words: str, given: bytes | None = None, cwd: Path | None = None, **settings: str
+    ) -> Ended:
+        """`qm map ...` to its end. cwd: where; in this folder by default."""
         done = subprocess.run(
             [sys.executable, "-m", "master", "map", *words],
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
             capture_output=True,
             env=clean_environment({**BASE, **settings}),
-            cwd=self.path,
+            cwd=cwd or self.path,
             timeout=4 * PATIENCE_S,
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -203,15 +206,16 @@ def test_an_input_that_fails_is_null_and_alone_is_tried_again(folder: Folder) ->
     ended = folder.map(*words)
     assert (ended.code, ended.out) == (1, "0\n1\n4\nnull\n16\n25\n")
     [said] = ended.err.splitlines()
-    assert said.startswith("qm: 1 input failed: see work.py.failed.jsonl; the same command tries")
-    [failure] = [json.loads(line) for line in folder.lines("work.py.failed.jsonl")]
+    name = "work.fails_at_three.in.failed.jsonl"
+    assert said.startswith(f"qm: 1 input failed: see {name}; the same command tries")
+    [failure] = [json.loads(line) for line in folder.lines(name)]
     assert (failure["line"], failure["input"], failure["error"]) == (4, 3, "ValueError: not three")
     assert failure["traceback"].startswith("Traceback")
     folder.write("mended", "")
     ended = folder.map(*words)
     assert (ended.code, ended.out.encode(), ended.err) == (0, squares(6), "")
     assert sorted(folder.lines("calls")) == [str(n) for n in range(6)]
-    assert not (folder.path / "work.py.failed.jsonl").exists()
+    assert not (folder.path / name).exists()
     assert folder.kept == []
 
 
@@ -223,6 +227,50 @@ def test_a_named_output_is_there_when_it_is_whole(folder: Folder) -> None:
     refusal = folder.map("work.py", "other.jsonl", "-o", "squares.jsonl").refusal
     assert refusal.startswith("qm: squares.jsonl was not written by this command: remove it")
     assert (folder.path / "squares.jsonl").read_bytes() == squares(5)
+
+
+def test_one_output_has_one_command_at_a_time_from_whichever_folder(folder: Folder) -> None:
+    elsewhere = folder.path / "elsewhere"
+    elsewhere.mkdir()
+    read, write = os.pipe()
+    command = folder.popen("work.py", "--jsonl", "--key", "a", "-o", "sum.jsonl", given=read)
+    os.close(read)
+    eventually((folder.path / ".sum.jsonl.qm-part").exists)
+    for cwd, name in ((folder.path, "sum.jsonl"), (elsewhere, "../sum.jsonl")):
+        words = [str(folder.path / "work.py"), "--jsonl", "-o", name]
+        refusal = folder.map(*words, given=b"1\n", cwd=cwd).refusal
+        assert refusal.startswith(f"qm: another command writes {name} now: wait for it, or name")
+    os.write(write, b"3\n")
+    os.close(write)
+    assert command.wait(PATIENCE_S) == 0
+    assert folder.lines("sum.jsonl") == ["9"]
+
+
+def test_failures_of_two_commands_of_one_program_have_a_file_each(folder: Folder) -> None:
+    folder.write("b.jsonl", "3\n3\n")
+    assert folder.map("work.py:fails_at_three", folder.numbers(6)).code == 1
+    assert folder.map("work.py:fails_at_three", "b.jsonl").code == 1
+    counts = [len(folder.lines(f"work.fails_at_three.{name}.failed.jsonl")) for name in ("in", "b")]
+    assert counts == [1, 2]
+    folder.write("mended", "")
+    assert folder.map("work.py:fails_at_three", "b.jsonl").code == 0
+    assert [path.name for path in folder.path.glob("*failed*")] == [
+        "work.fails_at_three.in.failed.jsonl"
+    ]
+
+
+def test_an_output_is_written_though_what_is_kept_was_removed_meanwhile(folder: Folder) -> None:
+    read, write = os.pipe()
+    command = folder.popen("work.py:logged", "--jsonl", "--key", "a", "-o", "sum", given=read)
+    os.close(read)
+    os.write(write, b"3\n")
+    eventually(lambda: folder.lines("calls") == ["3"])
+    eventually(lambda: (folder.path / ".sum.qm-part").stat().st_size > 0)
+    shutil.rmtree(folder.path / ".quartermaster")
+    os.write(write, b"4\n")
+    os.close(write)
+    assert command.wait(PATIENCE_S) == 0, folder.lines("err")
+    assert folder.lines("sum") == ["9", "16"]
 
 
 def test_results_come_while_inputs_are_still_to_come(folder: Folder) -> None:

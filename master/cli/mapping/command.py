@@ -40,7 +40,7 @@ Examples:
 @click.option("--with-input", is_flag=True, help='Lines are {"input": ..., "result": ...}.')
 @click.option("-o", "--output", metavar="FILE", help="Write results to FILE, when all are there.")
 @click.option(
-    "--failed", metavar="FILE", help="Where failures go; default FILE.failed.jsonl of the program."
+    "--failed", metavar="FILE", help="Where failures go; default PROGRAM.INPUTS.failed.jsonl."
 )
 @click.option("--key", help="What the same command is known by, in the place of its files.")
 @click.option("--resume", is_flag=True, help="Go on though the code or the inputs have changed.")

@@ -1,18 +1,14 @@
 """Writes results and failures as they come.
 
-This module owns the form of both, where they go, and whose a file is that is there already. Knows
-nothing of runs.
+This module owns the form of both, and where they go. Knows nothing of runs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
-import hashlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,9 +17,10 @@ from queue_manager.errors import OutputError
 from queue_manager.plain import foreign
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
-from ..own.workspace import ROOT
+from ..own.locking import is_there
 from ..text.plain_json import dumped, to_json
 from ..text.printing import exactly
+from .claims import Claim, told
 
 FLUSH_S = 0.1
 """A line may wait so long in a buffer. Whoever follows the output hardly notices."""
@@ -34,13 +31,14 @@ class Output:
 
     Args:
         path: of the file. None: standard output.
-        command: what `claim` knows this command by.
+        command: the same command has the same.
 
     Raises OutputError, or ReaderGoneError if nobody reads standard output any more.
     """
 
     def __init__(self, path: Path | None, command: str) -> None:
-        self._path, self._command = path, command
+        self._path = path
+        self._claim: Claim | None = None
         self._draft: Path | None = None
         self._lock = threading.Lock()
         self._error: Exception | None = None
@@ -49,52 +47,59 @@ class Output:
             exactly()
             self._file: TextIO = sys.stdout
         else:
-            claim(path, command, "-o")
-            _drop_left(path)
-            self._draft = (
-                path.with_name(f".{path.name}.{os.getpid()}.part") if _is_named(path) else None
-            )
-            with _told(path):
-                self._file = _opened(self._draft or path)
+            self._claim = Claim(path, command, "-o")
+            self._file = self._drafted(self._claim) if self._claim.is_regular else _device(path)
         threading.Thread(target=self._flush_often, name="output", daemon=True).start()
+
+    def _drafted(self, claim: Claim) -> TextIO:
+        """The draft of the file. It is locked, so one that nobody has locked was left over."""
+        draft = claim.path.with_name(f".{claim.path.name}.qm-part")
+        file = claim.lock(draft)
+        try:
+            claim.check()
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            os.close(file)
+            raise
+        self._draft = draft
+        return _text(file)
 
     def __enter__(self) -> Output:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        if self._path is not None:
-            with self._lock, contextlib.suppress(OSError):
-                self._file.close()
-        if self._draft is not None:
-            self._draft.unlink(missing_ok=True)
+        if self._path is None:
+            return
+        with self._lock, contextlib.suppress(OSError):
+            # Before it is closed, and if it has no other name: else it may be another command's.
+            if self._draft is not None and is_there(self._file.fileno(), self._draft):
+                self._draft.unlink()
+            self._file.close()
 
     def write(self, line: str) -> None:
         """Write one line."""
         with self._lock:
             if self._error is not None:
                 raise self._error
-            with _told(self._path):
+            with told(self._path):
                 self._file.write(f"{line}\n")
 
     def finish(self) -> None:
         """All is written. The file gets its name."""
-        with self._lock, _told(self._path):
+        with self._lock, told(self._path):
             if self._error is not None:
                 raise self._error
             self._file.flush()
-            if self._draft is not None and self._path is not None:
-                if _note_of(self._path).read_text() != self._command:
-                    raise OutputError(f"another command has taken {self._path} meanwhile")
+            if self._draft is not None and self._claim is not None:
                 os.fsync(self._file.fileno())
-                os.replace(self._draft, self._path)
-                self._draft = None
+                self._claim.finish(self._draft)
 
     def _flush_often(self) -> None:
         while not self._over.wait(FLUSH_S):
             with self._lock:
                 try:
-                    with _told(self._path):
+                    with told(self._path):
                         if not self._over.is_set():
                             self._file.flush()
                 except OutputError as error:
@@ -109,10 +114,17 @@ class Failures:
     """
 
     def __init__(self, path: Path, command: str) -> None:
-        claim(path, "", "--failed")
-        self.path, self._command = path, command
+        self.path, self.count = path, 0
+        self._claim = Claim(path, command, "--failed")
         self._file: TextIO | None = None
-        self.count = 0
+        self._lock = -1
+        if self._claim.is_regular:
+            self._lock = self._claim.lock(self._claim.path)
+            try:
+                self._claim.check_failures()
+            except BaseException:
+                self._let_go()
+                raise
 
     def __enter__(self) -> Failures:
         return self
@@ -121,13 +133,15 @@ class Failures:
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
+        elif self._lock >= 0:
+            self._let_go()
 
     def add(self, number: int, given: Any, error: BaseException) -> None:
         """Write one. number: of its line in the output."""
         self.count += 1
-        with _told(self.path):
+        with told(self.path):
             if self._file is None:
-                self._file = _opened(self.path)
+                self._file = _text(self._lock) if self._lock >= 0 else _device(self.path)
             values = {"line": number, "input": to_json(given), "error": error_line(error)}
             cause = error.__cause__
             values["traceback"] = str(cause.args[0]).strip() if cause and cause.args else ""
@@ -136,8 +150,15 @@ class Failures:
 
     def finish(self) -> None:
         """There are no more. A file of an earlier time goes if there is none at all."""
-        if not self.count and _is_named(self.path):
-            self.path.unlink(missing_ok=True)
+        if not self.count and self._lock >= 0:
+            with told(self.path):
+                os.truncate(self._lock, 0)
+
+    def _let_go(self) -> None:
+        """Close a file that has no failure of this command, and remove it if it is empty."""
+        if os.fstat(self._lock).st_size == 0 and is_there(self._lock, self._claim.path):
+            self._claim.path.unlink(missing_ok=True)
+        os.close(self._lock)
 
 
 def error_line(error: BaseException) -> str:
@@ -166,73 +187,12 @@ def _plain(value: Any) -> Any:
     return to_json(value)
 
 
-def claim(path: Path, command: str, option: str) -> None:
-    """Take a file for the output of a command, whether it is there or not.
-
-    A file with something in it stays as it is, unless the same command has written it.
-
-    command: empty for what any `qm map` may replace. option: names another file.
-
-    Raises OutputError: somebody else has written it, or it can't be written.
-    """
-    note = _note_of(path)
-    with _told(path):
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder: name a file with {option}")
-        if not _is_named(path):
-            return
-        known = note.read_text() if note.exists() else None
-        is_ours = known is not None and (not command or known == command)
-        if (
-            path.exists()
-            and path.stat().st_size
-            and not (is_ours and (command or _has_failures(path)))
-        ):
-            raise OutputError(
-                f"{path} was not written by this command: remove it, or name another file with"
-                f" {option}"
-            )
-        if not path.parent.is_dir():
-            raise OutputError(f"{path}: there is no folder {path.parent}")
-    with _told(note.parent):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(command)
+def _text(file: int) -> TextIO:
+    """An open file of JSON, from its beginning. A lone surrogate is written as JSON writes it."""
+    os.truncate(file, 0)
+    return open(file, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def _note_of(path: Path) -> Path:
-    """The file that says which command has claimed a path."""
-    return ROOT / "outputs" / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
-
-
-def _drop_left(path: Path) -> None:
-    """Remove the drafts of commands that were killed."""
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        number = draft.name.split(".")[-2]
-        if number.isdecimal() and not Path(f"/proc/{number}").exists():
-            draft.unlink(missing_ok=True)
-
-
-def _has_failures(path: Path) -> bool:
-    """Whether its first line is of `Failures`: somebody may have written another text into it."""
-    with path.open("rb") as file:
-        first = file.readline(1024)
-    return first.startswith(b'{"line":')
-
-
-def _opened(path: Path) -> TextIO:
-    """A new file of JSON. A lone surrogate is written as JSON writes it."""
+def _device(path: Path) -> TextIO:
+    """As `_text`, of a device or a pipe."""
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
-
-
-def _is_named(path: Path) -> bool:
-    """Whether it is a file, or will be: not a device or a pipe."""
-    return path.is_file() or not path.exists()
-
-
-@contextlib.contextmanager
-def _told(path: Path | None) -> Iterator[None]:
-    """Say which file can't be written."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"can't write {path or 'the output'}: {error.strerror}") from error

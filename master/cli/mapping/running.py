@@ -20,11 +20,13 @@ from queue_manager.settings import Settings
 from ..own.synchronous import client_of
 from ..own.workspace import Workspace
 from ..text.printing import check_output, tell
-from .function import Named, load_function
-from .inputs import Form, Inputs
+from .function import DEFAULT, Named, load_function
+from .inputs import STDIN, Form, Inputs
 from .outputs import Failures, Output, pair_line, result_line
 from .resuming import Command, Plan, forget, note_of, planned, prepare
 from .streaming import AHEAD, streamed
+
+_NAME_LETTERS = 60
 
 
 @dataclass(frozen=True)
@@ -81,26 +83,32 @@ class _Mapping:
     def run(self) -> int:
         """Returns the exit code."""
         wish, owner = self.wish, self.workspace.folder.name
-        failed = Path(wish.failed or f"{self.named.file}.failed.jsonl")
+        failed = Path(wish.failed or self._failures_name())
         output = Path(wish.output) if wish.output else None
-        if output is not None and output.absolute() == failed.absolute():
+        if output is not None and output.resolve() == failed.resolve():
             raise OutputError(f"{output} can't have both results and failures: name two files")
-        if self.plan.forget is not None and not self.settings.queue_host_set:
-            self.workspace.clear()
-        with (
-            Failures(failed, owner) as failures,
-            Output(output, owner) as lines,
-            client_of(self.settings, self.workspace.folder) as client,
-        ):
-            try:
-                self._write_all(client, lines, failures)
-            except KeyboardInterrupt:
-                self._tell_interrupted()
-                raise
-            lines.finish()
-            failures.finish()
-            self._leave(client, failures)
+        with Failures(failed, owner) as failures, Output(output, owner) as lines:
+            # Behind both: a command that may not write has forgotten nothing.
+            if self.plan.forget is not None and not self.settings.queue_host_set:
+                self.workspace.clear()
+            with client_of(self.settings, self.workspace.folder) as client:
+                try:
+                    self._write_all(client, lines, failures)
+                except KeyboardInterrupt:
+                    self._tell_interrupted()
+                    raise
+                lines.finish()
+                failures.finish()
+                self._leave(client, failures)
         return 1 if failures.count else 0
+
+    def _failures_name(self) -> str:
+        """That of this command's failures: two commands at once don't write one file."""
+        first, *others = (self.wish.inputs or (STDIN,)) if not self.wish.key else (self.wish.key,)
+        given = "stdin" if first == STDIN else Path(first).stem
+        function = "" if self.named.name == DEFAULT else f".{self.named.name}"
+        more = f"+{len(others)}" if others else ""
+        return f"{self.named.path.stem}{function}.{given[:_NAME_LETTERS]}{more}.failed.jsonl"
 
     def _write_all(self, client: Client, lines: Output, failures: Failures) -> None:
         kept = _Kept(self.inputs)

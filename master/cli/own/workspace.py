@@ -7,7 +7,6 @@ time has it. Knows nothing of masters, functions or inputs.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -20,11 +19,15 @@ from typing import Any
 from queue_manager.authkey import write_file
 from queue_manager.errors import OutputError, RefusedError
 
+from .locking import is_there, locked
+
 ROOT = Path(".quartermaster")
 NOTE = "command.json"
 """What is known of the command."""
 
-_ONCE = "once-"
+ONCE = "once-"
+"""How the names of folders begin that go with their command."""
+
 _GONE = "gone-"
 """Folders that are being removed. Nobody may use one."""
 
@@ -43,7 +46,7 @@ class Workspace:
 
     def __init__(self, name: str, root: Path = ROOT) -> None:
         self._root, self._lasts = root, bool(name)
-        self.folder = root / (name or f"{_ONCE}{secrets.token_hex(6)}")
+        self.folder = root / (name or f"{ONCE}{secrets.token_hex(6)}")
         self._lock = -1
 
     def __enter__(self) -> Workspace:
@@ -96,14 +99,14 @@ class Workspace:
         """Remove the folder, unless it is that of another process by now."""
         with contextlib.suppress(OSError):  # the user has removed all of it
             with _alone(self._root):
-                if not _is_there(self._lock, self.folder):
+                if not is_there(self._lock, self.folder / "lock"):
                     return
                 gone = _put_aside(self.folder)
             _remove(gone)
 
     def _locked(self) -> int:
         self.folder.mkdir(exist_ok=True)
-        lock = _lock_of(self.folder)
+        lock = locked(self.folder / "lock")
         if lock is None:
             raise RefusedError(
                 f"this command runs already{_by(self.folder)}: wait for it, or end it"
@@ -116,33 +119,12 @@ class Workspace:
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Folders come and go in this block alone, by one process at a time. It takes no time."""
-    while True:
-        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if _is_there(lock, root):  # else somebody has removed the root meanwhile
-                yield
-                return
-        finally:
-            os.close(lock)
-
-
-def _lock_of(folder: Path) -> int | None:
-    """The lock of a folder; None if another process has it."""
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = locked(root / "lock", waits=True)
+    assert lock is not None  # it has waited
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        yield
+    finally:
         os.close(lock)
-        return None
-    return lock
-
-
-def _is_there(lock: int, folder: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(lock), os.stat(folder / "lock"))
-    except OSError:
-        return False
 
 
 def _by(folder: Path) -> str:
@@ -155,9 +137,9 @@ def _by(folder: Path) -> str:
 def _left(root: Path) -> list[Path]:
     """What was left of commands that can't be resumed and were killed, put aside."""
     left = list(root.glob(f"{_GONE}*"))
-    for folder in root.glob(f"{_ONCE}*"):
+    for folder in root.glob(f"{ONCE}*"):
         with contextlib.suppress(OSError):
-            lock = _lock_of(folder)
+            lock = locked(folder / "lock")
             if lock is not None:
                 left.append(_put_aside(folder))
                 os.close(lock)

@@ -12,7 +12,6 @@ import pytest
 from master.cli.mapping.outputs import (
     Failures,
     Output,
-    claim,
     error_line,
     pair_line,
     result_line,
@@ -42,27 +41,96 @@ def test_an_exception_is_one_line() -> None:
     )
 
 
+def write(path: Path, command: str, *lines: str) -> None:
+    """What a command does with `-o`."""
+    with Output(path, command) as output:
+        for line in lines:
+            output.write(line)
+        output.finish()
+
+
+REFUSED = pytest.raises(OutputError, match="was not written by this command")
+
+
 def test_a_file_of_somebody_else_stays_as_it_is(tmp_path: Path) -> None:
+    path, other = tmp_path / "out", tmp_path / "other"
+    other.write_text("mine")
+    write(path, "one", "1")
+    write(path, "one", "2")
+    for taken, command in ((path, "two"), (other, "one")):
+        with REFUSED:
+            write(taken, command)
+        with REFUSED:
+            Failures(taken, command)
+    assert (path.read_text(), other.read_text()) == ("2\n", "mine")
+    assert not list(tmp_path.glob(".*.qm-part"))
+
+
+def test_a_file_that_somebody_has_written_in_the_place_of_ours_is_theirs(tmp_path: Path) -> None:
     path = tmp_path / "out"
-    claim(path, "one", "-o")
-    path.write_text("1\n")
-    claim(path, "one", "-o")
-    with pytest.raises(OutputError, match="was not written by this command"):
-        claim(path, "", "--failed")
-    path.write_text('{"line": 1, "input": 1}\n')
-    claim(path, "", "--failed")
-    path.with_name("other").write_text("mine")
-    for other, command in ((path, "two"), (path.with_name("other"), "")):
-        with pytest.raises(OutputError, match="was not written by this command"):
-            claim(other, command, "-o")
-    claim(Path("/dev/null"), "one", "-o")
+    write(path, "one", "1")
+    path.unlink()
+    write(path, "two", "2")  # of a file that is gone nobody is the owner
+    path.unlink()
+    path.write_text("2\n")
+    with REFUSED:
+        write(path, "two", "3")
+    assert path.read_text() == "2\n"
+
+
+def test_what_somebody_writes_meanwhile_stays_and_the_results_are_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    (tmp_path / "out.1").write_text("another")
+    beside = pytest.raises(OutputError, match=r"out meanwhile: the results are in .*/out\.2$")
+    with Output(path, "one") as output:
+        output.write("1")
+        path.write_text("mine")
+        with beside:
+            output.finish()
+    assert [file.read_text() for file in sorted(tmp_path.glob("out*"))] == [
+        "mine",
+        "another",
+        "1\n",
+    ]
+
+
+def test_a_link_stays_and_what_it_names_is_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "target", tmp_path / "link"
+    link.symlink_to(target)
+    for text in ("1", "2"):
+        write(link, "one", text)
+        assert link.is_symlink()
+        assert target.read_text() == f"{text}\n"
+
+
+def test_a_device_has_no_owner() -> None:
+    for command in ("one", "two"):
+        write(Path("/dev/null"), command, "1")
+        with Failures(Path("/dev/null"), command) as failures:
+            failures.add(1, 1, ValueError())
+
+
+def test_failures_of_another_command_stay_unless_nobody_can_go_on_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    for command in ("once-1", "one", "one"):
+        with Failures(path, command) as failures:  # killed: it does not come to `finish`
+            failures.add(3, {"a": 1}, ValueError("no"))
+            with pytest.raises(OutputError, match=r"another command writes .*failed now"):
+                Failures(path, command)
+        assert len(path.read_text().splitlines()) == 1
+    with REFUSED:
+        Failures(path, "two")
+    path.write_text("of somebody else")
+    with REFUSED:
+        Failures(path, "one")
 
 
 def test_a_file_in_the_place_of_our_folder_is_the_one_that_is_named(tmp_path: Path) -> None:
     (tmp_path / ".quartermaster").mkdir()
     (tmp_path / ".quartermaster" / "outputs").touch()
     with pytest.raises(OutputError, match=r"can't write \.quartermaster/outputs: File exists"):
-        claim(tmp_path / "out", "one", "-o")
+        Output(tmp_path / "out", "one")
 
 
 def test_an_output_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
@@ -91,19 +159,18 @@ def test_failures_of_an_earlier_time_go_when_there_are_none(tmp_path: Path) -> N
     assert not path.exists()
 
 
-def test_two_commands_with_one_output_do_not_mix_their_lines(tmp_path: Path) -> None:
+def test_one_command_at_a_time_writes_a_file(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with Output(path, "first") as first:
         first.write("1")
-        claim(path, "second", "-o")
-        with pytest.raises(OutputError, match=r"another command has taken .*out meanwhile"):
-            first.finish()
-    assert not path.exists()
-    assert list(tmp_path.glob(".out*")) == []
+        with pytest.raises(OutputError, match=r"another command writes .*out now: wait for it"):
+            Output(path, "second")
+        first.finish()
+    assert path.read_text() == "1\n"
 
 
-def test_the_draft_of_a_command_that_was_killed_goes(tmp_path: Path) -> None:
-    (tmp_path / ".out.4194305.part").write_text("half")  # no process has such a number
-    with Output(tmp_path / "out", "one") as output:
-        output.finish()
+def test_the_draft_of_a_command_that_was_killed_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / ".out.qm-part").write_text("half of a line")
+    write(tmp_path / "out", "one", "1")
+    assert (tmp_path / "out").read_text() == "1\n"
     assert list(tmp_path.glob(".out*")) == []
