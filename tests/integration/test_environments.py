@@ -99,7 +99,7 @@ def test_what_a_worker_can_not_make_is_one_dead_letter_and_the_others_wait(
     [
         (
             {"UV_NO_INDEX": "", "UV_FIND_LINKS": "", "UV_HTTP_RETRIES": "0"}
-            | {"UV_DEFAULT_INDEX": "http://user:secret@127.0.0.1:1/simple"},
+            | {"UV_DEFAULT_INDEX": "http://user:secret@127.0.0.1:1/simple?token=secret"},
             "can't get package qmlib: ",
         ),
         ({"QUEUE_ENVIRONMENTS": "off"}, "QUEUE_ENVIRONMENTS=off"),
