@@ -52,14 +52,16 @@ class Pythons:
         self._folder, self._environments = folder, environments
         self._sought = Sought(environments)
 
-    async def for_look(self, job: str) -> Python:
-        """The Python that looks at a job for somebody who waits. It is tried at once.
+    async def for_look(self, job: str, *, at_once: bool = True) -> Python:
+        """The Python that looks at a job.
+
+        at_once: for somebody who waits. Otherwise what has failed a moment ago is not tried again.
 
         Raises:
             QueueError: one line that says what is wrong with the job's file or its environment.
         """
         try:
-            return await self._find(job, True)
+            return await self._find(job, at_once)
         except UnknownJobError:
             raise
         except NoEnvironmentError as error:

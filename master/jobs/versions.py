@@ -63,9 +63,9 @@ class JobFiles:
         """The options of a job. Errors: as of `check_job`."""
         return (await self.look(job, None)).options
 
-    async def look(self, job: str, fit: Fit | None) -> Checked:
-        """As `check_job`, with the Python that the job asks for."""
-        python = await self._pythons.for_look(job)
+    async def look(self, job: str, fit: Fit | None, *, at_once: bool = True) -> Checked:
+        """As `check_job`, with the Python that the job asks for. at_once: as of `for_look`."""
+        python = await self._pythons.for_look(job, at_once=at_once)
         ticket = await self._gate.enter()
         try:
             return await check_job(job, fit, self._folder, python)
@@ -95,10 +95,13 @@ class Versions:
 
     # --- when somebody asks for it ---
 
-    async def check_for_submit(self, ask: StartRun) -> tuple[str, RunOptions, GivenArguments]:
+    async def check_for_submit(
+        self, ask: StartRun, *, at_once: bool = True
+    ) -> tuple[str, RunOptions, GivenArguments]:
         """The version and the options of a job for a new run of it, and the arguments as values.
 
-        Arguments are only checked if a runner is to call `tasks()` with them.
+        Arguments are only checked if a runner is to call `tasks()` with them. at_once: somebody
+        waits, so an environment is tried even if it has failed a moment ago.
 
         Raises a QueueError with one line when the job or its arguments are wrong.
         """
@@ -106,7 +109,7 @@ class Versions:
         try:
             # The version comes first: a file that changes meanwhile has another at the next look.
             version = await self._files.version(ask.job)
-            options, given = await self._fit(ask)
+            options, given = await self._fit(ask, at_once)
             self._seen[ask.job] = version, options
         finally:
             looked.set()
@@ -115,10 +118,11 @@ class Versions:
         self._start(ask.job)
         return version, _asked(options, ask.feeder, ask.needs), given
 
-    async def _fit(self, ask: StartRun) -> tuple[RunOptions, GivenArguments]:
+    async def _fit(self, ask: StartRun, at_once: bool) -> tuple[RunOptions, GivenArguments]:
         if ask.feeder != "runner":
             return await self._files.options(ask.job), GivenArguments()
-        checked = await self._files.look(ask.job, Fit(ask.args, ask.arguments, bool(ask.after)))
+        fit = Fit(ask.args, ask.arguments, bool(ask.after))
+        checked = await self._files.look(ask.job, fit, at_once=at_once)
         return checked.options, GivenArguments(ask.arguments, checked.shown)
 
     async def recheck(self, run: Run) -> None:

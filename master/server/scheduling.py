@@ -55,7 +55,8 @@ class SlotRuns:
         """Look at the job of a run; None: its key has a run already. Raises as `Starter`."""
         if await self._runs.find(ask) is not None:
             return None
-        return _Looked(*await self._versions.check_for_submit(ask))
+        looked = await self._versions.check_for_submit(ask, at_once=False)  # nobody waits
+        return _Looked(*looked)
 
     async def begin(
         self,

@@ -11,8 +11,10 @@ import pytest
 
 from master.jobs import sought
 from master.jobs.pythons import Pythons, python_for
+from queue_manager.environments import failures, layout
 from queue_manager.environments.environments import Environments
-from queue_manager.errors import NoEnvironmentError
+from queue_manager.environments.recipe import hash_of
+from queue_manager.errors import BrokenEnvironmentError, NoEnvironmentError, RefusedError
 from queue_manager.job.needs import Needs
 from queue_manager.settings import Settings
 from tests.wheels import block
@@ -87,6 +89,27 @@ def test_one_who_gives_up_ends_the_wait_of_nobody_else(slow: Slow, tmp_path: Pat
         pythons.close()
         with pytest.raises(NoEnvironmentError, match="this process ends"):
             await pythons.for_look("job")
+
+    asyncio.run(scene())
+
+
+def test_an_environment_that_has_just_failed_is_asked_for_again_by_who_waits_alone(
+    slow: Slow, tmp_path: Path
+) -> None:
+    """Else a schedule of each minute whose packages do not fit would run uv each minute."""
+    (tmp_path / "job.py").write_text(block("lib"))
+    slow.go.set()
+    place = layout.place(tmp_path / "environments", hash_of(Needs(("lib",))))
+    place.failure.parent.mkdir(parents=True, exist_ok=True)
+    failures.write(place, BrokenEnvironmentError("lib can't be had"))
+
+    async def scene() -> None:
+        pythons = Pythons(tmp_path, slow)
+        with pytest.raises(RefusedError, match=r"job\.py: lib can't be had"):
+            await pythons.for_look("job", at_once=False)
+        assert slow.asked == []
+        assert (await pythons.for_look("job")).folder == "/lib"
+        pythons.close()
 
     asyncio.run(scene())
 

@@ -45,7 +45,7 @@ class FakeFiles:
     async def options(self, job: str) -> RunOptions:
         return (await self.look(job, None)).options
 
-    async def look(self, job: str, fit: Fit | None) -> Checked:
+    async def look(self, job: str, fit: Fit | None, *, at_once: bool = True) -> Checked:
         self.looks += 1
         await asyncio.sleep(0)
         if self.wrong:

@@ -28,8 +28,11 @@ class Looks:
         self.raises: type[Exception] = RefusedError
         self.asked: list[StartRun] = []
 
-    async def check_for_submit(self, ask: StartRun) -> tuple[str, RunOptions, GivenArguments]:
+    async def check_for_submit(
+        self, ask: StartRun, *, at_once: bool
+    ) -> tuple[str, RunOptions, GivenArguments]:
         self.asked.append(ask)
+        assert not at_once, "what has failed a moment ago costs each slot again"
         if self.trouble:
             raise self.raises(self.trouble)
         return "v1", RunOptions(), GivenArguments()

@@ -80,10 +80,10 @@ def test_schedules_whose_jobs_are_looked_at_for_long_hold_up_no_other_one(
         made = asyncio.Event()
         look = rig.looks.check_for_submit
 
-        async def check_for_submit(ask: StartRun) -> Any:
+        async def check_for_submit(ask: StartRun, *, at_once: bool) -> Any:
             if ask.job == "slow":
                 await made.wait()
-            return await look(ask)
+            return await look(ask, at_once=at_once)
 
         rig.looks.check_for_submit = check_for_submit
         for number in range(AT_ONCE):

@@ -41,7 +41,9 @@ TIMES = {
 class Looks:
     """Every job is fine, and a look at it takes a moment in which much may happen."""
 
-    async def check_for_submit(self, ask: StartRun) -> tuple[str, RunOptions, GivenArguments]:
+    async def check_for_submit(
+        self, ask: StartRun, *, at_once: bool
+    ) -> tuple[str, RunOptions, GivenArguments]:
         await asyncio.sleep(0)
         return "v1", RunOptions(), GivenArguments()
 
