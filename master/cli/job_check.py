@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import time
 from functools import partial
@@ -10,10 +11,12 @@ from pathlib import Path
 
 from queue_manager import codec
 from queue_manager.client.asynchronous import AsyncClient
+from queue_manager.client.calls import start_of
 from queue_manager.client.connection.session import CONNECT_S
 from queue_manager.errors import SettingsError, UnknownJobError
 from queue_manager.settings import Settings
 from queue_manager.wire.job_records import JobInfo
+from queue_manager.wire.records import RunOptions
 
 from ..jobs.check import first_task
 from ..jobs.pythons import python_for
@@ -59,7 +62,11 @@ async def _run(job: JobInfo, payload: object, master: Master) -> int:
         await client.open(master.settings, master.authkey, CONNECT_S)
         began = time.monotonic()
         value: object
-        async for value in client.map(job.name, [payload], return_exceptions=True):
+        start = start_of(job.name, ([payload],), None, lasting=False, once=True)
+        start = partial(start, options=RunOptions(attempts=1))  # the others would say the same
+        how = {"ordered": True, "return_exceptions": True, "buffer": None}
+        bar = contextlib.nullcontext()
+        async for value in client._map(start, None, ([payload],), how, bar):
             took = f"{time.monotonic() - began:.2f} s, with the start of its slot"
             if isinstance(value, BaseException):
                 return _failed(job, value, took)
@@ -71,8 +78,8 @@ async def _run(job: JobInfo, payload: object, master: Master) -> int:
 
 def _failed(job: JobInfo, error: BaseException, took: str) -> int:
     line = " ".join(f"{type(error).__name__}: {error}".split())
-    say(f"  failed      {_short(line)}", f"  took        {took}, and all tries")
-    say("  then        it is a dead letter: qm failed RUN shows it, qm retry RUN tries it again")
+    say(f"  failed      {_short(line)}", f"  took        {took}")
+    say("  then        a run tries it as often as its OPTIONS say: qm failed RUN shows it then")
     if error.__cause__ is not None:
         say(*(f"  | {line}" for line in str(error.__cause__).strip('\n"').splitlines()))
     return 1

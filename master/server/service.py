@@ -313,6 +313,9 @@ class Service:
         try:
             version, options, given = await self.versions.check_for_submit(ask)
             options = replace(options, lasting=ask.lasting, inputs_only=ask.inputs_only)
+            if ask.options is not None:
+                fewer = max(1, min(options.attempts, ask.options.attempts))
+                options = replace(options, attempts=fewer)
             run, is_new = await self.runs.start(ask, options, version, given, peer)
         finally:
             if not is_new:

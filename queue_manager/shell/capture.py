@@ -1,13 +1,15 @@
 """What a command prints to one stream, in bounded memory.
 
 The beginning stays in memory. If there is more, all of it goes into a file, where there is a folder
-for such files.
+for such files. The file has no name before the command has ended: what a killed slot has written
+goes with it.
 """
 
 from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 
@@ -18,6 +20,8 @@ MOST_BYTES = 1024**3
 """A file takes no more than this. The rest is counted."""
 
 _READ_BYTES = 256 * 1024
+_NO_NAME = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+_HAS_NONE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -36,6 +40,7 @@ class Capture:
         self._parts: list[bytes] = []
         self._bytes = 0
         self._file = -1
+        self._named = False
         self._lost = ""
 
     def read(self) -> bool:
@@ -60,15 +65,35 @@ class Capture:
             return
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            self._file = os.open(self._path, _NEW_FILE, 0o666)
+            self._file = self._opened()
         except OSError as error:
             self._lose(error)
         for part in self._parts:
             self._write(part, 0)
 
+    def _opened(self) -> int:
+        """The new file, without a name where the file system has such files."""
+        try:
+            return os.open(os.path.dirname(self._path), _NO_NAME, 0o666)
+        except OSError as error:
+            if error.errno not in _HAS_NONE:
+                raise
+        self._named = True
+        return os.open(self._path, _NEW_FILE, 0o666)
+
+    def _name(self) -> None:
+        """Give the file its name."""
+        folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # With a folder it is linkat(2), which follows the link in /proc.
+            os.link(f"/proc/self/fd/{self._file}", self._path, src_dir_fd=folder)
+        finally:
+            os.close(folder)
+        self._named = True
+
     def discard(self) -> None:
         """Remove the file, if there is one: the command is tried again."""
-        if self._path:
+        if self._named:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
 
@@ -90,12 +115,16 @@ class Capture:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+            self.discard()
 
     def close(self) -> None:
         """Nothing more is read."""
         os.close(self.reading)
+        if self._file >= 0 and not self._named:
+            try:
+                self._name()
+            except OSError as error:
+                self._lose(error)
         if self._file >= 0:
             os.close(self._file)
 

@@ -95,7 +95,8 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     they are passed to `tasks()` as they are. after: the run begins when these runs have ended
     without dead letters. A run that clients feed can't have `arguments` or `after`. code: the
     files of the job by their paths, from the client itself; None: the job is in the master's
-    folder. options: how tasks of that code are run. inputs_only: results may have no follow-ups,
+    folder. options: how tasks of that code are run; without code, fewer attempts count and nothing
+    else does. inputs_only: results may have no follow-ups,
     for the client knows its tasks by their numbers. fingerprint: what is the same of all files that
     do the same, however they were made; empty: their version is.
     """

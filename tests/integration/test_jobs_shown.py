@@ -87,6 +87,19 @@ def test_a_check_says_what_the_first_task_would_give(sizes: Place) -> None:
     assert not (sizes.folder / "data").exists()
 
 
+def test_a_check_tries_a_failing_task_once(sizes: Place) -> None:
+    """The other tries of the job take long, and say the same."""
+    tried = sizes.folder / "tried"
+    source = SIZES.replace("attempts=1", "attempts=100")
+    (sizes.jobs / "sizes.py").write_text(
+        source.replace('    print("looking")\n', f'    open({str(tried)!r}, "a").write("x")\n')
+    )
+    done = sizes.command("check", "sizes", "start=bad")
+    assert done.code == 1
+    assert "  failed      ValueError: too bad\n" in done.out
+    assert tried.read_text() == "x"
+
+
 def test_a_check_shows_how_a_task_fails(sizes: Place) -> None:
     done = sizes.command("check", "sizes", "start=bad")
     assert done.code == 1

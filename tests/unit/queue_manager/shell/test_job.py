@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,15 +107,14 @@ def test_no_child_of_a_command_is_left(leaves: str) -> None:
 
 
 def test_children_of_this_process_stay() -> None:
-    import subprocess
-
     with subprocess.Popen(["sleep", "1000"]) as own:
         work("sleep 1000 & true")
         assert own.poll() is None
         own.kill()
 
 
-def test_what_a_child_still_writes_at_the_end_is_read() -> None:
+def test_what_a_child_still_writes_at_the_end_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("queue_manager.shell.process._GRACE_S", 60.0)  # it ends with the child
     assert work("(sleep 0.02; echo late) & true")["stdout"] == "late\n"
 
 
@@ -125,6 +126,34 @@ def test_a_large_output_is_in_a_file_and_not_in_memory(tmp_path: Path) -> None:
     assert Path(result["stdout_file"]).stat().st_size == 100_000_000
     assert result["exit_code"] == 0
     assert "stderr_file" not in result
+
+
+@pytest.mark.parametrize("has_none", [False, True])
+def test_a_try_that_is_not_the_last_one_leaves_no_file(
+    tmp_path: Path, attempt: Any, monkeypatch: pytest.MonkeyPatch, has_none: bool
+) -> None:
+    """has_none: the file system has no files without a name."""
+    if has_none:
+        monkeypatch.setattr("queue_manager.shell.capture._NO_NAME", os.O_WRONLY)  # EISDIR
+    order = {"command": "yes | head -c 1000001; exit 3", "keep_bytes": 1000, "retries": 2}
+    attempt(1)
+    with pytest.raises(Retry):
+        work({**order, "large": str(tmp_path)})
+    assert os.listdir(tmp_path) == []
+    attempt(2)
+    result = work({**order, "large": str(tmp_path)})
+    (name,) = os.listdir(tmp_path)
+    assert result["stdout_file"] == str(tmp_path / name)
+    assert (tmp_path / name).stat().st_size == 1000001
+
+
+def test_a_slot_that_is_killed_leaves_no_file(tmp_path: Path) -> None:
+    """The command writes much, and then kills the process that runs it."""
+    order = {"command": "yes | head -c 1000001; kill -9 $PPID", "large": str(tmp_path)}
+    script = f"from queue_manager.shell.job import work; work({ {**order, 'keep_bytes': 1000}!r})"
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    assert os.listdir(tmp_path) == []
 
 
 def test_without_a_folder_the_beginning_of_a_large_output_is_kept(
