@@ -10,9 +10,9 @@ import contextlib
 import importlib.util
 import logging
 import os
+import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -36,6 +36,11 @@ LOOK_S = 0.1
 """How often it is looked whether a child has ended."""
 
 _FIRST_LOOK_S = 0.02
+
+START_S = 120.0
+"""How long a master may take until it listens. On a full disk, for example, it can't say so."""
+
+_LISTENS = re.compile(rb"listening on 127\.0\.0\.1:(\d+), ")
 
 DEATHS, WITHIN_S = 6, 60.0
 """A child that has died so often in this time is not started again."""
@@ -62,7 +67,8 @@ class OwnMaster:
         on_output: gets what the worker prints, which is what tasks print, in a thread.
         on_trouble: is called in a thread, once, with one line when it can go on no longer.
 
-    address: HOST:PORT. authkey: its key. trouble: the line, if it can go on no longer.
+    address: HOST:PORT, once `wait` has returned. authkey: its key. trouble: the line, if it can go
+    on no longer.
 
     Raises SettingsError in the `with` line if no worker is installed or the folder can't be used.
     """
@@ -81,7 +87,7 @@ class OwnMaster:
         self._relaying: list[threading.Thread] = []
         self._keeping = threading.Thread(target=self._keep, name="own-master", daemon=True)
         self.trouble = ""
-        self.address = ""
+        self.address = "127.0.0.1:0"  # any port that is free: the master finds one and keeps it
         self.authkey = b""
 
     def __enter__(self) -> OwnMaster:
@@ -95,7 +101,6 @@ class OwnMaster:
             (self._folder / "jobs").mkdir(exist_ok=True)
         except OSError as error:
             raise SettingsError(f"{self._folder} can't be used: {error.strerror}") from error
-        self.address = f"127.0.0.1:{_free_port()}"
         self._keeping.start()
         return self
 
@@ -132,8 +137,8 @@ class OwnMaster:
     # ends, so this one lives as long as they do ---
 
     def _keep(self) -> None:
-        master = _Child("master", ("serve",), self._environment("master"), self._log_file)
-        worker = _Child("worker", ("--quiet",), self._environment("worker"), self._relayed)
+        master = _Child("master", ("serve",), lambda: self._environment("master"), self._log_file)
+        worker = _Child("worker", ("--quiet",), lambda: self._environment("worker"), self._relayed)
         try:
             self._begin(master)
             while not self._stop.is_set():
@@ -141,8 +146,10 @@ class OwnMaster:
                 worker.keep()
                 self._stop.wait(LOOK_S)
         except _GivenUp as error:
-            self.trouble = f"{error}{self._last_line() if error.module == 'master' else ''}"
-            self._on_trouble(self.trouble)
+            self._give_up(f"{error}{self._last_line() if error.module == 'master' else ''}")
+        except Exception as error:  # such as no room for a thread; nobody else would ever say it
+            log.debug("the processes of this command can't be kept", exc_info=True)
+            self._give_up(f"the master and worker of this command can't go on: {error}")
         finally:
             self._listens.set()
             worker.end()  # first: it has nothing to do without the master
@@ -150,15 +157,27 @@ class OwnMaster:
             for relaying in self._relaying:  # the last lines of tasks
                 relaying.join(_LAST_WORDS_S)
 
+    def _give_up(self, line: str) -> None:
+        self.trouble = line
+        self._on_trouble(line)
+
     def _begin(self, master: _Child) -> None:
         """Start the master, and wait until it listens. A worker before would say it finds none."""
         (self._folder / "master.log").unlink(missing_ok=True)
+        until = time.monotonic() + START_S
         while not self._stop.wait(_FIRST_LOOK_S):
             master.keep()
             with contextlib.suppress(OSError):
-                if b"listening on " in (self._folder / "master.log").read_bytes():
+                found = _LISTENS.search((self._folder / "master.log").read_bytes())
+                if found is not None:
+                    self.address = f"127.0.0.1:{int(found[1])}"
                     self._listens.set()
                     return
+            if time.monotonic() > until:
+                why = (
+                    f"has not said within {START_S:.0f} s where it listens: is {self._folder} full"
+                )
+                raise _GivenUp("master", f"{why}?")
 
     def _environment(self, name: str) -> dict[str, str]:
         host, port = self.address.split(":")
@@ -205,10 +224,10 @@ class OwnMaster:
 
 
 class _GivenUp(Exception):
-    """A child dies again and again."""
+    """A child dies again and again, or never gets ready."""
 
-    def __init__(self, module: str) -> None:
-        super().__init__(f"the {module} of this command has ended {DEATHS} times")
+    def __init__(self, module: str, why: str = f"has ended {DEATHS} times") -> None:
+        super().__init__(f"the {module} of this command {why}")
         self.module = module
 
 
@@ -239,7 +258,7 @@ class _Child:
         self,
         module: str,
         words: tuple[str, ...],
-        environment: Mapping[str, str],
+        environment: Callable[[], Mapping[str, str]],
         begin: Callable[[_Started], None],
     ) -> None:
         self._module, self._begin = module, begin
@@ -261,12 +280,13 @@ class _Child:
             self._due = now + _FIRST_PAUSE_S * 2 ** (recent - 1)
             log.debug("the %s has ended (%d)", self._module, code)
         if self._process is None and now >= self._due:
-            started = _Started(self._words, self._environment)
+            started = _Started(self._words, self._environment())
             try:
                 self._begin(started)
             except OSError as error:
-                raise _GivenUp(self._module) from error
-            self._process = started.popen
+                raise _GivenUp(self._module, f"can't be started: {error}") from error
+            finally:
+                self._process = started.popen
 
     def end(self) -> None:
         """End it and wait for that."""
@@ -291,10 +311,3 @@ def _new_key(path: Path) -> bytes:
     key = secrets.token_urlsafe(32).encode()
     write_file(path, key + b"\n", 0o600, replace=True)
     return key
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

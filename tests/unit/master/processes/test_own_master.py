@@ -1,0 +1,80 @@
+"""A command's own master: where it listens, and one line for whatever it can't go on with."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from master.processes import own_master
+from master.processes.own_master import OwnMaster
+from queue_manager.errors import QueueError
+
+WAIT_S = 30.0
+
+
+def program(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in the place of Python, for both children."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{text}\nexec sleep 60\n")
+    path.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+def trouble_of(folder: Path) -> str:
+    lines: list[str] = []
+    with OwnMaster(folder / "own", 1, lambda line: None, lines.append) as own:
+        assert own._listens.wait(WAIT_S)
+        with pytest.raises(QueueError) as caught:
+            own.wait()
+    assert lines == [str(caught.value)]
+    return lines[0]
+
+
+def test_the_master_takes_any_free_port_and_has_it_again_after_its_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = tmp_path / "ports"
+    listens = "INFO listening on 127.0.0.1:4567, store in x"
+    program(
+        tmp_path,
+        f'case "$*" in *serve) echo "$QUEUE_PORT" >> {ports}; echo "{listens}"; exit;; esac',
+        monkeypatch,
+    )
+    with OwnMaster(tmp_path / "own", 1, lambda line: None) as own:
+        own.wait()
+        assert own.address == "127.0.0.1:4567"
+        until = time.monotonic() + WAIT_S
+        while len(ports.read_text().splitlines()) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+    assert ports.read_text().splitlines()[:2] == ["0", "4567"]
+
+
+def test_a_master_that_never_says_where_it_listens_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "echo No space left on device", monkeypatch)
+    monkeypatch.setattr(own_master, "START_S", 0.5)
+    line = trouble_of(tmp_path)
+    assert line.startswith("the master of this command has not said within 0 s where it listens")
+    assert line.endswith("full?: No space left on device")
+
+
+def test_any_error_of_who_keeps_them_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(own_master._Child, "keep", broken)
+    line = trouble_of(tmp_path)
+    assert line == "the master and worker of this command can't go on: can't start new thread"
+
+
+def test_a_child_that_can_not_be_started_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    assert "can't be started: [Errno 2]" in trouble_of(tmp_path)
