@@ -61,6 +61,14 @@ NUMBER = 7
 """
 
 
+DYING = """
+import os
+from master.__main__ import main
+from master.cli.mapping import running
+
+running.{} = lambda *_: os._exit(9)
+main()
+"""
 BASE = {"PYTHONPATH": str(REPO), "WORKER_SLOTS": "2"}
 
 
@@ -99,11 +107,20 @@ class Folder:
         return process
 
     def map(
-        self, *words: str, given: bytes | None = None, cwd: Path | None = None, **settings: str
+        self,
+        *words: str,
+        given: bytes | None = None,
+        cwd: Path | None = None,
+        dies_in: str = "",
+        **settings: str,
     ) -> Ended:
-        """`qm map ...` to its end. cwd: where; in this folder by default."""
+        """`qm map ...` to its end. cwd: where; in this folder by default.
+
+        dies_in: the function of `running` where it ends with 9, as if it was killed.
+        """
+        program = ["-c", DYING.format(dies_in)] if dies_in else ["-m", "master"]
         done = subprocess.run(
-            [sys.executable, "-m", "master", "map", *words],
+            [sys.executable, *program, "map", *words],
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
             capture_output=True,
@@ -345,6 +362,33 @@ def test_other_code_or_inputs_are_not_mixed_without_a_word(folder: Folder) -> No
     assert (ended.code, ended.out) == (1, "0\n1\n4\nnull\n16\n25\n36\n")
 
 
+def test_a_result_that_is_recorded_and_not_written_is_one(folder: Folder) -> None:
+    """The first input holds up the lines of all others."""
+    slow = WORK.replace("return n * n", "return n * n if n else time.sleep(600)", 2)
+    folder.write("work.py", f"import time\n{slow}")
+    words = ("work.py:logged", folder.numbers(20_000))
+    command = folder.popen(*words)
+    eventually(lambda: len(folder.lines("calls")) > 200, PATIENCE_S)
+    command.kill()
+    command.wait()
+    assert folder.lines() == []
+    folder.write("work.py", WORK)
+    refusal = folder.map(*words).refusal
+    assert refusal.startswith("qm: the code has changed since results were recorded: --resume")
+    ended = folder.map(*words, "--resume")
+    assert (ended.code, ended.out.encode()) == (0, squares(20_000))
+
+
+def test_code_of_a_command_that_dies_as_it_goes_on_is_known_the_next_time(folder: Folder) -> None:
+    """Between its note and the run's new code: a failed input is tried with that code then."""
+    words = ("work.py:fails_at_three", folder.numbers(6))
+    assert folder.map(*words).code == 1
+    folder.write("work.py", WORK.replace("n * n", "n + n").replace("n == 3", "n == 99"))
+    assert folder.map(*words, "--resume", dies_in="try_failed_again").code == 9
+    ended = folder.map(*words)
+    assert (ended.code, ended.out) == (0, "0\n1\n4\n6\n16\n25\n")
+
+
 def test_code_that_has_had_no_result_is_changed_without_a_question(folder: Folder) -> None:
     numbers = folder.numbers(2)
     folder.write("work.py", "def work(n):\n    return n * m\n")
@@ -415,6 +459,19 @@ def test_a_master_at_queue_host_is_used_and_keeps_nothing(folder: Folder, master
     ended = folder.map(*words, **settings)
     assert (ended.code, ended.out.encode()) == (0, squares(6))
     assert [run for run in master.runs() if run.run] == []
+
+
+def test_a_command_that_dies_before_it_has_forgotten_asks_the_next_time(
+    folder: Folder, master: Master
+) -> None:
+    master.worker()
+    settings = {"QUEUE_HOST": "127.0.0.1", "QUEUE_PORT": str(master.port), "QUEUE_AUTHKEY": KEY}
+    words = ("work.py:fails_at_three", folder.numbers(6), "--key", "one")
+    assert folder.map(*words, **settings).code == 1
+    folder.write("work.py", WORK.replace("n * n", "n + n").replace("n == 3", "n == 99"))
+    assert folder.map(*words, "--anew", dies_in="forget", **settings).code == 9
+    assert "the code has changed" in folder.map(*words, **settings).refusal
+    assert folder.map(*words, "--anew", **settings).out == "0\n2\n4\n6\n8\n10\n"
 
 
 # --- what it refuses, and what is no error ---

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,21 +59,25 @@ def _hash(*texts: str) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done. key: of the run. forget: the key of a run that goes before.
-
-    changed: the run gets code that it did not begin with.
-    """
+    """What is to be done. key: of the run. forget: the key of a run that goes before."""
 
     key: str | None
     forget: str | None = None
-    changed: bool = False
 
 
-def planned(command: Command, noted: dict[str, Any], *, resume: bool, anew: bool) -> Plan:
+def planned(
+    command: Command,
+    noted: dict[str, Any],
+    has_results: Callable[[str], bool],
+    *,
+    resume: bool,
+    anew: bool,
+) -> Plan:
     """Decide.
 
-    noted: what `note_of` has made of the command before; empty if there was none. resume: go on
-    though something has changed. anew: forget all that is recorded.
+    noted: what `note_of` has made of the command before; empty if there was none. has_results:
+    whether a master has recorded any for the run of a key. resume: go on though something has
+    changed. anew: forget all that is recorded.
 
     Raises RefusedError, with a line that says what the user may choose.
     """
@@ -90,44 +95,42 @@ def planned(command: Command, noted: dict[str, Any], *, resume: bool, anew: bool
     code, content = noted["code"] != command.code, noted["content"] != command.content
     if not (code or content or other):
         return Plan(noted["key"])
-    if not (noted["done"] or resume):  # nothing of it is worth a question
-        return Plan(command.run_key, forget)
     if not resume:
+        if not has_results(forget):  # nothing of it is worth a question
+            return Plan(command.run_key, forget)
         what = " and ".join(["the code"] * code + ["the inputs"] * content)
         have = "have" if content else "has"
         raise RefusedError(
             f"{what} {have} changed since results were recorded: --resume keeps these and goes on"
             " with what is left, --anew does all of it again"
         )
-    return Plan(noted["key"], changed=code)
+    return Plan(noted["key"])
 
 
-def note_of(command: Command, plan: Plan, *, done: bool) -> dict[str, Any]:
-    """What is to be known of a command the next time. done: it has had a result."""
+def note_of(command: Command, plan: Plan) -> dict[str, Any]:
+    """What is to be known of a command the next time."""
     return {
         "program": command.program,
         "inputs": command.inputs,
         "code": command.code,
         "content": command.content,
         "key": plan.key,
-        "done": done,
     }
 
 
-def prepare(client: Client, plan: Plan, start: Start) -> None:
-    """Bring the runs of the master to where the command can begin.
-
-    Inputs that have failed are tried again, with the code of `start` if that is new.
-    """
-    if plan.forget is not None:
-        forget(client, plan.forget)
-    if plan.key is None:
-        return
+def has_results(client: Client, key: str) -> bool:
+    """Whether the master has recorded a result for the run of a key."""
     with contextlib.suppress(RefusedError):  # there is no such run
-        run = client.run(plan.key)
+        return client.run(key).status().done > 0
+    return False
+
+
+def try_failed_again(client: Client, key: str, start: Start) -> None:
+    """Have the inputs run once more that have failed, with the code of `start`."""
+    with contextlib.suppress(RefusedError):  # there is no such run
+        run = client.run(key)
         if run.status().dead:
-            if plan.changed:
-                client._call(lambda c: start_run(c.session, start, plan.key))
+            client._call(lambda c: start_run(c.session, start, key))
             run.retry()
 
 

@@ -23,7 +23,7 @@ from ..text.printing import check_output, tell
 from .function import DEFAULT, Named, load_function
 from .inputs import STDIN, Form, Inputs
 from .outputs import Failures, Output, pair_line, result_line
-from .resuming import Command, Plan, forget, note_of, planned, prepare
+from .resuming import Command, Plan, forget, has_results, note_of, planned, try_failed_again
 from .streaming import AHEAD, streamed
 
 _NAME_LETTERS = 60
@@ -61,15 +61,19 @@ def run_map(settings: Settings, wish: Wish) -> int:
         wish.key,
     )
     with Workspace(command.name) as workspace:
+
+        def asked(key: str) -> bool:
+            with client_of(settings, workspace.folder) as client:
+                return has_results(client, key)
+
         noted = workspace.noted()
-        plan = planned(command, noted, resume=wish.resume, anew=wish.anew)
-        had = bool(noted and noted["done"])
-        return _Mapping(settings, wish, named, inputs, command, plan, workspace, had).run()
+        plan = planned(command, noted, asked, resume=wish.resume, anew=wish.anew)
+        return _Mapping(settings, wish, named, inputs, command, plan, workspace).run()
 
 
 @dataclass(frozen=True)
 class _Mapping:
-    """One command that may begin. had_results: those of an earlier call were written."""
+    """One command that may begin."""
 
     settings: Settings
     wish: Wish
@@ -78,7 +82,6 @@ class _Mapping:
     command: Command
     plan: Plan
     workspace: Workspace
-    had_results: bool
 
     def run(self) -> int:
         """Returns the exit code."""
@@ -112,10 +115,14 @@ class _Mapping:
 
     def _write_all(self, client: Client, lines: Output, failures: Failures) -> None:
         kept = _Kept(self.inputs)
-        prepare(client, self.plan, start_of(self.named.function, ([],), None, lasting=True))
-        # Behind `prepare`: a command that dies before has forgotten nothing, and must say so.
-        is_done = self.had_results and self.plan.forget is None
-        self.workspace.note(**note_of(self.command, self.plan, done=is_done))
+        if self.plan.forget is not None:
+            forget(client, self.plan.forget)
+        # Behind the forgetting: a command that dies before has forgotten nothing, and must say so.
+        # Before the run gets this code: else its results would pass for those of the code before.
+        self.workspace.note(**note_of(self.command, self.plan))
+        if self.plan.key is not None:
+            start = start_of(self.named.function, ([],), None, lasting=True, once=True)
+            try_failed_again(client, self.plan.key, start)
         results = self._results(client, kept)
         with contextlib.closing(results):  # type: ignore[type-var]
             for number, value in enumerate(results, 1):
@@ -125,9 +132,6 @@ class _Mapping:
                 given = kept.of(number) if asks else None
                 if is_failure:
                     failures.add(number, given, value)
-                elif not is_done:
-                    self.workspace.note(**note_of(self.command, self.plan, done=True))
-                    is_done = True
                 if self.wish.with_input:
                     lines.write(pair_line(given, value))
                 else:
