@@ -178,6 +178,18 @@ def test_halt_soon_lets_running_commands_end_and_runs_no_more(shell: Shell) -> N
     assert all(line["exit_code"] is not None for line in lines)
 
 
+def test_a_later_call_tells_what_halt_has_cancelled_and_runs_the_other_inputs(shell: Shell) -> None:
+    words = ("--key", "soon", "[ {} != 0 ] || { sleep 0.1; false; }", ":::", *map(str, range(3000)))
+    first = shell("--halt", "soon,fail=1", *words)
+    assert first.returncode == 1
+    again = shell(*words)
+    ended = again.stdout.count(b"\n")
+    assert 1 <= ended < 3000
+    assert again.returncode == 1
+    told = again.stderr.decode()
+    assert told.startswith(f"qm: {3000 - ended:,} commands were cancelled before, "), told
+
+
 def test_a_slow_pipe_holds_up_no_result(shell: Shell) -> None:
     with subprocess.Popen(
         [*WORDS, "--text", "echo got"],

@@ -76,6 +76,10 @@ async def run_commands(master: Master, plan: Plan) -> int:
     return shelling.tell_end()
 
 
+class _HaltedError(Exception):
+    """In the place of further inputs: a run with a key gets them from a later call."""
+
+
 class _Sent(NamedTuple):
     """An input whose command has not ended. check: as of `Order`."""
 
@@ -118,6 +122,8 @@ class _Shelling:
             await self._keyed.check_note(self._client.session)
         try:
             await self._run()
+        except _HaltedError:
+            return
         except QueueError:
             if self._keyed is not None and self._client.session.up:
                 await self._keyed.check_active(self._client.session)
@@ -162,9 +168,10 @@ class _Shelling:
             tell(f"qm: halted: {failed}; {left:,} more inputs were read")
             return int(self._plan.halt.what != "success" and self.failed > 0)
         if self.cancelled:
+            one = self.cancelled == 1
             tell(
-                f"qm: {self.cancelled:,} commands were cancelled before, for example by --halt, and"
-                " do not run with this key: take another one"
+                f"qm: {self.cancelled:,} command{' was' if one else 's were'} cancelled before, for"
+                f" example by --halt, and do{'es' * one} not run with this key: take another one"
             )
         if self.failed:
             tell(f"qm: {self.failed:,} of {self.done:,} commands failed")
@@ -242,7 +249,7 @@ class _Shelling:
         self._begin()
         for given in self._plan.given.at_once():
             if self._stop.is_set:
-                return
+                break
             yield self._payload(given)
         self._end()
 
@@ -255,8 +262,7 @@ class _Shelling:
                 run, check = self._client.maps[-1].run, payload.get("check")
                 await self._keyed.check_task(self._client.session, run, self.given, check)
             yield payload
-        if not self._stop.is_set:
-            self._end()
+        self._end()
 
     def _begin(self) -> None:
         """The first input is asked for: the run is there."""
@@ -264,8 +270,11 @@ class _Shelling:
             self._keyed.had = self._client.maps[-1].feed.accepted
 
     def _end(self) -> None:
-        if self._keyed is not None:
-            self._keyed.check_count(self.given)
+        if self._keyed is None:
+            return
+        if self._stop.is_set:
+            raise _HaltedError
+        self._keyed.check_count(self.given)
 
     def _payload(self, given: str) -> dict[str, Any]:
         self.given += 1
