@@ -148,11 +148,12 @@ def commands() -> None:
 
 
 @commands.command()
-def serve() -> int:
+@click.option("--listening", type=int, hidden=True)
+def serve(listening: int | None) -> int:
     """Serve the queues; seed the job JOB with JOB_ARGS once."""
     from .serve import serve as serve_master
 
-    return _code(lambda s: serve_master(s, master_authkey(s)), prints=False)
+    return _code(lambda s: serve_master(s, master_authkey(s), listening), prints=False)
 
 
 @commands.command()

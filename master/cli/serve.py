@@ -33,10 +33,10 @@ _SHOWN = 300
 """Characters of a payload or result in the log."""
 
 
-async def serve(settings: Settings, authkey: bytes) -> int:
-    """Serve until a signal asks for the end. Returns the exit code."""
+async def serve(settings: Settings, authkey: bytes, listening: int | None = None) -> int:
+    """Serve until a signal asks for the end. Returns the exit code. listening: as `Service`."""
     stop = stop_event()
-    service = Service(settings, authkey)
+    service = Service(settings, authkey, listening)
     service.runners.on_finished.append(lambda run: _close(run, settings))
     service.start()
     seeding = asyncio.create_task(_seed(service))

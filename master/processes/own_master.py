@@ -10,16 +10,13 @@ import contextlib
 import importlib.util
 import logging
 import os
-import re
 import secrets
-import signal
+import select
+import socket
 import subprocess
-import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -27,8 +24,10 @@ import msgspec
 
 from queue_manager.authkey import write_file
 from queue_manager.errors import QueueError, SettingsError
-from queue_manager.lifeline import die_with
 from queue_manager.settings import VARIABLES, Settings
+from queue_manager.wire.transport import BACKLOG
+
+from .kept_child import Child, GivenUp, Started
 
 log = logging.getLogger("quartermaster.master")
 
@@ -38,16 +37,7 @@ LOOK_S = 0.1
 _FIRST_LOOK_S = 0.02
 
 START_S = 120.0
-"""How long a master may take until it listens. On a full disk, for example, it can't say so."""
-
-_LISTENS = re.compile(rb"listening on 127\.0\.0\.1:(\d+), ")
-
-DEATHS, WITHIN_S = 6, 60.0
-"""A child that has died so often in this time is not started again."""
-
-_FIRST_PAUSE_S = 0.1
-_END_S = 3.0
-"""How long a child may take to end. Then it is killed: what it has acknowledged is on disk."""
+"""How long a master may take until it answers."""
 
 _LAST_WORDS_S = 1.0
 """What a process that a task has left behind may hold the pipe open for."""
@@ -67,8 +57,11 @@ class OwnMaster:
         on_output: gets what the worker prints, which is what tasks print, in a thread.
         on_trouble: is called in a thread, once, with one line when it can go on no longer.
 
-    address: HOST:PORT, once `wait` has returned. authkey: its key. trouble: the line, if it can go
-    on no longer.
+    address: HOST:PORT. authkey: its key. trouble: the line, if it can go on no longer.
+
+    The socket that listens is this process's, and the master inherits it. So the port stays ours
+    while the master is started again, and the worker starts beside the master: who connects early
+    waits in the backlog of the socket.
 
     Raises SettingsError in the `with` line if no worker is installed or the folder can't be used.
     """
@@ -87,7 +80,8 @@ class OwnMaster:
         self._relaying: list[threading.Thread] = []
         self._keeping = threading.Thread(target=self._keep, name="own-master", daemon=True)
         self.trouble = ""
-        self.address = "127.0.0.1:0"  # any port that is free: the master finds one and keeps it
+        self._socket = socket.socket()
+        self.address = ""
         self.authkey = b""
 
     def __enter__(self) -> OwnMaster:
@@ -101,6 +95,9 @@ class OwnMaster:
             (self._folder / "jobs").mkdir(exist_ok=True)
         except OSError as error:
             raise SettingsError(f"{self._folder} can't be used: {error.strerror}") from error
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen(BACKLOG)
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self._keeping.start()
         return self
 
@@ -108,7 +105,7 @@ class OwnMaster:
         self.stop()
 
     def wait(self) -> None:
-        """Wait until the master listens.
+        """Wait until the master answers.
 
         Raises QueueError if it can't; its line says why.
         """
@@ -132,20 +129,24 @@ class OwnMaster:
         self._stop.set()
         if self._keeping.ident is not None:
             self._keeping.join()
+        self._socket.close()
 
     # --- in the thread that keeps them: the kernel ends a child when the thread that has started it
     # ends, so this one lives as long as they do ---
 
     def _keep(self) -> None:
-        master = _Child("master", ("serve",), lambda: self._environment("master"), self._log_file)
-        worker = _Child("worker", ("--quiet",), lambda: self._environment("worker"), self._relayed)
+        number = self._socket.fileno()
+        serve = ("serve", "--listening", str(number))
+        master = Child("master", serve, self._environment("master"), self._log_file, (number,))
+        worker = Child("worker", ("--quiet",), self._environment("worker"), self._relayed)
         try:
-            self._begin(master)
+            (self._folder / "master.log").unlink(missing_ok=True)
+            self._begin(master, worker)
             while not self._stop.is_set():
                 master.keep()
                 worker.keep()
                 self._stop.wait(LOOK_S)
-        except _GivenUp as error:
+        except GivenUp as error:
             self._give_up(f"{error}{self._last_line() if error.module == 'master' else ''}")
         except Exception as error:  # such as no room for a thread; nobody else would ever say it
             log.debug("the processes of this command can't be kept", exc_info=True)
@@ -161,23 +162,18 @@ class OwnMaster:
         self.trouble = line
         self._on_trouble(line)
 
-    def _begin(self, master: _Child) -> None:
-        """Start the master, and wait until it listens. A worker before would say it finds none."""
-        (self._folder / "master.log").unlink(missing_ok=True)
+    def _begin(self, master: Child, worker: Child) -> None:
+        """Start both, and wait until the master answers. Raises GivenUp."""
         until = time.monotonic() + START_S
-        while not self._stop.wait(_FIRST_LOOK_S):
-            master.keep()
-            with contextlib.suppress(OSError):
-                found = _LISTENS.search((self._folder / "master.log").read_bytes())
-                if found is not None:
-                    self.address = f"127.0.0.1:{int(found[1])}"
+        with _Answer(self._socket.getsockname()) as answer:
+            while not self._stop.is_set():
+                master.keep()
+                worker.keep()
+                if answer.has_come(_FIRST_LOOK_S):
                     self._listens.set()
                     return
-            if time.monotonic() > until:
-                why = (
-                    f"has not said within {START_S:.0f} s where it listens: is {self._folder} full"
-                )
-                raise _GivenUp("master", f"{why}?")
+                if time.monotonic() > until:
+                    raise GivenUp("master", f"has not answered within {START_S:.0f} s")
 
     def _environment(self, name: str) -> dict[str, str]:
         host, port = self.address.split(":")
@@ -198,12 +194,12 @@ class OwnMaster:
             "HEALTH_FILE": str(self._folder.absolute() / f"health-{name}"),
         }
 
-    def _log_file(self, process: _Started) -> None:
+    def _log_file(self, process: Started) -> None:
         """What the master says goes into a file: on a terminal it would be in nobody's interest."""
         with (self._folder / "master.log").open("ab") as file:
             process.begin(file)
 
-    def _relayed(self, process: _Started) -> None:
+    def _relayed(self, process: Started) -> None:
         popen = process.begin(subprocess.PIPE)
         relaying = threading.Thread(target=self._relay, args=(popen.stdout,), daemon=True)
         relaying.start()
@@ -223,87 +219,35 @@ class OwnMaster:
         return ""
 
 
-class _GivenUp(Exception):
-    """A child dies again and again, or never gets ready."""
+class _Answer:
+    """The first bytes that a master sends to whoever connects."""
 
-    def __init__(self, module: str, why: str = f"has ended {DEATHS} times") -> None:
-        super().__init__(f"the {module} of this command {why}")
-        self.module = module
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._socket: socket.socket | None = None
 
+    def __enter__(self) -> _Answer:
+        return self
 
-class _Started:
-    """How a child is started: `begin` gets where its output goes."""
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
-    def __init__(self, words: list[str], environment: Mapping[str, str]) -> None:
-        self._words, self._environment = words, environment
-        self.popen: subprocess.Popen[bytes] | None = None
+    def has_come(self, limit_s: float) -> bool:
+        """Wait for it, for so many seconds at most."""
+        if self._socket is None:
+            self._socket = socket.create_connection(self._address)
+        if not select.select([self._socket], [], [], limit_s)[0]:
+            return False
+        came = b""
+        with contextlib.suppress(ConnectionResetError):
+            came = self._socket.recv(1)
+        self._close()  # without an answer the master has died, and another one comes
+        return bool(came)
 
-    def begin(self, output: IO[bytes] | int) -> subprocess.Popen[bytes]:
-        self.popen = subprocess.Popen(
-            self._words,
-            env=dict(self._environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the command
-            preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
-        )
-        return self.popen
-
-
-class _Child:
-    """A child process that is started again when it dies, after a pause that doubles."""
-
-    def __init__(
-        self,
-        module: str,
-        words: tuple[str, ...],
-        environment: Callable[[], Mapping[str, str]],
-        begin: Callable[[_Started], None],
-    ) -> None:
-        self._module, self._begin = module, begin
-        self._words = [sys.executable, *_safe(), "-m", module, *words]
-        self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
-        self._deaths: deque[float] = deque(maxlen=DEATHS)
-        self._due = 0.0
-
-    def keep(self) -> None:
-        """Start it if it does not run. Raises _GivenUp."""
-        now = time.monotonic()
-        if self._process is not None and self._process.poll() is not None:
-            code, self._process = self._process.returncode, None
-            self._deaths.append(now)
-            recent = sum(now - death < WITHIN_S for death in self._deaths)
-            if recent == DEATHS:
-                raise _GivenUp(self._module)
-            self._due = now + _FIRST_PAUSE_S * 2 ** (recent - 1)
-            log.debug("the %s has ended (%d)", self._module, code)
-        if self._process is None and now >= self._due:
-            started = _Started(self._words, self._environment())
-            try:
-                self._begin(started)
-            except OSError as error:
-                raise _GivenUp(self._module, f"can't be started: {error}") from error
-            finally:
-                self._process = started.popen
-
-    def end(self) -> None:
-        """End it and wait for that."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def _safe() -> list[str]:
-    """The option by which a file `worker.py` of the user's folder does not pass for ours."""
-    ours = Path(__file__).resolve().parents[2]
-    return [] if ours == Path.cwd() else ["-P"]
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 def _new_key(path: Path) -> bytes:

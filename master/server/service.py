@@ -97,15 +97,17 @@ It counts from the first worker that comes. A worker tries again after 4 s at mo
 class Service:
     """A master that serves. `start` in a running loop, then `stop`.
 
-    client_environment: the variables by which a child process reaches it.
+    listening: the number of a socket that listens already, in the place of QUEUE_BIND and
+    QUEUE_PORT. client_environment: the variables by which a child process reaches it.
 
     Raises (when it is made):
         StoreError: the data folder can't be used, or another master has it.
         SettingsError: the address can't be listened on.
     """
 
-    def __init__(self, settings: Settings, authkey: bytes) -> None:
+    def __init__(self, settings: Settings, authkey: bytes, listening: int | None = None) -> None:
         self.settings = settings
+        self._listening = listening
         self.started = time.monotonic()
         self._replying = Replying()
         self.store = SqliteStore(settings.master_data)
@@ -177,8 +179,14 @@ class Service:
         try:
             mode = master_mode(settings)
             salt = installation_salt(settings)
-            max_bytes = settings.queue_max_bytes
-            made = manager(where, authkey, max_bytes=max_bytes, tls=mode, salt=salt)
+            made = manager(
+                where,
+                authkey,
+                max_bytes=settings.queue_max_bytes,
+                tls=mode,
+                salt=salt,
+                listening=self._listening,
+            )
             self.server = made.get_server()
         except OSError as error:
             raise SettingsError(

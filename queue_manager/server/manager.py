@@ -27,6 +27,8 @@ class QueueManager(BaseManager):
         max_bytes: the most bytes that one payload may have (serving side only).
         tls: when the connection is encrypted, as QUEUE_TLS says it. `auto`: wherever it can be.
         salt: this installation's salt, 16 bytes; None makes a new one (serving side only).
+        listening: the number of a socket that listens already, in the place of the address (serving
+            side only).
     """
 
     _Server = LoopServer
@@ -39,9 +41,11 @@ class QueueManager(BaseManager):
         max_bytes: int = FRAME_BYTES,
         tls: Mode = "auto",
         salt: bytes | None = None,
+        listening: int | None = None,
     ) -> None:
         super().__init__(address, authkey, names.SERIALIZERS[tls])
         self._max_bytes, self._tls, self._salt = max_bytes, tls, salt
+        self._listening = listening
 
     def get_server(self) -> Any:
         """Make the serving side. The stock method would make the stock Server.
@@ -57,6 +61,7 @@ class QueueManager(BaseManager):
             self._max_bytes,
             self._tls,
             self._salt,
+            self._listening,
         )
 
 

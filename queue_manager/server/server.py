@@ -45,6 +45,7 @@ class LoopServer:
         mode: `auto` accepts plain and encrypted clients, `required` only encrypted ones, `off` only
             plain ones. If this Python can't encrypt, `auto` is `off`.
         salt: the installation's salt, for the keys that are made of the authkey; None makes one.
+        listening: the number of a socket that listens already, in the place of the address.
 
     Raises TlsError if it has to demand TLS, and this Python can't encrypt.
     """
@@ -58,6 +59,7 @@ class LoopServer:
         max_bytes: int = FRAME_BYTES,
         mode: tls.Mode = "auto",
         salt: bytes | None = None,
+        listening: int | None = None,
     ) -> None:
         salt = salt or os.urandom(handshake.SALT_BYTES)
         self.authkey = bytes(authkey)
@@ -66,7 +68,7 @@ class LoopServer:
         self.plain_only = mode == "off" or (mode == "auto" and not tls.has_psk())
         self.encrypted_only = mode == "required"
         context = None if self.plain_only else tls.server_context(self.keys.psk)
-        self.listener = Listener(address)
+        self.listener = Listener(address, taken=listening)
         self.address = self.listener.address
         self.stock_frame_bytes = max_bytes + _STOCK_EXTRA_BYTES
         self.rejected: dict[str, int] = {}

@@ -70,9 +70,24 @@ class SecureConnection(Connection):
 
 
 class Listener:
-    """A bound socket. The server's loop accepts from it; `accept` is for the stock server."""
+    """A bound socket. The server's loop accepts from it; `accept` is for the stock server.
 
-    def __init__(self, address: Address, family: str | None = None, backlog: int = BACKLOG) -> None:
+    taken: the number of a socket that listens already, which this process has inherited. It is in
+    the place of the address.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        family: str | None = None,
+        backlog: int = BACKLOG,
+        *,
+        taken: int | None = None,
+    ) -> None:
+        if taken is not None:
+            self.socket = socket.socket(fileno=taken)
+            self.socket.set_inheritable(False)
+            return
         host, port = address
         addresses = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
