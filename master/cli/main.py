@@ -149,11 +149,14 @@ def commands() -> None:
 
 @commands.command()
 @click.option("--listening", type=int, hidden=True)
-def serve(listening: int | None) -> int:
+@click.option("--workers-gone", is_flag=True, hidden=True)
+def serve(listening: int | None, workers_gone: bool) -> int:
     """Serve the queues; seed the job JOB with JOB_ARGS once."""
     from .serve import serve as serve_master
 
-    return _code(lambda s: serve_master(s, master_authkey(s), listening), prints=False)
+    return _code(
+        lambda s: serve_master(s, master_authkey(s), listening, workers_gone), prints=False
+    )
 
 
 @commands.command()

@@ -33,12 +33,19 @@ _SHOWN = 300
 """Characters of a payload or result in the log."""
 
 
-async def serve(settings: Settings, authkey: bytes, listening: int | None = None) -> int:
-    """Serve until a signal asks for the end. Returns the exit code. listening: as `Service`."""
+async def serve(
+    settings: Settings, authkey: bytes, listening: int | None = None, workers_gone: bool = False
+) -> int:
+    """Serve until a signal asks for the end. Returns the exit code.
+
+    listening: as `Service`. workers_gone: those of before can't come back: nobody waits for them.
+    """
     stop = stop_event()
     service = Service(settings, authkey, listening)
     service.runners.on_finished.append(lambda run: _close(run, settings))
     service.start()
+    if workers_gone:
+        service.broker.await_known_workers(service.store.workers, 0.0)
     seeding = asyncio.create_task(_seed(service))
     seeding.add_done_callback(log_failure)
     await stop.wait()

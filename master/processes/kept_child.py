@@ -60,7 +60,8 @@ class Started:
 class Child:
     """A child process that is started again when it dies, after a pause that doubles.
 
-    sockets: the numbers of those that it inherits.
+    sockets: the numbers of those that it inherits. first_words: behind the others, at the first
+    start alone.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Child:
         self._module, self._begin = module, begin
         self._words = [sys.executable, *_safe(), "-m", module, *words]
         self._environment, self._sockets = environment, sockets
+        self.first_words: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._due = 0.0
@@ -90,7 +92,9 @@ class Child:
             self._due = now + _FIRST_PAUSE_S * 2 ** (recent - 1)
             log.debug("the %s has ended (%d)", self._module, code)
         if self._process is None and now >= self._due:
-            started = Started(self._words, self._environment, self._sockets)
+            words = [*self._words, *self.first_words]
+            started = Started(words, self._environment, self._sockets)
+            self.first_words = ()
             try:
                 self._begin(started)
             except OSError as error:

@@ -138,6 +138,8 @@ class OwnMaster:
         number = self._socket.fileno()
         serve = ("serve", "--listening", str(number))
         master = Child("master", serve, self._environment("master"), self._log_file, (number,))
+        # The worker of an earlier command knows neither this one's key nor its port.
+        master.first_words = ("--workers-gone",)
         worker = Child("worker", ("--quiet",), self._environment("worker"), self._relayed)
         try:
             (self._folder / "master.log").unlink(missing_ok=True)

@@ -40,6 +40,7 @@ def test_the_master_has_the_same_socket_again_after_its_death(tmp_path: Path) ->
     with OwnMaster(tmp_path / "own", 1, lambda line: None) as own:
         own.wait()
         before = own.address, pid_of(tmp_path)
+        assert b"--workers-gone" in words_of(before[1])
         os.kill(before[1], signal.SIGKILL)
         asked = socket.create_connection(
             ("127.0.0.1", int(own.address.split(":")[1]))
@@ -48,6 +49,11 @@ def test_the_master_has_the_same_socket_again_after_its_death(tmp_path: Path) ->
         assert asked.recv(1)
         assert own.address == before[0] != ""
         assert pid_of(tmp_path) != before[1]
+        assert b"--workers-gone" not in words_of(pid_of(tmp_path))  # this one's worker lives
+
+
+def words_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def pid_of(folder: Path) -> int:
