@@ -34,6 +34,7 @@ pytestmark = pytest.mark.timeout(600)
 
 WORK = """
 import os
+import time
 
 def work(n):
     return n * n
@@ -48,6 +49,13 @@ def fails_at_three(n):
         raise ValueError("not three")
     with open("calls", "a") as calls:
         calls.write(f"{n}\\n")
+    return n * n
+
+def waits(n):
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    if n == 3:
+        raise ValueError("not three")
     return n * n
 
 def length(name):
@@ -234,6 +242,31 @@ def test_an_input_that_fails_is_null_and_alone_is_tried_again(folder: Folder) ->
     assert sorted(folder.lines("calls")) == [str(n) for n in range(6)]
     assert not (folder.path / name).exists()
     assert folder.kept == []
+
+
+def test_an_input_file_that_is_replaced_or_edited_meanwhile_makes_no_wrong_pairs(
+    folder: Folder,
+) -> None:
+    for name, replaced in (("a", True), ("b", False)):
+        given = folder.write(f"{name}.jsonl", "1\n2\n3\n")
+        words = ("work.py:waits", given, "--with-input", "-o", name, "--failed", f"{name}.failed")
+        command = folder.popen(*words)
+        eventually((folder.path / f".{name}.qm-part").exists)
+        folder.write("new" if replaced else given, "7\n8\n9\n")
+        if replaced:
+            (folder.path / "new").replace(folder.path / given)
+        folder.write("go", "")
+        code = command.wait(PATIENCE_S)
+        (folder.path / "go").unlink()
+        if replaced:
+            assert code == 1
+            inputs = [json.loads(line)["input"] for line in folder.lines(name)]
+            assert inputs == [1, 2, 3]
+            assert json.loads(folder.lines(f"{name}.failed")[0])["input"] == 3
+        else:
+            assert code == 2
+            assert "qm: b.jsonl has changed since this command began" in folder.lines("err")[-1]
+            assert not (folder.path / name).exists()
 
 
 def test_a_named_output_is_there_when_it_is_whole(folder: Folder) -> None:

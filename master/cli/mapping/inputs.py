@@ -1,21 +1,23 @@
 """Reads the inputs of a command from files or from standard input, one after the other.
 
 This module owns the four forms that they may have. It holds one piece of a file in memory, and
-knows nothing of what is done with an input.
+knows nothing of what is done with an input. Files are read more than once, over hours: one that has
+another name or text by then is noticed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from io import FileIO
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from queue_manager.errors import InputError
 
 STDIN = "-"
 _READ_BYTES = 256 * 1024
+_HELD = 32
+"""So many files stay open: one that is replaced meanwhile can still be read."""
 
 
 class Form(StrEnum):
@@ -53,10 +57,15 @@ class Inputs:
     def __init__(self, paths: Sequence[str], form: Form | None, most_bytes: int) -> None:
         self._files = [_File(path, form, most_bytes) for path in paths or (STDIN,)]
         self.repeatable = all(file.repeatable for file in self._files)
+        for file in self._files[:_HELD]:
+            file.hold()
         self._count: int | None = None
 
     def __iter__(self) -> Iterator[Any]:
-        """Raises InputError for an input that is not of its form; it names the line."""
+        """Raises InputError for an input that is not of its form; it names the line.
+
+        Also if the text of a file is no longer that of `digest`.
+        """
         return chain.from_iterable(self._files)
 
     def __len__(self) -> int:
@@ -74,7 +83,7 @@ class Inputs:
         """A hash of what is in the files, which are read for it. They are counted, too."""
         digest = hashlib.blake2b(digest_size=16)
         counts = [file.digest(digest.update) for file in self._files]
-        known = [count for count in counts if count is not None]
+        known = [one for one in counts if one is not None]
         self._count = sum(known) if len(known) == len(counts) else None
         return digest.hexdigest()
 
@@ -96,6 +105,15 @@ class _File:
                 f"nobody knows what {self._shown} has: say --jsonl, --lines, --csv or --null"
             )
         self.form = found
+        self._held: int | None = None
+        self._size = 0
+        self._hashes: list[bytes] | None = None  # of its pieces, when they were counted
+
+    def hold(self) -> None:
+        """Keep it open until nobody has this object any more."""
+        if self.repeatable and self._held is None:
+            self._held = self._open()
+            weakref.finalize(self, os.close, self._held)
 
     def _is_regular(self) -> bool:
         try:
@@ -107,36 +125,38 @@ class _File:
         return stat.S_ISREG(mode)
 
     def __iter__(self) -> Iterator[Any]:
-        with self._opened() as file:
-            yield from _READERS[self.form](self, file)
+        return _READERS[self.form](self, self._pieces())
 
     def digest(self, update: Callable[[bytes], None]) -> int | None:
         """Give its bytes to a hash. Returns how many inputs it has; None: nobody knows."""
         end = b"\0" if self.form is Form.NULL else b"\n"
-        count, last = 0, end
-        with self._opened() as file:
-            while piece := self._read(file):
-                update(piece)
-                count += piece.count(end)
-                last = piece[-1:]
+        found, size, last = 0, 0, end
+        hashes: list[bytes] = []
+        for piece in self._pieces():
+            update(piece)
+            hashes.append(_hash(piece))
+            size += len(piece)
+            found += piece.count(end)
+            last = piece[-1:]
         update(b"\0end of a file\0")
-        return None if self.form is Form.CSV else count + (last != end)
+        self._size, self._hashes = size, hashes
+        return None if self.form is Form.CSV else found + (last != end)
 
     # --- the forms ---
 
-    def lines(self, file: FileIO) -> Iterator[str]:
+    def lines(self, pieces: Iterator[bytes]) -> Iterator[str]:
         """Texts. A line ends with \\n or \\r\\n."""
-        for number, record in self._records(file, b"\n"):
+        for number, record in self._records(pieces, b"\n"):
             yield self._text(record.removesuffix(b"\r"), number)
 
-    def null(self, file: FileIO) -> Iterator[str]:
+    def null(self, pieces: Iterator[bytes]) -> Iterator[str]:
         """Texts that end with a zero byte, as `find -print0` writes them."""
-        for number, record in self._records(file, b"\0"):
+        for number, record in self._records(pieces, b"\0"):
             yield self._text(record, number)
 
-    def jsonl(self, file: FileIO) -> Iterator[Any]:
+    def jsonl(self, pieces: Iterator[bytes]) -> Iterator[Any]:
         """A JSON value on each line."""
-        for number, record in self._records(file, b"\n"):
+        for number, record in self._records(pieces, b"\n"):
             text = self._text(record, number)
             try:
                 yield json.loads(text)
@@ -146,10 +166,10 @@ class _File:
             except (ValueError, RecursionError) as error:  # too many digits, too deep
                 raise self._wrong(number, f"is no JSON that can be read: {error}") from None
 
-    def csv(self, file: FileIO) -> Iterator[dict[str, str]]:
+    def csv(self, pieces: Iterator[bytes]) -> Iterator[dict[str, str]]:
         """A dict of each row, with the first row's cells as keys."""
         csv.field_size_limit(self._most_bytes)
-        records = self._records(file, b"\n")
+        records = self._records(pieces, b"\n")
         rows = csv.reader((f"{self._text(one, number)}\n" for number, one in records), strict=True)
         header: list[str] | None = None
         try:
@@ -175,10 +195,10 @@ class _File:
 
     # --- bytes ---
 
-    def _records(self, file: FileIO, end: bytes) -> Iterator[tuple[int, bytes]]:
+    def _records(self, pieces: Iterator[bytes], end: bytes) -> Iterator[tuple[int, bytes]]:
         """What stands before each `end`, and behind the last one, with its number from 1."""
         number, rest = 0, b""
-        while piece := self._read(file):
+        for piece in pieces:
             *records, rest = (rest + piece).split(end)
             for number, record in enumerate(records, number + 1):  # noqa: B020 (it goes on)
                 yield number, self._checked(record, number)
@@ -203,17 +223,51 @@ class _File:
         except UnicodeDecodeError as error:
             raise self._wrong(number, f"is no UTF-8 (byte {error.start + 1})") from None
 
-    def _opened(self) -> FileIO:
+    def _pieces(self) -> Iterator[bytes]:
+        """Its bytes, in the same pieces each time."""
+        with self._opened() as file:
+            for number in count():
+                piece = self._read(file, number * _READ_BYTES)
+                if self._hashes is not None:
+                    piece = self._as_counted(piece, number, self._hashes)
+                if not piece:
+                    return
+                yield piece
+
+    def _as_counted(self, piece: bytes, number: int, hashes: list[bytes]) -> bytes:
+        """The part of a piece that was there when they were counted. More may stand behind it."""
+        if number == len(hashes):
+            return b""
+        piece = piece[: self._size - number * _READ_BYTES]
+        if _hash(piece) != hashes[number]:
+            raise InputError(
+                f"{self._shown} has changed since this command began, so nobody can tell its"
+                " inputs: put it back as it was, and give the same command again"
+            )
+        return piece
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        if self._is_stdin or self._held is not None:
+            yield self._held or 0
+            return
+        file = self._open()
         try:
-            if self._is_stdin:
-                return open(0, "rb", buffering=0, closefd=False)
-            return open(self._path, "rb", buffering=0)
+            yield file
+        finally:
+            os.close(file)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDONLY)
         except OSError as error:
             raise self._unreadable(error) from error
 
-    def _read(self, file: FileIO) -> bytes:
+    def _read(self, file: int, place: int) -> bytes:
         try:
-            return file.read(_READ_BYTES)
+            if self.repeatable:  # at its place: others read the same open file
+                return os.pread(file, _READ_BYTES, place)
+            return os.read(file, _READ_BYTES)
         except OSError as error:
             raise self._unreadable(error) from error
 
@@ -225,7 +279,11 @@ class _File:
         return InputError(f"{self._shown}: {what} {number:,} {why}")
 
 
-_READERS: dict[Form, Callable[[_File, FileIO], Iterator[Any]]] = {
+def _hash(piece: bytes) -> bytes:
+    return hashlib.blake2b(piece, digest_size=16).digest()
+
+
+_READERS: dict[Form, Callable[[_File, Iterator[bytes]], Iterator[Any]]] = {
     Form.JSONL: _File.jsonl,
     Form.LINES: _File.lines,
     Form.CSV: _File.csv,

@@ -94,3 +94,61 @@ def test_the_digest_is_that_of_the_bytes_and_of_where_files_end(tmp_path: Path) 
 
     assert digest("1\n", "2\n") == digest("1\n", "2\n")
     assert len({digest("1\n2\n"), digest("1\n", "2\n"), digest("2\n", "1\n")}) == 3
+
+
+@pytest.fixture
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
+    """The numbers from 1 to 9 in `in.jsonl`, which is read in pieces of 4 bytes."""
+    monkeypatch.setattr(module, "_READ_BYTES", 4)
+    (tmp_path / "in.jsonl").write_text("1\n2\n3\n4\n5\n6\n7\n8\n9\n")
+    inputs = Inputs([str(tmp_path / "in.jsonl")], None, 100)
+    inputs.digest()
+    return inputs
+
+
+@pytest.mark.parametrize("read_before", [0, 3])
+def test_a_file_that_was_replaced_is_read_as_it_was(
+    tmp_path: Path, counted: Inputs, read_before: int
+) -> None:
+    reading = iter(counted)
+    before = [next(reading) for _ in range(read_before)]
+    (tmp_path / "new").write_text("-1\n")
+    (tmp_path / "new").replace(tmp_path / "in.jsonl")
+    assert before + list(reading) == list(counted) == list(range(1, 10))
+    (tmp_path / "in.jsonl").unlink()
+    assert list(counted) == list(range(1, 10))
+
+
+def test_what_is_put_behind_the_end_is_no_input(tmp_path: Path, counted: Inputs) -> None:
+    with (tmp_path / "in.jsonl").open("a") as file:
+        file.write("10\n11\n")
+    assert list(counted) == list(range(1, 10))
+
+
+@pytest.mark.parametrize("text", ["", "1\n2\n3\n4\n5\n", "1\n2\n3\n4\n5\n6\n7\n8\n0\n"])
+def test_a_file_that_was_edited_gives_no_other_input(
+    tmp_path: Path, counted: Inputs, text: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text(text)
+    found: list[int] = []
+    with pytest.raises(InputError, match=r"in\.jsonl has changed since this command began"):
+        found.extend(counted)  # with those before the error
+    assert found == list(range(1, len(found) + 1))
+
+
+def test_of_many_files_one_that_was_replaced_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_HELD", 1)
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"{name}\n")
+    inputs = Inputs([str(tmp_path / name) for name in ("a", "b")], Form.LINES, 100)
+    inputs.digest()
+    assert list(inputs) == ["a", "b"]
+    for name in ("a", "b"):
+        (tmp_path / name).unlink()
+        (tmp_path / name).write_text("c\n")
+    reading = iter(inputs)
+    assert next(reading) == "a"
+    with pytest.raises(InputError, match=r"b has changed since this command began"):
+        next(reading)
