@@ -46,16 +46,20 @@ ELSEWHERE = {
 """Commands that are not run here: which test runs them, or why none does."""
 
 
+def _roman(folder: Path) -> dict[str, str]:
+    """The settings by which a wheel of the tests is the package that examples name.
+
+    No test asks the internet.
+    """
+    make_wheel(folder / "wheels", "roman", "5.1", "def toRoman(number): return 'I' * number\n")
+    where = str(folder / "environments")
+    return {"QUEUE_ENVIRONMENTS": where, **offline(folder / "wheels")}
+
+
 @pytest.fixture
 def documents_master(start_master: Callable[..., Master], tmp_path: Path) -> Master:
-    """A master that has run `square` as its run 1, as one in containers has, and a worker.
-
-    No test asks the internet: a wheel of the tests stands for the package that an example names.
-    """
-    wheels = tmp_path / "wheels"
-    make_wheel(wheels, "roman", "5.1", "def toRoman(number): return 'I' * number\n")
-    where = str(tmp_path / "environments")
-    master = start_master(JOB="square", QUEUE_ENVIRONMENTS=where, **offline(wheels))
+    """A master that has run `square` as its run 1, as one in containers has, and a worker."""
+    master = start_master(JOB="square", **_roman(tmp_path))
     shutil.copy(REPO / "jobs" / "shell.py", master.jobs)
     master.worker(WORKER_SLOTS="8")
     master.process.says(r"run 1 \(square\): 10 tasks done")
@@ -95,5 +99,6 @@ def test_the_examples_of_a_document_do_what_it_shows(
 
 def test_the_examples_of_map_need_no_master(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = clean_environment({"PYTHONPATH": str(REPO), "PATH": path, "WORKER_SLOTS": "2"})
+    own = {"PYTHONPATH": str(REPO), "PATH": path, "WORKER_SLOTS": "2", **_roman(tmp_path)}
+    environment = clean_environment(own)
     assert Reader(tmp_path, environment, str, ELSEWHERE).read(REPO / "docs/map.md") >= 10

@@ -18,6 +18,9 @@ from typing import Any, NamedTuple
 
 from queue_manager.errors import BadJobError, UnknownJobError
 from queue_manager.job.contract import Options
+from queue_manager.settings import Settings
+
+from .packages import Packages
 
 DEFAULT = "work"
 _OURS = {"queue_manager", "master", "worker", "jobs"}
@@ -32,17 +35,18 @@ class Named(NamedTuple):
     function: Callable[..., Any]
 
 
-def load_function(text: str) -> Named:
-    """Load FILE or FILE:FUNCTION.
+def load_function(text: str, settings: Settings) -> Named:
+    """Load FILE or FILE:FUNCTION, with the packages that FILE names.
 
     Raises:
         UnknownJobError: there is no such file, or it has no such function.
-        BadJobError: the file does not load, its name can't be that of a module, or its OPTIONS are
-            none.
+        BadJobError: the file does not load, its name can't be that of a module, its packages can't
+            be had, or its OPTIONS are none.
     """
     file, name = _split(text)
     path = Path(file).absolute()
-    module = _import(file, path)
+    _check_name(file, path)
+    module = _import(file, path, Packages(file, path, settings))
     options = getattr(module, "OPTIONS", None)
     if options is not None and not isinstance(options, Options):
         raise BadJobError(f"{file}: OPTIONS is an Options(...), not {options!r:.100}")
@@ -66,7 +70,8 @@ def _split(text: str) -> tuple[str, str]:
     return file, name
 
 
-def _import(file: str, path: Path) -> types.ModuleType:
+def _check_name(file: str, path: Path) -> None:
+    """Raise BadJobError if the name of the file can't be that of a module."""
     stem = path.stem
     if path.suffix != ".py":
         raise BadJobError(f"{file} is no Python file: its name must end with .py")
@@ -76,13 +81,31 @@ def _import(file: str, path: Path) -> types.ModuleType:
         raise BadJobError(f"{file} can't be imported by that name: rename it, such as to {near}.py")
     if stem in _OURS or stem in sys.modules or stem in sys.stdlib_module_names:
         raise BadJobError(f"{file} has the name of a module that is there already: rename it")
-    sys.path.insert(0, str(path.parent))
-    importlib.invalidate_caches()
+
+
+def _import(file: str, path: Path, packages: Packages) -> types.ModuleType:
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return importlib.import_module(stem)
+        if packages.needed:
+            packages.add()
+            return _imported(path)
+        try:
+            return _imported(path)
+        except ModuleNotFoundError:
+            if not packages.add():
+                raise
+            return _imported(path)
+    except BadJobError:
+        raise
     except (Exception, SystemExit) as error:
         raise BadJobError(_where(error, file, path)) from error
+
+
+def _imported(path: Path) -> types.ModuleType:
+    folder = str(path.parent)
+    sys.path[:] = [folder, *(one for one in sys.path if one != folder)]
+    importlib.invalidate_caches()
+    with contextlib.redirect_stdout(sys.stderr):
+        return importlib.import_module(path.stem)
 
 
 def _where(error: BaseException, file: str, path: Path) -> str:

@@ -52,7 +52,7 @@ def run_map(settings: Settings, wish: Wish) -> int:
     if wish.output is None:
         check_output()
     inputs = Inputs(wish.inputs, wish.form, settings.queue_max_bytes)
-    named = load_function(wish.program)
+    named = load_function(wish.program, settings)
     command = Command(
         f"{named.path}:{named.name}",
         inputs.names,

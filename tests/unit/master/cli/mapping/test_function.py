@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from master.cli.mapping.function import load_function
+from master.cli.mapping import function
+from master.cli.mapping.function import Named
 from queue_manager.errors import BadJobError, UnknownJobError
+from queue_manager.settings import Settings
+from tests.wheels import block, make_wheel, offline
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +24,10 @@ def _clean(tmp_path: Path) -> Iterator[None]:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
     sys.path[:] = path
+
+
+def load_function(text: str, **settings: Any) -> Named:
+    return function.load_function(text, Settings(**settings))
 
 
 def write(folder: Path, name: str, text: str) -> str:
@@ -83,3 +91,70 @@ def test_options_of_another_kind_are_one_line(tmp_path: Path) -> None:
     file = write(tmp_path, "opts_dict.py", "OPTIONS = {'timeout_s': 1}\ndef work(n): pass\n")
     with pytest.raises(BadJobError, match=r"OPTIONS is an Options.*, not \{.timeout_s.: 1\}"):
         load_function(file)
+
+
+# --- packages ---
+
+
+@pytest.fixture
+def environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for environments, with two versions of a library and no index."""
+    for version in ("1.0", "2.0"):
+        make_wheel(tmp_path / "wheels", "qmneeded", version)
+    for name, text in offline(tmp_path / "wheels").items():
+        monkeypatch.setenv(name, text)
+    return tmp_path / "environments"
+
+
+NEEDS = "import qmneeded\ndef work(n): return qmneeded.__version__\n"
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_packages_of_the_file_are_there_when_it_is_imported(
+    environments: Path, tmp_path: Path, elsewhere: bool
+) -> None:
+    file = write(tmp_path, "needs_some.py", block("qmneeded==1.0") + NEEDS)
+    named = load_function(file, queue_environments=environments, queue_host_set=elsewhere)
+    assert named.function(0) == "1.0"
+    del sys.modules["qmneeded"]
+
+
+def test_packages_that_only_workers_elsewhere_need_are_not_made_here(
+    environments: Path, tmp_path: Path
+) -> None:
+    text = block("qmneeded==3.0") + "def work(n): import qmneeded\n"
+    file = write(tmp_path, "needs_late.py", text)
+    load_function(file, queue_environments=environments, queue_host_set=True)
+    assert not environments.exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (block("qmneeded==3.0"), "its environment can't be made: Because there is no version"),
+        (block(python=">=3.99"), r"it needs Python >=3\.99 \(requires-python\), and here is 3"),
+        ("# /// script\n# dependencies = [\n# ///\n", "its block # /// script is no TOML"),
+    ],
+)
+def test_packages_that_can_not_be_had_are_one_line(
+    environments: Path, tmp_path: Path, lines: str, why: str
+) -> None:
+    file = write(tmp_path, "needs_more.py", f"{lines}def work(n): return n\n")
+    with pytest.raises(BadJobError, match=rf"needs_more\.py: {why}"):
+        load_function(file, queue_environments=environments)
+
+
+def test_without_uv_the_line_says_what_brings_it(
+    environments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uv", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    file = write(tmp_path, "needs_uv.py", block("qmneeded") + NEEDS)
+    with pytest.raises(BadJobError, match=r"needs uv.*'quartermaster-queue\[environments\]'$"):
+        load_function(file, queue_environments=environments)
+
+
+def test_where_no_environments_are_made_the_line_says_so(tmp_path: Path) -> None:
+    file = write(tmp_path, "needs_any.py", block("qmneeded") + NEEDS)
+    with pytest.raises(BadJobError, match="QUEUE_ENVIRONMENTS=off"):
+        load_function(file, queue_environments=None)
