@@ -36,6 +36,11 @@ _MAKERS: dict[str, Callable[[str], str]] = {
 }
 
 
+def has_place(text: str) -> bool:
+    """Whether there is a place for an input."""
+    return _PLACES.search(text) is not None
+
+
 class Template:
     """A command with places for an input.
 
@@ -47,7 +52,7 @@ class Template:
     """
 
     def __init__(self, text: str, raw: bool = False) -> None:
-        if not _PLACES.search(text):
+        if not has_place(text):
             text += " {}"
         self.text, self.raw = text, raw
         self._texts = _PLACES.split(text)

@@ -304,12 +304,18 @@ def test_the_same_command_goes_on_where_it_was_interrupted(place: Place) -> None
         "echo x >> count; [ {} != 3 ] || sleep 1; echo {}",
     ]
     with subprocess.Popen(
-        [*words, ":::", *"12345"], stdout=subprocess.PIPE, cwd=place.folder, env=environment
+        [*words, ":::", *"12345"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=place.folder,
+        env=environment,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"1\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 130
+    assert told == b"qm: interrupted; the same command runs the rest\n"
     done = subprocess.run(
         [*words, ":::", *"12345"], capture_output=True, cwd=place.folder, env=environment
     )

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 from typing import Any, NamedTuple
 
 from queue_manager.client.asynchronous import AsyncClient
@@ -70,10 +71,23 @@ async def run_commands(master: Master, plan: Plan) -> int:
             try:
                 await shelling.run()
             except ReaderGoneError:
+                rest = rest_line(plan.key, master.own)
                 raise OutputError(
-                    f"nobody reads the output any more; {shelling.counts()}, and {shelling.rest()}"
+                    f"nobody reads the output any more; {shelling.counts()}, and {rest}"
                 ) from None
     return shelling.tell_end()
+
+
+def rest_line(key: str | None, own: bool) -> str:
+    """What becomes of the commands that have not ended, when there is no call any more.
+
+    own: the master is the call's own.
+    """
+    if key is None:
+        return "what has not ended is cancelled"
+    if own:
+        return "the same command runs the rest"
+    return f"the rest runs on: qm cancel {quote(key)} ends it"
 
 
 class _HaltedError(Exception):
@@ -151,14 +165,6 @@ class _Shelling:
     def counts(self) -> str:
         """How many commands have ended, and how."""
         return f"{self.done:,} command{'s have' if self.done != 1 else ' has'} ended"
-
-    def rest(self) -> str:
-        """What becomes of the commands that have not ended."""
-        if self._plan.key is None:
-            return "what has not run is cancelled"
-        if self._own:
-            return "the same command runs the rest"
-        return f"the rest runs on: qm cancel {self._plan.key} ends it"
 
     def tell_end(self) -> int:
         """Say what is not as it was wanted. Returns the exit code."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+from shlex import quote
 from typing import Any
 
 import click
 
 from queue_manager.settings import load_settings
 
-from ..text.printing import check_output, was_closed
+from ..text.printing import check_output, tell, was_closed
 
 _EPILOG = """\b
 Examples:
@@ -34,7 +35,7 @@ Places:
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [::: INPUT...]")
 @click.option("-0", "--null", is_flag=True, help="Inputs end with a zero byte, not a newline.")
-@click.option("-a", "--arg-file", metavar="FILE", help="Read the inputs from FILE.")
+@click.option("-a", "--arg-file", metavar="FILE", multiple=True, help="Read the inputs from FILE.")
 @click.option("-k", "--keep-order", is_flag=True, help="Print in the order of the inputs.")
 @click.option("--raw", is_flag=True, help="Put inputs in as they are: the shell reads them.")
 @click.option("--text", is_flag=True, help="Print what the commands print, and no JSON.")
@@ -50,28 +51,32 @@ Places:
 @click.option("--large", metavar="DIR", help="Where outputs go that no result has room for.")
 @click.option("--progress", is_flag=True, help="Show a bar on a terminal.")
 def shell(command: tuple[str, ...], **options: Any) -> int:
-    """Run COMMAND for each line of standard input.
+    """Run COMMAND for each line of standard input. Options go before COMMAND.
 
     The workers run it, and a line of JSON is printed for each. Without a place such as {}, the
     input is the command's last word. The exit code is 1 if a command has failed. Without QUEUE_HOST
     there is a master and a worker for this command alone.
     """
     from ..own.asynchronous import with_master
-    from .commands import run_commands
+    from .commands import rest_line, run_commands
 
     check_output()
     settings = load_settings()
     plan = _plan(command, **options)
     gc.enable()
     name = f"shell-{hashlib.sha256(os.fsencode(plan.key)).hexdigest()[:16]}" if plan.key else ""
-    return with_master(settings, name, lambda master: run_commands(master, plan))
+    try:
+        return with_master(settings, name, lambda master: run_commands(master, plan))
+    except KeyboardInterrupt:  # click would print an empty line
+        tell(f"qm: interrupted; {rest_line(plan.key, not settings.queue_host_set)}")
+        return 130
 
 
 def _plan(
     words: tuple[str, ...],
     *,
     null: bool,
-    arg_file: str | None,
+    arg_file: tuple[str, ...],
     keep_order: bool,
     raw: bool,
     text: bool,
@@ -92,8 +97,10 @@ def _plan(
     from .commands import Plan
     from .halt import halt_of
     from .inputs import Words, file_input, standard_input
+    from .words import check_options, split
 
-    before, given = _split(words)
+    before, given = split(words)
+    check_options(before, _ours())
     template = " ".join(before)
     if not template.strip():
         raise click.UsageError("give a command, such as 'wc -l {}'")
@@ -101,7 +108,10 @@ def _plan(
         raise click.UsageError(f"--timeout {timeout:g} is no number of seconds above 0")
     if retries is not None and not 0 < retries <= MOST_TRIES:
         raise click.UsageError(f"--retries {retries} is no number from 1 to {MOST_TRIES}")
-    if given is not None and arg_file is not None:
+    if len(arg_file) > 1:
+        files = " ".join(map(quote, arg_file))
+        raise click.UsageError(f"--arg-file is one file: for several, cat {files} | qm shell ...")
+    if given is not None and arg_file:
         raise click.UsageError("inputs come from --arg-file or from behind :::, not from both")
     try:
         when = halt_of(halt)
@@ -111,8 +121,8 @@ def _plan(
     inputs: Any
     if given is not None:
         inputs = Words(given)
-    elif arg_file is not None:
-        inputs = file_input(arg_file, end)
+    elif arg_file:
+        inputs = file_input(arg_file[0], end)
     else:
         inputs = standard_input(end, was_closed(0))
     return Plan(
@@ -134,9 +144,7 @@ def _plan(
     )
 
 
-def _split(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """The command's words, and the inputs behind `:::`; None: there is no such word."""
-    if ":::" not in words:
-        return words, None
-    at = words.index(":::")
-    return words[:at], words[at + 1 :]
+def _ours() -> set[str]:
+    """All options of the command, such as `-k`."""
+    options = (option for one in shell.params for option in one.opts if option.startswith("-"))
+    return {*options, "--help"}
