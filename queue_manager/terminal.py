@@ -17,6 +17,9 @@ STEERING = re.compile(
 )
 """All characters that steer a terminal."""
 
+UNREADABLE = "(its text cannot be read)"
+"""What is shown of an object whose `__str__` raises."""
+
 
 def harmless(text: str) -> str:
     r"""Write out every character that steers a terminal, such as `\x1b`. Tabs and newlines stay."""
@@ -26,6 +29,14 @@ def harmless(text: str) -> str:
 def harmless_line(text: str) -> str:
     r"""As `harmless`, on one line: a newline is written out as `\n`, so it can't forge a line."""
     return harmless(text).replace("\n", "\\n")
+
+
+def text_of(value: object) -> str:
+    """Any object of a job, such as an exception, as one line. It never raises."""
+    try:
+        return " ".join(str(value).split())
+    except BaseException:  # its `__str__` is code of the job, which may do anything
+        return UNREADABLE
 
 
 def is_text(text: str) -> bool:

@@ -15,6 +15,7 @@ from queue_manager.client.calls import start_of
 from queue_manager.client.connection.session import CONNECT_S
 from queue_manager.errors import SettingsError, UnknownJobError
 from queue_manager.settings import Settings
+from queue_manager.terminal import text_of
 from queue_manager.wire.job_records import JobInfo
 from queue_manager.wire.records import RunOptions
 
@@ -77,7 +78,7 @@ async def _run(job: JobInfo, payload: object, master: Master) -> int:
 
 
 def _failed(job: JobInfo, error: BaseException, took: str) -> int:
-    line = " ".join(f"{type(error).__name__}: {error}".split())
+    line = f"{type(error).__name__}: {text_of(error)}"
     say(f"  failed      {_short(line)}", f"  took        {took}")
     say("  then        a run tries it as often as its OPTIONS say: qm failed RUN shows it then")
     if error.__cause__ is not None:

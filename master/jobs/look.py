@@ -20,7 +20,7 @@ from queue_manager.job.arguments import decode_arguments, parse_arguments, shown
 from queue_manager.job.description import description_of, jobs_of
 from queue_manager.job.loading import UNASKED, load_job
 from queue_manager.job.run_options import run_options
-from queue_manager.terminal import forgive_prints
+from queue_manager.terminal import forgive_prints, text_of
 from queue_manager.wire.job_records import JobInfo
 from queue_manager.wire.records import RunOptions
 
@@ -75,7 +75,7 @@ def take(folder: Path, name: str, args: list[str]) -> Checked:
             return Checked(jobs=described, first=codec.encode(payload))
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        said = f"{name}.tasks() line {frames[-1].lineno}: {type(error).__name__}: {error}"
+        said = f"{name}.tasks() line {frames[-1].lineno}: {type(error).__name__}: {text_of(error)}"
         return Checked(" ".join(said.split()))
     return Checked(jobs=described)
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadJobError, UnknownJobError
+from ..terminal import text_of
 from .contract import Counts, Options
 from .files import PACKAGE, imported_files, parsed, version_of
 from .functions import functions_trouble
@@ -251,6 +252,6 @@ def _where(error: BaseException, path: Path, folder: Path) -> str:
         file, line = error.filename, error.lineno or 0
     inside = Path(file).is_relative_to(folder)
     shown = _shown(Path(file), folder) if inside else file
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = " ".join(f"{type(error).__name__}: {said}".split())
+    said = text_of(error.msg if isinstance(error, SyntaxError) else error)
+    text = f"{type(error).__name__}: {said}".removesuffix(": ")
     return f"{shown} line {line}: {text}" if line else f"{shown}: {text}"

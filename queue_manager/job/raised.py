@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .. import codec
 from ..errors import ProtocolError, TimeLimitError, TooLargeError, WorkerDiedError
+from ..terminal import UNREADABLE
 from ..wire.limits import RAISED_BYTES
 from .contract import Retry
 
@@ -80,7 +81,7 @@ def _text(value: object) -> str:
     try:
         text = value if type(value) is str else str(value)
     except BaseException:
-        return "(its text cannot be read)"
+        return UNREADABLE
     text = text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + _CUT
     return text.encode("utf-8", "replace").decode()
 

@@ -58,6 +58,15 @@ def waits(n):
         raise ValueError("not three")
     return n * n
 
+class BrokenError(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+def breaks_at_three(n):
+    if n == 3:
+        raise BrokenError
+    return n * n
+
 def length(name):
     print("measuring", name)
     return {"name": name, "length": len(name)}
@@ -242,6 +251,14 @@ def test_an_input_that_fails_is_null_and_alone_is_tried_again(folder: Folder) ->
     assert sorted(folder.lines("calls")) == [str(n) for n in range(6)]
     assert not (folder.path / name).exists()
     assert folder.kept == []
+
+
+def test_an_exception_without_a_text_is_a_failure_as_any_other(folder: Folder) -> None:
+    ended = folder.map("work.py:breaks_at_three", folder.numbers(5), "--failed", "failed")
+    assert (ended.code, ended.out) == (1, "0\n1\n4\nnull\n16\n")
+    assert json.loads(folder.lines("failed")[0])["error"] == (
+        "BrokenError: (its text cannot be read)"
+    )
 
 
 def test_an_input_file_that_is_replaced_or_edited_meanwhile_makes_no_wrong_pairs(

@@ -17,6 +17,7 @@ from queue_manager import Reject, Result, Retry, codec
 from queue_manager.errors import NotPlainDataError, ProtocolError, QueueError, TooLargeError
 from queue_manager.job.batching import blocks_of
 from queue_manager.job.raised import write_raised
+from queue_manager.terminal import text_of
 from queue_manager.wire.records import Done, Failed, GroupLimit, Outcome
 from queue_manager.wire.weight import cannot_travel
 
@@ -38,17 +39,9 @@ _name_of = type.__dict__["__name__"].__get__
 def one_line(error: BaseException) -> str:
     """Describe an exception on one line: `ValueError: text`."""
     name = _name_of(type(error))
-    text = _text_of(error)
+    text = text_of(error)
     line = f"{name}: {text}" if text else name
     return middle_out(clean(line), LINE_CHARS)
-
-
-def _text_of(value: object) -> str:
-    """Any object of a job, as one line."""
-    try:
-        return " ".join(str(value).split())
-    except BaseException:
-        return "(its text cannot be read)"
 
 
 def middle_out(text: str, limit: int) -> str:
@@ -90,7 +83,7 @@ def _asked(error: Retry) -> tuple[str, float | None, bool]:
         checked = Retry(error.delay_s, error.whole_group)
         delay_s = None if checked.delay_s is None else float(checked.delay_s)
     except BaseException as wrong:
-        line = f"{_name_of(type(error))}: {_text_of(wrong)}"
+        line = f"{_name_of(type(error))}: {text_of(wrong)}"
         return middle_out(clean(line), LINE_CHARS), None, False
     line = _reason(error)
     if not line and delay_s is not None:

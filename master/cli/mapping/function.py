@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from queue_manager.errors import BadJobError, UnknownJobError
 from queue_manager.job.contract import Options
 from queue_manager.settings import Settings
+from queue_manager.terminal import text_of
 
 from .packages import Packages
 
@@ -116,8 +117,8 @@ def _where(error: BaseException, file: str, path: Path) -> str:
             line = frame.lineno or 0
     if isinstance(error, SyntaxError) and error.filename:
         file, line = error.filename if error.filename != str(path) else file, error.lineno or 0
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = " ".join(f"{type(error).__name__}: {said}".split())
+    said = text_of(error.msg if isinstance(error, SyntaxError) else error)
+    text = f"{type(error).__name__}: {said}".removesuffix(": ")
     return f"{file} line {line}: {text}" if line else f"{file}: {text}"
 
 

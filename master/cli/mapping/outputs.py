@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from queue_manager import codec
 from queue_manager.errors import OutputError
 from queue_manager.plain import foreign
+from queue_manager.terminal import text_of
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
 from ..own.locking import is_there
@@ -163,7 +164,7 @@ class Failures:
 
 def error_line(error: BaseException) -> str:
     """An exception as one line, as the last one of a traceback."""
-    text = " ".join(str(error).split())
+    text = text_of(error)
     if type(error).__module__.startswith("queue_manager."):  # its text says it all
         return text or type(error).__name__
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

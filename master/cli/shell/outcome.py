@@ -6,6 +6,7 @@ import signal
 from typing import Any, NamedTuple
 
 from queue_manager.client.exceptions import RemoteTraceback
+from queue_manager.terminal import text_of
 
 
 class Outcome(NamedTuple):
@@ -46,4 +47,4 @@ def task_of(error: BaseException) -> int | None:
 
 def line_of(error: BaseException) -> str:
     """An error of a task, on one line."""
-    return " ".join(f"{error}".split()) or type(error).__name__
+    return text_of(error) or type(error).__name__

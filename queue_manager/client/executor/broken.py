@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import BrokenExecutor
 
 from ...errors import QueueError
+from ...terminal import text_of
 
 
 class BrokenQueueError(QueueError, BrokenExecutor):
@@ -18,6 +19,6 @@ class BrokenQueueError(QueueError, BrokenExecutor):
 def broken(error: Exception) -> BrokenQueueError:
     """The same error for futures. One that is none of the queue's own has its class in the text."""
     own = isinstance(error, QueueError)
-    made = BrokenQueueError(str(error) if own else f"{type(error).__name__}: {error}")
+    made = BrokenQueueError(str(error) if own else f"{type(error).__name__}: {text_of(error)}")
     made.__cause__ = None if own else error
     return made

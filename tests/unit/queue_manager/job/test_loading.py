@@ -123,6 +123,7 @@ def test_a_name_that_is_no_identifier_is_refused(write: Write, name: str) -> Non
         ("x = 1\n1 / 0\n", "jobs/bad.py line 2: ZeroDivisionError: division by zero"),
         ("import nothing_there\n", "jobs/bad.py line 1: ModuleNotFoundError: No module named"),
         ("raise ValueError('two\\nlines')\n", "jobs/bad.py line 1: ValueError: two lines"),
+        ("class A(Exception):\n    __str__ = None\nraise A\n", "jobs/bad.py line 3: A: (its text"),
         ("import sys\nsys.exit(3)\n", "jobs/bad.py line 2: SystemExit: 3"),
         ("import broken\n", "jobs/broken.py line 2: NameError: "),
         ("import unparsed\n", "jobs/unparsed.py line 1: SyntaxError: "),

@@ -67,6 +67,9 @@ def test_an_error_names_the_last_line_of_the_file_that_ran(tmp_path: Path) -> No
     file = write(tmp_path, "breaks_late.py", "import json\n\njson.loads('')\n")
     with pytest.raises(BadJobError, match=r"breaks_late\.py line 3: JSONDecodeError: Expecting"):
         load_function(file)
+    file = write(tmp_path, "no_text.py", "class A(Exception):\n    __str__ = None\nraise A\n")
+    with pytest.raises(BadJobError, match=r"no_text\.py line 3: A: \(its text cannot be read\)"):
+        load_function(file)
 
 
 @pytest.mark.parametrize("name", ["json.py", "worker.py", "jobs.py", "click.py"])

@@ -16,6 +16,8 @@ from master.cli.mapping.outputs import (
     pair_line,
     result_line,
 )
+from master.cli.shell.outcome import line_of
+from queue_manager.client.executor.broken import broken
 from queue_manager.errors import OutputError, WorkerDiedError
 
 
@@ -39,6 +41,16 @@ def test_an_exception_is_one_line() -> None:
     assert error_line(WorkerDiedError("its slot was killed by SIGKILL")) == (
         "its slot was killed by SIGKILL"
     )
+
+    class BrokenError(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+        __repr__ = __str__
+
+    assert error_line(BrokenError()) == "BrokenError: (its text cannot be read)"
+    assert line_of(BrokenError()) == "(its text cannot be read)"
+    assert str(broken(BrokenError())) == "BrokenError: (its text cannot be read)"
 
 
 def write(path: Path, command: str, *lines: str) -> None:
