@@ -1,4 +1,4 @@
-"""What a shell completes behind `qm`: names of jobs, numbers of runs.
+"""What a shell completes behind `qm`: names of jobs and schedules, numbers of runs.
 
 The master is asked, for a moment. If it is away, or says no, there is nothing to complete, and no
 word about it: whoever presses the tab key is in the middle of a line.
@@ -22,7 +22,14 @@ from queue_manager.job.description import jobs_of
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.job_records import JobInfo
-from queue_manager.wire.messages import AskJobs, AskRuns, JobList, RunList
+from queue_manager.wire.messages import (
+    AskJobs,
+    AskRuns,
+    AskSchedules,
+    JobList,
+    RunList,
+    ScheduleList,
+)
 
 ASK_S = 1.0
 """How long all of it may take."""
@@ -63,6 +70,25 @@ def run_items(incomplete: str) -> list[CompletionItem]:
         ]
 
     return _asked(settings, runs) or []
+
+
+def schedule_items(incomplete: str) -> list[CompletionItem]:
+    """The schedules of the master whose name begins so."""
+    settings = _settings()
+    if settings is None:
+        return []
+
+    async def schedules(client: Session) -> list[CompletionItem]:
+        told = await client.call_idempotent(AskSchedules, ScheduleList)
+        return [
+            CompletionItem(
+                one.spec.name, help=harmless_line(f"{one.spec.expression} {one.spec.job}")
+            )
+            for one in told.schedules
+            if one.spec.name.startswith(incomplete)
+        ]
+
+    return _asked(settings, schedules) or []
 
 
 def _settings() -> Settings | None:

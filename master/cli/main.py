@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -25,66 +25,11 @@ from queue_manager.wire.handshake import stretched
 
 from ..processes.local_worker import LocalWorker
 from .examples import epilog_of
+from .kinds import JOB, NUMBER, WHICH
 from .mapping.command import map_command
 from .scheduling.words import schedule_words
 from .shell.options import shell
 from .text.printing import check_output, take_over, tell
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-
-class _Number(click.ParamType[int]):
-    """The number of a run or a task, as `qm status` prints it."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        text = str(value)
-        if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
-            what = self.name if param is None else _OF.get(param.name or "", param.name)
-            raise click.UsageError(f"{text!r} is no number of a {what}, such as 1", ctx)
-        return int(text)
-
-
-class _Which(click.ParamType["int | str"]):
-    """A run: its number, or its key. A text of digits is a number."""
-
-    name = "run"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        text = str(value)
-        if not text:
-            raise click.UsageError("'' is neither the number of a run nor its key", ctx)
-        is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
-        return int(text) if is_number else text
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from .completing import run_items
-
-        return run_items(incomplete)
-
-
-class _Job(click.ParamType[str]):
-    """The name of a job."""
-
-    name = "job"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from .completing import job_items
-
-        return job_items(incomplete)
-
-
-NUMBER, WHICH, JOB = _Number(), _Which(), _Job()
-_OF = {"after": "run"}
-"""What the number of an option is, where the option is not called so."""
 
 _COMPLETION = """\b
 Examples:
@@ -92,8 +37,6 @@ Examples:
   qm completion zsh > ~/.zfunc/_qm        # with ~/.zfunc in fpath
   qm completion fish > ~/.config/fish/completions/qm.fish
 """
-
-_MAX_DIGITS = 18  # such a number is below 2**62
 
 
 def main(worker: LocalWorker | None = None) -> None:
@@ -137,7 +80,8 @@ def _usage(error: click.UsageError) -> int:
         click.echo(error.ctx.get_help(), err=True)  # `qm` alone
     else:
         words = error.ctx.command_path if error.ctx is not None else "qm"
-        tell(f"qm: {error.format_message().rstrip('.')} (see `{words} --help`)")
+        message = " ".join(map(str.strip, error.format_message().splitlines()))  # click has more
+        tell(f"qm: {message.rstrip('.')} (see `{words} --help`)")
     return error.exit_code
 
 
@@ -319,8 +263,8 @@ def check(job: str, arguments: tuple[str, ...]) -> int:
 def completion(kind: str) -> int:
     """Print what has SHELL complete these words.
 
-    SHELL is bash, zsh or fish. Commands, options, names of jobs and numbers of runs are completed.
-    The last two come from the master.
+    SHELL is bash, zsh or fish. Commands, options, files, names of jobs and schedules and numbers of
+    runs are completed. The last three come from the master.
     """
     from click.shell_completion import get_completion_class
 

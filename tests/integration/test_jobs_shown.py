@@ -161,6 +161,33 @@ def test_without_a_master_completion_is_silent(sizes: Place) -> None:
     assert completed(sizes, "qm results ", QUEUE_PORT="nonsense") == []
 
 
+def test_jobs_and_schedules_of_schedules_are_completed(start_master: Callable[..., Master]) -> None:
+    master = start_master()
+    assert master.command("schedule", "add", "nightly", "0 3 * * *", "square").code == 0
+    assert completed(master, "qm schedule add n @daily squ") == ["plain,square"]
+    for verb in ("pause", "resume", "remove"):
+        assert completed(master, f"qm schedule {verb} ni") == ["plain,nightly"]
+    assert completed(master, "qm schedule pause x") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("qm map w", "file"),
+        ("qm map work.py n", "file"),
+        ("qm map -o w", "file"),
+        ("qm map --failed w", "file"),
+        ("qm shell -a w", "file"),
+        ("qm shell --joblog w", "file"),
+        ("qm shell wc w", "file"),
+        ("qm shell --workdir w", "dir"),
+        ("qm shell --large w", "dir"),
+    ],
+)
+def test_files_are_completed_by_the_shell(place: Place, line: str, kind: str) -> None:
+    assert completed(place, line) == [f"{kind},{line.split()[-1]}"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_a_shell_names_the_command(place: Place, shell: str) -> None:
     script = place.command("completion", shell).out
@@ -175,3 +202,8 @@ def test_the_script_of_a_shell_names_the_command(place: Place, shell: str) -> No
 def test_another_shell_is_one_line(place: Place) -> None:
     refused = place.command("completion", "tcsh").refusal
     assert refused.startswith("qm: Invalid value for 'SHELL': 'tcsh' is not one of")
+
+
+def test_no_shell_is_one_line(place: Place) -> None:
+    refused = place.command("completion").refusal
+    assert refused.startswith("qm: Missing argument 'SHELL'. Choose from: bash, zsh, fish (see")

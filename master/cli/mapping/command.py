@@ -8,6 +8,8 @@ import click
 
 from queue_manager.settings import load_settings
 
+from ..kinds import FILE
+
 _HELP = """\
 Call a function of FILE with each input, in parallel. Print each result as a line of JSON.
 
@@ -31,16 +33,21 @@ Examples:
 
 
 @click.command("map", help=_HELP)
-@click.argument("program", metavar="FILE[:FUNCTION]")
-@click.argument("inputs", nargs=-1)
+@click.argument("program", type=FILE, metavar="FILE[:FUNCTION]")
+@click.argument("inputs", nargs=-1, type=FILE)
 @click.option("--jsonl", "form", flag_value="jsonl", help="A JSON value a line; default of .jsonl.")
 @click.option("--lines", "form", flag_value="lines", help="A text a line.")
 @click.option("--csv", "form", flag_value="csv", help="A dict of each row; default of .csv.")
 @click.option("--null", "form", flag_value="null", help="Texts that end with a zero byte.")
 @click.option("--with-input", is_flag=True, help='Lines are {"input": ..., "result": ...}.')
-@click.option("-o", "--output", metavar="FILE", help="Write results to FILE, when all are there.")
 @click.option(
-    "--failed", metavar="FILE", help="Where failures go; default PROGRAM.INPUTS.failed.jsonl."
+    "-o", "--output", type=FILE, metavar="FILE", help="Write results to FILE, when all are there."
+)
+@click.option(
+    "--failed",
+    type=FILE,
+    metavar="FILE",
+    help="Where failures go; default PROGRAM.INPUTS.failed.jsonl.",
 )
 @click.option("--key", help="What the same command is known by, in the place of its files.")
 @click.option("--resume", is_flag=True, help="Go on though the code or the inputs have changed.")

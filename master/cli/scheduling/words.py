@@ -11,6 +11,8 @@ from queue_manager.authkey import find_authkey
 from queue_manager.settings import Settings
 from queue_manager.wire.schedules import Missed, Overlap, ScheduleSpec
 
+from ..kinds import JOB, SCHEDULE
+
 _EXAMPLES = """\b
 Examples:
   qm schedule add nightly "0 3 * * *" images start=https://example.org/ --zone Europe/Berlin
@@ -32,7 +34,7 @@ def schedule_words(run: Runner) -> click.Group:
     @schedule.command()
     @click.argument("name")
     @click.argument("expression")
-    @click.argument("job")
+    @click.argument("job", type=JOB)
     @click.argument("arguments", nargs=-1)
     @click.option("--zone", default="UTC", metavar="ZONE", help="Such as Europe/Berlin.")
     @click.option(
@@ -72,7 +74,7 @@ def schedule_words(run: Runner) -> click.Group:
 
     def changing(verb: str, to: Literal["paused", "resumed", "removed"], text: str) -> None:
         @schedule.command(verb, help=text)
-        @click.argument("name")
+        @click.argument("name", type=SCHEDULE)
         def change(name: str) -> int:
             from .asking import change_schedule
 

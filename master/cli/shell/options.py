@@ -12,6 +12,7 @@ import click
 
 from queue_manager.settings import load_settings
 
+from ..kinds import FILE, FOLDER
 from ..text.printing import check_output, tell, was_closed
 
 _EPILOG = """\b
@@ -33,9 +34,11 @@ Places:
     epilog=_EPILOG,
     context_settings={"allow_interspersed_args": False},
 )
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [::: INPUT...]")
+@click.argument("command", nargs=-1, type=FILE, metavar="COMMAND [::: INPUT...]")
 @click.option("-0", "--null", is_flag=True, help="Inputs end with a zero byte, not a newline.")
-@click.option("-a", "--arg-file", metavar="FILE", multiple=True, help="Read the inputs from FILE.")
+@click.option(
+    "-a", "--arg-file", type=FILE, metavar="FILE", multiple=True, help="Read the inputs from FILE."
+)
 @click.option("-k", "--keep-order", is_flag=True, help="Print in the order of the inputs.")
 @click.option("--raw", is_flag=True, help="Put inputs in as they are: the shell reads them.")
 @click.option("--text", is_flag=True, help="Print what the commands print, and no JSON.")
@@ -45,10 +48,16 @@ Places:
 @click.option(
     "--halt", default="never", metavar="WHEN", help="Give up: now,fail=1, soon,fail=10%, ..."
 )
-@click.option("--joblog", metavar="FILE", help="Write a line for each command, as GNU Parallel.")
+@click.option(
+    "--joblog", type=FILE, metavar="FILE", help="Write a line for each command, as GNU Parallel."
+)
 @click.option("--key", help="The same key goes on where it was, and runs nothing twice.")
-@click.option("--workdir", metavar="DIR", help="Where commands run; by default this folder.")
-@click.option("--large", metavar="DIR", help="Where outputs go that no result has room for.")
+@click.option(
+    "--workdir", type=FOLDER, metavar="DIR", help="Where commands run; by default this folder."
+)
+@click.option(
+    "--large", type=FOLDER, metavar="DIR", help="Where outputs go that no result has room for."
+)
 @click.option("--progress", is_flag=True, help="Show a bar on a terminal.")
 def shell(command: tuple[str, ...], **options: Any) -> int:
     """Run COMMAND for each line of standard input. Options go before COMMAND.
