@@ -77,6 +77,17 @@ def age(person):
 NUMBER = 7
 """
 
+NEEDS_MODEL = """
+import os
+
+def setup():
+    if not os.path.exists("model"):
+        raise FileNotFoundError("no model")
+
+def work(n):
+    return n * n
+"""
+
 
 DYING = """
 import os
@@ -242,6 +253,7 @@ def test_an_input_that_fails_is_null_and_alone_is_tried_again(folder: Folder) ->
     [said] = ended.err.splitlines()
     name = "work.fails_at_three.in.failed.jsonl"
     assert said.startswith(f"qm: 1 input failed: see {name}; the same command tries")
+    assert said.endswith("(add --resume if you edit the code)")
     [failure] = [json.loads(line) for line in folder.lines(name)]
     assert (failure["line"], failure["input"], failure["error"]) == (4, 3, "ValueError: not three")
     assert failure["traceback"].startswith("Traceback")
@@ -491,6 +503,29 @@ def test_its_master_and_worker_end_with_a_command_that_is_killed(folder: Folder)
     assert key.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_function_that_no_slot_can_prepare_ends_the_command(folder: Folder) -> None:
+    folder.write("ready.py", NEEDS_MODEL)
+    words = ("ready.py", folder.numbers(3))
+    ended = folder.map(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines()[-1] == (
+        "qm: ready.py can't run: work.setup() line 6: FileNotFoundError: no model; the same command"
+        " goes on when that is mended"
+    )
+    folder.write("model", "")
+    ended = folder.map(*words)
+    assert (ended.code, ended.out.encode(), ended.err) == (0, squares(3), "")
+
+
+def test_tags_that_no_worker_of_the_command_has_end_it(folder: Folder) -> None:
+    options = "from queue_manager import Options\nOPTIONS = Options(needs={'gpu'})\n"
+    folder.write("tagged.py", f"{options}def work(n): return n * n\n")
+    words = ("tagged.py", folder.numbers(3))
+    refusal = folder.map(*words).refusal
+    assert refusal.startswith("qm: tagged.py can't run: no worker has the tag gpu: start one with")
+    assert folder.map(*words, WORKER_TAGS="gpu").out.encode() == squares(3)
+
+
 # --- a master elsewhere ---
 
 
@@ -509,6 +544,19 @@ def test_a_master_at_queue_host_is_used_and_keeps_nothing(folder: Folder, master
     ended = folder.map(*words, **settings)
     assert (ended.code, ended.out.encode()) == (0, squares(6))
     assert [run for run in master.runs() if run.run] == []
+
+
+def test_at_queue_host_a_function_that_no_worker_can_prepare_waits_for_others(
+    folder: Folder, master: Master
+) -> None:
+    master.worker()
+    settings = {"QUEUE_HOST": "127.0.0.1", "QUEUE_PORT": str(master.port), "QUEUE_AUTHKEY": KEY}
+    folder.write("ready.py", NEEDS_MODEL)
+    command = folder.popen("ready.py", folder.numbers(3), **settings)
+    eventually(lambda: "Ctrl-C ends this command" in (folder.path / "err").read_text())
+    assert command.poll() is None
+    command.send_signal(signal.SIGINT)
+    assert command.wait(PATIENCE_S) == 130
 
 
 def test_a_command_that_dies_before_it_has_forgotten_asks_the_next_time(

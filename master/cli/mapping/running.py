@@ -25,6 +25,7 @@ from .inputs import STDIN, Form, Inputs
 from .outputs import Failures, Output, pair_line, result_line
 from .resuming import Command, Plan, forget, has_results, note_of, planned, try_failed_again
 from .streaming import AHEAD, streamed
+from .watching import Watch
 
 _NAME_LETTERS = 60
 
@@ -96,7 +97,8 @@ class _Mapping:
                 self.workspace.clear()
             with client_of(self.settings, self.workspace.folder) as client:
                 try:
-                    self._write_all(client, lines, failures)
+                    with self._watch(client):
+                        self._write_all(client, lines, failures)
                 except KeyboardInterrupt:
                     self._tell_interrupted()
                     raise
@@ -104,6 +106,10 @@ class _Mapping:
                 failures.finish()
                 self._leave(client, failures)
         return 1 if failures.count else 0
+
+    def _watch(self, client: Client) -> Watch:
+        own = not self.settings.queue_host_set
+        return Watch(client, self.plan.key, self.named.file, own=own)
 
     def _failures_name(self) -> str:
         """That of this command's failures: two commands at once don't write one file."""
@@ -152,6 +158,7 @@ class _Mapping:
         """Remove what is recorded, unless the same command is to try failed inputs again."""
         if failures.count:
             again = "; the same command tries again those alone" if self.plan.key else ""
+            again += " (add --resume if you edit the code)" if again else ""
             count = f"{failures.count:,} input{'s' * (failures.count != 1)}"
             tell(f"qm: {count} failed: see {failures.path}{again}")
             return
