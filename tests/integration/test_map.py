@@ -265,6 +265,11 @@ def test_an_input_that_fails_is_null_and_alone_is_tried_again(folder: Folder) ->
     assert folder.kept == []
 
 
+def test_a_minus_is_standard_output(folder: Folder) -> None:
+    assert folder.map("work.py", folder.numbers(3), "-o", "-").out.encode() == squares(3)
+    assert not (folder.path / "-").exists()
+
+
 def test_an_exception_without_a_text_is_a_failure_as_any_other(folder: Folder) -> None:
     ended = folder.map("work.py:breaks_at_three", folder.numbers(5), "--failed", "failed")
     assert (ended.code, ended.out) == (1, "0\n1\n4\nnull\n16\n")
@@ -584,7 +589,7 @@ def test_a_command_that_dies_before_it_has_forgotten_asks_the_next_time(
         (["worker.py", "in.jsonl"], "worker.py has the name of a module that is there already"),
         (["broken.py", "in.jsonl"], "broken.py line 2: NameError: name 'nothing' is not defined"),
         (["syntax.py", "in.jsonl"], "syntax.py line 1: SyntaxError"),
-        (["work.py:wrok", "in.jsonl"], "work.py has no function 'wrok'; it has age, fails_at_"),
+        (["work.py:wrok", "in.jsonl"], "work.py has no function 'wrok'; it has age, breaks_"),
         (["work.py:NUMBER", "in.jsonl"], "work.py: NUMBER is no function; it has age"),
         (["bare.py", "in.jsonl"], "bare.py has no function work(input): name another as bare.py:"),
         (["work.py", "none.jsonl"], "can't read none.jsonl: No such file or directory"),
@@ -600,6 +605,13 @@ def test_a_command_that_dies_before_it_has_forgotten_asks_the_next_time(
             "x can't have both results and fail",
         ),
         (["work.py", "in.jsonl", "-o", "no/where"], "no/where: there is no folder no"),
+        (["work.py", "in.jsonl", "-o", "loop"], "can't write loop: Too many levels of symbolic li"),
+        (["work.py", "in.jsonl", "-o", "x", "--failed", "loop"], "can't write loop: Too many leve"),
+        (["work.py", "in.jsonl", "-o", ""], "the name behind -o is empty"),
+        (["work.py", "in.jsonl", "--failed", ""], "the name behind --failed is empty"),
+        (["work.py", "in.jsonl", "--failed", "-"], "--failed - : standard output has the results"),
+        (["work.py", "in.jsonl", "--key", ""], "the name behind --key is empty"),
+        (["leaves.py", "in.jsonl"], "leaves.py line 3: SystemExit: os._exit(0)"),
         (["work.py", "in.jsonl", "--resume", "--anew"], "--resume keeps what --anew forgets"),
     ],
 )
@@ -615,6 +627,8 @@ def test_what_is_wrong_is_one_line(folder: Folder, words: list[str], said: str) 
     folder.write("broken.py", "import os\nnothing\n")
     folder.write("syntax.py", "def work(:\n")
     folder.write("bare.py", "")
+    folder.write("leaves.py", "import os\n\nos._exit(0)\n")
+    (folder.path / "loop").symlink_to("loop")
     ended = folder.map(*words)
     lines = ended.err.splitlines()
     assert (ended.code, len(lines)) == (2, 1), ended

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,10 @@ class Claim:
     def __init__(self, path: Path, command: str, option: str) -> None:
         self._shown, self._command, self._option = path, command, option
         with told(path):
-            if path.is_dir():
+            mode = _mode_of(path)
+            if stat.S_ISDIR(mode):
                 raise OutputError(f"{path} is a folder: name a file with {option}")
-            self.is_regular = path.is_file() or not path.exists()
+            self.is_regular = stat.S_ISREG(mode)
             self.path = Path(os.path.realpath(path)) if self.is_regular else path
             if self.is_regular and not self.path.parent.is_dir():
                 raise OutputError(f"{path}: there is no folder {path.parent}")
@@ -128,6 +130,14 @@ def identity_of(path: Path) -> Identity:
     """What a file is now. Raises OSError."""
     status = path.stat()
     return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _mode_of(path: Path) -> int:
+    """That of what is there, or of a regular file. Raises OSError, also for a loop of links."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return stat.S_IFREG
 
 
 @contextlib.contextmanager

@@ -32,6 +32,9 @@ Examples:
 """
 
 
+STDOUT = "-"
+
+
 @click.command("map", help=_HELP)
 @click.argument("program", type=FILE, metavar="FILE[:FUNCTION]")
 @click.argument("inputs", nargs=-1, type=FILE)
@@ -69,6 +72,7 @@ def map_command(
 
     if resume and anew:
         raise click.UsageError("--resume keeps what --anew forgets: say one of them")
+    _check_names(output, failed, key)
     settings = load_settings()
     gc.enable()
     wish = Wish(
@@ -76,9 +80,9 @@ def map_command(
         inputs=inputs,
         form=Form(form) if form else None,
         with_input=with_input,
-        output=output,
+        output=None if output == STDOUT else output,
         failed=failed,
-        key=key or None,
+        key=key,
         resume=resume,
         anew=anew,
     )
@@ -86,3 +90,12 @@ def map_command(
         return run_map(settings, wish)
     except KeyboardInterrupt:  # click would print an empty line
         return 130
+
+
+def _check_names(output: str | None, failed: str | None, key: str | None) -> None:
+    """Raise UsageError for names that are none, such as those of variables that are not set."""
+    for option, name in (("-o", output), ("--failed", failed), ("--key", key)):
+        if name == "":
+            raise click.UsageError(f"the name behind {option} is empty")
+    if failed == STDOUT:
+        raise click.UsageError("--failed - : standard output has the results; name a file")

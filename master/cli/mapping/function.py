@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import keyword
+import os
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from queue_manager.errors import BadJobError, UnknownJobError
 from queue_manager.job.contract import Options
@@ -105,8 +106,28 @@ def _imported(path: Path) -> types.ModuleType:
     folder = str(path.parent)
     sys.path[:] = [folder, *(one for one in sys.path if one != folder)]
     importlib.invalidate_caches()
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), _staying():
         return importlib.import_module(path.stem)
+
+
+@contextlib.contextmanager
+def _staying() -> Iterator[None]:
+    """`os._exit` raises SystemExit: else a file ended the command by 0, with no output and no word.
+
+    Processes that the file forks end by it as always.
+    """
+    ours, leave, loads = os.getpid(), os._exit, True
+
+    def stay(status: int) -> NoReturn:
+        if loads and os.getpid() == ours:
+            raise SystemExit(f"os._exit({status})")
+        leave(status)
+
+    os._exit = stay
+    try:
+        yield
+    finally:
+        os._exit, loads = leave, False
 
 
 def _where(error: BaseException, file: str, path: Path) -> str:

@@ -89,7 +89,7 @@ class _Mapping:
         wish, owner = self.wish, self.workspace.folder.name
         failed = Path(wish.failed or self._failures_name())
         output = Path(wish.output) if wish.output else None
-        if output is not None and output.resolve() == failed.resolve():
+        if output is not None and os.path.realpath(output) == os.path.realpath(failed):
             raise OutputError(f"{output} can't have both results and failures: name two files")
         with Failures(failed, owner) as failures, Output(output, owner) as lines:
             # Behind both: a command that may not write has forgotten nothing.
