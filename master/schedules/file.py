@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
 
 from queue_manager.errors import ArgumentError, RefusedError
 from queue_manager.job.arguments import split_arguments
@@ -30,9 +29,6 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     zone: Name = "UTC"
     missed: Missed = "last"
     overlap: Overlap = "skip"
-
-
-_Entries = Annotated[dict[str, _Entry], Meta(max_length=SCHEDULES)]
 
 
 class Seen(NamedTuple):
@@ -72,27 +68,34 @@ def schedules_in(seen: Seen, path: Path) -> list[ScheduleSpec]:
     try:
         if len(seen.text) > _BYTES:
             raise RefusedError(f"it has more than {_BYTES:,} bytes")
-        entries = msgspec.convert(tomllib.loads(seen.text.decode("utf-8")), _Entries)
+        entries = tomllib.loads(seen.text.decode("utf-8"))
+        if len(entries) > SCHEDULES:
+            raise RefusedError(f"it has more than {SCHEDULES:,} schedules")
         return [_spec(name, entry) for name, entry in entries.items()]
     except (RefusedError, UnicodeError, ValueError, RecursionError) as error:
-        raise RefusedError(f"{path}: {printable(_plain(error), 500)}") from None
+        raise RefusedError(f"{path}: {printable(str(error), 500)}") from None
 
 
 def _stamp(found: os.stat_result) -> tuple[int, ...]:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _spec(name: str, entry: _Entry) -> ScheduleSpec:
+def _spec(name: str, entry: Any) -> ScheduleSpec:
+    if not isinstance(entry, dict):
+        raise RefusedError(f"{name} is in no table: a schedule is one, such as [nightly]")
     try:
-        args = split_arguments(entry.args) if isinstance(entry.args, str) else entry.args
-        fields = (entry.job, args, entry.zone, entry.missed, entry.overlap)
-        spec = ScheduleSpec(name, entry.cron, *fields)
+        read = msgspec.convert(entry, _Entry)
+        args = split_arguments(read.args) if isinstance(read.args, str) else read.args
+        fields = (read.job, args, read.zone, read.missed, read.overlap)
+        spec = ScheduleSpec(name, read.cron, *fields)
         check(spec)
-    except (RefusedError, ArgumentError) as error:
-        raise RefusedError(f"[{name}]: {error}") from None
+    except (RefusedError, ArgumentError, ValueError) as error:
+        raise RefusedError(f"[{name}]: {_plain(error)}") from None
     return spec
 
 
 def _plain(error: Exception) -> str:
-    """The error without the words of msgspec for places."""
-    return str(error).replace("Object", "a table").replace(" - at `$", ", in `")
+    """The error without the words of msgspec for tables and places."""
+    text = str(error).replace("Object missing required field", "it has no")
+    text = text.replace("Object contains unknown field", "there is no field")
+    return text.replace(" - at `$.", ", in `")

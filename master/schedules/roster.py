@@ -5,6 +5,7 @@ Owns what is staged of them in a turn. Knows nothing of runs.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -76,8 +77,8 @@ class Roster:
             if known is not None:
                 if spec_of(known) != spec:
                     raise RefusedError(
-                        f"there is another schedule {spec.name} ({printable(known.expression)}"
-                        f" {known.job}): remove it first, or take another name"
+                        f"there is another schedule {spec.name} ({_others(spec_of(known), spec)}):"
+                        " remove it first, or take another name"
                     )
                 return lambda: (known, False)
             if len(self.all) >= SCHEDULES:
@@ -172,6 +173,18 @@ def spec_of(record: ScheduleRecord) -> ScheduleSpec:
     """What was asked for with a schedule."""
     fields = {name: getattr(record, name) for name in ScheduleSpec.__struct_fields__}
     return ScheduleSpec(**fields)
+
+
+def _others(known: ScheduleSpec, asked: ScheduleSpec) -> str:
+    """What one schedule has that another one has not, for people."""
+    labels = {"expression": "times", "args": "arguments"}
+    parts = []
+    for name in ScheduleSpec.__struct_fields__:
+        value = getattr(known, name)
+        if value != getattr(asked, name):
+            text = shlex.join(value) if isinstance(value, list) else value
+            parts.append(f"its {labels.get(name, name)}: {printable(text or 'none', 100)}")
+    return "; ".join(parts)
 
 
 def _nothing() -> None:

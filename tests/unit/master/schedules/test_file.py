@@ -8,6 +8,7 @@ import pytest
 
 from master.schedules.file import look_at, schedules_in, stamp_of
 from queue_manager.errors import RefusedError
+from queue_manager.wire.limits import SCHEDULES
 from queue_manager.wire.schedules import ScheduleSpec
 
 
@@ -45,15 +46,20 @@ def test_the_stamp_of_a_look_is_that_of_the_file(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("[a\n", "Expected"),
-        ("a = 1\n", "in `"),
-        ('[a]\ncron = "0 3 * * *"\n', "missing required field `job`"),
-        ('[a]\ncron = "0 3 * * *"\njob = "j"\nevery = 3\n', "unknown field `every`"),
-        ('[a]\ncron = "0 3 * * *"\njob = "j"\nmissed = "some"\n', "Invalid enum value 'some'"),
+        ("a = 1\n", "a is in no table: a schedule is one"),
+        ('[a]\ncron = "0 3 * * *"\n', "[a]: it has no `job`"),
+        ('[a]\ncron = "0 3 * * *"\njob = "j"\nevery = 3\n', "[a]: there is no field `every`"),
+        (
+            '[a]\ncron = "0 3 * * *"\njob = "j"\nmissed = "some"\n',
+            "[a]: Invalid enum value 'some', in `missed`",
+        ),
         ('[a]\ncron = "0 3 * *"\njob = "j"\n', "[a]: '0 3 * *' is no cron expression"),
         (
             '[a]\ncron = "0 3 * * *"\njob = "j"\nzone = "Nowhere"\n',
             "[a]: 'Nowhere' is no time zone",
         ),
+        ('[a]\ncron = 3\njob = "j"\n', "[a]: Expected `str`, got `int`, in `cron`"),
+        ("".join(f"[s{n}]\n" for n in range(SCHEDULES + 1)), "it has more than"),
         ('["a b"]\ncron = "0 3 * * *"\njob = "j"\n', "'a b' is no name of a schedule"),
         ('[a]\ncron = "0 3 * * *"\njob = "j"\nargs = "\'"\n', "[a]: "),
         ('[a]\ncron = "0 3 * * *"\njob = "j"\nargs = ["%s"]\n' % ("x" * 5_000), "take 5,000 bytes"),

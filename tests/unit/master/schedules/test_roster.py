@@ -147,8 +147,12 @@ def test_the_same_schedule_again_changes_nothing_and_another_one_is_refused(
         rig = Rig(world)
         assert (await rig.roster.add(HOURLY))[1]
         assert not (await rig.roster.add(HOURLY))[1]
-        with pytest.raises(RefusedError, match=r"there is another schedule n \(0 .* job\)"):
-            await rig.roster.add(ScheduleSpec("n", "0 1 * * *", "job"))
+        with pytest.raises(RefusedError) as caught:
+            await rig.roster.add(ScheduleSpec("n", "0 * * * *", "job"))
+        line = "there is another schedule n (its arguments: 'at={slot}'): remove it first"
+        assert str(caught.value).startswith(line)
+        with pytest.raises(RefusedError, match=r"n \(its times: 0 \* \* \* \*; its zone: UTC\)"):
+            await rig.roster.add(ScheduleSpec("n", "@daily", "job", HOURLY.args, "Asia/Tokyo"))
         for verb in ("paused", "resumed", "removed"):
             with pytest.raises(RefusedError, match="there is no schedule 'm'"):
                 await rig.roster.change("m", verb)
