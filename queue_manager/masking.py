@@ -9,13 +9,26 @@ import re
 
 MASK = "***"
 
-# A password may hold `/` and `@` where it was written down wrongly: with a colon before the first
-# slash, all up to the last `@` counts as one. That masks too much sooner than too little.
-_USER = re.compile(r"(\w://)(?:[^\s/:@?#\"<>`]*:[^\s\"<>`]*|[^\s/?#\"<>`]*)@")
-# Marks at the end belong to the sentence, not to the address.
-_QUERY = re.compile(r"(\w://[^\s?\"<>`]*\?)[^\s\"<>`]+?(?=[)\]',.:;]*(?:[\s\"<>`]|$))")
+# One pass over a text of any length: a pattern that looks for the end of an address again at each
+# of its characters takes minutes for a page of dots, and holds the whole process up.
+_ADDRESS = re.compile(r"(?<=\w://)[^\s\"<>`]+")
+_MARKS = ")]',.:;"
+"""Marks at the end belong to the sentence, not to the address."""
 
 
 def masked(text: str) -> str:
     """The same text, without users, passwords and queries in its addresses."""
-    return _QUERY.sub(rf"\1{MASK}", _USER.sub(rf"\1{MASK}@", text))
+    return _ADDRESS.sub(_without_secrets, text)
+
+
+def _without_secrets(found: re.Match[str]) -> str:
+    address = found[0].rstrip(_MARKS)
+    marks = found[0][len(address) :]
+    user, at, rest = address.rpartition("@")
+    if ":" not in user:  # a password may hold `/` and `@`: all up to the last `@` counts as one
+        end = re.search(r"[/?#]", address)
+        authority = address[: end.start()] if end else address
+        user, at, host = authority.rpartition("@")
+        rest = host + address[len(authority) :]
+    where, asked, query = rest.partition("?")
+    return f"{MASK if at else ''}{at}{where}{asked}{MASK if query else ''}{marks}"

@@ -27,11 +27,11 @@ _END_S = 3.0
 
 
 class GivenUp(Exception):
-    """A child dies again and again, or never gets ready."""
+    """A child dies again and again, or never gets ready. signal: whether a signal has ended it."""
 
-    def __init__(self, module: str, why: str = f"has ended {DEATHS} times") -> None:
+    def __init__(self, module: str, why: str, signal: bool = False) -> None:
         super().__init__(f"the {module} of this command {why}")
-        self.module = module
+        self.module, self.signal = module, signal
 
 
 class Started:
@@ -88,7 +88,7 @@ class Child:
             self._deaths.append(now)
             recent = sum(now - death < WITHIN_S for death in self._deaths)
             if recent == DEATHS:
-                raise GivenUp(self._module)
+                raise GivenUp(self._module, f"has ended {DEATHS} times{_by(code)}", code < 0)
             self._due = now + _FIRST_PAUSE_S * 2 ** (recent - 1)
             log.debug("the %s has ended (%d)", self._module, code)
         if self._process is None and now >= self._due:
@@ -112,6 +112,16 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _by(code: int) -> str:
+    """How a process has ended, behind a sentence; nothing where its last line says it."""
+    if code >= 0:
+        return ""
+    try:
+        return f", the last time by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f", the last time by signal {-code}"
 
 
 def _safe() -> list[str]:

@@ -43,7 +43,13 @@ _LAST_WORDS_S = 1.0
 """What a process that a task has left behind may hold the pipe open for."""
 
 _LAST_BYTES = 4096
-_KEPT = ("QUEUE_MAX_BYTES", "WORKER_TAGS", "WORKER_DRAIN_S")
+_KEPT = (
+    "QUEUE_MAX_BYTES",
+    "WORKER_TAGS",
+    "WORKER_DRAIN_S",
+    "QUEUE_ENVIRONMENTS",
+    "QUEUE_KEEP_DAYS",
+)
 """Settings of the command's own environment that its master and worker have, too."""
 
 
@@ -94,6 +100,7 @@ class OwnMaster:
             self.authkey = _new_key(self._folder / "authkey")
             (self._folder / "jobs").mkdir(exist_ok=True)
         except OSError as error:
+            self._socket.close()
             raise SettingsError(f"{self._folder} can't be used: {error.strerror}") from error
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen(BACKLOG)
@@ -135,28 +142,24 @@ class OwnMaster:
     # ends, so this one lives as long as they do ---
 
     def _keep(self) -> None:
-        number = self._socket.fileno()
-        serve = ("serve", "--listening", str(number))
-        master = Child("master", serve, self._environment("master"), self._log_file, (number,))
-        # The worker of an earlier command knows neither this one's key nor its port.
-        master.first_words = ("--workers-gone",)
-        worker = Child("worker", ("--quiet",), self._environment("worker"), self._relayed)
+        children: list[Child] = []
         try:
             (self._folder / "master.log").unlink(missing_ok=True)
-            self._begin(master, worker)
+            children += [self._master(), self._worker()]
+            self._begin(children)
             while not self._stop.is_set():
-                master.keep()
-                worker.keep()
+                self._keep_all(children)
                 self._stop.wait(LOOK_S)
         except GivenUp as error:
-            self._give_up(f"{error}{self._last_line() if error.module == 'master' else ''}")
+            says_why = error.module == "master" and not error.signal
+            self._give_up(f"{error}{self._last_line() if says_why else ''}")
         except Exception as error:  # such as no room for a thread; nobody else would ever say it
             log.debug("the processes of this command can't be kept", exc_info=True)
             self._give_up(f"the master and worker of this command can't go on: {error}")
         finally:
             self._listens.set()
-            worker.end()  # first: it has nothing to do without the master
-            master.end()
+            for child in reversed(children):  # the worker has nothing to do without the master
+                child.end()
             for relaying in self._relaying:  # the last lines of tasks
                 relaying.join(_LAST_WORDS_S)
 
@@ -164,13 +167,28 @@ class OwnMaster:
         self.trouble = line
         self._on_trouble(line)
 
-    def _begin(self, master: Child, worker: Child) -> None:
+    def _master(self) -> Child:
+        number = self._socket.fileno()
+        serve = ("serve", "--listening", str(number))
+        master = Child("master", serve, self._environment("master"), self._log_file, (number,))
+        # The worker of an earlier command knows neither this one's key nor its port.
+        master.first_words = ("--workers-gone",)
+        return master
+
+    def _worker(self) -> Child:
+        return Child("worker", ("--quiet",), self._environment("worker"), self._relayed)
+
+    @staticmethod
+    def _keep_all(children: list[Child]) -> None:
+        for child in children:
+            child.keep()
+
+    def _begin(self, children: list[Child]) -> None:
         """Start both, and wait until the master answers. Raises GivenUp."""
         until = time.monotonic() + START_S
         with _Answer(self._socket.getsockname()) as answer:
             while not self._stop.is_set():
-                master.keep()
-                worker.keep()
+                self._keep_all(children)
                 if answer.has_come(_FIRST_LOOK_S):
                     self._listens.set()
                     return

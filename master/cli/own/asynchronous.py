@@ -62,7 +62,7 @@ def with_own_master(
             own.wait()
             master = Master(own.reached(settings), own.authkey, True)
             try:
-                return asyncio.run(end.guarding(command(master)))
+                return asyncio.run(end.guarding(command(master), own.check))
             except (QueueError, asyncio.CancelledError):
                 own.check()
                 raise
@@ -74,12 +74,17 @@ class _End:
     def __init__(self) -> None:
         self._cancel: Callable[[], object] | None = None
 
-    async def guarding(self, command: Coroutine[Any, Any, int]) -> int:
-        """Run the command until it has ended, or is cut off: then it is cancelled."""
+    async def guarding(self, command: Coroutine[Any, Any, int], check: Callable[[], object]) -> int:
+        """Run the command until it has ended, or is cut off: then it is cancelled.
+
+        check: raises if the command was cut off before anybody could cancel it.
+        """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None  # this is a coroutine
         self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
-        return await command
+        with contextlib.closing(command):
+            check()
+            return await command
 
     def cut_off(self, line: str) -> None:
         """In a thread. line: why; `OwnMaster.check` raises it, too."""

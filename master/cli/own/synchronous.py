@@ -48,6 +48,7 @@ def client_of(settings: Settings, folder: Path) -> Iterator[Client]:
         try:
             with Client(own.reached(settings), own.authkey, _CONNECT_S) as client:
                 clients.append(client)
+                own.check()  # it may have been cut off before
                 yield client
         except QueueError:
             own.check()

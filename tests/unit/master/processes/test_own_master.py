@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from master.processes import own_master
+from master.processes import kept_child, own_master
 from master.processes.own_master import OwnMaster
 from queue_manager.errors import QueueError
 
@@ -92,3 +92,27 @@ def test_a_child_that_can_not_be_started_is_one_line(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
     assert "can't be started: [Errno 2]" in trouble_of(tmp_path)
+
+
+def test_a_child_that_signals_end_again_and_again_is_one_line_that_names_the_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "echo run 1 started; kill -9 $$", monkeypatch)
+    monkeypatch.setattr(kept_child, "_FIRST_PAUSE_S", 0.001)
+    line = trouble_of(tmp_path)
+    assert line.endswith(" of this command has ended 6 times, the last time by SIGKILL")
+
+
+def test_settings_of_environments_are_those_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = tmp_path / "said"
+    text = (
+        f'case "$*" in *serve*) ;; *) echo "$QUEUE_ENVIRONMENTS $QUEUE_KEEP_DAYS" > {said};; esac'
+    )
+    program(tmp_path, text, monkeypatch)
+    monkeypatch.setenv("QUEUE_ENVIRONMENTS", "off")
+    monkeypatch.setenv("QUEUE_KEEP_DAYS", "3")
+    monkeypatch.setattr(own_master, "START_S", 1.0)
+    trouble_of(tmp_path)
+    assert said.read_text() == "off 3\n"
