@@ -11,6 +11,7 @@ from queue_manager.wire.schedules import ScheduleStatus
 from ..released import RELEASED_AT
 from ..scheduled import ScheduleRecord
 from .expression import slots_of
+from .foresight import Foresight
 from .keeper import Keeper
 from .naming import slot_text
 from .roster import Roster, spec_of
@@ -24,9 +25,15 @@ class Telling:
     """Tells of the schedules. clock: the machine's clock, UTC epoch in seconds."""
 
     def __init__(
-        self, roster: Roster, keeper: Keeper, watch: FileWatch, clock: Callable[[], float]
+        self,
+        roster: Roster,
+        keeper: Keeper,
+        watch: FileWatch,
+        foresight: Foresight,
+        clock: Callable[[], float],
     ) -> None:
         self._roster, self._keeper, self._watch = roster, keeper, watch
+        self._foresight = foresight
         self._clock = clock
 
     def of(self, record: ScheduleRecord) -> ScheduleStatus:
@@ -82,6 +89,8 @@ class Telling:
             yield record.trouble
         if record.name in self._keeper.trouble:
             yield self._keeper.trouble[record.name]
+        elif record.name in self._foresight.trouble and not record.trouble:
+            yield self._foresight.trouble[record.name]
         ahead_s = record.cursor - self._clock()
         if not record.paused and self._is_right and ahead_s > AHEAD_S:
             yield (

@@ -22,6 +22,7 @@ from ..changes import GivenArguments
 from ..jobs.versions import Versions
 from ..processes.runners import uncollected
 from ..schedules.expression import slots_of
+from ..schedules.foresight import Foresight
 from ..schedules.keeper import Keeper
 from ..schedules.naming import ask_for, check
 from ..schedules.roster import Roster
@@ -85,9 +86,11 @@ class Scheduling:
         self._versions = versions
         self._replying = Replying()
         self._roster = Roster(turn, _clock)
-        self._keeper = Keeper(self._roster, SlotRuns(turn, runs, versions))
+        starter = SlotRuns(turn, runs, versions)
+        self._keeper = Keeper(self._roster, starter)
         self._watch = FileWatch(self._roster, folder)
-        self._telling = Telling(self._roster, self._keeper, self._watch, _clock)
+        self._foresight = Foresight(self._roster, starter, _clock)
+        self._telling = Telling(self._roster, self._keeper, self._watch, self._foresight, _clock)
         self.troubles = self._telling.troubles
 
     def tick(self, now: float) -> None:
@@ -95,11 +98,13 @@ class Scheduling:
         self._watch.tick(now)
         if self._watch.is_settled(now):
             self._keeper.tick(now, _clock())
+            self._foresight.tick(now)
 
     def stop(self) -> None:
         """Begin no more runs."""
         self._watch.stop()
         self._keeper.stop()
+        self._foresight.stop()
 
     def add(self, reply: PeerReply, message: AddSchedule) -> None:
         """Add a schedule whose job and arguments fit. The arguments are those of its next slot."""

@@ -62,11 +62,11 @@ def test_the_file_is_taken_at_the_start_and_a_broken_job_is_told(
     (master.folder / "jobs" / "broken.py").write_text("def tasks(:\n")
     file = master.folder / "jobs" / "schedules.toml"
     file.write_text('[often]\ncron = "0 * * * *"\njob = "broken"\n')
-    eventually(lambda: "often" in schedules(master))
+    eventually(lambda: "schedule often: its next slot could not run: " in master.status())
     clock.set_ahead(HOUR)
-    eventually(lambda: "could not run" in master.status())
+    eventually(lambda: "00Z could not run" in master.status())
     assert "SyntaxError" in schedules(master)["often"]["why"][0]
-    assert len(master.process.lines("could not run")) == 1
+    assert len(master.process.lines("00Z could not run")) == 1
     file.unlink()
     eventually(lambda: not schedules(master))
     refused = master.command("schedule", "add", "x", "0 3 * * *", "broken")

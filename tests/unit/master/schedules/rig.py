@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from master.changes import GivenArguments
+from master.schedules.foresight import Foresight
 from master.schedules.keeper import Keeper
 from master.schedules.roster import Roster
 from master.schedules.telling import Telling
@@ -48,7 +49,10 @@ class Rig:
         runs = SlotRuns(world.turn, world.runs, self.looks)
         self.keeper = Keeper(self.roster, runs)
         self.watch: Any = type("Watch", (), {"why": []})()
-        self.telling = Telling(self.roster, self.keeper, self.watch, lambda: self.clock)
+        self.foresight = Foresight(self.roster, runs, lambda: self.clock)
+        self.telling = Telling(
+            self.roster, self.keeper, self.watch, self.foresight, lambda: self.clock
+        )
 
     async def at(self, clock: float) -> None:
         """A look at the schedules at a time."""
