@@ -17,6 +17,7 @@ from queue_manager.authkey import find_authkey
 from queue_manager.errors import SettingsError
 from queue_manager.lifeline import close_to_others, hide_key, stop_signals
 from queue_manager.log_lines import log_to
+from queue_manager.open_files import make_room
 from queue_manager.settings import Settings, load_settings
 from queue_manager.wire import handshake
 from queue_manager.wire.tls import client_mode
@@ -96,6 +97,7 @@ def _check(settings: Settings) -> None:
     if settings.queue_port == 0:
         raise SettingsError("QUEUE_PORT=0: a worker needs the port of its master")
     client_mode(settings)
+    make_room(settings.worker_slots)
     if settings.worker_jobs == "local" and not settings.jobs_folder.is_dir():
         log.warning("JOBS_FOLDER=%s: there is no such folder", settings.jobs_folder)
 

@@ -24,6 +24,7 @@ import msgspec
 
 from queue_manager.authkey import write_file
 from queue_manager.errors import QueueError, SettingsError
+from queue_manager.open_files import make_room
 from queue_manager.settings import VARIABLES, Settings
 from queue_manager.wire.transport import BACKLOG
 
@@ -69,7 +70,8 @@ class OwnMaster:
     while the master is started again, and the worker starts beside the master: who connects early
     waits in the backlog of the socket.
 
-    Raises SettingsError in the `with` line if no worker is installed or the folder can't be used.
+    Raises SettingsError in the `with` line if no worker is installed, the folder can't be used, or
+    too few files may be open.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class OwnMaster:
             raise SettingsError(
                 "no worker is installed here: set QUEUE_HOST to a master that has workers"
             )
+        make_room(self._slots)  # the worker inherits it
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self.authkey = _new_key(self._folder / "authkey")

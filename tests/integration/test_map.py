@@ -679,3 +679,22 @@ def test_a_child_that_dies_again_and_again_is_one_line(folder: Folder) -> None:
     )
     ended = folder.map("work.py", folder.numbers(3), PYTHONPATH=f"{folder.path}:{REPO}")
     assert ended.refusal.startswith("qm: the master of this command has ended 6 times")
+
+
+def test_few_files_that_may_be_open_are_one_line_or_enough(folder: Folder) -> None:
+    command = (sys.executable, "-m", "master", "map", "work.py", folder.write("in.jsonl", "3\n"))
+    for most, code in ((30, 2), (48, 0)):
+        done = subprocess.run(
+            ["sh", "-c", f'ulimit -n {most}; exec "$@"', "sh", *command],
+            capture_output=True,
+            text=True,
+            env=clean_environment(BASE),
+            cwd=folder.path,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == code, done.stderr
+        if code:
+            assert done.stderr.startswith("qm: a process may open 30 files here, and a worker with")
+            assert done.stderr.count("\n") == 1
+        else:
+            assert done.stdout == "9\n"

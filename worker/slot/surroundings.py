@@ -23,7 +23,10 @@ _STREAMS = ("stdin", "stdout", "stderr")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"})
 _OUT_OF_WAY = 64
-"""Copies of the standard streams get descriptors from this one on, which tasks hardly close."""
+"""Copies of the standard streams get descriptors from this one on, which tasks hardly close.
+
+With fewer that may be open, from half of these on.
+"""
 
 
 class Snapshot(NamedTuple):
@@ -46,9 +49,9 @@ class Surroundings:
         self._stdio = printed
         self._environ = os.environ
         self._identities = [_identity(number) for number in range(len(_STREAMS))]
+        least = _first_copy()
         self._copies = [
-            fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_WAY)
-            for number in range(len(_STREAMS))
+            fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, least) for number in range(len(_STREAMS))
         ]
         self._streams = [getattr(sys, name) for name in _STREAMS]
 
@@ -104,6 +107,11 @@ class Surroundings:
             return open(0, closefd=False)
         raw = io.BufferedWriter(io.FileIO(number, "w", closefd=False))
         return self._stdio.tee(io.TextIOWrapper(raw, "utf-8", "backslashreplace"), number - 1)
+
+
+def _first_copy() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _OUT_OF_WAY if soft == resource.RLIM_INFINITY else min(_OUT_OF_WAY, soft // 2)
 
 
 def _folder() -> str | None:

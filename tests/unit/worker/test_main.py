@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import socket
@@ -87,6 +88,31 @@ def test_a_wrong_setting_is_one_line_and_exit_2(start: Any) -> None:
     assert worker.process.wait(DEADLINE_S) == 2
     (line,) = worker.log.splitlines()
     assert "WORKER_SLOTS" in line
+
+
+def test_a_limit_of_open_files_is_raised_or_refused_in_one_line(
+    start: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popen = subprocess.Popen
+
+    def limited(words: list[str], **how: Any) -> subprocess.Popen[bytes]:
+        return popen(["sh", "-c", f'{limit}; exec "$@"', "sh", *words], **how)
+
+    monkeypatch.setattr(subprocess, "Popen", limited)
+    limit = "ulimit -Sn 30"
+    worker = start(QUEUE_AUTHKEY="a long key", WORKER_SLOTS="1")
+    wait_until(lambda: worker.slots)
+    wait_until(lambda: "can't reach" in worker.log)
+    limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
+    assert re.search(r"^Max open files +40 ", limits, re.MULTILINE)
+    assert "died" not in worker.log
+    limit = "ulimit -n 47"
+    worker = start(QUEUE_AUTHKEY="a long key", WORKER_SLOTS="2")
+    assert worker.process.wait(DEADLINE_S) == 2
+    assert worker.log == (
+        "a process may open 47 files here, and a worker with 2 slots needs 48: raise that (ulimit"
+        " -n 48), or set WORKER_SLOTS lower\n"
+    )
 
 
 def test_port_0_is_one_line_and_exit_2(start: Any) -> None:
