@@ -97,6 +97,18 @@ from master.cli.mapping import running
 running.{} = lambda *_: os._exit(9)
 main()
 """
+INTERRUPTED = """
+import os, signal, sys
+from master.__main__ import main
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "{}":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+main()
+"""
 BASE = {"PYTHONPATH": str(REPO), "WORKER_SLOTS": "2"}
 
 
@@ -257,6 +269,8 @@ def test_an_input_that_fails_is_null_and_alone_is_tried_again(folder: Folder) ->
     [failure] = [json.loads(line) for line in folder.lines(name)]
     assert (failure["line"], failure["input"], failure["error"]) == (4, 3, "ValueError: not three")
     assert failure["traceback"].startswith("Traceback")
+    assert f'File "{folder.path}/work.py", line ' in failure["traceback"]
+    assert "quartermaster-code" not in failure["traceback"]
     folder.write("mended", "")
     ended = folder.map(*words)
     assert (ended.code, ended.out.encode(), ended.err) == (0, squares(6), "")
@@ -421,6 +435,8 @@ def test_other_code_or_inputs_are_not_mixed_without_a_word(folder: Folder) -> No
     assert refusal.startswith("qm: the code has changed since results were recorded: --resume")
     ended = folder.map(*words, "--resume")
     assert (ended.code, ended.out) == (0, "0\n1\n4\n6\n16\n25\n")
+    [said] = ended.err.splitlines()
+    assert said.endswith("only what is left runs the code of now; --anew runs all of it again")
     folder.write("work.py", WORK)
     assert folder.map(*words).code == 1
     folder.numbers(7)
@@ -496,6 +512,15 @@ def test_ctrl_c_ends_all_of_it_and_says_how_to_go_on(folder: Folder) -> None:
     os.close(write)
 
 
+@pytest.mark.parametrize("module", ["msgspec", "click", "master.cli.mapping.running"])
+def test_ctrl_c_while_it_is_loaded_is_quiet(folder: Folder, module: str) -> None:
+    words = [sys.executable, "-c", INTERRUPTED.format(module), "map", "work.py", folder.numbers(3)]
+    ended = subprocess.run(
+        words, cwd=folder.path, env=clean_environment(BASE), capture_output=True, timeout=PATIENCE_S
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
+
+
 def test_its_master_and_worker_end_with_a_command_that_is_killed(folder: Folder) -> None:
     command = folder.popen("work.py:logged", folder.numbers(200_000))
     folder.written(1)
@@ -513,6 +538,7 @@ def test_a_function_that_no_slot_can_prepare_ends_the_command(folder: Folder) ->
     words = ("ready.py", folder.numbers(3))
     ended = folder.map(*words)
     assert (ended.code, ended.out) == (2, "")
+    assert f'File "{folder.path}/ready.py", line 6, in setup' in ended.err
     assert ended.err.splitlines()[-1] == (
         "qm: ready.py can't run: work.setup() line 6: FileNotFoundError: no model; the same command"
         " goes on when that is mended"

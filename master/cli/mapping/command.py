@@ -67,26 +67,26 @@ def map_command(
     anew: bool,
 ) -> int:
     """Read the environment, and run the command."""
-    from .inputs import Form
-    from .running import Wish, run_map
-
     if resume and anew:
         raise click.UsageError("--resume keeps what --anew forgets: say one of them")
     _check_names(output, failed, key)
     settings = load_settings()
-    gc.enable()
-    wish = Wish(
-        program=program,
-        inputs=inputs,
-        form=Form(form) if form else None,
-        with_input=with_input,
-        output=None if output == STDOUT else output,
-        failed=failed,
-        key=key,
-        resume=resume,
-        anew=anew,
-    )
     try:
+        from .inputs import Form
+        from .running import Wish, run_map
+
+        gc.enable()
+        wish = Wish(
+            program=program,
+            inputs=inputs,
+            form=Form(form) if form else None,
+            with_input=with_input,
+            output=None if output == STDOUT else output,
+            failed=failed,
+            key=key,
+            resume=resume,
+            anew=anew,
+        )
         return run_map(settings, wish)
     except KeyboardInterrupt:  # click would print an empty line
         return 130

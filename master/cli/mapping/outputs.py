@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -111,11 +112,15 @@ class Output:
 class Failures:
     """The file of inputs that have failed. It is made for the first of them.
 
+    Args:
+        path, command: as of `Claim`.
+        shown: makes of a traceback what is written of it.
+
     count: how many there are.
     """
 
-    def __init__(self, path: Path, command: str) -> None:
-        self.path, self.count = path, 0
+    def __init__(self, path: Path, command: str, shown: Callable[[str], str] = str) -> None:
+        self.path, self.count, self._shown = path, 0, shown
         self._claim = Claim(path, command, "--failed")
         self._file: TextIO | None = None
         self._lock = -1
@@ -145,7 +150,8 @@ class Failures:
                 self._file = _text(self._lock) if self._lock >= 0 else _device(self.path)
             values = {"line": number, "input": to_json(given), "error": error_line(error)}
             cause = error.__cause__
-            values["traceback"] = str(cause.args[0]).strip() if cause and cause.args else ""
+            evidence = str(cause.args[0]).strip() if cause and cause.args else ""
+            values["traceback"] = self._shown(evidence)
             self._file.write(f"{dumped(values)}\n")
             self._file.flush()
 

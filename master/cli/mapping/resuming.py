@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from queue_manager.client.calls import Start
 from queue_manager.client.runs.mapping import start_run
+from queue_manager.client.runs.other_code import REMEDY
 from queue_manager.client.synchronous import Client
 from queue_manager.errors import RefusedError
 
@@ -123,6 +125,23 @@ def has_results(client: Client, key: str) -> bool:
     with contextlib.suppress(RefusedError):  # there is no such run
         return client.run(key).status().done > 0
     return False
+
+
+class InOwnWords(logging.Filter):
+    """Has the client library say once, and as the user of a command can do it, that code is mixed.
+
+    A command may find its run twice: for what has failed, and for what is left.
+    """
+
+    _told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is to be logged. It may change the line."""
+        if not isinstance(record.args, tuple) or record.args[-1:] != (REMEDY,):
+            return True
+        told, self._told = self._told, True
+        record.args = (*record.args[:-1], "--anew runs all of it again")
+        return not told
 
 
 def try_failed_again(client: Client, key: str, start: Start) -> None:

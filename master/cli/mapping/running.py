@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -23,7 +24,17 @@ from ..text.printing import check_output, tell
 from .function import DEFAULT, Named, load_function
 from .inputs import STDIN, Form, Inputs
 from .outputs import Failures, Output, pair_line, result_line
-from .resuming import Command, Plan, forget, has_results, note_of, planned, try_failed_again
+from .places import Places
+from .resuming import (
+    Command,
+    InOwnWords,
+    Plan,
+    forget,
+    has_results,
+    note_of,
+    planned,
+    try_failed_again,
+)
 from .streaming import AHEAD, streamed
 from .watching import Watch
 
@@ -52,6 +63,7 @@ def run_map(settings: Settings, wish: Wish) -> int:
     """
     if wish.output is None:
         check_output()
+    logging.getLogger("quartermaster.client").addFilter(InOwnWords())
     inputs = Inputs(wish.inputs, wish.form, settings.queue_max_bytes)
     named = load_function(wish.program, settings)
     command = Command(
@@ -91,11 +103,15 @@ class _Mapping:
         output = Path(wish.output) if wish.output else None
         if output is not None and os.path.realpath(output) == os.path.realpath(failed):
             raise OutputError(f"{output} can't have both results and failures: name two files")
-        with Failures(failed, owner) as failures, Output(output, owner) as lines:
+        places = Places(self.named.path.parent)
+        with (
+            Failures(failed, owner, places.in_text) as failures,
+            Output(output, owner) as lines,
+        ):
             # Behind both: a command that may not write has forgotten nothing.
             if self.plan.forget is not None and not self.settings.queue_host_set:
                 self.workspace.clear()
-            with client_of(self.settings, self.workspace.folder) as client:
+            with client_of(self.settings, self.workspace.folder, places.in_line) as client:
                 try:
                     with self._watch(client):
                         self._write_all(client, lines, failures)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from queue_manager.authkey import find_authkey
@@ -22,10 +22,13 @@ _CONNECT_S = 10.0
 
 
 @contextlib.contextmanager
-def client_of(settings: Settings, folder: Path) -> Iterator[Client]:
+def client_of(
+    settings: Settings, folder: Path, shown: Callable[[bytes], bytes] = bytes
+) -> Iterator[Client]:
     """A client of the master at QUEUE_HOST; without QUEUE_HOST, of an own one in `folder`.
 
-    An own master has a worker with WORKER_SLOTS slots, and both end with the block.
+    An own master has a worker with WORKER_SLOTS slots, and both end with the block. shown: how a
+    line that the worker prints is passed on.
 
     Raises as `connect`, and QueueError if an own master can't run. What the block raises because
     of that comes out as that line.
@@ -43,7 +46,10 @@ def client_of(settings: Settings, folder: Path) -> Iterator[Client]:
         for client in clients:
             client.close()
 
-    with OwnMaster(folder, settings.worker_slots, pass_on, cut_off) as own:
+    def relayed(line: bytes) -> None:
+        pass_on(shown(line))
+
+    with OwnMaster(folder, settings.worker_slots, relayed, cut_off) as own:
         own.wait()
         try:
             with Client(own.reached(settings), own.authkey, _CONNECT_S) as client:

@@ -8,6 +8,9 @@ from ...wire.messages import RunStarted
 
 log = logging.getLogger("quartermaster.client")
 
+REMEDY = "take another key to make all of it anew"
+"""The end of the line, which a program may put in words of its own."""
+
 
 def tell_other_code(started: RunStarted, job: str) -> None:
     """Tell of the results that a run has already: `started.older`.
@@ -15,7 +18,4 @@ def tell_other_code(started: RunStarted, job: str) -> None:
     What the run has done stays as it is, so its results may be of two functions. job: its name.
     """
     stay = f"run {started.run} ({job}) has run other code before, and its {started.older:,} results"
-    log.warning(
-        "%s stay: only what is left runs the code of now; take another key to make all of it anew",
-        stay,
-    )
+    log.warning("%s stay: only what is left runs the code of now; %s", stay, REMEDY)
