@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,8 +54,11 @@ def stamp_of(path: Path) -> tuple[int, ...]:
 def look_at(path: Path) -> Seen:
     """Read the file; its stamp is that of what was read. Raises OSError when it can't be read."""
     try:
-        with path.open("rb") as file:
-            return Seen(_stamp(os.fstat(file.fileno())), file.read(_BYTES + 1))
+        with open(path, "rb", opener=_open) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            return Seen(_stamp(found), file.read(_BYTES + 1))
     except _GONE:
         return Seen()
 
@@ -74,6 +79,11 @@ def schedules_in(seen: Seen, path: Path) -> list[ScheduleSpec]:
         return [_spec(name, entry) for name, entry in entries.items()]
     except (RefusedError, UnicodeError, ValueError, RecursionError) as error:
         raise RefusedError(f"{path}: {printable(str(error), 500)}") from None
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file. A pipe of its name is not waited for until somebody writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _stamp(found: os.stat_result) -> tuple[int, ...]:

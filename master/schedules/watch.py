@@ -10,6 +10,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from queue_manager.client.connection.aside import aside
 from queue_manager.errors import QueueError, RefusedError
 
 from ..turn.answer import log_failure
@@ -78,13 +79,13 @@ class FileWatch:
     async def look(self) -> None:
         """Take the file, if two looks find the same, and that is not taken yet.
 
-        Files are read in a thread.
+        The threads that read hold up no end: a disk of the network may not answer for ever.
         """
         try:
-            if await asyncio.to_thread(stamp_of, self._path) == self._taken and self._has_all():
+            if await aside(stamp_of, self._path) == self._taken and self._has_all():
                 self._say(self._lines)
                 return
-            seen = await asyncio.to_thread(look_at, self._path)
+            seen = await aside(look_at, self._path)
         except OSError as error:
             self._settled = True
             self._say([f"can't read {self._path}: {error.strerror or error}"])
@@ -100,7 +101,7 @@ class FileWatch:
 
     async def _take(self, seen: Seen) -> None:
         try:
-            specs = await asyncio.to_thread(schedules_in, seen, self._path)
+            specs = await aside(schedules_in, seen, self._path)
         except RefusedError as error:
             self._taken, self._names = seen.stamp, []
             self._lines = [f"{error}; nothing of the file is taken until that is mended"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,12 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, line: str) -> None:
     assert str(caught.value).startswith(f"{path}: ")
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no regular file"):
+        look_at(tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError):
+        look_at(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from master.schedules import watch as watch_module
 from master.schedules.watch import EVERY_S, SILENT_S, FileWatch
+from queue_manager.client.connection.aside import aside
 from queue_manager.wire.schedules import ScheduleSpec
 from tests.unit.master.conftest import World
 from tests.unit.master.schedules.rig import Rig
@@ -23,7 +25,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     async def at_once(act: Callable[..., Any], *args: Any) -> Any:  # this loop has no threads
         return act(*args)
 
-    monkeypatch.setattr("master.schedules.watch.asyncio.to_thread", at_once)
+    monkeypatch.setattr("master.schedules.watch.aside", at_once)
 
 
 async def twice(watch: FileWatch) -> None:
@@ -183,7 +185,7 @@ def test_a_file_that_does_not_answer_is_told_and_waited_for_no_longer(
     async def never(*_: Any) -> Any:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("master.schedules.watch.asyncio.to_thread", never)
+    monkeypatch.setattr("master.schedules.watch.aside", never)
 
     async def scene(world: World) -> None:
         watch = FileWatch(Rig(world).roster, tmp_path)
@@ -198,3 +200,19 @@ def test_a_file_that_does_not_answer_is_told_and_waited_for_no_longer(
         await world.turns(3)
 
     play(scene)
+
+
+def test_a_file_that_does_not_answer_holds_up_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("master.schedules.watch.aside", aside)
+    threads: list[threading.Thread] = []
+
+    def seen(path: Path) -> tuple[int, ...]:
+        threads.append(threading.current_thread())
+        raise OSError("read it once")
+
+    monkeypatch.setattr(watch_module, "stamp_of", seen)
+    roster: Any = None
+    asyncio.run(FileWatch(roster, tmp_path).look())
+    assert [thread.daemon for thread in threads] == [True]
