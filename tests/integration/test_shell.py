@@ -115,6 +115,13 @@ def test_a_tag_and_a_joblog_tell_commands_apart(shell: Shell) -> None:
     ]
 
 
+def test_the_first_commands_that_fail_are_told_beside_their_text(shell: Shell) -> None:
+    done = shell("--text", "-k", "exit", ":::", "0", *["3"] * 12)
+    told = [b"qm: input %d (3): exit code 3" % n for n in range(2, 12)]
+    last = b"qm: 12 of 13 commands failed; the first 10 are above, and --joblog names all"
+    assert done.stderr.splitlines() == [*told, last]
+
+
 def test_a_command_that_ignores_its_limit_is_killed_and_no_child_is_left(shell: Shell) -> None:
     command = "trap '' TERM; setsid sleep 98765 & while :; do sleep 1; done #"
     (line,) = shell.lines("--timeout", "0.5", command, ":::", "x")

@@ -27,11 +27,14 @@ from .inputs import Given, Stop
 from .joblog import Joblog, joblog_at
 from .keyed import Keyed, note_of
 from .outcome import Outcome, line_of, task_of
-from .output import Form, show
+from .output import Form, failed_line, show
 
 JOB = "shell"
 LARGE = ROOT / "large"
 """Where large outputs are if the command has its own master."""
+
+TOLD = 10
+"""How many failed commands are told one by one where no line of JSON says so."""
 
 _END = object()
 _LACKS = (f"no job {JOB!r}", "a client has sent its code")
@@ -126,6 +129,7 @@ class _Shelling:
         if plan.key is not None:
             note = note_of(plan.template, plan.order.folder, plan.given.digest())
             self._keyed = Keyed(plan.key, note, master)
+        self._tells = plan.form != "jsonl"
         self._drops = own and not plan.order.large and plan.key is None
         large = plan.order.large or (str(LARGE.absolute()) if own else "")
         self._order = plan.order._replace(keep_bytes=keep_bytes, large=large)
@@ -153,6 +157,8 @@ class _Shelling:
                 self.failed += not outcome.is_success
                 self._joblog.add(outcome)
                 show(outcome, self._plan.form, self._drops)
+                if self._tells and not outcome.is_success and self.failed <= TOLD:
+                    tell(failed_line(outcome))
                 if not self._halted and self._plan.halt.reached(self.failed, self.done):
                     self._halted = True
                     self._stop.set()
@@ -180,7 +186,9 @@ class _Shelling:
                 f" example by --halt, and do{'es' * one} not run with this key: take another one"
             )
         if self.failed:
-            tell(f"qm: {self.failed:,} of {self.done:,} commands failed")
+            more = f"; the first {TOLD} are above, and --joblog names all"
+            more *= self._tells and self.failed > TOLD
+            tell(f"qm: {self.failed:,} of {self.done:,} commands failed{more}")
         return int(self.failed + self.cancelled > 0)
 
     async def _outcome(self, value: Any) -> Outcome | None:

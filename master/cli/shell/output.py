@@ -7,12 +7,16 @@ import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Literal
 
+from queue_manager.terminal import harmless_line
+
 from ..text.plain_json import Line, to_json
 from ..text.printing import tell
 from .outcome import Outcome
 
 Form = Literal["jsonl", "text", "tag"]
 _COPY_BYTES = 1024 * 1024
+_SHOWN = 100
+"""How many letters of an input are told of a failed command."""
 
 
 def show(outcome: Outcome, form: Form, drop: bool) -> None:
@@ -31,8 +35,21 @@ def show(outcome: Outcome, form: Form, drop: bool) -> None:
         stream.buffer.flush()
         if path is not None and drop:  # not before all of it is out
             os.unlink(path)
-    if outcome.result is None:
-        tell(f"qm: input {outcome.seq}: {outcome.error}")
+
+
+def failed_line(outcome: Outcome) -> str:
+    """What people read of a failed command where no line of JSON says so."""
+    result = outcome.result
+    if result is None:
+        why = outcome.error
+    elif result.get("timed_out"):
+        why = "it took longer than --timeout"
+    elif result.get("signal"):
+        why = f"{result['signal']} has ended it"
+    else:
+        why = f"exit code {result.get('exit_code')}"
+    given = outcome.given[:_SHOWN] + "..." * (len(outcome.given) > _SHOWN)
+    return f"qm: input {outcome.seq} ({harmless_line(given)}): {why}"
 
 
 def line_of(outcome: Outcome) -> Line:

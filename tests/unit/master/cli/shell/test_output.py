@@ -12,7 +12,7 @@ import pytest
 from master.cli.shell import output as output_module
 from master.cli.shell.joblog import joblog_at
 from master.cli.shell.outcome import Outcome
-from master.cli.shell.output import line_of, show
+from master.cli.shell.output import failed_line, line_of, show
 from queue_manager.errors import OutputError
 
 DONE = {
@@ -121,3 +121,13 @@ def test_a_joblog_that_can_not_be_written_is_one_line() -> None:
         joblog_at("/nonesuch/x"),
     ):
         pass
+
+
+def test_a_failed_command_is_one_line() -> None:
+    assert failed_line(outcome(exit_code=3)) == "qm: input 3 (x y): exit code 3"
+    killed = outcome(exit_code=None, signal="SIGKILL")
+    assert failed_line(killed) == "qm: input 3 (x y): SIGKILL has ended it"
+    late = outcome(exit_code=None, signal="SIGTERM", timed_out=True)
+    assert failed_line(late) == "qm: input 3 (x y): it took longer than --timeout"
+    lost = Outcome(1, "a\nb" + "c" * 200, "ls", None, "its slot died")
+    assert failed_line(lost) == f"qm: input 1 (a\\nb{'c' * 97}...): its slot died"
