@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterable
 from types import TracebackType
 
 from queue_manager.client.synchronous import Client
@@ -16,6 +17,10 @@ from queue_manager.wire.records import RunStatus
 from ..text.printing import tell
 
 LOOK_S = 1.0
+"""How often an own master is asked."""
+
+ELSEWHERE_S = 5.0
+"""How often a master is asked that has others to serve."""
 
 _NOBODY = re.compile(r".* can't run [^:]+: (?P<why>.*)|(?P<lacks>no worker has .*|.* lacks .*)")
 """Lines of the master about its workers that no waiting changes."""
@@ -56,18 +61,22 @@ class Watch:
             raise QueueError(self._line) from None
 
     def _look(self) -> None:
-        while not self._over.wait(LOOK_S):
+        while not self._over.wait(LOOK_S if self._own else ELSEWHERE_S):
             try:
-                why = next(filter(None, map(self._trouble, self._client.runs())), "")
+                why = next(filter(None, map(self._trouble, self._runs())), "")
             except QueueError:  # whoever waits for results hears of it
                 continue
             if why and not self._over.is_set():
                 self._tell(why)
                 return
 
+    def _runs(self) -> Iterable[RunStatus]:
+        """That of the command. Without a key it is the only one of an own master."""
+        return self._client.runs() if self._key is None else [self._client.run(self._key).status()]
+
     def _trouble(self, run: RunStatus) -> str:
-        """Why nobody can run it. Empty: somebody can, or it is another run."""
-        if self._key not in (None, run.key) or run.leased or not run.waiting:
+        """Why nobody can run it. Empty: somebody can."""
+        if run.leased or not run.waiting:
             return ""
         found = next(filter(None, map(_NOBODY.fullmatch, run.why)), None)
         return (found["why"] or found["lacks"]) if found else ""
