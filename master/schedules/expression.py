@@ -66,6 +66,8 @@ class Slots:
             parsed = CronSim(text, datetime(2026, 1, 1))
             next(parsed)
         except (CronSimError, ValueError) as error:
+            if _is_day_of_no_month(text):
+                raise RefusedError(f"{shown!r} never comes: its months have no such day") from None
             reason = str(error).removeprefix("Bad ")
             raise RefusedError(f"{shown!r} is no cron expression: its {reason} is wrong") from None
         except StopIteration:
@@ -141,6 +143,24 @@ class Slots:
         days = (at + days * _DAY for days in (-1, 0, 1))
         offsets = [day.astimezone(self._zone).utcoffset() or timedelta(0) for day in days]
         return max(offsets) - min(offsets)
+
+
+def _is_day_of_no_month(text: str) -> bool:
+    """Whether an expression is wrong by its day and month together, such as of 30 February."""
+    minute, hour, day, month, weekday = text.split()
+    return all(
+        _is_right(f"{minute} {hour} {alone} {weekday}") for alone in (f"{day} *", f"* {month}")
+    )
+
+
+def _is_right(text: str) -> bool:
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(text, datetime(2026, 1, 1))
+    except (CronSimError, ValueError):
+        return False
+    return True
 
 
 @lru_cache(maxsize=1_024)

@@ -189,5 +189,13 @@ def test_names_and_arguments_are_checked() -> None:
     for name in ("", "a b", "-a", "a" * 101, "a\n"):
         with pytest.raises(RefusedError, match="is no name of a schedule"):
             check(ScheduleSpec(name, "@daily", "job"))
+    for expression in ("0 3 * * *\n", "0\t3 * * *"):
+        with pytest.raises(RefusedError, match=r"'0.*' has a tab or a line end: put spaces"):
+            check(ScheduleSpec("n", expression, "job"))
+    for arg in ("at={slot:%", "{slot", "{slot:}", "{slot:%Y%}", "{slot:%Q}", "{slot:YYYY}"):
+        with pytest.raises(RefusedError, match=r"has a time of no form that strftime knows: write"):
+            check(ScheduleSpec("n", "@daily", "job", ["n=1", arg]))
+    for arg in ("{slot}{slot:%-d %%}", "{slots", '{"slot": 1}', "{slot:%Y-%m-%dT%H:%M}"):
+        check(ScheduleSpec("n", "@daily", "job", [arg]))
     with pytest.raises(RefusedError, match="take 5,000 bytes, and may take 4,096"):
         check(ScheduleSpec("n", "@daily", "job", ["x" * 5_000]))
