@@ -6,14 +6,18 @@ of its files, so the files that come are checked by it. This module does not kno
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from queue_manager.environments.locks import take
 from queue_manager.errors import JobError
 from queue_manager.job.files import check_files, version_of
 
@@ -25,6 +29,8 @@ KEPT = 32
 
 KEPT_REFUSALS = 256
 """How many refusals are remembered. A version whose refusal is forgotten is asked for again."""
+
+_PREFIX, _LOCK = "quartermaster-code-", "lock"
 
 _VERSION = re.compile("[0-9a-f]{64}")
 """A SHA-256 in hex. A version becomes the name of a folder, so nothing else is accepted."""
@@ -56,6 +62,7 @@ class CodeFolders:
         self._ask = ask
         self.in_use: Callable[[], set[str]] = set
         self._root: Path | None = None
+        self._lock: int | None = None
         self._folders: dict[str, Path] = {}
         self._asked: dict[str, float] = {}
         self._refused: dict[str, tuple[float, str]] = {}
@@ -111,7 +118,9 @@ class CodeFolders:
     def _store(self, version: str, files: Mapping[str, bytes]) -> Path:
         """Write checked files. If they can't be used, delete all of them."""
         if self._root is None:
-            self._root = Path(tempfile.mkdtemp(prefix="quartermaster-code-"))
+            _sweep()
+            self._root = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self._lock = take(self._root / _LOCK, wait=lambda: False)
         folder = self._root / version / "jobs"
         try:
             _write(folder, files)
@@ -137,6 +146,24 @@ class CodeFolders:
         """Delete all folders at the worker's end."""
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _sweep() -> None:
+    """Delete the folders of workers that were killed: nobody has the lock of one any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # such as one that is gone by now
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                continue
+            if not (folder / _LOCK).exists():  # it is just being made
+                continue
+            lock = take(folder / _LOCK, wait=lambda: False)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
 
 
 def _check(job: str, version: str, files: Mapping[str, bytes]) -> None:

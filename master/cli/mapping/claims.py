@@ -116,7 +116,8 @@ class Claim:
         if self._has_text():
             was = [identity_of(self.path), *was]
         with told(self._note.parent):
-            self._note.parent.mkdir(parents=True, exist_ok=True)
+            ROOT.mkdir(0o700, exist_ok=True)
+            self._note.parent.mkdir(exist_ok=True)
             self._note.write_text(json.dumps({"command": self._command, "was": was}))
 
     def _refusal(self) -> OutputError:

@@ -51,7 +51,7 @@ class Workspace:
 
     def __enter__(self) -> Workspace:
         try:
-            self._root.mkdir(exist_ok=True)
+            self._root.mkdir(0o700, exist_ok=True)  # it has inputs, results and keys
             if not (self._root / ".gitignore").exists():
                 (self._root / ".gitignore").write_text("*\n")
             with _alone(self._root):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,25 @@ def test_nothing_is_left_when_the_worker_ends(asked: Asked) -> None:
     asked.code.close()
     assert folder is not None
     assert not folder.parent.parent.exists()
+
+
+def test_what_a_killed_worker_left_goes_and_what_a_live_one_has_stays(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    alive, killed = Asked().code, Asked().code
+    for code in (alive, killed):
+        code.came("times", VERSION, FILES)
+    (tmp_path / "quartermaster-code-made-now").mkdir()
+    assert killed._lock is not None
+    os.close(killed._lock)  # as the kernel does
+    asked.code.came("times", VERSION, FILES)
+    there = {path.name for path in tmp_path.iterdir()}
+    assert killed._root is not None
+    assert alive._root is not None
+    assert asked.code._root is not None
+    assert there == {"quartermaster-code-made-now", alive._root.name, asked.code._root.name}
+    alive.close()
 
 
 @pytest.mark.parametrize(
