@@ -20,6 +20,7 @@ def test_one_command_at_a_time_has_it(tmp_path: Path) -> None:
     with Workspace("a", root):
         pass
     assert (root / ".gitignore").read_text() == "*\n"
+    assert root.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_was_noted_is_there_the_next_time_until_it_is_removed(tmp_path: Path) -> None:
