@@ -357,6 +357,21 @@ def test_failures_of_two_commands_of_one_program_have_a_file_each(folder: Folder
     ]
 
 
+def test_failures_of_inputs_of_one_name_in_two_folders_have_a_file_each(folder: Folder) -> None:
+    for name in ("a", "b"):
+        (folder.path / name).mkdir()
+        folder.write(f"{name}/in.jsonl", "3\n")
+        assert folder.map("work.py:fails_at_three", f"{name}/in.jsonl").code == 1
+    found = [path for path in folder.path.glob("work.fails_at_three.in*.failed.jsonl")]
+    assert [len(folder.lines(path.name)) for path in found] == [1, 1]
+    assert folder.map("work.py:fails_at_three", "b/in.jsonl").code == 1  # each finds its own again
+    assert len([*folder.path.glob("*failed.jsonl")]) == 2
+    folder.write("mended", "")
+    for name in ("a", "b"):
+        assert folder.map("work.py:fails_at_three", f"{name}/in.jsonl").code == 0
+    assert not [*folder.path.glob("*failed.jsonl")]
+
+
 def test_an_output_is_written_though_what_is_kept_was_removed_meanwhile(folder: Folder) -> None:
     read, write = os.pipe()
     command = folder.popen("work.py:logged", "--jsonl", "--key", "a", "-o", "sum", given=read)
@@ -364,7 +379,9 @@ def test_an_output_is_written_though_what_is_kept_was_removed_meanwhile(folder: 
     os.write(write, b"3\n")
     eventually(lambda: folder.lines("calls") == ["3"])
     eventually(lambda: (folder.path / ".sum.qm-part").stat().st_size > 0)
-    shutil.rmtree(folder.path / ".quartermaster")
+    gone = folder.path / "gone"  # its master still makes files in what is being removed
+    (folder.path / ".quartermaster").rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
     os.write(write, b"4\n")
     os.close(write)
     assert command.wait(PATIENCE_S) == 0, folder.lines("err")

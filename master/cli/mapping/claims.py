@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from queue_manager.authkey import write_file
 from queue_manager.errors import OutputError
 
 from ..own.locking import locked
@@ -118,7 +119,8 @@ class Claim:
         with told(self._note.parent):
             ROOT.mkdir(0o700, exist_ok=True)
             self._note.parent.mkdir(exist_ok=True)
-            self._note.write_text(json.dumps({"command": self._command, "was": was}))
+            text = json.dumps({"command": self._command, "was": was})
+            write_file(self._note, text.encode(), 0o600, replace=True)
 
     def _refusal(self) -> OutputError:
         return OutputError(

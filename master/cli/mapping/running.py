@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -99,15 +100,13 @@ class _Mapping:
     def run(self) -> int:
         """Returns the exit code."""
         wish, owner = self.wish, self.workspace.folder.name
-        failed = Path(wish.failed or self._failures_name())
         output = Path(wish.output) if wish.output else None
-        if output is not None and os.path.realpath(output) == os.path.realpath(failed):
-            raise OutputError(f"{output} can't have both results and failures: name two files")
-        places = Places(self.named.path.parent)
-        with (
-            Failures(failed, owner, places.in_text) as failures,
-            Output(output, owner) as lines,
-        ):
+        with contextlib.ExitStack() as stack:
+            places = Places(self.named.path.parent)
+            failures = stack.enter_context(self._failures(places))
+            if output is not None and os.path.realpath(output) == os.path.realpath(failures.path):
+                raise OutputError(f"{output} can't have both results and failures: name two files")
+            lines = stack.enter_context(Output(output, owner))
             # Behind both: a command that may not write has forgotten nothing.
             if self.plan.forget is not None and not self.settings.queue_host_set:
                 self.workspace.clear()
@@ -121,19 +120,32 @@ class _Mapping:
                 lines.finish()
                 failures.finish()
                 self._leave(client, failures)
+            if not failures.count:  # behind the own master, which has its files in there
+                self.workspace.remove()
         return 1 if failures.count else 0
 
     def _watch(self, client: Client) -> Watch:
         own = not self.settings.queue_host_set
         return Watch(client, self.plan.key, self.named.file, own=own)
 
-    def _failures_name(self) -> str:
-        """That of this command's failures: two commands at once don't write one file."""
+    def _failures(self, places: Places) -> Failures:
+        """The file of failures. Where another command has it, this one's gets a longer name."""
+        owner = self.workspace.folder.name
+        made = partial(Failures, command=owner, shown=places.in_text)
+        if self.wish.failed:
+            return made(Path(self.wish.failed))
+        longer = Path(self._failures_name(f".{owner.rpartition('-')[2]}"))
+        if not os.path.lexists(longer):
+            with contextlib.suppress(OutputError):
+                return made(Path(self._failures_name()))
+        return made(longer)
+
+    def _failures_name(self, end: str = "") -> str:
         first, *others = (self.wish.inputs or (STDIN,)) if not self.wish.key else (self.wish.key,)
         given = "stdin" if first == STDIN else Path(first).stem
         function = "" if self.named.name == DEFAULT else f".{self.named.name}"
         more = f"+{len(others)}" if others else ""
-        return f"{self.named.path.stem}{function}.{given[:_NAME_LETTERS]}{more}.failed.jsonl"
+        return f"{self.named.path.stem}{function}.{given[:_NAME_LETTERS]}{more}{end}.failed.jsonl"
 
     def _write_all(self, client: Client, lines: Output, failures: Failures) -> None:
         kept = _Kept(self.inputs)
@@ -171,7 +183,7 @@ class _Mapping:
         return streamed(client, self.named.function, kept, buffer=AHEAD, **how)
 
     def _leave(self, client: Client, failures: Failures) -> None:
-        """Remove what is recorded, unless the same command is to try failed inputs again."""
+        """Forget what a master keeps, unless the same command is to try failed inputs again."""
         if failures.count:
             again = "; the same command tries again those alone" if self.plan.key else ""
             again += " (add --resume if you edit the code)" if again else ""
@@ -180,7 +192,6 @@ class _Mapping:
             return
         if self.plan.key is not None and self.settings.queue_host_set:
             forget(client, self.plan.key)
-        self.workspace.remove()
 
     def _tell_interrupted(self) -> None:
         goes_on = self.plan.key is not None

@@ -25,6 +25,8 @@ ROOT = Path(".quartermaster")
 NOTE = "command.json"
 """What is known of the command."""
 
+_ASIDE = "gone"
+
 ONCE = "once-"
 """How the names of folders begin that go with their command."""
 
@@ -90,10 +92,17 @@ class Workspace:
         return {}
 
     def clear(self) -> None:
-        """Remove all that is in it. Nobody else may have it meanwhile."""
-        for path in sorted(self.folder.iterdir(), key=lambda path: path.name == NOTE):
-            if path.name != "lock":  # the note goes last: it says what is still to be removed
-                _remove(path)
+        """Remove all that is in it. Nobody else may have it meanwhile.
+
+        Whoever is killed in the middle leaves no half of a store: each folder goes in one step.
+        """
+        aside = self.folder / _ASIDE
+        aside.mkdir(exist_ok=True)
+        for path in list(self.folder.iterdir()):
+            if path.name not in ("lock", NOTE, _ASIDE):
+                path.rename(aside / f"{path.name}.{secrets.token_hex(4)}")
+        _remove(aside)
+        _remove(self.folder / NOTE)  # last: it says what is still to be removed
 
     def remove(self) -> None:
         """Remove the folder, unless it is that of another process by now."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy
@@ -186,3 +188,19 @@ def test_the_draft_of_a_command_that_was_killed_is_no_hindrance(tmp_path: Path) 
     write(tmp_path / "out", "one", "1")
     assert (tmp_path / "out").read_text() == "1\n"
     assert list(tmp_path.glob(".out*")) == []
+
+
+def test_a_full_disk_leaves_the_note_of_whose_a_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path("out")
+    with Output(path, "a") as output:
+        output.write("1")
+        output.finish()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match="No space left"):
+            Output(path, "a")
+    Output(path, "a").__exit__()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from master.cli.own import workspace
 from master.cli.own.workspace import Workspace
 from queue_manager.errors import OutputError, RefusedError
 
@@ -62,6 +63,7 @@ def test_a_root_that_is_a_file_is_one_line(tmp_path: Path) -> None:
 _STARTS = """
 import sys
 from pathlib import Path
+from master.cli.own import workspace
 from master.cli.own.workspace import Workspace
 from queue_manager.errors import RefusedError
 
@@ -94,3 +96,23 @@ def test_a_folder_that_another_process_has_by_now_stays(tmp_path: Path) -> None:
         with Workspace("a", root) as later:
             former.remove()
             assert later.folder.exists()
+
+
+def test_a_command_that_dies_while_it_clears_its_folder_leaves_no_half_of_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(path: Path) -> None:
+        raise SystemExit
+
+    with Workspace("a", tmp_path) as found:
+        found.note(key="k")
+        (found.folder / "data").mkdir()
+        (found.folder / "data" / "store").touch()
+        with monkeypatch.context() as dying:
+            dying.setattr(workspace, "_remove", dies)
+            with pytest.raises(SystemExit):
+                found.clear()
+        assert not (found.folder / "data").exists()
+        assert found.noted() == {"key": "k"}  # the next command knows that it was to be cleared
+        found.clear()
+        assert [path.name for path in found.folder.iterdir()] == ["lock"]
