@@ -1,0 +1,1 @@
+"""From columns to summaries that can be merged in any order."""

@@ -1,0 +1,92 @@
+"""How often each value came in a range: tables that pyarrow adds up, so no loop sees each value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .summary import shortened, text_of
+from .tops import MOST_VALUES, Entry
+
+_NAMES = ["value", "count", "size"]
+
+
+class Counted:
+    """Counts and bytes by value. Exact, until there are more than 2 * MOST_VALUES values.
+
+    Attributes:
+        lost: the most that any value can have come more often than its count says.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self._tables: list[Any] = []
+        self._rows = 0
+
+    def add(self, values: Any, codes: npt.NDArray[np.int32], sizes: npt.NDArray[np.int64]) -> None:
+        """Add rows.
+
+        Args:
+            values: a binary array of pyarrow.
+            codes: the place of each row's value.
+            sizes: bytes of each row.
+        """
+        counts = np.bincount(codes, minlength=len(values))
+        # Weights are floats: exact for sums below 2**53 bytes, which is 9 petabytes in one batch.
+        sums = np.bincount(codes, weights=sizes, minlength=len(values)).astype(np.int64)
+        self._take(pa.table([values, counts, sums], _NAMES))
+
+    def take(self, values: Any, table: Any, lost: int) -> None:
+        """Add the counts and bytes of another table, with other values, and what that one lost."""
+        self.lost += lost
+        self._take(pa.table([values, table.column("count"), table.column("size")], _NAMES))
+
+    def map(self, change: Callable[[Any], Any]) -> None:
+        """Change all values that are there now. Values that become equal are added up."""
+        table = self.table()
+        self._tables = [pa.table([change(table.column(0)), *table.columns[1:]], _NAMES)]
+
+    def _take(self, table: Any) -> None:
+        self._tables.append(table)
+        self._rows += len(table)
+        if self._rows > 4 * MOST_VALUES:
+            self.table()
+
+    def table(self) -> Any:
+        """The table of all: `value`, `count` and `size`, a row for each value that came."""
+        if not self._tables:
+            return pa.table([pa.array([], pa.binary()), *[pa.array([], pa.int64())] * 2], _NAMES)
+        sums = pa.concat_tables(self._tables).group_by("value", use_threads=False)
+        table = sums.aggregate([("count", "sum"), ("size", "sum")]).rename_columns(
+            {"count_sum": "count", "size_sum": "size"}
+        )
+        table = table.select(_NAMES)
+        if len(table) > 2 * MOST_VALUES:
+            table, lost = _most_frequent(table, MOST_VALUES)
+            self.lost += lost
+        self._tables, self._rows = [table], len(table)
+        return table
+
+    def cut(self, most: int) -> tuple[list[Entry], int]:
+        """The most frequent values, and how often any other one can have come."""
+        table, dropped = _most_frequent(self.table(), most)
+        columns = [table.column(name).to_pylist() for name in _NAMES]
+        entries = [
+            Entry(shortened(text_of(value)), count, self.lost, size)
+            for value, count, size in zip(*columns, strict=True)
+            if count
+        ]
+        return entries, dropped + self.lost
+
+
+def _most_frequent(table: Any, most: int) -> tuple[Any, int]:
+    """Some rows of a table, and the greatest count of the others."""
+    if len(table) <= most:
+        return table, 0
+    counts = table.column("count").to_numpy()
+    order = np.argpartition(-counts, most)
+    return table.take(pa.array(order[:most])), int(counts[order[most:]].max())

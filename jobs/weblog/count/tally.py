@@ -1,0 +1,131 @@
+"""Batches of requests are counted: once for each value, not for each line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..asked import Asked
+from ..parse.columns import Batch, same
+from ..parse.requests import methods_and_paths, split
+from ..parse.times import Clock
+from .counted import Counted
+from .extremes import Extremes, Request
+from .summary import Summary, shortened, text_of
+
+_OF_REQUEST = ("method", "path")
+
+
+class Tally:
+    """Counts the requests of a range.
+
+    Args:
+        asked: what is counted.
+        clock: what hours are called.
+    """
+
+    def __init__(self, asked: Asked, clock: Clock) -> None:
+        self._asked, self._clock = asked, clock
+        self.summary = Summary(asked.by)
+        # Methods and paths are taken from requests' lines when those of the range are added up.
+        self._requests = Counted()
+        self._counted = {name: Counted() for name in asked.by}
+
+    def no_requests(self, lines: Iterable[bytes]) -> None:
+        """Count lines that are no request."""
+        texts = [shortened(text_of(line)) for line in lines]
+        self.summary.lines += len(texts)
+        self.summary.unparsable += len(texts)
+        self.summary.sample(texts)
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch."""
+        self.no_requests(batch.unparsable)
+        self.summary.lines += len(batch)
+        batch = self._within(batch)
+        if not len(batch):
+            return
+        self.summary.requests += len(batch)
+        self.summary.size += int(batch.sizes.sum())
+        for name in self._counted:
+            if name not in _OF_REQUEST or name in batch.columns:
+                self._counted[name].add(*self._values(name, batch), batch.sizes)
+        if not set(_OF_REQUEST) <= set(batch.columns):
+            requests = batch.columns.get("request") or same("-", len(batch))
+            self._requests.add(requests.array, requests.codes, batch.sizes)
+        self._span(batch)
+        clients = batch.columns["client"]
+        there = np.bincount(clients.codes, minlength=len(clients.array)) > 0
+        came = clients.array.filter(pa.array(there)).to_pylist()
+        self.summary.visitors.add(map(text_of, came))
+        self._stand_out(self.summary.largest, batch, batch.sizes)
+        if batch.seconds is not None:
+            known = ~np.isnan(batch.seconds)
+            if known.any():
+                slow = batch if known.all() else batch.taken(known)
+                assert slow.seconds is not None
+                self._stand_out(self.summary.slowest, slow, slow.seconds)
+
+    def packed(self) -> dict[str, Any]:
+        """The summary of all that was added, as plain data. Nothing can be added behind it."""
+        requests = self._requests.table()
+        parts = zip(_OF_REQUEST, methods_and_paths(requests.column("value")), strict=True)
+        for name, values in parts:
+            if name in self._counted:
+                self._counted[name].take(values, requests, self._requests.lost)
+        if "path" in self._counted and not self._asked.query:
+            self._counted["path"].map(_without_query)
+        return self.summary.packed(self._asked.keep, self._counted)
+
+    def _within(self, batch: Batch) -> Batch:
+        since, until = self._asked.since, self._asked.until
+        if since is None and until is None:
+            return batch
+        moments = np.array(batch.moments, np.float64)
+        wanted = np.ones(len(moments), bool)
+        if since is not None:
+            wanted &= moments >= since
+        if until is not None:
+            wanted &= moments < until
+        rows = wanted[batch.when]
+        return batch if rows.all() else batch.taken(rows)
+
+    def _values(self, name: str, batch: Batch) -> tuple[Any, Any]:
+        """The values of a list, and the place of each row's; equal values may be in it twice."""
+        if name == "hour":
+            hours = [self._clock.hour(moment) for moment in batch.moments]
+            return pa.array(hours, pa.binary()), batch.when
+        column = batch.columns.get(name) or same("-", len(batch))
+        return column.array, column.codes
+
+    def _span(self, batch: Batch) -> None:
+        there = np.flatnonzero(np.bincount(batch.when, minlength=len(batch.moments)))
+        moments = [batch.moments[place] for place in there]
+        self.summary.span(min(moments), max(moments))
+
+    def _stand_out(self, extremes: Extremes, batch: Batch, amounts: npt.NDArray[Any]) -> None:
+        rows = extremes.candidates(amounts)
+        extremes.add(amounts, [_request(batch, int(row), float(amounts[row])) for row in rows])
+
+
+def _without_query(paths: Any) -> Any:
+    return pc.list_element(pc.split_pattern(paths, b"?", max_splits=1), 0)
+
+
+def _request(batch: Batch, row: int, amount: float) -> Request:
+    if "path" in batch.columns:
+        path = batch.columns["path"].at(row)
+    else:
+        path = split(batch.columns["request"].at(row))[1] if "request" in batch.columns else b"-"
+    return Request(
+        amount,
+        batch.moments[int(batch.when[row])],
+        text_of(batch.columns["status"].at(row)),
+        text_of(batch.columns["client"].at(row)),
+        shortened(text_of(path)),
+    )

@@ -1,0 +1,1 @@
+"""From lines to columns: libraries read the regular lines, patterns the others."""

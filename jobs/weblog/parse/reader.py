@@ -1,0 +1,87 @@
+"""Whole lines become batches of requests: regular text at once, odd lines by a pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..asked import Asked
+from .columns import Batch
+from .objects import Objects
+from .patterns import PATTERNS, read, whole
+from .times import Clock
+from .words import COMBINED_WORDS, COMMON_WORDS, OddTextError, Words
+
+_PARTS = 16
+_SMALL_BYTES = 64 << 10
+"""A text that is odd somewhere is cut into so many parts; one that is small is read by lines."""
+
+
+class Reader:
+    """Reads the lines of one range.
+
+    Args:
+        asked: the format of the lines, and what is counted.
+        clock: what times mean.
+    """
+
+    def __init__(self, asked: Asked, clock: Clock) -> None:
+        self._asked = asked
+        self._clock = clock
+        self._pattern = whole(asked.regex) if asked.regex else PATTERNS.get(asked.format, "")
+        least = COMBINED_WORDS if asked.format == "combined" else COMMON_WORDS
+        self._words = Words(asked.by, least, clock.moment)
+        self._objects = Objects(clock.moment)
+
+    def batches(self, data: bytes) -> Iterator[Batch]:
+        """The requests of whole lines, and what is none among them. The last line has an end."""
+        if self._asked.regex:
+            yield from self._of_lines(lines_of(data))
+            return
+        try:
+            if self._is_json(data):
+                batch, odd = self._objects.read(data), []
+            else:
+                batch, odd = self._words.read(data)
+        except OddTextError:
+            yield from self._odd(data)
+            return
+        yield batch
+        if odd:
+            yield from self._of_lines(odd)
+
+    def _odd(self, data: bytes) -> Iterator[Batch]:
+        """Look closer at a text that is odd somewhere."""
+        if len(data) <= _SMALL_BYTES:
+            yield from self._of_lines(lines_of(data))
+            return
+        for part in parts(data, max(_SMALL_BYTES, len(data) // _PARTS)):
+            yield from self.batches(part)
+
+    def _of_lines(self, lines: list[bytes]) -> Iterator[Batch]:
+        others = lines
+        if not self._asked.regex and self._asked.format in ("json", "auto"):
+            objects = [line for line in lines if self._is_json(line)]
+            if objects:
+                yield self._objects.read_lines(objects)
+            others = [line for line in lines if not self._is_json(line)]
+        if others:
+            yield read(others, self._pattern, self._clock.moment)
+
+    def _is_json(self, text: bytes) -> bool:
+        if self._asked.format == "auto":
+            return text[:1] == b"{"
+        return self._asked.format == "json"
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    """The lines of a text whose last line has its end, without the ends."""
+    return [line.removesuffix(b"\r") for line in data.split(b"\n")[:-1]]
+
+
+def parts(data: bytes, size: int) -> Iterator[bytes]:
+    """Whole lines of about `size` bytes each."""
+    begin = 0
+    while begin < len(data):
+        end = data.find(b"\n", begin + size - 1) + 1 or len(data)
+        yield data[begin:end]
+        begin = end

@@ -1,0 +1,101 @@
+"""What the times of log lines mean: moments in UTC, and the hours that people count by."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_QUARTER_S = 900  # zones differ from UTC by whole quarters of an hour
+_CLF = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d)")
+_OFFSET = re.compile(rb"([+-])(\d\d)(\d\d)")
+_NUMBER = re.compile(rb"\d{1,12}(\.\d*)?(e[+]?\d+)?")
+_NAMES = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_MONTHS = {_NAMES[place : place + 3].encode(): place // 3 + 1 for place in range(0, 36, 3)}
+
+
+class Clock:
+    """Reads times.
+
+    Args:
+        zone: the zone of the hours.
+    """
+
+    def __init__(self, zone: str) -> None:
+        self._zone = ZoneInfo(zone)
+        self._starts: dict[tuple[bytes, bytes], float | None] = {}
+        self._labels: dict[int, bytes] = {}
+
+    def moment(self, time: bytes, zone: bytes = b"") -> float | None:
+        """UTC epoch, s; None for what is no time.
+
+        Args:
+            time: `10/Oct/2000:13:55:36`, ISO 8601, or a number of seconds (or milli-, micro- or
+                nanoseconds, by its size) since 1970.
+            zone: `-0700`, if it is not in `time`.
+        """
+        if len(time) != 20 or time[2:3] != b"/":
+            return self._other(time, zone)
+        key = time[:14], zone
+        if key not in self._starts:
+            self._starts[key] = _hour_start(*key)
+        start = self._starts[key]
+        minute, second = time[15:17], time[18:20]
+        if start is None or not (minute.isdigit() and second.isdigit()):
+            return None
+        if time[14] != 58 or time[17] != 58 or minute > b"59" or second > b"60":
+            return None
+        return start + 60 * int(minute) + int(second)
+
+    def _other(self, time: bytes, zone: bytes) -> float | None:
+        if time[2:3] == b"/" and time[20:21] == b" ":
+            return None if zone else self.moment(time[:20], time[21:])
+        if _NUMBER.fullmatch(time):
+            return _since_1970(float(time))
+        try:
+            when = datetime.fromisoformat(time.decode("ascii"))
+        except ValueError:
+            return None
+        if when.tzinfo is None:
+            offset = _offset(zone) if zone else timedelta(0)
+            if offset is None:
+                return None
+            return (when.replace(tzinfo=UTC) - offset).timestamp()
+        return when.timestamp()
+
+    def hour(self, moment: float) -> bytes:
+        """The hour of a moment, such as `2025-10-01T13:00+02:00`; `Z` stands for UTC."""
+        quarter = int(moment // _QUARTER_S)
+        label = self._labels.get(quarter)
+        if label is None:
+            local = datetime.fromtimestamp(quarter * _QUARTER_S, self._zone)
+            text = local.replace(minute=0).isoformat(timespec="minutes")
+            label = self._labels[quarter] = text.replace("+00:00", "Z").encode()
+        return label
+
+
+def _hour_start(text: bytes, zone: bytes) -> float | None:
+    found, offset = _CLF.fullmatch(text), _offset(zone)
+    if found is None or offset is None or found[2] not in _MONTHS:
+        return None
+    day, year, hour = int(found[1]), int(found[3]), int(found[4])
+    try:
+        local = datetime(year, _MONTHS[found[2]], day, hour, tzinfo=UTC)
+        return (local - offset).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _offset(zone: bytes) -> timedelta | None:
+    found = _OFFSET.fullmatch(zone)
+    if found is None:
+        return None
+    offset = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    return -offset if found[1] == b"-" else offset
+
+
+def _since_1970(number: float) -> float | None:
+    for unit in (1.0, 1e3, 1e6, 1e9):
+        if number / unit < 2e10:  # the year 2603
+            return number / unit
+    return None

@@ -1,0 +1,28 @@
+"""The lines of a piece of a file, whatever the file is packed by."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from .found import found
+from .lines import Lines
+from .packed import frame_reader, gzip_reader, zstd_reader
+from .plan import Piece
+
+
+@contextlib.contextmanager
+def lines_of(piece: Piece) -> Iterator[Lines]:
+    """The lines that start in a piece. Raises LostError, PackedError, OSError."""
+    with found(piece.noted) as file:
+        begin = max(0, piece.start - 1)
+        if piece.kind == "gzip":
+            read = gzip_reader(file)
+        elif piece.kind == "zstd":
+            read = zstd_reader(file)
+        elif piece.kind == "frames":
+            read = frame_reader(file, piece.noted.size, begin)
+        else:
+            file.seek(begin)
+            read = file.read
+        yield Lines(read, piece.start, piece.end)

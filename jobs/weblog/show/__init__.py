@@ -1,0 +1,1 @@
+"""From the summary of a run to what people look at."""
