@@ -39,8 +39,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -r requirements.
 # ---- jobs: what jobs import. The master needs it too, because its runners import the job.
 FROM base AS jobs
 
-COPY jobs/requirements.txt jobs/images.lock jobs/
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -r jobs/images.lock
+COPY jobs/requirements.txt jobs/images.lock jobs/logs.lock jobs/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install -r jobs/images.lock -r jobs/logs.lock
 # The user's packages need no hashes. The constraint file keeps them from replacing a package that
 # is installed already by another version.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip freeze >/tmp/installed \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the lock files anew from the ranges in pyproject.toml, for Python 3.11 and later:
-# requirements.lock (what both programs need), jobs/images.lock (what the crawler needs too),
+# requirements.lock (what both programs need), jobs/images.lock and jobs/logs.lock (what these jobs need too),
 # requirements-dev.lock (everything), and what benchmarks need: bench/crawling/requirements.txt (another
 # crawler), bench/scale/requirements.txt (what draws a chart) and bench/peers/locks (other queues). And
 # tests/django/requirements.txt (Django, for the tests of its backend). A lock
@@ -29,7 +29,8 @@ lock() {
 
 lock pyproject.toml requirements.lock --extra environments
 lock pyproject.toml jobs/images.lock --extra environments --extra images --constraint requirements.lock
-lock pyproject.toml requirements-dev.lock --extra dev --constraint jobs/images.lock
+lock pyproject.toml jobs/logs.lock --extra environments --extra logs --constraint requirements.lock --constraint jobs/images.lock
+lock pyproject.toml requirements-dev.lock --extra dev --constraint jobs/images.lock --constraint jobs/logs.lock
 lock bench/crawling/requirements.in bench/crawling/requirements.txt
 lock bench/scale/requirements.in bench/scale/requirements.txt
 lock tests/django/requirements.in tests/django/requirements.txt

@@ -129,6 +129,7 @@ def test_the_key_is_entered_by_a_container_that_can_do_nothing_else(
     [
         "requirements.lock",
         "jobs/images.lock",
+        "jobs/logs.lock",
         "requirements-dev.lock",
         "bench/crawling/requirements.txt",
         *(str(path.relative_to(REPO)) for path in REPO.glob("bench/peers/locks/*.txt")),

@@ -68,7 +68,7 @@ class Extremes:
         """The greatest and the spread, as plain data."""
         return self._greatest, bytes(self._spread.serialize())
 
-    def merge(self, greatest: Iterable[Any], spread: bytes) -> None:
+    def merge(self, greatest: Iterable[Request], spread: bytes) -> None:
         """Add those of another one."""
-        self._take(Request(*request) for request in greatest)
+        self._take(greatest)
         self._spread.merge(datasketches.kll_floats_sketch.deserialize(spread))

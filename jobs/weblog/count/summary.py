@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from .extremes import Extremes
+from .extremes import Extremes, Request
 from .tops import Entry, Top
 from .visitors import Visitors
 
@@ -29,10 +29,10 @@ class Cut(Protocol):
 
 
 class _Packed(msgspec.Struct, array_like=True):
-    tops: dict[str, tuple[list[tuple[str, int, int, int]], int]]
+    tops: dict[str, tuple[list[Entry], int]]
     visitors: bytes
-    largest: tuple[list[tuple[float, float, str, str, str]], bytes]
-    slowest: tuple[list[tuple[float, float, str, str, str]], bytes]
+    largest: tuple[list[Request], bytes]
+    slowest: tuple[list[Request], bytes]
     samples: list[str]
     first: float | None
     last: float | None
@@ -85,7 +85,7 @@ class Summary:
         return {name: getattr(self, name) for name in numbers} | {"packed": packed}
 
     def _encoded(self, keep: int, lists: Mapping[str, Cut]) -> bytes:
-        tops: dict[str, Any] = {name: counted.cut(keep) for name, counted in lists.items()}
+        tops = {name: counted.cut(keep) for name, counted in lists.items()}
         return msgspec.msgpack.encode(
             _Packed(
                 tops,

@@ -8,13 +8,14 @@ may be above it. A value that no table has dropped is exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
+
+import msgspec
 
 MOST_VALUES = 100_000
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, array_like=True):
     """A value with its count, the count's greatest error, and its bytes (a lower bound, too)."""
 
     value: str
@@ -42,15 +43,9 @@ class Top:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def merge(self, entries: Iterable[Sequence[object]], lost: int) -> None:
+    def merge(self, entries: Iterable[Entry], lost: int) -> None:
         """Add the entries of another table, and what that table has lost."""
-        rows = {
-            str(value): [int(count), int(size), int(slack) - lost]  # type: ignore[call-overload]
-            for value, count, slack, size in entries
-        }
-        self._merge(rows, lost)
-
-    def _merge(self, rows: dict[str, list[int]], lost: int) -> None:
+        rows = {entry.value: [entry.count, entry.size, entry.slack - lost] for entry in entries}
         mine = self._rows
         for value, row in rows.items():
             own = mine.get(value)

@@ -33,4 +33,4 @@ class Visitors:
         return bytes(self._union.get_result(datasketches.tgt_hll_type.HLL_8).serialize_compact())
 
     def __len__(self) -> int:
-        return round(self._union.get_estimate())
+        return round(float(self._union.get_estimate()))

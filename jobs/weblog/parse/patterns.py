@@ -86,7 +86,7 @@ def batch_of(
         [0.0 if found is None else found for found in moments],
         when,
         numbers,
-        seconds and _seconds(seconds),
+        None if seconds is None else _seconds(seconds),
         bad,
     )
     if good.all():

@@ -37,9 +37,10 @@ class Reader:
         if self._asked.regex:
             yield from self._of_lines(lines_of(data))
             return
+        odd: list[bytes] = []
         try:
             if self._is_json(data):
-                batch, odd = self._objects.read(data), []
+                batch = self._objects.read(data)
             else:
                 batch, odd = self._words.read(data)
         except OddTextError:

@@ -52,9 +52,9 @@ def found(noted: Noted) -> Iterator[BinaryIO]:
     for candidate in _candidates(path, noted.inode):
         with contextlib.suppress(FileNotFoundError), candidate.open("rb", buffering=0) as file:
             large_enough = os.fstat(file.fileno()).st_size >= noted.size
-            if large_enough and _digest(file, noted.head_bytes) == noted.head:  # type: ignore[arg-type]
+            if large_enough and _digest(file, noted.head_bytes) == noted.head:
                 file.seek(0)
-                yield file  # type: ignore[misc]
+                yield file
                 return
     if not path.parent.is_dir():
         raise LostError(f"{path.parent} is no folder on this machine: is the disk mounted?")

@@ -1,0 +1,65 @@
+"""The report as text, for a terminal: nothing in it can move a cursor or change a colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..count.tops import Entry
+
+if TYPE_CHECKING:
+    from .report import Report
+
+_ROWS = 10
+_WIDTH = 60
+
+
+def text_of(report: Report) -> str:
+    """The table; each line has its end."""
+    return "".join(f"{line}\n" for line in _lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    summary = report.summary
+    if report.missing:
+        yield report.missing
+    yield (
+        f"{summary.lines:,} lines of {report.files:,} files: {summary.requests:,} requests,"
+        f" {summary.unparsable:,} unparsable, {size(summary.size)},"
+        f" about {len(summary.visitors):,} visitors"
+    )
+    for name, top in summary.tops.items():
+        entries = top.first(_ROWS)
+        if name == "hour":
+            entries = sorted(top.first(), key=lambda entry: entry.value)[-_ROWS:]
+        yield ""
+        yield f"{name:<{_WIDTH}} {'requests':>14} {'':>6} {'sent':>10}"
+        for entry in entries:
+            yield _row(entry, summary.requests)
+        if len(top) > len(entries):
+            more = "" if not top.lost else f", none with more than {top.lost:,} is missing"
+            yield f"... {len(top) - len(entries):,} more{more}"
+
+
+def _row(entry: Entry, requests: int) -> str:
+    value = printable(entry.value)
+    if len(value) > _WIDTH:
+        value = value[: _WIDTH - 1] + "…"
+    count = f"{entry.count:,}" + ("+" if entry.slack else "")
+    return f"{value:<{_WIDTH}} {count:>14} {entry.count / requests:>6.1%} {size(entry.size):>10}"
+
+
+def printable(text: str) -> str:
+    """A text with `\\xNN` for what is not printed."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def size(count: float) -> str:
+    """Bytes for people: `12.3 MB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} B" if unit == "B" else f"{count:,.1f} {unit}"
