@@ -80,6 +80,8 @@ class Tally:
                 self._counted[name].take(values, requests, self._requests.lost)
         if "path" in self._counted and not self._asked.query:
             self._counted["path"].map(_without_query)
+        for name in {"referrer", "agent"} & set(self._counted):
+            self._counted[name].map(_none_for_empty)
         return self.summary.packed(self._asked.keep, self._counted)
 
     def _within(self, batch: Batch) -> Batch:
@@ -111,6 +113,11 @@ class Tally:
     def _stand_out(self, extremes: Extremes, batch: Batch, amounts: npt.NDArray[Any]) -> None:
         rows = extremes.candidates(amounts)
         extremes.add(amounts, [_request(batch, int(row), float(amounts[row])) for row in rows])
+
+
+def _none_for_empty(values: Any) -> Any:
+    """A line of the common format has no agent, others have an empty one: both are `-`."""
+    return pc.if_else(pc.equal(values, b""), b"-", values)
 
 
 def _without_query(paths: Any) -> Any:

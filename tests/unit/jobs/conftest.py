@@ -8,7 +8,10 @@ import pytest
 
 import jobs.crawl.keep.indexing
 import jobs.crawl.keep.sheet
-import jobs.images  # noqa: F401 - the three together are all modules of it
+import jobs.images
+import jobs.logs
+import jobs.weblog.show.report
+import jobs.weblog.work  # noqa: F401 - likewise
 
 _OURS = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "jobs"}
 

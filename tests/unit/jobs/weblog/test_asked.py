@@ -1,0 +1,77 @@
+"""Arguments: wrong ones are one line, and times mean what they say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from jobs.weblog.asked import By, Paths, Regex, Zone, moment_of
+from jobs.weblog.parse.patterns import BadPatternError, check
+from jobs.weblog.parse.times import Clock
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (Paths, ""),
+        (Paths, "'no end"),
+        (By, ""),
+        (By, "status,colour"),
+        (Zone, "Mars"),
+        (Zone, "../x"),
+        (Regex, "("),
+        (Regex, "(?P<client>x)"),
+        (Regex, "(?P<client>x)(?P<time>x)(?P<colour>x)"),
+    ],
+)
+def test_a_wrong_value_is_refused(kind: type[str], wrong: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        kind(wrong)
+
+
+def test_paths_may_have_spaces_in_quotes() -> None:
+    assert Paths("/a/b* '/c d/e'").patterns() == ["/a/b*", "/c d/e"]
+
+
+def test_lists_have_one_order() -> None:
+    assert By("path, status,path").names() == ["status", "path"]
+
+
+def test_a_pattern_that_re2_does_not_know_is_refused() -> None:
+    with pytest.raises(BadPatternError, match="the regex can't be used"):
+        check("(?=x)")
+
+
+def test_a_time_without_a_zone_is_in_the_zone_of_the_run() -> None:
+    noon = datetime(2025, 7, 1, 12)
+    assert moment_of(noon, "Europe/Berlin") == 1751364000.0
+    assert (
+        moment_of(datetime.fromisoformat("2025-07-01T12:00:00Z"), "Europe/Berlin") == 1751371200.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("time", "zone", "moment"),
+    [
+        (b"10/Oct/2000:13:55:36", b"-0700", 971211336.0),
+        (b"10/Oct/2000:13:55:36 -0700", b"", 971211336.0),
+        (b"2000-10-10T20:55:36Z", b"", 971211336.0),
+        (b"2000-10-10T22:55:36+02:00", b"", 971211336.0),
+        (b"2000-10-10 13:55:36", b"-0700", 971211336.0),
+        (b"971211336", b"", 971211336.0),
+        (b"971211336000", b"", 971211336.0),
+        (b"971211336.5", b"", 971211336.5),
+        (b"31/Dec/2016:23:59:60", b"+0000", 1483228800.0),  # a leap second
+        (b"30/Feb/2000:13:55:36", b"+0000", None),
+        (b"10/Okt/2000:13:55:36", b"+0000", None),
+        (b"10/Oct/2000:13:61:36", b"+0000", None),
+        (b"10/Oct/2000 13:55:36", b"+0000", None),
+        (b"10/Oct/2000:13:55:36", b"", None),
+        (b"10/Oct/2000:13:55:36", b"-07:00", None),
+        (b"yesterday", b"", None),
+        (b"", b"", None),
+    ],
+)
+def test_what_a_time_means(time: bytes, zone: bytes, moment: float | None) -> None:
+    assert Clock("UTC").moment(time, zone) == moment

@@ -1,0 +1,110 @@
+"""What a run leaves: a table, CSV, JSON and a page, in which nothing of a client's can act."""
+
+from __future__ import annotations
+
+import csv
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from jobs.weblog import work
+from jobs.weblog.show import charts, report, table
+from tests.unit.jobs.weblog.logs_made import asked, line, many
+
+EVIL = "/<script>alert(1)</script>'\"&"
+
+
+class Reading(HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        """Note a text."""
+        self.text += data
+
+
+def written(folder: Path, lines: list[str], lost: int = 0) -> tuple[Path, str]:
+    """The folder of a report, and the table; `lost` ranges have failed."""
+    path = folder / "access.log"
+    path.write_text("".join(f"{each}\n" for each in lines))
+    payload = {"patterns": [str(path)], "asked": asked(range_bytes=2000).packed()}
+    plan = work.plan_run(payload)
+    tasks = list(plan.follow)[lost:]
+    results = [(payload, plan.value)]
+    results += [(task.payload, work.count_range(task.payload)) for task in tasks]
+    again = [*results, results[-1]]  # a range that comes twice counts once
+    out = folder / "out"
+    return out, report.write(again, str(out), asked().by, 5, "UTC")
+
+
+def test_all_forms_say_the_same(tmp_path: Path) -> None:
+    out, text = written(tmp_path, many(300))
+    data = json.loads((out / "report.json").read_text())
+    rows = list(csv.DictReader((out / "report.csv").open()))
+    assert data["requests"] == 300
+    assert "300 lines of 1 files: 300 requests, 0 unparsable" in text
+    statuses = {row["value"]: int(row["requests"]) for row in rows if row["list"] == "status"}
+    assert sum(statuses.values()) == 300
+    assert statuses == {row["value"]: row["requests"] for row in data["lists"]["status"]["rows"]}
+    assert len(data["lists"]["path"]["rows"]) == 5
+    assert data["lists"]["path"]["others"] > 0
+    page = (out / "index.html").read_text()
+    assert f"<td>{statuses['200']:,}</td>" in page
+    assert (out / "report.txt").read_text() in text
+    assert not list(out.glob(".*"))
+
+
+def test_nothing_that_a_client_sent_is_a_tag_of_the_page(tmp_path: Path) -> None:
+    lines = [line(request=f"GET {EVIL} HTTP/1.1".replace('"', '\\"'), rest=f' "{EVIL[:20]}" "<b>"')]
+    out, _ = written(tmp_path, [*lines, "<img src=x onerror=alert(1)>"])
+    reading = Reading()
+    reading.feed((out / "index.html").read_text())
+    assert not {"script", "img", "b"} & set(reading.tags)
+    assert {"svg", "rect", "table"} <= set(reading.tags)
+    assert "<script>alert(1)</script>" in reading.text
+
+
+def test_a_spreadsheet_runs_no_value_of_the_csv(tmp_path: Path) -> None:
+    out, _ = written(tmp_path, [line(rest=' "-" "=HYPERLINK(1)"')])
+    rows = list(csv.DictReader((out / "report.csv").open()))
+    assert [row["value"] for row in rows if row["list"] == "agent"] == ["'=HYPERLINK(1)"]
+
+
+def test_a_report_without_some_ranges_says_so_first(tmp_path: Path) -> None:
+    out, text = written(tmp_path, many(300), lost=2)
+    assert text.startswith("NOT WHOLE: ")
+    assert "NOT WHOLE" in (out / "index.html").read_text()
+
+
+def test_a_run_without_a_request_has_a_report(tmp_path: Path) -> None:
+    out, text = written(tmp_path, ["garbage"])
+    assert "1 lines of 1 files: 0 requests, 1 unparsable" in text
+    assert "garbage" in (out / "index.html").read_text()
+
+
+def test_the_table_cannot_move_the_cursor_of_a_terminal() -> None:
+    assert table.printable("a\x1b[2J\u202eb") == "a\\x1b[2J\\u202eb"
+
+
+@pytest.mark.parametrize("hours", [1, 24, 5000])
+def test_the_columns_of_a_chart_have_all_requests(hours: int) -> None:
+    rows = [
+        {"value": f"2025-{1 + n // 672:02}-{1 + n // 24 % 28:02}T{n % 24:02}:00Z", "requests": 3}
+        for n in range(min(hours, 8000))
+    ]
+    bars = charts.over_time(rows)
+    assert len(bars) <= 240
+    assert sum(
+        int(bar.title.split(": ")[1].split()[0].replace(",", "")) for bar in bars
+    ) == 3 * len(rows)
+    assert max(bar.height for bar in bars) == charts.HEIGHT
