@@ -60,7 +60,9 @@ def _roman(folder: Path) -> dict[str, str]:
 def documents_master(start_master: Callable[..., Master], tmp_path: Path) -> Master:
     """A master that has run `square` as its run 1, as one in containers has, and a worker."""
     master = start_master(JOB="square", **_roman(tmp_path))
-    shutil.copy(REPO / "jobs" / "shell.py", master.jobs)
+    for name in ("shell.py", "logs.py"):
+        shutil.copy(REPO / "jobs" / name, master.jobs)
+    shutil.copytree(REPO / "jobs" / "weblog", master.jobs / "weblog")
     master.worker(WORKER_SLOTS="8")
     master.process.says(r"run 1 \(square\): 10 tasks done")
     return master
@@ -75,6 +77,7 @@ def documents_master(start_master: Callable[..., Master], tmp_path: Path) -> Mas
         "docs/client.md",
         "docs/shell.md",
         "docs/schedules.md",
+        "docs/logs.md",
     ],
 )
 def test_the_examples_of_a_document_do_what_it_shows(
