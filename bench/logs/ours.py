@@ -1,0 +1,34 @@
+"""`python -m bench.logs.ours FILE`: all tasks of a run of `logs`, one after another.
+
+It prints the counts as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import jobs.logs
+from jobs.weblog import work
+from jobs.weblog.asked import DEFAULT_BY, Asked
+from jobs.weblog.count.summary import Summary
+
+
+def main(path: str) -> None:
+    """Count a file as a slot does."""
+    jobs.logs.setup()
+    asked = Asked("auto", DEFAULT_BY.names(), range_bytes=64_000_000, keep=100_000).packed()
+    summary = Summary(DEFAULT_BY.names())
+    for task in work.plan_run({"patterns": [path], "asked": asked}).follow:
+        summary.merge(work.count_range(task.payload))
+    counts = {
+        f"{name} {entry.value}": entry.count
+        for name, top in summary.tops.items()
+        if name != "hour"
+        for entry in top.first()
+    }
+    print(json.dumps({**counts, "lines x": summary.lines}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
