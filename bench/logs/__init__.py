@@ -70,7 +70,7 @@ def measure() -> list[Figure]:
 
 
 def _run(words: list[str]) -> tuple[str, float, int]:
-    """What a program prints, its CPU with that of its children in s, and its most bytes of memory."""
+    """What a program prints, its CPU and its children's in s, and its most bytes of memory."""
     with subprocess.Popen(words, cwd=processes.ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         output = process.stdout.read()
