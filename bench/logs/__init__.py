@@ -22,6 +22,7 @@ LINES, TIMES = sized(600_000, 5000), sized(8, 1)
 
 ROUNDS = sized(3, 1)
 LEAST_FASTER = 5.0
+_FREQUENT = 1000 * TIMES
 
 AWK = r"""
 { hour = substr($4, 2, 14); n++; sum += $10
@@ -82,8 +83,10 @@ def _run(words: list[str]) -> tuple[str, float, int]:
 
 
 def _compare(expected: str, *others: str) -> None:
-    for other in others:
-        if _counts(other) != _counts(expected):
+    """Compare all counts of frequent values. A slot leaves out rare ones: docs/logs.md."""
+    frequent = {key: count for key, count in _counts(expected).items() if count >= _FREQUENT}
+    for other in map(_counts, others):
+        if any(other.get(key) != count for key, count in frequent.items()):
             raise RuntimeError("the counts are not those of awk")
 
 

@@ -17,7 +17,7 @@ from jobs.weblog.count.summary import Summary
 def main(path: str) -> None:
     """Count a file as a slot does."""
     jobs.logs.setup()
-    asked = Asked("auto", DEFAULT_BY.names(), range_bytes=64_000_000, keep=100_000).packed()
+    asked = Asked("auto", DEFAULT_BY.names(), range_bytes=64_000_000).packed()
     summary = Summary(DEFAULT_BY.names())
     for task in work.plan_run({"patterns": [path], "asked": asked}).follow:
         summary.merge(work.count_range(task.payload))

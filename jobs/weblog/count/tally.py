@@ -19,6 +19,7 @@ from .extremes import Extremes, Request
 from .summary import Summary, shortened, text_of
 
 _OF_REQUEST = ("method", "path")
+_MOST_CLIENTS = 1_000_000
 
 
 class Tally:
@@ -34,6 +35,7 @@ class Tally:
         self.summary = Summary(asked.by)
         # Methods and paths are taken from requests' lines when those of the range are added up.
         self._requests = Counted()
+        self._came: list[Any] = []
         self._counted = {name: Counted() for name in asked.by}
 
     def no_requests(self, lines: Iterable[bytes]) -> None:
@@ -61,8 +63,9 @@ class Tally:
         self._span(batch)
         clients = batch.columns["client"]
         there = np.bincount(clients.codes, minlength=len(clients.array)) > 0
-        came = clients.array.filter(pa.array(there)).to_pylist()
-        self.summary.visitors.add(map(text_of, came))
+        self._came.append(clients.array.filter(pa.array(there)))
+        if sum(map(len, self._came)) > _MOST_CLIENTS:
+            self._add_visitors()
         self._stand_out(self.summary.largest, batch, batch.sizes)
         if batch.seconds is not None:
             known = ~np.isnan(batch.seconds)
@@ -73,6 +76,7 @@ class Tally:
 
     def packed(self) -> dict[str, Any]:
         """The summary of all that was added, as plain data. Nothing can be added behind it."""
+        self._add_visitors()
         requests = self._requests.table()
         parts = zip(_OF_REQUEST, methods_and_paths(requests.column("value")), strict=True)
         for name, values in parts:
@@ -83,6 +87,13 @@ class Tally:
         for name in {"referrer", "agent"} & set(self._counted):
             self._counted[name].map(_none_for_empty)
         return self.summary.packed(self._asked.keep, self._counted)
+
+    def _add_visitors(self) -> None:
+        """Add the clients of some batches: those that came in several of them once."""
+        if self._came:
+            came = pc.unique(pa.chunked_array(self._came)).to_pylist()
+            self.summary.visitors.add(map(text_of, came))
+            self._came = []
 
     def _within(self, batch: Batch) -> Batch:
         since, until = self._asked.since, self._asked.until

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 8 << 20
 LONGEST_BYTES = 1 << 20
 """A longer line is no request. It is passed over in parts, so that it needs no memory."""
 
