@@ -57,7 +57,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "pace": ("The pace of one group", pace.measure),
     "limits": ("One task at a time in each of many groups", limits.measure),
     "crawling": ("A real site: every page and every image", crawling.measure),
-    "logs": ("Logs of 1 GB, counted by one process", logs.measure),
+    "logs": ("Logs counted by one process, and by awk", logs.measure),
     "reconnect": ("A worker comes back with 20,000 leases", reconnect.measure),
     "rerun": ("Workers killed and frozen", rerun.measure),
 }

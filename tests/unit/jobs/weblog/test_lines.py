@@ -55,6 +55,15 @@ def test_a_line_that_is_too_long_is_passed_over_in_parts(
     assert [len(made.too_long) for _, made in parts].count(1) == 1
 
 
+def test_a_line_that_is_too_long_within_a_range_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 10)
+    monkeypatch.setattr(lines, "LONGEST_BYTES", 25)
+    text, made = found(b"before\n" + b"y" * 200 + b"\nbehind\n", 0, 215)
+    assert (text, len(made.too_long)) == (b"before\nbehind\n", 1)
+
+
 def test_what_has_come_behind_the_end_of_the_range_belongs_to_no_range_but_ends_its_last_line() -> (
     None
 ):
