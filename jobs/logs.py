@@ -31,7 +31,7 @@ from queue_manager import Counts, Options, Task
 
 OPTIONS = Options(
     timeout_s=6 * 3600,  # a packed file of any size is one task
-    memory_bytes=2 << 30,  # a range takes a fifth of this: docs/logs.md
+    memory_bytes=2 << 30,  # a range takes an eighth of this: docs/logs.md
 )
 
 _totals = Totals()

@@ -16,6 +16,7 @@ from ..brief import sized
 from ..figure import Figure, ratio
 from ..rig import processes
 from . import made
+from .ours import MEMORY
 
 LINES, TIMES = sized(600_000, 5000), sized(5, 1)
 """So many different lines, so many times one after the other: 0.55 GB."""
@@ -53,10 +54,10 @@ def measure() -> list[Figure]:
         for _ in range(ROUNDS):
             outputs = {}
             for name, command in words.items():
-                outputs[name], used, most = _run(command)
+                outputs[name], used = _run(command)
                 seconds[name].append(used / gigabytes)
                 if name == "a slot, plain":
-                    memory.append(most / 1e6)
+                    memory.append(json.loads(outputs[name])[MEMORY] / 1e6)
             _compare(outputs["awk, plain"], *outputs.values())
     figures = {
         name: Figure(f"{name}: CPU of a GB", "s", tuple(rounds)) for name, rounds in seconds.items()
@@ -70,8 +71,8 @@ def measure() -> list[Figure]:
     ]
 
 
-def _run(words: list[str]) -> tuple[str, float, int]:
-    """What a program prints, its CPU and its children's in s, and its most bytes of memory."""
+def _run(words: list[str]) -> tuple[str, float]:
+    """What a program prints, and its CPU with that of its children in s."""
     with subprocess.Popen(words, cwd=processes.ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         output = process.stdout.read()
@@ -79,7 +80,7 @@ def _run(words: list[str]) -> tuple[str, float, int]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{words[:3]} has ended with {process.returncode}")
-    return output, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return output, usage.ru_utime + usage.ru_stime
 
 
 def _compare(expected: str, *others: str) -> None:

@@ -1,17 +1,22 @@
 """`python -m bench.logs.ours FILE`: all tasks of a run of `logs`, one after another.
 
-It prints the counts as JSON.
+It prints the counts as JSON, and the most memory that it has had.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import jobs.logs
 from jobs.weblog import work
 from jobs.weblog.asked import DEFAULT_BY, Asked
 from jobs.weblog.count.summary import Summary
+
+
+MEMORY = "most memory, bytes"
 
 
 def main(path: str) -> None:
@@ -27,7 +32,9 @@ def main(path: str) -> None:
         if name != "hour"
         for entry in top.first()
     }
-    print(json.dumps({**counts, "lines x": summary.lines}))
+    status = Path("/proc/self/status").read_text()
+    most = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    print(json.dumps({**counts, "lines x": summary.lines, MEMORY: int(most[0]) * 1024}))
 
 
 if __name__ == "__main__":
