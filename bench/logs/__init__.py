@@ -16,7 +16,7 @@ from ..brief import sized
 from ..figure import Figure, ratio
 from ..rig import processes
 from . import made
-from .ours import MEMORY
+from .made import MEMORY
 
 LINES, TIMES = sized(600_000, 5000), sized(5, 1)
 """So many different lines, so many times one after the other: 0.55 GB."""

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
+MEMORY = "most memory, bytes"
+"""What `ours` calls the most memory that it has had."""
+
 _BEGAN_AT = 1759276800  # 2025-10-01
 _A_SECOND = 20
 _CLIENTS, _PATHS, _AGENTS, _REFERRERS = 100_000, 20_000, 300, 2000

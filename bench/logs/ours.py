@@ -15,8 +15,7 @@ from jobs.weblog import work
 from jobs.weblog.asked import DEFAULT_BY, Asked
 from jobs.weblog.count.summary import Summary
 
-
-MEMORY = "most memory, bytes"
+from .made import MEMORY
 
 
 def main(path: str) -> None:
