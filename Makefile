@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 PYTHON_IN_VENV = .venv/bin/python
 
-.PHONY: help up down logs client join key ship fetch demo-images demo-logs test test-unit test-local test-integration \
+.PHONY: help up down logs client join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
         test-crawl test-django test-hosts local bench bench-brief bench-peers chaos lint format engine venv lock clean
 
 help: ## print this
@@ -43,6 +43,9 @@ demo-images: engine ## crawl a small site on this machine, say where its contact
 
 demo-logs: engine ## count logs that are made on this machine, say where the report is
 	@scripts/demo.sh logs
+
+demo-mail: engine ## send a letter to a small list, to a mail server on this machine, say where the report is
+	@scripts/demo.sh mail
 
 test: venv ## run all tests of one host; without a Docker engine, leave out those in containers
 	@scripts/test.sh tests/unit tests/simulation tests/integration tests/docker

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the lock files anew from the ranges in pyproject.toml, for Python 3.11 and later:
-# requirements.lock (what both programs need), jobs/images.lock and jobs/logs.lock (what these jobs need too),
+# requirements.lock (what both programs need), jobs/images.lock (what the crawler and the mail need too), jobs/logs.lock,
 # requirements-dev.lock (everything), and what benchmarks need: bench/crawling/requirements.txt (another
 # crawler), bench/scale/requirements.txt (what draws a chart) and bench/peers/locks (other queues). And
 # tests/django/requirements.txt (Django, for the tests of its backend). A lock
@@ -28,7 +28,7 @@ lock() {
 }
 
 lock pyproject.toml requirements.lock --extra environments
-lock pyproject.toml jobs/images.lock --extra environments --extra images --constraint requirements.lock
+lock pyproject.toml jobs/images.lock --extra environments --extra images --extra mail --constraint requirements.lock
 lock pyproject.toml jobs/logs.lock --extra environments --extra logs --constraint requirements.lock --constraint jobs/images.lock
 lock pyproject.toml requirements-dev.lock --extra dev --constraint jobs/images.lock --constraint jobs/logs.lock
 lock bench/crawling/requirements.in bench/crawling/requirements.txt

@@ -75,7 +75,7 @@ def own_images() -> Iterator[None]:
     os.environ["IMAGES"] = name
     yield
     del os.environ["IMAGES"]
-    images = [f"{name}-{part}:latest" for part in ("master", "worker", "web")]
+    images = [f"{name}-{part}:latest" for part in ("master", "worker", "web", "relay")]
     subprocess.run(["docker", "rmi", *images], check=False, capture_output=True)
 
 

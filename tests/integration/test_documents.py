@@ -60,9 +60,10 @@ def _roman(folder: Path) -> dict[str, str]:
 def documents_master(start_master: Callable[..., Master], tmp_path: Path) -> Master:
     """A master that has run `square` as its run 1, as one in containers has, and a worker."""
     master = start_master(JOB="square", **_roman(tmp_path))
-    for name in ("shell.py", "logs.py"):
+    for name in ("shell.py", "logs.py", "mail.py"):
         shutil.copy(REPO / "jobs" / name, master.jobs)
-    shutil.copytree(REPO / "jobs" / "weblog", master.jobs / "weblog")
+    for name in ("weblog", "mailing"):
+        shutil.copytree(REPO / "jobs" / name, master.jobs / name)
     master.worker(WORKER_SLOTS="8")
     master.process.says(r"run 1 \(square\): 10 tasks done")
     return master
@@ -78,6 +79,7 @@ def documents_master(start_master: Callable[..., Master], tmp_path: Path) -> Mas
         "docs/shell.md",
         "docs/schedules.md",
         "docs/logs.md",
+        "docs/mail.md",
     ],
 )
 def test_the_examples_of_a_document_do_what_it_shows(

@@ -193,6 +193,13 @@ def test_the_demo_publishes_nothing_and_runs_no_job_of_the_users(compose: dict[s
     assert demo["web"]["build"]["args"]["BASE"] == base
 
 
+def test_the_demo_of_mail_publishes_nothing_and_runs_no_job_of_the_users() -> None:
+    demo = _read("compose.demo-mail.yml")["services"]
+    assert demo["master"]["environment"] == {"JOB": "", "JOB_ARGS": ""}
+    assert set(demo) == {"relay", "master", "worker"}
+    assert [name for name, service in demo.items() if "ports" in service] == []
+
+
 def test_the_demo_takes_no_setting_of_a_queue_of_the_users(compose: dict[str, Any]) -> None:
     """All that docker-compose.yml lets a shell or `.env` say, but for the images and their base."""
     text = (REPO / "docker-compose.yml").read_text("utf-8")

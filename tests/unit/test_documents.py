@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from jobs import images
+from jobs import images, mail
 from master.cli.main import commands as qm
 from queue_manager import Options, Result, Task
 from queue_manager.settings import Settings
@@ -142,6 +142,18 @@ def test_images_has_every_argument_with_its_default() -> None:
     assert told["index"] == parameters["index"].default
 
 
+def test_mail_has_every_argument_with_its_default() -> None:
+    parameters = inspect.signature(mail.tasks).parameters
+    told = table("docs/mail.md", "## Arguments")
+    assert list(told) == list(parameters)
+    for name, parameter in parameters.items():
+        default = parameter.default
+        if isinstance(default, bool | str):
+            assert told[name] == str(default).lower(), name
+        else:
+            assert float(told[name]) == default, name
+
+
 @pytest.mark.parametrize(
     ("heading", "kind"),
     [
@@ -165,7 +177,7 @@ def test_jobs_has_the_defaults_of_the_options() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_each_file_of_the_project_that_a_document_names_is_there(path: Path) -> None:
-    tops = "master|worker|queue_manager|jobs/crawl|tests|scripts|deploy|bench|docs"
+    tops = "master|worker|queue_manager|jobs/crawl|jobs/mailing|tests|scripts|deploy|bench|docs"
     for name in re.findall(rf"`((?:{tops})/[\w/.-]+\.\w+)`", path.read_text("utf-8")):
         assert (REPO / name).exists(), name
 

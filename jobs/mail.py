@@ -1,0 +1,222 @@
+"""jobs/mail.py: mail to every recipient of a list, or to one, each message once.
+
+    qm submit mail recipients=/shared/list.csv template=/shared/spring.html \
+        subject="Hello {{ name }}" campaign=spring-2026 --key spring-2026
+    qm submit mail to=ann@example.org subject=Hello text="The report is ready."
+
+The variables MAIL_SERVER, MAIL_FROM, MAIL_USER and MAIL_PASSWORD_FILE of the workers say where mail
+goes. docs/mail.md has all arguments, and how it is that nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from jobs.mailing.addresses import mailbox
+from jobs.mailing.asked import (
+    NO_DAY,
+    NO_FILE,
+    NO_FILES,
+    NO_MAIL,
+    NO_NAME,
+    NO_SERVERS,
+    NO_TEMPLATE,
+    NO_WORDS,
+    Address,
+    CampaignName,
+    Count,
+    CountOrNone,
+    Files,
+    FirstDay,
+    ListOfFiles,
+    ListOfServers,
+    Rate,
+    Readable,
+    Seconds,
+    Servers,
+    Template,
+    TemplateFile,
+    Text,
+)
+from jobs.mailing.campaign import Campaign, Tls, save
+from jobs.mailing.notes import Notes
+from jobs.mailing.recipients import rows
+from jobs.mailing.reporting import Totals, write_report
+from jobs.mailing.templates import check
+from queue_manager import Counts, Limit, Options, Task, current_task
+
+CONCURRENCY = 16
+
+OPTIONS = Options(
+    attempts=10,  # pauses of 1, 2, 4 ... minutes: some eight hours for one that says "later"
+    timeout_s=900,
+    concurrency=CONCURRENCY,
+    # The first message to a domain goes alone. Its result sets the domain's limit.
+    per_group=Limit(at_once=1),
+)
+
+_threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="mail")
+_totals = Totals()
+
+
+def tasks(
+    recipients: Readable = NO_FILE,
+    template: TemplateFile = NO_TEMPLATE,
+    subject: Text = NO_WORDS,
+    text: Text = NO_WORDS,
+    campaign: CampaignName = NO_NAME,
+    to: Address = NO_MAIL,
+    sender: Address = NO_MAIL,
+    reply_to: Address = NO_MAIL,
+    bounces: Address = NO_MAIL,
+    unsubscribe: Text = NO_WORDS,
+    attach: ListOfFiles = NO_FILES,
+    inline: ListOfFiles = NO_FILES,
+    suppressed: str = "",
+    server: ListOfServers = NO_SERVERS,
+    tls: Tls = "verified",
+    dkim_key: str = "",
+    dkim_selector: str = "mail",
+    dkim_domain: str = "",
+    at_once: Count = 10,
+    per_minute: Rate = 0.0,
+    warmup: CountOrNone = 0,
+    since: FirstDay = NO_DAY,
+    rate: Rate = 0.0,
+    duplicates: Literal["refuse", "allow"] = "refuse",
+    retry_s: Seconds = 60.0,
+    dry: bool = False,
+    out: str = "",
+) -> Iterator[Task]:
+    """A task for each recipient; its key is the recipient's address."""
+    if not recipients and not to:
+        raise ValueError("mail needs recipients=FILE and campaign=NAME, or to=ADDRESS")
+    if recipients and (to or not campaign):
+        raise ValueError("recipients= needs campaign=NAME, and has no to=")
+    if not template and not text:
+        raise ValueError("mail needs template=FILE or text=WORDS")
+    # A program gives plain texts.
+    template, server = Template(template), Servers(server)
+    if recipients:
+        check(subject, html=False)
+        check(text, html=False)
+    folder = _folder(out, campaign)
+    asked = Campaign(
+        out=folder,
+        name=str(campaign),
+        sender=str(sender),
+        reply_to=str(reply_to),
+        bounces=str(bounces),
+        subject=str(subject),
+        html=template.content() if template.is_html else "",
+        text=str(text) or ("" if template.is_html else template.content()),
+        unsubscribe=str(unsubscribe),
+        attach=Files(attach).paths(),
+        inline=Files(inline).paths(),
+        suppressed=os.path.abspath(suppressed or Path(folder).parent / "suppressed.txt"),
+        servers=server.names(),
+        tls=tls,
+        dkim_key=dkim_key,
+        dkim_selector=dkim_selector,
+        dkim_domain=dkim_domain,
+        at_once=at_once,
+        per_minute=per_minute,
+        warmup=warmup,
+        since=str(since) or _begun(folder),
+        rate=rate,
+        allow_twice=duplicates == "allow",
+        dry=dry,
+        retry_s=retry_s,
+    )
+    _totals.notes = Notes(folder)
+    base = {"campaign": save(asked), "out": folder}
+    yield from _rows(recipients, base) if recipients else _one(to, asked, base)
+
+
+def _rows(recipients: str, base: dict[str, Any]) -> Iterator[Task]:
+    for row in rows(recipients):
+        who = row.mailbox
+        if who is None:
+            wrong = {"wrong": f"{recipients}, {row.wrong}", **base}
+            yield Task(wrong, key=f"row {row.number}")
+            continue
+        payload = {"to": who.envelope, "name": who.name, "fields": row.fields, **base}
+        yield Task(payload, key=who.key, group=who.ascii_domain)
+
+
+def _one(to: str, asked: Campaign, base: dict[str, Any]) -> Iterator[Task]:
+    who = mailbox(to)
+    # Made here and kept in the payload: a second call of tasks() drops its task by the key.
+    name = asked.name or str(uuid.uuid4())
+    payload = {"id": name, "to": who.envelope, "name": who.name, **base}
+    yield Task(payload, key=who.key, group=who.ascii_domain)
+
+
+def _folder(out: str, campaign: str) -> str:
+    folder = os.path.abspath(out or f"/shared/mail/{campaign or 'queue'}")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out={folder!r} can't be written to: {error.strerror}") from None
+    return folder
+
+
+def _begun(folder: str) -> str:
+    """When the campaign began: the first day of its warm-up, the same after any restart."""
+    path = Path(folder) / "begun"
+    try:
+        with path.open("x") as file:
+            file.write(datetime.now(UTC).isoformat())
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+def setup() -> None:
+    """Import what sends, in a slot: a runner does without it."""
+    from jobs.mailing import sending  # noqa: F401
+
+
+@atexit.register
+def _leave() -> None:
+    import sys
+
+    sending = sys.modules.get("jobs.mailing.sending")
+    if sending is not None:
+        sending.leave()
+
+
+async def work(payload: Any) -> Any:
+    """Send one message."""
+    from jobs.mailing.sending import send
+
+    now = current_task()
+    # smtplib waits for each answer; other threads go on meanwhile.
+    return await asyncio.get_running_loop().run_in_executor(_threads, send, payload, now)
+
+
+def collect(payload: Any, result: dict[str, Any]) -> None:
+    """Count a result, for the line that says how far the campaign is."""
+    if _totals.notes is None and "out" in payload:
+        _totals.notes = Notes(payload["out"])
+    _totals.add(result)
+
+
+def report(counts: Counts) -> str:
+    """The line that says how far the campaign is."""
+    return _totals.line(counts)
+
+
+def finish(results: Iterator[tuple[Any, Any]], out: str, campaign: str) -> None:
+    """Write report.csv and the page beside it."""
+    said, page = write_report(_folder(out, campaign), campaign, results)
+    print(f"mail: {said}")
+    print(f"mail: look at {page}")

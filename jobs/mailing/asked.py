@@ -1,0 +1,135 @@
+"""The types of a campaign's arguments: `submit` refuses a wrong value.
+
+Each type is a text that raises ValueError for a wrong value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from . import templates
+from .addresses import mailbox
+from .servers import MX, server_of
+
+
+class Mail(str):
+    """A mail address, or nothing."""
+
+    def __new__(cls, text: str = "") -> Mail:
+        if text:
+            mailbox(text)
+        return super().__new__(cls, text)
+
+
+class File(str):
+    """The path of a file that is there, or nothing."""
+
+    def __new__(cls, text: str = "") -> File:
+        if text and not os.access(text, os.R_OK):
+            raise ValueError(text)
+        return super().__new__(cls, os.path.abspath(text) if text else "")
+
+
+class Files(str):
+    """Paths of files that are there, with commas between them."""
+
+    def __new__(cls, text: str = "") -> Files:
+        made = super().__new__(cls, text)
+        made.paths()
+        return made
+
+    def paths(self) -> list[str]:
+        """The paths. Raises ValueError."""
+        return [str(File(part.strip())) for part in self.split(",") if part.strip()]
+
+
+class Template(str):
+    """The path of a template that is there and can be read."""
+
+    def __new__(cls, text: str = "") -> Template:
+        made = super().__new__(cls, File(text))
+        if made:
+            templates.check(made.content(), html=made.is_html)
+        return made
+
+    @property
+    def is_html(self) -> bool:
+        """Whether it is HTML, by its name."""
+        return Path(self).suffix.lower() in (".html", ".htm")
+
+    def content(self) -> str:
+        """What is in the file."""
+        return Path(self).read_text("utf-8")
+
+
+class Words(str):
+    """A template by itself, such as a subject."""
+
+    def __new__(cls, text: str = "") -> Words:
+        templates.check(text, html=False)
+        return super().__new__(cls, text)
+
+
+class Name(str):
+    """The name of a campaign, which may be the name of a folder."""
+
+    def __new__(cls, text: str = "") -> Name:
+        if text and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", text, re.ASCII):
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
+class Servers(str):
+    """Mail servers with commas between them, or `mx`."""
+
+    def __new__(cls, text: str = "") -> Servers:
+        made = super().__new__(cls, text)
+        names = made.names()
+        for name in names:
+            if name != MX or len(names) > 1:
+                server_of(name)
+        return made
+
+    def names(self) -> list[str]:
+        """The servers, the best first."""
+        return self.replace(",", " ").split()
+
+
+class Day(str):
+    """A day or a moment in ISO 8601, or nothing."""
+
+    def __new__(cls, text: str = "") -> Day:
+        if text:
+            datetime.fromisoformat(text)
+        return super().__new__(cls, text)
+
+
+Address = Annotated[Mail, msgspec.Meta(description="mail address, such as ann@example.org")]
+Readable = Annotated[File, msgspec.Meta(description="path of a file that the master can read")]
+ListOfFiles = Annotated[
+    Files, msgspec.Meta(description="list of files that the master can read, with commas")
+]
+TemplateFile = Annotated[
+    Template, msgspec.Meta(description="path of a Jinja2 template, .html or .txt, without errors")
+]
+Text = Annotated[Words, msgspec.Meta(description="Jinja2 template without errors")]
+CampaignName = Annotated[
+    Name, msgspec.Meta(description="name made of letters, digits, dots, - and _")
+]
+ListOfServers = Annotated[
+    Servers, msgspec.Meta(description="list of mail servers, HOST or HOST:PORT with commas, or mx")
+]
+FirstDay = Annotated[Day, msgspec.Meta(description="day, such as 2026-12-01")]
+Count = Annotated[int, msgspec.Meta(ge=1, description="whole number, 1 or more")]
+CountOrNone = Annotated[int, msgspec.Meta(ge=0, description="whole number, 0 or more")]
+Rate = Annotated[float, msgspec.Meta(ge=0, description="number, 0 or more")]
+Seconds = Annotated[float, msgspec.Meta(gt=0, description="number of seconds above 0")]
+
+NO_MAIL, NO_FILE, NO_FILES, NO_TEMPLATE, NO_WORDS = Mail(), File(), Files(), Template(), Words()
+NO_NAME, NO_SERVERS, NO_DAY = Name(), Servers(), Day()

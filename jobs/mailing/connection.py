@@ -1,0 +1,168 @@
+"""A connection to a mail server: opened, encrypted, logged in, and a message handed over.
+
+smtplib does the talking. The end of the data is sent by itself, behind a note on disk: before it
+the server can't have taken the message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Callable
+
+from .campaign import Tls
+from .errors import NotSent, Refused, Unknown, Unusable
+from .message import Message
+from .servers import TLS_PORT, Login, Server
+
+CONNECT_S = 30.0
+ANSWER_S = 300.0
+"""How long a server may take to connect, and to answer (RFC 5321, 4.5.3.2)."""
+
+_LINE_BEGINS_WITH_A_DOT = re.compile(rb"(?m)^\.")
+
+
+class Connection:
+    """A session with a server that may hand over many messages, one after the other.
+
+    Raises:
+        Unusable: the server can't be reached, is not who it says, or lets nobody in.
+    """
+
+    def __init__(self, server: Server, tls: Tls, login: Login | None) -> None:
+        self.server, self.messages = server, 0
+        self.opened_at = self.used_at = time.monotonic()
+        try:
+            self._smtp = _opened(server, tls)
+            if login is not None:
+                _log_in(self._smtp, login)
+        except smtplib.SMTPResponseException as error:
+            raise Unusable(f"{server}: {Refused(error.smtp_code, error.smtp_error)}") from None
+        except ssl.SSLCertVerificationError as error:
+            raise Unusable(f"{server} is not who it says: {error.verify_message}") from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise Unusable(f"{server} can't be used: {error}") from None
+        if self._smtp.sock is not None:
+            self._smtp.sock.settimeout(ANSWER_S)
+
+    def send(self, message: Message, data: bytes, begin: Callable[[], bool]) -> str:
+        """Hand over a message; returns the server's words.
+
+        Args:
+            data: the bytes of the message, with CRLF.
+            begin: notes that the end of the data goes out. If it gives False, it does not.
+
+        Raises:
+            Refused: the server has answered no.
+            NotSent: the connection broke, and the server has not taken the message for certain.
+            Unknown: it broke when the server may have taken it.
+            InterruptedError: `begin` has said no. The connection is closed.
+        """
+        try:
+            self._offer(message, data)
+            self._look_for_end()
+        except (OSError, smtplib.SMTPException) as error:  # also smtplib's own, which are OSErrors
+            self.close()
+            raise NotSent(f"{self.server}: {error}") from None
+        if not begin():
+            self.close()
+            raise InterruptedError
+        try:
+            self._smtp.send(b".\r\n")
+            code, words = self._smtp.getreply()
+        except (OSError, smtplib.SMTPException) as error:
+            self.close()
+            raise Unknown(f"{self.server}: {error}") from None
+        self.used_at = time.monotonic()
+        self.messages += 1
+        if not 200 <= code < 300:
+            raise self._refused(code, words)
+        return f"{code} {Refused(code, words).words}"
+
+    def _offer(self, message: Message, data: bytes) -> None:
+        options = [f"SIZE={len(data)}"] if self._smtp.has_extn("size") else []
+        if message.needs_utf8:
+            if not self._smtp.has_extn("smtputf8"):
+                words = "this server takes no addresses with letters outside ASCII (SMTPUTF8)"
+                raise Refused(553, f"5.6.7 {words}")
+            options += ["SMTPUTF8", "BODY=8BITMIME"]
+        self._consent(*self._smtp.mail(message.bounces, options), to_recipient=False)
+        self._consent(*self._smtp.rcpt(message.to.envelope))
+        self._smtp.putcmd("DATA")
+        begun, answer = self._smtp.getreply()
+        if begun != 354:
+            raise self._refused(begun, answer)
+        self._smtp.send(_LINE_BEGINS_WITH_A_DOT.sub(b"..", data))
+        if not data.endswith(b"\r\n"):
+            self._smtp.send(b"\r\n")
+
+    def _consent(self, code: int, words: bytes, *, to_recipient: bool = True) -> None:
+        if not 200 <= code < 300:
+            refused = self._refused(code, words, to_recipient=to_recipient)
+            if self.is_open:
+                self._smtp.rset()
+            raise refused
+
+    def _refused(self, code: int, words: bytes, *, to_recipient: bool = True) -> Refused:
+        if code == 421 or code < 400:  # it goes away, or says what nobody understands
+            self.close()
+        return Refused(max(code, 400), words, to_recipient=to_recipient)
+
+    def _look_for_end(self) -> None:
+        """Raise OSError if the server has closed the connection already."""
+        sock = self._smtp.sock
+        if sock is None:
+            raise ConnectionResetError("the connection is closed")
+        with (
+            socket.socket(fileno=os.dup(sock.fileno())) as raw,
+            contextlib.suppress(BlockingIOError),
+        ):
+            if not raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                raise ConnectionResetError("the server has closed the connection")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can take another message, as far as is known."""
+        return self._smtp.sock is not None
+
+    def close(self, *, in_order: bool = False) -> None:
+        """End the session; in order: after a QUIT that the server answers."""
+        if in_order and self._smtp.sock is not None:
+            self._smtp.sock.settimeout(2.0)
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                self._smtp.quit()
+        self._smtp.close()
+
+
+def _opened(server: Server, tls: Tls) -> smtplib.SMTP:
+    name = os.environ.get("MAIL_HELO") or None
+    context = ssl.create_default_context()
+    if tls == "opportunistic":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if tls != "off" and server.port == TLS_PORT:
+        return smtplib.SMTP_SSL(*server, local_hostname=name, timeout=CONNECT_S, context=context)
+    smtp = smtplib.SMTP(*server, local_hostname=name, timeout=CONNECT_S)
+    try:
+        smtp.ehlo_or_helo_if_needed()
+        if tls == "verified" or (tls == "opportunistic" and smtp.has_extn("starttls")):
+            smtp.starttls(context=context)
+            smtp.ehlo_or_helo_if_needed()
+    except BaseException:
+        smtp.close()
+        raise
+    return smtp
+
+
+def _log_in(smtp: smtplib.SMTP, login: Login) -> None:
+    try:
+        if not isinstance(smtp.sock, ssl.SSLSocket):
+            raise smtplib.SMTPNotSupportedError("a login is not sent in clear: tls=off has none")
+        smtp.login(*login)
+    except BaseException:
+        smtp.close()
+        raise

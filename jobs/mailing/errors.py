@@ -1,0 +1,55 @@
+"""What may become of a message, other than that it is sent. Each has the words for people."""
+
+from __future__ import annotations
+
+import re
+
+_ENHANCED = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
+_TOO_MANY = re.compile(
+    r"too many|too much|rate.?limit|throttl|exceed|try again later.*volume|unusual rate", re.I
+)
+_BAD_ADDRESS = {"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"}
+"""The recipient's address is wrong, RFC 3463. 5.1.7 and 5.1.8 are about the sender's."""
+
+
+class NotSent(Exception):
+    """The server has not taken the message, for certain. Another try may send it."""
+
+
+class Unknown(Exception):
+    """The connection broke when the server may have taken the message."""
+
+
+class Unusable(Exception):
+    """A server can't be used now: it is away, or lets nobody in. Another server may do."""
+
+
+class Refused(Exception):
+    """A server's answer that is no consent.
+
+    Attributes:
+        code: 400 to 599. words: the answer, in one line. to_recipient: the answer is about the
+            recipient or the message, not about the sender or the session.
+    """
+
+    def __init__(self, code: int, words: bytes | str, *, to_recipient: bool = True) -> None:
+        text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+        self.code, self.to_recipient = code, to_recipient
+        self.words = " ".join(text.split())[:1000]
+        super().__init__(f"{code} {self.words}")
+
+    @property
+    def for_good(self) -> bool:
+        """Whether asking again is no use."""
+        return self.code >= 500
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the server wants less of everybody."""
+        return self.code == 421 or (not self.for_good and bool(_TOO_MANY.search(self.words)))
+
+    @property
+    def hard(self) -> bool:
+        """Whether the address does not exist, so that nothing must be sent to it again."""
+        found = _ENHANCED.search(self.words[:40])
+        return self.for_good and self.to_recipient and bool(found and found[1] in _BAD_ADDRESS)

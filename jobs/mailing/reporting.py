@@ -1,0 +1,129 @@
+"""What became of a campaign: a line while it goes on, a table and a page at its end."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from queue_manager import Counts
+
+from .notes import Notes, Trouble
+
+COLUMNS = ("to", "state", "server", "words", "time")
+_SHOWN = 1000
+_DOMAINS = 50
+
+
+class Totals:
+    """The sums of the results since the runner started."""
+
+    def __init__(self) -> None:
+        self.states: Counter[str] = Counter()
+        self.notes: Notes | None = None
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Add a result."""
+        self.states[result["state"]] += 1
+
+    def line(self, counts: Counts) -> str:
+        """`mail: 120 sent, 2 refused, 100.0 a second, a.example waits (421 ...)`."""
+        states = self.states
+        parts = [f"{states['sent']:,} sent"]
+        parts += [f"{states[name]:,} {name}" for name in ("written", "suppressed") if states[name]]
+        parts.append(f"{counts.dead:,} refused or unknown")
+        parts.append(f"{counts.per_s or 0.0:,.1f} messages a second")
+        if counts.left_s is not None and counts.waiting + counts.leased + counts.delayed:
+            parts.append(f"about {_duration(counts.left_s)} left")
+        held = self.notes.held() if self.notes is not None else []
+        for one in held[:3]:
+            wait = _duration(max(0.0, one.until - time.time()))
+            parts.append(f"{one.domain} waits {wait} ({one.words[:60]})")
+        if len(held) > 3:
+            parts.append(f"{len(held) - 3:,} more domains wait")
+        return "mail: " + ", ".join(parts)
+
+
+def write_report(out: str, title: str, results: Iterator[tuple[Any, Any]]) -> tuple[str, Path]:
+    """Write report.csv and index.html; returns the sums in a line, and the page.
+
+    Raises:
+        OSError: the folder can't be written to.
+    """
+    folder = Path(out)
+    troubles = {note.to or note.id: note for note in Notes(out).troubles()}
+    sums = _Sums()
+    part = folder / f".report.{os.getpid()}"
+    with part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for payload, result in results:
+            to = str(payload.get("to", ""))
+            troubles.pop(to, None)
+            sums.add(to, result["state"])
+            words = "sent before" if result.get("again") else result.get("words", "")
+            row = (to, result["state"], result.get("server", ""), words, _time(result.get("at")))
+            table.writerow([_cell(text) for text in row])
+        for note in troubles.values():
+            state = "not sent" if note.state == "waiting" else note.state
+            sums.add(note.to, state)
+            table.writerow(
+                [_cell(text) for text in (note.to, state, "", note.words, _time(note.at))]
+            )
+    os.replace(part, folder / "report.csv")
+    page = folder / "index.html"
+    part.write_text(_page(title, sums, list(troubles.values())), "utf-8")
+    os.replace(part, page)
+    said = ", ".join(f"{count:,} {state}" for state, count in sums.states.most_common())
+    return said or "no messages", page
+
+
+class _Sums:
+    def __init__(self) -> None:
+        self.states: Counter[str] = Counter()
+        self.domains: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, to: str, state: str) -> None:
+        self.states[state] += 1
+        self.domains[to.rpartition("@")[2]][state] += 1
+
+
+def _page(title: str, sums: _Sums, troubles: list[Trouble]) -> str:
+    states = [state for state, _ in sums.states.most_common()]
+    domains = sorted(sums.domains.items(), key=lambda pair: -pair[1].total())
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html").render(
+        title=title or "Single messages",
+        states=states,
+        sums=sums.states,
+        total=sums.states.total(),
+        domains=domains[:_DOMAINS],
+        more_domains=max(0, len(domains) - _DOMAINS),
+        troubles=troubles[:_SHOWN],
+        more=max(0, len(troubles) - _SHOWN),
+        made=_time(time.time()),
+    )
+
+
+def _cell(text: str) -> str:
+    """A text that no table program takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
+
+
+def _time(at: float | None) -> str:
+    return "" if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,233 @@
+"""One message from payload to outcome: sent, tried again, or a dead letter that says why."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from queue_manager import CurrentTask, Reject, Result, Retry
+
+from . import ledger, notes
+from .campaign import Campaign, Tls
+from .connection import Connection
+from .errors import NotSent, Refused, Unknown, Unusable
+from .letter import Letter, letter_of
+from .message import Message, made
+from .pace import Limits, Pace
+from .pool import Pool
+from .servers import Server, login_for, servers_for
+from .signing import signed
+from .suppression import Suppression
+
+LONGEST_PAUSE_S = 4 * 3600.0
+_TELL_AGAIN_S = 1.0
+_AWAY_S = 30.0
+_MOST_WAIT_S = 60.0
+
+UNKNOWN = (
+    "it may have been sent: the connection or the worker ended when the server may have taken it."
+    " Look for Message-ID <{id}@...> in the server's log. qm retry sends it again"
+)
+
+_limits = Limits()
+_away: dict[Server, float] = {}
+
+
+def send(payload: Any, now: CurrentTask) -> Any:
+    """Send the message of a payload, once.
+
+    Raises:
+        Retry: another try may send it.
+        Reject: it is a dead letter, for the reason that it says.
+    """
+    try:
+        letter = letter_of(payload)
+    except ValueError as error:
+        _note_wrong(payload, str(error))
+        raise Reject(str(error)) from None
+    except OSError as error:
+        raise Retry(60.0, reason=f"the campaign's file can't be read: {error}") from None
+    return _Try(letter, now).result()
+
+
+def _note_wrong(payload: Any, words: str) -> None:
+    """Note a payload that is no message, if it belongs to a campaign."""
+    if isinstance(payload, dict) and isinstance(payload.get("out"), str):
+        to = str(payload.get("to", ""))
+        trouble = notes.Trouble(words, to, "wrong", words, round(time.time(), 3))
+        notes.Notes(payload["out"]).trouble(trouble)
+
+
+class _Try:
+    """One try of one message."""
+
+    def __init__(self, letter: Letter, now: CurrentTask) -> None:
+        self._letter, self._campaign, self._now = letter, letter.campaign, now
+        self._task = f"{now.run}.{now.task}"
+        self._ledger = ledger.Ledger(self._campaign.out)
+        self._notes = notes.Notes(self._campaign.out)
+        self._begun = False
+
+    def result(self) -> Any:
+        fate = self._ledger.fate(self._letter.id, self._task, self._now.attempt)
+        if fate is ledger.Fate.SENT:
+            return self._done({"state": "sent", "again": True})
+        if fate is ledger.Fate.UNKNOWN and not self._campaign.allow_twice:
+            self._unknown()
+        try:
+            return self._done(self._sent())
+        except Refused as refused:
+            self._refused(refused)
+        except Unknown as error:
+            if not self._campaign.allow_twice:
+                self._unknown()
+            self._again(str(error))
+        except InterruptedError:
+            raise Retry(_TELL_AGAIN_S, reason="another worker is sending this message") from None
+        except (NotSent, Unusable) as error:
+            self._again(str(error))
+
+    def _sent(self) -> dict[str, Any]:
+        campaign, to = self._campaign, self._letter.to
+        try:
+            if campaign.suppressed and _suppression(campaign.suppressed).has(to):
+                return {"state": "suppressed"}
+            message = self._made()
+            data = signed(message, campaign)
+        except OSError as error:
+            raise NotSent(f"{error.filename} can't be read: {error.strerror}") from None
+        if campaign.dry:
+            return {"state": "written", "file": _write(campaign, message, data)}
+        # From here on, the only trace is the ledger's.
+        server, words = self._handed_over(message, data)
+        self._ledger.sent(message.id)
+        return {"state": "sent", "server": str(server), "words": words, "at": round(time.time(), 3)}
+
+    def _made(self) -> Message:
+        letter = self._letter
+        try:
+            return made(
+                letter.campaign, letter.id, letter.to, letter.values, verbatim=letter.verbatim
+            )
+        except ValueError as error:
+            self._note("wrong", str(error))
+            raise Reject(str(error)) from None
+
+    def _handed_over(self, message: Message, data: bytes) -> tuple[Server, str]:
+        """Hand over to the first server that can be used."""
+        last: Unusable | None = None
+        servers = servers_for(self._campaign, message.to)
+        # One that was away a moment ago comes last.
+        for server in sorted(servers, key=lambda one: _away.get(one, 0.0) > time.monotonic()):
+            try:
+                return server, self._to_server(server, message, data)
+            except Unusable as error:
+                _away[server] = time.monotonic() + _AWAY_S
+                last = error
+        raise last or NotSent("there is no mail server")
+
+    def _to_server(self, server: Server, message: Message, data: bytes) -> str:
+        campaign = self._campaign
+        pool = _pool(str(campaign.shared), campaign.at_once, campaign.tls)
+        if campaign.rate:
+            Pace(pool.place(server), campaign.rate).wait(_MOST_WAIT_S)
+        for fresh in (False, True):
+            with pool.connection(server, fresh=fresh) as connection:
+                used = connection.messages > 0
+                try:
+                    return connection.send(message, data, self._begin)
+                except (NotSent, Refused) as error:
+                    if self._begun:  # by this try: a note of another worker's stays
+                        self._ledger.clear(message.id)
+                        self._begun = False
+                    # A server may close a connection that it has had for long. That is no refusal.
+                    closed = isinstance(error, NotSent) or error.code == 421
+                    if not (used and closed):
+                        raise
+        raise NotSent(f"{server}: it closes every connection")
+
+    def _begin(self) -> bool:
+        self._begun = self._ledger.begin(self._letter.id, self._campaign.allow_twice)
+        return self._begun
+
+    def _done(self, value: dict[str, Any]) -> Result:
+        domain = self._letter.to.ascii_domain
+        return Result(value, limits=_limits.news(self._now.run, domain, self._campaign))
+
+    def _refused(self, refused: Refused) -> NoReturn:
+        if not refused.for_good:
+            self._again(str(refused), whole_group=refused.too_many)
+        if refused.hard and self._campaign.suppressed:
+            _suppression(self._campaign.suppressed).add(self._letter.to, str(refused))
+        self._note("refused", str(refused))
+        raise Reject(str(refused)) from None
+
+    def _unknown(self) -> NoReturn:
+        """Say that nobody knows whether it was sent: not at the first try, see the ledger."""
+        reason = UNKNOWN.format(id=self._letter.id)
+        self._note("unknown", reason)
+        if self._now.attempt == 1:
+            raise Retry(_TELL_AGAIN_S, reason=reason) from None
+        self._ledger.tell(self._letter.id, self._task)
+        raise Reject(reason) from None
+
+    def _again(self, reason: str, *, whole_group: bool = False) -> NoReturn:
+        pause_s = self._campaign.retry_s * 2.0 ** (self._now.attempt - 1)
+        pause_s = min(pause_s, LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)
+        self._note("waiting", reason)
+        if whole_group:
+            domain = self._letter.to.ascii_domain
+            self._notes.hold(notes.Held(domain, time.time() + pause_s, reason))
+        raise Retry(pause_s, whole_group=whole_group, reason=reason) from None
+
+    def _note(self, state: str, words: str) -> None:
+        letter = self._letter
+        self._notes.trouble(
+            notes.Trouble(letter.id, letter.to.envelope, state, words, round(time.time(), 3))
+        )
+
+
+def _write(campaign: Campaign, message: Message, data: bytes) -> str:
+    """Write a message as a file that mail programs open; returns its path."""
+    folder = Path(campaign.out) / "eml"
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = re.sub(r"[^\w@.+-]", "_", message.to.envelope)[:100]
+    path = folder / f"{shown}-{message.id[:8]}.eml"
+    part = folder / f".{message.id}.{os.getpid()}"
+    part.write_bytes(data)
+    os.replace(part, path)
+    return str(path)
+
+
+@functools.lru_cache(maxsize=16)
+def _suppression(path: str) -> Suppression:
+    return Suppression(path)
+
+
+_pools: dict[tuple[str, int, Tls], Pool] = {}
+_pools_lock = threading.Lock()
+
+
+def _pool(shared: str, at_once: int, tls: Tls) -> Pool:
+    with _pools_lock:
+        key = (shared, at_once, tls)
+        if key not in _pools:
+            _pools[key] = Pool(Path(shared) / ".servers", at_once, _opener(tls))
+        return _pools[key]
+
+
+def _opener(tls: Tls) -> Callable[[Server], Connection]:
+    return lambda server: Connection(server, tls, login_for(server))
+
+
+def leave() -> None:
+    """End all connections in good order."""
+    for pool in list(_pools.values()):
+        pool.close()

@@ -1,0 +1,130 @@
+"""Which servers take a message, and the login for each. Logins come from the worker alone.
+
+MAIL_SERVER, MAIL_FROM, MAIL_USER, MAIL_PASSWORD, MAIL_PASSWORD_FILE and MAIL_NETRC are variables of
+the worker's environment. No payload, argument or log has a password.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import dns.exception
+import dns.resolver
+
+from .addresses import Mailbox
+from .campaign import Campaign
+from .errors import NotSent, Refused
+
+MX = "mx"
+TLS_PORT = 465
+_RELAY_PORT, _SUBMISSION_PORT = 25, 587
+_KEEP_S = 300.0
+
+
+class Server(NamedTuple):
+    """A mail server."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Login(NamedTuple):
+    """A user and a password."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.user!r}, ...)"
+
+
+def server_of(text: str, port: int = _SUBMISSION_PORT) -> Server:
+    """The server that `HOST` or `HOST:PORT` is; `[::1]:25` with an address of IPv6.
+
+    Raises:
+        ValueError: it is none.
+    """
+    host, colon, number = text.strip().rpartition(":")
+    if not colon or text.strip().endswith("]"):
+        host, number = text.strip(), str(port)
+    host = host.strip("[]")
+    if not host or not number.isdecimal() or not 0 < int(number) < 65536 or set(host) & set(" /@"):
+        raise ValueError(f"{text!r} is no mail server: write HOST or HOST:PORT")
+    return Server(host, int(number))
+
+
+def servers_for(campaign: Campaign, to: Mailbox) -> list[Server]:
+    """The servers for a recipient, the best first.
+
+    Raises:
+        NotSent: none is known now.
+        Refused: the recipient's domain takes no mail.
+        ValueError: a name is no server.
+    """
+    named = campaign.servers or os.environ.get("MAIL_SERVER", "").replace(",", " ").split()
+    if not named:
+        raise NotSent("no mail server is named: set MAIL_SERVER for the workers, or give server=")
+    if named == [MX]:
+        return _servers_of_domain(to.ascii_domain)
+    return [server_of(text) for text in named]
+
+
+def login_for(server: Server) -> Login | None:
+    """The login for a server: that of MAIL_NETRC, or MAIL_USER with its password.
+
+    Raises:
+        NotSent: the secret file can't be read.
+    """
+    get = os.environ.get
+    try:
+        if path := get("MAIL_NETRC"):
+            found = netrc.netrc(path).authenticators(server.host)
+            if found:
+                return Login(found[0], found[2])
+        if user := get("MAIL_USER"):
+            file = get("MAIL_PASSWORD_FILE")
+            password = Path(file).read_text("utf-8").strip() if file else get("MAIL_PASSWORD", "")
+            return Login(user, password)
+    except OSError as error:
+        raise NotSent(f"the file of the login can't be read: {error.strerror}") from None
+    except netrc.NetrcParseError as error:
+        raise NotSent(f"MAIL_NETRC, line {error.lineno}: no file of logins") from None
+    return None
+
+
+_known: dict[str, tuple[float, list[Server]]] = {}
+
+
+def _servers_of_domain(domain: str) -> list[Server]:
+    """The servers of a domain by its MX records (RFC 5321, 5.1), looked up every five minutes."""
+    now = time.monotonic()
+    until, found = _known.get(domain, (0.0, []))
+    if now < until:
+        return found
+    if len(_known) > 10_000:
+        _known.clear()
+    found = _look_up(domain)
+    _known[domain] = (now + _KEEP_S, found)
+    return found
+
+
+def _look_up(domain: str) -> list[Server]:
+    try:
+        answer = dns.resolver.resolve(domain, "MX", lifetime=20.0)
+    except dns.resolver.NXDOMAIN:
+        raise Refused(550, f"5.1.2 there is no domain {domain}") from None
+    except dns.resolver.NoAnswer:
+        return [Server(domain, _RELAY_PORT)]
+    except dns.exception.DNSException as error:
+        raise NotSent(f"the mail servers of {domain} can't be looked up: {error}") from None
+    records = sorted((record.preference, record.exchange.to_text(True)) for record in answer)
+    if [name for _, name in records] == ["."]:  # RFC 7505
+        raise Refused(556, f"5.1.10 {domain} takes no mail")
+    return [Server(name, _RELAY_PORT) for _, name in records if name != "."]

@@ -1,0 +1,185 @@
+"""What is kept on the shared disk: the ledger, the suppressed, notes; and how lists are read."""
+
+from __future__ import annotations
+
+import csv
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs.mailing.addresses import mailbox
+from jobs.mailing.campaign import Campaign, load, save
+from jobs.mailing.errors import NotSent, Refused
+from jobs.mailing.ledger import Fate, Ledger
+from jobs.mailing.notes import Held, Notes, Trouble
+from jobs.mailing.pace import Pace, limit_of
+from jobs.mailing.recipients import rows
+from jobs.mailing.reporting import Totals, write_report
+from jobs.mailing.suppression import Suppression
+from queue_manager import Counts
+
+
+def test_a_message_that_was_sent_is_not_begun_again(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path))
+    assert ledger.fate("m", "1.1", 1) is Fate.NEW
+    assert ledger.begin("m")
+    ledger.sent("m")
+    assert ledger.fate("m", "1.1", 1) is Fate.SENT
+    assert not ledger.begin("m")
+    assert ledger.fate("m", "1.1", 1) is Fate.SENT
+
+
+def test_of_two_workers_with_one_message_only_one_begins(tmp_path: Path) -> None:
+    first, second = Ledger(str(tmp_path)), Ledger(str(tmp_path))
+    assert first.begin("m")
+    assert not second.begin("m")
+    assert second.begin("m", allow_twice=True)
+
+
+def test_a_message_that_was_begun_is_unknown_until_it_is_cleared(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path))
+    ledger.begin("m")
+    assert ledger.fate("m", "1.1", 1) is Fate.UNKNOWN
+    ledger.clear("m")
+    assert ledger.fate("m", "1.1", 1) is Fate.NEW
+
+
+def test_only_the_first_try_behind_a_retry_of_a_person_sends_what_was_told(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path))
+    ledger.begin("m")
+    ledger.tell("m", "1.1")
+    # The worker was killed before the master had the dead letter: the second try comes again.
+    assert ledger.fate("m", "1.1", 2) is Fate.UNKNOWN
+    # Another run of the campaign is no decision.
+    assert ledger.fate("m", "2.1", 1) is Fate.UNKNOWN
+    assert ledger.fate("m", "1.1", 1) is Fate.NEW
+    assert ledger.fate("m", "1.1", 2) is Fate.NEW
+
+
+def test_a_worker_that_was_taken_for_dead_may_still_say_that_it_has_sent(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path))
+    ledger.begin("m")
+    ledger.tell("m", "1.1")
+    ledger.sent("m")
+    assert ledger.fate("m", "1.1", 1) is Fate.SENT
+
+
+def test_the_suppressed_are_looked_up_while_the_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    listed = Suppression(str(path))
+    ann, bob = mailbox("ann@example.org"), mailbox("bob@müller.example")
+    assert not listed.has(ann)
+    path.write_text("# comment\nANN@example.org  # asked for it")
+    assert listed.has(ann)
+    listed.add(bob, "550 5.1.1\nnobody")
+    assert listed.has(bob)
+    assert path.read_text().splitlines()[2] == "bob@xn--mller-kva.example  # 550 5.1.1 nobody"
+    listed.add(bob, "again")
+    assert len(path.read_text().splitlines()) == 3
+    path.write_text("@example.org\n")
+    assert listed.has(ann)
+    assert not listed.has(bob)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "\ufeffName;E-Mail;email\nAnn;x;ann@example.org\nBad;x;nonsense\n"),
+        ("a.csv", 'name,EMAIL\n"Ann",ann@example.org,extra\nBad,\n'),
+        ("a.jsonl", '{"email": "ann@example.org", "name": "Ann"}\n\n{"email": 7}\n'),
+    ],
+)
+def test_lists_are_read_and_a_bad_row_is_told_by_its_number(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    good, bad = rows(str(tmp_path / name))
+    assert good.mailbox == mailbox("ann@example.org", "Ann") or good.fields["Name"] == "Ann"
+    assert bad.mailbox is None
+    assert bad.wrong.startswith("row 2: ")
+
+
+def test_a_list_without_addresses_says_which_columns_it_has(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name,city\nAnn,Rome\n")
+    with pytest.raises(ValueError, match="which has name, city"):
+        list(rows(str(tmp_path / "a.csv")))
+
+
+def test_a_file_of_a_campaign_is_named_by_its_content(tmp_path: Path) -> None:
+    first, second = Campaign(str(tmp_path), name="a"), Campaign(str(tmp_path), name="b")
+    assert save(first) == save(first) != save(second)
+    assert load(str(tmp_path), save(second)) == second
+    with pytest.raises(ValueError, match="no file of a campaign"):
+        load(str(tmp_path), "../secret")
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "for_good", "too_many", "hard"),
+    [
+        (550, "5.1.1 no such user", True, False, True),
+        (550, "5.7.1 blocked, see 5.1.1", True, False, False),
+        (550, "5.1.8 bad sender", True, False, False),
+        (451, "4.7.1 greylisted", False, False, False),
+        (421, "bye", False, True, False),
+        (452, "4.2.1 Too many messages", False, True, False),
+    ],
+)
+def test_answers_of_servers(
+    code: int, words: str, for_good: bool, too_many: bool, hard: bool
+) -> None:
+    found = Refused(code, words)
+    assert (found.for_good, found.too_many, found.hard) == (for_good, too_many, hard)
+
+
+def test_a_warm_up_doubles_each_day() -> None:
+    since = datetime(2026, 12, 1, tzinfo=UTC)
+    campaign = Campaign("/x", warmup=100, since=since.isoformat(), at_once=3, per_minute=6)
+    spaces = [limit_of(campaign, since + timedelta(days=day, hours=1)).every_s for day in range(9)]
+    assert spaces[:3] == [864.0, 432.0, 216.0]
+    assert spaces[-1] == 10.0  # then per_minute is less
+    assert limit_of(campaign, since).at_once == 3
+
+
+def test_the_pace_of_a_server_is_that_of_all_processes(tmp_path: Path) -> None:
+    one, other = Pace(tmp_path, 50.0), Pace(tmp_path, 50.0)
+    began = time.monotonic()
+    for _ in range(5):
+        one.wait(1.0)
+        other.wait(1.0)
+    assert time.monotonic() - began >= 9 * 0.02
+    slow = Pace(tmp_path / "slow", 0.001)
+    slow.wait(1.0)
+    with pytest.raises(NotSent, match="no turn within"):
+        slow.wait(1.0)
+
+
+def test_the_report_has_every_message_once_and_escapes_what_servers_say(tmp_path: Path) -> None:
+    notes = Notes(str(tmp_path))
+    evil = "550 <script>alert(1)</script>"
+    notes.trouble(Trouble("1", "ann@example.org", "waiting", "451 later", 1.0))
+    notes.trouble(Trouble("2", "bob@example.org", "refused", evil, 2.0))
+    notes.trouble(Trouble("3", "=cmd@example.org", "unknown", "broke", 3.0))
+    sent = {"state": "sent", "server": "mx:25", "words": "250 ok", "at": 4.0}
+    done = [({"to": "ann@example.org"}, sent)]
+    said, page = write_report(str(tmp_path), "spring", iter(done))
+    assert said == "1 sent, 1 refused, 1 unknown"
+    with (tmp_path / "report.csv").open() as file:
+        told = {row["to"]: row["state"] for row in csv.DictReader(file)}
+    states = {"ann@example.org": "sent", "bob@example.org": "refused"}
+    assert told == {**states, "'=cmd@example.org": "unknown"}
+    assert "<script>" not in page.read_text()
+    assert "&lt;script&gt;" in page.read_text()
+
+
+def test_the_line_says_which_domain_waits(tmp_path: Path) -> None:
+    totals = Totals()
+    totals.notes = Notes(str(tmp_path))
+    totals.add({"state": "sent"})
+    totals.notes.hold(Held("a.example", time.time() + 50, "421 too many"))
+    totals.notes.hold(Held("b.example", time.time() - 50, "421 over"))
+    line = totals.line(Counts(3, 1, 1, 1, 0, 0, left_s=30.0, per_s=2.0))
+    assert line.startswith("mail: 1 sent, 1 refused or unknown, 2.0 messages a second, about 30 s")
+    assert "a.example waits" in line
+    assert "b.example" not in line
