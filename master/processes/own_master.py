@@ -63,12 +63,14 @@ class OwnMaster:
         slots: how many processes of the worker run tasks.
         on_output: gets what the worker prints, which is what tasks print, in a thread.
         on_trouble: is called in a thread, once, with one line when it can go on no longer.
+        may_work: the worker starts when this is set; None: beside the master. Runs of an earlier
+            command go on with the code that they have as soon as there is a worker.
 
     address: HOST:PORT. authkey: its key. trouble: the line, if it can go on no longer.
 
     The socket that listens is this process's, and the master inherits it. So the port stays ours
-    while the master is started again, and the worker starts beside the master: who connects early
-    waits in the backlog of the socket.
+    while the master is started again, and the worker can start beside the master: who connects
+    early waits in the backlog of the socket.
 
     Raises SettingsError in the `with` line if no worker is installed, the folder can't be used, or
     too few files may be open.
@@ -80,9 +82,11 @@ class OwnMaster:
         slots: int,
         on_output: Callable[[bytes], None],
         on_trouble: Callable[[str], None] = lambda line: None,
+        may_work: threading.Event | None = None,
     ) -> None:
         self._folder, self._slots = folder, slots
         self._on_output, self._on_trouble = on_output, on_trouble
+        self._may_work = may_work
         self._stop = threading.Event()
         self._listens = threading.Event()
         self._relaying: list[threading.Thread] = []
@@ -149,9 +153,9 @@ class OwnMaster:
         try:
             (self._folder / "master.log").unlink(missing_ok=True)
             children += [self._master(), self._worker()]
-            self._begin(children)
+            self._begin(*children)
             while not self._stop.is_set():
-                self._keep_all(children)
+                self._keep_both(*children)
                 self._stop.wait(LOOK_S)
         except GivenUp as error:
             says_why = error.module == "master" and not error.signal
@@ -181,17 +185,17 @@ class OwnMaster:
     def _worker(self) -> Child:
         return Child("worker", ("--quiet",), self._environment("worker"), self._relayed)
 
-    @staticmethod
-    def _keep_all(children: list[Child]) -> None:
-        for child in children:
-            child.keep()
+    def _keep_both(self, master: Child, worker: Child) -> None:
+        master.keep()
+        if self._may_work is None or self._may_work.is_set():
+            worker.keep()
 
-    def _begin(self, children: list[Child]) -> None:
-        """Start both, and wait until the master answers. Raises GivenUp."""
+    def _begin(self, master: Child, worker: Child) -> None:
+        """Start them, and wait until the master answers. Raises GivenUp."""
         until = time.monotonic() + START_S
         with _Answer(self._socket.getsockname()) as answer:
             while not self._stop.is_set():
-                self._keep_all(children)
+                self._keep_both(master, worker)
                 if answer.has_come(_FIRST_LOOK_S):
                     self._listens.set()
                     return

@@ -479,12 +479,32 @@ def test_a_result_that_is_recorded_and_not_written_is_one(folder: Folder) -> Non
     assert (ended.code, ended.out.encode()) == (0, squares(20_000))
 
 
+def test_no_input_runs_with_the_code_of_before_while_the_same_command_asks_or_goes_on(
+    folder: Folder,
+) -> None:
+    """The worker gets nothing before the run has the new code."""
+    folder.write(
+        "work.py", WORK.replace("return n * n", "time.sleep(60 * (n > 0))\n    return n", 2)
+    )
+    words = ("work.py:logged", folder.numbers(50))
+    command = folder.popen(*words)
+    eventually(lambda: folder.lines("calls") and folder.lines(), PATIENCE_S)
+    command.kill()
+    command.wait()
+    before = len(folder.lines("calls"))
+    folder.write("work.py", WORK.replace('"calls"', '"later"'))
+    assert "--resume keeps these" in folder.map(*words).refusal
+    assert folder.map(*words, "--resume").code == 0
+    assert len(folder.lines("calls")) == before
+    assert len(folder.lines("later")) == 49
+
+
 def test_code_of_a_command_that_dies_as_it_goes_on_is_known_the_next_time(folder: Folder) -> None:
     """Between its note and the run's new code: a failed input is tried with that code then."""
     words = ("work.py:fails_at_three", folder.numbers(6))
     assert folder.map(*words).code == 1
     folder.write("work.py", WORK.replace("n * n", "n + n").replace("n == 3", "n == 99"))
-    assert folder.map(*words, "--resume", dies_in="try_failed_again").code == 9
+    assert folder.map(*words, "--resume", dies_in="renew").code == 9
     ended = folder.map(*words)
     assert (ended.code, ended.out) == (0, "0\n1\n4\n6\n16\n25\n")
 

@@ -144,12 +144,19 @@ class InOwnWords(logging.Filter):
         return not told
 
 
-def try_failed_again(client: Client, key: str, start: Start) -> None:
-    """Have the inputs run once more that have failed, with the code of `start`."""
-    with contextlib.suppress(RefusedError):  # there is no such run
+def renew(client: Client, key: str, start: Start) -> None:
+    """Have all of a run that is left run with the code of `start`, and what has failed once more.
+
+    Does nothing if there is no such run. Raises RefusedError if the run can't have that code.
+    """
+    try:
         run = client.run(key)
-        if run.status().dead:
-            client._call(lambda c: start_run(c.session, start, key))
+        has_failed = run.status().dead > 0
+    except RefusedError:  # there is no such run
+        return
+    client._call(lambda c: start_run(c.session, start, key))
+    if has_failed:
+        with contextlib.suppress(RefusedError):  # somebody else has done it
             run.retry()
 
 

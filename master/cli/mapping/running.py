@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from .resuming import (
     has_results,
     note_of,
     planned,
-    try_failed_again,
+    renew,
 )
 from .streaming import AHEAD, streamed
 from .watching import Watch
@@ -77,7 +78,8 @@ def run_map(settings: Settings, wish: Wish) -> int:
     with Workspace(command.name) as workspace:
 
         def asked(key: str) -> bool:
-            with client_of(settings, workspace.folder) as client:
+            # No worker: what is left would run with the code of before, and nobody has agreed.
+            with client_of(settings, workspace.folder, may_work=threading.Event()) as client:
                 return has_results(client, key)
 
         noted = workspace.noted()
@@ -110,9 +112,14 @@ class _Mapping:
             # Behind both: a command that may not write has forgotten nothing.
             if self.plan.forget is not None and not self.settings.queue_host_set:
                 self.workspace.clear()
-            with client_of(self.settings, self.workspace.folder, places.in_line) as client:
+            folder, may_work = self.workspace.folder, threading.Event()
+            if self.workspace.is_empty:  # then nothing is left that has other code
+                may_work.set()
+            with client_of(self.settings, folder, places.in_line, may_work) as client:
                 try:
                     with self._watch(client):
+                        self._begin(client)
+                        may_work.set()
                         self._write_all(client, lines, failures)
                 except KeyboardInterrupt:
                     self._tell_interrupted()
@@ -147,8 +154,8 @@ class _Mapping:
         more = f"+{len(others)}" if others else ""
         return f"{self.named.path.stem}{function}.{given[:_NAME_LETTERS]}{more}{end}.failed.jsonl"
 
-    def _write_all(self, client: Client, lines: Output, failures: Failures) -> None:
-        kept = _Kept(self.inputs)
+    def _begin(self, client: Client) -> None:
+        """Have the run of before, if there is one, go on with this code."""
         if self.plan.forget is not None:
             forget(client, self.plan.forget)
         # Behind the forgetting: a command that dies before has forgotten nothing, and must say so.
@@ -156,7 +163,10 @@ class _Mapping:
         self.workspace.note(**note_of(self.command, self.plan))
         if self.plan.key is not None:
             start = start_of(self.named.function, ([],), None, lasting=True, once=True)
-            try_failed_again(client, self.plan.key, start)
+            renew(client, self.plan.key, start)
+
+    def _write_all(self, client: Client, lines: Output, failures: Failures) -> None:
+        kept = _Kept(self.inputs)
         results = self._results(client, kept)
         with contextlib.closing(results):  # type: ignore[type-var]
             for number, value in enumerate(results, 1):

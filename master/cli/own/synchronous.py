@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,12 +24,15 @@ _CONNECT_S = 10.0
 
 @contextlib.contextmanager
 def client_of(
-    settings: Settings, folder: Path, shown: Callable[[bytes], bytes] = bytes
+    settings: Settings,
+    folder: Path,
+    shown: Callable[[bytes], bytes] = bytes,
+    may_work: threading.Event | None = None,
 ) -> Iterator[Client]:
     """A client of the master at QUEUE_HOST; without QUEUE_HOST, of an own one in `folder`.
 
     An own master has a worker with WORKER_SLOTS slots, and both end with the block. shown: how a
-    line that the worker prints is passed on.
+    line that the worker prints is passed on. may_work: as of `OwnMaster`.
 
     Raises as `connect`, and QueueError if an own master can't run. What the block raises because
     of that comes out as that line.
@@ -49,7 +53,7 @@ def client_of(
     def relayed(line: bytes) -> None:
         pass_on(shown(line))
 
-    with OwnMaster(folder, settings.worker_slots, relayed, cut_off) as own:
+    with OwnMaster(folder, settings.worker_slots, relayed, cut_off, may_work) as own:
         own.wait()
         try:
             with Client(own.reached(settings), own.authkey, _CONNECT_S) as client:

@@ -26,6 +26,7 @@ NOTE = "command.json"
 """What is known of the command."""
 
 _ASIDE = "gone"
+_NO_STORE = ("lock", NOTE, _ASIDE)
 
 ONCE = "once-"
 """How the names of folders begin that go with their command."""
@@ -91,6 +92,13 @@ class Workspace:
             return found if isinstance(found, dict) else {}
         return {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept of a command before."""
+        with contextlib.suppress(OSError):  # the user has removed all of it
+            return all(path.name in _NO_STORE for path in self.folder.iterdir())
+        return True
+
     def clear(self) -> None:
         """Remove all that is in it. Nobody else may have it meanwhile.
 
@@ -99,7 +107,7 @@ class Workspace:
         aside = self.folder / _ASIDE
         aside.mkdir(exist_ok=True)
         for path in list(self.folder.iterdir()):
-            if path.name not in ("lock", NOTE, _ASIDE):
+            if path.name not in _NO_STORE:
                 path.rename(aside / f"{path.name}.{secrets.token_hex(4)}")
         _remove(aside)
         _remove(self.folder / NOTE)  # last: it says what is still to be removed

@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,29 @@ def test_the_master_has_the_same_socket_again_after_its_death(tmp_path: Path) ->
         assert own.address == before[0] != ""
         assert pid_of(tmp_path) != before[1]
         assert b"--workers-gone" not in words_of(pid_of(tmp_path))  # this one's worker lives
+
+
+def test_the_worker_starts_when_it_may_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master answers before that."""
+    started: list[str] = []
+    keep = kept_child.Child.keep
+
+    def noted(child: kept_child.Child) -> None:
+        started.append(child._module)
+        keep(child)
+
+    monkeypatch.setattr(own_master.Child, "keep", noted)
+    may_work = threading.Event()
+    with OwnMaster(tmp_path / "own", 1, lambda line: None, may_work=may_work) as own:
+        own.wait()
+        assert set(started) == {"master"}
+        may_work.set()
+        until = time.monotonic() + WAIT_S
+        while "worker" not in started and time.monotonic() < until:
+            time.sleep(0.01)
+        assert "worker" in started
 
 
 def words_of(pid: int) -> bytes:

@@ -98,6 +98,16 @@ def test_a_folder_that_another_process_has_by_now_stays(tmp_path: Path) -> None:
             assert later.folder.exists()
 
 
+def test_a_folder_is_empty_until_a_store_is_kept_and_when_it_is_cleared(tmp_path: Path) -> None:
+    with Workspace("a", tmp_path) as found:
+        found.note(key="k")
+        assert found.is_empty
+        (found.folder / "data").mkdir()
+        assert not found.is_empty
+        found.clear()
+        assert found.is_empty
+
+
 def test_a_command_that_dies_while_it_clears_its_folder_leaves_no_half_of_a_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
