@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.ground.processes import children
 from tests.integration.processes import REPO, Master, Place, eventually
 
 WORDS = [sys.executable, "-m", "master", "shell"]
@@ -247,6 +248,42 @@ def test_a_key_of_other_commands_is_refused_before_any_runs(
         assert ended.stderr.count(b"\n") == 1
     again = shell("--key", "other", "-a", "names", "exit {#} #")  # the same ones, from a file
     assert (again.returncode, again.stdout.count(b"\n"), again.stderr.count(b"\n")) == (1, 2, 1)
+
+
+def test_what_is_left_of_a_key_does_not_run_while_other_commands_are_refused(shell: Shell) -> None:
+    shell.environment |= {"QUEUE_HOST": "", "QUEUE_PORT": "", "WORKER_SLOTS": "1"}
+    count = shell.folder / "count"
+    words = ("--key", "left", "echo {} >> count; [ -e go ] || sleep 45", ":::", *"abcd")
+    command = subprocess.Popen(
+        [*WORDS, *words], cwd=shell.folder, env=shell.environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        eventually(count.exists)
+    finally:
+        command.kill()
+        command.wait()
+    (shell.folder / "go").touch()
+    (log,) = (shell.folder / ".quartermaster").glob("shell-*/master.log")
+    log.unlink()
+    os.mkfifo(shell.folder / "joblog")  # the command waits for its reader before it asks
+    other = subprocess.Popen(
+        [*WORDS, "--key", "left", "--joblog", "joblog", "true", ":::", *"abcd"],
+        cwd=shell.folder,
+        env=shell.environment,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        eventually(lambda: log.exists() and "listening" in log.read_text())
+        assert children(other.pid, "master")
+        assert not children(other.pid, "worker")
+        with (shell.folder / "joblog").open("rb"):
+            assert b"belongs to another command" in other.communicate(timeout=60)[1]
+    finally:
+        other.kill()
+        other.wait()
+    assert count.read_text() == "a\n"
+    assert shell(*words).returncode == 0
+    assert count.read_text() == "a\na\nb\nc\nd\n"
 
 
 @pytest.mark.parametrize("order", [["-k"], []])

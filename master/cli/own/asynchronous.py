@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +23,16 @@ from .workspace import Workspace
 
 
 class Master(NamedTuple):
-    """A master that a command may ask. settings: say where it is. own: it ends with the command."""
+    """A master that a command may ask.
+
+    settings: say where it is. own: it ends with the command. may_work: the command sets it when
+    what is left of the same command before may run; else an own master with a store has no worker.
+    """
 
     settings: Settings
     authkey: bytes
     own: bool
+    may_work: threading.Event
 
 
 Command = Callable[[Master], Coroutine[Any, Any, int]]
@@ -42,7 +48,7 @@ def with_master(settings: Settings, name: str, command: Command) -> int:
     if settings.queue_host_set:
         authkey = find_authkey(settings)
         hide_key()
-        return asyncio.run(command(Master(settings, authkey, False)))
+        return asyncio.run(command(Master(settings, authkey, False, threading.Event())))
     return with_own_master(settings, name, command)
 
 
@@ -55,12 +61,16 @@ def with_own_master(
     """
     hide_key()
     with Workspace(name) as workspace:
+        may_work = threading.Event()
+        if workspace.is_empty:
+            may_work.set()
         if jobs is not None:
             (workspace.folder / "jobs").symlink_to(jobs.resolve())
         end = _End()
-        with OwnMaster(workspace.folder, settings.worker_slots, pass_on, end.cut_off) as own:
+        slots = settings.worker_slots
+        with OwnMaster(workspace.folder, slots, pass_on, end.cut_off, may_work) as own:
             own.wait()
-            master = Master(own.reached(settings), own.authkey, True)
+            master = Master(own.reached(settings), own.authkey, True, may_work)
             try:
                 return asyncio.run(end.guarding(command(master), own.check))
             except (QueueError, asyncio.CancelledError):

@@ -125,6 +125,7 @@ class _Shelling:
         most = client.session.welcome.max_bytes
         keep_bytes = min(most * 3 // 8, 2 * KEEP_BYTES)
         self._own = own = master.own
+        self._may_work = master.may_work
         self._keyed: Keyed | None = None
         if plan.key is not None:
             note = note_of(plan.template, plan.order.folder, plan.given.digest())
@@ -138,6 +139,7 @@ class _Shelling:
         """Run all commands. Raises as `run_commands`."""
         if self._keyed is not None:
             await self._keyed.check_note(self._client.session)
+        self._may_work.set()
         try:
             await self._run()
         except _HaltedError:
