@@ -160,8 +160,9 @@ def _opened(server: Server, tls: Tls) -> smtplib.SMTP:
 
 def _log_in(smtp: smtplib.SMTP, login: Login) -> None:
     try:
-        if not isinstance(smtp.sock, ssl.SSLSocket):
-            raise smtplib.SMTPNotSupportedError("a login is not sent in clear: tls=off has none")
+        sock = smtp.sock
+        if not isinstance(sock, ssl.SSLSocket) or sock.context.verify_mode != ssl.CERT_REQUIRED:
+            raise smtplib.SMTPNotSupportedError("a login is only sent with tls=verified")
         smtp.login(*login)
     except BaseException:
         smtp.close()

@@ -6,6 +6,7 @@ the worker's environment. No payload, argument or log has a password.
 
 from __future__ import annotations
 
+import contextlib
 import netrc
 import os
 import time
@@ -68,7 +69,7 @@ def servers_for(campaign: Campaign, to: Mailbox) -> list[Server]:
         Refused: the recipient's domain takes no mail.
         ValueError: a name is no server.
     """
-    named = campaign.servers or os.environ.get("MAIL_SERVER", "").replace(",", " ").split()
+    named = campaign.servers or _named_by_the_worker()
     if not named:
         raise NotSent("no mail server is named: set MAIL_SERVER for the workers, or give server=")
     if named == [MX]:
@@ -77,7 +78,10 @@ def servers_for(campaign: Campaign, to: Mailbox) -> list[Server]:
 
 
 def login_for(server: Server) -> Login | None:
-    """The login for a server: that of MAIL_NETRC, or MAIL_USER with its password.
+    """The login for a server, if the worker has one that is meant for it.
+
+    MAIL_NETRC has it for the hosts that it names; its `default` is for no server. MAIL_USER is for
+    the servers of MAIL_SERVER alone: `server=` and MX records may name anybody's.
 
     Raises:
         NotSent: the secret file can't be read.
@@ -85,10 +89,11 @@ def login_for(server: Server) -> Login | None:
     get = os.environ.get
     try:
         if path := get("MAIL_NETRC"):
-            found = netrc.netrc(path).authenticators(server.host)
-            if found:
+            hosts = {host.lower(): found for host, found in netrc.netrc(path).hosts.items()}
+            hosts.pop("default", None)
+            if found := hosts.get(server.host.lower()):
                 return Login(found[0], found[2])
-        if user := get("MAIL_USER"):
+        if (user := get("MAIL_USER")) and server.host.lower() in _hosts_of_the_worker():
             file = get("MAIL_PASSWORD_FILE")
             password = Path(file).read_text("utf-8").strip() if file else get("MAIL_PASSWORD", "")
             return Login(user, password)
@@ -97,6 +102,19 @@ def login_for(server: Server) -> Login | None:
     except netrc.NetrcParseError as error:
         raise NotSent(f"MAIL_NETRC, line {error.lineno}: no file of logins") from None
     return None
+
+
+def _hosts_of_the_worker() -> set[str]:
+    """The hosts that MAIL_SERVER names, in lower case."""
+    hosts = set()
+    for name in _named_by_the_worker():
+        with contextlib.suppress(ValueError):
+            hosts.add(server_of(name).host.lower())
+    return hosts - {MX}
+
+
+def _named_by_the_worker() -> list[str]:
+    return os.environ.get("MAIL_SERVER", "").replace(",", " ").split()
 
 
 _known: dict[str, tuple[float, list[Server]]] = {}

@@ -165,9 +165,9 @@ def test_a_server_is_verified_and_the_login_is_nowhere_to_be_seen(
     secret = master.folder / "password"
     secret.write_text(PASSWORD + "\n")
     with MailServer(**secured(certificate, logins)) as server:
-        words = {"to": "ann@example.org", "server": server.address, "tls": "verified"}
-        run = submit(master, **words, retry_s=0.2)
-        mine = {"MAIL_USER": "me", "MAIL_PASSWORD_FILE": str(secret)}
+        run = submit(master, to="ann@example.org", tls="verified", retry_s=0.2)
+        mine = {"MAIL_SERVER": server.address, "MAIL_USER": "me"}
+        mine["MAIL_PASSWORD_FILE"] = str(secret)
         distrusts = master.worker(**mine)
         master.process.says(r"task 1 failed: .*is not who it says")
         distrusts.kill()
