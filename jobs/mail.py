@@ -50,6 +50,7 @@ from jobs.mailing.campaign import Campaign, Tls, save
 from jobs.mailing.notes import Notes
 from jobs.mailing.recipients import rows
 from jobs.mailing.reporting import Totals, write_report
+from jobs.mailing.suppression import Suppression
 from jobs.mailing.templates import check
 from queue_manager import Counts, Limit, Options, Task, current_task
 
@@ -136,6 +137,7 @@ def tasks(
         dry=dry,
         retry_s=retry_s,
     )
+    _tell_wrong_lines(asked.suppressed)
     _totals.notes = Notes(folder)
     base = {"campaign": save(asked), "out": folder}
     yield from _rows(recipients, base) if recipients else _one(to, asked, base)
@@ -167,6 +169,17 @@ def _folder(out: str, campaign: str) -> str:
     except OSError as error:
         raise ValueError(f"out={folder!r} can't be written to: {error.strerror}") from None
     return folder
+
+
+def _tell_wrong_lines(suppressed: str) -> None:
+    """Say which lines of the list of the suppressed keep nobody from getting mail."""
+    try:
+        wrong = Suppression(suppressed).wrong()
+    except OSError as error:
+        raise ValueError(f"suppressed={suppressed!r} can't be read: {error.strerror}") from None
+    if wrong:
+        shown = ", ".join(map(str, wrong[:5])) + (" ..." if len(wrong) > 5 else "")
+        print(f"mail: {suppressed} has lines that are no address, {len(wrong):,} in all: {shown}")
 
 
 def _begun(folder: str) -> str:

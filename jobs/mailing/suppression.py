@@ -9,26 +9,64 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import threading
 from pathlib import Path
+from typing import IO, NamedTuple
 
 from .addresses import Mailbox, mailbox, one_line
+from .recipients import COLUMNS
+
+_COMMENT = re.compile(r"(?:^|\s)#.*", re.S)
+_END_OF_FIELD = re.compile(r"[,;\s]")
+_IN_ANGLES = re.compile(r"<([^<>]*)>")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_PLAIN = re.compile(rf"(?:[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)?@{_LABEL}(?:\.{_LABEL})+", re.A)
+"""What is its own key, without the checks that take most of the time of a long list."""
+
+
+class _Read(NamedTuple):
+    """What was read of the file. stamp: tells that it has changed. size, digest: of the whole lines
+    that were read. last: the hash of a last line without an end, which may grow. wrong: whether
+    that line is no address."""
+
+    stamp: tuple[int, ...]
+    size: int
+    digest: hashlib.blake2b
+    last: int | None
+    wrong: bool
 
 
 class Suppression:
-    """A list of addresses. `#` begins a comment; a line `@example.org` is a whole domain."""
+    """A list of addresses, one a line; a line `@example.org` is a whole domain.
+
+    An address may be the first field of a line, in quotes or `<>`. `#` begins a comment at the
+    begin of a line or behind a blank. The first line may be a heading, such as `email`.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
         self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
         self._known: set[int] = set()
-        self._file = (0, 0)  # inode, and how far it was read
+        self._wrong: list[int] = []
+        self._lines = 0
+        self._read = _Read((), 0, hashlib.blake2b(), None, False)
 
     def has(self, who: Mailbox) -> bool:
         """Whether an address gets nothing. Raises OSError if the file can't be read."""
         with self._lock:
             self._catch_up()
-            return _hash(who.key) in self._known or _hash(f"@{who.ascii_domain}") in self._known
+            asked = (_hash(who.key), _hash(f"@{who.ascii_domain}"))
+            return any(one in self._known or one == self._read.last for one in asked)
+
+    def wrong(self) -> list[int]:
+        """The lines that are no address, from 1. Raises OSError if the file can't be read."""
+        with self._lock:
+            self._catch_up()
+            return self._wrong + [self._lines + 1] * self._read.wrong
 
     def add(self, who: Mailbox, why: str) -> None:
         """Add an address, unless it is there."""
@@ -45,32 +83,61 @@ class Suppression:
         try:
             with self._path.open("rb") as file:
                 stat = os.fstat(file.fileno())
-                inode, read = self._file
-                if stat.st_ino != inode or stat.st_size < read:
-                    self._known, read = set(), 0
-                if stat.st_size > read:
-                    file.seek(read)
-                    for line in file:
-                        if not line.endswith(b"\n") and b"@" not in line:
-                            break
-                        self._learn(line.decode("utf-8", "replace"))
-                    # A last line without an end may grow: it is read again.
-                    read = file.tell() - (0 if line.endswith(b"\n") else len(line))
-                self._file = (stat.st_ino, read)
+                stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+                if stamp != self._read.stamp:
+                    self._learn_all(file, stamp)
         except FileNotFoundError:
-            self._known, self._file = set(), (0, 0)
+            self._forget()
 
-    def _learn(self, line: str) -> None:
-        text = line.partition("#")[0].strip().strip(",;\"'")
-        if not text:
-            return
-        if text.startswith("@"):
-            text = f"x{text}"
-        try:
-            who = mailbox(text)
-        except ValueError:
-            return
-        self._known.add(_hash(f"@{who.ascii_domain}" if line.lstrip().startswith("@") else who.key))
+    def _learn_all(self, file: IO[bytes], stamp: tuple[int, ...]) -> None:
+        """Learn what was added. Where anything else has changed, learn the whole file again."""
+        if not _begins_with(file, self._read):
+            self._forget()
+            file.seek(0)
+        size, digest, last = self._read.size, self._read.digest.copy(), None
+        wrong = False
+        for line in file:
+            found = _listed(line.decode("utf-8", "replace"), first=not size)
+            if not line.endswith(b"\n"):
+                last, wrong = _hash(found) if found else None, found is None
+                break
+            size += len(line)
+            digest.update(line)
+            self._lines += 1
+            if found is None:
+                self._wrong.append(self._lines)
+            elif found:
+                self._known.add(_hash(found))
+        self._read = _Read(stamp, size, digest, last, wrong)
+
+
+def _begins_with(file: IO[bytes], read: _Read) -> bool:
+    """Whether a file begins with what was read of it; it stands behind that then."""
+    digest, left = hashlib.blake2b(), read.size
+    while left and (data := file.read(min(left, 1 << 20))):
+        digest.update(data)
+        left -= len(data)
+    return not left and digest.digest() == read.digest.digest()
+
+
+def _listed(line: str, *, first: bool) -> str | None:
+    """The key of the address or the domain of a line; "" if it has none, None if it is wrong."""
+    text = _COMMENT.sub("", line.removeprefix("\ufeff") if first else line).strip()
+    if not text:
+        return ""
+    angles = _IN_ANGLES.search(text)
+    text = angles[1] if angles else _END_OF_FIELD.split(text.lstrip(",; "), maxsplit=1)[0]
+    text = text.strip("\"' ")
+    if first and text.lower() in COLUMNS:
+        return ""
+    if _PLAIN.fullmatch(text.lower()):
+        return text.lower()
+    domain = text.startswith("@")
+    try:
+        who = mailbox(f"x{text}" if domain else text)
+    except ValueError:
+        return None
+    return f"@{who.ascii_domain}" if domain else who.key
 
 
 def _hash(text: str) -> int:
