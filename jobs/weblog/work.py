@@ -71,7 +71,10 @@ def count_range(payload: dict[str, Any]) -> dict[str, Any]:
             tally.no_requests(lines.too_long)
     except LostError as error:
         raise Reject(str(error)) from None
-    except (PackedError, ShorterError) as error:
+    except ShorterError as error:
+        # It was copied and cut while it was read. The next attempt finds the copy.
+        raise ShorterError(f"{path}: {error}") from None
+    except PackedError as error:
         raise Reject(f"{path}: {error}") from None
     return {"range": piece.key, **tally.packed()}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -49,19 +50,54 @@ def _digest(file: BinaryIO, most: int) -> str:
 def found(noted: Noted) -> Iterator[BinaryIO]:
     """Open the file that was noted, from its beginning. Raises LostError, OSError."""
     path = Path(noted.path)
+    trouble: OSError | None = None
     for candidate in _candidates(path, noted.inode):
-        with contextlib.suppress(FileNotFoundError), candidate.open("rb", buffering=0) as file:
-            large_enough = os.fstat(file.fileno()).st_size >= noted.size
-            if large_enough and _digest(file, noted.head_bytes) == noted.head:
-                file.seek(0)
+        try:
+            file = _opened(candidate, noted)
+        except OSError as error:
+            # Files of others may stand beside it. The file itself can be read when it is tried
+            # again, or the error says what is wrong.
+            trouble = trouble or (error if _may_be(candidate, path, noted.inode) else None)
+            continue
+        if file:
+            with file:
                 yield file
-                return
+            return
+    if trouble:
+        raise trouble
     if not path.parent.is_dir():
         raise LostError(f"{path.parent} is no folder on this machine: is the disk mounted?")
     raise LostError(
         f"{path} is not the file any more that it was when the run began: it was rotated away,"
         " removed or cut. Submit the run again with the files that are there"
     )
+
+
+def _opened(candidate: Path, noted: Noted) -> BinaryIO | None:
+    """The candidate from its beginning, if it is the file that was noted. Raises OSError."""
+    try:
+        # A pipe would wait for its writer.
+        if not stat.S_ISREG(candidate.stat().st_mode):
+            return None
+        file = candidate.open("rb", buffering=0)
+    except FileNotFoundError:
+        return None
+    try:
+        large_enough = os.fstat(file.fileno()).st_size >= noted.size
+        if large_enough and _digest(file, noted.head_bytes) == noted.head:
+            file.seek(0)
+            return file
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return None
+
+
+def _may_be(candidate: Path, path: Path, inode: int) -> bool:
+    with contextlib.suppress(OSError):
+        return candidate == path or candidate.stat().st_ino == inode
+    return False
 
 
 def _candidates(path: Path, inode: int) -> Iterator[Path]:

@@ -15,6 +15,8 @@ _SKIPPABLE = 0x184D2A50
 _TABLE_MAGIC = 0x8F92EAB1
 _FOOTER = struct.Struct("<IBI")
 _READ_BYTES = 128 << 10
+_FED_BYTES = 4 << 10
+"""At once, for a block of 128 KiB may be packed in 4 bytes: 128 MiB at most."""
 
 Read = Callable[[int], bytes]
 
@@ -38,7 +40,7 @@ def gzip_reader(file: BinaryIO) -> Read:
             return unpacked.read(most)
         except EOFError:
             raise PackedError("the gzip file is cut off") from None
-        except (OSError, zlib.error) as error:
+        except (gzip.BadGzipFile, zlib.error) as error:
             raise PackedError(f"the gzip file is broken: {error}") from None
 
     return read
@@ -55,7 +57,7 @@ class _Frames:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._packed = b""
+        self._packed = memoryview(b"")
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._ready = bytearray()
 
@@ -68,8 +70,7 @@ class _Frames:
         return found
 
     def _more(self) -> bool:
-        packed = self._packed or self._file.read(_READ_BYTES)
-        self._packed = b""
+        packed = self._packed or memoryview(self._file.read(_READ_BYTES))
         if not packed:
             if self._frame is not None:
                 raise PackedError("the zstd file is cut off")
@@ -77,11 +78,13 @@ class _Frames:
         if self._frame is None:
             self._frame = zstandard.ZstdDecompressor().decompressobj()
         try:
-            self._ready += self._frame.decompress(packed)
+            self._ready += self._frame.decompress(packed[:_FED_BYTES])
         except zstandard.ZstdError as error:
             raise PackedError(f"the zstd file is broken: {error}") from None
+        unused = 0
         if self._frame.eof:
-            self._packed, self._frame = self._frame.unused_data, None
+            unused, self._frame = len(self._frame.unused_data), None
+        self._packed = packed[min(_FED_BYTES, len(packed)) - unused :]
         return True
 
 
