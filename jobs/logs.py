@@ -52,13 +52,16 @@ def tasks(
     out: str = "/shared/logs-report",
 ) -> Iterator[Task]:
     """One task, which finds the files. Their ranges follow: a file that grows is cut once."""
+    begin, end = moment_of(since, zone), moment_of(until, zone)
+    if begin is not None and end is not None and begin >= end:
+        raise ValueError(f"since={since} is not before until={until}: no request can count")
     _make_folder(out)
     asked = Asked(
         format=format,
         by=by.names(),
         regex=str(regex),
-        since=moment_of(since, zone),
-        until=moment_of(until, zone),
+        since=begin,
+        until=end,
         zone=str(zone),
         query=query,
         keep=max(keep, top),

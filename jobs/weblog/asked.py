@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from datetime import datetime
@@ -69,18 +70,35 @@ class Zone(str):
         return super().__new__(cls, text)
 
 
+_GROUP = re.compile(r"\(\?P?<(\w+)>")
+
+
 class Regex(str):
-    """A pattern for a whole line, with named groups. Empty is none."""
+    """A pattern of RE2 for a whole line, with named groups. Empty is none."""
 
     def __new__(cls, text: str = "") -> Regex:
         if text:
-            try:
-                groups = set(re.compile(text).groupindex)
-            except re.error as error:
-                raise ValueError(f"{text}: {error}") from error
+            groups = _groups(text)
             if groups - FIELDS or not {"client", "time"} <= groups:
                 raise ValueError(text)
         return super().__new__(cls, text)
+
+
+def _groups(pattern: str) -> set[str]:
+    """The names of a pattern's groups. Raises ValueError for what is no pattern."""
+    try:
+        return set(re.compile(pattern).groupindex)
+    except re.error:
+        _check(pattern)  # RE2 knows more than Python does, such as `\\pL`
+        return set(_GROUP.findall(pattern))
+
+
+def _check(pattern: str) -> None:
+    # Only workers are sure to have RE2. Elsewhere the first task says what is wrong.
+    with contextlib.suppress(ImportError):
+        from .parse import patterns
+
+        patterns.check(patterns.whole(pattern))
 
 
 PathList = Annotated[

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 _MOST_COLUMNS = 240
 WIDTH, HEIGHT = 960.0, 180.0
@@ -20,13 +21,14 @@ class Bar(NamedTuple):
     title: str
 
 
-def over_time(rows: Sequence[dict[str, Any]]) -> list[Bar]:
+def over_time(rows: Sequence[dict[str, Any]], zone: str) -> list[Bar]:
     """Columns of the requests by hour; several hours make one column where there are many.
 
     Args:
         rows: of the list `hour`, in any order.
+        zone: the zone of the hours that the titles name.
     """
-    found = {datetime.fromisoformat(row["value"]): row["requests"] for row in rows}
+    found = {datetime.fromisoformat(row["value"]).astimezone(UTC): row["requests"] for row in rows}
     if not found:
         return []
     first, last = min(found), max(found)
@@ -39,8 +41,8 @@ def over_time(rows: Sequence[dict[str, Any]]) -> list[Bar]:
     bars = []
     for number, requests in enumerate(columns):
         height = HEIGHT * requests / most
-        begin = first + timedelta(hours=number * step)
-        title = f"{begin:%Y-%m-%d %H:%M}: {requests:,} requests"
+        begin = (first + timedelta(hours=number * step)).astimezone(ZoneInfo(zone))
+        title = f"{begin.isoformat(' ', 'minutes')}: {requests:,} requests"
         bars.append(Bar(number * width, HEIGHT - height, max(0.5, width - 1), height, title))
     return bars
 

@@ -40,7 +40,7 @@ def html_of(report: Report, data: dict[str, Any]) -> str:
         missing=report.missing,
         zone=report.zone,
         lists=lists,
-        bars=charts.over_time(hours),
+        bars=charts.over_time(hours, report.zone),
         width=charts.WIDTH,
         height=charts.HEIGHT,
     )

@@ -38,7 +38,7 @@ class Report:
     @property
     def missing(self) -> str:
         """One line if ranges are missing, else empty."""
-        if self.read >= self.planned and self.planned:
+        if self.files and self.read >= self.planned:
             return ""
         return (
             f"NOT WHOLE: {self.read:,} of {self.planned:,} ranges were counted."
@@ -103,7 +103,7 @@ def _list(report: Report, name: str) -> dict[str, Any]:
     counted = report.summary.tops[name]
     entries = counted.first(None if name == "hour" else report.top)
     if name == "hour":
-        entries.sort(key=lambda entry: entry.value)
+        entries.sort(key=table.in_order)
     rows = [
         {"value": e.value, "requests": e.count, "at_most": e.count + e.slack, "bytes": e.size}
         for e in entries
@@ -142,9 +142,13 @@ def _csv(report: Report) -> str:
     writer.writerow(["list", "value", "requests", "at_most", "bytes"])
     for name in report.summary.tops:
         for row in _list(report, name)["rows"]:
-            value = row["value"]
-            safe = (
-                f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") and value != "-" else value
+            writer.writerow(
+                [name, _safe(row["value"]), row["requests"], row["at_most"], row["bytes"]]
             )
-            writer.writerow([name, safe, row["requests"], row["at_most"], row["bytes"]])
     return text.getvalue()
+
+
+def _safe(value: str) -> str:
+    value = table.printable(value)
+    formula = value.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))  # noqa: RUF001
+    return f"'{value}" if formula and value != "-" else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..count.tops import Entry
@@ -31,7 +32,7 @@ def _lines(report: Report) -> Iterator[str]:
     for name, top in summary.tops.items():
         entries = top.first(_ROWS)
         if name == "hour":
-            entries = sorted(top.first(), key=lambda entry: entry.value)[-_ROWS:]
+            entries = sorted(top.first(), key=in_order)[-_ROWS:]
         yield ""
         yield f"{name:<{_WIDTH}} {'requests':>14} {'':>6} {'sent':>10}"
         for entry in entries:
@@ -47,6 +48,11 @@ def _row(entry: Entry, requests: int) -> str:
         value = value[: _WIDTH - 1] + "…"
     count = f"{entry.count:,}" + ("+" if entry.slack else "")
     return f"{value:<{_WIDTH}} {count:>14} {entry.count / requests:>6.1%} {size(entry.size):>10}"
+
+
+def in_order(entry: Entry) -> datetime:
+    """What to sort hours by: when the clocks go back, the texts are in another order."""
+    return datetime.fromisoformat(entry.value)
 
 
 def printable(text: str) -> str:

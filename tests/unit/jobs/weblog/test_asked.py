@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from jobs.logs import tasks
 from jobs.weblog.asked import By, Paths, Regex, Zone, moment_of
 from jobs.weblog.parse.patterns import BadPatternError, check
 from jobs.weblog.parse.times import Clock
@@ -41,6 +43,20 @@ def test_lists_have_one_order() -> None:
 def test_a_pattern_that_re2_does_not_know_is_refused() -> None:
     with pytest.raises(BadPatternError, match="the regex can't be used"):
         check("(?=x)")
+
+
+@pytest.mark.parametrize("more", [r"\pL+", r"(?<path>\S+)", r"\Q[a]\E\z"])
+def test_a_pattern_that_only_re2_knows_is_taken(more: str) -> None:
+    Regex(f"(?P<client>x)(?P<time>x){more}")
+    with pytest.raises(ValueError, match=r".*"):
+        Regex(f"(?P<client>x)(?P<time>x){more}[")
+
+
+@pytest.mark.parametrize("until", ["2025-10-01", "2025-09-30"])
+def test_a_time_that_ends_before_it_begins_is_refused(until: str, tmp_path: Path) -> None:
+    since, until_then = datetime(2025, 10, 1), datetime.fromisoformat(until)
+    with pytest.raises(ValueError, match="is not before until="):
+        next(tasks(Paths("/a"), since=since, until=until_then, out=str(tmp_path)))
 
 
 def test_a_time_without_a_zone_is_in_the_zone_of_the_run() -> None:

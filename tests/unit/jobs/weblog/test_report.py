@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from jobs.weblog import work
+from jobs.weblog.count.summary import Summary
+from jobs.weblog.count.tops import Entry
 from jobs.weblog.show import charts, report, table
-from tests.unit.jobs.weblog.logs_made import asked, line, many
+from jobs.weblog.show.report import Report
+from tests.unit.jobs.weblog.logs_made import asked, line, many, run
 
 EVIL = "/<script>alert(1)</script>'\"&"
 
@@ -80,6 +83,52 @@ def test_a_spreadsheet_runs_no_value_of_the_csv(tmp_path: Path) -> None:
     assert [row["value"] for row in rows if row["list"] == "agent"] == ["'=HYPERLINK(1)"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "safe"),
+    [
+        ("-", "-"),
+        ("+1", "'+1"),
+        ("  =1", "'  =1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("\r=1", "\\r=1"),
+        ("\n@a", "\\n@a"),
+        ("\x1b[2J", "\\x1b[2J"),
+    ],
+)
+def test_the_csv_has_neither_formulas_nor_control_characters(sent: str, safe: str) -> None:
+    summary = Summary(["agent"])
+    summary.requests = 1
+    summary.tops["agent"].merge([Entry(sent, 1, 0, 10)], 0)
+    (_, row) = report._csv(Report(summary, 1, 1, 1, 100, "UTC")).split("\r\n")[:-1]
+    assert next(csv.reader([row])) == ["agent", safe, "1", "1", "10"]
+
+
+def test_hours_are_in_the_order_of_time_when_the_clocks_go_back(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    times = [f"26/Oct/2025:{hour:02}:30:00 +0000" for hour in range(4)]
+    path.write_text("".join(f"{line(time=time)}\n" for time in times))
+    found = run([path], zone="Europe/Berlin")
+    hours = [
+        "2025-10-26T02:00+02:00",
+        "2025-10-26T02:00+01:00",
+        "2025-10-26T03:00+01:00",
+        "2025-10-26T04:00+01:00",
+    ]
+    rows = report.as_data(found)["lists"]["hour"]["rows"]
+    assert [row["value"] for row in rows] == hours
+    text = table.text_of(found)
+    assert [text.index(hour) for hour in hours] == sorted(text.index(hour) for hour in hours)
+    titles = [bar.title for bar in charts.over_time(rows, "Europe/Berlin")]
+    assert titles == [f"{hour.replace('T', ' ')}: 1 requests" for hour in hours]
+
+
+def test_a_run_of_empty_files_alone_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "access.log").write_text("")
+    found = run([tmp_path / "access.log"])
+    assert (found.planned, found.missing) == (0, "")
+    assert report._merged([], asked().by, 100, "UTC").missing.startswith("NOT WHOLE")
+
+
 def test_a_report_without_some_ranges_says_so_first(tmp_path: Path) -> None:
     out, text = written(tmp_path, many(300), lost=2)
     assert text.startswith("NOT WHOLE: ")
@@ -102,7 +151,7 @@ def test_the_columns_of_a_chart_have_all_requests(hours: int) -> None:
         {"value": f"2025-{1 + n // 672:02}-{1 + n // 24 % 28:02}T{n % 24:02}:00Z", "requests": 3}
         for n in range(min(hours, 8000))
     ]
-    bars = charts.over_time(rows)
+    bars = charts.over_time(rows, "UTC")
     assert len(bars) <= 240
     assert sum(
         int(bar.title.split(": ")[1].split()[0].replace(",", "")) for bar in bars
