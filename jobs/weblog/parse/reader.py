@@ -52,7 +52,7 @@ class Reader:
 
     def _odd(self, data: bytes) -> Iterator[Batch]:
         """Look closer at a text that is odd somewhere."""
-        if len(data) <= _SMALL_BYTES:
+        if len(data) <= _SMALL_BYTES or data.find(b"\n") == len(data) - 1:
             yield from self._of_lines(lines_of(data))
             return
         for part in parts(data, max(_SMALL_BYTES, len(data) // _PARTS)):
