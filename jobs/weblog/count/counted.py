@@ -18,12 +18,16 @@ _NAMES = ["value", "count", "size"]
 class Counted:
     """Counts and bytes by value. Exact, until there are more than 2 * MOST_VALUES values.
 
+    Args:
+        spill: takes the table when it has too many values, so that none is lost; it is then empty.
+
     Attributes:
         lost: the most that any value can have come more often than its count says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spill: Callable[[Any], None] | None = None) -> None:
         self.lost = 0
+        self._spill = spill
         self._tables: list[Any] = []
         self._rows = 0
 
@@ -40,15 +44,9 @@ class Counted:
         sums = np.bincount(codes, weights=sizes, minlength=len(values)).astype(np.int64)
         self._take(pa.table([values, counts, sums], _NAMES))
 
-    def take(self, values: Any, table: Any, lost: int) -> None:
-        """Add the counts and bytes of another table, with other values, and what that one lost."""
-        self.lost += lost
+    def take(self, values: Any, table: Any) -> None:
+        """Add the counts and bytes of another table, with other values."""
         self._take(pa.table([values, table.column("count"), table.column("size")], _NAMES))
-
-    def map(self, change: Callable[[Any], Any]) -> None:
-        """Change all values that are there now. Values that become equal are added up."""
-        table = self.table()
-        self._tables = [pa.table([change(table.column(0)), *table.columns[1:]], _NAMES)]
 
     def _take(self, table: Any) -> None:
         self._tables.append(table)
@@ -59,13 +57,16 @@ class Counted:
     def table(self) -> Any:
         """The table of all: `value`, `count` and `size`, a row for each value that came."""
         if not self._tables:
-            return pa.table([pa.array([], pa.binary()), *[pa.array([], pa.int64())] * 2], _NAMES)
+            return _empty()
         sums = pa.concat_tables(self._tables).group_by("value", use_threads=False)
         table = sums.aggregate([("count", "sum"), ("size", "sum")]).rename_columns(
             {"count_sum": "count", "size_sum": "size"}
         )
         table = table.select(_NAMES)
-        if len(table) > 2 * MOST_VALUES:
+        if len(table) > 2 * MOST_VALUES and self._spill:
+            self._spill(table)
+            table = _empty()
+        elif len(table) > 2 * MOST_VALUES:
             table, lost = _most_frequent(table, MOST_VALUES)
             self.lost += lost
         self._tables, self._rows = [table], len(table)
@@ -81,6 +82,10 @@ class Counted:
             if count
         ]
         return entries, dropped + self.lost
+
+
+def _empty() -> Any:
+    return pa.table([pa.array([], pa.binary()), *[pa.array([], pa.int64())] * 2], _NAMES)
 
 
 def _most_frequent(table: Any, most: int) -> tuple[Any, int]:

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 import msgspec
 
 from .extremes import Extremes, Request
-from .tops import Entry, Top
+from .tops import MOST_VALUES, Entry, Top
 from .visitors import Visitors
 
 SAMPLES = 20
 _LONGEST_TEXT = 300
 _SHOWN_TEXT = 200
+_WHOLE = ("hour", "status", "method")
+"""Lists of few values, whatever `keep` says. They get shorter only if nothing else helps."""
 _MOST_BYTES = 700_000
 """A result of a task may have 1 MiB."""
 
@@ -75,17 +77,19 @@ class Summary:
             self.samples.append(line)
 
     def packed(self, keep: int, lists: Mapping[str, Cut]) -> dict[str, Any]:
-        """Plain data, with at most `keep` values of each list; fewer if they are long."""
+        """Plain data, with at most `keep` values of each long list; fewer if they are long."""
+        whole = MOST_VALUES
         while True:
-            packed = zlib.compress(self._encoded(keep, lists), 1)
-            if len(packed) <= _MOST_BYTES or keep < 10:
+            most = {name: max(keep, whole) if name in _WHOLE else keep for name in lists}
+            packed = zlib.compress(self._encoded(most, lists), 1)
+            if len(packed) <= _MOST_BYTES or max(keep, whole) < 10:
                 break
-            keep //= 2
+            keep, whole = (keep // 2, whole) if keep >= 10 else (keep, whole // 2)
         numbers = ("lines", "requests", "unparsable", "size")
         return {name: getattr(self, name) for name in numbers} | {"packed": packed}
 
-    def _encoded(self, keep: int, lists: Mapping[str, Cut]) -> bytes:
-        tops = {name: counted.cut(keep) for name, counted in lists.items()}
+    def _encoded(self, most: Mapping[str, int], lists: Mapping[str, Cut]) -> bytes:
+        tops = {name: counted.cut(most[name]) for name, counted in lists.items()}
         return msgspec.msgpack.encode(
             _Packed(
                 tops,

@@ -33,8 +33,9 @@ class Tally:
     def __init__(self, asked: Asked, clock: Clock) -> None:
         self._asked, self._clock = asked, clock
         self.summary = Summary(asked.by)
-        # Methods and paths are taken from requests' lines when those of the range are added up.
-        self._requests = Counted()
+        # Methods and paths are taken from requests' lines when those of the range are added up,
+        # or are too many: before any is lost, for many lines may have the same method or path.
+        self._requests = Counted(self._take_requests)
         self._came: list[Any] = []
         self._counted = {name: Counted() for name in asked.by}
 
@@ -57,9 +58,7 @@ class Tally:
         for name in self._counted:
             if name not in _OF_REQUEST or name in batch.columns:
                 self._counted[name].add(*self._values(name, batch), batch.sizes)
-        if not set(_OF_REQUEST) <= set(batch.columns):
-            requests = batch.columns.get("request") or same("-", len(batch))
-            self._requests.add(requests.array, requests.codes, batch.sizes)
+        self._add_requests(batch)
         self._span(batch)
         clients = batch.columns["client"]
         there = np.bincount(clients.codes, minlength=len(clients.array)) > 0
@@ -77,16 +76,36 @@ class Tally:
     def packed(self) -> dict[str, Any]:
         """The summary of all that was added, as plain data. Nothing can be added behind it."""
         self._add_visitors()
-        requests = self._requests.table()
-        parts = zip(_OF_REQUEST, methods_and_paths(requests.column("value")), strict=True)
-        for name, values in parts:
-            if name in self._counted:
-                self._counted[name].take(values, requests, self._requests.lost)
-        if "path" in self._counted and not self._asked.query:
-            self._counted["path"].map(_without_query)
-        for name in {"referrer", "agent"} & set(self._counted):
-            self._counted[name].map(_none_for_empty)
+        self._take_requests(self._requests.table())
         return self.summary.packed(self._asked.keep, self._counted)
+
+    def _add_requests(self, batch: Batch) -> None:
+        """Add the methods and paths that are no columns of their own."""
+        lists = [name for name in _OF_REQUEST if name in self._counted]
+        lacking = [name for name in lists if name not in batch.columns]
+        requests = batch.columns.get("request") or same("-", len(batch))
+        if not lacking:
+            return
+        if not set(_OF_REQUEST) & set(batch.columns):
+            self._requests.add(requests.array, requests.codes, batch.sizes)
+            return
+        parts = dict(zip(_OF_REQUEST, methods_and_paths(requests.array), strict=True))
+        for name in lacking:
+            values = self._as_asked(name, parts[name])
+            self._counted[name].add(values, requests.codes, batch.sizes)
+
+    def _take_requests(self, requests: Any) -> None:
+        """Add the methods and paths of a table of requests' lines."""
+        parts = methods_and_paths(requests.column("value"))
+        for name, values in zip(_OF_REQUEST, parts, strict=True):
+            if name in self._counted:
+                self._counted[name].take(self._as_asked(name, values), requests)
+
+    def _as_asked(self, name: str, values: Any) -> Any:
+        """Values as they count, before any is lost: values that become equal are added up."""
+        if name == "path" and not self._asked.query:
+            return _without_query(values)
+        return _none_for_empty(values) if name in ("referrer", "agent") else values
 
     def _add_visitors(self) -> None:
         """Add the clients of some batches: those that came in several of them once."""
@@ -114,7 +133,7 @@ class Tally:
             hours = [self._clock.hour(moment) for moment in batch.moments]
             return pa.array(hours, pa.binary()), batch.when
         column = batch.columns.get(name) or same("-", len(batch))
-        return column.array, column.codes
+        return self._as_asked(name, column.array), column.codes
 
     def _span(self, batch: Batch) -> None:
         there = np.flatnonzero(np.bincount(batch.when, minlength=len(batch.moments)))
@@ -143,7 +162,7 @@ def _request(batch: Batch, row: int, amount: float) -> Request:
     return Request(
         amount,
         batch.moments[int(batch.when[row])],
-        text_of(batch.columns["status"].at(row)),
-        text_of(batch.columns["client"].at(row)),
+        shortened(text_of(batch.columns["status"].at(row))),
+        shortened(text_of(batch.columns["client"].at(row))),
         shortened(text_of(path)),
     )

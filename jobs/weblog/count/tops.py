@@ -45,7 +45,13 @@ class Top:
 
     def merge(self, entries: Iterable[Entry], lost: int) -> None:
         """Add the entries of another table, and what that table has lost."""
-        rows = {entry.value: [entry.count, entry.size, entry.slack - lost] for entry in entries}
+        rows: dict[str, list[int]] = {}
+        for entry in entries:
+            # Different bytes may be the same text, such as a byte and its escape.
+            row = rows.setdefault(entry.value, [0, 0, -lost])
+            row[0] += entry.count
+            row[1] += entry.size
+            row[2] += entry.slack
         mine = self._rows
         for value, row in rows.items():
             own = mine.get(value)

@@ -101,7 +101,9 @@ def as_data(report: Report) -> dict[str, Any]:
 
 def _list(report: Report, name: str) -> dict[str, Any]:
     counted = report.summary.tops[name]
-    entries = counted.first(None if name == "hour" else report.top)
+    everything = counted.first()
+    shown_most = None if name == "hour" else report.top
+    entries, unshown = everything[:shown_most], everything[shown_most:] if shown_most else []
     if name == "hour":
         entries.sort(key=table.in_order)
     rows = [
@@ -112,7 +114,9 @@ def _list(report: Report, name: str) -> dict[str, Any]:
     return {
         "rows": rows,
         "others": report.summary.requests - shown,
-        "others_at_most_each": max(counted.lost, entries[-1].count if entries else 0),
+        "others_at_most_each": max(
+            [counted.lost, *(entry.count + entry.slack for entry in unshown)]
+        ),
         "exact": not counted.lost,
     }
 
