@@ -139,7 +139,8 @@ def tasks(
     )
     _tell_wrong_lines(asked.suppressed)
     _totals.notes = Notes(folder)
-    base = {"campaign": save(asked), "out": folder}
+    # A task keeps what the first call of tasks() gave it, as its key drops that of a second call.
+    base = {"campaign": save(asked), "out": folder, "submit": uuid.uuid4().hex[:16]}
     yield from _rows(recipients, base) if recipients else _one(to, asked, base)
 
 

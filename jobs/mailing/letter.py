@@ -12,17 +12,20 @@ from .campaign import Campaign, load
 from .message import identity
 
 QUEUE_FOLDER = "/shared/mail/queue"
+_OF_SUBMIT = {"campaign", "out", "submit"}
 _FIELDS = {"id", "to", "name", "subject", "text", "html", "from", "reply_to"}
 
 
 class Letter(NamedTuple):
-    """A message that is not made yet. verbatim: its texts are no templates."""
+    """A message that is not made yet. verbatim: its texts are no templates. submit: a text that
+    only the tasks of one submit have; empty if a program has put the message into the queue."""
 
     campaign: Campaign
     id: str
     to: Mailbox
     values: dict[str, Any]
     verbatim: bool
+    submit: str = ""
 
 
 def letter_of(payload: Any) -> Letter:
@@ -42,13 +45,13 @@ def letter_of(payload: Any) -> Letter:
         campaign = with_sender(load(payload["out"], payload["campaign"]))
         to = mailbox(payload["to"], payload.get("name", ""))
         name = identity(campaign.name, to)
-        return Letter(campaign, name, to, payload["fields"], verbatim=False)
+        return Letter(campaign, name, to, payload["fields"], False, _submit(payload))
     return _single(payload)
 
 
 def _single(payload: dict[str, Any]) -> Letter:
     """A message by itself, of a submit with `to=` or from a program that puts it into the queue."""
-    asked = {key: value for key, value in payload.items() if key not in ("campaign", "out")}
+    asked = {key: value for key, value in payload.items() if key not in _OF_SUBMIT}
     if unknown := set(asked) - _FIELDS:
         raise ValueError(f"a message has no {min(unknown)!r}: it has {', '.join(sorted(_FIELDS))}")
     if wrong := [key for key, value in asked.items() if not isinstance(value, str)]:
@@ -68,7 +71,11 @@ def _single(payload: dict[str, Any]) -> Letter:
         changed["sender"] = asked["from"]
     campaign = with_sender(msgspec.structs.replace(campaign, **changed))
     to = mailbox(asked["to"], asked.get("name", ""))
-    return Letter(campaign, identity(f"\0{asked['id']}", to), to, {}, verbatim=True)
+    return Letter(campaign, identity(f"\0{asked['id']}", to), to, {}, True, _submit(payload))
+
+
+def _submit(payload: dict[str, Any]) -> str:
+    return str(payload.get("submit", ""))
 
 
 _MISSING = {

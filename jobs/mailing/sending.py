@@ -70,15 +70,24 @@ class _Try:
 
     def __init__(self, letter: Letter, now: CurrentTask) -> None:
         self._letter, self._campaign, self._now = letter, letter.campaign, now
-        self._task = f"{now.run}.{now.task}"
+        # Another master has the same numbers, so the submit is a part of it.
+        self._task = f"{now.run}.{now.task} {letter.submit}".strip()
         self._ledger = ledger.Ledger(self._campaign.out)
         self._notes = notes.Notes(self._campaign.out)
         self._begun = False
 
     def result(self) -> Any:
+        try:
+            return self._outcome()
+        finally:
+            self._ledger.let_go()
+
+    def _outcome(self) -> Any:
         fate = self._ledger.fate(self._letter.id, self._task, self._now.attempt)
         if fate is ledger.Fate.SENT:
             return self._done({"state": "sent", "again": True})
+        if fate is ledger.Fate.BUSY:
+            self._again("another worker is sending this message")
         if fate is ledger.Fate.UNKNOWN and not self._campaign.allow_twice:
             self._unknown()
         try:

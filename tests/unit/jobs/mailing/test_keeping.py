@@ -35,13 +35,26 @@ def test_of_two_workers_with_one_message_only_one_begins(tmp_path: Path) -> None
     first, second = Ledger(str(tmp_path)), Ledger(str(tmp_path))
     assert first.begin("m")
     assert not second.begin("m")
+    first.let_go()
+    assert not second.begin("m")
     assert second.begin("m", allow_twice=True)
 
 
 def test_a_message_that_was_begun_is_unknown_until_it_is_cleared(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path))
     ledger.begin("m")
-    assert ledger.fate("m", "1.1", 1) is Fate.UNKNOWN
+    other = Ledger(str(tmp_path))
+    assert other.fate("m", "1.1", 1) is Fate.BUSY
+    ledger.let_go()
+    assert other.fate("m", "1.1", 1) is Fate.UNKNOWN
+    assert ledger.begin("m", allow_twice=True)
+    ledger.clear("m")  # what another try has begun
+    assert other.fate("m", "1.1", 1) is Fate.UNKNOWN
+
+
+def test_a_message_that_was_cleared_is_new(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path))
+    ledger.begin("m")
     ledger.clear("m")
     assert ledger.fate("m", "1.1", 1) is Fate.NEW
 
