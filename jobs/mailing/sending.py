@@ -33,7 +33,8 @@ _MOST_WAIT_S = 60.0
 
 UNKNOWN = (
     "it may have been sent: the connection or the worker ended when the server may have taken it."
-    " Look for Message-ID <{id}@...> in the server's log. qm retry sends it again"
+    " Look for Message-ID <{id}@...> in the server's log. A run of such recipients alone with"
+    " duplicates=allow sends to them again; qm retry RUN sends again to all such recipients of RUN"
 )
 
 _limits = Limits()
