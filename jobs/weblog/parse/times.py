@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
 
 _QUARTER_S = 900  # zones differ from UTC by whole quarters of an hour
 _CLF = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d)")
 _OFFSET = re.compile(rb"([+-])(\d\d)(\d\d)")
 _NUMBER = re.compile(rb"\d{1,12}(\.\d*)?(e[+]?\d+)?")
 _NAMES = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_BRACKETED, _DIGITS = 21, [16, 17, 19, 20]
 _MONTHS = {_NAMES[place : place + 3].encode(): place // 3 + 1 for place in range(0, 36, 3)}
 
 
@@ -72,6 +78,47 @@ class Clock:
             text = local.replace(minute=0).isoformat(timespec="minutes")
             label = self._labels[quarter] = text.replace("+00:00", "Z").encode()
         return label
+
+
+def by_hours(times: Any, moment: Callable[[bytes], float | None]) -> list[float] | None:
+    """The moments of times such as `[10/Oct/2000:13:55:36`: an hour is read once, not each second.
+
+    Args:
+        times: a binary array of pyarrow.
+        moment: what one such time means, UTC epoch, s.
+
+    Returns:
+        None if some time is not like that, or is none.
+    """
+    texts = _matrix(times)
+    if texts is None:
+        return None
+    digits = texts[:, _DIGITS].astype(np.int16) - ord("0")
+    minutes, seconds = (digits[:, place] * 10 + digits[:, place + 1] for place in (0, 2))
+    regular = (digits >= 0) & (digits <= 9)
+    if not regular.all() or minutes.max() > 59 or seconds.max() > 60:
+        return None
+    if (texts[:, [15, 18]] != ord(":")).any():
+        return None
+    # Logs are in order of time, so an hour is one run of rows, or a few.
+    begins = np.ones(len(texts), bool)
+    begins[1:] = (texts[1:, :15] != texts[:-1, :15]).any(axis=1)
+    hours = [moment(row[:15].tobytes() + b":00:00") for row in texts[begins]]
+    if None in hours:
+        return None
+    starts = np.array(hours, np.float64)[np.cumsum(begins) - 1]
+    return list((starts + 60 * minutes + seconds).tolist())
+
+
+def _matrix(times: Any) -> npt.NDArray[np.uint8] | None:
+    """The bytes of texts of equal length, a row for each."""
+    if not len(times):
+        return None
+    _, places, data = times.buffers()
+    ends = np.frombuffer(places, np.int32)[times.offset : times.offset + len(times) + 1]
+    if (np.diff(ends) != _BRACKETED).any():
+        return None
+    return np.frombuffer(data, np.uint8)[ends[0] : ends[-1]].reshape(-1, _BRACKETED)
 
 
 def _hour_start(text: bytes, zone: bytes) -> float | None:

@@ -44,11 +44,13 @@ class Lines:
         """Whole lines, each with its end. Raises ShorterError."""
         rest = b"" if self._start == 0 else self._after_a_line_end()
         while more := self._next(BLOCK_BYTES):
-            text = rest + more
-            cut = text.rfind(b"\n") + 1
+            cut = more.rfind(b"\n") + 1
             if cut:
-                yield text[:cut]
-            rest = text[cut:]
+                # One copy: of the bytes that are read, not of what each step makes of them.
+                yield b"".join([rest, memoryview(more)[:cut]])
+                rest = more[cut:]
+            else:
+                rest += more
             if len(rest) > LONGEST_BYTES:
                 rest = self._pass_over(rest)
         cut = rest.rfind(b"\n") + 1
