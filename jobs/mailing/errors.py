@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
-_ENHANCED = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
+_ENHANCED = re.compile(r"\W{0,2}([245]\.\d{1,3}\.\d{1,3})\b")
+"""The code of RFC 3463 that an answer begins with."""
+
+_OF_ONE_MESSAGE = re.compile(r"4\.2\.|4\.5\.3$")
+"""Codes that speak of one mailbox, which is full, say, or of one message."""
+
 _TOO_MANY = re.compile(
     r"too many|too much|rate.?limit|throttl|exceed|try again later.*volume|unusual rate", re.I
 )
@@ -46,10 +51,18 @@ class Refused(Exception):
     @property
     def too_many(self) -> bool:
         """Whether the server wants less of everybody."""
-        return self.code == 421 or (not self.for_good and bool(_TOO_MANY.search(self.words)))
+        if self.code == 421:
+            return True
+        if self.for_good or _OF_ONE_MESSAGE.match(self._enhanced):
+            return False
+        return bool(_TOO_MANY.search(self.words))
 
     @property
     def hard(self) -> bool:
         """Whether the address does not exist, so that nothing must be sent to it again."""
-        found = _ENHANCED.search(self.words[:40])
-        return self.for_good and self.to_recipient and bool(found and found[1] in _BAD_ADDRESS)
+        return self.for_good and self.to_recipient and self._enhanced in _BAD_ADDRESS
+
+    @property
+    def _enhanced(self) -> str:
+        found = _ENHANCED.match(self.words)
+        return found[1] if found else ""

@@ -137,12 +137,13 @@ def _look_up(domain: str) -> list[Server]:
     try:
         answer = dns.resolver.resolve(domain, "MX", lifetime=20.0)
     except dns.resolver.NXDOMAIN:
-        raise Refused(550, f"5.1.2 there is no domain {domain}") from None
+        # Not about the recipient: our own resolver may be wrong about a domain for some hours.
+        raise Refused(550, f"5.1.2 there is no domain {domain}", to_recipient=False) from None
     except dns.resolver.NoAnswer:
         return [Server(domain, _RELAY_PORT)]
     except dns.exception.DNSException as error:
         raise NotSent(f"the mail servers of {domain} can't be looked up: {error}") from None
     records = sorted((record.preference, record.exchange.to_text(True)) for record in answer)
     if [name for _, name in records] == ["."]:  # RFC 7505
-        raise Refused(556, f"5.1.10 {domain} takes no mail")
+        raise Refused(556, f"5.1.10 {domain} takes no mail", to_recipient=False)
     return [Server(name, _RELAY_PORT) for _, name in records if name != "."]

@@ -136,7 +136,14 @@ def test_a_file_of_a_campaign_is_named_by_its_content(tmp_path: Path) -> None:
         (550, "5.1.8 bad sender", True, False, False),
         (451, "4.7.1 greylisted", False, False, False),
         (421, "bye", False, True, False),
-        (452, "4.2.1 Too many messages", False, True, False),
+        (451, "4.7.1 Too many messages", False, True, False),
+        (450, "4.2.1 too many messages to this mailbox", False, False, False),
+        (452, "4.2.2 quota exceeded", False, False, False),
+        (452, "4.5.3 too many recipients", False, False, False),
+        (421, "4.2.1 bye", False, True, False),
+        (550, "blocked, see 5.1.1", True, False, False),
+        (550, "#5.1.1 nobody", True, False, True),
+        (550, "5.7.1 not 5.1.1", True, False, False),
     ],
 )
 def test_answers_of_servers(

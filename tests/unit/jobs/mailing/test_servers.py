@@ -7,9 +7,11 @@ import socket
 import ssl
 from pathlib import Path
 
+import dns.resolver
 import pytest
 
-from jobs.mailing import connection
+from jobs.mailing import connection, servers
+from jobs.mailing.errors import Refused
 from jobs.mailing.servers import Login, Server, login_for
 
 MINE = Login("me", "secret")
@@ -60,3 +62,16 @@ def test_no_login_goes_to_a_server_that_is_not_verified(
             connection._log_in(smtp, MINE)
         smtp.sock = None
     assert tried == []
+
+
+def test_an_address_that_our_own_resolver_does_not_know_is_not_suppressed_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def resolve(*_: object, **__: object) -> None:
+        raise dns.resolver.NXDOMAIN
+
+    monkeypatch.setattr(dns.resolver, "resolve", resolve)
+    with pytest.raises(Refused, match="there is no domain") as refused:
+        servers._servers_of_domain("a.example")
+    assert refused.value.for_good
+    assert not refused.value.hard
