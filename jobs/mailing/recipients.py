@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from .addresses import Mailbox, mailbox
 
@@ -16,9 +17,15 @@ COLUMNS = ("email", "to", "address", "mail", "recipient")
 MOST_BYTES = 256 * 1024
 """The most bytes of one row."""
 
+MOST_LEVELS = 50
+"""The most lists and dicts inside each other in a row of JSONL."""
+
+TOO_LONG = f"it has a line of more than {MOST_BYTES:,} characters"
+
 
 class Row(NamedTuple):
-    """A row. number: from 1, without the heading. wrong: why it is no recipient, if it is none."""
+    """A row. number: from 1, without the heading, with blank lines. wrong: why it is no recipient,
+    if it is none."""
 
     number: int
     mailbox: Mailbox | None
@@ -34,12 +41,56 @@ def rows(path: str) -> Iterator[Row]:
         ValueError: it has no column of addresses.
     """
     jsonl = Path(path).suffix.lower() in (".jsonl", ".ndjson")
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+    # What is no UTF-8 becomes lone surrogates, so that the row that has it is known.
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         yield from _jsonl(file) if jsonl else _csv(path, file)
 
 
-def _csv(path: str, file: Any) -> Iterator[Row]:
+class _Lines:
+    """The lines of a file for the csv module; those of a record may be given again.
+
+    A line that is too long raises csv.Error.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._lines = _short_lines(file)
+        self._given: list[str | None] = []
+        self._again: deque[str | None] = deque()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self._given.append(line)
+        if line is None:
+            raise csv.Error(TOO_LONG)
+        return line
+
+    def begin(self) -> None:
+        """The next line begins a record."""
+        self._given.clear()
+
+    def give_again(self) -> None:
+        """Give the lines of the record again, but for its first: a quote swallowed them."""
+        self._again.extendleft(reversed(self._given[1:]))
+
+
+def _short_lines(file: TextIO) -> Iterator[str | None]:
+    """The lines of a file; None for each that is longer than a row may be."""
+    while line := file.readline(MOST_BYTES + 1):
+        if len(line) <= MOST_BYTES:
+            yield line
+            continue
+        while line and not line.endswith(("\n", "\r")):
+            line = file.readline(MOST_BYTES)
+        yield None
+
+
+def _csv(path: str, file: TextIO) -> Iterator[Row]:
     heading = file.readline(MOST_BYTES)
+    if not _is_utf8(heading):
+        raise ValueError(f"{path} is not UTF-8: save it as UTF-8")
     delimiter = max(",;\t|", key=heading.count)
     names = next(csv.reader([heading], delimiter=delimiter), [])
     names = [name.strip() for name in names]
@@ -49,30 +100,41 @@ def _csv(path: str, file: Any) -> Iterator[Row]:
             f"{path} has no column of addresses: name one of {', '.join(COLUMNS)} in its first"
             f" line, which has {', '.join(names) or 'nothing'}"
         )
-    reader = csv.DictReader(file, fieldnames=names, delimiter=delimiter, restval="")
-    number = 0
+    for number, cells in enumerate(_records(file, delimiter), 1):
+        if isinstance(cells, str):
+            yield Row(number, None, {}, f"row {number}: {cells}")
+        elif cells:  # not a blank line
+            cells += [""] * (len(names) - len(cells))
+            yield _row(number, dict(zip(names, cells, strict=False)), column)
+
+
+def _records(file: TextIO, delimiter: str) -> Iterator[list[str] | str]:
+    """The cells of each record, none for a blank line; or what is wrong with its first line."""
+    lines = _Lines(file)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
+        lines.begin()
         try:
-            found = next(reader, None)
-        except csv.Error as error:
-            number += 1
-            yield Row(number, None, {}, f"row {number}: {error}")
-            continue
-        if found is None:
+            yield next(reader)
+        except StopIteration:
             return
-        number += 1
-        found.pop(None, None)  # more cells than the heading has
-        yield _row(number, found, column)
+        except csv.Error as error:
+            yield str(error)
+            lines.give_again()
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
 
 
-def _jsonl(file: Any) -> Iterator[Row]:
-    number = 0
-    for line in file:
+def _jsonl(file: TextIO) -> Iterator[Row]:
+    for number, line in enumerate(_short_lines(file), 1):
+        if line is None:
+            yield Row(number, None, {}, f"row {number}: {TOO_LONG}")
+            continue
         if not line.strip():
             continue
-        number += 1
         try:
             found = json.loads(line)
+            if _is_deeper(found, MOST_LEVELS):
+                raise RecursionError(f"it has more than {MOST_LEVELS} levels")
         except (ValueError, RecursionError) as error:
             yield Row(number, None, {}, f"row {number} is no JSON: {error}")
             continue
@@ -83,12 +145,27 @@ def _jsonl(file: Any) -> Iterator[Row]:
         yield _row(number, found, column)
 
 
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
+
+
 def _column(names: list[str]) -> str | None:
     by_name = {name.strip().lower(): name for name in reversed(names)}
     return next((by_name[name] for name in COLUMNS if name in by_name), None)
 
 
 def _row(number: int, found: dict[str, Any], column: str) -> Row:
+    if not _is_utf8(json.dumps(found, ensure_ascii=False)):
+        return Row(number, None, {}, f"row {number} is not UTF-8: save the list as UTF-8")
     try:
         who = mailbox(str(found[column]), str(found.get("name") or ""))
     except ValueError as error:

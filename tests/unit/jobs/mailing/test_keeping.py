@@ -101,7 +101,7 @@ def test_the_suppressed_are_looked_up_while_the_file_changes(tmp_path: Path) -> 
     [
         ("a.csv", "\ufeffName;E-Mail;email\nAnn;x;ann@example.org\nBad;x;nonsense\n"),
         ("a.csv", 'name,EMAIL\n"Ann",ann@example.org,extra\nBad,\n'),
-        ("a.jsonl", '{"email": "ann@example.org", "name": "Ann"}\n\n{"email": 7}\n'),
+        ("a.jsonl", '{"email": "ann@example.org", "name": "Ann"}\n{"email": 7}\n'),
     ],
 )
 def test_lists_are_read_and_a_bad_row_is_told_by_its_number(
