@@ -8,18 +8,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from .summary import shortened, text_of
+from .summary import LONGEST_TEXT, shortened, text_of
 from .tops import MOST_VALUES, Entry
 
 _NAMES = ["value", "count", "size"]
+_MOST_BYTES = 128 << 20
+"""Of new tables of a list, before they are added up."""
 
 
 class Counted:
     """Counts and bytes by value. Exact, until there are more than 2 * MOST_VALUES values.
 
+    Long values are shortened when they come, for a text may be as long as a line.
+
     Args:
-        spill: takes the table when it has too many values, so that none is lost; it is then empty.
+        spill: takes the table when it has too many or too large values, so that none is lost and
+            none is shortened; it is then empty.
 
     Attributes:
         lost: the most that any value can have come more often than its count says.
@@ -29,7 +35,7 @@ class Counted:
         self.lost = 0
         self._spill = spill
         self._tables: list[Any] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     def add(self, values: Any, codes: npt.NDArray[np.int32], sizes: npt.NDArray[np.int64]) -> None:
         """Add rows.
@@ -42,16 +48,18 @@ class Counted:
         counts = np.bincount(codes, minlength=len(values))
         # Weights are floats: exact for sums below 2**53 bytes, which is 9 petabytes in one batch.
         sums = np.bincount(codes, weights=sizes, minlength=len(values)).astype(np.int64)
-        self._take(pa.table([values, counts, sums], _NAMES))
+        self._take(values, counts, sums)
 
     def take(self, values: Any, table: Any) -> None:
         """Add the counts and bytes of another table, with other values."""
-        self._take(pa.table([values, table.column("count"), table.column("size")], _NAMES))
+        self._take(values, table.column("count"), table.column("size"))
 
-    def _take(self, table: Any) -> None:
+    def _take(self, values: Any, counts: Any, sizes: Any) -> None:
+        table = pa.table([values if self._spill else short(values), counts, sizes], _NAMES)
         self._tables.append(table)
         self._rows += len(table)
-        if self._rows > 4 * MOST_VALUES:
+        self._bytes += table.nbytes
+        if self._rows > 4 * MOST_VALUES or self._bytes > _MOST_BYTES:
             self.table()
 
     def table(self) -> Any:
@@ -63,25 +71,46 @@ class Counted:
             {"count_sum": "count", "size_sum": "size"}
         )
         table = table.select(_NAMES)
-        if len(table) > 2 * MOST_VALUES and self._spill:
+        large = len(table) > 2 * MOST_VALUES or table.nbytes > _MOST_BYTES // 2
+        if large and self._spill:
             self._spill(table)
             table = _empty()
         elif len(table) > 2 * MOST_VALUES:
             table, lost = _most_frequent(table, MOST_VALUES)
             self.lost += lost
-        self._tables, self._rows = [table], len(table)
+        self._tables, self._rows, self._bytes = [table], len(table), 0
         return table
 
     def cut(self, most: int) -> tuple[list[Entry], int]:
         """The most frequent values, and how often any other one can have come."""
         table, dropped = _most_frequent(self.table(), most)
-        columns = [table.column(name).to_pylist() for name in _NAMES]
+        texts = texts_of(table.column("value"))
+        if max(map(len, texts), default=0) > LONGEST_TEXT:
+            texts = [shortened(text) for text in texts]
+        numbers = [table.column(name).to_pylist() for name in _NAMES[1:]]
         entries = [
-            Entry(shortened(text_of(value)), count, self.lost, size)
-            for value, count, size in zip(*columns, strict=True)
+            Entry(text, count, self.lost, size)
+            for text, count, size in zip(texts, *numbers, strict=True)
             if count
         ]
         return entries, dropped + self.lost
+
+
+def short(values: Any) -> Any:
+    """Values of a binary array; those that are too long as they are shown."""
+    long = pc.greater(pc.binary_length(values), LONGEST_TEXT)
+    if not pc.any(long).as_py():
+        return values
+    texts = [shortened(text_of(value)).encode() for value in values.filter(long).to_pylist()]
+    return pc.replace_with_mask(values, long, pa.array(texts, pa.binary()))
+
+
+def texts_of(values: Any) -> list[str]:
+    """Values of a binary array as texts."""
+    try:
+        return list(pc.cast(values, pa.string()).to_pylist())
+    except pa.ArrowInvalid:  # some are no UTF-8
+        return [text_of(value) for value in values.to_pylist()]
 
 
 def _empty() -> Any:

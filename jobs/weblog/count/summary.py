@@ -14,7 +14,7 @@ from .tops import MOST_VALUES, Entry, Top
 from .visitors import Visitors
 
 SAMPLES = 20
-_LONGEST_TEXT = 300
+LONGEST_TEXT = 300
 _SHOWN_TEXT = 200
 _WHOLE = ("hour", "status", "method")
 """Lists of few values, whatever `keep` says. They get shorter only if nothing else helps."""
@@ -123,7 +123,7 @@ def text_of(value: bytes) -> str:
 
 def shortened(text: str) -> str:
     """A long text by its beginning, and a digest that tells it from others that begin so."""
-    if len(text) <= _LONGEST_TEXT:
+    if len(text) <= LONGEST_TEXT:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return f"{text[:_SHOWN_TEXT]}… [{len(text):,} characters, SHA-256 {digest}…]"

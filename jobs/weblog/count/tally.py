@@ -14,7 +14,7 @@ from ..asked import Asked
 from ..parse.columns import Batch, same
 from ..parse.requests import methods_and_paths, split
 from ..parse.times import Clock
-from .counted import Counted
+from .counted import Counted, short, texts_of
 from .extremes import Extremes, Request
 from .summary import Summary, shortened, text_of
 
@@ -62,7 +62,7 @@ class Tally:
         self._span(batch)
         clients = batch.columns["client"]
         there = np.bincount(clients.codes, minlength=len(clients.array)) > 0
-        self._came.append(clients.array.filter(pa.array(there)))
+        self._came.append(short(clients.array.filter(pa.array(there))))
         if sum(map(len, self._came)) > _MOST_CLIENTS:
             self._add_visitors()
         self._stand_out(self.summary.largest, batch, batch.sizes)
@@ -110,8 +110,7 @@ class Tally:
     def _add_visitors(self) -> None:
         """Add the clients of some batches: those that came in several of them once."""
         if self._came:
-            came = pc.unique(pa.chunked_array(self._came)).to_pylist()
-            self.summary.visitors.add(map(text_of, came))
+            self.summary.visitors.add(texts_of(pc.unique(pa.chunked_array(self._came))))
             self._came = []
 
     def _within(self, batch: Batch) -> Batch:
