@@ -58,7 +58,7 @@ CONCURRENCY = 16
 
 OPTIONS = Options(
     attempts=10,  # pauses of 1, 2, 4 ... minutes: some eight hours for one that says "later"
-    timeout_s=900,
+    timeout_s=1800,  # 600 s for a turn, 600 s for the server to take it, and the answers before
     concurrency=CONCURRENCY,
     # The first message to a domain goes alone. Its result sets the domain's limit.
     per_group=Limit(at_once=1),

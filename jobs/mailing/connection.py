@@ -14,15 +14,18 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 from .campaign import Tls
-from .errors import NotSent, Refused, Unknown, Unusable
+from .errors import Broken, Refused, Unknown, Unusable
 from .message import Message
 from .servers import TLS_PORT, Login, Server
 
 CONNECT_S = 30.0
 ANSWER_S = 300.0
-"""How long a server may take to connect, and to answer (RFC 5321, 4.5.3.2)."""
+TAKE_S = 600.0
+"""How long a server may take to connect, to answer, and to take a message behind the end of its
+data (RFC 5321, 4.5.3.2)."""
 
 _LINE_BEGINS_WITH_A_DOT = re.compile(rb"(?m)^\.")
 
@@ -47,8 +50,6 @@ class Connection:
             raise Unusable(f"{server} is not who it says: {error.verify_message}") from None
         except (OSError, smtplib.SMTPException) as error:
             raise Unusable(f"{server} can't be used: {error}") from None
-        if self._smtp.sock is not None:
-            self._smtp.sock.settimeout(ANSWER_S)
 
     def send(self, message: Message, data: bytes, begin: Callable[[], bool]) -> str:
         """Hand over a message; returns the server's words.
@@ -59,30 +60,48 @@ class Connection:
 
         Raises:
             Refused: the server has answered no.
-            NotSent: the connection broke, and the server has not taken the message for certain.
-            Unknown: it broke when the server may have taken it.
-            InterruptedError: `begin` has said no. The connection is closed.
+            Broken: the connection broke, and the server has not taken the message for certain.
+            Unknown: it broke when the server may have taken it, or the answer has no meaning.
+            InterruptedError: `begin` has said no. The connection is closed, as it is when `begin`
+                raises.
         """
         try:
             self._offer(message, data)
             self._look_for_end()
         except (OSError, smtplib.SMTPException) as error:  # also smtplib's own, which are OSErrors
             self.close()
-            raise NotSent(f"{self.server}: {error}") from None
-        if not begin():
-            self.close()
-            raise InterruptedError
+            raise Broken(f"{self.server}: {error}") from None
         try:
-            self._smtp.send(b".\r\n")
-            code, words = self._smtp.getreply()
-        except (OSError, smtplib.SMTPException) as error:
-            self.close()
-            raise Unknown(f"{self.server}: {error}") from None
+            if not begin():
+                raise InterruptedError
+        except BaseException:
+            self.close()  # the server waits for the end of the data
+            raise
+        code, words = self._end_of_data()
         self.used_at = time.monotonic()
         self.messages += 1
         if not 200 <= code < 300:
             raise self._refused(code, words)
         return f"{code} {Refused(code, words).words}"
+
+    def _end_of_data(self) -> tuple[int, bytes]:
+        """Send the end of the data; gives the answer, which is a yes or a no."""
+        try:
+            self._wait_at_most(TAKE_S)
+            self._smtp.send(b".\r\n")
+            code, words = self._smtp.getreply()
+            self._wait_at_most(ANSWER_S)
+        except (OSError, smtplib.SMTPException) as error:
+            self.close()
+            raise Unknown(f"{self.server}: {error}") from None
+        if not (200 <= code < 300 or 400 <= code < 600):
+            self.close()
+            raise Unknown(f"{self.server}: its answer to the message has no meaning: {code}")
+        return code, words
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if self._smtp.sock is not None:
+            self._smtp.sock.settimeout(seconds)
 
     def _offer(self, message: Message, data: bytes) -> None:
         options = [f"SIZE={len(data)}"] if self._smtp.has_extn("size") else []
@@ -96,17 +115,24 @@ class Connection:
         self._smtp.putcmd("DATA")
         begun, answer = self._smtp.getreply()
         if begun != 354:
-            raise self._refused(begun, answer)
+            self._no(begun, answer)
         self._smtp.send(_LINE_BEGINS_WITH_A_DOT.sub(b"..", data))
         if not data.endswith(b"\r\n"):
             self._smtp.send(b"\r\n")
 
     def _consent(self, code: int, words: bytes, *, to_recipient: bool = True) -> None:
         if not 200 <= code < 300:
-            refused = self._refused(code, words, to_recipient=to_recipient)
+            self._no(code, words, to_recipient=to_recipient)
+
+    def _no(self, code: int, words: bytes, *, to_recipient: bool = True) -> NoReturn:
+        """Raise a refusal, and make the session ready for the next message."""
+        refused = self._refused(code, words, to_recipient=to_recipient)
+        try:
             if self.is_open:
                 self._smtp.rset()
-            raise refused
+        except (OSError, smtplib.SMTPException):  # the server has closed it behind its answer
+            self.close()
+        raise refused
 
     def _refused(self, code: int, words: bytes, *, to_recipient: bool = True) -> Refused:
         if code == 421 or code < 400:  # it goes away, or says what nobody understands
@@ -139,14 +165,31 @@ class Connection:
         self._smtp.close()
 
 
+class _Patient:
+    """Connects soon or not at all, and waits longer for the greeting."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        found = super()._get_socket(host, port, CONNECT_S)  # type: ignore[misc]
+        found.settimeout(timeout)
+        return found
+
+
+class _Smtp(_Patient, smtplib.SMTP):
+    pass
+
+
+class _SmtpTls(_Patient, smtplib.SMTP_SSL):
+    pass
+
+
 def _opened(server: Server, tls: Tls) -> smtplib.SMTP:
     name = os.environ.get("MAIL_HELO") or None
     context = ssl.create_default_context()
     if tls == "opportunistic":
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if tls != "off" and server.port == TLS_PORT:
-        return smtplib.SMTP_SSL(*server, local_hostname=name, timeout=CONNECT_S, context=context)
-    smtp = smtplib.SMTP(*server, local_hostname=name, timeout=CONNECT_S)
+        return _SmtpTls(*server, local_hostname=name, timeout=ANSWER_S, context=context)
+    smtp = _Smtp(*server, local_hostname=name, timeout=ANSWER_S)
     try:
         smtp.ehlo_or_helo_if_needed()
         if tls == "verified" or (tls == "opportunistic" and smtp.has_extn("starttls")):

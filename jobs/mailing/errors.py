@@ -21,6 +21,10 @@ class NotSent(Exception):
     """The server has not taken the message, for certain. Another try may send it."""
 
 
+class Broken(NotSent):
+    """The connection broke before the end of the data. Another server may do."""
+
+
 class Unknown(Exception):
     """The connection broke when the server may have taken the message."""
 

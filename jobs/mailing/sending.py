@@ -17,7 +17,7 @@ from queue_manager import CurrentTask, Reject, Result, Retry
 from . import ledger, notes
 from .campaign import Campaign, Tls
 from .connection import Connection
-from .errors import NotSent, Refused, Unknown, Unusable
+from .errors import Broken, NotSent, Refused, Unknown, Unusable
 from .letter import Letter, letter_of
 from .message import Message, made
 from .pace import Limits, Pace
@@ -117,7 +117,6 @@ class _Try:
             return {"state": "written", "file": _write(campaign, message, data)}
         # From here on, the only trace is the ledger's.
         server, words = self._handed_over(message, data)
-        self._ledger.sent(message.id)
         return {"state": "sent", "server": str(server), "words": words, "at": round(time.time(), 3)}
 
     def _made(self) -> Message:
@@ -132,13 +131,13 @@ class _Try:
 
     def _handed_over(self, message: Message, data: bytes) -> tuple[Server, str]:
         """Hand over to the first server that can be used."""
-        last: Unusable | None = None
+        last: NotSent | Unusable | None = None
         servers = servers_for(self._campaign, message.to)
         # One that was away a moment ago comes last.
         for server in sorted(servers, key=lambda one: _away.get(one, 0.0) > time.monotonic()):
             try:
                 return server, self._to_server(server, message, data)
-            except Unusable as error:
+            except (Broken, Unusable) as error:
                 _away[server] = time.monotonic() + _AWAY_S
                 last = error
         raise last or NotSent("there is no mail server")
@@ -152,19 +151,26 @@ class _Try:
             with pool.connection(server, fresh=fresh) as connection:
                 used = connection.messages > 0
                 try:
-                    return connection.send(message, data, self._begin)
+                    words = connection.send(message, data, self._begin)
+                    # At once: a connection that ends here waits for the server's good-bye.
+                    self._ledger.sent(message.id)
+                    return words
                 except (NotSent, Refused) as error:
                     if self._begun:  # by this try: a note of another worker's stays
                         self._ledger.clear(message.id)
                         self._begun = False
                     # A server may close a connection that it has had for long. That is no refusal.
-                    closed = isinstance(error, NotSent) or error.code == 421
+                    away = isinstance(error, Refused) and error.code == 421
+                    closed = isinstance(error, Broken) or away
                     if not (used and closed):
                         raise
-        raise NotSent(f"{server}: it closes every connection")
+        raise Broken(f"{server}: it closes every connection")
 
     def _begin(self) -> bool:
-        self._begun = self._ledger.begin(self._letter.id, self._campaign.allow_twice)
+        try:
+            self._begun = self._ledger.begin(self._letter.id, self._campaign.allow_twice)
+        except OSError as error:
+            raise NotSent(f"the ledger can't be written to: {error.strerror}") from None
         return self._begun
 
     def _done(self, value: dict[str, Any]) -> Result:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from jobs import mail
 from jobs.mailing import sending
-from jobs.mailing.errors import Unknown
+from jobs.mailing.errors import Broken, Refused, Unknown
 from jobs.mailing.ledger import Ledger
 from queue_manager import CurrentTask, Reject, Result, Retry
 
@@ -26,6 +27,7 @@ class Line:
         self.server, self.act, self.messages, self.is_open = server, act, 0, True
         self.opened_at = self.used_at = time.monotonic()
         self.begin: Callable[[], bool] = lambda: False
+        self.at_end: Callable[[], None] = lambda: None
 
     def send(self, message: Any, data: bytes, begin: Callable[[], bool]) -> str:
         """Hand over a message."""
@@ -36,6 +38,7 @@ class Line:
 
     def close(self, *, in_order: bool = False) -> None:
         """End it."""
+        self.at_end()
         self.is_open = False
 
 
@@ -55,7 +58,7 @@ def broken(line: Line) -> str:
 
 
 @pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Act]:
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Act]]:
     """What each server does, by its host: `taken` without an entry."""
     acts: dict[str, Act] = {}
 
@@ -65,7 +68,8 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Act]:
     monkeypatch.setattr(sending, "_opener", opener)
     monkeypatch.setattr(sending, "_pools", {})
     monkeypatch.setattr(sending, "_away", {})
-    return acts
+    yield acts
+    sending.leave()
 
 
 def payload(folder: Path, **changed: Any) -> dict[str, Any]:
@@ -123,3 +127,68 @@ def test_a_try_that_is_over_lets_go_of_its_note(tmp_path: Path, servers: dict[st
     state(asked)
     (note,) = tmp_path.glob("c/ledger/*/*.begun")
     assert Ledger(str(tmp_path / "c")).begin(note.stem, allow_twice=True)
+
+
+def notes(folder: Path) -> list[str]:
+    """The kinds of the ledger's notes."""
+    return sorted(path.suffix for path in folder.glob("c/ledger/*/*"))
+
+
+def test_a_message_is_noted_as_sent_before_its_connection_ends(
+    tmp_path: Path, servers: dict[str, Act], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+
+    def looks(line: Line) -> str:
+        line.at_end = lambda: seen.append(notes(tmp_path))
+        return taken(line)
+
+    servers["first.example"] = looks
+    monkeypatch.setattr(sending.Pool, "_others_wait", lambda *_: True)
+    monkeypatch.setattr("jobs.mailing.pool.TURN_S", 0.0)
+    assert state(payload(tmp_path)) == "sent"
+    assert seen == [[".sent"]]
+
+
+def test_a_connection_that_breaks_before_the_end_leads_to_the_next_server(
+    tmp_path: Path, servers: dict[str, Act]
+) -> None:
+    def breaks(line: Line) -> str:
+        line.close()
+        raise Broken("it broke")
+
+    servers["first.example"] = breaks
+    asked = payload(tmp_path, server="first.example,second.example")
+    result = sending.send(asked, CurrentTask(1, 1, 1))
+    assert result.value["server"] == "second.example:587"
+
+
+def test_a_disk_that_is_full_sends_nothing_and_asks_no_other_server(
+    tmp_path: Path, servers: dict[str, Act], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Ledger, "begin", full)
+    seen: list[str] = []
+
+    def first(line: Line) -> str:
+        seen.append(line.server.host)
+        return taken(line)
+
+    servers["first.example"] = servers["second.example"] = first
+    asked = payload(tmp_path, server="first.example,second.example")
+    assert state(asked) == "again: the ledger can't be written to: No space left on device"
+    assert seen == ["first.example"]
+
+
+def test_a_message_that_the_server_refuses_behind_its_end_is_not_begun(
+    tmp_path: Path, servers: dict[str, Act]
+) -> None:
+    def refuses(line: Line) -> str:
+        taken(line)
+        raise Refused(554, "5.7.1 spam")
+
+    servers["first.example"] = refuses
+    assert state(payload(tmp_path)) == "dead: 554 5.7.1 spam"
+    assert notes(tmp_path) == []
