@@ -140,7 +140,8 @@ def tasks(
     _tell_wrong_lines(asked.suppressed)
     _totals.notes = Notes(folder)
     # A task keeps what the first call of tasks() gave it, as its key drops that of a second call.
-    base = {"campaign": save(asked), "out": folder, "submit": uuid.uuid4().hex[:16]}
+    _totals.submit = uuid.uuid4().hex[:16]
+    base = {"campaign": save(asked), "out": folder, "submit": _totals.submit}
     yield from _rows(recipients, base) if recipients else _one(to, asked, base)
 
 
@@ -231,6 +232,6 @@ def report(counts: Counts) -> str:
 
 def finish(results: Iterator[tuple[Any, Any]], out: str, campaign: str) -> None:
     """Write report.csv and the page beside it."""
-    said, page = write_report(_folder(out, campaign), campaign, results)
+    said, page = write_report(_folder(out, campaign), campaign, results, _totals.submit)
     print(f"mail: {said}")
     print(f"mail: look at {page}")

@@ -20,7 +20,7 @@ class Trouble(msgspec.Struct, frozen=True):
     """A try that sent nothing. state: refused, unknown, waiting (it is tried again) or wrong.
 
     id: the message. to: its recipient. words: of the server, or of ours. at: when, in seconds since
-    1970.
+    1970. submit: as a letter has it.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Trouble(msgspec.Struct, frozen=True):
     state: str
     words: str
     at: float
+    submit: str = ""
 
 
 class Held(msgspec.Struct, frozen=True):

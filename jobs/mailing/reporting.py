@@ -27,6 +27,7 @@ class Totals:
     def __init__(self) -> None:
         self.states: Counter[str] = Counter()
         self.notes: Notes | None = None
+        self.submit = ""
 
     def add(self, result: dict[str, Any]) -> None:
         """Add a result."""
@@ -50,14 +51,20 @@ class Totals:
         return "mail: " + ", ".join(parts)
 
 
-def write_report(out: str, title: str, results: Iterator[tuple[Any, Any]]) -> tuple[str, Path]:
+def write_report(
+    out: str, title: str, results: Iterator[tuple[Any, Any]], submit: str = ""
+) -> tuple[str, Path]:
     """Write report.csv and index.html; returns the sums in a line, and the page.
+
+    submit: that of the run, if this process has made its tasks. What is noted of other submits is
+    in their reports.
 
     Raises:
         OSError: the folder can't be written to.
     """
     folder = Path(out)
-    troubles = {note.to or note.id: note for note in Notes(out).troubles()}
+    troubles = _last_troubles(out)
+    submits = {submit} - {""}
     sums = _Sums()
     part = folder / f".report.{os.getpid()}"
     with part.open("w", encoding="utf-8", newline="") as file:
@@ -65,12 +72,15 @@ def write_report(out: str, title: str, results: Iterator[tuple[Any, Any]]) -> tu
         table.writerow(COLUMNS)
         for payload, result in results:
             to = str(payload.get("to", ""))
-            troubles.pop(to, None)
+            troubles.pop(result.get("id", ""), None)
+            submits.add(str(payload.get("submit", "")))
             sums.add(to, result["state"])
             words = "sent before" if result.get("again") else result.get("words", "")
             row = (to, result["state"], result.get("server", ""), words, _time(result.get("at")))
             table.writerow([_cell(text) for text in row])
-        for note in troubles.values():
+        # A run whose runner was started anew, with no result at all, knows no submit: all is shown.
+        shown = [note for note in troubles.values() if not submits or note.submit in submits]
+        for note in shown:
             state = "not sent" if note.state == "waiting" else note.state
             sums.add(note.to, state)
             table.writerow(
@@ -78,10 +88,19 @@ def write_report(out: str, title: str, results: Iterator[tuple[Any, Any]]) -> tu
             )
     os.replace(part, folder / "report.csv")
     page = folder / "index.html"
-    part.write_text(_page(title, sums, list(troubles.values())), "utf-8")
+    part.write_text(_page(title, sums, shown), "utf-8")
     os.replace(part, page)
     said = ", ".join(f"{count:,} {state}" for state, count in sums.states.most_common())
     return said or "no messages", page
+
+
+def _last_troubles(out: str) -> dict[str, Trouble]:
+    """The last note of each message, by its id."""
+    last: dict[str, Trouble] = {}
+    for note in Notes(out).troubles():
+        if note.id not in last or note.at >= last[note.id].at:
+            last[note.id] = note
+    return last
 
 
 class _Sums:

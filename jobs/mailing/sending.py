@@ -62,7 +62,8 @@ def _note_wrong(payload: Any, words: str) -> None:
     """Note a payload that is no message, if it belongs to a campaign."""
     if isinstance(payload, dict) and isinstance(payload.get("out"), str):
         to = str(payload.get("to", ""))
-        trouble = notes.Trouble(words, to, "wrong", words, round(time.time(), 3))
+        submit = str(payload.get("submit", ""))
+        trouble = notes.Trouble(words, to, "wrong", words, round(time.time(), 3), submit)
         notes.Notes(payload["out"]).trouble(trouble)
 
 
@@ -175,6 +176,7 @@ class _Try:
 
     def _done(self, value: dict[str, Any]) -> Result:
         domain = self._letter.to.ascii_domain
+        value["id"] = self._letter.id  # for the report
         return Result(value, limits=_limits.news(self._now.run, domain, self._campaign))
 
     def _refused(self, refused: Refused) -> NoReturn:
@@ -205,9 +207,9 @@ class _Try:
 
     def _note(self, state: str, words: str) -> None:
         letter = self._letter
-        self._notes.trouble(
-            notes.Trouble(letter.id, letter.to.envelope, state, words, round(time.time(), 3))
-        )
+        at = round(time.time(), 3)
+        trouble = notes.Trouble(letter.id, letter.to.envelope, state, words, at, letter.submit)
+        self._notes.trouble(trouble)
 
 
 def _write(campaign: Campaign, message: Message, data: bytes) -> str:

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobs.mailing.addresses import mailbox
@@ -181,7 +182,7 @@ def test_the_report_has_every_message_once_and_escapes_what_servers_say(tmp_path
     notes.trouble(Trouble("1", "ann@example.org", "waiting", "451 later", 1.0))
     notes.trouble(Trouble("2", "bob@example.org", "refused", evil, 2.0))
     notes.trouble(Trouble("3", "=cmd@example.org", "unknown", "broke", 3.0))
-    sent = {"state": "sent", "server": "mx:25", "words": "250 ok", "at": 4.0}
+    sent = {"state": "sent", "server": "mx:25", "words": "250 ok", "at": 4.0, "id": "1"}
     done = [({"to": "ann@example.org"}, sent)]
     said, page = write_report(str(tmp_path), "spring", iter(done))
     assert said == "1 sent, 1 refused, 1 unknown"
@@ -191,6 +192,23 @@ def test_the_report_has_every_message_once_and_escapes_what_servers_say(tmp_path
     assert told == {**states, "'=cmd@example.org": "unknown"}
     assert "<script>" not in page.read_text()
     assert "&lt;script&gt;" in page.read_text()
+
+
+def test_the_report_has_each_message_of_the_run_with_its_last_note(tmp_path: Path) -> None:
+    notes, to = tmp_path / "notes", "ann@example.org"
+    notes.mkdir()
+    for name, told in {
+        # The files of processes; the last one by name is not the last one by time.
+        "a": [("1", "refused", 9.0, "now"), ("old", "refused", 1.0, "before")],
+        "b": [("1", "waiting", 2.0, "now"), ("2", "refused", 3.0, "now")],
+    }.items():
+        lines = [Trouble(id, to, state, "no", at, submit) for id, state, at, submit in told]
+        (notes / f"{name}.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, lines)))
+    # Two messages to one address: what became of one says nothing about the other.
+    done = [({"to": to, "submit": "now"}, {"state": "sent", "id": "3"})]
+    assert write_report(str(tmp_path), "c", iter(done))[0] == "2 refused, 1 sent"
+    assert write_report(str(tmp_path), "c", iter([]), "now")[0] == "2 refused"
+    assert write_report(str(tmp_path), "c", iter([]))[0] == "3 refused"
 
 
 def test_the_line_says_which_domain_waits(tmp_path: Path) -> None:

@@ -48,4 +48,5 @@ def test_a_run_of_those_alone_with_duplicates_allowed_sends_to_them_again(
     assert again == []
     sent = sending.send(payload(tmp_path, duplicates="allow"), CurrentTask(3, 1, 1))
     assert isinstance(sent, Result)
+    assert sent.value["id"] == sending.letter_of(told).id  # so the report knows it
     assert again == ["ann@example.org"]
