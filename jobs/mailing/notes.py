@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,15 +47,16 @@ class Notes:
         self._out = Path(out)
 
     def trouble(self, trouble: Trouble) -> None:
-        """Add a note."""
+        """Add a note, if the disk takes it: a message's outcome does not depend on it."""
         folder = self._out / "notes"
-        folder.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(trouble) + b"\n"
-        fd = os.open(folder / _file(), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
-        try:
-            os.write(fd, line)
-        finally:
-            os.close(fd)
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            fd = os.open(folder / _file(), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+            try:
+                os.write(fd, line)
+            finally:
+                os.close(fd)
 
     def troubles(self) -> Iterator[Trouble]:
         """All notes, the oldest of each process first. A line that was cut is left out."""
@@ -65,12 +67,16 @@ class Notes:
                         yield msgspec.json.decode(line, type=Trouble)
 
     def hold(self, held: Held) -> None:
-        """Note that a domain waits."""
+        """Note that a domain waits, if the disk takes the note."""
         folder = self._out / "held"
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{_file()}"
-        part.write_bytes(msgspec.json.encode(held))
-        os.replace(part, folder / f"{held.domain}.json")
+        part = folder / f".{uuid.uuid4().hex}"  # one each, as the threads of a process write too
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(msgspec.json.encode(held))
+            os.replace(part, folder / f"{held.domain}.json")
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def held(self) -> list[Held]:
         """The domains that wait now, those that wait the longest first."""

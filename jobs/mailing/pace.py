@@ -48,7 +48,8 @@ class Limits:
 class Pace:
     """Spreads what goes to one server over time, on all workers: so many messages a second.
 
-    The moment of the next message is in a file that the workers share.
+    The moment of the next message is in a file that the workers share, with the seconds from the
+    last one to it.
     """
 
     def __init__(self, folder: Path, per_second: float) -> None:
@@ -59,14 +60,19 @@ class Pace:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self._path, fcntl.LOCK_EX):
             now = time.time()
-            try:
-                due = float(self._path.read_text())
-            except ValueError:
-                due = 0.0
-            if due > now + _DAY_S:  # written under a clock that was wrong
+            due, every_s = self._next()
+            # Whoever wrote it waited for the turn before it. So the clock was wrong, then or now.
+            if due > now + most_s + max(every_s, self._every_s):
                 due = 0.0
             turn = max(now, due)
             if turn - now > most_s:
                 raise NotSent(f"the rate leaves no turn within {most_s:.0f} s")
-            self._path.write_text(repr(turn + self._every_s))
+            self._path.write_text(f"{turn + self._every_s!r} {self._every_s!r}")
         time.sleep(turn - now)
+
+    def _next(self) -> tuple[float, float]:
+        try:
+            due, every_s = map(float, self._path.read_text().split())
+        except ValueError:  # new, or cut by a crash
+            return 0.0, 0.0
+        return due, every_s

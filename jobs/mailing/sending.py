@@ -29,7 +29,8 @@ from .suppression import Suppression
 LONGEST_PAUSE_S = 4 * 3600.0
 _TELL_AGAIN_S = 1.0
 _AWAY_S = 30.0
-_MOST_WAIT_S = 60.0
+# A try that finds no turn is charged. So this is long, within the time that a try may take.
+_MOST_WAIT_S = 600.0
 
 UNKNOWN = (
     "it may have been sent: the connection or the worker ended when the server may have taken it."
