@@ -31,7 +31,7 @@ class Extremes:
 
     def __init__(self) -> None:
         self._greatest: list[Request] = []
-        self._spread = datasketches.kll_floats_sketch(_K)
+        self._spread = datasketches.kll_doubles_sketch(_K)
 
     def candidates(self, amounts: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         """The rows that may be among the greatest, of amounts that are numbers."""
@@ -47,7 +47,7 @@ class Extremes:
     def add(self, amounts: npt.NDArray[Any], greatest: Iterable[Request]) -> None:
         """Add amounts, and the requests of those rows that `candidates` has named."""
         if len(amounts):
-            self._spread.update(amounts.astype(np.float32))
+            self._spread.update(amounts.astype(np.float64))
         self._take(greatest)
 
     def _take(self, requests: Iterable[Request]) -> None:
@@ -71,4 +71,4 @@ class Extremes:
     def merge(self, greatest: Iterable[Request], spread: bytes) -> None:
         """Add those of another one."""
         self._take(greatest)
-        self._spread.merge(datasketches.kll_floats_sketch.deserialize(spread))
+        self._spread.merge(datasketches.kll_doubles_sketch.deserialize(spread))

@@ -54,7 +54,7 @@ class Batch:
     moments: list[float]
     when: Codes
     sizes: Sizes
-    seconds: npt.NDArray[np.float32] | None = None
+    seconds: npt.NDArray[np.float64] | None = None
     unparsable: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
@@ -26,10 +28,15 @@ ALIASES = {
     "agent": ["agent", "user_agent", "http_user_agent"],
     "seconds": ["seconds", "request_time", "duration", "duration_s", "response_time"],
 }
-"""The names that servers give to fields, the first that is there counts. An object `request` may
-have fields of its own, as Caddy writes them."""
+"""The names that servers give to fields, the first that has a value counts. An object `request` may
+have fields of its own, as Caddy writes them. A null, an object or a list is no value."""
 
+_NEEDED = ("client", "time")
 _HEAD_BYTES = 256 << 10
+_DEEPEST = 5000
+"""pyarrow ends the process where objects and lists are some 10,000 deep."""
+
+_NO_UTF_8 = re.compile("[\udc80-\udcff]")
 
 
 class Objects:
@@ -45,27 +52,53 @@ class Objects:
 
     def read(self, data: bytes) -> Batch:
         """The requests of whole lines. Raises OddTextError where a line is not like the others."""
+        if _is_deep(data):
+            raise OddTextError("an object within objects")
         try:
-            if self._schema is None:
-                head = data[: data.find(b"\n", min(_HEAD_BYTES, len(data) - 1)) + 1]
-                self._schema = _known(_table(head, None).schema)
-            table = _table(data, self._schema)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            fields, rows = self._read(data)
+            batch = batch_of(fields, rows, [], [b""] * rows, self._moment)
+        except pa.ArrowException as error:
+            self._schema = None  # what comes behind it may be like none of the lines before
             raise OddTextError(str(error)) from None
-        if len(table) != data.count(b"\n"):
-            raise OddTextError("an empty line")
-        fields = _fields(table)
-        if not _is_enough(fields):
-            raise OddTextError("a field is missing")
         # A line whose values are none of a request is found in smaller parts.
-        batch = batch_of(fields, len(table), [], [b""] * len(table), self._moment)
         if batch.unparsable:
             raise OddTextError("a value is not what it should be")
         return batch
 
+    def _read(self, data: bytes) -> tuple[dict[str, Any], int]:
+        """The fields of whole lines, and how many lines there are."""
+        if self._schema is None:
+            head = data[: data.find(b"\n", min(_HEAD_BYTES, len(data) - 1)) + 1]
+            self._schema = _known(_table(head, None).schema)
+        table = _table(data, self._schema)
+        fields = _fields(table)
+        if self._has_others(data, fields):
+            inferred = _known(_table(data, None).schema)
+            others = [field for field in self._schema if field.name not in inferred.names]
+            self._schema = pa.schema([*inferred, *others])
+            table = _table(data, self._schema)
+            fields = _fields(table)
+        if len(table) != data.count(b"\n"):
+            raise OddTextError("an empty line")
+        if not _is_enough(fields) or any(fields[name].null_count for name in _NEEDED):
+            raise OddTextError("a field is missing")
+        return fields, len(table)
+
+    def _has_others(self, data: bytes, fields: dict[str, Any]) -> bool:
+        """Whether values that are missing may be in fields that are not in the schema."""
+        known = set(self._schema.names)
+        if "request" in known and pa.types.is_struct(kind := self._schema.field("request").type):
+            known |= {field.name for field in kind}
+        return any(
+            alias not in known and b'"%b"' % alias.encode() in data
+            for name, aliases in ALIASES.items()
+            if name not in fields or fields[name].null_count
+            for alias in aliases
+        )
+
     def read_lines(self, lines: list[bytes]) -> Batch:
         """The requests among some lines, looked at one by one."""
-        rows: list[dict[str, bytes | None]] = []
+        rows: list[dict[str, bytes]] = []
         good: list[bytes] = []
         bad: list[bytes] = []
         for line in lines:
@@ -78,7 +111,7 @@ class Objects:
         fields = {
             name: pa.array([row.get(name) for row in rows], pa.binary())
             for name in ALIASES
-            if any(name in row for row in rows) or name in ("client", "time")
+            if any(name in row for row in rows) or name in _NEEDED
         }
         return batch_of(fields, len(rows), bad, good, self._moment)
 
@@ -89,7 +122,7 @@ def _table(data: bytes, schema: Any) -> Any:
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
         parse_options=pa.json.ParseOptions(
             explicit_schema=schema,
-            unexpected_field_behavior="ignore" if schema else "infer",
+            unexpected_field_behavior="infer" if schema is None else "ignore",
             newlines_in_values=False,
         ),
     )
@@ -104,45 +137,72 @@ def _known(schema: Any) -> Any:
 
 def _kept(field: Any, names: set[str]) -> Any:
     if pa.types.is_struct(field.type):
-        return pa.field(field.name, pa.struct([f for f in field.type if f.name in names]))
+        inner = [_kept(each, names) for each in field.type if each.name in names]
+        return pa.field(field.name, pa.struct(inner))
     return pa.field(field.name, pa.string()) if pa.types.is_timestamp(field.type) else field
 
 
 def _fields(table: Any) -> dict[str, Any]:
     """The fields as binary arrays, by our names."""
-    arrays = {name: table.column(name).combine_chunks() for name in table.column_names}
-    if "request" in arrays and pa.types.is_struct(arrays["request"].type):
-        inner = arrays.pop("request")
-        for number, field in enumerate(inner.type):
-            arrays.setdefault(field.name, pc.struct_field(inner, number))
+    outer = {name: table.column(name).combine_chunks() for name in table.column_names}
+    request, inner = outer.get("request"), {}
+    if request is not None and pa.types.is_struct(request.type):
+        inner = {each.name: pc.struct_field(request, n) for n, each in enumerate(request.type)}
     found = {}
     for name, aliases in ALIASES.items():
-        there = [arrays[alias] for alias in aliases if alias in arrays]
-        if there:
-            found[name] = pc.cast(pc.cast(there[0], pa.string()), pa.binary())
+        there = [fields[alias] for alias in aliases for fields in (outer, inner) if alias in fields]
+        texts = [pc.cast(array, pa.string()) for array in there if not _is_nested(array.type)]
+        if texts:
+            found[name] = pc.cast(pc.coalesce(*texts), pa.binary())
     return found
 
 
+def _is_nested(kind: Any) -> bool:
+    return bool(pa.types.is_nested(kind))
+
+
 def _is_enough(fields: Any) -> bool:
-    return "client" in fields and "time" in fields
+    return all(name in fields for name in _NEEDED)
 
 
-def _row(line: bytes) -> dict[str, bytes | None] | None:
+def _is_deep(data: bytes) -> bool:
+    """Whether a line may have more objects and lists within each other than pyarrow can read."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
+    starts = np.concatenate([[0], ends[:-1]])
+    long = ends - starts > _DEEPEST
+    lines = (data[start:end] for start, end in zip(starts[long], ends[long], strict=True))
+    return any(line.count(b"[") + line.count(b"{") > _DEEPEST for line in lines)
+
+
+def _row(line: bytes) -> dict[str, bytes] | None:
+    text = _NO_UTF_8.sub(_escaped, line.decode("utf-8", "surrogateescape"))
     try:
-        found = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+        found = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
         return None
-    if isinstance(found.get("request"), dict):
-        found = {**found.pop("request"), **found}
-    row = {
-        name: _bytes(next(found[alias] for alias in aliases if alias in found))
-        for name, aliases in ALIASES.items()
-        if any(alias in found for alias in aliases)
-    }
+    inner = found["request"] if isinstance(found.get("request"), dict) else {}
+    row = {}
+    for name, aliases in ALIASES.items():
+        there = (_bytes(fields.get(alias)) for alias in aliases for fields in (found, inner))
+        value = next((value for value in there if value is not None), None)
+        if value is not None:
+            row[name] = value
     return row if _is_enough(row) else None
 
 
+def _escaped(byte: re.Match[str]) -> str:
+    """A byte that is no UTF-8 as `\\xNN`, in a text of JSON."""
+    return f"\\\\x{ord(byte[0]) - 0xDC00:02x}"
+
+
 def _bytes(value: Any) -> bytes | None:
-    return None if value is None else str(value).encode("utf-8", "backslashreplace")
+    """A value as pyarrow writes it; None for what is no value."""
+    if value is None or isinstance(value, dict | list):
+        return None
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e10:
+        value = int(value)
+    return str(value).encode("utf-8", "backslashreplace")

@@ -5,6 +5,8 @@ pyarrow searches with RE2, which takes a time that is linear in the length of a 
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,8 @@ Moment = Callable[[bytes, bytes], float | None]
 
 _QUOTED = r'"(?P<{0}>(?:[^"\\]|\\.)*)"'
 COMMON = (
+    # Before the client may be the name and the port of a virtual host.
+    r"(?:(?:[^\s:\[]+|\[[^\s\]]+\]):\d+ )?"
     r"(?P<client>\S+) \S+ .+? \[(?P<time>[^\] ]+) (?P<zone>[^\] ]+)\] "
     + _QUOTED.format("request")
     + r" (?P<status>\d{3}) (?P<bytes>\d+|-)"
@@ -26,10 +30,14 @@ _REFERRED = " " + _QUOTED.format("referrer") + " " + _QUOTED.format("agent")
 PATTERNS = {
     "common": rf"^{COMMON}(?: .*)?$",
     "combined": rf"^{COMMON}{_REFERRED}(?: .*)?$",
-    "auto": rf"^{COMMON}(?:{_REFERRED}(?: .*)?)?$",
+    "auto": rf"^{COMMON}(?:{_REFERRED})?(?: .*)?$",
 }
 """By the name of a format. What is behind the last field of a line is left out."""
 
+LARGEST_BYTES = 1 << 50
+"""What says that it sent more is no size: sums stay exact."""
+
+_WHOLE = re.compile(rb"\d{1,16}(\.0*)?|\d(\.\d{1,15})?e\+?\d{1,2}")
 _DEFAULTS = {"status": b"-", "referrer": b"-", "agent": b"-", "bytes": b"-"}
 
 
@@ -102,16 +110,22 @@ def _column(name: str, array: Any) -> Column:
 
 def _size(value: bytes) -> int:
     """Bytes; -1 for what is no size."""
-    if value.isdigit() and len(value) < 19:
-        return int(value)
-    return 0 if value in (b"-", b"") else -1
+    if value in (b"-", b""):
+        return 0
+    if not _WHOLE.fullmatch(value):
+        return -1
+    size = float(value)
+    return int(size) if size.is_integer() and size <= LARGEST_BYTES else -1
 
 
 def _seconds(column: Column) -> Any:
+    """Seconds; NaN for what is no number."""
+
     def number(value: bytes) -> float:
         try:
-            return float(value)
+            found = float(value)
         except ValueError:
-            return float("nan")
+            return math.nan
+        return found if math.isfinite(found) else math.nan
 
-    return np.array([number(value) for value in column.values], np.float32)[column.codes]
+    return np.array([number(value) for value in column.values], np.float64)[column.codes]

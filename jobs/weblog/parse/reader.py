@@ -52,10 +52,11 @@ class Reader:
 
     def _odd(self, data: bytes) -> Iterator[Batch]:
         """Look closer at a text that is odd somewhere."""
-        if len(data) <= _SMALL_BYTES or data.find(b"\n") == len(data) - 1:
+        smaller = list(parts(data, max(_SMALL_BYTES, len(data) // _PARTS)))
+        if len(smaller) == 1:  # it is small, or nearly all of it is one line
             yield from self._of_lines(lines_of(data))
             return
-        for part in parts(data, max(_SMALL_BYTES, len(data) // _PARTS)):
+        for part in smaller:
             yield from self.batches(part)
 
     def _of_lines(self, lines: list[bytes]) -> Iterator[Batch]:

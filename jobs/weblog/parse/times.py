@@ -14,7 +14,8 @@ import numpy.typing as npt
 _QUARTER_S = 900  # zones differ from UTC by whole quarters of an hour
 _CLF = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d)")
 _OFFSET = re.compile(rb"([+-])(\d\d)(\d\d)")
-_NUMBER = re.compile(rb"\d{1,12}(\.\d*)?(e[+]?\d+)?")
+_NUMBER = re.compile(rb"\d{1,19}(\.\d*)?(e[+]?\d+)?")
+_END = 19_880_899_200.0  # the year 2600
 _NAMES = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _BRACKETED, _DIGITS = 21, [16, 17, 19, 20]
 _MONTHS = {_NAMES[place : place + 3].encode(): place // 3 + 1 for place in range(0, 36, 3)}
@@ -33,7 +34,7 @@ class Clock:
         self._labels: dict[int, bytes] = {}
 
     def moment(self, time: bytes, zone: bytes = b"") -> float | None:
-        """UTC epoch, s; None for what is no time.
+        """UTC epoch, s; None for what is no time from 1970 to 2599.
 
         Args:
             time: `10/Oct/2000:13:55:36`, ISO 8601, or a number of seconds (or milli-, micro- or
@@ -58,16 +59,12 @@ class Clock:
             return None if zone else self.moment(time[:20], time[21:])
         if _NUMBER.fullmatch(time):
             return _since_1970(float(time))
+        if time.isdigit():
+            return None  # fromisoformat would read a date and an hour in it
         try:
-            when = datetime.fromisoformat(time.decode("ascii"))
-        except ValueError:
+            return _if_usual(_iso(time.decode("ascii"), zone))
+        except (ValueError, OverflowError):
             return None
-        if when.tzinfo is None:
-            offset = _offset(zone) if zone else timedelta(0)
-            if offset is None:
-                return None
-            return (when.replace(tzinfo=UTC) - offset).timestamp()
-        return when.timestamp()
 
     def hour(self, moment: float) -> bytes:
         """The hour of a moment, such as `2025-10-01T13:00+02:00`; `Z` stands for UTC."""
@@ -128,7 +125,7 @@ def _hour_start(text: bytes, zone: bytes) -> float | None:
     day, year, hour = int(found[1]), int(found[3]), int(found[4])
     try:
         local = datetime(year, _MONTHS[found[2]], day, hour, tzinfo=UTC)
-        return (local - offset).timestamp()
+        return _if_usual((local - offset).timestamp())
     except (ValueError, OverflowError):
         return None
 
@@ -141,8 +138,24 @@ def _offset(zone: bytes) -> timedelta | None:
     return -offset if found[1] == b"-" else offset
 
 
+def _iso(text: str, zone: bytes) -> float:
+    """UTC epoch, s, of a text of ISO 8601. Raises ValueError, OverflowError."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is not None:
+        return when.timestamp()
+    offset = _offset(zone) if zone else timedelta(0)
+    if offset is None:
+        raise ValueError(zone)
+    return (when.replace(tzinfo=UTC) - offset).timestamp()
+
+
+def _if_usual(moment: float) -> float | None:
+    """A moment whose hour has a name in every zone, else None."""
+    return moment if 0 <= moment < _END else None
+
+
 def _since_1970(number: float) -> float | None:
     for unit in (1.0, 1e3, 1e6, 1e9):
-        if number / unit < 2e10:  # the year 2603
+        if number / unit < _END:
             return number / unit
     return None

@@ -2,11 +2,13 @@
 
 To that reader a line is words with spaces between them, some of them in quotes. This is true only
 for lines without a backslash, so those are given back, with all that do not have as many words as
-most. Where anything else is odd the whole text is refused, and the caller looks at smaller parts.
+most. It does not tell which words had quotes, so these are counted. Where anything else is odd the
+whole text is refused, and the caller looks at smaller parts.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -16,13 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from .columns import Batch, Codes, Column, column_of, moments_of
-from .patterns import Moment
+from .patterns import LARGEST_BYTES, PATTERNS, Moment
 from .times import by_hours
 
 _WORDS = ["client", "ident", "user", "time", "zone", "request", "status", "bytes"]
 _REFERRED = [*_WORDS, "referrer", "agent"]
 _NEEDED = ["client", "time", "zone", "request", "status", "bytes"]
 _MOST_WORDS = 30
+_LINE = re.compile(PATTERNS["auto"].encode(), re.DOTALL)
 COMMON_WORDS, COMBINED_WORDS = len(_WORDS), len(_REFERRED)
 
 
@@ -56,14 +59,14 @@ class Words:
         if not data:
             return _nothing(), odd
         table, left = self._table(data, self._words)
-        # A third of the time that `count` of bytes takes.
-        ends = int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
+        ends = _count(data, "\n")
         if len(left.texts) * 2 > ends:
             words = left.words.most_common(1)[0][0]
             if not self._least <= words <= _MOST_WORDS:
                 raise OddTextError("another format")
             self._words = words
             table, left = self._table(data, words)
+        table = self._as_quoted(table, data, left)
         if len(table) + len(left.texts) != ends or any("\n" in text for text in left.texts):
             raise OddTextError("a quote has no partner")
         return self._batch(table), odd + [text.encode() for text in left.texts]
@@ -94,6 +97,24 @@ class Words:
             raise OddTextError(str(error)) from None
         return table.combine_chunks(), left
 
+    def _as_quoted(self, table: Any, data: bytes, left: _Left) -> Any:
+        """The table, without a referrer and an agent if these words have no quotes.
+
+        Raises OddTextError if the lines do not have as many quotes as the first of them.
+        """
+        if not len(table):
+            return table
+        first = _first_read(data, left)
+        found = _LINE.match(first)
+        quotes = _count(data, '"') - sum(text.count('"') for text in left.texts)
+        if not found or quotes != first.count(b'"') * len(table):
+            raise OddTextError("some words have no quotes")
+        if found["agent"] is not None:
+            return table
+        if self._least == COMBINED_WORDS:
+            raise OddTextError("an agent has no quotes")
+        return table.drop_columns([name for name in self._by if name in table.column_names])
+
     def _batch(self, table: Any) -> Batch:
         columns = {
             name: column_of(table.column(name).chunk(0))
@@ -106,7 +127,8 @@ class Words:
         time, zone = columns.pop("time"), columns.pop("zone")
         moments, when = self._moments(time, zone)
         statuses = columns["status"].values
-        if None in moments or sizes.min(initial=0) < 0 or not all(map(_is_status, statuses)):
+        small = sizes.min(initial=0) >= 0 and sizes.max(initial=0) <= LARGEST_BYTES
+        if None in moments or not small or not all(map(_is_status, statuses)):
             raise OddTextError("a word is not what it should be")
         if any(pc.any(pc.match_substring(c.array, b'"')).as_py() for c in columns.values()):
             raise OddTextError("a quote within a word")
@@ -140,8 +162,26 @@ class _Left:
         return "skip"
 
 
+def _first_read(data: bytes, left: _Left) -> bytes:
+    """The first line that is not left."""
+    texts, begin = iter(left.texts), 0
+    while True:
+        end = data.find(b"\n", begin)
+        line = data[begin:end].removesuffix(b"\r")
+        if next(texts, "").removesuffix("\r").encode() != line:
+            return line
+        begin = end + 1
+
+
+def _count(data: bytes, sign: str) -> int:
+    """How often a character is there, in a third of the time that `count` of bytes takes."""
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord(sign)))
+
+
 def _check_text(data: bytes) -> None:
-    """pyarrow tells odd lines as text, which not all bytes are."""
+    """pyarrow tells odd lines as text, which not all bytes are, and takes a lone CR for an end."""
+    if data.count(b"\r") != data.count(b"\r\n"):
+        raise OddTextError("a CR within a line")
     if not data.isascii():
         try:
             data.decode()
