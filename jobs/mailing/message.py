@@ -22,23 +22,29 @@ from .templates import as_text, render
 _URL = "!#$%&'()*+,/:;=?@[]~-._"
 """What an address may have in `List-Unsubscribe` as it is; the rest is escaped."""
 
+_ASCII = SMTP.clone(cte_type="7bit")
+"""For servers without 8BITMIME, too."""
+
 MOST_URL = 900
 """The most characters of that address: a line of a header has at most 998."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message. id: in its Message-ID. data: all of it, lines end with CRLF."""
+    """A message. id: in its Message-ID. data: all of it, lines end with CRLF; ASCII alone, unless
+    needs_utf8."""
 
     id: str
     sender: Mailbox
     bounces: str
     to: Mailbox
     data: bytes
+    utf8_headers: bool = False
+    """Whether an address in its headers has letters outside ASCII."""
 
     @property
     def needs_utf8(self) -> bool:
         """Whether a server must know SMTPUTF8 to take it."""
-        return self.to.needs_utf8 or self.sender.needs_utf8 or not self.bounces.isascii()
+        return self.utf8_headers or not self.bounces.isascii()
 
 
 def identity(campaign: str, to: Mailbox) -> str:
@@ -62,22 +68,24 @@ def made(
     """
     fill = _as_it_is if verbatim else render
     sender = mailbox(campaign.sender)
-    link = _link(fill(campaign.unsubscribe, {**values, "to": to.envelope}, html=False))
+    # A `+` in an address would be a blank to the server that is asked.
+    escaped = {**values, "to": quote(to.envelope, safe="@")}
+    link = _link(fill(campaign.unsubscribe, escaped, html=False))
     values = {**values, "to": to.envelope, "unsubscribe": link}
     html = fill(campaign.html, values, html=True)
     text = fill(campaign.text, values, html=False) or as_text(html)
 
-    utf8 = to.needs_utf8 or sender.needs_utf8
-    message = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
-    message["Subject"] = one_line(fill(campaign.subject, values, html=False))
-    message["Date"] = formatdate(usegmt=True)
-    _fill(message, text, html, campaign)
     people = {"From": sender, "To": to}
     if campaign.reply_to:
         people["Reply-To"] = mailbox(campaign.reply_to)
+    utf8 = any(one.needs_utf8 for one in people.values())
+    message = EmailMessage(policy=SMTPUTF8 if utf8 else _ASCII)
+    message["Subject"] = one_line(fill(campaign.subject, values, html=False))
+    message["Date"] = formatdate(usegmt=True)
+    _fill(message, text, html, campaign)
     own = _own_headers(name, sender.ascii_domain, link, people)
     data = own + message.as_bytes()
-    return Message(name, sender, _bounces(campaign, sender), to, data)
+    return Message(name, sender, _bounces(campaign, sender), to, data, utf8)
 
 
 def _fill(message: EmailMessage, text: str, html: str, campaign: Campaign) -> None:

@@ -10,6 +10,7 @@ from email.header import decode_header, make_header
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import dkim
 import pytest
@@ -119,6 +120,29 @@ def test_one_click_unsubscribing_is_offered_on_one_line() -> None:
     assert b"-Post" not in data(unsubscribe="mailto:off@example.org")
     with pytest.raises(ValueError, match="no address that begins with"):
         data(unsubscribe="javascript:x")
+
+
+def test_a_plus_in_an_address_comes_back_to_the_server_that_is_asked() -> None:
+    raw = data(to="ann+x&y=1@example.org", unsubscribe="https://example.org/u?m={{ to }}")
+    link = raw.partition(b"List-Unsubscribe: <")[2].partition(b">")[0].decode()
+    assert parse_qs(urlsplit(link).query) == {"m": ["ann+x&y=1@example.org"]}
+
+
+def test_a_body_outside_ascii_needs_nothing_of_the_server() -> None:
+    asked = {"text": "Grüße, Zoë", "html": "<p>Grüße</p>", "subject": "Grüße"}
+    assert data(name="Zoë", **asked).isascii()
+    assert "Grüße, Zoë" in next(message(**asked).iter_parts()).get_content()
+
+
+@pytest.mark.parametrize("field", ["to", "sender", "reply_to", "bounces"])
+def test_an_address_outside_ascii_needs_smtputf8(field: str) -> None:
+    given = {"to": "ann@example.org", "sender": "news@example.org", field: "jörg@example.org"}
+    who = mailbox(given.pop("to"))
+    for changed in (given, {"sender": "news@example.org"}):
+        campaign = Campaign("/nowhere", text="Hello", **changed)
+        found = made(campaign, "id", who, {}, verbatim=False)
+        expected = changed is given or field == "to"
+        assert found.needs_utf8 is expected
 
 
 def test_files_are_attached_and_pictures_are_inline(tmp_path: Path) -> None:
