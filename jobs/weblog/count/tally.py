@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from ..asked import Asked
 from ..parse.columns import Batch, same
 from ..parse.requests import methods_and_paths, split
-from ..parse.times import Clock
+from ..parse.times import QUARTER_S, Clock
 from .counted import Counted, short, texts_of
 from .extremes import Extremes, Request
 from .summary import Summary, shortened, text_of
@@ -129,15 +129,21 @@ class Tally:
     def _values(self, name: str, batch: Batch) -> tuple[Any, Any]:
         """The values of a list, and the place of each row's; equal values may be in it twice."""
         if name == "hour":
-            hours = [self._clock.hour(moment) for moment in batch.moments]
-            return pa.array(hours, pa.binary()), batch.when
+            return self._hours(batch)
         column = batch.columns.get(name) or same("-", len(batch))
         return self._as_asked(name, column.array), column.codes
 
+    def _hours(self, batch: Batch) -> tuple[Any, Any]:
+        """The hours of a batch; a label is looked up for each quarter, not for each second."""
+        quarters = np.floor_divide(np.array(batch.moments, np.float64), QUARTER_S)
+        there, places = np.unique(quarters, return_inverse=True)
+        hours = [self._clock.hour(float(quarter) * QUARTER_S) for quarter in there]
+        return pa.array(hours, pa.binary()), places.astype(np.int32)[batch.when]
+
     def _span(self, batch: Batch) -> None:
-        there = np.flatnonzero(np.bincount(batch.when, minlength=len(batch.moments)))
-        moments = [batch.moments[place] for place in there]
-        self.summary.span(min(moments), max(moments))
+        there = np.bincount(batch.when, minlength=len(batch.moments)) > 0
+        moments = np.array(batch.moments, np.float64)[there]
+        self.summary.span(float(moments.min()), float(moments.max()))
 
     def _stand_out(self, extremes: Extremes, batch: Batch, amounts: npt.NDArray[Any]) -> None:
         rows = extremes.candidates(amounts)

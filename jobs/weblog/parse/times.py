@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-_QUARTER_S = 900  # zones differ from UTC by whole quarters of an hour
+QUARTER_S = 900  # zones differ from UTC by whole quarters of an hour
 _CLF = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d)")
 _OFFSET = re.compile(rb"([+-])(\d\d)(\d\d)")
 _NUMBER = re.compile(rb"\d{1,19}(\.\d*)?(e[+]?\d+)?")
@@ -68,10 +68,10 @@ class Clock:
 
     def hour(self, moment: float) -> bytes:
         """The hour of a moment, such as `2025-10-01T13:00+02:00`; `Z` stands for UTC."""
-        quarter = int(moment // _QUARTER_S)
+        quarter = int(moment // QUARTER_S)
         label = self._labels.get(quarter)
         if label is None:
-            local = datetime.fromtimestamp(quarter * _QUARTER_S, self._zone)
+            local = datetime.fromtimestamp(quarter * QUARTER_S, self._zone)
             text = local.replace(minute=0).isoformat(timespec="minutes")
             label = self._labels[quarter] = text.replace("+00:00", "Z").encode()
         return label

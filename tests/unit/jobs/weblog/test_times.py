@@ -5,9 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from jobs.weblog.count.summary import Summary
+from jobs.weblog.count.tally import Tally
 from jobs.weblog.parse.times import Clock, by_hours
 from jobs.weblog.parse.words import COMMON_WORDS, Words
-from tests.unit.jobs.weblog.logs_made import line
+from tests.unit.jobs.weblog.logs_made import asked, line
 
 TIMES = [
     f"[{day:02}/Oct/2025:{hour:02}:{minute:02}:{second:02}".encode()
@@ -61,3 +63,27 @@ def test_an_hour_is_read_once_for_all_its_lines() -> None:
     batch, odd = Words([], COMMON_WORDS, moment).read(text)
     assert (len(batch), odd, asked) == (3600, [], [b"01/Oct/2025:13:00:00"])
     assert [batch.moments[place] for place in batch.when] == [1759323600.0 + n for n in range(3600)]
+
+
+def test_the_label_of_an_hour_is_looked_up_once_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock("Asia/Kathmandu")  # 5:45 before UTC
+    looked_up: list[float] = []
+    label = clock.hour
+
+    def hour(moment: float) -> bytes:
+        looked_up.append(moment)
+        return label(moment)
+
+    monkeypatch.setattr(clock, "hour", hour)
+    tally = Tally(asked(by=["hour"]), clock)
+    times = [f"01/Oct/2025:13:{n // 60:02}:{n % 60:02} +0000" for n in range(3600)]
+    text = "".join(f"{line(time=time)}\n" for time in times).encode()
+    tally.add(Words([], COMMON_WORDS, clock.moment).read(text)[0])
+    summary = Summary(["hour"])
+    summary.merge(tally.packed())
+    assert {entry.value: entry.count for entry in summary.tops["hour"].first()} == {
+        "2025-10-01T18:00+05:45": 900,
+        "2025-10-01T19:00+05:45": 2700,
+    }
+    assert (summary.first, summary.last) == (1759323600.0, 1759327199.0)
+    assert len(looked_up) == 4
