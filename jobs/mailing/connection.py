@@ -45,7 +45,8 @@ class Connection:
             if login is not None:
                 _log_in(self._smtp, login)
         except smtplib.SMTPResponseException as error:
-            raise Unusable(f"{server}: {Refused(error.smtp_code, error.smtp_error)}") from None
+            refused = Refused(error.smtp_code, error.smtp_error)
+            raise Unusable(f"{server}: {refused}", too_many=refused.too_many) from None
         except ssl.SSLCertVerificationError as error:
             raise Unusable(f"{server} is not who it says: {error.verify_message}") from None
         except (OSError, smtplib.SMTPException) as error:

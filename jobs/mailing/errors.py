@@ -13,6 +13,7 @@ _OF_ONE_MESSAGE = re.compile(r"4\.2\.|4\.5\.3$")
 _TOO_MANY = re.compile(
     r"too many|too much|rate.?limit|throttl|exceed|try again later.*volume|unusual rate", re.I
 )
+_OF_THE_SESSION = re.compile(r"session|connection|time.?out|timed out|idle|inactiv", re.I)
 _BAD_ADDRESS = {"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"}
 """The recipient's address is wrong, RFC 3463. 5.1.7 and 5.1.8 are about the sender's."""
 
@@ -30,7 +31,14 @@ class Unknown(Exception):
 
 
 class Unusable(Exception):
-    """A server can't be used now: it is away, or lets nobody in. Another server may do."""
+    """A server can't be used now: it is away, or lets nobody in. Another server may do.
+
+    too_many: it wants less of everybody.
+    """
+
+    def __init__(self, words: str, *, too_many: bool = False) -> None:
+        super().__init__(words)
+        self.too_many = too_many
 
 
 class Refused(Exception):
@@ -60,6 +68,15 @@ class Refused(Exception):
         if self.for_good or _OF_ONE_MESSAGE.match(self._enhanced):
             return False
         return bool(_TOO_MANY.search(self.words))
+
+    @property
+    def ends_session(self) -> bool:
+        """Whether a new session may do at once: this one was idle, or has had its share.
+
+        A 421 may also mean that the server wants no more of this sender for a while.
+        """
+        wants_less = self._enhanced.startswith("4.7.") or _TOO_MANY.search(self.words)
+        return self.code == 421 and (not wants_less or bool(_OF_THE_SESSION.search(self.words)))
 
     @property
     def hard(self) -> bool:

@@ -103,7 +103,9 @@ class _Try:
             self._again(str(error))
         except InterruptedError:
             raise Retry(_TELL_AGAIN_S, reason="another worker is sending this message") from None
-        except (NotSent, Unusable) as error:
+        except Unusable as error:
+            self._again(str(error), whole_group=error.too_many)
+        except NotSent as error:
             self._again(str(error))
 
     def _sent(self) -> dict[str, Any]:
@@ -162,7 +164,7 @@ class _Try:
                         self._ledger.clear(message.id)
                         self._begun = False
                     # A server may close a connection that it has had for long. That is no refusal.
-                    away = isinstance(error, Refused) and error.code == 421
+                    away = isinstance(error, Refused) and error.ends_session
                     closed = isinstance(error, Broken) or away
                     if not (used and closed):
                         raise

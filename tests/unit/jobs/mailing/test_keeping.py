@@ -154,6 +154,21 @@ def test_answers_of_servers(
     assert (found.for_good, found.too_many, found.hard) == (for_good, too_many, hard)
 
 
+@pytest.mark.parametrize(
+    ("words", "ends"),
+    [
+        ("4.7.0 too many messages from you", False),
+        ("4.7.0 deferred: complaints of users", False),
+        ("4.4.2 timeout exceeded", True),
+        ("too many messages in this session", True),
+        ("bye", True),
+    ],
+)
+def test_a_421_is_about_the_session_or_about_the_sender(words: str, ends: bool) -> None:
+    assert Refused(421, words).ends_session is ends
+    assert not Refused(451, words).ends_session
+
+
 def test_a_warm_up_doubles_each_day() -> None:
     since = datetime(2026, 12, 1, tzinfo=UTC)
     campaign = Campaign("/x", warmup=100, since=since.isoformat(), at_once=3, per_minute=6)
