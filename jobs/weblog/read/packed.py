@@ -59,17 +59,20 @@ class _Frames:
         self._file = file
         self._packed = memoryview(b"")
         self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._ready = bytearray()
+        self._ready = memoryview(b"")
 
     def read(self, most: int) -> bytes:
         """At most so many bytes; none at the end. Raises PackedError."""
-        while len(self._ready) < most and self._more():
-            pass
-        found = bytes(self._ready[:most])
-        del self._ready[:most]
-        return found
+        parts, size = [], 0
+        while size < most and (self._ready or self._more()):
+            part = self._ready[: most - size]
+            self._ready = self._ready[len(part) :]
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
 
     def _more(self) -> bool:
+        """Unpack the next bytes, which may be none. False at the end."""
         packed = self._packed or memoryview(self._file.read(_READ_BYTES))
         if not packed:
             if self._frame is not None:
@@ -78,7 +81,7 @@ class _Frames:
         if self._frame is None:
             self._frame = zstandard.ZstdDecompressor().decompressobj()
         try:
-            self._ready += self._frame.decompress(packed[:_FED_BYTES])
+            self._ready = memoryview(self._frame.decompress(packed[:_FED_BYTES]))
         except zstandard.ZstdError as error:
             raise PackedError(f"the zstd file is broken: {error}") from None
         unused = 0

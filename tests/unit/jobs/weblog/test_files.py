@@ -17,7 +17,8 @@ from jobs.weblog import work
 from jobs.weblog.read import packed
 from jobs.weblog.read.found import found, note
 from jobs.weblog.read.lines import Lines, ShorterError
-from tests.unit.jobs.weblog.logs_made import asked, many
+from queue_manager import Reject
+from tests.unit.jobs.weblog.logs_made import asked, many, run
 
 
 def write(path: Path, count: int = 100, seed: int = 1) -> Path:
@@ -108,3 +109,14 @@ def test_a_zstd_file_that_is_packed_very_small_is_unpacked_in_parts(
         most = max(most, len(stream._ready))
     assert (size, last[-3:]) == (2 * len(text) + 3, b"end")
     assert most < 32 << 20
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_a_packed_file_with_something_else_behind_it_is_a_failure_that_says_so(
+    tmp_path: Path, kind: str
+) -> None:
+    text = write(tmp_path / "plain").read_bytes()
+    pack = gzip.compress if kind == "gzip" else zstandard.ZstdCompressor().compress
+    (tmp_path / "access.log").write_bytes(pack(text) + b"garbage garbage")
+    with pytest.raises(Reject, match=rf"access\.log: the {kind} file is broken"):
+        run([tmp_path / "access.log"])
