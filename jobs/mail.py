@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -187,11 +188,13 @@ def _tell_wrong_lines(suppressed: str) -> None:
 def _begun(folder: str) -> str:
     """When the campaign began: the first day of its warm-up, the same after any restart."""
     path = Path(folder) / "begun"
+    part = path.with_name(f".begun.{uuid.uuid4().hex}")
+    part.write_text(datetime.now(UTC).isoformat())
     try:
-        with path.open("x") as file:
-            file.write(datetime.now(UTC).isoformat())
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):
+            os.link(part, path)  # whole or not at all, and never over what is there
+    finally:
+        part.unlink()
     return path.read_text().strip()
 
 

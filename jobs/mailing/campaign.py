@@ -71,11 +71,21 @@ def save(campaign: Campaign) -> str:
     name = f"{hashlib.sha256(data).hexdigest()[:32]}.json"
     folder = Path(campaign.out) / "asked"
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / name).exists():
+    if not _is(folder / name, data):  # also after a crash that left it empty
         part = folder / f".{name}.{os.getpid()}"
-        part.write_bytes(data)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, folder / name)
     return name
+
+
+def _is(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 @functools.lru_cache(maxsize=64)

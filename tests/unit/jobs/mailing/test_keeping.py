@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from jobs import mail
 from jobs.mailing.addresses import mailbox
 from jobs.mailing.campaign import Campaign, load, save
 from jobs.mailing.errors import NotSent, Refused
@@ -127,6 +128,26 @@ def test_a_file_of_a_campaign_is_named_by_its_content(tmp_path: Path) -> None:
     assert load(str(tmp_path), save(second)) == second
     with pytest.raises(ValueError, match="no file of a campaign"):
         load(str(tmp_path), "../secret")
+
+
+def test_a_file_of_a_campaign_that_a_crash_left_empty_is_written_again(tmp_path: Path) -> None:
+    campaign = Campaign(str(tmp_path), name="empty")
+    name = save(campaign)
+    (tmp_path / "asked" / name).write_bytes(b"")
+    assert load(str(tmp_path), save(campaign)) == campaign
+
+
+def test_when_a_campaign_began_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(mail, "datetime", None)  # as if it ended here
+        with pytest.raises(AttributeError):
+            mail._begun(str(tmp_path))
+    began = mail._begun(str(tmp_path))
+    assert datetime.fromisoformat(began) <= datetime.now(UTC)
+    assert mail._begun(str(tmp_path)) == began
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
 
 
 @pytest.mark.parametrize(

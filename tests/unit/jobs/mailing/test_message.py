@@ -90,6 +90,16 @@ def test_an_address_with_a_line_end_is_none() -> None:
             mailbox(wrong)
 
 
+def test_addresses_of_a_network_of_ones_own_are_addresses() -> None:
+    assert mailbox("ann@mail.local").envelope == "ann@mail.local"
+    assert mailbox("ann@mail.test").envelope == "ann@mail.test"
+
+
+def test_two_names_that_a_server_may_tell_apart_are_two_addresses() -> None:
+    assert mailbox("straße@example.org").key != mailbox("strasse@example.org").key
+    assert mailbox("JÖRG@example.org").key == mailbox("jörg@example.org").key
+
+
 def test_long_and_foreign_headers_come_back_as_they_were() -> None:
     subject = "Grüße 🌱 " + "wort " * 300
     name = "Zoë " + "Ångström " * 18
