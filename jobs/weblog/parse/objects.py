@@ -31,7 +31,7 @@ ALIASES = {
 """The names that servers give to fields, the first that has a value counts. An object `request` may
 have fields of its own, as Caddy writes them. A null, an object or a list is no value."""
 
-_NEEDED = ("client", "time")
+_NEEDED, _ONLY_BY = ("client", "time"), ("method", "referrer", "agent")
 _HEAD_BYTES = 256 << 10
 _DEEPEST = 5000
 """pyarrow ends the process where objects and lists are some 10,000 deep."""
@@ -43,10 +43,12 @@ class Objects:
     """Reads lines of JSON.
 
     Args:
+        by: which of the fields that no request needs are wanted.
         moment: what a time means.
     """
 
-    def __init__(self, moment: Moment) -> None:
+    def __init__(self, by: list[str], moment: Moment) -> None:
+        self._wanted = [name for name in ALIASES if name in by or name not in _ONLY_BY]
         self._moment = moment
         self._schema: Any = None
 
@@ -91,9 +93,9 @@ class Objects:
             known |= {field.name for field in kind}
         return any(
             alias not in known and b'"%b"' % alias.encode() in data
-            for name, aliases in ALIASES.items()
+            for name in self._wanted
             if name not in fields or fields[name].null_count
-            for alias in aliases
+            for alias in ALIASES[name]
         )
 
     def read_lines(self, lines: list[bytes]) -> Batch:

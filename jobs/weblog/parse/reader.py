@@ -30,7 +30,7 @@ class Reader:
         self._pattern = whole(asked.regex) if asked.regex else PATTERNS.get(asked.format, "")
         least = COMBINED_WORDS if asked.format == "combined" else COMMON_WORDS
         self._words = Words(asked.by, least, clock.moment)
-        self._objects = Objects(clock.moment)
+        self._objects = Objects(asked.by, clock.moment)
 
     def batches(self, data: bytes) -> Iterator[Batch]:
         """The requests of whole lines, and what is none among them. The last line has an end."""

@@ -83,6 +83,12 @@ def test_a_virtual_host_is_no_client(
     assert counts(report, "client") == {f"198.51.100.{n}": 1 for n in range(5)}
 
 
+@pytest.mark.parametrize("count", [1, 3, 5000])
+def test_a_large_text_of_odd_lines_is_cut_into_smaller_ones(tmp_path: Path, count: int) -> None:
+    texts = [line(request=f"GET /{'x' * (100_000 // count)} a HTTP/1.1", user="j d")] * count
+    assert run([written(tmp_path / "a.log", texts)]).summary.requests == count
+
+
 def test_an_address_with_colons_is_no_virtual_host(tmp_path: Path) -> None:
     path = written(tmp_path / "a.log", [line(client="2001:db8::1", user="john doe")])
     assert counts(run([path]), "client") == {"2001:db8::1": 1}
