@@ -47,15 +47,18 @@ class Lines:
             cut = more.rfind(b"\n") + 1
             if cut:
                 # One copy: of the bytes that are read, not of what each step makes of them.
-                yield b"".join([rest, memoryview(more)[:cut]])
+                yield self._without_long(b"".join([rest, memoryview(more)[:cut]]))
                 rest = more[cut:]
             else:
-                rest += more
+                begin = rest.rfind(b"\n") + 1  # behind what was passed over whole lines may be
+                if begin:
+                    yield self._without_long(rest[:begin])
+                rest = rest[begin:] + more
             if len(rest) > LONGEST_BYTES:
                 rest = self._pass_over(rest)
         cut = rest.rfind(b"\n") + 1
         if cut:
-            yield rest[:cut]
+            yield self._without_long(rest[:cut])
         if rest[cut:]:
             yield from self._finished(rest[cut:])
 
@@ -103,4 +106,18 @@ class Lines:
             if size > LONGEST_BYTES:
                 self._pass_over(b"".join(parts))
                 return
-        yield b"".join([*parts, b"" if parts[-1].endswith(b"\n") else b"\n"])
+        end = b"" if parts[-1].endswith(b"\n") else b"\n"
+        yield self._without_long(b"".join([*parts, end]))
+
+    def _without_long(self, text: bytes) -> bytes:
+        """Whole lines without those that are too long, wherever they were cut when they came."""
+        kept, begin = [], 0
+        place = 0
+        while place < len(text):
+            end = text.rfind(b"\n", place, place + LONGEST_BYTES + 1) + 1
+            if not end:
+                kept.append(text[begin:place])
+                self.too_long.append(text[place : place + _SAMPLE_BYTES])
+                begin = end = text.find(b"\n", place) + 1
+            place = end
+        return b"".join([*kept, text[begin:]]) if kept else text

@@ -65,6 +65,21 @@ def test_a_line_that_is_too_long_within_a_range_is_passed_over(
     assert (text, len(made.too_long)) == (b"before\nbehind\n", 1)
 
 
+@pytest.mark.parametrize("block", [7, 10, 60, 1000])
+@pytest.mark.parametrize("size", [20, 45, 1000])
+def test_a_line_is_too_long_however_it_is_cut(
+    monkeypatch: pytest.MonkeyPatch, block: int, size: int
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", block)
+    monkeypatch.setattr(lines, "_STEP_BYTES", block)
+    monkeypatch.setattr(lines, "LONGEST_BYTES", 25)
+    text = b"".join([b"a\n", b"y" * 26, b"\n", b"z" * 25, b"\n", b"y" * 30, b"\nb\n", b"y" * 26])
+    ends = [(start, min(start + size, len(text))) for start in range(0, len(text), size)]
+    parts = [found(text, start, end) for start, end in ends]
+    assert b"".join(part for part, _ in parts) == b"a\n" + b"z" * 25 + b"\nb\n"
+    assert sum(len(made.too_long) for _, made in parts) == 3
+
+
 def test_what_has_come_behind_the_end_of_the_range_belongs_to_no_range_but_ends_its_last_line() -> (
     None
 ):
