@@ -82,6 +82,17 @@ trap 'exit 143' TERM
 echo "starting master, $SERVER and $WORKERS workers ..."
 quietly "the start" docker compose up --detach --no-build --scale worker="$WORKERS"
 
+# Containers that are started may take seconds until the master has made its key and answers.
+answers() {
+    local left
+    for ((left = 60; left > 0; left--)); do
+        if docker compose exec -T master qm status </dev/null 8>&-; then return; fi
+        sleep 1
+    done
+    return 1
+}
+quietly "the master" answers
+
 if [ "$JOB_SHOWN" = logs ]; then
     echo "making logs ..."
     quietly "the making of logs" docker compose exec -T master python3 - <deploy/demo/make_logs.py
