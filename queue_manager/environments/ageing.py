@@ -38,7 +38,7 @@ def remove_unused(root: Path, keep_s: float) -> int:
 def _remove(place: Place, limit_s: float) -> bool:
     if not _is_old(place, limit_s):
         return False
-    with contextlib.suppress(OSError), locks.held(place.lock, wait=lambda: False) as lock:
+    with contextlib.suppress(OSError), locks.held(place.lock, wait=locks.never) as lock:
         if lock is None or not _is_old(place, limit_s):
             return False
         if place.folder.exists():

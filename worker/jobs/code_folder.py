@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from queue_manager.environments.locks import take
+from queue_manager.environments.locks import never, take
 from queue_manager.errors import JobError
 from queue_manager.job.files import check_files, version_of
 
@@ -120,7 +120,7 @@ class CodeFolders:
         if self._root is None:
             _sweep()
             self._root = Path(tempfile.mkdtemp(prefix=_PREFIX))
-            self._lock = take(self._root / _LOCK, wait=lambda: False)
+            self._lock = take(self._root / _LOCK, wait=never)
         folder = self._root / version / "jobs"
         try:
             _write(folder, files)
@@ -160,7 +160,7 @@ def _sweep() -> None:
                 continue
             if not (folder / _LOCK).exists():  # it is just being made
                 continue
-            lock = take(folder / _LOCK, wait=lambda: False)
+            lock = take(folder / _LOCK, wait=never)
             if lock is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from queue_manager.authkey import write_file
+from queue_manager.environments.locks import never, take
 from queue_manager.errors import OutputError
 
-from ..own.locking import locked
 from ..own.workspace import ONCE, ROOT
 
 Identity = list[int]
@@ -58,7 +58,7 @@ class Claim:
         Returns its descriptor. Raises OutputError: another command has it.
         """
         with told(self._shown):
-            file = locked(path, 0o666)
+            file = take(path, wait=never, mode=0o666)
         if file is None:
             raise OutputError(
                 f"another command writes {self._shown} now: wait for it, or name another file with"

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from queue_manager import codec
+from queue_manager.environments.locks import is_at
 from queue_manager.errors import OutputError
 from queue_manager.plain import foreign
 from queue_manager.terminal import text_of
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
-from ..own.locking import is_there
 from ..text.plain_json import dumped, to_json
 from ..text.printing import exactly
 from .claims import Claim, told
@@ -75,7 +75,7 @@ class Output:
             return
         with self._lock, contextlib.suppress(OSError):
             # Before it is closed, and if it has no other name: else it may be another command's.
-            if self._draft is not None and is_there(self._file.fileno(), self._draft):
+            if self._draft is not None and is_at(self._file.fileno(), self._draft):
                 self._draft.unlink()
             self._file.close()
 
@@ -163,7 +163,7 @@ class Failures:
 
     def _let_go(self) -> None:
         """Close a file that has no failure of this command, and remove it if it is empty."""
-        if os.fstat(self._lock).st_size == 0 and is_there(self._lock, self._claim.path):
+        if os.fstat(self._lock).st_size == 0 and is_at(self._lock, self._claim.path):
             self._claim.path.unlink(missing_ok=True)
         os.close(self._lock)
 

@@ -11,15 +11,13 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from queue_manager.authkey import write_file
+from queue_manager.environments.locks import held, is_at, never, take
 from queue_manager.errors import OutputError, RefusedError
-
-from .locking import is_there, locked
 
 ROOT = Path(".quartermaster")
 NOTE = "command.json"
@@ -116,14 +114,14 @@ class Workspace:
         """Remove the folder, unless it is that of another process by now."""
         with contextlib.suppress(OSError):  # the user has removed all of it
             with _alone(self._root):
-                if not is_there(self._lock, self.folder / "lock"):
+                if not is_at(self._lock, self.folder / "lock"):
                     return
                 gone = _put_aside(self.folder)
             _remove(gone)
 
     def _locked(self) -> int:
         self.folder.mkdir(exist_ok=True)
-        lock = locked(self.folder / "lock")
+        lock = take(self.folder / "lock", wait=never)
         if lock is None:
             raise RefusedError(
                 f"this command runs already{_by(self.folder)}: wait for it, or end it"
@@ -133,15 +131,9 @@ class Workspace:
         return lock
 
 
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _alone(root: Path) -> contextlib.AbstractContextManager[object]:
     """Folders come and go in this block alone, by one process at a time. It takes no time."""
-    lock = locked(root / "lock", waits=True)
-    assert lock is not None  # it has waited
-    try:
-        yield
-    finally:
-        os.close(lock)
+    return held(root / "lock", wait=None)
 
 
 def _by(folder: Path) -> str:
@@ -156,7 +148,7 @@ def _left(root: Path) -> list[Path]:
     left = list(root.glob(f"{_GONE}*"))
     for folder in root.glob(f"{ONCE}*"):
         with contextlib.suppress(OSError):
-            lock = locked(folder / "lock")
+            lock = take(folder / "lock", wait=never)
             if lock is not None:
                 left.append(_put_aside(folder))
                 os.close(lock)
