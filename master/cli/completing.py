@@ -39,11 +39,18 @@ _KNOCK_S = 0.3
 T = TypeVar("T")
 
 
-def job_items(incomplete: str) -> list[CompletionItem]:
-    """The jobs of the master, or of the folder here, whose name begins so."""
-    settings = _settings()
-    if settings is None:
+def items_of(kind: str, incomplete: str) -> list[CompletionItem]:
+    """What begins so. kind: job, run or schedule."""
+    logging.disable()
+    try:
+        settings = load_settings()
+    except QueueError:
         return []
+    return _ITEMS[kind](settings, incomplete)
+
+
+def _jobs(settings: Settings, incomplete: str) -> list[CompletionItem]:
+    """The jobs of the master, or of the folder here, whose name begins so."""
 
     async def names(client: Session) -> list[JobInfo]:
         return (await client.call_idempotent(AskJobs, JobList)).jobs
@@ -55,11 +62,8 @@ def job_items(incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(job.name, help=harmless_line(job.about) or None) for job in found]
 
 
-def run_items(incomplete: str) -> list[CompletionItem]:
+def _runs(settings: Settings, incomplete: str) -> list[CompletionItem]:
     """The runs of the master whose number begins so: active ones, then the newest that ended."""
-    settings = _settings()
-    if settings is None:
-        return []
 
     async def runs(client: Session) -> list[CompletionItem]:
         page = await client.call_idempotent(partial(AskRuns, ended=50), RunList)
@@ -72,11 +76,8 @@ def run_items(incomplete: str) -> list[CompletionItem]:
     return _asked(settings, runs) or []
 
 
-def schedule_items(incomplete: str) -> list[CompletionItem]:
+def _schedules(settings: Settings, incomplete: str) -> list[CompletionItem]:
     """The schedules of the master whose name begins so."""
-    settings = _settings()
-    if settings is None:
-        return []
 
     async def schedules(client: Session) -> list[CompletionItem]:
         told = await client.call_idempotent(AskSchedules, ScheduleList)
@@ -91,12 +92,7 @@ def schedule_items(incomplete: str) -> list[CompletionItem]:
     return _asked(settings, schedules) or []
 
 
-def _settings() -> Settings | None:
-    logging.disable()
-    try:
-        return load_settings()
-    except QueueError:
-        return None
+_ITEMS = {"job": _jobs, "run": _runs, "schedule": _schedules}
 
 
 def _asked(settings: Settings, ask: Callable[[Session], Awaitable[T]]) -> T | None:

@@ -42,35 +42,23 @@ class _Which(click.ParamType["int | str"]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from .completing import run_items
+        from .completing import items_of
 
-        return run_items(incomplete)
-
-
-class _Job(click.ParamType[str]):
-    """The name of a job."""
-
-    name = "job"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from .completing import job_items
-
-        return job_items(incomplete)
+        return items_of(self.name, incomplete)
 
 
-class _Schedule(click.ParamType[str]):
-    """The name of a schedule."""
+class _Named(click.ParamType[str]):
+    """The name of something that a master knows. name: of its kind."""
 
-    name = "schedule"
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from .completing import schedule_items
+        from .completing import items_of
 
-        return schedule_items(incomplete)
+        return items_of(self.name, incomplete)
 
 
 class _Path(click.ParamType[str]):
@@ -92,7 +80,7 @@ class _Path(click.ParamType[str]):
         return [CompletionItem(incomplete, type=self._kind)]
 
 
-NUMBER, WHICH, JOB, SCHEDULE = _Number(), _Which(), _Job(), _Schedule()
+NUMBER, WHICH, JOB, SCHEDULE = _Number(), _Which(), _Named("job"), _Named("schedule")
 FILE, FOLDER = _Path("file"), _Path("dir")
 _OF = {"after": "run"}
 """What the number of an option is, where the option is not called so."""
