@@ -62,7 +62,6 @@ class OwnMaster:
             whose runs go on. No other process may use it.
         slots: how many processes of the worker run tasks.
         on_output: gets what the worker prints, which is what tasks print, in a thread.
-        on_trouble: is called in a thread, once, with one line when it can go on no longer.
         may_work: the worker starts when this is set; None: beside the master. Runs of an earlier
             command go on with the code that they have as soon as there is a worker.
 
@@ -81,12 +80,11 @@ class OwnMaster:
         folder: Path,
         slots: int,
         on_output: Callable[[bytes], None],
-        on_trouble: Callable[[str], None] = lambda line: None,
         may_work: threading.Event | None = None,
     ) -> None:
         self._folder, self._slots = folder, slots
-        self._on_output, self._on_trouble = on_output, on_trouble
-        self._may_work = may_work
+        self._on_output, self._may_work = on_output, may_work
+        self._on_trouble: Callable[[str], object] = lambda line: None
         self._stop = threading.Event()
         self._listens = threading.Event()
         self._relaying: list[threading.Thread] = []
@@ -124,6 +122,14 @@ class OwnMaster:
         Raises QueueError if it can't; its line says why.
         """
         self._listens.wait()
+        self.check()
+
+    def on_trouble(self, act: Callable[[str], object]) -> None:
+        """Have `act` called in a thread, once, with one line when it can go on no longer.
+
+        Raises as `check`: what came before is not lost.
+        """
+        self._on_trouble = act
         self.check()
 
     def check(self) -> None:

@@ -66,38 +66,27 @@ def with_own_master(
             may_work.set()
         if jobs is not None:
             (workspace.folder / "jobs").symlink_to(jobs.resolve())
-        end = _End()
-        slots = settings.worker_slots
-        with OwnMaster(workspace.folder, slots, pass_on, end.cut_off, may_work) as own:
+        with OwnMaster(workspace.folder, settings.worker_slots, pass_on, may_work) as own:
             own.wait()
             master = Master(own.reached(settings), own.authkey, True, may_work)
             try:
-                return asyncio.run(end.guarding(command(master), own.check))
+                return asyncio.run(_cut_off_by(own, command, master))
             except (QueueError, asyncio.CancelledError):
                 own.check()
                 raise
 
 
-class _End:
-    """Ends a command whose own master can go on no longer."""
+async def _cut_off_by(own: OwnMaster, command: Command, master: Master) -> int:
+    """Run the command until it has ended, or its master can go on no longer: it is cancelled then.
 
-    def __init__(self) -> None:
-        self._cancel: Callable[[], object] | None = None
+    `OwnMaster.check` says why.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # this is a coroutine
 
-    async def guarding(self, command: Coroutine[Any, Any, int], check: Callable[[], object]) -> int:
-        """Run the command until it has ended, or is cut off: then it is cancelled.
+    def cancel(_: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(task.cancel)
 
-        check: raises if the command was cut off before anybody could cancel it.
-        """
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None  # this is a coroutine
-        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
-        with contextlib.closing(command):
-            check()
-            return await command
-
-    def cut_off(self, line: str) -> None:
-        """In a thread. line: why; `OwnMaster.check` raises it, too."""
-        if self._cancel is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._cancel()
+    own.on_trouble(cancel)
+    return await command(master)

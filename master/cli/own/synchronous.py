@@ -44,21 +44,15 @@ def client_of(
             yield client
         return
     hide_key()
-    clients: list[Client] = []
-
-    def cut_off(_: str) -> None:
-        for client in clients:
-            client.close()
 
     def relayed(line: bytes) -> None:
         pass_on(shown(line))
 
-    with OwnMaster(folder, settings.worker_slots, relayed, cut_off, may_work) as own:
+    with OwnMaster(folder, settings.worker_slots, relayed, may_work) as own:
         own.wait()
         try:
             with Client(own.reached(settings), own.authkey, _CONNECT_S) as client:
-                clients.append(client)
-                own.check()  # it may have been cut off before
+                own.on_trouble(lambda line: client.close())
                 yield client
         except QueueError:
             own.check()

@@ -30,7 +30,9 @@ def program(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trouble_of(folder: Path) -> str:
     lines: list[str] = []
-    with OwnMaster(folder / "own", 1, lambda line: None, lines.append) as own:
+    own = OwnMaster(folder / "own", 1, lambda line: None)
+    own.on_trouble(lines.append)
+    with own:
         assert own._listens.wait(WAIT_S)
         with pytest.raises(QueueError) as caught:
             own.wait()
