@@ -48,11 +48,11 @@ from jobs.mailing.asked import (
     Text,
 )
 from jobs.mailing.campaign import Campaign, Tls, save
-from jobs.mailing.notes import Notes
+from jobs.mailing.keep.notes import Notes
+from jobs.mailing.keep.reporting import Totals, write_report
+from jobs.mailing.keep.suppression import Suppression
+from jobs.mailing.letter.templates import check
 from jobs.mailing.recipients import rows
-from jobs.mailing.reporting import Totals, write_report
-from jobs.mailing.suppression import Suppression
-from jobs.mailing.templates import check
 from queue_manager import Counts, Limit, Options, Task, current_task
 
 CONCURRENCY = 16
@@ -200,21 +200,21 @@ def _begun(folder: str) -> str:
 
 def setup() -> None:
     """Import what sends, in a slot: a runner does without it."""
-    from jobs.mailing import sending  # noqa: F401
+    from jobs.mailing.send import sending  # noqa: F401
 
 
 @atexit.register
 def _leave() -> None:
     import sys
 
-    sending = sys.modules.get("jobs.mailing.sending")
+    sending = sys.modules.get("jobs.mailing.send.sending")
     if sending is not None:
         sending.leave()
 
 
 async def work(payload: Any) -> Any:
     """Send one message."""
-    from jobs.mailing.sending import send
+    from jobs.mailing.send.sending import send
 
     now = current_task()
     # smtplib waits for each answer; other threads go on meanwhile.

@@ -13,9 +13,9 @@ from typing import Annotated
 
 import msgspec
 
-from . import templates
 from .addresses import mailbox
-from .servers import MX, server_of
+from .letter import templates
+from .send.servers import MX, server_of
 
 
 class Mail(str):

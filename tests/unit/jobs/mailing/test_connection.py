@@ -13,10 +13,10 @@ import pytest
 
 from jobs.mailing.addresses import mailbox
 from jobs.mailing.campaign import Campaign
-from jobs.mailing.connection import ANSWER_S, CONNECT_S, TAKE_S, Connection
-from jobs.mailing.errors import NotSent, Refused, Unknown
-from jobs.mailing.message import Message, made
-from jobs.mailing.servers import Server
+from jobs.mailing.letter.message import Message, made
+from jobs.mailing.send.connection import ANSWER_S, CONNECT_S, TAKE_S, Connection
+from jobs.mailing.send.errors import NotSent, Refused, Unknown
+from jobs.mailing.send.servers import Server
 
 CLOSE = "close"
 Answers = dict[str, str]

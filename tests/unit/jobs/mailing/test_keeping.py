@@ -13,13 +13,13 @@ import pytest
 from jobs import mail
 from jobs.mailing.addresses import mailbox
 from jobs.mailing.campaign import Campaign, load, save
-from jobs.mailing.errors import NotSent, Refused
-from jobs.mailing.ledger import Fate, Ledger
-from jobs.mailing.notes import Held, Notes, Trouble
-from jobs.mailing.pace import Pace, limit_of
+from jobs.mailing.keep.ledger import Fate, Ledger
+from jobs.mailing.keep.notes import Held, Notes, Trouble
+from jobs.mailing.keep.reporting import Totals, write_report
+from jobs.mailing.keep.suppression import Suppression
 from jobs.mailing.recipients import rows
-from jobs.mailing.reporting import Totals, write_report
-from jobs.mailing.suppression import Suppression
+from jobs.mailing.send.errors import NotSent, Refused
+from jobs.mailing.send.pace import Pace, limit_of
 from queue_manager import Counts
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.mailing import ledger as ledgers
-from jobs.mailing.ledger import Fate, Ledger
+from jobs.mailing.keep import ledger as ledgers
+from jobs.mailing.keep.ledger import Fate, Ledger
 
 
 def names(folder: Path) -> list[str]:

@@ -17,8 +17,8 @@ import pytest
 
 from jobs.mailing.addresses import mailbox, one_line
 from jobs.mailing.campaign import Campaign
-from jobs.mailing.message import identity, made
-from jobs.mailing.signing import signed
+from jobs.mailing.letter.message import identity, made
+from jobs.mailing.letter.signing import signed
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20)
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from jobs.mail import OPTIONS
-from jobs.mailing import sending
-from jobs.mailing.errors import NotSent
-from jobs.mailing.notes import Held, Notes, Trouble
-from jobs.mailing.pace import Pace
+from jobs.mailing.keep.notes import Held, Notes, Trouble
+from jobs.mailing.send import sending
+from jobs.mailing.send.errors import NotSent
+from jobs.mailing.send.pace import Pace
 
 
 class Clock:
@@ -24,8 +24,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.slept = 1_000_000.0, list[float]()
-        monkeypatch.setattr("jobs.mailing.pace.time.time", lambda: self.now)
-        monkeypatch.setattr("jobs.mailing.pace.time.sleep", self.sleep)
+        monkeypatch.setattr("jobs.mailing.send.pace.time.time", lambda: self.now)
+        monkeypatch.setattr("jobs.mailing.send.pace.time.sleep", self.sleep)
 
     def sleep(self, seconds: float) -> None:
         """Sleep without waiting."""
@@ -75,7 +75,7 @@ def test_threads_of_a_process_note_that_domains_wait_at_the_same_time(
         both.wait(10.0)
         replace(part, path)
 
-    monkeypatch.setattr("jobs.mailing.notes.os.replace", together)
+    monkeypatch.setattr("jobs.mailing.keep.notes.os.replace", together)
     until = time.time() + 100.0
     held = [Held(f"{name}.example", until + number, "421") for number, name in enumerate("ba")]
     threads = [threading.Thread(target=notes.hold, args=(one,)) for one in held]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from jobs import mail
-from jobs.mailing import sending
-from jobs.mailing.errors import Broken, Refused, Unknown
-from jobs.mailing.ledger import Ledger
+from jobs.mailing.keep.ledger import Ledger
+from jobs.mailing.send import sending
+from jobs.mailing.send.errors import Broken, Refused, Unknown
 from queue_manager import CurrentTask, Reject, Result, Retry
 
 ANN = "ann@example.org"
@@ -145,7 +145,7 @@ def test_a_message_is_noted_as_sent_before_its_connection_ends(
 
     servers["first.example"] = looks
     monkeypatch.setattr(sending.Pool, "_others_wait", lambda *_: True)
-    monkeypatch.setattr("jobs.mailing.pool.TURN_S", 0.0)
+    monkeypatch.setattr("jobs.mailing.send.pool.TURN_S", 0.0)
     assert state(payload(tmp_path)) == "sent"
     assert seen == [[".sent"]]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import dns.resolver
 import pytest
 
-from jobs.mailing import connection, servers
-from jobs.mailing.errors import Refused
-from jobs.mailing.servers import Login, Server, login_for
+from jobs.mailing.send import connection, servers
+from jobs.mailing.send.errors import Refused
+from jobs.mailing.send.servers import Login, Server, login_for
 
 MINE = Login("me", "secret")
 

@@ -9,7 +9,7 @@ import pytest
 
 from jobs import mail
 from jobs.mailing.addresses import mailbox
-from jobs.mailing.suppression import Suppression
+from jobs.mailing.keep.suppression import Suppression
 
 ANN, BOB = mailbox("ann@example.org"), mailbox("bob@müller.example")
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from jobs import mail
-from jobs.mailing import sending
-from jobs.mailing.errors import Refused
-from jobs.mailing.notes import Notes
+from jobs.mailing.keep.notes import Notes
+from jobs.mailing.send import sending
+from jobs.mailing.send.errors import Refused
 from queue_manager import CurrentTask, Retry
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jobs import mail
-from jobs.mailing import sending
-from jobs.mailing.ledger import Ledger
+from jobs.mailing.keep.ledger import Ledger
+from jobs.mailing.send import sending
 from queue_manager import CurrentTask, Reject, Result
 
 

@@ -14,8 +14,8 @@ import threading
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .addresses import Mailbox, mailbox, one_line
-from .recipients import COLUMNS
+from ..addresses import Mailbox, mailbox, one_line
+from ..recipients import COLUMNS
 
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.S)
 _END_OF_FIELD = re.compile(r"[,;\s]")

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import dns.exception
 import dns.resolver
 
-from .addresses import Mailbox
-from .campaign import Campaign
+from ..addresses import Mailbox
+from ..campaign import Campaign
 from .errors import NotSent, Refused
 
 MX = "mx"

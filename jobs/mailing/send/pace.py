@@ -10,7 +10,7 @@ from pathlib import Path
 
 from queue_manager import Limit
 
-from .campaign import Campaign
+from ..campaign import Campaign
 from .errors import NotSent
 from .pool import locked
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .addresses import Mailbox, mailbox
-from .campaign import Campaign, load
+from ..addresses import Mailbox, mailbox
+from ..campaign import Campaign, load
 from .message import identity
 
 QUEUE_FOLDER = "/shared/mail/queue"

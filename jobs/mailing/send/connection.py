@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .campaign import Tls
+from ..campaign import Tls
+from ..letter.message import Message
 from .errors import Broken, Refused, Unknown, Unusable
-from .message import Message
 from .servers import TLS_PORT, Login, Server
 
 CONNECT_S = 30.0

@@ -14,17 +14,17 @@ from typing import Any, NoReturn
 
 from queue_manager import CurrentTask, Reject, Result, Retry
 
-from . import ledger, notes
-from .campaign import Campaign, Tls
+from ..campaign import Campaign, Tls
+from ..keep import ledger, notes
+from ..keep.suppression import Suppression
+from ..letter.letter import Letter, letter_of
+from ..letter.message import Message, made
+from ..letter.signing import signed
 from .connection import Connection
 from .errors import Broken, NotSent, Refused, Unknown, Unusable
-from .letter import Letter, letter_of
-from .message import Message, made
 from .pace import Limits, Pace
 from .pool import Pool
 from .servers import Server, login_for, servers_for
-from .signing import signed
-from .suppression import Suppression
 
 LONGEST_PAUSE_S = 4 * 3600.0
 _TELL_AGAIN_S = 1.0

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from .addresses import Mailbox, mailbox, one_line
-from .campaign import Campaign
+from ..addresses import Mailbox, mailbox, one_line
+from ..campaign import Campaign
 from .templates import as_text, render
 
 _URL = "!#$%&'()*+,/:;=?@[]~-._"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dkim
 
-from .campaign import Campaign
+from ..campaign import Campaign
 from .message import Message
 
 _HEADERS = (

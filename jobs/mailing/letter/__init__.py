@@ -1,0 +1,1 @@
+"""A message: what a payload asks for, its bytes, its signature."""

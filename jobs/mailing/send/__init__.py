@@ -1,0 +1,1 @@
+"""The way out: one try of one message, over connections that are kept."""
