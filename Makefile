@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
-        test-crawl test-django test-hosts local bench bench-brief bench-peers chaos lint format engine venv lock clean
+        test-crawl test-django test-hosts test-browser local bench bench-brief bench-peers chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,9 @@ test-django: venv ## run the tests of the backend for Django's tasks, and Django
 
 test-hosts: venv ## run the tests of several hosts: three Docker engines, in network namespaces
 	@scripts/test.sh tests/hosts
+
+test-browser: venv ## run the tests of the pages that people look at, in Chromium; pictures of them are in .cache/screenshots
+	@scripts/test.sh tests/browser
 
 local: venv ## run ten squares without containers: master and worker as plain processes
 	@$(PYTHON_IN_VENV) -m master run $(or $(JOB),square) $(if $(JOB),$(JOB_ARGS),$(or $(JOB_ARGS),count=10))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh FOLDER...: runs pytest over these folders of tests.
-# Without a Docker engine the script leaves out tests/docker and tests/crawl, and without root also
-# tests/hosts, and says so. With CI=true it fails instead.
+# Without a Docker engine the script leaves out tests/docker and tests/crawl, without root also
+# tests/hosts, and without Chromium tests/browser, and says so. With CI=true it fails instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +10,7 @@ prepare() {
     case $1 in
         tests/docker | tests/crawl) scripts/engine.sh ;;
         tests/hosts) scripts/engine.sh && scripts/hosts.sh ;;
+        tests/browser) scripts/browser.sh ;;
     esac
 }
 
@@ -17,6 +18,7 @@ needs() {
     case $1 in
         tests/docker | tests/crawl) echo "a Docker engine" ;;
         tests/hosts) echo "a Docker engine, root and namespaces" ;;
+        tests/browser) echo "Chromium" ;;
     esac
 }
 
@@ -64,7 +66,7 @@ unset PYTHONDONTWRITEBYTECODE
 code=0
 ran=
 if [ ${#folders[@]} -gt 0 ]; then
-    # All tests of the folders that need something are in containers or on hosts.
+    # All tests of the folders that need something are in containers, on hosts or in a browser.
     plain=()
     for folder in "${folders[@]}"; do
         if [ -z "$(needs "$folder")" ]; then plain+=("$folder"); fi
@@ -74,6 +76,10 @@ if [ ${#folders[@]} -gt 0 ]; then
     fi
     case " ${folders[*]} " in
         *" tests/docker "*) run -m "docker and not alone" --numprocesses 2 --dist loadfile tests/docker ;;
+    esac
+    # Two files at a time, each process with a browser of its own.
+    case " ${folders[*]} " in
+        *" tests/browser "*) run -m browser --numprocesses 2 --dist loadfile tests/browser ;;
     esac
     # Only what has such tests: pytest takes half a minute to read all files.
     mapfile -t alone < <(grep -rl --include='*.py' 'pytest\.mark\.\(alone\|hosts\)' "${folders[@]}" | sed 's|/conftest\.py$||')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,27 @@ def test_a_script_says_in_one_line_that_no_master_stays_up(
     assert done.stdout == ""
     assert done.stderr.startswith(f"{script}: {line}")
     assert done.stderr.count("\n") == 1
+
+
+def test_without_chromium_one_line_says_how_to_get_it(tmp_path: Path) -> None:
+    for name in ("bash", "dirname"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    nobody = tmp_path / "id"
+    nobody.write_text("#!/bin/sh\necho 1000\n")
+    nobody.chmod(0o755)
+    lines = []
+    for named in ("", "/nowhere/chromium"):
+        done = subprocess.run(
+            [REPO / "scripts/browser.sh"], env={"PATH": str(tmp_path), "CHROMIUM": named},
+            capture_output=True, text=True, timeout=100,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (1, "")
+        lines.append(done.stderr)
+    assert lines == [
+        "browser: this machine has no Chromium: install it (Debian: apt-get install chromium), or"
+        " name it with CHROMIUM=...\n",
+        "browser: CHROMIUM=/nowhere/chromium is no program\n",
+    ]
 
 
 PIP_CONFIG = """[global]
