@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
-        test-crawl test-django test-hosts test-browser local bench bench-brief bench-peers chaos lint format engine venv lock clean
+        test-crawl test-logs test-django test-hosts test-browser local bench bench-brief bench-peers chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ test-integration: venv ## run the tests of the compose file, with real container
 
 test-crawl: venv ## run the tests of the crawler, on a real site and on a hostile one
 	@scripts/test.sh tests/crawl
+
+test-logs: venv ## count a gigabyte of logs beside awk, workers killed meanwhile: MEGABYTES=1000
+	@LOGS_MEGABYTES=$(or $(MEGABYTES),1000) scripts/test.sh tests/integration/test_logs_and_awk.py
 
 test-django: venv ## run the tests of the backend for Django's tasks, and Django's own, on Python 3.12 or later
 	@scripts/django.sh
