@@ -1,7 +1,7 @@
 """jobs/mail.py: mail to every recipient of a list, or to one, each message once.
 
     qm submit mail recipients=/shared/list.csv template=/shared/spring.html \
-        subject="Hello {{ name }}" campaign=spring-2026 --key spring-2026
+        subject="Hello {{ name }}" campaign=spring-2026
     qm submit mail to=ann@example.org subject=Hello text="The report is ready."
 
 The variables MAIL_SERVER, MAIL_FROM, MAIL_USER and MAIL_PASSWORD_FILE of the workers say where mail
@@ -144,6 +144,11 @@ def tasks(
     _totals.submit = uuid.uuid4().hex[:16]
     base = {"campaign": save(asked), "out": folder, "submit": _totals.submit}
     yield from _rows(recipients, base) if recipients else _one(to, asked, base)
+
+
+def run_key(campaign: str, recipients: str, dry: bool) -> str | None:
+    """A campaign is one run, however often it is submitted; a look at its messages is none."""
+    return campaign if recipients and not dry else None
 
 
 def _rows(recipients: str, base: dict[str, Any]) -> Iterator[Task]:

@@ -39,6 +39,9 @@ async def submit_run(
             raise
         except OutputError as error:
             raise OutputError(f"run {started.run} was started; {error}") from error
+        if started.key and not started.created:
+            known = f"run {started.run} was there: its arguments make the key {started.key!r}"
+            tell(f"{known}. For another run give --key, too")
         if not wait:
             return 0
         try:

@@ -56,7 +56,7 @@ async def run_alone(
     try:
         if worker is not None:
             _begin_worker(service, worker)
-        run = await _begin(service, job, args)
+        run = await _begin(service, job, args, ended)
         if worker is not None:
             _let_go(service, run, worker)
         stopped = not await _watch(service, run, ended, stop)
@@ -97,7 +97,7 @@ def _exit_code(run: Run, stopped: bool) -> int:
     return 0 if run.state == "done" else 1
 
 
-async def _begin(service: Service, job: str, args: list[str]) -> Run:
+async def _begin(service: Service, job: str, args: list[str], ended: _Ended) -> Run:
     """The unfinished run of the same command, or a new one."""
     for run in service.broker.runs.values():
         unfinished = run.active or uncollected(run)
@@ -107,6 +107,9 @@ async def _begin(service: Service, job: str, args: list[str]) -> Run:
             log.info("run %d goes on: %d of %d tasks are done", run.id, run.done, run.tasks)
             return run
     run, _ = await service.submit(StartRun(0, job, args))
+    if not (run.active or uncollected(run)):  # the job makes a key of its arguments
+        log.info("run %d has the key %r, and has ended before", run.id, run.key)
+        ended.note(run.id)
     return run
 
 

@@ -78,6 +78,8 @@ def closing_line(run: Run, settings: Settings) -> str:
     """What a run has done, and what to do next."""
     see = f" See them: {_inside(settings)}qm failed {run.id}." if run.dead else ""
     plain = run.options.feeder == "runner" and not (run.after or run.arguments.body)
+    # The same command would give this run again, if the job makes the key of its arguments.
+    plain = plain and not (run.key or "").startswith(f"{run.job}:")
     again = f" Submit another: {another(run, settings)}" if plain else ""
     return f"{ended_line(run.id, run)}.{see}{again}"
 

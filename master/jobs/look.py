@@ -19,6 +19,7 @@ from queue_manager.errors import BadJobError, JobError
 from queue_manager.job.arguments import decode_arguments, parse_arguments, shown_arguments
 from queue_manager.job.description import description_of, jobs_of
 from queue_manager.job.loading import UNASKED, load_job
+from queue_manager.job.run_key import key_of_run
 from queue_manager.job.run_options import run_options
 from queue_manager.terminal import forgive_prints, text_of
 from queue_manager.wire.job_records import JobInfo
@@ -38,7 +39,8 @@ class Checked(msgspec.Struct, frozen=True):
 
     error: one line, empty when the job is fine. shown: the arguments that are values, as texts.
     jobs: the descriptions that were asked for. first: the payload of the first task, encoded; None:
-    there is none.
+    there is none. key: that of a run with these arguments that is asked for without a key; empty:
+    it has none.
     """
 
     error: str = ""
@@ -46,6 +48,7 @@ class Checked(msgspec.Struct, frozen=True):
     shown: list[str] = []
     jobs: list[JobInfo] = []
     first: bytes | None = None
+    key: str = ""
 
 
 def show(folder: Path, name: str) -> Checked:
@@ -89,15 +92,18 @@ def look(
     others.
     """
     shown: list[str] = []
+    key = ""
     try:
         job = load_job(name, folder, UNASKED)
         if args is not None:
             given = decode_arguments(values)
-            parse_arguments(args, job.tasks, given, follows=follows)
+            arguments = parse_arguments(args, job.tasks, given, follows=follows)
             shown = shown_arguments(given)
+            key = key_of_run(job, arguments)
     except JobError as error:
         return Checked(str(error))
-    return Checked(options=run_options(job.options, finish=job.finish is not None), shown=shown)
+    options = run_options(job.options, finish=job.finish is not None)
+    return Checked(options=options, shown=shown, key=key)
 
 
 def _values(size_bytes: int) -> bytes:

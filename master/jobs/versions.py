@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -46,6 +46,16 @@ LOOKS = 4
 
 COMPLAINT_S = 1.0
 """A worker with other code makes the master look at once, but at a job no more often than this."""
+
+
+class Fitted(NamedTuple):
+    """What a new run takes of a look at its job. given: the arguments as values. key: that of a run
+    which is asked for without one; empty: it has none."""
+
+    version: str
+    options: RunOptions
+    given: GivenArguments = GivenArguments()
+    key: str = ""
 
 
 class JobFiles:
@@ -95,10 +105,8 @@ class Versions:
 
     # --- when somebody asks for it ---
 
-    async def check_for_submit(
-        self, ask: StartRun, *, at_once: bool = True
-    ) -> tuple[str, RunOptions, GivenArguments]:
-        """The version and the options of a job for a new run of it, and the arguments as values.
+    async def check_for_submit(self, ask: StartRun, *, at_once: bool = True) -> Fitted:
+        """What a new run of a job takes of a look at it.
 
         Arguments are only checked if a runner is to call `tasks()` with them. at_once: somebody
         waits, so an environment is tried even if it has failed a moment ago.
@@ -109,21 +117,21 @@ class Versions:
         try:
             # The version comes first: a file that changes meanwhile has another at the next look.
             version = await self._files.version(ask.job)
-            options, given = await self._fit(ask, at_once)
+            options, given, key = await self._fit(ask, at_once)
             self._seen[ask.job] = version, options
         finally:
             looked.set()
             self._submits.pop(ask.job, None)
         self._is_fine(ask.job)
         self._start(ask.job)
-        return version, _asked(options, ask.feeder, ask.needs), given
+        return Fitted(version, _asked(options, ask.feeder, ask.needs), given, key)
 
-    async def _fit(self, ask: StartRun, at_once: bool) -> tuple[RunOptions, GivenArguments]:
+    async def _fit(self, ask: StartRun, at_once: bool) -> tuple[RunOptions, GivenArguments, str]:
         if ask.feeder != "runner":
-            return await self._files.options(ask.job), GivenArguments()
+            return await self._files.options(ask.job), GivenArguments(), ""
         fit = Fit(ask.args, ask.arguments, bool(ask.after))
         checked = await self._files.look(ask.job, fit, at_once=at_once)
-        return checked.options, GivenArguments(ask.arguments, checked.shown)
+        return checked.options, GivenArguments(ask.arguments, checked.shown), checked.key
 
     async def recheck(self, run: Run) -> None:
         """Look at the job of a run that is to be retried; the change is on disk when it returns.

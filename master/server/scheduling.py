@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from queue_manager.wire.messages import (
     AddSchedule,
@@ -18,8 +17,7 @@ from queue_manager.wire.messages import (
 from queue_manager.wire.records import RunOptions
 
 from ..broker.runs.run import Run
-from ..changes import GivenArguments
-from ..jobs.versions import Versions
+from ..jobs.versions import Fitted, Versions
 from ..processes.runners import uncollected
 from ..schedules.expression import slots_of
 from ..schedules.foresight import Foresight
@@ -33,14 +31,6 @@ from ..turn.turn import Turn
 from .runs.runs import Besides, Runs
 
 
-class _Looked(NamedTuple):
-    """What a look at the job of a slot has shown."""
-
-    version: str
-    options: RunOptions
-    given: GivenArguments
-
-
 class SlotRuns:
     """Begins runs of slots as commands begin theirs."""
 
@@ -52,22 +42,21 @@ class SlotRuns:
         found = self._turn.broker.recall(run)
         return found is not None and (found.active or uncollected(found))
 
-    async def prepare(self, ask: StartRun) -> _Looked | None:
+    async def prepare(self, ask: StartRun) -> Fitted | None:
         """Look at the job of a run; None: its key has a run already. Raises as `Starter`."""
         if await self._runs.find(ask) is not None:
             return None
-        looked = await self._versions.check_for_submit(ask, at_once=False)  # nobody waits
-        return _Looked(*looked)
+        return await self._versions.check_for_submit(ask, at_once=False)  # nobody waits
 
     async def begin(
         self,
         ask: StartRun,
-        prepared: _Looked | None,
+        prepared: Fitted | None,
         check: Callable[[], None],
         besides: Callable[[int], None],
     ) -> int:
         """As of `Starter`. Nothing of `prepared` counts for a run that is there already."""
-        looked = prepared or _Looked("", RunOptions(), GivenArguments())
+        looked = prepared or Fitted("", RunOptions())
         with_run = Besides(check, lambda run: besides(run.id), only_known=prepared is None)
         run: Run
         run, _ = await self._runs.start(

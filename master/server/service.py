@@ -73,6 +73,7 @@ from .pages import Pages
 from .pruning import Pruning
 from .run_views import RunViews
 from .runs.admission import Admission
+from .runs.asked import made_of_arguments
 from .runs.feeders import Feeders
 from .runs.run_control import RunControl
 from .runs.runs import Runs
@@ -319,11 +320,17 @@ class Service:
             self.runners.prepare()  # it gets ready while the job is looked at
         is_new = False
         try:
-            version, options, given = await self.versions.check_for_submit(ask)
+            version, options, given, key = await self.versions.check_for_submit(ask)
             options = replace(options, lasting=ask.lasting, inputs_only=ask.inputs_only)
             if ask.options is not None:
                 fewer = max(1, min(options.attempts, ask.options.attempts))
                 options = replace(options, attempts=fewer)
+            if key and ask.key is None:
+                ask = replace(ask, key=key)
+                with made_of_arguments():
+                    run = await self.runs.find(ask, peer)
+                if run is not None:
+                    return run, False
             run, is_new = await self.runs.start(ask, options, version, given, peer)
         finally:
             if not is_new:
@@ -338,7 +345,8 @@ class Service:
             raise RefusedError(f"needs {message.needs!r:.200}: a tag has {CHARACTERS} alone")
         if message.code is None:
             run, is_new = await self.submit(message, peer)
-            return RunStarted(message.seq, run.id, is_new)
+            key = "" if message.key else run.key or ""
+            return RunStarted(message.seq, run.id, is_new, key=key)
         version, options = self._uploads.check(peer, message)
         run, is_new = await self.runs.start(message, options, version, peer=peer)
         older = self.runs.older(run, message, version)

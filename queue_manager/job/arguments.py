@@ -133,7 +133,7 @@ def _check_complete(
 
 def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None) -> str:
     """Describe in one line what is wrong with a job's `finish`; empty if nothing is."""
-    if not _plain_function(finish):
+    if not is_plain_function(finish):
         return "finish() is a plain function, neither async nor with a yield"
     first, others = _finish_parameters(finish)
     if first is None:
@@ -151,7 +151,7 @@ def finish_trouble(finish: Callable[..., Any], tasks: Callable[..., Any] | None)
 
 def report_trouble(report: Callable[..., Any]) -> str:
     """Describe in one line what is wrong with a job's `report`; empty if nothing is."""
-    if not _plain_function(report):
+    if not is_plain_function(report):
         return "report() is a plain function, neither async nor with a yield"
     try:
         inspect.signature(report).bind(None)
@@ -160,7 +160,8 @@ def report_trouble(report: Callable[..., Any]) -> str:
     return ""
 
 
-def _plain_function(function: Callable[..., Any]) -> bool:
+def is_plain_function(function: Callable[..., Any]) -> bool:
+    """Whether a call runs a function to its end, and gives what it returns."""
     return not (
         inspect.iscoroutinefunction(function)
         or inspect.isgeneratorfunction(function)

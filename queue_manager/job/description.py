@@ -22,7 +22,7 @@ from .files import PACKAGE, parsed
 from .loading import Job, job_names
 
 _SHOWN = 200
-_FUNCTIONS = ("tasks", "setup", "work", "collect", "report", "finish")
+_FUNCTIONS = ("tasks", "setup", "work", "collect", "report", "finish", "run_key")
 _ARGUMENT = re.compile(r"\*{0,2}(\w+)(?: *\([^)]*\))?(?:, .*?)?: *(.*)")
 
 

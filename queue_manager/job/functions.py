@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .arguments import finish_trouble, report_trouble
+from .run_key import run_key_trouble
 
 Function = Callable[..., Any]
 
@@ -31,6 +32,8 @@ def functions_trouble(functions: dict[str, Function | None]) -> str:
         troubles.append(finish_trouble(finish, tasks))
     if (report := functions.get("report")) is not None:
         troubles.append(report_trouble(report))
+    if (run_key := functions.get("run_key")) is not None:
+        troubles.append(run_key_trouble(run_key, tasks))
     return next(filter(None, troubles), "")
 
 

@@ -28,7 +28,7 @@ from .contract import Counts, Options
 from .files import PACKAGE, imported_files, parsed, version_of
 from .functions import functions_trouble
 
-_OTHERS = ("tasks", "setup", "collect", "finish", "report")
+_OTHERS = ("tasks", "setup", "collect", "finish", "report", "run_key")
 """The functions that a job may have besides `work`."""
 
 
@@ -43,6 +43,7 @@ class Job:
     collect: Callable[[Any, Any], Any] | None
     finish: Callable[..., Any] | None
     report: Callable[[Counts], Any] | None
+    run_key: Callable[..., Any] | None
     options: Options
     version: str
 

@@ -85,12 +85,14 @@ class RunStarted(Message, frozen=True, array_like=True, tag="started"):
     """The run that was asked for. created: False if the key had this run already.
 
     older: how many results the run has, if some of them may be of other code than this request's.
+    key: that of the run, if the request had none: the job has made it of the arguments.
     """
 
     seq: int
     run: int
     created: bool
     older: int = 0
+    key: str = ""
 
 
 class RunOpened(Message, frozen=True, array_like=True, tag="opened"):

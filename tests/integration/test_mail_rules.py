@@ -113,10 +113,12 @@ def test_the_same_campaign_again_sends_to_new_recipients_alone(mail_master: Mast
     with MailServer() as server:
         mail_master.worker()
         arguments = {"campaign": "c", "server": server.address}
-        mail_master.ended_tasks(submit(mail_master, list_, **arguments), 3)
+        first = submit(mail_master, list_, **arguments)
+        mail_master.ended_tasks(first, 3)
+        assert submit(mail_master, list_, **arguments) == first
         with Path(list_.partition("=")[2]).open("a") as file:
             file.write("new@example.org,New\nREADER1@D1.example.org,Again\n")
-        mail_master.ended_tasks(submit(mail_master, list_, **arguments), 4)
+        mail_master.ended_tasks(submit(mail_master, list_, "--key", "more", **arguments), 4)
     assert server.taken == dict.fromkeys([*addresses, "new@example.org"], 1)
 
 

@@ -5,6 +5,7 @@ Changes nothing. `runs` begins the run.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
 from queue_manager import codec
@@ -16,6 +17,25 @@ from ...broker.runs.run import Run
 from ...changes import QUEUE_RUN
 from ...turn.run_lookup import check_run, restored
 from ...turn.turn import Turn
+
+
+class KeyTakenError(RefusedError):
+    """The key that is asked for is that of a run which is something else.
+
+    what: what that run is, behind its number.
+    """
+
+    def __init__(self, run: Run, what: str) -> None:
+        super().__init__(f"the key {run.key!r} is that of run {run.id}{what}: take another one")
+
+
+@contextlib.contextmanager
+def made_of_arguments() -> Iterator[None]:
+    """A refusal of a key that the job has made of the arguments says so."""
+    try:
+        yield
+    except KeyTakenError as error:
+        raise RefusedError(f"{error}, with --key; this one is made of the arguments") from None
 
 
 def check_asked(ask: StartRun) -> None:
@@ -52,13 +72,13 @@ def _check_feeder(ask: StartRun) -> None:
 
 def check_kind(run: Run, ask: StartRun) -> None:
     """Raise RefusedError when the run with the key that is asked for can't be what is asked for."""
-    that = f"the key {ask.key!r} is that of run {run.id}, which"
     if ask.lasting and not run.options.lasting:
-        raise RefusedError(f"{that} goes with its program: take another one")
+        raise KeyTakenError(run, ", which goes with its program")
     if ask.inputs_only and not run.options.inputs_only and run.tasks != run.accepted:
         raise RefusedError(
-            f"{that} has tasks with keys, quotas or follow-ups, so its results can't be told by its"
-            " inputs: read them with run(KEY).results(), or take another key"
+            f"the key {ask.key!r} is that of run {run.id}, which has tasks with keys, quotas or"
+            " follow-ups, so its results can't be told by its inputs: read them with"
+            " run(KEY).results(), or take another key"
         )
 
 

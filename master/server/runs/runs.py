@@ -33,6 +33,7 @@ from ...turn.steps import Publish, Step
 from ...turn.turn import Turn
 from ..dispatch import OurSession
 from .asked import (
+    KeyTakenError,
     check_asked,
     check_kind,
     not_in_memory,
@@ -217,25 +218,17 @@ class Runs:
             return None
         if run.uploaded != (ask.code is not None):
             whose = "a client has sent its code" if run.uploaded else "its code is a file in jobs/"
-            raise RefusedError(
-                f"the key {key!r} is that of run {run.id}, and {whose}: take another one"
-            )
+            raise KeyTakenError(run, f", and {whose}")
         same = (run.job, sorted(run.args)) == (ask.job, sorted(ask.args))
         if not same or not same_arguments(run.arguments.body, ask.arguments):
             asked = shlex.join([run.job, *run.all_args])
-            raise RefusedError(
-                f"the key {key!r} is that of run {run.id} ({asked}): take another one"
-            )
+            raise KeyTakenError(run, f" ({asked})")
         if set(run.after) != set(ask.after):
             others = f"after {in_words(run.after)}" if run.after else "after no other run"
-            raise RefusedError(
-                f"the key {key!r} is that of run {run.id}, which is {others}: take another one"
-            )
+            raise KeyTakenError(run, f", which is {others}")
         if run.options.feeder != ask.feeder:
             who = _FEEDERS[run.options.feeder]
-            raise RefusedError(
-                f"the key {key!r} is that of run {run.id}, and {who}: take another one"
-            )
+            raise KeyTakenError(run, f", and {who}")
         check_kind(run, ask)
         if run.id in self._turn.broker.changes.forgotten:
             raise RefusedError(f"run {run.id} is just being forgotten: ask again")

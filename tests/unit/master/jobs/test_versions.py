@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 from master.broker.runs.run import Run
-from master.changes import QUEUE_RUN, GivenArguments
+from master.changes import QUEUE_RUN
 from master.jobs import versions
 from master.jobs.check import Fit
 from master.jobs.look import Checked
-from master.jobs.versions import COMPLAINT_S, EVERY_S, Versions, without_seed
+from master.jobs.versions import COMPLAINT_S, EVERY_S, Fitted, Versions, without_seed
 from queue_manager.errors import RefusedError, UnknownJobError
 from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import GroupLimit, RunOptions
@@ -249,11 +249,7 @@ def test_a_submit_has_older_runs_of_the_job_follow_at_once(play: Play) -> None:
     async def scene(rig: Rig) -> None:
         run = rig.run(1)
         rig.files.now = NEW
-        assert await rig.versions.check_for_submit(StartRun(0, "job", [])) == (
-            NEW,
-            MORE,
-            GivenArguments(),
-        )
+        assert await rig.versions.check_for_submit(StartRun(0, "job", [])) == Fitted(NEW, MORE)
         await rig.settle()
         assert run.version == NEW
 
@@ -292,7 +288,7 @@ def test_a_file_that_changes_during_a_submit_is_looked_at_again(play: Play) -> N
 def test_tags_that_were_asked_for_with_a_run_stay_when_its_file_changes(play: Play) -> None:
     async def scene(rig: Rig) -> None:
         ask = StartRun(0, "job", [], None, "clients", ["mail", "eu"])
-        _, options, _ = await rig.versions.check_for_submit(ask)
+        options = (await rig.versions.check_for_submit(ask)).options
         assert (options.needs, options.also_needs) == (["eu", "mail"], ["eu", "mail"])
         run = rig.run(1)
         run.options = options

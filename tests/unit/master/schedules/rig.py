@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from master.changes import GivenArguments
+from master.jobs.versions import Fitted
 from master.schedules.foresight import Foresight
 from master.schedules.keeper import Keeper
 from master.schedules.roster import Roster
@@ -29,14 +29,12 @@ class Looks:
         self.raises: type[Exception] = RefusedError
         self.asked: list[StartRun] = []
 
-    async def check_for_submit(
-        self, ask: StartRun, *, at_once: bool
-    ) -> tuple[str, RunOptions, GivenArguments]:
+    async def check_for_submit(self, ask: StartRun, *, at_once: bool) -> Fitted:
         self.asked.append(ask)
         assert not at_once, "what has failed a moment ago costs each slot again"
         if self.trouble:
             raise self.raises(self.trouble)
-        return "v1", RunOptions(), GivenArguments()
+        return Fitted("v1", RunOptions())
 
 
 class Rig:

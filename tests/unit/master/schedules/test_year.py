@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from master.changes import GivenArguments
+from master.jobs.versions import Fitted
 from master.schedules.expression import slots_of
 from master.schedules.keeper import Keeper
 from master.schedules.naming import key_of
@@ -41,11 +41,9 @@ TIMES = {
 class Looks:
     """Every job is fine, and a look at it takes a moment in which much may happen."""
 
-    async def check_for_submit(
-        self, ask: StartRun, *, at_once: bool
-    ) -> tuple[str, RunOptions, GivenArguments]:
+    async def check_for_submit(self, ask: StartRun, *, at_once: bool) -> Fitted:
         await asyncio.sleep(0)
-        return "v1", RunOptions(), GivenArguments()
+        return Fitted("v1", RunOptions())
 
 
 @dataclass
