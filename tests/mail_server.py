@@ -1,20 +1,30 @@
-"""A mail server for tests: it refuses and breaks off as it is told, and records what it took."""
+"""A mail server for tests: it refuses and breaks off as it is told, and records what it took.
+
+As a program it stands in a container of its own: `mail_server.py RECORD.jsonl SEED soft=0.05 ...`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import re
+import signal
 import socket
+import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+_MESSAGE_ID = re.compile(rb"(?mi)^message-id: *(\S+)")
 
 Fault = Callable[[str], str]
 """What happens to a recipient: "" for nothing, an answer such as "451 4.7.1 later", or a moment to
@@ -41,8 +51,13 @@ def by_chance(seed: int, **shares: float) -> Fault:
 class MailServer:
     """A server on a free port of loopback.
 
+    Args:
+        host, port: where it is, if it is elsewhere.
+        record: a file of what it does, a line of JSON each: what, to whom, Message-ID, and when.
+
     Attributes:
         taken: the recipient of each message that it has taken, once for each copy.
+        ids: the Message-ID of each copy, by recipient.
         raw: the message of each recipient, as it came. starts: when it came.
         unsure: recipients whose message it broke off behind the end of the data.
         refused: recipients that it has refused for good.
@@ -50,9 +65,18 @@ class MailServer:
             and how many of them ended with a QUIT.
     """
 
-    def __init__(self, fault: Fault = lambda _: "", **settings: Any) -> None:
+    def __init__(
+        self,
+        fault: Fault = lambda _: "",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        record: Path | None = None,
+        **settings: Any,
+    ) -> None:
         self._fault, self._lock = fault, threading.Lock()
+        self._record = None if record is None else record.open("a", buffering=1)
         self.taken: Counter[str] = Counter()
+        self.ids: defaultdict[str, list[str]] = defaultdict(list)
         self.raw: dict[str, bytes] = {}
         self.starts: dict[str, float] = {}
         self.unsure: set[str] = set()
@@ -87,9 +111,9 @@ class MailServer:
 
         self._moments: dict[int, str] = {}
         settings = {"enable_SMTPUTF8": True, "ident": "test", **settings}
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        with socket.create_server((host, port)) as free:
             self.port: int = free.getsockname()[1]
-        self._controller = Control(self, hostname="127.0.0.1", port=self.port, **settings)
+        self._controller = Control(self, hostname=host, port=self.port, **settings)
 
     def __enter__(self) -> MailServer:
         self._controller.start()
@@ -126,6 +150,7 @@ class MailServer:
         if fault and fault not in ("in", "after"):
             if fault[0] == "5":
                 self.refused.add(address)
+                self._write("refused", address)
             return fault
         self._moments[id(envelope)] = fault
         envelope.rcpt_tos.append(address)
@@ -146,8 +171,29 @@ class MailServer:
             self.taken[recipient] += 1
             self.raw[recipient] = data
             self.starts.setdefault(recipient, time.monotonic())
+            found = _MESSAGE_ID.search(data)
+            self.ids[recipient].append(found[1].decode() if found else "")
+            self._write("taken", recipient, self.ids[recipient][-1])
         if self.moment(envelope) == "after":
             self.unsure.add(recipient)
+            self._write("unsure", recipient)
             server.transport.abort()
             return ""
         return "250 2.0.0 queued"
+
+    def _write(self, what: str, recipient: str, message_id: str = "") -> None:
+        if self._record is not None:
+            self._record.write(json.dumps([what, recipient, message_id, time.time()]) + "\n")
+
+
+def main() -> None:
+    """Serve on port 25 of all addresses until a signal ends it."""
+    record, seed, *shares = sys.argv[1:]
+    given = (share.split("=") for share in shares)
+    fault = by_chance(int(seed), **{name: float(value) for name, value in given})
+    with MailServer(fault, "0.0.0.0", 25, Path(record), ready_timeout=60.0):
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

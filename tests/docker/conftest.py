@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,27 +91,28 @@ def docker_cleanup() -> list[str]:
     return ["down --volumes --timeout 12"]
 
 
-@dataclass(frozen=True)
 class Stack:
-    """A running compose project."""
+    """A running compose project. files: its compose files, each over the one before.
 
-    client: docker.DockerClient
-    project: str
-    file: str
+    folder: that of the first file.
+    """
+
+    def __init__(self, client: docker.DockerClient, project: str, *files: str) -> None:
+        self.client, self.project, self.folder = client, project, Path(files[0]).parent
+        self._command = ["docker", "compose", "-p", project]
+        self._command += [word for file in files for word in ("-f", file)]
 
     def compose(self, *words: str, check: bool = True) -> str:
         """Return the output of a `docker compose` command; an AssertionError if it fails."""
-        command = ["docker", "compose", "-p", self.project, "-f", self.file, *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        done = subprocess.run([*self._command, *words], capture_output=True, text=True, timeout=200)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
         return done.stdout + done.stderr
 
     def qm(self, *words: str) -> str:
         """Return the output of a `qm` command in the master's container."""
-        command = ["docker", "compose", "-p", self.project, "-f", self.file]
         done = subprocess.run(
-            [*command, "exec", "-T", "master", "qm", *words],
+            [*self._command, "exec", "-T", "master", "qm", *words],
             capture_output=True,
             text=True,
             timeout=200,

@@ -162,7 +162,7 @@ def test_a_worker_on_the_host_works_for_the_master_in_the_container(
         "QUEUE_HOST": host,
         "QUEUE_PORT": str(port),
         "QUEUE_AUTHKEY": stack.key().decode(),
-        "JOBS_FOLDER": str(Path(stack.file).parent / "jobs"),
+        "JOBS_FOLDER": str(stack.folder / "jobs"),
         "HEALTH_FILE": str(tmp_path / "health"),
         "WORKER_SLOTS": "2",
     }
