@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from .holes import first_end, last_end, without_holes
+
 BLOCK_BYTES = 8 << 20
 LONGEST_BYTES = 1 << 20
 """A longer line is no request. It is passed over in parts, so that it needs no memory."""
 
+LOOKS_BACK_BYTES = 2
+"""Whether a line begins where a range does is told by so many bytes before it."""
+
 _STEP_BYTES = 256 << 10
 _SAMPLE_BYTES = 1000
+_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class ShorterError(ValueError):
@@ -24,7 +30,7 @@ class Lines:
 
     Args:
         read: gives the next bytes, at most so many, none at the end. Its first are those from
-            `start` - 1 on, or from 0 on if `start` is 0.
+            `start` - LOOKS_BACK_BYTES on, or from 0 on.
         start: where the range begins, bytes.
         end: where it ends; None if it is all that `read` gives.
 
@@ -36,29 +42,38 @@ class Lines:
         self, read: Callable[[int], bytes], start: int = 0, end: int | None = None
     ) -> None:
         self._read = read
-        self._at = max(0, start - 1)  # where the next read begins
+        self._at = max(0, start - LOOKS_BACK_BYTES)  # where the next read begins
         self._start, self._end = start, end
         self.too_long: list[bytes] = []
 
     def blocks(self) -> Iterator[bytes]:
         """Whole lines, each with its end. Raises ShorterError."""
+        for number, text in enumerate(self._texts()):
+            if self._start == 0 and number == 0:
+                text = text.removeprefix(_ORDER_MARK)
+            if lines := self._without_long(without_holes(text)):
+                yield lines
+
+    def _texts(self) -> Iterator[bytes]:
+        """Parts that begin and end where lines do."""
         rest = b"" if self._start == 0 else self._after_a_line_end()
         while more := self._next(BLOCK_BYTES):
-            cut = more.rfind(b"\n") + 1
+            cut = last_end(more) if not rest or b"\0" not in more else 0
             if cut:
                 # One copy: of the bytes that are read, not of what each step makes of them.
-                yield self._without_long(b"".join([rest, memoryview(more)[:cut]]))
+                yield b"".join([rest, memoryview(more)[:cut]])
                 rest = more[cut:]
             else:
-                begin = rest.rfind(b"\n") + 1  # behind what was passed over whole lines may be
+                rest += more
+                begin = last_end(rest)  # behind what was passed over whole lines may be
                 if begin:
-                    yield self._without_long(rest[:begin])
-                rest = rest[begin:] + more
+                    yield rest[:begin]
+                rest = rest[begin:]
             if len(rest) > LONGEST_BYTES:
                 rest = self._pass_over(rest)
-        cut = rest.rfind(b"\n") + 1
+        cut = last_end(rest)
         if cut:
-            yield self._without_long(rest[:cut])
+            yield rest[:cut]
         if rest[cut:]:
             yield from self._finished(rest[cut:])
 
@@ -76,38 +91,34 @@ class Lines:
 
     def _after_a_line_end(self) -> bytes:
         """Pass over the line that an earlier range has; returns what was read behind it."""
-        while data := self._next(_STEP_BYTES):
-            cut = data.find(b"\n") + 1
-            if cut:
-                return data[cut:]
-        return b""
+        before = self._next(self._start - 1 - self._at) or b"\n"
+        return self._behind_the_end(before)
 
     def _pass_over(self, rest: bytes) -> bytes:
-        """Pass over a line that is too long, also behind the range; returns what is behind it."""
+        """Pass over a line that is too long; returns what is behind it in this range."""
         self.too_long.append(rest[:_SAMPLE_BYTES])
+        return self._behind_the_end(rest[-1:])
+
+    def _behind_the_end(self, before: bytes) -> bytes:
+        """Read on to the end of a line; returns what was read behind it."""
         while data := self._next(_STEP_BYTES):
-            cut = data.find(b"\n") + 1
+            cut = first_end(before, data)
             if cut:
                 return data[cut:]
-        while data := self._read(_STEP_BYTES):
-            if b"\n" in data:
-                break
+            before = data[-1:]
         return b""
 
     def _finished(self, rest: bytes) -> Iterator[bytes]:
         """The last line, which may end behind the range, or where the file does."""
-        parts, size = [rest], len(rest)
-        while self._end is not None and (data := self._read(_STEP_BYTES)):
-            cut = data.find(b"\n") + 1
+        parts, size, cut = [rest], len(rest), 0
+        while not cut and self._end is not None and (data := self._read(_STEP_BYTES)):
+            cut = first_end(parts[-1][-1:], data)
             parts.append(data[: cut or None])
             size += len(parts[-1])
-            if cut:
-                break
-            if size > LONGEST_BYTES:
-                self._pass_over(b"".join(parts))
+            if size > LONGEST_BYTES and not cut:
+                self.too_long.append(b"".join(parts)[:_SAMPLE_BYTES])
                 return
-        end = b"" if parts[-1].endswith(b"\n") else b"\n"
-        yield self._without_long(b"".join([*parts, end]))
+        yield b"".join([*parts, b"" if cut else b"\n"])
 
     def _without_long(self, text: bytes) -> bytes:
         """Whole lines without those that are too long, wherever they were cut when they came."""

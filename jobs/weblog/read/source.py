@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from .found import found
-from .lines import Lines
+from .lines import LOOKS_BACK_BYTES, Lines
 from .packed import frame_reader, gzip_reader, zstd_reader
 from .plan import Piece
 
@@ -15,7 +15,7 @@ from .plan import Piece
 def lines_of(piece: Piece) -> Iterator[Lines]:
     """The lines that start in a piece. Raises LostError, PackedError, OSError."""
     with found(piece.noted) as file:
-        begin = max(0, piece.start - 1)
+        begin = max(0, piece.start - LOOKS_BACK_BYTES)
         if piece.kind == "gzip":
             read = gzip_reader(file)
         elif piece.kind == "zstd":

@@ -23,7 +23,7 @@ TEXTS = {
 
 def found(text: bytes, start: int, end: int) -> tuple[bytes, Lines]:
     file = io.BytesIO(text)
-    file.seek(max(0, start - 1))
+    file.seek(max(0, start - lines.LOOKS_BACK_BYTES))
     made = Lines(file.read, start, end)
     return b"".join(made.blocks()), made
 
@@ -39,6 +39,49 @@ def test_the_ranges_of_a_text_have_each_line_once(
     ends = [(start, min(start + size, len(text))) for start in range(0, len(text), size)]
     together = b"".join(found(text, start, end)[0] for start, end in ends)
     assert together == text + (b"" if text.endswith(b"\n") else b"\n")
+
+
+HOLES = {
+    "where a file was cut in place": (b"\0" * 40 + b"one\ntwo\n", b"one\ntwo\n"),
+    "behind a whole line": (b"one\n" + b"\0" * 40 + b"two\n", b"one\ntwo\n"),
+    "behind a part of a line": (b"one\ntw" + b"\0" * 9 + b"three\n", b"one\ntw\nthree\n"),
+    "before the end of a line": (b"one" + b"\0" * 9 + b"\ntwo\n", b"one\n\ntwo\n"),
+    "two of them": (b"one\0\0two\0\0\0three", b"one\ntwo\nthree\n"),
+    "at the end": (b"one\n" + b"\0" * 9, b"one\n"),
+    "one byte": (b"\0one\ntwo\n\0three\n\0", b"one\ntwo\nthree\n"),
+    "one byte within lines, which is none": (b"o\0ne\ntwo\0\n", b"o\0ne\ntwo\0\n"),
+    "and nothing else": (b"\0" * 50, b""),
+}
+
+
+@pytest.mark.parametrize(("text", "whole"), HOLES.values(), ids=HOLES)
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 100])
+@pytest.mark.parametrize("block", [1, 2, 5, 1000])
+def test_a_hole_ends_a_line_and_is_none_wherever_the_ranges_are_cut(
+    monkeypatch: pytest.MonkeyPatch, text: bytes, whole: bytes, size: int, block: int
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", block)
+    monkeypatch.setattr(lines, "_STEP_BYTES", block)
+    ends = [(start, min(start + size, len(text))) for start in range(0, len(text), size)]
+    assert b"".join(found(text, start, end)[0] for start, end in ends) == whole
+
+
+@pytest.mark.parametrize("size", [7, 100, 1000])
+def test_a_hole_is_no_line_that_is_too_long(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 10)
+    monkeypatch.setattr(lines, "LONGEST_BYTES", 25)
+    text = b"before\ncut" + bytes(300) + b"behind\n"
+    parts = [found(text, start, min(start + size, 317)) for start in range(0, 317, size)]
+    assert b"".join(part for part, _ in parts) == b"before\ncut\nbehind\n"
+    assert not any(made.too_long for _, made in parts)
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_mark_of_the_order_of_bytes_is_no_part_of_the_first_line(size: int) -> None:
+    text = b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n"
+    ends = [(start, min(start + size, len(text))) for start in range(0, len(text), size)]
+    parts = b"".join(found(text, start, end)[0] for start, end in ends)
+    assert parts == b"one\n\xef\xbb\xbftwo\n"
 
 
 @pytest.mark.parametrize("begins_in", [0, 1, 9])
