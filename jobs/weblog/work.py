@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from queue_manager import Reject, Result, Task
+from queue_manager import Reject, Result, Retry, Task
 
 from .asked import Asked, unpacked
 from .count.tally import Tally
@@ -15,8 +17,12 @@ from .parse.times import Clock
 from .read import plan
 from .read.found import LostError
 from .read.lines import ShorterError
-from .read.packed import PackedError
+from .read.named import NoFilesError, UnfinishedError, files_of, is_fresh
+from .read.packed import CutOffError, PackedError
 from .read.source import lines_of
+
+_PATIENCE_S = 20.0
+"""Until the next try, when a file is being packed."""
 
 
 def plan_run(payload: dict[str, Any]) -> Result:
@@ -25,12 +31,9 @@ def plan_run(payload: dict[str, Any]) -> Result:
     try:
         if asked.regex:
             check(whole(asked.regex))
-        paths = plan.files_of(payload["patterns"])
-        pieces = [plan.whole(number, path) for number, path in enumerate(paths)]
-    except (plan.NoFilesError, BadPatternError) as error:
+        pieces = _pieces(payload["patterns"])
+    except (NoFilesError, BadPatternError, PackedError) as error:
         raise Reject(str(error)) from None
-    except OSError as error:
-        raise Reject(f"{error.filename}: {error.strerror}") from None
     small = sum(plan.count(piece, asked.range_bytes) for piece in pieces) <= plan.A_SPREAD
     what = "range" if small else "spread"
     parts = plan.ranges if small else plan.spread
@@ -40,6 +43,22 @@ def plan_run(payload: dict[str, Any]) -> Result:
         for part in parts(piece, asked.range_bytes)
     ]
     return Result({"files": len(pieces), "ranges": _ranges(pieces, asked)}, follow=tasks)
+
+
+def _pieces(patterns: list[str]) -> list[plan.Piece]:
+    """All files. Raises Retry where some are being renamed or packed, Reject, NoFilesError."""
+    try:
+        paths = files_of(patterns)
+        return [plan.whole(number, path) for number, path in enumerate(paths)]
+    except UnfinishedError as error:
+        raise Retry(_PATIENCE_S, reason=str(error)) from None
+    except FileNotFoundError as error:
+        raise Retry(reason=f"{error.filename} was renamed or removed just now") from None
+    except PermissionError as error:
+        who = f"the worker's user, whose uid is {os.geteuid()}"
+        raise Reject(f"{error.filename} can't be read by {who}") from None
+    except OSError as error:
+        raise Reject(f"{error.filename}: {error.strerror}") from None
 
 
 def _ranges(pieces: list[plan.Piece], asked: Asked) -> int:
@@ -74,6 +93,10 @@ def count_range(payload: dict[str, Any]) -> dict[str, Any]:
     except ShorterError as error:
         # It was copied and cut while it was read. The next attempt finds the copy.
         raise ShorterError(f"{path}: {error}") from None
+    except CutOffError as error:
+        if is_fresh(Path(path)):
+            raise Retry(_PATIENCE_S, reason=f"{path}: {error}, as it is while written") from None
+        raise Reject(f"{path}: {error}") from None
     except PackedError as error:
         raise Reject(f"{path}: {error}") from None
     return {"range": piece.key, **tally.packed()}

@@ -1,16 +1,23 @@
-"""Packed files as streams of bytes: gzip, zstd, and zstd with a table of its frames."""
+"""Packed files as streams of bytes: gzip, bzip2, xz, zstd, and zstd with a table of its frames."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import struct
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import zstandard
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_BEGINNINGS = {"gzip": GZIP, "bzip2": b"BZh", "xz": b"\xfd7zXZ\0", "zip": b"PK\x03\x04"}
+HEAD_BYTES = 6
+"""What a file is packed by is told by so many."""
+
 _SKIPPABLE = 0x184D2A50
 _TABLE_MAGIC = 0x8F92EAB1
 _FOOTER = struct.Struct("<IBI")
@@ -18,17 +25,41 @@ _READ_BYTES = 128 << 10
 _FED_BYTES = 4 << 10
 """At once, for a block of 128 KiB may be packed in 4 bytes: 128 MiB at most."""
 
+_PADDING_BYTES = 4
+_DICTIONARY_BYTES = 256 << 20
+"""The most memory that an xz file may ask for; the strongest level asks for a quarter of it."""
+
 Read = Callable[[int], bytes]
 
 
 class PackedError(ValueError):
-    """A packed file that is broken or cut off. One line."""
+    """A packed file that is broken, or packed in a way that is not known. One line."""
 
 
-def is_zstd(head: bytes) -> bool:
-    """Whether a file that begins so is packed by zstd."""
+class CutOffError(PackedError):
+    """A packed file without its end, as it is while it is written. One line."""
+
+
+def packed_by(head: bytes) -> str:
+    """What a file that begins so is packed by: the name of a program, or empty."""
+    for name, beginning in _BEGINNINGS.items():
+        if head.startswith(beginning):
+            return name
     magic = int.from_bytes(head[:4], "little")
-    return head[:4] == ZSTD or (len(head) >= 4 and magic & 0xFFFFFFF0 == _SKIPPABLE)
+    is_zstd = head[:4] == ZSTD or (len(head) >= 4 and magic & 0xFFFFFFF0 == _SKIPPABLE)
+    return "zstd" if is_zstd else ""
+
+
+def reader(file: BinaryIO, name: str) -> Read:
+    """What a file that is packed by a known program has, from where the file stands."""
+    return gzip_reader(file) if name == "gzip" else _Frames(file, name).read
+
+
+def check_known(name: str, path: Path) -> None:
+    """Raise PackedError if files that are packed by this program can't be read."""
+    if name != "gzip" and name not in _FRAMES:
+        known = ", ".join(["gzip", *_FRAMES])
+        raise PackedError(f"{path} is packed by {name}, not by one of {known}: unpack it")
 
 
 def gzip_reader(file: BinaryIO) -> Read:
@@ -39,26 +70,31 @@ def gzip_reader(file: BinaryIO) -> Read:
         try:
             return unpacked.read(most)
         except EOFError:
-            raise PackedError("the gzip file is cut off") from None
+            raise CutOffError("the gzip file is cut off") from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise PackedError(f"the gzip file is broken: {error}") from None
 
     return read
 
 
-def zstd_reader(file: BinaryIO) -> Read:
-    """What the frames of a zstd file have, from where the file stands."""
-    stream = _Frames(file)
-    return stream.read
+_FRAMES: dict[str, Callable[[], Any]] = {
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(memlimit=_DICTIONARY_BYTES),
+    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+}
 
 
 class _Frames:
-    """zstandard's own reader does not tell a file that is cut off from a whole one."""
+    """Frames (streams of bzip2 and xz) one behind another, up to the end of a file.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    The libraries' own readers do not tell a file that is cut off, or that has something else behind
+    it, from a whole one.
+    """
+
+    def __init__(self, file: BinaryIO, name: str = "zstd") -> None:
+        self._file, self._name = file, name
         self._packed = memoryview(b"")
-        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._frame: Any = None
         self._ready = memoryview(b"")
 
     def read(self, most: int) -> bytes:
@@ -74,16 +110,19 @@ class _Frames:
     def _more(self) -> bool:
         """Unpack the next bytes, which may be none. False at the end."""
         packed = self._packed or memoryview(self._file.read(_READ_BYTES))
+        if self._frame is None and not any(packed[:_PADDING_BYTES]):
+            self._packed = packed[_PADDING_BYTES:]  # as tapes and xz have it between frames
+            return bool(packed)
         if not packed:
             if self._frame is not None:
-                raise PackedError("the zstd file is cut off")
+                raise CutOffError(f"the {self._name} file is cut off")
             return False
         if self._frame is None:
-            self._frame = zstandard.ZstdDecompressor().decompressobj()
+            self._frame = _FRAMES[self._name]()
         try:
             self._ready = memoryview(self._frame.decompress(packed[:_FED_BYTES]))
-        except zstandard.ZstdError as error:
-            raise PackedError(f"the zstd file is broken: {error}") from None
+        except (zstandard.ZstdError, lzma.LZMAError, OSError) as error:
+            raise PackedError(f"the {self._name} file is broken: {error}") from None
         unused = 0
         if self._frame.eof:
             unused, self._frame = len(self._frame.unused_data), None

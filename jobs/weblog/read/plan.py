@@ -1,9 +1,7 @@
-"""Which files a run reads, and the ranges that they are cut into. Contents are not looked at."""
+"""The files of a run as pieces, and the ranges that they are cut into. Lines are not looked at."""
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,10 @@ from typing import Any
 import msgspec
 
 from .found import Noted, note
-from .packed import GZIP, frames_of, is_zstd
+from .packed import HEAD_BYTES, check_known, frames_of, packed_by
 
-_MOST_FILES = 4000
 A_SPREAD = 1000
 """The follow-ups of one result have a limit, so the ranges of a large file are spread by others."""
-
-
-class NoFilesError(ValueError):
-    """There is nothing to read. One line."""
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -27,7 +20,7 @@ class Piece(msgspec.Struct, frozen=True):
 
     Attributes:
         number: the file's number in its run.
-        kind: `plain`, `gzip`, `zstd`, or `frames` for zstd with a table of its frames.
+        kind: `plain`, what it is packed by, or `frames` for zstd with a table of its frames.
         start: where it begins, bytes, those of `frames` unpacked.
         end: where it ends; None is the end of a packed file.
     """
@@ -44,35 +37,18 @@ class Piece(msgspec.Struct, frozen=True):
         return f"{self.number}:{self.start}"
 
 
-def files_of(patterns: list[str]) -> list[Path]:
-    """The files that patterns name, each once, whatever links lead to it. Raises NoFilesError."""
-    files: dict[tuple[int, int], Path] = {}
-    for pattern in patterns:
-        matches = sorted(glob.glob(pattern, recursive=True)) or [pattern]
-        there = [Path(match) for match in matches if os.path.isfile(match)]
-        if not there:
-            raise NoFilesError(f"no file matches {pattern} on the machine of this worker")
-        for path in there:
-            status = path.stat()
-            files.setdefault((status.st_dev, status.st_ino), Path(os.path.realpath(path)))
-    if len(files) > _MOST_FILES:
-        raise NoFilesError(f"{len(files):,} files: one run takes {_MOST_FILES:,}; submit several")
-    return sorted(files.values())
-
-
 def whole(number: int, path: Path) -> Piece:
-    """All of a file, with its size as it is now. Raises OSError."""
+    """All of a file, with its size as it is now. Raises PackedError, OSError."""
     noted = note(path)
     with path.open("rb") as file:
-        head = file.read(4)
-        if head[:2] == GZIP:
-            return Piece(number, noted, "gzip", 0, None)
-        if not is_zstd(head):
-            return Piece(number, noted, "plain", 0, noted.size)
-        frames = frames_of(file, noted.size)
+        name = packed_by(file.read(HEAD_BYTES))
+        frames = frames_of(file, noted.size) if name == "zstd" else []
+    if not name:
+        return Piece(number, noted, "plain", 0, noted.size)
+    check_known(name, path)
     if len(frames) > 2:
         return Piece(number, noted, "frames", 0, frames[-1][1])
-    return Piece(number, noted, "zstd", 0, None)
+    return Piece(number, noted, name, 0, None)
 
 
 def ranges(piece: Piece, size: int) -> Iterator[Piece]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .found import found
 from .lines import LOOKS_BACK_BYTES, Lines
-from .packed import frame_reader, gzip_reader, zstd_reader
+from .packed import frame_reader, reader
 from .plan import Piece
 
 
@@ -16,13 +16,11 @@ def lines_of(piece: Piece) -> Iterator[Lines]:
     """The lines that start in a piece. Raises LostError, PackedError, OSError."""
     with found(piece.noted) as file:
         begin = max(0, piece.start - LOOKS_BACK_BYTES)
-        if piece.kind == "gzip":
-            read = gzip_reader(file)
-        elif piece.kind == "zstd":
-            read = zstd_reader(file)
-        elif piece.kind == "frames":
+        if piece.kind == "frames":
             read = frame_reader(file, piece.noted.size, begin)
-        else:
+        elif piece.kind == "plain":
             file.seek(begin)
             read = file.read
+        else:
+            read = reader(file, piece.kind)
         yield Lines(read, piece.start, piece.end)

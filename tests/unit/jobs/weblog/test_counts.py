@@ -74,16 +74,6 @@ def seekable(text: bytes, size: int) -> bytes:
     return b"".join(frames) + head + table + struct.pack("<IBI", len(frames), 0, 0x8F92EAB1)
 
 
-@pytest.mark.parametrize("cut", ["gz", "zst"])
-def test_a_packed_file_that_is_cut_off_is_a_failure_that_says_so(tmp_path: Path, cut: str) -> None:
-    text = "".join(f"{each}\n" for each in many(3000)).encode()
-    packed = gzip.compress(text) if cut == "gz" else zstandard.ZstdCompressor().compress(text)
-    path = tmp_path / f"a.{cut}"
-    path.write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(Reject, match=rf"a\.{cut}: the .* file is cut off"):
-        run([path])
-
-
 def test_a_file_that_was_rotated_away_is_found_by_its_number(tmp_path: Path) -> None:
     path = write(tmp_path / "access.log", many(100))
     plan = work.plan_run({"patterns": [str(path)], "asked": asked().packed()})
