@@ -11,18 +11,27 @@ import hashlib
 import os
 import re
 import threading
+import unicodedata
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ..addresses import Mailbox, mailbox, one_line
+from ..addresses import Mailbox, domains, mailbox, one_line
 from ..recipients import COLUMNS
+from .hashes import Hashes
 
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.S)
 _END_OF_FIELD = re.compile(r"[,;\s]")
 _IN_ANGLES = re.compile(r"<([^<>]*)>")
+_ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
+_LOCAL = rf"{_ATOM}(?:\.{_ATOM})*"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-_PLAIN = re.compile(rf"(?:[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)?@{_LABEL}(?:\.{_LABEL})+", re.A)
-"""What is its own key, without the checks that take most of the time of a long list."""
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})+"
+_PLAIN_LINE = re.compile(rf"((?:{_LOCAL})?@{_DOMAIN})(?:[ \t,;][^<\n]*)?\r?\n".encode())
+"""A line, in lower case, whose first field is its own key, without the checks that take most of the
+time of a long list."""
+
+_PARTS = re.compile(rf"((?:{_LOCAL})?)@([^@]+)")
+_PIECE_BYTES = 1 << 20
 
 
 class _Read(NamedTuple):
@@ -50,7 +59,7 @@ class Suppression:
         self._forget()
 
     def _forget(self) -> None:
-        self._known: set[int] = set()
+        self._known = Hashes()
         self._wrong: list[int] = []
         self._lines = 0
         self._read = _Read((), 0, hashlib.blake2b(), None, False)
@@ -60,7 +69,7 @@ class Suppression:
         with self._lock:
             self._catch_up()
             asked = (_hash(who.key), _hash(f"@{who.ascii_domain}"))
-            return any(one in self._known or one == self._read.last for one in asked)
+            return any(one == self._read.last or one in self._known for one in asked)
 
     def wrong(self) -> list[int]:
         """The lines that are no address, from 1. Raises OSError if the file can't be read."""
@@ -94,21 +103,28 @@ class Suppression:
         if not _begins_with(file, self._read):
             self._forget()
             file.seek(0)
-        size, digest, last = self._read.size, self._read.digest.copy(), None
-        wrong = False
-        for line in file:
-            found = _listed(line.decode("utf-8", "replace"), first=not size)
-            if not line.endswith(b"\n"):
-                last, wrong = _hash(found) if found else None, found is None
-                break
-            size += len(line)
-            digest.update(line)
+        size, digest, last = self._read.size, self._read.digest.copy(), b""
+        while lines := file.readlines(_PIECE_BYTES):
+            last = b"" if lines[-1].endswith(b"\n") else lines.pop()
+            whole = b"".join(lines)
+            digest.update(whole)
+            self._learn(lines, at_begin=not size)
+            size += len(whole)
+        found = _listed(last.decode("utf-8", "replace"), first=not size)
+        self._read = _Read(stamp, size, digest, _hash(found) if found else None, found is None)
+
+    def _learn(self, lines: list[bytes], *, at_begin: bool) -> None:
+        for line in lines:
             self._lines += 1
+            plain = _PLAIN_LINE.fullmatch(line.lower())
+            if plain is not None:
+                self._known.add(_hash_of(plain[1]))
+                continue
+            found = _listed(line.decode("utf-8", "replace"), first=at_begin and self._lines == 1)
             if found is None:
                 self._wrong.append(self._lines)
             elif found:
                 self._known.add(_hash(found))
-        self._read = _Read(stamp, size, digest, last, wrong)
 
 
 def _begins_with(file: IO[bytes], read: _Read) -> bool:
@@ -130,19 +146,24 @@ def _listed(line: str, *, first: bool) -> str | None:
     text = text.strip("\"' ")
     if first and text.lower() in COLUMNS:
         return ""
-    if _PLAIN.fullmatch(text.lower()):
-        return text.lower()
-    domain = text.startswith("@")
+    parts = _PARTS.fullmatch(text)
+    if parts is not None:
+        found = domains(parts[2])
+        local = unicodedata.normalize("NFC", parts[1])
+        return None if found is None else f"{local.lower()}@{found.in_ascii}"
     try:
-        who = mailbox(f"x{text}" if domain else text)
+        return mailbox(text).key
     except ValueError:
         return None
-    return f"@{who.ascii_domain}" if domain else who.key
 
 
 def _hash(text: str) -> int:
+    return _hash_of(text.encode())
+
+
+def _hash_of(data: bytes) -> int:
     """Eight bytes for an address: a million take little memory."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
 def _ends_with_a_line(fd: int) -> bool:
