@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 
@@ -27,9 +28,12 @@ WEB = """
       args: {BASE: "${BASE:-python:3.13-slim-trixie}"}
     networks: [queue]
     stop_grace_period: 1s
-    volumes: ["./tests/crawl/slow.conf:/etc/nginx/conf.d/slow.conf:ro"]
+    volumes:
+      - ./tests/crawl/slow.conf:/etc/nginx/conf.d/slow.conf:ro
+      - ./tests/crawl/combined.conf:/etc/nginx/conf.d/combined.conf:ro
 """
 SLOW = "http://web:8080/"
+COMBINED = "/var/log/web/combined.log"
 DIGESTS = """
 import hashlib, json, os, sys
 found = {}
@@ -69,6 +73,23 @@ class Manual:
         """What was asked of the web server since then. Its log is a second late."""
         time.sleep(FLUSH_S)
         return requests_in(self.stack.compose("exec", "-T", "web", "cat", LOG), since)
+
+    def log(self) -> str:
+        """The web server's log in the combined format, which is a second late."""
+        time.sleep(FLUSH_S)
+        return self.stack.compose("exec", "-T", "web", "cat", COMBINED)
+
+    def count(self, log: str, name: str, *more: str) -> dict[str, Any]:
+        """What the job `logs` counts in a log, as its report has it. It is in /shared/NAME."""
+        folder = f"/shared/{name}"
+        write = ["sh", "-c", f"mkdir -p {folder} && cat > {folder}/access.log"]
+        self.stack.compose("exec", "-T", "master", *write, given=log)
+        self.stack.qm(
+            "submit", "logs", f"paths={folder}/access.log", f"out={folder}", *more, "--wait"
+        )
+        said = self.stack.compose("exec", "-T", "master", "cat", f"{folder}/report.json")
+        found: dict[str, Any] = json.loads(said)
+        return found
 
     def kill(self, service: str, number: int) -> None:
         """SIGKILL one of a service's containers from the host; its policy starts it again."""

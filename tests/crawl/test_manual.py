@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration import awks_counts
+
 from .manual import SLOW, Manual, Request, most_at_once, most_starts, pictures, running, stored
 
 PLAINLY = ("at_once=0", "per_second=0", "robots=0")
@@ -88,6 +90,25 @@ def test_kills_change_nothing_and_the_host_is_never_asked_too_much(
     _check_limits(requests)
     # Only what was leased at a kill, or had ended and was not yet reported, is asked for again.
     assert sum(again.values()) <= (kills[0] + 1) * AT_ONCE, again
+
+
+def test_the_web_servers_own_log_of_all_that_is_counted_as_awk_counts_it(
+    manual: Manual, plain: dict[str, str], tmp_path: Path
+) -> None:
+    """After the other tests it has wget's requests, too, and those that a kill cut off."""
+    log = manual.log()
+    (tmp_path / "access.log").write_text(log)
+    truth = awks_counts.counts([tmp_path / "access.log"])
+    data = manual.count(log, "counted", f"by={','.join(awks_counts.LISTS)}", "top=100000")
+    total = {name: count for name, (count, _) in truth.pop("total").items()}
+    assert total["lines"] > len(plain) > 1_500
+    assert (data["lines"], data["unparsable"]) == (total["lines"], total["odd"])
+    assert (data["bytes"], data["visitors"]) == (total["bytes"], total["clients"])
+    found = {
+        name: {row["value"]: (row["requests"], row["bytes"]) for row in rows["rows"]}
+        for name, rows in data["lists"].items()
+    }
+    assert found == truth
 
 
 def _kill(manual: Manual, kills: list[int], over: threading.Event) -> None:

@@ -102,9 +102,11 @@ class Stack:
         self._command = ["docker", "compose", "-p", project]
         self._command += [word for file in files for word in ("-f", file)]
 
-    def compose(self, *words: str, check: bool = True) -> str:
+    def compose(self, *words: str, check: bool = True, given: str | None = None) -> str:
         """Return the output of a `docker compose` command; an AssertionError if it fails."""
-        done = subprocess.run([*self._command, *words], capture_output=True, text=True, timeout=200)
+        done = subprocess.run(
+            [*self._command, *words], capture_output=True, text=True, timeout=200, input=given
+        )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
         return done.stdout + done.stderr
