@@ -26,6 +26,7 @@ from jobs.weblog.asked import (
     ZoneName,
     moment_of,
 )
+from jobs.weblog.show.files import make_folder
 from jobs.weblog.totals import Totals
 from queue_manager import Counts, Options, Task
 
@@ -55,7 +56,7 @@ def tasks(
     begin, end = moment_of(since, zone), moment_of(until, zone)
     if begin is not None and end is not None and begin >= end:
         raise ValueError(f"since={since} is not before until={until}: no request can count")
-    _make_folder(out)
+    make_folder(out)
     asked = Asked(
         format=format,
         by=by.names(),
@@ -69,13 +70,6 @@ def tasks(
     )
     patterns = [os.path.abspath(pattern) for pattern in paths.patterns()]
     yield Task({"patterns": patterns, "asked": asked.packed()}, key="plan")
-
-
-def _make_folder(out: str) -> None:
-    try:
-        os.makedirs(out, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"out={out!r} can't be written to: {error.strerror}") from None
 
 
 def setup() -> None:

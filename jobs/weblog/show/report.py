@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ..count.summary import Summary
-from . import page, table
+from ..count.tops import Entry
+from . import files, page, table
+
+_SUMS = {"lines": "lines", "requests": "requests", "unparsable": "unparsable", "bytes": "size"}
+"""What is known of each file, by what results call it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Report:
         planned: how many ranges they have; read: how many of them have been counted.
         top: how many values of a list are shown.
         zone: the zone of hours.
+        by_file: lines, requests, unparsable lines and bytes by the path that a file had when the
+            run began.
     """
 
     summary: Summary
@@ -34,6 +41,24 @@ class Report:
     read: int
     top: int
     zone: str
+    by_file: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def when(self, moment: float) -> str:
+        """A moment for people, in the zone of the hours. UTC epoch, s."""
+        local = datetime.fromtimestamp(moment, ZoneInfo(self.zone))
+        return local.replace(tzinfo=None).isoformat(" ", "seconds")
+
+    def answered(self) -> dict[str, int]:
+        """Requests by the first digit of their status: `2xx`. Empty without the list `status`."""
+        sums: Counter[str] = Counter()
+        for entry in self.summary.tops["status"].first() if "status" in self.summary.tops else []:
+            sums[f"{entry.value[0]}xx" if entry.value[:1].isdigit() else "-"] += entry.count
+        return dict(sorted(sums.items()))
+
+    def busiest(self) -> Entry | None:
+        """The hour with the most requests. None without the list `hour`, or without a request."""
+        hours = self.summary.tops["hour"].first(1) if "hour" in self.summary.tops else []
+        return hours[0] if hours else None
 
     @property
     def missing(self) -> str:
@@ -50,33 +75,34 @@ def write(results: Iterable[tuple[Any, Any]], out: str, by: list[str], top: int,
     """Merge results; write report.txt, .csv, .json and index.html. Returns the table."""
     report = _merged(results, by, top, zone)
     text = table.text_of(report)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {
+    files.make_folder(out)
+    data = as_data(report)
+    written = {
         "report.txt": text,
         "report.csv": _csv(report),
-        "report.json": json.dumps(as_data(report), ensure_ascii=False, indent=1) + "\n",
-        "index.html": page.html_of(report, as_data(report)),
+        "report.json": json.dumps(data, ensure_ascii=False, indent=1) + "\n",
+        files.PAGE: page.html_of(report, data),
     }
-    for name, content in files.items():
-        unfinished = folder / f".{name}.part"
-        unfinished.write_text(content, "utf-8", newline="")
-        os.replace(unfinished, folder / name)
-    return f"{text}logs: look at {folder / 'index.html'}"
+    files.put(Path(out), written)
+    return f"{text}logs: look at {Path(out) / files.PAGE}"
 
 
 def _merged(results: Iterable[tuple[Any, Any]], by: list[str], top: int, zone: str) -> Report:
     summary = Summary(by)
-    files = planned = 0
+    count = planned = 0
     seen: set[str] = set()
+    by_file: dict[str, dict[str, int]] = {}
     for payload, result in results:
         if "range" not in payload:
-            files += result.get("files", 0)
+            count += result.get("files", 0)
             planned += result.get("ranges", 0)
         elif result["range"] not in seen:
             seen.add(result["range"])
             summary.merge(result)
-    return Report(summary, files, planned, len(seen), top, zone)
+            sums = by_file.setdefault(payload["range"]["noted"]["path"], dict.fromkeys(_SUMS, 0))
+            for name, key in _SUMS.items():
+                sums[name] += result[key]
+    return Report(summary, count, planned, len(seen), top, zone, by_file)
 
 
 def as_data(report: Report) -> dict[str, Any]:
@@ -92,6 +118,8 @@ def as_data(report: Report) -> dict[str, Any]:
         "visitors": len(summary.visitors),
         "first": _iso(summary.first),
         "last": _iso(summary.last),
+        "by_status_class": report.answered(),
+        "by_file": [{"path": path, **sums} for path, sums in sorted(report.by_file.items())],
         "lists": {name: _list(report, name) for name in summary.tops},
         "largest": _extremes(summary.largest, "bytes"),
         "slowest": _extremes(summary.slowest, "seconds"),
@@ -117,6 +145,7 @@ def _list(report: Report, name: str) -> dict[str, Any]:
         "others_at_most_each": max(
             [counted.lost, *(entry.count + entry.slack for entry in unshown)]
         ),
+        "different": None if counted.lost else len(counted),
         "exact": not counted.lost,
     }
 

@@ -25,21 +25,37 @@ def _lines(report: Report) -> Iterator[str]:
     if report.missing:
         yield report.missing
     yield (
-        f"{summary.lines:,} lines of {report.files:,} files: {summary.requests:,} requests,"
+        f"{summary.lines:,} lines of {report.files:,} file{'s' * (report.files != 1)}:"
+        f" {summary.requests:,} requests,"
         f" {summary.unparsable:,} unparsable, {size(summary.size)},"
         f" about {len(summary.visitors):,} visitors"
     )
+    if summary.first is not None and summary.last is not None:
+        yield "; ".join(_facts(report, summary.first, summary.last))
     for name, top in summary.tops.items():
         entries = top.first(_ROWS)
-        if name == "hour":
+        heading = name
+        if name == "hour" and len(top) > _ROWS:
             entries = sorted(top.first(), key=in_order)[-_ROWS:]
+            heading = f"hour (the last {_ROWS} of {len(top):,})"
+        elif name == "hour":
+            entries.sort(key=in_order)
         yield ""
-        yield f"{name:<{_WIDTH}} {'requests':>14} {'':>6} {'sent':>10}"
+        yield f"{heading:<{_WIDTH}} {'requests':>14} {'':>6} {'sent':>10}"
         for entry in entries:
             yield _row(entry, summary.requests)
-        if len(top) > len(entries):
+        if len(top) > len(entries) and name != "hour":
             more = "" if not top.lost else f", none with more than {top.lost:,} is missing"
             yield f"... {len(top) - len(entries):,} more{more}"
+
+
+def _facts(report: Report, first: float, last: float) -> Iterator[str]:
+    yield f"{report.when(first)} to {report.when(last)} {report.zone}"
+    answered = report.answered()
+    if answered:
+        yield ", ".join(f"{answered.get(name, 0):,} with {name}" for name in ("4xx", "5xx"))
+    if busiest := report.busiest():
+        yield f"most in an hour: {busiest.count:,} at {busiest.value}"
 
 
 def _row(entry: Entry, requests: int) -> str:
