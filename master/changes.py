@@ -11,6 +11,7 @@ import msgspec
 from queue_manager.codec import NOTHING
 from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
 
+from .history import Counted, HistoryRecord
 from .scheduled import ScheduleRecord
 
 QUEUE_RUN = 0
@@ -199,7 +200,8 @@ class RunCounts:
     """How many tasks of a run there are. accepted: those from `tasks()`, without a key.
 
     tracked: the tracked tasks that wait. last_seq: the newest outcome. pruned: how many dead
-    letters of the queue run are gone. last_dead: the newest dead letter, by its seq.
+    letters of the queue run are gone. last_dead: the newest dead letter, by its seq. died, failed,
+    busy_s: as in `Counted`. told: what of all this is in rows of the history.
     """
 
     tasks: int = 0
@@ -210,6 +212,10 @@ class RunCounts:
     last_seq: int = 0
     pruned: int = 0
     last_dead: int = 0
+    died: int = 0
+    failed: int = 0
+    busy_s: float = 0.0
+    told: Counted = field(default_factory=Counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +266,7 @@ class Changes:
     more; `drop_some` deletes their rows. ended: runs that ended in this turn. Their records say
     so, too. begun: runs that have waited for others, and begin in this turn. code: the files of
     uploaded code by their paths, by version. It is kept as long as a run has that version.
-    schedules: by name; None removes one.
+    schedules: by name; None removes one. history: what is added to rows of single minutes.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
@@ -280,6 +286,7 @@ class Changes:
     begun: set[int] = field(default_factory=set)
     code: dict[str, dict[str, bytes]] = field(default_factory=dict)
     schedules: dict[str, ScheduleRecord | None] = field(default_factory=dict)
+    history: list[HistoryRecord] = field(default_factory=list)
 
     @property
     def must_commit(self) -> bool:
@@ -295,6 +302,7 @@ class Changes:
             or self.quotas
             or self.groups
             or self.schedules
+            or self.history
             or any(self.workers.values())
         )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from master.changes import QUEUE_RUN
 from master.store.sqlite.clock import LEAST_SET_S, SLACK_S
+from tests import memory_history
 from tests.memory_kept import Kept
 
 
@@ -49,6 +50,7 @@ def _move_ends(kept: Kept, set_s: float, until: float) -> None:
     def moved(at: float | None) -> float | None:
         return at + set_s if at is not None and since <= at <= until else at
 
+    memory_history.move_history(kept, set_s, since, until)
     for number, run in kept.runs.items():
         if number != QUEUE_RUN:
             started_at = moved(run.started_at) or 0.0

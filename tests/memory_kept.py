@@ -16,6 +16,7 @@ from master.changes import (
     RunRecord,
     TrackedRecord,
 )
+from master.history import Rows
 from master.scheduled import ScheduleRecord
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import DeadLetter
@@ -46,6 +47,7 @@ class Kept:
     quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
     code: dict[str, dict[str, bytes]] = field(default_factory=dict)
     schedules: dict[str, ScheduleRecord] = field(default_factory=dict)
+    history: Rows = field(default_factory=dict)
     own: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
     by_run: dict[int, list[int]] = field(default_factory=dict)
     seqs_of_run: dict[int, list[int]] = field(default_factory=dict)

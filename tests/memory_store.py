@@ -26,6 +26,7 @@ from master.changes import (
     TrackedState,
     WaitingBlock,
 )
+from master.history import HistoryRecord, add, rows_of
 from master.reads import (
     DuePage,
     GroupPage,
@@ -42,7 +43,7 @@ from master.store.contract import Store
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import Ranges, both
 from queue_manager.wire.records import DeadLetter
-from tests import memory_clock, memory_results
+from tests import memory_clock, memory_history, memory_results
 from tests.memory_kept import Kept
 
 
@@ -128,6 +129,8 @@ class MemoryStore(NothingAges):
                 kept.schedules[name] = schedule
         kept.quotas |= changes.quotas
         kept.own |= changes.groups
+        for row in rows_of(changes.history).values():
+            add(kept.history, row)
         new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)
         delivered = changes.delivered or kept.delivered
         kept.delivered = delivered._replace(left=delivered.left + new)
@@ -318,6 +321,19 @@ class MemoryStore(NothingAges):
     def find_task(self, run: int, key: str) -> int:
         return memory_results.find_task(self._kept, run, key)
 
+    # --- the history ---
+
+    def read_history(
+        self, run: int, since_at: float, until_at: float, step_s: int
+    ) -> list[HistoryRecord]:
+        return memory_history.read_history(self._kept, run, since_at, until_at, step_s)
+
+    def last_minute(self) -> float:
+        return memory_history.last_minute(self._kept)
+
+    def prune_history(self, minutes_by: float, all_by: float, rows: int) -> bool:
+        return memory_history.prune_history(self._kept, minutes_by, all_by)
+
     # --- what goes ---
 
     def drop_some(self, rows: int) -> bool:
@@ -335,6 +351,7 @@ class MemoryStore(NothingAges):
         del self._kept.by_run.get(run, [])[:rows]
         if not self._kept.by_run.get(run):
             self._kept.own = {k: g for k, g in self._kept.own.items() if k[0] != run}
+            self._kept.history = {k: h for k, h in self._kept.history.items() if k[0] != run}
             self._kept.quotas = {k: q for k, q in self._kept.quotas.items() if k[0] != run}
             self._kept.dropping.discard(run)
             self._kept.seqs_of_run.pop(run, None)

@@ -20,6 +20,7 @@ from master.changes import (
     RunRecord,
     WaitingBlock,
 )
+from master.history import HistoryRecord
 from master.reads import (
     DuePage,
     GroupPage,
@@ -182,6 +183,17 @@ class NullStore(NothingAges):
 
     def find_task(self, run: int, key: str) -> int:
         return 0
+
+    def read_history(
+        self, run: int, since_at: float, until_at: float, step_s: int
+    ) -> list[HistoryRecord]:
+        return []
+
+    def last_minute(self) -> float:
+        return 0.0
+
+    def prune_history(self, minutes_by: float, all_by: float, rows: int) -> bool:
+        return False
 
     def drop_some(self, rows: int) -> bool:
         return False

@@ -70,7 +70,7 @@ class Broker:
         self.exhaust, self.finish_runs = runs.exhaust, runs.finish_runs
         self.finished, self.cancel, self.retry = runs.finished, runs.cancel, runs.retry
         self.prune, self.forget = runs.prune, runs.forget
-        self.chains = runs.chains
+        self.chains, self.minutes = runs.chains, runs.minutes
 
     def _offer_tasks(self) -> None:
         tasks = self.tasks

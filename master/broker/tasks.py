@@ -128,6 +128,7 @@ class Tasks:
         self._journal.keep(run)
         run.leased -= count
         run.done += count
+        run.busy_s += took_s
         self._journal.record_outcome(run, lease.block, lease.first, start, stop, results)
         if lease.tracked is not None:
             run.tracked -= 1
@@ -155,6 +156,7 @@ class Tasks:
         reject: bool = False,
         delay_s: float | None = None,
         whole_group: bool = False,
+        took_s: float = 0.0,
     ) -> bool:
         """Stage a charged attempt of one task. False as in `done`.
 
@@ -164,6 +166,8 @@ class Tasks:
         if lease is None:
             return False
         run, task = lease.run, self._tracked_of(lease, position)
+        run.failed += 1
+        run.busy_s += took_s
         task.attempts += 1
         task.due_at = wall
         run.leased -= 1
@@ -323,4 +327,5 @@ class Tasks:
 
 def _count_dead(run: Run) -> None:
     run.dead += 1
+    run.died += 1
     run.tracked -= 1

@@ -26,6 +26,7 @@ from ..turn.run_lookup import restored
 from ..turn.steps import Publish, Step
 from ..turn.turn import Turn
 from .clock import ClockWatch
+from .history_pruning import HistoryPruning
 from .queue_pruning import QueuePruning
 
 log = logging.getLogger("quartermaster.master")
@@ -82,7 +83,9 @@ class Pruning:
         self.clock: ClockWatch | None = None
         self._least_s = max(self._keep_s, LEAST_S)
         self.queue = QueuePruning(turn, delivery, self._least_s)
+        self._history = HistoryPruning(turn.store, self._keep_s)
         self._rows, self._pages, self._old = Pace(500, 20), Pace(200, 10), Pace(500, 20)
+        self._minutes = Pace(500, 20)
         self._turns = 0
         self._cleaning: asyncio.Task[None] | None = None
         self._again_at = 0.0
@@ -97,6 +100,7 @@ class Pruning:
         if self._turn.is_waiting:  # the store may be writing
             return
         if not self._turn.trouble and (self.clock is None or self.clock.may_prune(now)):
+            self._history.tick(now, self._by(wall))
             for run in [run for run in self._turn.broker.runs.values() if not run.active]:
                 self._retire(run, wall)
             with contextlib.suppress(StoreError):  # `_clean` has the same error, and says so
@@ -198,6 +202,7 @@ class Pruning:
         return (
             _timed(self._rows, store.drop_some)
             or _timed(self._old, self.queue.step)
+            or _timed(self._minutes, self._history.step)
             or _timed(self._pages, store.shrink)
         )
 

@@ -24,6 +24,7 @@ from queue_manager.wire.messages import (
     LEVEL,
     AddSchedule,
     AskCode,
+    AskHistory,
     AskJobs,
     AskResults,
     AskRun,
@@ -57,6 +58,7 @@ from ..jobs.job_views import JobViews
 from ..jobs.pythons import Pythons, environments_of
 from ..jobs.uploads import Uploads
 from ..jobs.versions import JobFiles, Versions
+from ..measure.history import HistoryKeeper
 from ..observe.failures import FailureLog
 from ..observe.status import StatusBuilder
 from ..processes.child_watcher import watch_children_by_pidfd
@@ -159,6 +161,7 @@ class Service:
         self._schedules = Scheduling(turn, self.runs, self.versions, settings.jobs_folder)
         self.status = StatusBuilder(turn, self)
         self.subscriptions = Subscriptions(turn, self.status.watched)
+        self._history = HistoryKeeper(turn)
 
     def _make_queues(self) -> tuple[TaskQueue, ResultQueue]:
         """Make the two queues that stock clients see, and the pruning of what is old in them."""
@@ -252,6 +255,7 @@ class Service:
             AddSchedule: self._schedules.add,
             ChangeSchedule: self._schedules.change,
             AskSchedules: self._schedules.show,
+            AskHistory: self._history.show,
         }
 
     def _closed(self, peer: Peer) -> None:
@@ -286,6 +290,7 @@ class Service:
             if run.id != QUEUE_RUN and (run.active or uncollected(run)):
                 self.runners.start(run, urgent=False)
         self._unlasting.restarted()
+        self._history.begin()
         self.broker.await_known_workers(self.store.workers, KNOWN_WORKERS_S)
         self.turn.wake()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
@@ -368,6 +373,7 @@ class Service:
                 self.status.waits.tick,
                 self._unlasting.tick,
                 self._schedules.tick,
+                self._history.tick,
             ):
                 guarded(functools.partial(act, now))
             if not self.turn.is_waiting:  # the store may be writing

@@ -16,6 +16,7 @@ from ..changes import (
     Place,
     QuotaCounts,
 )
+from ..history import HistoryRecord
 from ..reads import (
     DuePage,
     GroupPage,
@@ -149,7 +150,7 @@ class Store(Protocol):
         this was noted last, in the same boot, the ends of delays move along, also of groups.
         wall: the time of this start (UTC epoch, s). Runs that began or ended since the last start
         may have times of a wrong clock. These times move by as much as the clock was set since.
-        After a reboot, `note_clock` has noted by how much.
+        After a reboot, `note_clock` has noted by how much. Rows of the history move, too.
         """
 
     def note_clock(self, wall: float, off_s: float) -> None:
@@ -226,6 +227,28 @@ class Store(Protocol):
 
     def shrink(self, pages: int) -> bool:
         """Give about so many free pages back to the disk. False: there was none to give."""
+
+    # --- the history ---
+
+    def read_history(
+        self, run: int, since_at: float, until_at: float, step_s: int
+    ) -> list[HistoryRecord]:
+        """What a run has done in each step of a time, the oldest first. ALL_RUNS: all together.
+
+        since_at, until_at: UTC epoch in seconds; the step that `since_at` is in is whole. step_s: a
+        multiple of a minute. A step without a row is not there. What single minutes tell is gone
+        after a day (`history.FINE_S`), and a step that is a multiple of ten minutes needs none.
+        """
+
+    def last_minute(self) -> float:
+        """The last minute that has a whole row of all runs: when it began. 0.0: there is none."""
+
+    def prune_history(self, minutes_by: float, all_by: float, rows: int) -> bool:
+        """Delete about so many rows of single minutes before `minutes_by`, and of those that
+        nobody forgets: the rows of all runs and of the queue run before `all_by`.
+
+        Both UTC epoch in seconds. False: there was none.
+        """
 
     def close(self) -> None:
         """Close the store. Another master may open it then."""

@@ -29,7 +29,9 @@ from ..errors import (
 from ..job.contract import Options
 from ..settings import Settings
 from ..wire.messages import (
+    AskHistory,
     AskStatus,
+    History,
     StartRun,
     Status,
 )
@@ -214,6 +216,20 @@ class AsyncClient:
         async for page in run_pages(self.session, state_of(state), job_of(job)):
             for run in page.runs:
                 yield run
+
+    async def history(
+        self,
+        which: int | str | None = None,
+        /,
+        *,
+        since_at: float = 0.0,
+        until_at: float = 0.0,
+        step_s: float = 60.0,
+    ) -> History:
+        """As `Client.history`."""
+        run = None if which is None else (await self.run(which)).id
+        ask = partial(AskHistory, run=run, since_at=since_at, until_at=until_at, step_s=step_s)
+        return await self.session.call_idempotent(ask, History)
 
     async def status(self) -> Status:
         """As `Client.status`."""

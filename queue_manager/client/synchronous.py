@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..job.contract import Options, Task
 from ..settings import Settings
-from ..wire.messages import Status
+from ..wire.messages import History, Status
 from ..wire.records import RunStatus
 from .asynchronous import GOODBYE_S, AsyncClient, Exiting
 from .calls import Start, Work, start_of
@@ -330,6 +330,33 @@ class Client:
 
         check_options(options)
         return QueueExecutor(self, options)
+
+    def history(
+        self,
+        which: int | str | None = None,
+        /,
+        *,
+        since_at: float = 0.0,
+        until_at: float = 0.0,
+        step_s: float = 60.0,
+    ) -> History:
+        """What a run has done over a time, in steps; None: all runs together.
+
+        Args:
+            which: its number or its key.
+            since_at: UTC epoch in seconds; 0 is an hour before `until_at`.
+            until_at: the same; 0 is now.
+            step_s: how long a step is at least. The answer says how long it is: never less than a
+                minute, nor than ten minutes where the time began more than a day ago, and so long
+                that there are at most 1,500 steps.
+
+        Raises RefusedError if there is no such run, or the times are none.
+        """
+        return self._call(
+            lambda client: client.history(
+                which, since_at=since_at, until_at=until_at, step_s=step_s
+            )
+        )
 
     def status(self) -> Status:
         """How the master is."""

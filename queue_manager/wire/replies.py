@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .history import History as History
 from .job_records import JobInfo
 from .records import (
     DeadLetter,
@@ -267,4 +268,5 @@ Reply = (
     | JobList
     | ScheduleShown
     | ScheduleList
+    | History
 )

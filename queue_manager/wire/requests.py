@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from .history import AskHistory as AskHistory
 from .limits import (
     AFTER,
     CANCEL_RANGES,
@@ -358,4 +359,5 @@ Request = (
     | ChangeSchedule
     | AskCode
     | AskJobs
+    | AskHistory
 )

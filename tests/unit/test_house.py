@@ -23,7 +23,7 @@ ALLOWED = {
 TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
     f"queue_manager.{name}" for name in ("masking", "settings", "terminal")
 }
-RECORDS = {"master.changes", "master.reads", "master.released", "master.scheduled"}
+RECORDS = {f"master.{name}" for name in ("changes", "history", "reads", "released", "scheduled")}
 """What broker and store tell each other, and what no clock says less than."""
 ROOMS = {
     "queue_manager.job": {"queue_manager.wire", *TOP},
@@ -46,10 +46,11 @@ ROOMS = {
     "master.processes": {"master.broker", "master.runner", "master.turn", *RECORDS},
     "master.jobs": {"master.broker", "master.turn", *RECORDS, "master.processes"},
     "master.observe": {"master.broker", "master.turn", *RECORDS, "master.processes"},
+    "master.measure": {"master.broker", "master.turn", *RECORDS},
     "master.stock": {"master.broker", "master.turn", *RECORDS, "master.observe"},
     "master.server": {
         f"master.{room}"
-        for room in ["broker", "store", "turn", "processes", "jobs", "observe", "stock"]
+        for room in ["broker", "store", "turn", "processes", "jobs", "measure", "observe", "stock"]
     }
     | {"master.schedules"}
     | RECORDS,

@@ -21,6 +21,7 @@ from ...changes import (
     RunState,
     TrackedState,
 )
+from ...history import ALL_RUNS
 from ..group_control import GroupControl
 from ..journal import Journal
 from ..leases.lease import Session
@@ -28,6 +29,7 @@ from ..leases.leasing import Leasing
 from ..leases.quarantine import Quarantine
 from ..read_ahead import ReadAhead
 from .chains import Chains, in_words
+from .minutes import Minutes
 from .roster import Roster
 from .run import Run
 
@@ -51,6 +53,7 @@ class Lifecycle:
         self._read_ahead = read_ahead
         self._groups = groups
         self.chains = Chains(journal, roster)
+        self.minutes = Minutes(journal)
 
     # --- a run begins, and changes ---
 
@@ -140,6 +143,7 @@ class Lifecycle:
         seqs = {outcome.run: outcome.seq for outcome in changes.outcomes}
         touched = {block.run for block in (*changes.blocks, *changes.grown.values())}
         touched.update(run for run, _ in (*changes.tracked, *changes.quotas))
+        touched.update(told.run for told in changes.history if told.run != ALL_RUNS)
         for number in touched.union(seqs, changes.runs, changes.revived):
             run = self._roster.recall(number)
             assert run is not None  # whoever staged something of it has a reference
@@ -154,6 +158,7 @@ class Lifecycle:
         run.ended_at = wall
         if not run.has_runner:  # each client keeps for itself how far it has read
             self._collects(run, CollectCursor(closed=True))
+        self.minutes.record_end(run, wall)
         self._journal.changes.ended.add(run.id)
         self._journal.record_run(run)
 
@@ -177,6 +182,7 @@ class Lifecycle:
         run.state, run.ended_at = RunState.CANCELLED, wall
         if never_begun or not run.options.finish:
             self._collects(run, CollectCursor(closed=True))
+        self.minutes.record_end(run, wall)
         self._journal.changes.ended.add(run.id)
         self._journal.record_run(run)
         return ended

@@ -19,6 +19,7 @@ from ...changes import (
     RunRecord,
     RunState,
 )
+from ...history import Counted
 from ..lanes.groups import Groups
 from ..lanes.lane import Lane
 from ..lanes.tracked import Tracked
@@ -48,7 +49,8 @@ class Run:
     tasks, done, dead, leased, cancelled: counts of tasks. staged: those that are not on disk yet.
     tracked: tracked tasks that wait or are leased; tracked_leased: the leased ones of them.
     uploaded: a client has sent the code. last_seq: newest outcome on disk. last_dead: newest dead
-    letter, also a staged one. pruned: dead letters of the queue run that are gone.
+    letter, also a staged one. pruned: dead letters of the queue run that are gone. died, failed,
+    busy_s, told: as in `RunCounts`.
     after, waits_for: as in `RunRecord`. A new list takes the place of the one before.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
     leases: of its tasks, by block, so that those of one block are found at once.
@@ -81,6 +83,10 @@ class Run:
     last_seq: int = 0
     last_dead: int = 0
     pruned: int = 0
+    died: int = 0
+    failed: int = 0
+    busy_s: float = 0.0
+    told: Counted = field(default_factory=Counted)
     arguments: GivenArguments = field(default_factory=GivenArguments)
     after: list[int] = field(default_factory=list)
     waits_for: list[int] = field(default_factory=list)
@@ -98,53 +104,11 @@ class Run:
 
     def saved(self) -> Callable[[], None]:
         """Returns what restores all fields that a turn changes, except the collect cursor."""
-        return partial(
-            self._restore,
-            self.state,
-            self.ended_at,
-            self.exhausted,
-            self.waits_for,
-            self.version,
-            self.options,
-            self.tasks,
-            self.accepted,
-            self.done,
-            self.dead,
-            self.cancelled,
-            self.leased,
-            self.staged,
-            self.tracked,
-            self.tracked_leased,
-            self.last_dead,
-        )
+        return partial(self._restore, _changed_of(self))
 
-    def _restore(
-        self,
-        state: RunState,
-        ended_at: float | None,
-        exhausted: bool,
-        waits_for: list[int],
-        version: str,
-        options: RunOptions,
-        tasks: int,
-        accepted: int,
-        done: int,
-        dead: int,
-        cancelled: int,
-        leased: int,
-        staged: int,
-        tracked: int,
-        tracked_leased: int,
-        last_dead: int,
-    ) -> None:
-        self.state, self.ended_at, self.exhausted = state, ended_at, exhausted
-        self.waits_for = waits_for
-        self.version, self.options = version, options
-        self.tasks, self.accepted = tasks, accepted
-        self.done, self.dead, self.cancelled = done, dead, cancelled
-        self.leased, self.staged = leased, staged
-        self.tracked, self.tracked_leased = tracked, tracked_leased
-        self.last_dead = last_dead
+    def _restore(self, values: tuple[Any, ...]) -> None:
+        for name, value in zip(_CHANGED, values, strict=True):
+            setattr(self, name, value)
         self.attend()  # while its end was staged, it was told of nothing
 
     def put_cursor(self, cursor: CollectCursor) -> None:
@@ -173,6 +137,11 @@ class Run:
     def unended(self) -> int:
         """Tasks that have not ended."""
         return self.tasks - self.done - self.dead - self.cancelled - self.pruned
+
+    @property
+    def counted(self) -> Counted:
+        """What is counted of it from its beginning on."""
+        return Counted(self.done, self.died, self.failed, self.busy_s)
 
     @property
     def delayed(self) -> int:
@@ -333,6 +302,32 @@ class Run:
         """The durable part of its counts. last_seq: the newest outcome, also a staged one."""
         return replace(RunCounts(*_counts_of(self)), last_seq=max(last_seq, self.last_seq))
 
+
+_CHANGED = (
+    "state",
+    "ended_at",
+    "exhausted",
+    "waits_for",
+    "version",
+    "options",
+    "tasks",
+    "accepted",
+    "done",
+    "dead",
+    "cancelled",
+    "leased",
+    "staged",
+    "tracked",
+    "tracked_leased",
+    "last_dead",
+    "died",
+    "failed",
+    "busy_s",
+    "told",
+)
+"""The fields that a turn changes, but for the collect cursor."""
+
+_changed_of: Callable[[Run], tuple[Any, ...]] = attrgetter(*_CHANGED)
 
 # A run has a field for each field of its records. A new one is copied without another line.
 _RECORD = [field.name for field in fields(RunRecord)]

@@ -145,6 +145,7 @@ class Outcomes:
             reject=outcome.reject,
             delay_s=outcome.delay_s,
             whole_group=outcome.whole_group,
+            took_s=outcome.took_s,
         )
         if accepted and lease is not None:
             attempts = broker.staged_attempts(lease, outcome.position)

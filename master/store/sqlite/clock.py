@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from ...changes import QUEUE_RUN
+from .history import move_history
 from .read.waiting import active_runs
 from .schema.rows import get_meta, insert, one, set_meta
 
@@ -95,4 +96,5 @@ def _move_ends(db: sqlite3.Connection, set_s: float, until: float, wall: float) 
         " WHERE run = ? AND state = 'dead' AND due_at BETWEEN ? AND ?",
         (set_s, QUEUE_RUN, since, until),
     )
+    move_history(db, set_s, since, until)
     return since + set_s

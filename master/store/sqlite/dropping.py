@@ -55,6 +55,7 @@ def drop_some(db: sqlite3.Connection, rows: int) -> bool:
         ("keys", "hash", "0"),
         ("quotas", "name", "0"),
         ("own_groups", "grp", "0"),
+        ("history", "at", "0"),
         ("outcomes", "seq", "LENGTH(results)"),
         ("blocks", "first", "LENGTH(body)"),
     ):

@@ -7,14 +7,10 @@ docs/design.md, "The store", says why rows are blocks, and why a statement inser
 from __future__ import annotations
 
 import contextlib
-import functools
 import secrets
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-import msgspec
 
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import Ranges
@@ -36,15 +32,15 @@ from ...reads import (
 from ...scheduled import ScheduleRecord
 from . import ageing, clock, dropping
 from .dropping import NUMBERS, next_number
+from .guard import DAMAGE, damaged, reads
 from .keys import Keys, Step
+from .overview import Overview
 from .read import batch as reading
 from .read import groups, loading, results, waiting
 from .read.groups import own_groups
 from .schema.file import lock, open_database
 from .schema.rows import get_meta, one, set_meta
 from .writing import read_delivered, write
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _CLOSE_AT = 256
 """How many blocks are touched before the store looks which of them have ended. So a block whose
@@ -66,30 +62,8 @@ _UNSTORABLE = (
 )
 """Errors that are the fault of what is to be written, not of the disk."""
 
-_DAMAGE = (KeyError, msgspec.MsgspecError)
-"""What making a record raises when its row has a state or bytes that no release has written."""
 
-
-def _damaged(error: Exception) -> str:
-    return f"a row is damaged: {error!r}"
-
-
-def _reads(verb: F) -> F:
-    """Make a verb that reads raise StoreError if the file can't be read, or has a damaged row."""
-
-    @functools.wraps(verb)
-    def reading(self: SqliteStore, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return verb(self, *args, **kwargs)
-        except (sqlite3.Error, OverflowError, UnicodeError) as error:
-            raise StoreError(f"can't read {self._path}: {error}") from error
-        except _DAMAGE as error:
-            raise StoreError(f"can't read {self._path}: {_damaged(error)}") from error
-
-    return cast(F, reading)
-
-
-class SqliteStore:
+class SqliteStore(Overview):
     """A `Store` in a folder of its own.
 
     identity, epoch, delivered, workers and the next numbers are as of the opening. Every verb may
@@ -109,8 +83,8 @@ class SqliteStore:
             self._begin()
         except BaseException as error:
             self.close()
-            if isinstance(error, _DAMAGE):
-                raise StoreError(f"can't use {self._path}: {_damaged(error)}") from error
+            if isinstance(error, DAMAGE):
+                raise StoreError(f"can't use {self._path}: {damaged(error)}") from error
             if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
                 raise StoreError(f"can't use {self._path}: {error}") from error
             raise
@@ -132,27 +106,27 @@ class SqliteStore:
 
     # --- the state ---
 
-    @_reads
+    @reads
     def load(self) -> list[LoadedRun]:
         return loading.load(self._db)
 
-    @_reads
+    @reads
     def load_run(self, run: int) -> LoadedRun | None:
         return loading.load_run(self._db, run)
 
-    @_reads
+    @reads
     def ended_runs(self, before: int, limit: int) -> list[LoadedRun]:
         return loading.ended_runs(self._db, before, limit)
 
-    @_reads
+    @reads
     def count_ended(self, before: int) -> int:
         return loading.count_ended(self._db, before)
 
-    @_reads
+    @reads
     def old_runs(self, ended_by: float, limit: int) -> list[int]:
         return loading.old_runs(self._db, ended_by, limit)
 
-    @_reads
+    @reads
     def schedules(self) -> list[ScheduleRecord]:
         return loading.schedules(self._db)
 
@@ -191,7 +165,7 @@ class SqliteStore:
             return None
         return step
 
-    @_reads
+    @reads
     def _has(self, changes: Changes) -> bool:
         """Whether changes are on disk. Blocks and outcomes have numbers; other changes get one.
 
@@ -212,13 +186,13 @@ class SqliteStore:
             return get_meta(self._db, _NUMBERED) == self._numbered
         return self._db.execute(query, (number,)).fetchone() is not None
 
-    @_reads
+    @reads
     def read(self, request: ReadRequest) -> ReadAnswer:
         return reading.read(self._db, self._keys, request)
 
     # --- what waits ---
 
-    @_reads
+    @reads
     def read_waiting(
         self, run: int, group: str | None, after: Place | None, tasks: int
     ) -> WaitingPage:
@@ -226,21 +200,21 @@ class SqliteStore:
         self._touched.update(ended)
         return page
 
-    @_reads
+    @reads
     def read_tracked(
         self, run: int, group: str | None, after: tuple[float, int] | None, limit: int
     ) -> TrackedPage:
         return waiting.read_tracked(self._db, run, group, after, limit)
 
-    @_reads
+    @reads
     def next_groups(self, run: int, after: tuple[int, str] | None, limit: int) -> GroupPage:
         return waiting.next_groups(self._db, run, after, limit)
 
-    @_reads
+    @reads
     def due_groups(self, run: int, after: tuple[float, int], due_by: float, limit: int) -> DuePage:
         return waiting.due_groups(self._db, run, after, due_by, limit)
 
-    @_reads
+    @reads
     def own_groups(self, run: int, groups: Collection[str] | None = None) -> dict[str, GroupRecord]:
         return own_groups(self._db, run, groups)
 
@@ -256,41 +230,41 @@ class SqliteStore:
         with self._transaction():
             waiting.cap_delays(self._db, wall)
 
-    @_reads
+    @reads
     def read_body(self, block: int) -> bytes:
         return results.read_body(self._db, block)
 
-    @_reads
+    @reads
     def quotas(self, run: int, limit: int) -> dict[str, QuotaCounts]:
         return groups.quotas(self._db, run, limit)
 
     # --- what has ended ---
 
-    @_reads
+    @reads
     def find_blocks(self, run: int, tasks: Ranges, limit: int) -> list[tuple[int, int, int]]:
         return results.find_blocks(self._db, run, tasks, limit)
 
-    @_reads
+    @reads
     def read_outcomes(self, run: int, after: int, limit_bytes: int) -> OutcomePage:
         return results.read_outcomes(self._db, run, after, limit_bytes)
 
-    @_reads
+    @reads
     def read_letters(
         self, run: int, after: int, limit_bytes: int, until: int = 2**62
     ) -> tuple[list[DeadLetter], bool]:
         return results.read_letters(self._db, run, after, limit_bytes, until)
 
-    @_reads
+    @reads
     def read_last_outcomes(self, run: int, limit: int) -> OutcomePage:
         return results.read_last_outcomes(self._db, run, limit)
 
-    @_reads
+    @reads
     def read_results(
         self, run: int, after: int, limit_bytes: int, dead: bool = False
     ) -> ResultPage:
         return results.read_results(self._db, run, after, limit_bytes, dead)
 
-    @_reads
+    @reads
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         return results.read_task(self._db, run, task)
 

@@ -10,6 +10,7 @@ import msgspec
 from ...changes import QUEUE_RUN, Changes, Delivered, RunState
 from ...scheduled import ScheduleRecord
 from .dropping import drop_later, forget
+from .history import add_history
 from .read.results import count_results
 from .schema.rows import get_meta, insert, one, set_meta, set_metas
 from .schema.tables import BLOCKS, COUNTS, OUTCOMES, OWN_GROUPS, QUOTAS, RUNS, SCHEDULES, TRACKED
@@ -48,6 +49,7 @@ def write(db: sqlite3.Connection, changes: Changes, numbers: dict[str, int]) -> 
     _write_schedules(db, changes.schedules)
     QUOTAS.replace(db, changes.quotas)
     OWN_GROUPS.replace(db, changes.groups)
+    add_history(db, changes.history)
     new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)
     if changes.delivered is not None:
         _write_behind(db, changes.delivered)

@@ -2,7 +2,7 @@
 
 Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
 renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
-a version lacks are only made. Whoever changes the schema adds here how version 6 becomes the new
+a version lacks are only made. Whoever changes the schema adds here how version 7 becomes the new
 one, and checks the earlier steps against the new tables.
 """
 
@@ -78,6 +78,19 @@ ALTER TABLE runs ADD COLUMN waits_for BLOB NOT NULL DEFAULT x'90';
 ALTER TABLE runs ADD COLUMN uploaded INTEGER NOT NULL DEFAULT 0;
 """
 
+_COUNTED = """
+ALTER TABLE runs ADD COLUMN died INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN busy_s REAL NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN told_done INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN told_died INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN told_failed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN told_busy_s REAL NOT NULL DEFAULT 0;
+"""
+
+# Nobody knows in which minutes that was done, so no row of the history gets it.
+_TOLD = "UPDATE runs SET died = dead + pruned, told_done = done, told_died = dead + pruned;"
+
 # Dead letters of before version 5 get numbers behind all outcomes, in the order of tasks.
 _NUMBERED = """
 CREATE TEMP TABLE numbered AS SELECT run, task, ROW_NUMBER() OVER (ORDER BY run, task)
@@ -118,12 +131,13 @@ class _Step(NamedTuple):
 _STEPS = {
     1: _Step(
         ("meta", "runs", "blocks", "outcomes", "strays", "keys"),
-        fill=_FROM_1 + _SETTLED + _NUMBERED,
+        fill=_FROM_1 + _SETTLED + _NUMBERED + _TOLD,
     ),
-    2: _Step(("strays",), _PRUNED + _WIDER, _SETTLED + _RAISED),
-    3: _Step(("strays",), _PRUNED + _WIDER, _SETTLED + _RAISED),
-    4: _Step(("strays",), _WIDER, _RAISED),
-    5: _Step(),  # schedules
+    2: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD),
+    3: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD),
+    4: _Step(("strays",), _WIDER + _COUNTED, _RAISED + _TOLD),
+    5: _Step((), _COUNTED, _TOLD),  # schedules, too
+    6: _Step((), _COUNTED, _TOLD),
 }
 """By version."""
 

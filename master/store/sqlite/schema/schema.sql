@@ -37,7 +37,14 @@ CREATE TABLE runs (
     arguments      BLOB NOT NULL DEFAULT x'90',
     predecessors   BLOB NOT NULL DEFAULT x'90',
     waits_for      BLOB NOT NULL DEFAULT x'90',
-    uploaded       INTEGER NOT NULL DEFAULT 0
+    uploaded       INTEGER NOT NULL DEFAULT 0,
+    died           INTEGER NOT NULL DEFAULT 0,
+    failed         INTEGER NOT NULL DEFAULT 0,
+    busy_s         REAL NOT NULL DEFAULT 0,
+    told_done      INTEGER NOT NULL DEFAULT 0,
+    told_died      INTEGER NOT NULL DEFAULT 0,
+    told_failed    INTEGER NOT NULL DEFAULT 0,
+    told_busy_s    REAL NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
 -- A start reads this index, so a hundred thousand ended runs cost nothing. 2^62 is a closed collect
@@ -183,6 +190,26 @@ CREATE TABLE workers (
 CREATE TABLE dropping (
     run INTEGER PRIMARY KEY
 );
+
+-- What runs have done in each minute (span_s 60), and in each ten minutes (600). run -1: all runs
+-- together. How the run stood at the end is NULL where nobody knows.
+CREATE TABLE history (
+    run     INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    span_s  INTEGER NOT NULL,
+    done    INTEGER NOT NULL,
+    dead    INTEGER NOT NULL,
+    failed  INTEGER NOT NULL,
+    busy_s  REAL NOT NULL,
+    waiting INTEGER,
+    leased  INTEGER,
+    delayed INTEGER,
+    workers INTEGER,
+    slots   INTEGER,
+    PRIMARY KEY (run, at, span_s)
+) WITHOUT ROWID;
+-- The minutes go after a day.
+CREATE INDEX history_minutes ON history (at, run) WHERE span_s = 60;
 
 -- Jobs that run at times. words, waiting: MessagePack.
 CREATE TABLE schedules (

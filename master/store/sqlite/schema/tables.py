@@ -28,6 +28,7 @@ from ....changes import (
     RunRecord,
     TrackedRecord,
 )
+from ....history import Counted, HistoryRecord, Standing
 from ....scheduled import ScheduleRecord
 from .rows import insert
 
@@ -159,6 +160,11 @@ def _limit(at_once: int | None, every_s: float | None) -> GroupLimit | None:
     return None if every_s is None else GroupLimit(at_once, every_s)
 
 
+def _of_standing(name: str) -> Callable[[Standing | None], int | None]:
+    value: Callable[[Standing], int] = attrgetter(name)
+    return lambda standing: None if standing is None else value(standing)
+
+
 BLOCKS = Table("blocks", BlockRecord, {"keys": packed("keys", list[str])}, constants={"open": "1"})
 OUTCOMES = Table("outcomes", OutcomeRecord)
 TRACKED = Table("strays", TrackedRecord)
@@ -177,7 +183,16 @@ RUNS = Table(
         ),
     },
 )
-COUNTS = Table("runs", RunCounts)
+COUNTS = Table(
+    "runs",
+    RunCounts,
+    {
+        "told": Kept(
+            {f"told_{name}": attrgetter(name) for name in Counted._fields},
+            lambda *counted: Counted(*counted),
+        )
+    },
+)
 """The other columns of a run's row, which are written by themselves."""
 QUOTAS = Table("quotas", QuotaCounts, key=("run", "name"))
 OWN_GROUPS = Table(
@@ -193,6 +208,16 @@ OWN_GROUPS = Table(
         )
     },
     key=("run", "grp"),
+)
+HISTORY = Table(
+    "history",
+    HistoryRecord,
+    {
+        "standing": Kept(
+            {name: _of_standing(name) for name in Standing._fields},
+            lambda *standing: None if standing[0] is None else Standing(*standing),
+        )
+    },
 )
 SCHEDULES = Table(
     "schedules",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from master.changes import Changes, CollectCursor
+from master.history import FINE_S
 from master.reads import PruneStep
 from master.server import pruning
 from master.server.pruning import DAY_S, LEAST_S, RETIRE_S, RETRY_S, UNCOLLECTED_S, Pace, Pruning
@@ -45,6 +46,8 @@ class FakeStore:
     clock: Any
     rows: int = 0
     pages: int = 0
+    minutes: int = 0
+    history: list[tuple[float, float]] = field(default_factory=list)
     cost_s: float = 0.0
     steps: list[tuple[str, int]] = field(default_factory=list)
     full: str = ""
@@ -53,6 +56,10 @@ class FakeStore:
 
     def mark(self, at: float, seq: int, keep_s: float) -> int:
         return 0
+
+    def prune_history(self, minutes_by: float, all_by: float, rows: int) -> bool:
+        self.history.append((minutes_by, all_by))
+        return self._take("minutes", rows)
 
     def old_runs(self, ended_by: float, most: int) -> list[int]:
         return self.old
@@ -357,3 +364,29 @@ def test_a_run_whose_results_another_may_take_stays_and_keeps_no_other_from_goin
     made.needed.clear()
     made.tick(2 * DAY_S)
     assert sorted(made.pruned) == [1, 2, 3]
+
+
+def test_minutes_go_after_a_day_and_the_rows_of_all_runs_with_the_oldest_runs(rig: Any) -> None:
+    world = rig(30)
+    world.store.minutes = 1_200
+    world.tick(wall=40 * DAY_S, now=60.0)
+    assert set(world.store.history) == {(40 * DAY_S - FINE_S, 10 * DAY_S)}
+    assert world.store.minutes == 0
+    looked = len(world.store.history)
+    world.tick(wall=40 * DAY_S + 1.0, now=61.0)
+    assert len(world.store.history) == looked, "there is nothing new within a minute"
+    world.tick(wall=40 * DAY_S + 60.0, now=120.0)
+    assert len(world.store.history) == looked + 1
+
+
+def test_the_rows_of_all_runs_stay_a_day_at_least(rig: Any) -> None:
+    world = rig(0)
+    world.tick(wall=40 * DAY_S, now=60.0)
+    assert world.store.history == [(40 * DAY_S - FINE_S, 39 * DAY_S)]
+
+
+def test_no_minutes_go_by_a_clock_that_is_not_believed(rig: Any) -> None:
+    world = rig(30)
+    world.pruning.clock = SimpleNamespace(may_prune=lambda now: False, oldest=lambda wall: wall)
+    world.tick(wall=40 * DAY_S, now=60.0)
+    assert world.store.history == []

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from master.changes import Changes, Delivered, QuotaCounts, RunCounts
+from master.history import Counted
 from master.scheduled import ScheduleRecord
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.schema.file import SCHEMA_VERSION
@@ -23,6 +24,7 @@ from tests.unit.master.store_records import block, outcome, ranges, run_record, 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
 SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
 SCHEMA_4 = SCHEMA_1.with_name("schema_4.sql")
+SCHEMA_6 = SCHEMA_1.with_name("schema_6.sql")
 
 
 def pragma(store: SqliteStore, name: str) -> Any:
@@ -77,12 +79,12 @@ def test_a_file_of_schema_1_is_brought_to_this_one(
     old_file(tmp_path / "old")
     with caplog.at_level(logging.INFO):
         store = SqliteStore(tmp_path / "old")
-    assert "has schema 1: bringing it to 6" in caplog.text
+    assert f"has schema 1: bringing it to {SCHEMA_VERSION}" in caplog.text
     queue, run = store.load()
     assert (queue.record.options, queue.counts) == (RunOptions(), RunCounts(last_seq=7))
     assert run.record == run_record(key="k", exhausted=True, collected=3, collected_into=2)
     assert run.record.options.needs == []
-    assert run.counts == RunCounts(15, 13, 6, 1, 2, 6, last_dead=8)
+    assert run.counts == RunCounts(15, 13, 6, 1, 2, 6, last_dead=8, died=1, told=Counted(6, 1))
     assert (store.epoch, store.delivered) == (5, Delivered(5, 1))
     assert (store.next_run, store.next_block, store.next_seq) == (2, 5, 9)
     assert ranges(store) == [(1, [(4, 5), (8, 10)]), (2, [(0, 2)]), (4, [(0, 1)])]
@@ -172,16 +174,31 @@ def test_a_file_that_could_not_be_written_anew_is_at_the_next_opening(
     store.close()
 
 
-def test_a_file_of_schema_5_gets_schedules_and_keeps_its_runs(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "old")
-    store.commit(Changes(runs={1: run_record(1, key="k")}))
-    store._db.executescript("DROP TABLE schedules; PRAGMA user_version = 5;")
-    store.close()
+@pytest.mark.parametrize("version", [5, 6])
+def test_a_file_of_schema_5_or_6_gets_what_it_lacks_and_keeps_its_runs(
+    tmp_path: Path, version: int
+) -> None:
+    """What was done before has no minute, so it is taken for told."""
+    (tmp_path / "old").mkdir()
+    db = sqlite3.connect(tmp_path / "old" / "queue.sqlite3", isolation_level=None)
+    db.executescript(SCHEMA_6.read_text("utf-8") + f"PRAGMA user_version = {version};")
+    if version == 5:
+        db.execute("DROP TABLE schedules")
+    insert = (
+        "INSERT INTO runs VALUES (?, 'job', ?, 'active', 0, 0, NULL, 0, 0, 0, '', 0,"
+        " 9, 0, 5, 2, 0, 0, x'90', x'90', 1, 0, x'90', x'90', x'90', 0)"
+    )
+    for number, key in ((0, None), (1, "k")):
+        db.execute(insert, (number, key))
+    db.close()
     store = SqliteStore(tmp_path / "old")
     assert pragma(store, "user_version") == SCHEMA_VERSION
     assert store.schedules() == []
     store.commit(Changes(schedules={"a": ScheduleRecord("a", "@daily", "job")}))
     assert [run.record.key for run in store.load()] == [None, "k"]
+    told = Counted(done=5, died=3)
+    counts = RunCounts(9, done=5, dead=2, pruned=1, died=3, told=told)
+    assert [run.counts for run in store.load()] == [counts, counts]
     store.close()
     SqliteStore(tmp_path / "new").close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")

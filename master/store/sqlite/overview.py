@@ -1,0 +1,35 @@
+"""The verbs of the store for who looks at it from outside: history. They change no task."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ...history import HistoryRecord
+from . import history
+from .guard import reads
+
+
+class Overview:
+    """A part of `SqliteStore`, which has the connection and its transactions."""
+
+    _db: sqlite3.Connection
+    _path: Path
+
+    def _transaction(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    @reads
+    def read_history(
+        self, run: int, since_at: float, until_at: float, step_s: int
+    ) -> list[HistoryRecord]:
+        return history.read_history(self._db, run, since_at, until_at, step_s)
+
+    @reads
+    def last_minute(self) -> float:
+        return history.last_minute(self._db)
+
+    def prune_history(self, minutes_by: float, all_by: float, rows: int) -> bool:
+        with self._transaction():
+            return history.prune_history(self._db, minutes_by, all_by, rows)

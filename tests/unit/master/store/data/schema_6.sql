@@ -1,0 +1,205 @@
+-- Rows are inserted, and only small columns of them are changed. A block is one row, and so are the
+-- outcomes of a range of a lease. docs/design.md says what each of these choices gains. Wide columns
+-- stand last, so a query of the other columns does not read them. The columns are the fields of
+-- records (`tables.py`). A change here needs a migration (`migration.py`).
+
+-- Each value is a number, except `delivered_behind`: MessagePack of [[seq, place], ...].
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Each commit keeps the counts from `tasks` to `last_seq`, so opening counts nothing. x'90' is an
+-- empty array of MessagePack.
+CREATE TABLE runs (
+    id             INTEGER PRIMARY KEY,
+    job            TEXT NOT NULL,
+    key            TEXT,
+    state          TEXT NOT NULL,
+    exhausted      INTEGER NOT NULL,
+    started_at     REAL NOT NULL,
+    ended_at       REAL,
+    collected      INTEGER NOT NULL,
+    collect_errors INTEGER NOT NULL,
+    collected_into INTEGER NOT NULL,
+    version        TEXT NOT NULL,
+    cancelled      INTEGER NOT NULL,
+    tasks          INTEGER NOT NULL DEFAULT 0,
+    accepted       INTEGER NOT NULL DEFAULT 0,
+    done           INTEGER NOT NULL DEFAULT 0,
+    dead           INTEGER NOT NULL DEFAULT 0,
+    strays         INTEGER NOT NULL DEFAULT 0,
+    last_seq       INTEGER NOT NULL DEFAULT 0,
+    words          BLOB NOT NULL,
+    options        BLOB NOT NULL,
+    pruned         INTEGER NOT NULL DEFAULT 0,
+    last_dead      INTEGER NOT NULL DEFAULT 0,
+    arguments      BLOB NOT NULL DEFAULT x'90',
+    predecessors   BLOB NOT NULL DEFAULT x'90',
+    waits_for      BLOB NOT NULL DEFAULT x'90',
+    uploaded       INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
+-- A start reads this index, so a hundred thousand ended runs cost nothing. 2^62 is a closed collect
+-- cursor (NOBODY_COLLECTS).
+CREATE INDEX runs_open ON runs (id)
+    WHERE state = 'active' OR (state != 'pruned' AND collected < 4611686018427387904);
+CREATE INDEX runs_ended ON runs (id) WHERE state NOT IN ('active', 'pruned');
+CREATE INDEX runs_old ON runs (ended_at)
+    WHERE state NOT IN ('active', 'pruned') AND collected = 4611686018427387904;
+-- The runs that have one version of uploaded code: the last of them takes it along.
+CREATE INDEX runs_code ON runs (version) WHERE uploaded = 1 AND state != 'pruned';
+
+-- Code that clients have sent, by version. files: MessagePack of the files by their paths.
+CREATE TABLE code (
+    version TEXT PRIMARY KEY,
+    files   BLOB NOT NULL
+);
+
+-- open: 0 once every task has ended or is tracked, for good. It becomes 0 some commits later,
+-- so 1 promises nothing. It makes ended blocks leave the indexes of waiting blocks soon.
+CREATE TABLE blocks (
+    id       INTEGER PRIMARY KEY,
+    run      INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    first    INTEGER NOT NULL,
+    count    INTEGER NOT NULL,
+    open     INTEGER NOT NULL,
+    grp      TEXT,
+    keys     BLOB,
+    body     BLOB NOT NULL
+);
+CREATE INDEX blocks_run ON blocks (run, first, count);
+CREATE INDEX blocks_plain ON blocks (run, priority DESC, id, first, count)
+    WHERE open = 1 AND grp IS NULL;
+CREATE INDEX blocks_grouped ON blocks (run, grp, priority DESC, id, first, count)
+    WHERE open = 1 AND grp IS NOT NULL;
+
+-- Groups that have waiting tasks, the most urgent first. A search takes one step for each group.
+CREATE INDEX blocks_groups ON blocks (run, priority DESC, grp)
+    WHERE open = 1 AND grp IS NOT NULL;
+
+-- block 0: the outcome is a result that a stock client put without a lease.
+CREATE TABLE outcomes (
+    seq     INTEGER PRIMARY KEY,
+    run     INTEGER NOT NULL,
+    block   INTEGER NOT NULL,
+    first   INTEGER NOT NULL,
+    start   INTEGER NOT NULL,
+    stop    INTEGER NOT NULL,
+    results BLOB NOT NULL
+);
+CREATE INDEX outcomes_block ON outcomes (block, start, stop);
+CREATE INDEX outcomes_run ON outcomes (run);
+
+-- Tracked tasks: those that were retried, delayed or lost, or that are dead letters. Most tasks have
+-- no row here. seq: of a dead letter, its number among those of outcomes; else 0.
+CREATE TABLE strays (
+    run      INTEGER NOT NULL,
+    task     INTEGER NOT NULL,
+    block    INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    state    TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    losses   INTEGER NOT NULL,
+    delay_s  REAL NOT NULL,
+    due_at   REAL NOT NULL,
+    grp      TEXT,
+    lease    INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    worker   TEXT NOT NULL,
+    error    TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    printed  TEXT NOT NULL,
+    raised   BLOB NOT NULL,
+    PRIMARY KEY (run, task)
+) WITHOUT ROWID;
+CREATE INDEX strays_block ON strays (block, position);
+CREATE INDEX strays_waiting ON strays (run, grp, due_at, task, delay_s) WHERE state = 'waiting';
+CREATE INDEX strays_due ON strays (run, due_at, task, grp)
+    WHERE state = 'waiting' AND grp IS NOT NULL;
+CREATE INDEX strays_dead ON strays (run, block, grp) WHERE state = 'dead';
+CREATE INDEX strays_letters ON strays (run, seq) WHERE state = 'dead';
+
+-- The keys of tasks as 16 bytes of a hash. At first the keys of a commit are in one row, one after
+-- the other.
+CREATE TABLE fresh_keys (
+    id     INTEGER PRIMARY KEY,
+    run    INTEGER NOT NULL,
+    hashes BLOB NOT NULL
+);
+CREATE INDEX fresh_keys_run ON fresh_keys (run);
+
+-- By slice: up to which fresh row its keys were moved into `keys`, and a filter of its keys there. A
+-- fresh row is deleted once all slices have passed it.
+CREATE TABLE moved_keys (
+    slice  INTEGER PRIMARY KEY,
+    row    INTEGER NOT NULL,
+    filter BLOB NOT NULL
+);
+
+-- Short rows change few pages.
+CREATE TABLE keys (
+    run  INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (run, hash)
+) WITHOUT ROWID;
+
+-- What a group of a run has of its own: a limit (none if every_s is NULL), and a pause that a task
+-- asked for.
+CREATE TABLE own_groups (
+    run     INTEGER NOT NULL,
+    grp     TEXT NOT NULL,
+    at_once INTEGER,
+    every_s REAL,
+    delay_s REAL NOT NULL,
+    due_at  REAL NOT NULL,
+    PRIMARY KEY (run, grp)
+) WITHOUT ROWID;
+
+-- How many tasks of a run that name a quota were accepted and dropped.
+CREATE TABLE quotas (
+    run      INTEGER NOT NULL,
+    name     TEXT NOT NULL,
+    accepted INTEGER NOT NULL,
+    dropped  INTEGER NOT NULL,
+    PRIMARY KEY (run, name)
+) WITHOUT ROWID;
+
+-- Marks tell how old results of the queue run are: at the time `at` there were those up to `seq`.
+-- There is a mark for about each day.
+CREATE TABLE marks (
+    at  REAL PRIMARY KEY,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Workers that were connected at the last commit.
+CREATE TABLE workers (
+    id TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
+-- Runs that were forgotten or pruned, and that still have rows.
+CREATE TABLE dropping (
+    run INTEGER PRIMARY KEY
+);
+
+-- Jobs that run at times. words, waiting: MessagePack.
+CREATE TABLE schedules (
+    name       TEXT PRIMARY KEY,
+    expression TEXT NOT NULL,
+    job        TEXT NOT NULL,
+    words      BLOB NOT NULL,
+    zone       TEXT NOT NULL,
+    missed     TEXT NOT NULL,
+    overlap    TEXT NOT NULL,
+    from_file  INTEGER NOT NULL,
+    paused     INTEGER NOT NULL,
+    cursor     REAL NOT NULL,
+    waiting    BLOB NOT NULL,
+    last_slot  REAL NOT NULL,
+    last_run   INTEGER NOT NULL,
+    skipped    INTEGER NOT NULL,
+    note       TEXT NOT NULL,
+    trouble    TEXT NOT NULL
+) WITHOUT ROWID;
