@@ -99,12 +99,7 @@ def tasks(
     out: str = "",
 ) -> Iterator[Task]:
     """A task for each recipient; its key is the recipient's address."""
-    if not recipients and not to:
-        raise ValueError("mail needs recipients=FILE and campaign=NAME, or to=ADDRESS")
-    if recipients and (to or not campaign):
-        raise ValueError("recipients= needs campaign=NAME, and has no to=")
-    if not template and not text:
-        raise ValueError("mail needs template=FILE or text=WORDS")
+    _check(recipients, template, text, campaign, to)
     # A program gives plain texts.
     template, server = Template(template), Servers(server)
     if recipients:
@@ -146,9 +141,24 @@ def tasks(
     yield from _rows(recipients, base) if recipients else _one(to, asked, base)
 
 
-def run_key(campaign: str, recipients: str, dry: bool) -> str | None:
-    """A campaign is one run, however often it is submitted; a look at its messages is none."""
+def run_key(
+    recipients: str, template: str, text: str, campaign: str, to: str, dry: bool
+) -> str | None:
+    """A campaign is one run, however often it is submitted; a look at its messages is none.
+
+    Arguments that don't go together are refused here, before there is a run.
+    """
+    _check(recipients, template, text, campaign, to)
     return campaign if recipients and not dry else None
+
+
+def _check(recipients: str, template: str, text: str, campaign: str, to: str) -> None:
+    if not recipients and not to:
+        raise ValueError("mail needs recipients=FILE and campaign=NAME, or to=ADDRESS")
+    if recipients and (to or not campaign):
+        raise ValueError("recipients= needs campaign=NAME, and has no to=")
+    if not template and not text:
+        raise ValueError("mail needs template=FILE or text=WORDS")
 
 
 def _rows(recipients: str, base: dict[str, Any]) -> Iterator[Task]:

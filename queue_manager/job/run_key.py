@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadJobError
+from ..errors import ArgumentError, BadJobError
 from ..terminal import text_of
 from .arguments import is_plain_function, named_parameters
 
@@ -33,7 +33,8 @@ def key_of_run(job: Job, arguments: Mapping[str, Any]) -> str:
     arguments: those that are given for `tasks`, converted. Its defaults stand for the others.
 
     Raises:
-        BadJobError: `run_key` raises, or returns neither a text nor None; one line.
+        ArgumentError: `run_key` has refused the arguments with a ValueError, whose text it has.
+        BadJobError: it raises anything else, or returns neither a text nor None; one line.
     """
     if job.run_key is None:
         return ""
@@ -42,8 +43,11 @@ def key_of_run(job: Job, arguments: Mapping[str, Any]) -> str:
     try:
         text = job.run_key(**{name: arguments.get(name, named[name].default) for name in taken})
     except Exception as error:
-        said = f"{type(error).__name__}: {text_of(error)}"
-        raise BadJobError(f"{job.name}.run_key(): {' '.join(said.split())}") from None
+        said = " ".join(text_of(error).split())
+        if type(error) is ValueError and said:
+            raise ArgumentError(said) from None
+        said = f"{type(error).__name__}: {said}"
+        raise BadJobError(f"{job.name}.run_key(): {said}") from None
     if text is not None and not isinstance(text, str):
         raise BadJobError(f"{job.name}.run_key() returns a text or None, not {text!r:.100}")
     return f"{job.name}:{text}" if text else ""

@@ -89,6 +89,24 @@ def test_nothing_is_lost_and_nothing_sent_twice_while_workers_and_the_master_are
     assert dead.keys() - unknown <= server.refused
 
 
+def test_with_duplicates_allowed_a_broken_off_message_comes_twice_with_one_id(
+    mail_master: Master,
+) -> None:
+    list_, addresses = recipients(mail_master.folder, 3)
+    broken = [addresses[1]]
+    with MailServer(lambda to: "after" if to in broken and not broken.clear() else "") as server:
+        arguments = {"campaign": "c", "server": server.address, "retry_s": 0.2}
+        run = submit(mail_master, list_, duplicates="allow", **arguments)
+        mail_master.worker()
+        rows = mail_master.ended_tasks(run, len(addresses))
+    assert {row["result"]["state"] for row in rows} == {"sent"}
+    assert server.unsure == {addresses[1]}
+    assert server.taken == {**dict.fromkeys(addresses, 1), addresses[1]: 2}
+    first, second = server.ids[addresses[1]]
+    assert first == second
+    assert len({ids[0] for ids in server.ids.values()}) == len(addresses)
+
+
 def test_a_person_may_send_a_message_again_whose_fate_is_unknown(mail_master: Master) -> None:
     faults = ["after", ""]
     with MailServer(lambda _: faults.pop(0) if faults else "") as server:

@@ -143,10 +143,15 @@ def certificate(tmp_path: Path) -> Path:
     return tmp_path / "cert.pem"
 
 
-def secured(certificate: Path, logins: list[str]) -> dict[str, Any]:
-    """The settings of a server that wants TLS and a login."""
+def server_context(certificate: Path) -> ssl.SSLContext:
+    """What a server with this certificate encrypts with."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    return context
+
+
+def secured(certificate: Path, logins: list[str]) -> dict[str, Any]:
+    """The settings of a server that wants TLS and a login."""
 
     def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> Any:
         given = (data.login.decode(), data.password.decode())
@@ -154,7 +159,7 @@ def secured(certificate: Path, logins: list[str]) -> dict[str, Any]:
         return AuthResult(success=given == ("me", PASSWORD))
 
     return {
-        "tls_context": context,
+        "tls_context": server_context(certificate),
         "require_starttls": True,
         "auth_required": True,
         "authenticator": authenticate,
@@ -217,11 +222,43 @@ def test_a_program_puts_messages_and_one_with_the_same_id_is_not_sent_again(
     assert found.get_content().strip() == "{{ no template }}"
 
 
+def test_a_script_of_the_standard_library_puts_messages(
+    mail_master: Master, certificate: Path
+) -> None:
+    master = mail_master
+    master.process.terminate()
+    master.settings["JOB"] = "mail"
+    master.serve()
+    client = master.client()
+    given = {"id": "order-17", "to": "ann@example.org", "subject": "Your order", "text": "Hello"}
+    other = {**given, "id": "order-18", "to": "Bob <bob@example.org>", "html": "<p>Hello</p>"}
+    with MailServer(tls_context=server_context(certificate), require_starttls=True) as server:
+        out = str(master.folder / "out" / "queue")
+        mine = {"MAIL_SERVER": server.address, "MAIL_OUT": out, "SSL_CERT_FILE": str(certificate)}
+        master.worker(**mine)
+        results = []
+        for message in (given, other, given):
+            client("tasks.put(message)", message=message)
+            results.append(client("results.get(timeout=60)"))
+        client("tasks.put({'to': 'ann@example.org', 'text': 'Hello'})")
+        rows = master.ended_tasks(0, 4)
+    assert server.taken == {"ann@example.org": 1, "bob@example.org": 1}
+    assert [result["state"] for result in results] == ["sent"] * 3
+    assert ["again" in result for result in results] == [False, False, True]
+    assert server.message("bob@example.org")["to"] == "Bob <bob@example.org>"
+    assert [row["attempts"] for row in rows] == [1] * 4
+    assert rows[3]["error"].startswith("a message needs id: a text that no other message has")
+    refused = "JOB=mail: mail needs recipients=FILE and campaign=NAME, or to=ADDRESS"
+    assert master.process.lines(f"{refused}; the master serves without it")
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["to=nobody"], "argument 'to' is a mail address, such as ann@example.org, not 'nobody'"),
         (["template=/no/file.html"], "argument 'template' is a path of a Jinja2 template"),
+        (["text=Hello"], "mail needs recipients=FILE and campaign=NAME, or to=ADDRESS"),
+        (["to=ann@example.org"], "mail needs template=FILE or text=WORDS"),
         (["server=a b@c"], "argument 'server' is a list of mail servers"),
         (["campaign=../x"], "argument 'campaign' is a name made of letters"),
     ],

@@ -178,8 +178,10 @@ class _Try:
         return self._begun
 
     def _done(self, value: dict[str, Any]) -> Result:
-        domain = self._letter.to.ascii_domain
         value["id"] = self._letter.id  # for the report
+        if not self._letter.submit:  # a program has put it into the queue, without a group
+            return Result(value)
+        domain = self._letter.to.ascii_domain
         return Result(value, limits=_limits.news(self._now.run, domain, self._campaign))
 
     def _refused(self, refused: Refused) -> NoReturn:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import netrc
 import os
+import random
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -143,7 +144,9 @@ def _look_up(domain: str) -> list[Server]:
         return [Server(domain, _RELAY_PORT)]
     except dns.exception.DNSException as error:
         raise NotSent(f"the mail servers of {domain} can't be looked up: {error}") from None
-    records = sorted((record.preference, record.exchange.to_text(True)) for record in answer)
-    if [name for _, name in records] == ["."]:  # RFC 7505
+    # Servers of one preference share the mail, so each process has an order of its own.
+    records = sorted(answer, key=lambda record: (record.preference, random.random()))
+    names = [record.exchange.to_text(True).lower() for record in records]
+    if names == ["."]:  # RFC 7505
         raise Refused(556, f"5.1.10 {domain} takes no mail", to_recipient=False)
-    return [Server(name, _RELAY_PORT) for _, name in records if name != "."]
+    return [Server(name, _RELAY_PORT) for name in names if name != "."]

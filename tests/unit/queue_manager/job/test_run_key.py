@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from queue_manager.errors import BadJobError
+from queue_manager.errors import ArgumentError, BadJobError
 from queue_manager.job.loading import load_job
 from queue_manager.job.run_key import key_of_run, run_key_trouble
 
@@ -23,6 +23,14 @@ def test_a_key_has_the_name_of_its_job_before_it(tmp_path: Path) -> None:
     code = "def run_key(day, dry): return None if dry else f'of {day}'"
     assert key(tmp_path, code, day="friday") == "letters:of friday"
     assert key(tmp_path, code) == "letters:of monday"
+
+
+def test_arguments_that_do_not_go_together_are_refused_in_the_jobs_own_words(
+    tmp_path: Path,
+) -> None:
+    code = "def run_key(day, dry):\n    if dry: raise ValueError('dry= has no\\nday=')"
+    with pytest.raises(ArgumentError, match=r"^dry= has no day=$"):
+        key(tmp_path, code, dry=True)
 
 
 @pytest.mark.parametrize("code", ["", "def run_key(day): return None", "def run_key(): return ''"])
