@@ -17,6 +17,7 @@ from collections.abc import Callable
 from . import crawling, logs, machine, results
 from .brief import BRIEF
 from .figure import Figure, table
+from .logs import workers
 from .rig.processes import CACHE, RESULTS
 from .scale import decades, delayed, growth, many, reconnect, rerun, sessions
 from .speed import (
@@ -60,6 +61,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "limits": ("One task at a time in each of many groups", limits.measure),
     "crawling": ("A real site: every page and every image", crawling.measure),
     "logs": ("Logs counted by one process, and by awk", logs.measure),
+    "logs-workers": ("Logs counted by one worker and by eight", workers.measure),
     "reconnect": ("A worker comes back with 20,000 leases", reconnect.measure),
     "rerun": ("Workers killed and frozen", rerun.measure),
 }

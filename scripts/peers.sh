@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the servers that `make bench-peers` starts for other queues, for root on Debian: Redis and
 # PostgreSQL. No service of theirs is started: redis-tools has the server without one, and PostgreSQL's
-# package is told to make no cluster. GNU Parallel is for `make bench NAMES=shell`. `peers.sh redis` installs Redis alone. Elsewhere the benchmark says in a row which server is missing.
+# package is told to make no cluster. GNU Parallel is for `make bench NAMES=shell`, GoAccess for `make bench NAMES=logs`.
+# `peers.sh redis` installs Redis alone. Elsewhere the benchmark says in a row which server is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,6 +14,7 @@ missing=()
 command -v redis-check-rdb >/dev/null || missing+=(redis-tools)
 [ "${1:-}" = redis ] || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 [ "${1:-}" = redis ] || command -v parallel >/dev/null || missing+=(parallel)
+[ "${1:-}" = redis ] || command -v goaccess >/dev/null || missing+=(goaccess)
 if [ "${#missing[@]}" = 0 ] || ! debian_root; then exit 0; fi
 
 echo "peers: installing ${missing[*]} from Debian ..." >&2

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue_manager.wire.messages import AskRun, RunShown, RunStarted, StartRun
 
 from ..rig import processes
-from ..rig.containers import build, docker
+from ..rig.containers import build_worker, worker
 from ..rig.session import client
 from . import command
 from .crawl import Crawl
@@ -21,7 +21,6 @@ MEMORY = Path("/dev/shm")
 """All crawlers write there: a new file on a disk can take longer than all the rest."""
 
 JOBS = processes.ROOT / "jobs"
-IMAGE = "quartermaster-bench-worker"
 POLITENESS_OFF = ("at_once=0", "per_second=0", "robots=0", "private=1", "pages=1000000")
 _LIMIT_S = 300.0
 _LOOK_S = 0.2
@@ -76,7 +75,7 @@ def whole(site: str) -> command.Command:
 
 def measure_halves(site: str, workers: int) -> Crawl:
     """Workers in containers that may use half a processor each."""
-    build(str(processes.ROOT), "worker", IMAGE)
+    build_worker()
     with (
         processes.scratch() as folder,
         memory_folder() as out,
@@ -84,27 +83,11 @@ def measure_halves(site: str, workers: int) -> Crawl:
         contextlib.ExitStack() as stack,
     ):
         for _ in range(workers):
-            stack.enter_context(_half(port, out))
+            stack.enter_context(worker(port, out, 0.5))
         crawl(port, site, out / "warm", "depth=0")
         took_s, items = crawl(port, site, out / "all", "depth=1000")
         stored = _stored(out / "all")
     return Crawl(items - stored, stored, took_s, 0.0)
-
-
-@contextlib.contextmanager
-def _half(port: int, out: Path) -> Iterator[None]:
-    """A worker with half a processor, on this machine's own network."""
-    settings = {"QUEUE_HOST": "127.0.0.1", "QUEUE_PORT": str(port), "WORKER_SLOTS": "1"}
-    settings |= {"QUEUE_AUTHKEY": processes.AUTHKEY.decode(), "QUEUE_TLS": processes.tls_mode}
-    words = ["run", "--detach", "--rm", "--init", "--network", "host", "--cpus", "0.5"]
-    words += ["--user", "0:0", "--volume", f"{out}:{out}"]
-    for name, value in settings.items():
-        words += ["--env", f"{name}={value}"]
-    container = docker(*words, IMAGE)
-    try:
-        yield
-    finally:
-        docker("rm", "--force", container)
 
 
 def _is_slot(pid: int) -> bool:

@@ -1,7 +1,8 @@
-"""Logs counted by one process: what a slot does, and awk with the same lists.
+"""Logs counted by one process: what a slot does, awk with the same lists, and GoAccess.
 
 Each counts requests and bytes by status, path, client and hour. A gigabyte is 10**9 bytes of lines.
-awk does not look at odd lines: it takes words by their places, which these lines allow.
+awk does not look at odd lines: it takes words by their places, which these lines allow. GoAccess
+has a row where it is installed; `make bench-peers` does that.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import sys
 
 from ..brief import sized
 from ..figure import Figure, ratio
+from ..peers.environment import MissingError
 from ..rig import processes
-from . import made
+from . import goaccess, made
 from .made import MEMORY
 
 LINES, TIMES = sized(600_000, 5000), sized(5, 1)
 """So many different lines, so many times one after the other: 0.55 GB."""
 
+GOACCESS = "GoAccess, plain"
 ROUNDS = sized(3, 1)
 LEAST_FASTER = 5.0
 _FREQUENT = 1000 * TIMES
@@ -49,16 +52,20 @@ def measure() -> list[Figure]:
             "awk, plain": ["sh", "-c", 'awk "$0" "$1"', AWK, str(plain)],
             "zcat | awk": ["sh", "-c", 'zcat "$1" | awk "$0"', AWK, str(packed)],
         }
+        try:
+            words[GOACCESS] = goaccess.words(plain)
+        except MissingError as error:
+            print(f"{GOACCESS}: {error}")
         seconds: dict[str, list[float]] = {name: [] for name in words}
         memory: list[float] = []
         for _ in range(ROUNDS):
-            outputs = {}
+            found = {}
             for name, command in words.items():
-                outputs[name], used = _run(command)
+                output, used = _run(command)
                 seconds[name].append(used / gigabytes)
-                if name == "a slot, plain":
-                    memory.append(json.loads(outputs[name])[MEMORY] / 1e6)
-            _compare(outputs["awk, plain"], *outputs.values())
+                found[name] = goaccess.counts(output) if name == GOACCESS else _counts(output)
+            memory.append(found["a slot, plain"][MEMORY] / 1e6)
+            _compare(found["awk, plain"], *found.values())
     figures = {
         name: Figure(f"{name}: CPU of a GB", "s", tuple(rounds)) for name, rounds in seconds.items()
     }
@@ -68,12 +75,23 @@ def measure() -> list[Figure]:
         Figure("a slot, plain: memory", "MB", tuple(memory)),
         ratio("zcat | awk / a slot, plain", theirs, ours, at_least=LEAST_FASTER),
         ratio("awk / a slot, plain", figures["awk, plain"], ours),
+        *(
+            ratio(f"{name} / a slot, plain", figures[name], ours)
+            for name in figures
+            if name == GOACCESS
+        ),
     ]
 
 
 def _run(words: list[str]) -> tuple[str, float]:
     """What a program prints, and its CPU with that of its children in s."""
-    with subprocess.Popen(words, cwd=processes.ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words,
+        cwd=processes.ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
@@ -83,10 +101,10 @@ def _run(words: list[str]) -> tuple[str, float]:
     return output, usage.ru_utime + usage.ru_stime
 
 
-def _compare(expected: str, *others: str) -> None:
+def _compare(expected: dict[str, int], *others: dict[str, int]) -> None:
     """Compare all counts of frequent values. A slot leaves out rare ones: docs/logs.md."""
-    frequent = {key: count for key, count in _counts(expected).items() if count >= _FREQUENT}
-    for other in map(_counts, others):
+    frequent = {key: count for key, count in expected.items() if count >= _FREQUENT}
+    for other in others:
         if any(other.get(key) != count for key, count in frequent.items()):
             raise RuntimeError("the counts are not those of awk")
 

@@ -47,7 +47,7 @@ def _lines(count: int, chance: random.Random) -> list[str]:
 
 def _client(number: int, chance: random.Random) -> str:
     if number % 12 == 0:
-        return f"2001:db8:{number:x}::{chance.randrange(1 << 16):x}"
+        return f"2001:db8:{number >> 16:x}:{number & 65535:x}::{chance.randrange(1 << 16):x}"
     return f"{number % 223 + 1}.{number >> 8 & 255}.{number & 255}.{chance.randrange(1, 255)}"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.logs import tasks
 from jobs.weblog.asked import By, Paths, Regex, Zone, moment_of
-from jobs.weblog.parse.patterns import BadPatternError, check
+from jobs.weblog.parse.patterns import BadPatternError, check, read, whole
 from jobs.weblog.parse.times import Clock
 
 
@@ -43,6 +43,19 @@ def test_lists_have_one_order() -> None:
 def test_a_pattern_that_re2_does_not_know_is_refused() -> None:
     with pytest.raises(BadPatternError, match="the regex can't be used"):
         check("(?=x)")
+
+
+@pytest.mark.parametrize("greedy", ["(?:a+)+", "(?:a|a)*", "(?:.*a){20}", "(?:a*)*b?"])
+def test_no_pattern_takes_long_for_a_line_that_does_not_match(greedy: str) -> None:
+    pattern = Regex(f"(?P<client>{greedy}) (?P<time>x)")  # Python's own `re` would take years
+    batch = read([b"a" * 100_000], whole(pattern), Clock("UTC").moment)
+    assert len(batch.unparsable) == 1
+
+
+def test_a_pattern_that_needs_much_memory_is_refused() -> None:
+    pattern = Regex("(?P<client>(?:(?:a{1,1000}){1,1000}){1,1000})(?P<time>x)")
+    with pytest.raises(BadPatternError, match=r"invalid repetition size"):
+        check(whole(pattern))
 
 
 @pytest.mark.parametrize("more", [r"\pL+", r"(?<path>\S+)", r"\Q[a]\E\z"])
