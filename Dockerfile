@@ -66,9 +66,10 @@ RUN printf '#!/bin/sh\nexec python -m master "$@"\n' >/usr/local/bin/qm \
     && python -m compileall -q /app
 
 ENV QUEUE_BIND=0.0.0.0 \
+    HTTP_BIND=0.0.0.0 \
     MASTER_DATA=/data
 USER 1000:1000
-EXPOSE 5000
+EXPOSE 5000 8080
 CMD ["python", "-m", "master", "serve"]
 
 

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 PYTHON_IN_VENV = .venv/bin/python
 
-.PHONY: help up down logs client join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
+.PHONY: help up down logs client dashboard join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
         test-crawl test-logs test-django test-hosts test-browser local bench bench-brief bench-peers chaos lint format engine venv lock clean
 
 help: ## print this
@@ -25,6 +25,9 @@ logs: ## follow the log of master and workers
 
 client: ## print the lines that turn the tutorial's script into a client of this master
 	@scripts/client.sh
+
+dashboard: ## print the link to the pages of this master: READ=1 for looking only
+	@READ="$(READ)" scripts/dashboard.sh
 
 join: ## print the commands that add another host's workers; HOSTS="b c" sends the key over ssh
 	@HOSTS="$(HOSTS)" ONE_LINE="$(ONE_LINE)" scripts/join.sh

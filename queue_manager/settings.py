@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,9 @@ _EXPECTED = {
     "worker_drain_s": "a number of seconds, 0 or more",
     "worker_tags": f"tags with commas between them, each of {CHARACTERS}",
     "queue_keep_days": "a number of days, 0 or more",
+    "master_http_port": "a port, 0 to 65535, or off",
+    "http_plain": "1 or 0",
+    "http_hosts": "names of hosts with commas between them",
 }
 
 
@@ -63,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         QUEUE_PUBLISH says who reaches it from outside its own network.
     queue_tls_set: QUEUE_TLS is set.
     queue_environments: the folder of environments of jobs; None: QUEUE_ENVIRONMENTS is `off`.
+    master_http_port: the port of the pages; None: MASTER_HTTP_PORT is `off`.
+    master_http_port_set: it is set, so no other port may be taken in its place.
+    http_publish: HTTP_PUBLISH, as QUEUE_PUBLISH is for the queue. http_publish_known: it is there,
+        perhaps empty.
     """
 
     queue_host: str = "127.0.0.1"
@@ -93,9 +101,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_keep_days: _Days = 30.0
     queue_environments: Path | None = msgspec.field(default_factory=lambda: _environments())
     health_file: Path = msgspec.field(default_factory=_health_file)
+    master_http_port: _Port | None = 8080
+    master_http_port_set: bool = False
+    http_bind: str = "127.0.0.1"
+    http_publish: str | None = None
+    http_publish_known: bool = False
+    http_tls_cert: Path | None = None
+    http_tls_key: Path | None = None
+    http_plain: bool = False
+    http_hosts: frozenset[str] = frozenset()
+    http_files: Path = Path("/shared")
 
 
-_GIVEN = {"queue_host_set", "queue_port_set", "queue_publish_known", "queue_tls_set"}
+_GIVEN = {"queue_host_set", "queue_port_set", "queue_publish_known", "queue_tls_set"} | {
+    "master_http_port_set",
+    "http_publish_known",
+}
+_MAY_BE_OFF = {"queue_environments", "master_http_port"}
 _FIELDS = {f.name: f for f in msgspec.structs.fields(Settings) if f.name not in _GIVEN}
 
 VARIABLES = frozenset(name.upper() for name in _FIELDS)
@@ -119,6 +141,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         queue_port_set="queue_port" in given,
         queue_publish_known="QUEUE_PUBLISH" in environ,
         queue_tls_set="queue_tls" in given,
+        master_http_port_set="master_http_port" in given,
+        http_publish_known="HTTP_PUBLISH" in environ,
     )
 
 
@@ -166,6 +190,19 @@ def others_reach(settings: Settings) -> bool:
     return not (is_loopback(settings.queue_bind) or settings.queue_publish_known)
 
 
+def pages_reached_by(settings: Settings) -> str:
+    """The setting by which other machines reach the pages; empty if none do.
+
+    As `others_reach`: by HTTP_PUBLISH, or by HTTP_BIND outside compose.
+    """
+    published = settings.http_publish
+    if published is not None and not is_loopback(published.rpartition(":")[0]):
+        return f"HTTP_PUBLISH={published}"
+    if is_loopback(settings.http_bind) or settings.http_publish_known:
+        return ""
+    return f"HTTP_BIND={settings.http_bind}"
+
+
 def reached_by(settings: Settings) -> str:
     """The setting by which other machines reach the master, as an error names it."""
     if settings.queue_publish is not None:
@@ -173,8 +210,24 @@ def reached_by(settings: Settings) -> str:
     return f"QUEUE_BIND={settings.queue_bind}"
 
 
+def _host_names(text: str) -> frozenset[str]:
+    """Names as a Host header has them. Raises ValueError for what is none."""
+    names = frozenset(name.strip().lower().rstrip(".") for name in text.split(","))
+    if not all(map(_HOST_NAME.fullmatch, names)):
+        raise ValueError
+    return names
+
+
+_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+_SPLIT: dict[str, Callable[[str], object]] = {
+    "worker_tags": split_tags,
+    "queue_names": parse_names,
+    "http_hosts": _host_names,
+}
+
+
 def _value(name: str, text: str, kind: Any) -> Any:
-    if name == "queue_environments" and text.strip() == "off":
+    if name in _MAY_BE_OFF and text.strip() == "off":
         return None
     if kind is Path or kind == Path | None:
         return Path(text)
@@ -182,7 +235,7 @@ def _value(name: str, text: str, kind: Any) -> Any:
         if name != "queue_authkey" and not is_text(text):
             raise SettingsError(f"{name.upper()}={text!r}: expected a text in UTF-8")
         return text
-    split = {"worker_tags": split_tags, "queue_names": parse_names}.get(name)
+    split = _SPLIT.get(name)
     if split is not None:
         try:
             return split(text)

@@ -142,7 +142,7 @@ class Station:
             "HEALTH_FILE": str(self.folder / f"{name}.health"),
             "JOBS_FOLDER": str(processes.HERE / "jobs"),
             "QUEUE_PORT": str(self.port),
-            "MASTER_HTTP_PORT": "0",
+            "MASTER_HTTP_PORT": "off",
         }
 
     def _set_up(self) -> None:

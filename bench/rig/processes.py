@@ -146,9 +146,10 @@ class Process:
 
 def environment_of(more: Mapping[str, str]) -> dict[str, str]:
     """Our environment without its settings of Quartermaster, and with `more`."""
-    ours = ("QUEUE_", "JOB", "MASTER_", "WORKER_", "HEALTH_FILE")
+    ours = ("QUEUE_", "JOB", "MASTER_", "HTTP_", "WORKER_", "HEALTH_FILE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    environment |= {"QUEUE_AUTHKEY": AUTHKEY.decode(), "QUEUE_TLS": tls_mode, **more}
+    environment |= {"QUEUE_AUTHKEY": AUTHKEY.decode(), "QUEUE_TLS": tls_mode}
+    environment |= {"MASTER_HTTP_PORT": "off", **more}
     if "BENCH_PROFILE" in environment:  # the sitecustomize there profiles every process
         environment["PYTHONPATH"] = str(HERE / "profiling")
     return environment

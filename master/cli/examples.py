@@ -15,6 +15,7 @@ _EXAMPLES = {
     "jobs": ("qm jobs", "qm jobs images"),
     "check": ("qm check square", "qm check images start=https://example.org/"),
     "forget": ("qm forget 3",),
+    "dashboard": ("qm dashboard", "qm dashboard --read"),
 }
 
 

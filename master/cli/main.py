@@ -236,6 +236,19 @@ def forget(run: int | str) -> int:
 
 
 @commands.command()
+@click.option("--read", "reading", is_flag=True, help="Print the link that opens them for looking.")
+@click.option("--at", metavar="HOST:PORT", default="", help="Where a browser reaches them.")
+def dashboard(reading: bool, at: str) -> int:
+    """Print the link to the pages of the master here."""
+    from ..processes.web_access import link_of
+    from .text.printing import say
+
+    check_output()
+    say(link_of(load_settings(), reading=reading, at=at))
+    return 0
+
+
+@commands.command()
 @click.argument("job", type=JOB, required=False)
 def jobs(job: str | None) -> int:
     """List the jobs there are, or show the arguments of JOB."""

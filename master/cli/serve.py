@@ -22,6 +22,7 @@ from ..broker.runs.run import Run
 from ..jobs.versions import without_seed
 from ..observe.run_line import ended_line
 from ..processes.runners import uncollected
+from ..processes.web import WebProcess
 from ..server.service import Service
 from ..turn.answer import log_failure
 from .text.plain_json import shown
@@ -44,12 +45,15 @@ async def serve(
     service = Service(settings, authkey, listening)
     service.runners.on_finished.append(lambda run: _close(run, settings))
     service.start()
+    pages = WebProcess(settings, service.client_environment, service.server.keys_told)
+    pages.start()
     if workers_gone:
         service.broker.await_known_workers(service.store.workers, 0.0)
     seeding = asyncio.create_task(_seed(service))
     seeding.add_done_callback(log_failure)
     await stop.wait()
     seeding.cancel()
+    await pages.stop()
     await service.stop()
     log.info("stopped")
     return 0

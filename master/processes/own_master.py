@@ -225,6 +225,7 @@ class OwnMaster:
             "WORKER_SLOTS": str(self._slots),
             "WORKER_DRAIN_S": kept.get("WORKER_DRAIN_S") or "0",
             "HEALTH_FILE": str(self._folder.absolute() / f"health-{name}"),
+            "MASTER_HTTP_PORT": "off",
         }
 
     def _log_file(self, process: Started) -> None:

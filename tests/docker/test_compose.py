@@ -191,6 +191,7 @@ def test_clients_in_a_container_use_a_master_on_the_host(stack: Stack, tmp_path:
         "QUEUE_PORT": "0",
         "QUEUE_AUTHKEY": key,
         "MASTER_DATA": str(tmp_path / "data"),
+        "MASTER_HTTP_PORT": "off",
         "HEALTH_FILE": str(tmp_path / "health"),
         "JOB": "square",
         "JOB_ARGS": "count=1",

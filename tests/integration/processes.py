@@ -36,7 +36,7 @@ REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 KEY = "a key of the tests"
 
-_OURS = ("QUEUE_", "MASTER_", "WORKER_", "JOB", "HEALTH_FILE", "PYTHON", "COVERAGE")
+_OURS = ("QUEUE_", "MASTER_", "HTTP_", "WORKER_", "JOB", "HEALTH_FILE", "PYTHON", "COVERAGE")
 
 T = TypeVar("T")
 
@@ -163,6 +163,7 @@ class Place:
             "MASTER_DATA": str(folder / "data"),
             "JOBS_FOLDER": str(self.jobs),
             "HEALTH_FILE": str(folder / "health"),
+            "MASTER_HTTP_PORT": "off",
             **settings,
         }
 

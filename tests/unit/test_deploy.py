@@ -21,6 +21,7 @@ COMPOSE_ONLY = {
     "master": {
         "QUEUE_AUTHKEY": "the secret is a file",
         "QUEUE_PUBLISH": "no port is published",
+        "HTTP_PUBLISH": "no port is published",
     },
     "worker": {"QUEUE_AUTHKEY": "the secret is a file"},
 }
@@ -29,6 +30,7 @@ DIFFERENT = {
     "QUEUE_PORT": "what compose publishes under may be chosen, nothing is published of a stack",
     "QUEUE_TLS": "compose's network is one host's, an overlay network crosses the wire in clear",
     "QUEUE_AUTHKEY_FILE": "a secret, where compose has a volume",
+    "MASTER_HTTP_PORT": "nobody reaches the pages of a stack without a proxy or a certificate",
     "QUEUE_HOST": "the name of a service's tasks, whatever its endpoint_mode",
     "WORKER_NAME": "filled in by Swarm",
 }

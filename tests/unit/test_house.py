@@ -55,6 +55,7 @@ ROOMS = {
     | {"master.schedules"}
     | RECORDS,
     "master.runner": set[str](),
+    "master.web": set[str](),
     "master.cli": {
         f"master.{room}" for room in ["broker", "jobs", "observe", "processes", "server", "turn"]
     },
@@ -69,6 +70,7 @@ ROOMS = {
 CHILDREN = {
     "master.runner.main": {"master.runner"},
     "master.jobs.look": {"master.jobs"},
+    "master.web.__main__": {"master.web"},
     "worker.slot.main": {"worker.slot", "worker.ipc"},
     "worker.processes.guardian": {"worker.processes"},
 }
@@ -197,6 +199,18 @@ def test_a_process_that_somebody_waits_for_loads_no_slow_module_that_it_can_do_w
     program: str,
 ) -> None:
     assert loaded_by(program) & LATE[program] == set()
+
+
+def test_nothing_imports_the_pages() -> None:
+    """They are a process of their own: whatever becomes of it, the queue does not notice."""
+    users = {
+        module_of(path)
+        for package in PACKAGES
+        for path in (REPO / package).rglob("*.py")
+        if any(name.startswith("master.web.") or name == "master.web" for name in imports(path))
+    }
+    assert users
+    assert {room_of(name) for name in users} == {"master.web"}
 
 
 def test_jobs_use_only_the_public_names_of_the_queue_manager() -> None:

@@ -26,7 +26,7 @@ PRODUCT = Path(os.environ.get("CHAOS_PRODUCT", REPO))
 """Whose master and worker: another checkout, to try the chaos itself on."""
 
 KEY = "a key of the chaos"
-_OURS = ("QUEUE_", "MASTER_", "WORKER_", "JOB", "HEALTH_FILE", "PYTHON", "COVERAGE")
+_OURS = ("QUEUE_", "MASTER_", "HTTP_", "WORKER_", "JOB", "HEALTH_FILE", "PYTHON", "COVERAGE")
 
 
 class Program:
@@ -124,6 +124,7 @@ class Ground:
             "JOBS_FOLDER": str(self.jobs),
             "MASTER_DATA": str(self.folder / "data"),
             "JOB": "errand",
+            "MASTER_HTTP_PORT": "off",
         }
         return {**kept, **ours, **settings}
 

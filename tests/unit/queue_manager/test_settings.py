@@ -9,7 +9,13 @@ import msgspec
 import pytest
 
 from queue_manager.errors import SettingsError
-from queue_manager.settings import is_loopback, load_settings, publish_host, usable_cpus
+from queue_manager.settings import (
+    is_loopback,
+    load_settings,
+    pages_reached_by,
+    publish_host,
+    usable_cpus,
+)
 
 
 def test_an_empty_environment_gives_the_promised_defaults() -> None:
@@ -28,6 +34,10 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
         "job_args": "", "jobs_folder": Path("jobs"), "master_data": Path("data"),
         "worker_jobs": "master", "worker_name": "", "worker_drain_s": 8.0,
         "worker_tags": frozenset(), "queue_keep_days": 30.0,
+        "master_http_port": 8080, "master_http_port_set": False, "http_bind": "127.0.0.1",
+        "http_publish": None, "http_publish_known": False, "http_plain": False,
+        "http_tls_cert": None, "http_tls_key": None, "http_hosts": frozenset(),
+        "http_files": Path("/shared"),
     }  # fmt: skip
 
 
@@ -35,7 +45,8 @@ def test_empty_means_unset_everywhere() -> None:
     names = [name.upper() for name in load_settings({}).__struct_fields__]
     empty = load_settings(dict.fromkeys(names, ""))
     assert empty.queue_publish_known
-    assert msgspec.structs.replace(empty, queue_publish_known=False) == load_settings({})
+    known = {"queue_publish_known": False, "http_publish_known": False}
+    assert msgspec.structs.replace(empty, **known) == load_settings({})
 
 
 def test_a_full_disk_keeps_nobody_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,3 +224,34 @@ def test_what_is_no_utf8_is_one_line_that_names_the_variable(name: str) -> None:
 def test_environments_lie_where_they_are_told_to_or_nowhere() -> None:
     assert load_settings({"QUEUE_ENVIRONMENTS": "/srv/e"}).queue_environments == Path("/srv/e")
     assert load_settings({"QUEUE_ENVIRONMENTS": "off"}).queue_environments is None
+
+
+@pytest.mark.parametrize("text", ["off", " off "])
+def test_the_pages_may_be_off(text: str) -> None:
+    assert load_settings({"MASTER_HTTP_PORT": text}).master_http_port is None
+    assert load_settings({"MASTER_HTTP_PORT": "0"}).master_http_port == 0
+
+
+def test_names_of_hosts_are_as_a_browser_sends_them() -> None:
+    names = load_settings({"HTTP_HOSTS": "Queue.Example.org., jobs"}).http_hosts
+    assert names == {"queue.example.org", "jobs"}
+    for wrong in ("a b", "http://queue", "a,,b", "queue:80"):
+        with pytest.raises(SettingsError, match=r"HTTP_HOSTS=.*names of hosts"):
+            load_settings({"HTTP_HOSTS": wrong})
+
+
+@pytest.mark.parametrize(
+    ("environment", "reached"),
+    [
+        ({}, ""),
+        ({"HTTP_BIND": "192.0.2.1"}, "HTTP_BIND=192.0.2.1"),
+        ({"HTTP_BIND": "0.0.0.0"}, "HTTP_BIND=0.0.0.0"),
+        ({"HTTP_BIND": "0.0.0.0", "HTTP_PUBLISH": "127.0.0.1:"}, ""),
+        ({"HTTP_BIND": "0.0.0.0", "HTTP_PUBLISH": ""}, ""),
+        ({"HTTP_BIND": "0.0.0.0", "HTTP_PUBLISH": "[::1]:8080"}, ""),
+        ({"HTTP_BIND": "0.0.0.0", "HTTP_PUBLISH": "8080"}, "HTTP_PUBLISH=8080"),
+        ({"HTTP_PUBLISH": "192.0.2.1:8080"}, "HTTP_PUBLISH=192.0.2.1:8080"),
+    ],
+)
+def test_who_reaches_the_pages(environment: dict[str, str], reached: str) -> None:
+    assert pages_reached_by(load_settings(environment)) == reached

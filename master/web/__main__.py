@@ -1,0 +1,84 @@
+"""`python -m master.web`: the web process, which the master starts and keeps.
+
+What nobody may read in its environment comes on its standard input. It has less of the processor
+than the queue, whatever comes by HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+from queue_manager.log_lines import log_to
+from queue_manager.settings import Settings, load_settings
+from queue_manager.wire import handshake
+
+from .access.tokens import Tokens
+from .app import make_app
+from .link.master import Master
+
+_NICE = 10
+_FILES = 4_096
+_KEEP_ALIVE_S = 15
+_END_S = 1
+_UNREAD_MS = 20_000
+"""How long the kernel waits for a reader that takes nothing of what was sent to it."""
+
+_HEADER_BYTES = 16 * 1024
+
+
+def main() -> None:
+    """Serve the pages until SIGTERM."""
+    told = json.loads(sys.stdin.buffer.read() or b"{}")
+    if not told:
+        sys.exit("the master starts this process, and tells it what it must know")
+    log_to(logging.StreamHandler())
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    os.nice(_NICE)
+    _make_room()
+    settings = load_settings()
+    authkey = told["authkey"].encode("utf-8", "surrogateescape")
+    if told["keys_told"]:
+        handshake.learn(authkey, told["keys_told"])
+    app = make_app(settings, Master(settings, authkey), Tokens(told["read"], told["act"]))
+    sock = socket.socket(fileno=told["socket"])
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
+    uvicorn.Server(_config(app, settings)).run(sockets=[sock])
+
+
+def _config(app: Any, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # the link has the token in it
+        server_header=False,
+        proxy_headers=settings.http_plain,
+        forwarded_allow_ips="*" if settings.http_plain else None,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_END_S,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+        ssl_certfile=settings.http_tls_cert,
+        ssl_keyfile=settings.http_tls_key,
+    )
+
+
+def _make_room() -> None:
+    """Let this process open a file for each of a thousand visitors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+if __name__ == "__main__":
+    main()

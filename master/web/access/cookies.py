@@ -1,0 +1,90 @@
+"""The cookie that stands for a token, and the field that a form of ours has.
+
+A cookie says its right and its end, sealed with the token. So it holds over restarts, nothing is
+kept for it, and nobody can read the token out of it. A new token ends all cookies of the old one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+
+from .tokens import Right, Tokens
+
+DAYS = 30
+_DAY_S = 86_400.0
+_NAMES = {"read": Right.READ, "act": Right.ACT}
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who sends a request. proof: the cookie, which a form's field must fit; empty for a program
+    that has shown the token itself. address: where the request comes from."""
+
+    right: Right
+    proof: str = ""
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """As a line of the log names the visitor."""
+        how = "a browser" if self.proof else "a program"
+        return f"{how} at {self.address} with the token `{self.right.name.lower()}`"
+
+
+class Cookies:
+    """Makes and reads the cookies of one installation.
+
+    name: of the cookie. Cookies do not know ports, so two installations on one host need two names.
+    """
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self.name = f"quartermaster-{hashlib.sha256(tokens.read.encode()).hexdigest()[:8]}"
+
+    def make(self, right: Right, now: float) -> str:
+        """The value of a cookie with this right. now: UTC epoch in seconds."""
+        said = f"{right.name.lower()}.{int(now + DAYS * _DAY_S)}"
+        return f"{said}.{self._seal(right, 'cookie', said)}"
+
+    def header(self, right: Right, now: float, secure: bool) -> str:
+        """The Set-Cookie header. secure: the browser sends it over encrypted connections only."""
+        ends = f"Max-Age={int(DAYS * _DAY_S)}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{self.name}={self.make(right, now)}; {ends}{'; Secure' * secure}"
+
+    def gone(self) -> str:
+        """The Set-Cookie header that removes it."""
+        return f"{self.name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Strict"
+
+    def read(self, header: str, now: float) -> tuple[Right, str]:
+        """The right of a Cookie header, and the cookie's value."""
+        try:
+            morsel = SimpleCookie(header).get(self.name)
+        except CookieError:
+            return Right.NONE, ""
+        value = morsel.value if morsel is not None else ""
+        return self._right(value, now), value
+
+    def _right(self, value: str, now: float) -> Right:
+        said, _, seal = value.rpartition(".")
+        name, _, ends = said.partition(".")
+        right = _NAMES.get(name, Right.NONE)
+        if right is Right.NONE or not (ends.isascii() and ends.isdigit() and len(ends) < 16):
+            return Right.NONE
+        good = hmac.compare_digest(seal.encode(), self._seal(right, "cookie", said).encode())
+        return right if good and int(ends) > now else Right.NONE
+
+    def form_field(self, visitor: Visitor) -> str:
+        """What the hidden field of a form has. Another site can't know it."""
+        return self._seal(visitor.right, "form", visitor.proof)
+
+    def is_form_field(self, visitor: Visitor, shown: str) -> bool:
+        """Whether a form is ours, made for this visitor."""
+        ours = self.form_field(visitor).encode()
+        return hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), ours)
+
+    def _seal(self, right: Right, use: str, said: str) -> str:
+        key = self._tokens.of(right).encode()
+        return hmac.new(key, f"{use}:{said}".encode("utf-8", "surrogatepass"), "sha256").hexdigest()

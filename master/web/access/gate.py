@@ -1,0 +1,133 @@
+"""The gate: each request passes it before any page sees it.
+
+It looks at the name that the request asks for, at where it comes from, and at its token or cookie.
+Behind the gate, `request.state.visitor` says who it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .cookies import Cookies, Visitor
+from .hosts import Hosts
+from .tokens import Right, Tokens
+
+OPEN = ("/healthz", "/readyz")
+"""What everyone may ask, under any name."""
+
+_PUBLIC = ("/static/", "/login")
+"""What whoever knows the name of the host may ask."""
+
+_PROGRAMS = ("/api/", "/metrics")
+"""Where a program shows the token in the header Authorization."""
+
+_READING = ("GET", "HEAD")
+
+Refuse = Callable[[HTTPConnection, str, int], Response]
+
+
+class Gate:
+    """Passes on what may pass.
+
+    refuse: makes the page that asks for a token; it gets the request, what is wrong, and the code.
+    """
+
+    def __init__(
+        self, app: ASGIApp, tokens: Tokens, cookies: Cookies, hosts: Hosts, refuse: Refuse
+    ) -> None:
+        self._app = app
+        self._tokens, self._cookies, self._hosts = tokens, cookies, hosts
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            answer = self._look(HTTPConnection(scope))
+            await (answer or self._app)(scope, receive, send)
+        else:  # nothing here speaks WebSocket
+            await send({"type": "websocket.close", "code": 1008})
+
+    def _look(self, request: HTTPConnection) -> Response | None:
+        """The answer to a request that may not pass; None lets it pass, with its visitor noted."""
+        path, reads = request.url.path, request.scope["method"] in _READING
+        visitor = self._visitor(request)
+        request.state.visitor = visitor
+        if path in OPEN and reads:
+            return None
+        if visitor.right and not visitor.proof:  # a program: no browser sends a token by itself
+            return None if reads or visitor.right is Right.ACT else _only_reads()
+        host = request.headers.get("host", "")
+        if not self._hosts.knows(host):
+            line = f"no pages under the name {host[:100]!r}: add it to HTTP_HOSTS\n"
+            return PlainTextResponse(line, 421)
+        if not reads and not self._hosts.is_own(
+            host, request.headers.get("origin", ""), request.headers.get("sec-fetch-site", "")
+        ):
+            return PlainTextResponse("this comes from a page of another site\n", 403)
+        if reads and "token" in request.query_params and path != "/login":
+            return self._with_cookie(request)
+        if path.startswith(_PUBLIC):
+            return None
+        return self._check(request, visitor, reads)
+
+    def _check(self, request: HTTPConnection, visitor: Visitor, reads: bool) -> Response | None:
+        if not visitor.right:
+            if not _is_page(request):
+                return PlainTextResponse(
+                    "a token is needed: `qm dashboard` prints it\n",
+                    401,
+                    {"WWW-Authenticate": "Bearer"},
+                )
+            return self._refuse(request, "", 401)
+        return None if reads or visitor.right is Right.ACT else _only_reads()
+
+    def _visitor(self, request: HTTPConnection) -> Visitor:
+        address = request.client.host if request.client else "?"
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and request.url.path.startswith(_PROGRAMS):
+            return Visitor(self._tokens.right_of(token.strip()), "", address)
+        right, value = self._cookies.read(request.headers.get("cookie", ""), time.time())
+        return Visitor(right, value if right else "", address)
+
+    def _with_cookie(self, request: HTTPConnection) -> Response:
+        """The clean address, for whoever has followed the link with the token."""
+        right = self._tokens.right_of(request.query_params["token"])
+        if not right:
+            return self._refuse(request, "wrong", 401)
+        rest = [pair for pair in request.query_params.multi_items() if pair[0] != "token"]
+        query = f"?{urlencode(rest)}" if rest else ""
+        return self.admit(request, right, own_path(request.url.path) + query)
+
+    def admit(self, request: HTTPConnection, right: Right, to: str) -> Response:
+        """Give a cookie, and lead on to a path of ours."""
+        secure = request.url.scheme == "https"
+        header = self._cookies.header(right, time.time(), secure)
+        return RedirectResponse(to, 303, {"Set-Cookie": header})
+
+
+def own_path(path: str) -> str:
+    """A path that stays on this host: `//other.example` would not."""
+    return "/" + path.replace("\\", "/").lstrip("/")
+
+
+def query_without_token(query: QueryParams) -> str:
+    """The query of an address that a page may show."""
+    return urlencode([pair for pair in query.multi_items() if pair[0] != "token"])
+
+
+def _only_reads() -> Response:
+    return PlainTextResponse(
+        "this token is for reading: `qm dashboard` prints the link that may act\n", 403
+    )
+
+
+def _is_page(request: HTTPConnection) -> bool:
+    return not request.url.path.startswith((*_PROGRAMS, "/events"))

@@ -1,0 +1,76 @@
+"""What each answer says to the browser, and how much a request may hold."""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_ALWAYS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+BODY_BYTES = 1024 * 1024
+"""The most that a form may hold. Arguments of a run are no longer than that."""
+
+
+class Headers:
+    """Adds what all answers say. An answer may say something stricter itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, text in _ALWAYS.items():
+                    headers.setdefault(name, text)
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+class TooLongError(Exception):
+    """A body holds more than BODY_BYTES."""
+
+
+class Bodies:
+    """Refuses a body that is too long, also one that does not say how long it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        left, begun = BODY_BYTES, False
+
+        async def received() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise TooLongError
+            return message
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, received, sent)
+        except TooLongError:
+            if begun:
+                raise
+            line = f"a form holds at most {BODY_BYTES:,} bytes\n"
+            await PlainTextResponse(line, 413)(scope, receive, send)

@@ -1,0 +1,109 @@
+"""The application: routes, and what each request passes on its way to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from queue_manager.settings import Settings
+
+from .access.cookies import Cookies
+from .access.gate import Gate
+from .access.headers import Bodies, Headers
+from .access.hosts import Hosts
+from .access.login import Login
+from .access.tokens import Tokens
+from .link.master import AwayError, Master
+from .link.recent import Recent
+from .live.hub import Hub
+from .live.rates import Rates
+from .pages.overview import OVERVIEW
+from .pages.page import Desk, Page
+from .pages.run import RUN
+from .pages.runs import RUNS
+from .pages.show import Shows
+from .text.templates import Templates
+
+STATIC = Path(__file__).resolve().parent / "static"
+
+PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN)
+"""All pages, in the order of the navigation."""
+
+
+def make_app(settings: Settings, master: Master, tokens: Tokens) -> ASGIApp:
+    """The application for a master, with everything that it passes on the way."""
+    cookies, hub = Cookies(tokens), Hub()
+    desk = Desk(master, Recent(master), Rates(), settings)
+    shows = Shows(desk, Templates(), cookies, hub, PAGES)
+    login = Login(tokens, cookies, shows.html)
+    routes = [*shows.routes(), *_health(desk), Mount("/static", StaticFiles(directory=STATIC))]
+    return _behind_gate(settings, tokens, cookies, login, routes, _Keeping(master, hub))
+
+
+def _behind_gate(
+    settings: Settings,
+    tokens: Tokens,
+    cookies: Cookies,
+    login: Login,
+    routes: Sequence[BaseRoute],
+    keeping: _Keeping,
+) -> ASGIApp:
+    gate: Gate
+
+    def the_gate() -> Gate:
+        return gate
+
+    app = Starlette(
+        routes=[*routes, *login.routes(the_gate)],
+        lifespan=keeping.lifespan,
+        exception_handlers={HTTPException: _plain},
+    )
+    gate = Gate(app, tokens, cookies, Hosts(settings.http_hosts), login.ask)
+    return Headers(Bodies(gate))
+
+
+class _Keeping:
+    """What goes on beside the requests: the session with the master, and the loop of the pages."""
+
+    def __init__(self, master: Master, hub: Hub) -> None:
+        self._master, self._hub = master, hub
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """Begins with the server and ends with it."""
+        tasks = [asyncio.create_task(one) for one in (self._master.run(), self._hub.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+def _health(desk: Desk) -> list[Route]:
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(_: Request) -> Response:
+        try:
+            await desk.recent.status()
+        except AwayError as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        return PlainTextResponse("ok\n")
+
+    return [Route("/healthz", alive), Route("/readyz", ready)]
+
+
+async def _plain(_: Request, error: Any) -> Response:
+    return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)

@@ -1,0 +1,1 @@
+"""The way to the master: one session that comes back, and answers that many pages share."""

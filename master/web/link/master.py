@@ -1,0 +1,105 @@
+"""The session with the master, which comes back by itself, and what is asked in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from queue_manager.client.connection.session import Session, connecting
+from queue_manager.errors import ConnectionLostError, QueueError
+from queue_manager.settings import Settings
+from queue_manager.wire.messages import Request
+
+log = logging.getLogger("quartermaster.web")
+
+ANSWER_S = 5.0
+"""How long the master has for an answer. Then it counts as away: it may be frozen."""
+
+AT_ONCE = 8
+"""How many requests are on their way at a time. The others wait here, not in the master."""
+
+_LOOK_S = 0.2
+_FIRST_S = 2.0
+"""How long the first page waits for the first session."""
+
+R = TypeVar("R")
+
+
+class AwayError(QueueError):
+    """The master does not answer. since: from when on (UTC epoch in seconds)."""
+
+    def __init__(self, since: float) -> None:
+        super().__init__("the master does not answer")
+        self.since = since
+
+
+class Master:
+    """Asks the master. `run` keeps the session for as long as the process lives."""
+
+    def __init__(self, settings: Settings, authkey: bytes) -> None:
+        self._settings, self._authkey = settings, authkey
+        self._session: Session | None = None
+        self._first = asyncio.Event()
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._away_since: float | None = time.time()
+
+    @property
+    def away_since(self) -> float | None:
+        """Since when the master does not answer; None: it does."""
+        if self._session is None or not self._session.up:
+            self._away_since = self._away_since or time.time()
+        return self._away_since
+
+    async def run(self) -> None:
+        """Keep a session. A master with another store than before needs a new one."""
+        while True:
+            try:
+                async with connecting(self._settings, self._authkey, log.debug) as session:
+                    self._session = session
+                    while not session.closed:
+                        if session.up:
+                            self._first.set()
+                        self._look(session)
+                        await asyncio.sleep(_LOOK_S)
+            except QueueError as error:
+                log.warning("the web process lost the master: %s", error)
+            await asyncio.sleep(_LOOK_S)
+
+    def _look(self, session: Session) -> None:
+        if not session.up:
+            self._away_since = self._away_since or time.time()
+
+    async def ask(
+        self, make: Callable[[int], Request], answer: type[R], within_s: float = ANSWER_S
+    ) -> R:
+        """The answer to a request, which is sent once.
+
+        Raises:
+            AwayError: there is no session, it was lost, or no answer came in time.
+            RefusedError: the master's own line.
+        """
+        await self._wait_first()
+        try:
+            async with asyncio.timeout(within_s), self._room:
+                if self._session is None or not self._session.up:
+                    raise AwayError(self._gone())
+                reply = await self._session.call_once(make, answer)
+        except (ConnectionLostError, TimeoutError):
+            raise AwayError(self._gone()) from None
+        self._away_since = None
+        return reply
+
+    async def _wait_first(self) -> None:
+        if not self._first.is_set():
+            try:
+                async with asyncio.timeout(_FIRST_S):
+                    await self._first.wait()
+            except TimeoutError:
+                raise AwayError(self._gone()) from None
+
+    def _gone(self) -> float:
+        self._away_since = self._away_since or time.time()
+        return self._away_since

@@ -1,0 +1,98 @@
+"""Answers that are a moment old at most, so that many pages ask the master once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from queue_manager.wire.messages import (
+    AskRun,
+    AskRuns,
+    AskSessions,
+    AskStatus,
+    Request,
+    RunList,
+    RunShown,
+    SessionList,
+    Status,
+)
+from queue_manager.wire.records import RunStatus
+
+YOUNG_S = 0.5
+"""How old an answer may be."""
+
+_MOST = 64
+"""How many answers are kept. The oldest goes first."""
+
+ENDED_RUNS = 20
+
+R = TypeVar("R")
+
+
+class Asks(Protocol):
+    """What asks the master."""
+
+    async def ask(self, make: Callable[[int], Request], answer: type[R]) -> R:
+        """The answer to a request."""
+        ...
+
+
+class Recent:
+    """Asks, unless somebody has asked the same a moment ago, or is just asking."""
+
+    def __init__(self, master: Asks, clock: Callable[[], float] = time.monotonic) -> None:
+        self._master, self._clock = master, clock
+        self._kept: OrderedDict[object, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+
+    async def get(self, key: object, make: Callable[[int], Request], answer: type[R]) -> R:
+        """The answer to a request. key: the same for requests with the same answer.
+
+        Raises as `Master.ask`.
+        """
+        since, future = self._kept.get(key, (0.0, None))
+        if future is None or (future.done() and self._is_old(since, future)):
+            future = asyncio.ensure_future(self._master.ask(make, answer))
+            future.add_done_callback(_seen)
+            self._kept[key] = self._clock(), future
+            self._kept.move_to_end(key)
+            while len(self._kept) > _MOST:
+                self._kept.popitem(last=False)
+        return await asyncio.shield(future)
+
+    def _is_old(self, since: float, future: asyncio.Future[Any]) -> bool:
+        failed = future.cancelled() or future.exception() is not None
+        return failed or self._clock() - since > YOUNG_S
+
+    def forget(self) -> None:
+        """Something was changed: the next answers are new ones."""
+        self._kept.clear()
+
+    async def status(self) -> Status:
+        """How the master is."""
+        return await self.get("status", AskStatus, Status)
+
+    async def runs(
+        self, after: int = 0, state: str = "", job: str = "", ended: int = ENDED_RUNS
+    ) -> RunList:
+        """A page of runs, as `AskRuns` has it."""
+        ask = partial(AskRuns, after=after, state=state, job=job, ended=ended)
+        return await self.get(("runs", after, state, job, ended), ask, RunList)
+
+    async def run(self, number: int) -> RunStatus:
+        """One run. Raises RefusedError if there is none with this number."""
+        shown = await self.get(("run", number), partial(AskRun, run=number), RunShown)
+        return shown.run
+
+    async def sessions(self, after: int = 0) -> SessionList:
+        """A page of sessions, as `AskSessions` has it."""
+        return await self.get(("sessions", after), partial(AskSessions, after=after), SessionList)
+
+
+def _seen(future: asyncio.Future[Any]) -> None:
+    """Look at its error: whoever has asked may have gone meanwhile."""
+    if not future.cancelled():
+        future.exception()

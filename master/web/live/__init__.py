@@ -1,0 +1,1 @@
+"""Pages that change while one looks at them: one loop asks the master for all who look."""

@@ -1,0 +1,76 @@
+"""What a page is: an address, a template, and what is loaded for it as plain data.
+
+The same data is the page, its live parts and its JSON below `/api`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from queue_manager.errors import QueueError
+from queue_manager.settings import Settings
+
+from ..access.tokens import Right
+from ..link.master import Master
+from ..link.recent import Recent
+from ..live.rates import Rates
+
+View = dict[str, Any]
+"""What a page shows: structs of the wire and plain data."""
+
+
+class NothingThereError(QueueError):
+    """There is no such page; the text says what is not there."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What pages are made with: the master, what it has said a moment ago, and rates."""
+
+    master: Master
+    recent: Recent
+    rates: Rates
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for. words: of the path. query: behind the `?`. right: the visitor's."""
+
+    desk: Desk
+    words: Mapping[str, Any]
+    query: Mapping[str, str]
+    right: Right = Right.READ
+
+    def number(self, name: str, otherwise: int = 0) -> int:
+        """A whole number of the query. Raises NothingThereError for any other text."""
+        text = self.query.get(name, "")
+        if not text:
+            return otherwise
+        try:
+            return int(text[:20])
+        except ValueError:
+            raise NothingThereError(f"{name}={text[:40]!r} is no whole number") from None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page.
+
+    path: as a route of starlette. name: its template is `NAME.html`, its JSON `/api/NAME...`.
+    parts: what changes while one looks: the ids of elements; each has a template `NAME/ID.html`.
+    label: its name in the navigation, a text to translate; empty: it is not in there.
+    """
+
+    path: str
+    name: str
+    parts: tuple[str, ...]
+    load: Callable[[Asked], Awaitable[View]]
+    label: str = ""
+
+    @property
+    def api(self) -> str:
+        """The path of its data as JSON."""
+        return f"/api/{self.name}" if self.path == "/" else f"/api{self.path}"

@@ -1,0 +1,168 @@
+"""Answers requests for pages: as HTML, as JSON, and as events for those who look at them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Match, Route
+
+from queue_manager import __version__
+from queue_manager.errors import QueueError, RefusedError
+
+from ..access.cookies import Cookies, Visitor
+from ..access.gate import query_without_token
+from ..access.tokens import Right
+from ..link.master import AwayError
+from ..live.events import events
+from ..live.hub import Hub, Parts
+from ..text.templates import Templates
+from .page import Asked, Desk, NothingThereError, Page, View
+
+_RETRY_S = "3"
+
+
+class Shows:
+    """The routes of all pages. pages: in the order of the navigation."""
+
+    def __init__(
+        self, desk: Desk, templates: Templates, cookies: Cookies, hub: Hub, pages: Sequence[Page]
+    ) -> None:
+        self._desk, self._templates, self._cookies, self._hub = desk, templates, cookies, hub
+        self._nav = [(page.path, page.label) for page in pages if page.label]
+        self._pages = {page.name: page for page in pages}
+        self._paths = [Route(page.path, self._page(page), name=page.name) for page in pages]
+
+    def routes(self) -> list[Route]:
+        """One for each page, one for its JSON, and one for all events."""
+        apis = [Route(page.api, self._json(page)) for page in self._pages.values()]
+        return [*self._paths, *apis, Route("/events", self._events)]
+
+    # --- as HTML ---
+
+    def _page(self, page: Page) -> Any:
+        async def show(request: Request) -> Response:
+            asked = self._asked(request, request.path_params, dict(request.query_params))
+            try:
+                view = await page.load(asked)
+            except AwayError as error:
+                away = {"since": error.since}
+                return self.html(request, "away.html", away, 503, {"Retry-After": _RETRY_S})
+            except (NothingThereError, RefusedError) as error:
+                return self.html(request, "nothing.html", {"line": str(error)}, 404)
+            return self.html(request, f"{page.name}.html", view)
+
+        return show
+
+    def html(
+        self,
+        request: HTTPConnection,
+        template: str,
+        view: Mapping[str, Any],
+        code: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """A whole page for whoever asks."""
+        visitor: Visitor = request.state.visitor
+        language = self._language(request)
+        query = query_without_token(request.query_params)
+        frame = {
+            "nav": self._nav,
+            "path": request.url.path,
+            "here": f"{request.url.path}?{query}" if query else request.url.path,
+            "may_act": visitor.right is Right.ACT,
+            "visitor": visitor,
+            "form_key": self._cookies.form_field(visitor) if visitor.proof else "",
+            "away_since": self._desk.master.away_since,
+            "version": __version__,
+        }
+        text = self._templates.render(template, language, {**frame, **view})
+        return HTMLResponse(text, code, {"Vary": "Accept-Language, Cookie", **(headers or {})})
+
+    def _language(self, request: HTTPConnection) -> str:
+        return self._templates.language_of(request.headers.get("accept-language", ""))
+
+    def _asked(
+        self, request: HTTPConnection, words: Mapping[str, Any], query: Mapping[str, str]
+    ) -> Asked:
+        visitor: Visitor = request.state.visitor
+        return Asked(self._desk, words, query, visitor.right)
+
+    # --- as JSON ---
+
+    def _json(self, page: Page) -> Any:
+        async def show(request: Request) -> Response:
+            asked = self._asked(request, request.path_params, dict(request.query_params))
+            try:
+                view = await page.load(asked)
+            except AwayError as error:
+                away = {"error": str(error), "since": error.since}
+                return JSONResponse(away, 503, {"Retry-After": _RETRY_S})
+            except (NothingThereError, RefusedError) as error:
+                return JSONResponse({"error": str(error)}, 404)
+            return Response(as_json(view), media_type="application/json")
+
+        return show
+
+    # --- as events ---
+
+    async def _events(self, request: Request) -> Response:
+        found = self._found(request.query_params.get("page", ""))
+        if found is None:
+            return JSONResponse({"error": "there is no such page"}, 404)
+        page, words, query = found
+        asked, language = self._asked(request, words, query), self._language(request)
+        key = (page.name, *sorted(words.items()), *sorted(query.items()), language, asked.right)
+        return events(self._hub, key, functools.partial(self._parts, page, asked, language))
+
+    def _found(self, address: str) -> tuple[Page, dict[str, Any], dict[str, str]] | None:
+        """The page at an address, the words in its path, and its query."""
+        try:
+            split = urlsplit(address)
+        except ValueError:
+            return None
+        scope = {"type": "http", "method": "GET", "path": split.path}
+        for route in self._paths:
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                query = dict(parse_qsl(split.query, keep_blank_values=True))
+                return self._pages[route.name], child["path_params"], query
+        return None
+
+    async def _parts(self, page: Page, asked: Asked, language: str) -> Parts:
+        """The live parts of a page, and the banner that every page has."""
+        view: View = {"may_act": asked.right is Right.ACT}
+        shown: tuple[str, ...] = page.parts
+        try:
+            view |= await page.load(asked)
+        except AwayError as error:
+            view |= {"since": error.since, "line": ""}
+            shown = ()
+        except QueueError as error:
+            view |= {"since": None, "line": str(error)}
+            shown = ()
+        else:
+            view |= {"since": None, "line": ""}
+        render = functools.partial(self._templates.render, language=language, view=view)
+        parts = {name: render(f"{page.name}/{name}.html") for name in shown}
+        return {"banner": render("banner.html"), **parts}
+
+
+def as_json(view: View) -> bytes:
+    """Plain data and structs as JSON. Structs that are lists on the wire are objects here."""
+    return msgspec.json.encode(_named(view))
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _named(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {str(key): _named(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_named(item) for item in value]
+    return value

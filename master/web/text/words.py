@@ -1,0 +1,79 @@
+"""Numbers, durations, sizes and times as people read them.
+
+Texts of the language come from `_`, which the template's environment gives.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable
+
+from markupsafe import Markup
+
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no value."""
+
+Translate = Callable[[str], str]
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
+_TENTHS_S = 10.0
+
+
+def number(value: float) -> str:
+    """With separators; small numbers that are not whole have two digits."""
+    if isinstance(value, float) and not value.is_integer():
+        if not math.isfinite(value):
+            return NOTHING
+        if abs(value) < 10:
+            return f"{value:.1f}" if abs(value) >= 0.1 else f"{value:.2f}"
+        value = round(value)
+    return f"{int(value):,}"
+
+
+def duration(seconds: float | None, _: Translate) -> str:
+    """Such as `0.4 s`, `42 s`, `3 min`, `2 h 5 min`, `3 days`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    seconds = max(0.0, seconds)
+    if seconds < _TENTHS_S:
+        return _("{n} s").format(n=f"{seconds:.1f}")
+    if seconds < _MINUTE_S:
+        return _("{n} s").format(n=int(seconds))
+    if seconds < _HOUR_S:
+        return _("{n} min").format(n=int(seconds // _MINUTE_S))
+    if seconds < _DAY_S:
+        hours, rest = divmod(int(seconds), _HOUR_S)
+        minutes = rest // _MINUTE_S
+        if not minutes:
+            return _("{n} h").format(n=hours)
+        return _("{n} h {m} min").format(n=hours, m=minutes)
+    days, rest = divmod(int(seconds), _DAY_S)
+    hours = rest // _HOUR_S
+    return _("{n} d {m} h").format(n=number(days), m=hours) if hours else _("{n} d").format(n=days)
+
+
+def size(count: float, _: Translate) -> str:
+    """Bytes, such as `512 B`, `3.4 MiB`."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    place = 0
+    while abs(count) >= 1024 and place < len(units) - 1:
+        count, place = count / 1024, place + 1
+    return f"{count:.0f} {units[place]}" if place == 0 else f"{count:.1f} {units[place]}"
+
+
+def moment(at: float | None) -> Markup:
+    """A time, in UTC; live.js puts it into the time of the browser. at: UTC epoch in seconds."""
+    if at is None:
+        return Markup(NOTHING)
+    try:
+        when = datetime.datetime.fromtimestamp(at, datetime.UTC)
+    except (OverflowError, OSError, ValueError):
+        return Markup(NOTHING)
+    iso, said = when.strftime("%Y-%m-%dT%H:%M:%SZ"), when.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, said, said)
+
+
+def clock(at: float) -> str:
+    """The hour and minute of a time, in UTC, for a chart. at: UTC epoch in seconds."""
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%H:%M")
