@@ -19,7 +19,13 @@ from email_validator import (
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
+_ENCODED = "=?"
+"""An encoded word begins so, also where it must not be read as one: inside of quotes, say."""
+
 _MOST_NAME = 200
+_MOST_WORD = 60
+"""The most characters of a word in a header that is not encoded: a line has at most 78."""
+
 _MOST_ADDRESS = 254
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _PLAIN_LOCAL = re.compile(rf"(?=.{{1,64}}\Z){_ATOM}(?:\.{_ATOM})*", re.A)
@@ -71,9 +77,19 @@ class Mailbox(msgspec.Struct, frozen=True):
         address = f"<{self.envelope}>"
         if not self.name:
             return address
-        if self.name.isascii():
+        if self.name.isascii() and _ENCODED not in self.name:
             return f'"{quote(self.name)}"\r\n {address}'
-        return f"{Header(self.name, 'utf-8', header_name=field).encode(linesep=_END)}\r\n {address}"
+        return f"{header_text(field, self.name)}\r\n {address}"
+
+
+def header_text(field: str, text: str) -> str:
+    """A text in one line as the header of this name has it, folded, in ASCII (RFC 2047).
+
+    EmailMessage would read a text that looks like an encoded word as one.
+    """
+    fits = max(map(len, text.split()), default=0) <= _MOST_WORD
+    charset = "us-ascii" if text.isascii() and fits and _ENCODED not in text else "utf-8"
+    return Header(text, charset, header_name=field).encode(linesep=_END)
 
 
 def one_line(text: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..addresses import Mailbox, mailbox, one_line
+from ..addresses import Mailbox, header_text, mailbox, one_line
 from ..campaign import Campaign
 from .templates import as_text, render
 
@@ -72,18 +72,18 @@ def made(
     escaped = {**values, "to": quote(to.envelope, safe="@")}
     link = _link(fill(campaign.unsubscribe, escaped, html=False))
     values = {**values, "to": to.envelope, "unsubscribe": link}
-    html = fill(campaign.html, values, html=True)
-    text = fill(campaign.text, values, html=False) or as_text(html)
+    html = _allowed(fill(campaign.html, values, html=True))
+    text = _allowed(fill(campaign.text, values, html=False)) or as_text(html)
 
     people = {"From": sender, "To": to}
     if campaign.reply_to:
         people["Reply-To"] = mailbox(campaign.reply_to)
     utf8 = any(one.needs_utf8 for one in people.values())
     message = EmailMessage(policy=SMTPUTF8 if utf8 else _ASCII)
-    message["Subject"] = one_line(fill(campaign.subject, values, html=False))
     message["Date"] = formatdate(usegmt=True)
     _fill(message, text, html, campaign)
-    own = _own_headers(name, sender.ascii_domain, link, people)
+    subject = header_text("Subject", one_line(fill(campaign.subject, values, html=False)))
+    own = _own_headers(name, sender.ascii_domain, link, subject, people)
     data = own + message.as_bytes()
     return Message(name, sender, _bounces(campaign, sender), to, data, utf8)
 
@@ -96,17 +96,20 @@ def _fill(message: EmailMessage, text: str, html: str, campaign: Campaign) -> No
         assert isinstance(part, EmailMessage)
         for path in campaign.inline:
             # A program shows it where the HTML says src="cid:NAME".
-            shown = Path(path).name
+            shown = _name_of(path)
             main, sub, data = _file(path)
             part.add_related(data, main, sub, cid=f"<{quote(shown)}>", filename=shown)
     for path in campaign.attach:
         main, sub, data = _file(path)
-        message.add_attachment(data, main, sub, filename=one_line(Path(path).name))
+        message.add_attachment(data, main, sub, filename=_name_of(path))
 
 
-def _own_headers(name: str, domain: str, link: str, people: dict[str, Mailbox]) -> bytes:
+def _own_headers(
+    name: str, domain: str, link: str, subject: str, people: dict[str, Mailbox]
+) -> bytes:
     """Headers that EmailMessage breaks where they are long: it encodes ids, and cuts up names."""
     lines = [f"{field}: {who.header(field)}" for field, who in people.items()]
+    lines.append(f"Subject: {subject}")
     lines.append(f"Message-ID: <{name}@{domain}>")
     if link:
         lines.append(f"List-Unsubscribe: <{link}>")
@@ -126,6 +129,16 @@ def _link(text: str) -> str:
 
 def _bounces(campaign: Campaign, sender: Mailbox) -> str:
     return mailbox(campaign.bounces).envelope if campaign.bounces else sender.envelope
+
+
+def _allowed(text: str) -> str:
+    """A body without what none may have: NUL (RFC 5322, 2.3), and lone surrogates, which have no
+    bytes."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _name_of(path: str) -> str:
+    return one_line(Path(path).name) or "file"
 
 
 def _as_it_is(source: str, values: dict[str, Any], *, html: bool) -> str:
