@@ -267,6 +267,7 @@ class Changes:
     so, too. begun: runs that have waited for others, and begin in this turn. code: the files of
     uploaded code by their paths, by version. It is kept as long as a run has that version.
     schedules: by name; None removes one. history: what is added to rows of single minutes.
+    accepted: when blocks came, as marks (block, UTC epoch in seconds). They replace those before.
     """
 
     blocks: list[BlockRecord] = field(default_factory=list)
@@ -287,6 +288,7 @@ class Changes:
     code: dict[str, dict[str, bytes]] = field(default_factory=dict)
     schedules: dict[str, ScheduleRecord | None] = field(default_factory=dict)
     history: list[HistoryRecord] = field(default_factory=list)
+    accepted: list[tuple[int, float]] | None = None
 
     @property
     def must_commit(self) -> bool:

@@ -198,3 +198,23 @@ class ResultPage(NamedTuple):
     blocks: list[ResultBlock]
     place: int
     complete: bool
+
+
+class RunsEnded(NamedTuple):
+    """How many runs of a job have ended in one state, and how many dead letters they have."""
+
+    state: str
+    job: str
+    runs: int
+    dead: int
+
+
+class StoreSize(NamedTuple):
+    """How many bytes a store takes: its main file, its log of what was written last (WAL).
+
+    free_bytes: how many its disk has left. None: nobody knows.
+    """
+
+    file_bytes: int = 0
+    wal_bytes: int = 0
+    free_bytes: int | None = None

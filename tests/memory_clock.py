@@ -40,6 +40,7 @@ def _move_delays(kept: Kept, set_s: float) -> None:
     for (run, group), own in kept.own.items():
         due_at = own.due_at + set_s * (own.delay_s > 0)
         kept.own[run, group] = replace(own, due_at=due_at)
+    kept.accepted = [(block, at + set_s) for block, at in kept.accepted]
 
 
 def _move_ends(kept: Kept, set_s: float, until: float) -> None:

@@ -37,6 +37,7 @@ class Kept:
     clock_since: float | None = None
     clock_seen: float = 0.0
     clock_off: float = 0.0
+    accepted: list[tuple[int, float]] = field(default_factory=list)
     runs: dict[int, RunRecord] = field(default_factory=dict)
     counts: dict[int, RunCounts] = field(default_factory=dict)
     blocks: dict[int, BlockRecord] = field(default_factory=dict)

@@ -34,6 +34,7 @@ from master.reads import (
     ReadAnswer,
     ReadRequest,
     ResultPage,
+    RunsEnded,
     TaskRecord,
     TrackedPage,
     WaitingPage,
@@ -131,6 +132,7 @@ class MemoryStore(NothingAges):
         kept.own |= changes.groups
         for row in rows_of(changes.history).values():
             add(kept.history, row)
+        kept.accepted = kept.accepted if changes.accepted is None else changes.accepted
         new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)
         delivered = changes.delivered or kept.delivered
         kept.delivered = delivered._replace(left=delivered.left + new)
@@ -185,6 +187,20 @@ class MemoryStore(NothingAges):
             {k: self._loaded(kept.runs[n]) for k, n in of_keys.items() if n is not None},
             {version: kept.code[version] for version in request.code if version in kept.code},
         )
+
+    # --- what is told of it ---
+
+    def accepted_marks(self) -> list[tuple[int, float]]:
+        return list(self._kept.accepted)
+
+    def runs_ended(self) -> list[RunsEnded]:
+        counts: dict[tuple[str, str], list[int]] = {}
+        for run, record in self._kept.runs.items():
+            if record.state not in ("active", "pruned"):
+                found = counts.setdefault((record.state, record.job), [0, 0])
+                found[0] += 1
+                found[1] += self._kept.counts.get(run, RunCounts()).dead
+        return [RunsEnded(*of, *count) for of, count in sorted(counts.items())]
 
     # --- what waits ---
 

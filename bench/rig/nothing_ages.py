@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from master.reads import PruneStep
+from master.reads import PruneStep, RunsEnded, StoreSize
 from master.scheduled import ScheduleRecord
 
 
@@ -16,6 +16,15 @@ class NothingAges:
         return PruneStep({}, [], after, True)
 
     prune_letters = prune_queue
+
+    def accepted_marks(self) -> list[tuple[int, float]]:
+        return []
+
+    def runs_ended(self) -> list[RunsEnded]:
+        return []
+
+    def size(self) -> StoreSize:
+        return StoreSize()
 
     def schedules(self) -> list[ScheduleRecord]:
         return []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 
 from ..changes import Changes
+from ..tally.tally import Tally
 from .group_control import GroupControl
 from .journal import Journal
 from .leases.leasing import Leasing
@@ -95,7 +96,6 @@ class Broker:
         self.know_groups = reads.know_groups
         self.found_groups, self.found_due = reads.found_groups, reads.found_due
         self.collected, self.delivered = progress.collected, progress.delivered
-        self.add_progress = progress.add
 
     # --- numbers ---
 
@@ -164,6 +164,11 @@ class Broker:
         return self._read_ahead.more_low
 
     @property
+    def tally(self) -> Tally:
+        """What became of tasks since the start, by job."""
+        return self.journal.tally
+
+    @property
     def progress(self) -> bool:
         """Whether `add_progress` has something to add."""
         return bool(self._progress)
@@ -211,6 +216,11 @@ class Broker:
             for number, record in changes.runs.items():
                 if record.state != "active" and number in self.runs:
                     self._lifecycle.leave_memory(self.runs[number])
+
+    def add_progress(self) -> None:
+        """Put into the changes of this turn what only waits for a commit."""
+        self._progress.add()
+        self.journal.note_accepted()
 
     def rolled_back(self) -> None:
         """The staged changes could not be made durable: all is as before the turn."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from queue_manager.ranges import Ranges
 
 from ..changes import BlockRecord, Changes, Mishap, OutcomeRecord, TrackedRecord, TrackedState
+from ..tally.tally import Tally
 from .growing import GrowingBlock
 from .lanes.tracked import Tracked
 from .runs.run import Run
@@ -24,6 +25,7 @@ class Journal(UndoLog):
     next_block, next_seq: the number of the next block, and of the next outcome.
     now: when the turn began (monotonic seconds).
     growing: the newest block of each run that may still grow in this turn.
+    tally: counts what became of tasks.
     """
 
     def __init__(self) -> None:
@@ -33,19 +35,35 @@ class Journal(UndoLog):
         self.next_block = self.next_seq = 1
         self.now = 0.0
         self.growing: dict[int, GrowingBlock] = {}
+        self.tally = Tally()
 
     def take_changes(self) -> Changes:
         """The changes, which are on disk now; `committed` does what waited for that."""
         changes, self.changes = self.changes, Changes()
         self.moved.clear()
         self.growing.clear()
+        if changes.accepted is not None:
+            self.tally.accepted.written(self.now)
+        self.tally.committed()
         return changes
+
+    def note_accepted(self) -> None:
+        """The new blocks of this turn are about to be written: they are accepted now."""
+        accepted, changes = self.tally.accepted, self.changes
+        if changes.blocks:
+            accepted.note(changes.blocks[0].id, self.now)
+        if accepted.is_due(self.now):
+            behind_s = self.tally.behind_s
+            changes.accepted = [(block, at + behind_s) for block, at in accepted.marks()]
 
     def rolled_back(self) -> None:
         """The staged changes could not be made durable: all is as before the turn."""
+        if self.changes.blocks:
+            self.tally.accepted.take_back(self.changes.blocks[0].id)
         self.changes = Changes()
         self.moved.clear()
         self.growing.clear()
+        self.tally.rolled_back()
         super().rolled_back()
 
     # --- records ---

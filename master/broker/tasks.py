@@ -23,6 +23,7 @@ from ..changes import (
     QuotaCounts,
     TrackedState,
 )
+from ..tally.tally import Became
 from .group_control import GroupControl
 from .growing import GrowingBlock
 from .journal import Journal
@@ -55,6 +56,7 @@ class Tasks:
         self._waiting = waiting
         self._groups = groups
         self._rng = rng
+        self._tally = journal.tally
 
     # --- submitted ---
 
@@ -74,6 +76,7 @@ class Tasks:
             block.priority,
         )
         self._journal.keep(run)
+        self._tally.new(run.job, block.count)
         run.tasks += block.count
         run.accepted += block.count if from_tasks and block.keys is None else 0
         if block.keys is not None:
@@ -126,6 +129,7 @@ class Tasks:
             return False
         run, count = lease.run, stop - start
         self._journal.keep(run)
+        self._tried(lease, "done", count, took_s)
         run.leased -= count
         run.done += count
         run.busy_s += took_s
@@ -160,12 +164,17 @@ class Tasks:
     ) -> bool:
         """Stage a charged attempt of one task. False as in `done`.
 
-        whole_group: nothing of its limited group starts for `delay_s` either.
+        whole_group: nothing of its limited group starts for `delay_s` either. took_s: how long the
+        attempt took.
         """
         lease = self._leasing.settle(session, number, position, position + 1)
         if lease is None:
             return False
-        run, task = lease.run, self._tracked_of(lease, position)
+        run = lease.run
+        attempts = 1 + (0 if lease.tracked is None else lease.tracked.attempts)
+        is_last = reject or attempts >= run.options.attempts
+        self._tried(lease, "dead" if is_last else "failed", 1, took_s)
+        task = self._tracked_of(lease, position)
         run.failed += 1
         run.busy_s += took_s
         task.attempts += 1
@@ -174,7 +183,7 @@ class Tasks:
         if whole_group and delay_s is not None and task.group is not None:
             self._groups.pause(run, task.group, delay_s, now, wall)
         record = partial(self._journal.record_task, worker=session.name, mishap=mishap)
-        if reject or task.attempts >= run.options.attempts:
+        if is_last:
             _count_dead(run)
             record(run, task, TrackedState.DEAD, number)
             return True
@@ -218,6 +227,7 @@ class Tasks:
         lease = self._leasing.settle(session, number, start, stop)
         if lease is None:
             return False
+        self._tally.ended(lease.run.job, "released", stop - start)
         if lacks:
             session.lacks[lease.run.code] = lacks
         if unstarted and lease.limited:
@@ -232,6 +242,7 @@ class Tasks:
         if not self._leasing.leave(session):
             return
         for lease in list(session.leases.values()):
+            self._tally.lost_lease(lease.run.job)
             for start, stop in list(lease.open):
                 self._leasing.cut(lease, start, stop)
                 for position in range(start, stop):
@@ -244,7 +255,9 @@ class Tasks:
         task.due_at = wall
         run.leased -= 1
         who = lease.session.name or "its client"
-        if task.losses >= run.options.losses:
+        is_last = task.losses >= run.options.losses
+        self._tally.ended(run.job, "dead" if is_last else "lost", 1)
+        if is_last:
             _count_dead(run)
             error = f"its lease was lost {task.losses} times (worker, host or connection ended)"
             state, mishap = TrackedState.DEAD, Mishap(error, raised=WORKER_DIED)
@@ -277,6 +290,7 @@ class Tasks:
                 self._journal.record_outcome(run, *place, CANCELLED)
                 cancelled.append((block.first + start, block.first + stop))
                 run.cancelled += stop - start
+                self._tally.ended(run.job, "cancelled", stop - start)
             of_group = gone.setdefault(block.group, Gone())
             if ranges:
                 of_group.ranges[block.id] = ranges
@@ -304,6 +318,14 @@ class Tasks:
         if found and run.tail is not None and run.tail.id == block.id:
             run.tail = None  # a block that has an outcome does not begin to grow
         return found
+
+    # --- counted ---
+
+    def _tried(self, lease: Lease, became: Became, count: int, took_s: float) -> None:
+        """Count what became of tasks of a lease. Call it before a tracked one is changed."""
+        due_at = None if lease.tracked is None else lease.tracked.due_at
+        now = self._journal.now
+        self._tally.tried(lease.run.job, became, count, lease.block, due_at, took_s, now)
 
     # --- off the block path ---
 

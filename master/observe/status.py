@@ -24,6 +24,7 @@ from queue_manager.wire.messages import (
 from queue_manager.wire.records import QuotaStatus, RunStatus, SessionStatus
 
 from ..broker.runs.run import Run
+from ..processes.runner import Runner
 from ..processes.runners import uncollected
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Turn
@@ -105,14 +106,14 @@ class StatusBuilder:
     def run_status(self, run: Run, now: float) -> RunStatus:
         """One run, with reasons where it does not move, without its quotas."""
         runner = self._sources.runner(run.id)
-        given_up = why_stalled(run, runner)
         waits = why_pending(self._turn, run)
-        trouble = waits or given_up or hindered(run, runner) or unfed(run, self._sources.fed(run))
+        trouble = waits or why_stalled(run, runner) or hindered(run, runner)
+        trouble = trouble or unfed(run, self._sources.fed(run))
         return RunStatus(
             run.id,
             run.job,
             run.all_args,
-            "stalled" if given_up else _state(run),
+            state_of(run, runner),
             run.tasks,
             run.waiting,
             run.leased,
@@ -229,9 +230,14 @@ def _brief(run: RunStatus) -> RunStatus:
     return run if size <= _ARGUMENTS_CHARS else msgspec.structs.replace(run, args=args)
 
 
-def _state(run: Run) -> str:
-    """The state for people: a run that waits for others is pending, and a run whose `finish()` has
-    not returned is finishing."""
+def state_of(run: Run, runner: Runner | None) -> str:
+    """The state for people.
+
+    A run whose runner was given up is stalled. A run that waits for others is pending, and a run
+    whose `finish()` has not returned is finishing.
+    """
+    if why_stalled(run, runner):
+        return "stalled"
     if run.pending:
         return "pending"
     finishing = not run.active and run.options.finish and uncollected(run)

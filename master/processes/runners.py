@@ -86,6 +86,8 @@ class Runners:
         self._ready: asyncio.Task[asyncio.subprocess.Process] | None = None
         self._gate = Gate(STARTING)
         self.all: dict[int, Runner] = {}
+        self.deaths = 0
+        """How many processes of runners have ended before their run."""
         self.on_finished: list[Callable[[Run], None]] = []
         self.on_stalled: list[Callable[[Run, str], None]] = []
 
@@ -233,6 +235,7 @@ class Runners:
             if self._has_progressed(runner):
                 runner.deaths, pause_s = 0, _FIRST_PAUSE_S
             runner.deaths += 1
+            self.deaths += 1
             run = runner.run
             log.warning("the runner of run %d (%s) %s", run.id, run.job, how_it_ended(code))
             if runner.deaths >= DEATHS:

@@ -23,12 +23,16 @@ FILE = "schedules.toml"
 
 
 class Roster:
-    """The schedules. clock: the machine's clock, UTC epoch in seconds."""
+    """The schedules. clock: the machine's clock, UTC epoch in seconds.
+
+    skipped: how many slots were left out since the start, also of schedules that are gone.
+    """
 
     def __init__(self, turn: Turn, clock: Callable[[], float]) -> None:
         self._turn = turn
         self._clock = clock
         self.all = {record.name: record for record in turn.store.schedules()}
+        self.skipped = 0
 
     # --- inside a step ---
 
@@ -43,6 +47,9 @@ class Roster:
         self._turn.undo.when_committed(partial(self._take, name, record))
 
     def _take(self, name: str, record: ScheduleRecord | None) -> None:
+        before = self.all.get(name)
+        if before is not None and record is not None:
+            self.skipped += max(0, record.skipped - before.skipped)
         if record is None:
             self.all.pop(name, None)
         else:

@@ -82,6 +82,11 @@ class Scheduling:
         self._telling = Telling(self._roster, self._keeper, self._watch, self._foresight, _clock)
         self.troubles = self._telling.troubles
 
+    @property
+    def skipped(self) -> int:
+        """How many slots were left out since the start."""
+        return self._roster.skipped
+
     def tick(self, now: float) -> None:
         """Look at the file, then at the schedules. now: monotonic seconds."""
         self._watch.tick(now)

@@ -26,6 +26,7 @@ from queue_manager.wire.messages import (
     AskCode,
     AskHistory,
     AskJobs,
+    AskMetrics,
     AskResults,
     AskRun,
     AskRuns,
@@ -60,6 +61,7 @@ from ..jobs.uploads import Uploads
 from ..jobs.versions import JobFiles, Versions
 from ..measure.history import HistoryKeeper
 from ..observe.failures import FailureLog
+from ..observe.metrics import MetricsBuilder
 from ..observe.status import StatusBuilder
 from ..processes.child_watcher import watch_children_by_pidfd
 from ..processes.runner import Runner
@@ -67,6 +69,7 @@ from ..processes.runners import Runners, uncollected
 from ..stock import ResultQueue, Rounds, StockSession, StockSessions, TaskQueue
 from ..stock.delivery import Delivery
 from ..store.sqlite.engine import SqliteStore
+from ..tally.histogram import WORK_BOUNDS_S, Histogram
 from ..turn.answer import PeerReply, Replying, guarded, log_failure
 from ..turn.turn import Turn
 from .clock import ClockWatch, boot_number
@@ -160,6 +163,8 @@ class Service:
         outcomes.on_lacks.append(self.versions.worker_mismatch)
         self._schedules = Scheduling(turn, self.runs, self.versions, settings.jobs_folder)
         self.status = StatusBuilder(turn, self)
+        self.loop = Histogram(WORK_BOUNDS_S)
+        self.metrics = MetricsBuilder(turn, self)
         self.subscriptions = Subscriptions(turn, self.status.watched)
         self._history = HistoryKeeper(turn)
 
@@ -246,6 +251,7 @@ class Service:
             AskRun: RunViews(self.status, self.runs).show,
             WatchRun: self.subscriptions.watch,
             AskRuns: lambda reply, ask: reply.send(self.status.runs(ask)),
+            AskMetrics: lambda reply, ask: reply.send(self.metrics.answer(ask)),
             AskSessions: lambda reply, ask: reply.send(self.status.sessions(ask)),
             RetryRun: control.retry,
             CancelRun: control.cancel,
@@ -276,6 +282,7 @@ class Service:
         self.broker.next_run = self.store.next_run
         self.broker.next_block = self.store.next_block
         self.broker.next_seq = self.store.next_seq
+        self.broker.tally.begin(self.store.accepted_marks(), self.store.next_block, now, wall)
         self.broker.committed()
 
     def start(self) -> None:
@@ -381,7 +388,9 @@ class Service:
             guarded(functools.partial(self._pruning.tick, now, self.turn.wall))
             guarded(self.server.relieve)
             guarded(self._pythons.tick)
+            planned = time.monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
+            self.loop.observe(time.monotonic() - planned)
 
     def _code_changed(self, job: str, runs: list[Run]) -> None:
         """Offer the job to workers again, and give stalled runners another chance."""
@@ -407,6 +416,12 @@ class Service:
 
     def fed(self, run: Run) -> bool:
         return self._feeders.connected(run)
+
+    def runner_deaths(self) -> int:
+        return self.runners.deaths
+
+    def schedules_skipped(self) -> int:
+        return self._schedules.skipped
 
     def schedule_troubles(self) -> list[str]:
         return self._schedules.troubles()

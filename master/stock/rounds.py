@@ -155,7 +155,9 @@ class Rounds:
         self, stock: StockSession, lease: Lease, position: int, error: str, now: float, wall: float
     ) -> None:
         broker = self._turn.broker
-        if broker.fail(stock.session, lease.number, position, Mishap(error), now, wall):
+        took_s = now - lease.since
+        of = (stock.session, lease.number, position, Mishap(error))
+        if broker.fail(*of, now, wall, took_s=took_s):
             attempts = broker.staged_attempts(lease, position)
             told = f"{stock.peer.name} {error}"
             note = partial(self._failures.note, lease, position, told, attempts)

@@ -25,6 +25,8 @@ from ..reads import (
     ReadAnswer,
     ReadRequest,
     ResultPage,
+    RunsEnded,
+    StoreSize,
     TaskRecord,
     TrackedPage,
     WaitingPage,
@@ -164,6 +166,17 @@ class Store(Protocol):
 
         Without that, a clock that was set back would make delays longer.
         """
+
+    # --- what is told of it ---
+
+    def accepted_marks(self) -> list[tuple[int, float]]:
+        """`Changes.accepted` as it was written last, or moved along by `set_clock` since."""
+
+    def runs_ended(self) -> list[RunsEnded]:
+        """How many runs have ended, by state and job, without pruned ones."""
+
+    def size(self) -> StoreSize:
+        """How many bytes it takes on its disk."""
 
     # --- what has ended ---
 

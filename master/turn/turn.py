@@ -61,7 +61,7 @@ class Turn:
 
     undo: the way back for state of the rooms above, which is not the broker's. known: what was
     read for the steps that are being staged. trouble: why nothing can be written. held: the steps
-    that wait for a store that can't be read.
+    that wait for a store that can't be read. commit_seconds: how long commits took.
     """
 
     def __init__(self, broker: Broker, store: Store) -> None:
@@ -80,6 +80,7 @@ class Turn:
         self._publishing = Publishing(broker, self.undo, self.payloads, self._ahead)
         self.followers = self._publishing.followers
         self._commit = Commit(broker, store)
+        self.commit_seconds = self._commit.seconds
         self._steps: list[Step] = []
         self._in_turn: list[Step] = []
         self._limit = STEPS

@@ -10,6 +10,7 @@ import msgspec
 
 from .history import History as History
 from .job_records import JobInfo
+from .metrics import MasterMetrics
 from .records import (
     DeadLetter,
     Ended,
@@ -248,6 +249,13 @@ class ScheduleList(Message, frozen=True, array_like=True, tag="schedules"):
     why: list[str] = msgspec.field(default_factory=list)
 
 
+class Metrics(Message, frozen=True, array_like=True, tag="metrics"):
+    """All that the master counts and measures."""
+
+    seq: int
+    metrics: MasterMetrics
+
+
 Reply = (
     Welcome
     | Leases
@@ -269,4 +277,5 @@ Reply = (
     | ScheduleShown
     | ScheduleList
     | History
+    | Metrics
 )

@@ -325,6 +325,12 @@ class ChangeSchedule(Message, frozen=True, array_like=True, tag="reschedule"):
     to: Literal["paused", "resumed", "removed"]
 
 
+class AskMetrics(Message, frozen=True, array_like=True, tag="metrics?"):
+    """Ask for all that the master counts and measures. Answer: `Metrics`."""
+
+    seq: int
+
+
 class AskCode(Message, frozen=True, array_like=True, tag="code?"):
     """Ask for a version of a job's code, which this worker lacks. Answer: `Code`."""
 
@@ -360,4 +366,5 @@ Request = (
     | AskCode
     | AskJobs
     | AskHistory
+    | AskMetrics
 )

@@ -39,18 +39,32 @@ ROOMS = {
     },
     "queue_manager.shell": {"queue_manager.job", *TOP},
     "queue_manager.client": {"queue_manager.wire", "queue_manager.job", *TOP},
-    "master.broker": {*RECORDS},
+    "master.tally": set[str](),
+    "master.broker": {"master.tally", *RECORDS},
     "master.store": {*RECORDS},
-    "master.turn": {"master.broker", "master.store", *RECORDS},
+    "master.turn": {"master.broker", "master.tally", "master.store", *RECORDS},
     "master.schedules": {"master.turn", *RECORDS},
     "master.processes": {"master.broker", "master.runner", "master.turn", *RECORDS},
     "master.jobs": {"master.broker", "master.turn", *RECORDS, "master.processes"},
-    "master.observe": {"master.broker", "master.turn", *RECORDS, "master.processes"},
+    "master.observe": {
+        *("master.broker", "master.tally", "master.turn", "master.processes"),
+        *RECORDS,
+    },
     "master.measure": {"master.broker", "master.turn", *RECORDS},
     "master.stock": {"master.broker", "master.turn", *RECORDS, "master.observe"},
     "master.server": {
         f"master.{room}"
-        for room in ["broker", "store", "turn", "processes", "jobs", "measure", "observe", "stock"]
+        for room in [
+            "broker",
+            "tally",
+            "store",
+            "turn",
+            "processes",
+            "jobs",
+            "measure",
+            "observe",
+            "stock",
+        ]
     }
     | {"master.schedules"}
     | RECORDS,

@@ -176,6 +176,7 @@ class Lifecycle:
             ended.setdefault(lease.session, []).append(lease.number)
             self._leasing.revoke(lease)
         self._journal.keep(run)
+        self._journal.tally.ended(run.job, "cancelled", run.unended)
         run.cancelled += run.unended
         never_begun = run.pending
         run.leased = run.tracked = run.tracked_leased = 0

@@ -54,18 +54,23 @@ def check(outcome: Outcome) -> None:
             raise ProtocolError(f"{count} results are reported in a batch of another length")
         if (outcome.follow or outcome.limits) and count != 1:
             raise ProtocolError("what follows belongs to one result")
-        if not 0 <= outcome.took_s < math.inf:
-            raise ProtocolError(f"tasks took {outcome.took_s} s")
+        _check_time(outcome.took_s)
         for block in outcome.follow:
             check_block(block)
         check_keys(outcome.limits)
         for group, limit in outcome.limits.items():
             _check_limit(group, limit)
     elif isinstance(outcome, Failed):
+        _check_time(outcome.took_s)
         if not 0 <= (outcome.delay_s or 0.0) <= LONGEST_S:
             raise ProtocolError(f"a delay of {outcome.delay_s} s")
         if outcome.whole_group and outcome.delay_s is None:
             raise ProtocolError("a whole group waits, and nobody says for how long")
+
+
+def _check_time(took_s: float) -> None:
+    if not 0 <= took_s < math.inf:
+        raise ProtocolError(f"tasks took {took_s} s")
 
 
 def _check_limit(group: str, limit: GroupLimit) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from ...changes import QUEUE_RUN
+from .counting import move_marks
 from .history import move_history
 from .read.waiting import active_runs
 from .schema.rows import get_meta, insert, one, set_meta
@@ -61,10 +62,11 @@ def _move_delays(db: sqlite3.Connection, set_s: float) -> None:
             (set_s, run),
         )
     db.execute("UPDATE own_groups SET due_at = due_at + ? WHERE delay_s > 0", (set_s,))
-    _move_marks(db, set_s)
+    _move_marks_of_results(db, set_s)
+    move_marks(db, set_s)
 
 
-def _move_marks(db: sqlite3.Connection, set_s: float) -> None:
+def _move_marks_of_results(db: sqlite3.Connection, set_s: float) -> None:
     """Move all marks at once.
 
     After each row of an UPDATE, SQLite checks whether another row has its key, and the next mark

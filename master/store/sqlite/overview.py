@@ -1,4 +1,5 @@
-"""The verbs of the store for who looks at it from outside: history. They change no task."""
+"""The verbs of the store for who looks at it from outside: history, counts, size. They change no
+task."""
 
 from __future__ import annotations
 
@@ -6,8 +7,11 @@ import sqlite3
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from queue_manager.errors import StoreError
+
 from ...history import HistoryRecord
-from . import history
+from ...reads import RunsEnded, StoreSize
+from . import counting, history
 from .guard import reads
 
 
@@ -33,3 +37,17 @@ class Overview:
     def prune_history(self, minutes_by: float, all_by: float, rows: int) -> bool:
         with self._transaction():
             return history.prune_history(self._db, minutes_by, all_by, rows)
+
+    @reads
+    def accepted_marks(self) -> list[tuple[int, float]]:
+        return counting.read_marks(self._db)
+
+    @reads
+    def runs_ended(self) -> list[RunsEnded]:
+        return counting.runs_ended(self._db)
+
+    def size(self) -> StoreSize:
+        try:
+            return counting.size(self._path)
+        except OSError as error:
+            raise StoreError(f"can't look at {self._path}: {error}") from error

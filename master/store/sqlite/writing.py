@@ -9,6 +9,7 @@ import msgspec
 
 from ...changes import QUEUE_RUN, Changes, Delivered, RunState
 from ...scheduled import ScheduleRecord
+from .counting import write_marks
 from .dropping import drop_later, forget
 from .history import add_history
 from .read.results import count_results
@@ -50,6 +51,8 @@ def write(db: sqlite3.Connection, changes: Changes, numbers: dict[str, int]) -> 
     QUOTAS.replace(db, changes.quotas)
     OWN_GROUPS.replace(db, changes.groups)
     add_history(db, changes.history)
+    if changes.accepted is not None:
+        write_marks(db, changes.accepted)
     new = sum(o.readable for o in changes.outcomes if o.run == QUEUE_RUN)
     if changes.delivered is not None:
         _write_behind(db, changes.delivered)

@@ -38,6 +38,8 @@ class Desk:
         self.broker.next_run = self.store.next_run
         self.broker.next_block = self.store.next_block
         self.broker.next_seq = self.store.next_seq
+        marks = self.store.accepted_marks()
+        self.broker.tally.begin(marks, self.store.next_block, self.now, self.wall)
         self.broker.committed()
         self.run = self.broker.runs[1] if 1 in self.broker.runs else self.new_run(**options)
         self.refill()
@@ -100,6 +102,11 @@ class Desk:
     def submit(self, count: int, run: Run | None = None, **fields: Any) -> None:
         self.stage(count, run, **fields)
         self.commit()
+
+    def submit_changes(self, count: int) -> Changes:
+        """Submit, and see what goes to disk."""
+        self.stage(count)
+        return self.commit()
 
     def lease(self, session: Session) -> Lease:
         lease = self.broker.lease(session, self.now)

@@ -3,7 +3,8 @@
 -- stand last, so a query of the other columns does not read them. The columns are the fields of
 -- records (`tables.py`). A change here needs a migration (`migration.py`).
 
--- Each value is a number, except `delivered_behind`: MessagePack of [[seq, place], ...].
+-- Each value is a number, except `delivered_behind`, MessagePack of [[seq, place], ...], and
+-- `accepted`, MessagePack of [[block, time], ...].
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -54,6 +55,8 @@ CREATE INDEX runs_open ON runs (id)
 CREATE INDEX runs_ended ON runs (id) WHERE state NOT IN ('active', 'pruned');
 CREATE INDEX runs_old ON runs (ended_at)
     WHERE state NOT IN ('active', 'pruned') AND collected = 4611686018427387904;
+-- How many ended runs each job has, and how many dead letters, is read in this index alone.
+CREATE INDEX runs_counted ON runs (state, job, dead) WHERE state NOT IN ('active', 'pruned');
 -- The runs that have one version of uploaded code: the last of them takes it along.
 CREATE INDEX runs_code ON runs (version) WHERE uploaded = 1 AND state != 'pruned';
 

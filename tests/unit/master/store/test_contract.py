@@ -600,3 +600,40 @@ def test_a_schedule_and_its_run_are_on_disk_together_or_not_at_all(engine: Engin
     with pytest.raises(StoreError):
         store.commit(Changes(runs={2: run_record(2, key="k")}, schedules=slot))
     assert store.schedules() == []
+
+
+# --- what is told of it ---
+
+
+def test_when_blocks_came_is_there_after_a_restart_and_moves_with_the_clock(
+    engine: Engine,
+) -> None:
+    store = engine.open()
+    assert store.accepted_marks() == []
+    store.commit(Changes(accepted=[(1, 10.5), (7, 20.0)], runs={1: run_record()}))
+    commit(store, block(1, 1, 2))
+    store = engine.open()
+    assert store.accepted_marks() == [(1, 10.5), (7, 20.0)]
+    store.set_clock(7, 100.0)
+    store.set_clock(7, 160.0)
+    assert store.accepted_marks() == [(1, 70.5), (7, 80.0)]
+    store.commit(Changes(accepted=[(9, 90.0)], runs={1: run_record()}))
+    assert store.accepted_marks() == [(9, 90.0)]
+
+
+def test_ended_runs_are_counted_by_state_and_job_with_their_dead_letters(store: Store) -> None:
+    runs = {
+        1: run_record(1, state=RunState.FAILED),
+        2: run_record(2, state=RunState.FAILED),
+        3: run_record(3, state=RunState.DONE),
+        4: run_record(4, state=RunState.PRUNED),
+        5: run_record(5),
+        6: replace(run_record(6, state=RunState.DONE), job="other"),
+    }
+    dead = {1: RunCounts(dead=3), 2: RunCounts(dead=4), 5: RunCounts(dead=9)}
+    store.commit(Changes(runs=runs, counts=dead))
+    assert sorted(store.runs_ended()) == [
+        ("done", "job", 1, 0),
+        ("done", "other", 1, 0),
+        ("failed", "job", 2, 7),
+    ]

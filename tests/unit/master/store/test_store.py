@@ -149,6 +149,8 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "read_results": lambda s: s.read_results(1, 1, 10**6),
     "read dead letters": lambda s: s.read_results(1, 0, 10**6, dead=True),
     "read_task": lambda s: s.read_task(1, 3),
+    "accepted_marks": lambda s: s.accepted_marks(),
+    "runs_ended": lambda s: s.runs_ended(),
     "drop_some": lambda s: s.drop_some(10),
     "shrink": lambda s: s.shrink(10),
 }
@@ -354,3 +356,28 @@ def test_what_has_ended_leaves_the_index_of_what_waits(store: SqliteStore) -> No
     ((left,),) = store._db.execute("SELECT COUNT(*) FROM blocks WHERE open = 1")
     assert 50 <= left < 50 + 256
     assert len(ranges(store)) + len(ranges(store, group="g")) == 50
+
+
+def test_ended_runs_are_counted_in_an_index_alone(store: SqliteStore) -> None:
+    """A row of a run has its arguments, which may be long."""
+    fill(store)
+    statements: list[str] = []
+    store._db.set_trace_callback(statements.append)
+    store.runs_ended()
+    store._db.set_trace_callback(None)
+    ((*_, plan),) = store._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}")
+    assert "USING COVERING INDEX runs_counted" in plan
+
+
+def test_the_size_of_a_store_is_that_of_its_files(store: SqliteStore, tmp_path: Path) -> None:
+    fill(store)
+    size = store.size()
+    files = [tmp_path / "data" / name for name in ("queue.sqlite3", "queue.sqlite3-wal")]
+    assert [size.file_bytes, size.wal_bytes] == [file.stat().st_size for file in files]
+    assert size.wal_bytes > 0
+    assert size.free_bytes is not None
+
+
+def test_the_size_of_a_store_without_a_log_is_that_of_its_file(store: SqliteStore) -> None:
+    store._db.execute("PRAGMA journal_mode = DELETE")
+    assert store.size().wal_bytes == 0
