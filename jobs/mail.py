@@ -35,17 +35,15 @@ from jobs.mailing.asked import (
     CampaignName,
     Count,
     CountOrNone,
-    Files,
     FirstDay,
     ListOfFiles,
     ListOfServers,
     Rate,
     Readable,
     Seconds,
-    Servers,
-    Template,
     TemplateFile,
     Text,
+    campaign_of,
 )
 from jobs.mailing.campaign import Campaign, Tls, save
 from jobs.mailing.keep.notes import Notes
@@ -99,40 +97,13 @@ def tasks(
     out: str = "",
 ) -> Iterator[Task]:
     """A task for each recipient; its key is the recipient's address."""
+    given = dict(locals())
     _check(recipients, template, text, campaign, to)
-    # A program gives plain texts.
-    template, server = Template(template), Servers(server)
     if recipients:
         check(subject, html=False)
         check(text, html=False)
     folder = _folder(out, campaign)
-    asked = Campaign(
-        out=folder,
-        name=str(campaign),
-        sender=str(sender),
-        reply_to=str(reply_to),
-        bounces=str(bounces),
-        subject=str(subject),
-        html=template.content() if template.is_html else "",
-        text=str(text) or ("" if template.is_html else template.content()),
-        unsubscribe=str(unsubscribe),
-        attach=Files(attach).paths(),
-        inline=Files(inline).paths(),
-        suppressed=os.path.abspath(suppressed or Path(folder).parent / "suppressed.txt"),
-        servers=server.names(),
-        tls=tls,
-        dkim_key=dkim_key,
-        dkim_selector=dkim_selector,
-        dkim_domain=dkim_domain,
-        at_once=at_once,
-        per_minute=per_minute,
-        warmup=warmup,
-        since=str(since) or _begun(folder),
-        rate=rate,
-        allow_twice=duplicates == "allow",
-        dry=dry,
-        retry_s=retry_s,
-    )
+    asked = campaign_of({**given, "out": folder, "since": str(since) or _begun(folder)})
     _tell_wrong_lines(asked.suppressed)
     _totals.notes = Notes(folder)
     # A task keeps what the first call of tasks() gave it, as its key drops that of a second call.

@@ -1,4 +1,4 @@
-"""The types of a campaign's arguments: `submit` refuses a wrong value.
+"""The types of a campaign's arguments: `submit` refuses a wrong value. And what they ask for.
 
 Each type is a text that raises ValueError for a wrong value.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from .addresses import mailbox
+from .campaign import Campaign
 from .letter import templates
 from .send.servers import MX, server_of
 
@@ -133,3 +135,38 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, description="number of seconds abo
 
 NO_MAIL, NO_FILE, NO_FILES, NO_TEMPLATE, NO_WORDS = Mail(), File(), Files(), Template(), Words()
 NO_NAME, NO_SERVERS, NO_DAY = Name(), Servers(), Day()
+
+
+_AS_THEY_ARE = (
+    *("out", "sender", "reply_to", "bounces", "subject", "unsubscribe", "since"),
+    *("tls", "dkim_key", "dkim_selector", "dkim_domain"),
+    *("at_once", "per_minute", "warmup", "rate", "dry", "retry_s"),
+)
+
+
+def campaign_of(given: Mapping[str, Any]) -> Campaign:
+    """What messages are made of, in plain values.
+
+    given: the arguments of a submit by their names, all of them. A program gives plain texts.
+
+    Raises:
+        ValueError: a value is wrong.
+    """
+    template, text = Template(given["template"]), str(given["text"])
+    page = template.content() if template else ""
+    beside = Path(given["out"]).parent / "suppressed.txt"
+    return Campaign(
+        name=str(given["campaign"]),
+        html=page if template.is_html else "",
+        text=text or ("" if template.is_html else page),
+        attach=Files(given["attach"]).paths(),
+        inline=Files(given["inline"]).paths(),
+        suppressed=os.path.abspath(given["suppressed"] or beside),
+        servers=Servers(given["server"]).names(),
+        allow_twice=given["duplicates"] == "allow",
+        **{name: _plain(given[name]) for name in _AS_THEY_ARE},
+    )
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value

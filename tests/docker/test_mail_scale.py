@@ -5,6 +5,7 @@ The servers' own records say what came: Postfix's folder, and the list of the te
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -177,20 +178,33 @@ def has_taken(stack: Stack, count: int) -> bool:
     return int(said.split()[0]) >= count
 
 
-@pytest.mark.timeout(900)
+@contextlib.contextmanager
+def told(stack: Stack) -> Iterator[None]:
+    """If what is inside fails, show how the containers are."""
+    try:
+        yield
+    except BaseException:
+        for words in (["ps", "--all"], ["exec", "-T", "master", "qm", "status"]):
+            print(stack.compose(*words, check=False))
+        print(stack.compose("logs", "--tail", "30", "master", "worker", "faulty", check=False))
+        raise
+
+
+@pytest.mark.timeout(1200)
 def test_of_10_000_messages_none_is_lost_and_none_sent_twice_while_containers_are_killed(
     mail_stack: Stack, tools: Path
 ) -> None:
     stack, addresses = mail_stack, recipients()
     began = time.monotonic()
     run = submit(stack, tools, "spring", addresses, "retry_s=0.5")
-    for kill in range(KILLS):
-        due = (kill + 1) * COUNT // 2 // (KILLS + 1)
-        eventually(partial(has_taken, stack, due), 300)
-        kill_from_the_host(stack.containers("worker")[kill % WORKERS])
-        if kill in OF_THE_MASTER:
-            kill_from_the_host(stack.containers("master")[0])
-    eventually(partial(ended, stack, run), 400)
+    with told(stack):
+        for kill in range(KILLS):
+            due = (kill + 1) * COUNT // 2 // (KILLS + 1)
+            eventually(partial(has_taken, stack, due), 400)
+            kill_from_the_host(stack.containers("worker")[kill % WORKERS])
+            if kill in OF_THE_MASTER:
+                kill_from_the_host(stack.containers("master")[0])
+        eventually(partial(ended, stack, run), 400)
     took_s = time.monotonic() - began
 
     found, states = taken(stack), report(stack, "spring")
