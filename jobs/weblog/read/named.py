@@ -39,6 +39,9 @@ def files_of(patterns: list[str]) -> list[Path]:
         for path in there:
             status = path.stat()
             files.setdefault((status.st_dev, status.st_ino), Path(os.path.realpath(path)))
+    for path in files.values():
+        if (shown := os.fsencode(path).decode("utf-8", "backslashreplace")) != str(path):
+            raise NoFilesError(f"the name of {shown} is no UTF-8: rename the file or its folder")
     if len(files) > _MOST_FILES:
         raise NoFilesError(f"{len(files):,} files: one run takes {_MOST_FILES:,}; submit several")
     return _without_twins(sorted(files.values()))

@@ -58,6 +58,13 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_name_that_cannot_travel_is_shown_with_its_bytes(tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/access\xe9.log", "wb"):
+        pass
+    told = f"the name of {tmp_path}/access\\xe9.log is no UTF-8: rename the file or its folder"
+    assert refusal(tmp_path / "*.log") == told
+
+
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "is no file but a pipe, a socket or a device" in refusal(tmp_path / "pipe")
