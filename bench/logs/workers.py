@@ -59,11 +59,15 @@ def _counted(folder: Path, workers: int) -> tuple[float, dict[str, Any]]:
     place = folder / f"{workers}-{time.monotonic_ns()}"
     place.mkdir()
     with (
-        processes.master(place, jobs=processes.ROOT / "jobs") as (_, port),
+        processes.master(place, jobs=processes.ROOT / "jobs") as (master, port),
         contextlib.ExitStack() as stack,
     ):
         for _ in range(workers):
             stack.enter_context(worker(port, folder, PART))
+        log = master.log
+        processes.wait_until(
+            lambda: log.read_text().count(" connected with ") == workers, f"{workers} workers"
+        )
         _run(port, folder, place / "warm", _WARM_MB)
         took_s = _run(port, folder, place / "out", _RANGE_MB)
     return took_s, json.loads((place / "out" / "report.json").read_text())
