@@ -30,6 +30,7 @@ from jobs.crawl.asked import (
 from jobs.crawl.following import task_of
 from jobs.crawl.keep.totals import Totals
 from jobs.crawl.site import Site, unpacked
+from jobs.output.folder import made
 from queue_manager import Counts, Limit, Options, Task
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def tasks(
         start=first,
         run=f"{time.time():.3f}",
         hosts=list(dict.fromkeys([host_of(first), *hosts.names()])),
-        out=_folder(out),
+        out=made(out),
         pages=pages,
         images=images,
         megabytes=megabytes,
@@ -94,14 +95,6 @@ def _known(site: Site) -> Iterator[dict[str, Any]]:
     from jobs.crawl.keep.indexing import known  # the runner alone needs it
 
     return known(site)
-
-
-def _folder(out: str) -> str:
-    try:
-        os.makedirs(out, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"out={out!r} can't be written to: {error.strerror}") from None
-    return os.path.abspath(out)
 
 
 def setup() -> None:

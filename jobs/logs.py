@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from jobs.output.folder import made
 from jobs.weblog.asked import (
     DEFAULT_BY,
     NO_REGEX,
@@ -26,7 +27,6 @@ from jobs.weblog.asked import (
     ZoneName,
     moment_of,
 )
-from jobs.weblog.show.files import make_folder
 from jobs.weblog.totals import Totals
 from queue_manager import Counts, Options, Task
 
@@ -56,7 +56,7 @@ def tasks(
     begin, end = moment_of(since, zone), moment_of(until, zone)
     if begin is not None and end is not None and begin >= end:
         raise ValueError(f"since={since} is not before until={until}: no request can count")
-    make_folder(out)
+    made(out, page_of="logs")
     asked = Asked(
         format=format,
         by=by.names(),

@@ -51,6 +51,7 @@ from jobs.mailing.keep.reporting import Totals, write_report
 from jobs.mailing.keep.suppression import Suppression
 from jobs.mailing.letter.templates import check
 from jobs.mailing.recipients import rows
+from jobs.output.folder import made
 from queue_manager import Counts, Limit, Options, Task, current_task
 
 CONCURRENCY = 16
@@ -152,12 +153,7 @@ def _one(to: str, asked: Campaign, base: dict[str, Any]) -> Iterator[Task]:
 
 
 def _folder(out: str, campaign: str) -> str:
-    folder = os.path.abspath(out or f"/shared/mail/{campaign or 'queue'}")
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"out={folder!r} can't be written to: {error.strerror}") from None
-    return folder
+    return made(out or f"/shared/mail/{campaign or 'queue'}")
 
 
 def _tell_wrong_lines(suppressed: str) -> None:

@@ -50,8 +50,18 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 
 @pytest.fixture
-def watch() -> Iterator[Watch]:
-    """What the browser did in this test; at its end there may be no fault."""
+def serve() -> Iterator[Callable[[Path], str]]:
+    """Serves a folder on loopback until the test ends: `serve(folder)` is the address."""
+    with contextlib.ExitStack() as stack:
+        yield lambda folder: stack.enter_context(serving(folder))
+
+
+@pytest.fixture
+def watch(serve: Callable[[Path], str]) -> Iterator[Watch]:
+    """What the browser did in this test; at its end there may be no fault.
+
+    Servers end behind it: a page that still loads its pictures would miss them.
+    """
     watch = Watch()
     yield watch
     watch.settle()
@@ -135,10 +145,3 @@ def picture() -> Callable[[Page, str], Path]:
         return path
 
     return taken
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Path], str]]:
-    """Serves a folder on loopback until the test ends: `serve(folder)` is the address."""
-    with contextlib.ExitStack() as stack:
-        yield lambda folder: stack.enter_context(serving(folder))

@@ -62,7 +62,7 @@ def documents_master(start_master: Callable[..., Master], tmp_path: Path) -> Mas
     master = start_master(JOB="square", **_roman(tmp_path))
     for name in ("shell.py", "logs.py", "mail.py"):
         shutil.copy(REPO / "jobs" / name, master.jobs)
-    for name in ("weblog", "mailing"):
+    for name in ("weblog", "mailing", "output"):
         shutil.copytree(REPO / "jobs" / name, master.jobs / name)
     master.worker(WORKER_SLOTS="8")
     master.process.says(r"run 1 \(square\): 10 tasks done")

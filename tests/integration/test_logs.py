@@ -22,7 +22,8 @@ pytestmark = pytest.mark.timeout(300)
 def logs_master(start_master: Callable[..., Master]) -> Master:
     """A master with the job."""
     master = start_master()
-    shutil.copytree(REPO / "jobs" / "weblog", master.jobs / "weblog")
+    for name in ("weblog", "output"):
+        shutil.copytree(REPO / "jobs" / name, master.jobs / name)
     shutil.copy(REPO / "jobs" / "logs.py", master.jobs)
     return master
 

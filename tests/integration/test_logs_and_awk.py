@@ -76,7 +76,8 @@ class Logs:
 @pytest.fixture
 def logs(start_master: Callable[..., Master], tmp_path: Path) -> Iterator[Logs]:
     master = start_master()
-    shutil.copytree(REPO / "jobs" / "weblog", master.jobs / "weblog")
+    for name in ("weblog", "output"):
+        shutil.copytree(REPO / "jobs" / name, master.jobs / name)
     shutil.copy(REPO / "jobs" / "logs.py", master.jobs)
     yield Logs(master, tmp_path)
     for path in tmp_path.glob("access*"):  # pytest keeps the folders of three runs

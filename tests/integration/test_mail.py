@@ -23,7 +23,8 @@ def mail_master(start_master: Callable[..., Master]) -> Master:
     """A master with the job `mail`."""
     master = start_master(MAIL_FROM=SENDER)
     shutil.copy(REPO / "jobs" / "mail.py", master.jobs)
-    (master.jobs / "mailing").symlink_to(REPO / "jobs" / "mailing")
+    for name in ("mailing", "output"):
+        (master.jobs / name).symlink_to(REPO / "jobs" / name)
     return master
 
 

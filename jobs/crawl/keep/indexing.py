@@ -19,16 +19,15 @@ from typing import Any
 
 import msgspec
 
+from ...output.words import cell, size
 from ..address import host_of
 from ..site import Site, unpacked
 from .files import Store
-from .totals import size
 
 DATABASE = ".index.sqlite"
 _KEPT = {"file", "page", "css", "redirect", "skip"}
 COLUMNS = ("address", "page", "file", "type", "bytes", "width", "height", "alt", "host")
 HOPS = 10
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 _NO_ADDRESS = ("links", "long", "sitemap")
 _BAD_ROW = (
@@ -165,10 +164,15 @@ def rows_of(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     yield from db.execute(_ROWS)
 
 
-def count_files(db: sqlite3.Connection) -> int:
-    """How many files the index names."""
-    (files, _) = db.execute(_FILES).fetchone()
-    return int(files)
+def sums(db: sqlite3.Connection) -> tuple[int, int]:
+    """How many files the index names, and how many bytes they have together."""
+    files, size_bytes = db.execute(_FILES).fetchone()
+    return int(files), int(size_bytes)
+
+
+def sites(db: sqlite3.Connection) -> list[str]:
+    """The hosts at which the crawls into this folder have started."""
+    return sorted({host_of(start) for (start,) in db.execute("SELECT DISTINCT start FROM fetched")})
 
 
 def files_of(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
@@ -231,7 +235,7 @@ def _wanted(site: Site) -> str:
 
 def _summary(db: sqlite3.Connection) -> str:
     (rows,) = db.execute(f"SELECT count(*) FROM ({_ROWS})").fetchone()
-    files, taken = db.execute(_FILES).fetchone()
+    files, taken = sums(db)
     return f"{rows:,} images in {files:,} files of {size(taken)}"
 
 
@@ -245,12 +249,7 @@ def _csv(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-
-
-def _cell(value: Any) -> Any:
-    """The value of a cell: `'` goes before what a spreadsheet would take for a formula (OWASP)."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+        writer.writerows([cell(v) if isinstance(v, str) else v for v in row] for row in rows)
 
 
 def _sqlite(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:

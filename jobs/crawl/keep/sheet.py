@@ -7,20 +7,20 @@ module opens no picture.
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-import jinja2
-
+from ...output.folder import put
+from ...output.pages import page
+from ...output.words import printable
 from . import thumbnails
-from .files import Store
-from .indexing import COLUMNS, count_files, files_of, opened
-from .totals import size
+from .indexing import COLUMNS, files_of, opened, sites, sums
 
 A_PAGE = 1000
+_TEMPLATE = Path(__file__).with_name("sheet.html")
 
 
 def write_sheet(folder: str) -> Path:
@@ -30,23 +30,43 @@ def write_sheet(folder: str) -> Path:
         FileNotFoundError: there is no index.
     """
     out = Path(folder)
-    store = Store(out)
-    template = _environment().get_template("sheet.html")
     with closing(opened(out)) as db:
-        total = count_files(db)
+        total, size_bytes = sums(db)
         names = [_name(number) for number in range(max(1, -(-total // A_PAGE)))]
+        whole = {"names": names, "total": total, "bytes": size_bytes, "site": _site(sites(db))}
         rows = (dict(zip(COLUMNS, row, strict=True)) for row in files_of(db))
         for number, name in enumerate(names):
-            shown = [
-                {**row, "shown": _shown(out, row), "size": size(row["bytes"])}
-                for row in islice(rows, A_PAGE)
-            ]
-            text = template.render(pictures=shown, names=names, number=number, total=total)
-            unfinished = store.part()
-            unfinished.write_text(text, "utf-8")
-            os.replace(unfinished, out / name)
+            pictures = [_picture(out, row) for row in islice(rows, A_PAGE)]
+            at = {"number": number, "shown_pages": _near(number, len(names))}
+            put(out / name, page(_TEMPLATE, {**whole, **at, "pictures": pictures}))
     _remove_from(out, len(names))
     return out / names[0]
+
+
+def _site(hosts: list[str]) -> str:
+    return ", ".join(hosts) if len(hosts) <= 3 else f"{len(hosts):,} sites"
+
+
+def _picture(out: Path, row: dict[str, Any]) -> dict[str, Any]:
+    """What the sheet shows of a row of the index."""
+    path = urlsplit(row["address"]).path
+    name = path.rstrip("/").rpartition("/")[2] or path or row["address"]
+    found = urlsplit(row["page"])
+    texts = {"name": name, "page_name": found.path + (f"?{found.query}" if found.query else "")}
+    return (
+        row
+        | {key: printable(unquote(text)) for key, text in texts.items()}
+        | {"shown": _shown(out, row)}
+    )
+
+
+def _near(number: int, count: int) -> list[int | None]:
+    """The pages that a page links to: first, last, and those near it. None is a gap."""
+    wanted = sorted({0, count - 1, *range(max(0, number - 3), min(count, number + 4))})
+    near: list[int | None] = []
+    for before, page_number in zip([-1, *wanted], wanted, strict=False):
+        near += [None] * (page_number > before + 1) + [page_number]
+    return near
 
 
 def _shown(out: Path, row: dict[str, Any]) -> str:
@@ -56,11 +76,6 @@ def _shown(out: Path, row: dict[str, Any]) -> str:
         return file
     small = thumbnails.name_of(file)
     return small if (out / small).is_file() else file
-
-
-def _environment() -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 def _name(number: int) -> str:

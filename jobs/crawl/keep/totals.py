@@ -9,6 +9,8 @@ from typing import Any
 
 from queue_manager import Counts
 
+from ...output.words import duration, size
+
 
 class Totals:
     """The sums, while the crawl goes on.
@@ -48,19 +50,3 @@ class Totals:
         if counts.left_s is not None and not self.whole:
             parts.append(f"about {duration(counts.left_s)} left")
         return "images: " + ", ".join(parts)
-
-
-def size(count: float) -> str:
-    """Bytes for people: `12.3 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.1f} {unit}" if unit != "B" else f"{count:.0f} B"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def duration(seconds: float) -> str:
-    """A time for people: `30 s`, `12 min`, `3.5 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -5,20 +5,19 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from queue_manager import Counts
 
+from ...output.folder import put
+from ...output.words import cell, duration
 from .notes import Notes, Trouble
+from .page import Sums, page_of, state_of
 
 COLUMNS = ("to", "state", "server", "words", "time")
-_SHOWN = 1000
-_DOMAINS = 50
 
 
 class Totals:
@@ -41,10 +40,10 @@ class Totals:
         parts.append(f"{counts.dead:,} refused or unknown")
         parts.append(f"{counts.per_s or 0.0:,.1f} messages a second")
         if counts.left_s is not None and counts.waiting + counts.leased + counts.delayed:
-            parts.append(f"about {_duration(counts.left_s)} left")
+            parts.append(f"about {duration(counts.left_s)} left")
         held = self.notes.held() if self.notes is not None else []
         for one in held[:3]:
-            wait = _duration(max(0.0, one.until - time.time()))
+            wait = duration(max(0.0, one.until - time.time()))
             parts.append(f"{one.domain} waits {wait} ({one.words[:60]})")
         if len(held) > 3:
             parts.append(f"{len(held) - 3:,} more domains wait")
@@ -65,7 +64,7 @@ def write_report(
     folder = Path(out)
     troubles = _last_troubles(out)
     submits = {submit} - {""}
-    sums = _Sums()
+    sums = Sums()
     part = folder / f".report.{os.getpid()}"
     with part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
@@ -74,22 +73,21 @@ def write_report(
             to = str(payload.get("to", ""))
             troubles.pop(result.get("id", ""), None)
             submits.add(str(payload.get("submit", "")))
-            sums.add(to, result["state"])
+            sums.add(to, result["state"], result.get("at"))
             words = "sent before" if result.get("again") else result.get("words", "")
             row = (to, result["state"], result.get("server", ""), words, _time(result.get("at")))
-            table.writerow([_cell(text) for text in row])
+            table.writerow([cell(text) for text in row])
         # A run whose runner was started anew, with no result at all, knows no submit: all is shown.
         shown = [note for note in troubles.values() if not submits or note.submit in submits]
         for note in shown:
-            state = "not sent" if note.state == "waiting" else note.state
-            sums.add(note.to, state)
+            state = state_of(note)
+            sums.add(note.to, state, note.at)
             table.writerow(
-                [_cell(text) for text in (note.to, state, "", note.words, _time(note.at))]
+                [cell(text) for text in (note.to, state, "", note.words, _time(note.at))]
             )
     os.replace(part, folder / "report.csv")
     page = folder / "index.html"
-    part.write_text(_page(title, sums, shown), "utf-8")
-    os.replace(part, page)
+    put(page, page_of(title, sums, shown))
     said = ", ".join(f"{count:,} {state}" for state, count in sums.states.most_common())
     return said or "no messages", page
 
@@ -103,46 +101,5 @@ def _last_troubles(out: str) -> dict[str, Trouble]:
     return last
 
 
-class _Sums:
-    def __init__(self) -> None:
-        self.states: Counter[str] = Counter()
-        self.domains: defaultdict[str, Counter[str]] = defaultdict(Counter)
-
-    def add(self, to: str, state: str) -> None:
-        self.states[state] += 1
-        self.domains[to.rpartition("@")[2]][state] += 1
-
-
-def _page(title: str, sums: _Sums, troubles: list[Trouble]) -> str:
-    states = [state for state, _ in sums.states.most_common()]
-    domains = sorted(sums.domains.items(), key=lambda pair: -pair[1].total())
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html").render(
-        title=title or "Single messages",
-        states=states,
-        sums=sums.states,
-        total=sums.states.total(),
-        domains=domains[:_DOMAINS],
-        more_domains=max(0, len(domains) - _DOMAINS),
-        troubles=troubles[:_SHOWN],
-        more=max(0, len(troubles) - _SHOWN),
-        made=_time(time.time()),
-    )
-
-
-def _cell(text: str) -> str:
-    """A text that no table program takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
-
-
 def _time(at: float | None) -> str:
     return "" if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ...output import folder
+from ...output.words import cell, printable
 from ..count.summary import Summary
 from ..count.tops import Entry
-from . import files, page, table
+from . import page, table
 
 _SUMS = {"lines": "lines", "requests": "requests", "unparsable": "unparsable", "bytes": "size"}
 """What is known of each file, by what results call it."""
@@ -75,16 +77,17 @@ def write(results: Iterable[tuple[Any, Any]], out: str, by: list[str], top: int,
     """Merge results; write report.txt, .csv, .json and index.html. Returns the table."""
     report = _merged(results, by, top, zone)
     text = table.text_of(report)
-    files.make_folder(out)
+    place = Path(folder.made(out, page_of="logs"))
     data = as_data(report)
     written = {
         "report.txt": text,
         "report.csv": _csv(report),
         "report.json": json.dumps(data, ensure_ascii=False, indent=1) + "\n",
-        files.PAGE: page.html_of(report, data),
+        folder.PAGE: page.html_of(report, data),
     }
-    files.put(Path(out), written)
-    return f"{text}logs: look at {Path(out) / files.PAGE}"
+    for name, content in written.items():
+        folder.put(place / name, content)
+    return f"{text}logs: look at {place / folder.PAGE}"
 
 
 def _merged(results: Iterable[tuple[Any, Any]], by: list[str], top: int, zone: str) -> Report:
@@ -176,12 +179,6 @@ def _csv(report: Report) -> str:
     for name in report.summary.tops:
         for row in _list(report, name)["rows"]:
             writer.writerow(
-                [name, _safe(row["value"]), row["requests"], row["at_most"], row["bytes"]]
+                [name, cell(printable(row["value"])), row["requests"], row["at_most"], row["bytes"]]
             )
     return text.getvalue()
-
-
-def _safe(value: str) -> str:
-    value = table.printable(value)
-    formula = value.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))  # noqa: RUF001
-    return f"'{value}" if formula and value != "-" else value

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ...output.words import printable, size
 from ..count.tops import Entry
 
 if TYPE_CHECKING:
@@ -69,19 +70,3 @@ def _row(entry: Entry, requests: int) -> str:
 def in_order(entry: Entry) -> datetime:
     """What to sort hours by: when the clocks go back, the texts are in another order."""
     return datetime.fromisoformat(entry.value)
-
-
-def printable(text: str) -> str:
-    """A text with `\\xNN` for what is not printed."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def size(count: float) -> str:
-    """Bytes for people: `12.3 MB`."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            break
-        count /= 1000
-    return f"{count:.0f} B" if unit == "B" else f"{count:,.1f} {unit}"

@@ -14,6 +14,8 @@ REPO = Path(__file__).resolve().parents[3]
 JOBS = REPO / "jobs"
 PACKAGES = {"images": "crawl", "logs": "weblog", "mail": "mailing"}
 """The package that is behind each job."""
+SHARED = "output"
+"""What the jobs have in common. It imports none of them."""
 
 BELOW = {
     "crawl/fetch": {"address"},
@@ -65,10 +67,20 @@ def test_all_code_belongs_to_the_version_of_the_job_and_travels_with_it(
     job: str, package: str
 ) -> None:
     code = {path.relative_to(JOBS).as_posix() for path in (JOBS / package).rglob("*.py")}
-    assert set(job_files(job, JOBS)) == code | {f"{job}.py"}
+    files = set(job_files(job, JOBS))
+    shared = {name for name in files if name.startswith(f"{SHARED}/")}
+    assert files == code | shared | {f"{job}.py"}
+    assert {f"{SHARED}/__init__.py", f"{SHARED}/folder.py", f"{SHARED}/pages.py"} <= shared
 
 
-@pytest.mark.parametrize("room", [*PACKAGES.values(), *BELOW])
+def test_what_the_jobs_share_imports_none_of_them() -> None:
+    for path in (JOBS / SHARED).glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+        assert all(node.level <= 1 and (node.module or "")[:5] != "jobs." for node in froms), path
+
+
+@pytest.mark.parametrize("room", [*PACKAGES.values(), SHARED, *BELOW])
 def test_the_design_names_every_module(room: str) -> None:
     text = (REPO / "docs" / "design.md").read_text("utf-8")
     (row,) = re.findall(rf"^\| `jobs/{room}/`, .*$", text, re.MULTILINE)

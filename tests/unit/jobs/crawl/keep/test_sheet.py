@@ -50,10 +50,11 @@ def test_small_pictures_are_shown_as_they_are(tmp_path: Path, add: Add, picture:
     assert path == tmp_path / "index.html"
     assert shown(path) == [file]
     text = path.read_text("utf-8")
-    assert "<title>1 images</title>" in text
+    assert "<title>1 image of site.test</title>" in text
     assert 'alt="the sea"' in text
     assert "png, 4 × 3, " in text  # noqa: RUF001
-    assert f'<a href="{START}a.png">address</a>, <a href="{START}">page</a>' in text
+    assert f'<a href="{START}a.png">a.png</a>' in text
+    assert f'on <a href="{START}">/</a>' in text
     assert not (tmp_path / "thumbs").exists()
 
 
@@ -103,12 +104,30 @@ def test_many_pictures_are_on_several_pages_and_old_pages_go(
     paths = [tmp_path / name for name in ("index.html", "index-2.html", "index-3.html")]
     assert [file for path in paths for file in shown(path)] == files
     assert "page 2 of 3</title>" in paths[1].read_text("utf-8")
-    assert '<a href="index.html">1</a> <b>2</b> <a href="index-3.html">3</a>' in (
-        paths[1].read_text("utf-8")
+    links = re.findall(
+        r'<li><a href="([^"]*)"( aria-current="page")?>(\d)</a>', paths[1].read_text()
     )
+    at = [("index.html", False), ("index-2.html", True), ("index-3.html", False)]
+    assert [(name, bool(here)) for name, here, _ in links] == at * 2  # above and below
     monkeypatch.setattr(sheet, "A_PAGE", 5)
     write_sheet(str(tmp_path))
     assert [path.exists() for path in paths] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("number", "count", "shown"),
+    [
+        (0, 1, [0]),
+        (1, 3, [0, 1, 2]),
+        (0, 9, [0, 1, 2, 3, None, 8]),
+        (50, 100, [0, None, 47, 48, 49, 50, 51, 52, 53, None, 99]),
+        (99, 100, [0, None, 96, 97, 98, 99]),
+    ],
+)
+def test_a_page_of_many_links_to_those_near_it(
+    number: int, count: int, shown: list[int | None]
+) -> None:
+    assert sheet._near(number, count) == shown
 
 
 def test_a_crawl_without_pictures_has_a_sheet_too(

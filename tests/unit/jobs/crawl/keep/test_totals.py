@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.crawl.keep.totals import Totals, duration, size
+from jobs.crawl.keep.totals import Totals
 from queue_manager import Counts
 
 GOING = Counts(tasks=9, done=5, dead=1, waiting=2, leased=1, delayed=0, left_s=42.0, per_s=2.0)
@@ -52,20 +52,3 @@ def test_a_run_is_whole_when_nothing_failed_or_is_left(left: str) -> None:
     counts = {"dead": 0, "waiting": 0, "leased": 0, "delayed": 0, left: 1}
     totals.line(Counts(tasks=9, done=8, **counts))
     assert not totals.whole
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345_678, "12.3 MB"), (5e9, "5.0 GB"),
-     (5e12, "5.0 TB"), (5e16, "50000.0 TB")],
-)  # fmt: skip
-def test_bytes_for_people(count: float, text: str) -> None:
-    assert size(count) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.2, "0 s"), (99.0, "99 s"), (100.0, "2 min"), (5999.0, "100 min"), (6000.0, "1.7 h")],
-)
-def test_a_time_for_people(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

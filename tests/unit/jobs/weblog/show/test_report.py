@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from jobs.output import words
 from jobs.weblog import work
 from jobs.weblog.count.summary import Summary
 from jobs.weblog.count.tops import Entry
-from jobs.weblog.show import charts, page, report, table
+from jobs.weblog.show import page, report, table
 from jobs.weblog.show.report import Report
 from tests.unit.jobs.weblog.logs_made import asked, line, many, run
 
@@ -61,8 +62,8 @@ def test_all_forms_say_the_same(tmp_path: Path) -> None:
     assert statuses == {row["value"]: row["requests"] for row in data["lists"]["status"]["rows"]}
     assert len(data["lists"]["path"]["rows"]) == 5
     assert data["lists"]["path"]["others"] > 0
-    page = (out / "index.html").read_text()
-    assert f"<td>{statuses['200']:,}</td>" in page
+    shown = (out / "index.html").read_text()
+    assert f'<td class="n">{statuses["200"]:,}</td>' in shown
     assert (out / "report.txt").read_text() in text
     assert not list(out.glob(".*"))
 
@@ -118,7 +119,7 @@ def test_each_file_has_its_lines(tmp_path: Path) -> None:
     assert (first["path"], first["lines"]) == (f"{tmp_path}/a.log", 300)
     sums = {"lines": 2, "requests": 1, "unparsable": 1, "bytes": 10}
     assert second == {"path": f"{tmp_path}/b.log", **sums}
-    assert f"<td>{tmp_path}/b.log</td>" in page.html_of(found, data)
+    assert f">{tmp_path}/b.log</th>" in page.html_of(found, data)
 
 
 def test_nothing_that_a_client_sent_is_a_tag_of_the_page(tmp_path: Path) -> None:
@@ -172,8 +173,9 @@ def test_hours_are_in_the_order_of_time_when_the_clocks_go_back(tmp_path: Path) 
     assert [row["value"] for row in rows] == hours
     _, text = table.text_of(found).split("\nhour ")
     assert [text.index(hour) for hour in hours] == sorted(text.index(hour) for hour in hours)
-    titles = [bar.title for bar in charts.over_time(rows, "Europe/Berlin").bars]
-    assert titles == [f"{hour.replace('T', ' ')}: 1 requests" for hour in hours]
+    chart, sent = page._over_time(page._by_begin(rows), "Europe/Berlin")
+    assert [column.name for column in chart.columns] == [hour.replace("T", " ") for hour in hours]
+    assert sent == [10] * 4
 
 
 def test_a_run_of_empty_files_alone_is_whole(tmp_path: Path) -> None:
@@ -196,4 +198,4 @@ def test_a_run_without_a_request_has_a_report(tmp_path: Path) -> None:
 
 
 def test_the_table_cannot_move_the_cursor_of_a_terminal() -> None:
-    assert table.printable("a\x1b[2J\u202eb") == "a\\x1b[2J\\u202eb"
+    assert words.printable("a\x1b[2J\u202eb") == "a\\x1b[2J\\u202eb"
