@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from queue_manager.codec import NOTHING
+from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.records import NOBODY_COLLECTS, GroupLimit, RunOptions
 
 from .history import Counted, HistoryRecord
@@ -96,7 +97,9 @@ class TrackedRecord:
     lease: the lease whose outcome was recorded, 0 if there was none. The task is settled for this
     lease and all older ones, also if a worker still holds one of them. worker: who reported the
     outcome. printed: the end of what the task printed. raised: what it raised, as plain data. seq:
-    of a dead letter, its place among the outcomes; 0 of all other tasks.
+    of a dead letter, its place among the outcomes; 0 of all other tasks. retries: how it was tried
+    again after it was a dead letter, the newest last. The store alone writes them (`revived`): a
+    record that replaces another one leaves those that are there.
     """
 
     run: int
@@ -117,6 +120,18 @@ class TrackedRecord:
     printed: str = ""
     raised: bytes = b""
     seq: int = 0
+    retries: list[RetryNote] = field(default_factory=list)
+
+
+class Revival(NamedTuple):
+    """Dead letters of a run wait again, from the time of the note on, as if for the first time.
+
+    tasks: their numbers; each of them is a dead letter. None: all that the run had before this
+    turn. The note goes to what is kept of each of them.
+    """
+
+    note: RetryNote
+    tasks: frozenset[int] | None = None
 
 
 class Mishap(NamedTuple):
@@ -261,11 +276,11 @@ class Changes:
     grown: blocks that are on disk already, with the tasks that were added behind their last, by id.
     keys: the keys of the new tasks, by run. delivered: how far stock clients have read the queue
     run's results. workers: ids of workers that came (True) or left (False).
-    revived: by run, a time (UTC epoch in seconds). The dead letters that the run had before this
-    turn wait again from that time on, with no attempts and losses. forgotten: runs that are no
-    more; `drop_some` deletes their rows. ended: runs that ended in this turn. Their records say
-    so, too. begun: runs that have waited for others, and begin in this turn. code: the files of
-    uploaded code by their paths, by version. It is kept as long as a run has that version.
+    revived: by run, which of its dead letters wait again, with no attempts and losses. forgotten:
+    runs that are no more; `drop_some` deletes their rows. ended: runs that ended in this turn.
+    Their records say so, too. begun: runs that have waited for others, and begin in this turn.
+    code: the files of uploaded code by their paths, by version. It is kept as long as a run has
+    that version.
     schedules: by name; None removes one. history: what is added to rows of single minutes.
     accepted: when blocks came, as marks (block, UTC epoch in seconds). They replace those before.
     """
@@ -279,7 +294,7 @@ class Changes:
     delivered: Delivered | None = None
     counts: dict[int, RunCounts] = field(default_factory=dict)
     workers: dict[str, bool] = field(default_factory=dict)
-    revived: dict[int, float] = field(default_factory=dict)
+    revived: dict[int, list[Revival]] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
     quotas: dict[tuple[int, str], QuotaCounts] = field(default_factory=dict)
     groups: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import ResultBlock
 
 from .changes import (
@@ -20,6 +21,34 @@ from .changes import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class LettersSought:
+    """A page of the dead letters of a run that a filter chooses.
+
+    only: its ranges of tasks are in order and apart. after: the place of the page before, 0 for the
+    first page. until: letters with a greater `seq` are none of these. limit_bytes: about how much
+    is looked at for the page, whether it is chosen or not.
+    """
+
+    run: int
+    only: FailureFilter
+    after: int
+    until: int
+    limit_bytes: int
+
+
+class LetterPage(NamedTuple):
+    """Dead letters that a filter chooses, as (task, group).
+
+    A letter that was tried again and has died again is in no later page. place: the next page
+    begins behind it. complete: there is nothing behind it.
+    """
+
+    letters: list[tuple[int, str | None]]
+    place: int
+    complete: bool
+
+
 @dataclass(slots=True)
 class ReadRequest:
     """What some steps of a turn need to know before they are staged.
@@ -28,7 +57,7 @@ class ReadRequest:
     their own. quotas: as (run, name). blocks: by block, the part that is needed: its first
     position, and the one behind its last. The rest of a block doesn't make reading slower.
     bodies: blocks whose payloads are needed. runs: by number. run_keys: runs by key. code: versions
-    of uploaded code.
+    of uploaded code. letters: pages of dead letters.
     """
 
     task_keys: dict[int, list[str]] = field(default_factory=dict)
@@ -39,6 +68,7 @@ class ReadRequest:
     runs: set[int] = field(default_factory=set)
     run_keys: set[str] = field(default_factory=set)
     code: set[str] = field(default_factory=set)
+    letters: set[LettersSought] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(
@@ -50,6 +80,7 @@ class ReadRequest:
             or self.runs
             or self.run_keys
             or self.code
+            or self.letters
         )
 
     def add_task_keys(self, run: int, keys: Collection[str]) -> None:
@@ -82,6 +113,7 @@ class ReadRequest:
         self.runs |= other.runs
         self.run_keys |= other.run_keys
         self.code |= other.code
+        self.letters |= other.letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +133,7 @@ class ReadAnswer:
     runs: dict[int, LoadedRun] = field(default_factory=dict)
     run_keys: dict[str, LoadedRun] = field(default_factory=dict)
     code: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    letters: dict[LettersSought, LetterPage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

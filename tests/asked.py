@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from master.changes import BlockState, QuotaCounts
-from master.reads import ReadAnswer, ReadRequest
+from master.reads import LetterPage, LettersSought, ReadAnswer, ReadRequest
 from master.store.contract import Store
+from queue_manager.wire.failures import FailureFilter
 
 
 def _read(store: Store, request: ReadRequest) -> ReadAnswer:
@@ -34,6 +35,27 @@ def run_of_key(store: Store, key: str) -> int | None:
     """The number of the run with this key."""
     found = _read(store, ReadRequest(run_keys={key})).run_keys.get(key)
     return None if found is None else found.record.id
+
+
+def chosen_letters(store: Store, sought: LettersSought) -> LetterPage:
+    """A page of the dead letters that a filter chooses."""
+    return _read(store, ReadRequest(letters={sought})).letters[sought]
+
+
+def all_letters(
+    store: Store, run: int, only: FailureFilter, until: int = 2**62, limit_bytes: int = 600
+) -> list[tuple[int, str | None]]:
+    """The dead letters that a filter chooses, in pages that look at about so many bytes."""
+    found: list[tuple[int, str | None]] = []
+    place = 0
+    for _ in range(10_000):
+        page = chosen_letters(store, LettersSought(run, only, place, until, limit_bytes))
+        found += page.letters
+        if page.complete:
+            return found
+        assert page.place > place
+        place = page.place
+    raise AssertionError("it goes on for ever")
 
 
 def code_of(store: Store, *versions: str) -> dict[str, dict[str, bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from master.changes import (
     BlockRecord,
@@ -15,6 +15,7 @@ from master.changes import (
     RunCounts,
     RunRecord,
     TrackedRecord,
+    TrackedState,
 )
 from master.history import Rows
 from master.scheduled import ScheduleRecord
@@ -71,6 +72,18 @@ class Kept:
             self.seqs_of_block.setdefault(outcome.block, []).append(outcome.seq)
             self.next_seq = max(self.next_seq, outcome.seq + 1)
 
+    def revive(self, changes: Changes) -> None:
+        """Have dead letters wait again."""
+        for run, revivals in changes.revived.items():
+            for note, tasks in revivals:
+                for key, record in self.tracked.items():
+                    is_meant = tasks is None or record.task in tasks
+                    if record.run != run or record.state != "dead" or not is_meant:
+                        continue
+                    again = replace(record, state=TrackedState.WAITING, attempts=0, losses=0)
+                    again = replace(again, delay_s=0.0, due_at=note.at, seq=0)
+                    self.tracked[key] = replace(again, retries=[*record.retries, note][-4:])
+
     def blocks_of(self, run: int) -> list[BlockRecord]:
         """The blocks of a run in the order of their numbers."""
         numbers = self.by_run.get(run, [])
@@ -116,4 +129,6 @@ class Kept:
 
 def letter_of(record: TrackedRecord) -> DeadLetter:
     """A tracked task in the form of a dead letter."""
-    return DeadLetter(*(getattr(record, name) for name in DeadLetter.__struct_fields__))
+    *names, died_at = DeadLetter.__struct_fields__
+    assert died_at == "died_at"
+    return DeadLetter(*(getattr(record, name) for name in names), record.due_at)

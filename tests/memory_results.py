@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from master.changes import BlockRecord, OutcomeRecord
-from master.reads import OutcomePage, ResultPage, TaskRecord
+from master.reads import LetterPage, LettersSought, OutcomePage, ResultPage, TaskRecord
+from queue_manager.job.failures import is_chosen
 from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock
 from tests.memory_kept import Kept, letter_of
 
@@ -42,6 +43,25 @@ def read_letters(
         found.append(letter_of(record))
         size += letter_size(found[-1])
     return found, True
+
+
+def choose_letters(kept: Kept, sought: LettersSought) -> LetterPage:
+    """As a page of `Store.read`. A place is a task, or the number of a dead letter."""
+    by_task = bool(sought.only.tasks)
+    letters = [s for s in kept.tracked.values() if s.run == sought.run and s.state == "dead"]
+    places = sorted((s.task if by_task else s.seq, s) for s in letters if s.seq <= sought.until)
+    found: list[tuple[int, str | None]] = []
+    size = 0
+    for place, record in places:
+        if place <= sought.after:
+            continue
+        letter = letter_of(record)
+        if is_chosen(sought.only, letter):
+            found.append((record.task, record.group))
+        size += ROW_BYTES + letter_size(letter)
+        if size >= sought.limit_bytes:
+            return LetterPage(found, place, complete=False)
+    return LetterPage(found, 0, complete=True)
 
 
 def letter_size(letter: DeadLetter) -> int:

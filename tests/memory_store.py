@@ -23,7 +23,6 @@ from master.changes import (
     RunRecord,
     RunState,
     TrackedRecord,
-    TrackedState,
     WaitingBlock,
 )
 from master.history import HistoryRecord, add, rows_of
@@ -111,13 +110,11 @@ class MemoryStore(NothingAges):
         self._check(changes)
         kept = self._kept
         kept.add_tasks(changes)
-        for key, record in kept.tracked.items():
-            if record.state == "dead" and record.run in changes.revived:
-                due_at = changes.revived[record.run]
-                again = replace(record, state=TrackedState.WAITING, attempts=0, losses=0)
-                kept.tracked[key] = replace(again, delay_s=0.0, due_at=due_at, seq=0)
+        kept.revive(changes)
         for record in changes.tracked.values():
-            kept.tracked[record.run, record.task] = record
+            before = kept.tracked.get((record.run, record.task))
+            notes = [] if before is None else before.retries
+            kept.tracked[record.run, record.task] = replace(record, retries=notes)
             kept.tasks_of_block.setdefault(record.block, set()).add(record.task)
             kept.next_seq = max(kept.next_seq, record.seq + 1)
         self._write_runs(changes)
@@ -186,6 +183,7 @@ class MemoryStore(NothingAges):
             {number: run for number, run in runs.items() if run is not None},
             {k: self._loaded(kept.runs[n]) for k, n in of_keys.items() if n is not None},
             {version: kept.code[version] for version in request.code if version in kept.code},
+            {sought: memory_results.choose_letters(kept, sought) for sought in request.letters},
         )
 
     # --- what is told of it ---

@@ -70,6 +70,7 @@ class Broker:
         self.restore, self.start_run, self.set_code = runs.restore, runs.start_run, runs.set_code
         self.exhaust, self.finish_runs = runs.exhaust, runs.finish_runs
         self.finished, self.cancel, self.retry = runs.finished, runs.cancel, runs.retry
+        self.check_retry = runs.check_retry
         self.prune, self.forget = runs.prune, runs.forget
         self.chains, self.minutes = runs.chains, runs.minutes
 

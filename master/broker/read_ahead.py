@@ -6,7 +6,7 @@ It reads nothing itself: the turn asks what is wanted, reads, and hands over wha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ..changes import GroupRecord, Place, TrackedRecord, WaitingBlock
 from .journal import Journal
@@ -136,10 +136,19 @@ class ReadAhead:
             for group in found:
                 run.groups.found(group, now, True)
 
-    def dead_letters_wait(self, run: Run) -> None:
-        """Dead letters wait again, on disk, in whatever lane: look there."""
+    def dead_letters_wait(
+        self, run: Run, due_at: float, groups: Collection[str | None] | None
+    ) -> None:
+        """Dead letters wait again on disk, from this time on (UTC epoch, s): look there.
+
+        groups: those that they are of, None among them for no group. None: of whatever group.
+        """
         if run.groups is not None:
             run.groups.hidden.all_tracked()
         for lane in list(run.lanes):
-            lane.tracked.restart()
+            if groups is not None and lane.group not in groups:
+                continue
+            # A retry of many dead letters comes in parts: each would read the lane anew.
+            if not lane.tracked.will_read((due_at, 0)):
+                lane.tracked.restart()
             run.look(lane, self._journal.now)

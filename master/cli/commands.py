@@ -8,8 +8,10 @@ from collections.abc import Callable
 from functools import partial
 
 from queue_manager.client.connection.session import Session, connected, is_over, run_status
+from queue_manager.client.runs.choosing import check_master
 from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.messages import (
     Accepted,
     CancelRun,
@@ -73,17 +75,28 @@ async def _start(client: Session, make: Callable[[int], StartRun]) -> RunStarted
     return await client.call(make, RunStarted, "whether the run was started (--key helps)")
 
 
-async def retry_run(settings: Settings, authkey: bytes, which: int | str) -> int:
+async def retry_run(
+    settings: Settings,
+    authkey: bytes,
+    which: int | str,
+    only: FailureFilter | None = None,
+    reason: str = "",
+) -> int:
     """Have dead letters tried again, and a stalled run go on. which: as of `cancel_run`.
 
-    Returns the exit code.
+    only: which of them; None: all. reason: why. Returns the exit code.
     """
     async with connected(settings, authkey, tell_trouble) as client:
+        if only is not None or reason:
+            check_master(client)
         status = await run_status(client, which)
         run = status.run
-        count = await _changed(client, partial(RetryRun, run=run), "retried")
+        make = partial(RetryRun, run=run, only=only, reason=reason)
+        count = await _changed(client, make, "retried")
     letters = f"{count:,} dead letter{'s go' if count != 1 else ' goes'} back"
-    did = [letters] * bool(count) + ["its runner starts again"] * (status.state == "stalled")
+    named = 0 if only is None else sum(stop - start for start, stop in only.tasks)
+    did = [letters + f", of {named:,} tasks" * (count < named)] * bool(count)
+    did += ["its runner starts again"] * (status.state == "stalled" and (only is None or count > 0))
     say(f"run {run}: {'; '.join(did) or 'it has no dead letters'}")
     return 0
 

@@ -82,5 +82,5 @@ class _Path(click.ParamType[str]):
 
 NUMBER, WHICH, JOB, SCHEDULE = _Number(), _Which(), _Named("job"), _Named("schedule")
 FILE, FOLDER = _Path("file"), _Path("dir")
-_OF = {"after": "run"}
+_OF = {"after": "run", "tasks": "task"}
 """What the number of an option is, where the option is not called so."""

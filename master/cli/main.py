@@ -24,6 +24,7 @@ from queue_manager.terminal import is_text
 from queue_manager.wire.handshake import stretched
 
 from ..processes.local_worker import LocalWorker
+from .choosing import checked_reason, choosing, chosen_of
 from .examples import epilog_of
 from .kinds import JOB, NUMBER, WHICH
 from .mapping.command import map_command
@@ -190,12 +191,17 @@ def results(run: int | str, form: str) -> int:
 
 @commands.command()
 @click.argument("run", type=WHICH)
+@choosing
 @click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text")
-def failed(run: int | str, form: str) -> int:
-    """Print the dead letters of RUN with their evidence."""
+def failed(run: int | str, form: str, **only: Any) -> int:
+    """Print dead letters of RUN, with their evidence.
+
+    Without TASKS and options all of them; else those for which all that is given holds.
+    """
     from .listings import show_failed
 
-    return _code(lambda s: show_failed(s, find_authkey(s), run, form))
+    chosen = chosen_of(only)
+    return _code(lambda s: show_failed(s, find_authkey(s), run, form, chosen))
 
 
 @commands.command()
@@ -210,11 +216,17 @@ def show(run: int | str, task: int) -> int:
 
 @commands.command()
 @click.argument("run", type=WHICH)
-def retry(run: int | str) -> int:
-    """Try the dead letters of RUN again, with its job as it is."""
+@choosing
+@click.option("--reason", default="", metavar="TEXT", help="Why. It is kept with each task.")
+def retry(run: int | str, reason: str, **only: Any) -> int:
+    """Try dead letters of RUN again, with its job as it is.
+
+    Without TASKS and options all of them; else those for which all that is given holds.
+    """
     from .commands import retry_run
 
-    return _code(lambda s: retry_run(s, find_authkey(s), run))
+    chosen, why = chosen_of(only), checked_reason(reason)
+    return _code(lambda s: retry_run(s, find_authkey(s), run, chosen, why))
 
 
 @commands.command()

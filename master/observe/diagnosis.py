@@ -34,6 +34,9 @@ PATIENCE_S = 5.0
 OLD_LEASE_S = 60.0
 MANY_TAKEN = 100
 DAY_S = 86_400.0
+_PYTHON_LEVEL = 1
+"""The level of the protocol from which on a worker says its Python."""
+
 _NAMED = 3
 
 
@@ -288,7 +291,7 @@ def _too_old(workers: list[WorkerSession], needs: list[str]) -> str:
     old = [
         worker
         for worker in workers
-        if worker.hello.level < LEVEL
+        if worker.hello.level < _PYTHON_LEVEL
         and worker.session.tags.issuperset(given)
         and len(given_tags(worker.session.tags)) == len(worker.session.tags)
     ]

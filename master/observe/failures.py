@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 
+from queue_manager.job.failures import place_of
 from queue_manager.terminal import harmless_line
 
 from ..broker.leases.lease import Lease
@@ -15,8 +15,6 @@ log = logging.getLogger("quartermaster.master")
 _FIRST = 20
 _THEN_EACH = 1_000
 _LINE_CHARS = 500
-_FRAME = re.compile(r'^  File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)(?:, in |$)', re.MULTILINE)
-"""A frame of a traceback; those of `faulthandler` have no comma, and the outermost last."""
 
 
 def cannot(job: str, why: str) -> str:
@@ -54,5 +52,5 @@ def _line(error: str) -> str:
 
 def _place(evidence: str) -> str:
     """Where it was raised, if the evidence is a traceback."""
-    places = _FRAME.findall(evidence)
-    return f"{places[-1][0]} line {places[-1][1]}, " if places else ""
+    place = place_of(evidence)
+    return "{} line {}, ".format(*place.rsplit(":", 1)) if place else ""

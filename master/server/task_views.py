@@ -19,6 +19,7 @@ from ..reads import TaskRecord
 from ..turn.answer import PeerReply
 from ..turn.run_lookup import find_run
 from ..turn.turn import Turn
+from .choosing import checked, chosen
 from .letters import cut_back, cut_front, trimmed
 from .pages import PAGE_BYTES
 
@@ -39,6 +40,9 @@ class TaskViews:
         after = min(max(message.after, 0), NOBODY_COLLECTS)
         read = self._turn.store.read_results
         blocks, last, complete = read(run.id, after, PAGE_BYTES, message.dead)
+        if message.dead and message.only is not None:
+            only = checked(message.only)
+            blocks = [found for block in blocks for found in chosen(block, only)]
         told = trimmed(blocks, message.dead)
         reply.send(Results(message.seq, told, last, complete))
 
@@ -128,4 +132,5 @@ def _with_tracked(status: TaskStatus, tracked: TrackedRecord, wall: float) -> Ta
         evidence=cut_front(tracked.evidence, TASK_BYTES),
         printed=cut_front(tracked.printed, TASK_BYTES),
         raised=tracked.raised,
+        retries=tracked.retries,
     )

@@ -109,8 +109,9 @@ class Joining:
 
         unended: of all tasks of the queue run; dead letters may have been deleted as too old.
         """
-        if QUEUE_RUN in changes.revived:
-            self.open, self.dead = self.open + self.dead, 0
+        for _, tasks in changes.revived.get(QUEUE_RUN, ()):
+            again = self.dead if tasks is None else sum(task <= self.last_task for task in tasks)
+            self.open, self.dead = self.open + again, self.dead - again
         for outcome in changes.outcomes:
             if outcome.run == QUEUE_RUN and outcome.block:
                 last = min(outcome.first + outcome.stop - 1, self.last_task)

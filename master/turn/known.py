@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from queue_manager.errors import StoreError
 
 from ..changes import BlockState, GroupRecord, LoadedRun, QuotaCounts
-from ..reads import ReadAnswer, ReadRequest
+from ..reads import LetterPage, LettersSought, ReadAnswer, ReadRequest
 
 
 class Known:
@@ -35,6 +35,7 @@ class Known:
         known.runs.update(answer.runs)
         known.run_keys.update(answer.run_keys)
         known.code.update(answer.code)
+        known.letters.update(answer.letters)
 
     def add_unread(self, request: ReadRequest, error: str) -> None:
         """Add a request that can't be served. error: why, in one line."""
@@ -76,6 +77,11 @@ class Known:
         """The files of uploaded code; None if there is none of this version. Raises StoreError."""
         self._check(version in self.unread.code)
         return self._answer.code.get(version)
+
+    def letters(self, sought: LettersSought) -> LetterPage:
+        """A page of dead letters that was asked for. Raises StoreError."""
+        self._check(sought in self.unread.letters)
+        return self._answer.letters[sought]
 
     def _check(self, is_unread: bool) -> None:
         if is_unread:

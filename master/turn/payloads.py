@@ -71,6 +71,7 @@ class Payloads:
             run.version,
             not lease.may_wait,
             0 if lease.tracked is None else lease.tracked.attempts,
+            "" if lease.tracked is None else lease.tracked.reason,
         )
 
 

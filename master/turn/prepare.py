@@ -20,6 +20,9 @@ from .steps import HeldSteps, Step
 
 T = TypeVar("T")
 
+LETTERS_SIZE = 2_048
+"""For how many things a page of dead letters counts: so many of them are looked at."""
+
 READS = 4_096
 """About how many things a turn reads for its steps. The other steps wait for the next turn."""
 
@@ -175,6 +178,7 @@ def _parts(request: ReadRequest) -> Iterator[ReadRequest]:
     yield from (ReadRequest(runs={run}) for run in request.runs)
     yield from (ReadRequest(run_keys={key}) for key in request.run_keys)
     yield from (ReadRequest(code={version}) for version in request.code)
+    yield from (ReadRequest(letters={sought}) for sought in request.letters)
 
 
 def _size(request: ReadRequest) -> int:
@@ -182,7 +186,7 @@ def _size(request: ReadRequest) -> int:
     r = request
     sized = (r.quotas, r.blocks, r.bodies, r.runs, r.run_keys, r.code)
     listed = (*r.task_keys.values(), *r.groups.values())
-    return sum(map(len, sized)) + sum(map(len, listed))
+    return sum(map(len, sized)) + sum(map(len, listed)) + LETTERS_SIZE * len(r.letters)
 
 
 async def ended(value: T | Awaitable[T]) -> T:

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class CurrentTask:
     """The task that runs. run, task: its numbers. attempt: 1 for the first try; tries that were
-    lost with their worker do not count."""
+    lost with their worker do not count. retry_reason: what a person said who had it tried again
+    (`qm retry RUN TASK --reason TEXT`). It is that of the last retry: empty if there was none, or
+    it had no reason."""
 
     run: int
     task: int
     attempt: int
+    retry_reason: str = ""
 
 
 running: ContextVar[Callable[[], CurrentTask]] = ContextVar("running")

@@ -119,6 +119,15 @@ RAISED_BYTES = 8 * 1024
 CANCEL_RANGES = 4_096
 """The most ranges of tasks that one request cancels."""
 
+RETRY_RANGES = 4_096
+"""The most ranges of tasks that one request tries again."""
+
+REASON_CHARS = 1_000
+"""The most characters of the reason of a retry..."""
+
+RETRY_NOTES = 4
+"""... and how many retries of a task are kept, the newest ones."""
+
 # --- texts -----------------------------------------------------------------------------------
 
 NAME_CHARS = 256

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from .failures import RetryNote
 from .limits import BLOCK_BYTES as BLOCK_BYTES
 from .limits import BLOCK_TASKS as BLOCK_TASKS
 from .limits import FRAME_BYTES as FRAME_BYTES
@@ -121,7 +122,8 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     first: the number of the block's first task in its run. body: the payloads of the whole block
     (cutting them costs more than sending them). version: which version of the job's code must run
     it; empty is any. limited: this is one task of a limited group that starts at once or goes back.
-    attempts: how often it was charged before; a task that was charged is leased by itself.
+    attempts: how often it was charged before; a task that was charged is leased by itself. reason:
+    why a person has had its one task tried again last; empty: nobody has, or has said why.
     """
 
     number: int
@@ -136,6 +138,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     version: str = ""
     limited: bool = False
     attempts: int = 0
+    reason: str = ""
 
 
 class HeldLease(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -168,7 +171,8 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
 
     worker: the worker that reported the last try. printed: the end of what that try printed.
     raised: what it raised, as plain data (`job.raised`); empty if that is not known. seq: its place
-    among the outcomes of its run; only pages of `Collect` have it.
+    among the outcomes of its run; only pages of `Collect` have it. died_at: when it became a dead
+    letter (UTC epoch in seconds).
     """
 
     task: int
@@ -180,6 +184,7 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
     printed: str = ""
     raised: bytes = b""
     seq: int = 0
+    died_at: float = 0.0
 
 
 class TaskStatus(msgspec.Struct, frozen=True):
@@ -189,6 +194,7 @@ class TaskStatus(msgspec.Struct, frozen=True):
     payload, and the place in it. results, result_position: the same of its result. worker: the
     worker that runs it, or that reported its last try. since_s: how long it has been leased. due_s:
     how long it is still delayed. error, evidence, printed, raised: those of its last failed try.
+    retries: how it was tried again after it was a dead letter, the newest last.
     """
 
     run: int
@@ -211,6 +217,7 @@ class TaskStatus(msgspec.Struct, frozen=True):
     evidence: str = ""
     printed: str = ""
     raised: bytes = b""
+    retries: list[RetryNote] = []
 
 
 class ResultBlock(msgspec.Struct, frozen=True, array_like=True):

@@ -25,7 +25,7 @@ from .records import (
 )
 from .schedules import ScheduleStatus
 
-LEVEL = 1
+LEVEL = 2
 """Which level of the protocol this release speaks: what a program may ask of a master, and a master
 of a worker. It grows when `connect` needs more of a master, or a master more of a worker."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from .failures import FailureFilter, Reason
 from .history import AskHistory as AskHistory
 from .limits import (
     AFTER,
@@ -239,13 +240,15 @@ class AskSessions(Message, frozen=True, array_like=True, tag="sessions?"):
 class AskResults(Message, frozen=True, array_like=True, tag="results?"):
     """Ask for ended tasks of a run in task order, behind the `last` of the page before.
 
-    after: 0 begins with the first task. dead: only dead letters. Answer: `Results`.
+    after: 0 begins with the first task. dead: only dead letters. only: which of these; a page may
+    have none of them though there are more behind it. Answer: `Results`.
     """
 
     seq: int
     run: int
     after: int = 0
     dead: bool = False
+    only: FailureFilter | None = None
 
 
 class AskTask(Message, frozen=True, array_like=True, tag="task?"):
@@ -262,10 +265,16 @@ class AskTask(Message, frozen=True, array_like=True, tag="task?"):
 
 
 class RetryRun(Message, frozen=True, array_like=True, tag="retry"):
-    """Have the dead letters of a run tried again, as if for the first time. Answer: `Accepted`."""
+    """Have the dead letters of a run tried again, as if for the first time. Answer: `Accepted`.
+
+    only: which of them; None: all. The master refuses a filter that chooses none. reason: why, for
+    whoever looks at these tasks, and for their job.
+    """
 
     seq: int
     run: int
+    only: FailureFilter | None = None
+    reason: Reason = ""
 
 
 class CancelRun(Message, frozen=True, array_like=True, tag="cancel"):

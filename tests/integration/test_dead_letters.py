@@ -65,7 +65,10 @@ def test_failed_as_json_has_the_fields_of_results_and_the_evidence(looked_at: Ma
     lines = [json.loads(line) for line in text.splitlines()]
     dead = [line for line in looked_at.results(1) if line["state"] == "dead"]
     assert [{name: line[name] for name in dead[0]} for line in lines] == dead
-    assert set(lines[0]) - set(dead[0]) == {"losses", "worker", "evidence", "printed"}
+    assert set(lines[0]) - set(dead[0]) == {"losses", "worker", "evidence", "printed"} | {
+        "failure",
+        "died_at",
+    }
     assert lines[0]["evidence"].startswith("Traceback")
     assert lines[0]["printed"] == "looking at 2\nthis is odd\n"
 
@@ -90,6 +93,39 @@ def test_a_mended_job_is_retried_without_any_restart(fragile: Master) -> None:
     fragile.process.says(r"run 1 \(fragile\): 6 tasks done, 0 dead letters")
     assert fragile.command("failed", "1").out == "run 1 (fragile): no dead letters\n"
     assert fragile.command("retry", "1").out == "run 1: it has no dead letters\n"
+
+
+def test_some_dead_letters_are_retried_with_a_reason_that_outlasts_a_restart(
+    fragile: Master,
+) -> None:
+    nothing = fragile.command("retry", "1", "--error", "KeyError")
+    assert nothing.code == 2
+    assert nothing.refusal.startswith("qm: run 1: no dead letter is what you ask for; there are")
+    assert "ValueError@fragile.py:" in nothing.refusal
+    assert "WorkerDiedError (task 3)" in nothing.refusal
+    job = fragile.jobs / "fragile.py"
+    job.write_text(re.sub(r"if n == 2", "if n == 99", job.read_text()))
+    chosen = ["1", "--error", "ValueError", "--since", "2020-01-01"]
+    letters = fragile.command("failed", *chosen).out
+    assert "task 2: ValueError" in letters
+    assert "task 3" not in letters
+    told = fragile.command("retry", *chosen, "--reason", "two is odd now").out
+    assert told == "run 1: 1 dead letter goes back\n"
+    eventually(lambda: fragile.run_line(1)["dead"] == "2", what="the others stay")
+    eventually(lambda: fragile.run_line(1)["state"] == "failed", what="it has ended again")
+    told = fragile.command("retry", "1", "3", "6", "--reason", "look again").out
+    assert told == "run 1: 1 dead letter goes back, of 2 tasks\n"
+    eventually(lambda: fragile.run_line(1)["state"] == "failed", what="task 3 dies again")
+    fragile.process.says(
+        r"run 1 \(fragile\): 1 dead letter is tried again, asked by client \S+/\d+: two is odd now"
+    )
+    fragile.process.kill()
+    fragile.serve()
+    shown = fragile.command("show", "1", "2").out
+    assert re.search(r"^  retried    at \S+ \S+ by client \S+/\d+: two is odd now$", shown, re.M)
+    shown = fragile.command("show", "1", "3").out
+    assert "task 3: dead letter" in shown
+    assert re.search(r"^  retried    at \S+ \S+ by client \S+/\d+: look again$", shown, re.M)
 
 
 def test_a_retry_with_a_job_that_does_not_import_is_refused(fragile: Master) -> None:

@@ -82,12 +82,15 @@ class Judge(Truth):
             self.index(task)
         return {task.number for task in gone}
 
-    def retried(self, run: TrueRun, now: float, wall: float, staged: set[int]) -> int:
-        """staged: tasks that died in this turn, for which it comes too early."""
+    def retried(
+        self, run: TrueRun, now: float, wall: float, staged: set[int], part: tuple[int, int]
+    ) -> int:
+        """staged: tasks that died in this turn, for which it comes too early. part: the tasks."""
         self.touch_run(run)
         count = 0
         for task in run.tasks:
-            if task.state == "dead" and task.number not in staged:
+            meant = part[0] <= task.number < part[1] and task.number not in staged
+            if task.state == "dead" and meant:
                 self.touch(task)
                 task.state, task.attempts, task.losses = "waiting", 0, 0
                 task.due = task.ready_at = now

@@ -15,13 +15,15 @@ from master.broker.leases import leasing, quarantine
 from master.broker.runs import run
 from master.broker.runs.run import Run
 from master.changes import QUEUE_RUN
+from master.reads import LettersSought
 from master.store.sqlite.engine import SqliteStore
 from master.turn import read_ahead
 from queue_manager.errors import RefusedError
 from queue_manager.ranges import Ranges
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import GroupLimit, NewBlock, RunOptions
 from tests import memory_store
-from tests.asked import block_states
+from tests.asked import block_states, chosen_letters
 from tests.memory_store import MemoryStore
 
 from . import checks
@@ -506,7 +508,9 @@ class World:
         one = self._some_run("active", "failed", "done", "cancelled")
         if one is None:
             return
-        self.tell("run {} is tried again", one.id)
+        first = self.rng.randint(1, max(1, len(one.tasks)))
+        part = (first, first + self.rng.choice((1, 3, 20))) if self.rng.random() < 0.5 else None
+        self.tell("{} of run {} is tried again", part or "all", one.id)
 
         def stage(now: float, wall: float) -> None:
             driver = self.driver
@@ -515,11 +519,17 @@ class World:
             refused(one.pending, lambda: driver.broker.retry(driver.broker.runs[one.id], wall))
             tracked = driver.broker.changes.tracked.items()
             staged = {task for (run, task), s in tracked if run == one.id and s.state == "dead"}
-            count = driver.broker.retry(driver.broker.runs[one.id], wall)
-            right = self.judge.retried(one, now, wall, staged)
+            letters = None if part is None else self._letters(one.id, part)
+            count = driver.broker.retry(driver.broker.runs[one.id], wall, letters)
+            right = self.judge.retried(one, now, wall, staged, part or (1, 2**62))
             check(count == right, "{} letters are tried again, not {}", count, right)
 
         self.ask(stage)
+
+    def _letters(self, run: int, part: tuple[int, int]) -> list[tuple[int, str | None]]:
+        """As `Retrying` finds them: what is on disk before this turn."""
+        sought = LettersSought(run, FailureFilter(tasks=(part,)), 0, 2**62, 10**9)
+        return chosen_letters(self.driver.store, sought).letters
 
     def forget(self) -> None:
         one = self._some_run("done", "failed", "cancelled", "pruned")

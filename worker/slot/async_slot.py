@@ -151,7 +151,8 @@ class AsyncSlot:
     ) -> tuple[Any, BaseException | None]:
         running_output.set(running.output)
         given, at = lease.given, running.position
-        current.running.set(partial(CurrentTask, given.run, given.first + at, given.attempts + 1))
+        task = (given.run, given.first + at, given.attempts + 1, given.reason)
+        current.running.set(partial(CurrentTask, *task))
         payload = running.payload
         try:
             if type(payload) is codec.Undecodable:

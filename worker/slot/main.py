@@ -187,7 +187,8 @@ class Slot:
 
 def _current(lease: Lease, row: Row) -> CurrentTask:
     """The task of a lease that runs now."""
-    return CurrentTask(lease.run, lease.first + row.numbers[POSITION], lease.attempts + 1)
+    task = lease.first + row.numbers[POSITION]
+    return CurrentTask(lease.run, task, lease.attempts + 1, lease.reason)
 
 
 def _why(name: str, folder: Path, error: BaseException) -> str:

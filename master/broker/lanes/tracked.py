@@ -26,7 +26,7 @@ class Tracked:
     """A task that left the block path: it is leased alone, and recorded by itself.
 
     due_at: wall time at which its delay is over. gone: it does not wait in memory any more.
-    is_ready: its delay is over, and it is in the heap of ready tasks.
+    is_ready: its delay is over, and it is in the heap of ready tasks. reason: of its last retry.
     """
 
     task: int
@@ -39,6 +39,7 @@ class Tracked:
     due_at: float = 0.0
     gone: bool = False
     is_ready: bool = False
+    reason: str = ""
 
     def __lt__(self, other: Tracked) -> bool:
         """Two of the same task may meet in a heap: all but one of them are gone."""
@@ -73,6 +74,7 @@ class Tracked:
             record.attempts,
             record.losses,
             record.due_at,
+            reason=record.retries[-1].reason if record.retries else "",
         )
 
 
@@ -179,6 +181,10 @@ class TrackedTasks:
         self.more_on_disk = last is not None
         self.disk_cursor = last
         return found
+
+    def will_read(self, due: Due) -> bool:
+        """Whether what the disk has from this place on is read sooner or later."""
+        return self.more_on_disk and (self.disk_cursor is None or self.disk_cursor < due)
 
     def restart(self) -> None:
         """All tasks are read from disk anew."""

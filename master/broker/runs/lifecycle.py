@@ -5,12 +5,13 @@ Each is an arrow of "A run" in docs/design.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
 
 from queue_manager.errors import RefusedError
+from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.records import GroupLimit, RunOptions
 
 from ...changes import (
@@ -18,6 +19,7 @@ from ...changes import (
     CollectCursor,
     GivenArguments,
     LoadedRun,
+    Revival,
     RunState,
     TrackedState,
 )
@@ -209,32 +211,72 @@ class Lifecycle:
 
     # --- an ended run ---
 
-    def retry(self, run: Run, wall: float) -> int:
-        """Stage that the dead letters of a run are tried again; how many.
+    def retry(
+        self,
+        run: Run,
+        wall: float,
+        letters: Iterable[tuple[int, str | None]] | None = None,
+        *,
+        by: str = "",
+        reason: str = "",
+    ) -> int:
+        """Stage that dead letters of a run are tried again; how many.
+
+        letters: dead letters on disk, as (task, group); None: all that are there. by, reason: who
+        asks for it, and why; both are kept with each task.
 
         Raises RefusedError when the run was cancelled, pruned or forgotten, or has not begun.
         """
-        changes = self._journal.changes
-        if run.id in changes.forgotten:
+        self.check_retry(run)
+        note = RetryNote(wall, by, reason)
+        if letters is None:
+            count = run.dead - self._died_now(run)
+            self._revive(run, Revival(note), count, None)
+            return count
+        left = self._not_yet_revived(run, letters)
+        self._revive(run, Revival(note, frozenset(left)), len(left), set(left.values()))
+        return len(left)
+
+    def _revive(
+        self, run: Run, revival: Revival, count: int, groups: set[str | None] | None
+    ) -> None:
+        if not count:
+            return
+        self._journal.changes.revived.setdefault(run.id, []).append(revival)
+        self._journal.keep(run)
+        run.dead -= count
+        run.tracked += count
+        if not run.active:
+            self._activate(run)
+        look = partial(self._read_ahead.dead_letters_wait, run, revival.note.at, groups)
+        self._journal.when_committed(look)
+
+    def _not_yet_revived(
+        self, run: Run, letters: Iterable[tuple[int, str | None]]
+    ) -> dict[int, str | None]:
+        """The dead letters on disk that this turn has not had tried again before, by task."""
+        before = self._journal.changes.revived.get(run.id, [])
+        if any(revival.tasks is None for revival in before):
+            return {}
+        done = {task for revival in before for task in revival.tasks or ()}
+        return {task: group for task, group in letters if task not in done}
+
+    def check_retry(self, run: Run) -> None:
+        """Raises RefusedError when no dead letter of a run can be tried again."""
+        if run.id in self._journal.changes.forgotten:
             raise RefusedError(f"run {run.id} was forgotten: submit it again")
         if run.state in ("cancelled", "pruned"):
             raise RefusedError(f"run {run.id} was {run.state}: submit it again")
         if run.pending:
             others = in_words(run.waits_for)
             raise RefusedError(f"run {run.id} has not begun: it waits for {others}")
-        died_now = sum(
-            s.run == run.id and s.state == TrackedState.DEAD for s in changes.tracked.values()
+
+    def _died_now(self, run: Run) -> int:
+        """How many dead letters of a run this turn has staged: they are not on disk yet."""
+        return sum(
+            s.run == run.id and s.state == TrackedState.DEAD
+            for s in self._journal.changes.tracked.values()
         )
-        count = run.dead - died_now
-        if count:
-            changes.revived[run.id] = wall
-            self._journal.keep(run)
-            run.dead = died_now
-            run.tracked += count
-            if not run.active:
-                self._activate(run)
-            self._journal.when_committed(partial(self._read_ahead.dead_letters_wait, run))
-        return count
 
     def _activate(self, run: Run) -> None:
         run.state, run.ended_at = RunState.ACTIVE, None

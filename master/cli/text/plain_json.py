@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from queue_manager import codec
+from queue_manager.job.failures import failure_of
 from queue_manager.plain.packed import PackedArray, PackedTable
 from queue_manager.terminal import STEERING
 from queue_manager.wire.records import DeadLetter, ResultBlock
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
 FIELDS = ("run", "task", "key", "state", "attempts", "payload", "result", "error")
-LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed")
+LETTER_FIELDS = (*FIELDS, "losses", "worker", "evidence", "printed", "failure", "died_at")
 
 
 _DEEPEST = 400
@@ -165,7 +166,8 @@ class Letter(NamedTuple):
         payload = to_json(self.payload)
         values = (self.run, letter.task, self.key, "dead", letter.attempts, payload, None)
         more = (letter.error or None, letter.losses, letter.worker, letter.evidence, letter.printed)
-        return Line(zip(LETTER_FIELDS, (*values, *more), strict=True))
+        group = (failure_of(letter), letter.died_at)
+        return Line(zip(LETTER_FIELDS, (*values, *more, *group), strict=True))
 
 
 def letters_of(run: int, block: ResultBlock) -> Iterator[Letter]:

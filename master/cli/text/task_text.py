@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from queue_manager import codec
+from queue_manager.job.failures import failure_of
 from queue_manager.terminal import harmless, harmless_line
+from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.records import RunStatus, TaskStatus
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
@@ -17,19 +20,29 @@ _SHOWN = 300
 """Characters of a payload in a list of dead letters; `show` has all of it."""
 
 
-def letters_title(run: RunStatus, *, raised: bool) -> str:
+def no_letters_title(run: RunStatus) -> str:
+    """The one line of a list of dead letters of which a filter has chosen none."""
+    return f"{_name(run)}: {run.dead:,} dead letter{'s' * (run.dead != 1)}, none is such a one"
+
+
+def letters_title(run: RunStatus, *, raised: bool, chosen: bool = False) -> str:
     """The first line of a list of dead letters: how many, and what to do.
 
     Args:
         raised: the job's code raised an error, of which a letter has the traceback. Otherwise the
             job rejected its input, such as an argument, or a slot or a worker ended.
+        chosen: a filter has chosen those that follow.
     """
-    name = f"run {run.run} ({run.job if run.run else 'queue'})"
+    name = _name(run)
     if not run.dead:
         return f"{name}: no dead letters"
     count = f"{name}: {run.dead:,} dead letter{'s' * (run.dead != 1)}"
+    if chosen:
+        count += "; those that you ask for"
     if run.state == "cancelled":
         return count
+    if chosen:
+        return f"{count}. To try these again: qm retry {run.run} with the same options"
     if not run.job:
         return f"{count}. To try them again: qm retry {run.run}"
     if run.uploaded:
@@ -38,6 +51,10 @@ def letters_title(run: RunStatus, *, raised: bool) -> str:
         return f"{count}. Mend jobs/{run.job}.py, then: qm retry {run.run}"
     again = f"To try again: qm retry {run.run}"
     return f"{count}. {again}; where an argument is wrong: qm submit {run.job} ..."
+
+
+def _name(run: RunStatus) -> str:
+    return f"run {run.run} ({run.job if run.run else 'queue'})"
 
 
 def _other_code(run: RunStatus) -> str:
@@ -56,6 +73,7 @@ def letter_lines(letter: Letter) -> Iterator[str]:
     if letter.key is not None:
         yield _field("key", repr(letter.key))
     yield from _tried(dead.attempts, dead.losses, dead.worker)
+    yield _field("died", f"{time_text(dead.died_at)}, {harmless_line(failure_of(dead))}")
     yield from _quoted(dead.evidence)
 
 
@@ -72,6 +90,7 @@ def task_lines(task: TaskStatus) -> Iterator[str]:
     if task.priority:
         yield _field("priority", str(task.priority))
     yield from _tried(task.attempts, task.losses, task.worker)
+    yield from map(_retried, task.retries)
     if task.error:
         yield _field("error" if task.state == "dead" else "last error", harmless(task.error))
         yield from _quoted(task.evidence)
@@ -94,6 +113,18 @@ def _tried(attempts: int, losses: int, worker: str) -> Iterator[str]:
         yield _field("worker", harmless(worker))
 
 
+def _retried(note: RetryNote) -> str:
+    """When a task was tried again after it was a dead letter, who asked for it, and why."""
+    reason = f": {harmless_line(note.reason)}" if note.reason else ""
+    by = f" by {harmless_line(note.by)}" if note.by else ""
+    return _field("retried", f"at {time_text(note.at)}{by}{reason}")
+
+
+def time_text(at: float) -> str:
+    """A time (UTC epoch in seconds) as local time, in a form that options take, too."""
+    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+
+
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
@@ -102,7 +133,7 @@ def _printed(task: TaskStatus) -> Iterator[str]:
     if task.printed:
         yield _field("printed", "by its last failed try, the end of it:")
         yield from _quoted(task.printed)
-    elif not (task.attempts or task.losses):
+    elif not (task.attempts or task.losses or task.retries):
         yield _field("printed", "not kept: output is kept of failed tries only, it has had none")
     elif task.state == "done":
         yield _field("printed", "not kept: that of its failed tries went when it was done")

@@ -14,13 +14,14 @@ from ...broker.runs.run import Run
 from ...changes import QUEUE_RUN
 from ...jobs.versions import Versions
 from ...observe.run_line import ended_line
-from ...processes.runners import Runners, uncollected
+from ...processes.runners import Runners
 from ...turn.answer import PeerReply, Replying
 from ...turn.run_lookup import check_run, find_run
-from ...turn.steps import Publish, Step
+from ...turn.steps import Step
 from ...turn.turn import Turn
 from ..workers.workers import Workers
 from .cancelling import Cancelling
+from .retrying import Retrying
 
 log = logging.getLogger("quartermaster.master")
 
@@ -35,36 +36,22 @@ class RunControl:
         self._versions = versions
         self._replying = Replying()
         self._task_cancels = Cancelling(turn)
+        self._retrying = Retrying(turn, runners)
 
     # --- retry ---
 
     def retry(self, reply: PeerReply, message: RetryRun) -> None:
         """Have the dead letters wait again. The job is looked at first: it was probably mended."""
         run = find_run(self._turn, message.run)
-        self._replying.begin(reply, self._look_and_retry(message, run))
+        self._replying.begin(reply, self._look_and_retry(message, run, reply.peer.name))
 
-    async def _look_and_retry(self, message: RetryRun, run: Run) -> Accepted:
+    async def _look_and_retry(self, message: RetryRun, run: Run, by: str) -> Accepted:
         try:
             await self._versions.recheck(run)
         except QueueError:
             if run.id != QUEUE_RUN:  # stock clients, which have their own code, may run its tasks
                 raise
-
-        def stage(now: float, wall: float) -> Publish:
-            check_run(self._turn, run)  # it may have been forgotten meanwhile
-            # Of a cancelled run, only `finish()` can be tried again.
-            finishes = run.state == "cancelled" and uncollected(run)
-            count = 0 if finishes else self._turn.broker.retry(run, wall)
-            return partial(self._retried, message.seq, run, count)
-
-        return await self._turn.carry_out(stage)
-
-    def _retried(self, seq: int, run: Run, count: int) -> Accepted:
-        if count:
-            log.info("run %d (%s): %s tried again", run.id, run.job or "queue", _letters(count))
-        if (run.active or uncollected(run)) and run.id != QUEUE_RUN:
-            self._runners.start(run)  # also a stalled one, with no dead letter
-        return Accepted(seq, count)
+        return Accepted(message.seq, await self._retrying.retry(message, run, by))
 
     # --- cancel ---
 
@@ -128,7 +115,3 @@ class RunControl:
         self._runners.drop(run)
         log.info("run %d (%s) was forgotten", run.id, run.job)
         return Accepted(seq, run.tasks)
-
-
-def _letters(count: int) -> str:
-    return f"{count:,} dead letter{'s are' if count != 1 else ' is'}"

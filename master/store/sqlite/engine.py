@@ -40,7 +40,7 @@ from .read import groups, loading, results, waiting
 from .read.groups import own_groups
 from .schema.file import lock, open_database
 from .schema.rows import get_meta, one, set_meta
-from .writing import read_delivered, write
+from .writing import add_note, read_delivered, write
 
 _CLOSE_AT = 256
 """How many blocks are touched before the store looks which of them have ended. So a block whose
@@ -91,6 +91,7 @@ class SqliteStore(Overview):
 
     def _begin(self) -> None:
         db = self._db
+        db.create_function("add_note", 2, add_note, deterministic=True)
         self.identity = get_meta(db, _IDENTITY)
         if not self.identity:
             self.identity = 1 + secrets.randbelow(2**53 - 1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ...changes import QUEUE_RUN, Changes, Delivered, RunState
+from queue_manager.wire.failures import RetryNote
+from queue_manager.wire.limits import RETRY_NOTES
+
+from ...changes import QUEUE_RUN, Changes, Delivered, Revival, RunState
 from ...scheduled import ScheduleRecord
 from .counting import write_marks
 from .dropping import drop_later, forget
@@ -26,6 +30,20 @@ _SELECT_USER = "SELECT 1 FROM runs WHERE version = ? AND uploaded = 1 AND state 
 
 # This is no REPLACE, which would delete another run with the same key, and the counts of the row.
 _REPLACE_RUN = f"ON CONFLICT (id) DO UPDATE SET {RUNS.assignments('excluded.{}')}"
+# Nor is this one: what retries have noted of a task stays with it.
+_REPLACE_TRACKED = (
+    "ON CONFLICT (run, task) DO UPDATE SET"
+    f" {TRACKED.assignments('excluded.{}', without=('run', 'task', 'retries'))}"
+)
+_REVIVE = (
+    "UPDATE strays SET state = 'waiting', attempts = 0, losses = 0, delay_s = 0, due_at = ?1,"
+    " seq = 0, retries = CASE retries WHEN x'90' THEN ?2 ELSE add_note(retries, ?2) END"
+    " WHERE run = ?3 AND {}"
+)
+_REVIVE_ALL = _REVIVE.format("state = 'dead'")
+# `+` keeps SQLite from an index of dead letters: it would look at all of them for a few.
+_REVIVE_SOME = _REVIVE.format("+state = 'dead' AND task IN (SELECT value FROM json_each(?4))")
+_NOTES = msgspec.msgpack.Decoder(list[RetryNote])
 _GROW_BLOCK = "UPDATE blocks SET count = ?, body = ? WHERE id = ?"
 _SET_COUNTS = f"UPDATE runs SET {COUNTS.assignments()} WHERE id = ?"
 
@@ -40,7 +58,7 @@ def write(db: sqlite3.Connection, changes: Changes, numbers: dict[str, int]) -> 
         db.execute(_GROW_BLOCK, (block.count, block.body, block.id))
     OUTCOMES.insert(db, changes.outcomes)
     _revive(db, changes.revived)
-    TRACKED.insert(db, changes.tracked.values(), "INSERT OR REPLACE")
+    TRACKED.insert(db, changes.tracked.values(), end=_REPLACE_TRACKED)
     newest_dead = max((record.seq for record in changes.tracked.values()), default=0)
     if newest_dead:  # a retry or a forgotten run takes the number away from there
         set_meta(db, "next_seq", newest_dead + 1)
@@ -93,14 +111,21 @@ def read_delivered(db: sqlite3.Connection) -> Delivered:
     )
 
 
-def _revive(db: sqlite3.Connection, revived: dict[int, float]) -> None:
+def _revive(db: sqlite3.Connection, revived: Mapping[int, Iterable[Revival]]) -> None:
     """Let dead letters wait again. Their evidence stays until the next try."""
-    for run, wall in revived.items():
-        db.execute(
-            "UPDATE strays SET state = 'waiting', attempts = 0, losses = 0, delay_s = 0,"
-            " due_at = ?, seq = 0 WHERE run = ? AND state = 'dead'",
-            (wall, run),
-        )
+    for run, revivals in revived.items():
+        for note, tasks in revivals:
+            values = (note.at, msgspec.msgpack.encode([note]), run)
+            if tasks is None:
+                db.execute(_REVIVE_ALL, values)
+            else:
+                db.execute(_REVIVE_SOME, (*values, json.dumps(sorted(tasks))))
+
+
+def add_note(notes: bytes, new: bytes) -> bytes:
+    """The newest notes of a task, with a new one. It is a function of SQL, too."""
+    found = [*_NOTES.decode(notes), *_NOTES.decode(new)]
+    return msgspec.msgpack.encode(found[-RETRY_NOTES:])
 
 
 def _write_code(db: sqlite3.Connection, code: dict[str, dict[str, bytes]]) -> None:

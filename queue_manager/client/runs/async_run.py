@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from ...wire.records import RunStatus
 from ..calls import Start, Work, then_of
 from ..checking import seconds_of
 from ..connection.session import Session, run_status
+from .choosing import Error, Moment, filter_of, reason_of
 from .mapping import start_run
 from .reading import Failure, ended, failures, opened, results
 
@@ -51,9 +52,18 @@ class AsyncRun:
                 for value in opened(values, return_exceptions):
                     yield value
 
-    async def failed(self) -> AsyncGenerator[Failure, None]:
+    async def failed(
+        self,
+        *,
+        tasks: Iterable[int] | None = None,
+        error: Error = "",
+        worker: str = "",
+        since: Moment = None,
+        until: Moment = None,
+    ) -> AsyncGenerator[Failure, None]:
         """As `Run.failed`."""
-        async with contextlib.aclosing(failures(self._session, self.id)) as pages:
+        only = filter_of(tasks, error, worker, since, until)
+        async with contextlib.aclosing(failures(self._session, self.id, only)) as pages:
             async for page in pages:
                 for failure in page:
                     yield failure
@@ -68,9 +78,20 @@ class AsyncRun:
         """Begin the run that `then_of` asks for."""
         return AsyncRun(self._session, await start_run(self._session, start, key))
 
-    async def retry(self) -> int:
+    async def retry(
+        self,
+        *,
+        tasks: Iterable[int] | None = None,
+        error: Error = "",
+        worker: str = "",
+        since: Moment = None,
+        until: Moment = None,
+        reason: str = "",
+    ) -> int:
         """As `Run.retry`."""
-        return await self._change(partial(RetryRun, run=self.id), "retried")
+        only = filter_of(tasks, error, worker, since, until)
+        make = partial(RetryRun, run=self.id, only=only, reason=reason_of(reason))
+        return await self._change(make, "retried")
 
     async def cancel(self) -> int:
         """As `Run.cancel`."""

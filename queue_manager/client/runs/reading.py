@@ -11,6 +11,7 @@ from typing import Any
 
 from ... import codec
 from ...errors import QueueError
+from ...wire.failures import FailureFilter
 from ...wire.messages import AskResults, AskTask, Results, TaskShown
 from ...wire.records import DeadLetter, ResultBlock, RunStatus, TaskStatus
 from ..connection.session import Session, is_over
@@ -163,14 +164,16 @@ async def letters_of(session: Session, run: int, last: int, place: int) -> dict[
             return found
 
 
-async def failures(session: Session, run: int) -> AsyncGenerator[list[Failure], None]:
-    """The dead letters of a run as it is now, in task order.
+async def failures(
+    session: Session, run: int, only: FailureFilter | None = None
+) -> AsyncGenerator[list[Failure], None]:
+    """The dead letters of a run as it is now, in task order. only: which of them; None: all.
 
     Raises RefusedError if there is no such run.
     """
     after = 0
     while True:
-        make = partial(AskResults, run=run, after=after, dead=True)
+        make = partial(AskResults, run=run, after=after, dead=True, only=only)
         page = await session.call_idempotent(make, Results)
         found = [_failure(block, letter) for block in page.blocks for letter in block.dead]
         if found:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...job.contract import Options
 from ...wire.records import RunStatus
 from ..calls import Work, then_of
 from .async_run import AsyncRun
+from .choosing import Error, Moment, filter_of
 from .reading import Failure, failures, opened, results
 
 if TYPE_CHECKING:
@@ -49,10 +50,21 @@ class Run:
         for values in pages:
             yield from opened(values, return_exceptions)
 
-    def failed(self) -> Iterator[Failure]:
-        """The tasks that have failed and will not be tried again, in the order of their numbers."""
-        number = self.id
-        for page in self._client._iterate(lambda client: failures(client.session, number)):
+    def failed(
+        self,
+        *,
+        tasks: Iterable[int] | None = None,
+        error: Error = "",
+        worker: str = "",
+        since: Moment = None,
+        until: Moment = None,
+    ) -> Iterator[Failure]:
+        """The tasks that have failed and will not be tried again, in the order of their numbers.
+
+        The arguments choose some of them, as those of `retry`.
+        """
+        number, only = self.id, filter_of(tasks, error, worker, since, until)
+        for page in self._client._iterate(lambda client: failures(client.session, number, only)):
             yield from page
 
     def then(
@@ -72,9 +84,39 @@ class Run:
         start = then_of(function, options, [self.id])  # not in the loop: it runs code of the user
         return Run(self._client, self._call(lambda run: run.followed(start, key)).id)
 
-    def retry(self) -> int:
-        """Have failed tasks tried again, as if for the first time. Returns how many these are."""
-        return self._call(lambda run: run.retry())
+    def retry(
+        self,
+        *,
+        tasks: Iterable[int] | None = None,
+        error: Error = "",
+        worker: str = "",
+        since: Moment = None,
+        until: Moment = None,
+        reason: str = "",
+    ) -> int:
+        """Have failed tasks tried again, as if for the first time. Returns how many these are.
+
+        Without arguments all of them; with several arguments those for which all of these hold.
+
+        Args:
+            tasks: their numbers.
+            error: the exception that the last try raised, and perhaps where, as
+                `"ValueError@lines.py:12"`; or a class.
+            worker: who ran the last try, as `"HOST/PID"` or `"HOST"`.
+            since: they failed for good at this time or later: a datetime, or UTC epoch in seconds.
+                A datetime without a zone is local time.
+            until: they failed for good before this time.
+            reason: why, at most 1,000 characters. It is kept with each task, and the job sees it as
+                `current_task().retry_reason`.
+
+        Raises RefusedError when no failed task is what the arguments say; the line says which
+        there are.
+        """
+        return self._call(
+            lambda run: run.retry(
+                tasks=tasks, error=error, worker=worker, since=since, until=until, reason=reason
+            )
+        )
 
     def cancel(self) -> int:
         """End the run now, its running tasks too. Returns how many tasks were cancelled."""

@@ -13,6 +13,7 @@ from master.changes import (
     LoadedRun,
     OutcomeRecord,
     Place,
+    Revival,
     RunRecord,
     RunState,
     TrackedRecord,
@@ -21,6 +22,7 @@ from master.changes import (
 from master.store.contract import Store
 from master.store.sqlite.engine import SqliteStore
 from queue_manager import codec
+from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.records import GroupLimit, RunOptions
 from tests.memory_store import MemoryStore
 
@@ -111,6 +113,13 @@ def tracked(
     task = of.first + position
     record = TrackedRecord(of.run, task, of.id, position, TrackedState(state), **values)
     return {(of.run, record.task): record}
+
+
+def revived(
+    at: float, *tasks: int, run: int = 1, reason: str = "", by: str = ""
+) -> dict[int, list[Revival]]:
+    """Dead letters of a run that wait again; without tasks all of them."""
+    return {run: [Revival(RetryNote(at, by, reason), frozenset(tasks) or None)]}
 
 
 def commit(store: Store, *blocks: BlockRecord, **fields: Any) -> None:

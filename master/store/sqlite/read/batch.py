@@ -11,6 +11,7 @@ from ..keys import Keys
 from ..schema.rows import look_up
 from .block_states import read_blocks
 from .groups import own_groups, read_quotas
+from .letters import choose_letters
 from .loading import load_runs, load_runs_of_keys
 
 _CODE = "SELECT version, files FROM code WHERE version IN ({})"
@@ -32,4 +33,5 @@ def read(db: sqlite3.Connection, keys: Keys, request: ReadRequest) -> ReadAnswer
             version: _FILES.decode(files)
             for version, files in look_up(db, _CODE, [(version,) for version in request.code])
         },
+        letters={sought: choose_letters(db, sought) for sought in request.letters},
     )

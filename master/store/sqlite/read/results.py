@@ -25,7 +25,7 @@ READABLE = f"(stop - start) * (results != x'{NOTHING.hex()}')"
 _ROW_BYTES = 256
 """How many bytes a row counts for in a page beside its payloads. Tiny rows take time, too."""
 
-_LETTER = "task, attempts, losses, error, evidence, worker, printed, raised, seq"
+_LETTER = "task, attempts, losses, error, evidence, worker, printed, raised, seq, due_at"
 """The columns of a tracked task that are the fields of a dead letter."""
 
 _PLACES = 2 * BLOCK_TASKS

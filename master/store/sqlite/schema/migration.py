@@ -2,7 +2,7 @@
 
 Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
 renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
-a version lacks are only made. Whoever changes the schema adds here how version 7 becomes the new
+a version lacks are only made. Whoever changes the schema adds here how version 8 becomes the new
 one, and checks the earlier steps against the new tables.
 """
 
@@ -91,6 +91,8 @@ ALTER TABLE runs ADD COLUMN told_busy_s REAL NOT NULL DEFAULT 0;
 # Nobody knows in which minutes that was done, so no row of the history gets it.
 _TOLD = "UPDATE runs SET died = dead + pruned, told_done = done, told_died = dead + pruned;"
 
+_RETRIES = "ALTER TABLE strays ADD COLUMN retries BLOB NOT NULL DEFAULT x'90';"
+
 # Dead letters of before version 5 get numbers behind all outcomes, in the order of tasks.
 _NUMBERED = """
 CREATE TEMP TABLE numbered AS SELECT run, task, ROW_NUMBER() OVER (ORDER BY run, task)
@@ -136,8 +138,9 @@ _STEPS = {
     2: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD),
     3: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD),
     4: _Step(("strays",), _WIDER + _COUNTED, _RAISED + _TOLD),
-    5: _Step((), _COUNTED, _TOLD),  # schedules, too
-    6: _Step((), _COUNTED, _TOLD),
+    5: _Step((), _COUNTED + _RETRIES, _TOLD),  # schedules, too
+    6: _Step((), _COUNTED + _RETRIES, _TOLD),
+    7: _Step((), _RETRIES),
 }
 """By version."""
 

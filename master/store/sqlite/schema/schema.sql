@@ -103,7 +103,8 @@ CREATE INDEX outcomes_block ON outcomes (block, start, stop);
 CREATE INDEX outcomes_run ON outcomes (run);
 
 -- Tracked tasks: those that were retried, delayed or lost, or that are dead letters. Most tasks have
--- no row here. seq: of a dead letter, its number among those of outcomes; else 0.
+-- no row here. seq: of a dead letter, its number among those of outcomes; else 0. retries:
+-- MessagePack of the notes of its retries.
 CREATE TABLE strays (
     run      INTEGER NOT NULL,
     task     INTEGER NOT NULL,
@@ -123,6 +124,7 @@ CREATE TABLE strays (
     evidence TEXT NOT NULL,
     printed  TEXT NOT NULL,
     raised   BLOB NOT NULL,
+    retries  BLOB NOT NULL DEFAULT x'90',
     PRIMARY KEY (run, task)
 ) WITHOUT ROWID;
 CREATE INDEX strays_block ON strays (block, position);

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 
+from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.records import GroupLimit, RunOptions
 
 from ....changes import (
@@ -98,9 +99,10 @@ class Table(Generic[R]):
         before = of and f"{of}."
         return ", ".join(self._empty[c] if c in without else before + c for c in self.names)
 
-    def assignments(self, values: str = "?") -> str:
+    def assignments(self, values: str = "?", without: Collection[str] = ()) -> str:
         """The columns that an UPDATE sets. values: a value; `{}` in it is the column's name."""
-        return ", ".join(f"{column} = {values.format(column)}" for column in self.names)
+        names = (name for name in self.names if name not in without)
+        return ", ".join(f"{column} = {values.format(column)}" for column in names)
 
     def insert(
         self, db: sqlite3.Connection, records: Collection[R], verb: str = "INSERT", end: str = ""
@@ -167,7 +169,7 @@ def _of_standing(name: str) -> Callable[[Standing | None], int | None]:
 
 BLOCKS = Table("blocks", BlockRecord, {"keys": packed("keys", list[str])}, constants={"open": "1"})
 OUTCOMES = Table("outcomes", OutcomeRecord)
-TRACKED = Table("strays", TrackedRecord)
+TRACKED = Table("strays", TrackedRecord, {"retries": packed("retries", list[RetryNote])})
 RUNS = Table(
     "runs",
     RunRecord,

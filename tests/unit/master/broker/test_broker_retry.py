@@ -134,6 +134,82 @@ def test_dead_letters_of_limited_groups_wait_in_their_groups_again() -> None:
     assert [lease.lane.group for lease in leases] == ["a", "b"]
 
 
+def test_only_the_named_dead_letters_are_tried_again() -> None:
+    desk = Desk(attempts=1)
+    run = ended(desk, dead=4, done=1)
+    assert desk.broker.retry(run, desk.wall, [(2, None), (4, None)], reason="mended") == 2
+    assert desk.broker.retry(run, desk.wall, [(4, None), (3, None)]) == 1, "4 is there already"
+    assert desk.broker.retry(run, desk.wall, [(2, None)]) == 0
+    session = desk.session()
+    assert counts(run) == {"tasks": 5, "waiting": 3, "done": 1, "dead": 1}
+    desk.commit()
+    leases = [desk.lease(session) for _ in range(3)]
+    told = {lease.tracked.task: lease.tracked.reason for lease in leases if lease.tracked}
+    assert told == {2: "mended", 3: "", 4: "mended"}
+    assert desk.restarted().broker.runs[run.id].dead == 1
+    for lease in leases:
+        desk.done(lease)
+    desk.commit()
+    assert (run.state, run.done, run.dead) == ("failed", 4, 1)
+
+
+def test_all_that_are_left_may_be_tried_again_behind_some() -> None:
+    desk = Desk(attempts=1)
+    run = ended(desk, dead=3)
+    assert desk.broker.retry(run, desk.wall, [(2, None)], reason="one") == 1
+    assert desk.broker.retry(run, desk.wall, reason="all") == 2
+    assert desk.broker.retry(run, desk.wall, [(1, None)]) == 0
+    desk.commit()
+    session = desk.session()
+    leases = [desk.lease(session) for _ in range(3)]
+    told = {lease.tracked.task: lease.tracked.reason for lease in leases if lease.tracked}
+    assert told == {1: "all", 2: "one", 3: "all"}
+
+
+def test_a_task_keeps_the_reason_of_its_retry_until_the_next_one() -> None:
+    desk = Desk(attempts=2)
+    session = desk.session()
+    desk.submit(1)
+    desk.fail(desk.lease(session), reject=True)
+    desk.commit()
+    desk.broker.retry(desk.run, desk.wall, reason="mended")
+    desk.commit()
+    desk.fail(desk.lease(session), delay_s=0.0)
+    desk.commit()
+    desk = desk.restarted()
+    session = desk.session()
+    desk.later(0.0)
+    lease = desk.lease(session)
+    assert lease.tracked is not None
+    assert (lease.tracked.attempts, lease.tracked.reason) == (1, "mended")
+    desk.fail(lease)
+    desk.commit()
+    assert desk.broker.retry(desk.run, desk.wall) == 1
+    desk.commit()
+    again = desk.lease(session).tracked
+    assert again is not None
+    assert again.reason == ""
+
+
+def test_parts_of_a_retry_do_not_read_a_lane_anew_that_reads_on_by_itself() -> None:
+    """A retry of a million letters comes in hundreds of parts."""
+    desk = Desk(attempts=1)
+    run = ended(desk, dead=3)
+    lane = run.lane.tracked
+    desk.broker.retry(run, desk.wall, [(1, None)])
+    desk.commit()
+    lane.more_on_disk, lane.disk_cursor = True, (desk.wall - 1.0, 0)
+    in_memory = dict(lane.in_memory)
+    assert in_memory
+    desk.broker.retry(run, desk.wall, [(2, None)])
+    desk.broker.committed()
+    assert lane.in_memory == in_memory
+    lane.disk_cursor = (desk.wall, 7)
+    desk.broker.retry(run, desk.wall, [(3, None)])
+    desk.broker.committed()
+    assert (lane.in_memory, lane.disk_cursor) == ({}, None)
+
+
 @pytest.mark.parametrize("state", ["cancelled", "pruned"])
 def test_a_run_of_which_tasks_are_gone_is_not_retried(state: str) -> None:
     desk = Desk()

@@ -27,7 +27,17 @@ def qm(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         (["show", "1", str(2**63)], "qm: '9223372036854775808' is no number of a task"),
         (["show", "1", "²"], "qm: '²' is no number of a task"),
         (["failed", "1", "--format", "xml"], "qm: Invalid value for '--format': 'xml' is not"),
-        (["retry", "1", "2"], "qm: Got unexpected extra argument (2) (see `qm retry --help`)"),
+        (["cancel", "1", "2"], "qm: Got unexpected extra argument (2) (see `qm cancel --help`)"),
+        (["retry", "1", "x"], "qm: 'x' is no number of a task, such as 1 (see `qm retry --help`)"),
+        (["retry", "1", "0"], "qm: 0 is no number of a task, such as 1 (see `qm retry --help`)"),
+        (["retry", "1", "--error", "a@b"], "qm: 'b' is no place: pass it as FILE:LINE, such as"),
+        (["retry", "1", "--error", "@"], "qm: error names nothing: pass EXCEPTION or EXCEPTION@F"),
+        (["failed", "1", "--since", "noon"], "qm: 'noon' is no time, such as 2026-05-04T12:00 or"),
+        (
+            ["failed", "1", "--since", "2026-05-04", "--until", "2026-05-04"],
+            "qm: until is not later than since: nothing can have failed between them",
+        ),
+        (["retry", "1", "--reason", "x" * 1_001], "qm: reason has 1,001 characters, and may have"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(

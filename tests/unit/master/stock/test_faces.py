@@ -216,6 +216,39 @@ def test_a_join_waits_for_dead_letters_that_are_retried_beneath_it(play: Any) ->
     play(scene)
 
 
+def test_a_join_waits_for_those_of_its_dead_letters_that_are_retried(play: Any) -> None:
+    """`qm retry 0 1 5` while it waits: 1 counts for it, 2 stays a dead letter, 5 came later."""
+
+    async def scene(world: World) -> None:
+        joins, worker = Client(world), Client(world)
+        for n in range(3):
+            await joins.put(n)
+        run = queue_run(world)
+        await _kill_tasks(world, 2)
+        assert await worker.take() == 2
+        joins.send(world.tasks, "join")
+        await world.turns()
+        before = len(joins.peer.answers)
+        for n in range(2):
+            await worker.put(n)
+        await _kill_tasks(world, 2)
+        letters = [(1, None), (5, None)]
+        world.turn.post(Step(lambda now, wall: world.broker.retry(run, wall, letters) and None))
+        await world.turns()
+        await worker.put_result("of task 3")
+        assert len(joins.peer.answers) == before
+        for _ in range(2):
+            assert len(joins.peer.answers) == before
+            late = Client(world)
+            if await late.take() == 0:
+                break
+        await late.put_result("of task 1")
+        assert len(joins.peer.answers) == before + 1
+        assert run.unended
+
+    play(scene)
+
+
 def test_a_join_after_a_retry_waits_for_what_is_tried_again(play: Any) -> None:
     async def scene(world: World) -> None:
         joins, worker = Client(world), Client(world)

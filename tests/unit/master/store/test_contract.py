@@ -38,6 +38,7 @@ from tests.unit.master.store_records import (
     loaded,
     outcome,
     ranges,
+    revived,
     run_record,
     tracked,
     tracked_of,
@@ -455,7 +456,7 @@ def test_dead_letters_wait_again_when_their_run_is_revived(store: Store) -> None
     rest = tracked(one, 2, "done") | tracked(one, 3, due_at=9.0) | tracked(other, 0, "dead")
     commit(store, one, other, tracked=dead | rest, runs={1: run_record(), 2: run_record(2)})
     again = tracked(one, 1, "dead", error="again")
-    commit(store, revived={1: 50.0}, tracked=again)
+    commit(store, revived=revived(50.0), tracked=again)
     found = {s.task: s for s in tracked_of(store)}
     assert found.keys() == {1, 4}
     assert (found[1].attempts, found[1].losses, found[1].delay_s, found[1].due_at) == (0, 0, 0, 50)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from master.changes import CANCELLED, QUEUE_RUN, Delivered, OutcomeRecord
+from master.changes import CANCELLED, QUEUE_RUN, Delivered, OutcomeRecord, TrackedRecord
+from master.reads import LettersSought
 from master.store.contract import Store
 from queue_manager import codec
+from queue_manager.wire.failures import FailureFilter
+from tests.asked import all_letters, chosen_letters
 from tests.unit.master.store_records import (
     ENGINES,
     Engine,
@@ -17,8 +20,10 @@ from tests.unit.master.store_records import (
     commit,
     outcome,
     ranges,
+    revived,
     run_record,
     tracked,
+    tracked_of,
 )
 
 
@@ -264,13 +269,98 @@ def test_a_dead_letter_that_is_retried_has_no_number_any_more(engine: Engine) ->
     store = engine.open()
     one = block(1, 1, 2)
     commit(store, one, runs={1: run_record()}, tracked=tracked(one, 1, "dead", seq=3))
-    commit(store, revived={1: 5.0})
+    commit(store, revived=revived(5.0))
     assert store.read_letters(1, 0, 10**6) == ([], True)
     (waiting,), _ = store.read_tracked(1, None, None, 9)
     assert (waiting.seq, waiting.state) == (0, "waiting")
     commit(store, tracked=tracked(one, 1, "dead", seq=9))
     assert [d.seq for d in store.read_letters(1, 3, 10**6)[0]] == [9]
     assert engine.crash().next_seq == 10
+
+
+# --- dead letters that a filter chooses ---
+
+
+def letters(store: Store) -> None:
+    """Six dead letters of two kinds, of two workers and of two hours, and what is none of them."""
+    one, other = block(1, 1, 9, group="g"), block(2, 1, 1, run=2)
+    trace = 'Traceback\n  File "/jobs/a.py", line {}, in work\nValueError: bad\n'
+    dead: dict[tuple[int, int], TrackedRecord] = {}
+    for at in range(6):
+        fields = {"worker": f"host{at % 2}/7", "due_at": 100.0 + at, "seq": 10 - at}
+        error = "ValueError: bad" if at < 4 else "no exception at all"
+        evidence = trace.format(3 if at < 3 else 5) if at < 4 else "no traceback"
+        dead |= tracked(one, at, "dead", error=error, evidence=evidence, **fields)
+    rest = tracked(one, 6, "done") | tracked(one, 7) | tracked(other, 0, "dead", seq=99)
+    commit(store, one, other, tracked=dead | rest, runs={1: run_record(), 2: run_record(2)})
+
+
+@pytest.mark.parametrize(
+    ("only", "tasks"),
+    [
+        (FailureFilter(), [6, 5, 4, 3, 2, 1]),
+        (FailureFilter(exception="ValueError"), [4, 3, 2, 1]),
+        (FailureFilter(exception="ValueError", place="a.py:3"), [3, 2, 1]),
+        (FailureFilter(place="a.py:5"), [4]),
+        (FailureFilter(exception="other"), [6, 5]),
+        (FailureFilter(exception="Value"), []),
+        (FailureFilter(worker="host1/7"), [6, 4, 2]),
+        (FailureFilter(worker="host1"), [6, 4, 2]),
+        (FailureFilter(worker="host"), []),
+        (FailureFilter(since=102.0, until=104.0), [4, 3]),
+        (FailureFilter(since=106.0), []),
+        (FailureFilter(tasks=((2, 4), (6, 2**62))), [2, 3, 6]),
+        (FailureFilter(tasks=((7, 9),)), []),
+        (FailureFilter(((1, 6),), "ValueError", "a.py:3", "host0", 101.0, 200.0), [3]),
+    ],
+)
+@pytest.mark.parametrize("limit_bytes", [1, 700, 10**6])
+def test_a_filter_chooses_dead_letters(
+    store: Store, only: FailureFilter, tasks: list[int], limit_bytes: int
+) -> None:
+    letters(store)
+    assert all_letters(store, 1, only, limit_bytes=limit_bytes) == [(task, "g") for task in tasks]
+
+
+def test_a_page_of_chosen_letters_ends_when_it_has_looked_at_enough(store: Store) -> None:
+    letters(store)
+    page = chosen_letters(store, LettersSought(1, FailureFilter(worker="nobody"), 0, 2**62, 600))
+    assert (page.letters, page.complete) == ([], False)
+
+
+def test_a_letter_that_dies_while_others_are_chosen_is_none_of_them(store: Store) -> None:
+    letters(store)
+    commit(store, revived=revived(200.0, 6))
+    assert [task for task, _ in all_letters(store, 1, FailureFilter(), 10)] == [5, 4, 3, 2, 1]
+    again = tracked(block(1, 1, 9, group="g"), 5, "dead", seq=11)
+    commit(store, tracked=again)
+    for only in (FailureFilter(), FailureFilter(tasks=((1, 9),))):
+        assert sorted(all_letters(store, 1, only, until=10)) == [(n, "g") for n in range(1, 6)]
+
+
+def test_only_chosen_letters_wait_again_and_the_notes_of_retries_stay(engine: Engine) -> None:
+    store = engine.open()
+    letters(store)
+    one = block(1, 1, 9, group="g")
+    commit(store, revived=revived(200.0, 2, 3, 7, 8, reason="mended", by="client a/1"))
+    assert sorted(s.task for s in tracked_of(store, group="g")) == [2, 3, 8]
+    assert [task for task, _ in all_letters(store, 1, FailureFilter())] == [6, 5, 4, 1]
+    dead = tracked(one, 1, "dead", seq=20, error="again")
+    commit(store, tracked=dead | tracked(one, 2, "done"))
+    for at in range(5):
+        commit(store, revived=revived(300.0 + at, reason=f"no {at}"))
+        commit(store, tracked=dead)
+    store = engine.crash()
+    notes = {}
+    for task in (1, 2, 3, 8):
+        record = store.read_task(1, task)
+        assert record is not None
+        assert record.tracked is not None
+        notes[task] = [(note.at, note.by, note.reason) for note in record.tracked.retries]
+    assert notes[1] == [(300.0, "", "no 0")]
+    assert notes[2] == [(301.0 + at, "", f"no {at + 1}") for at in range(4)], "the newest ones"
+    assert notes[3] == [(200.0, "client a/1", "mended")]
+    assert notes[8] == []
 
 
 # --- cancelled tasks ---

@@ -11,7 +11,8 @@ import pytest
 
 from master.changes import BlockRecord, Changes, RunCounts, TrackedState
 from master.store.contract import Store
-from tests.asked import block_states, taken_keys
+from queue_manager.wire.failures import FailureFilter
+from tests.asked import all_letters, block_states, taken_keys
 from tests.unit.master.store_records import (
     LIMITED,
     Engine,
@@ -21,6 +22,7 @@ from tests.unit.master.store_records import (
     commit,
     drop_all,
     outcome,
+    revived,
     run_record,
     tracked,
 )
@@ -112,6 +114,9 @@ class History:
             state: TrackedState = TrackedState(self.rng.choice(["waiting", "waiting", "dead"]))
             delay_s = self.rng.choice([0.0, 5.0, 500.0])
             fields: dict[str, Any] = {"delay_s": delay_s, "due_at": 100.0 + delay_s}
+            if state == "dead":
+                self.seq += 1
+                fields["seq"] = self.seq
             changes.tracked.update(
                 tracked(of, position, state, **fields, lease=self.seq, evidence=f"e{self.seq}")
             )
@@ -119,10 +124,22 @@ class History:
 
     def _revive(self, changes: Changes) -> None:
         run = self.rng.choice([1, 2])
-        changes.revived[run] = 1_000.0 + self.seq
-        for key, (of, state) in self.tracked.items():
-            if key[0] == run and state == "dead" and key not in changes.tracked:
-                self.tracked[key] = (of, TrackedState.WAITING)
+        dead = [
+            key
+            for key, (_, state) in self.tracked.items()
+            if key[0] == run and state == "dead" and key not in changes.tracked
+        ]
+        if self.rng.random() < 0.5:
+            dead = self.rng.sample(dead, self.rng.randint(0, len(dead)))
+            if not dead:
+                return
+            changes.revived.update(
+                revived(1_000.0 + self.seq, *(task for _, task in dead), run=run, reason="some")
+            )
+        else:
+            changes.revived.update(revived(1_000.0 + self.seq, run=run))
+        for key in dead:
+            self.tracked[key] = (self.tracked[key][0], TrackedState.WAITING)
 
 
 def pages(read: Callable[[Any], tuple[list[Any], Any]], after: Any = None) -> list[Any]:
@@ -150,6 +167,8 @@ def every_answer(store: Store, blocks: int) -> dict[str, Any]:
             f"tasks {run}": [store.read_task(run, task) for task in range(tasks + 2)],
             f"keys {run}": taken_keys(store, run, keys),
         }
+        for only in (FailureFilter(), FailureFilter(tasks=((2, 5), (9, 40)))):
+            answers[f"letters {run} {only}"] = all_letters(store, run, only)
         for dead in (False, True):
             answers[f"results {run} {dead}"] = [
                 store.read_results(run, after, most, dead)

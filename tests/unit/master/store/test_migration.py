@@ -19,7 +19,15 @@ from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import RunOptions
 from tests.asked import run_of_key, taken_keys
-from tests.unit.master.store_records import block, outcome, ranges, run_record, tracked_of
+from tests.unit.master.store_records import (
+    block,
+    outcome,
+    ranges,
+    revived,
+    run_record,
+    tracked,
+    tracked_of,
+)
 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
 SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
@@ -199,6 +207,24 @@ def test_a_file_of_schema_5_or_6_gets_what_it_lacks_and_keeps_its_runs(
     told = Counted(done=5, died=3)
     counts = RunCounts(9, done=5, dead=2, pruned=1, died=3, told=told)
     assert [run.counts for run in store.load()] == [counts, counts]
+    store.close()
+    SqliteStore(tmp_path / "new").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_tracked_tasks_of_schema_7_get_a_place_for_the_notes_of_retries(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "old")
+    one = block(1, 1, 2)
+    store.commit(
+        Changes(blocks=[one], runs={1: run_record(1)}, tracked=tracked(one, 0, "dead", seq=3))
+    )
+    store._db.executescript("ALTER TABLE strays DROP COLUMN retries; PRAGMA user_version = 7;")
+    store.close()
+    store = SqliteStore(tmp_path / "old")
+    assert pragma(store, "user_version") == SCHEMA_VERSION
+    store.commit(Changes(revived=revived(9.0, 1, reason="mended")))
+    (again,) = tracked_of(store)
+    assert [note.reason for note in again.retries] == ["mended"]
     store.close()
     SqliteStore(tmp_path / "new").close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")

@@ -19,6 +19,7 @@ from tests.unit.master.store_records import (
     commit,
     loaded,
     outcome,
+    revived,
     run_record,
     tracked,
     tracked_of,
@@ -105,7 +106,7 @@ def test_a_new_run_a_cancel_and_a_retry_are_looked_up(
     assert found is not None
     assert (found.record.state == "cancelled") is there
     breaks(when)
-    try_to(store, when, revived={1: 3.0})
+    try_to(store, when, revived=revived(3.0))
     assert bool(tracked_of(store)) is there
 
 

@@ -60,7 +60,7 @@ def example(kind: Any) -> Any:
     if origin is list:
         return [example(args[0])]
     if origin is tuple:
-        return tuple(map(example, args))
+        return tuple(example(arg) for arg in args if arg is not Ellipsis)
     if origin is dict:
         return {example(args[0]): example(args[1])}
     if args:  # a union: its first member

@@ -1,4 +1,4 @@
-"""A job learns which task it runs: its run, its number, and which try this is."""
+"""A job learns which task it runs: its run, its number, which try this is, and why again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN = """
 from queue_manager import current_task
 def work(n):
     now = current_task()
-    return [now.run, now.task, now.attempt, n]
+    return [now.run, now.task, now.attempt, n, now.retry_reason]
 """
 COROUTINE = """
 import asyncio
@@ -26,7 +26,7 @@ async def work(n):
     return await inner(n)
 async def inner(n):
     now = current_task()
-    return [now.run, now.task, now.attempt, n]
+    return [now.run, now.task, now.attempt, n, now.retry_reason]
 """
 
 
@@ -37,11 +37,16 @@ def test_a_task_knows_its_number_and_its_attempt(jobs: Any, run_worker: Any, cod
     async def scenario(rig: Any) -> None:
         whole = [jobs.lease([1, 2, 3], start=at) for at in range(3)]
         first = [msgspec.structs.replace(w, first=11, stop=at + 1) for at, w in enumerate(whole)]
-        again = msgspec.structs.replace(jobs.lease([4]), first=20, attempts=2)
+        again = msgspec.structs.replace(jobs.lease([4]), first=20, attempts=2, reason="look")
         rig.give(*first, again)
         await rig.until(lambda: len(rig.done) == 4)
         told = sorted(rig.done.values(), key=lambda one: one[3])
-        assert [one[1:] for one in told] == [[11, 1, 1], [12, 1, 2], [13, 1, 3], [20, 3, 4]]
+        assert [one[1:] for one in told] == [
+            [11, 1, 1, ""],
+            [12, 1, 2, ""],
+            [13, 1, 3, ""],
+            [20, 3, 4, "look"],
+        ]
         assert {one[0] for one in told} == {again.run}
 
     run_worker(scenario)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
+import pytest
+
 from master.cli.text.plain_json import FIELDS, LETTER_FIELDS, Letter, letters_of
-from master.cli.text.task_text import letter_lines, letters_title, task_lines
+from master.cli.text.task_text import letter_lines, letters_title, no_letters_title, task_lines
 from queue_manager import codec
+from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.records import DeadLetter, ResultBlock, RunStatus, TaskStatus
 
 TRACE = 'Traceback (most recent call last):\n  File "crash.py", line 7\nValueError: no\n'
@@ -53,18 +60,52 @@ def test_the_title_does_not_blame_the_job_for_an_input_that_it_rejected() -> Non
     )
 
 
-def test_a_dead_letter_reads_from_the_error_down_to_the_evidence() -> None:
-    letter = Letter(5, DeadLetter(2, 3, 1, "ValueError: no", TRACE, "host/6"), "k", {"n": 2})
+@pytest.fixture
+def zone() -> Iterator[None]:
+    """A local time that is two hours ahead of UTC."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC-2"
+    time.tzset()
+    yield
+    os.environ.pop("TZ")
+    if before is not None:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+def test_a_dead_letter_reads_from_the_error_down_to_the_evidence(zone: None) -> None:
+    dead = DeadLetter(2, 3, 1, "ValueError: no", TRACE, "host/6", died_at=1_777_888_999.7)
+    letter = Letter(5, dead, "k", {"n": 2})
     assert list(letter_lines(letter)) == [
         "task 2: ValueError: no",
         "  payload    {'n': 2}",
         "  key        'k'",
         "  attempts   3, and lost once",
         "  worker     host/6",
+        "  died       2026-05-04 12:03:19+02:00, ValueError@crash.py:7",
         "  | Traceback (most recent call last):",
         '  |   File "crash.py", line 7',
         "  | ValueError: no",
     ]
+    assert datetime.fromisoformat("2026-05-04 12:03:19+02:00").timestamp() == 1_777_888_999.0
+
+
+def test_a_task_shows_who_had_it_tried_again_and_why(zone: None) -> None:
+    notes = [RetryNote(60.0, "client a/1", "mended\x1b[2J"), RetryNote(120.5)]
+    shown = task(state="done", retries=notes)
+    assert "\n  retried    at 1970-01-01 02:01:00+02:00 by client a/1: mended\\x1b[2J\n" in shown
+    assert "\n  retried    at 1970-01-01 02:02:00+02:00\n" in shown
+    assert "that of its failed tries went when it was done" in shown
+
+
+def test_a_list_of_chosen_dead_letters_says_so() -> None:
+    some = run(dead=5)
+    title = letters_title(some, raised=True, chosen=True)
+    assert title == (
+        "run 5 (crash): 5 dead letters; those that you ask for. To try these again: qm retry 5 with"
+        " the same options"
+    )
+    assert no_letters_title(some) == "run 5 (crash): 5 dead letters, none is such a one"
 
 
 def test_a_long_payload_is_cut_in_the_list_and_whole_where_one_task_is_shown() -> None:
@@ -158,4 +199,6 @@ def test_a_dead_letter_is_a_line_of_json_with_the_fields_of_results_and_its_evid
         "worker": "host/6",
         "evidence": TRACE,
         "printed": "out",
+        "failure": "other@crash.py:7",
+        "died_at": 0.0,
     }

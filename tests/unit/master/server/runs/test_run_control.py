@@ -123,7 +123,7 @@ def test_a_retry_has_dead_letters_and_runner_begin_again(
         assert (run.state, ended) == ("done", [run.id, run.id]), "its end is told of once more"
 
     play(scene)
-    assert "run 1 (job): 1 dead letter is tried again" in caplog.messages
+    assert "run 1 (job): 1 dead letter is tried again, asked by client" in caplog.messages
 
 
 def test_a_retry_without_dead_letters_starts_a_runner_only_of_a_run_that_goes_on(

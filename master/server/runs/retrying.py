@@ -1,0 +1,95 @@
+"""Has dead letters of a run tried again: all at once, or those that a filter chooses, in pages."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from queue_manager.errors import RefusedError
+from queue_manager.terminal import harmless_line
+from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.messages import RetryRun
+
+from ...broker.runs.run import Run
+from ...changes import QUEUE_RUN
+from ...processes.runners import Runners, uncollected
+from ...reads import LetterPage, LettersSought, ReadRequest
+from ...turn.run_lookup import check_run
+from ...turn.turn import Turn
+from ..choosing import checked, what_there_is
+
+log = logging.getLogger("quartermaster.master")
+
+PAGE_BYTES = 512 * 1024
+"""About how much of the dead letters a turn looks at: some 2,000 of them, in about 0.02 s."""
+
+
+class Retrying:
+    """Has dead letters tried again, and the runner of their run begin again."""
+
+    def __init__(self, turn: Turn, runners: Runners) -> None:
+        self._turn = turn
+        self._runners = runners
+
+    async def retry(self, message: RetryRun, run: Run, by: str) -> int:
+        """How many are tried again. by: the role and the name of the session that asks for it.
+
+        Raises RefusedError when the run can't be retried, or the filter chooses none.
+        """
+        if message.only is None:
+            count = await self._turn.carry_out(partial(self._all, message, run, by))
+        else:
+            count = await self._chosen(message, run, checked(message.only), by)
+        if count:
+            _tell(run, count, by, message.reason)
+        return count
+
+    def _all(self, message: RetryRun, run: Run, by: str, now: float, wall: float) -> partial[int]:
+        check_run(self._turn, run)  # it may have been forgotten meanwhile
+        # Of a cancelled run, only `finish()` can be tried again.
+        finishes = run.state == "cancelled" and uncollected(run)
+        retry = partial(self._turn.broker.retry, by=by, reason=message.reason)
+        count = 0 if finishes else retry(run, wall)
+        return partial(self._begun, run, count)
+
+    def _begun(self, run: Run, count: int) -> int:
+        if (run.active or uncollected(run)) and run.id != QUEUE_RUN:
+            self._runners.start(run)  # also a stalled one, with no dead letter
+        return count
+
+    async def _chosen(self, message: RetryRun, run: Run, only: FailureFilter, by: str) -> int:
+        """Try those again that a filter chooses of the dead letters that there are now.
+
+        Each page is a turn by itself, so that a million letters hold up nobody for long.
+        """
+        count, place, until, complete = 0, 0, run.last_dead, False
+        while not complete:
+            sought = LettersSought(run.id, only, place, until, PAGE_BYTES)
+            stage = partial(self._some, message, run, sought, by)
+            more, page = await self._turn.carry_out(stage, ReadRequest(letters={sought}))
+            count += more
+            place, complete = page.place, page.complete
+        if not count:
+            letters, _ = self._turn.store.read_letters(run.id, 0, PAGE_BYTES)
+            there = what_there_is(letters, run.dead)
+            raise RefusedError(f"run {run.id}: no dead letter is what you ask for; {there}")
+        return count
+
+    def _some(
+        self, message: RetryRun, run: Run, sought: LettersSought, by: str, now: float, wall: float
+    ) -> partial[tuple[int, LetterPage]]:
+        check_run(self._turn, run)
+        self._turn.broker.check_retry(run)
+        page = self._turn.known.letters(sought)
+        retry = partial(self._turn.broker.retry, by=by, reason=message.reason)
+        count = retry(run, wall, page.letters) if page.letters else 0
+        return partial(self._begun_some, run, count, page)
+
+    def _begun_some(self, run: Run, count: int, page: LetterPage) -> tuple[int, LetterPage]:
+        return self._begun(run, count) if count else 0, page
+
+
+def _tell(run: Run, count: int, by: str, reason: str) -> None:
+    letters = f"{count:,} dead letter{'s are' if count != 1 else ' is'} tried again"
+    who = f"asked by {harmless_line(by)}" + f": {harmless_line(reason)}" * bool(reason)
+    log.info("run %d (%s): %s, %s", run.id, run.job or "queue", letters, who)

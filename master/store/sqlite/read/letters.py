@@ -1,0 +1,80 @@
+"""Chooses dead letters, a page at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from queue_manager.job.failures import is_chosen
+from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.records import DeadLetter
+
+from ....reads import LetterPage, LettersSought
+
+_LOOK_BYTES = 256
+"""How many bytes a look at a letter, or for one, counts for in a page. Each takes time."""
+
+
+def choose_letters(db: sqlite3.Connection, sought: LettersSought) -> LetterPage:
+    """A page of the dead letters that a filter chooses.
+
+    Without ranges of tasks, places are numbers of dead letters. With them, places are tasks: who
+    names a few tasks does not wait until a million letters have been looked at.
+    """
+    found: list[tuple[int, str | None]] = []
+    size = 0
+    by_task = bool(sought.only.tasks)
+    for place, letter, group in (_in_ranges if by_task else _behind)(db, sought):
+        size += _LOOK_BYTES
+        if letter is not None:
+            size += len(letter.error) + len(letter.evidence) + len(letter.raised)
+            if is_chosen(sought.only, letter):
+                found.append((letter.task, group))
+        if size >= sought.limit_bytes:
+            return LetterPage(found, place, complete=False)
+    return LetterPage(found, 0, complete=True)
+
+
+_Looked = tuple[int, DeadLetter | None, str | None]
+"""A place, the dead letter that is there, if one is, and its group."""
+
+
+def _behind(db: sqlite3.Connection, sought: LettersSought) -> Iterator[_Looked]:
+    """Dead letters in the order of their numbers."""
+    rows = db.execute(
+        f"SELECT {_columns(sought.only)} FROM strays INDEXED BY strays_letters"
+        " WHERE run = ? AND state = 'dead' AND seq > ? AND seq <= ? ORDER BY seq",
+        (sought.run, sought.after, sought.until),
+    )
+    for row in rows:
+        letter = _letter(row)
+        yield letter.seq, letter, row[-1]
+
+
+def _in_ranges(db: sqlite3.Connection, sought: LettersSought) -> Iterator[_Looked]:
+    """Dead letters of ranges of tasks, in the order of tasks; other tracked tasks as none."""
+    query = (
+        f"SELECT state, {_columns(sought.only)} FROM strays"
+        " WHERE run = ? AND task >= ? AND task < ? ORDER BY task"
+    )
+    for start, stop in sought.only.tasks:
+        if stop <= sought.after + 1:
+            continue
+        for state, *row in db.execute(query, (sought.run, max(start, sought.after + 1), stop)):
+            letter = _letter(row)
+            is_sought = state == "dead" and letter.seq <= sought.until
+            yield letter.task, letter if is_sought else None, row[-1]
+        yield stop - 1, None, None
+
+
+def _columns(only: FailureFilter) -> str:
+    """What a filter looks at: SQLite need not read long texts that it does not need."""
+    error, raised = ("error", "raised") if only.exception else ("''", "x''")
+    evidence = "evidence" if only.place else "''"
+    return f"task, seq, due_at, worker, {error}, {raised}, {evidence}, grp"
+
+
+def _letter(row: Any) -> DeadLetter:
+    task, seq, died_at, worker, error, raised, evidence, _ = row
+    return DeadLetter(task, 0, 0, error, evidence, worker, raised=raised, seq=seq, died_at=died_at)
