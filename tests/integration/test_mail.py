@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -118,6 +119,15 @@ def test_a_person_may_send_a_message_again_whose_fate_is_unknown(mail_master: Ma
         error = failed(mail_master, run)["ann@example.org"]
         assert "may have been sent" in error
         assert server.taken["ann@example.org"] == 1
+        # Somebody has refused ones tried again: that is no word about this one.
         assert mail_master.command("retry", str(run)).code == 0
+        eventually(
+            lambda: mail_master.run_line(run)["state"] == "failed", what="it is as it was before"
+        )
+        assert failed(mail_master, run)["ann@example.org"] == error
+        assert server.taken["ann@example.org"] == 1
+        (command,) = re.findall(r"qm (retry \d+ \d+ --reason) TEXT", error)
+        words = [*command.split(), "it is not in the log"]
+        assert mail_master.command(*words).code == 0
         eventually(lambda: mail_master.run_line(run)["done"] == "1", what="done after the retry")
     assert server.taken["ann@example.org"] == 2

@@ -10,8 +10,9 @@ connection breaks. The notes are files, named by the message:
     MESSAGE.sent    the server has taken it
     MESSAGE.told    its fate is unknown, and dead letters say so. It has their tasks, a line each
 
-`qm retry` is a person's decision to send it again. It is known by this: a fate is only told at the
-second try or a later one, and only `qm retry` makes the tries of a task begin at 1 again.
+`qm retry` with a reason is a person's decision to send it again. It counts for the first try of the
+task that has told the fate. Without a reason the fate stays unknown: somebody has had other dead
+letters of the run tried again.
 """
 
 from __future__ import annotations
@@ -46,17 +47,17 @@ class Ledger:
         # What `clear` may take back: notes of earlier tries stay.
         self._own_begun = self._own_told = False
 
-    def fate(self, message: str, task: str, attempt: int) -> Fate:
+    def fate(self, message: str, task: str, *, again: bool) -> Fate:
         """What is known of a message. The decision of a person is noted.
 
         Args:
             task: which task asks, in one line, unlike that of any other master.
-            attempt: which try of it asks, from 1.
+            again: this is its first try after somebody had it tried again and said why.
         """
         if self._note(message, "sent").exists():
             return Fate.SENT
         told, begun = self._note(message, "told"), self._note(message, "begun")
-        decided = attempt == 1 and task in _lines(told)
+        decided = again and task in _lines(told)
         # Many may look at a time; one takes notes away.
         with _unused(begun, fcntl.LOCK_EX if decided else fcntl.LOCK_SH) as unused:
             if not unused:

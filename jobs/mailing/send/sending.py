@@ -34,8 +34,8 @@ _MOST_WAIT_S = 600.0
 
 UNKNOWN = (
     "it may have been sent: the connection or the worker ended when the server may have taken it."
-    " Look for Message-ID <{id}@...> in the server's log. A run of such recipients alone with"
-    " duplicates=allow sends to them again; qm retry RUN sends again to all such recipients of RUN"
+    " Look for Message-ID <{id}@...> in the server's log. It is not sent again without a person's"
+    " word: qm retry {run} {task} --reason TEXT"
 )
 
 _limits = Limits()
@@ -86,7 +86,9 @@ class _Try:
             self._ledger.let_go()
 
     def _outcome(self) -> Any:
-        fate = self._ledger.fate(self._letter.id, self._task, self._now.attempt)
+        # The reason stays with the task: a later try may have sent it in the meantime.
+        again = self._now.attempt == 1 and bool(self._now.retry_reason)
+        fate = self._ledger.fate(self._letter.id, self._task, again=again)
         if fate is ledger.Fate.SENT:
             return self._done({"state": "sent", "again": True})
         if fate is ledger.Fate.BUSY:
@@ -194,7 +196,8 @@ class _Try:
 
     def _unknown(self) -> NoReturn:
         """Say that nobody knows whether it was sent: not at the first try, see the ledger."""
-        reason = UNKNOWN.format(id=self._letter.id)
+        now = self._now
+        reason = UNKNOWN.format(id=self._letter.id, run=now.run, task=now.task)
         self._note("unknown", reason)
         if self._now.attempt == 1:
             raise Retry(_TELL_AGAIN_S, reason=reason) from None

@@ -25,12 +25,12 @@ from queue_manager import Counts
 
 def test_a_message_that_was_sent_is_not_begun_again(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path))
-    assert ledger.fate("m", "1.1", 1) is Fate.NEW
+    assert ledger.fate("m", "1.1", again=True) is Fate.NEW
     assert ledger.begin("m")
     ledger.sent("m")
-    assert ledger.fate("m", "1.1", 1) is Fate.SENT
+    assert ledger.fate("m", "1.1", again=True) is Fate.SENT
     assert not ledger.begin("m")
-    assert ledger.fate("m", "1.1", 1) is Fate.SENT
+    assert ledger.fate("m", "1.1", again=True) is Fate.SENT
 
 
 def test_of_two_workers_with_one_message_only_one_begins(tmp_path: Path) -> None:
@@ -46,31 +46,33 @@ def test_a_message_that_was_begun_is_unknown_until_it_is_cleared(tmp_path: Path)
     ledger = Ledger(str(tmp_path))
     ledger.begin("m")
     other = Ledger(str(tmp_path))
-    assert other.fate("m", "1.1", 1) is Fate.BUSY
+    assert other.fate("m", "1.1", again=True) is Fate.BUSY
     ledger.let_go()
-    assert other.fate("m", "1.1", 1) is Fate.UNKNOWN
+    assert other.fate("m", "1.1", again=True) is Fate.UNKNOWN
     assert ledger.begin("m", allow_twice=True)
     ledger.clear("m")  # what another try has begun
-    assert other.fate("m", "1.1", 1) is Fate.UNKNOWN
+    assert other.fate("m", "1.1", again=True) is Fate.UNKNOWN
 
 
 def test_a_message_that_was_cleared_is_new(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path))
     ledger.begin("m")
     ledger.clear("m")
-    assert ledger.fate("m", "1.1", 1) is Fate.NEW
+    assert ledger.fate("m", "1.1", again=True) is Fate.NEW
 
 
-def test_only_the_first_try_behind_a_retry_of_a_person_sends_what_was_told(tmp_path: Path) -> None:
+def test_only_the_first_try_behind_a_retry_with_a_reason_sends_it(
+    tmp_path: Path,
+) -> None:
     ledger = Ledger(str(tmp_path))
     ledger.begin("m")
     ledger.tell("m", "1.1")
     # The worker was killed before the master had the dead letter: the second try comes again.
-    assert ledger.fate("m", "1.1", 2) is Fate.UNKNOWN
+    assert ledger.fate("m", "1.1", again=False) is Fate.UNKNOWN
     # Another run of the campaign is no decision.
-    assert ledger.fate("m", "2.1", 1) is Fate.UNKNOWN
-    assert ledger.fate("m", "1.1", 1) is Fate.NEW
-    assert ledger.fate("m", "1.1", 2) is Fate.NEW
+    assert ledger.fate("m", "2.1", again=True) is Fate.UNKNOWN
+    assert ledger.fate("m", "1.1", again=True) is Fate.NEW
+    assert ledger.fate("m", "1.1", again=False) is Fate.NEW
 
 
 def test_a_worker_that_was_taken_for_dead_may_still_say_that_it_has_sent(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_worker_that_was_taken_for_dead_may_still_say_that_it_has_sent(tmp_pat
     ledger.begin("m")
     ledger.tell("m", "1.1")
     ledger.sent("m")
-    assert ledger.fate("m", "1.1", 1) is Fate.SENT
+    assert ledger.fate("m", "1.1", again=True) is Fate.SENT
 
 
 def test_the_suppressed_are_looked_up_while_the_file_changes(tmp_path: Path) -> None:

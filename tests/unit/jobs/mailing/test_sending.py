@@ -81,10 +81,10 @@ def payload(folder: Path, **changed: Any) -> dict[str, Any]:
     return found
 
 
-def state(payload: dict[str, Any], attempt: int = 1, task: int = 1) -> str:
-    """What a try of task 1.1 comes to."""
+def state(payload: dict[str, Any], attempt: int = 1, task: int = 1, reason: str = "") -> str:
+    """What a try of task 1.1 comes to. reason: that of its last retry by a person."""
     try:
-        result = sending.send(payload, CurrentTask(1, task, attempt))
+        result = sending.send(payload, CurrentTask(1, task, attempt, reason))
     except Reject as error:
         return f"dead: {error}"
     except Retry as error:
@@ -101,8 +101,25 @@ def test_a_task_of_another_master_with_the_same_number_is_no_decision(
     assert state(here).startswith("again: it may have been sent")
     assert state(here, attempt=2).startswith("dead: it may have been sent")
     servers.clear()
-    assert state(elsewhere).startswith("again: it may have been sent")
-    assert state(here) == "sent"
+    assert state(elsewhere, reason="look").startswith("again: it may have been sent")
+    assert state(here, reason="it is not in the log") == "sent"
+
+
+def test_a_retry_without_a_reason_sends_nothing_of_unknown_fate_again(
+    tmp_path: Path, servers: dict[str, Act]
+) -> None:
+    """Somebody has had the dead letters of the run tried again that a server had refused."""
+    asked = payload(tmp_path)
+    servers["first.example"] = broken
+    assert state(asked).startswith("again: it may have been sent")
+    dead = state(asked, attempt=2)
+    assert dead.endswith("without a person's word: qm retry 1 1 --reason TEXT")
+    servers.clear()
+    assert state(asked).startswith("again: it may have been sent")
+    assert state(asked, attempt=2) == dead, "it is the same dead letter as before"
+    # The reason is that of the first try: a second one may be there as the first has sent it.
+    assert state(asked, attempt=2, reason="it is not in the log") == dead
+    assert state(asked, reason="it is not in the log") == "sent"
 
 
 def test_a_message_that_another_worker_sends_now_is_tried_later(
