@@ -16,6 +16,7 @@ from .changes import (
     OutcomeRecord,
     Place,
     QuotaCounts,
+    RunRecord,
     TrackedRecord,
     WaitingBlock,
 )
@@ -166,6 +167,41 @@ class PruneStep:
     results: dict[int, int]
     letters: list[int]
     last: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunsSought:
+    """A page of ended runs, the newest first, without pruned ones.
+
+    after: the page has runs with smaller numbers. is_back: it has those with greater numbers, the
+    oldest first. limit: how many runs at most. job, state: only such runs; empty: any. text: only
+    runs that have it in their job, key or arguments, or that have this number. Letters of ASCII are
+    the same in either case. look: how many runs are looked at for that, at most.
+    """
+
+    after: int
+    limit: int
+    is_back: bool = False
+    job: str = ""
+    state: str = ""
+    text: str = ""
+    look: int = 10_000
+
+    def has_text(self, record: RunRecord) -> bool:
+        """Whether a run has the text that is sought."""
+        if not self.text or self.text == str(record.id):
+            return True
+        sought = self.text.encode("utf-8", "replace").lower()
+        texts = (record.job, record.key or "", *record.args, *record.arguments.shown)
+        return any(sought in text.encode("utf-8", "replace").lower() for text in texts)
+
+
+class RunPage(NamedTuple):
+    """Ended runs. place: the next page is behind this number. complete: nothing is behind it."""
+
+    runs: list[LoadedRun]
+    place: int
     complete: bool
 
 

@@ -33,7 +33,9 @@ from master.reads import (
     ReadAnswer,
     ReadRequest,
     ResultPage,
+    RunPage,
     RunsEnded,
+    RunsSought,
     TaskRecord,
     TrackedPage,
     WaitingPage,
@@ -90,6 +92,23 @@ class MemoryStore(NothingAges):
     def ended_runs(self, before: int, limit: int) -> list[LoadedRun]:
         ended = sorted(self._ended_runs(), key=lambda run: -run.id)
         return [self._loaded(run) for run in ended if run.id < before][:limit]
+
+    def find_ended(self, sought: RunsSought) -> RunPage:
+        sign = 1 if sought.is_back else -1
+        behind = sorted(sign * run.id for run in self._ended_runs())
+        behind = [number for number in behind if number > sign * sought.after]
+        runs: list[LoadedRun] = []
+        place, looked = sought.after, 0
+        for number in (sign * n for n in behind):
+            record = self._kept.runs[number]
+            if sought.job not in ("", record.job) or sought.state not in ("", record.state):
+                continue
+            if len(runs) == sought.limit or (sought.text and looked == sought.look):
+                return RunPage(runs, place, complete=False)
+            place, looked = number, looked + 1
+            if sought.has_text(record):
+                runs.append(self._loaded(record))
+        return RunPage(runs, place, complete=True)
 
     def count_ended(self, before: int) -> int:
         return sum(run.id < before for run in self._ended_runs())

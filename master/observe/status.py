@@ -13,10 +13,8 @@ from queue_manager import __version__
 from queue_manager.errors import StoreError
 from queue_manager.wire.messages import (
     AskRun,
-    AskRuns,
     AskSessions,
     AskStatus,
-    RunList,
     RunShown,
     SessionList,
     Status,
@@ -28,17 +26,14 @@ from ..processes.runner import Runner
 from ..processes.runners import uncollected
 from ..turn.run_lookup import find_run, recall
 from ..turn.turn import Turn
-from . import paging
 from .chain_text import why_pending
 from .diagnosis import Diagnosis, Sources, Waits, hindered, unfed, why_stalled
 from .paging import Page
+from .run_list import RunLists, brief
 from .session_status import other_status, stock_status, worker_status
 
 if TYPE_CHECKING:  # the service asks this room, which knows the service by its types only
     from ..server.dispatch import OurSession
-
-_ARGUMENTS_CHARS = 64 * 1024
-"""How many characters of its arguments a run has in a list."""
 
 _QUOTAS = 20
 """How many quotas of a run are told. It may have as many as tasks."""
@@ -61,6 +56,7 @@ class StatusBuilder:
         self._turn = turn
         self._sources = sources
         self._diagnosis = Diagnosis(turn, sources)
+        self.runs = RunLists(turn, self.run_status, self._state_of).page
         self.waits = Waits(turn, sources, self._diagnosis.of)
 
     def summary(self, message: AskStatus) -> Status:
@@ -101,7 +97,7 @@ class StatusBuilder:
 
     def watched(self, run: Run) -> RunStatus:
         """One run as those who watch it are told."""
-        return _brief(self.run_status(run, time.monotonic()))
+        return brief(self.run_status(run, time.monotonic()))
 
     def run_status(self, run: Run, now: float) -> RunStatus:
         """One run, with reasons where it does not move, without its quotas."""
@@ -133,6 +129,9 @@ class StatusBuilder:
             key=run.key if run.options.lasting else None,
         )
 
+    def _state_of(self, run: Run) -> str:
+        return state_of(run, self._sources.runner(run.id))
+
     def _quotas(self, run: Run) -> list[QuotaStatus]:
         try:
             quotas = self._turn.store.quotas(run.id, _QUOTAS)
@@ -146,53 +145,6 @@ class StatusBuilder:
         return [reason.text for reason in self._diagnosis.of(run)]
 
     # --- pages ---
-
-    def runs(self, message: AskRuns) -> RunList:
-        """The answer to `AskRuns`.
-
-        Places are numbers: n + 1 is the active run n, -n the ended one; 0 is before the first.
-        Behind the last active one come the ended ones, from the newest on.
-        """
-        now, page = time.monotonic(), Page[RunStatus](message.after)
-        complete = self._add_active(page, message, now)
-        if complete and message.ended > 0:
-            self._add_ended(page, message, now)
-            complete = not page.more
-        return RunList(message.seq, page.told, page.last, complete, page.more)
-
-    def _add_active(self, page: Page[RunStatus], ask: AskRuns, now: float) -> bool:
-        """Add active runs. Returns whether there is room for ended ones."""
-        broker = self._turn.broker
-        active = [run for run in broker.runs.values() if run.active and run.id >= ask.after >= 0]
-        page.more = len(active) + self._turn.store.count_ended(self._before(ask))
-        for run in sorted(active, key=lambda run: run.id):
-            if not self._add(page, ask, run, run.id + 1, now):
-                return False
-        return True
-
-    def _add_ended(self, page: Page[RunStatus], ask: AskRuns, now: float) -> None:
-        limit = min(ask.ended, paging.PAGE_ENTRIES)
-        for loaded in self._turn.store.ended_runs(self._before(ask), limit):
-            run = self._turn.broker.runs.get(loaded.record.id) or Run.loaded(loaded)
-            if not self._add(page, ask, run, -run.id, now):
-                break
-
-    def _before(self, ask: AskRuns) -> int:
-        """The number below which the ended runs of a page are."""
-        behind_all = self._turn.broker.next_run
-        return min(-ask.after, behind_all) if ask.after < 0 else behind_all
-
-    def _add(self, page: Page[RunStatus], ask: AskRuns, run: Run, place: int, now: float) -> bool:
-        """Add a run, or pass over one that was not asked for. Returns whether there was room."""
-        status = None
-        if not ask.job or run.job == ask.job:
-            status = _brief(self.run_status(run, now))
-        if status is None or (ask.state and status.state != ask.state):
-            page.skip(place)
-        elif not page.add(status, place):
-            return False
-        page.more -= 1
-        return True
 
     def sessions(self, message: AskSessions) -> SessionList:
         """The answer to `AskSessions`.
@@ -216,18 +168,6 @@ class StatusBuilder:
         everyone += [partial(stock_status, client, elsewhere, now) for client in clients]
         everyone += [partial(other_status, other, now) for other in sources.others()]
         return everyone
-
-
-def _brief(run: RunStatus) -> RunStatus:
-    """A run as a list shows it: very long arguments are cut."""
-    size, args = 0, []
-    for arg in run.args:
-        room = max(0, _ARGUMENTS_CHARS - size)
-        args.append(arg if len(arg) <= room else f"{arg[:room]}...")
-        size += len(arg)
-        if size > _ARGUMENTS_CHARS:
-            break
-    return run if size <= _ARGUMENTS_CHARS else msgspec.structs.replace(run, args=args)
 
 
 def state_of(run: Run, runner: Runner | None) -> str:

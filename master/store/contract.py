@@ -25,7 +25,9 @@ from ..reads import (
     ReadAnswer,
     ReadRequest,
     ResultPage,
+    RunPage,
     RunsEnded,
+    RunsSought,
     StoreSize,
     TaskRecord,
     TrackedPage,
@@ -75,6 +77,9 @@ class Store(Protocol):
 
     def count_ended(self, before: int) -> int:
         """How many ended runs have numbers below `before`, without pruned ones."""
+
+    def find_ended(self, sought: RunsSought) -> RunPage:
+        """A page of ended runs by job, state or a text. Many runs don't make it slow."""
 
     def old_runs(self, ended_by: float, limit: int) -> list[int]:
         """Runs that had ended by then and that nobody collects any more, the oldest end first.

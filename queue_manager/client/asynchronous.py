@@ -38,7 +38,15 @@ from ..wire.messages import (
 from ..wire.records import RunStatus
 from ..wire.replies import LEVEL
 from .calls import Start, Work, arguments_of, start_of
-from .checking import buffer_of, job_of, numbers_of, run_of, state_of, submitted_job
+from .checking import (
+    buffer_of,
+    job_of,
+    numbers_of,
+    run_of,
+    state_of,
+    submitted_job,
+    text_of,
+)
 from .connection.session import Session, connected, run_pages, run_status
 from .progress import Bar, bar_of
 from .runs.async_run import AsyncRun
@@ -211,9 +219,12 @@ class AsyncClient:
         status = await run_status(self.session, run_of(which))
         return AsyncRun(self.session, status.run)
 
-    async def runs(self, state: str = "", job: str = "") -> AsyncIterator[RunStatus]:
+    async def runs(
+        self, state: str = "", job: str = "", search: str = ""
+    ) -> AsyncIterator[RunStatus]:
         """As `Client.runs`."""
-        async for page in run_pages(self.session, state_of(state), job_of(job)):
+        sought = text_of("search", search)
+        async for page in run_pages(self.session, state_of(state), job_of(job), sought):
             for run in page.runs:
                 yield run
 

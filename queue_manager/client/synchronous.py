@@ -314,12 +314,13 @@ class Client:
         """A run by its number or by its key. Raises RefusedError if there is none."""
         return Run(self, self._call(lambda client: client.run(which)).id)
 
-    def runs(self, state: str = "", job: str = "") -> Iterator[RunStatus]:
+    def runs(self, state: str = "", job: str = "", search: str = "") -> Iterator[RunStatus]:
         """How all runs are: active ones in their order, then ended ones, the newest first.
 
-        state, job: only runs in that state (as `qm status` names it), or of that job.
+        state, job: only runs in that state (as `qm status` names it), or of that job. search: only
+        runs with this text in their job, key or arguments, or with this number.
         """
-        return self._iterate(lambda client: client.runs(state, job))
+        return self._iterate(lambda client: client.runs(state, job, search))
 
     def executor(self, options: Options | None = None) -> QueueExecutor:
         """An executor as those of `concurrent.futures`, whose calls run in the workers.

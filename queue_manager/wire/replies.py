@@ -201,7 +201,9 @@ class RunList(Message, frozen=True, array_like=True, tag="runs"):
     """A page of runs: active ones in their order, then ended ones, the newest first.
 
     The queue run is number 0. last: the next request asks behind it. complete: nothing is behind
-    this page. more: how many runs are behind it, those too that were not asked for.
+    this page. more: how many runs are behind it, those too that were not asked for. first: the page
+    before is back from this place. Of a page that goes back, `complete` and `more` tell of the runs
+    before it.
     """
 
     seq: int
@@ -209,6 +211,7 @@ class RunList(Message, frozen=True, array_like=True, tag="runs"):
     last: int
     complete: bool
     more: int = 0
+    first: int = 0
 
 
 class SessionList(Message, frozen=True, array_like=True, tag="sessions"):

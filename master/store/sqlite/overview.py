@@ -1,5 +1,4 @@
-"""The verbs of the store for who looks at it from outside: history, counts, size. They change no
-task."""
+"""The verbs of the store for who looks on: history, runs that are sought, counts, size."""
 
 from __future__ import annotations
 
@@ -10,9 +9,10 @@ from pathlib import Path
 from queue_manager.errors import StoreError
 
 from ...history import HistoryRecord
-from ...reads import RunsEnded, StoreSize
+from ...reads import RunPage, RunsEnded, RunsSought, StoreSize
 from . import counting, history
 from .guard import reads
+from .read import finding
 
 
 class Overview:
@@ -29,6 +29,10 @@ class Overview:
         self, run: int, since_at: float, until_at: float, step_s: int
     ) -> list[HistoryRecord]:
         return history.read_history(self._db, run, since_at, until_at, step_s)
+
+    @reads
+    def find_ended(self, sought: RunsSought) -> RunPage:
+        return finding.find_ended(self._db, sought)
 
     @reads
     def last_minute(self) -> float:

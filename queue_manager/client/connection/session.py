@@ -248,14 +248,17 @@ async def run_status(session: Session, which: int | str) -> RunStatus:
     return shown.run
 
 
-async def run_pages(session: Session, state: str = "", job: str = "") -> AsyncIterator[RunList]:
+async def run_pages(
+    session: Session, state: str = "", job: str = "", search: str = ""
+) -> AsyncIterator[RunList]:
     """The runs of a state and a job, one page in memory at a time. A page may be empty.
 
-    state, job: "" takes all.
+    state, job: "" takes all. search: a text in their job, key or arguments, or their number.
     """
+    looked = 10_000 if search else 500
     after, complete = 0, False
     while not complete:
-        ask = partial(AskRuns, after=after, state=state, job=job)
+        ask = partial(AskRuns, after=after, state=state, job=job, search=search, ended=looked)
         page = await session.call_idempotent(ask, RunList)
         yield page
         after, complete = page.last, page.complete or page.last == after

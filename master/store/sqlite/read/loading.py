@@ -20,7 +20,8 @@ from .groups import own_groups
 _SELECT = f"SELECT {RUNS.columns}, {COUNTS.columns} FROM runs"
 # These are the conditions of the schema's indexes, word for word. SQLite uses no index otherwise.
 _OPEN = f"(state = 'active' OR (state != 'pruned' AND collected < {NOBODY_COLLECTS}))"
-_ENDED = "state NOT IN ('active', 'pruned')"
+ENDED = "state NOT IN ('active', 'pruned')"
+"""Which runs have ended, and are not pruned: the condition of indexes, word for word."""
 
 
 def load(db: sqlite3.Connection) -> list[LoadedRun]:
@@ -51,20 +52,20 @@ def load_runs_of_keys(db: sqlite3.Connection, keys: Collection[str]) -> list[Loa
 
 def ended_runs(db: sqlite3.Connection, before: int, limit: int) -> list[LoadedRun]:
     """As `Store.ended_runs`."""
-    query = f"{_SELECT} WHERE {_ENDED} AND id < ? ORDER BY id DESC LIMIT ?"
+    query = f"{_SELECT} WHERE {ENDED} AND id < ? ORDER BY id DESC LIMIT ?"
     return _loaded(db, db.execute(query, (before, limit)))
 
 
 def count_ended(db: sqlite3.Connection, before: int) -> int:
     """As `Store.count_ended`."""
-    count: int = one(db, f"SELECT COUNT(*) FROM runs WHERE {_ENDED} AND id < ?", before)
+    count: int = one(db, f"SELECT COUNT(*) FROM runs WHERE {ENDED} AND id < ?", before)
     return count
 
 
 def old_runs(db: sqlite3.Connection, ended_by: float, limit: int) -> list[int]:
     """As `Store.old_runs`."""
     rows = db.execute(
-        f"SELECT id FROM runs WHERE {_ENDED} AND collected = {NOBODY_COLLECTS} AND ended_at <= ?"
+        f"SELECT id FROM runs WHERE {ENDED} AND collected = {NOBODY_COLLECTS} AND ended_at <= ?"
         " ORDER BY ended_at LIMIT ?",
         (ended_by, limit),
     )

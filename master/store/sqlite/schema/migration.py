@@ -2,7 +2,7 @@
 
 Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
 renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
-a version lacks are only made. Whoever changes the schema adds here how version 8 becomes the new
+a version lacks are only made. Whoever changes the schema adds here how version 9 becomes the new
 one, and checks the earlier steps against the new tables.
 """
 
@@ -141,6 +141,7 @@ _STEPS = {
     5: _Step((), _COUNTED + _RETRIES, _TOLD),  # schedules, too
     6: _Step((), _COUNTED + _RETRIES, _TOLD),
     7: _Step((), _RETRIES),
+    8: _Step(),  # indexes of runs
 }
 """By version."""
 

@@ -53,6 +53,10 @@ CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
 CREATE INDEX runs_open ON runs (id)
     WHERE state = 'active' OR (state != 'pruned' AND collected < 4611686018427387904);
 CREATE INDEX runs_ended ON runs (id) WHERE state NOT IN ('active', 'pruned');
+CREATE INDEX runs_of_job ON runs (job, id) WHERE state NOT IN ('active', 'pruned');
+CREATE INDEX runs_of_state ON runs (state, id) WHERE state NOT IN ('active', 'pruned');
+CREATE INDEX runs_of_job_and_state ON runs (job, state, id)
+    WHERE state NOT IN ('active', 'pruned');
 CREATE INDEX runs_old ON runs (ended_at)
     WHERE state NOT IN ('active', 'pruned') AND collected = 4611686018427387904;
 -- How many ended runs each job has, and how many dead letters, is read in this index alone.

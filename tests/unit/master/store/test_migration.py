@@ -126,6 +126,18 @@ def test_a_later_file_gets_what_it_lacks(tmp_path: Path, version: int, tables: P
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
 
 
+def test_a_file_of_schema_8_gets_the_indexes_of_runs(tmp_path: Path) -> None:
+    for folder in ("new", "old"):
+        SqliteStore(tmp_path / folder).close()
+    db = sqlite3.connect(tmp_path / "old" / "queue.sqlite3", isolation_level=None)
+    for index in ("runs_of_job", "runs_of_state", "runs_of_job_and_state"):
+        db.execute(f"DROP INDEX {index}")
+    db.execute("PRAGMA user_version = 8")
+    db.close()
+    SqliteStore(tmp_path / "old").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
 def test_dead_letters_of_schema_4_get_numbers_behind_all_outcomes(tmp_path: Path) -> None:
     SqliteStore(tmp_path / "new").close()
     (tmp_path / "old").mkdir()

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from master.observe.paging import PAGE_BYTES
 from master.observe.status import StatusBuilder
 from master.processes.runner import Runner, RunnerState
 from master.processes.runners import Runners
+from master.reads import RunsSought
 from master.store.sqlite.engine import SqliteStore
 from master.turn.run_lookup import find_run, recall
 from master.turn.turn import Turn
@@ -30,6 +32,7 @@ from queue_manager.wire.records import FRAME_BYTES, NOBODY_COLLECTS, RunOptions
 from tests.unit.master.store_records import run_record
 
 MANY = 65_000
+CLOSED = CollectCursor(closed=True)
 
 
 def fill(folder: Path, ended: int, words: list[str] | None = None) -> None:
@@ -106,6 +109,14 @@ def test_a_start_takes_up_what_somebody_has_something_to_do_for(master: Master) 
         (lambda s: s.count_ended(99), "runs_ended"),
         (lambda s: s.old_runs(5.0, 9), "runs_old"),
         (lambda s: s.cap_delays(5.0), "runs_open"),
+        (lambda s: s.find_ended(RunsSought(1, 9)), "runs_ended"),
+        (lambda s: s.find_ended(RunsSought(99, 9, is_back=True)), "runs_ended"),
+        (lambda s: s.find_ended(RunsSought(99, 9, job="none")), "runs_of_job (job=? AND id<?)"),
+        (lambda s: s.find_ended(RunsSought(99, 9, state="failed")), "runs_of_state (state=?"),
+        (
+            lambda s: s.find_ended(RunsSought(99, 9, job="none", state="failed", text="a")),
+            "runs_of_job_and_state (job=? AND state=? AND id<?)",
+        ),
     ],
 )
 def test_what_is_looked_for_among_many_runs_has_an_index(
@@ -200,14 +211,63 @@ def test_a_page_without_a_run_that_was_asked_for_leads_on(master: Master) -> Non
         after, complete, pages = page.last, page.complete, pages + 1
     assert found == [32, *range(30, 0, -1)]
     assert pages == 5
-    page = master.status.runs(AskRuns(1, state="cancelled", ended=7))
+    page = master.status.runs(AskRuns(1, search="nowhere", ended=7))
     assert (page.runs, page.last, page.complete, page.more) == ([], -25, False, 31 - 7)
+    page = master.status.runs(AskRuns(1, state="cancelled", ended=7))
+    assert (page.runs, page.complete, page.more) == ([], True, 0)
 
 
 def test_active_runs_alone_are_one_list_that_ends(master: Master) -> None:
     page = master.status.runs(AskRuns(1, ended=0))
     assert ([run.run for run in page.runs], page.complete, page.more) == ([0, 31], True, 31)
     assert master.status.runs(AskRuns(1, after=-20, ended=0)).complete
+
+
+def ids(page: Any) -> list[int]:
+    return [run.run for run in page.runs]
+
+
+def test_a_page_leads_back_to_the_one_before(master: Master) -> None:
+    asked: dict[str, Any] = {"limit": 4}
+    pages = [master.status.runs(AskRuns(1, **asked))]
+    while not pages[-1].complete:
+        pages.append(master.status.runs(AskRuns(1, pages[-1].last, **asked)))
+    assert [ids(page) for page in pages[:2]] == [[0, 31, 32, 30], [29, 28, 27, 26]]
+    for before, page in zip(pages[-2::-1], pages[:0:-1], strict=True):
+        back = master.status.runs(AskRuns(1, page.first, back=True, **asked))
+        assert (ids(back), back.first, back.last) == (ids(before), before.first, before.last)
+        assert back.complete == (before is pages[0])
+        assert back.more == (0 if back.complete else 33 - before.more - len(before.runs))
+    last = master.status.runs(AskRuns(1, back=True, **asked))
+    assert (ids(last), last.complete) == ([4, 3, 2, 1], False)
+    active = master.status.runs(AskRuns(1, back=True, ended=0))
+    assert (ids(active), active.complete) == ([0, 31], True)
+
+
+def test_runs_are_found_by_a_text_in_their_job_key_or_arguments(master: Master) -> None:
+    some = [
+        run_record(40, job="Crawl", state="failed", ended_at=1.0),
+        run_record(41, key="spring-2026", state="done", ended_at=1.0),
+        run_record(42, args=["start=https://Crawl.example"], state="done", ended_at=1.0),
+        run_record(43, args=["a", "b" * 65 + "rest"], state="done", ended_at=1.0),
+    ]
+    records = {record.id: replace(record, collect_cursor=CLOSED) for record in some}
+    master.store.commit(Changes(runs=records))
+    master.broker.next_run = 44
+
+    def found(text: str, **fields: Any) -> list[int]:
+        return ids(master.status.runs(AskRuns(1, search=text, ended=10_000, **fields)))
+
+    assert found("crawl") == found("CRAWL") == [42, 40]
+    assert found("crawl", state="failed") == found("crawl", job="Crawl") == [40]
+    assert found("SPRING-2026") == [41]
+    assert found("start=https") == [42]
+    assert found("Abbb") == [], "the length of an argument is no text"
+    assert found("count=7", limit=3) == [30, 29, 28]
+    assert found("17") == [17], "a number is that of a run, too"
+    other = master.broker.start_run("other", ["deep=1"], None, RunOptions(), 1.0)
+    assert found("deep") == [other.id]
+    assert found("nowhere") == []
 
 
 def listed(master: Master) -> list[int]:
