@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client dashboard join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
-        test-crawl test-logs test-django test-hosts test-browser local bench bench-brief bench-peers chaos lint format engine venv lock clean
+        test-crawl test-logs test-django test-hosts test-browser test-metrics local bench bench-brief bench-peers chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ test-django: venv ## run the tests of the backend for Django's tasks, and Django
 
 test-hosts: venv ## run the tests of several hosts: three Docker engines, in network namespaces
 	@scripts/test.sh tests/hosts
+
+test-metrics: venv ## run the tests of metrics, alerts and the dashboard, with a real Prometheus
+	@scripts/test.sh tests/metrics
 
 test-browser: venv ## run the tests of the pages that people look at, in Chromium; pictures of them are in .cache/screenshots
 	@scripts/test.sh tests/browser

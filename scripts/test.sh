@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh FOLDER...: runs pytest over these folders of tests.
 # Without a Docker engine the script leaves out tests/docker and tests/crawl, without root also
-# tests/hosts, and without Chromium tests/browser, and says so. With CI=true it fails instead.
+# tests/hosts, without Chromium tests/browser, and without Prometheus tests/metrics, and says so. With CI=true it fails instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +11,7 @@ prepare() {
         tests/docker | tests/crawl) scripts/engine.sh ;;
         tests/hosts) scripts/engine.sh && scripts/hosts.sh ;;
         tests/browser) scripts/browser.sh ;;
+        tests/metrics) scripts/prometheus.sh ;;
     esac
 }
 
@@ -19,6 +20,7 @@ needs() {
         tests/docker | tests/crawl) echo "a Docker engine" ;;
         tests/hosts) echo "a Docker engine, root and namespaces" ;;
         tests/browser) echo "Chromium" ;;
+        tests/metrics) echo "Prometheus" ;;
     esac
 }
 
@@ -80,6 +82,9 @@ if [ ${#folders[@]} -gt 0 ]; then
     # Two files at a time, each process with a browser of its own.
     case " ${folders[*]} " in
         *" tests/browser "*) run -m browser --numprocesses 2 --dist loadfile tests/browser ;;
+    esac
+    case " ${folders[*]} " in
+        *" tests/metrics "*) run tests/metrics ;;
     esac
     # Only what has such tests: pytest takes half a minute to read all files.
     mapfile -t alone < <(grep -rl --include='*.py' 'pytest\.mark\.\(alone\|hosts\)' "${folders[@]}" | sed 's|/conftest\.py$||')

@@ -28,6 +28,7 @@ from .link.master import AwayError, Master
 from .link.recent import Recent
 from .live.hub import Hub
 from .live.rates import Rates
+from .metrics.scrape import Scrape
 from .pages.overview import OVERVIEW
 from .pages.page import Desk, Page
 from .pages.run import RUN
@@ -47,7 +48,12 @@ def make_app(settings: Settings, master: Master, tokens: Tokens) -> ASGIApp:
     desk = Desk(master, Recent(master), Rates(), settings)
     shows = Shows(desk, Templates(), cookies, hub, PAGES)
     login = Login(tokens, cookies, shows.html)
-    routes = [*shows.routes(), *_health(desk), Mount("/static", StaticFiles(directory=STATIC))]
+    routes = [
+        *shows.routes(),
+        *_health(desk),
+        *Scrape(desk.recent).routes(),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
     return _behind_gate(settings, tokens, cookies, login, routes, _Keeping(master, hub))
 
 

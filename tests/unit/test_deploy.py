@@ -26,6 +26,7 @@ COMPOSE_ONLY = {
     "worker": {"QUEUE_AUTHKEY": "the secret is a file"},
 }
 # Values that differ, and why.
+PROFILE = ("PROMETHEUS_", "GRAFANA_")
 DIFFERENT = {
     "QUEUE_PORT": "what compose publishes under may be chosen, nothing is published of a stack",
     "QUEUE_TLS": "compose's network is one host's, an overlay network crosses the wire in clear",
@@ -203,9 +204,13 @@ def test_the_demo_of_mail_publishes_nothing_and_runs_no_job_of_the_users() -> No
 
 
 def test_the_demo_takes_no_setting_of_a_queue_of_the_users(compose: dict[str, Any]) -> None:
-    """All that docker-compose.yml lets a shell or `.env` say, but for the images and their base."""
+    """All that docker-compose.yml lets a shell or `.env` say, but for the images and their base.
+
+    The demo starts nothing of the profile `metrics`.
+    """
     text = (REPO / "docker-compose.yml").read_text("utf-8")
     images = {"IMAGES", "IMAGES_TAG", "BASE", "PIP_CONFIG_FILE"}
+    images |= {name for name in re.findall(r"\$\{(\w+)", text) if name.startswith(PROFILE)}
     settings = set(re.findall(r"\$\{(\w+)", text)) - images
     script = (REPO / "scripts/demo.sh").read_text("utf-8")
     given = set(re.findall(r"\b([A-Z_]+)=", script))
