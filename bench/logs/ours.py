@@ -17,6 +17,9 @@ from jobs.weblog.count.summary import Summary
 
 from .made import MEMORY
 
+_MOST_FREQUENT = 1000
+"""So many values of each list are compared."""
+
 
 def main(path: str) -> None:
     """Count a file as a slot does."""
@@ -29,7 +32,7 @@ def main(path: str) -> None:
         f"{name} {entry.value}": entry.count
         for name, top in summary.tops.items()
         if name != "hour"
-        for entry in top.first()
+        for entry in top.first(_MOST_FREQUENT)
     }
     status = Path("/proc/self/status").read_text()
     most = re.findall(r"VmHWM:\s+(\d+) kB", status)

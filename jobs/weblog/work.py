@@ -105,3 +105,4 @@ def count_range(payload: dict[str, Any]) -> dict[str, Any]:
 def _batches(reader: Reader, blocks: Iterator[bytes]) -> Iterator[Any]:
     for block in blocks:
         yield from reader.batches(block)
+    yield from reader.rest()

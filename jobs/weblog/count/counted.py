@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .summary import LONGEST_TEXT, shortened, text_of
-from .tops import MOST_VALUES, Entry
+from .tops import MOST_VALUES, Entries
 
 _NAMES = ["value", "count", "size"]
 _MOST_BYTES = 128 << 20
@@ -81,19 +81,15 @@ class Counted:
         self._tables, self._rows, self._bytes = [table], len(table), 0
         return table
 
-    def cut(self, most: int) -> tuple[list[Entry], int]:
+    def cut(self, most: int) -> tuple[Entries, int]:
         """The most frequent values, and how often any other one can have come."""
-        table, dropped = _most_frequent(self.table(), most)
+        table = self.table()
+        table, dropped = _most_frequent(table.filter(pc.greater(table.column("count"), 0)), most)
         texts = texts_of(table.column("value"))
         if max(map(len, texts), default=0) > LONGEST_TEXT:
             texts = [shortened(text) for text in texts]
-        numbers = [table.column(name).to_pylist() for name in _NAMES[1:]]
-        entries = [
-            Entry(text, count, self.lost, size)
-            for text, count, size in zip(texts, *numbers, strict=True)
-            if count
-        ]
-        return entries, dropped + self.lost
+        counts, sizes = (table.column(name).to_pylist() for name in _NAMES[1:])
+        return Entries(texts, counts, [self.lost] * len(texts), sizes), dropped + self.lost
 
 
 def short(values: Any) -> Any:

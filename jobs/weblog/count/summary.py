@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from .extremes import Extremes, Request
-from .tops import MOST_VALUES, Entry, Top
+from .tops import MOST_VALUES, Entries, Top
 from .visitors import Visitors
 
 SAMPLES = 20
@@ -25,13 +25,13 @@ _MOST_BYTES = 700_000
 class Cut(Protocol):
     """Counts by value."""
 
-    def cut(self, most: int) -> tuple[list[Entry], int]:
+    def cut(self, most: int) -> tuple[Entries, int]:
         """The most frequent values, and how often any other one can have come."""
         ...
 
 
 class _Packed(msgspec.Struct, array_like=True):
-    tops: dict[str, tuple[list[Entry], int]]
+    tops: dict[str, tuple[Entries, int]]
     visitors: bytes
     largest: tuple[list[Request], bytes]
     slowest: tuple[list[Request], bytes]

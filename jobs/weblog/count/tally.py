@@ -117,7 +117,7 @@ class Tally:
         since, until = self._asked.since, self._asked.until
         if since is None and until is None:
             return batch
-        moments = np.array(batch.moments, np.float64)
+        moments = batch.moments
         wanted = np.ones(len(moments), bool)
         if since is not None:
             wanted &= moments >= since
@@ -135,14 +135,14 @@ class Tally:
 
     def _hours(self, batch: Batch) -> tuple[Any, Any]:
         """The hours of a batch; a label is looked up for each quarter, not for each second."""
-        quarters = np.floor_divide(np.array(batch.moments, np.float64), QUARTER_S)
+        quarters = np.floor_divide(batch.moments, QUARTER_S)
         there, places = np.unique(quarters, return_inverse=True)
         hours = [self._clock.hour(float(quarter) * QUARTER_S) for quarter in there]
         return pa.array(hours, pa.binary()), places.astype(np.int32)[batch.when]
 
     def _span(self, batch: Batch) -> None:
         there = np.bincount(batch.when, minlength=len(batch.moments)) > 0
-        moments = np.array(batch.moments, np.float64)[there]
+        moments = batch.moments[there]
         self.summary.span(float(moments.min()), float(moments.max()))
 
     def _stand_out(self, extremes: Extremes, batch: Batch, amounts: npt.NDArray[Any]) -> None:
@@ -166,7 +166,7 @@ def _request(batch: Batch, row: int, amount: float) -> Request:
         path = split(batch.columns["request"].at(row))[1] if "request" in batch.columns else b"-"
     return Request(
         amount,
-        batch.moments[int(batch.when[row])],
+        float(batch.moments[int(batch.when[row])]),
         shortened(text_of(batch.columns["status"].at(row))),
         shortened(text_of(batch.columns["client"].at(row))),
         shortened(text_of(path)),

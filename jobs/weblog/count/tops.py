@@ -9,10 +9,17 @@ may be above it. A value that no table has dropped is exact.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 MOST_VALUES = 100_000
+_SCHEMA = pa.schema(
+    {"value": pa.string(), "count": pa.int64(), "slack": pa.int64(), "size": pa.int64()}
+)
+_MOST_FREQUENT_FIRST = [("count", "descending"), ("value", "ascending")]
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -24,61 +31,93 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     size: int
 
 
+class Entries(msgspec.Struct, frozen=True, array_like=True):
+    """The columns of many entries: a list for each field of an entry."""
+
+    values: list[str]
+    counts: list[int]
+    slacks: list[int]
+    sizes: list[int]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Entries:
+        """The columns of some entries."""
+        rows = [(each.value, each.count, each.slack, each.size) for each in entries]
+        return cls(*map(list, zip(*rows, strict=True))) if rows else cls([], [], [], [])
+
+
 class Top:
     """A table of values.
 
     Args:
         most: how many values it has at most; in between it may have twice as many.
-
-    Attributes:
-        lost: the most that any value can have come that is not in the table.
     """
 
     def __init__(self, most: int = MOST_VALUES) -> None:
-        self.lost = 0
         self._most = most
-        # A value's count, bytes, and its slack less `lost`: so a merge need not touch the others.
-        self._rows: dict[str, list[int]] = {}
+        self._lost = 0
+        # Tables are added up when they are many. A value's slack is less `_lost` in them: so a
+        # merge need not touch the other values.
+        self._tables: list[Any] = []
+        self._rows = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._table())
 
-    def merge(self, entries: Iterable[Entry], lost: int) -> None:
+    @property
+    def lost(self) -> int:
+        """The most that any value can have come that is not in the table."""
+        self._table()
+        return self._lost
+
+    def merge(self, entries: Entries, lost: int) -> None:
         """Add the entries of another table, and what that table has lost."""
-        rows: dict[str, list[int]] = {}
-        for entry in entries:
+        columns = [entries.values, entries.counts, entries.slacks, entries.sizes]
+        table = pa.table(columns, schema=_SCHEMA)
+        if len(set(entries.values)) < len(table):
             # Different bytes may be the same text, such as a byte and its escape.
-            row = rows.setdefault(entry.value, [0, 0, -lost])
-            row[0] += entry.count
-            row[1] += entry.size
-            row[2] += entry.slack
-        mine = self._rows
-        for value, row in rows.items():
-            own = mine.get(value)
-            if own is None:
-                mine[value] = row
-            else:
-                own[0] += row[0]
-                own[1] += row[1]
-                own[2] += row[2]
-        self.lost += lost
-        if len(mine) > 2 * self._most:
-            self._keep(self._most)
+            table = _added_up([table])
+        self._tables.append(_with_slack(table, -lost))
+        self._rows += len(table)
+        self._lost += lost
+        if self._rows > 4 * self._most:
+            self._table()
 
-    def _keep(self, most: int) -> None:
-        """Drop all but the most frequent values."""
-        ranked = sorted(self._rows.items(), key=lambda item: (-item[1][0], item[0]))
-        dropped = max((row[0] + row[2] + self.lost for _, row in ranked[most:]), default=0)
-        more = max(0, dropped - self.lost)
-        self._rows = dict(ranked[:most])
-        for row in self._rows.values():
-            row[2] -= more
-        self.lost += more
+    def _table(self) -> Any:
+        """The table of all values, each once, with no more than there is room for."""
+        table = self._tables[0] if len(self._tables) == 1 else _added_up(self._tables)
+        if len(table) > 2 * self._most:
+            table = self._kept(table)
+        self._tables, self._rows = [table], len(table)
+        return table
+
+    def _kept(self, table: Any) -> Any:
+        """The most frequent values; the others are lost."""
+        table = table.take(pc.sort_indices(table, _MOST_FREQUENT_FIRST))
+        rest = table.slice(self._most)
+        least = pc.max(pc.add(rest.column("count"), rest.column("slack"))).as_py() + self._lost
+        more = max(0, least - self._lost)
+        self._lost += more
+        return _with_slack(table.slice(0, self._most), -more)
 
     def first(self, most: int | None = None) -> list[Entry]:
         """The most frequent values, those with equal counts by their text."""
-        ranked = sorted(self._rows.items(), key=lambda item: (-item[1][0], item[0]))
-        return [
-            Entry(value, count, slack + self.lost, size)
-            for value, (count, size, slack) in ranked[:most]
-        ]
+        table = self._table()
+        table = table.take(pc.sort_indices(table, _MOST_FREQUENT_FIRST)).slice(0, most)
+        rows = _with_slack(table, self._lost).to_pydict()
+        return [Entry(*row) for row in zip(*rows.values(), strict=True)]
+
+
+def _added_up(tables: list[Any]) -> Any:
+    """Tables as one that has each value once."""
+    table = pa.concat_tables([_SCHEMA.empty_table(), *tables])
+    sums = [(name, "sum") for name in _SCHEMA.names[1:]]
+    added = table.group_by("value", use_threads=False).aggregate(sums)
+    return added.select(["value", *(f"{name}_sum" for name, _ in sums)]).rename_columns(
+        _SCHEMA.names
+    )
+
+
+def _with_slack(table: Any, more: int) -> Any:
+    place = _SCHEMA.names.index("slack")
+    return table.set_column(place, "slack", pc.add(table.column("slack"), more))

@@ -44,14 +44,15 @@ class Batch:
     Attributes:
         columns: of `client`, `status`, and `request` or `method` and `path`; `referrer` and `agent`
             where they are asked for and there.
-        moments: UTC epoch, s, of each value of a time; `when[row]` is the place of a row's.
+        moments: UTC epoch, s, of each value of a time; `when[row]` is the place of a row's. A value
+            that no row has may be any number.
         sizes: bytes of each request's answer.
         seconds: how long each request took, where the log says so; NaN where a line does not.
         unparsable: lines that are no request.
     """
 
     columns: dict[str, Column]
-    moments: list[float]
+    moments: npt.NDArray[np.float64]
     when: Codes
     sizes: Sizes
     seconds: npt.NDArray[np.float64] | None = None
@@ -82,15 +83,28 @@ def column_of(array: Any) -> Column:
     return Column(array.dictionary, array.indices.to_numpy(zero_copy_only=False))
 
 
+def mixed(regular: Mask, good: Any, odd: Any) -> Any:
+    """An array that has the values of `good` where `regular` is true, those of `odd` elsewhere."""
+    order = np.empty(len(regular), np.int64)
+    order[np.concatenate([np.flatnonzero(regular), np.flatnonzero(~regular)])] = np.arange(
+        len(regular)
+    )
+    return pa.concat_arrays([good, odd]).take(pa.array(order))
+
+
 def moments_of(
     time: Column, zone: Column | None, moment: Callable[[bytes, bytes], float | None]
-) -> tuple[list[float | None], Codes]:
-    """The moment of each pair of a time and a zone, and the place of each row's pair."""
+) -> tuple[npt.NDArray[np.float64], Codes]:
+    """The moment of each pair of a time and a zone, NaN for none, and the place of each row's."""
     if zone is None or len(zone.values) == 1:
         offset = zone.values[0] if zone else b""
-        return [moment(value, offset) for value in time.values], time.codes
+        return _moments([moment(value, offset) for value in time.values]), time.codes
     width = len(zone.values)
     pairs = time.codes.astype(np.int64) * width + zone.codes
     there, codes = np.unique(pairs, return_inverse=True)
     found = [moment(time.values[pair // width], zone.values[pair % width]) for pair in there]
-    return found, codes.astype(np.int32)
+    return _moments(found), codes.astype(np.int32)
+
+
+def _moments(found: list[float | None]) -> npt.NDArray[np.float64]:
+    return np.array([np.nan if moment is None else moment for moment in found], np.float64)

@@ -86,12 +86,12 @@ def batch_of(
     time, zone = columns.pop("time"), columns.pop("zone", None)
     columns.setdefault("status", same("-", rows))
     moments, when = moments_of(time, zone, moment)
-    good = np.array([found is not None for found in moments], bool)[when]
+    good = ~np.isnan(moments)[when]
     numbers = np.array([_size(value) for value in sizes.values], np.int64)[sizes.codes]
     good &= numbers >= 0
     made = Batch(
         columns,
-        [0.0 if found is None else found for found in moments],
+        np.nan_to_num(moments),
         when,
         numbers,
         None if seconds is None else _seconds(seconds),

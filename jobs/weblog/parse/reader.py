@@ -9,8 +9,9 @@ from .columns import Batch
 from .objects import Objects
 from .patterns import PATTERNS, read, whole
 from .times import Clock
-from .words import COMBINED_WORDS, COMMON_WORDS, OddTextError, Words
+from .words import OddTextError, Words
 
+_MOST_HELD_BYTES = 64 << 20
 _PARTS = 16
 _SMALL_BYTES = 64 << 10
 """A text that is odd somewhere is cut into so many parts; one that is small is read by lines."""
@@ -28,24 +29,33 @@ class Reader:
         self._asked = asked
         self._clock = clock
         self._pattern = whole(asked.regex) if asked.regex else PATTERNS.get(asked.format, "")
-        least = COMBINED_WORDS if asked.format == "combined" else COMMON_WORDS
-        self._words = Words(asked.by, least, clock.moment)
+        self._words = Words(asked.by, asked.format, clock.moment)
         self._objects = Objects(asked.by, clock.moment)
 
     def batches(self, data: bytes) -> Iterator[Batch]:
-        """The requests of whole lines, and what is none among them. The last line has an end."""
+        """The requests of whole lines, and what is none among them. The last line has an end.
+
+        Regular lines wait for more of their kind: values are counted faster where many are.
+        """
         if self._asked.regex:
             yield from self._of_lines(lines_of(data))
             return
-        odd: list[bytes] = []
         try:
             if self._is_json(data):
-                batch = self._objects.read(data)
-            else:
-                batch, odd = self._words.read(data)
+                yield self._objects.read(data)
+                return
+            odd = self._words.read(data)
         except OddTextError:
             yield from self._odd(data)
             return
+        if odd:
+            yield from self._of_lines(odd)
+        if self._words.held_bytes >= _MOST_HELD_BYTES:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[Batch]:
+        """The requests that have waited."""
+        batch, odd = self._words.batch()
         yield batch
         if odd:
             yield from self._of_lines(odd)

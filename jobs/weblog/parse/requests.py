@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .columns import mixed
+
 
 def split(request: bytes) -> tuple[bytes, bytes]:
     """The method and the path of a request's line.
@@ -40,10 +42,6 @@ def methods_and_paths(requests: Any) -> tuple[Any, Any]:
     found = []
     for place in (0, 1):
         good = flat.take(pa.array(starts[regular] + place))
-        both = pa.concat_arrays([good, pa.array([pair[place] for pair in odd], pa.binary())])
-        order = np.empty(len(requests), np.int64)
-        order[np.concatenate([np.flatnonzero(regular), np.flatnonzero(~regular)])] = np.arange(
-            len(requests)
-        )
-        found.append(both.take(pa.array(order)))
+        others = pa.array([pair[place] for pair in odd], pa.binary())
+        found.append(mixed(regular, good, others))
     return found[0], found[1]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
+
+Texts = npt.NDArray[np.uint8]
+Moments = npt.NDArray[np.float64]
 
 QUARTER_S = 900  # zones differ from UTC by whole quarters of an hour
 _CLF = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d)")
@@ -17,7 +19,9 @@ _OFFSET = re.compile(rb"([+-])(\d\d)(\d\d)")
 _NUMBER = re.compile(rb"\d{1,19}(\.\d*)?(e[+]?\d+)?")
 _END = 19_880_899_200.0  # the year 2600
 _NAMES = "JanFebMarAprMayJunJulAugSepOctNovDec"
-_BRACKETED, _DIGITS = 21, [16, 17, 19, 20]
+WIDTH = len("[10/Oct/2000:13:55:36 -0700] ")
+_DIGITS, _OF_HOUR = [16, 17, 19, 20], [*range(15), *range(22, 27)]
+_SIGNS = {0: "[", 15: ":", 18: ":", 21: " ", 27: "]", 28: " "}
 _MONTHS = {_NAMES[place : place + 3].encode(): place // 3 + 1 for place in range(0, 36, 3)}
 
 
@@ -77,45 +81,29 @@ class Clock:
         return label
 
 
-def by_hours(times: Any, moment: Callable[[bytes], float | None]) -> list[float] | None:
-    """The moments of times such as `[10/Oct/2000:13:55:36`: an hour is read once, not each second.
+def by_hours(texts: Texts, moment: Callable[[bytes, bytes], float | None]) -> Moments:
+    """The moments of times in brackets: an hour is read once, not each second.
 
     Args:
-        times: a binary array of pyarrow.
-        moment: what one such time means, UTC epoch, s.
+        texts: a row of bytes for each time, such as `[10/Oct/2000:13:55:36 -0700] `.
+        moment: what a time and a zone mean, UTC epoch, s.
 
     Returns:
-        None if some time is not like that, or is none.
+        UTC epoch, s; NaN for what is no such time.
     """
-    texts = _matrix(times)
-    if texts is None:
-        return None
-    digits = texts[:, _DIGITS].astype(np.int16) - ord("0")
+    digits = texts[:, _DIGITS] - np.uint8(ord("0"))
     minutes, seconds = (digits[:, place] * 10 + digits[:, place + 1] for place in (0, 2))
-    regular = (digits >= 0) & (digits <= 9)
-    if not regular.all() or minutes.max() > 59 or seconds.max() > 60:
-        return None
-    if (texts[:, [15, 18]] != ord(":")).any():
-        return None
+    regular = (digits <= 9).all(axis=1) & (minutes <= 59) & (seconds <= 60)
+    for place, sign in _SIGNS.items():
+        regular &= texts[:, place] == ord(sign)
     # Logs are in order of time, so an hour is one run of rows, or a few.
-    begins = np.ones(len(texts), bool)
-    begins[1:] = (texts[1:, :15] != texts[:-1, :15]).any(axis=1)
-    hours = [moment(row[:15].tobytes() + b":00:00") for row in texts[begins]]
-    if None in hours:
-        return None
-    starts = np.array(hours, np.float64)[np.cumsum(begins) - 1]
-    return list((starts + 60 * minutes + seconds).tolist())
-
-
-def _matrix(times: Any) -> npt.NDArray[np.uint8] | None:
-    """The bytes of texts of equal length, a row for each."""
-    if not len(times):
-        return None
-    _, places, data = times.buffers()
-    ends = np.frombuffer(places, np.int32)[times.offset : times.offset + len(times) + 1]
-    if (np.diff(ends) != _BRACKETED).any():
-        return None
-    return np.frombuffer(data, np.uint8)[ends[0] : ends[-1]].reshape(-1, _BRACKETED)
+    hours = texts[:, _OF_HOUR]
+    begins = np.ones(len(texts), np.bool_)
+    begins[1:] = (hours[1:] != hours[:-1]).any(axis=1)
+    starts = [moment(row[1:15] + b":00:00", row[22:27]) for row in map(bytes, texts[begins])]
+    known = np.array([np.nan if start is None else start for start in starts], np.float64)
+    found = known[np.cumsum(begins) - 1] + 60.0 * minutes + seconds
+    return np.where(regular, found, np.nan)
 
 
 def _hour_start(text: bytes, zone: bytes) -> float | None:

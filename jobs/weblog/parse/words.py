@@ -1,213 +1,261 @@
-"""Regular lines of the common and the combined format, by pyarrow's reader of CSV.
+"""Regular lines of the common and the combined format: their columns are places in the text.
 
-To that reader a line is words with spaces between them, some of them in quotes. This is true only
-for lines without a backslash, so those are given back, with all that do not have as many words as
-most. It does not tell which words had quotes, so these are counted. Where anything else is odd the
-whole text is refused, and the caller looks at smaller parts.
+A line is regular if all of it is as the pattern of its format says, and this can be told from the
+places of its quotes: no backslash is before one of them, and what is between them has its usual
+width. All other lines are odd, and are given back. No byte of a column is copied until the values
+are counted: to pyarrow a text is one array, in which values and what is between them take turns.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 
-from .columns import Batch, Codes, Column, column_of, moments_of
-from .patterns import LARGEST_BYTES, PATTERNS, Moment
-from .times import by_hours
+from .columns import Batch, Codes, Column, Mask, Sizes
+from .heads import clients_of
+from .patterns import LARGEST_BYTES, Moment
+from .places import BACKSLASH, BLANK, CR, DASH, Finder, Lines, Places, eights, numbers
+from .times import WIDTH, by_hours
 
-_WORDS = ["client", "ident", "user", "time", "zone", "request", "status", "bytes"]
-_REFERRED = [*_WORDS, "referrer", "agent"]
-_NEEDED = ["client", "time", "zone", "request", "status", "bytes"]
-_MOST_WORDS = 30
-_IN_CACHE = 256 << 10
-_LINE = re.compile(PATTERNS["auto"].encode(), re.DOTALL)
-COMMON_WORDS, COMBINED_WORDS = len(_WORDS), len(_REFERRED)
+_SHORTEST_HEAD = len("c i u ")
+_BEHIND_REQUEST = len(" 200 -")
+_QUOTES = len('""""""')
+_OF_TIMES = [*range(24), *range(3 + 24, 3 + WIDTH)]  # the last word begins within the one before
+_STATUSES = pa.array([b"%03d" % status for status in range(1000)], pa.binary())
 
 
 class OddTextError(ValueError):
     """A text that has to be looked at line by line, or in smaller parts."""
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The regular lines of one text. columns: arrays in which a null is before each other value."""
+
+    data: bytes
+    columns: dict[str, Any]
+    starts: Places
+    statuses: Codes
+    moments: npt.NDArray[np.float64]
+    when: Codes
+    sizes: Sizes
+
+
 class Words:
-    """Reads regular lines.
+    """Reads regular lines, and keeps them until a batch of them is asked for.
 
     Args:
         by: which columns are wanted beside those that are always needed.
-        least: the fewest words of a line.
+        format: `common`, `combined` or `auto`.
         moment: what a time means.
+
+    Attributes:
+        held_bytes: how long the texts are whose lines it keeps.
     """
 
-    def __init__(self, by: list[str], least: int, moment: Moment) -> None:
-        self._by = [name for name in ("referrer", "agent") if name in by]
-        self._least = least
-        self._words = COMBINED_WORDS  # as many as most lines had that were read last
+    def __init__(self, by: list[str], format: str, moment: Moment) -> None:
+        wanted = () if format == "common" else ("referrer", "agent")
+        self._by = [name for name in wanted if name in by]
+        self._needs_referrer = format == "combined"
         self._moment = moment
+        self._finder = Finder()
+        self._parts: list[_Part] = []
+        self.held_bytes = 0
 
-    def read(self, data: bytes) -> tuple[Batch, list[bytes]]:
-        """The requests of whole lines, and the odd lines among them.
+    def read(self, data: bytes) -> list[bytes]:
+        """Keep the requests of whole lines; returns the odd lines among them.
 
         Raises:
-            OddTextError: some line is odd, but it is not known which.
+            OddTextError: most lines are odd. None was kept.
         """
-        _check_text(data)
-        data, odd = without_backslashes(data)
-        if not data:
-            return _nothing(), odd
-        table, left = self._table(data, self._words)
-        ends = _count(data, "\n")
-        if len(left.texts) * 2 > ends:
-            words = left.words.most_common(1)[0][0]
-            if not self._least <= words <= _MOST_WORDS:
-                raise OddTextError("another format")
-            self._words = words
-            table, left = self._table(data, words)
-        table = self._as_quoted(table, data, left)
-        if len(table) + len(left.texts) != ends or any("\n" in text for text in left.texts):
-            raise OddTextError("a quote has no partner")
-        return self._batch(table), odd + [text.encode() for text in left.texts]
+        text = np.frombuffer(data, np.uint8)
+        lines = Lines.of(text, self._finder.places(text))
+        part, rows = self._regular(data, lines)
+        if len(rows) * 2 < len(lines.starts):
+            raise OddTextError("another format")
+        if len(rows):
+            self._parts.append(part)
+            self.held_bytes += len(data)
+        if len(rows) == len(lines.starts):
+            return []
+        others = np.ones(len(lines.starts), np.bool_)
+        others[rows] = False
+        found = zip(lines.starts[others].tolist(), lines.ends[others].tolist(), strict=True)
+        return [data[start:end].removesuffix(b"\r") for start, end in found]
 
-    def _table(self, data: bytes, words: int) -> tuple[Any, _Left]:
-        names = (_REFERRED if words >= COMBINED_WORDS else _WORDS)[:words]
-        names = names + [f"more {number}" for number in range(words - len(names))]
-        kind = pa.dictionary(pa.int32(), pa.binary())
-        left = _Left()
-        options = {
-            "read_options": pa.csv.ReadOptions(
-                use_threads=False, block_size=len(data) + 1, column_names=names
-            ),
-            "parse_options": pa.csv.ParseOptions(
-                delimiter=" ", quote_char='"', double_quote=False, invalid_row_handler=left.add
-            ),
-            "convert_options": pa.csv.ConvertOptions(
-                column_types={name: kind for name in names} | {"bytes": pa.int64()},
-                include_columns=_NEEDED + [name for name in self._by if name in names],
-                null_values=["-"],
-                strings_can_be_null=False,
-                quoted_strings_can_be_null=False,
-            ),
-        }
-        try:
-            table = pa.csv.read_csv(pa.BufferReader(data), **options)
-        except pa.ArrowInvalid as error:
-            raise OddTextError(str(error)) from None
-        return table.combine_chunks(), left
-
-    def _as_quoted(self, table: Any, data: bytes, left: _Left) -> Any:
-        """The table, without a referrer and an agent if these words have no quotes.
-
-        Raises OddTextError if the lines do not have as many quotes as the first of them.
-        """
-        if not len(table):
-            return table
-        first = _first_read(data, left)
-        found = _LINE.match(first)
-        quotes = _count(data, '"') - sum(text.count('"') for text in left.texts)
-        if not found or quotes != first.count(b'"') * len(table):
-            raise OddTextError("some words have no quotes")
-        if found["agent"] is not None:
-            return table
-        if self._least == COMBINED_WORDS:
-            raise OddTextError("an agent has no quotes")
-        return table.drop_columns([name for name in self._by if name in table.column_names])
-
-    def _batch(self, table: Any) -> Batch:
+    def batch(self) -> tuple[Batch, list[bytes]]:
+        """All requests that were kept, and lines that turn out to be odd. It keeps none of them."""
+        parts, self._parts, self.held_bytes = self._parts, [], 0
+        if not parts:
+            return Batch({}, np.zeros(0), np.zeros(0, np.int32), np.zeros(0, np.int64)), []
         columns = {
-            name: column_of(table.column(name).chunk(0))
-            for name in table.column_names
-            if name != "bytes" and table.num_rows
+            name: _encoded([part.columns[name] for part in parts]) for name in parts[0].columns
         }
-        if not columns:
-            return _nothing()
-        sizes = table.column("bytes").chunk(0).fill_null(0).to_numpy()
-        time, zone = columns.pop("time"), columns.pop("zone")
-        moments, when = self._moments(time, zone)
-        statuses = columns["status"].values
-        small = sizes.min(initial=0) >= 0 and sizes.max(initial=0) <= LARGEST_BYTES
-        if None in moments or not small or not all(map(_is_status, statuses)):
-            raise OddTextError("a word is not what it should be")
-        if any(pc.any(pc.match_substring(c.array, b'"')).as_py() for c in columns.values()):
-            raise OddTextError("a quote within a word")
-        return Batch(columns, moments, when, sizes)
+        heads = columns.pop("head")
+        clients, no_heads = clients_of(heads.array)
+        columns["client"] = Column(clients, heads.codes)
+        columns["status"] = _statuses(np.concatenate([part.statuses for part in parts]))
+        begins = np.cumsum([0, *(len(part.moments) for part in parts[:-1])])
+        batch = Batch(
+            columns,
+            np.concatenate([part.moments for part in parts]),
+            np.concatenate(
+                [part.when + np.int32(begin) for part, begin in zip(parts, begins, strict=True)]
+            ),
+            np.concatenate([part.sizes for part in parts]),
+        )
+        if not no_heads.any():
+            return batch, []
+        bad = no_heads[heads.codes]
+        return batch.taken(~bad), list(_lines(parts, bad))
 
-    def _moments(self, time: Column, zone: Column) -> tuple[list[Any], Codes]:
-        if len(zone.values) == 1:
-            offset = zone.values[0]
-            found = by_hours(time.array, lambda value: self._bracketed(value, offset))
-            if found is not None:
-                return found, time.codes
-        return moments_of(time, zone, self._bracketed)
+    def _regular(self, data: bytes, lines: Lines) -> tuple[_Part, Places]:
+        """The regular ones of some lines, and which they are."""
+        rows, lines = _with_a_request(lines)
+        begin, end = lines.quote(0), lines.quote(1)
+        sizes, size_ends, good = _sizes(lines, end)
+        good &= _is_framed(lines.text, begin, end)
+        statuses = _digits(lines.text, end + 2, good)
+        referred, regular = self._referred(lines, size_ends)
+        good &= regular
+        moments, when = self._moments(lines.text, begin - WIDTH)
+        good &= ~np.isnan(moments)[when]
+        pairs = {"head": (lines.starts, begin - WIDTH), "request": (begin + 1, end)}
+        for name, quote in (("referrer", 2), ("agent", 4)):
+            if name in self._by:
+                pairs[name] = _between(lines, quote, referred, size_ends)
+        if not good.all():
+            pairs = {name: (first[good], last[good]) for name, (first, last) in pairs.items()}
+            rows, statuses, when, sizes = rows[good], statuses[good], when[good], sizes[good]
+        columns = {name: _in_turns(data, *pair) for name, pair in pairs.items()}
+        starts = pairs["head"][0]
+        return _Part(data, columns, starts, statuses, np.nan_to_num(moments), when, sizes), rows
 
-    def _bracketed(self, time: bytes, zone: bytes) -> float | None:
-        """What `[10/Oct/2000:13:55:36` and `-0700]` mean."""
-        if time[:1] != b"[" or zone[-1:] != b"]":
-            return None
-        return self._moment(time[1:], zone[:-1])
+    def _moments(self, text: Any, at: Places) -> tuple[npt.NDArray[np.float64], Codes]:
+        """The moments of times that begin at some places, NaN for odd ones."""
+        if not len(at):
+            return np.zeros(0), np.zeros(0, np.int32)
+        words = eights(text)
+        parts = [words[at + place] for place in (0, 8, 16, WIDTH - 8)]
+        begins = np.zeros(len(at), np.bool_)
+        begins[0] = True
+        for part in parts:
+            begins[1:] |= part[1:] != part[:-1]
+        times = np.column_stack([part[begins] for part in parts]).view(np.uint8)
+        return by_hours(times[:, _OF_TIMES], self._moment), np.cumsum(
+            begins, dtype=np.int32
+        ) - np.int32(1)
 
-
-class _Left:
-    """The lines that do not have as many words as they should, as pyarrow tells them."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.words: Counter[int] = Counter()
-
-    def add(self, row: Any) -> str:
-        self.texts.append(row.text)
-        self.words[row.actual_columns] += 1
-        return "skip"
-
-
-def _first_read(data: bytes, left: _Left) -> bytes:
-    """The first line that is not left."""
-    texts, begin = iter(left.texts), 0
-    while True:
-        end = data.find(b"\n", begin)
-        line = data[begin:end].removesuffix(b"\r")
-        if next(texts, "").removesuffix("\r").encode() != line:
-            return line
-        begin = end + 1
-
-
-def _count(data: bytes, sign: str) -> int:
-    """How often a character is there, in a quarter of the time that `count` of bytes takes."""
-    codes, code = np.frombuffer(data, np.uint8), ord(sign)
-    parts = range(0, len(codes), _IN_CACHE)
-    return sum(int(np.count_nonzero(codes[at : at + _IN_CACHE] == code)) for at in parts)
-
-
-def _check_text(data: bytes) -> None:
-    """pyarrow tells odd lines as text, which not all bytes are, and takes a lone CR for an end."""
-    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
-        raise OddTextError("a CR within a line")
-    if not data.isascii():
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            raise OddTextError("no UTF-8") from None
-
-
-def without_backslashes(data: bytes) -> tuple[bytes, list[bytes]]:
-    """Take out the lines with a backslash. The last line must have its end."""
-    kept, odd, begin = [], [], 0
-    place = data.find(b"\\")
-    while place >= 0:
-        start, end = data.rfind(b"\n", begin, place) + 1 or begin, data.find(b"\n", place) + 1
-        kept.append(data[begin:start])
-        odd.append(data[start : end - 1].removesuffix(b"\r"))
-        begin = end
-        place = data.find(b"\\", begin)
-    return (b"".join([*kept, data[begin:]]) if odd else data), odd
+    def _referred(self, lines: Lines, size_ends: Places) -> tuple[Mask, Mask]:
+        """Which lines have a referrer and an agent, and in which ones this is sure."""
+        text, count = lines.text, len(lines.starts)
+        referred = np.zeros(count, np.bool_)
+        if not (self._by or self._needs_referrer):
+            return referred, np.ones(count, np.bool_)
+        rows = np.flatnonzero(lines.quotes >= _QUOTES)
+        some = lines.taken(rows)
+        quotes = [some.quote(number) for number in range(2, _QUOTES)]
+        good = (text[size_ends[rows]] == BLANK) & (quotes[0] == size_ends[rows] + 1)
+        good &= (quotes[2] == quotes[1] + 2) & (text[quotes[1] + 1] == BLANK)
+        good &= (text[quotes[1] - 1] != BACKSLASH) & (text[quotes[3] - 1] != BACKSLASH)
+        good &= _is_end(some, quotes[3] + 1)
+        referred[rows] = good
+        # A line with fewer quotes has no referrer and no agent.
+        return referred, referred if self._needs_referrer else referred | (lines.quotes < _QUOTES)
 
 
-def _nothing() -> Batch:
-    return Batch({}, [], np.zeros(0, np.int32), np.zeros(0, np.int64))
+def _with_a_request(lines: Lines) -> tuple[Places, Lines]:
+    """The lines that have room for all that a request needs, and which they are."""
+    rows = np.flatnonzero(lines.quotes >= 2)
+    some = lines.taken(rows)
+    good = some.quote(0) - some.starts >= WIDTH + _SHORTEST_HEAD
+    good &= some.ends - some.quote(1) > _BEHIND_REQUEST
+    return (rows, some) if good.all() else (rows[good], some.taken(np.flatnonzero(good)))
 
 
-def _is_status(value: bytes) -> bool:
-    return len(value) == 3 and value.isdigit()
+def _is_framed(text: Any, begin: Places, end: Places) -> Mask:
+    """Whether blanks stand around a time, and around a status; and no backslash before a quote."""
+    found: Mask = text[begin - WIDTH - 1] == BLANK
+    found &= (text[end + 1] == BLANK) & (text[end + 5] == BLANK)
+    found &= text[end - 1] != BACKSLASH
+    return found
+
+
+def _digits(text: Any, at: Places, good: Mask) -> Codes:
+    """The numbers of three digits at some places. Where there is none it is no good line."""
+    number = np.zeros(len(at), np.int32)
+    for place in range(3):
+        digit = text[at + place] - np.uint8(ord("0"))
+        good &= digit <= 9
+        number = number * np.int32(10) + digit
+    return np.where(good, number, np.int32(0))
+
+
+def _sizes(lines: Lines, end: Places) -> tuple[Sizes, Places, Mask]:
+    """The sizes behind requests and statuses, where each ends, and whether it is one."""
+    at = end + _BEHIND_REQUEST
+    sizes, digits = numbers(lines.text, at) if len(at) else (at, at)
+    digits = digits + ((digits == 0) & (lines.text[at] == DASH))
+    ends = at + digits
+    return sizes, ends, (digits > 0) & (sizes <= LARGEST_BYTES) & _is_end(lines, ends)
+
+
+def _is_end(lines: Lines, at: Places) -> Mask:
+    """Whether a word ends before some places."""
+    found: Mask = (lines.text[at] == BLANK) | (at == lines.ends)
+    found |= (lines.text[at] == CR) & (at == lines.ends - 1)
+    return found
+
+
+def _between(lines: Lines, quote: int, there: Mask, other: Places) -> tuple[Places, Places]:
+    """What is between two quotes, where these are there; nothing elsewhere."""
+    rows = np.flatnonzero(there)
+    some = lines.taken(rows)
+    begin, end = other.copy(), other.copy()
+    begin[rows], end[rows] = some.quote(quote) + 1, some.quote(quote + 1)
+    return begin, end
+
+
+def _in_turns(data: bytes, begins: Places, ends: Places) -> Any:
+    """A binary array of the values from `begins` to `ends`, and nulls between them."""
+    places = np.zeros(2 * len(begins) + 1, np.int32)
+    places[:-1:2], places[1::2] = begins, ends
+    places[-1] = places[-2] if len(begins) else 0
+    there = b"\x55" * (len(begins) // 4 + 1)
+    buffers = [pa.py_buffer(there), pa.py_buffer(places), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), 2 * len(begins), buffers, null_count=len(begins))
+
+
+def _encoded(arrays: list[Any]) -> Column:
+    """The column of arrays with a null behind each value."""
+    found = pa.chunked_array(arrays).dictionary_encode()
+    codes = [np.frombuffer(chunk.indices.buffers()[1], np.int32) for chunk in found.chunks]
+    places = [(chunk.indices.offset, len(chunk)) for chunk in found.chunks]
+    return Column(
+        found.chunk(0).dictionary,
+        np.concatenate(
+            [part[at : at + size : 2] for part, (at, size) in zip(codes, places, strict=True)]
+        ),
+    )
+
+
+def _statuses(numbers: Codes) -> Column:
+    there = np.flatnonzero(np.bincount(numbers, minlength=len(_STATUSES)))
+    places = np.zeros(len(_STATUSES), np.int32)
+    places[there] = np.arange(len(there))
+    return Column(_STATUSES.take(pa.array(there)), places[numbers])
+
+
+def _lines(parts: list[_Part], wanted: Mask) -> Iterator[bytes]:
+    """Some of the lines of all parts."""
+    begin = 0
+    for part in parts:
+        mine = wanted[begin : begin + len(part.starts)]
+        begin += len(part.starts)
+        for start in part.starts[mine].tolist():
+            yield part.data[start : part.data.find(b"\n", start)].removesuffix(b"\r")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from .holes import first_end, last_end, without_holes
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20
 LONGEST_BYTES = 1 << 20
 """A longer line is no request. It is passed over in parts, so that it needs no memory."""
 

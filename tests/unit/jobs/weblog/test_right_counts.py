@@ -10,7 +10,7 @@ import pytest
 from jobs.weblog import work
 from jobs.weblog.count import counted
 from jobs.weblog.count.summary import Summary
-from jobs.weblog.count.tops import Entry, Top
+from jobs.weblog.count.tops import Entries, Entry, Top
 from jobs.weblog.show.report import Report, as_data
 from tests.unit.jobs.weblog.logs_made import asked, counts, line, run
 
@@ -81,14 +81,14 @@ def test_a_result_stays_small_however_long_its_values_are(tmp_path: Path) -> Non
 
 def test_values_that_are_the_same_text_are_added_up() -> None:
     top = Top()
-    top.merge([Entry("a", 3, 2, 30), Entry("a", 4, 2, 40)], lost=2)
+    top.merge(Entries.of([Entry("a", 3, 2, 30), Entry("a", 4, 2, 40)]), lost=2)
     assert top.first() == [Entry("a", 7, 4, 70)]
 
 
 def test_a_value_that_is_not_shown_came_no_more_often_than_the_report_says() -> None:
     summary = Summary(["path"])
-    summary.tops["path"].merge([Entry("/a", 9, 0, 0), Entry("/b", 5, 4, 0)], lost=1)
+    summary.tops["path"].merge(Entries.of([Entry("/a", 9, 0, 0), Entry("/b", 5, 4, 0)]), lost=1)
     report = Report(summary, files=1, planned=1, read=1, top=1, zone="UTC")
     assert as_data(report)["lists"]["path"]["others_at_most_each"] == 9
-    summary.tops["path"].merge([Entry("/c", 6, 7, 0)], lost=1)
+    summary.tops["path"].merge(Entries.of([Entry("/c", 6, 7, 0)]), lost=1)
     assert as_data(report)["lists"]["path"]["others_at_most_each"] == 14

@@ -6,7 +6,6 @@ import io
 
 import pytest
 
-from jobs.weblog.parse import words
 from jobs.weblog.read import lines
 from jobs.weblog.read.lines import Lines, ShorterError
 
@@ -138,9 +137,3 @@ def test_a_file_that_has_become_shorter_is_told() -> None:
 def test_a_stream_without_an_end_is_all_that_it_gives() -> None:
     assert list(Lines(io.BytesIO(b"").read).blocks()) == []
     assert b"".join(Lines(io.BytesIO(b"a\nb").read).blocks()) == b"a\nb\n"
-
-
-@pytest.mark.parametrize("size", [0, 1, words._IN_CACHE, words._IN_CACHE + 1, 600_000])
-def test_line_ends_are_counted_in_a_text_of_any_size(size: int) -> None:
-    text = (b"ab\n" * size)[:size]
-    assert words._count(text, "\n") == text.count(b"\n")

@@ -12,7 +12,7 @@ import pytest
 from jobs.output import words
 from jobs.weblog import work
 from jobs.weblog.count.summary import Summary
-from jobs.weblog.count.tops import Entry
+from jobs.weblog.count.tops import Entries, Entry
 from jobs.weblog.show import page, report, table
 from jobs.weblog.show.report import Report
 from tests.unit.jobs.weblog.logs_made import asked, line, many, run
@@ -153,7 +153,7 @@ def test_a_spreadsheet_runs_no_value_of_the_csv(tmp_path: Path) -> None:
 def test_the_csv_has_neither_formulas_nor_control_characters(sent: str, safe: str) -> None:
     summary = Summary(["agent"])
     summary.requests = 1
-    summary.tops["agent"].merge([Entry(sent, 1, 0, 10)], 0)
+    summary.tops["agent"].merge(Entries.of([Entry(sent, 1, 0, 10)]), 0)
     (_, row) = report._csv(Report(summary, 1, 1, 1, 100, "UTC")).split("\r\n")[:-1]
     assert next(csv.reader([row])) == ["agent", safe, "1", "1", "10"]
 
