@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import queue_manager
 from queue_manager import Client, Options, Reject, Task, connect, connect_async
 from queue_manager.client import asynchronous
 from queue_manager.client.runs import ordering, reading, rereading
@@ -168,6 +169,28 @@ def test_a_map_with_a_key_goes_on_where_it_was(qm: Client, master: Master) -> No
     assert list(qm.map("square", range(70_000), key="a map")) == squares(70_000)
     assert run_numbers(master) == [run]
     assert master.run_line(run)["done"] == "70000"
+
+
+def test_a_program_has_some_of_its_failures_tried_again_and_says_why(qm: Client) -> None:
+    def asked(number: int) -> str:
+        reason = queue_manager.current_task().retry_reason
+        if not reason:
+            raise (KeyError if number % 2 else ValueError)(number)
+        return f"{number}: {reason}"
+
+    run = qm.start(asked, range(4), options=Options(attempts=1))
+    assert run.wait(PATIENCE_S).dead == 4
+    assert [failure.task for failure in run.failed(error=KeyError)] == [2, 4]
+    assert [failure.task for failure in run.failed(tasks=[1, 2], error=ValueError)] == [1]
+    with pytest.raises(RefusedError, match="no dead letter is what you ask for; there are"):
+        run.retry(error="KeyError", tasks=[1])
+    assert run.retry(tasks=[1, 2], error="ValueError", reason="look again") == 1
+    assert run.wait(PATIENCE_S).dead == 3
+    values = list(run.results(return_exceptions=True))
+    assert values[0] == "0: look again"
+    assert [type(value) for value in values[1:]] == [KeyError, ValueError, KeyError]
+    assert run.retry() == 3
+    assert run.wait(PATIENCE_S).dead == 3, "a retry of all is as it was, and gives no reason"
 
 
 @pytest.mark.parametrize("ordered", [True, False])

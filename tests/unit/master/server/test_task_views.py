@@ -18,8 +18,10 @@ from master.turn.answer import PeerReply
 from queue_manager import codec
 from queue_manager.errors import RefusedError
 from queue_manager.server.connection import Peer
-from queue_manager.wire.messages import AskTask, TaskShown, decode_reply, encode
+from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.messages import AskResults, AskTask, TaskShown, decode_reply, encode
 from queue_manager.wire.records import FRAME_BYTES, DeadLetter, ResultBlock, RunOptions, TaskStatus
+from tests.unit.master.conftest import FakePeer, reply_to
 
 WALL = 5_000.0
 
@@ -53,6 +55,28 @@ def test_a_cut_never_splits_a_character(most: int) -> None:
     assert set(cut_front("é" * 9, most).removeprefix("[cut] ")) <= {"é"}
     assert set(cut_back("é" * 9, most).removesuffix(" [cut]")) <= {"é"}
     assert cut_front("éé", 4) == cut_back("éé", 4) == "éé"
+
+
+def test_a_page_of_dead_letters_has_those_that_a_filter_chooses() -> None:
+    body = codec.encode_batch([0] * 3)
+    dead = [DeadLetter(n, 1, 0, "KeyError: 1", "trace", f"box{n}/6") for n in (1, 2)]
+    blocks = [
+        ResultBlock(1, 3, body, None, [], dead, {}),
+        ResultBlock(4, 3, body, None, [], [DeadLetter(4, 1, 0, "OSError: 1", "", "box1/6")], {}),
+    ]
+    rig, peer = Rig(), FakePeer()
+    rig.views._turn.store.read_results = lambda *_: (blocks, 9, False)  # type: ignore[method-assign]
+    for only, told in (
+        (None, [1, 2, 4]),
+        (FailureFilter(worker="box1"), [1, 4]),
+        (FailureFilter(worker="box1", exception="KeyError"), [1]),
+        (FailureFilter(worker="nobody"), []),
+    ):
+        message = AskResults(3, 7, dead=True, only=only)
+        rig.views.results(reply_to(peer, message), message)
+        page = peer.sent[-1]
+        assert [letter.task for block in page.blocks for letter in block.dead] == told
+        assert (page.last, page.complete) == (9, False), "there may be more behind it"
 
 
 # --- one task ---
