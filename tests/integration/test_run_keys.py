@@ -64,3 +64,10 @@ def test_a_master_of_its_own_says_that_its_run_has_ended(place: Place) -> None:
     again = place.command("run", "letters", "day=friday")
     assert again.code == 0
     assert "run 1 has the key 'letters:friday', and has ended before" in again.out + again.err
+
+
+def test_the_log_offers_no_command_that_would_give_the_same_run_again(master: Master) -> None:
+    master.worker()
+    keyed, plain = master.submit("letters", "day=friday"), master.submit("letters")
+    ends = [master.process.says(rf"run {run} \(letters\): 2 tasks done") for run in (keyed, plain)]
+    assert ["Submit another" in end for end in ends] == [False, True]
