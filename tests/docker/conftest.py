@@ -102,10 +102,12 @@ class Stack:
         self._command = ["docker", "compose", "-p", project]
         self._command += [word for file in files for word in ("-f", file)]
 
-    def compose(self, *words: str, check: bool = True, given: str | None = None) -> str:
+    def compose(
+        self, *words: str, check: bool = True, given: str | None = None, within_s: float = 200.0
+    ) -> str:
         """Return the output of a `docker compose` command; an AssertionError if it fails."""
         done = subprocess.run(
-            [*self._command, *words], capture_output=True, text=True, timeout=200, input=given
+            [*self._command, *words], capture_output=True, text=True, timeout=within_s, input=given
         )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)}: {done.stdout}{done.stderr}")

@@ -99,7 +99,7 @@ def mail_stack(clone: Path, tools: Path, docker_setup: list[str]) -> Iterator[St
         client, f"quartermaster-mail-{os.getpid()}", *(str(clone / name) for name in files)
     )
     try:
-        stack.compose("build", "master", "worker", "relay")
+        stack.compose("build", "master", "worker", "relay", within_s=600.0)
         stack.compose("up", "--detach", "--no-build", "names")
         os.environ["NAMES_AT"] = address_of(stack.containers("names")[0])
         stack.compose("up", "--detach", "--no-build", "--scale", f"worker={WORKERS}", "worker")
