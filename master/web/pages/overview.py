@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from queue_manager.wire.records import RunStatus, SessionStatus
 
 from ..live.rates import ALL, Rates
-from ..text.plot import Chart, Series
+from .charts import SPANS, last_minute, of_all, span_of
 from .page import Asked, Page, View
 
 _ACTIVE = 12
@@ -23,7 +23,9 @@ async def load(asked: Asked) -> View:
     status = await recent.status()
     runs = await recent.runs()
     sessions = await recent.sessions()
+    span = span_of(asked, "hour")
     rates.note_all(runs.runs)
+    minute = last_minute(rates.last_minute(ALL))
     active = [run for run in runs.runs if run.state not in _ENDED]
     moving = [run for run in active if run.run or run.tasks]
     workers = [one for one in sessions.sessions if one.role == "worker"]
@@ -33,7 +35,9 @@ async def load(asked: Asked) -> View:
         "stuck": [run for run in moving if run.why],
         "numbers": _numbers(runs.runs, workers),
         "rate": rates.of(ALL),
-        "minute": minute(rates.last_minute(ALL)),
+        "span": span,
+        "spans": list(SPANS),
+        "shown": minute if span == "minute" else await of_all(asked, span),
         "active": moving[:_ACTIVE],
         "active_more": max(0, status.active_runs - 1 - len(moving[:_ACTIVE])),
         "left_s": {run.run: left_s(run, rates) for run in moving},
@@ -59,12 +63,6 @@ def left_s(run: RunStatus, rates: Rates) -> float | None:
     if not run.exhausted or not left or not rate:
         return None
     return left / rate
-
-
-def minute(looks: list[tuple[float, float]]) -> Chart:
-    """The chart of the last minute. looks: how many seconds ago, and the rate then."""
-    moments = [-ago for ago, _ in looks]
-    return Chart(moments, [Series("rate", [rate for _, rate in looks])], -60.0, 0.0)
 
 
 OVERVIEW = Page(

@@ -5,6 +5,7 @@ The same data is the page, its live parts and its JSON below `/api`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +28,16 @@ class NothingThereError(QueueError):
 
 @dataclass(frozen=True)
 class Desk:
-    """What pages are made with: the master, what it has said a moment ago, and rates."""
+    """What pages are made with: the master, what it has said a moment ago, and rates.
+
+    now: UTC epoch in seconds.
+    """
 
     master: Master
     recent: Recent
     rates: Rates
     settings: Settings
+    now: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True)

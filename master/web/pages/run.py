@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from ..text.plot import Chart
-from .overview import left_s, minute
+from queue_manager.wire.records import RunStatus
+
+from .charts import SPANS, WHOLE, default_span, last_minute, of_run, span_of
+from .overview import left_s
 from .page import Asked, Page, View
+
+SHORT_S = 180.0
+"""A run that took no longer has no chart: the history has a point for each minute."""
+
+
+def mean(run: RunStatus) -> float | None:
+    """How many tasks of an ended run have ended in a second."""
+    took_s = (run.ended_at or 0.0) - run.started_at
+    return (run.done + run.dead) / took_s if run.ended_at is not None and took_s > 0 else None
 
 
 async def load(asked: Asked) -> View:
@@ -13,13 +24,18 @@ async def load(asked: Asked) -> View:
     recent, rates = asked.desk.recent, asked.desk.rates
     run = await recent.run(number)
     rates.note([run])
-    chart: Chart = minute(rates.last_minute(number))
     ended = run.done + run.dead + run.cancelled
+    span = span_of(asked, default_span(run, asked.desk.now() - run.started_at), (WHOLE,))
+    minute = last_minute(rates.last_minute(number))
     return {
         "run": run,
         "rate": rates.of(number),
         "left_s": left_s(run, rates),
-        "minute": chart,
+        "span": span,
+        "spans": [WHOLE, *SPANS],
+        "shown": minute if span == "minute" else await of_run(asked, run, span),
+        "is_short": run.ended_at is not None and run.ended_at - run.started_at < SHORT_S,
+        "mean": mean(run),
         "ended": ended,
         "share": ended / run.tasks if run.tasks else 0.0,
         "goes_on": run.state in ("pending", "active", "finishing", "stalled"),

@@ -13,9 +13,11 @@ function localise(root) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
     const today = at.toDateString() === new Date().toDateString();
-    const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
-    const day = { year: "numeric", month: "short", day: "numeric" };
-    time.textContent = at.toLocaleString(document.documentElement.lang, today ? clock : { ...day, ...clock });
+    const clock = { hour: "2-digit", minute: "2-digit", hour12: false };
+    const day = { month: "short", day: "numeric" };
+    const whole = { ...clock, second: "2-digit", ...(today ? {} : { year: "numeric", ...day }) };
+    const form = { clock, day }[time.dataset.form] ?? whole;
+    time.textContent = at.toLocaleString(document.documentElement.lang, form);
   }
 }
 

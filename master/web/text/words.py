@@ -25,8 +25,10 @@ def number(value: float) -> str:
     if isinstance(value, float) and not value.is_integer():
         if not math.isfinite(value):
             return NOTHING
+        if abs(value) < 1:
+            return f"{value:.2f}".rstrip("0").rstrip(".")
         if abs(value) < 10:
-            return f"{value:.1f}" if abs(value) >= 0.1 else f"{value:.2f}"
+            return f"{value:.1f}"
         value = round(value)
     return f"{int(value):,}"
 
@@ -74,6 +76,12 @@ def moment(at: float | None) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, said, said)
 
 
-def clock(at: float) -> str:
-    """The hour and minute of a time, in UTC, for a chart. at: UTC epoch in seconds."""
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%H:%M")
+def clock(at: float, length_s: float) -> Markup:
+    """A moment of a chart, in UTC; live.js puts it into the time of the browser.
+
+    at: UTC epoch in seconds. length_s: how long the chart is: days have no hours.
+    """
+    when = datetime.datetime.fromtimestamp(at, datetime.UTC)
+    iso, form = when.strftime("%Y-%m-%dT%H:%M:%SZ"), "day" if length_s > 2 * _DAY_S else "clock"
+    said = when.strftime("%m-%d" if form == "day" else "%H:%M")
+    return Markup('<time datetime="{}" data-form="{}">{}</time>').format(iso, form, said)

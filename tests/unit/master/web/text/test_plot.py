@@ -22,8 +22,8 @@ def test_a_line_is_inside_the_picture_and_has_its_gaps() -> None:
     (line,) = picture.lines
     assert line.path.count("M") == 2
     assert line.path.count("L") == 3
-    assert line.dots == [(pytest.approx(298.3, abs=0.1), picture.top)]
-    assert picture.ys[-1].value == 4.0
+    assert line.dots == "M42.86 0h0"
+    assert [tick.value for tick in picture.ys] == [4.0, 3.0, 2.0, 1.0, 0.0]
     assert not picture.is_empty
 
 
@@ -36,3 +36,15 @@ def test_nothing_is_an_empty_picture() -> None:
 def test_what_is_outside_of_the_time_is_not_drawn() -> None:
     picture = plot(Chart([-100.0, -30.0, -10.0], [Series("rate", [5.0, 1.0, 2.0])], -60.0, 0.0))
     assert picture.lines[0].path.count("L") == 1
+
+
+def test_a_table_has_the_newest_numbers_first_and_is_no_longer_than_people_read() -> None:
+    chart = Chart(range(100), [Series("rate", [float(n) for n in range(100)])], 0.0, 100.0)
+    assert chart.rows[0] == (99, [99.0])
+    assert len(chart.rows) == 60
+
+
+@pytest.mark.parametrize("top", [1.0, 2.0, 4.0, 5.0, 8.0, 1000.0, 0.04])
+def test_the_marks_of_a_scale_are_short_numbers(top: float) -> None:
+    picture = plot(Chart([0.0], [Series("rate", [top])], 0.0, 1.0))
+    assert all(len(f"{tick.value:.6g}".replace(".", "")) <= 4 for tick in picture.ys)
