@@ -12,7 +12,8 @@ POLICY = (
 )
 _ALWAYS = {
     "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
+    # With `no-referrer` a browser says `Origin: null` for our own forms, too (Fetch, 3.2.5).
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
