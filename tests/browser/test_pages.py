@@ -91,7 +91,7 @@ def test_pages_can_be_read_everywhere(
 ) -> None:
     web.master.worker()
     run = web.master.submit("square", "count=200", "--key", "a key " + "that is long " * 20)
-    failed = web.master.submit("steps")
+    failed = web.master.submit("fragile")
     web.master.ended_tasks(run, 200)
     page = visit(web.link, width=width, dark=dark)
     for name, path in (
@@ -111,7 +111,7 @@ def test_pages_are_whole_without_javascript(web: Web, visit: Visit) -> None:
     web.master.ended_tasks(run, 20)
     page = visit(web.link, scripts=False)
     expect(page.locator("#ended")).to_contain_text("20 / 20")
-    page.get_by_role("link", name="Runs").click()
+    page.get_by_role("link", name="Runs", exact=True).click()
     page.get_by_label("State").select_option("failed")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("#list")).to_contain_text("No such run")
@@ -132,9 +132,9 @@ def test_the_keyboard_alone_leads_through_the_pages_and_keeps_its_place(
     web.master.worker()  # the part with the link is put in anew
     expect(page.locator("#workers")).to_contain_text("127.0.0.1")
     expect(page.locator("#active tbody, #ended tbody").first).to_be_visible()
-    page.get_by_role("link", name="Runs").focus()
+    page.get_by_role("link", name="Runs", exact=True).focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     page.get_by_label("State").focus()
     page.keyboard.press("Tab")
     expect(page.get_by_label("Job")).to_be_focused()

@@ -14,7 +14,8 @@ def same(text: str) -> str:
 @pytest.mark.parametrize(
     ("value", "said"),
     [(0, "0"), (1234567, "1,234,567"), (3.0, "3"), (0.25, "0.25"), (0.012, "0.01"), (0.5, "0.5"),
-     (2.56, "2.6"), (12.6, "13"), (12345.6, "12,346"), (float("nan"), NOTHING), (float("inf"), NOTHING)],
+     (2.56, "2.6"), (12.6, "13"), (12345.6, "12,346"), (float("nan"), NOTHING),
+     (float("inf"), NOTHING)],
 )  # fmt: skip
 def test_numbers(value: float, said: str) -> None:
     assert number(value) == said
