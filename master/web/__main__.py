@@ -28,7 +28,7 @@ _NICE = 10
 _FILES = 4_096
 _KEEP_ALIVE_S = 15
 _END_S = 1
-_UNREAD_MS = 20_000
+_UNREAD_MS = 10_000
 """How long the kernel waits for a reader that takes nothing of what was sent to it."""
 
 _HEADER_BYTES = 16 * 1024

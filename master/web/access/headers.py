@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = (
@@ -42,10 +42,6 @@ class Headers:
         await self._app(scope, receive, sent)
 
 
-class TooLongError(Exception):
-    """A body holds more than BODY_BYTES."""
-
-
 class Bodies:
     """Refuses a body that is too long, also one that does not say how long it is."""
 
@@ -53,25 +49,14 @@ class Bodies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        left, begun = BODY_BYTES, False
+        left = BODY_BYTES
 
         async def received() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise TooLongError
+                raise HTTPException(413, f"a form holds at most {BODY_BYTES:,} bytes")
             return message
 
-        async def sent(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, received, sent)
-        except TooLongError:
-            if begun:
-                raise
-            line = f"a form holds at most {BODY_BYTES:,} bytes\n"
-            await PlainTextResponse(line, 413)(scope, receive, send)
+        await self._app(scope, received, send)

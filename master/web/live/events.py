@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Hashable
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.responses import PlainTextResponse, Response
+from sse_starlette.sse import SendTimeoutError
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
-from .hub import Hub, Render
+from .hub import Hub, Render, Stream
 
 SEND_S = 10.0
 """Who has not read an event after so long is dropped. The browser asks again by itself."""
@@ -16,20 +19,31 @@ _AGAIN_MS = 2_000
 _PING_S = 15
 
 
-def events(hub: Hub, key: Hashable, render: Render) -> Response:
-    """The answer to a browser that looks at a page from now on."""
-    if hub.full:
-        line = "too many pages are open: this one shows no changes\n"
-        return PlainTextResponse(line, 503, {"Retry-After": "30"})
+class Events:
+    """The answer to a browser that looks at a page, for as long as it looks.
 
-    async def told() -> AsyncIterator[ServerSentEvent]:
-        stream = hub.join(key, render)  # not before: the answer to HEAD has no events
+    key, render: as `Hub.join`.
+    """
+
+    def __init__(self, hub: Hub, key: Hashable, render: Render) -> None:
+        self._hub, self._key, self._render = hub, key, render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._hub.full:
+            line = "too many pages are open: this one shows no changes\n"
+            await PlainTextResponse(line, 503, {"Retry-After": "30"})(scope, receive, send)
+            return
+        stream = self._hub.join(self._key, self._render)
+        answer = EventSourceResponse(_told(stream), ping=_PING_S, send_timeout=SEND_S)
         try:
-            yield ServerSentEvent(comment="hello", retry=_AGAIN_MS)
-            while True:
-                news = await stream.get()
-                yield ServerSentEvent(news.text, event="parts")
+            with contextlib.suppress(SendTimeoutError):
+                await answer(scope, receive, send)
         finally:
-            hub.leave(key, stream)
+            self._hub.leave(self._key, stream)
 
-    return EventSourceResponse(told(), ping=_PING_S, send_timeout=SEND_S)
+
+async def _told(stream: Stream) -> AsyncIterator[ServerSentEvent]:
+    yield ServerSentEvent(comment="hello", retry=_AGAIN_MS)
+    while True:
+        news = await stream.get()
+        yield ServerSentEvent(news.text, event="parts")

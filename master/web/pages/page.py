@@ -22,6 +22,10 @@ View = dict[str, Any]
 """What a page shows: structs of the wire and plain data."""
 
 
+LARGEST = 2**62
+"""No number of a run or of a place is larger. The wire has no room for any number."""
+
+
 class NothingThereError(QueueError):
     """There is no such page; the text says what is not there."""
 
@@ -42,12 +46,20 @@ class Desk:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for. words: of the path. query: behind the `?`. right: the visitor's."""
+    """What was asked for. words: of the path. query: behind the `?`. right: the visitor's.
+
+    Raises NothingThereError for a number in the path that nothing can have.
+    """
 
     desk: Desk
     words: Mapping[str, Any]
     query: Mapping[str, str]
     right: Right = Right.READ
+
+    def __post_init__(self) -> None:
+        for name, value in self.words.items():
+            if isinstance(value, int) and value > LARGEST:
+                raise NothingThereError(f"there is no {name} {value}")
 
     def number(self, name: str, otherwise: int = 0) -> int:
         """A whole number of the query. Raises NothingThereError for any other text."""
@@ -55,9 +67,12 @@ class Asked:
         if not text:
             return otherwise
         try:
-            return int(text[:20])
+            value = int(text[:40])
         except ValueError:
-            raise NothingThereError(f"{name}={text[:40]!r} is no whole number") from None
+            value = LARGEST + 1
+        if abs(value) > LARGEST:
+            raise NothingThereError(f"{name}={text[:40]!r} is no number of a page")
+        return value
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..access.cookies import Cookies, Visitor
 from ..access.gate import query_without_token
 from ..access.tokens import Right
 from ..link.master import AwayError
-from ..live.events import events
+from ..live.events import Events
 from ..live.hub import Hub, Parts
 from ..text.templates import Templates
 from .page import Asked, Desk, NothingThereError, Page, View
@@ -47,8 +47,8 @@ class Shows:
 
     def _page(self, page: Page) -> Any:
         async def show(request: Request) -> Response:
-            asked = self._asked(request, request.path_params, dict(request.query_params))
             try:
+                asked = self._asked(request, request.path_params, dict(request.query_params))
                 view = await page.load(asked)
             except AwayError as error:
                 away = {"since": error.since}
@@ -97,8 +97,8 @@ class Shows:
 
     def _json(self, page: Page) -> Any:
         async def show(request: Request) -> Response:
-            asked = self._asked(request, request.path_params, dict(request.query_params))
             try:
+                asked = self._asked(request, request.path_params, dict(request.query_params))
                 view = await page.load(asked)
             except AwayError as error:
                 away = {"error": str(error), "since": error.since}
@@ -111,14 +111,18 @@ class Shows:
 
     # --- as events ---
 
-    async def _events(self, request: Request) -> Response:
+    async def _events(self, request: Request) -> Response | Events:
         found = self._found(request.query_params.get("page", ""))
         if found is None:
             return JSONResponse({"error": "there is no such page"}, 404)
         page, words, query = found
-        asked, language = self._asked(request, words, query), self._language(request)
+        try:
+            asked = self._asked(request, words, query)
+        except NothingThereError as error:
+            return JSONResponse({"error": str(error)}, 404)
+        language = self._language(request)
         key = (page.name, *sorted(words.items()), *sorted(query.items()), language, asked.right)
-        return events(self._hub, key, functools.partial(self._parts, page, asked, language))
+        return Events(self._hub, key, functools.partial(self._parts, page, asked, language))
 
     def _found(self, address: str) -> tuple[Page, dict[str, Any], dict[str, str]] | None:
         """The page at an address, the words in its path, and its query."""
