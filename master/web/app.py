@@ -24,6 +24,10 @@ from .access.headers import Bodies, Headers
 from .access.hosts import Hosts
 from .access.login import Login
 from .access.tokens import Tokens
+from .actions.action import Action
+from .actions.acts import Acts
+from .actions.ending import CANCEL, FORGET
+from .actions.retry import RETRY
 from .link.master import AwayError, Master
 from .link.recent import Recent
 from .live.hub import Hub
@@ -42,6 +46,10 @@ PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN)
 """All pages, in the order of the navigation."""
 
 
+ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET)
+"""All that a visitor can have done."""
+
+
 def make_app(settings: Settings, master: Master, tokens: Tokens) -> ASGIApp:
     """The application for a master, with everything that it passes on the way."""
     cookies, hub = Cookies(tokens), Hub()
@@ -50,6 +58,7 @@ def make_app(settings: Settings, master: Master, tokens: Tokens) -> ASGIApp:
     login = Login(tokens, cookies, shows.html)
     routes = [
         *shows.routes(),
+        *Acts(desk, cookies, shows.html, ACTIONS).routes(),
         *_health(desk),
         *Scrape(desk.recent).routes(),
         Mount("/static", StaticFiles(directory=STATIC)),

@@ -85,6 +85,10 @@ class Cookies:
         ours = self.form_field(visitor).encode()
         return hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), ours)
 
+    def seal(self, visitor: Visitor, said: str) -> str:
+        """Proves that we have said something, and to this visitor."""
+        return self._seal(visitor.right, "said", f"{visitor.proof}:{said}")
+
     def _seal(self, right: Right, use: str, said: str) -> str:
         key = self._tokens.of(right).encode()
         return hmac.new(key, f"{use}:{said}".encode("utf-8", "surrogatepass"), "sha256").hexdigest()

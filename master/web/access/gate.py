@@ -63,7 +63,7 @@ class Gate:
         if path in OPEN and reads:
             return None
         if visitor.right and not visitor.proof:  # a program: no browser sends a token by itself
-            return None if reads or visitor.right is Right.ACT else _only_reads()
+            return None if reads or visitor.right is Right.ACT else only_reads()
         host = request.headers.get("host", "")
         if not self._hosts.knows(host):
             line = f"no pages under the name {host[:100]!r}: add it to HTTP_HOSTS\n"
@@ -87,7 +87,7 @@ class Gate:
                     {"WWW-Authenticate": "Bearer"},
                 )
             return self._refuse(request, "", 401)
-        return None if reads or visitor.right is Right.ACT else _only_reads()
+        return None if reads or visitor.right is Right.ACT else only_reads()
 
     def _visitor(self, request: HTTPConnection) -> Visitor:
         address = request.client.host if request.client else "?"
@@ -123,7 +123,8 @@ def query_without_token(query: QueryParams) -> str:
     return urlencode([pair for pair in query.multi_items() if pair[0] != "token"])
 
 
-def _only_reads() -> Response:
+def only_reads() -> Response:
+    """The answer to whoever may look, and wants to change something."""
     return PlainTextResponse(
         "this token is for reading: `qm dashboard` prints the link that may act\n", 403
     )

@@ -42,4 +42,4 @@ async def load(asked: Asked) -> View:
     }
 
 
-RUN = Page("/runs/{run:int}", "run", ("head", "progress", "why", "rate", "facts"), load)
+RUN = Page("/runs/{run:int}", "run", ("head", "actions", "progress", "why", "rate", "facts"), load)

@@ -17,6 +17,7 @@ from queue_manager.errors import QueueError, RefusedError
 
 from ..access.cookies import Cookies, Visitor
 from ..access.gate import query_without_token
+from ..access.notes import Notes
 from ..access.tokens import Right
 from ..link.master import AwayError
 from ..live.events import Events
@@ -34,6 +35,7 @@ class Shows:
         self, desk: Desk, templates: Templates, cookies: Cookies, hub: Hub, pages: Sequence[Page]
     ) -> None:
         self._desk, self._templates, self._cookies, self._hub = desk, templates, cookies, hub
+        self._notes = Notes(cookies)
         self._nav = [(page.path, page.label) for page in pages if page.label]
         self._pages = {page.name: page for page in pages}
         self._paths = [Route(page.path, self._page(page), name=page.name) for page in pages]
@@ -71,6 +73,8 @@ class Shows:
         visitor: Visitor = request.state.visitor
         language = self._language(request)
         query = query_without_token(request.query_params)
+        note = self._notes.read(visitor, request.headers.get("cookie", ""))
+        gone = {"Set-Cookie": self._notes.gone()} if note else {}
         frame = {
             "nav": self._nav,
             "path": request.url.path,
@@ -80,9 +84,12 @@ class Shows:
             "form_key": self._cookies.form_field(visitor) if visitor.proof else "",
             "away_since": self._desk.master.away_since,
             "version": __version__,
+            "said": note,
         }
         text = self._templates.render(template, language, {**frame, **view})
-        return HTMLResponse(text, code, {"Vary": "Accept-Language, Cookie", **(headers or {})})
+        return HTMLResponse(
+            text, code, {"Vary": "Accept-Language, Cookie", **gone, **(headers or {})}
+        )
 
     def _language(self, request: HTTPConnection) -> str:
         return self._templates.language_of(request.headers.get("accept-language", ""))

@@ -1,0 +1,64 @@
+"""Cancel a run, or tasks of it that wait, and forget a run."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from queue_manager.errors import RefusedError
+from queue_manager.wire.messages import Accepted, CancelRun, ForgetRun, TasksCancelled
+
+from ..pages.page import LARGEST, Asked, View
+from .action import Action, FieldError, Fields, Outcome
+
+LONG_S = 60.0
+"""How long the master has for what may concern a million tasks."""
+
+
+async def show(asked: Asked, fields: Fields) -> View:
+    """The run that is asked about, and a task of it, if it is about one."""
+    run = await asked.desk.recent.run(asked.words["run"])
+    return {"run": run, "task": task_of(fields)}
+
+
+def task_of(fields: Fields) -> int:
+    """The task that a form is about; 0: all of the run. Raises FieldError."""
+    text = fields.text("task").strip()
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) < LARGEST):
+        raise FieldError("task", f"{text[:40]!r} is no number of a task, such as 1")
+    return int(text)
+
+
+async def cancel(asked: Asked, fields: Fields) -> Outcome:
+    """Cancel the run, or one task of it that waits."""
+    number: int = asked.words["run"]
+    task = task_of(fields)
+    if task:
+        return await _cancel_task(asked, number, task)
+    ask = partial(CancelRun, run=number)
+    reply = await asked.desk.master.ask(ask, Accepted, LONG_S)
+    line = f"run {number} was cancelled, with {reply.tasks:,} tasks"
+    return Outcome(f"/runs/{number}", line, {"run": number, "task": 0, "tasks": reply.tasks})
+
+
+async def _cancel_task(asked: Asked, number: int, task: int) -> Outcome:
+    ask = partial(CancelRun, run=number, tasks=[(task, task + 1)])
+    reply = await asked.desk.master.ask(ask, TasksCancelled, LONG_S)
+    if not reply.ranges:
+        raise RefusedError(f"run {number}: task {task} does not wait, so it can't be cancelled")
+    line = f"run {number}: task {task} was cancelled"
+    of = {"run": number, "task": task, "tasks": 1}
+    return Outcome(f"/runs/{number}/tasks/{task}", line, of)
+
+
+async def forget(asked: Asked, fields: Fields) -> Outcome:
+    """Delete the run with its tasks and results."""
+    number: int = asked.words["run"]
+    reply = await asked.desk.master.ask(partial(ForgetRun, run=number), Accepted, LONG_S)
+    line = f"run {number} was forgotten, with {reply.tasks:,} tasks"
+    return Outcome("/runs", line, {"run": number, "tasks": reply.tasks})
+
+
+CANCEL = Action("/runs/{run:int}/cancel", "cancel", show, cancel, ("task",))
+FORGET = Action("/runs/{run:int}/forget", "forget", show, forget)

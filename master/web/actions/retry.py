@@ -1,0 +1,84 @@
+"""Have dead letters of a run tried again: all, a group of failures, of a worker, of a time, one."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from queue_manager.client.runs.choosing import filter_of, reason_of
+from queue_manager.errors import ArgumentError
+from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.messages import Accepted, RetryRun
+
+from ..pages.page import Asked, View
+from .action import Action, FieldError, Fields, Outcome
+from .ending import LONG_S, task_of
+
+FILTERS = ("error", "worker", "since", "until")
+
+
+async def show(asked: Asked, fields: Fields) -> View:
+    """The run, and what the link has filled in."""
+    run = await asked.desk.recent.run(asked.words["run"])
+    narrowed = any(fields.text(name) for name in FILTERS)
+    return {"run": run, "narrowed": narrowed}
+
+
+async def retry(asked: Asked, fields: Fields) -> Outcome:
+    """Have those tried again that the fields choose."""
+    number: int = asked.words["run"]
+    only, reason = chosen(fields), _reason(fields)
+    ask = partial(RetryRun, run=number, only=only, reason=reason)
+    reply = await asked.desk.master.ask(ask, Accepted, LONG_S)
+    task = task_of(fields)
+    letters = f"{reply.tasks:,} dead letter{'s are' if reply.tasks != 1 else ' is'} tried again"
+    line = f"run {number}: {letters}" + (f" ({reason})" if reason else "")
+    to = f"/runs/{number}/tasks/{task}" if task else f"/runs/{number}"
+    return Outcome(to, line, {"run": number, "task": task, "tasks": reply.tasks})
+
+
+def chosen(fields: Fields) -> FailureFilter | None:
+    """The filter that the fields say; None: all dead letters. Raises FieldError."""
+    task = task_of(fields)
+    words: dict[str, Any] = {name: fields.text(name).strip() for name in FILTERS}
+    for name in ("since", "until"):
+        words[name] = moment(name, words[name])
+    for name, word in words.items():
+        try:
+            filter_of(**{name: word})
+        except ArgumentError as error:
+            raise FieldError(name, str(error)) from None
+    try:
+        return filter_of([task] if task else None, **words)
+    except ArgumentError as error:
+        raise FieldError("until", str(error)) from None
+
+
+def moment(field: str, text: str) -> float | None:
+    """A time: seconds since 1970, or ISO 8601, in UTC if it has no zone. Raises FieldError."""
+    if not text:
+        return None
+    try:
+        at = float(text)
+    except ValueError:
+        at = math.nan
+    if math.isfinite(at):
+        return at
+    try:
+        when = datetime.fromisoformat(text)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (OverflowError, ValueError):
+        line = f"{text[:60]!r} is no time, such as 2026-05-04T12:00 (UTC)"
+        raise FieldError(field, line) from None
+
+
+def _reason(fields: Fields) -> str:
+    try:
+        return reason_of(" ".join(fields.text("reason").split()))
+    except ArgumentError as error:
+        raise FieldError("reason", str(error)) from None
+
+
+RETRY = Action("/runs/{run:int}/retry", "retry", show, retry, ("task", *FILTERS, "reason"))

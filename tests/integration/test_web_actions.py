@@ -1,0 +1,181 @@
+"""What one can have done from the pages: by forms, by JSON, and by nobody who may only look."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.integration.processes import Master, eventually
+from tests.integration.web import Answer, Web
+
+PAGE = "text/html"
+FORM_KEY = re.compile(r'name="form_key" value="(\w+)"')
+
+LINES = '''\
+"""Fails in two places."""
+from collections.abc import Iterator
+
+
+def tasks(count: int = 4) -> Iterator[dict[str, int]]:
+    yield from ({"n": n} for n in range(count))
+
+
+def work(task: dict[str, int]) -> int:
+    if task["n"] % 2:
+        raise ValueError("<script>alert(1)</script>")
+    return {}[task["n"]]
+'''
+
+
+class Browser:
+    """A browser without scripts: it keeps its cookies, and sends forms with their hidden key."""
+
+    def __init__(self, web: Web, token: str) -> None:
+        self.web = web
+        self.cookies = dict([web.cookie(token).split("=", 1)])
+
+    def _ask(self, method: str, path: str, body: bytes | None = None, **more: str) -> Answer:
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        answer = self.web.ask(method, path, body, Cookie=cookie, **more)
+        if said := answer.headers.get("Set-Cookie"):
+            name, _, value = said.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    def get(self, path: str) -> Answer:
+        return self._ask("GET", path)
+
+    def send(self, path: str, **fields: str) -> Answer:
+        """Fill in the form at a path, and send it."""
+        key = FORM_KEY.search(self.get(path).text)
+        assert key is not None, path
+        return self.post(path.partition("?")[0], form_key=key[1], **fields)
+
+    def post(self, path: str, **fields: str) -> Answer:
+        origin = f"http://127.0.0.1:{self.web.port}"
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._ask("POST", path, urlencode(fields).encode(), Origin=origin, **kind)
+
+
+@pytest.fixture
+def web(start_master: Callable[..., Master]) -> Web:
+    """A master with pages, and a job that fails in two places."""
+    master = start_master(MASTER_HTTP_PORT="0")
+    (master.jobs / "lines.py").write_text(LINES)
+    return Web(master)
+
+
+def failed(web: Web) -> int:
+    """A run of which each task has failed."""
+    worker = web.master.worker()
+    run = web.master.submit("lines")
+    eventually(lambda: counts(web, run)["state"] == "failed", what="four dead letters")
+    worker.terminate()
+    return run
+
+
+def counts(web: Web, run: int) -> Any:
+    return web.json(f"/api/runs/{run}")["run"]
+
+
+def program(web: Web, path: str, token: str, **fields: Any) -> Answer:
+    kind = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    return web.ask("POST", f"/api{path}", json.dumps(fields).encode(), **kind)
+
+
+def test_one_kind_of_failure_is_tried_again_and_the_page_says_how_many(web: Web) -> None:
+    run = failed(web)
+    browser = Browser(web, web.act)
+    assert f"/runs/{run}/retry" in browser.get(f"/runs/{run}").text
+    path = f"/runs/{run}/retry?" + urlencode({"error": "ValueError@lines.py:11"})
+    assert 'value="ValueError@lines.py:11"' in browser.get(path).text
+    answer = browser.send(path, error="ValueError@lines.py:11", reason="it <b>is</b> mended")
+    assert (answer.code, answer.headers["Location"]) == (303, f"/runs/{run}")
+    page = browser.get(f"/runs/{run}").text
+    assert f"Run {run}: 2 dead letters are tried again." in page
+    assert "dead letters are tried again" not in browser.get(f"/runs/{run}").text
+    assert (counts(web, run)["dead"], counts(web, run)["waiting"]) == (2, 2)
+    web.master.process.says(
+        rf"run {run}: 2 dead letters are tried again \(it <b>is</b> mended\), asked by a browser at"
+        r" 127.0.0.1 with the token `act`"
+    )
+
+
+def test_a_wrong_field_is_told_beside_it_and_what_was_typed_stays(web: Web) -> None:
+    run = failed(web)
+    browser = Browser(web, web.act)
+    answer = browser.send(f"/runs/{run}/retry", error="ValueError", since="<noon>", reason="why")
+    assert answer.code == 400
+    assert "&#39;&lt;noon&gt;&#39; is no time" in answer.text
+    assert 'value="&lt;noon&gt;"' in answer.text
+    assert 'value="why"' in answer.text
+    assert 'id="wrong-since"' in answer.text
+    answer = browser.send(f"/runs/{run}/retry", error="OSError")
+    assert answer.code == 409
+    assert "no dead letter is what you ask for" in unescape(answer.text)
+    assert counts(web, run)["dead"] == 4
+
+
+def test_a_run_is_cancelled_and_then_forgotten(web: Web) -> None:
+    run = web.master.submit("square", "count=30")
+    eventually(lambda: counts(web, run)["waiting"] == 30, what="thirty tasks")
+    browser = Browser(web, web.act)
+    assert "30 that wait" in browser.get(f"/runs/{run}/cancel").text
+    assert browser.send(f"/runs/{run}/cancel", task="2").headers["Location"].endswith("/tasks/2")
+    assert counts(web, run)["cancelled"] == 1
+    assert browser.send(f"/runs/{run}/cancel").code == 303
+    assert counts(web, run)["state"] == "cancelled"
+    assert "was cancelled: 30 tasks are not done" in browser.get(f"/runs/{run}").text
+    assert browser.send(f"/runs/{run}/forget").headers["Location"] == "/runs"
+    assert f"Run {run} was forgotten" in browser.get("/runs").text
+    assert browser.get(f"/runs/{run}").code == 404
+    assert browser.get(f"/runs/{run}/forget").code == 404
+
+
+def test_whoever_may_only_look_has_no_buttons_and_is_refused(web: Web) -> None:
+    run = web.master.submit("square", "count=3")
+    reader = Browser(web, web.read)
+    assert "/cancel" not in reader.get(f"/runs/{run}").text
+    for answer in (
+        reader.get(f"/runs/{run}/cancel"),
+        reader.post(f"/runs/{run}/cancel"),
+        program(web, f"/runs/{run}/cancel", web.read),
+    ):
+        assert (answer.code, answer.text.count("\n")) == (403, 1)
+        assert "this token is for reading" in answer.text
+    assert counts(web, run)["state"] == "active"
+
+
+def test_a_form_needs_its_key_and_a_page_of_ours(web: Web) -> None:
+    run = web.master.submit("square", "count=3")
+    browser = Browser(web, web.act)
+    assert browser.post(f"/runs/{run}/cancel").code == 403
+    assert browser.post(f"/runs/{run}/cancel", form_key="0" * 64).code == 403
+    cookie = web.cookie(web.act)
+    foreign = web.ask("POST", f"/runs/{run}/cancel", b"", Cookie=cookie, Origin="http://x.test")
+    assert foreign.code == 403
+    simple = {"Content-Type": "text/plain", "Origin": f"http://127.0.0.1:{web.port}"}
+    assert web.ask("POST", f"/api/runs/{run}/cancel", b"{}", Cookie=cookie, **simple).code == 415
+    assert counts(web, run)["state"] == "active"
+
+
+def test_a_program_does_the_same_by_json(web: Web) -> None:
+    run = failed(web)
+    retried = program(web, f"/runs/{run}/retry", web.act, error="KeyError", reason="mended")
+    assert json.loads(retried.text) == {"run": run, "task": 0, "tasks": 2, "page": f"/runs/{run}"}
+    one = program(web, f"/runs/{run}/retry", web.act, task=2)
+    assert json.loads(one.text)["tasks"] == 1
+    wrong = program(web, f"/runs/{run}/retry", web.act, since="noon")
+    assert (wrong.code, json.loads(wrong.text)["field"]) == (400, "since")
+    unknown = program(web, f"/runs/{run}/retry", web.act, errors="ValueError")
+    assert "there is no field 'errors'" in json.loads(unknown.text)["error"]
+    assert program(web, "/runs/99/retry", web.act).code == 409
+    kind = {"Content-Type": "application/json", "Authorization": f"Bearer {web.act}"}
+    assert web.ask("POST", f"/api/runs/{run}/retry", b"[" * 100_000, **kind).code == 400
+    web.master.process.says(rf"run {run}: 2 dead letters .* asked by a program at 127.0.0.1 with")
