@@ -8,6 +8,7 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,3 +148,26 @@ def test_behind_a_proxy_they_are_served_in_clear(start_master: Callable[..., Mas
     link = f"/?token={web.read}"
     answer = web.get(link, token="", **{"X-Forwarded-Proto": "https"})
     assert answer.headers["Set-Cookie"].endswith("; Secure")
+
+
+def test_runs_are_found_and_paged_both_ways(web: Web) -> None:
+    runs = [web.master.submit("square", "count=0", "--key", f"key-{n}-") for n in range(1, 13)]
+    eventually(lambda: not web.json("/api/runs?state=active")["runs"], what="the end of all")
+
+    def numbers(view: dict[str, Any]) -> list[int]:
+        return [run["run"] for run in view["runs"]]
+
+    first = web.json("/api/runs?limit=5")
+    second = web.json(f"/api/runs?limit=5&after={first['older']}")
+    third = web.json(f"/api/runs?limit=5&after={second['older']}")
+    assert numbers(first) + numbers(second) + numbers(third) == runs[::-1]
+    assert (first["newer"], third["older"]) == (None, None)
+    again = web.json(f"/api/runs?limit=5&before={third['newer']}")
+    assert numbers(again) == numbers(second)
+    before = web.json(f"/api/runs?limit=5&before={again['newer']}")
+    assert numbers(before) == numbers(first)
+    assert before["newer"] is None
+    assert numbers(web.json("/api/runs?search=KEY-7-")) == [runs[6]]
+    assert numbers(web.json("/api/runs?search=nothing-has-this")) == []
+    page = web.page(f"/runs?limit=5&job=square&after={first['older']}")
+    assert f'href="/runs?job=square&amp;limit=5&amp;before={second["newer"]}"' in page

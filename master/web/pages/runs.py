@@ -1,34 +1,50 @@
-"""The list of runs, by state and job, page by page."""
+"""The list of runs, by state, job and text, page by page."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from queue_manager.client.checking import STATES
+from queue_manager.wire.messages import AskRuns, RunList
 
 from .overview import left_s
 from .page import Asked, NothingThereError, Page, View
 
-PAGE = 50
+PAGE, _MOST = 50, 500
+_LOOKED_AT = 10_000
+"""How many ended runs the master looks at for one page. Behind them the list goes on."""
+
 _LONGEST = 200
+_GIVEN = ("state", "job", "search", "limit")
 
 
 async def load(asked: Asked) -> View:
-    """One page of runs, behind the place `after`."""
-    state, job = asked.query.get("state", ""), asked.query.get("job", "")[:_LONGEST]
+    """One page of runs: those behind the place `after`, or those before the place `before`.
+
+    limit: how many it has.
+    """
+    state = asked.query.get("state", "")
     if state and state not in STATES:
         raise NothingThereError(f"there is no state {state[:40]!r}: {', '.join(STATES)}")
-    after = asked.number("after")
-    found = await asked.desk.recent.runs(after, state, job, ended=PAGE)
+    words = {name: asked.query.get(name, "").strip()[:_LONGEST] for name in ("job", "search")}
+    back, after = "before" in asked.query, asked.number("after")
+    place = asked.number("before") if back else after
+    limit = max(1, min(asked.number("limit", PAGE), _MOST))
+    ask = partial(AskRuns, after=place, back=back, state=state, limit=limit, ended=_LOOKED_AT)
+    key = ("runs of a page", place, back, state, limit, *words.values())
+    found = await asked.desk.recent.get(key, partial(ask, **words), RunList)
     shown = [run for run in found.runs if run.run or run.tasks]
     asked.desk.rates.note(shown)
     return {
         "state": state,
-        "job": job,
-        "after": after,
+        **words,
         "states": STATES,
         "runs": shown,
         "left_s": {run.run: left_s(run, asked.desk.rates) for run in shown},
-        "next": None if found.complete and not found.more else found.last,
-        "more": found.more,
+        "newer": found.first if (not found.complete if back else after) else None,
+        "older": found.last if back or not found.complete else None,
+        "more": 0 if back else found.more,
+        "given": {name: asked.query[name] for name in _GIVEN if asked.query.get(name)},
     }
 
 
