@@ -47,6 +47,7 @@ from .feeder import Feeder
 from .finishing import call_finish, results
 from .job_errors import JobErrors
 from .previous import previous, results_of
+from .printed import Kept, keep_prints, tell_printed, tell_printed_for_ever
 from .reporting import Reporter
 from .session import RunnerSession
 
@@ -85,9 +86,10 @@ def _feed(feeder: Feeder, inputs: Iterator[Any], accepted: int) -> None:
     feeder.feed(_begun(inputs), accepted)
 
 
-def run_run(number: int, settings: Settings, authkey: bytes) -> None:
-    """Feed and collect one run until it has ended."""
+def run_run(number: int, settings: Settings, authkey: bytes, kept: Kept) -> None:
+    """Feed and collect one run until it has ended. kept: what its job has printed."""
     session = RunnerSession(settings, authkey)
+    tell_printed_for_ever(session, number, kept)
     opened = session.request(lambda seq: OpenRun(seq, number), RunOpened).result()
     if opened.feeder == "results":
         _pass_on(session, number, opened, settings.queue_max_bytes)
@@ -101,9 +103,10 @@ def run_run(number: int, settings: Settings, authkey: bytes) -> None:
     feeding.start()
     if job.collect is job.finish is job.report is None:
         feeding.join()
+        tell_printed(session, number, kept)
         _nobody_collects(session, number)
     else:
-        _collect_and_finish(session, number, opened, job)
+        _collect_and_finish(session, number, opened, job, kept)
         feeding.join()
 
 
@@ -115,7 +118,9 @@ def _pass_on(session: RunnerSession, run: int, opened: RunOpened, max_bytes: int
     _nobody_collects(session, run)
 
 
-def _collect_and_finish(session: RunnerSession, run: int, opened: RunOpened, job: Job) -> None:
+def _collect_and_finish(
+    session: RunnerSession, run: int, opened: RunOpened, job: Job, kept: Kept
+) -> None:
     errors = JobErrors()
     reporter = Reporter(session, run, job.report, errors)
     reached = opened.collected, opened.into
@@ -127,6 +132,7 @@ def _collect_and_finish(session: RunnerSession, run: int, opened: RunOpened, job
         arguments = finish_arguments(job.finish, job.tasks, opened.args, values)
         call_finish(job.finish, results(session, run, end.last, errors), arguments, errors)
     collector.tell()
+    tell_printed(session, run, kept)
     ended_at = end.ended_at or 0.0
     session.request(lambda seq: Finished(seq, run, ended_at), Accepted).result()
 
@@ -160,7 +166,8 @@ def main() -> None:
     log_to(logging.StreamHandler())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     number, key = _handed()
-    exit_on_error(run_run, number, load_settings(), key)
+    kept = keep_prints()  # the log of ours goes its way without it
+    exit_on_error(run_run, number, load_settings(), key, kept)
     flush_output()
     os._exit(0)  # the session's thread never ends by itself
 

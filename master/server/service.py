@@ -41,6 +41,7 @@ from queue_manager.wire.messages import (
     Finished,
     ForgetRun,
     OpenRun,
+    Printed,
     RetryRun,
     RunStarted,
     StartRun,
@@ -75,6 +76,7 @@ from ..turn.turn import Turn
 from .clock import ClockWatch, boot_number
 from .dispatch import ExchangeFace, Handlers, OurSession
 from .pages import Pages
+from .printed import PrintedTexts
 from .pruning import Pruning
 from .run_views import RunViews
 from .runs.admission import Admission
@@ -140,7 +142,8 @@ class Service:
         # Stock clients before our workers: they take one task each and would get none behind them.
         self.turn.followers += [tasks, self._workers, results, self._pages, self._submits]
         self.turn.followers += [self._feeders, self.runs, self._pruning, self.subscriptions]
-        self.turn.followers += [self._failures]
+        self._printed = PrintedTexts()
+        self.turn.followers += [self._failures, self._printed]
         self._listen(serving(tasks, results, self._exchange, settings.queue_names), authkey)
         self._make_runners(authkey)
         self._handlers.update(self._all_handlers())
@@ -244,11 +247,12 @@ class Service:
             TasksEnded: self._submits.tasks_ended,
             Collect: self._pages.collect,
             Collected: self._pages.collected,
+            Printed: self._printed.take,
             Finished: self._pages.finished,
             AskResults: views.results,
             AskTask: views.show,
             AskStatus: lambda reply, ask: reply.send(self.status.summary(ask)),
-            AskRun: RunViews(self.status, self.runs).show,
+            AskRun: RunViews(self.status, self.runs, self._printed).show,
             WatchRun: self.subscriptions.watch,
             AskRuns: lambda reply, ask: reply.send(self.status.runs(ask)),
             AskMetrics: lambda reply, ask: reply.send(self.metrics.answer(ask)),

@@ -128,6 +128,9 @@ REASON_CHARS = 1_000
 RETRY_NOTES = 4
 """... and how many retries of a task are kept, the newest ones."""
 
+PRINTED_CHARS = 4_096
+"""The most characters that the master keeps of what a job has printed in the runner."""
+
 # --- texts -----------------------------------------------------------------------------------
 
 NAME_CHARS = 256

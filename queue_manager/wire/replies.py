@@ -191,10 +191,14 @@ class Status(Message, frozen=True, array_like=True, tag="status"):
 
 
 class RunShown(Message, frozen=True, array_like=True, tag="run"):
-    """One run as it is now. In the last one that a watcher gets, the run has ended."""
+    """One run as it is now. In the last one that a watcher gets, the run has ended.
+
+    printed: the end of what its job has printed in the runner, for who asks for the run itself.
+    """
 
     seq: int
     run: RunStatus
+    printed: str = ""
 
 
 class RunList(Message, frozen=True, array_like=True, tag="runs"):

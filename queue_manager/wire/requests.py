@@ -20,6 +20,7 @@ from .limits import (
     EXCHANGE_OUTCOMES,
     HELD_LEASES,
     MOST_BLOCKS,
+    PRINTED_CHARS,
     TAGS,
 )
 from .records import (
@@ -173,6 +174,17 @@ class Collected(Message, frozen=True, array_like=True, tag="collected"):
     collected: int
     into: int = 0
     errors: int = 0
+
+
+class Printed(Message, frozen=True, array_like=True, tag="printed"):
+    """What the functions of a job have printed in the runner, up to now: the end of it.
+
+    A runner sends this now and then while they print. The master keeps it in memory, and does not
+    answer.
+    """
+
+    run: int
+    text: Annotated[str, Meta(max_length=PRINTED_CHARS)]
 
 
 class Finished(Message, frozen=True, array_like=True, tag="finished"):
@@ -364,6 +376,7 @@ Request = (
     | TasksEnded
     | Collect
     | Collected
+    | Printed
     | Finished
     | AskStatus
     | AskRun

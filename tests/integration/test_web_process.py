@@ -70,6 +70,7 @@ def test_a_run_is_on_its_page_and_in_its_json(web: Web) -> None:
     eventually(lambda: web.json(f"/api/runs/{run}")["run"]["state"] == "done")
     shown = web.json(f"/api/runs/{run}")
     assert shown["run"]["done"] == 12
+    eventually(lambda: web.json(f"/api/runs/{run}")["printed"].count(" * ") == 12)
     assert [one["run"] for one in web.json("/api/runs?state=done")["runs"]] == [run]
     page = web.page(f"/runs/{run}")
     assert "&lt;b&gt;bold&lt;/b&gt;" in page

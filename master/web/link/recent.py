@@ -84,8 +84,11 @@ class Recent:
 
     async def run(self, number: int) -> RunStatus:
         """One run. Raises RefusedError if there is none with this number."""
-        shown = await self.get(("run", number), partial(AskRun, run=number), RunShown)
-        return shown.run
+        return (await self.run_shown(number)).run
+
+    async def run_shown(self, number: int) -> RunShown:
+        """As `run`, with what its job has printed."""
+        return await self.get(("run", number), partial(AskRun, run=number), RunShown)
 
     async def sessions(self, after: int = 0) -> SessionList:
         """A page of sessions, as `AskSessions` has it."""

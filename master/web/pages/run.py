@@ -22,13 +22,15 @@ async def load(asked: Asked) -> View:
     """The run with this number."""
     number: int = asked.words["run"]
     recent, rates = asked.desk.recent, asked.desk.rates
-    run = await recent.run(number)
+    told = await recent.run_shown(number)
+    run = told.run
     rates.note([run])
     ended = run.done + run.dead + run.cancelled
     span = span_of(asked, default_span(run, asked.desk.now() - run.started_at), (WHOLE,))
     minute = last_minute(rates.last_minute(number))
     return {
         "run": run,
+        "printed": told.printed,
         "rate": rates.of(number),
         "left_s": left_s(run, rates),
         "span": span,
@@ -42,4 +44,6 @@ async def load(asked: Asked) -> View:
     }
 
 
-RUN = Page("/runs/{run:int}", "run", ("head", "actions", "progress", "why", "rate", "facts"), load)
+_PARTS = ("head", "actions", "progress", "why", "rate", "printed", "facts")
+
+RUN = Page("/runs/{run:int}", "run", _PARTS, load)
