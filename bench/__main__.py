@@ -19,7 +19,7 @@ from .brief import BRIEF
 from .figure import Figure, table
 from .logs import workers
 from .rig.processes import CACHE, RESULTS
-from .scale import decades, delayed, growth, many, reconnect, rerun, sessions
+from .scale import decades, delayed, growth, looking, many, reconnect, rerun, sessions
 from .speed import (
     client,
     encryption,
@@ -50,6 +50,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "growth": ("A million tasks, waiting or done", growth.measure),
     "decades": ("Tasks, runs and workers by decades", decades.measure),
     "many": ("A million groups, ten million results, 100,000 ended runs", many.measure),
+    "looking": ("Pages over 100,000 runs, a million failures, a month", looking.measure),
     "executor": ("Single submits of executors", executor.measure),
     "shell": ("A command of the shell for each line", shell.measure),
     "listing": ("The results of a million tasks", listing.measure),

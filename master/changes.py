@@ -99,7 +99,8 @@ class TrackedRecord:
     outcome. printed: the end of what the task printed. raised: what it raised, as plain data. seq:
     of a dead letter, its place among the outcomes; 0 of all other tasks. retries: how it was tried
     again after it was a dead letter, the newest last. The store alone writes them (`revived`): a
-    record that replaces another one leaves those that are there.
+    record that replaces another one leaves those that are there. failure: the number of the group
+    of a dead letter, which the store gives it.
     """
 
     run: int
@@ -121,6 +122,7 @@ class TrackedRecord:
     raised: bytes = b""
     seq: int = 0
     retries: list[RetryNote] = field(default_factory=list)
+    failure: int = 0
 
 
 class Revival(NamedTuple):

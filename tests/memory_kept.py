@@ -21,6 +21,7 @@ from master.history import Rows
 from master.scheduled import ScheduleRecord
 from queue_manager.errors import StoreError
 from queue_manager.wire.records import DeadLetter
+from tests.memory_groups import Groups
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class Kept:
     code: dict[str, dict[str, bytes]] = field(default_factory=dict)
     schedules: dict[str, ScheduleRecord] = field(default_factory=dict)
     history: Rows = field(default_factory=dict)
+    failures: Groups = field(default_factory=Groups)
     own: dict[tuple[int, str], GroupRecord] = field(default_factory=dict)
     by_run: dict[int, list[int]] = field(default_factory=dict)
     seqs_of_run: dict[int, list[int]] = field(default_factory=dict)
@@ -80,8 +82,9 @@ class Kept:
                     is_meant = tasks is None or record.task in tasks
                     if record.run != run or record.state != "dead" or not is_meant:
                         continue
+                    self.failures.leave([record])
                     again = replace(record, state=TrackedState.WAITING, attempts=0, losses=0)
-                    again = replace(again, delay_s=0.0, due_at=note.at, seq=0)
+                    again = replace(again, delay_s=0.0, due_at=note.at, seq=0, failure=0)
                     self.tracked[key] = replace(again, retries=[*record.retries, note][-4:])
 
     def blocks_of(self, run: int) -> list[BlockRecord]:

@@ -25,6 +25,7 @@ from master.changes import (
     TrackedRecord,
     WaitingBlock,
 )
+from master.failures import FailurePage, GroupsSought, NewestPage, NewestSought
 from master.history import HistoryRecord, add, rows_of
 from master.reads import (
     DuePage,
@@ -45,7 +46,7 @@ from master.store.contract import Store
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import Ranges, both
 from queue_manager.wire.records import DeadLetter
-from tests import memory_clock, memory_history, memory_results
+from tests import memory_clock, memory_failures, memory_history, memory_results
 from tests.memory_kept import Kept
 
 
@@ -130,10 +131,13 @@ class MemoryStore(NothingAges):
         kept = self._kept
         kept.add_tasks(changes)
         kept.revive(changes)
+        groups = kept.failures.count(changes.tracked.values())
         for record in changes.tracked.values():
             before = kept.tracked.get((record.run, record.task))
             notes = [] if before is None else before.retries
-            kept.tracked[record.run, record.task] = replace(record, retries=notes)
+            kept.tracked[record.run, record.task] = replace(
+                record, retries=notes, failure=groups.get((record.run, record.task), 0)
+            )
             kept.tasks_of_block.setdefault(record.block, set()).add(record.task)
             kept.next_seq = max(kept.next_seq, record.seq + 1)
         self._write_runs(changes)
@@ -178,11 +182,14 @@ class MemoryStore(NothingAges):
             kept.runs.pop(run, None)
             kept.counts.pop(run, None)
         kept.dropping |= changes.forgotten
+        kept.failures.forget(changes.forgotten)
         for run, record in changes.runs.items():
             kept.next_run = max(kept.next_run, run + 1)
             if run not in changes.forgotten:
                 kept.runs[run] = copy.copy(record)
-                kept.dropping |= {run} if record.state == "pruned" else set()
+                if record.state == "pruned":
+                    kept.dropping.add(run)
+                    kept.failures.forget([run])
         kept.code |= changes.code
         if kept.code:
             used = {r.version for r in kept.runs.values() if r.uploaded and r.state != "pruned"}
@@ -353,6 +360,12 @@ class MemoryStore(NothingAges):
 
     def find_task(self, run: int, key: str) -> int:
         return memory_results.find_task(self._kept, run, key)
+
+    def find_groups(self, sought: GroupsSought) -> FailurePage:
+        return memory_failures.find_groups(self._kept, sought)
+
+    def find_letters(self, sought: NewestSought) -> NewestPage:
+        return memory_failures.find_letters(self._kept, sought)
 
     # --- the history ---
 

@@ -20,6 +20,7 @@ from master.changes import (
     RunRecord,
     WaitingBlock,
 )
+from master.failures import FailurePage, GroupsSought, NewestPage, NewestSought
 from master.history import HistoryRecord
 from master.reads import (
     DuePage,
@@ -70,6 +71,12 @@ class NullStore(NothingAges):
 
     def ended_runs(self, before: int, limit: int) -> list[LoadedRun]:
         return []
+
+    def find_groups(self, sought: GroupsSought) -> FailurePage:
+        return FailurePage([], sought.after, True)
+
+    def find_letters(self, sought: NewestSought) -> NewestPage:
+        return NewestPage([], sought.after, True)
 
     def find_ended(self, sought: RunsSought) -> RunPage:
         return RunPage([], sought.after, True)

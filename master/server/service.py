@@ -24,8 +24,10 @@ from queue_manager.wire.messages import (
     LEVEL,
     AddSchedule,
     AskCode,
+    AskFailures,
     AskHistory,
     AskJobs,
+    AskLetters,
     AskMetrics,
     AskResults,
     AskRun,
@@ -75,6 +77,7 @@ from ..turn.answer import PeerReply, Replying, guarded, log_failure
 from ..turn.turn import Turn
 from .clock import ClockWatch, boot_number
 from .dispatch import ExchangeFace, Handlers, OurSession
+from .failure_views import FailureViews
 from .pages import Pages
 from .printed import PrintedTexts
 from .pruning import Pruning
@@ -232,7 +235,7 @@ class Service:
 
     def _all_handlers(self) -> Handlers:
         """The handler of each message of our own sessions."""
-        views = TaskViews(self.turn, self)
+        views, failures = TaskViews(self.turn, self), FailureViews(self.turn)
         one_machine = not others_reach(self.settings)
         code = JobCodeServer(self.settings.jobs_folder, self.turn, one_machine)
         control = RunControl(self.turn, self._workers, self.runners, self.versions)
@@ -266,6 +269,8 @@ class Service:
             ChangeSchedule: self._schedules.change,
             AskSchedules: self._schedules.show,
             AskHistory: self._history.show,
+            AskFailures: failures.groups,
+            AskLetters: failures.letters,
         }
 
     def _closed(self, peer: Peer) -> None:

@@ -16,6 +16,7 @@ from ..changes import (
     Place,
     QuotaCounts,
 )
+from ..failures import FailurePage, GroupsSought, NewestPage, NewestSought
 from ..history import HistoryRecord
 from ..reads import (
     DuePage,
@@ -220,6 +221,18 @@ class Store(Protocol):
 
     def find_task(self, run: int, key: str) -> int:
         """The number of the task with a key. 0: no block of the newest 1,024 with keys has it."""
+
+    def find_groups(self, sought: GroupsSought) -> FailurePage:
+        """A page of groups of dead letters. However many letters there are, there are few groups.
+
+        A letter that is tried again, or is deleted, leaves its group; the last one takes it along.
+        """
+
+    def find_letters(self, sought: NewestSought) -> NewestPage:
+        """A page of the dead letters of a run, without evidence, the newest first.
+
+        With an exception or a place, letters of other groups are not looked at.
+        """
 
     # --- what goes ---
 

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 
 from ..wire.failures import FailureFilter
+from ..wire.limits import PATH_CHARS
 from ..wire.records import DeadLetter
 from .raised import read_raised
 
@@ -28,10 +29,14 @@ def place_of(evidence: str) -> str:
     return ":".join(frames[-1]) if frames else ""
 
 
+def named(letter: DeadLetter) -> tuple[str, str]:
+    """What was raised, by the name of its class without a module, and where (`place_of`)."""
+    return _exception_of(letter)[1][:PATH_CHARS], place_of(letter.evidence)[:PATH_CHARS]
+
+
 def failure_of(letter: DeadLetter) -> str:
     """The failure of a dead letter, as `ValueError@lines.py:12`, or without a place."""
-    place = place_of(letter.evidence)
-    name = _exception_of(letter)[1]
+    name, place = named(letter)
     return f"{name}@{place}" if place else name
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from .failure_groups import Failures as Failures
+from .failure_groups import Letters as Letters
 from .history import History as History
 from .job_records import JobInfo
 from .metrics import MasterMetrics
@@ -284,5 +286,7 @@ Reply = (
     | ScheduleShown
     | ScheduleList
     | History
+    | Failures
+    | Letters
     | Metrics
 )

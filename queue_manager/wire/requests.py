@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from .failure_groups import AskFailures as AskFailures
+from .failure_groups import AskLetters as AskLetters
 from .failures import FailureFilter, Reason
 from .history import AskHistory as AskHistory
 from .limits import (
@@ -394,5 +396,7 @@ Request = (
     | AskCode
     | AskJobs
     | AskHistory
+    | AskFailures
+    | AskLetters
     | AskMetrics
 )

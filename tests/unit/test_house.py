@@ -23,7 +23,10 @@ ALLOWED = {
 TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
     f"queue_manager.{name}" for name in ("masking", "settings", "terminal")
 }
-RECORDS = {f"master.{name}" for name in ("changes", "history", "reads", "released", "scheduled")}
+RECORDS = {
+    f"master.{name}"
+    for name in ("changes", "failures", "history", "reads", "released", "scheduled")
+}
 """What broker and store tell each other, and what no clock says less than."""
 ROOMS = {
     "queue_manager.job": {"queue_manager.wire", *TOP},

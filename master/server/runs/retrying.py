@@ -24,6 +24,11 @@ PAGE_BYTES = 512 * 1024
 """About how much of the dead letters a turn looks at: some 2,000 of them, in about 0.02 s."""
 
 
+AT_ONCE = 5_000
+"""More dead letters than these are tried again in pages, too: all of them in one turn would hold it
+up for some 10 s for each million."""
+
+
 class Retrying:
     """Has dead letters tried again, and the runner of their run begin again."""
 
@@ -36,10 +41,12 @@ class Retrying:
 
         Raises RefusedError when the run can't be retried, or the filter chooses none.
         """
-        if message.only is None:
+        only = message.only
+        if only is None and (run.dead <= AT_ONCE or run.state == "cancelled"):
             count = await self._turn.carry_out(partial(self._all, message, run, by))
         else:
-            count = await self._chosen(message, run, checked(message.only), by)
+            only = FailureFilter() if only is None else checked(only)
+            count = await self._chosen(message, run, only, by)
         if count:
             _tell(run, count, by, message.reason)
         return count

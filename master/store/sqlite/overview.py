@@ -1,4 +1,4 @@
-"""The verbs of the store for who looks on: history, runs that are sought, counts, size."""
+"""The verbs of the store for who looks on: history, failures, runs by a text, counts, size."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 from queue_manager.errors import StoreError
 
+from ...failures import FailurePage, GroupsSought, NewestPage, NewestSought
 from ...history import HistoryRecord
 from ...reads import RunPage, RunsEnded, RunsSought, StoreSize
-from . import counting, history
+from . import counting, failures, history
 from .guard import reads
-from .read import finding
+from .read import finding, letters
 
 
 class Overview:
@@ -33,6 +34,14 @@ class Overview:
     @reads
     def find_ended(self, sought: RunsSought) -> RunPage:
         return finding.find_ended(self._db, sought)
+
+    @reads
+    def find_groups(self, sought: GroupsSought) -> FailurePage:
+        return failures.find_groups(self._db, sought)
+
+    @reads
+    def find_letters(self, sought: NewestSought) -> NewestPage:
+        return letters.find_letters(self._db, sought)
 
     @reads
     def last_minute(self) -> float:

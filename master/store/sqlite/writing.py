@@ -15,6 +15,7 @@ from ...changes import QUEUE_RUN, Changes, Delivered, Revival, RunState
 from ...scheduled import ScheduleRecord
 from .counting import write_marks
 from .dropping import drop_later, forget
+from .failures import counted, forget_groups, leave
 from .history import add_history
 from .read.results import count_results
 from .schema.rows import get_meta, insert, one, set_meta, set_metas
@@ -37,12 +38,14 @@ _REPLACE_TRACKED = (
 )
 _REVIVE = (
     "UPDATE strays SET state = 'waiting', attempts = 0, losses = 0, delay_s = 0, due_at = ?1,"
-    " seq = 0, retries = CASE retries WHEN x'90' THEN ?2 ELSE add_note(retries, ?2) END"
+    " seq = 0, failure = 0,"
+    " retries = CASE retries WHEN x'90' THEN ?2 ELSE add_note(retries, ?2) END"
     " WHERE run = ?3 AND {}"
 )
 _REVIVE_ALL = _REVIVE.format("state = 'dead'")
 # `+` keeps SQLite from an index of dead letters: it would look at all of them for a few.
 _REVIVE_SOME = _REVIVE.format("+state = 'dead' AND task IN (SELECT value FROM json_each(?4))")
+_SOME_DEAD = "run = ?1 AND +state = 'dead' AND task IN (SELECT value FROM json_each(?2))"
 _NOTES = msgspec.msgpack.Decoder(list[RetryNote])
 _GROW_BLOCK = "UPDATE blocks SET count = ?, body = ? WHERE id = ?"
 _SET_COUNTS = f"UPDATE runs SET {COUNTS.assignments()} WHERE id = ?"
@@ -58,7 +61,7 @@ def write(db: sqlite3.Connection, changes: Changes, numbers: dict[str, int]) -> 
         db.execute(_GROW_BLOCK, (block.count, block.body, block.id))
     OUTCOMES.insert(db, changes.outcomes)
     _revive(db, changes.revived)
-    TRACKED.insert(db, changes.tracked.values(), end=_REPLACE_TRACKED)
+    TRACKED.insert(db, counted(db, changes.tracked.values()), end=_REPLACE_TRACKED)
     newest_dead = max((record.seq for record in changes.tracked.values()), default=0)
     if newest_dead:  # a retry or a forgotten run takes the number away from there
         set_meta(db, "next_seq", newest_dead + 1)
@@ -117,9 +120,12 @@ def _revive(db: sqlite3.Connection, revived: Mapping[int, Iterable[Revival]]) ->
         for note, tasks in revivals:
             values = (note.at, msgspec.msgpack.encode([note]), run)
             if tasks is None:
+                forget_groups(db, [run])
                 db.execute(_REVIVE_ALL, values)
             else:
-                db.execute(_REVIVE_SOME, (*values, json.dumps(sorted(tasks))))
+                some = json.dumps(sorted(tasks))
+                leave(db, _SOME_DEAD, (run, some))
+                db.execute(_REVIVE_SOME, (*values, some))
 
 
 def add_note(notes: bytes, new: bytes) -> bytes:

@@ -6,11 +6,15 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from queue_manager.job.failures import is_chosen
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import DeadLetter
 
+from ....failures import NewestPage, NewestSought
 from ....reads import LetterPage, LettersSought
+from ..failures import letters_in_order
 
 _LOOK_BYTES = 256
 """How many bytes a look at a letter, or for one, counts for in a page. Each takes time."""
@@ -20,39 +24,64 @@ def choose_letters(db: sqlite3.Connection, sought: LettersSought) -> LetterPage:
     """A page of the dead letters that a filter chooses.
 
     Without ranges of tasks, places are numbers of dead letters. With them, places are tasks: who
-    names a few tasks does not wait until a million letters have been looked at.
+    names a few tasks does not wait until a million letters have been looked at. Nor does who names
+    an exception or a place: only letters of such groups are looked at.
     """
     found: list[tuple[int, str | None]] = []
     size = 0
-    by_task = bool(sought.only.tasks)
-    for place, letter, group in (_in_ranges if by_task else _behind)(db, sought):
+    looked, only = (_in_ranges if sought.only.tasks else _behind)(db, sought)
+    for place, letter, group in looked:
         size += _LOOK_BYTES
         if letter is not None:
             size += len(letter.error) + len(letter.evidence) + len(letter.raised)
-            if is_chosen(sought.only, letter):
+            if is_chosen(only, letter):
                 found.append((letter.task, group))
         if size >= sought.limit_bytes:
             return LetterPage(found, place, complete=False)
     return LetterPage(found, 0, complete=True)
 
 
+def find_letters(db: sqlite3.Connection, sought: NewestSought) -> NewestPage:
+    """As `Store.find_letters`."""
+    columns = f"{_columns(sought.only)}, attempts, losses, error"
+    between = (0, sought.after - 1)
+    rows, only = letters_in_order(db, sought.run, sought.only, columns, between, newest_first=True)
+    letters: list[DeadLetter] = []
+    place, looked = sought.after, 0
+    for row in rows:
+        if len(letters) == sought.limit or looked == sought.look:
+            return NewestPage(letters, place, complete=False)
+        *known, attempts, losses, error = row
+        letter = _letter(known)
+        place, looked = letter.seq, looked + 1
+        if is_chosen(only, letter):
+            told = {"attempts": attempts, "losses": losses, "error": error}
+            told |= {"evidence": "", "raised": b""}
+            letters.append(msgspec.structs.replace(letter, **told))
+    return NewestPage(letters, place, complete=True)
+
+
 _Looked = tuple[int, DeadLetter | None, str | None]
 """A place, the dead letter that is there, if one is, and its group."""
 
 
-def _behind(db: sqlite3.Connection, sought: LettersSought) -> Iterator[_Looked]:
-    """Dead letters in the order of their numbers."""
-    rows = db.execute(
-        f"SELECT {_columns(sought.only)} FROM strays INDEXED BY strays_letters"
-        " WHERE run = ? AND state = 'dead' AND seq > ? AND seq <= ? ORDER BY seq",
-        (sought.run, sought.after, sought.until),
-    )
-    for row in rows:
-        letter = _letter(row)
-        yield letter.seq, letter, row[-1]
+def _behind(
+    db: sqlite3.Connection, sought: LettersSought
+) -> tuple[Iterator[_Looked], FailureFilter]:
+    """Dead letters in the order of their numbers, and what they are asked."""
+    between = (sought.after, sought.until)
+    rows, only = letters_in_order(db, sought.run, sought.only, _columns(sought.only), between)
+    letters = ((_letter(row), row[-1]) for row in rows)
+    return ((letter.seq, letter, group) for letter, group in letters), only
 
 
-def _in_ranges(db: sqlite3.Connection, sought: LettersSought) -> Iterator[_Looked]:
+def _in_ranges(
+    db: sqlite3.Connection, sought: LettersSought
+) -> tuple[Iterator[_Looked], FailureFilter]:
+    return _looked_in_ranges(db, sought), sought.only
+
+
+def _looked_in_ranges(db: sqlite3.Connection, sought: LettersSought) -> Iterator[_Looked]:
     """Dead letters of ranges of tasks, in the order of tasks; other tracked tasks as none."""
     query = (
         f"SELECT state, {_columns(sought.only)} FROM strays"
@@ -72,9 +101,9 @@ def _columns(only: FailureFilter) -> str:
     """What a filter looks at: SQLite need not read long texts that it does not need."""
     error, raised = ("error", "raised") if only.exception else ("''", "x''")
     evidence = "evidence" if only.place else "''"
-    return f"task, seq, due_at, worker, {error}, {raised}, {evidence}, grp"
+    return f"seq, task, due_at, worker, {error}, {raised}, {evidence}, grp"
 
 
 def _letter(row: Any) -> DeadLetter:
-    task, seq, died_at, worker, error, raised, evidence, _ = row
+    seq, task, died_at, worker, error, raised, evidence, _ = row
     return DeadLetter(task, 0, 0, error, evidence, worker, raised=raised, seq=seq, died_at=died_at)

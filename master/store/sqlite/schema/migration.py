@@ -2,7 +2,7 @@
 
 Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
 renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
-a version lacks are only made. Whoever changes the schema adds here how version 9 becomes the new
+a version lacks are only made. Whoever changes the schema adds here how version 10 becomes the new
 one, and checks the earlier steps against the new tables.
 """
 
@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from queue_manager.wire.records import RunOptions
+from queue_manager.job.failures import named
+from queue_manager.wire.records import DeadLetter, RunOptions
 
+from ....failures import WORKERS
 from ..keys import FilterPart
 from ..names import hash_key
 from ..read.waiting import CLOSE
@@ -93,6 +95,20 @@ _TOLD = "UPDATE runs SET died = dead + pruned, told_done = done, told_died = dea
 
 _RETRIES = "ALTER TABLE strays ADD COLUMN retries BLOB NOT NULL DEFAULT x'90';"
 
+_FAILURE = "ALTER TABLE strays ADD COLUMN failure INTEGER NOT NULL DEFAULT 0;"
+
+# Dead letters get groups. An old file may have more of them than GROUPS in a run.
+_GROUPED = """
+INSERT INTO failures (run, exception, place, count, first_at, last_at, last_seq, task, error,
+    workers)
+  SELECT run, raised_by(error, raised), place_of(evidence), COUNT(*), MIN(due_at), MAX(due_at),
+    MAX(seq), task, SUBSTR(error, 1, 500), by_worker(worker)
+  FROM strays WHERE state = 'dead' GROUP BY 1, 2, 3 ORDER BY MAX(seq);
+UPDATE strays SET failure = (SELECT id FROM failures AS f WHERE f.run = strays.run
+    AND f.exception = raised_by(error, raised) AND f.place = place_of(evidence))
+  WHERE state = 'dead';
+"""
+
 # Dead letters of before version 5 get numbers behind all outcomes, in the order of tasks.
 _NUMBERED = """
 CREATE TEMP TABLE numbered AS SELECT run, task, ROW_NUMBER() OVER (ORDER BY run, task)
@@ -133,15 +149,16 @@ class _Step(NamedTuple):
 _STEPS = {
     1: _Step(
         ("meta", "runs", "blocks", "outcomes", "strays", "keys"),
-        fill=_FROM_1 + _SETTLED + _NUMBERED + _TOLD,
+        fill=_FROM_1 + _SETTLED + _NUMBERED + _TOLD + _GROUPED,
     ),
-    2: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD),
-    3: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD),
-    4: _Step(("strays",), _WIDER + _COUNTED, _RAISED + _TOLD),
-    5: _Step((), _COUNTED + _RETRIES, _TOLD),  # schedules, too
-    6: _Step((), _COUNTED + _RETRIES, _TOLD),
-    7: _Step((), _RETRIES),
-    8: _Step(),  # indexes of runs
+    2: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD + _GROUPED),
+    3: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD + _GROUPED),
+    4: _Step(("strays",), _WIDER + _COUNTED, _RAISED + _TOLD + _GROUPED),
+    5: _Step((), _COUNTED + _RETRIES + _FAILURE, _TOLD + _GROUPED),  # schedules, too
+    6: _Step((), _COUNTED + _RETRIES + _FAILURE, _TOLD + _GROUPED),
+    7: _Step((), _RETRIES + _FAILURE, _GROUPED),
+    8: _Step((), _FAILURE, _GROUPED),  # indexes of runs, too
+    9: _Step((), _FAILURE, _GROUPED),
 }
 """By version."""
 
@@ -155,6 +172,28 @@ def _finishes(options: bytes) -> bool:
     return msgspec.msgpack.decode(options, type=RunOptions).finish
 
 
+def _raised_by(error: str, raised: bytes) -> str:
+    return named(DeadLetter(0, 0, 0, error, "", raised=raised))[0]
+
+
+def _place_of(evidence: str) -> str:
+    return named(DeadLetter(0, 0, 0, "", evidence))[1]
+
+
+class _ByWorker:
+    """How many letters each worker has reported, of the first 32 workers, as MessagePack."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def step(self, worker: str) -> None:
+        if worker in self._counts or len(self._counts) < WORKERS:
+            self._counts[worker] = self._counts.get(worker, 0) + 1
+
+    def finalize(self) -> bytes:
+        return msgspec.msgpack.encode(self._counts)
+
+
 def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, target: int) -> None:
     """Bring a file from `version` to `target`, whose tables `schema` makes."""
     log.info("%s has schema %d: bringing it to %d", path, version, target)
@@ -164,6 +203,9 @@ def migrate(db: sqlite3.Connection, path: Path, version: int, schema: str, targe
     db.create_function("slice_of", 1, itemgetter(0), deterministic=True)
     db.create_aggregate("key_filter", 2, FilterPart)  # type: ignore[arg-type]
     db.create_function("finishes", 1, _finishes, deterministic=True)
+    db.create_function("raised_by", 2, _raised_by, deterministic=True)
+    db.create_function("place_of", 1, _place_of, deterministic=True)
+    db.create_aggregate("by_worker", 1, _ByWorker)  # type: ignore[arg-type]
     indexes = db.execute(
         "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
     ).fetchall()

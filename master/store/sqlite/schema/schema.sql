@@ -129,6 +129,7 @@ CREATE TABLE strays (
     printed  TEXT NOT NULL,
     raised   BLOB NOT NULL,
     retries  BLOB NOT NULL DEFAULT x'90',
+    failure  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run, task)
 ) WITHOUT ROWID;
 CREATE INDEX strays_block ON strays (block, position);
@@ -137,6 +138,26 @@ CREATE INDEX strays_due ON strays (run, due_at, task, grp)
     WHERE state = 'waiting' AND grp IS NOT NULL;
 CREATE INDEX strays_dead ON strays (run, block, grp) WHERE state = 'dead';
 CREATE INDEX strays_letters ON strays (run, seq) WHERE state = 'dead';
+CREATE INDEX strays_failures ON strays (run, failure, seq) WHERE state = 'dead';
+
+-- Groups of dead letters, by what was raised and where. They are counted in each commit that has
+-- letters come or go. workers: MessagePack of how many each worker has reported.
+CREATE TABLE failures (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    run       INTEGER NOT NULL,
+    exception TEXT NOT NULL,
+    place     TEXT NOT NULL,
+    count     INTEGER NOT NULL,
+    first_at  REAL NOT NULL,
+    last_at   REAL NOT NULL,
+    last_seq  INTEGER NOT NULL,
+    task      INTEGER NOT NULL,
+    error     TEXT NOT NULL,
+    workers   BLOB NOT NULL
+);
+CREATE UNIQUE INDEX failures_names ON failures (run, exception, place);
+CREATE INDEX failures_newest ON failures (last_seq);
+CREATE INDEX failures_of_run ON failures (run, last_seq);
 
 -- The keys of tasks as 16 bytes of a hash. At first the keys of a commit are in one row, one after
 -- the other.

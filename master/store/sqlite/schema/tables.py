@@ -29,6 +29,7 @@ from ....changes import (
     RunRecord,
     TrackedRecord,
 )
+from ....failures import FailureGroup
 from ....history import Counted, HistoryRecord, Standing
 from ....scheduled import ScheduleRecord
 from .rows import insert
@@ -211,6 +212,7 @@ OWN_GROUPS = Table(
     },
     key=("run", "grp"),
 )
+FAILURES = Table("failures", FailureGroup, {"workers": packed("workers", dict[str, int])})
 HISTORY = Table(
     "history",
     HistoryRecord,

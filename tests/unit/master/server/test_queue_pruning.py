@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from master.changes import QUEUE_RUN, Delivered, OutcomeRecord, RunCounts
+from master.failures import GroupsSought
 from master.server.queue_pruning import QueuePruning
 from master.stock.delivery import Delivery
 from master.store.sqlite.engine import SqliteStore
@@ -199,12 +200,15 @@ def test_dead_letters_go_and_the_counts_say_so(rig: Rig) -> None:
     rig.pruning.on_letters = gone.extend
     rig.later(KEEP_S - 1)
     assert 10 in rig.left()
+    ((group, _),) = rig.store.find_groups(GroupsSought(2**62, 9)).groups
+    assert (group.run, group.count) == (0, 1)
     rig.later(KEEP_S / 64)
     assert 10 not in rig.left()
     assert (rig.run.dead, rig.run.pruned) == (0, 1)
     assert gone == [10]
     (queue,) = rig.store.load()
     assert (queue.counts.dead, queue.counts.pruned) == (0, 1)
+    assert rig.store.find_groups(GroupsSought(2**62, 9)).groups == []
 
 
 def test_marks_are_few_and_move_with_the_clock(rig: Rig) -> None:

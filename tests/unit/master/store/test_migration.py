@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import msgspec
 import pytest
 
 from master.changes import Changes, Delivered, QuotaCounts, RunCounts
+from master.failures import GroupsSought, NewestSought
 from master.history import Counted
 from master.scheduled import ScheduleRecord
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreError
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import RunOptions
 from tests.asked import run_of_key, taken_keys
 from tests.unit.master.store_records import (
@@ -28,6 +31,11 @@ from tests.unit.master.store_records import (
     tracked,
     tracked_of,
 )
+
+NO_GROUPS = """
+DROP INDEX strays_failures; DROP TABLE failures; ALTER TABLE strays DROP COLUMN failure;
+"""
+"""Takes away what version 10 has more than version 9."""
 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
 SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
@@ -132,7 +140,7 @@ def test_a_file_of_schema_8_gets_the_indexes_of_runs(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "old" / "queue.sqlite3", isolation_level=None)
     for index in ("runs_of_job", "runs_of_state", "runs_of_job_and_state"):
         db.execute(f"DROP INDEX {index}")
-    db.execute("PRAGMA user_version = 8")
+    db.executescript(f"{NO_GROUPS} PRAGMA user_version = 8;")
     db.close()
     SqliteStore(tmp_path / "old").close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
@@ -230,13 +238,40 @@ def test_tracked_tasks_of_schema_7_get_a_place_for_the_notes_of_retries(tmp_path
     store.commit(
         Changes(blocks=[one], runs={1: run_record(1)}, tracked=tracked(one, 0, "dead", seq=3))
     )
-    store._db.executescript("ALTER TABLE strays DROP COLUMN retries; PRAGMA user_version = 7;")
+    no_notes = "ALTER TABLE strays DROP COLUMN retries;"
+    store._db.executescript(f"{NO_GROUPS} {no_notes} PRAGMA user_version = 7;")
     store.close()
     store = SqliteStore(tmp_path / "old")
     assert pragma(store, "user_version") == SCHEMA_VERSION
     store.commit(Changes(revived=revived(9.0, 1, reason="mended")))
     (again,) = tracked_of(store)
     assert [note.reason for note in again.retries] == ["mended"]
+    store.close()
+    SqliteStore(tmp_path / "new").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_dead_letters_of_schema_9_get_their_groups(tmp_path: Path) -> None:
+    of = block(1, 1, 9)
+    store = SqliteStore(tmp_path / "old")
+    letters = {}
+    for at, error in enumerate(["KeyError: 1", "KeyError: 2", "OSError: no"]):
+        fields: dict[str, Any] = {"seq": at + 1, "due_at": 5.0 + at, "worker": "h/1"}
+        evidence = f'Traceback\n  File "/jobs/a.py", line {at // 2}, in work\n{error}'
+        letters |= tracked(of, at, "dead", error=error, evidence=evidence, **fields)
+    store.commit(Changes(runs={1: run_record(1)}, blocks=[of], tracked=letters))
+    before = store.find_groups(GroupsSought(99, 9)).groups
+    assert [(g.exception, g.place, g.count) for g, _ in before] == [
+        ("OSError", "a.py:1", 1),
+        ("KeyError", "a.py:0", 2),
+    ]
+    store._db.executescript(f"{NO_GROUPS} PRAGMA user_version = 9;")
+    store.close()
+    store = SqliteStore(tmp_path / "old")
+    after = store.find_groups(GroupsSought(99, 9)).groups
+    assert [replace(g, id=0) for g, _ in after] == [replace(g, id=0) for g, _ in before]
+    found = store.find_letters(NewestSought(1, FailureFilter(exception="KeyError"), 99, 9))
+    assert [letter.task for letter in found.letters] == [2, 1]
     store.close()
     SqliteStore(tmp_path / "new").close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")

@@ -109,6 +109,28 @@ def test_a_letter_that_dies_again_meanwhile_is_not_tried_twice(
     play(scene)
 
 
+def test_very_many_are_tried_again_a_page_in_each_turn_without_a_filter_too(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "PAGE_BYTES", 1)
+    monkeypatch.setattr(retrying, "AT_ONCE", 2)
+
+    async def scene(world: World) -> None:
+        desk, run, _ = await with_letters(world, *["KeyError: 1"] * 3)
+        pages = []
+        retry = world.turn.broker.retry
+
+        def counted(*args: Any, **fields: Any) -> int:
+            pages.append(retry(*args, **fields))
+            return pages[-1]
+
+        monkeypatch.setattr(world.turn.broker, "retry", counted)
+        assert await ask(desk, RetryRun(7, run.id, None, "mended")) == Accepted(7, 3)
+        assert (pages, run.dead, run.state) == ([1, 1, 1], 0, "active")
+
+    play(scene)
+
+
 def test_a_filter_that_chooses_none_is_told_what_there_is(play: Any) -> None:
     async def scene(world: World) -> None:
         desk, run, _ = await with_letters(world, "KeyError: 1", "OSError: 2")
