@@ -28,21 +28,25 @@ from .actions.action import Action
 from .actions.acts import Acts
 from .actions.ending import CANCEL, FORGET
 from .actions.retry import RETRY
+from .files.found import Outs
+from .files.serving import Files
 from .link.master import AwayError, Master
 from .link.recent import Recent
 from .live.hub import Hub
 from .live.rates import Rates
 from .metrics.scrape import Scrape
+from .pages.folder import FOLDER
 from .pages.overview import OVERVIEW
 from .pages.page import Desk, Page
 from .pages.run import RUN
 from .pages.runs import RUNS
 from .pages.show import Shows
+from .pages.workers import WORKERS
 from .text.templates import Templates
 
 STATIC = Path(__file__).resolve().parent / "static"
 
-PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN)
+PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN, WORKERS, FOLDER)
 """All pages, in the order of the navigation."""
 
 
@@ -53,12 +57,13 @@ ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET)
 def make_app(settings: Settings, master: Master, tokens: Tokens) -> ASGIApp:
     """The application for a master, with everything that it passes on the way."""
     cookies, hub = Cookies(tokens), Hub()
-    desk = Desk(master, Recent(master), Rates(), settings)
+    desk = Desk(master, Recent(master), Rates(), settings, outs=Outs(master))
     shows = Shows(desk, Templates(), cookies, hub, PAGES)
     login = Login(tokens, cookies, shows.html)
     routes = [
         *shows.routes(),
         *Acts(desk, cookies, shows.html, ACTIONS).routes(),
+        *Files(settings.http_files).routes(),
         *_health(desk),
         *Scrape(desk.recent).routes(),
         Mount("/static", StaticFiles(directory=STATIC)),

@@ -14,6 +14,7 @@ from queue_manager.errors import QueueError
 from queue_manager.settings import Settings
 
 from ..access.tokens import Right
+from ..files.found import Outs
 from ..link.master import Master
 from ..link.recent import Recent
 from ..live.rates import Rates
@@ -34,7 +35,7 @@ class NothingThereError(QueueError):
 class Desk:
     """What pages are made with: the master, what it has said a moment ago, and rates.
 
-    now: UTC epoch in seconds.
+    now: UTC epoch in seconds. outs: where jobs write to, unless a run says it.
     """
 
     master: Master
@@ -42,6 +43,7 @@ class Desk:
     rates: Rates
     settings: Settings
     now: Callable[[], float] = time.time
+    outs: Outs | None = None
 
 
 @dataclass(frozen=True)

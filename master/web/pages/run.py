@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from queue_manager.wire.records import RunStatus
 
+from ..files.found import as_plain, written_by
 from .charts import SPANS, WHOLE, default_span, last_minute, of_run, span_of
 from .overview import left_s
 from .page import Asked, Page, View
@@ -28,9 +29,12 @@ async def load(asked: Asked) -> View:
     ended = run.done + run.dead + run.cancelled
     span = span_of(asked, default_span(run, asked.desk.now() - run.started_at), (WHOLE,))
     minute = last_minute(rates.last_minute(number))
+    desk = asked.desk
+    written = desk.outs and await written_by(run, desk.settings.http_files, desk.outs)
     return {
         "run": run,
         "printed": told.printed,
+        "written": written and as_plain(written),
         "rate": rates.of(number),
         "left_s": left_s(run, rates),
         "span": span,
@@ -44,6 +48,6 @@ async def load(asked: Asked) -> View:
     }
 
 
-_PARTS = ("head", "actions", "progress", "why", "rate", "printed", "facts")
+_PARTS = ("head", "actions", "progress", "why", "files", "rate", "printed", "facts")
 
 RUN = Page("/runs/{run:int}", "run", _PARTS, load)
