@@ -14,6 +14,7 @@ from queue_manager.client.asynchronous import AsyncClient
 from queue_manager.client.calls import start_of
 from queue_manager.client.connection.session import CONNECT_S
 from queue_manager.errors import SettingsError, UnknownJobError
+from queue_manager.plain.as_json import shown
 from queue_manager.settings import Settings
 from queue_manager.terminal import text_of
 from queue_manager.wire.job_records import JobInfo
@@ -22,7 +23,6 @@ from queue_manager.wire.records import RunOptions
 from ..jobs.check import first_task
 from ..jobs.pythons import python_for
 from .own.asynchronous import Master, with_master, with_own_master
-from .text.plain_json import shown
 from .text.printing import say
 
 _SHOWN = 300

@@ -13,6 +13,7 @@ from queue_manager import codec
 from queue_manager.errors import QueueError
 from queue_manager.job.arguments import split_arguments
 from queue_manager.lifeline import stop_signals
+from queue_manager.plain.as_json import shown
 from queue_manager.settings import Settings
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.messages import StartRun
@@ -25,7 +26,6 @@ from ..processes.runners import uncollected
 from ..processes.web import WebProcess
 from ..server.service import Service
 from ..turn.answer import log_failure
-from .text.plain_json import shown
 
 log = logging.getLogger("quartermaster.master")
 

@@ -17,10 +17,10 @@ from queue_manager import codec
 from queue_manager.environments.locks import is_at
 from queue_manager.errors import OutputError
 from queue_manager.plain import foreign
+from queue_manager.plain.as_json import dumped, to_json
 from queue_manager.terminal import text_of
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
-from ..text.plain_json import dumped, to_json
 from ..text.printing import exactly
 from .claims import Claim, told
 

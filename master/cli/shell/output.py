@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Literal
 
+from queue_manager.plain.as_json import to_json
 from queue_manager.terminal import harmless_line
 
-from ..text.plain_json import Line, to_json
+from ..text.plain_json import Line
 from ..text.printing import tell
 from .outcome import Outcome
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from queue_manager import codec
 from queue_manager.job.failures import failure_of
+from queue_manager.plain.as_json import shown
 from queue_manager.terminal import harmless, harmless_line
 from queue_manager.wire.failures import RetryNote
 from queue_manager.wire.records import RunStatus, TaskStatus
 from queue_manager.wire.stock.opcodes import SHOWN_ITEM
 
-from .plain_json import Letter, shown
+from .plain_json import Letter
 
 _SHOWN = 300
 """Characters of a payload in a list of dead letters; `show` has all of it."""
