@@ -41,12 +41,13 @@ from .pages.page import Desk, Page
 from .pages.run import RUN
 from .pages.runs import RUNS
 from .pages.show import Shows
+from .pages.task import TASK
 from .pages.workers import WORKERS
 from .text.templates import Templates
 
 STATIC = Path(__file__).resolve().parent / "static"
 
-PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN, WORKERS, FOLDER)
+PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN, TASK, WORKERS, FOLDER)
 """All pages, in the order of the navigation."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -166,7 +167,11 @@ class Shows:
 
 def as_json(view: View) -> bytes:
     """Plain data and structs as JSON. Structs that are lists on the wire are objects here."""
-    return msgspec.json.encode(_named(view))
+    named = _named(view)
+    try:
+        return msgspec.json.encode(named)
+    except UnicodeEncodeError:  # a lone surrogate, which JSON writes as `\\ud800`
+        return json.dumps(named, default=msgspec.to_builtins).encode("ascii")
 
 
 def _named(value: Any) -> Any:
