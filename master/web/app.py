@@ -28,6 +28,7 @@ from .actions.action import Action
 from .actions.acts import Acts
 from .actions.ending import CANCEL, FORGET
 from .actions.retry import RETRY
+from .actions.submit import SUBMIT
 from .files.found import Outs
 from .files.serving import Files
 from .link.master import AwayError, Master
@@ -41,17 +42,18 @@ from .pages.page import Desk, Page
 from .pages.run import RUN
 from .pages.runs import RUNS
 from .pages.show import Shows
+from .pages.submit import SUBMIT_PAGE
 from .pages.task import TASK
 from .pages.workers import WORKERS
 from .text.templates import Templates
 
 STATIC = Path(__file__).resolve().parent / "static"
 
-PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN, TASK, WORKERS, FOLDER)
+PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN, TASK, WORKERS, SUBMIT_PAGE, FOLDER)
 """All pages, in the order of the navigation."""
 
 
-ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET)
+ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET, SUBMIT)
 """All that a visitor can have done."""
 
 

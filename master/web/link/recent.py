@@ -44,8 +44,13 @@ class Asks(Protocol):
 class Recent:
     """Asks, unless somebody has asked the same a moment ago, or is just asking."""
 
-    def __init__(self, master: Asks, clock: Callable[[], float] = time.monotonic) -> None:
-        self._master, self._clock = master, clock
+    def __init__(
+        self,
+        master: Asks,
+        clock: Callable[[], float] = time.monotonic,
+        young_s: float = YOUNG_S,
+    ) -> None:
+        self._master, self._clock, self._young_s = master, clock, young_s
         self._kept: OrderedDict[object, tuple[float, asyncio.Future[Any]]] = OrderedDict()
 
     async def get(self, key: object, make: Callable[[int], Request], answer: type[R]) -> R:
@@ -65,7 +70,7 @@ class Recent:
 
     def _is_old(self, since: float, future: asyncio.Future[Any]) -> bool:
         failed = future.cancelled() or future.exception() is not None
-        return failed or self._clock() - since > YOUNG_S
+        return failed or self._clock() - since > self._young_s
 
     def forget(self) -> None:
         """Something was changed: the next answers are new ones."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from queue_manager.errors import QueueError
@@ -15,6 +16,7 @@ from queue_manager.settings import Settings
 
 from ..access.tokens import Right
 from ..files.found import Outs
+from ..link.jobs import Jobs
 from ..link.master import Master
 from ..link.recent import Recent
 from ..live.rates import Rates
@@ -44,6 +46,11 @@ class Desk:
     settings: Settings
     now: Callable[[], float] = time.time
     outs: Outs | None = None
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """What the master's folder has."""
+        return Jobs(self.master)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,127 @@
+"""Submit a run of a job, by a form that is made of the job's signature."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections import OrderedDict
+from functools import partial
+
+from queue_manager.client.checking import numbers_of, text_of
+from queue_manager.errors import ArgumentError, RefusedError
+from queue_manager.job.tags import joined, split_tags
+from queue_manager.wire.messages import RunStarted, StartRun
+
+from ..pages.page import Asked, View
+from .action import Action, FieldError, Fields, Outcome
+from .ending import LONG_S
+from .inputs import ARG, LINES, args_of, field_of, inputs_of
+
+ONCE = "once"
+"""A field that is another one in each form: two clicks on its button are one run."""
+
+_OTHERS = ("key", "needs", "after", LINES, ONCE)
+_KEPT = 256
+_SHOWN = 200
+
+
+class Submits:
+    """Submits runs. A form that is sent again, while it is new, gives the run that it gave."""
+
+    def __init__(self) -> None:
+        self._sent: OrderedDict[str, asyncio.Future[Outcome]] = OrderedDict()
+
+    async def show(self, asked: Asked, fields: Fields) -> View:
+        """The job, and a field for each of its arguments."""
+        job = await asked.desk.jobs.one(asked.words["job"])
+        once = fields.text(ONCE) or secrets.token_urlsafe(12)
+        return {"job": job, "inputs": inputs_of(job.arguments, fields), "once": once}
+
+    async def carry_out(self, asked: Asked, fields: Fields) -> Outcome:
+        """Submit the run."""
+        once = fields.text(ONCE)
+        if not once:
+            return await self._submit(asked, fields)
+        known = self._sent.get(once)
+        if known is None or (known.done() and (known.cancelled() or known.exception())):
+            known = asyncio.ensure_future(self._submit(asked, fields))
+            self._sent[once] = known
+            while len(self._sent) > _KEPT:
+                self._sent.popitem(last=False)
+        return await asyncio.shield(known)
+
+    async def _submit(self, asked: Asked, fields: Fields) -> Outcome:
+        make = request_of(asked.words["job"], fields)
+        try:
+            started = await asked.desk.master.ask(make, RunStarted, LONG_S)
+        except RefusedError as error:
+            job = await asked.desk.jobs.one(asked.words["job"])
+            field = field_of(str(error), job.arguments)
+            raise FieldError(field, str(error)) if field else error from None
+        return _outcome(started, make(0))
+
+
+def request_of(job: str, fields: Fields) -> partial[StartRun]:
+    """What is asked for. Raises FieldError for what no request can have."""
+    for name in fields.names:
+        if not name.startswith(ARG) and name not in _OTHERS:
+            known = f"{ARG}NAME, {', '.join(_OTHERS)}"
+            raise FieldError(name[:100], f"there is no field {name[:100]!r}; there are: {known}")
+    args = [_text(_field_of_arg(arg, fields), arg) for arg in args_of(fields)]
+    return partial(
+        StartRun,
+        job=job,
+        args=args,
+        key=_text("key", fields.text("key").strip()) or None,
+        needs=_needs(fields),
+        after=_after(fields),
+    )
+
+
+def _field_of_arg(arg: str, fields: Fields) -> str:
+    field = ARG + arg.partition("=")[0]
+    return field if field in fields.names else LINES
+
+
+def _text(field: str, text: str) -> str:
+    try:
+        return text_of(field, text)
+    except ArgumentError as error:
+        raise FieldError(field, str(error)) from None
+
+
+def _needs(fields: Fields) -> list[str]:
+    text = ",".join(fields.texts("needs"))
+    try:
+        return joined(split_tags(text), ())
+    except (ValueError, RefusedError) as error:
+        raise FieldError("needs", f"{text[:_SHOWN]!r}: {error}, such as gpu,bigmem") from None
+
+
+def _after(fields: Fields) -> list[int]:
+    words = [word for text in fields.texts("after") for word in re.split(r"[\s,]+", text) if word]
+    for word in words:
+        if not (word.isascii() and word.isdecimal() and len(word) < 19):
+            raise FieldError("after", f"{word[:_SHOWN]!r} is no number of a run, such as 1")
+    try:
+        return numbers_of([int(word) for word in words])
+    except ArgumentError as error:
+        raise FieldError("after", str(error)) from None
+
+
+def _outcome(started: RunStarted, ask: StartRun) -> Outcome:
+    run, created = started.run, started.created
+    did = "was submitted" if created else "was there already, with this key"
+    key = (started.key or ask.key or "")[:_SHOWN]
+    of: dict[str, int | str] = {
+        "run": run,
+        "created": int(created),
+        "key": key,
+        "older": started.older,
+    }
+    return Outcome(f"/runs/{run}", f"run {run} of {ask.job} {did}", of)
+
+
+_submits = Submits()
+SUBMIT = Action("/submit/{job}", "submit", _submits.show, _submits.carry_out, None)
