@@ -31,6 +31,7 @@ from .speed import (
     mail,
     messages,
     pace,
+    page,
     percentiles,
     shell,
     singles,
@@ -40,6 +41,7 @@ from .speed import (
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "throughput": ("Durable throughput: submit, work, result on disk, collect", throughput.measure),
+    "page": ("Durable throughput, with the pages open and without", page.measure),
     "idle": ("One idle task, submit to result", idle.measure),
     "percentiles": ("Submit to result at a steady rate", percentiles.measure),
     "client": ("A map of a program's", client.measure),
