@@ -13,7 +13,7 @@ from ..figure import Figure, ratio
 from ..rig import processes, run
 
 ROUNDS = sized(3, 1)
-TASKS = sized(2_000_000, 100_000)
+TASKS = sized(500_000, 100_000)
 WARM_UP_TASKS = 2_000
 STREAMS = sized(50, 5)
 MEMORY_MB = 60.0

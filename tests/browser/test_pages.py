@@ -105,6 +105,20 @@ def test_pages_can_be_read_everywhere(
         picture(page, f"{name}-{'dark' if dark else 'light'}-{width}")
 
 
+def test_failures_stand_in_groups_with_a_way_to_try_them_again(web: Web, visit: Visit) -> None:
+    web.master.worker()
+    run = web.master.submit("fragile")
+    page = visit(web.link)
+    goes_to(page, web, f"/runs/{run}")
+    table = page.locator("#failures")
+    expect(table).to_contain_text("ValueError")
+    expect(table).to_contain_text("2 is even")
+    expect(table).to_contain_text("not four")
+    row = table.locator("tr", has_text="2 is even")
+    row.get_by_role("link", name="Try these again").click()
+    expect(page.get_by_label("Failure")).to_have_value(re.compile(r"ValueError@fragile\.py:\d+"))
+
+
 def test_pages_are_whole_without_javascript(web: Web, visit: Visit) -> None:
     web.master.worker()
     run = web.master.submit("square", "count=20")

@@ -50,6 +50,12 @@ async def of_all(asked: Asked, span: str) -> list[Chart]:
     return _charts(moments, [points.get(at) for at in moments], history, until - length_s, until)
 
 
+async def dead_in(asked: Asked, span: str) -> int:
+    """How many tasks became dead letters in that time, of all runs."""
+    history = await _ask(asked, None, 0.0, 0.0, SPANS[span])
+    return sum(point.dead for point in history.points)
+
+
 async def of_run(asked: Asked, run: RunStatus, span: str) -> list[Chart]:
     """What a run has done. In a step without a point nothing has changed."""
     until = run.ended_at or 0.0

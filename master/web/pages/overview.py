@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from queue_manager.wire.messages import AskMetrics, Metrics
+from queue_manager.wire.metrics import MasterMetrics
 from queue_manager.wire.records import RunStatus, SessionStatus
 
 from ..live.rates import ALL, Rates
-from .charts import SPANS, last_minute, of_all, span_of
+from .charts import SPANS, dead_in, last_minute, of_all, span_of
 from .page import Asked, Page, View
 
 _ACTIVE = 12
@@ -23,6 +25,7 @@ async def load(asked: Asked) -> View:
     status = await recent.status()
     runs = await recent.runs()
     sessions = await recent.sessions()
+    now = (await recent.get("metrics", AskMetrics, Metrics)).metrics
     span = span_of(asked, "hour")
     rates.note_all(runs.runs)
     minute = last_minute(rates.last_minute(ALL))
@@ -33,7 +36,7 @@ async def load(asked: Asked) -> View:
         "status": status,
         "why": [*status.why, *status.schedules],
         "stuck": [run for run in moving if run.why],
-        "numbers": _numbers(runs.runs, workers),
+        "numbers": _numbers(now, workers, await dead_in(asked, "hour")),
         "rate": rates.of(ALL),
         "span": span,
         "spans": list(SPANS),
@@ -48,13 +51,15 @@ async def load(asked: Asked) -> View:
     }
 
 
-def _numbers(runs: Iterable[RunStatus], workers: Iterable[SessionStatus]) -> dict[str, int]:
-    """What waits, runs and is dead, of the newest runs."""
-    shown, there = list(runs), list(workers)
-    names = ("waiting", "delayed", "leased", "done", "dead")
-    counts = {name: sum(getattr(run, name) for run in shown) for name in names}
+def _numbers(
+    now: MasterMetrics, workers: Iterable[SessionStatus], dead_lately: int
+) -> dict[str, int]:
+    """What waits and runs, of all runs together, and how many died within the last hour."""
+    there = list(workers)
+    states = ("waiting", "delayed", "leased", "dead")
+    counts = {name: sum(job.tasks.get(name, 0) for job in now.jobs) for name in states}
     slots = sum(one.slots for one in there)
-    return {**counts, "workers": len(there), "slots": slots}
+    return {**counts, "dead_lately": dead_lately, "workers": len(there), "slots": slots}
 
 
 def left_s(run: RunStatus, rates: Rates) -> float | None:
