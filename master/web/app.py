@@ -36,6 +36,7 @@ from .link.recent import Recent
 from .live.hub import Hub
 from .live.rates import Rates
 from .metrics.scrape import Scrape
+from .pages.failures import FAILURES, RUN_FAILURES
 from .pages.folder import FOLDER
 from .pages.overview import OVERVIEW
 from .pages.page import Desk, Page
@@ -49,7 +50,17 @@ from .text.templates import Templates
 
 STATIC = Path(__file__).resolve().parent / "static"
 
-PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, RUN, TASK, WORKERS, SUBMIT_PAGE, FOLDER)
+PAGES: tuple[Page, ...] = (
+    OVERVIEW,
+    RUNS,
+    RUN,
+    TASK,
+    FAILURES,
+    RUN_FAILURES,
+    WORKERS,
+    SUBMIT_PAGE,
+    FOLDER,
+)
 """All pages, in the order of the navigation."""
 
 

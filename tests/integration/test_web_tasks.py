@@ -79,3 +79,41 @@ def test_a_task_that_is_none_is_told_in_one_line(web: Web) -> None:
     for path in (f"/api/runs/{run}/tasks/99", "/api/runs/99/tasks/1", f"/api/runs/{run}/tasks/0"):
         assert web.get(path).code == 404, path
     assert web.get(f"/api/runs/{run}/tasks/{10**30}").code == 404
+
+
+def test_failures_are_groups_of_all_runs_and_letters_of_one(web: Web) -> None:
+    assert web.json("/api/failures")["groups"] == []
+    assert "no run has dead letters" in web.page("/failures")
+    web.master.worker()
+    runs = [web.master.submit("hostile"), web.master.submit("hostile")]
+    for run in runs:
+        eventually(lambda run=run: web.json(f"/api/runs/{run}")["run"]["state"] == "failed")
+    groups = web.json("/api/failures")["groups"]
+    assert sorted(one["run"] for one in groups) == runs
+    assert {(one["failure"], one["count"]) for one in groups} == {("ValueError@hostile.py:15", 1)}
+    assert web.json("/api/failures?job=square")["groups"] == []
+    assert web.get("/api/failures?after=x").code == 404
+    page = web.page("/failures")
+    assert f"/runs/{runs[0]}/failures?error=ValueError%40hostile.py%3A15" in page
+    assert "<script>document" not in page
+    assert "/retry" not in page  # this visitor may only look
+
+
+def test_the_letters_of_a_run_are_chosen_by_failure_worker_and_hour(web: Web) -> None:
+    web.master.worker()
+    run = web.master.submit("hostile")
+    path = f"/api/runs/{run}/failures"
+    eventually(lambda: web.json(f"/api/runs/{run}")["run"]["state"] == "failed")
+    (letter,) = web.json(path)["letters"]
+    assert (letter["task"], letter["attempts"]) == (2, 3)
+    of = "since={since}&until={until}".format(**letter)
+    found = {
+        query: [one["task"] for one in web.json(f"{path}?{query}")["letters"]]
+        for query in (
+            of, "error=ValueError", "error=KeyError", f"worker={letter['worker']}", "worker=other",
+            "until=2020-01-01",
+        )
+    }  # fmt: skip
+    assert list(found.values()) == [[2], [2], [], [2], [], []]
+    assert web.get(f"{path}?since=noon").code == 404
+    assert "<script>document" not in web.page(f"/runs/{run}/failures?error=<script>document")
