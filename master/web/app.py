@@ -28,6 +28,7 @@ from .actions.action import Action
 from .actions.acts import Acts
 from .actions.ending import CANCEL, FORGET
 from .actions.retry import RETRY
+from .actions.schedule import ADD, PAUSE, REMOVE, RESUME
 from .actions.submit import SUBMIT
 from .files.found import Outs
 from .files.serving import Files
@@ -42,6 +43,7 @@ from .pages.overview import OVERVIEW
 from .pages.page import Desk, Page
 from .pages.run import RUN
 from .pages.runs import RUNS
+from .pages.schedules import SCHEDULES
 from .pages.show import Shows
 from .pages.submit import SUBMIT_PAGE
 from .pages.task import TASK
@@ -58,13 +60,14 @@ PAGES: tuple[Page, ...] = (
     FAILURES,
     RUN_FAILURES,
     WORKERS,
+    SCHEDULES,
     SUBMIT_PAGE,
     FOLDER,
 )
 """All pages, in the order of the navigation."""
 
 
-ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET, SUBMIT)
+ACTIONS: tuple[Action, ...] = (RETRY, CANCEL, FORGET, SUBMIT, ADD, PAUSE, RESUME, REMOVE)
 """All that a visitor can have done."""
 
 

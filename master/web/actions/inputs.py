@@ -71,11 +71,14 @@ def args_of(fields: Fields) -> list[str]:
         for name in fields.names
         if name.startswith(ARG) and (text := fields.text(name).replace("\r\n", "\n"))
     ]
-    return given + list(_lines(fields.texts(LINES)))
+    return given + list(lines_of(fields.texts(LINES)))
 
 
-def _lines(texts: list[str]) -> Iterator[str]:
-    """A form has one text with a line for each argument, a program one text for each."""
+def lines_of(texts: list[str]) -> Iterator[str]:
+    """The arguments of the field for more of them.
+
+    A form has one text with a line for each argument, a program one text for each.
+    """
     for text in texts:
         parts = text.splitlines() if len(texts) == 1 else [text]
         yield from (part for part in parts if part.strip())
