@@ -28,7 +28,10 @@ _MOST_WORD = 60
 
 _MOST_ADDRESS = 254
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
-_PLAIN_LOCAL = re.compile(rf"(?=.{{1,64}}\Z){_ATOM}(?:\.{_ATOM})*", re.A)
+LOCAL = rf"{_ATOM}(?:\.{_ATOM})*"
+"""The pattern of the part before the @, without quotes. Whoever compiles it says what `\\w` is."""
+
+_PLAIN_LOCAL = re.compile(rf"(?=.{{1,64}}\Z){LOCAL}", re.A)
 """What needs no more checks: they take most of the time that an address of a long list takes."""
 
 _END = "\r\n"
@@ -36,6 +39,13 @@ _END = "\r\n"
 for _own in ("local", "test"):  # names that a network of one's own may have
     if _own in SPECIAL_USE_DOMAIN_NAMES:
         SPECIAL_USE_DOMAIN_NAMES.remove(_own)
+
+# The lengths and the -- keep out what only the library can judge, as a name in Punycode.
+_LABEL = r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?"
+_NOT_SPECIAL = "".join(rf"(?<!\.{re.escape(name)})" for name in SPECIAL_USE_DOMAIN_NAMES)
+PLAIN_DOMAIN = rf"{_LABEL}(?:\.{_LABEL}){{1,4}}{_NOT_SPECIAL}"
+"""The pattern of domains, in lower case, that `domains` returns as they are: nearly all there are.
+What follows in a pattern must begin with none of their characters."""
 
 
 class Domains(NamedTuple):

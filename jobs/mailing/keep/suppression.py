@@ -15,22 +15,18 @@ import unicodedata
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ..addresses import Mailbox, domains, mailbox, one_line
+from ..addresses import LOCAL, PLAIN_DOMAIN, Mailbox, domains, mailbox, one_line
 from ..recipients import COLUMNS
 from .hashes import Hashes
 
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.S)
 _END_OF_FIELD = re.compile(r"[,;\s]")
 _IN_ANGLES = re.compile(r"<([^<>]*)>")
-_ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
-_LOCAL = rf"{_ATOM}(?:\.{_ATOM})*"
-_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})+"
-_PLAIN_LINE = re.compile(rf"((?:{_LOCAL})?@{_DOMAIN})(?:[ \t,;][^<\n]*)?\r?\n".encode())
+_PLAIN_LINE = re.compile(rf"(?!['#])((?:{LOCAL})?@{PLAIN_DOMAIN})(?:[ \t,;][^<\n]*)?\r?\n".encode())
 """A line, in lower case, whose first field is its own key, without the checks that take most of the
-time of a long list."""
+time of a long list. `_listed` says the same of it."""
 
-_PARTS = re.compile(rf"((?:{_LOCAL})?)@([^@]+)")
+_PARTS = re.compile(rf"((?:{LOCAL})?)@([^@]+)")
 _PIECE_BYTES = 1 << 20
 
 
@@ -68,7 +64,9 @@ class Suppression:
         """Whether an address gets nothing. Raises OSError if the file can't be read."""
         with self._lock:
             self._catch_up()
-            asked = (_hash(who.key), _hash(f"@{who.ascii_domain}"))
+            # A line with a ' before its address lists it without: a program for tables wrote it.
+            keys = (who.key, who.key.lstrip("'"), f"@{who.ascii_domain}")
+            asked = {_hash(key) for key in keys}
             return any(one == self._read.last or one in self._known for one in asked)
 
     def wrong(self) -> list[int]:
@@ -86,7 +84,9 @@ class Suppression:
             with contextlib.suppress(OSError):  # a disk without locks appends all the same
                 fcntl.flock(file, fcntl.LOCK_EX)
             begin = "" if _ends_with_a_line(file.fileno()) else "\n"
-            file.write(f"{begin}{who.envelope}  # {one_line(why)[:300]}\n".encode())
+            # Bare, a # at the begin is a comment, and a ' is taken off.
+            address = f"<{who.envelope}>" if who.envelope[0] in "#'" else who.envelope
+            file.write(f"{begin}{address}  # {one_line(why)[:300]}\n".encode())
 
     def _catch_up(self) -> None:
         try:
@@ -143,7 +143,9 @@ def _listed(line: str, *, first: bool) -> str | None:
         return ""
     angles = _IN_ANGLES.search(text)
     text = angles[1] if angles else _END_OF_FIELD.split(text.lstrip(",; "), maxsplit=1)[0]
-    text = text.strip("\"' ")
+    text = text.strip('" ')
+    if not angles or text.endswith("'"):
+        text = text.strip("\"' ")
     if first and text.lower() in COLUMNS:
         return ""
     parts = _PARTS.fullmatch(text)

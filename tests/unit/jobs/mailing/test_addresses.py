@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from email_validator import EmailNotValidError, validate_email
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobs.mailing.addresses import mailbox
-from jobs.mailing.keep.suppression import Suppression, _listed
+from jobs.mailing.keep.suppression import _PLAIN_LINE, Suppression, _listed
 
 PARTS = st.text(st.sampled_from("aZ0é.-_+'!ß\u0301 @\"\u212a"), max_size=12)
 DOMAINS = st.sampled_from(
@@ -65,6 +65,32 @@ def test_an_address_on_the_list_of_the_suppressed_is_found_however_it_is_written
 ) -> None:
     if ours(text := f"{local}@{domain}") is not None and not text.startswith("'"):
         assert _listed(text, first=False) == mailbox(text).key
+
+
+LINE_PARTS = [
+    *"a1Z'#\"-_.@,; \t\r<>",
+    "xn--",
+    "--",
+    "é",
+    "example.org",
+    "a.invalid",
+    "b" * 32,
+    "'-",
+]
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(LINE_PARTS), max_size=8), st.sampled_from(["", "a", "'-a", "#a"]))
+@example(["'-", "ann"], "")
+@example(["xn--", "a.example"], "")
+@example(["b.", "b" * 64, ".org"], "")
+@example(["b." * 126, "org"], "")
+def test_the_quick_way_through_a_list_of_the_suppressed_says_what_the_careful_one_says(
+    parts: list[str], local: str
+) -> None:
+    for line in (f"{''.join(parts)}@example.org\n", f"{local}@{''.join(parts)}\n"):
+        plain = _PLAIN_LINE.fullmatch(line.lower().encode())
+        assert plain is None or plain[1].decode() == _listed(line, first=False)
 
 
 @pytest.mark.parametrize("rest", ["", "  # 550 <no>", ",2026-01-01", ";x", "\tx", " <", "\r"])

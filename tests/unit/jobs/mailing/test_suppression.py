@@ -10,6 +10,7 @@ import pytest
 from jobs import mail
 from jobs.mailing.addresses import mailbox
 from jobs.mailing.keep.suppression import Suppression
+from jobs.output.words import cell
 
 ANN, BOB = mailbox("ann@example.org"), mailbox("bob@müller.example")
 
@@ -75,14 +76,37 @@ def test_a_hash_inside_an_address_begins_no_comment(tmp_path: Path) -> None:
     assert not listed.has(ANN)
 
 
+@pytest.mark.parametrize("text", ["-ann@example.org", "+ann@example.org", "=ann@example.org"])
+def test_a_line_of_a_report_keeps_its_address_from_getting_mail(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(f"to,state\n{cell(text)},refused\n'bob@example.org\n")
+    listed = Suppression(str(path))
+    assert listed.has(mailbox(text))
+    assert listed.has(mailbox("bob@example.org"))
+    assert listed.has(mailbox("'bob@example.org"))
+    assert not listed.has(ANN)
+
+
+@pytest.mark.parametrize("text", ["'@example.org", "'bob@example.org", "#bob@example.org"])
+def test_an_odd_address_is_added_once_and_nobody_else(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.txt"
+    for _ in range(2):
+        Suppression(str(path)).add(mailbox(text), "550 nobody")
+    listed = Suppression(str(path))
+    assert listed.has(mailbox(text))
+    assert listed.wrong() == []
+    assert len(path.read_text().splitlines()) == 1
+    assert not listed.has(mailbox("bob@example.org"))
+
+
 def test_lines_that_are_no_address_are_told_when_the_campaign_begins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "list.txt"
-    path.write_text("# begin\n\nann\nann@example.org\nann@@example.org, x")
+    path.write_text("# begin\n\nann\nann@example.org\nx@xn--a.example\nann@@example.org, x")
     out = str(tmp_path / "out")
     list(mail.tasks(to="bob@example.org", text="x", suppressed=str(path), out=out))
     told = capsys.readouterr().out
-    assert told == f"mail: {path} has lines that are no address, 2 in all: 3, 5\n"
+    assert told == f"mail: {path} has lines that are no address, 3 in all: 3, 5, 6\n"
     with pytest.raises(ValueError, match="can't be read: Is a directory"):
         list(mail.tasks(to="bob@example.org", text="x", suppressed=str(tmp_path), out=out))
