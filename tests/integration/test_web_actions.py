@@ -95,6 +95,7 @@ def test_one_kind_of_failure_is_tried_again_and_the_page_says_how_many(web: Web)
     assert f"/runs/{run}/retry" in browser.get(f"/runs/{run}").text
     path = f"/runs/{run}/retry?" + urlencode({"error": "ValueError@lines.py:11"})
     assert 'value="ValueError@lines.py:11"' in browser.get(path).text
+    assert "2 of the run's 4 dead letters are tried" in unescape(browser.get(path).text)
     answer = browser.send(path, error="ValueError@lines.py:11", reason="it <b>is</b> mended")
     assert (answer.code, answer.headers["Location"]) == (303, f"/runs/{run}")
     page = browser.get(f"/runs/{run}").text

@@ -9,6 +9,7 @@ from typing import Any
 
 from queue_manager.client.runs.choosing import filter_of, reason_of
 from queue_manager.errors import ArgumentError
+from queue_manager.wire.failure_groups import AskFailures, Failures
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.messages import Accepted, RetryRun
 
@@ -16,14 +17,30 @@ from ..pages.page import Asked, View
 from .action import Action, FieldError, Fields, Outcome
 from .ending import LONG_S, task_of
 
+_GROUPS = 500
+"""How many groups are added up."""
+
 FILTERS = ("error", "worker", "since", "until")
 
 
 async def show(asked: Asked, fields: Fields) -> View:
-    """The run, and what the link has filled in."""
+    """The run, and what the link has filled in. count: how many letters that is, if it is known."""
     run = await asked.desk.recent.run(asked.words["run"])
     narrowed = any(fields.text(name) for name in FILTERS)
-    return {"run": run, "narrowed": narrowed}
+    return {"run": run, "narrowed": narrowed, "count": await _count(asked, run.run, fields)}
+
+
+async def _count(asked: Asked, run: int, fields: Fields) -> int | None:
+    """How many dead letters the fields choose; None: groups of failures do not tell that."""
+    try:
+        only = chosen(fields)
+    except FieldError:
+        return None
+    if only is None or only != FailureFilter(exception=only.exception, place=only.place):
+        return None
+    ask = partial(AskFailures, run=run, limit=_GROUPS, only=only)
+    found = await asked.desk.master.ask(ask, Failures)
+    return sum(group.count for group in found.groups) if found.complete else None
 
 
 async def retry(asked: Asked, fields: Fields) -> Outcome:
