@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON_IN_VENV = .venv/bin/python
 
 .PHONY: help up down logs client dashboard join key ship fetch demo-images demo-logs demo-mail test test-unit test-local test-integration \
-        test-crawl test-logs test-django test-hosts test-browser test-metrics local bench bench-brief bench-peers chaos lint format engine venv lock clean
+        test-crawl test-logs test-django test-hosts test-browser pictures test-metrics local bench bench-brief bench-peers chaos lint format engine venv lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,10 @@ test-metrics: venv ## run the tests of metrics, alerts and the dashboard, with a
 
 test-browser: venv ## run the tests of the pages that people look at, in Chromium; pictures of them are in .cache/screenshots
 	@scripts/test.sh tests/browser
+
+PICTURES = overview run-failed failures task retry
+pictures: test-browser ## take the pictures of docs/dashboard.md again
+	@for name in $(PICTURES); do cp .cache/screenshots/$$name-light-1280.png docs/pictures/$$name.png; done
 
 local: venv ## run ten squares without containers: master and worker as plain processes
 	@$(PYTHON_IN_VENV) -m master run $(or $(JOB),square) $(if $(JOB),$(JOB_ARGS),$(or $(JOB_ARGS),count=10))
