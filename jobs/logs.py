@@ -53,9 +53,7 @@ def tasks(
     out: str = "/shared/logs-report",
 ) -> Iterator[Task]:
     """One task, which finds the files. Their ranges follow: a file that grows is cut once."""
-    begin, end = moment_of(since, zone), moment_of(until, zone)
-    if begin is not None and end is not None and begin >= end:
-        raise ValueError(f"since={since} is not before until={until}: no request can count")
+    begin, end = _times(since, until, zone)
     made(out, page_of="logs")
     asked = Asked(
         format=format,
@@ -70,6 +68,20 @@ def tasks(
     )
     patterns = [os.path.abspath(pattern) for pattern in paths.patterns()]
     yield Task({"patterns": patterns, "asked": asked.packed()}, key="plan")
+
+
+def run_key(since: datetime | None, until: datetime | None, zone: str) -> None:
+    """A run has no key of its own. Times that don't go together are refused before there is one."""
+    _times(since, until, zone)
+
+
+def _times(
+    since: datetime | None, until: datetime | None, zone: str
+) -> tuple[float | None, float | None]:
+    begin, end = moment_of(since, zone), moment_of(until, zone)
+    if begin is not None and end is not None and begin >= end:
+        raise ValueError(f"since={since} is not before until={until}: no request can count")
+    return begin, end
 
 
 def setup() -> None:

@@ -103,9 +103,26 @@ def _csv(path: str, file: TextIO) -> Iterator[Row]:
     for number, cells in enumerate(_records(file, delimiter), 1):
         if isinstance(cells, str):
             yield Row(number, None, {}, f"row {number}: {cells}")
+        elif cells and (wrong := _misfit(cells, names)):
+            yield Row(number, None, {}, f"row {number} {wrong}")
         elif cells:  # not a blank line
-            cells += [""] * (len(names) - len(cells))
             yield _row(number, dict(zip(names, cells, strict=False)), column)
+
+
+def _misfit(cells: list[str], names: list[str]) -> str:
+    """What is wrong with the number of a row's cells; empty if nothing is.
+
+    A cell of another column would be in the letter otherwise. Programs that write tables end rows
+    with delimiters, so there may be more cells that are empty.
+    """
+    missing = [name for name in names[len(cells) :] if name]
+    if missing:
+        return f"has no cell for {', '.join(missing)}: it has {len(cells)} of {len(names)} cells"
+    surplus = [cell for cell in cells[len(names) :] if cell.strip()]
+    if surplus:
+        count = f"{len(cells)} cells where the first line has {len(names)}"
+        return f"has {count}: put quotes around a text with delimiters"
+    return ""
 
 
 def _records(file: TextIO, delimiter: str) -> Iterator[list[str] | str]:
@@ -166,8 +183,12 @@ def _column(names: list[str]) -> str | None:
 def _row(number: int, found: dict[str, Any], column: str) -> Row:
     if not _is_utf8(json.dumps(found, ensure_ascii=False)):
         return Row(number, None, {}, f"row {number} is not UTF-8: save the list as UTF-8")
+    shown = found.get("name") or ""
+    if not isinstance(shown, str):
+        wrong = f"row {number}: name is a text, not {json.dumps(shown, ensure_ascii=False):.100}"
+        return Row(number, None, {}, wrong)
     try:
-        who = mailbox(str(found[column]), str(found.get("name") or ""))
+        who = mailbox(str(found[column]), shown)
     except ValueError as error:
         return Row(number, None, {}, f"row {number}: {error}")
     size = sum(len(str(value)) for value in found.values())

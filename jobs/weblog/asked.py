@@ -81,6 +81,7 @@ class Regex(str):
             groups = _groups(text)
             if groups - FIELDS or not {"client", "time"} <= groups:
                 raise ValueError(text)
+            _check(text)
         return super().__new__(cls, text)
 
 
@@ -111,8 +112,9 @@ ZoneName = Annotated[Zone, msgspec.Meta(description="time zone, such as Europe/B
 Pattern = Annotated[
     Regex,
     msgspec.Meta(
-        description="regular expression with the named groups client and time, and any of "
+        description="regular expression of RE2 with the named groups client and time, any of "
         + ", ".join(sorted(FIELDS - {"client", "time"}))
+        + ", and no others: a group without a name is written (?:...)"
     ),
 ]
 Megabytes = Annotated[int, msgspec.Meta(ge=1, le=4096, description="whole number, 1 to 4096")]

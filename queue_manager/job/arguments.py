@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..errors import ArgumentError, ProtocolError
-from .conversion import CannotBeGivenError, converted, described, says_all
+from .conversion import CannotBeGivenError, converted, described, fitted, says_all
 
 _SHOWN = 100
 """An error shows this many characters of a wrong value."""
@@ -85,7 +85,7 @@ def parse_arguments(
     Args:
         args: the texts.
         tasks: the job's function; None if it has none.
-        values: more arguments, by their names, which stay as they are.
+        values: more arguments, by their names. They are checked by `fitted`.
         follows: the run is after others, whose results `tasks` may take as `previous`. The caller
             adds them to what is returned.
 
@@ -101,7 +101,7 @@ def parse_arguments(
     for name, value in (values or {}).items():
         if name not in named and not (others and name.isidentifier()):
             raise ArgumentError(_unknown(name, list(named), tasks))
-        arguments[name] = value
+        arguments[name] = _fit(name, value, named.get(name), hints)
     for arg in args:
         name, text = _split(arg, arguments)
         if name in named:
@@ -276,9 +276,23 @@ def _wanted(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
     return type(parameter.default)
 
 
+def _fit(
+    name: str, value: Any, parameter: inspect.Parameter | None, hints: Mapping[str, Any]
+) -> Any:
+    """A value that a program gives, checked by the annotation. A default needs no check."""
+    if parameter is None or (value is None and parameter.default is None):
+        return value
+    wanted = hints.get(name, Any)
+    return _made(name, value, wanted, fitted)
+
+
 def _convert(name: str, text: str, wanted: Any) -> Any:
+    return _made(name, text, wanted, converted)
+
+
+def _made(name: str, value: Any, wanted: Any, make: Callable[[Any, Any], Any]) -> Any:
     try:
-        return converted(text, wanted)
+        return make(value, wanted)
     except CannotBeGivenError:
         kind = described(wanted)
         raise ArgumentError(
@@ -287,7 +301,14 @@ def _convert(name: str, text: str, wanted: Any) -> Any:
     except Exception as error:  # a constructor of the job's own may raise anything
         bound = isinstance(error, msgspec.ValidationError) and not says_all(wanted)
         said = f" ({error})" if bound else ""
-        shown = f"{text[:_SHOWN]!r} ... ({len(text):,} characters)" if text[_SHOWN:] else repr(text)
+        shown = _cut(value)
         raise ArgumentError(
             f"argument {name!r} is {described(wanted)}, not {shown}{said}"
         ) from None
+
+
+def _cut(value: Any) -> str:
+    if isinstance(value, str) and value[_SHOWN:]:
+        return f"{value[:_SHOWN]!r} ... ({len(value):,} characters)"
+    text = repr(value)
+    return text if isinstance(value, str) or not text[_SHOWN:] else f"{text[:_SHOWN]}..."

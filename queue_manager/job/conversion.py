@@ -30,6 +30,8 @@ _ISO: dict[Any, Callable[[str], Any]] = {
 }
 """Types of which Python reads more forms than msgspec does."""
 
+_DATES = (datetime.datetime, datetime.date, datetime.time)
+
 _LISTS: dict[Any, Callable[[list[Any]], Any]] = {
     list: list, tuple: tuple, set: set, frozenset: frozenset,
     collections.abc.Iterable: list, collections.abc.Sequence: list,
@@ -67,6 +69,43 @@ def converted(text: str, wanted: Any) -> Any:
     if metas and value is not None:
         value = _checked(value, wanted, metas)
     return value
+
+
+def fitted(value: Any, wanted: Any) -> Any:
+    """Check a value that a program gives, by those annotations that say more than a type of Python.
+
+    These are a subclass of `str`, whose constructor may refuse a text; `Literal`; and `Annotated`
+    with `msgspec.Meta`. A text for a date or a time becomes one. Other values stay as they are.
+
+    Raises:
+        ValueError: the value is none that the annotation allows.
+    """
+    bare, metas = _bare(wanted)
+    if typing.get_origin(bare) in (typing.Union, types.UnionType):
+        kinds = [one for one in typing.get_args(bare) if one is not type(None)]
+        is_nothing = value is None and len(kinds) < len(typing.get_args(bare))
+        return value if is_nothing or len(kinds) > 1 else fitted(value, kinds[0])
+    if typing.get_origin(bare) is typing.Literal and value not in typing.get_args(bare):
+        raise ValueError(value)
+    if _is_own_text(bare) or (isinstance(value, str) and bare in _DATES):
+        return converted(value if isinstance(value, str) else _no_text(value), wanted)
+    if metas and type(value).__module__ == "builtins":
+        if bare in (int, float, str, bool, bytes):
+            for meta in metas:
+                value = msgspec.convert(value, typing.Annotated[bare, meta])
+            return value
+        return _checked(value, bare, metas)
+    return value
+
+
+def _is_own_text(bare: Any) -> bool:
+    """Whether a type is a job's own subclass of `str`. Members of an Enum are found by names."""
+    is_text = isinstance(bare, type) and issubclass(bare, str) and bare is not str
+    return is_text and not _is_enum(bare)
+
+
+def _no_text(value: Any) -> str:
+    raise ValueError(value)
 
 
 def described(wanted: Any) -> str:

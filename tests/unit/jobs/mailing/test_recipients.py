@@ -69,3 +69,34 @@ def test_a_huge_line_inside_a_quote_is_a_row_of_its_own(tmp_path: Path) -> None:
     assert [number for number, _ in found] == [1, 2, 3]
     assert "line of more than" in found[1][1]
     assert found[2] == (3, "b@x.example")
+
+
+def test_a_row_with_too_many_or_too_few_cells_is_wrong(tmp_path: Path) -> None:
+    text = (
+        "email,name,code\na@x.example,Smith, Ann,C-1\nb@x.example,Bob\nc@x.example,C,C-3,,\n"
+        "d@x.example,,\n"
+    )
+    assert read(tmp_path / "a.csv", text) == [
+        (
+            1,
+            "row 1 has 4 cells where the first line has 3: put quotes around a text with"
+            " delimiters",
+        ),
+        (2, "row 2 has no cell for code: it has 2 of 3 cells"),
+        (3, "c@x.example"),
+        (4, "d@x.example"),
+    ]
+    assert read(tmp_path / "b.csv", "email,name,\na@x.example,A\n") == [(1, "a@x.example")]
+
+
+def test_a_name_that_is_no_text_is_wrong(tmp_path: Path) -> None:
+    lines = [
+        '{"email": "a@x.example", "name": {"first": "X"}}',
+        '{"email": "b@x.example", "name": 7}',
+        '{"email": "c@x.example", "name": null}',
+    ]
+    assert read(tmp_path / "a.jsonl", "\n".join(lines)) == [
+        (1, 'row 1: name is a text, not {"first": "X"}'),
+        (2, "row 2: name is a text, not 7"),
+        (3, "c@x.example"),
+    ]

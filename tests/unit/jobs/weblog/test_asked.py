@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.logs import tasks
+from jobs.logs import run_key, tasks
 from jobs.weblog.asked import By, Paths, Regex, Zone, moment_of
 from jobs.weblog.parse.patterns import BadPatternError, check, read, whole
 from jobs.weblog.parse.times import Clock
@@ -25,6 +25,8 @@ from jobs.weblog.parse.times import Clock
         (Regex, "("),
         (Regex, "(?P<client>x)"),
         (Regex, "(?P<client>x)(?P<time>x)(?P<colour>x)"),
+        (Regex, "(?P<client>x)(?P<time>x)(y)"),
+        (Regex, "(?P<client>x)(?P<time>x)(?=y)"),
     ],
 )
 def test_a_wrong_value_is_refused(kind: type[str], wrong: str) -> None:
@@ -53,9 +55,8 @@ def test_no_pattern_takes_long_for_a_line_that_does_not_match(greedy: str) -> No
 
 
 def test_a_pattern_that_needs_much_memory_is_refused() -> None:
-    pattern = Regex("(?P<client>(?:(?:a{1,1000}){1,1000}){1,1000})(?P<time>x)")
     with pytest.raises(BadPatternError, match=r"invalid repetition size"):
-        check(whole(pattern))
+        Regex("(?P<client>(?:(?:a{1,1000}){1,1000}){1,1000})(?P<time>x)")
 
 
 @pytest.mark.parametrize("more", [r"\pL+", r"(?<path>\S+)", r"\Q[a]\E\z"])
@@ -70,6 +71,8 @@ def test_a_time_that_ends_before_it_begins_is_refused(until: str, tmp_path: Path
     since, until_then = datetime(2025, 10, 1), datetime.fromisoformat(until)
     with pytest.raises(ValueError, match="is not before until="):
         next(tasks(Paths("/a"), since=since, until=until_then, out=str(tmp_path)))
+    with pytest.raises(ValueError, match="is not before until="):  # a submit asks for the key
+        run_key(since, until_then, "UTC")
 
 
 def test_a_time_without_a_zone_is_in_the_zone_of_the_run() -> None:

@@ -267,6 +267,50 @@ def test_values_stay_as_they_are_beside_texts() -> None:
     assert given == {"count": 3, "when": 7, "deep": {"a": (1,)}}
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("even", "3", "argument 'even' is an even number, not '3'"),
+        ("even", 4, "argument 'even' is an even number, not 4"),
+        ("few", 0, "argument 'few' is a whole number, 1 or more, not 0"),
+        ("few", "many", "argument 'few' is a whole number, 1 or more, not 'many'"),
+        ("few", [1] * 99, "argument 'few' is a whole number, 1 or more, not [1, 1, 1"),
+        ("bare", 0, "argument 'bare' is a "),
+        ("mode", "idle", "argument 'mode' is one of fast, slow, not 'idle'"),
+        ("since", "soon", "argument 'since' is a "),
+    ],
+)
+def test_a_value_that_an_annotation_refuses_is_the_same_line(
+    name: str, value: Any, says: str
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        parse_arguments([], many, {"count": 1, name: value})
+    assert str(caught.value).startswith(says)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "got"),
+    [
+        ("even", "4", Even("4")),
+        ("few", 2, 2),
+        ("mode", "slow", "slow"),
+        ("since", "2026-01-02", datetime.date(2026, 1, 2)),
+        ("since", datetime.date(2026, 1, 2), datetime.date(2026, 1, 2)),
+        ("since", None, None),
+        ("top", None, None),
+        ("free", None, None),
+        ("out", "x", "x"),
+        ("name", 7, 7),
+    ],
+)
+def test_a_value_becomes_what_the_annotation_makes_of_a_text(
+    name: str, value: Any, got: Any
+) -> None:
+    given = parse_arguments([], many, {"count": 1, name: value})[name]
+    assert (type(given), given) == (type(got), got)
+
+
 def test_values_are_fitted_by_name() -> None:
     def tasks(count: int, name: str = "") -> None: ...
 
