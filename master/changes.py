@@ -190,7 +190,7 @@ class RunRecord:
     had not ended when the run was cancelled. arguments: those that were given as values. after: the
     runs that it was submitted to wait for. waits_for: those of them that have not ended well yet;
     it has not begun while there are any. uploaded: a client has sent the code,
-    which no file of the folder of jobs has.
+    which no file of the folder of jobs has. traceparent: of W3C's trace context; empty: none.
     """
 
     id: int
@@ -210,6 +210,7 @@ class RunRecord:
     after: list[int] = field(default_factory=list)
     waits_for: list[int] = field(default_factory=list)
     uploaded: bool = False
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

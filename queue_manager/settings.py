@@ -37,6 +37,7 @@ _EXPECTED = {
     "queue_names": "task:NAME or result:NAME, with commas between them",
     "queue_stock_ack": "put or next",
     "queue_uploads": "auto, 1 or 0",
+    "queue_log": "text or json",
     "worker_slots": "a whole number, 1 to 4096",
     "worker_jobs": "master or local",
     "worker_drain_s": "a number of seconds, 0 or more",
@@ -89,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_names: dict[str, QueueName] = msgspec.field(default_factory=dict)
     queue_stock_ack: Literal["put", "next"] = "put"
     queue_uploads: Literal["auto", "1", "0"] = "auto"
+    queue_log: Literal["text", "json"] = "text"
     job: str | None = None
     job_args: str = ""
     jobs_folder: Path = Path("jobs")
@@ -144,6 +146,16 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         master_http_port_set="master_http_port" in given,
         http_publish_known="HTTP_PUBLISH" in environ,
     )
+
+
+def log_format(environ: Mapping[str, str] = os.environ) -> str:
+    """QUEUE_LOG alone: the log begins before the settings are read, and before they are checked."""
+    return environ.get("QUEUE_LOG", "").strip() or "text"
+
+
+def trace_parent(environ: Mapping[str, str] = os.environ) -> str:
+    """TRACEPARENT of this process, which is no setting of ours. Whoever asks for a run looks."""
+    return environ.get("TRACEPARENT", "").strip()
 
 
 def is_loopback(host: str) -> bool:

@@ -149,19 +149,35 @@ commands.add_command(map_command)
     shell_complete=WHICH.shell_complete,
     help="Begin when RUN is done, without dead letters. May be given several times.",
 )
+@click.option(
+    "--traceparent",
+    metavar="TEXT",
+    help="Of W3C's trace context: its tasks have it as TRACEPARENT. Default: that of here.",
+)
 def submit(
-    job: str, arguments: tuple[str, ...], wait: bool, key: str | None, after: tuple[int, ...]
+    job: str,
+    arguments: tuple[str, ...],
+    wait: bool,
+    key: str | None,
+    after: tuple[int, ...],
+    traceparent: str | None,
 ) -> int:
     """Ask a serving master for a run of JOB; prints its id."""
     from functools import partial
 
+    from queue_manager.trace import asked_traceparent
     from queue_manager.wire.messages import StartRun
 
     from .commands import submit_run
 
     args = list(arguments)
     ask = partial(StartRun, job=job, args=args, key=key or None, after=list(after))
-    return _code(lambda s: submit_run(s, find_authkey(s), ask, wait))
+
+    def asking(settings: Settings) -> Coroutine[Any, Any, int]:
+        traced = partial(ask, traceparent=asked_traceparent(traceparent))
+        return submit_run(settings, find_authkey(settings), traced, wait)
+
+    return _code(asking)
 
 
 @commands.command()

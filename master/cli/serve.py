@@ -13,6 +13,7 @@ from queue_manager import codec
 from queue_manager.errors import QueueError
 from queue_manager.job.arguments import split_arguments
 from queue_manager.lifeline import stop_signals
+from queue_manager.log_lines import about_run
 from queue_manager.plain.as_json import shown
 from queue_manager.settings import Settings
 from queue_manager.terminal import harmless_line
@@ -61,7 +62,7 @@ async def serve(
 
 def _close(run: Run, settings: Settings) -> None:
     if run.state != "cancelled":  # the cancel was logged
-        log.info(closing_line(run, settings))
+        log.info(closing_line(run, settings), extra=about_run(run))
 
 
 def stop_event() -> asyncio.Event:
@@ -116,8 +117,8 @@ async def _seed(service: Service) -> None:
         if run.state != "pruned":
             with contextlib.suppress(QueueError):
                 for line in _last_results(service, run):
-                    log.info(line)
-        log.info(closing_line(run, settings))
+                    log.info(line, extra=about_run(run))
+        log.info(closing_line(run, settings), extra=about_run(run))
 
 
 def _last_results(service: Service, run: Run) -> list[str]:

@@ -23,6 +23,7 @@ import msgspec
 from queue_manager.errors import QueueError, RefusedError
 from queue_manager.job.loading import job_version
 from queue_manager.job.tags import joined
+from queue_manager.log_lines import about_run
 from queue_manager.wire.messages import StartRun
 from queue_manager.wire.records import Feeder, RunOptions
 
@@ -247,8 +248,8 @@ class Versions:
         changed = [(run, old) for run, old in before if old != version]
         for run, old in changed:
             if old and run.id != QUEUE_RUN:
-                what = f"{old[:8]} -> {version[:8]}"
-                log.info("run %d (%s): its code has changed (%s)", run.id, job, what)
+                what = run.id, job, f"{old[:8]} -> {version[:8]}"
+                log.info("run %d (%s): its code has changed (%s)", *what, extra=about_run(run))
         if changed:
             for listener in self.on_changed:
                 listener(job, [run for run, _ in changed])

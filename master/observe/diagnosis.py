@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from queue_manager.job.contract import LONGEST_S
 from queue_manager.job.tags import as_setting, given_tags, in_words
+from queue_manager.log_lines import about_run
 from queue_manager.wire.messages import LEVEL
 from queue_manager.wire.records import GroupLimit
 
@@ -99,7 +100,8 @@ class Waits:
         for reason in self._reasons(run):
             if reason.kind not in logged:
                 logged.add(reason.kind)
-                log.warning("run %d (%s) waits: %s", run.id, run.job or "queue", reason.text)
+                what = run.id, run.job or "queue", reason.text
+                log.warning("run %d (%s) waits: %s", *what, extra=about_run(run))
 
 
 class Diagnosis:

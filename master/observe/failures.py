@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from queue_manager.job.failures import place_of
+from queue_manager.log_lines import about_run
 from queue_manager.terminal import harmless_line
 
 from ..broker.leases.lease import Lease
@@ -37,7 +38,9 @@ class FailureLog:
         if seen <= _FIRST or seen % _THEN_EACH == 0:
             what = f"run {run.id} ({run.job or 'queue'}), task {lease.first + position}"
             count = f"attempt {attempts} of {run.options.attempts}"
-            log.warning("%s failed: %s (%s%s)", what, _line(error), _place(evidence), count)
+            told = what, _line(error), _place(evidence), count
+            of = about_run(run, lease.first + position, lease.session.name)
+            log.warning("%s failed: %s (%s%s)", *told, extra=of)
 
     def after_commit(self, changes: Changes, now: float) -> None:
         """Forget how often tasks of the runs failed that this turn has ended or removed."""

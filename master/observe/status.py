@@ -127,6 +127,7 @@ class StatusBuilder:
             after=run.after,
             uploaded=run.uploaded,
             key=run.key if run.options.lasting else None,
+            traceparent=run.traceparent,
         )
 
     def _state_of(self, run: Run) -> str:

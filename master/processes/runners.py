@@ -20,6 +20,7 @@ from typing import Any
 from queue_manager.environments.python import OWN, Python
 from queue_manager.errors import JobError
 from queue_manager.lifeline import without_key
+from queue_manager.log_lines import about_run
 
 from ..broker.runs.run import Run
 from ..turn.answer import log_failure
@@ -237,7 +238,8 @@ class Runners:
             runner.deaths += 1
             self.deaths += 1
             run = runner.run
-            log.warning("the runner of run %d (%s) %s", run.id, run.job, how_it_ended(code))
+            what = run.id, run.job, how_it_ended(code)
+            log.warning("the runner of run %d (%s) %s", *what, extra=about_run(run))
             if runner.deaths >= DEATHS:
                 self._stall(runner, code)
                 return
@@ -279,7 +281,8 @@ class Runners:
             trouble = f"its runner can't be started ({error}): it is tried again by itself"
             if trouble != runner.trouble:
                 runner.trouble = trouble
-                log.error("run %d (%s): %s", runner.run.id, runner.run.job, trouble)
+                run = runner.run
+                log.error("run %d (%s): %s", run.id, run.job, trouble, extra=about_run(run))
             return None
         finally:
             ticket.leave()
@@ -313,7 +316,8 @@ class Runners:
             f": {tail[0]}" if tail else ""
         )
         remedy = runner.remedy()
-        log.error("run %d (%s) is stalled: %s; %s", run.id, run.job, runner.why_stalled, remedy)
+        what = run.id, run.job, runner.why_stalled, remedy
+        log.error("run %d (%s) is stalled: %s; %s", *what, extra=about_run(run))
         for listener in self.on_stalled:
             listener(run, runner.why_stalled)
 

@@ -25,8 +25,9 @@ from queue_manager.job.arguments import (
     parse_arguments,
     takes_previous,
 )
+from queue_manager.job.current import TRACE_VARIABLE
 from queue_manager.job.loading import UNASKED, Job, load_job
-from queue_manager.log_lines import log_to
+from queue_manager.log_lines import about, always, log_to
 from queue_manager.settings import Settings, load_settings
 from queue_manager.terminal import forgive_prints
 from queue_manager.wire import handshake
@@ -86,11 +87,22 @@ def _feed(feeder: Feeder, inputs: Iterator[Any], accepted: int) -> None:
     feeder.feed(_begun(inputs), accepted)
 
 
+def _trace(number: int, opened: RunOpened) -> None:
+    """What this process logs is of its run, and what it starts is of the run's trace."""
+    trace = opened.traceparent
+    always.update(about(run=number, job=opened.job, traceparent=trace))
+    if trace:
+        os.environ[TRACE_VARIABLE] = trace
+    else:
+        os.environ.pop(TRACE_VARIABLE, None)
+
+
 def run_run(number: int, settings: Settings, authkey: bytes, kept: Kept) -> None:
     """Feed and collect one run until it has ended. kept: what its job has printed."""
     session = RunnerSession(settings, authkey)
     tell_printed_for_ever(session, number, kept)
     opened = session.request(lambda seq: OpenRun(seq, number), RunOpened).result()
+    _trace(number, opened)
     if opened.feeder == "results":
         _pass_on(session, number, opened, settings.queue_max_bytes)
         return

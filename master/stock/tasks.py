@@ -11,6 +11,7 @@ from typing import Any
 
 from queue_manager import codec
 from queue_manager.errors import QueueError, StoreError
+from queue_manager.log_lines import about_run
 from queue_manager.server.connection import Peer
 from queue_manager.wire.records import NewBlock
 from queue_manager.wire.stock.opcodes import SERVED_ITEM
@@ -114,7 +115,8 @@ class TaskQueue(QueueFace):
         try:
             (value,) = codec.decode_batch(body, position, position + 1, SERVED_ITEM)
         except QueueError as error:
-            log.error("run %d: a payload can't be read: %s", lease.run.id, error)
+            run = lease.run
+            log.error("run %d: a payload can't be read: %s", run.id, error, extra=about_run(run))
             self._rounds.took(stock, lease)
             stock.peer.fail(ValueError(str(error)))
             return

@@ -72,6 +72,7 @@ class Payloads:
             not lease.may_wait,
             0 if lease.tracked is None else lease.tracked.attempts,
             "" if lease.tracked is None else lease.tracked.reason,
+            run.traceparent,
         )
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from queue_manager.errors import StoreError, UnstorableError
+from queue_manager.log_lines import about_run
 
 from ..broker import Broker
 from ..broker.leases.lease import Lease
@@ -335,7 +336,8 @@ class Turn:
         Their tasks wait again after a while. If they waited again at once, they would be leased
         again at once, and no other task would.
         """
-        log.error("run %d: a payload can't be read: %s", leases[0].run.id, error)
+        run = leases[0].run
+        log.error("run %d: a payload can't be read: %s", run.id, error, extra=about_run(run))
 
         def give_back(now: float, wall: float) -> None:
             for lease in leases:

@@ -28,6 +28,7 @@ from ..errors import (
 )
 from ..job.contract import Options
 from ..settings import Settings
+from ..trace import asked_traceparent
 from ..wire.messages import (
     AskHistory,
     AskStatus,
@@ -207,11 +208,19 @@ class AsyncClient:
         return run
 
     async def submit(
-        self, job: str, /, *, key: str | None = None, after: Any = (), **arguments: Any
+        self,
+        job: str,
+        /,
+        *,
+        key: str | None = None,
+        after: Any = (),
+        traceparent: str | None = None,
+        **arguments: Any,
     ) -> AsyncRun:
         """As `Client.submit`."""
         given, earlier = arguments_of(arguments), numbers_of(after)
         start = partial(StartRun, job=submitted_job(job), args=[], arguments=given, after=earlier)
+        start = partial(start, traceparent=asked_traceparent(traceparent))
         return AsyncRun(self.session, await start_run(self.session, start, key))
 
     async def run(self, which: int | str, /) -> AsyncRun:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from .. import codec
 from ..errors import ArgumentError
 from ..job.contract import Options
+from ..trace import asked_traceparent
 from ..wire.messages import StartRun
 from .checking import check_options, job_of
 
@@ -44,7 +45,8 @@ def start_of(
     """
     if not iterables:
         raise ArgumentError("give at least one iterable of inputs")
-    asked = partial(StartRun, args=[], feeder="client", lasting=lasting, inputs_only=once)
+    asked = partial(StartRun, args=[], feeder="client", traceparent=asked_traceparent())
+    asked = partial(asked, lasting=lasting, inputs_only=once)
     if once and not isinstance(work, str):
         own = _options_of(work) if options is None else options
         check_options(own)
@@ -59,7 +61,10 @@ def then_of(work: Work, options: Options | None, after: list[int]) -> Start:
     Raises as `start_of`.
     """
     return _with_work(
-        partial(StartRun, args=[], feeder="results", after=after), work, "one", options
+        partial(StartRun, args=[], feeder="results", after=after, traceparent=asked_traceparent()),
+        work,
+        "one",
+        options,
     )
 
 

@@ -291,6 +291,7 @@ class Client:
         *,
         key: str | None = None,
         after: Run | int | Sequence[Run | int] = (),
+        traceparent: str | None = None,
         **arguments: Any,
     ) -> Run:
         """Begin a run of a job that the master has, as `qm submit` does.
@@ -300,13 +301,16 @@ class Client:
             key: the same key gives the same run, never a second.
             after: it begins when these runs have ended without dead letters. Its `tasks()` gets
                 their results as `previous`.
+            traceparent: of W3C's trace context; None: the variable TRACEPARENT of this process,
+                if it has one. The run's tasks have it as TRACEPARENT.
             arguments: of its `tasks()`.
 
         Raises RefusedError with the master's own line.
         """
 
         async def begun(client: AsyncClient) -> AsyncRun:
-            return await client.submit(job, key=key, after=after, **arguments)
+            how: dict[str, Any] = {"key": key, "after": after, "traceparent": traceparent}
+            return await client.submit(job, **how, **arguments)
 
         return Run(self, self._call(begun).id)
 

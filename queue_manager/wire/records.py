@@ -124,6 +124,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     it; empty is any. limited: this is one task of a limited group that starts at once or goes back.
     attempts: how often it was charged before; a task that was charged is leased by itself. reason:
     why a person has had its one task tried again last; empty: nobody has, or has said why.
+    traceparent: that of the run.
     """
 
     number: int
@@ -139,6 +140,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     limited: bool = False
     attempts: int = 0
     reason: str = ""
+    traceparent: str = ""
 
 
 class HeldLease(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -247,7 +249,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     has not), done, failed (with dead letters), stalled or cancelled. version: that of its job's
     code. quotas: the first ones by name, if one run was asked for. pruned: how many dead letters of
     the queue run were deleted. after: the runs that it waits for, or has waited for. uploaded: a
-    client has sent its code. key: None for a run that goes with its program, too.
+    client has sent its code. key: None for a run that goes with its program, too. traceparent:
+    as in `StartRun`.
     """
 
     run: int
@@ -272,6 +275,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     after: list[int] = []
     uploaded: bool = False
     key: str | None = None
+    traceparent: str = ""
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True):

@@ -104,7 +104,8 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
 
     args: its arguments as they were given. accepted: how many tasks without a key `tasks()` has
     given, those too that a quota dropped. ended: the run gets no more tasks. collected, into: how
-    far `collect()` has come, as in `Collected`. feeder, arguments, after: as in `StartRun`.
+    far `collect()` has come, as in `Collected`. feeder, arguments, after, traceparent: as in
+    `StartRun`.
     """
 
     seq: int
@@ -117,6 +118,7 @@ class RunOpened(Message, frozen=True, array_like=True, tag="opened"):
     feeder: Feeder = "runner"
     arguments: bytes = b""
     after: list[int] = msgspec.field(default_factory=list)
+    traceparent: str = ""
 
 
 class Accepted(Message, frozen=True, array_like=True, tag="accepted"):

@@ -103,7 +103,8 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     folder. options: how tasks of that code are run; without code, fewer attempts count and nothing
     else does. inputs_only: results may have no follow-ups,
     for the client knows its tasks by their numbers. fingerprint: what is the same of all files that
-    do the same, however they were made; empty: their version is.
+    do the same, however they were made; empty: their version is. traceparent: that of W3C's trace
+    context, which the run keeps; empty: none.
     """
 
     seq: int
@@ -119,6 +120,7 @@ class StartRun(Message, frozen=True, array_like=True, tag="start"):
     options: RunOptions | None = None
     inputs_only: bool = False
     fingerprint: Name = ""
+    traceparent: Name = ""
 
 
 class OpenRun(Message, frozen=True, array_like=True, tag="open"):

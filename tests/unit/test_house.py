@@ -21,7 +21,7 @@ ALLOWED = {
     "jobs": {"jobs", "queue_manager"},
 }
 TOP = {f"queue_manager.{name}" for name in ("authkey", "codec", "errors", "names", "ranges")} | {
-    f"queue_manager.{name}" for name in ("masking", "settings", "terminal")
+    f"queue_manager.{name}" for name in ("masking", "settings", "terminal", "trace")
 }
 RECORDS = {
     f"master.{name}"

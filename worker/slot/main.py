@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from queue_manager.environments.layout import hold_own
 from queue_manager.errors import JobError
-from queue_manager.job.current import CurrentTask, running
+from queue_manager.job.current import TRACE_VARIABLE, CurrentTask, running
 from queue_manager.job.loading import Job, load_job
 from queue_manager.job.uploaded import is_uploaded
 from queue_manager.lifeline import die_with
@@ -103,6 +103,7 @@ class Slot:
             reporter.release()
             return True
         self._stdio.begin(give.lease.number, row)
+        _trace(give.lease.traceparent)
         if give.lease.job in self._async:
             return self._async[give.lease.job].run(give)
         payloads, fine = payloads_of(give.lease)
@@ -185,10 +186,21 @@ class Slot:
         return job
 
 
+def _trace(traceparent: str) -> None:
+    """Set the variable TRACEPARENT to that of the run whose tasks begin, or remove it.
+
+    In an async slot it is that of the lease that came last; `current_task` knows each task's own.
+    """
+    if traceparent:
+        os.environ[TRACE_VARIABLE] = traceparent
+    else:
+        os.environ.pop(TRACE_VARIABLE, None)
+
+
 def _current(lease: Lease, row: Row) -> CurrentTask:
     """The task of a lease that runs now."""
     task = lease.first + row.numbers[POSITION]
-    return CurrentTask(lease.run, task, lease.attempts + 1, lease.reason)
+    return CurrentTask(lease.run, task, lease.attempts + 1, lease.reason, lease.traceparent)
 
 
 def _why(name: str, folder: Path, error: BaseException) -> str:

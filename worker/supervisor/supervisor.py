@@ -17,6 +17,7 @@ from queue_manager.client.connection.link import Link
 from queue_manager.environments.environments import Environments
 from queue_manager.job.tags import python_tag
 from queue_manager.lifeline import stop_signals
+from queue_manager.log_lines import about, always
 from queue_manager.settings import Settings
 from queue_manager.wire.messages import (
     LEVEL,
@@ -68,6 +69,7 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._name = _name(settings.worker_name)
+        always.update(about(worker=f"{self._name}/{os.getpid()}"))
         self._worker = uuid.uuid4().hex
         self.link = self._make_link(authkey, make_link)
         self._outbox = Outbox()

@@ -87,17 +87,21 @@ class Lifecycle:
         arguments: GivenArguments | None = None,
         after: Sequence[Run] = (),
         code: dict[str, bytes] | None = None,
+        traceparent: str = "",
     ) -> Run:
         """Stage a new run. wall: UTC epoch in seconds; version: of the job's code.
 
         after: the runs that must end well before it begins. None of them was cancelled, is pruned
-        or forgotten. code: the files of that version, if a client has uploaded them.
+        or forgotten. code: the files of that version, if a client has uploaded them. traceparent:
+        without one, the run has that of the first of `after` that has one.
         """
         run = Run(self._roster.next_run, job, args, key, options, wall, version)
         run.arguments = arguments or run.arguments
         run.after = [before.id for before in after]
         run.waits_for = [before.id for before in after if not before.ended_well]
         run.uploaded = code is not None
+        inherited = (before.traceparent for before in after if before.traceparent)
+        run.traceparent = traceparent or next(inherited, "")
         self._keep_code(version, code)
         self._roster.add(run)
         self.chains.add(run)

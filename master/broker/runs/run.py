@@ -51,7 +51,7 @@ class Run:
     uploaded: a client has sent the code. last_seq: newest outcome on disk. last_dead: newest dead
     letter, also a staged one. pruned: dead letters of the queue run that are gone. died, failed,
     busy_s, told: as in `RunCounts`.
-    after, waits_for: as in `RunRecord`. A new list takes the place of the one before.
+    after, waits_for, traceparent: as in `RunRecord`. A new list takes the place of the one before.
     lane: of the tasks without a group; groups: the lanes of the others, where they are limited.
     leases: of its tasks, by block, so that those of one block are found at once.
     roster: is told when what waits has changed; None before the run is in one.
@@ -90,6 +90,7 @@ class Run:
     arguments: GivenArguments = field(default_factory=GivenArguments)
     after: list[int] = field(default_factory=list)
     waits_for: list[int] = field(default_factory=list)
+    traceparent: str = ""
     lane: Lane = field(default_factory=Lane)
     groups: Groups | None = None
     size: int = 1

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from queue_manager import codec
 from queue_manager.errors import QueueError, RefusedError
-from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES
+from queue_manager.trace import is_traceparent
+from queue_manager.wire.limits import ARGS, ARGS_BYTES, KEY_BYTES, printable
 from queue_manager.wire.messages import StartRun
 
 from ...broker.runs.run import Run
@@ -41,6 +42,9 @@ def made_of_arguments() -> Iterator[None]:
 def check_asked(ask: StartRun) -> None:
     """Raise RefusedError when the key or the arguments of a run are too large, or don't fit it."""
     _check_feeder(ask)
+    if ask.traceparent and not is_traceparent(ask.traceparent):
+        trace = printable(ask.traceparent)
+        raise RefusedError(f"{trace!r} is no traceparent of W3C's trace context")
     args = ask.args
     size = len((ask.key or "").encode())
     if size > KEY_BYTES:

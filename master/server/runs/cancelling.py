@@ -7,6 +7,7 @@ import logging
 from functools import partial
 
 from queue_manager.errors import RefusedError
+from queue_manager.log_lines import about_run
 from queue_manager.ranges import Ranges, joined
 from queue_manager.wire.messages import CancelRun, TasksCancelled
 
@@ -60,7 +61,8 @@ class Cancelling:
         found = joined(cancelled)
         count = sum(stop - start for start, stop in found)
         if count:
-            log.info("run %d (%s): %s cancelled", run.id, run.job, _tasks(count))
+            what = run.id, run.job, _tasks(count)
+            log.info("run %d (%s): %s cancelled", *what, extra=about_run(run))
         return TasksCancelled(message.seq, found, complete)
 
     async def _hear_workers(self) -> None:

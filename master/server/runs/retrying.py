@@ -6,6 +6,7 @@ import logging
 from functools import partial
 
 from queue_manager.errors import RefusedError
+from queue_manager.log_lines import about_run
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.messages import RetryRun
@@ -99,4 +100,5 @@ class Retrying:
 def _tell(run: Run, count: int, by: str, reason: str) -> None:
     letters = f"{count:,} dead letter{'s are' if count != 1 else ' is'} tried again"
     who = f"asked by {harmless_line(by)}" + f": {harmless_line(reason)}" * bool(reason)
-    log.info("run %d (%s): %s, %s", run.id, run.job or "queue", letters, who)
+    what = run.id, run.job or "queue", letters, who
+    log.info("run %d (%s): %s, %s", *what, extra=about_run(run))

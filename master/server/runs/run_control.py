@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from queue_manager.errors import QueueError
+from queue_manager.log_lines import about_run
 from queue_manager.wire.messages import Accepted, CancelRun, ForgetRun, RetryRun
 
 from ...broker.leases.lease import Session
@@ -77,7 +78,7 @@ class RunControl:
     def _cancelled(self, seq: int, run: Run, revoked: dict[Session, list[int]]) -> Accepted:
         for session, numbers in revoked.items():
             self._workers.revoke(session, numbers, f"run {run.id} was cancelled")
-        log.info("%s", ended_line(run.id, run))
+        log.info("%s", ended_line(run.id, run), extra=about_run(run))
         return Accepted(seq, run.cancelled)
 
     # --- forget ---
@@ -113,5 +114,5 @@ class RunControl:
 
     def _forgotten(self, seq: int, run: Run) -> Accepted:
         self._runners.drop(run)
-        log.info("run %d (%s) was forgotten", run.id, run.job)
+        log.info("run %d (%s) was forgotten", run.id, run.job, extra=about_run(run))
         return Accepted(seq, run.tasks)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from queue_manager.errors import RefusedError
+from queue_manager.log_lines import about_run
 from queue_manager.server.connection import Peer
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.limits import printable
@@ -161,7 +162,8 @@ class Runs:
             after = predecessors(self._turn, ask.after)
             start_run = self._turn.broker.start_run
             job = ask.job, ask.args, ask.key
-            run = start_run(*job, options, wall, version, arguments, after, ask.code)
+            trace = ask.traceparent
+            run = start_run(*job, options, wall, version, arguments, after, ask.code, trace)
             self._asked(run, peer)
             if besides is not None:
                 besides.stage(run)
@@ -202,8 +204,8 @@ class Runs:
 
         def taken() -> tuple[Run, bool]:
             if changed:
-                what = f"{old[:8]} -> {version[:8]}"
-                log.info("run %d (%s): its code has changed (%s)", run.id, run.job, what)
+                what = run.id, run.job, f"{old[:8]} -> {version[:8]}"
+                log.info("run %d (%s): its code has changed (%s)", *what, extra=about_run(run))
             return run, False
 
         return taken
@@ -243,9 +245,9 @@ class Runs:
         what = harmless_line(" ".join([run.job, *run.all_args]))
         if pending:  # if it has begun in the same turn, `after_commit` says so
             waits = why_pending(self._turn, run) or "begins at once"
-            log.info("run %d (%s) %s", run.id, what, waits)
+            log.info("run %d (%s) %s", run.id, what, waits, extra=about_run(run))
         else:
-            log.info("run %d (%s) started", run.id, what)
+            log.info("run %d (%s) started", run.id, what, extra=about_run(run))
             self._tell_started(run)
         return run, True
 
@@ -282,6 +284,7 @@ class Runs:
                 run.options.feeder,
                 run.arguments.body,
                 run.after,
+                run.traceparent,
             )
 
         self._turn.post(
@@ -308,7 +311,7 @@ class Runs:
                 self._tell_behind(run)
         for run in self._present(changes.begun):
             done = f"{in_words(run.after)} {'are' if len(run.after) > 1 else 'is'} done"
-            log.info("run %d (%s) begins: %s", run.id, run.job, done)
+            log.info("run %d (%s) begins: %s", run.id, run.job, done, extra=about_run(run))
             self._tell_started(run)
 
     def _present(self, numbers: Iterable[int]) -> Iterator[Run]:
@@ -320,7 +323,8 @@ class Runs:
         behind = self._turn.broker.chains.waiting(run.id)
         if behind:
             they = in_words([later.id for later in behind])
-            log.warning("%s can't begin: %s", they, held_up_by(run, behind[0].id))
+            why = held_up_by(run, behind[0].id)
+            log.warning("%s can't begin: %s", they, why, extra=about_run(behind[0]))
         for later in behind:
             for listener in self.on_held_up:
                 listener(later)

@@ -10,6 +10,7 @@ import logging
 import time
 
 from queue_manager.errors import QueueError
+from queue_manager.log_lines import about, about_run
 from queue_manager.server.connection import Peer
 
 from ...broker.runs.run import Run
@@ -82,10 +83,11 @@ class Unlasting:
             if run is None:
                 self._away_since.pop(number, None)
                 return
-            log.info("run %d (%s) ends: its client has not come back", run.id, run.job)
+            what = run.id, run.job
+            log.info("run %d (%s) ends: its client has not come back", *what, extra=about_run(run))
             await self._control.remove(run)
         except QueueError as error:
-            log.warning("run %d can't be removed yet: %s", number, error)
+            log.warning("run %d can't be removed yet: %s", number, error, extra=about(run=number))
 
     def _leave(self, run: int) -> None:
         peer = self._peers.pop(run, None)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from queue_manager.errors import StoreError
+from queue_manager.log_lines import about_run
 from queue_manager.wire.limits import printable
 from queue_manager.wire.messages import Exchange
 from queue_manager.wire.records import Done, Failed, Outcome, Released
@@ -161,7 +162,8 @@ class Outcomes:
             worker.lacks_at = now
             if worker.complaint != lacks:
                 worker.complaint = lacks
-                log.warning("worker %s %s", worker.name, cannot(lease.run.job, lacks))
+                what = worker.name, cannot(lease.run.job, lacks)
+                log.warning("worker %s %s", *what, extra=about_run(lease.run, worker=worker.name))
             for listener in self.on_lacks:
                 listener(lease.run)
         return self._turn.broker.release(

@@ -12,6 +12,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from queue_manager.job.tags import given_tags
+from queue_manager.log_lines import about
 from queue_manager.server.connection import Peer
 from queue_manager.wire.messages import Beat, Exchange, Hello, Refused, Revoked, Welcome, encode
 from queue_manager.wire.records import HeldLease
@@ -50,7 +51,8 @@ class WorkerReply(Reply):
         self._worker = worker
 
     def _refuse(self, error: str) -> None:
-        log.error("%s: closed: %s", self._worker.name, error)
+        name = self._worker.name
+        log.error("%s: closed: %s", name, error, extra=about(worker=name))
         send(self._worker.peer, Refused(0, f"closed: {error}"))
         self._worker.peer.close()
 
@@ -143,7 +145,8 @@ class Workers:
         given = given_tags(worker.session.tags)
         tags = f", tags {','.join(given)}" * bool(given)
         has = f"{slots} slot(s){tags}{goes_on}"
-        coming_and_going.info("worker %s connected with %s", worker.name, has)
+        name = worker.name
+        coming_and_going.info("worker %s connected with %s", name, has, extra=about(worker=name))
         worker.hello = replace(worker.hello, held=[])  # the leases have this from here on
         return replace(self._greeting, held=held)
 
@@ -197,7 +200,8 @@ class Workers:
             return  # it had not come yet
         held = sum(lease.held for lease in worker.session.leases.values())
         offered = f", {held} task(s) offered again" * bool(held)
-        coming_and_going.info("worker %s left%s", worker.name, offered)
+        name = worker.name
+        coming_and_going.info("worker %s left%s", name, offered, extra=about(worker=name))
         drop = self._turn.broker.drop_session
         self._turn.post(
             Step(
@@ -222,7 +226,8 @@ class Workers:
             if worker.bytes_flow() or self._turn.behind:  # when behind, the master reads nobody
                 worker.heard = now
             if now - worker.heard > SILENT_S:
-                log.warning("worker %s is silent: given up", worker.name)
+                name = worker.name
+                log.warning("worker %s is silent: given up", name, extra=about(worker=name))
                 worker.peer.abort()
 
     def _forgive(self, now: float) -> None:

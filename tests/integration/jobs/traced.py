@@ -1,24 +1,16 @@
-"""Tasks of given lengths that write down when they start and end; collect() writes, too."""
+"""Says which trace it is of: by the variable, by the queue, and how often it has failed before."""
 
-import time
+import os
 
-from steps import step
-
-
-def tasks(log: str, lengths: str = "1", collected: bool = False):
-    for n, length in enumerate(lengths.split(",")):
-        yield [n, float(length), log, collected]
+from queue_manager import Task, current_task
 
 
-def work(task):
-    n, length_s, log, _ = task
-    step(log, "S", n)
-    time.sleep(length_s)
-    step(log, "E", n)
-    return n * n
+def tasks(names="a", fail=False):
+    for name in names:
+        yield Task({"name": name, "fail": fail, "runner": os.environ.get("TRACEPARENT", "")})
 
 
-def collect(task, result):
-    if task[3]:
-        step(task[2], "C", task[0])
-        time.sleep(0.005)
+def work(payload):
+    if payload["fail"]:
+        raise ValueError('a line\nthat looks like another {"level":"error"}\x1b[31m \u2028')
+    return [payload["runner"], os.environ.get("TRACEPARENT", ""), current_task().traceparent]

@@ -30,8 +30,8 @@ def test_an_empty_environment_gives_the_promised_defaults() -> None:
         "queue_publish": None, "queue_publish_known": False,
         "queue_authkey": None, "queue_authkey_file": None, "queue_allow_weak_authkey": False,
         "queue_tls": "auto", "queue_tls_set": False, "queue_max_bytes": 1_048_576,
-        "queue_names": {}, "queue_stock_ack": "put", "queue_uploads": "auto", "job": None,
-        "job_args": "", "jobs_folder": Path("jobs"), "master_data": Path("data"),
+        "queue_names": {}, "queue_stock_ack": "put", "queue_uploads": "auto", "queue_log": "text",
+        "job": None, "job_args": "", "jobs_folder": Path("jobs"), "master_data": Path("data"),
         "worker_jobs": "master", "worker_name": "", "worker_drain_s": 8.0,
         "worker_tags": frozenset(), "queue_keep_days": 30.0,
         "master_http_port": 8080, "master_http_port_set": False, "http_bind": "127.0.0.1",
@@ -116,6 +116,7 @@ def test_values_are_converted() -> None:
         ("QUEUE_STOCK_ACK", "get", "put or next"),
         ("QUEUE_UPLOADS", "yes", "auto, 1 or 0"),
         ("QUEUE_KEEP_DAYS", "long", "a number of days"),
+        ("QUEUE_LOG", "xml", "text or json"),
         ("QUEUE_ALLOW_WEAK_AUTHKEY", "perhaps", "1 or 0"),
     ],
 )

@@ -9,6 +9,7 @@ import logging
 import time
 
 from queue_manager.job.raised import TIME_LIMIT, WORKER_DIED
+from queue_manager.log_lines import about
 from queue_manager.wire.records import Failed
 
 from ...ipc.outcomes import clean
@@ -89,7 +90,9 @@ class Blame:
         if not lease.settle(position, position + 1):
             return False
         error = kill_reason.why if kill_reason is not None else f"its slot died: {slot.cause}"
-        log.warning("%s: task %d: %s", lease.given.job, lease.given.first + position, error)
+        given, task = lease.given, lease.given.first + position
+        of = about(run=given.run, task=task, job=given.job, traceparent=given.traceparent)
+        log.warning("%s: task %d: %s", given.job, task, error, extra=of)
         since = slot.page.rows[lease.row].look().since
         failed = Failed(
             lease.given.number,

@@ -2,7 +2,7 @@
 
 Tables that have changed are renamed. Then the tables of `schema.sql` are made, and filled from the
 renamed ones. All this is one transaction, so that a file is never half of each version. Tables that
-a version lacks are only made. Whoever changes the schema adds here how version 10 becomes the new
+a version lacks are only made. Whoever changes the schema adds here how version 11 becomes the new
 one, and checks the earlier steps against the new tables.
 """
 
@@ -134,6 +134,11 @@ INSERT INTO strays (run, task, block, position, priority, state, attempts, losse
 )
 
 
+_TRACED = "ALTER TABLE runs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';"
+
+_WIDER_SINCE_4 = _WIDER + _COUNTED + _TRACED
+
+
 class _Step(NamedTuple):
     """How a file of one version becomes one of this release.
 
@@ -151,14 +156,15 @@ _STEPS = {
         ("meta", "runs", "blocks", "outcomes", "strays", "keys"),
         fill=_FROM_1 + _SETTLED + _NUMBERED + _TOLD + _GROUPED,
     ),
-    2: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD + _GROUPED),
-    3: _Step(("strays",), _PRUNED + _WIDER + _COUNTED, _SETTLED + _RAISED + _TOLD + _GROUPED),
-    4: _Step(("strays",), _WIDER + _COUNTED, _RAISED + _TOLD + _GROUPED),
-    5: _Step((), _COUNTED + _RETRIES + _FAILURE, _TOLD + _GROUPED),  # schedules, too
-    6: _Step((), _COUNTED + _RETRIES + _FAILURE, _TOLD + _GROUPED),
-    7: _Step((), _RETRIES + _FAILURE, _GROUPED),
-    8: _Step((), _FAILURE, _GROUPED),  # indexes of runs, too
-    9: _Step((), _FAILURE, _GROUPED),
+    2: _Step(("strays",), _PRUNED + _WIDER_SINCE_4, _SETTLED + _RAISED + _TOLD + _GROUPED),
+    3: _Step(("strays",), _PRUNED + _WIDER_SINCE_4, _SETTLED + _RAISED + _TOLD + _GROUPED),
+    4: _Step(("strays",), _WIDER_SINCE_4, _RAISED + _TOLD + _GROUPED),
+    5: _Step((), _COUNTED + _RETRIES + _FAILURE + _TRACED, _TOLD + _GROUPED),  # schedules, too
+    6: _Step((), _COUNTED + _RETRIES + _FAILURE + _TRACED, _TOLD + _GROUPED),
+    7: _Step((), _RETRIES + _FAILURE + _TRACED, _GROUPED),
+    8: _Step((), _FAILURE + _TRACED, _GROUPED),  # indexes of runs, too
+    9: _Step((), _FAILURE + _TRACED, _GROUPED),
+    10: _Step((), _TRACED),
 }
 """By version."""
 

@@ -45,7 +45,8 @@ CREATE TABLE runs (
     told_done      INTEGER NOT NULL DEFAULT 0,
     told_died      INTEGER NOT NULL DEFAULT 0,
     told_failed    INTEGER NOT NULL DEFAULT 0,
-    told_busy_s    REAL NOT NULL DEFAULT 0
+    told_busy_s    REAL NOT NULL DEFAULT 0,
+    traceparent    TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX runs_key ON runs (key) WHERE key IS NOT NULL;
 -- A start reads this index, so a hundred thousand ended runs cost nothing. 2^62 is a closed collect

@@ -20,8 +20,9 @@ Current thread 0x00007fd58f69fb80 (most recent call first):
 
 
 def noted(caplog: pytest.LogCaptureFixture, error: str, evidence: str = "") -> str:
-    run = SimpleNamespace(id=1, job="crash", options=SimpleNamespace(attempts=3))
-    lease: Any = SimpleNamespace(run=run, first=1)
+    options = SimpleNamespace(attempts=3)
+    run = SimpleNamespace(id=1, job="crash", options=options, traceparent="")
+    lease: Any = SimpleNamespace(run=run, first=1, session=SimpleNamespace(name="host/1"))
     with caplog.at_level(logging.WARNING, logger="quartermaster.master"):
         FailureLog().note(lease, 0, error, 1, evidence)
     return caplog.messages[-1]
@@ -43,8 +44,9 @@ def test_it_is_one_short_line_that_steers_no_terminal(caplog: pytest.LogCaptureF
 
 def test_nothing_is_remembered_of_a_run_that_has_ended() -> None:
     log = FailureLog()
-    run = SimpleNamespace(id=1, job="crash", options=SimpleNamespace(attempts=3))
-    lease: Any = SimpleNamespace(run=run, first=1)
+    options = SimpleNamespace(attempts=3)
+    run = SimpleNamespace(id=1, job="crash", options=options, traceparent="")
+    lease: Any = SimpleNamespace(run=run, first=1, session=SimpleNamespace(name="host/1"))
     log.note(lease, 0, "bad", 1)
     log.after_commit(Changes(), 0.0)
     assert log._seen == {1: 1}

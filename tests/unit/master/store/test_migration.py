@@ -40,6 +40,8 @@ DROP INDEX strays_failures; DROP TABLE failures; ALTER TABLE strays DROP COLUMN 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.sql"
 SCHEMA_2 = SCHEMA_1.with_name("schema_2.sql")
 SCHEMA_4 = SCHEMA_1.with_name("schema_4.sql")
+UNTRACED = "ALTER TABLE runs DROP COLUMN traceparent"
+"""Version 11 has added it."""
 SCHEMA_6 = SCHEMA_1.with_name("schema_6.sql")
 
 
@@ -140,9 +142,24 @@ def test_a_file_of_schema_8_gets_the_indexes_of_runs(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "old" / "queue.sqlite3", isolation_level=None)
     for index in ("runs_of_job", "runs_of_state", "runs_of_job_and_state"):
         db.execute(f"DROP INDEX {index}")
+    db.execute(UNTRACED)
     db.executescript(f"{NO_GROUPS} PRAGMA user_version = 8;")
     db.close()
     SqliteStore(tmp_path / "old").close()
+    assert schema(tmp_path / "old") == schema(tmp_path / "new")
+
+
+def test_runs_of_schema_10_have_no_traceparent_and_new_ones_keep_theirs(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "old")
+    store.commit(Changes(runs={1: run_record(1)}))
+    store._db.executescript(f"{UNTRACED}; PRAGMA user_version = 10;")
+    store.close()
+    store = SqliteStore(tmp_path / "old")
+    store.commit(Changes(runs={2: run_record(2, traceparent="00-a-b-01")}))
+    found = {run.record.id: run.record.traceparent for run in store.load()}
+    assert found == {0: "", 1: "", 2: "00-a-b-01"}
+    store.close()
+    SqliteStore(tmp_path / "new").close()
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
 
 
@@ -240,6 +257,7 @@ def test_tracked_tasks_of_schema_7_get_a_place_for_the_notes_of_retries(tmp_path
     )
     no_notes = "ALTER TABLE strays DROP COLUMN retries;"
     store._db.executescript(f"{NO_GROUPS} {no_notes} PRAGMA user_version = 7;")
+    store._db.execute(UNTRACED)
     store.close()
     store = SqliteStore(tmp_path / "old")
     assert pragma(store, "user_version") == SCHEMA_VERSION
@@ -265,7 +283,7 @@ def test_dead_letters_of_schema_9_get_their_groups(tmp_path: Path) -> None:
         ("OSError", "a.py:1", 1),
         ("KeyError", "a.py:0", 2),
     ]
-    store._db.executescript(f"{NO_GROUPS} PRAGMA user_version = 9;")
+    store._db.executescript(f"{NO_GROUPS} {UNTRACED}; PRAGMA user_version = 9;")
     store.close()
     store = SqliteStore(tmp_path / "old")
     after = store.find_groups(GroupsSought(99, 9)).groups
