@@ -80,7 +80,7 @@ test-metrics: venv ## run the tests of metrics, alerts and the dashboard, with a
 test-browser: venv ## run the tests of the pages that people look at, in Chromium; pictures of them are in .cache/screenshots
 	@scripts/test.sh tests/browser
 
-PICTURES = overview run-failed failures task retry
+PICTURES = overview run-failed failures task retry page-workers page-schedules page-submit
 pictures: test-browser ## take the pictures of docs/dashboard.md again
 	@for name in $(PICTURES); do cp .cache/screenshots/$$name-light-1280.png docs/pictures/$$name.png; done
 

@@ -1,7 +1,8 @@
 """Which folder below HTTP_FILES a run writes to, and what is there.
 
 Jobs name it by `out=`. Without it their default counts, and a folder of the job's and the key's
-name in `HTTP_FILES`, such as `/shared/mail/spring-2026`.
+name in `HTTP_FILES`: `/shared/mail/spring-2026` is that of the keys `spring-2026` and
+`mail:spring-2026`, for a job that makes the keys of its runs may begin them with its own name.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ async def written_by(run: RunStatus, root: Path, outs: Outs) -> Written | None:
     else:
         outs_of = []
     if run.key:
-        outs_of.append(f"{root}/{run.job}/{run.key}")
+        name = run.key.removeprefix(f"{run.job}:")
+        outs_of.append(f"{root}/{run.job}/{name}")
     return await asyncio.to_thread(_first, root, [*_below(root, outs_of)])
 
 

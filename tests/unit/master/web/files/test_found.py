@@ -92,8 +92,9 @@ async def test_else_the_default_of_its_job_counts_which_is_asked_for_once(root: 
 
 
 @in_loop
-async def test_else_its_key_may_be_the_name_of_a_folder(root: Path) -> None:
-    written = await found(root, Jobs("''"), key="spring")
+@pytest.mark.parametrize("key", ["spring", "images:spring"])
+async def test_else_its_key_may_be_the_name_of_a_folder(root: Path, key: str) -> None:
+    written = await found(root, Jobs("''"), key=key)
     assert written is not None
     assert written.folder == "images/spring"
     assert await found(root, Jobs("''"), key="../mine") is None
