@@ -43,13 +43,14 @@ class Connection:
         try:
             self._smtp = _opened(server, tls)
             if login is not None:
-                _log_in(self._smtp, login)
+                _log_in(server, self._smtp, login)
         except smtplib.SMTPResponseException as error:
             refused = Refused(error.smtp_code, error.smtp_error)
             raise Unusable(f"{server}: {refused}", too_many=refused.too_many) from None
         except ssl.SSLCertVerificationError as error:
             raise Unusable(f"{server} is not who it says: {error.verify_message}") from None
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, ValueError, smtplib.SMTPException) as error:
+            # A ValueError is about the name: it has a label that is empty or too long.
             raise Unusable(f"{server} can't be used: {error}") from None
 
     def send(self, message: Message, data: bytes, begin: Callable[[], bool]) -> str:
@@ -202,12 +203,24 @@ def _opened(server: Server, tls: Tls) -> smtplib.SMTP:
     return smtp
 
 
-def _log_in(smtp: smtplib.SMTP, login: Login) -> None:
+def _log_in(server: Server, smtp: smtplib.SMTP, login: Login) -> None:
+    """Log in. An error has the code alone: a server's words may have the command that it did not
+    understand, and that command has the password."""
     try:
         sock = smtp.sock
         if not isinstance(sock, ssl.SSLSocket) or sock.context.verify_mode != ssl.CERT_REQUIRED:
-            raise smtplib.SMTPNotSupportedError("a login is only sent with tls=verified")
+            raise Unusable(f"{server} can't be used: a login is only sent with tls=verified")
         smtp.login(*login)
+    except smtplib.SMTPResponseException as error:
+        smtp.close()
+        refused = Refused(error.smtp_code, error.smtp_error)
+        said = f"{server} refuses the worker's login: {refused.code_alone}"
+        raise Unusable(said, too_many=refused.too_many) from None
+    except smtplib.SMTPServerDisconnected:
+        raise
+    except (ValueError, smtplib.SMTPException):  # its ways, or its questions, are none we know
+        smtp.close()
+        raise Unusable(f"{server} knows no way to take the worker's login") from None
     except BaseException:
         smtp.close()
         raise

@@ -84,6 +84,11 @@ class Refused(Exception):
         return self.for_good and self.to_recipient and self._enhanced in _BAD_ADDRESS
 
     @property
+    def code_alone(self) -> str:
+        """The answer without the server's words, such as `535 5.7.8`."""
+        return f"{self.code} {self._enhanced}".strip()
+
+    @property
     def _enhanced(self) -> str:
         found = _ENHANCED.match(self.words)
         return found[1] if found else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import smtplib
 import socket
 import ssl
@@ -11,7 +12,7 @@ import dns.resolver
 import pytest
 
 from jobs.mailing.send import connection, servers
-from jobs.mailing.send.errors import Refused
+from jobs.mailing.send.errors import Refused, Unusable
 from jobs.mailing.send.servers import Login, Server, login_for
 
 MINE = Login("me", "secret")
@@ -58,10 +59,56 @@ def test_no_login_goes_to_a_server_that_is_not_verified(
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             smtp.sock = context.wrap_socket(plain)
-        with pytest.raises(smtplib.SMTPNotSupportedError, match="only sent with tls=verified"):
-            connection._log_in(smtp, MINE)
+        with pytest.raises(Unusable, match="only sent with tls=verified"):
+            connection._log_in(Server("a.example", 587), smtp, MINE)
         smtp.sock = None
     assert tried == []
+
+
+def refusal_of_login(monkeypatch: pytest.MonkeyPatch, way: str, answer: str, login: Login) -> str:
+    """What is said of a login that a verified server refuses; `{}` is the command that it got."""
+
+    def docmd(_: smtplib.SMTP, command: str, args: str = "") -> tuple[int, bytes]:
+        code, _, words = answer.format(f"{command} {args}").partition(" ")
+        return int(code), words.encode()
+
+    monkeypatch.setattr(smtplib.SMTP, "docmd", docmd)
+    monkeypatch.setattr(smtplib.SMTP, "ehlo_or_helo_if_needed", lambda _: None)
+    smtp = smtplib.SMTP()
+    with socket.socket() as plain:
+        smtp.does_esmtp, smtp.esmtp_features = True, {"auth": way}
+        smtp.sock = ssl.create_default_context().wrap_socket(plain, server_hostname="a.example")
+        with pytest.raises(Unusable) as error:
+            connection._log_in(Server("a.example", 587), smtp, login)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("way", ["PLAIN", "LOGIN", "CRAM-MD5", "PLAIN LOGIN"])
+def test_a_server_that_repeats_the_login_makes_nobody_show_it(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    said = refusal_of_login(monkeypatch, way, "500 5.5.1 unrecognized command: {}", MINE)
+    assert said == "a.example:587 refuses the worker's login: 500 5.5.1"
+    # LOGIN and CRAM-MD5 are asked again and again, with the last command in the question.
+    asked = base64.b64encode(b"what?").decode()
+    assert "secret" not in refusal_of_login(monkeypatch, way, f"334 {asked}", MINE)
+    assert base64.b64encode(b"secret").decode() not in said
+
+
+@pytest.mark.parametrize(
+    ("way", "answer", "login"),
+    [
+        ("PLAIN", "535 no", Login("me", "s\xe9cret")),
+        ("LOGIN", "334 =", MINE),
+        ("CRAM-MD5", "334 {}", MINE),
+        ("NTLM", "535 no", MINE),
+    ],
+)
+def test_a_login_that_can_not_be_sent_makes_the_server_unusable(
+    monkeypatch: pytest.MonkeyPatch, way: str, answer: str, login: Login
+) -> None:
+    said = refusal_of_login(monkeypatch, way, answer, login)
+    assert said == "a.example:587 knows no way to take the worker's login"
 
 
 def test_an_address_that_our_own_resolver_does_not_know_is_not_suppressed_for_ever(
