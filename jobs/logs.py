@@ -31,8 +31,9 @@ from jobs.weblog.totals import Totals
 from queue_manager import Counts, Options, Task
 
 OPTIONS = Options(
+    attempts=6,  # each waits for up to a minute while a file is being packed: docs/logs.md
     timeout_s=6 * 3600,  # a packed file of any size is one task
-    memory_bytes=2 << 30,  # a range takes an eighth of this: docs/logs.md
+    memory_bytes=2 << 30,  # a range takes at most a quarter of this: docs/logs.md
 )
 
 _totals = Totals()

@@ -17,12 +17,10 @@ from .parse.times import Clock
 from .read import plan
 from .read.found import LostError
 from .read.lines import ShorterError
-from .read.named import NoFilesError, UnfinishedError, files_of, is_fresh
+from .read.named import NoFilesError, files_of
 from .read.packed import CutOffError, PackedError
 from .read.source import lines_of
-
-_PATIENCE_S = 20.0
-"""Until the next try, when a file is being packed."""
+from .read.twins import UnfinishedError, fresh_s
 
 
 def plan_run(payload: dict[str, Any]) -> Result:
@@ -51,7 +49,7 @@ def _pieces(patterns: list[str]) -> list[plan.Piece]:
         paths = files_of(patterns)
         return [plan.whole(number, path) for number, path in enumerate(paths)]
     except UnfinishedError as error:
-        raise Retry(_PATIENCE_S, reason=str(error)) from None
+        raise Retry(error.wait_s, reason=str(error)) from None
     except FileNotFoundError as error:
         raise Retry(reason=f"{error.filename} was renamed or removed just now") from None
     except PermissionError as error:
@@ -94,8 +92,8 @@ def count_range(payload: dict[str, Any]) -> dict[str, Any]:
         # It was copied and cut while it was read. The next attempt finds the copy.
         raise ShorterError(f"{path}: {error}") from None
     except CutOffError as error:
-        if is_fresh(Path(path)):
-            raise Retry(_PATIENCE_S, reason=f"{path}: {error}, as it is while written") from None
+        if wait_s := fresh_s(Path(path)):
+            raise Retry(wait_s, reason=f"{path}: {error}, as it is while written") from None
         raise Reject(f"{path}: {error}") from None
     except PackedError as error:
         raise Reject(f"{path}: {error}") from None

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Text = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
-LINE_END, CR, BLANK, QUOTE, DASH, BACKSLASH = (ord(sign) for sign in '\n\r "-\\')
+LINE_END, CR, BLANK, QUOTE, DASH, BACKSLASH, BRACE = (ord(sign) for sign in '\n\r "-\\{')
 _IN_CACHE = 256 << 10
 _ALIKE = 0xD7
 """Line ends, quotes, and of all other bytes only `\\x02` and `*` are `\\x02` under this mask."""

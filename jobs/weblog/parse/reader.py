@@ -11,10 +11,16 @@ from .patterns import PATTERNS, read, whole
 from .times import Clock
 from .words import OddTextError, Words
 
-_MOST_HELD_BYTES = 64 << 20
+_MOST_HELD_BYTES = 32 << 20
+_MOST_HELD_LINES = 200_000
+"""Of regular lines that wait. Short lines need several times their own bytes for their places."""
+
 _PARTS = 16
 _SMALL_BYTES = 64 << 10
 """A text that is odd somewhere is cut into so many parts; one that is small is read by lines."""
+
+_ODD_IN_A_ROW = 16
+"""After so many texts that were read by lines, only the first part of a text is tried at once."""
 
 
 class Reader:
@@ -31,6 +37,7 @@ class Reader:
         self._pattern = whole(asked.regex) if asked.regex else PATTERNS.get(asked.format, "")
         self._words = Words(asked.by, asked.format, clock.moment)
         self._objects = Objects(asked.by, clock.moment)
+        self._odd_texts = 0  # in a row
 
     def batches(self, data: bytes) -> Iterator[Batch]:
         """The requests of whole lines, and what is none among them. The last line has an end.
@@ -38,19 +45,29 @@ class Reader:
         Regular lines wait for more of their kind: values are counted faster where many are.
         """
         if self._asked.regex:
-            yield from self._of_lines(lines_of(data))
+            yield from self._by_lines(data)
             return
+        if self._odd_texts >= _ODD_IN_A_ROW and len(data) > 2 * _SMALL_BYTES:
+            yield from self._probed(data)
+            return
+        yield from self._at_once(data)
+
+    def _at_once(self, data: bytes) -> Iterator[Batch]:
         try:
             if self._is_json(data):
-                yield self._objects.read(data)
+                batch = self._objects.read(data)
+                self._odd_texts = 0
+                yield batch
                 return
             odd = self._words.read(data)
+            self._odd_texts = 0
         except OddTextError:
             yield from self._odd(data)
             return
         if odd:
             yield from self._of_lines(odd)
-        if self._words.held_bytes >= _MOST_HELD_BYTES:
+        held = self._words
+        if held.held_bytes >= _MOST_HELD_BYTES or held.held_lines >= _MOST_HELD_LINES:
             yield from self.rest()
 
     def rest(self) -> Iterator[Batch]:
@@ -64,10 +81,22 @@ class Reader:
         """Look closer at a text that is odd somewhere."""
         smaller = list(parts(data, max(_SMALL_BYTES, len(data) // _PARTS)))
         if len(smaller) == 1:  # it is small, or nearly all of it is one line
-            yield from self._of_lines(lines_of(data))
+            yield from self._by_lines(data)
             return
         for part in smaller:
             yield from self.batches(part)
+
+    def _probed(self, data: bytes) -> Iterator[Batch]:
+        """Read a text that is as odd as those before it, unless its first part is regular."""
+        first = next(parts(data, _SMALL_BYTES))
+        yield from self._at_once(first)
+        rest = data[len(first) :]
+        if rest:
+            yield from self._by_lines(rest) if self._odd_texts else self.batches(rest)
+
+    def _by_lines(self, data: bytes) -> Iterator[Batch]:
+        self._odd_texts += 1
+        yield from self._of_lines(lines_of(data))
 
     def _of_lines(self, lines: list[bytes]) -> Iterator[Batch]:
         others = lines

@@ -19,7 +19,7 @@ import pyarrow as pa
 from .columns import Batch, Codes, Column, Mask, Sizes
 from .heads import clients_of
 from .patterns import LARGEST_BYTES, Moment
-from .places import BACKSLASH, BLANK, CR, DASH, Finder, Lines, Places, eights, numbers
+from .places import BACKSLASH, BLANK, BRACE, CR, DASH, Finder, Lines, Places, eights, numbers
 from .times import WIDTH, by_hours
 
 _SHORTEST_HEAD = len("c i u ")
@@ -56,16 +56,18 @@ class Words:
 
     Attributes:
         held_bytes: how long the texts are whose lines it keeps.
+        held_lines: how many lines it keeps.
     """
 
     def __init__(self, by: list[str], format: str, moment: Moment) -> None:
         wanted = () if format == "common" else ("referrer", "agent")
         self._by = [name for name in wanted if name in by]
         self._needs_referrer = format == "combined"
+        self._may_be_json = format == "auto"
         self._moment = moment
         self._finder = Finder()
         self._parts: list[_Part] = []
-        self.held_bytes = 0
+        self.held_bytes = self.held_lines = 0
 
     def read(self, data: bytes) -> list[bytes]:
         """Keep the requests of whole lines; returns the odd lines among them.
@@ -81,6 +83,7 @@ class Words:
         if len(rows):
             self._parts.append(part)
             self.held_bytes += len(data)
+            self.held_lines += len(rows)
         if len(rows) == len(lines.starts):
             return []
         others = np.ones(len(lines.starts), np.bool_)
@@ -90,7 +93,8 @@ class Words:
 
     def batch(self) -> tuple[Batch, list[bytes]]:
         """All requests that were kept, and lines that turn out to be odd. It keeps none of them."""
-        parts, self._parts, self.held_bytes = self._parts, [], 0
+        parts, self._parts = self._parts, []
+        self.held_bytes = self.held_lines = 0
         if not parts:
             return Batch({}, np.zeros(0), np.zeros(0, np.int32), np.zeros(0, np.int64)), []
         columns = {
@@ -120,6 +124,8 @@ class Words:
         begin, end = lines.quote(0), lines.quote(1)
         sizes, size_ends, good = _sizes(lines, end)
         good &= _is_framed(lines.text, begin, end)
+        if self._may_be_json:
+            good &= lines.text[lines.starts] != BRACE
         statuses = _digits(lines.text, end + 2, good)
         referred, regular = self._referred(lines, size_ends)
         good &= regular

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,39 +85,6 @@ def test_a_folder_that_the_worker_may_not_read_is_named_with_the_user(tmp_path: 
         told = refusal(folder / "access*")
     folder.chmod(0o755)
     assert told == f"the folder {folder} can't be read by the worker's user, whose uid is {uid}"
-
-
-def twins(folder: Path, packed: bytes, age_s: float) -> Path:
-    """A log, and beside it a packed one of that age."""
-    (folder / "access.log.1").write_bytes(TEXT)
-    path = folder / "access.log.1.gz"
-    path.write_bytes(packed)
-    then = time.time() - age_s
-    os.utime(path, (then, then))
-    return folder / "access*"
-
-
-@pytest.mark.parametrize("part", [0, 5, 200, 10_000])
-def test_while_a_log_is_being_packed_nothing_is_counted_twice(tmp_path: Path, part: int) -> None:
-    pattern = twins(tmp_path, gzip.compress(TEXT)[:part], age_s=1)
-    with pytest.raises(Retry, match=r"access\.log\.1\.gz is being packed"):
-        run([pattern])
-    (tmp_path / "access.log.1.gz").write_bytes(gzip.compress(TEXT))
-    (tmp_path / "access.log.1").unlink()
-    assert run([pattern]).summary.lines == 100
-
-
-def test_a_log_that_lies_packed_beside_itself_counts_once(tmp_path: Path) -> None:
-    found = run([twins(tmp_path, gzip.compress(TEXT), age_s=3600)])
-    assert (found.files, found.summary.lines) == (1, 100)
-
-
-@pytest.mark.parametrize("text", [b"", b"".join(TEXT.splitlines(keepends=True)[1:])])
-def test_another_packed_log_of_that_name_counts_too(tmp_path: Path, text: bytes) -> None:
-    pattern = twins(tmp_path, gzip.compress(TEXT), age_s=1)
-    (tmp_path / "access.log.1").write_bytes(text)
-    found = run([pattern])
-    assert (found.files, found.summary.lines) == (2, 100 + text.count(b"\n"))
 
 
 def test_a_file_that_is_renamed_while_files_are_looked_for_is_looked_for_again(

@@ -74,7 +74,8 @@ def test_a_file_that_is_being_written_is_tried_again(
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(Retry, match=rf"access\.log: the {name} file is cut off") as caught:
         run([path])
-    assert caught.value.delay_s == 20.0
+    assert caught.value.delay_s is not None
+    assert 50 < caught.value.delay_s <= 61  # until it is old enough to be broken
     path.write_bytes(data)
     assert run([path]).summary.lines == LINES
 
