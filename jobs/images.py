@@ -73,7 +73,7 @@ def tasks(
         start=first,
         run=f"{time.time():.3f}",
         hosts=list(dict.fromkeys([host_of(first), *hosts.names()])),
-        out=made(out),
+        out=made(out, page_of="images"),
         pages=pages,
         images=images,
         megabytes=megabytes,

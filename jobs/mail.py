@@ -153,7 +153,7 @@ def _one(to: str, asked: Campaign, base: dict[str, Any]) -> Iterator[Task]:
 
 
 def _folder(out: str, campaign: str) -> str:
-    return made(out or f"/shared/mail/{campaign or 'queue'}")
+    return made(out or f"/shared/mail/{campaign or 'queue'}", page_of="mail")
 
 
 def _tell_wrong_lines(suppressed: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 from queue_manager import Counts
 
-from ...output.folder import put
+from ...output.folder import put, replacing
 from ...output.words import cell, duration
 from .notes import Notes, Trouble
 from .page import Sums, page_of, state_of
@@ -65,8 +64,7 @@ def write_report(
     troubles = _last_troubles(out)
     submits = {submit} - {""}
     sums = Sums()
-    part = folder / f".report.{os.getpid()}"
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with replacing(folder / "report.csv") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for payload, result in results:
@@ -85,7 +83,6 @@ def write_report(
             table.writerow(
                 [cell(text) for text in (note.to, state, "", note.words, _time(note.at))]
             )
-    os.replace(part, folder / "report.csv")
     page = folder / "index.html"
     put(page, page_of(title, sums, shown))
     said = ", ".join(f"{count:,} {state}" for state, count in sums.states.most_common())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -230,6 +231,25 @@ def test_the_report_has_every_message_once_and_escapes_what_servers_say(tmp_path
     assert told == {**states, "'=cmd@example.org": "unknown"}
     assert "<script>" not in page.read_text()
     assert "&lt;script&gt;" in page.read_text()
+
+
+def test_a_report_that_breaks_off_leaves_the_table_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "report.csv").write_text("old")
+    with pytest.raises(KeyError):
+        write_report(str(tmp_path), "spring", iter([({"to": "ann@example.org"}, {})]))
+    assert (tmp_path / "report.csv").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
+
+
+def test_the_table_is_not_written_through_a_link(tmp_path: Path) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.write_text("precious")
+    out.mkdir()
+    for name in ("report.csv", f".report.{os.getpid()}", ".report.csv.part"):
+        (out / name).symlink_to(victim)
+    write_report(str(out), "spring", iter([]))
+    assert victim.read_text() == "precious"
+    assert (out / "report.csv").read_text().startswith("to,state")
 
 
 def test_the_report_has_each_message_of_the_run_with_its_last_note(tmp_path: Path) -> None:
