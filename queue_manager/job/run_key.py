@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, BadJobError
-from ..terminal import text_of
+from ..terminal import is_text, text_of
 from .arguments import is_plain_function, named_parameters
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def key_of_run(job: Job, arguments: Mapping[str, Any]) -> str:
 
     Raises:
         ArgumentError: `run_key` has refused the arguments with a ValueError, whose text it has.
-        BadJobError: it raises anything else, or returns neither a text nor None; one line.
+        BadJobError: it raises anything else, or returns neither a text that can travel nor
+            None; one line.
     """
     if job.run_key is None:
         return ""
@@ -50,4 +51,6 @@ def key_of_run(job: Job, arguments: Mapping[str, Any]) -> str:
         raise BadJobError(f"{job.name}.run_key(): {said}") from None
     if text is not None and not isinstance(text, str):
         raise BadJobError(f"{job.name}.run_key() returns a text or None, not {text!r:.100}")
+    if text is not None and not is_text(text):
+        raise BadJobError(f"{job.name}.run_key() returns {text!a:.100}, which is no Unicode text")
     return f"{job.name}:{text}" if text else ""

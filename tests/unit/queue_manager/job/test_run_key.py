@@ -42,6 +42,7 @@ def test_a_run_may_have_no_key(tmp_path: Path, code: str) -> None:
     ("code", "line"),
     [
         ("def run_key(day): return 7", "letters.run_key() returns a text or None, not 7"),
+        ("def run_key(): return '\\udc80'", r"letters.run_key() returns '\udc80', which is no Uni"),
         ("def run_key(day): return day.x", "letters.run_key(): AttributeError: 'str' object has"),
         ("def run_key(night): return ''", "run_key() takes 'night', which tasks() does not have"),
         ("async def run_key(): return ''", "run_key() is a plain function, neither async nor"),
