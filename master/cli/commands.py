@@ -72,7 +72,9 @@ async def _followed(client: Session, number: int, label: str) -> RunStatus:
 async def _start(client: Session, make: Callable[[int], StartRun]) -> RunStarted:
     if make(0).key is not None:  # a second request gives the same run
         return await client.call_idempotent(make, RunStarted)
-    return await client.call(make, RunStarted, "whether the run was started (--key helps)")
+    # Only the master knows whether the job makes a key.
+    same = "the same command gives the same run if it has --key, or if the job makes a key"
+    return await client.call(make, RunStarted, f"whether the run was started ({same})")
 
 
 async def retry_run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from queue_manager.errors import RefusedError
+from queue_manager.errors import QueueError, RefusedError
 from queue_manager.log_lines import about_run
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.failures import FailureFilter
@@ -45,12 +45,10 @@ class Retrying:
         only = message.only
         if only is None and (run.dead <= AT_ONCE or run.state == "cancelled"):
             count = await self._turn.carry_out(partial(self._all, message, run, by))
-        else:
-            only = FailureFilter() if only is None else checked(only)
-            count = await self._chosen(message, run, only, by)
-        if count:
             _tell(run, count, by, message.reason)
-        return count
+            return count
+        only = FailureFilter() if only is None else checked(only)
+        return await self._chosen(message, run, only, by)
 
     def _all(self, message: RetryRun, run: Run, by: str, now: float, wall: float) -> partial[int]:
         check_run(self._turn, run)  # it may have been forgotten meanwhile
@@ -71,12 +69,19 @@ class Retrying:
         Each page is a turn by itself, so that a million letters hold up nobody for long.
         """
         count, place, until, complete = 0, 0, run.last_dead, False
-        while not complete:
-            sought = LettersSought(run.id, only, place, until, PAGE_BYTES)
-            stage = partial(self._some, message, run, sought, by)
-            more, page = await self._turn.carry_out(stage, ReadRequest(letters={sought}))
-            count += more
-            place, complete = page.place, page.complete
+        try:
+            while not complete:
+                sought = LettersSought(run.id, only, place, until, PAGE_BYTES)
+                stage = partial(self._some, message, run, sought, by)
+                more, page = await self._turn.carry_out(stage, ReadRequest(letters={sought}))
+                count += more
+                place, complete = page.place, page.complete
+        except QueueError as error:  # the run was cancelled meanwhile, say, or the disk is full
+            if not count:
+                raise
+            raise type(error)(f"{error}; before that, {_went_back(count)}") from None
+        finally:
+            _tell(run, count, by, message.reason)
         if not count:
             letters, _ = self._turn.store.read_letters(run.id, 0, PAGE_BYTES)
             there = what_there_is(letters, run.dead)
@@ -98,7 +103,12 @@ class Retrying:
 
 
 def _tell(run: Run, count: int, by: str, reason: str) -> None:
-    letters = f"{count:,} dead letter{'s are' if count != 1 else ' is'} tried again"
+    if not count:
+        return
     who = f"asked by {harmless_line(by)}" + f": {harmless_line(reason)}" * bool(reason)
-    what = run.id, run.job or "queue", letters, who
+    what = run.id, run.job or "queue", _went_back(count), who
     log.info("run %d (%s): %s, %s", *what, extra=about_run(run))
+
+
+def _went_back(count: int) -> str:
+    return f"{count:,} dead letter{'s are' if count != 1 else ' is'} tried again"

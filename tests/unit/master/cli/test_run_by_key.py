@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,7 @@ import pytest
 
 from master.cli import commands, listings, main, status
 from queue_manager import codec
-from queue_manager.errors import RefusedError
+from queue_manager.errors import ConnectionLostError, RefusedError
 from queue_manager.wire.messages import (
     Accepted,
     AskResults,
@@ -23,6 +24,7 @@ from queue_manager.wire.messages import (
     Results,
     RetryRun,
     RunShown,
+    StartRun,
     Status,
     TaskShown,
 )
@@ -114,3 +116,16 @@ def test_a_key_that_no_run_has_is_one_line(
     assert qm(monkeypatch, "cancel", "day") == 2
     assert capsys.readouterr().err == "qm: no run has the key 'day'\n"
     assert master.asked == []
+
+
+class LostMaster:
+    """Is gone before it has answered."""
+
+    async def call(self, make: Callable[[int], Any], answer: Any, what: str) -> Accepted:
+        raise ConnectionLostError(what)
+
+
+def test_who_loses_the_master_is_told_when_the_same_command_gives_the_same_run() -> None:
+    master: Any = LostMaster()
+    with pytest.raises(ConnectionLostError, match="has --key, or if the job makes a key"):
+        asyncio.run(commands._start(master, lambda seq: StartRun(seq, "mail", [])))

@@ -9,6 +9,7 @@ import pytest
 
 from master.server.runs import retrying
 from queue_manager import codec
+from queue_manager.errors import RefusedError
 from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.messages import Accepted, CancelRun, Refused, RetryRun
 from queue_manager.wire.records import Done, Failed
@@ -127,6 +128,29 @@ def test_very_many_are_tried_again_a_page_in_each_turn_without_a_filter_too(
         monkeypatch.setattr(world.turn.broker, "retry", counted)
         assert await ask(desk, RetryRun(7, run.id, None, "mended")) == Accepted(7, 3)
         assert (pages, run.dead, run.state) == ([1, 1, 1], 0, "active")
+
+    play(scene)
+
+
+def test_what_went_back_before_a_refusal_is_told(
+    play: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retrying, "PAGE_BYTES", 1)
+    caplog.set_level(logging.INFO)
+
+    async def scene(world: World) -> None:
+        desk, run, _ = await with_letters(world, *["KeyError: 1"] * 3)
+        looks = iter([None, None, RefusedError("run 1 was cancelled: submit it again")])
+
+        def check(_: Any) -> None:
+            if (error := next(looks)) is not None:
+                raise error
+
+        monkeypatch.setattr(world.turn.broker, "check_retry", check)
+        refused = await ask(desk, RetryRun(7, run.id, FailureFilter(exception="KeyError")))
+        told = "2 dead letters are tried again"
+        assert refused == Refused(7, f"run 1 was cancelled: submit it again; before that, {told}")
+        assert f"run 1 (job): {told}, asked by" in caplog.text
 
     play(scene)
 
