@@ -46,11 +46,14 @@ from jobs.mailing.asked import (
     campaign_of,
 )
 from jobs.mailing.campaign import Campaign, Tls, save
+from jobs.mailing.keep.hashes import Hashes
 from jobs.mailing.keep.notes import Notes
 from jobs.mailing.keep.reporting import Totals, write_report
 from jobs.mailing.keep.suppression import Suppression
+from jobs.mailing.letter.letter import queue_folder
 from jobs.mailing.letter.templates import check
 from jobs.mailing.recipients import rows
+from jobs.mailing.together import check_together
 from jobs.output.folder import made
 from queue_manager import Counts, Limit, Options, Task, current_task
 
@@ -66,6 +69,7 @@ OPTIONS = Options(
 
 _threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="mail")
 _totals = Totals()
+_64_BITS = (1 << 64) - 1
 
 
 def tasks(
@@ -100,9 +104,10 @@ def tasks(
     """A task for each recipient; its key is the recipient's address."""
     given = dict(locals())
     _check(recipients, template, text, campaign, to)
-    if recipients:
+    if recipients or template:
         check(subject, html=False)
         check(text, html=False)
+    check_together(template, inline, to, subject, text)
     folder = _folder(out, campaign)
     asked = campaign_of({**given, "out": folder, "since": str(since) or _begun(folder)})
     _tell_wrong_lines(asked.suppressed)
@@ -110,17 +115,25 @@ def tasks(
     # A task keeps what the first call of tasks() gave it, as its key drops that of a second call.
     _totals.submit = uuid.uuid4().hex[:16]
     base = {"campaign": save(asked), "out": folder, "submit": _totals.submit}
-    yield from _rows(recipients, base) if recipients else _one(to, asked, base)
+    yield from _rows(recipients, base) if recipients else _one(to, asked, base, bool(template))
 
 
 def run_key(
-    recipients: str, template: str, text: str, campaign: str, to: str, dry: bool
+    recipients: str,
+    template: str,
+    subject: str,
+    text: str,
+    inline: str,
+    campaign: str,
+    to: str,
+    dry: bool,
 ) -> str | None:
     """A campaign is one run, however often it is submitted; a look at its messages is none.
 
     Arguments that don't go together are refused here, before there is a run.
     """
     _check(recipients, template, text, campaign, to)
+    check_together(template, inline, to, subject, text)
     return campaign if recipients and not dry else None
 
 
@@ -134,26 +147,33 @@ def _check(recipients: str, template: str, text: str, campaign: str, to: str) ->
 
 
 def _rows(recipients: str, base: dict[str, Any]) -> Iterator[Task]:
+    seen = Hashes()
+    _totals.repeated = 0
     for row in rows(recipients):
         who = row.mailbox
         if who is None:
             wrong = {"wrong": f"{recipients}, {row.wrong}", **base}
             yield Task(wrong, key=f"row {row.number}")
             continue
+        number = hash(who.key) & _64_BITS
+        if number in seen:
+            _totals.repeated += 1
+        seen.add(number)
         payload = {"to": who.envelope, "name": who.name, "fields": row.fields, **base}
         yield Task(payload, key=who.key, group=who.ascii_domain)
 
 
-def _one(to: str, asked: Campaign, base: dict[str, Any]) -> Iterator[Task]:
+def _one(to: str, asked: Campaign, base: dict[str, Any], fill: bool) -> Iterator[Task]:
     who = mailbox(to)
     # Made here and kept in the payload: a second call of tasks() drops its task by the key.
     name = asked.name or str(uuid.uuid4())
-    payload = {"id": name, "to": who.envelope, "name": who.name, **base}
+    payload = {"id": name, "to": who.envelope, "name": who.name, "fill": fill, **base}
     yield Task(payload, key=who.key, group=who.ascii_domain)
 
 
 def _folder(out: str, campaign: str) -> str:
-    return made(out or f"/shared/mail/{campaign or 'queue'}", page_of="mail")
+    folder = out or (f"/shared/mail/{campaign}" if campaign else queue_folder())
+    return made(folder, page_of="mail")
 
 
 def _tell_wrong_lines(suppressed: str) -> None:
@@ -218,5 +238,5 @@ def report(counts: Counts) -> str:
 def finish(results: Iterator[tuple[Any, Any]], out: str, campaign: str) -> None:
     """Write report.csv and the page beside it."""
     said, page = write_report(_folder(out, campaign), campaign, results, _totals.submit)
-    print(f"mail: {said}")
+    print(f"mail: {said}{_totals.repeated_words()}")
     print(f"mail: look at {page}")

@@ -13,7 +13,9 @@ from .notes import Trouble
 _SHOWN = 1000
 _DOMAINS = 50
 _REASONS = 20
-_ADDRESS = re.compile(r"<?[^\s<>]+@[^\s<>]+[^\s<>.,;:)]>?")
+_ADDRESS = re.compile(r"<[^\s<>]+@[^\s<>]+>|<?[^\s<>]+@[^\s<>]+[^\s<>.,;:)]>?")
+_RETRY = re.compile(r"\bqm retry \d+ \d+")
+_MOST_WORDS = 400
 _NOT_SENT = ("refused", "unknown", "wrong", "suppressed", "not sent")
 
 
@@ -80,5 +82,7 @@ def state_of(note: Trouble) -> str:
 
 
 def _reason(words: str) -> str:
-    """What servers say, without the recipient, which some of them repeat."""
-    return _ADDRESS.sub("…", words)[:200] or "no words"
+    """What servers and this job say, without the recipient, the message and the task: messages
+    with one reason are one row."""
+    words = _RETRY.sub("qm retry RUN TASK", _ADDRESS.sub("…", words))
+    return words[:_MOST_WORDS] or "no words"

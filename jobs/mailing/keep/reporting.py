@@ -12,7 +12,7 @@ from typing import Any
 from queue_manager import Counts
 
 from ...output.folder import put, replacing
-from ...output.words import cell, duration
+from ...output.words import cell, counted, duration
 from .notes import Notes, Trouble
 from .page import Sums, page_of, state_of
 
@@ -20,12 +20,16 @@ COLUMNS = ("to", "state", "server", "words", "time")
 
 
 class Totals:
-    """The sums of the results since the runner started."""
+    """The sums of the results since the runner started.
+
+    repeated: how many rows of the list have the address of a row before them. Its key drops each.
+    """
 
     def __init__(self) -> None:
         self.states: Counter[str] = Counter()
         self.notes: Notes | None = None
         self.submit = ""
+        self.repeated = 0
 
     def add(self, result: dict[str, Any]) -> None:
         """Add a result."""
@@ -47,6 +51,13 @@ class Totals:
         if len(held) > 3:
             parts.append(f"{len(held) - 3:,} more domains wait")
         return "mail: " + ", ".join(parts)
+
+    def repeated_words(self) -> str:
+        """The end of the line about a campaign that has ended, if addresses stand twice."""
+        if not self.repeated:
+            return ""
+        rows = counted(self.repeated, "row", "rows")
+        return f"; {rows} more for an address that stands in the list twice: it gets one message"
 
 
 def write_report(

@@ -12,7 +12,7 @@ from ..campaign import Campaign, load
 from .message import identity
 
 QUEUE_FOLDER = "/shared/mail/queue"
-_OF_SUBMIT = {"campaign", "out", "submit"}
+_OF_SUBMIT = {"campaign", "out", "submit", "fill"}
 _FIELDS = {"id", "to", "name", "subject", "text", "html", "from", "reply_to"}
 
 
@@ -62,7 +62,7 @@ def _single(payload: dict[str, Any]) -> Letter:
     if "campaign" in payload:
         campaign = load(payload["out"], payload["campaign"])
     else:
-        out = os.environ.get("MAIL_OUT") or QUEUE_FOLDER
+        out = queue_folder()
         campaign = Campaign(out, suppressed=os.path.join(os.path.dirname(out), "suppressed.txt"))
     changed: dict[str, str] = {
         key: asked[key] for key in ("subject", "text", "html", "reply_to") if key in asked
@@ -71,7 +71,16 @@ def _single(payload: dict[str, Any]) -> Letter:
         changed["sender"] = asked["from"]
     campaign = with_sender(msgspec.structs.replace(campaign, **changed))
     to = mailbox(asked["to"], asked.get("name", ""))
-    return Letter(campaign, identity(f"\0{asked['id']}", to), to, {}, True, _submit(payload))
+    # A submit with a template has it filled; a program's texts are sent as they are.
+    fill = "campaign" in payload and payload.get("fill") is True
+    values = {"name": to.name} if to.name else {}
+    name = identity(f"\0{asked['id']}", to)
+    return Letter(campaign, name, to, values, not fill, _submit(payload))
+
+
+def queue_folder() -> str:
+    """The folder of single messages that name none."""
+    return os.environ.get("MAIL_OUT") or QUEUE_FOLDER
 
 
 def _submit(payload: dict[str, Any]) -> str:

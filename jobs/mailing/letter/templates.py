@@ -11,18 +11,45 @@ from collections.abc import Mapping
 from typing import Any
 
 import jinja2
+import jinja2.runtime
+import jinja2.sandbox
 from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+_MOST_SIZE = 1_000_000
 _AS_TEXT = ParserConfig(display_links=True, display_anchors=False)
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """A sandbox in which no product or power takes minutes, or all memory."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(
+        self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
+    ) -> Any:
+        if _size(operator, left, right) > _MOST_SIZE:
+            raise jinja2.sandbox.SecurityError(f"{operator} makes something too large for a letter")
+        return super().call_binop(context, operator, left, right)
+
+
+def _size(operator: str, left: Any, right: Any) -> int:
+    """The bits of a whole number, or the items of a text or a list, that an operator makes."""
+    if isinstance(left, int) and isinstance(right, int):
+        if operator == "**":
+            return left.bit_length() * max(0, right)
+        return left.bit_length() + right.bit_length()
+    if isinstance(right, int) and hasattr(left, "__len__"):
+        return len(left) * right
+    if isinstance(left, int) and hasattr(right, "__len__"):
+        return left * len(right)
+    return 0
+
+
 @functools.lru_cache(maxsize=2)
-def _environment(html: bool) -> ImmutableSandboxedEnvironment:
-    return ImmutableSandboxedEnvironment(
-        autoescape=html, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
+def _environment(html: bool) -> _Sandbox:
+    return _Sandbox(autoescape=html, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
 
 @functools.lru_cache(maxsize=256)

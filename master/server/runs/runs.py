@@ -223,7 +223,8 @@ class Runs:
             raise KeyTakenError(run, f", and {whose}")
         same = (run.job, sorted(run.args)) == (ask.job, sorted(ask.args))
         if not same or not same_arguments(run.arguments.body, ask.arguments):
-            asked = shlex.join([run.job, *run.all_args])
+            # What was given as values is shown as Python has it, and no shell reads it.
+            asked = " ".join([shlex.join([run.job, *run.args]), *run.arguments.shown])
             raise KeyTakenError(run, f" ({asked})")
         if set(run.after) != set(ask.after):
             others = f"after {in_words(run.after)}" if run.after else "after no other run"
