@@ -452,6 +452,17 @@ def test_a_job_of_the_masters_is_submitted_with_its_arguments(qm: Client) -> Non
     assert qm.submit("square", count=20, key="job").id == run.id
     with pytest.raises(RefusedError, match="colour"):
         qm.submit("square", colour="red")
+    with pytest.raises(RefusedError, match=rf"that of run {run.id} \(square count=20\): take"):
+        qm.submit("square", count=21, key="job")
+
+
+def test_values_of_a_run_are_shown_without_marks_of_a_shell(qm: Client, master: Master) -> None:
+    (master.jobs / "mirror.py").write_text(
+        "def tasks(to: str):\n    yield to\n\n\ndef work(to):\n    return to\n"
+    )
+    run = qm.submit("mirror", key="mirror", to="ann@example.org")
+    with pytest.raises(RefusedError, match=rf"run {run.id} \(mirror to='ann@example\.org'\)"):
+        qm.submit("mirror", key="mirror", to="bob@example.org")
 
 
 def test_a_run_gets_the_results_of_another_when_that_is_done(qm: Client) -> None:

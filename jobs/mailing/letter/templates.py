@@ -12,9 +12,9 @@ from typing import Any
 
 import jinja2
 import jinja2.runtime
-import jinja2.sandbox
 from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _MOST_SIZE = 1_000_000
@@ -30,7 +30,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
         if _size(operator, left, right) > _MOST_SIZE:
-            raise jinja2.sandbox.SecurityError(f"{operator} makes something too large for a letter")
+            raise SecurityError(f"{operator} makes something too large for a letter")
         return super().call_binop(context, operator, left, right)
 
 
