@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from dkim.crypto import UnparsableKeyError, parse_pem_private_key
 
 from .addresses import mailbox
 from .campaign import Campaign
@@ -78,6 +79,18 @@ class Words(str):
         return super().__new__(cls, text)
 
 
+class Key(str):
+    """The path of a private key on the workers. If it is here, too, it must be one."""
+
+    def __new__(cls, text: str = "") -> Key:
+        if text and os.access(text, os.R_OK):
+            try:
+                parse_pem_private_key(Path(text).read_bytes())
+            except (UnparsableKeyError, OSError) as error:
+                raise ValueError(f"{text} is no private key: {error}") from None
+        return super().__new__(cls, text)
+
+
 class Name(str):
     """The name of a campaign, which may be the name of a folder."""
 
@@ -121,6 +134,9 @@ TemplateFile = Annotated[
     Template, msgspec.Meta(description="path of a Jinja2 template, .html or .txt, without errors")
 ]
 Text = Annotated[Words, msgspec.Meta(description="Jinja2 template without errors")]
+PrivateKey = Annotated[
+    Key, msgspec.Meta(description="path of a private key in PEM that the workers can read")
+]
 CampaignName = Annotated[
     Name, msgspec.Meta(description="name made of letters, digits, dots, - and _")
 ]
@@ -134,12 +150,12 @@ Rate = Annotated[float, msgspec.Meta(ge=0, description="number, 0 or more")]
 Seconds = Annotated[float, msgspec.Meta(gt=0, description="number of seconds above 0")]
 
 NO_MAIL, NO_FILE, NO_FILES, NO_TEMPLATE, NO_WORDS = Mail(), File(), Files(), Template(), Words()
-NO_NAME, NO_SERVERS, NO_DAY = Name(), Servers(), Day()
+NO_NAME, NO_SERVERS, NO_DAY, NO_KEY = Name(), Servers(), Day(), Key()
 
 
 _AS_THEY_ARE = (
     *("out", "sender", "reply_to", "bounces", "subject", "unsubscribe", "since"),
-    *("tls", "dkim_key", "dkim_selector", "dkim_domain"),
+    *("tls", "dkim_selector", "dkim_domain"),
     *("at_once", "per_minute", "warmup", "rate", "dry", "retry_s"),
 )
 
@@ -155,13 +171,16 @@ def campaign_of(given: Mapping[str, Any]) -> Campaign:
     template, text = Template(given["template"]), str(given["text"])
     page = template.content() if template else ""
     beside = Path(given["out"]).parent / "suppressed.txt"
+    suppressed = os.path.abspath(File(given["suppressed"]) or beside)
     return Campaign(
         name=str(given["campaign"]),
         html=page if template.is_html else "",
         text=text or ("" if template.is_html else page),
         attach=Files(given["attach"]).paths(),
         inline=Files(given["inline"]).paths(),
-        suppressed=os.path.abspath(given["suppressed"] or beside),
+        suppressed=suppressed,
+        dkim_key=str(Key(given["dkim_key"])),
+        list_is_there=os.path.exists(suppressed),
         servers=Servers(given["server"]).names(),
         allow_twice=given["duplicates"] == "allow",
         **{name: _plain(given[name]) for name in _AS_THEY_ARE},

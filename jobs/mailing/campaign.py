@@ -23,7 +23,8 @@ class Campaign(msgspec.Struct, frozen=True, omit_defaults=True):
     out: the folder of the campaign. name: the campaign's name, empty for single messages. sender,
     reply_to, bounces: addresses; bounces is where servers send what they can't deliver. subject,
     html, text, unsubscribe: templates. attach, inline: paths. suppressed: the path of the list of
-    addresses that get nothing. servers: `HOST` or `HOST:PORT`, the best first; `mx` alone is the
+    addresses that get nothing. list_is_there: it was there at the submit, so it is lost where it is
+    not. servers: `HOST` or `HOST:PORT`, the best first; `mx` alone is the
     servers of each recipient's domain; none is what the worker's MAIL_SERVER says. dkim_key: the
     path of a private key (PEM). at_once: messages to one domain, and connections to one server, at
     a time. per_minute: starts of messages to one domain in a minute; 0 is any number. warmup:
@@ -45,6 +46,7 @@ class Campaign(msgspec.Struct, frozen=True, omit_defaults=True):
     attach: list[str] = []
     inline: list[str] = []
     suppressed: str = ""
+    list_is_there: bool = False
     servers: list[str] = []
     tls: Tls = "verified"
     dkim_key: str = ""

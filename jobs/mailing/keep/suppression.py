@@ -47,10 +47,13 @@ class Suppression:
 
     An address may be the first field of a line, in quotes or `<>`. `#` begins a comment at the
     begin of a line or behind a blank. The first line may be a heading, such as `email`.
+
+    must_be_there: a list that is not there can't be read; otherwise it is an empty one, unless this
+    process has read it before: a disk may be lost, and nobody may get mail for that.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = Path(path)
+    def __init__(self, path: str, *, must_be_there: bool = False) -> None:
+        self._path, self._must_be_there = Path(path), must_be_there
         self._lock = threading.Lock()
         self._forget()
 
@@ -96,7 +99,8 @@ class Suppression:
                 if stamp != self._read.stamp:
                     self._learn_all(file, stamp)
         except FileNotFoundError:
-            self._forget()
+            if self._must_be_there or self._read.stamp:
+                raise
 
     def _learn_all(self, file: IO[bytes], stamp: tuple[int, ...]) -> None:
         """Learn what was added. Where anything else has changed, learn the whole file again."""

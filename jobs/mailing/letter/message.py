@@ -98,7 +98,8 @@ def _fill(message: EmailMessage, text: str, html: str, campaign: Campaign) -> No
             # A program shows it where the HTML says src="cid:NAME".
             shown = _name_of(path)
             main, sub, data = _file(path)
-            part.add_related(data, main, sub, cid=f"<{quote(shown)}>", filename=shown)
+            cid = f"<{quote(shown)}>"
+            part.add_related(data, main, sub, cid=cid, filename=shown, disposition="inline")
     for path in campaign.attach:
         main, sub, data = _file(path)
         message.add_attachment(data, main, sub, filename=_name_of(path))

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from ..campaign import Tls
 from ..letter.message import Message
-from .errors import Broken, Refused, Unknown, Unusable
+from .errors import Broken, Refused, Unknown, Unusable, WrongSetup
 from .servers import TLS_PORT, Login, Server
 
 CONNECT_S = 30.0
@@ -27,6 +27,11 @@ TAKE_S = 600.0
 """How long a server may take to connect, to answer, and to take a message behind the end of its
 data (RFC 5321, 4.5.3.2)."""
 
+MOST_LINES = 100
+MOST_BYTES = 64 * 1024
+"""The most of one answer of a server."""
+
+_PIECE_BYTES = 8192
 _LINE_BEGINS_WITH_A_DOT = re.compile(rb"(?m)^\.")
 
 
@@ -167,8 +172,69 @@ class Connection:
         self._smtp.close()
 
 
+class _Answers:
+    """The lines of a server's answers, as smtplib reads them from a file.
+
+    The time that the socket has for a read is that for a whole answer here. More than `MOST_LINES`
+    or `MOST_BYTES` is an OSError, which ends the connection: a server may answer without an end.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock, self._read = sock, b""
+        self.begin()
+
+    def begin(self) -> None:
+        """The next line begins an answer."""
+        self._lines = self._bytes = 0
+        self._patience_s = self._sock.gettimeout()
+        self._began_at, self._has_waited = time.monotonic(), False
+
+    def readline(self, most: int) -> bytes:
+        """The next line, or its begin; nothing if the server has closed the connection."""
+        while b"\n" not in self._read and len(self._read) < most:
+            data = self._received()
+            if not data:
+                break
+            self._read += data
+        end = self._read.find(b"\n", 0, most) + 1 or most
+        line, self._read = self._read[:end], self._read[end:]
+        self._lines += 1
+        self._bytes += len(line)
+        if self._lines > MOST_LINES or self._bytes > MOST_BYTES:
+            raise OSError(f"an answer has more than {MOST_LINES} lines or {MOST_BYTES:,} bytes")
+        return line
+
+    def _received(self) -> bytes:
+        if self._patience_s is None or not self._has_waited:
+            self._has_waited = True
+            return self._sock.recv(_PIECE_BYTES)
+        left_s = self._patience_s - (time.monotonic() - self._began_at)
+        if left_s <= 0:
+            raise TimeoutError("the answer has taken too long")
+        try:
+            self._sock.settimeout(left_s)
+            return self._sock.recv(_PIECE_BYTES)
+        finally:
+            self._sock.settimeout(self._patience_s)
+
+    def close(self) -> None:
+        """The socket is closed by itself."""
+
+
 class _Patient:
-    """Connects soon or not at all, and waits longer for the greeting."""
+    """Connects soon or not at all, waits longer for the greeting, and for no answer for ever."""
+
+    sock: socket.socket | None
+    file: Any
+
+    def getreply(self) -> tuple[int, bytes]:
+        """The next answer."""
+        if self.file is None and self.sock is not None:
+            self.file = _Answers(self.sock)
+        if self.file is not None:
+            self.file.begin()
+        found: tuple[int, bytes] = super().getreply()  # type: ignore[misc]
+        return found
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
         found = super()._get_socket(host, port, CONNECT_S)  # type: ignore[misc]
@@ -209,7 +275,7 @@ def _log_in(server: Server, smtp: smtplib.SMTP, login: Login) -> None:
     try:
         sock = smtp.sock
         if not isinstance(sock, ssl.SSLSocket) or sock.context.verify_mode != ssl.CERT_REQUIRED:
-            raise Unusable(f"{server} can't be used: a login is only sent with tls=verified")
+            raise WrongSetup(f"{server} can't be used: a login is only sent with tls=verified")
         smtp.login(*login)
     except smtplib.SMTPResponseException as error:
         smtp.close()

@@ -22,6 +22,18 @@ class NotSent(Exception):
     """The server has not taken the message, for certain. Another try may send it."""
 
 
+class Later(NotSent):
+    """Its turn comes later. pause_s: seconds until then."""
+
+    def __init__(self, words: str, pause_s: float) -> None:
+        super().__init__(words)
+        self.pause_s = pause_s
+
+
+class WrongSetup(NotSent):
+    """The set-up is wrong, so that no try sends it before a person mends that."""
+
+
 class Broken(NotSent):
     """The connection broke before the end of the data. Another server may do."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from queue_manager import Limit
 
 from ..campaign import Campaign
-from .errors import NotSent
+from .errors import Later
 from .pool import locked
 
 _DAY_S = 86_400.0
@@ -56,7 +56,7 @@ class Pace:
         self._path, self._every_s = folder / "pace", 1.0 / per_second
 
     def wait(self, most_s: float) -> None:
-        """Wait for a turn. Raises NotSent if it comes later than `most_s` seconds from now."""
+        """Wait for a turn. Raises Later if it comes later than `most_s` seconds from now."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self._path, fcntl.LOCK_EX):
             now = time.time()
@@ -66,7 +66,7 @@ class Pace:
                 due = 0.0
             turn = max(now, due)
             if turn - now > most_s:
-                raise NotSent(f"the rate leaves no turn within {most_s:.0f} s")
+                raise Later(f"the rate leaves no turn within {most_s:.0f} s", turn - now)
             self._path.write_text(f"{turn + self._every_s!r} {self._every_s!r}")
         time.sleep(turn - now)
 

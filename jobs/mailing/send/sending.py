@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,8 +22,8 @@ from ..letter.letter import Letter, letter_of
 from ..letter.message import Message, made
 from ..letter.signing import signed
 from .connection import Connection
-from .errors import Broken, NotSent, Refused, Unknown, Unusable
-from .pace import Limits, Pace
+from .errors import Broken, Later, NotSent, Refused, Unknown, Unusable, WrongSetup
+from .pace import Limits, Pace, limit_of
 from .pool import Pool
 from .servers import Server, login_for, servers_for
 
@@ -31,6 +32,8 @@ _TELL_AGAIN_S = 1.0
 _AWAY_S = 30.0
 # A try that finds no turn is charged. So this is long, within the time that a try may take.
 _MOST_WAIT_S = 600.0
+_MOST_WAIT_FOR_DOMAIN_S = 30.0
+_SETUP_TRIES = 3
 
 UNKNOWN = (
     "it may have been sent: the connection or the worker ended when the server may have taken it."
@@ -68,6 +71,10 @@ def _note_wrong(payload: Any, words: str) -> None:
         notes.Notes(payload["out"]).trouble(trouble)
 
 
+class _Suppressed(Exception):
+    """The recipient gets nothing."""
+
+
 class _Try:
     """One try of one message."""
 
@@ -97,6 +104,8 @@ class _Try:
             self._unknown()
         try:
             return self._done(self._sent())
+        except _Suppressed:
+            return self._done({"state": "suppressed"})
         except Refused as refused:
             self._refused(refused)
         except Unknown as error:
@@ -107,55 +116,81 @@ class _Try:
             raise Retry(_TELL_AGAIN_S, reason="another worker is sending this message") from None
         except Unusable as error:
             self._again(str(error), whole_group=error.too_many)
+        except Later as error:
+            self._again(str(error), whole_group=True, pause_s=error.pause_s)
+        except WrongSetup as error:
+            if self._now.attempt < _SETUP_TRIES:
+                self._again(str(error))
+            self._note("wrong", str(error))
+            raise Reject(str(error)) from None
         except NotSent as error:
             self._again(str(error))
 
     def _sent(self) -> dict[str, Any]:
-        campaign, to = self._campaign, self._letter.to
-        try:
-            if campaign.suppressed and _suppression(campaign.suppressed).has(to):
-                return {"state": "suppressed"}
-            message = self._made()
-            data = signed(message, campaign)
-        except OSError as error:
-            raise NotSent(f"{error.filename} can't be read: {error.strerror}") from None
+        campaign = self._campaign
+        self._look_at_the_list()
+        message, data = self._made()
         if campaign.dry:
             return {"state": "written", "file": _write(campaign, message, data)}
         # From here on, the only trace is the ledger's.
         server, words = self._handed_over(message, data)
         return {"state": "sent", "server": str(server), "words": words, "at": round(time.time(), 3)}
 
-    def _made(self) -> Message:
+    def _look_at_the_list(self) -> None:
+        """Raises _Suppressed if the recipient gets nothing, NotSent if that is not known."""
+        path = self._campaign.suppressed
+        try:
+            if path and _suppression(path, self._campaign.list_is_there).has(self._letter.to):
+                raise _Suppressed
+        except OSError as error:
+            raise NotSent(f"{path} can't be read: {error.strerror}") from None
+
+    def _made(self) -> tuple[Message, bytes]:
         letter = self._letter
         try:
-            return made(
+            message = made(
                 letter.campaign, letter.id, letter.to, letter.values, verbatim=letter.verbatim
             )
+            return message, signed(message, letter.campaign)
         except ValueError as error:
             self._note("wrong", str(error))
             raise Reject(str(error)) from None
+        except OSError as error:
+            raise NotSent(f"{error.filename} can't be read: {error.strerror}") from None
 
     def _handed_over(self, message: Message, data: bytes) -> tuple[Server, str]:
         """Hand over to the first server that can be used."""
         last: NotSent | Unusable | None = None
         servers = servers_for(self._campaign, message.to)
+        self._wait_for_the_domain()
         # One that was away a moment ago comes last.
         for server in sorted(servers, key=lambda one: _away.get(one, 0.0) > time.monotonic()):
             try:
                 return server, self._to_server(server, message, data)
-            except (Broken, Unusable) as error:
+            except (Broken, Unusable, WrongSetup) as error:
                 _away[server] = time.monotonic() + _AWAY_S
                 last = error
         raise last or NotSent("there is no mail server")
+
+    def _wait_for_the_domain(self) -> None:
+        """Wait for the domain's turn: the queue knows its limit when a message has succeeded."""
+        every_s = limit_of(self._campaign, datetime.now(UTC)).every_s
+        if every_s:
+            place = Path(self._campaign.out) / "pace" / self._letter.to.ascii_domain
+            _wait(Pace(place, 1.0 / every_s), _MOST_WAIT_FOR_DOMAIN_S)
 
     def _to_server(self, server: Server, message: Message, data: bytes) -> str:
         campaign = self._campaign
         pool = _pool(str(campaign.shared), campaign.at_once, campaign.tls)
         if campaign.rate:
-            Pace(pool.place(server), campaign.rate).wait(_MOST_WAIT_S)
+            try:
+                _wait(Pace(pool.place(server), campaign.rate), _MOST_WAIT_S)
+            except Later as error:  # of the server, not of the domain
+                raise NotSent(str(error)) from None
         for fresh in (False, True):
             with pool.connection(server, fresh=fresh) as connection:
                 used = connection.messages > 0
+                self._look_at_the_list()  # again: the turn and the connection may have taken long
                 try:
                     words = connection.send(message, data, self._begin)
                     # At once: a connection that ends here waits for the server's good-bye.
@@ -189,10 +224,14 @@ class _Try:
     def _refused(self, refused: Refused) -> NoReturn:
         if not refused.for_good:
             self._again(str(refused), whole_group=refused.too_many)
-        if refused.hard and self._campaign.suppressed:
-            _suppression(self._campaign.suppressed).add(self._letter.to, str(refused))
-        self._note("refused", str(refused))
-        raise Reject(str(refused)) from None
+        words = str(refused)
+        if refused.hard and (path := self._campaign.suppressed):
+            try:
+                _suppression(path, self._campaign.list_is_there).add(self._letter.to, words)
+            except OSError as error:
+                words += f"; the address can't be added to {path}: {error.strerror}"
+        self._note("refused", words)
+        raise Reject(words) from None
 
     def _unknown(self) -> NoReturn:
         """Say that nobody knows whether it was sent: not at the first try, see the ledger."""
@@ -204,9 +243,9 @@ class _Try:
         self._ledger.tell(self._letter.id, self._task)
         raise Reject(reason) from None
 
-    def _again(self, reason: str, *, whole_group: bool = False) -> NoReturn:
-        pause_s = self._campaign.retry_s * 2.0 ** (self._now.attempt - 1)
-        pause_s = min(pause_s, LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)
+    def _again(self, reason: str, *, whole_group: bool = False, pause_s: float = 0.0) -> NoReturn:
+        usual_s = self._campaign.retry_s * 2.0 ** (self._now.attempt - 1)
+        pause_s = pause_s or min(usual_s, LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)
         self._note("waiting", reason)
         if whole_group:
             domain = self._letter.to.ascii_domain
@@ -233,8 +272,15 @@ def _write(campaign: Campaign, message: Message, data: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _suppression(path: str) -> Suppression:
-    return Suppression(path)
+def _suppression(path: str, must_be_there: bool) -> Suppression:
+    return Suppression(path, must_be_there=must_be_there)
+
+
+def _wait(pace: Pace, most_s: float) -> None:
+    try:
+        pace.wait(most_s)
+    except OSError as error:
+        raise NotSent(f"{error.filename} can't be used: {error.strerror}") from None
 
 
 _pools: dict[tuple[str, int, Tls], Pool] = {}

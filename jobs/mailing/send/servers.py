@@ -19,12 +19,13 @@ import dns.resolver
 
 from ..addresses import Mailbox
 from ..campaign import Campaign
-from .errors import NotSent, Refused
+from .errors import NotSent, Refused, WrongSetup
 
 MX = "mx"
 TLS_PORT = 465
 _RELAY_PORT, _SUBMISSION_PORT = 25, 587
 _KEEP_S = 300.0
+_MOST_NAME = 253
 
 
 class Server(NamedTuple):
@@ -57,9 +58,20 @@ def server_of(text: str, port: int = _SUBMISSION_PORT) -> Server:
     if not colon or text.strip().endswith("]"):
         host, number = text.strip(), str(port)
     host = host.strip("[]")
-    if not host or not number.isdecimal() or not 0 < int(number) < 65536 or set(host) & set(" /@"):
+    wrong = not _is_host(host) or not number.isdecimal() or not 0 < int(number) < 65536
+    if wrong:
         raise ValueError(f"{text!r} is no mail server: write HOST or HOST:PORT")
     return Server(host, int(number))
+
+
+def _is_host(text: str) -> bool:
+    """Whether a name can be looked up. A label that is empty or too long can't."""
+    if not text.isprintable() or set(text) & set(" /@"):
+        return False
+    try:
+        return 0 < len(text.encode("idna").removesuffix(b".")) <= _MOST_NAME
+    except UnicodeError:
+        return False
 
 
 def servers_for(campaign: Campaign, to: Mailbox) -> list[Server]:
@@ -68,14 +80,17 @@ def servers_for(campaign: Campaign, to: Mailbox) -> list[Server]:
     Raises:
         NotSent: none is known now.
         Refused: the recipient's domain takes no mail.
-        ValueError: a name is no server.
+        WrongSetup: a name is no server.
     """
     named = campaign.servers or _named_by_the_worker()
     if not named:
         raise NotSent("no mail server is named: set MAIL_SERVER for the workers, or give server=")
     if named == [MX]:
         return _servers_of_domain(to.ascii_domain)
-    return [server_of(text) for text in named]
+    try:
+        return [server_of(text) for text in named]
+    except ValueError as error:
+        raise WrongSetup(f"MAIL_SERVER of the worker: {error}") from None
 
 
 def login_for(server: Server) -> Login | None:

@@ -14,8 +14,8 @@ import pytest
 from jobs.mailing.addresses import mailbox
 from jobs.mailing.campaign import Campaign
 from jobs.mailing.letter.message import Message, made
-from jobs.mailing.send.connection import ANSWER_S, CONNECT_S, TAKE_S, Connection
-from jobs.mailing.send.errors import NotSent, Refused, Unknown
+from jobs.mailing.send.connection import ANSWER_S, CONNECT_S, TAKE_S, Connection, _Answers
+from jobs.mailing.send.errors import Broken, NotSent, Refused, Unknown, Unusable
 from jobs.mailing.send.servers import Server
 
 CLOSE = "close"
@@ -118,6 +118,51 @@ def test_an_answer_to_the_message_that_has_no_meaning_is_no_refusal(
     with pytest.raises(Unknown):
         send(connection)
     assert not connection.is_open
+
+
+LONG = "\r\n".join(["250-and so on"] * 101)
+WIDE = "\r\n".join(["250-" + "A" * 8000] * 9)
+
+
+@pytest.mark.parametrize("answer", [f"{LONG}\r\n250 end", f"{WIDE}\r\n250 end"])
+@pytest.mark.parametrize(
+    ("verb", "error"),
+    [("greeting", Unusable), ("EHLO", Unusable), ("MAIL", Broken), ("end", Unknown)],
+)
+def test_an_answer_has_an_end(opened: Open, verb: str, error: type[Exception], answer: str) -> None:
+    def use() -> None:
+        send(opened(**{verb: answer})[0])
+
+    with pytest.raises(error, match="an answer has more than 100 lines or 65,536 bytes"):
+        use()
+
+
+def test_an_answer_of_many_lines_is_one(opened: Open) -> None:
+    lines = ["250-and so on"] * 99
+    connection, _ = opened(end="\r\n".join([*lines, "250 queued"]))
+    assert send(connection).endswith("and so on queued")
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.05])
+def test_the_time_for_an_answer_is_for_all_of_it(gap_s: float) -> None:
+    """A server that says a little again and again holds a worker no longer than a silent one."""
+    client, server = socket.socketpair()
+    with client, server:
+        client.settimeout(0.5)
+        answers, over = _Answers(client), threading.Event()
+
+        def drip() -> None:
+            server.sendall(b"220 ")
+            while gap_s and not over.wait(gap_s):
+                server.sendall(b"a")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(TimeoutError):
+            answers.readline(8193)
+        over.set()
+        thread.join(10)
+        assert client.gettimeout() == 0.5
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "end"])

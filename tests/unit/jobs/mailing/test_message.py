@@ -19,6 +19,7 @@ from jobs.mailing.addresses import mailbox, one_line
 from jobs.mailing.campaign import Campaign
 from jobs.mailing.letter.message import identity, made
 from jobs.mailing.letter.signing import signed
+from jobs.mailing.send.errors import WrongSetup
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
@@ -165,6 +166,7 @@ def test_files_are_attached_and_pictures_are_inline(tmp_path: Path) -> None:
     )
     picture = next(part for part in found.walk() if part["content-id"])
     assert picture["content-id"] == "<logo.png>"
+    assert picture.get_content_disposition() == "inline", "programs list attachments"
     assert picture.get_content() == PICTURE
     (attached,) = found.iter_attachments()
     assert attached.get_filename() == "prices ä.csv"
@@ -264,5 +266,5 @@ def test_a_second_library_verifies_the_signature_too(key: tuple[str, bytes]) -> 
 
 def test_a_key_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("nonsense")
-    with pytest.raises(ValueError, match="signs nothing"):
+    with pytest.raises(WrongSetup, match="signs nothing"):
         signed_letter(str(tmp_path / "key.pem"))

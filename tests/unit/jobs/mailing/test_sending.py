@@ -199,6 +199,96 @@ def test_a_disk_that_is_full_sends_nothing_and_asks_no_other_server(
     assert seen == ["first.example"]
 
 
+def test_the_rate_of_a_domain_holds_before_a_message_has_succeeded(
+    tmp_path: Path, servers: dict[str, Act]
+) -> None:
+    """The queue gets the limit of a domain with the first result."""
+    asked: list[str] = []
+
+    def refuses(line: Line) -> str:
+        asked.append(line.server.host)
+        raise Refused(450, "4.7.1 greylisted")
+
+    servers["first.example"] = refuses
+    assert state(payload(tmp_path, per_minute=1)) == "again: 450 4.7.1 greylisted"
+    with pytest.raises(Retry, match="no turn within") as later:
+        sending.send(payload(tmp_path, to="bob@example.org", per_minute=1), CurrentTask(1, 2, 1))
+    assert later.value.whole_group
+    assert later.value.delay_s is not None
+    assert 30 < later.value.delay_s <= 60
+    elsewhere = payload(tmp_path, to="bob@example.net", per_minute=1)
+    assert state(elsewhere, task=3) == "again: 450 4.7.1 greylisted"
+    assert len(asked) == 2
+
+
+def test_an_address_that_is_suppressed_while_it_waits_for_its_turn_gets_nothing(
+    tmp_path: Path, servers: dict[str, Act], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: Any) -> None:
+        (tmp_path / "suppressed.txt").write_text(f"{ANN}\n")
+
+    monkeypatch.setattr(sending.Pace, "wait", wait)
+    assert state(payload(tmp_path, rate=1)) == "suppressed"
+    assert notes(tmp_path) == []
+
+
+def test_a_list_of_the_suppressed_that_vanishes_lets_nothing_out(
+    tmp_path: Path, servers: dict[str, Act]
+) -> None:
+    named, default = tmp_path / "unsubscribed.txt", tmp_path / "suppressed.txt"
+    named.write_text("")
+    first = payload(tmp_path, suppressed=str(named))
+    named.unlink()
+    assert state(first) == f"again: {named} can't be read: No such file or directory"
+    with pytest.raises(ValueError, match=r"unsubscribed\.txt"):
+        payload(tmp_path, suppressed=str(named))
+    default.write_text("")
+    second = payload(tmp_path)
+    default.unlink()
+    assert state(second, task=2).endswith("can't be read: No such file or directory")
+    assert state(payload(tmp_path), task=3) == "sent", "a list that never was is empty"
+
+
+def test_a_refusal_stands_where_the_list_of_the_suppressed_can_not_be_written_to(
+    tmp_path: Path, servers: dict[str, Act], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def refuses(_: Line) -> str:
+        raise Refused(550, "5.1.1 nobody")
+
+    servers["first.example"] = refuses
+    monkeypatch.setattr(sending.Suppression, "add", full)
+    said = state(payload(tmp_path))
+    assert said.startswith("dead: 550 5.1.1 nobody; the address can't be added to ")
+    assert said.endswith("suppressed.txt: No space left on device")
+
+
+@pytest.mark.parametrize("content", [None, "no key"])
+def test_a_key_that_the_worker_can_not_use_is_tried_three_times(
+    tmp_path: Path, servers: dict[str, Act], content: str | None
+) -> None:
+    """A worker may get its secrets a little later. For hours nobody would hear of it."""
+    key = tmp_path / "key.pem"
+    asked = payload(tmp_path, dkim_key=str(key))
+    if content is not None:
+        key.write_text(content)
+        with pytest.raises(ValueError, match="is no private key"):
+            payload(tmp_path, dkim_key=str(key))
+    states = [state(asked, attempt=attempt) for attempt in (1, 2, 3)]
+    assert [one[:7] for one in states] == ["again: ", "again: ", "dead: d"]
+    assert f"dkim_key={str(key)!r}" in states[2]
+
+
+def test_a_server_of_the_worker_that_is_none_is_one_line(
+    tmp_path: Path, servers: dict[str, Act], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_SERVER", "mail..example.org")
+    said = state(payload(tmp_path, server=""), attempt=3)
+    assert said.startswith("dead: MAIL_SERVER of the worker: 'mail..example.org' is no mail server")
+
+
 def test_a_message_that_the_server_refuses_behind_its_end_is_not_begun(
     tmp_path: Path, servers: dict[str, Act]
 ) -> None:

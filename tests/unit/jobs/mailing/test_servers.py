@@ -12,7 +12,7 @@ import dns.resolver
 import pytest
 
 from jobs.mailing.send import connection, servers
-from jobs.mailing.send.errors import Refused, Unusable
+from jobs.mailing.send.errors import Refused, Unusable, WrongSetup
 from jobs.mailing.send.servers import Login, Server, login_for
 
 MINE = Login("me", "secret")
@@ -47,6 +47,25 @@ def test_a_file_of_logins_is_for_the_hosts_that_it_names(
     assert login_for(Server("default", 587)) is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["mail..example.org", "x" * 64 + ".org", "a." * 130 + "org", ".example.org", "a\0b", "."],
+)
+def test_a_name_that_can_not_be_looked_up_is_no_server(name: str) -> None:
+    with pytest.raises(ValueError, match="is no mail server: write HOST or HOST:PORT"):
+        servers.server_of(name)
+
+
+@pytest.mark.parametrize("name", ["mail_server", "mail.example.org.", "[::1]", "b\xfccher.example"])
+def test_other_names_are_servers(name: str) -> None:
+    assert servers.server_of(f"{name}:25") == Server(name.strip("[]"), 25)
+
+
+def test_a_name_that_mx_records_have_makes_no_internal_error() -> None:
+    with pytest.raises(Unusable, match=r"mail\.\.example\.org:25 can't be used: "):
+        connection.Connection(Server("mail..example.org", 25), "off", None)
+
+
 @pytest.mark.parametrize("tls", ["off", "opportunistic"])
 def test_no_login_goes_to_a_server_that_is_not_verified(
     monkeypatch: pytest.MonkeyPatch, tls: str
@@ -59,7 +78,7 @@ def test_no_login_goes_to_a_server_that_is_not_verified(
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             smtp.sock = context.wrap_socket(plain)
-        with pytest.raises(Unusable, match="only sent with tls=verified"):
+        with pytest.raises(WrongSetup, match="only sent with tls=verified"):
             connection._log_in(Server("a.example", 587), smtp, MINE)
         smtp.sock = None
     assert tried == []
