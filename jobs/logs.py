@@ -118,6 +118,10 @@ def finish(
     results: Iterator[tuple[Any, Any]], out: str, by: ByList, top: Count, zone: ZoneName
 ) -> None:
     """Merge the results of all ranges, and write the report."""
-    from jobs.weblog.show.report import write
+    from jobs.weblog.show.report import NotWrittenError, write
 
-    print(write(results, out, by.names(), top, str(zone)))
+    try:
+        print(write(results, out, by.names(), top, str(zone)))
+    except NotWrittenError as error:
+        print(f"logs: {error}")  # the line above the traceback, for whoever reads the run's log
+        raise

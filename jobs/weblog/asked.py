@@ -88,10 +88,13 @@ class Regex(str):
 def _groups(pattern: str) -> set[str]:
     """The names of a pattern's groups. Raises ValueError for what is no pattern."""
     try:
-        return set(re.compile(pattern).groupindex)
+        made = re.compile(pattern)
     except re.error:
         _check(pattern)  # RE2 knows more than Python does, such as `\\pL`
         return set(_GROUP.findall(pattern))
+    if made.groups != len(made.groupindex):
+        raise ValueError("a group without a name")
+    return set(made.groupindex)
 
 
 def _check(pattern: str) -> None:

@@ -23,6 +23,10 @@ _SUMS = {"lines": "lines", "requests": "requests", "unparsable": "unparsable", "
 """What is known of each file, by what results call it."""
 
 
+class NotWrittenError(OSError):
+    """A file of the report can't be written. One line, with its path and the reason."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What people look at.
@@ -74,10 +78,14 @@ class Report:
 
 
 def write(results: Iterable[tuple[Any, Any]], out: str, by: list[str], top: int, zone: str) -> str:
-    """Merge results; write report.txt, .csv, .json and index.html. Returns the table."""
+    """Merge results; write report.txt, .csv, .json and index.html. Returns the table.
+
+    Raises:
+        NotWrittenError: a file can't be written. Those before it are there.
+    """
     report = _merged(results, by, top, zone)
     text = table.text_of(report)
-    place = Path(folder.made(out, page_of="logs"))
+    place = _place(out)
     data = as_data(report)
     written = {
         "report.txt": text,
@@ -86,8 +94,22 @@ def write(results: Iterable[tuple[Any, Any]], out: str, by: list[str], top: int,
         folder.PAGE: page.html_of(report, data),
     }
     for name, content in written.items():
-        folder.put(place / name, content)
+        _put(place / name, content)
     return f"{text}logs: look at {place / folder.PAGE}"
+
+
+def _place(out: str) -> Path:
+    try:
+        return Path(folder.made(out, page_of="logs"))
+    except ValueError as error:
+        raise NotWrittenError(str(error)) from None
+
+
+def _put(path: Path, text: str) -> None:
+    try:
+        folder.put(path, text)
+    except OSError as error:
+        raise NotWrittenError(f"{path} can't be written: {error.strerror}") from None
 
 
 def _merged(results: Iterable[tuple[Any, Any]], by: list[str], top: int, zone: str) -> Report:

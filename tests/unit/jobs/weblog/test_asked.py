@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+import jobs.weblog.parse
 from jobs.logs import run_key, tasks
 from jobs.weblog.asked import By, Paths, Regex, Zone, moment_of
 from jobs.weblog.parse.patterns import BadPatternError, check, read, whole
@@ -32,6 +34,16 @@ from jobs.weblog.parse.times import Clock
 def test_a_wrong_value_is_refused(kind: type[str], wrong: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         kind(wrong)
+
+
+def test_a_group_without_a_name_is_refused_where_re2_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "jobs.weblog.parse.patterns", None)
+    monkeypatch.delattr(jobs.weblog.parse, "patterns")
+    with pytest.raises(ValueError, match="a group without a name"):
+        Regex("(?P<client>x)(?P<time>x)(y)")
+    assert Regex("(?P<client>x)(?P<time>x)(?:y)")
 
 
 def test_paths_may_have_spaces_in_quotes() -> None:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from jobs import logs
 from jobs.output import words
 from jobs.weblog import work
+from jobs.weblog.asked import NAMES, By, Zone
 from jobs.weblog.count.summary import Summary
 from jobs.weblog.count.tops import Entries, Entry
 from jobs.weblog.show import page, report, table
 from jobs.weblog.show.report import Report
 from tests.unit.jobs.weblog.logs_made import asked, line, many, run
 
+REPO = Path(__file__).resolve().parents[5]
 EVIL = "/<script>alert(1)</script>'\"&"
 
 
@@ -68,6 +71,27 @@ def test_all_forms_say_the_same(tmp_path: Path) -> None:
     assert not list(out.glob(".*"))
 
 
+@pytest.mark.parametrize("name", ["report.txt", "report.json"])
+def test_a_file_that_cannot_be_written_is_one_line_with_its_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    out = tmp_path / "out"
+    (out / name).mkdir(parents=True)
+    with pytest.raises(report.NotWrittenError):
+        logs.finish(iter([]), str(out), By("status"), 5, Zone("UTC"))
+    assert capsys.readouterr().out == f"logs: {out / name} can't be written: Is a directory\n"
+
+
+def test_a_folder_with_a_page_of_another_is_one_line_at_the_end_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "index.html").write_text("<h1>My page</h1>")
+    with pytest.raises(report.NotWrittenError, match="name another folder"):
+        logs.finish(iter([]), str(tmp_path), By("status"), 5, Zone("UTC"))
+    said = capsys.readouterr().out
+    assert (said.startswith("logs: out="), said.count("\n")) == (True, 1)
+
+
 def test_the_numbers_of_a_list_on_the_page_add_up_to_all_requests(tmp_path: Path) -> None:
     lines = [line(request=f"GET /{n} HTTP/1.1") for n in range(300)]
     (tmp_path / "access.log").write_text("".join(f"{each}\n" for each in lines))
@@ -108,6 +132,16 @@ def test_the_terminal_has_the_last_hours_in_order(tmp_path: Path) -> None:
     assert [row.split()[0] for row in hours.splitlines()[1:]] == [
         f"2025-10-{1 + n // 24:02}T{n % 24:02}:00Z" for n in range(20, 30)
     ]
+
+
+def test_the_table_and_the_page_have_as_many_values_as_the_documents_say() -> None:
+    said = " ".join((REPO / "docs" / "logs.md").read_text().split())
+    for words_of_it in (
+        f"`report.txt` has the first {table._ROWS} of them and the last {table._ROWS} hours",
+        f"`index.html` has at most the first {page._ROWS}",
+        ", ".join(f"`{name}`" for name in NAMES) + ", always in this order",
+    ):
+        assert words_of_it in said
 
 
 def test_each_file_has_its_lines(tmp_path: Path) -> None:
