@@ -9,6 +9,7 @@ from functools import partial
 
 from queue_manager.client.connection.session import Session, connected, is_over, run_status
 from queue_manager.client.runs.choosing import check_master
+from queue_manager.client.runs.reasons import telling_why
 from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.settings import Settings
 from queue_manager.wire.failures import FailureFilter
@@ -56,9 +57,20 @@ async def submit_run(
 
 
 async def _followed(client: Session, number: int, label: str) -> RunStatus:
-    """Show the progress of a run until it has ended or stalled. Returns its last status."""
+    """Show the progress of a run, and why it waits, until it has ended or stalled.
+
+    Returns its last status.
+    """
     told = ""
-    async with progress_of(label) as progress, contextlib.aclosing(client.watch(number)) as news:
+
+    def tell_why(line: str) -> None:
+        tell(f"run {number} waits: {line}")
+
+    async with (
+        progress_of(label) as progress,
+        telling_why(client, number, tell_why),
+        contextlib.aclosing(client.watch(number)) as news,
+    ):
         async for run in news:
             if run.state == "pending" and run.why[:1] != [told]:
                 told = run.why[0]

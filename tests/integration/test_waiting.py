@@ -24,6 +24,15 @@ def test_nothing_is_said_at_first_then_that_no_worker_is_connected(master: Maste
     assert "!" not in master.status()
 
 
+def test_submit_wait_says_why_nothing_moves_and_nothing_more_when_it_does(master: Master) -> None:
+    waiting = master.start("waits.log", "master", "submit", "count_up", "count=5", "--wait")
+    line = waiting.says("^run 1 waits: no worker is connected")
+    assert "python -m worker" in line
+    master.worker()
+    assert waiting.wait() == 0
+    assert len(waiting.lines(" waits: ")) == 1
+
+
 def test_a_back_off_is_said_with_its_end(master: Master) -> None:
     (master.jobs / "later.py").write_text(
         "from queue_manager import Retry\ndef tasks():\n    yield 1\n"

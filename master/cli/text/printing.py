@@ -5,6 +5,7 @@ Owns standard output and standard error of `qm`. A reader who has had enough (`|
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 
 from queue_manager.errors import OutputError, ReaderGoneError
 from queue_manager.terminal import harmless, harmless_line
+
+from ...processes.relay import Relay
 
 
 class _Output(io.RawIOBase):
@@ -116,8 +119,9 @@ def write(lines: Iterable[str]) -> None:
 
 
 def tell(line: str) -> None:
-    """Write a line for people to standard error, beside the output."""
-    print(harmless(line), file=sys.stderr, flush=True)
+    """Write a line for people to standard error, beside the output, above a progress bar."""
+    with Relay.aside() if Relay.aside is not None else contextlib.nullcontext():
+        print(harmless(line), file=sys.stderr, flush=True)
 
 
 def tell_trouble(line: str) -> None:

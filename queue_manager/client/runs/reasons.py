@@ -1,4 +1,4 @@
-"""Says in the program's log why nothing of a run moves: the line that `qm status` has.
+"""Says why nothing of a run moves, in the program's log or to a person: the line of `qm status`.
 
 A program that waits for a worker that never comes would wait in silence otherwise. So would one
 whose master has no room on its disk.
@@ -32,23 +32,74 @@ PASSES = "nothing to do"
 """How a line of the master ends that asks for nothing."""
 
 
+_Hear = Callable[[RunStatus, list[str]], None]
+"""Is given a status that was asked for, and what holds up every run."""
+
+
 @contextlib.asynccontextmanager
 async def saying_why(
     session: Session, run: int, waits: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[None]:
-    """Say why a run does not move, each reason once, as long as this context lasts.
+    """Log why a run does not move, each reason once, as long as this context lasts.
 
     waits: whether the program waits for something of the run. If not, the master is not asked.
     """
-    saying = asyncio.create_task(_say(session, run, waits))
+    said: set[str] = set()
+
+    def hear(status: RunStatus, troubles: list[str]) -> None:
+        for line in _unsaid([*troubles, *_reasons(status)], said):
+            log.warning("run %d (%s) waits: %s", run, status.job, line)
+
+    async with _asking(session, run, waits, hear):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def telling_why(
+    session: Session, run: int, tell: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Tell a person who waits for a run why it does not move, as long as this context lasts.
+
+    tell: is given each line of the master, also one that asks for nothing, when that line is new
+        or had gone. A pending run's own lines are not among them: a watcher gets them at once.
+    """
+    said: set[str] = set()
+
+    def hear(status: RunStatus, troubles: list[str]) -> None:
+        lines = [*troubles, *(status.why if status.state != "pending" else ())]
+        said.intersection_update(map(_kind, lines))
+        for line in _unsaid(lines, said):
+            tell(line)
+
+    async with _asking(session, run, lambda: True, hear):
+        yield
+
+
+def _kind(line: str) -> str:
+    """The same for one reason: its numbers may change."""
+    return re.sub(r"\d[\d.,:]*", "", line)
+
+
+def _unsaid(lines: list[str], said: set[str]) -> Iterator[str]:
+    """The lines whose kinds are not in `said`, which gets them."""
+    for line in lines:
+        if _kind(line) not in said:
+            said.add(_kind(line))
+            yield line
+
+
+@contextlib.asynccontextmanager
+async def _asking(
+    session: Session, run: int, waits: Callable[[], bool], hear: _Hear
+) -> AsyncIterator[None]:
+    asking = asyncio.create_task(_ask(session, run, waits, hear))
     try:
         yield
     finally:
-        saying.cancel()
+        asking.cancel()
 
 
-async def _say(session: Session, run: int, waits: Callable[[], bool]) -> None:
-    said: set[str] = set()
+async def _ask(session: Session, run: int, waits: Callable[[], bool], hear: _Hear) -> None:
     while True:
         await asyncio.sleep(ASK_S)
         if not waits():
@@ -62,11 +113,7 @@ async def _say(session: Session, run: int, waits: Callable[[], bool]) -> None:
             return
         if is_over(status):
             return
-        for line in [*troubles, *_reasons(status)]:
-            kind = re.sub(r"\d[\d.,:]*", "", line)  # its numbers may change
-            if kind not in said:
-                said.add(kind)
-                log.warning("run %d (%s) waits: %s", run, status.job, line)
+        hear(status, troubles)
 
 
 async def _troubles(session: Session) -> list[str]:

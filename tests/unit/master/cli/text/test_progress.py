@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator
 
+from master.cli.text.printing import tell
 from master.cli.text.progress import Progress
 from master.processes.relay import Relay
 
@@ -68,3 +69,12 @@ def test_the_bar_tells_dead_letters_when_there_are_any() -> None:
         assert "3 dead" in screen(written())[-1]
         progress.show(17, 40, 0)  # they were retried
         assert "dead" not in screen(written())[-1]
+
+
+def test_a_line_of_the_command_itself_stands_above_the_bar() -> None:
+    with terminal() as written, Progress("images") as progress:
+        progress.show(10, 40)
+        tell("run 7 waits: no worker is connected")
+        first, bar = screen(written())
+        assert first == "run 7 waits: no worker is connected"
+        assert bar.startswith("images:  25%")

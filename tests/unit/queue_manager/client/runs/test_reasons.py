@@ -161,6 +161,44 @@ def test_nobody_asks_when_nothing_is_waited_for(
     assert caplog.messages == [f"run 7 (square) waits: {NOBODY}"]
 
 
+# --- what a person is told ---
+
+
+def told_a_person(*answers: RunStatus | Exception, troubles: Sequence[str] = ()) -> list[str]:
+    session = FakeSession(list(answers))
+    session.troubles = list(troubles)
+    lines: list[str] = []
+
+    async def asked() -> None:
+        async with reasons.telling_why(cast(Session, session), 7, lines.append):
+            while session.asked <= len(answers):
+                await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(asked(), 20.0))
+    return lines
+
+
+def test_a_person_is_told_a_reason_when_it_is_new_and_when_it_comes_back() -> None:
+    busy = "all slots are busy with run 3: start more workers"
+    lines = told_a_person(
+        RUN, why(NOBODY), ConnectionLostError("lost"), why(NOBODY), why(busy), RUN, why(busy), RUN
+    )
+    assert lines == [NOBODY, busy, busy]
+
+
+def test_a_person_is_told_what_passes_by_itself_too_once_though_its_numbers_change() -> None:
+    delays = [
+        why(f"its one task waits for a delay or a back-off to end, in {n} s: nothing to do")
+        for n in (300, 295)
+    ]
+    full = "database or disk is full: make room"
+    assert told_a_person(*delays, troubles=[full]) == [full, *delays[0].why]
+
+
+def test_what_a_pending_run_waits_for_is_left_to_its_watcher() -> None:
+    assert told_a_person(why("waits for run 3", state="pending"), why(NOBODY)) == [NOBODY]
+
+
 # --- who says it ---
 
 
