@@ -142,6 +142,16 @@ def test_nonsense_in_an_address_is_a_page_and_no_fault(web: Web) -> None:
     assert web.master.process.log.count("Traceback") == before
 
 
+def test_the_queue_run_has_a_page_of_bounded_size(web: Web, cookie: str) -> None:
+    (before,) = web.pids()
+    for path in ("/runs/0", "/api/runs/0", "/runs/0?span=whole", "/runs/0?span=month"):
+        answer = web.get(path, token="", Cookie=cookie)
+        assert answer.code == 200, path
+        assert len(answer.text) < 300_000, path
+    assert "1970" not in web.get("/runs/0", token="", Cookie=cookie).text
+    assert web.pids() == [before]
+
+
 class Reader:
     """A browser that looks at a page, as far as the test reads."""
 

@@ -19,6 +19,9 @@ WHOLE = "whole"
 _STEPS = 120
 """How many steps a chart has, about."""
 
+MOST = 1_500
+"""The most steps that a chart has, whatever the times of a run are. The master gives no more."""
+
 _MINUTE_S = 60.0
 _YOUNG_S = 150.0
 """A run that is no older has no history to speak of."""
@@ -59,20 +62,33 @@ async def dead_in(asked: Asked, span: str) -> int:
 async def of_run(asked: Asked, run: RunStatus, span: str) -> list[Chart]:
     """What a run has done. In a step without a point nothing has changed."""
     until = run.ended_at or 0.0
-    history = await _ask(asked, run.run, *_time(run, span, until))
+    began_at = await _began_at(asked, run) if span == WHOLE else 0.0
+    history = await _ask(asked, run.run, *_time(began_at, span, until))
     until = until or history.now_at
-    since = run.started_at if span == WHOLE else until - SPANS[span]
+    since = began_at if span == WHOLE else until - SPANS[span]
+    since = max(since, until - MOST * history.step_s)
     points = {point.at: point for point in history.points}
     first = int(since // history.step_s) * history.step_s
     moments = range(first, int(until) + 1, history.step_s)
     return _charts(moments, _filled(moments, points), history, since, until)
 
 
-def _time(run: RunStatus, span: str, until: float) -> tuple[float, float, float]:
+async def _began_at(asked: Asked, run: RunStatus) -> float:
+    """When the chart of a whole run begins (UTC epoch in seconds).
+
+    The queue run has no beginning: `started_at` is 0. Its chart begins with its first point within
+    the last month, and shows the last hour if there is none.
+    """
+    if run.started_at:
+        return run.started_at
+    history = await _ask(asked, run.run, 0.0, 0.0, SPANS["month"])
+    return float(min((one.at for one in history.points), default=history.now_at - SPANS["hour"]))
+
+
+def _time(began_at: float, span: str, until: float) -> tuple[float, float, float]:
     """Since when, until when, and how many seconds that is."""
     if span == WHOLE:
-        length_s = max(_MINUTE_S, (until or run.started_at + SPANS["month"]) - run.started_at)
-        return run.started_at, until, length_s if until else 0.0
+        return began_at, until, max(_MINUTE_S, until - began_at) if until else 0.0
     length_s = SPANS[span]
     return (until - length_s if until else 0.0), until, length_s
 

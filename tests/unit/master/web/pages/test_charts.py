@@ -83,6 +83,32 @@ async def test_the_chart_of_an_ended_run_ends_with_it() -> None:
     assert kept.asked.since_at == NOW - 7_200
 
 
+@in_loop
+async def test_the_chart_of_the_queue_run_begins_with_its_first_point() -> None:
+    queue = replace(run(0, 600, started_at=0.0), ended_at=None)
+    kept = Kept(HistoryPoint(at(90), 600), HistoryPoint(at(4), 60))
+    rates, _ = await charts.of_run(asked(kept), queue, charts.WHOLE)
+    assert (rates.moments[0], rates.moments[-1]) == (at(90), at(0))
+    assert (kept.asked.since_at, kept.asked.step_s) == (at(90), MINUTE)
+    assert list(rates.series[0].values[:2]) == [10.0, 0.0]
+
+
+@in_loop
+async def test_the_chart_of_a_queue_run_that_did_nothing_is_its_last_hour() -> None:
+    queue = replace(run(0, 0, started_at=0.0), ended_at=None)
+    rates, _ = await charts.of_run(asked(Kept()), queue, charts.WHOLE)
+    assert (rates.since, rates.until) == (at(60), NOW)
+    assert set(rates.series[0].values) == {None}
+
+
+@in_loop
+async def test_a_beginning_that_a_wrong_clock_has_set_makes_no_endless_chart() -> None:
+    one = replace(run(7, 600, started_at=5.0), ended_at=None)
+    rates, _ = await charts.of_run(asked(Kept()), one, charts.WHOLE)
+    assert len(rates.moments) <= charts.MOST + 1
+    assert rates.since >= NOW - (charts.MOST + 1) * MINUTE
+
+
 def test_a_span_that_there_is_not_is_refused() -> None:
     assert charts.span_of(asked(Kept()), "hour") == "hour"
     assert charts.span_of(asked(Kept(), span="day"), "hour") == "day"
