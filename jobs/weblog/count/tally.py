@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,12 +39,11 @@ class Tally:
         self._came: list[Any] = []
         self._counted = {name: Counted() for name in asked.by}
 
-    def no_requests(self, lines: Iterable[bytes]) -> None:
+    def no_requests(self, lines: Sequence[bytes]) -> None:
         """Count lines that are no request."""
-        texts = [shortened(text_of(line)) for line in lines]
-        self.summary.lines += len(texts)
-        self.summary.unparsable += len(texts)
-        self.summary.sample(texts)
+        self.summary.lines += len(lines)
+        self.summary.unparsable += len(lines)
+        self.summary.sample(shortened(text_of(line)) for line in lines)
 
     def add(self, batch: Batch) -> None:
         """Count a batch."""

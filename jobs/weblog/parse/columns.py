@@ -73,6 +73,12 @@ class Batch:
         )
 
 
+def no_requests(lines: list[bytes]) -> Batch:
+    """A batch of lines that are no request."""
+    nothing = np.zeros(0, np.int32)
+    return Batch({}, np.zeros(0), nothing, np.zeros(0, np.int64), unparsable=lines)
+
+
 def same(text: str, rows: int) -> Column:
     """A column of the same value in all rows."""
     return Column(pa.array([text.encode()], pa.binary()), np.zeros(rows, np.int32))

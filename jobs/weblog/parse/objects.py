@@ -13,23 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from .columns import Batch
+from .fields import ALIASES, HEADERS, schema_of
 from .patterns import Moment, batch_of
 from .words import OddTextError
-
-ALIASES = {
-    "time": ["time", "timestamp", "@timestamp", "time_iso8601", "time_local", "datetime", "ts"],
-    "client": ["client", "client_ip", "remote_addr", "remote_ip", "clientip", "ip"],
-    "request": ["request", "request_line"],
-    "method": ["method", "request_method", "verb"],
-    "path": ["path", "uri", "request_uri", "url"],
-    "status": ["status", "status_code", "response"],
-    "bytes": ["bytes", "body_bytes_sent", "bytes_sent", "size", "response_size"],
-    "referrer": ["referrer", "referer", "http_referer", "http_referrer"],
-    "agent": ["agent", "user_agent", "http_user_agent"],
-    "seconds": ["seconds", "request_time", "duration", "duration_s", "response_time"],
-}
-"""The names that servers give to fields, the first that has a value counts. An object `request` may
-have fields of its own, as Caddy writes them. A null, an object or a list is no value."""
 
 _NEEDED, _ONLY_BY = ("client", "time"), ("method", "referrer", "agent")
 _HEAD_BYTES = 256 << 10
@@ -57,31 +43,32 @@ class Objects:
         if _is_deep(data):
             raise OddTextError("an object within objects")
         try:
-            fields, rows = self._read(data)
-            batch = batch_of(fields, rows, [], [b""] * rows, self._moment)
+            blank = _blank_lines(data)
+            fields, rows = self._read(data, len(blank))
+            batch = batch_of(fields, rows, blank[:], [b""] * rows, self._moment)
         except pa.ArrowException as error:
             self._schema = None  # what comes behind it may be like none of the lines before
             raise OddTextError(str(error)) from None
         # A line whose values are none of a request is found in smaller parts.
-        if batch.unparsable:
+        if len(batch.unparsable) > len(blank):
             raise OddTextError("a value is not what it should be")
         return batch
 
-    def _read(self, data: bytes) -> tuple[dict[str, Any], int]:
-        """The fields of whole lines, and how many lines there are."""
+    def _read(self, data: bytes, blank: int) -> tuple[dict[str, Any], int]:
+        """The fields of whole lines, and how many objects there are. blank: lines without one."""
         if self._schema is None:
             head = data[: data.find(b"\n", min(_HEAD_BYTES, len(data) - 1)) + 1]
-            self._schema = _known(_table(head, None).schema)
+            self._schema = schema_of(head)
         table = _table(data, self._schema)
         fields = _fields(table)
         if self._has_others(data, fields):
-            inferred = _known(_table(data, None).schema)
+            inferred = schema_of(data)
             others = [field for field in self._schema if field.name not in inferred.names]
             self._schema = pa.schema([*inferred, *others])
             table = _table(data, self._schema)
             fields = _fields(table)
-        if len(table) != data.count(b"\n"):
-            raise OddTextError("an empty line")
+        if len(table) != data.count(b"\n") - blank:
+            raise OddTextError("two objects in a line")
         if not _is_enough(fields) or any(fields[name].null_count for name in _NEEDED):
             raise OddTextError("a field is missing")
         return fields, len(table)
@@ -91,11 +78,12 @@ class Objects:
         known = set(self._schema.names)
         if "request" in known and pa.types.is_struct(kind := self._schema.field("request").type):
             known |= {field.name for field in kind}
+            known |= {name for field in kind if field.name == "headers" for name in _names(field)}
         return any(
             alias not in known and b'"%b"' % alias.encode() in data
             for name in self._wanted
             if name not in fields or fields[name].null_count
-            for alias in ALIASES[name]
+            for alias in [*ALIASES[name], *([HEADERS[name]] if name in HEADERS else [])]
         )
 
     def read_lines(self, lines: list[bytes]) -> Batch:
@@ -119,44 +107,61 @@ class Objects:
 
 
 def _table(data: bytes, schema: Any) -> Any:
+    """The fields of a schema. Others are skipped: there may be any number of names."""
     table = pa.json.read_json(
         io.BytesIO(data),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
         parse_options=pa.json.ParseOptions(
             explicit_schema=schema,
-            unexpected_field_behavior="infer" if schema is None else "ignore",
+            unexpected_field_behavior="ignore",
             newlines_in_values=False,
         ),
     )
     return table.combine_chunks()
 
 
-def _known(schema: Any) -> Any:
-    """What of a schema is of use. Times stay text: pyarrow would guess what they mean."""
-    names = {alias for aliases in ALIASES.values() for alias in aliases}
-    return pa.schema([_kept(field, names) for field in schema if field.name in names])
+def _names(field: Any) -> set[str]:
+    """The names within a field that is an object."""
+    return {each.name for each in field.type}
 
 
-def _kept(field: Any, names: set[str]) -> Any:
-    if pa.types.is_struct(field.type):
-        inner = [_kept(each, names) for each in field.type if each.name in names]
-        return pa.field(field.name, pa.struct(inner))
-    return pa.field(field.name, pa.string()) if pa.types.is_timestamp(field.type) else field
+def _blank_lines(data: bytes) -> list[bytes]:
+    """The lines that have nothing but blanks. pyarrow skips them."""
+    text = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(text == 10)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    maybe = text[starts] <= 32
+    lines = (data[a:b] for a, b in zip(starts[maybe].tolist(), ends[maybe].tolist(), strict=True))
+    return [line.removesuffix(b"\r") for line in lines if not line.strip(b" \t\r")]
 
 
 def _fields(table: Any) -> dict[str, Any]:
     """The fields as binary arrays, by our names."""
     outer = {name: table.column(name).combine_chunks() for name in table.column_names}
-    request, inner = outer.get("request"), {}
-    if request is not None and pa.types.is_struct(request.type):
-        inner = {each.name: pc.struct_field(request, n) for n, each in enumerate(request.type)}
+    inner = _inside(outer.get("request"))
+    headers = {name: _first(array) for name, array in _inside(inner.get("headers")).items()}
     found = {}
     for name, aliases in ALIASES.items():
         there = [fields[alias] for alias in aliases for fields in (outer, inner) if alias in fields]
+        there += [headers[header]] if (header := HEADERS.get(name)) in headers else []
         texts = [pc.cast(array, pa.string()) for array in there if not _is_nested(array.type)]
         if texts:
             found[name] = pc.cast(pc.coalesce(*texts), pa.binary())
     return found
+
+
+def _inside(array: Any) -> dict[str, Any]:
+    """The fields of an array of objects; none of any other."""
+    if array is None or not pa.types.is_struct(array.type):
+        return {}
+    return {each.name: pc.struct_field(array, n) for n, each in enumerate(array.type)}
+
+
+def _first(array: Any) -> Any:
+    """The first value of each list, null for an empty one; other arrays as they are."""
+    if not pa.types.is_list(array.type):
+        return array
+    return pc.list_element(pc.if_else(pc.greater(pc.list_value_length(array), 0), array, None), 0)
 
 
 def _is_nested(kind: Any) -> bool:
@@ -184,14 +189,24 @@ def _row(line: bytes) -> dict[str, bytes] | None:
         return None
     if not isinstance(found, dict):
         return None
-    inner = found["request"] if isinstance(found.get("request"), dict) else {}
-    row = {}
-    for name, aliases in ALIASES.items():
-        there = (_bytes(fields.get(alias)) for alias in aliases for fields in (found, inner))
-        value = next((value for value in there if value is not None), None)
+    inner = _object(found, "request")
+    headers = _object(inner, "headers")
+    row: dict[str, bytes] = {}
+    for name in [*_NEEDED, *(name for name in ALIASES if name not in _NEEDED)]:
+        there = [fields.get(alias) for alias in ALIASES[name] for fields in (found, inner)]
+        header = headers.get(HEADERS.get(name))
+        there.append(next(iter(header), None) if isinstance(header, list) else header)
+        value = next((text for text in map(_bytes, there) if text is not None), None)
         if value is not None:
             row[name] = value
-    return row if _is_enough(row) else None
+        elif name in _NEEDED:
+            return None
+    return row
+
+
+def _object(fields: dict[str, Any], name: str) -> dict[Any, Any]:
+    found = fields.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _escaped(byte: re.Match[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..asked import Asked
-from .columns import Batch
+from .columns import Batch, no_requests
 from .objects import Objects
 from .patterns import PATTERNS, read, whole
 from .times import Clock
@@ -18,6 +18,9 @@ _MOST_HELD_LINES = 200_000
 _PARTS = 16
 _SMALL_BYTES = 64 << 10
 """A text that is odd somewhere is cut into so many parts; one that is small is read by lines."""
+
+_SHORTEST_BYTES = len('{"ip":1,"ts":0}')
+"""No shorter line is a request in any of our formats, which have a client and a time."""
 
 _ODD_IN_A_ROW = 16
 """After so many texts that were read by lines, only the first part of a text is tried at once."""
@@ -100,6 +103,11 @@ class Reader:
 
     def _of_lines(self, lines: list[bytes]) -> Iterator[Batch]:
         others = lines
+        if not self._asked.regex:
+            short = [line for line in lines if len(line) < _SHORTEST_BYTES]
+            if short:  # there may be a million of them in a megabyte
+                yield no_requests(short)
+                lines = others = [line for line in lines if len(line) >= _SHORTEST_BYTES]
         if not self._asked.regex and self._asked.format in ("json", "auto"):
             objects = [line for line in lines if self._is_json(line)]
             if objects:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .columns import Batch, Codes, Column, Mask, Sizes
+from .columns import Batch, Codes, Column, Mask, Sizes, no_requests
 from .heads import clients_of
 from .patterns import LARGEST_BYTES, Moment
 from .places import BACKSLASH, BLANK, BRACE, CR, DASH, Finder, Lines, Places, eights, numbers
@@ -96,7 +96,7 @@ class Words:
         parts, self._parts = self._parts, []
         self.held_bytes = self.held_lines = 0
         if not parts:
-            return Batch({}, np.zeros(0), np.zeros(0, np.int32), np.zeros(0, np.int64)), []
+            return no_requests([]), []
         columns = {
             name: _encoded([part.columns[name] for part in parts]) for name in parts[0].columns
         }
