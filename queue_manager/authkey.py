@@ -14,7 +14,7 @@ import secrets
 import time
 from pathlib import Path
 
-from .errors import SettingsError
+from .errors import NoKeyError, SettingsError
 from .settings import Settings, is_loopback, others_reach, reached_by
 from .wire.handshake import SALT_BYTES
 
@@ -54,7 +54,8 @@ def find_authkey(settings: Settings, wait_s: float = 0.0) -> bytes:
         wait_s: how many seconds to wait for a key file that is not there yet.
 
     Raises:
-        SettingsError: there is no key. Its one line says what to set.
+        NoKeyError: there is no key. Its one line says what to set.
+        SettingsError: the key's file can't be read, or is empty.
     """
     if settings.queue_authkey is not None:
         return settings.queue_authkey.encode("utf-8", "surrogateescape")
@@ -66,7 +67,7 @@ def find_authkey(settings: Settings, wait_s: float = 0.0) -> bytes:
             return key
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise SettingsError(_missing(settings, path))
+            raise NoKeyError(_missing(settings, path))
         time.sleep(min(_POLL_S, left_s))
 
 

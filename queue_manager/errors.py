@@ -58,6 +58,10 @@ class SettingsError(QueueError, ValueError):
     """An environment variable has a wrong or no value; commands exit with code 2."""
 
 
+class NoKeyError(SettingsError):
+    """No authkey is set, and its file is not there: a master that starts may make it."""
+
+
 class TlsError(SettingsError):
     """One side demands an encrypted connection, and the other can't make one or won't."""
 

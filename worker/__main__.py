@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -14,11 +15,11 @@ import traceback
 from pathlib import Path
 
 from queue_manager.authkey import find_authkey
-from queue_manager.errors import SettingsError
+from queue_manager.errors import NoKeyError, SettingsError
 from queue_manager.lifeline import close_to_others, hide_key, stop_signals
 from queue_manager.log_lines import log_to
 from queue_manager.open_files import make_room
-from queue_manager.settings import Settings, load_settings
+from queue_manager.settings import Settings, is_loopback, load_settings
 from queue_manager.wire import handshake
 from queue_manager.wire.tls import client_mode
 
@@ -29,6 +30,10 @@ from .supervisor.supervisor import Supervisor
 log = logging.getLogger("quartermaster.worker")
 
 LOOK_S = 0.5
+
+KEY_WAIT_S = 30.0
+"""How long a worker waits for the key of a master that starts beside it."""
+
 ERROR = 70
 """Exit code after an error of ours (EX_SOFTWARE)."""
 
@@ -115,16 +120,24 @@ def _arguments() -> argparse.Namespace:
 
 
 def _authkey(settings: Settings) -> bytes:
-    """Find the key. If its file is not there yet, wait: a starting master makes it."""
+    """Find the key. If its file is not there yet, wait: a starting master makes it.
+
+    Nobody may ever make the key in the data folder: that of a master elsewhere is never there.
+    """
+    named = settings.queue_authkey_file
+    wait_s = KEY_WAIT_S if is_loopback(settings.queue_host) else 0.0
+    deadline = time.monotonic() + (math.inf if named else wait_s)
     said = False
     while True:
         try:
             return find_authkey(settings, LOOK_S)
-        except SettingsError as error:
-            if settings.queue_authkey_file is None or settings.queue_authkey_file.exists():
+        except NoKeyError as error:
+            if time.monotonic() > deadline:
                 raise
             if not said:
-                log.info("%s yet; waiting for it", error)
+                path = settings.master_data / "authkey"
+                lacks = error if named else f"there is no key in {path}"
+                log.info("%s yet; waiting for it", lacks)
                 said = True
             time.sleep(LOOK_S)
 

@@ -16,9 +16,12 @@ from typing import Any
 
 import pytest
 
+from queue_manager.errors import NoKeyError
+from queue_manager.settings import Settings
 from tests.chaos.ground.canary import slowness
 from tests.chaos.ground.processes import children, runs
 from tests.unit.worker.conftest import DEADLINE_S
+from worker import __main__ as main
 
 ROOT = Path(__file__).parents[3]
 
@@ -154,6 +157,36 @@ def test_a_worker_waits_for_the_key_file(start: Any, wait_until: Any, tmp_path: 
     assert worker.log.count("waiting for it") == 1
     worker.process.terminate()
     assert worker.process.wait(DEADLINE_S) == 0
+
+
+def test_a_worker_waits_for_the_key_of_a_master_that_starts_in_its_folder(
+    start: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    """The first master makes it, perhaps a moment after the worker has looked."""
+    worker = start(WORKER_SLOTS="1")
+    wait_until(lambda: "there is no key in data/authkey yet; waiting for it" in worker.log)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/authkey").write_text("a long key")
+    wait_until(lambda: "can't reach" in worker.log)
+    assert worker.log.count("waiting for it") == 1
+    worker.process.terminate()
+    assert worker.process.wait(DEADLINE_S) == 0
+
+
+def test_a_worker_does_not_wait_for_a_key_that_only_another_machine_has(start: Any) -> None:
+    worker = start(WORKER_SLOTS="1", QUEUE_HOST="203.0.113.7")
+    assert worker.process.wait(DEADLINE_S) == 2
+    (line,) = worker.log.splitlines()
+    assert line.startswith("QUEUE_AUTHKEY is not set and there is no data/authkey: set ")
+
+
+def test_a_worker_beside_which_no_master_starts_ends_with_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(main, "KEY_WAIT_S", 0.1)
+    monkeypatch.setattr(main, "LOOK_S", 0.01)
+    with pytest.raises(NoKeyError, match="QUEUE_AUTHKEY is not set and there is no"):
+        main._authkey(Settings(master_data=tmp_path))
 
 
 def test_the_worker_is_light() -> None:
