@@ -63,8 +63,7 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # the link has the token in it
         server_header=False,
-        proxy_headers=settings.http_plain,
-        forwarded_allow_ips="*" if settings.http_plain else None,
+        proxy_headers=False,  # `Proxied` reads them, where a proxy is told of
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_END_S,
         h11_max_incomplete_event_size=_HEADER_BYTES,

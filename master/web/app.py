@@ -23,6 +23,7 @@ from .access.gate import Gate
 from .access.headers import Bodies, Headers
 from .access.hosts import Hosts
 from .access.login import Login
+from .access.proxy import Proxied
 from .access.tokens import Tokens
 from .actions.action import Action
 from .actions.acts import Acts
@@ -107,7 +108,8 @@ def _behind_gate(
         exception_handlers={HTTPException: _plain},
     )
     gate = Gate(app, tokens, cookies, Hosts(settings.http_hosts), login.ask)
-    return Headers(Bodies(gate))
+    ours = Headers(Bodies(gate))
+    return Proxied(ours) if settings.http_plain else ours
 
 
 class _Keeping:

@@ -123,6 +123,31 @@ def test_a_wrong_field_is_told_beside_it_and_what_was_typed_stays(web: Web) -> N
     assert counts(web, run)["dead"] == 4
 
 
+def test_a_task_that_is_no_number_is_one_line_and_cancels_nothing(web: Web) -> None:
+    run = web.master.submit("square", "count=1")
+    browser = Browser(web, web.act)
+    key = FORM_KEY.search(browser.get("/").text)
+    assert key is not None
+    line = "&#39;x&#39; is no number of a task, such as 1"
+    path = f"/runs/{run}/cancel"
+    for answer in browser.get(f"{path}?task=x"), browser.post(path, form_key=key[1], task="x"):
+        assert answer.code == 400
+        assert line in answer.text
+        assert "Cancel the run" not in answer.text
+    assert web.json(f"/api/runs/{run}")["run"]["state"] == "active"
+    assert browser.get(f"/runs/{run}/forget?task=x").code == 200  # it is about no task
+    assert "Traceback" not in web.master.process.log
+
+
+def test_json_that_is_no_utf_8_is_one_line(web: Web) -> None:
+    headers = {"Authorization": f"Bearer {web.act}", "Content-Type": "application/json"}
+    for body in (b'{"error":"\xff"}', b'{"\xff":1}', b"\xff\xfe", b'{"error":"\\ud800"}'):
+        answer = web.ask("POST", "/api/runs/1/retry", body, **headers)
+        assert answer.code == 400, body
+        assert json.loads(answer.text)["error"].startswith("this is no JSON object of fields")
+    assert "Traceback" not in web.master.process.log
+
+
 def test_a_run_is_cancelled_and_then_forgotten(web: Web) -> None:
     run = web.master.submit("square", "count=30")
     eventually(lambda: counts(web, run)["waiting"] == 30, what="thirty tasks")

@@ -149,6 +149,26 @@ def test_behind_a_proxy_they_are_served_in_clear(start_master: Callable[..., Mas
     link = f"/?token={web.read}"
     answer = web.get(link, token="", **{"X-Forwarded-Proto": "https"})
     assert answer.headers["Set-Cookie"].endswith("; Secure")
+    run = web.master.submit("square", "count=1")
+    assert cancelled_from(web, run, "10.0.0.1, asked by nobody, 192.0.2.7") == 200
+    web.master.process.says(
+        rf"run {run} was cancelled.* asked by a program at 192.0.2.7 with the token `act`"
+    )
+
+
+def test_without_a_proxy_nobody_says_where_a_request_comes_from(web: Web) -> None:
+    answer = web.get(f"/?token={web.read}", token="", **{"X-Forwarded-Proto": "https"})
+    assert not answer.headers["Set-Cookie"].endswith("; Secure")
+    run = web.master.submit("square", "count=1")
+    assert cancelled_from(web, run, "192.0.2.7") == 200
+    web.master.process.says(rf"run {run} was cancelled.* asked by a program at 127.0.0.1 with")
+
+
+def cancelled_from(web: Web, run: int, address: str) -> int:
+    """Cancel a run with this header of a proxy. Returns the code of the answer."""
+    headers = {"Authorization": f"Bearer {web.act}", "Content-Type": "application/json"}
+    headers["X-Forwarded-For"] = address
+    return web.ask("POST", f"/api/runs/{run}/cancel", b"{}", **headers).code
 
 
 def test_runs_are_found_and_paged_both_ways(web: Web) -> None:

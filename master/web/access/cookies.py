@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
+from .cookie_header import value_of
 from .tokens import Right, Tokens
 
 DAYS = 30
@@ -60,11 +60,7 @@ class Cookies:
 
     def read(self, header: str, now: float) -> tuple[Right, str]:
         """The right of a Cookie header, and the cookie's value."""
-        try:
-            morsel = SimpleCookie(header).get(self.name)
-        except CookieError:
-            return Right.NONE, ""
-        value = morsel.value if morsel is not None else ""
+        value = value_of(header, self.name)
         return self._right(value, now), value
 
     def _right(self, value: str, now: float) -> Right:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import hmac
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 import msgspec
 
+from .cookie_header import value_of
 from .cookies import Cookies, Visitor
 
 _MOST = 3_000
@@ -53,11 +53,7 @@ class Notes:
 
     def read(self, visitor: Visitor, header: str) -> Note | None:
         """The note in a Cookie header, if it is one of ours for this visitor."""
-        try:
-            morsel = SimpleCookie(header).get(self.name)
-        except CookieError:
-            return None
-        said, _, seal = (morsel.value if morsel is not None else "").rpartition(".")
+        said, _, seal = value_of(header, self.name).rpartition(".")
         ours = self._cookies.seal(visitor, said)
         if not said or not hmac.compare_digest(
             seal.encode("utf-8", "surrogatepass"), ours.encode()

@@ -69,6 +69,8 @@ class Acts:
                 return self._html(request, "act/away.html", view, 503)
             except (NothingThereError, RefusedError) as error:
                 return self._html(request, "nothing.html", {"line": str(error)}, 404)
+            except FieldError as error:  # of a form that can't be shown, because of that field
+                return self._html(request, "nothing.html", {"line": str(error)}, 400)
 
         return answer
 
@@ -141,7 +143,7 @@ def _fields_of(body: bytes, action: Action) -> Fields:
     """The fields in a JSON object. Raises FieldError."""
     try:
         sent = _decoder.decode(body or b"{}")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FieldError("", f"this is no JSON object of fields: {error}") from None
     for name in sent:
         if action.fields is not None and name not in action.fields:

@@ -20,6 +20,11 @@ async def show(asked: Asked, fields: Fields) -> View:
     return {"run": run, "task": task_of(fields)}
 
 
+async def show_run(asked: Asked, fields: Fields) -> View:
+    """The run that is asked about."""
+    return {"run": await asked.desk.recent.run(asked.words["run"])}
+
+
 def task_of(fields: Fields) -> int:
     """The task that a form is about; 0: all of the run. Raises FieldError."""
     text = fields.text("task").strip()
@@ -61,4 +66,4 @@ async def forget(asked: Asked, fields: Fields) -> Outcome:
 
 
 CANCEL = Action("/runs/{run:int}/cancel", "cancel", show, cancel, ("task",))
-FORGET = Action("/runs/{run:int}/forget", "forget", show, forget)
+FORGET = Action("/runs/{run:int}/forget", "forget", show_run, forget)
