@@ -34,6 +34,9 @@ case $JOB_SHOWN in
     *) echo "demo: images, logs or mail, not $JOB_SHOWN." >&2; exit 2 ;;
 esac
 
+# The project that the shell names is that of the user's own queue, whose volumes must stay. A name made
+# of it keeps this demo apart from those of other users of the same engine, too.
+if [ -n "${COMPOSE_PROJECT_NAME:-}" ]; then PROJECT=$COMPOSE_PROJECT_NAME-${PROJECT#quartermaster-}; fi
 export COMPOSE_PROJECT_NAME=${DEMO_PROJECT:-$PROJECT}
 export COMPOSE_FILE=docker-compose.yml:$OVER COMPOSE_PATH_SEPARATOR=:
 # A shell or `.env` may have these settings for the user's own queue. Empty means unset.

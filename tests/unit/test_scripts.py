@@ -51,6 +51,39 @@ def test_a_script_says_in_one_line_that_no_master_stays_up(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("which", "named", "project"),
+    [
+        ("images", "", "quartermaster-demo"),
+        ("images", "ann", "ann-demo"),
+        ("logs", "ann", "ann-demo-logs"),
+        ("mail", "ann", "ann-demo-mail"),
+    ],
+)
+def test_a_demo_has_a_project_of_its_own_beside_that_of_the_user(
+    tmp_path: Path, which: str, named: str, project: str
+) -> None:
+    """It removes the project's volumes at its end, so that of the user's queue would be lost."""
+    for folder in ("scripts", "jobs", "deploy/demo", ".cache", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    for script in ("demo.sh", "build-settings.sh"):
+        shutil.copy(REPO / "scripts" / script, tmp_path / "scripts")
+    docker = tmp_path / "bin/docker"
+    docker.write_text(f'#!/bin/sh\necho "$COMPOSE_PROJECT_NAME $2" >> {tmp_path}/calls\nexit 1\n')
+    docker.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    environ.pop("DEMO_PROJECT", None)
+    done = subprocess.run(
+        [tmp_path / "scripts/demo.sh", which],
+        env={**environ, "COMPOSE_PROJECT_NAME": named},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert "demo: the build failed." in done.stderr
+    assert (tmp_path / "calls").read_text() == f"{project} down\n{project} build\n"
+
+
 def test_without_chromium_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     for name in ("bash", "dirname"):
         (tmp_path / name).symlink_to(shutil.which(name) or name)
