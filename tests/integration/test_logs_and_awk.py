@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from tests.integration.processes import REPO, Master, Process, eventually
 
 MEGABYTES = int(os.environ.get("LOGS_MEGABYTES") or "100")
 KILLS, HEAD = 4, 20
+PULSE_S = 0.05
 ALL = f"by={','.join(awks_counts.LISTS)}"
 
 pytestmark = [
@@ -58,8 +61,33 @@ class Logs:
 
     def _wait_for_a_part(self, run: int, part: float) -> None:
         most = MEGABYTES * 7 / 8 / max(2, MEGABYTES // 40)  # the gzip file is one task
-        eventually(lambda: int(self._line(run)["done"]) >= part * most, 60.0 + MEGABYTES)
-        assert self._line(run)["state"] == "active", "all was over before a kill"
+        for done in self._bit_by_bit(run):
+            if done >= part * most:
+                assert self._line(run)["state"] == "active", "all was over before a kill"
+                return
+
+    def _bit_by_bit(self, run: int) -> Iterator[int]:
+        """How many tasks are done, again and again. The slots stand still while anybody looks.
+
+        Else the run may end between a look and the kill.
+        """
+        done = 0
+        deadline = time.monotonic() + 60.0 + MEGABYTES
+        while time.monotonic() < deadline:
+            self._signal(signal.SIGSTOP)
+            try:
+                done = int(self._line(run)["done"])
+                yield done
+            finally:
+                self._signal(signal.SIGCONT)
+            time.sleep(PULSE_S)
+        raise AssertionError(f"only {done} tasks were done in time")
+
+    def _signal(self, number: signal.Signals) -> None:
+        for worker in self.workers:
+            for pid in children(worker.popen.pid, "worker.slot.main"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def _kill(self, number: int) -> None:
         """kill -9 of a slot, or of a whole worker, after which another one comes."""
