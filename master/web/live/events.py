@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Hashable
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from .hub import Hub, Render, Stream
 
@@ -37,9 +37,23 @@ class Events:
         answer = EventSourceResponse(_told(stream), ping=_PING_S, send_timeout=SEND_S)
         try:
             with contextlib.suppress(SendTimeoutError):
-                await answer(scope, receive, send)
+                await _ended(answer, scope, receive, send)
         finally:
             self._hub.leave(self._key, stream)
+
+
+async def _ended(answer: EventSourceResponse, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer, and end the answer: when the server stops, sse-starlette leaves it open."""
+    open_now = False
+
+    async def noted(message: Message) -> None:
+        nonlocal open_now
+        open_now = message["type"] == "http.response.start" or message.get("more_body", False)
+        await send(message)
+
+    await answer(scope, receive, noted)
+    if open_now:  # to whoever has gone already, this does nothing
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _told(stream: Stream) -> AsyncIterator[ServerSentEvent]:

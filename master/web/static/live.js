@@ -5,8 +5,10 @@
 const page = document.body.dataset.page;
 const state = document.querySelector(".live-state");
 const AGAIN_MS = 5000;
+const AWAY_MS = 2000; // a connection that is soon there again is no news
 let source = null;
 let again = 0;
+let leaving = 0;
 
 function localise(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -21,9 +23,11 @@ function localise(root) {
   }
 }
 
-// The element that has the keyboard, and opened details, are found again by what they are.
+// The element that has the keyboard is found again by what it is: which of those with its id, link
+// or name. If none is there any more, it is the one at the same place of the part.
 function mark(element) {
   if (element.id) return `#${CSS.escape(element.id)}`;
+  if (element.localName === "summary" && element.parentElement.id) return `#${CSS.escape(element.parentElement.id)} > summary`;
   for (const name of ["href", "name", "formaction"]) {
     const value = element.getAttribute(name);
     if (value) return `${element.localName}[${name}="${CSS.escape(value)}"]`;
@@ -31,25 +35,63 @@ function mark(element) {
   return null;
 }
 
+function kept(place) {
+  const it = document.activeElement;
+  if (it === place || !place.contains(it)) return null;
+  const path = [];
+  for (let one = it; one !== place; one = one.parentElement) path.unshift([...one.parentElement.children].indexOf(one));
+  const name = mark(it);
+  return { name, which: name ? [...place.querySelectorAll(name)].indexOf(it) : 0, path, tag: it.localName };
+}
+
+function take_up(place, focus) {
+  const same = focus.name ? place.querySelectorAll(focus.name) : [];
+  const there = focus.path.reduce((one, step) => one?.children[step], place);
+  const found = same[focus.which] ?? same[0] ?? (there?.localName === focus.tag ? there : null);
+  if (!found) place.tabIndex = -1; // Tab goes on from here
+  (found ?? place).focus({ preventScroll: true });
+}
+
+// The newest line of a log is in view, unless its reader has scrolled away from it.
+function to_end(root) {
+  for (const log of root.querySelectorAll("[data-scroll]")) log.scrollTop = log.scrollHeight;
+}
+
 function put(id, html) {
   const place = document.getElementById(id);
   if (!place) return false;
-  const focus = place.contains(document.activeElement) ? mark(document.activeElement) : null;
-  const open = [...place.querySelectorAll("details[open][id]")].map((one) => one.id);
-  const scrolled = place.querySelector("[data-scroll]");
-  const from = scrolled && scrolled.scrollTop + scrolled.clientHeight < scrolled.scrollHeight - 4 ? scrolled.scrollTop : null;
-  place.innerHTML = html;
-  localise(place);
-  for (const one of open) document.getElementById(one)?.setAttribute("open", "");
-  if (focus) place.querySelector(focus)?.focus({ preventScroll: true });
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  localise(made.content);
+  for (const one of place.querySelectorAll("details[id]")) made.content.getElementById(one.id)?.toggleAttribute("open", one.open);
+  if (made.innerHTML === place.innerHTML) return true;
+  const focus = kept(place);
   const log = place.querySelector("[data-scroll]");
-  if (log) log.scrollTop = from === null ? log.scrollHeight : from;
+  const from = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4 ? log.scrollTop : null;
+  place.replaceChildren(made.content);
+  if (focus) take_up(place, focus);
+  to_end(place);
+  const newer = place.querySelector("[data-scroll]");
+  if (newer && from !== null) newer.scrollTop = from;
   return true;
+}
+
+// Nothing can be asked for while nobody answers.
+function away(is) {
+  document.body.classList.toggle("away", is);
+  for (const one of document.querySelectorAll("button")) one.disabled = is;
+  for (const one of document.querySelectorAll("a.button")) is ? one.setAttribute("aria-disabled", "true") : one.removeAttribute("aria-disabled");
+  if (is) put("banner", document.getElementById("lost").innerHTML);
 }
 
 function told(live) {
   if (state) state.textContent = live ? state.dataset.live : state.dataset.lost;
   document.body.classList.toggle("lost", !live);
+  if (live) {
+    clearTimeout(leaving);
+    leaving = 0;
+    if (document.body.classList.contains("away")) away(false);
+  } else leaving ||= setTimeout(away, AWAY_MS, true);
 }
 
 function listen() {
@@ -69,12 +111,18 @@ function listen() {
 }
 
 localise(document);
+to_end(document);
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("a[aria-disabled=true]")) event.preventDefault();
+});
 document.body.classList.add("scripted");
 if (page) {
   // Who looks at another tab costs nothing.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       clearTimeout(again);
+      clearTimeout(leaving);
+      leaving = 0;
       source?.close();
       source = null;
     } else if (!source) listen();
