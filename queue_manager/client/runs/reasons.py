@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
+from typing import Any
 
 from ...errors import ConnectionLostError, QueueError, RefusedError
 from ...wire.messages import AskRun, AskStatus, RunShown, Status
@@ -23,6 +24,9 @@ log = logging.getLogger("quartermaster.client")
 ASK_S = 5.2
 """How often the master is asked. It has a reason for a run of which nothing has run for 5 s."""
 
+
+TELL_S = 1.0
+"""How often the master is asked for a person, who looks at a terminal meanwhile."""
 
 _FED_BY_NOBODY = "has not given all its inputs; none is connected:"
 """The master says so of a run that waits for inputs of a program that is not there."""
@@ -50,7 +54,7 @@ async def saying_why(
         for line in _unsaid([*troubles, *_reasons(status)], said):
             log.warning("run %d (%s) waits: %s", run, status.job, line)
 
-    async with _asking(session, run, waits, hear):
+    async with _asking(_ask(session, run, waits, hear, ASK_S)):
         yield
 
 
@@ -71,7 +75,7 @@ async def telling_why(
         for line in _unsaid(lines, said):
             tell(line)
 
-    async with _asking(session, run, lambda: True, hear):
+    async with _asking(_ask(session, run, lambda: True, hear, TELL_S)):
         yield
 
 
@@ -89,19 +93,19 @@ def _unsaid(lines: list[str], said: set[str]) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _asking(
-    session: Session, run: int, waits: Callable[[], bool], hear: _Hear
-) -> AsyncIterator[None]:
-    asking = asyncio.create_task(_ask(session, run, waits, hear))
+async def _asking(ask: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    asking = asyncio.create_task(ask)
     try:
         yield
     finally:
         asking.cancel()
 
 
-async def _ask(session: Session, run: int, waits: Callable[[], bool], hear: _Hear) -> None:
+async def _ask(
+    session: Session, run: int, waits: Callable[[], bool], hear: _Hear, every_s: float
+) -> None:
     while True:
-        await asyncio.sleep(ASK_S)
+        await asyncio.sleep(every_s)
         if not waits():
             continue
         try:

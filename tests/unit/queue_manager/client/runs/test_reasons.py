@@ -77,6 +77,7 @@ def told(
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reasons, "ASK_S", 0.0)
+    monkeypatch.setattr(reasons, "TELL_S", 0.0)
 
 
 def why(*lines: str, **how: Any) -> RunStatus:
