@@ -8,6 +8,7 @@ from master.changes import BlockState, QuotaCounts
 from master.reads import LetterPage, LettersSought, ReadAnswer, ReadRequest
 from master.store.contract import Store
 from queue_manager.wire.failures import FailureFilter
+from queue_manager.wire.records import DeadLetter
 
 
 def _read(store: Store, request: ReadRequest) -> ReadAnswer:
@@ -55,6 +56,26 @@ def all_letters(
             return found
         assert page.place > place
         place = page.place
+    raise AssertionError("it goes on for ever")
+
+
+def all_chosen(
+    store: Store, run: int, only: FailureFilter, limit_bytes: int = 600
+) -> list[DeadLetter]:
+    """The dead letters that a filter chooses, whole, in pages that look at about so many bytes."""
+    found: list[DeadLetter] = []
+    place = 0
+    for _ in range(10_000):
+        blocks, after, complete = store.read_chosen(run, place, limit_bytes, only)
+        for block in blocks:
+            assert block.dead, "a block without chosen letters is in no page"
+            assert all(block.first <= d.task < block.first + block.count for d in block.dead)
+            assert block.attempts == {d.task: d.attempts for d in block.dead}
+            found += block.dead
+        if complete:
+            return found
+        assert after > place
+        place = after
     raise AssertionError("it goes on for ever")
 
 

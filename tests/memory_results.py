@@ -5,6 +5,7 @@ from __future__ import annotations
 from master.changes import BlockRecord, OutcomeRecord
 from master.reads import LetterPage, LettersSought, OutcomePage, ResultPage, TaskRecord
 from queue_manager.job.failures import is_chosen
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import BLOCK_TASKS, DeadLetter, Ended, ResultBlock
 from tests.memory_kept import Kept, letter_of
 
@@ -98,6 +99,34 @@ def read_results(kept: Kept, run: int, after: int, limit_bytes: int, dead: bool)
             size += sum(map(letter_size, result.dead))
         if stop is not None:
             return ResultPage(found, last, complete=False)
+    return ResultPage(found, last, complete=True)
+
+
+def read_chosen(
+    kept: Kept, run: int, after: int, limit_bytes: int, only: FailureFilter
+) -> ResultPage:
+    """As `Store.read_chosen`."""
+    found: list[ResultBlock] = []
+    last, size = after, 0
+    number, into = divmod(after, PLACES)
+    for block in kept.blocks_of(run):
+        if block.id < number or (block.id == number and not into):
+            continue
+        start = block.first + (into if block.id == number else 0)
+        for letter in kept.dead_of(block):
+            if letter.task < start:
+                continue
+            if size >= limit_bytes:
+                return ResultPage(found, last, complete=False)
+            last = block.id * PLACES + letter.task - block.first + 1
+            size += ROW_BYTES
+            if is_chosen(only, letter):
+                if not found or found[-1].first != block.first:
+                    of = (block.first, block.count, block.body, block.keys)
+                    found.append(ResultBlock(*of, [], [], {}))
+                found[-1].dead.append(letter)
+                found[-1].attempts[letter.task] = letter.attempts
+                size += letter_size(letter)
     return ResultPage(found, last, complete=True)
 
 

@@ -45,6 +45,7 @@ from master.scheduled import ScheduleRecord
 from master.store.contract import Store
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import Ranges, both
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import DeadLetter
 from tests import memory_clock, memory_failures, memory_history, memory_results
 from tests.memory_kept import Kept
@@ -354,6 +355,11 @@ class MemoryStore(NothingAges):
         self, run: int, after: int, limit_bytes: int, dead: bool = False
     ) -> ResultPage:
         return memory_results.read_results(self._kept, run, after, limit_bytes, dead)
+
+    def read_chosen(
+        self, run: int, after: int, limit_bytes: int, only: FailureFilter
+    ) -> ResultPage:
+        return memory_results.read_chosen(self._kept, run, after, limit_bytes, only)
 
     def read_task(self, run: int, task: int) -> TaskRecord | None:
         return memory_results.read_task(self._kept, run, task)

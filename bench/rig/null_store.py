@@ -36,6 +36,7 @@ from master.reads import (
     WaitingPage,
 )
 from queue_manager.ranges import Ranges
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import DeadLetter
 
 from .nothing_ages import NothingAges
@@ -187,6 +188,11 @@ class NullStore(NothingAges):
 
     def read_results(
         self, run: int, after: int, limit_bytes: int, dead: bool = False
+    ) -> ResultPage:
+        return ResultPage([], after, complete=True)
+
+    def read_chosen(
+        self, run: int, after: int, limit_bytes: int, only: FailureFilter
     ) -> ResultPage:
         return ResultPage([], after, complete=True)
 

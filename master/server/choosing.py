@@ -1,19 +1,18 @@
-"""Filters of dead letters: whether they are in order, what they choose, and what there is else."""
+"""Filters of dead letters: whether they are in order, and what there is else."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
 
 from queue_manager.errors import RefusedError
-from queue_manager.job.failures import failure_of, is_chosen
+from queue_manager.job.failures import failure_of
 from queue_manager.ranges import joined
 from queue_manager.terminal import harmless_line
 from queue_manager.wire.failures import FailureFilter
-from queue_manager.wire.records import DeadLetter, ResultBlock
+from queue_manager.wire.records import DeadLetter
 
 _LARGEST = 2**62
 _NAMED = 5
@@ -30,13 +29,6 @@ def checked(only: FailureFilter) -> FailureFilter:
     if only.tasks and not tasks:  # without ranges the filter would choose all
         raise RefusedError("the ranges of tasks are empty: tasks have numbers from 1 on")
     return msgspec.structs.replace(only, tasks=tuple(tasks))
-
-
-def chosen(block: ResultBlock, only: FailureFilter) -> Iterator[ResultBlock]:
-    """The block with those of its dead letters that a filter chooses; nothing if it has none."""
-    dead = [letter for letter in block.dead if is_chosen(only, letter)]
-    if dead:
-        yield msgspec.structs.replace(block, dead=dead)
 
 
 def what_there_is(letters: list[DeadLetter], dead: int) -> str:

@@ -19,12 +19,15 @@ from ..reads import TaskRecord
 from ..turn.answer import PeerReply
 from ..turn.run_lookup import find_run
 from ..turn.turn import Turn
-from .choosing import checked, chosen
+from .choosing import checked
 from .letters import cut_back, cut_front, trimmed
 from .pages import PAGE_BYTES
 
 TASK_BYTES = 512 * 1024
 """How many bytes of each text are shown of one task."""
+
+CHOSEN_BYTES = 512 * 1024
+"""About how much of the dead letters a page of chosen ones looks at: some 2,000 of them."""
 
 
 class TaskViews:
@@ -38,11 +41,12 @@ class TaskViews:
         """A page of ended tasks, or of dead letters, in task order."""
         run = find_run(self._turn, message.run)
         after = min(max(message.after, 0), NOBODY_COLLECTS)
-        read = self._turn.store.read_results
-        blocks, last, complete = read(run.id, after, PAGE_BYTES, message.dead)
+        store = self._turn.store
         if message.dead and message.only is not None:
             only = checked(message.only)
-            blocks = [found for block in blocks for found in chosen(block, only)]
+            blocks, last, complete = store.read_chosen(run.id, after, CHOSEN_BYTES, only)
+        else:
+            blocks, last, complete = store.read_results(run.id, after, PAGE_BYTES, message.dead)
         told = trimmed(blocks, message.dead)
         reply.send(Results(message.seq, told, last, complete))
 

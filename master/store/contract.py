@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Collection
 from typing import Protocol
 
 from queue_manager.ranges import Ranges
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import DeadLetter
 
 from ..changes import (
@@ -214,6 +215,17 @@ class Store(Protocol):
 
         Place 0 is before the first; what other places mean is the store's own business. A page
         ends within a block if the block has many large results. dead: the dead letters only.
+        """
+
+    def read_chosen(
+        self, run: int, after: int, limit_bytes: int, only: FailureFilter
+    ) -> ResultPage:
+        """Dead letters that a filter chooses, in the order of tasks, behind the place `after`.
+
+        only: its ranges of tasks are in order and apart. Places are as those of `read_results`. A
+        page ends when it has looked at about so many bytes, whether it has found letters or not,
+        and it may end within a block. It reads no long text of letters that are not chosen, except
+        where the text alone tells whether a letter is.
         """
 
     def read_task(self, run: int, task: int) -> TaskRecord | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from queue_manager.errors import StoreError, UnstorableError
 from queue_manager.ranges import Ranges
+from queue_manager.wire.failures import FailureFilter
 from queue_manager.wire.records import DeadLetter
 
 from ...changes import Changes, GroupRecord, LoadedRun, Place, QuotaCounts, RunState
@@ -36,7 +37,7 @@ from .guard import DAMAGE, damaged, reads
 from .keys import Keys, Step
 from .overview import Overview
 from .read import batch as reading
-from .read import groups, loading, results, waiting
+from .read import chosen, groups, loading, results, waiting
 from .read.groups import own_groups
 from .schema.file import lock, open_database
 from .schema.rows import get_meta, one, set_meta
@@ -264,6 +265,12 @@ class SqliteStore(Overview):
         self, run: int, after: int, limit_bytes: int, dead: bool = False
     ) -> ResultPage:
         return results.read_results(self._db, run, after, limit_bytes, dead)
+
+    @reads
+    def read_chosen(
+        self, run: int, after: int, limit_bytes: int, only: FailureFilter
+    ) -> ResultPage:
+        return chosen.read_chosen(self._db, run, after, limit_bytes, only)
 
     @reads
     def read_task(self, run: int, task: int) -> TaskRecord | None:

@@ -159,6 +159,38 @@ def letters_in_order(
     return merged, rest if is_exact else only
 
 
+def tasks_of_groups(
+    db: sqlite3.Connection,
+    run: int,
+    only: FailureFilter,
+    between: tuple[int, int],
+    limit: int,
+    most: int,
+) -> list[int] | None:
+    """The first tasks of dead letters of the groups that a filter names, in order.
+
+    between: the first task, and the one behind the last. most: None if the groups have more letters
+    than these: each of them is looked at.
+    """
+    groups, _ = _groups_of(db, run, only)
+    if groups is None or len(groups) > _MERGED:
+        return None
+    if not groups:
+        return []
+    marks = ",".join("?" * len(groups))
+    if (
+        one(db, f"SELECT COALESCE(SUM(count), 0) FROM failures WHERE id IN ({marks})", *groups)
+        > most
+    ):
+        return None
+    rows = db.execute(
+        "SELECT task FROM strays INDEXED BY strays_failures WHERE run = ? AND state = 'dead'"
+        f" AND failure IN ({marks}) AND task >= ? AND task < ? ORDER BY task LIMIT ?",
+        (run, *groups, *between, limit),
+    )
+    return [task for (task,) in rows]
+
+
 def _groups_of(
     db: sqlite3.Connection, run: int, only: FailureFilter
 ) -> tuple[list[int] | None, bool]:

@@ -16,7 +16,7 @@ from ....failures import NewestPage, NewestSought
 from ....reads import LetterPage, LettersSought
 from ..failures import letters_in_order
 
-_LOOK_BYTES = 256
+LOOK_BYTES = 256
 """How many bytes a look at a letter, or for one, counts for in a page. Each takes time."""
 
 
@@ -31,7 +31,7 @@ def choose_letters(db: sqlite3.Connection, sought: LettersSought) -> LetterPage:
     size = 0
     looked, only = (_in_ranges if sought.only.tasks else _behind)(db, sought)
     for place, letter, group in looked:
-        size += _LOOK_BYTES
+        size += LOOK_BYTES
         if letter is not None:
             size += len(letter.error) + len(letter.evidence) + len(letter.raised)
             if is_chosen(only, letter):

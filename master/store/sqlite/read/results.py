@@ -25,10 +25,10 @@ READABLE = f"(stop - start) * (results != x'{NOTHING.hex()}')"
 _ROW_BYTES = 256
 """How many bytes a row counts for in a page beside its payloads. Tiny rows take time, too."""
 
-_LETTER = "task, attempts, losses, error, evidence, worker, printed, raised, seq, due_at"
+LETTER = "task, attempts, losses, error, evidence, worker, printed, raised, seq, due_at"
 """The columns of a tracked task that are the fields of a dead letter."""
 
-_PLACES = 2 * BLOCK_TASKS
+PLACES = 2 * BLOCK_TASKS
 """How many places a block has: one for each position in it, and some to spare."""
 
 
@@ -94,14 +94,14 @@ def read_letters(
     letters: list[DeadLetter] = []
     size = 0
     for row in db.execute(
-        f"SELECT {_LETTER} FROM strays INDEXED BY strays_letters"
+        f"SELECT {LETTER} FROM strays INDEXED BY strays_letters"
         " WHERE run = ? AND state = 'dead' AND seq > ? AND seq <= ? ORDER BY seq",
         (run, after, until),
     ):
         if letters and size >= limit_bytes:
             return letters, False
         letters.append(DeadLetter(*row))
-        size += _letter_size(letters[-1])
+        size += letter_size(letters[-1])
     return letters, True
 
 
@@ -132,14 +132,14 @@ def read_results(
     """As `Store.read_results`. A place is a block and a position in it; position 0 is its end."""
     blocks: list[ResultBlock] = []
     place, size = after, 0
-    last_block, position = divmod(after, _PLACES)
+    last_block, position = divmod(after, PLACES)
     from_block = last_block if position else last_block + 1
     for block in (_dead_blocks if dead else _all_blocks)(db, run, from_block):
         if size >= limit_bytes:
             return ResultPage(blocks, place, complete=False)
         start = position if block.id == last_block else 0
         result, stop = _result_block(db, block, start, limit_bytes - size, dead)
-        place = block.id * _PLACES + (stop or 0)
+        place = block.id * PLACES + (stop or 0)
         size += _ROW_BYTES
         if result is not None:
             blocks.append(result)
@@ -154,11 +154,12 @@ def _size(result: ResultBlock) -> int:
     return (
         len(result.body)
         + sum(len(e.results) + _ROW_BYTES for e in result.ended)
-        + sum(map(_letter_size, result.dead))
+        + sum(map(letter_size, result.dead))
     )
 
 
-def _letter_size(letter: DeadLetter) -> int:
+def letter_size(letter: DeadLetter) -> int:
+    """How many bytes a dead letter counts for in a page."""
     texts = len(letter.error) + len(letter.evidence) + len(letter.printed)
     return texts + len(letter.raised) + _ROW_BYTES
 
@@ -236,7 +237,7 @@ def _letters_of(
     return [
         (state, DeadLetter(*letter))
         for state, *letter in db.execute(
-            f"SELECT state, {_LETTER} FROM strays"
+            f"SELECT state, {LETTER} FROM strays"
             " WHERE block = ? AND task >= ? AND task < ? ORDER BY position",
             (block, task, before),
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from master.server.choosing import checked, chosen, what_there_is
+from master.server.choosing import checked, what_there_is
 from queue_manager.errors import RefusedError
 from queue_manager.wire.failures import FailureFilter
-from queue_manager.wire.records import DeadLetter, ResultBlock
+from queue_manager.wire.records import DeadLetter
 
 TRACE = 'Traceback (most recent call last):\n  File "/j/a.py", line {}, in work\n'
 
@@ -34,13 +34,6 @@ def test_the_ranges_of_a_filter_are_put_in_order() -> None:
 def test_a_filter_of_nothing_is_refused_and_is_not_one_of_everything(only: FailureFilter) -> None:
     with pytest.raises(RefusedError):
         checked(only)
-
-
-def test_a_block_is_shown_with_its_chosen_letters_alone() -> None:
-    block = ResultBlock(1, 4, b"", None, [], [letter(1), letter(2), letter(3)], {})
-    (shown,) = chosen(block, FailureFilter(worker="box1"))
-    assert [one.task for one in shown.dead] == [1, 3]
-    assert list(chosen(block, FailureFilter(worker="nobody"))) == []
 
 
 def test_who_has_chosen_none_is_told_which_there_are() -> None:

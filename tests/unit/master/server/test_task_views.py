@@ -11,9 +11,9 @@ import pytest
 from master.broker.leases.lease import Lease, Session
 from master.broker.runs.run import Run
 from master.changes import OutcomeRecord, TrackedRecord
-from master.reads import TaskRecord
+from master.reads import ResultPage, TaskRecord
 from master.server.letters import cut_back, cut_front, trimmed
-from master.server.task_views import TASK_BYTES, TaskViews
+from master.server.task_views import CHOSEN_BYTES, TASK_BYTES, TaskViews
 from master.turn.answer import PeerReply
 from queue_manager import codec
 from queue_manager.errors import RefusedError
@@ -57,26 +57,24 @@ def test_a_cut_never_splits_a_character(most: int) -> None:
     assert cut_front("éé", 4) == cut_back("éé", 4) == "éé"
 
 
-def test_a_page_of_dead_letters_has_those_that_a_filter_chooses() -> None:
-    body = codec.encode_batch([0] * 3)
-    dead = [DeadLetter(n, 1, 0, "KeyError: 1", "trace", f"box{n}/6") for n in (1, 2)]
-    blocks = [
-        ResultBlock(1, 3, body, None, [], dead, {}),
-        ResultBlock(4, 3, body, None, [], [DeadLetter(4, 1, 0, "OSError: 1", "", "box1/6")], {}),
-    ]
+def test_a_page_of_dead_letters_is_what_the_store_chooses_by_a_checked_filter() -> None:
     rig, peer = Rig(), FakePeer()
-    rig.views._turn.store.read_results = lambda *_: (blocks, 9, False)  # type: ignore[method-assign]
-    for only, told in (
-        (None, [1, 2, 4]),
-        (FailureFilter(worker="box1"), [1, 4]),
-        (FailureFilter(worker="box1", exception="KeyError"), [1]),
-        (FailureFilter(worker="nobody"), []),
-    ):
-        message = AskResults(3, 7, dead=True, only=only)
-        rig.views.results(reply_to(peer, message), message)
-        page = peer.sent[-1]
-        assert [letter.task for block in page.blocks for letter in block.dead] == told
-        assert (page.last, page.complete) == (9, False), "there may be more behind it"
+    asked: list[Any] = []
+
+    def read(*args: Any) -> ResultPage:
+        asked.append(args)
+        return ResultPage(letters(2, 9), 9, complete=False)
+
+    store: Any = rig.views._turn.store
+    store.read_chosen = read
+    only = FailureFilter(((5, 7), (2, 3), (6, 9)), worker="box1")
+    message = AskResults(3, 7, after=4, dead=True, only=only)
+    rig.views.results(reply_to(peer, message), message)
+    checked = FailureFilter(((2, 3), (5, 9)), worker="box1")
+    assert asked == [(7, 4, CHOSEN_BYTES, checked)], "its ranges are in order and apart"
+    page = peer.sent[-1]
+    assert [letter.task for block in page.blocks for letter in block.dead] == [0, 1]
+    assert (page.last, page.complete) == (9, False), "there may be more behind it"
 
 
 # --- one task ---

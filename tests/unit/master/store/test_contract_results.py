@@ -12,7 +12,7 @@ from master.reads import LettersSought
 from master.store.contract import Store
 from queue_manager import codec
 from queue_manager.wire.failures import FailureFilter
-from tests.asked import all_letters, chosen_letters
+from tests.asked import all_chosen, all_letters, chosen_letters
 from tests.unit.master.store_records import (
     ENGINES,
     Engine,
@@ -320,6 +320,99 @@ def test_a_filter_chooses_dead_letters(
 ) -> None:
     letters(store)
     assert all_letters(store, 1, only, limit_bytes=limit_bytes) == [(task, "g") for task in tasks]
+    chosen = all_chosen(store, 1, only, limit_bytes)
+    (everything,) = store.read_results(1, 0, 10**6, dead=True)[0]
+    assert chosen == [letter for letter in everything.dead if letter.task in tasks]
+    assert all(letter.error and letter.evidence for letter in chosen), "the texts are there"
+
+
+def scattered(store: Store) -> None:
+    """Blocks 3 to 12 of ten tasks, with dead letters in every second one; other runs between."""
+    blocks = [block(n, 10 * n, 10, keys=[f"{n}/{k}" for k in range(10)]) for n in range(3, 13)]
+    foreign = [block(n, n, 1, run=2) for n in (1, 2, 13)]
+    dead: dict[tuple[int, int], TrackedRecord] = {}
+    for one in blocks[::2]:
+        for at in (0, 4, 9):
+            name = "KeyError" if one.id in (5, 9) else "ValueError"
+            texts = {"error": f"{name}: 1", "evidence": "e" * 500, "printed": "p" * 500}
+            fields = {"worker": f"box{at}/1", "due_at": one.first + at, "seq": 900 - one.first - at}
+            dead |= tracked(one, at, "dead", **fields, **texts)
+        dead |= tracked(one, 5) | tracked(one, 6, "done")
+    for one in foreign:
+        dead |= tracked(one, 0, "dead", error="KeyError: 1", worker="box4/1", seq=one.id)
+    runs = {1: run_record(), 2: run_record(2)}
+    commit(store, *blocks, *foreign, tracked=dead, runs=runs)
+
+
+@pytest.mark.parametrize(
+    ("only", "tasks"),
+    [
+        (FailureFilter(worker="box4"), [34, 54, 74, 94, 114]),
+        (FailureFilter(exception="KeyError"), [50, 54, 59, 90, 94, 99]),
+        (FailureFilter(exception="builtins.KeyError"), []),
+        (FailureFilter(exception="OSError"), []),
+        (FailureFilter(((54, 95),), exception="KeyError"), [54, 59, 90, 94]),
+        (FailureFilter(((54, 55), (59, 60), (90, 91)), "KeyError", worker="box9"), [59]),
+        (FailureFilter(since=74.0, until=95.0), [74, 79, 90, 94]),
+        (FailureFilter(tasks=((39, 40), (40, 51), (99, 100))), [39, 50, 99]),
+        (FailureFilter(tasks=((1, 31), (119, 2**62))), [30, 119]),
+        (FailureFilter(tasks=((35, 37), (46, 47))), []),
+    ],
+)
+@pytest.mark.parametrize("limit_bytes", [1, 700, 3_000, 10**6])
+def test_chosen_letters_come_in_task_order_once_from_all_blocks(
+    store: Store, only: FailureFilter, tasks: list[int], limit_bytes: int
+) -> None:
+    scattered(store)
+    chosen = all_chosen(store, 1, only, limit_bytes)
+    assert [letter.task for letter in chosen] == tasks
+    assert all(len(d.evidence) == len(d.printed) == 500 for d in chosen)
+    assert [d.died_at for d in chosen] == tasks
+    assert all_chosen(store, 3, only, limit_bytes) == []
+
+
+def test_a_page_of_chosen_letters_has_the_payloads_and_keys_of_their_blocks(store: Store) -> None:
+    scattered(store)
+    only = FailureFilter(worker="box4")
+    blocks, last, complete = store.read_chosen(1, 0, 10**6, only)
+    assert [(b.first, b.count, b.ended) for b in blocks] == [
+        (n, 10, []) for n in (30, 50, 70, 90, 110)
+    ]
+    assert [codec.decode_batch(b.body)[0] for b in blocks] == [30, 50, 70, 90, 110]
+    assert [(b.keys or [])[4] for b in blocks] == ["3/4", "5/4", "7/4", "9/4", "11/4"]
+    assert complete
+    assert store.read_chosen(1, last, 10**6, only).blocks == []
+
+
+def test_chosen_letters_go_on_where_others_went_meanwhile(store: Store) -> None:
+    """Whoever reads pages sees each letter once, also if those of a page are tried again."""
+    scattered(store)
+    only = FailureFilter(since=0.0)
+    found: list[int] = []
+    place, complete = 0, False
+    while not complete:
+        blocks, place, complete = store.read_chosen(1, place, 1, only)
+        tasks = [letter.task for one in blocks for letter in one.dead]
+        found += tasks
+        if tasks:
+            commit(store, revived=revived(200.0, *tasks))
+    assert found == [10 * n + at for n in range(3, 13, 2) for at in (0, 4, 9)]
+
+
+def test_a_page_of_chosen_letters_ends_though_it_has_found_none(store: Store) -> None:
+    scattered(store)
+    blocks, place, complete = store.read_chosen(1, 0, 1_500, FailureFilter(worker="nobody"))
+    assert (blocks, complete, place > 0) == ([], False, True)
+
+
+def test_a_page_of_chosen_letters_ends_after_about_so_many_bytes_of_texts(store: Store) -> None:
+    one = block(1, 1, 99)
+    dead = [tracked(one, n, "dead", seq=n + 1, evidence="e" * 1_000) for n in range(99)]
+    commit(store, one, tracked={key: record for some in dead for key, record in some.items()})
+    (page,), last, complete = store.read_chosen(1, 0, 20_000, FailureFilter(since=0.0))
+    assert (10 < len(page.dead) < 30, complete) == (True, False)
+    (rest,), _, complete = store.read_chosen(1, last, 10**6, FailureFilter(since=0.0))
+    assert (len(page.dead) + len(rest.dead), rest.first, complete) == (99, 1, True)
 
 
 def test_a_page_of_chosen_letters_ends_when_it_has_looked_at_enough(store: Store) -> None:

@@ -16,6 +16,7 @@ from master.changes import QUEUE_RUN, Delivered, Place, RunCounts
 from master.store.sqlite.engine import SqliteStore
 from master.store.sqlite.schema.file import SCHEMA_VERSION
 from queue_manager.errors import StoreBusyError, StoreError
+from queue_manager.wire.failures import FailureFilter
 from tests.asked import block_states, run_of_key, taken_keys
 from tests.unit.master.store_records import (
     LIMITED,
@@ -148,6 +149,7 @@ VERBS: dict[str, Callable[[SqliteStore], Any]] = {
     "prune_letters": lambda s: s.prune_letters(9, 9.0, 0, 9),
     "read_results": lambda s: s.read_results(1, 1, 10**6),
     "read dead letters": lambda s: s.read_results(1, 0, 10**6, dead=True),
+    "read_chosen": lambda s: s.read_chosen(1, 0, 10**6, FailureFilter()),
     "read_task": lambda s: s.read_task(1, 3),
     "accepted_marks": lambda s: s.accepted_marks(),
     "runs_ended": lambda s: s.runs_ended(),
